@@ -1,0 +1,277 @@
+// Package image knows what there is to fetch: it reads an image server's list
+// and finds the image that a person means.
+//
+// It is pure: bytes in, plain structs out. The list is the LXC index,
+// meta/1.0/index-{system,user} on the server, one image a line:
+//
+//	distribution;release;architecture;variant;build;path
+//
+// Every field ends up in a path on the host or in a URL, so every field is
+// checked here (CheckName), before anything else sees it.
+package image
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// Limits of an index.
+const (
+	// MaxIndex is the largest index read, in bytes. The one of
+	// images.linuxcontainers.org has 30 kB.
+	MaxIndex = 4 << 20
+	// maxProblems is how many broken lines are kept to be told of; more of
+	// them say nothing more.
+	maxProblems = 100
+	// maxName is the longest field. A file name has 255 bytes at the most.
+	maxName = 255
+)
+
+// An Image is one line of an index: the newest build of an image.
+type Image struct {
+	Dist, Release, Arch, Variant string
+	Build                        string // by custom YYYYMMDD_HH:MM
+	// Path is the build's folder below the server's URL, cleaned: no slash at
+	// either end, no empty, "." or ".." component.
+	Path string
+}
+
+// Name returns the image's name for people: dist/release/arch/variant.
+func (i Image) Name() string {
+	return i.Dist + "/" + i.Release + "/" + i.Arch + "/" + i.Variant
+}
+
+// A Problem is a line of an index that was passed over.
+type Problem struct {
+	Line int // from 1
+	Err  error
+}
+
+// An Index is an image server's list.
+type Index struct {
+	Images   []Image
+	Problems []Problem
+}
+
+// ParseIndex reads an index. Lines that are no images (broken, or with a field
+// that could leave its folder) are passed over and listed as problems: one bad
+// line of a server must not hide the others. Empty lines, CRLF, a missing last
+// newline and fields after the sixth are accepted; so is a line without a
+// build or path, which stands for an image without a build and is not listed.
+func ParseIndex(text []byte) Index {
+	var index Index
+	line := 0
+	for rest := text; len(rest) > 0; {
+		var current []byte
+		current, rest, _ = bytes.Cut(rest, []byte("\n"))
+		line++
+		current = bytes.TrimSuffix(current, []byte("\r"))
+		if len(bytes.TrimSpace(current)) == 0 {
+			continue
+		}
+		img, err := parseLine(string(current))
+		if err != nil {
+			if len(index.Problems) < maxProblems {
+				index.Problems = append(index.Problems, Problem{line, err})
+			}
+			continue
+		}
+		index.Images = append(index.Images, img)
+	}
+	return index
+}
+
+func parseLine(line string) (Image, error) {
+	f := strings.Split(line, ";")
+	if len(f) < 6 {
+		return Image{}, fmt.Errorf("%d of 6 fields", len(f))
+	}
+	for n, field := range []string{"distribution", "release", "architecture", "variant", "build"} {
+		if err := CheckName(f[n]); err != nil {
+			return Image{}, fmt.Errorf("%s %q: %w", field, f[n], err)
+		}
+	}
+	path, err := cleanPath(f[5])
+	if err != nil {
+		return Image{}, fmt.Errorf("path %q: %w", f[5], err)
+	}
+	return Image{Dist: f[0], Release: f[1], Arch: f[2], Variant: f[3], Build: f[4], Path: path}, nil
+}
+
+// CheckName reports why name can't be one component of a path and of a URL:
+// empty, too long, ".", "..", a slash or backslash, a control character, or a
+// character with a meaning in URLs ('%', '?', '#').
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("empty")
+	case len(name) > maxName:
+		return fmt.Errorf("longer than %d bytes", maxName)
+	case strings.Trim(name, ".") == "":
+		return errors.New("nothing but dots")
+	}
+	for i := 0; i < len(name); i++ {
+		switch c := name[i]; {
+		case c < 0x20 || c == 0x7f:
+			return errors.New("a control character")
+		case strings.IndexByte(`/\%?#;`, c) >= 0:
+			return fmt.Errorf("the character %q", c)
+		}
+	}
+	return nil
+}
+
+// cleanPath checks a build's folder and drops empty components: the index says
+// "/images/debian/…/", relative to the server's URL although it begins with a
+// slash.
+func cleanPath(path string) (string, error) {
+	if strings.Contains(path, "://") {
+		return "", errors.New("a URL of its own")
+	}
+	var parts []string
+	for part := range strings.SplitSeq(path, "/") {
+		if part == "" {
+			continue
+		}
+		if err := CheckName(part); err != nil {
+			return "", err
+		}
+		parts = append(parts, part)
+	}
+	if len(parts) == 0 {
+		return "", errors.New("empty")
+	}
+	return strings.Join(parts, "/"), nil
+}
+
+// A Query says which images are meant. An empty field means any.
+type Query struct {
+	Dist, Release, Variant string
+	// Arch holds the spellings of one architecture that count as the same, the
+	// one that was asked for first.
+	Arch []string
+}
+
+// Select returns the images that q means, in the index's order.
+func (x Index) Select(q Query) []Image {
+	var found []Image
+	for _, img := range x.Images {
+		if alike(q.Dist, img.Dist) && alike(q.Release, img.Release) && alike(q.Variant, img.Variant) && hasArch(q.Arch, img.Arch) {
+			found = append(found, img)
+		}
+	}
+	return found
+}
+
+// Find returns the image that q means. As in the stock template the first line
+// that is exactly as asked for wins; where there is none, letter case and the
+// spelling of the architecture don't count. Otherwise the error is a
+// *NotFoundError.
+func (x Index) Find(q Query) (Image, error) {
+	found := x.Select(q)
+	for _, img := range found {
+		if img.Dist == q.Dist && img.Release == q.Release && img.Variant == q.Variant && len(q.Arch) > 0 && img.Arch == q.Arch[0] {
+			return img, nil
+		}
+	}
+	if len(found) > 0 {
+		return found[0], nil
+	}
+	return Image{}, &NotFoundError{Query: q, Near: x.near(q)}
+}
+
+func alike(asked, name string) bool { return asked == "" || strings.EqualFold(asked, name) }
+
+func hasArch(spellings []string, arch string) bool {
+	if len(spellings) == 0 || spellings[0] == "" {
+		return true
+	}
+	for _, s := range spellings {
+		if strings.EqualFold(s, arch) {
+			return true
+		}
+	}
+	return false
+}
+
+// A NotFoundError says that the server has no such image.
+type NotFoundError struct {
+	Query Query
+	Near  []Image // existing images most like it, the nearest first; few
+}
+
+func (e *NotFoundError) Error() string {
+	arch := ""
+	if len(e.Query.Arch) > 0 {
+		arch = e.Query.Arch[0]
+	}
+	return fmt.Sprintf("no image %q", e.Query.Dist+"/"+e.Query.Release+"/"+arch+"/"+e.Query.Variant)
+}
+
+// maxNear is how many near images an error names: what fits a small screen.
+const maxNear = 6
+
+// near returns existing images like q: those that differ in one field first,
+// then those whose distribution or release has a similar name.
+func (x Index) near(q Query) []Image {
+	type candidate struct {
+		img  Image
+		cost int
+	}
+	var candidates []candidate
+	for _, img := range x.Images {
+		cost := 0
+		// A wrong distribution is further off than a wrong release, that
+		// further than a variant; images of other machines help least.
+		cost += 4 * distance(q.Dist, img.Dist)
+		cost += 2 * distance(q.Release, img.Release)
+		if !alike(q.Variant, img.Variant) {
+			cost++
+		}
+		if !hasArch(q.Arch, img.Arch) {
+			cost += 3
+		}
+		if q.Dist != "" && !alike(q.Dist, img.Dist) && distance(q.Dist, img.Dist) > 2 {
+			continue
+		}
+		candidates = append(candidates, candidate{img, cost})
+	}
+	sort.SliceStable(candidates, func(a, b int) bool { return candidates[a].cost < candidates[b].cost })
+	var near []Image
+	for _, c := range candidates {
+		if len(near) == maxNear {
+			break
+		}
+		near = append(near, c.img)
+	}
+	return near
+}
+
+// distance is how many letters must be put in, left out or changed to make a
+// of b, letter case aside (Levenshtein); 0 where nothing was asked for.
+func distance(a, b string) int {
+	if a == "" {
+		return 0
+	}
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			change := diagonal
+			if a[i-1] != b[j-1] {
+				change++
+			}
+			diagonal = row[j]
+			row[j] = min(row[j]+1, row[j-1]+1, change)
+		}
+	}
+	return row[len(b)]
+}

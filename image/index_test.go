@@ -1,0 +1,157 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+const sample = `debian;bookworm;amd64;default;20260829_05:24;/images/debian/bookworm/amd64/default/20260829_05:24/
+debian;trixie;amd64;default;20260829_05:24;/images/debian/trixie/amd64/default/20260829_05:24/
+debian;trixie;arm64;default;20260829_05:24;/images/debian/trixie/arm64/default/20260829_05:24/
+debian;trixie;amd64;cloud;20260829_05:24;/images/debian/trixie/amd64/cloud/20260829_05:24/
+alpine;3.22;amd64;default;20260829_13:00;/images/alpine/3.22/amd64/default/20260829_13:00/
+gentoo;current;amd64;openrc;20260829_16:07;/images/gentoo/current/amd64/openrc/20260829_16:07/
+Debian;Buster;armv7l;default;2019-07-01;//images//Debian/Buster/armv7l/default/2019-07-01//
+`
+
+func TestFind(t *testing.T) {
+	index := ParseIndex([]byte(sample))
+	if len(index.Images) != 7 || len(index.Problems) != 0 {
+		t.Fatalf("%d images, problems %v", len(index.Images), index.Problems)
+	}
+	for _, c := range []struct {
+		q    Query
+		want string // path; "" for none
+	}{
+		{Query{"debian", "trixie", "default", []string{"amd64", "x86_64"}}, "images/debian/trixie/amd64/default/20260829_05:24"},
+		{Query{"debian", "trixie", "default", []string{"x86_64", "amd64"}}, "images/debian/trixie/amd64/default/20260829_05:24"},
+		{Query{"debian", "trixie", "default", []string{"aarch64", "arm64"}}, "images/debian/trixie/arm64/default/20260829_05:24"},
+		{Query{"debian", "trixie", "cloud", []string{"amd64"}}, "images/debian/trixie/amd64/cloud/20260829_05:24"},
+		{Query{"debian", "buster", "default", []string{"armhf", "armv7l"}}, "images/Debian/Buster/armv7l/default/2019-07-01"},
+		{Query{"Alpine", "3.22", "default", []string{"amd64"}}, "images/alpine/3.22/amd64/default/20260829_13:00"},
+		{Query{"debian", "trixie", "default", []string{"riscv64"}}, ""},
+		{Query{"gentoo", "current", "default", []string{"amd64"}}, ""},
+		{Query{"debia", "trixie", "default", []string{"amd64"}}, ""},
+		{Query{"debian", "trixi", "default", []string{"amd64"}}, ""},
+	} {
+		img, err := index.Find(c.q)
+		var missing *NotFoundError
+		if c.want == "" && !errors.As(err, &missing) || c.want != "" && err != nil || img.Path != c.want {
+			t.Errorf("Find(%v) = %q, %v; want %q", c.q, img.Path, err, c.want)
+		}
+	}
+}
+
+// The stock template takes the first line that matches; a second line of the
+// same image must not shadow it, and an exact spelling beats a looser one.
+func TestFindTakesTheFirstExactLine(t *testing.T) {
+	index := ParseIndex([]byte("Debian;x;amd64;default;1;/a\ndebian;x;amd64;default;2;/b\ndebian;x;amd64;default;3;/c\n"))
+	img, err := index.Find(Query{"debian", "x", "default", []string{"amd64"}})
+	if err != nil || img.Build != "2" {
+		t.Errorf("build %q, %v; want 2", img.Build, err)
+	}
+}
+
+func TestNear(t *testing.T) {
+	index := ParseIndex([]byte(sample))
+	for _, c := range []struct {
+		q    Query
+		want string // the nearest
+	}{
+		{Query{"debian", "trixe", "default", []string{"amd64"}}, "debian/trixie/amd64/default"},
+		{Query{"debain", "trixie", "default", []string{"amd64"}}, "debian/trixie/amd64/default"},
+		{Query{"gentoo", "current", "default", []string{"amd64"}}, "gentoo/current/amd64/openrc"},
+		{Query{"debian", "trixie", "default", []string{"riscv64"}}, "debian/trixie/amd64/default"},
+		{Query{"zzzzzzzz", "trixie", "default", []string{"amd64"}}, ""},
+	} {
+		_, err := index.Find(c.q)
+		var missing *NotFoundError
+		if !errors.As(err, &missing) {
+			t.Fatalf("Find(%v): %v", c.q, err)
+		}
+		got := ""
+		if len(missing.Near) > 0 {
+			got = missing.Near[0].Name()
+		}
+		if got != c.want || len(missing.Near) > maxNear {
+			t.Errorf("near %v: %q of %d, want %q", c.q, got, len(missing.Near), c.want)
+		}
+	}
+}
+
+func TestParseIndexPassesOver(t *testing.T) {
+	good := "debian;trixie;amd64;default;20260829_05:24;/images/x/\n"
+	for _, c := range []struct {
+		what, line string
+	}{
+		{"too few fields", "debian;trixie;amd64;default;20260829_05:24"},
+		{"HTML", "<html><body>Log in</body></html>"},
+		{"no build", "debian;trixie;amd64;default;;/images/x/"},
+		{"no path", "debian;trixie;amd64;default;20260829_05:24;"},
+		{"path of slashes", "debian;trixie;amd64;default;20260829_05:24;///"},
+		{"dist with a slash", "de/bian;trixie;amd64;default;1;/x/"},
+		{"dist that goes up", "..;trixie;amd64;default;1;/x/"},
+		{"release that goes up", "debian;..;amd64;default;1;/x/"},
+		{"variant of dots", "debian;trixie;amd64;...;1;/x/"},
+		{"build that goes up", "debian;trixie;amd64;default;..;/x/"},
+		{"build with a slash", "debian;trixie;amd64;default;../../etc;/x/"},
+		{"path that goes up", "debian;trixie;amd64;default;1;/x/../../y"},
+		{"absolute URL", "debian;trixie;amd64;default;1;https://elsewhere.example/x"},
+		{"percent in path", "debian;trixie;amd64;default;1;/x/%2e%2e/y"},
+		{"query in path", "debian;trixie;amd64;default;1;/x?y=z"},
+		{"fragment in path", "debian;trixie;amd64;default;1;/x#y"},
+		{"backslash", `debian;trixie;amd64;default;1;/x\..\y`},
+		{"escape", "debian;tri\x1b[2Jxie;amd64;default;1;/x"},
+		{"NUL", "debian;tri\x00xie;amd64;default;1;/x"},
+		{"carriage return inside", "debian;tri\rxie;amd64;default;1;/x"},
+		{"long field", strings.Repeat("a", 256) + ";trixie;amd64;default;1;/x"},
+	} {
+		index := ParseIndex([]byte(good + c.line + "\n" + good))
+		if len(index.Images) != 2 || len(index.Problems) != 1 || index.Problems[0].Line != 2 {
+			t.Errorf("%s: %d images, problems %v", c.what, len(index.Images), index.Problems)
+		}
+	}
+}
+
+func TestParseIndexAccepts(t *testing.T) {
+	for _, c := range []struct {
+		what, text string
+		images     int
+	}{
+		{"CRLF", "a;b;c;d;1;/x/\r\na;b;c;e;1;/x/\r\n", 2},
+		{"empty lines", "\n\na;b;c;d;1;/x/\n  \n\r\n", 1},
+		{"no newline at the end", "a;b;c;d;1;/x/\na;b;c;e;1;/x/", 2},
+		{"more fields", "a;b;c;d;1;/x/;y;z\n", 1},
+		{"spaces", "a b;c;d;e;1;/x y/\n", 1},
+		{"empty", "", 0},
+	} {
+		index := ParseIndex([]byte(c.text))
+		if len(index.Images) != c.images || len(index.Problems) != 0 {
+			t.Errorf("%s: %d images, problems %v", c.what, len(index.Images), index.Problems)
+		}
+	}
+}
+
+func TestProblemsAreBounded(t *testing.T) {
+	index := ParseIndex([]byte(strings.Repeat("broken\n", 10000)))
+	if len(index.Problems) != maxProblems {
+		t.Errorf("%d problems kept", len(index.Problems))
+	}
+}
+
+// Whatever an index holds, no field of an image can leave its folder.
+func FuzzParseIndex(f *testing.F) {
+	f.Add([]byte(sample))
+	f.Add([]byte("..;a;b;c;d;/../x\na;b;c;d;e;//x//y\r\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for _, img := range ParseIndex(text).Images {
+			for _, name := range append(strings.Split(img.Path, "/"), img.Dist, img.Release, img.Arch, img.Variant, img.Build) {
+				if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\\\x00\n\r\x1b") {
+					t.Fatalf("image %q has component %q", fmt.Sprint(img), name)
+				}
+			}
+		}
+	})
+}
