@@ -1,0 +1,250 @@
+package lxc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+)
+
+// A HostConfigError says that a line of an image's config or fstab would hand
+// the image something of the host.
+type HostConfigError struct {
+	File   string // "config" or "fstab"
+	Line   string
+	Reason string
+}
+
+func (e *HostConfigError) Error() string {
+	return fmt.Sprintf("the image's %s has %q: %s", e.File, e.Line, e.Reason)
+}
+
+// An ImageConfig is what a check of an image's config found out.
+type ImageConfig struct {
+	Arch     []string // values of lxc.arch
+	Includes []string // files and folders that lxc.include names
+}
+
+// CheckConfig reads an image's config, tokens already replaced, as LXC's parser
+// does (parse_line in confile.c), and refuses with a *HostConfigError what
+// reaches outside the container: an image may configure the container, not the
+// host that runs it as root. Refused are
+//
+//   - hooks and network scripts outside LXC_HOOK_DIR, or with a character that
+//     the shell reads (LXC runs them through popen(3));
+//   - includes and seccomp profiles outside LXC_TEMPLATE_CONFIG;
+//   - lxc.rootfs.*, lxc.idmap: another root file system, other owners;
+//   - mounts of host paths (see CheckFstab);
+//   - the host's namespaces and network devices: lxc.namespace.*, types phys
+//     and none;
+//   - files that LXC writes on the host: logs, the console's log, a seccomp
+//     proxy's socket;
+//   - sysctls that are not the container's own, and environment variables
+//     taken over from the host.
+//
+// With hostConfig true (the user allowed it) nothing of this is refused. Lines
+// that don't begin with "lxc." are no configuration for LXC and pass. A NUL is
+// always refused: LXC would read another line than this.
+func (c Container) CheckConfig(config []byte, hostConfig bool) (ImageConfig, error) {
+	var found ImageConfig
+	if bytes.IndexByte(config, 0) >= 0 {
+		return found, errors.New("the image's config has a NUL byte")
+	}
+	for line := range strings.SplitSeq(string(config), "\n") {
+		key, value, ok := configItem(line)
+		if !ok {
+			continue
+		}
+		switch {
+		case strings.HasPrefix(key, "lxc.arch") && value != "":
+			found.Arch = append(found.Arch, value)
+		case strings.HasPrefix(key, "lxc.include") && value != "":
+			found.Includes = append(found.Includes, value)
+		}
+		if hostConfig {
+			continue
+		}
+		if reason := c.refuse(key, value); reason != "" {
+			return found, &HostConfigError{"config", line, reason}
+		}
+	}
+	return found, nil
+}
+
+// configItem splits a config line as LXC does: blanks around key and value cut
+// off, one pair of quotes around the value taken away. ok is false for lines
+// that LXC ignores.
+func configItem(line string) (key, value string, ok bool) {
+	line = strings.TrimLeft(line, " \t")
+	if !strings.HasPrefix(line, "lxc.") {
+		return "", "", false
+	}
+	key, value, _ = strings.Cut(line, "=")
+	key = strings.Trim(key, " \t")
+	value = strings.Trim(value, " \t")
+	if n := len(value); n > 1 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
+		value = value[1 : n-1]
+	}
+	return key, value, true
+}
+
+// refuse returns why an image may not set key to value; "" if it may. Keys are
+// compared by their beginning, as LXC's table is searched; the old names (LXC
+// 1 and 2) are refused with the new ones.
+func (c Container) refuse(key, value string) string {
+	has := func(names ...string) bool {
+		for _, n := range names {
+			if strings.HasPrefix(key, n) {
+				return true
+			}
+		}
+		return false
+	}
+	if value == "" {
+		return "" // an empty value clears what was set before
+	}
+	switch {
+	case has("lxc.hook.version"):
+		return ""
+	case has("lxc.hook"):
+		return c.refuseHook(value)
+	case has("lxc.net") && strings.Contains(key, "script"):
+		return c.refuseHook(value)
+	case has("lxc.net") && strings.Contains(key, "type") && (value == "phys" || value == "none"):
+		return "it takes over the host's network"
+	case has("lxc.include"):
+		if !below(c.TemplateConfig, value) {
+			return "includes must lie in " + c.TemplateConfig
+		}
+	case has("lxc.seccomp.notify"):
+		return "it speaks to a socket of the host"
+	case has("lxc.seccomp"):
+		if !has("lxc.seccomp.allow_nesting") && !below(c.TemplateConfig, value) {
+			return "seccomp profiles must lie in " + c.TemplateConfig
+		}
+	case has("lxc.rootfs"):
+		return "the root file system is not the image's to choose"
+	case has("lxc.idmap", "lxc.id_map"):
+		return "the ids of the container are not the image's to choose"
+	case has("lxc.namespace"):
+		return "it shares namespaces of the host"
+	case has("lxc.log", "lxc.console.logfile", "lxc.console.path", "lxc.console.size"),
+		key == "lxc.console":
+		if has("lxc.console.size") || has("lxc.log.level", "lxc.loglevel") || value == "none" || value == "auto" {
+			return ""
+		}
+		return "it names a file of the host"
+	case has("lxc.mount.auto"):
+		return ""
+	case has("lxc.mount.entry"):
+		return refuseMount(value)
+	case has("lxc.mount"): // lxc.mount.fstab, and lxc.mount of old
+		if value != c.Path+"/fstab" {
+			return "it names a file of the host"
+		}
+	case has("lxc.sysctl"):
+		name := strings.TrimPrefix(key, "lxc.sysctl.")
+		for _, own := range []string{"net.", "fs.mqueue.", "kernel.shm", "kernel.msg", "kernel.sem", "kernel.domainname", "kernel.hostname"} {
+			if strings.HasPrefix(name, own) && !strings.ContainsAny(name, "/") && !strings.Contains(name, "..") {
+				return ""
+			}
+		}
+		return "the kernel has that setting once for the whole host"
+	case has("lxc.environment"):
+		if has("lxc.environment.") || strings.Contains(value, "=") {
+			return ""
+		}
+		return "it takes a variable over from the host"
+	}
+	return ""
+}
+
+// refuseHook returns why value may not be run on the host.
+func (c Container) refuseHook(value string) string {
+	for i := 0; i < len(value); i++ {
+		switch b := value[i]; {
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', strings.IndexByte(" ./_-+,:=@%", b) >= 0:
+		default:
+			return fmt.Sprintf("a hook with the character %q", b)
+		}
+	}
+	program, _, _ := strings.Cut(value, " ")
+	if !below(c.HookDir, program) {
+		return "hooks must lie in " + c.HookDir
+	}
+	return ""
+}
+
+// below reports whether name lies in the folder dir, by its letters: no "..".
+func below(dir, name string) bool {
+	if dir == "" || !strings.HasPrefix(name, strings.TrimSuffix(dir, "/")+"/") {
+		return false
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if part == ".." {
+			return false
+		}
+	}
+	return path.Clean(name) != path.Clean(dir)
+}
+
+// CheckFstab refuses with a *HostConfigError the lines of an image's fstab,
+// tokens already replaced, that mount something of the host: all but virtual
+// file systems and the kernel's own folders that LXC's common.conf binds too.
+func CheckFstab(fstab []byte) error {
+	if bytes.IndexByte(fstab, 0) >= 0 {
+		return errors.New("the image's fstab has a NUL byte")
+	}
+	for line := range strings.SplitSeq(string(fstab), "\n") {
+		entry := strings.TrimLeft(line, " \t")
+		if entry == "" || entry[0] == '#' {
+			continue
+		}
+		if reason := refuseMount(entry); reason != "" {
+			return &HostConfigError{"fstab", line, reason}
+		}
+	}
+	return nil
+}
+
+// refuseMount returns why the image may not have a mount, a line in the form
+// of fstab(5).
+func refuseMount(entry string) string {
+	f := strings.FieldsFunc(entry, func(r rune) bool { return r == ' ' || r == '\t' })
+	if len(f) < 3 {
+		return "it is no mount: a source, a target and a type are needed"
+	}
+	source, kind, options := f[0], f[2], ""
+	if len(f) > 3 {
+		options = f[3]
+	}
+	// A backslash begins an octal escape (getmntent(3)) that would be read as
+	// another letter than this.
+	if strings.ContainsRune(kind+options, '\\') {
+		return "a backslash in the type or the options"
+	}
+	bind := false
+	for option := range strings.SplitSeq(options, ",") {
+		switch name, _, _ := strings.Cut(option, "="); name {
+		case "bind", "rbind", "move", "remount":
+			bind = true
+		case "idmap", "upperdir", "lowerdir", "workdir":
+			return "it names a file of the host"
+		}
+	}
+	if bind {
+		for _, own := range []string{"/sys/fs/fuse/connections", "/sys/kernel/debug", "/sys/kernel/security", "/sys/kernel/tracing", "/sys/fs/pstore", "/sys/firmware/efi/efivars"} {
+			if source == own {
+				return ""
+			}
+		}
+		return "it mounts a path of the host"
+	}
+	switch kind {
+	case "proc", "sysfs", "tmpfs", "ramfs", "devpts", "mqueue", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs",
+		"fusectl", "binfmt_misc", "hugetlbfs", "pstore", "efivarfs", "configfs", "bpf":
+		return ""
+	}
+	return "it mounts a file system of the host"
+}

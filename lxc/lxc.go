@@ -1,0 +1,206 @@
+// Package lxc knows what a container's folder holds: which metadata file of an
+// image counts, how the container's config and fstab come out of it, and which
+// lines an image may not put there.
+//
+// It is pure: text in, text out. The behaviour is that of LXC's own "download"
+// template (lxc-download.in of LXC 5.0 to 7.0), byte for byte; where it
+// differs on purpose the comment says so.
+package lxc
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// CompatLevel is the level of the metadata that this program understands, the
+// stock template's DOWNLOAD_COMPAT_LEVEL. A metadata file or an index named
+// NAME.7 overrides NAME.
+const CompatLevel = 7
+
+// A Mode is the kind of container that is made: it selects the index and the
+// metadata files.
+type Mode string
+
+// The modes, as they stand in file names.
+const (
+	System Mode = "system" // made by root, no user namespace
+	User   Mode = "user"   // made in a user namespace
+)
+
+// A Namespace is the outcome of the stock template's check for a user
+// namespace (in_userns).
+type Namespace int
+
+// The three outcomes.
+const (
+	// HostNamespace is the namespace that maps every id to itself, or a kernel
+	// without user namespaces.
+	HostNamespace Namespace = iota
+	// RootNamespace is a user namespace that root made: root itself is mapped
+	// into it, or the whole machine (as seen by process 1) is inside it. The
+	// images are a user's, the cache is the system's.
+	RootNamespace
+	// UserNamespace is one that an ordinary user made.
+	UserNamespace
+)
+
+// NamespaceOf decides from the text of /proc/self/uid_map and /proc/1/uid_map
+// (nil where a file can't be read), by the stock template's rules.
+func NamespaceOf(self, init []byte) Namespace {
+	if self == nil {
+		return HostNamespace
+	}
+	for line := range strings.SplitSeq(string(self), "\n") {
+		f := strings.Fields(line)
+		if len(f) < 3 {
+			continue
+		}
+		if f[0] == "0" && f[1] == "0" && f[2] == "4294967295" {
+			return HostNamespace
+		}
+		if f[1] == "0" && f[2] == "1" {
+			return RootNamespace
+		}
+	}
+	if init != nil && bytes.Equal(bytes.TrimRight(self, "\n"), bytes.TrimRight(init, "\n")) {
+		return RootNamespace
+	}
+	return UserNamespace
+}
+
+// A Meta is the content of an image's metadata tarball: file names without a
+// folder, and their bytes.
+type Meta map[string][]byte
+
+// Relevant returns the file that counts for name: NAME, or NAME-MODE where that
+// exists, and then the same with the suffix ".7" where that exists
+// (relevant_file of the stock template). ok is false where there is none.
+func (m Meta) Relevant(name string, mode Mode) (data []byte, ok bool) {
+	if _, ok := m[name+"-"+string(mode)]; ok {
+		name += "-" + string(mode)
+	}
+	level := name + "." + strconv.Itoa(CompatLevel)
+	if _, ok := m[level]; ok {
+		name = level
+	}
+	data, ok = m[name]
+	return data, ok
+}
+
+// Lines returns the lines of a metadata file as the shell's "read -r" gives
+// them to the stock template: blanks and tabs at both ends cut off. Empty lines
+// are left out; unlike in the stock template the last line counts without a
+// newline too.
+func Lines(file []byte) []string {
+	var lines []string
+	for line := range strings.SplitSeq(string(file), "\n") {
+		if line = strings.Trim(line, " \t"); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// Expiry returns the time in an image's expiry file: decimal seconds since
+// 1970. ok is false where the text is no such number.
+func Expiry(file []byte) (t time.Time, ok bool) {
+	seconds, err := strconv.ParseInt(strings.TrimSpace(string(file)), 10, 64)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return time.Unix(seconds, 0).UTC(), true
+}
+
+// A Container is what the tokens in an image's files stand for.
+type Container struct {
+	Name           string // LXC_NAME
+	Path           string // LXC_PATH: the container's folder
+	Rootfs         string // LXC_ROOTFS: the folder of its root file system
+	TemplateConfig string // LXC_TEMPLATE_CONFIG: LXC's folder of configs to include
+	HookDir        string // LXC_HOOK_DIR: LXC's folder of hooks
+}
+
+// Expand replaces the tokens in text, each literally and in one pass. (The
+// stock template runs sed five times in a row, so that '#', '&' and '\' in a
+// value corrupt the file and a value that holds a token is replaced again.)
+func (c Container) Expand(text []byte) []byte {
+	if !bytes.Contains(text, []byte("LXC_")) {
+		return text
+	}
+	return []byte(strings.NewReplacer(
+		"LXC_NAME", c.Name,
+		"LXC_PATH", c.Path,
+		"LXC_ROOTFS", c.Rootfs,
+		"LXC_TEMPLATE_CONFIG", c.TemplateConfig,
+		"LXC_HOOK_DIR", c.HookDir,
+	).Replace(string(text)))
+}
+
+// Config returns the container's config file. before is what lxc-create wrote:
+// the lines of its default.conf and the rootfs. Its lines with "lxc.net.0"
+// anywhere in them go to the end, those with "lxc." (so also comments that
+// mention a key) before them, the rest stays at the top; image is the image's
+// own config, verbatim, between them. Every dot matches any one byte, as in the
+// sed expressions of the stock template. The tokens in all of it are replaced.
+// fstab says whether the container gets an fstab file.
+//
+// Where before or image lack their last newline the stock template joins that
+// line with the next it writes; so does this.
+func (c Container) Config(before, image []byte, fstab bool) []byte {
+	var top, auto, network []byte
+	for rest := before; len(rest) > 0; {
+		end := bytes.IndexByte(rest, '\n') + 1
+		if end == 0 {
+			end = len(rest)
+		}
+		line := rest[:end]
+		rest = rest[end:]
+		switch text := bytes.TrimSuffix(line, []byte("\n")); {
+		case matches(text, "lxc.net.0"):
+			network = append(network, line...)
+		case matches(text, "lxc."):
+			auto = append(auto, line...)
+		default:
+			top = append(top, line...)
+		}
+	}
+	out := top
+	out = append(out, "\n# Distribution configuration\n"...)
+	out = append(out, image...)
+	out = append(out, "\n# Container specific configuration\n"...)
+	out = append(out, auto...)
+	if fstab {
+		out = append(out, "lxc.mount.fstab = "+c.Path+"/fstab\n"...)
+	}
+	out = append(out, "lxc.uts.name = "+c.Name+"\n"...)
+	out = append(out, "\n# Network configuration\n"...)
+	out = append(out, network...)
+	return c.Expand(out)
+}
+
+// matches reports whether pattern, in which a dot stands for any one byte, is
+// found anywhere in line.
+func matches(line []byte, pattern string) bool {
+	for i := 0; i+len(pattern) <= len(line); i++ {
+		j := 0
+		for j < len(pattern) && (pattern[j] == '.' || pattern[j] == line[i+j]) {
+			j++
+		}
+		if j == len(pattern) {
+			return true
+		}
+	}
+	return false
+}
+
+// NoHangup gives every line's first mingetty of an Upstart tty.conf the option
+// --nohangup: vhangup(2) fails in a user namespace (CentOS 6, Oracle 6).
+func NoHangup(conf []byte) []byte {
+	lines := bytes.SplitAfter(conf, []byte("\n"))
+	for i, line := range lines {
+		lines[i] = bytes.Replace(line, []byte("mingetty"), []byte("mingetty --nohangup"), 1)
+	}
+	return bytes.Join(lines, nil)
+}
