@@ -1,0 +1,500 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"syscall"
+	"time"
+)
+
+// A Request is one file as Open fetches it.
+type Request struct {
+	// URLs name the same bytes, in order of preference.
+	URLs []string
+	// Pinned says that the caller knows the file's digest, or will check a
+	// signature over the whole of it. Then a broken stream may go on with
+	// bytes of another URL, or of a server that can't prove that its file is
+	// still the same: what is mixed up will not pass the check.
+	Pinned bool
+
+	// Offset is how many bytes of the file the caller has already; the stream
+	// begins there. Unless Pinned, Validator (a Body's, of the time when those
+	// bytes came) must say which file they are of.
+	Offset    int64
+	Validator string
+
+	Size int64 // bytes of the whole file where the caller knows them, 0: not known
+	Max  int64 // most bytes that the whole file may have, 0: no limit
+	HTML bool  // a web page is welcome; else it is an error, for it hides one
+}
+
+// A Body is a file being fetched: an io.ReadCloser that asks again when the
+// connection breaks. After an error every Read returns that error; io.EOF
+// comes only after the last byte of a file whose length was told, or after the
+// end that the server marked.
+type Body struct {
+	Size      int64  // bytes of the whole file, -1: not known (yet)
+	Validator string // what a later Request may continue with, "": nothing
+
+	client  *Client
+	ctx     context.Context // the stream's own, cancelled by Close
+	cancel  context.CancelFunc
+	request Request
+	sources []*source
+	at      int // of sources: the one in use
+	offset  int64
+	counted int64 // the offset at which failures were last counted from zero
+
+	answer  io.ReadCloser // nil between connections
+	hop     *url.URL      // where answer came from
+	hangup  context.CancelCauseFunc
+	guard   guard
+	skip    int64 // bytes that answer repeats
+	pending error // what answer ended with, after its last bytes
+	err     error // sticky
+}
+
+// A source is one URL of a Request and what is known of it.
+type source struct {
+	raw       string
+	url       *url.URL
+	validator string // of its file
+	host      string // that gave validator
+	whole     bool   // it has no ranges
+	fails     int    // in a row
+	dead      bool   // asking again is useless
+	gave      bool   // bytes
+	last      *Error
+}
+
+// Get returns a small file whole, of at most max bytes. What Open can't mend is
+// fetched again from the start.
+func (c *Client) Get(ctx context.Context, url string, max int64) ([]byte, error) {
+	for try := 0; ; try++ {
+		data, err := c.get(ctx, url, max)
+		var e *Error
+		if err == nil || ctx.Err() != nil || !errors.As(err, &e) {
+			return data, err
+		}
+		switch {
+		case e.Kind != KindChanged && e.Kind != KindTruncated && e.Kind != KindStall, try >= c.opt.Retries:
+			return nil, err
+		}
+		d := c.backoff(try)
+		c.opt.Notify(Event{Err: e, Next: e.URL, Wait: d})
+		if err := c.opt.Wait(ctx, d); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c *Client) get(ctx context.Context, url string, max int64) ([]byte, error) {
+	body, err := c.Open(ctx, Request{URLs: []string{url}, Max: max})
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return io.ReadAll(body)
+}
+
+// Open asks for a file and returns it as a stream once a server has begun to
+// answer. ctx ends the stream too. Errors are of type *Error (several, joined,
+// for several URLs), or ctx.Err().
+func (c *Client) Open(ctx context.Context, request Request) (*Body, error) {
+	b := &Body{Size: -1, client: c, request: request, offset: request.Offset, counted: request.Offset}
+	if request.Size > 0 {
+		b.Size = request.Size
+	}
+	if request.Max > 0 && request.Size > request.Max {
+		return nil, &Error{Kind: KindTooLarge, Err: fmt.Errorf("%d bytes, at most %d are allowed", request.Size, request.Max)}
+	}
+	for _, raw := range request.URLs {
+		u, err := parseURL(raw)
+		if err != nil {
+			return nil, err
+		}
+		b.sources = append(b.sources, &source{raw: raw, url: u, validator: request.Validator, host: u.Host})
+	}
+	if len(b.sources) == 0 {
+		return nil, &Error{Kind: KindURL, Err: errors.New("no URL")}
+	}
+	b.ctx, b.cancel = context.WithCancel(ctx)
+	if err := b.connect(); err != nil && err != io.EOF {
+		b.cancel()
+		return nil, err
+	} else if err == io.EOF {
+		b.err = io.EOF
+	}
+	return b, nil
+}
+
+// Offset returns where in the file the next byte will be.
+func (b *Body) Offset() int64 { return b.offset }
+
+// Sources returns which of the Request's URLs bytes came from: after a wrong
+// digest one of them is to blame.
+func (b *Body) Sources() []string {
+	var list []string
+	for _, s := range b.sources {
+		if s.gave {
+			list = append(list, s.raw)
+		}
+	}
+	return list
+}
+
+// Close ends the stream.
+func (b *Body) Close() error {
+	if b.err == nil {
+		b.err = os.ErrClosed
+	}
+	b.disconnect()
+	b.cancel()
+	return nil
+}
+
+func (b *Body) disconnect() {
+	if b.answer != nil {
+		b.answer.Close()
+		b.hangup(nil)
+		b.answer = nil
+	}
+	b.pending = nil
+}
+
+func (b *Body) Read(p []byte) (int, error) {
+	if b.err != nil || len(p) == 0 {
+		return 0, b.err
+	}
+	for {
+		if b.answer == nil {
+			if err := b.connect(); err != nil {
+				b.err = err
+				return 0, err
+			}
+		}
+		n, err := b.receive(p)
+		if n > 0 {
+			return n, nil
+		}
+		if err == nil {
+			continue
+		}
+		b.disconnect()
+		if err == io.EOF {
+			b.Size, b.err = b.offset, io.EOF
+			return 0, io.EOF
+		}
+		if err := b.next(b.failure(err)); err != nil {
+			b.err = err
+			return 0, err
+		}
+	}
+}
+
+// receive reads from the connection. It returns bytes or an error, never both;
+// io.EOF is the end of the file.
+func (b *Body) receive(p []byte) (int, error) {
+	if err := b.pending; err != nil {
+		return 0, b.ended(err)
+	}
+	n, err := b.guard.read(b.answer, p[:b.client.limiter.portion(len(p))])
+	b.pending = err
+	if d := b.client.limiter.take(n); d > 0 {
+		if err := b.client.opt.Wait(b.ctx, d); err != nil {
+			return 0, err
+		}
+	}
+	if again := min(b.skip, int64(n)); again > 0 {
+		b.skip -= again
+		n = copy(p, p[again:n])
+	}
+	if n == 0 {
+		return 0, nil
+	}
+	if b.offset == 0 && !b.request.HTML && looksHTML(p[:n]) {
+		return 0, &Error{Kind: KindHTML}
+	}
+	if b.Size >= 0 && b.offset+int64(n) > b.Size {
+		return 0, &Error{Kind: KindChanged, Err: fmt.Errorf("more than the %d bytes that were told", b.Size)}
+	}
+	if max := b.request.Max; max > 0 && b.offset+int64(n) > max {
+		return 0, tooLarge(max)
+	}
+	b.offset += int64(n)
+	b.sources[b.at].gave = true
+	if b.offset-b.counted >= progress {
+		b.counted = b.offset
+		for _, s := range b.sources {
+			s.fails = 0
+		}
+	}
+	return n, nil
+}
+
+// ended says what the end of a connection means for the file.
+func (b *Body) ended(err error) error {
+	switch {
+	case err != io.EOF:
+		return err
+	case b.skip > 0:
+		return &Error{Kind: KindChanged, Err: errors.New("it is shorter now")}
+	case b.Size >= 0 && b.offset < b.Size:
+		return io.ErrUnexpectedEOF
+	}
+	return io.EOF
+}
+
+func tooLarge(max int64) *Error {
+	return &Error{Kind: KindTooLarge, Err: fmt.Errorf("at most %d bytes are allowed", max)}
+}
+
+// failure makes an Error of what went wrong with the source in use. The
+// context's own error stays as it is.
+func (b *Body) failure(err error) error {
+	if b.ctx.Err() != nil {
+		return context.Cause(b.ctx)
+	}
+	return failure(b.sources[b.at].url, b.hop, err, b.client.opt.Now())
+}
+
+// connect asks the source in use, and after failures the next ones, until one
+// answers with the bytes from b.offset on. It returns io.EOF when there are
+// none.
+func (b *Body) connect() error {
+	if b.Size > 0 && b.offset == b.Size {
+		return io.EOF
+	}
+	for {
+		err := b.ask(b.sources[b.at])
+		if err == nil || err == io.EOF {
+			return err
+		}
+		if err := b.next(b.failure(err)); err != nil {
+			return err
+		}
+	}
+}
+
+// next chooses which source is asked after a failure of the one in use, and
+// waits when it has failed before. It returns the error to end with when no
+// source is left.
+func (b *Body) next(err error) error {
+	e, ok := err.(*Error)
+	if !ok {
+		return err // the context's
+	}
+	failed := b.sources[b.at]
+	failed.last = e
+	failed.fails++
+	failed.dead = !e.transient() || e.Wait > maxRetryAfter || failed.fails > b.patience(e)
+
+	if b.offset > 0 && !b.request.Pinned {
+		// Only the same file, told by its validator, can go on.
+		if failed.validator == "" || failed.dead {
+			return e
+		}
+	} else {
+		b.at = b.choose(e)
+		if b.at < 0 {
+			b.at = 0
+			return b.verdict()
+		}
+	}
+	chosen := b.sources[b.at]
+	var d time.Duration
+	if chosen.fails > 0 {
+		d = max(b.client.backoff(chosen.fails-1), chosen.last.Wait)
+	}
+	b.client.opt.Notify(Event{Err: e, Next: chosen.url.Redacted(), Wait: d, Offset: b.offset})
+	if d > 0 {
+		if err := b.client.opt.Wait(b.ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// patience returns how many failures in a row a source may have. A name or an
+// address that never worked is most likely wrong: the user should not wait a
+// minute and a half to hear of a typing error.
+func (b *Body) patience(e *Error) int {
+	switch e.Kind {
+	case KindDNS, KindRefused, KindUnreachable, KindProxy:
+		if b.offset == b.request.Offset {
+			return min(b.client.opt.Retries, 2)
+		}
+	}
+	return b.client.opt.Retries
+}
+
+// choose returns the source to ask after e, -1 when all are dead: the one in
+// use when it has just brought something and only broke off, else the one that
+// failed least, in order of preference.
+func (b *Body) choose(e *Error) int {
+	if now := b.sources[b.at]; !now.dead && now.fails == 1 && now.gave && e.Kind == KindTruncated {
+		return b.at
+	}
+	best := -1
+	for i, s := range b.sources {
+		if !s.dead && (best < 0 || s.fails < b.sources[best].fails) {
+			best = i
+		}
+	}
+	return best
+}
+
+// verdict is the error when every source has failed.
+func (b *Body) verdict() error {
+	var all []error
+	for _, s := range b.sources {
+		if s.last != nil {
+			all = append(all, s.last)
+		}
+	}
+	if len(all) == 1 {
+		return all[0]
+	}
+	return errors.Join(all...)
+}
+
+// ask sends one request to s and prepares b for its answer.
+func (b *Body) ask(s *source) error {
+	b.hop = s.url
+	if s.url.Scheme == "file" {
+		return b.openFile(s)
+	}
+	ctx, hangup := context.WithCancelCause(b.ctx)
+	answer, err := b.client.do(ctx, s.url, ask{offset: b.offset, whole: s.whole, validator: s.validator, host: s.host})
+	if err != nil {
+		hangup(nil)
+		return err
+	}
+	if err := b.accept(s, answer); err != nil {
+		answer.Body.Close()
+		hangup(nil)
+		if err == io.EOF {
+			return err
+		}
+		return failure(s.url, answer.Request.URL, err, b.client.opt.Now())
+	}
+	b.answer, b.hangup, b.hop = answer.Body, hangup, answer.Request.URL
+	b.guard.begin(b.client.opt.StallRate, b.client.opt.StallWindow, hangup)
+	return nil
+}
+
+// accept judges an answer: nil when its bytes may follow those that are here.
+func (b *Body) accept(s *source, answer *http.Response) error {
+	h := answer.Header
+	total := int64(-1)
+	b.skip = 0
+	switch answer.StatusCode {
+	case http.StatusOK:
+		total = answer.ContentLength
+		if b.offset > 0 && !s.whole {
+			s.whole = true
+			if b.request.Pinned && b.othersHaveRanges() {
+				return &Error{Kind: KindProtocol, Err: errors.New("the server has no ranges")}
+			}
+		}
+		b.skip = b.offset
+	case http.StatusPartialContent:
+		first, _, size, ok := contentRange(h.Get("Content-Range"))
+		if !ok || first != b.offset || b.offset == 0 || s.whole {
+			s.whole = true
+			return &Error{Kind: KindProtocol, Err: fmt.Errorf("asked for the bytes from %d on, got range %.100q", b.offset, h.Get("Content-Range"))}
+		}
+		total = size
+	case http.StatusRequestedRangeNotSatisfiable:
+		_, last, size, ok := contentRange(h.Get("Content-Range"))
+		switch {
+		case b.offset == 0 || s.whole:
+			return &Error{Kind: KindStatus, Status: answer.StatusCode}
+		case ok && last < 0 && size == b.offset && b.Size < 0 && (b.request.Pinned || matches(h, s.validator)):
+			b.Size = size
+			return io.EOF
+		case ok && last < 0 && size < b.offset:
+			return &Error{Kind: KindChanged, Err: fmt.Errorf("it has %d bytes, %d are here already", size, b.offset)}
+		}
+		s.whole = true // asked again without a range
+		return &Error{Kind: KindProtocol, Err: fmt.Errorf("the server refuses the range from %d on", b.offset)}
+	default:
+		return &Error{Kind: KindStatus, Status: answer.StatusCode, Wait: retryAfter(h)}
+	}
+	switch {
+	case encoded(h, s.url):
+		return &Error{Kind: KindEncoding, Err: fmt.Errorf("unasked Content-Encoding %.100q", h.Get("Content-Encoding"))}
+	case !b.request.HTML && isHTML(h):
+		return &Error{Kind: KindHTML}
+	case b.Size >= 0 && total >= 0 && total != b.Size:
+		return &Error{Kind: KindChanged, Err: fmt.Errorf("it has %d bytes, not %d", total, b.Size)}
+	case b.request.Max > 0 && total > b.request.Max:
+		return tooLarge(b.request.Max)
+	case b.offset > 0 && !b.request.Pinned && !matches(h, s.validator):
+		return &Error{Kind: KindChanged}
+	}
+	if b.Size < 0 {
+		b.Size = total
+	}
+	s.validator, s.host = validator(h), answer.Request.URL.Host
+	if b.Validator == "" || !b.request.Pinned {
+		b.Validator = s.validator
+	}
+	return nil
+}
+
+// othersHaveRanges reports whether a source other than the one in use may
+// spare us the bytes that are here already.
+func (b *Body) othersHaveRanges() bool {
+	for i, s := range b.sources {
+		if i != b.at && !s.dead && !s.whole {
+			return true
+		}
+	}
+	return false
+}
+
+// openFile makes a local file the answer.
+func (b *Body) openFile(s *source) error {
+	// O_NONBLOCK: a FIFO must not hang us before we know that it is one.
+	f, err := os.OpenFile(s.url.Path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return localError(err)
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		err = localError(err)
+	case !info.Mode().IsRegular():
+		err = &Error{Kind: KindFile, Err: errors.New("not a regular file")}
+	case b.request.Max > 0 && info.Size() > b.request.Max:
+		err = tooLarge(b.request.Max)
+	case b.Size >= 0 && info.Size() != b.Size, info.Size() < b.offset:
+		err = &Error{Kind: KindChanged, Err: fmt.Errorf("it has %d bytes", info.Size())}
+	default:
+		_, err = f.Seek(b.offset, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return err
+	}
+	b.Size, b.skip = info.Size(), 0
+	b.answer, b.hangup, b.hop = f, func(error) {}, s.url
+	b.guard.begin(0, 0, nil)
+	return nil
+}
+
+// localError is the Error of a local file; the path is the URL's.
+func localError(err error) *Error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	return &Error{Kind: KindFile, Err: err}
+}

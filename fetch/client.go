@@ -1,0 +1,427 @@
+// Package fetch brings bytes over HTTP and HTTPS, and keeps them.
+//
+// A Client gets a small file whole (Get) or opens a big one as a stream that
+// mends itself (Open): when the connection breaks or stalls it asks again from
+// the byte where it was, of the same server or of another one with the same
+// bytes. What comes out is what the server sent; who signed it is the caller's
+// business, and every byte is untrusted until the caller has checked it.
+//
+// The rules:
+//
+//   - Only http, https and file URLs that the caller passes; a redirect leads
+//     to http or https only, and never from https to http.
+//   - Credentials belong to one origin (scheme, host, port) and are sent to no
+//     other, whatever a redirect says.
+//   - Bytes are taken as they are: no Content-Encoding is asked for, and one
+//     that arrives anyway is an error, for the digest is of the file.
+//   - Time limits are on progress (bytes over a window), not on the whole.
+//   - The clock that judges certificates is the caller's (Options.Now), for
+//     boards without a battery start in 1970. Verification is never off.
+//   - Name servers and certificates are looked for where Linux, Termux,
+//     Android and OpenWrt keep them (paths.go); no public resolver is asked
+//     unless the caller names one.
+//   - Nothing is logged; Options.Notify hears what was overcome.
+//
+// Cache (cache.go) keeps images in the layout of LXC's own template.
+//
+// Not here: HTTP/2 (0.4 MB of program for one stream at a time), cookies,
+// content that needs a login form, FTP.
+package fetch
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The limits and their reasons.
+const (
+	maxRedirects  = 10              // as browsers' 20, halved: an image server needs two
+	maxHeader     = 64 << 10        // bytes of a response's header; servers' own limits are 8 to 32 KiB
+	maxRetryAfter = 2 * time.Minute // a longer Retry-After ends the fetch: the caller should know, not wait
+	maxBackoff    = 30 * time.Second
+	firstBackoff  = time.Second
+	// progress is how many bytes must come before failures are counted from
+	// zero again; less, and a server that gives a byte per connection would be
+	// asked for ever.
+	progress = 64 << 10
+)
+
+// Defaults of Options.
+const (
+	defaultRetries     = 7 // with backoff 1, 2, 4 ... 30 s: about a minute and a half
+	defaultStallWindow = 30 * time.Second
+	defaultStallRate   = 100 // bytes per second: a tenth of the slowest link anybody would wait for
+)
+
+// Options say how a Client fetches. The zero value works.
+type Options struct {
+	UserAgent string
+
+	CACerts []string // PEM files of certificates trusted besides those found on the system
+	DNS     []string // name servers ("9.9.9.9", "[::1]:5353") asked instead of the system's
+	// Resolve has the addresses of host names that no name server is asked
+	// for; the key is the host name in lower case.
+	Resolve            map[string][]string
+	IPv4Only, IPv6Only bool
+
+	// Now is the clock by which certificates are judged. nil: the system's.
+	Now func() time.Time
+
+	// Proxy says through which proxy a request goes, as http.Transport's
+	// field. nil: HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment, in
+	// upper or lower case, with user and password in the proxy's URL.
+	Proxy func(*http.Request) (*url.URL, error)
+
+	Credentials []Credential
+
+	LimitRate int64 // bytes per second over all streams of the Client, 0: no limit
+
+	// Retries is how often a failure in a row is followed by another attempt,
+	// 0: 7, below 0: none.
+	Retries int
+	// A stream that brings less than StallRate bytes per second over
+	// StallWindow is broken off and asked for again. Only time spent waiting
+	// for the network counts. 0: 100 bytes per second, 30 seconds.
+	StallRate   int64
+	StallWindow time.Duration
+
+	// Notify hears of each failure that is followed by another attempt, from
+	// the goroutine that reads. It may be nil.
+	Notify func(Event)
+
+	// Wait waits for d or until ctx is done, and says which (nil, ctx.Err()).
+	// nil: really. Tests don't wait.
+	Wait func(ctx context.Context, d time.Duration) error
+	// Seed makes the jitter of waiting times repeatable, 0: random.
+	Seed uint64
+
+	// Paths are the system's places, nil: SystemPaths(os.Getenv).
+	Paths *Paths
+}
+
+// A Credential is what one host is told and no other. It is sent only in
+// requests that the caller makes to that host, and in redirects that stay at
+// the same scheme, host and port.
+type Credential struct {
+	Host           string      // a host name, or name:port
+	User, Password string      // basic authentication (RFC 7617), when User is not empty
+	Header         http.Header // further header lines
+}
+
+// An Event is a failure that is followed by another attempt.
+type Event struct {
+	Err    *Error
+	Next   string        // the URL asked next, without a password
+	Wait   time.Duration // the time until then
+	Offset int64         // the first byte that will be asked for
+}
+
+// A Client fetches. It is safe for concurrent use.
+type Client struct {
+	opt     Options
+	plain   *http.Transport
+	secure  func() (*http.Transport, error) // reads the certificates at its first call
+	trust   string                          // where certificates were found, once secure has been called
+	names   func() (*net.Resolver, string)  // looks for name servers at its first call
+	limiter limiter
+
+	mu     sync.Mutex
+	jitter *rand.Rand
+}
+
+// NewClient returns a Client. It touches neither network nor file system;
+// certificates and name servers are looked for when the first one is needed.
+func NewClient(opt Options) (*Client, error) {
+	if opt.IPv4Only && opt.IPv6Only {
+		return nil, errors.New("IPv4 only and IPv6 only exclude each other")
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Proxy == nil {
+		opt.Proxy = http.ProxyFromEnvironment
+	}
+	if opt.Wait == nil {
+		opt.Wait = wait
+	}
+	if opt.Notify == nil {
+		opt.Notify = func(Event) {}
+	}
+	if opt.Retries == 0 {
+		opt.Retries = defaultRetries
+	}
+	if opt.StallWindow <= 0 {
+		opt.StallWindow = defaultStallWindow
+	}
+	if opt.StallRate <= 0 {
+		opt.StallRate = defaultStallRate
+	}
+	if opt.LimitRate > 0 {
+		// A stream that we slow down ourselves is not stalled.
+		opt.StallRate = min(opt.StallRate, max(1, opt.LimitRate/4))
+	}
+	for i, server := range opt.DNS {
+		address, err := nameServer(server)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			opt.DNS = append([]string(nil), opt.DNS...)
+		}
+		opt.DNS[i] = address
+	}
+	seed := opt.Seed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	c := &Client{opt: opt, jitter: rand.New(rand.NewPCG(seed, 0))}
+	c.limiter.rate = opt.LimitRate
+	c.names = sync.OnceValues(func() (*net.Resolver, string) { return newResolver(opt.DNS, c.paths()) })
+	c.plain = c.transport(nil)
+	c.secure = sync.OnceValues(func() (*http.Transport, error) {
+		roots, source, err := certificates(c.paths(), opt.CACerts)
+		if err != nil {
+			return nil, err
+		}
+		c.mu.Lock()
+		c.trust = source
+		c.mu.Unlock()
+		return c.transport(&tls.Config{RootCAs: roots, Time: opt.Now, MinVersion: tls.VersionTLS12}), nil
+	})
+	return c, nil
+}
+
+func (c *Client) paths() *Paths {
+	if c.opt.Paths != nil {
+		return c.opt.Paths
+	}
+	return SystemPaths(os.Getenv)
+}
+
+// transport returns a connection pool; config is nil where no TLS is needed.
+func (c *Client) transport(config *tls.Config) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:                  c.opt.Proxy,
+		DialContext:            c.dial,
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    30 * time.Second, // an RSA chain takes a 400 MHz MIPS seconds
+		ResponseHeaderTimeout:  c.opt.StallWindow,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConnsPerHost:    2,
+		MaxResponseHeaderBytes: maxHeader,
+		DisableCompression:     true,
+		Protocols:              protocols,
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+			if answer.StatusCode != http.StatusOK {
+				return &proxyError{answer.StatusCode}
+			}
+			return nil
+		},
+	}
+}
+
+// Trust says where the certificates that TLS servers are judged by were found,
+// "" when none has been needed yet.
+func (c *Client) Trust() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trust
+}
+
+// Close closes idle connections. Streams that are open go on.
+func (c *Client) Close() {
+	c.plain.CloseIdleConnections()
+	if c.Trust() == "" {
+		return
+	}
+	if secure, err := c.secure(); err == nil {
+		secure.CloseIdleConnections()
+	}
+}
+
+// parseURL accepts what a caller may ask for.
+func parseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		// url.Error repeats the URL, with a password if it has one.
+		var inner *url.Error
+		if errors.As(err, &inner) {
+			err = inner.Err
+		}
+		return nil, &Error{URL: "?", Kind: KindURL, Err: err}
+	}
+	switch u.Scheme {
+	case "http", "https":
+		if u.Hostname() == "" {
+			return nil, &Error{URL: u.Redacted(), Kind: KindURL, Err: errors.New("no host name in the URL")}
+		}
+	case "file":
+		if u.Host != "" && u.Host != "localhost" || !strings.HasPrefix(u.Path, "/") {
+			return nil, &Error{URL: u.Redacted(), Kind: KindURL, Err: errors.New("a file URL has an absolute path and no host")}
+		}
+	default:
+		return nil, &Error{URL: u.Redacted(), Kind: KindURL, Err: fmt.Errorf("not an http, https or file URL")}
+	}
+	u.Fragment = ""
+	return u, nil
+}
+
+// An ask is one request as the redirects of its answer repeat it.
+type ask struct {
+	offset    int64  // the first byte wanted
+	whole     bool   // ask for the whole file, the server has no ranges
+	validator string // of the bytes already here, "" for none
+	host      string // the host that gave validator: to no other it means anything
+}
+
+// do sends one request and follows redirects. The answer has a status that is
+// no redirect; where it came from is its Request.URL.
+func (c *Client) do(ctx context.Context, u *url.URL, a ask) (*http.Response, error) {
+	hop := u
+	for range maxRedirects + 1 {
+		request := (&http.Request{
+			Method: "GET", URL: hop, Host: hop.Host, Header: c.header(u, hop),
+			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		}).WithContext(ctx)
+		if a.offset > 0 && !a.whole {
+			request.Header.Set("Range", fmt.Sprintf("bytes=%d-", a.offset))
+			if a.validator != "" && a.host == hop.Host {
+				request.Header.Set("If-Range", a.validator)
+			}
+		}
+		answer, err := c.roundTrip(request)
+		if err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
+			return nil, failure(u, hop, err, c.opt.Now())
+		}
+		answer.Request = request
+		switch answer.StatusCode {
+		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+			http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		default:
+			return answer, nil
+		}
+		// A short body is read so that the connection can serve again.
+		io.CopyN(io.Discard, answer.Body, 4<<10)
+		answer.Body.Close()
+		next, err := redirect(hop, answer.Header.Get("Location"))
+		if err != nil {
+			e := failure(u, hop, err, c.opt.Now())
+			e.Kind, e.Status = KindRedirect, answer.StatusCode
+			return nil, e
+		}
+		hop = next
+	}
+	e := failure(u, hop, fmt.Errorf("more than %d redirects", maxRedirects), c.opt.Now())
+	e.Kind = KindRedirect
+	return nil, e
+}
+
+func (c *Client) roundTrip(request *http.Request) (*http.Response, error) {
+	transport := c.plain
+	secure := request.URL.Scheme == "https"
+	if !secure {
+		proxy, err := c.opt.Proxy(request)
+		if err != nil {
+			return nil, &Error{Kind: KindProxy, Err: errors.New("the proxy's address in the environment is not a URL")}
+		}
+		secure = proxy != nil && proxy.Scheme == "https"
+	}
+	if secure {
+		var err error
+		if transport, err = c.secure(); err != nil {
+			return nil, err
+		}
+	}
+	return transport.RoundTrip(request)
+}
+
+// redirect returns where location leads from hop.
+func redirect(hop *url.URL, location string) (*url.URL, error) {
+	if location == "" {
+		return nil, errors.New("a redirect that leads nowhere")
+	}
+	next, err := hop.Parse(location)
+	if err != nil {
+		return nil, fmt.Errorf("a redirect to %.200q, which is not a URL", location)
+	}
+	next.User, next.Fragment = nil, "" // a server has no credentials to hand out
+	switch {
+	case next.Scheme != "http" && next.Scheme != "https" || next.Hostname() == "":
+		return nil, fmt.Errorf("a redirect to %.200q, which is neither http nor https", location)
+	case hop.Scheme == "https" && next.Scheme == "http":
+		return nil, fmt.Errorf("a redirect from https to http (%.200q) is refused", location)
+	}
+	return next, nil
+}
+
+// header returns the header of a request that began at u and has come to hop.
+func (c *Client) header(u, hop *url.URL) http.Header {
+	h := http.Header{
+		// Without this line some servers compress what they send.
+		"Accept-Encoding": {"identity"},
+		"Accept":          {"*/*"},
+		"User-Agent":      {c.opt.UserAgent},
+	}
+	if u.Scheme != hop.Scheme || u.Host != hop.Host {
+		return h
+	}
+	basic := func(user, password string) {
+		r := http.Request{Header: h}
+		r.SetBasicAuth(user, password)
+	}
+	for _, k := range c.opt.Credentials {
+		if !strings.EqualFold(k.Host, u.Hostname()) && !strings.EqualFold(k.Host, u.Host) {
+			continue
+		}
+		for name, values := range k.Header {
+			h[http.CanonicalHeaderKey(name)] = append([]string(nil), values...)
+		}
+		if k.User != "" {
+			basic(k.User, k.Password)
+		}
+	}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		basic(u.User.Username(), password)
+	}
+	return h
+}
+
+// wait waits for d or until ctx is done.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// backoff returns the wait before the round-th round of attempts (from 0):
+// doubling from a second to half a minute, the upper half of it by chance, so
+// that a hundred boards that lost one server don't come back in step.
+func (c *Client) backoff(round int) time.Duration {
+	d := firstBackoff << min(round, 10)
+	d = min(d, maxBackoff)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return d/2 + time.Duration(c.jitter.Int64N(int64(d/2)))
+}
