@@ -1,0 +1,387 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A leftover is what one program left and showed in one call.
+type leftover struct {
+	result
+	files manifest // everything below the view, the container's folder at "@"
+}
+
+// collect reads what a call left.
+func (s *side) collect(r result) (leftover, error) {
+	files, err := readTree(s.dir, func(p string) bool {
+		// What either program keeps for itself (difference 9).
+		base := filepath.Base(p)
+		return base == ".lxc-pull" || p == "home/.wget-hsts"
+	})
+	if err != nil {
+		return leftover{}, err
+	}
+	l := leftover{result: r, files: manifest{}}
+	rename := func(p string) string {
+		if p == s.container() || strings.HasPrefix(p, s.container()+"/") {
+			return "@" + strings.TrimPrefix(p, s.container())
+		}
+		return p
+	}
+	for p, e := range files {
+		if e.link != "" {
+			e.link = rename(e.link)
+		}
+		l.files[rename(p)] = e
+	}
+	return l, nil
+}
+
+// A comparison gathers what differs between two calls.
+type comparison struct {
+	*plan
+	stock, ours leftover
+	oursSide    *side
+	meta        map[string]metaFile // of the build that both created
+	found       []string
+}
+
+func (c *comparison) reportf(format string, args ...any) {
+	c.found = append(c.found, fmt.Sprintf(format, args...))
+}
+
+// run compares the two. It returns one line for each thing that differs.
+func (c *comparison) run() []string {
+	if (c.stock.status == 0) != (c.ours.status == 0) {
+		c.reportf("exit status: stock %d, ours %d\nstock: %s\nours: %s", c.stock.status, c.ours.status,
+			indent(c.stock.stdout+c.stock.stderr), indent(c.ours.stdout+c.ours.stderr))
+		return c.found
+	}
+	c.compareWords()
+	if c.stock.status != 0 {
+		if c.oursSide.program.stock {
+			return c.found
+		}
+		// What a failure leaves is our own affair: nothing.
+		for _, p := range paths(c.ours.files) {
+			if strings.HasPrefix(p, "@/rootfs/") {
+				c.reportf("%q is left in the rootfs after a failure", p)
+				break
+			}
+		}
+		return c.found
+	}
+	if len(c.stock.requests) == 0 && len(c.ours.requests) > 0 && !c.differences["expiry"] {
+		c.reportf("requests: stock none, ours %q", c.ours.requests)
+	}
+	for _, p := range paths(c.stock.files, c.ours.files) {
+		c.comparePath(p)
+	}
+	c.compareModel()
+	return c.found
+}
+
+// Phrases of the stock template that scripts look for.
+var phrases = []string{
+	"Downloading the image index", "Downloading the rootfs", "Downloading the metadata", "The image cache is now ready",
+	"The cache is already up to date", "Using image from local cache", "Unpacking the rootfs", "Flushing the cache...",
+	"The cached copy has expired, re-downloading...",
+}
+
+func (c *comparison) compareWords() {
+	for _, phrase := range []string{"ERROR: Couldn't find a matching image", "ERROR: meta tarball is missing the configuration file"} {
+		if strings.Contains(c.stock.stdout, phrase) && !strings.Contains(c.ours.stdout, phrase) {
+			c.reportf("stdout lacks %q: %q, stderr %q", phrase, c.ours.stdout, c.ours.stderr)
+		}
+		if strings.Contains(c.stock.stderr, phrase) && !strings.Contains(c.ours.stderr, phrase) {
+			c.reportf("stderr lacks %q: %q", phrase, c.ours.stderr)
+		}
+	}
+	if c.stock.status != 0 {
+		return
+	}
+	if !c.differences["expiry"] {
+		for _, phrase := range phrases {
+			if strings.Contains(c.stock.stdout, phrase) != strings.Contains(c.ours.stdout, phrase) {
+				c.reportf("the phrase %q: stock's stdout:\n%s\nours:\n%s", phrase, indent(c.stock.stdout), indent(c.ours.stdout))
+			}
+		}
+	}
+	_, stock, stockHas := strings.Cut(c.stock.stdout, "\n---\n")
+	_, ours, oursHas := strings.Cut(c.ours.stdout, "\n---\n")
+	if c.differences["8"] {
+		if i := strings.IndexFunc(ours, hidden); i >= 0 {
+			c.reportf("message: a character that steers terminals is shown as it is: %q", ours)
+		}
+		// What lies between such characters is shown unchanged, in order.
+		rest := ours
+		for _, piece := range strings.FieldsFunc(stock, hidden) {
+			i := strings.Index(rest, piece)
+			if i < 0 {
+				c.reportf("message: %q is lost in %q", piece, ours)
+				break
+			}
+			rest = rest[i+len(piece):]
+		}
+		return
+	}
+	if stockHas != oursHas || stock != ours {
+		c.reportf("message: stock %v %q, ours %v %q", stockHas, stock, oursHas, ours)
+	}
+}
+
+func (c *comparison) comparePath(p string) {
+	a, inStock := c.stock.files[p]
+	b, inOurs := c.ours.files[p]
+	cacheFile, inCache := c.cachePath(p)
+	switch {
+	case inStock && !inOurs:
+		if _, own := c.meta[cacheFile]; inCache && !own && c.stockMeta[cacheFile].data != nil {
+			return // a file that only the stock template was given
+		}
+		c.reportf("%q: ours lacks it", p)
+		return
+	case inOurs && !inStock:
+		c.reportf("%q: only ours has it", p)
+		return
+	}
+	differ := func(what string, stock, ours any) {
+		c.reportf("%q: %s: stock %v, ours %v", p, what, stock, ours)
+	}
+	if a.kind != b.kind {
+		differ("type", fmt.Sprintf("%#o", a.kind), fmt.Sprintf("%#o", b.kind))
+		return
+	}
+	if a.mode != b.mode {
+		differ("mode", fmt.Sprintf("%#o", a.mode), fmt.Sprintf("%#o", b.mode))
+	}
+	if a.uid != b.uid || a.gid != b.gid {
+		differ("owner", fmt.Sprint(a.uid, ":", a.gid), fmt.Sprint(b.uid, ":", b.gid))
+	}
+	if a.rdev != b.rdev {
+		differ("device", a.rdev, b.rdev)
+	}
+	name, inRootfs := strings.CutPrefix(p, "@/rootfs")
+	name = path.Join(".", name)
+	switch {
+	case inRootfs:
+		c.compareRootfs(name, p, a, b)
+	case inCache && c.meta[cacheFile].data != nil:
+		if want := c.meta[cacheFile].data; !bytes.Equal(b.data, want) {
+			differ("contents", fmt.Sprintf("%q", a.data), fmt.Sprintf("%q", b.data))
+		}
+	case (p == "@/config" || p == "@/fstab") && c.differences["2"]:
+		// compareModel looks at it.
+	default:
+		if a.sum != b.sum {
+			differ("contents", fmt.Sprintf("%q", a.data), fmt.Sprintf("%q", b.data))
+		}
+		if a.link != b.link {
+			differ("link", a.link, b.link)
+		}
+		if !maps.Equal(a.xattrs, b.xattrs) {
+			differ("xattrs", a.xattrs, b.xattrs)
+		}
+	}
+}
+
+// cachePath tells the metadata file that a path in the cache holds, and
+// whether it lies in the image's cache folder at all.
+func (c *comparison) cachePath(p string) (file string, ok bool) {
+	dir, file := path.Split(p)
+	return file, strings.HasSuffix(dir, path.Join("download", c.dist, c.release, c.arch, c.variant)+"/")
+}
+
+// compareRootfs compares what tar sets and the recipe may rewrite.
+func (c *comparison) compareRootfs(name, p string, a, b entry) {
+	source := c.source[name]
+	if c.isRewritten(name) {
+		c.compareRewritten(name, p, a, b)
+		return
+	}
+	if a.sum != b.sum {
+		c.reportf("%q: contents: stock %.200q, ours %.200q", p, a.data, b.data)
+	}
+	if a.link != b.link && !c.sharesRewritten(a.link, b.link) {
+		c.reportf("%q: hard link: stock %q, ours %q", p, a.link, b.link)
+	}
+	if !maps.Equal(a.xattrs, b.xattrs) {
+		c.reportf("%q: xattrs: stock %q, ours %q", p, a.xattrs, b.xattrs)
+	}
+	stock, ours := c.when(a.mtime, c.stock.start), c.when(b.mtime, c.ours.start)
+	if stock == ours || a.kind == unix.S_IFDIR && c.holdsRewritten(name) {
+		return
+	}
+	if a.kind == unix.S_IFDIR && stock == "new" && b.mtime.Unix() == source.mtime.Unix() {
+		// A folder whose members come before and after others keeps its
+		// archived time with ours.
+		c.differences["folder times"] = true
+		return
+	}
+	c.reportf("%q: mtime: stock %s, ours %s (archived %s)", p, stock, ours, source.mtime.UTC())
+}
+
+func (c *comparison) when(t, start time.Time) string {
+	if t.After(start) && t.Before(time.Now().Add(time.Second)) {
+		return "new"
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// isRewritten says whether a name of the rootfs names a file that the recipe
+// rewrites, by itself or by a hard link.
+func (c *comparison) isRewritten(name string) bool {
+	if c.rewritten[name] {
+		return true
+	}
+	link := c.source[name].link
+	if link == "" {
+		return false
+	}
+	for other := range c.rewritten {
+		if c.source[other].link == link {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *comparison) holdsRewritten(dir string) bool {
+	for name := range c.rewritten {
+		if path.Dir(name) == dir {
+			return true
+		}
+	}
+	return false
+}
+
+// sharesRewritten says whether two first names of one inode differ because a
+// rewritten name stands among them.
+func (c *comparison) sharesRewritten(a, b string) bool {
+	return c.isRewritten(strings.TrimPrefix(a, "@/rootfs/")) || c.isRewritten(strings.TrimPrefix(b, "@/rootfs/"))
+}
+
+// compareRewritten checks a rewritten file: against the stock template's where
+// that is a reference, else against what the image holds (differences 2, 5).
+func (c *comparison) compareRewritten(name, p string, a, b entry) {
+	if c.oursSide.program.stock {
+		if a.sum != b.sum || a.link != b.link || !maps.Equal(a.xattrs, b.xattrs) {
+			c.reportf("%q: contents, link or xattrs: %.300q, %.300q", p, a.data, b.data)
+		}
+		return
+	}
+	source := c.source[name]
+	dir := c.oursSide.inside(c.oursSide.container())
+	want := source.data
+	if c.byTemplates(name) {
+		want = replaceTokens(want, c.oursSide.name, dir, dir+"/rootfs")
+	}
+	if c.rewrittenTTY(name) {
+		want = addNoHangup(want)
+	}
+	if source.size <= keepData && !bytes.Equal(b.data, want) {
+		c.reportf("%q: contents: ours %.300q, the model %.300q", p, b.data, want)
+	}
+	plain := source.link == "" && !c.differences["2"]
+	if plain && a.sum != b.sum {
+		c.reportf("%q: contents: stock %.300q, ours %.300q", p, a.data, b.data)
+	}
+	if got := strings.TrimPrefix(b.link, "@/rootfs/"); got != source.link {
+		c.reportf("%q: hard link: ours %q, the image %q", p, got, source.link)
+	}
+	if c.packing.keepsXattrs() {
+		want := map[string]string{}
+		for name, value := range source.xattrs {
+			if name == "security.capability" && c.outcome != outcomeNo {
+				value = rootedCapability(value, subID)
+			}
+			if name == "system.posix_acl_access" && c.outcome != outcomeNo {
+				value = shiftedACL(value, subID)
+			}
+			want[name] = value
+		}
+		if !maps.Equal(want, b.xattrs) && len(want)+len(b.xattrs) > 0 {
+			c.reportf("%q: xattrs: ours %q, the image %q", p, b.xattrs, want)
+		}
+	}
+}
+
+func (c *comparison) byTemplates(name string) bool {
+	for other := range c.rewritten {
+		if (other == name || c.source[name].link != "" && c.source[other].link == c.source[name].link) && c.inTemplates[other] {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *comparison) rewrittenTTY(name string) bool {
+	const tty = "etc/init/tty.conf"
+	return c.rewritten[tty] && (name == tty || c.source[name].link != "" && c.source[name].link == c.source[tty].link)
+}
+
+// addNoHangup is the stock template's edit of tty.conf: the first "mingetty" of
+// every line.
+func addNoHangup(data []byte) []byte {
+	var out []byte
+	for line := range bytes.SplitAfterSeq(data, []byte("\n")) {
+		out = append(out, bytes.Replace(line, []byte("mingetty"), []byte("mingetty --nohangup"), 1)...)
+	}
+	return out
+}
+
+// rootedCapability is a security.capability of version 2 as the host sees it
+// when a namespace's root, id root on the host, has set it: version 3.
+func rootedCapability(v2 string, root uint32) string {
+	v := []byte(v2)
+	v[3] = 3
+	return string(binary.LittleEndian.AppendUint32(v, root))
+}
+
+// shiftedACL is an ACL as the host sees it when it was set in a namespace
+// whose ids begin at base.
+func shiftedACL(acl string, base uint32) string {
+	v := []byte(acl)
+	for at := 4; at+8 <= len(v); at += 8 {
+		if id := binary.LittleEndian.Uint32(v[at+4:]); id != 1<<32-1 {
+			binary.LittleEndian.PutUint32(v[at+4:], id+base)
+		}
+	}
+	return string(v)
+}
+
+// compareModel checks config and fstab against the model: ours always, so that
+// difference 2 is checked where the stock template is no reference. In the
+// other cases ours equals the stock template's, which thereby checks the model.
+func (c *comparison) compareModel() {
+	dir := c.oursSide.inside(c.oursSide.container())
+	fstab := relevant(c.meta, "fstab", c.mode)
+	old := bytes.ReplaceAll(c.config, []byte("@ROOTFS@"), []byte(dir+"/rootfs"))
+	want := modelConfig(old, c.meta[relevant(c.meta, "config", c.mode)].data, fstab != "", dir, c.oursSide.name)
+	want = replaceTokens(want, c.oursSide.name, dir, dir+"/rootfs")
+	if got := c.ours.files["@/config"].data; !bytes.Equal(got, want) {
+		c.reportf("config: ours\n%s\nthe model\n%s", indent(string(got)), indent(string(want)))
+	}
+	if fstab == "" {
+		return
+	}
+	want = replaceTokens(c.meta[fstab].data, c.oursSide.name, dir, dir+"/rootfs")
+	if got := c.ours.files["@/fstab"].data; !bytes.Equal(got, want) {
+		c.reportf("fstab: ours %q, the model %q", got, want)
+	}
+}
+
+func (p packing) keepsXattrs() bool { return slices.Contains(p.args, "--xattrs") }
+
+func indent(s string) string {
+	return "    " + strings.ReplaceAll(strings.TrimSuffix(fmt.Sprintf("%q", s), `"`)[1:], `\n`, "\n    ")
+}

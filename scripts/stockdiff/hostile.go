@@ -1,0 +1,3 @@
+package main
+
+func (h *harness) hostile() error { return nil }

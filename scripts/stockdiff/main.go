@@ -1,0 +1,208 @@
+// Command stockdiff creates the same random containers with LXC's own download
+// template and with ours, and reports what differs.
+//
+//	stockdiff [-ours FILE] [-n 100] [-seed 1] [-j 2] [-keep] [PART...]
+//
+// The parts, all by default: "self" compares the stock template with itself
+// and shows that a changed byte is noticed; "diff" compares ours with it;
+// "hostile" gives ours images that try to reach the host. docs/stock-differences.md
+// has the differences that are on purpose, by number.
+//
+// It needs root, GNU tar, xz, sed, wget, gpg and LXC's template, and leaves
+// nothing outside a folder of its own. With -keep (or KEEP=1) the folders of
+// cases that differ stay.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+)
+
+func main() {
+	if len(os.Args) == 3 && os.Args[1] == enterWord {
+		enter(os.Args[2])
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "stockdiff:", err)
+		os.Exit(1)
+	}
+}
+
+// A harness is one run of this program.
+type harness struct {
+	dir       string // of its own, removed at the end
+	view      string
+	authority *authority
+	stock     program
+	ours      program
+	workers   int
+	keep      bool
+	verbose   bool
+	quiet     bool // differences are looked for, and not reported
+
+	mu          sync.Mutex
+	failed      int
+	differences map[string]int
+}
+
+func run() error {
+	ours := flag.String("ours", "bin/lxc-pull", "our template")
+	stock := flag.String("stock", "/usr/share/lxc/templates/lxc-download", "LXC's template, of 5.0 or later")
+	count := flag.Int("n", 100, "images")
+	seed := flag.Uint64("seed", 1, "seed of the first image; the next has the next")
+	workers := flag.Int("j", runtime.NumCPU(), "images at a time")
+	keep := flag.Bool("keep", os.Getenv("KEEP") != "", "keep the folders of cases that differ")
+	verbose := flag.Bool("v", false, "say what each case is")
+	flag.Parse()
+	if os.Geteuid() != 0 {
+		return errors.New("needs root, to make namespaces and devices")
+	}
+	parts := flag.Args()
+	if len(parts) == 0 {
+		parts = []string{"self", "diff", "hostile"}
+	}
+
+	// Not below /tmp, which some cases cover.
+	dir, err := os.MkdirTemp("/var/tmp", "stockdiff.")
+	if err != nil {
+		return err
+	}
+	h := &harness{dir: dir, view: filepath.Join(dir, "view"), workers: *workers, keep: *keep, verbose: *verbose, differences: map[string]int{}}
+	defer func() {
+		if h.failed == 0 || !h.keep {
+			os.RemoveAll(dir)
+		}
+	}()
+	if err := h.prepare(*stock, *ours, parts); err != nil {
+		return err
+	}
+	defer h.authority.close()
+	for _, part := range parts {
+		start := time.Now()
+		var err error
+		switch part {
+		case "self":
+			err = h.self(*seed, min(*count, 20))
+		case "diff":
+			err = h.compareMany(*seed, *count, h.ours)
+		case "hostile":
+			err = h.hostile()
+		default:
+			err = fmt.Errorf("unknown part %q", part)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s: %d differ, %.1f s\n", part, h.failed, time.Since(start).Seconds())
+		if h.failed > 0 {
+			return fmt.Errorf("%s: %d cases differ", part, h.failed)
+		}
+	}
+	return nil
+}
+
+func (h *harness) prepare(stock, ours string, parts []string) error {
+	for _, dir := range []string{h.view, filepath.Join(h.dir, "bin")} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(h.dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(systemCache, 0o755); err != nil {
+		return err
+	}
+	var err error
+	if h.authority, err = newAuthority(h.dir); err != nil {
+		return err
+	}
+	h.stock = program{name: "stock", path: filepath.Join(h.dir, "bin", "lxc-download"), stock: true}
+	script, err := os.ReadFile(stock)
+	if err != nil {
+		return err
+	}
+	if script, err = withXattrs(script); err != nil {
+		return fmt.Errorf("%s: %w", stock, err)
+	}
+	if err := os.WriteFile(h.stock.path, script, 0o755); err != nil {
+		return err
+	}
+	if !slices.Contains(parts, "diff") && !slices.Contains(parts, "hostile") {
+		return nil
+	}
+	// A copy that a namespace's root can reach, and that doesn't change.
+	binary, err := os.ReadFile(ours)
+	if err != nil {
+		return err
+	}
+	h.ours = program{name: "ours", path: filepath.Join(h.dir, "bin", "lxc-pull"),
+		extra: []string{"--keyring", "@VIEW@/trust/key.asc", "--cacert", "@VIEW@/trust/ca.pem"}}
+	return os.WriteFile(h.ours.path, binary, 0o755)
+}
+
+// withXattrs makes the template of LXC 5.0 call tar as that of 7.0 does: all
+// else that it leaves is the same.
+func withXattrs(script []byte) ([]byte, error) {
+	const want = "--xattrs-include='*'"
+	s := string(script)
+	if strings.Contains(s, want) {
+		return script, nil
+	}
+	changed := strings.Replace(s, "--numeric-owner -xpJf", "--numeric-owner "+want+" -xpJf", 1)
+	if changed == s {
+		return nil, errors.New("tar is not called as expected")
+	}
+	return []byte(changed), nil
+}
+
+// compareMany runs the cases of count seeds in every outcome.
+func (h *harness) compareMany(seed uint64, count int, second program) error {
+	var wg sync.WaitGroup
+	seeds := make(chan uint64)
+	errs := make(chan error, h.workers)
+	for range h.workers {
+		wg.Go(func() {
+			for s := range seeds {
+				if err := h.compareCase(s, second, nil, outcomes...); err != nil {
+					errs <- fmt.Errorf("seed %d: %w", s, err)
+					return
+				}
+			}
+		})
+	}
+	var err error
+feed:
+	for i := range count {
+		select {
+		case seeds <- seed + uint64(i):
+		case err = <-errs:
+			break feed
+		}
+	}
+	close(seeds)
+	wg.Wait()
+	if err == nil && len(errs) > 0 {
+		err = <-errs
+	}
+	h.showDifferences(count)
+	return err
+}
+
+func (h *harness) showDifferences(count int) {
+	var names []string
+	for name := range h.differences {
+		names = append(names, fmt.Sprintf("%s: %d", name, h.differences[name]))
+	}
+	sort.Strings(names)
+	fmt.Printf("%d images in %d outcomes; differences on purpose (calls): %s\n", count, len(outcomes), strings.Join(names, ", "))
+}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// This file says what a creation is to leave, as far as it takes the place of
+// the stock template where that is no reference: the differences by number of
+// docs/stock-differences.md. Wherever the stock template is the reference, it
+// checks this model too.
+
+const (
+	templateConfig = "/usr/share/lxc/config"
+	hookDir        = "/usr/share/lxc/hooks"
+)
+
+// replaceTokens replaces the five tokens literally and in one pass.
+func replaceTokens(data []byte, name, lxcPath, rootfs string) []byte {
+	return []byte(strings.NewReplacer(
+		"LXC_NAME", name, "LXC_PATH", lxcPath, "LXC_ROOTFS", rootfs,
+		"LXC_TEMPLATE_CONFIG", templateConfig, "LXC_HOOK_DIR", hookDir).Replace(string(data)))
+}
+
+// relevant returns the name of the metadata file that counts for a mode, ""
+// where there is none.
+func relevant(meta map[string]metaFile, name, mode string) string {
+	for _, suffix := range []string{"-" + mode, ".7"} {
+		if _, ok := meta[name+suffix]; ok {
+			name += suffix
+		}
+	}
+	if _, ok := meta[name]; !ok {
+		return ""
+	}
+	return name
+}
+
+// The patterns of the stock template's two sed calls on config; bytes, as sed
+// has them in the C locale.
+var (
+	networkLine = regexp.MustCompile(`(?s)lxc.net.0`)
+	lxcLine     = regexp.MustCompile(`(?s)lxc.`)
+)
+
+// latin1 makes every byte a character of its own, so that "." of a regexp is
+// any byte.
+func latin1(line []byte) string {
+	r := make([]rune, len(line))
+	for i, b := range line {
+		r[i] = rune(b)
+	}
+	return string(r)
+}
+
+// modelConfig is the config that a creation leaves, before the tokens are
+// replaced.
+func modelConfig(old, image []byte, hasFstab bool, lxcPath, name string) []byte {
+	var top, network, auto, out bytes.Buffer
+	for line := range bytes.SplitAfterSeq(old, []byte("\n")) {
+		text := latin1(bytes.TrimSuffix(line, []byte("\n")))
+		to := &top
+		switch {
+		case networkLine.MatchString(text):
+			to = &network
+		case lxcLine.MatchString(text):
+			to = &auto
+		}
+		// A line after one that lacked its line feed can't be, but sed ends
+		// a file where the input ended.
+		to.Write(line)
+	}
+	out.Write(top.Bytes())
+	out.WriteString("\n# Distribution configuration\n")
+	out.Write(image)
+	out.WriteString("\n# Container specific configuration\n")
+	out.Write(auto.Bytes())
+	if hasFstab {
+		fmt.Fprintf(&out, "lxc.mount.fstab = %s/fstab\n", lxcPath)
+	}
+	fmt.Fprintf(&out, "lxc.uts.name = %s\n", name)
+	out.WriteString("\n# Network configuration\n")
+	out.Write(network.Bytes())
+	return out.Bytes()
+}
+
+// A plan is a case in one outcome of the namespace check: what each of the two
+// programs is served, and what may differ.
+type plan struct {
+	*testCase
+	outcome outcome
+	mode    string // "system" or "user"
+	source  manifest
+
+	// stockMeta is what the stock template gets in place of meta, so that it
+	// leaves what ours is to leave where the two differ on purpose.
+	stockMeta map[string]metaFile
+	stockName string
+	stockTail string
+	oursFlags []string
+
+	rewritten   map[string]bool // files of the rootfs that the recipe rewrites
+	inTemplates map[string]bool // those of them that templates names
+	differences map[string]bool // numbers of docs/stock-differences.md
+}
+
+func newPlan(c *testCase, o outcome, source manifest) *plan {
+	p := &plan{testCase: c, outcome: o, mode: "system", source: source, stockName: c.name, stockTail: c.tail,
+		stockMeta: map[string]metaFile{}, rewritten: map[string]bool{}, inTemplates: map[string]bool{}, differences: map[string]bool{}}
+	if o != outcomeNo {
+		p.mode = "user"
+	}
+	for name, f := range c.meta {
+		p.stockMeta[name] = f
+	}
+	if strings.ContainsAny(c.name, `&#\`) || strings.Contains(c.name, "LXC_") {
+		p.stockName = "twin"
+		p.differences["2"] = true
+	}
+	if !strings.HasSuffix(c.tail, "\n") {
+		p.stockTail += "\n"
+		p.differences["4"] = true
+	}
+	p.planTemplates()
+	p.planExcludes()
+	p.planExpiry()
+	if f, ok := c.meta[relevant(c.meta, "create-message", p.mode)]; ok && strings.IndexFunc(string(f.data), hidden) >= 0 {
+		p.differences["8"] = true
+	}
+	return p
+}
+
+// metaLines returns the lines of the file that counts, the last one too where
+// it lacks its line feed, and the file's name.
+func (p *plan) metaLines(name string) (file string, lines []string) {
+	file = relevant(p.meta, name, p.mode)
+	data := string(p.meta[file].data)
+	if data == "" {
+		return file, nil
+	}
+	if !strings.HasSuffix(data, "\n") {
+		p.differences["4"] = true
+		data += "\n"
+	}
+	return file, strings.Split(strings.TrimSuffix(data, "\n"), "\n")
+}
+
+// setStock gives the stock template other lines.
+func (p *plan) setStock(file string, lines []string) {
+	data := strings.Join(lines, "\n")
+	if len(lines) > 0 {
+		data += "\n"
+	}
+	p.stockMeta[file] = metaFile{[]byte(data), p.meta[file].mode}
+}
+
+func (p *plan) planTemplates() {
+	file, lines := p.metaLines("templates")
+	for i, line := range lines {
+		name := strings.Trim(line, " \t")
+		if name == "" {
+			continue
+		}
+		real, ok := p.source.resolve(name)
+		if plain := path.Join(".", "/"+name)[1:]; ok && real != plain || !ok && p.source.hasLink(plain) {
+			// The link's target is rewritten, or nothing.
+			p.differences["3"] = true
+			lines[i] = ""
+			if ok {
+				lines[i] = "/" + real
+			}
+		}
+		if ok && p.source[real].kind == unix.S_IFREG {
+			p.rewritten[real], p.inTemplates[real] = true, true
+		}
+	}
+	if file != "" {
+		p.setStock(file, lines)
+	}
+	if e, ok := p.source["etc/init/tty.conf"]; ok && e.kind == unix.S_IFREG {
+		p.rewritten["etc/init/tty.conf"] = true
+	}
+	for name := range p.rewritten {
+		if e := p.source[name]; e.link != "" || len(e.xattrs) > 0 {
+			p.differences["5"] = true
+		}
+	}
+}
+
+func (p *plan) planExcludes() {
+	file, lines := p.metaLines("excludes")
+	for i, line := range lines {
+		// A blank within is part of the pattern; "?" says so to a shell.
+		line = strings.Trim(line, " \t")
+		if strings.ContainsAny(line, " \t") {
+			p.differences["4"] = true
+			lines[i] = strings.Map(func(r rune) rune {
+				if r == ' ' || r == '\t' {
+					return '?'
+				}
+				return r
+			}, line)
+		}
+	}
+	if p.mode == "user" {
+		// What a namespace can't make is left out, whether the image says so
+		// or not.
+		for name, e := range p.source {
+			if e.kind == unix.S_IFCHR || e.kind == unix.S_IFBLK {
+				p.differences["devices"] = true
+				lines = append(lines, "./"+name, name)
+			}
+		}
+	}
+	if file == "" && len(lines) > 0 {
+		file = "excludes"
+	}
+	if file != "" {
+		p.setStock(file, lines)
+	}
+}
+
+func (p *plan) planExpiry() {
+	file := relevant(p.meta, "expiry", p.mode)
+	if file == "" {
+		return
+	}
+	when, err := strconv.ParseInt(strings.Trim(string(p.meta[file].data), " \n"), 10, 64)
+	switch {
+	case err != nil:
+		p.differences["expiry"] = true
+		p.oursFlags = append(p.oursFlags, "--allow-older")
+	case when < time.Now().Unix():
+		p.differences["1"] = true
+		p.oursFlags = append(p.oursFlags, "--allow-older")
+	}
+}
+
+// hasLink says whether a path has a symbolic link in it.
+func (m manifest) hasLink(name string) bool {
+	for p := name; p != "." && p != "/" && p != ""; p = path.Dir(p) {
+		if m[p].kind == unix.S_IFLNK {
+			return true
+		}
+	}
+	return false
+}
+
+// hidden says of a character that it may steer a terminal, and is not shown as
+// it is (difference 8).
+func hidden(r rune) bool {
+	return r < 0x20 && r != '\n' && r != '\t' || 0x7f <= r && r < 0xa0 || r == '\uFFFD'
+}

@@ -1,0 +1,305 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// An outcome is what the template's check of its user namespace finds.
+type outcome string
+
+const (
+	outcomeNo   outcome = "no"          // no namespace: root's own containers
+	outcomeRoot outcome = "userns-root" // root's containers with lxc.idmap, or a nested container
+	outcomeYes  outcome = "yes"         // an ordinary user's containers
+)
+
+var outcomes = []outcome{outcomeNo, outcomeRoot, outcomeYes}
+
+// Ids as lxc-create maps them for a user with subordinate ids.
+const (
+	subID    = 100000 // the container's id 0 on the host
+	subRange = 65536
+	userID   = 1000  // the user who calls lxc-create
+	mappedID = 65536 // the user's id in the namespace, the first free one
+)
+
+const systemCache = "/var/cache/lxc"
+
+// An enterSpec says how to call one program: in a mount namespace where Side is
+// seen at View, its cache folder as the system's, and in a user namespace.
+type enterSpec struct {
+	Side, View string
+	OwnTmp     bool // Side/tmp is seen at /tmp, as a mount point
+	Outcome    outcome
+	Bare       bool // userns-root: a container's map, equal to that of its process 1
+	Proc       bool // internal: the namespaces are entered, /proc is yet to be mounted
+	Argv       []string
+	Path       string
+	Env        []string
+}
+
+// A result is what a call showed.
+type result struct {
+	status         int
+	stdout, stderr string
+	requests       []string
+	start          time.Time
+}
+
+// runTimeout is far beyond what a small image takes; who needs longer waits
+// for something that never comes, a FIFO say.
+const runTimeout = 60 * time.Second
+
+func (s enterSpec) run() (result, error) {
+	spec, err := json.Marshal(s)
+	if err != nil {
+		return result{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), runTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", enterWord, string(spec))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Env = s.Env
+	r := result{start: time.Now().Add(-10 * time.Millisecond)} // the kernel's clock for files is coarse
+	err = cmd.Run()
+	r.stdout, r.stderr = stdout.String(), stderr.String()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		r.status = -1
+		r.stderr += "\n(ended after " + runTimeout.String() + ")"
+	case errors.As(err, &exit):
+		r.status = exit.ExitCode()
+	case err != nil:
+		return r, err
+	}
+	if r.status == enterFailed {
+		return r, fmt.Errorf("enter the namespaces: %s", r.stderr)
+	}
+	return r, nil
+}
+
+const (
+	enterWord   = "enter-namespaces" // argv[1] of the program that calls itself
+	enterFailed = 126
+)
+
+// enter is the other side of run, in the new mount namespace. It doesn't
+// return.
+func enter(spec string) {
+	var s enterSpec
+	err := json.Unmarshal([]byte(spec), &s)
+	if err == nil {
+		err = s.enter()
+	}
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(enterFailed)
+}
+
+func (s enterSpec) enter() error {
+	unix.Umask(0o022) // lxc-create's
+	if s.Proc {
+		if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+			return fmt.Errorf("mount proc: %w", err)
+		}
+		return s.exec()
+	}
+	binds := [][2]string{{s.Side, s.View}, {filepath.Join(s.Side, "cache"), systemCache}}
+	if s.OwnTmp {
+		binds = append(binds, [2]string{filepath.Join(s.Side, "tmp"), "/tmp"})
+	}
+	for _, b := range binds {
+		if err := unix.Mount(b[0], b[1], "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("bind %s on %s: %w", b[0], b[1], err)
+		}
+	}
+	if s.Outcome == outcomeNo {
+		return s.exec()
+	}
+	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: subID, Size: subRange}}
+	switch {
+	case s.Outcome == outcomeYes:
+		ids = append(ids, syscall.SysProcIDMap{ContainerID: mappedID, HostID: userID, Size: 1})
+	case !s.Bare:
+		ids = append(ids, syscall.SysProcIDMap{ContainerID: mappedID, HostID: 0, Size: 1})
+	}
+	cmd := &exec.Cmd{Path: s.Path, Args: s.Argv, Env: s.Env, Dir: s.View, Stdout: os.Stdout, Stderr: os.Stderr}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:                 syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings:                ids,
+		GidMappings:                ids,
+		GidMappingsEnableSetgroups: true,
+		Credential:                 &syscall.Credential{Uid: 0, Gid: 0},
+		Pdeathsig:                  syscall.SIGKILL,
+	}
+	if s.Outcome == outcomeRoot && s.Bare {
+		s.Proc = true
+		spec, err := json.Marshal(s)
+		if err != nil {
+			return err
+		}
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWPID
+		cmd.Path, cmd.Args = "/proc/self/exe", []string{"stockdiff", enterWord, string(spec)}
+	}
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return err
+	}
+	if state, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && state.Signaled() {
+		os.Exit(128 + int(state.Signal()))
+	}
+	os.Exit(cmd.ProcessState.ExitCode())
+	return nil
+}
+
+func (s enterSpec) exec() error {
+	if err := os.Chdir(s.View); err != nil {
+		return err
+	}
+	return syscall.Exec(s.Path, s.Argv, s.Env)
+}
+
+// A program is one of the two that are compared.
+type program struct {
+	name  string   // in messages
+	path  string   // absolute
+	extra []string // words after the user's own
+	stock bool     // it is the stock template
+}
+
+// A side is one program's folder for one case, seen at the same place by both.
+type side struct {
+	dir     string
+	view    string
+	program program
+	lxcpath string // below the view
+	name    string // container
+	cache   string // below the view: the cache's folder
+}
+
+func (s *side) host(rel string) string   { return filepath.Join(s.dir, rel) }
+func (s *side) inside(rel string) string { return filepath.Join(s.view, rel) }
+func (s *side) container() string        { return filepath.Join(s.lxcpath, s.name) }
+
+// owners returns the ids on the host of the container's owner (who called
+// lxc-create), and of its root.
+func (o outcome) owners(bare bool) (owner, root int) {
+	switch {
+	case o == outcomeYes:
+		return userID, subID
+	case o == outcomeRoot && bare:
+		return subID, subID
+	case o == outcomeRoot:
+		return 0, subID
+	}
+	return 0, 0
+}
+
+// prepare makes the side's folders as they are when a template is called for
+// the first time.
+func (s *side) prepare(p *plan, a *authority) error {
+	owner, _ := p.outcome.owners(p.bare)
+	folders := []string{"", "cache", "home", "tmp", "trust", "elsewhere"}
+	for dir := s.lxcpath; dir != "."; dir = filepath.Dir(dir) {
+		folders = append(folders, dir)
+	}
+	for _, dir := range folders {
+		if err := os.MkdirAll(s.host(dir), 0o755); err != nil {
+			return err
+		}
+		if err := os.Chown(s.host(dir), owner, owner); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(s.host("tmp"), 0o1777); err != nil {
+		return err
+	}
+	files := map[string][]byte{
+		"trust/key.asc": a.key,
+		"trust/ca.pem":  a.ca,
+		"home/.wgetrc":  []byte("ca_certificate = " + s.inside("trust/ca.pem") + "\nca_directory = /nonexistent\nhsts = off\n"),
+	}
+	for name, data := range files {
+		if err := os.WriteFile(s.host(name), data, 0o644); err != nil {
+			return err
+		}
+	}
+	return s.newContainer(p)
+}
+
+// newContainer makes the container's folder as lxc-create does before it calls
+// the template.
+func (s *side) newContainer(p *plan) error {
+	owner, root := p.outcome.owners(p.bare)
+	dir := s.host(s.container())
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o770); err != nil {
+		return err
+	}
+	if err := os.Mkdir(filepath.Join(dir, "rootfs"), 0o755); err != nil {
+		return err
+	}
+	config := bytes.ReplaceAll(p.config, []byte("@ROOTFS@"), []byte(s.inside(s.container()+"/rootfs")))
+	if err := os.WriteFile(filepath.Join(dir, "config"), config, 0o600); err != nil {
+		return err
+	}
+	if err := os.Chmod(filepath.Join(dir, "config"), os.FileMode(p.confMode)); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "partial"), nil, 0); err != nil {
+		return err
+	}
+	confOwner := owner
+	if p.outcome == outcomeNo {
+		confOwner = p.confUID
+	}
+	for name, id := range map[string]int{"": owner, "partial": owner, "config": confOwner, "rootfs": root} {
+		if err := os.Chown(filepath.Join(dir, name), id, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// create calls the program as lxc-create does.
+func (s *side) create(p *plan, srv *server, words ...string) (result, error) {
+	container := s.inside(s.container())
+	argv := []string{filepath.Base(s.program.path), "--path=" + container, "--name=" + s.name, "--rootfs=" + container + "/rootfs",
+		"--dist", p.dist, "-r", p.release, "--arch=" + p.arch, "--server", srv.name()}
+	if p.variant != "default" {
+		argv = append(argv, "--variant", p.variant)
+	}
+	for _, word := range s.program.extra {
+		argv = append(argv, strings.ReplaceAll(word, "@VIEW@", s.view))
+	}
+	argv = append(argv, words...)
+	if p.outcome == outcomeYes || p.outcome == outcomeRoot && !p.bare {
+		argv = append(argv, "--mapped-uid", fmt.Sprint(mappedID), "--mapped-gid", fmt.Sprint(mappedID))
+	}
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=" + s.inside("home")}
+	if p.cacheInEnv {
+		env = append(env, "LXC_CACHE_PATH="+s.inside("elsewhere"))
+	}
+	spec := enterSpec{Side: s.dir, View: s.view, OwnTmp: p.ownTmp, Outcome: p.outcome, Bare: p.bare, Argv: argv, Path: s.program.path, Env: env}
+	r, err := spec.run()
+	r.requests = srv.requests()
+	return r, err
+}
