@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+)
+
+// pathNotation names a signature's notation (RFC 9580 section 5.2.3.24) that
+// holds the path of the signed file in the tree, such as
+// "images/alpine/3.20/amd64/default/20260101_00:00/rootfs.tar.xz". It ties the
+// signed bytes to the image they are: without it a mirror could serve another
+// image, or an older build, which the same key has signed as well. Verifiers
+// that don't know it pass over it.
+const pathNotation = "path@lxc-pull"
+
+// maxKeyFile bounds a key file: the largest of real use are some 100 kB of
+// other people's certifications.
+const maxKeyFile = 4 << 20
+
+// A signer signs files as they lie in a tree.
+type signer struct {
+	entity *openpgp.Entity
+	config packet.Config
+}
+
+// newKey makes a signing key and writes it to file, readable by its owner alone
+// and without a passphrase. An existing file is not touched.
+func newKey(file, userID string, now time.Time) error {
+	never := false // Ed25519 is deterministic and needs no salt
+	config := &packet.Config{
+		Algorithm:   packet.PubKeyAlgoEdDSA, // as GnuPG 2.2 knows Ed25519
+		DefaultHash: crypto.SHA512,
+		Time:        func() time.Time { return now },
+
+		NonDeterministicSignaturesViaNotation: &never,
+	}
+	entity, err := openpgp.NewEntity(userID, "", "", config)
+	if err != nil {
+		return err
+	}
+	entity.Subkeys = nil // it encrypts nothing
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = armored(f, openpgp.PrivateKeyType, func(w io.Writer) error { return entity.SerializePrivate(w, config) })
+	if err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// readKey reads a secret key as "gpg --export-secret-keys" writes it, armored
+// or not. passphrase is needed when the key is protected by one.
+func readKey(file string, passphrase []byte) (*signer, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxKeyFile {
+		return nil, fmt.Errorf("%q: too large for a key", file)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	read := openpgp.ReadKeyRing
+	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("-----BEGIN PGP")) {
+		read = openpgp.ReadArmoredKeyRing
+	}
+	ring, err := read(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("%q: %v", file, err)
+	}
+	if len(ring) != 1 {
+		return nil, fmt.Errorf("%q holds %d keys, it must hold one", file, len(ring))
+	}
+	never := false
+	s := &signer{entity: ring[0], config: packet.Config{DefaultHash: crypto.SHA512, NonDeterministicSignaturesViaNotation: &never}}
+	key, ok := s.entity.SigningKey(s.config.Now())
+	if !ok {
+		return nil, fmt.Errorf("%q: no key in it may sign now: expired, revoked, or made for something else", file)
+	}
+	if key.PrivateKey == nil || key.PrivateKey.Dummy() {
+		return nil, fmt.Errorf("%q: the secret part of the signing key is missing", file)
+	}
+	if key.PrivateKey.Encrypted {
+		if len(passphrase) == 0 {
+			return nil, fmt.Errorf("%q is protected: give its passphrase with --passphrase-file", file)
+		}
+		if err := key.PrivateKey.Decrypt(passphrase); err != nil {
+			return nil, fmt.Errorf("%q: wrong passphrase? %v", file, err)
+		}
+	}
+	// Signing finds the key again: keep it to this one.
+	s.config.SigningKeyId = key.PublicKey.KeyId
+	return s, nil
+}
+
+// writePublic writes the key's public part to file.
+func (s *signer) writePublic(file string) error {
+	var b bytes.Buffer
+	if err := armored(&b, openpgp.PublicKeyType, s.entity.Serialize); err != nil {
+		return err
+	}
+	return os.WriteFile(file, b.Bytes(), 0o644)
+}
+
+func (s *signer) fingerprint() string {
+	return fmt.Sprintf("%X", s.entity.PrimaryKey.Fingerprint)
+}
+
+// detached writes the armored signature of file, which lies in the tree at
+// path, to file plus suffix.
+func (s *signer) detached(file, path, suffix string) error {
+	in, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	var b bytes.Buffer
+	config := s.config
+	config.SignatureNotations = []*packet.Notation{{Name: pathNotation, Value: []byte(path), IsHumanReadable: true}}
+	if err := openpgp.ArmoredDetachSign(&b, s.entity, in, &config); err != nil {
+		return fmt.Errorf("signing %q: %v", path, err)
+	}
+	b.WriteByte('\n')
+	return os.WriteFile(file+suffix, b.Bytes(), 0o644)
+}
+
+// cleartext writes text with a signature around it to file (RFC 9580 section 7).
+func (s *signer) cleartext(file, path string, text []byte) error {
+	key, ok := s.entity.SigningKeyById(s.config.Now(), s.config.SigningKeyId)
+	if !ok {
+		return errors.New("the signing key has expired meanwhile")
+	}
+	config := s.config
+	config.SignatureNotations = []*packet.Notation{{Name: pathNotation, Value: []byte(path), IsHumanReadable: true}}
+	var b bytes.Buffer
+	w, err := clearsign.Encode(&b, key.PrivateKey, &config)
+	if err == nil {
+		_, err = w.Write(text)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("signing %q: %v", path, err)
+	}
+	b.WriteByte('\n')
+	return os.WriteFile(file, b.Bytes(), 0o644)
+}
+
+// armored writes what write writes, in ASCII armor with a line feed at its end.
+func armored(out io.Writer, blockType string, write func(io.Writer) error) error {
+	w, err := armor.Encode(out, blockType, nil)
+	if err != nil {
+		return err
+	}
+	if err := write(w); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	_, err = out.Write([]byte{'\n'})
+	return err
+}
