@@ -1,0 +1,629 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// The cache has the layout of LXC's own "download" template, so that both use
+// the same one:
+//
+//	BASE/download/DIST/RELEASE/ARCH/VARIANT/    an entry
+//	    rootfs.tar.xz
+//	    build_id                                the build, a line
+//	    config, expiry, templates, ...          the metadata tarball's files, flat
+//	    .lxc-pull/                              evidence: files by their own names
+//	        meta.tar.xz, SHA256SUMS, SHA256SUMS.asc, ...
+//	BASE/download/DIST/RELEASE/ARCH/.VARIANT.*  an entry in the making, a lock
+//	BASE/.lxc-pull/seen                         the newest builds seen (seen.go)
+//
+// How it is used:
+//
+//	slot, err := cache.Lock(ctx, key)       // one process at a time makes an entry
+//	entry, err := slot.Open()               // is there one?
+//	...                                     // fresh and right: use entry.Rootfs
+//	stage, err := slot.Stage(tag)           // else make one
+//	io.Copy(stage, body)                    // from stage.Have on
+//	stage.Commit(build, files, evidence)    // only when the digest is right
+//	slot.Unlock()
+//
+// The promises: an entry appears and disappears whole, also for the stock
+// template, which looks only at the folder's existence (between the old and the
+// new entry there is a moment with none, in which it would download). A stage
+// that was not committed stays, and the next Stage of the same tag goes on with
+// its bytes. Below BASE no symbolic link is followed. What is written is given
+// to Cache.UID and GID, errors ignored, as the stock template does.
+//
+// Names are checked here (checkName), whatever the caller has checked: a cache
+// must not depend on it. The bytes are not: who opens an entry checks them
+// against the evidence.
+
+// The limits and their reasons.
+const (
+	maxName     = 200     // bytes of a name: 255 is the file system's, less our suffixes
+	maxFiles    = 256     // metadata files of an image; real ones have a dozen
+	maxFileSize = 1 << 20 // of one of them; real ones have 100 bytes
+	maxEvidence = 8 << 20 // of one evidence file; the largest is meta.tar.xz with 1 KB
+)
+
+const (
+	rootfsName   = "rootfs.tar.xz"
+	buildName    = "build_id"
+	evidenceName = ".lxc-pull"
+	tagName      = "tag" // of a stage, beside its rootfs
+)
+
+// A Cache is a folder of images. It holds nothing open.
+type Cache struct {
+	Base string // the folder: LXC_CACHE_PATH, or what stands for it
+
+	// Chown gives what is written to UID and GID.
+	Chown    bool
+	UID, GID int
+
+	// Waiting, when not nil, is called once when a lock is held by another.
+	Waiting func()
+	// Wait waits for d or until ctx is done; nil: really.
+	Wait func(ctx context.Context, d time.Duration) error
+
+	noFlock bool // for tests: as on a file system without flock
+}
+
+// A Key names an image.
+type Key struct {
+	Dist, Release, Arch, Variant string
+}
+
+func (k Key) String() string {
+	return k.Dist + "/" + k.Release + "/" + k.Arch + "/" + k.Variant
+}
+
+func (k Key) check() error {
+	for _, name := range []string{k.Dist, k.Release, k.Arch, k.Variant} {
+		if err := checkName(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkName refuses what may not become a name in the cache: nothing, a dot
+// at the start (".", "..", our own names), a slash, control characters, broken
+// UTF-8, and what is too long.
+func checkName(s string) error {
+	bad := s == "" || s[0] == '.' || len(s) > maxName || !utf8.ValidString(s) ||
+		strings.ContainsFunc(s, func(r rune) bool { return r == '/' || r < 0x20 || 0x7f <= r && r < 0xa0 })
+	if bad {
+		return fmt.Errorf("%q can't be a name in the cache", s)
+	}
+	return nil
+}
+
+// An UnwritableError is a cache that can't be written: a creation goes on
+// without it.
+type UnwritableError struct {
+	Base string
+	Err  error
+}
+
+func (e *UnwritableError) Error() string {
+	return fmt.Sprintf("cache %q can't be used: %v", e.Base, e.Err)
+}
+
+func (e *UnwritableError) Unwrap() error { return e.Err }
+
+// unwritable wraps err, but for the end of a context.
+func (c *Cache) unwritable(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &UnwritableError{c.Base, err}
+}
+
+// own gives an open file or folder to the cache's owner. Errors are ignored:
+// the ids may not be mapped, and the entry is usable as it is.
+func (c *Cache) own(f *os.File) {
+	if c.Chown {
+		unix.Fchown(int(f.Fd()), c.UID, c.GID)
+	}
+}
+
+// base opens the cache's folder; it makes it, with its parents, if make says so.
+func (c *Cache) base(make bool) (folder, error) {
+	if c.Base == "" {
+		return folder{}, errors.New("no folder is known for it")
+	}
+	if make {
+		path := filepath.Clean(c.Base)
+		for i := 1; i <= len(path); i++ {
+			if i < len(path) && path[i] != '/' {
+				continue
+			}
+			if err := os.Mkdir(path[:i], 0o755); err == nil && c.Chown {
+				os.Lchown(path[:i], c.UID, c.GID)
+			} else if i == len(path) && err != nil && !errors.Is(err, fs.ErrExist) {
+				return folder{}, err
+			}
+		}
+	}
+	return openFolder(c.Base)
+}
+
+// walk opens the folder at the end of a path below BASE.
+func (c *Cache) walk(make bool, names ...string) (folder, error) {
+	d, err := c.base(make)
+	if err != nil {
+		return folder{}, err
+	}
+	for _, name := range names {
+		next, err := c.step(d, name, make)
+		d.Close()
+		if err != nil {
+			return folder{}, err
+		}
+		d = next
+	}
+	return d, nil
+}
+
+func (c *Cache) step(d folder, name string, make bool) (folder, error) {
+	made := false
+	if make {
+		var err error
+		if made, err = d.mkdir(name); err != nil {
+			return folder{}, err
+		}
+	}
+	next, err := d.open(name)
+	if err == nil && made {
+		c.own(next.File)
+	}
+	return next, err
+}
+
+// parent opens the folder in which the image's entry is.
+func (c *Cache) parent(k Key, make bool) (folder, error) {
+	if err := k.check(); err != nil {
+		return folder{}, err
+	}
+	return c.walk(make, "download", k.Dist, k.Release, k.Arch)
+}
+
+// An Entry is an image in the cache, opened. It stays readable when the cache
+// is changed or removed.
+type Entry struct {
+	Build    string            // build_id
+	Modified time.Time         // when the entry was made
+	Rootfs   *os.File          // rootfs.tar.xz, at its start
+	Size     int64             // of Rootfs
+	Files    map[string][]byte // the metadata, by file name
+	Evidence map[string][]byte // nil when the stock template made the entry
+}
+
+// Close closes Rootfs.
+func (e *Entry) Close() error { return e.Rootfs.Close() }
+
+// Open opens an image's entry without a lock, for a cache that may only be
+// read. The error is fs.ErrNotExist when there is none, or only a half-made one
+// of the stock template.
+func (c *Cache) Open(k Key) (*Entry, error) {
+	d, err := c.parent(k, false)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return openEntry(d, k.Variant)
+}
+
+func openEntry(parent folder, name string) (*Entry, error) {
+	d, err := parent.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	build, err := d.read(buildName, maxName+2)
+	if err != nil {
+		return nil, err
+	}
+	e := &Entry{Build: strings.TrimSpace(string(build))}
+	if err := checkName(e.Build); err != nil {
+		return nil, err
+	}
+	if e.Files, err = d.files(maxFileSize); err != nil {
+		return nil, err
+	}
+	if inner, err := d.open(evidenceName); err == nil {
+		e.Evidence, err = inner.files(maxEvidence)
+		inner.Close()
+		if err != nil {
+			return nil, err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if e.Rootfs, err = d.openFile(rootfsName, unix.O_RDONLY, 0); err != nil {
+		return nil, err
+	}
+	info, err := e.Rootfs.Stat()
+	if err != nil {
+		e.Rootfs.Close()
+		return nil, err
+	}
+	e.Size, e.Modified = info.Size(), info.ModTime()
+	return e, nil
+}
+
+// files reads the files in a folder that are neither the entry's own nor
+// hidden. Anything but a regular file is an error.
+func (d folder) files(max int64) (map[string][]byte, error) {
+	names, err := d.names()
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, name := range names {
+		if name == rootfsName || name == buildName || name[0] == '.' {
+			continue
+		}
+		if len(files) == maxFiles {
+			return nil, d.wrap("read", name, fmt.Errorf("more than %d files", maxFiles))
+		}
+		if files[name], err = d.read(name, max); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+// A Slot is the place of one image in the cache, locked.
+type Slot struct {
+	cache  *Cache
+	key    Key
+	parent folder
+	lock   *lock
+}
+
+// Lock locks the place of an image, and makes what folders it needs. It waits
+// while another process has it (that one is likely to be downloading the same
+// image). An *UnwritableError says that there is no place.
+func (c *Cache) Lock(ctx context.Context, k Key) (*Slot, error) {
+	if err := k.check(); err != nil {
+		return nil, err
+	}
+	d, err := c.parent(k, true)
+	if err != nil {
+		return nil, c.unwritable(err)
+	}
+	pause := c.Wait
+	if pause == nil {
+		pause = wait
+	}
+	l, err := acquire(ctx, d, "."+k.Variant+".lock", !c.noFlock, c.Waiting, pause)
+	if err != nil {
+		d.Close()
+		return nil, c.unwritable(err)
+	}
+	s := &Slot{cache: c, key: k, parent: d, lock: l}
+	if err := s.settle(); err != nil {
+		s.Unlock()
+		return nil, c.unwritable(err)
+	}
+	return s, nil
+}
+
+// Unlock ends the use of the Slot and of its Stage.
+func (s *Slot) Unlock() error {
+	err := s.lock.release()
+	if e := s.parent.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// Open opens the image's entry; fs.ErrNotExist says that there is none.
+func (s *Slot) Open() (*Entry, error) { return openEntry(s.parent, s.key.Variant) }
+
+// The names beside an entry. A complete new one is renamed from part to fresh,
+// which is the moment when it counts; the rest, finished here or by whoever
+// comes next, only moves names.
+func (s *Slot) part() string  { return "." + s.key.Variant + ".part" }
+func (s *Slot) fresh() string { return "." + s.key.Variant + ".new" }
+func (s *Slot) stale() string { return "." + s.key.Variant + ".old" }
+
+// settle finishes what a process that was killed had begun.
+func (s *Slot) settle() error {
+	if err := s.parent.removeAll(s.stale()); err != nil {
+		return err
+	}
+	if !s.parent.exists(s.fresh()) {
+		return nil
+	}
+	if s.parent.exists(s.key.Variant) {
+		if err := s.parent.rename(s.key.Variant, s.stale()); err != nil {
+			return err
+		}
+	}
+	if err := s.parent.rename(s.fresh(), s.key.Variant); err != nil {
+		return err
+	}
+	return s.parent.removeAll(s.stale())
+}
+
+// Remove removes the image's entry, and what was begun for a new one.
+func (s *Slot) Remove() error {
+	if s.parent.exists(s.key.Variant) {
+		if err := s.parent.rename(s.key.Variant, s.stale()); err != nil {
+			return err
+		}
+	}
+	err := s.parent.removeAll(s.stale())
+	return errors.Join(err, s.parent.removeAll(s.part()))
+}
+
+// A Stage is an entry in the making: an io.Writer for its rootfs.tar.xz.
+type Stage struct {
+	Have   int64    // bytes of the rootfs that an earlier run left
+	Rootfs *os.File // the file, for who wants to read those bytes; writes go to its end
+
+	slot *Slot
+	dir  folder
+}
+
+// Stage begins a new entry. The tag says which bytes its rootfs will have (a
+// digest, or a server, path and build): what an earlier run left under the same
+// tag is kept, anything else is removed. The entry that is there stays until
+// Commit.
+func (s *Slot) Stage(tag string) (*Stage, error) {
+	st, err := s.stage(tag)
+	if err != nil {
+		return nil, s.cache.unwritable(err)
+	}
+	return st, nil
+}
+
+func (s *Slot) stage(tag string) (*Stage, error) {
+	if d, err := s.parent.open(s.part()); err == nil {
+		old, err := d.read(tagName, maxFileSize)
+		d.Close()
+		if err != nil || string(old) != tag {
+			if err := s.parent.removeAll(s.part()); err != nil {
+				return nil, err
+			}
+		}
+	} else if err := s.parent.removeAll(s.part()); err != nil { // absent, or no folder
+		return nil, err
+	}
+	d, err := s.cache.step(s.parent, s.part(), true)
+	if err != nil {
+		return nil, err
+	}
+	st := &Stage{slot: s, dir: d}
+	if err := st.write(d, tagName, []byte(tag)); err != nil {
+		d.Close()
+		return nil, err
+	}
+	st.Rootfs, err = d.openFile(rootfsName, unix.O_RDWR|unix.O_CREAT|unix.O_APPEND, 0o644)
+	if err == nil {
+		s.cache.own(st.Rootfs)
+		var info fs.FileInfo
+		if info, err = st.Rootfs.Stat(); err == nil {
+			st.Have = info.Size()
+			return st, nil
+		}
+		st.Rootfs.Close()
+	}
+	d.Close()
+	return nil, err
+}
+
+// write makes a file of data in d.
+func (st *Stage) write(d folder, name string, data []byte) error {
+	f, err := d.openFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	st.slot.cache.own(f)
+	_, err = f.Write(data)
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// Write appends to the rootfs.
+func (st *Stage) Write(p []byte) (int, error) { return st.Rootfs.Write(p) }
+
+// Reset forgets the bytes of the rootfs, after a wrong digest.
+func (st *Stage) Reset() error {
+	st.Have = 0
+	if err := st.Rootfs.Truncate(0); err != nil {
+		return err
+	}
+	_, err := st.Rootfs.Seek(0, io.SeekStart)
+	return err
+}
+
+// Close ends the use of the Stage and keeps its bytes for a later run.
+func (st *Stage) Close() error {
+	err := st.Rootfs.Close()
+	if e := st.dir.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// Discard closes the Stage and removes it.
+func (st *Stage) Discard() error {
+	st.Close()
+	return st.slot.parent.removeAll(st.slot.part())
+}
+
+// Commit makes the Stage the image's entry, in place of the one that is there,
+// and closes it. The caller has checked the rootfs; files and evidence are what
+// Entry will have. The entry is on disk when Commit returns. After an error the
+// old entry, or none, is there.
+func (st *Stage) Commit(build string, files, evidence map[string][]byte) error {
+	err := st.fill(build, files, evidence)
+	if e := st.Close(); err == nil {
+		err = e
+	}
+	s := st.slot
+	if err == nil {
+		err = s.parent.rename(s.part(), s.fresh())
+	}
+	if err == nil {
+		err = s.settle()
+	}
+	if err == nil {
+		err = s.parent.Sync()
+	}
+	return s.cache.unwritable(err)
+}
+
+func (st *Stage) fill(build string, files, evidence map[string][]byte) error {
+	if err := checkName(build); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := checkName(name); err != nil {
+			return err
+		}
+		if name == rootfsName || name == buildName || name == tagName {
+			return fmt.Errorf("a metadata file may not be called %q", name)
+		}
+		if err := st.write(st.dir, name, files[name]); err != nil {
+			return err
+		}
+	}
+	inner, err := st.slot.cache.step(st.dir, evidenceName, true)
+	if err != nil {
+		return err
+	}
+	defer inner.Close()
+	for _, name := range slices.Sorted(maps.Keys(evidence)) {
+		if err := checkName(name); err != nil {
+			return err
+		}
+		if err := st.write(inner, name, evidence[name]); err != nil {
+			return err
+		}
+	}
+	if err := st.write(st.dir, buildName, []byte(build+"\n")); err != nil {
+		return err
+	}
+	if err := st.dir.remove(tagName); err != nil {
+		return err
+	}
+	// The rename must not become durable before the bytes.
+	if err := st.Rootfs.Sync(); err != nil {
+		return err
+	}
+	if err := inner.Sync(); err != nil {
+		return err
+	}
+	return st.dir.Sync()
+}
+
+// Remove removes an image from the cache; one that is not there is no error.
+func (c *Cache) Remove(ctx context.Context, k Key) error {
+	d, err := c.parent(k, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	d.Close()
+	s, err := c.Lock(ctx, k)
+	if err != nil {
+		return err
+	}
+	defer s.Unlock()
+	return s.Remove()
+}
+
+// An Info is what List tells of an image.
+type Info struct {
+	Key
+	Build    string    // "" when there is no usable entry
+	Modified time.Time // of the rootfs
+	Size     int64     // bytes of the rootfs, complete or not
+	Partial  bool      // only begun
+	Evidence bool      // with evidence
+}
+
+// List returns what is in the cache, sorted by key; nothing when there is no
+// cache. Names that are no images, and what can't be read, are passed over.
+func (c *Cache) List() ([]Info, error) {
+	d, err := c.walk(false, "download")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	var list []Info
+	c.list(d, nil, &list)
+	slices.SortFunc(list, func(a, b Info) int { return strings.Compare(a.Key.String(), b.Key.String()) })
+	return list, nil
+}
+
+func (c *Cache) list(d folder, above []string, list *[]Info) {
+	names, err := d.names()
+	if err != nil {
+		return
+	}
+	for _, name := range names {
+		variant, partial := strings.CutSuffix(strings.TrimPrefix(name, "."), ".part")
+		partial = partial && name[0] == '.' && len(above) == 3
+		if !partial {
+			variant = name
+		}
+		if checkName(variant) != nil {
+			continue
+		}
+		if len(above) < 3 {
+			if inner, err := d.open(name); err == nil {
+				c.list(inner, append(above, name), list)
+				inner.Close()
+			}
+			continue
+		}
+		info := Info{Key: Key{above[0], above[1], above[2], variant}, Partial: partial}
+		if partial {
+			info.measure(d, name)
+		} else if e, err := openEntry(d, name); err == nil {
+			info.Build, info.Modified, info.Size, info.Evidence = e.Build, e.Modified, e.Size, e.Evidence != nil
+			e.Close()
+		}
+		*list = append(*list, info)
+	}
+}
+
+// measure tells of a rootfs that is only begun.
+func (i *Info) measure(parent folder, name string) {
+	d, err := parent.open(name)
+	if err != nil {
+		return
+	}
+	defer d.Close()
+	f, err := d.openFile(rootfsName, unix.O_RDONLY, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil {
+		i.Size, i.Modified = info.Size(), info.ModTime()
+	}
+}

@@ -1,0 +1,167 @@
+package fetch
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A folder is an open directory of the cache. Every name that its methods take
+// is a single component, looked up in the directory itself, and a symbolic link
+// is never followed: what stands in a cache may have been put there by somebody
+// else. The system calls are those of Linux 2.6.16 (no openat2, renameat2,
+// faccessat2: Android's filter kills a process that tries them).
+type folder struct{ *os.File }
+
+// maxDepth bounds how deep removeAll goes; our own entries are two deep.
+const maxDepth = 16
+
+// openFolder opens the directory at path; here links count, for the path is
+// the user's.
+func openFolder(path string) (folder, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	return folder{f}, err
+}
+
+func (d folder) wrap(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: d.Name() + "/" + name, Err: err}
+}
+
+// retry repeats a call that a signal interrupted, as os does: network file
+// systems let open fail so.
+func retry(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// openFile opens or creates a file. What is no regular file is an error.
+func (d folder) openFile(name string, flag int, perm uint32) (*os.File, error) {
+	fd := -1
+	err := retry(func() (err error) {
+		// O_NONBLOCK: to open a FIFO must not hang; on a file it means nothing.
+		fd, err = unix.Openat(int(d.Fd()), name, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_LARGEFILE, perm)
+		return err
+	})
+	if err != nil {
+		return nil, d.wrap("open", name, err)
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = errors.New("not a regular file")
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, d.wrap("open", name, err)
+	}
+	return os.NewFile(uintptr(fd), d.Name()+"/"+name), nil
+}
+
+// open opens a folder inside.
+func (d folder) open(name string) (folder, error) {
+	fd := -1
+	err := retry(func() (err error) {
+		fd, err = unix.Openat(int(d.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return folder{}, d.wrap("open", name, err)
+	}
+	return folder{os.NewFile(uintptr(fd), d.Name()+"/"+name)}, nil
+}
+
+// mkdir makes a folder inside and reports whether it is new.
+func (d folder) mkdir(name string) (made bool, err error) {
+	err = unix.Mkdirat(int(d.Fd()), name, 0o755)
+	if err == unix.EEXIST {
+		return false, nil
+	}
+	return err == nil, d.wrap("mkdir", name, err)
+}
+
+func (d folder) rename(from, to string) error {
+	return d.wrap("rename", from, unix.Renameat(int(d.Fd()), from, int(d.Fd()), to))
+}
+
+// exists reports whether the name is there, be it a dangling link.
+func (d folder) exists(name string) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(int(d.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
+}
+
+// remove removes a file or a link; one that is absent is no error.
+func (d folder) remove(name string) error {
+	err := unix.Unlinkat(int(d.Fd()), name, 0)
+	if err == unix.ENOENT {
+		return nil
+	}
+	return d.wrap("remove", name, err)
+}
+
+// removeAll removes a file, a link, or a folder with all that is in it.
+func (d folder) removeAll(name string) error { return d.removeTree(name, maxDepth) }
+
+func (d folder) removeTree(name string, depth int) error {
+	err := unix.Unlinkat(int(d.Fd()), name, 0)
+	switch err {
+	case nil, unix.ENOENT:
+		return nil
+	case unix.EISDIR, unix.EPERM: // Linux and POSIX
+	default:
+		return d.wrap("remove", name, err)
+	}
+	if depth == 0 {
+		return d.wrap("remove", name, fmt.Errorf("folders more than %d deep", maxDepth))
+	}
+	inner, err := d.open(name)
+	if err != nil {
+		return err
+	}
+	defer inner.Close()
+	names, err := inner.names()
+	if err != nil {
+		return err
+	}
+	for _, each := range names {
+		if err := inner.removeTree(each, depth-1); err != nil {
+			return err
+		}
+	}
+	err = unix.Unlinkat(int(d.Fd()), name, unix.AT_REMOVEDIR)
+	if err == unix.ENOENT {
+		err = nil
+	}
+	return d.wrap("remove", name, err)
+}
+
+// names lists what is inside, from the start at every call.
+func (d folder) names() ([]string, error) {
+	if _, err := d.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return d.Readdirnames(-1)
+}
+
+// read returns a regular file whole, of at most max bytes.
+func (d folder) read(name string, max int64) ([]byte, error) {
+	f, err := d.openFile(name, unix.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err == nil && int64(len(data)) > max {
+		err = d.wrap("read", name, fmt.Errorf("more than %d bytes", max))
+	}
+	return data, err
+}
