@@ -161,8 +161,22 @@ func (s *signer) cleartext(file, path string, text []byte) error {
 	if err != nil {
 		return fmt.Errorf("signing %q: %v", path, err)
 	}
-	b.WriteByte('\n')
-	return os.WriteFile(file, b.Bytes(), 0o644)
+	// clearsign leaves out the armor's checksum, without which GnuPG 2.2 takes
+	// the end of one signature in three for data: the armor is made again.
+	block, _ := clearsign.Decode(b.Bytes())
+	body, _, found := bytes.Cut(b.Bytes(), []byte("-----BEGIN PGP SIGNATURE-----"))
+	if block == nil || !found {
+		return fmt.Errorf("signing %q: not a signed message", path)
+	}
+	message := bytes.NewBuffer(bytes.Clone(body))
+	err = armored(message, openpgp.SignatureType, func(w io.Writer) error {
+		_, err := io.Copy(w, block.ArmoredSignature.Body)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, message.Bytes(), 0o644)
 }
 
 // armored writes what write writes, in ASCII armor with a line feed at its end.
