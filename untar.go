@@ -1,0 +1,399 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"lxc-pull/untar"
+)
+
+const untarUsage = `usage: lxc-pull untar [-C DIR] [OPTION]... [FILE [MEMBER]...]
+
+Extracts a tar archive, compressed or not, into DIR (default: the current
+folder), with owners, modes, times, extended attributes, capabilities, holes
+and hard links. Without FILE, or with "-", the archive comes from stdin.
+
+  -C, --directory DIR      extract into DIR; made if absent, and then complete
+                           or not there at all
+  -t, --list               list the archive instead
+      --exclude PATTERN    leave out what matches, as tar --anchored does
+  -X, --exclude-from FILE  patterns, one a line
+  -T, --files-from FILE    members to extract, one a line
+      --strip-components N drop N leading folders of every name
+  -O, --to-stdout          write the content of files to stdout
+  -k, --keep-old-files     leave existing files as they are
+      --same-owner         set owners (default for root), or fail
+      --no-same-owner      everything belongs to the caller
+      --keep-ids           the same as --same-owner
+      --acls, --selinux    restore ACLs stored as text, SELinux labels
+      --strict             refuse what only damage or an attack would explain
+      --layer              an OCI layer: whiteouts remove
+      --max-size BYTES     refuse more content than that
+      --max-entries N      refuse more entries than that
+      --keep-partial       keep what was extracted before a failure
+      --report FILE        write what was skipped and why, as JSON
+  -v, --verbose            print every name
+  -q, --quiet              no warnings
+
+tar's own way of writing options is understood: "untar -xpf FILE -C DIR",
+"untar tvf FILE". Compression is recognised, whatever z, j, J say.
+
+  lxc-pull untar -C /srv/rootfs rootfs.tar.xz
+`
+
+// untarOptions are untar's own and those of tar that mean something here or
+// nothing at all (x, p, z, j, J).
+func untarOptions() []option {
+	return []option{
+		{'C', "directory", true, false}, {'t', "list", false, false}, {'f', "file", true, false},
+		{0, "exclude", true, false}, {'X', "exclude-from", true, false}, {'T', "files-from", true, false},
+		{0, "strip-components", true, false}, {'O', "to-stdout", false, false}, {'k', "keep-old-files", false, false},
+		{0, "same-owner", false, false}, {0, "no-same-owner", false, false}, {'o', "", false, false}, {0, "keep-ids", false, false},
+		{0, "numeric-owner", false, false}, {0, "acls", false, false}, {0, "selinux", false, false},
+		{0, "strict", false, false}, {0, "layer", false, false}, {0, "max-size", true, false}, {0, "max-entries", true, false},
+		{0, "keep-partial", false, false}, {0, "report", true, false},
+		{'v', "verbose", false, false}, {'q', "quiet", false, false}, {'h', "help", false, false},
+		{'x', "extract", false, false}, {'p', "preserve-permissions", false, false},
+		{'z', "gzip", false, false}, {'j', "bzip2", false, false}, {'J', "xz", false, false}, {0, "zstd", false, false},
+		{0, "anchored", false, false}, {0, "xattrs", false, false}, {0, "xattrs-include", true, false},
+	}
+}
+
+// An untarCall is one call of the command, parsed.
+type untarCall struct {
+	opt      untar.Options
+	dir      string
+	file     string
+	list     bool
+	stdout   bool
+	numeric  bool
+	keep     bool
+	report   string
+	showHelp bool
+}
+
+// oldStyle turns tar's oldest form, letters without a dash in the first word
+// with their values behind it, into options: "xCf DIR FILE".
+func oldStyle(args []string) []string {
+	if len(args) == 0 || args[0] == "" || !strings.ContainsRune("xt", rune(args[0][0])) || strings.Trim(args[0], "xtpzjJvkOofCTXh") != "" {
+		return args
+	}
+	if _, err := os.Lstat(args[0]); err == nil {
+		return args // a file of that name is the archive
+	}
+	var out []string
+	letters, values := args[0], args[1:]
+	for _, c := range letters {
+		out = append(out, "-"+string(c))
+		if strings.ContainsRune("fCTX", c) && len(values) > 0 {
+			out, values = append(out, values[0]), values[1:]
+		}
+	}
+	return append(out, values...)
+}
+
+// maxListFile bounds a file of patterns or member names.
+const maxListFile = 1 << 20
+
+// readLines reads a small file of one item a line; blank lines are skipped.
+func readLines(name string) ([]string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxListFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxListFile {
+		return nil, fmt.Errorf("%q has more than %d bytes", name, maxListFile)
+	}
+	var lines []string
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
+}
+
+func parseUntar(ui *ui, args []string) (*untarCall, error) {
+	flags, operands, err := getopt(oldStyle(args), untarOptions())
+	if err != nil {
+		return nil, err
+	}
+	c := &untarCall{dir: "."}
+	haveFile := false
+	for _, f := range flags {
+		var lines []string
+		switch f.name {
+		case "directory":
+			c.dir = f.value
+		case "list":
+			c.list = true
+		case "file":
+			c.file, haveFile = f.value, true
+		case "exclude":
+			c.opt.Exclude = append(c.opt.Exclude, f.value)
+		case "exclude-from":
+			lines, err = readLines(f.value)
+			c.opt.Exclude = append(c.opt.Exclude, lines...)
+		case "files-from":
+			lines, err = readLines(f.value)
+			c.opt.Members = append(c.opt.Members, lines...)
+		case "strip-components":
+			var n int64
+			n, err = parseCount(f)
+			c.opt.Strip = int(min(n, 1<<20))
+		case "to-stdout":
+			c.stdout = true
+		case "keep-old-files":
+			c.opt.KeepOld = true
+		case "same-owner", "keep-ids":
+			c.opt.Privilege = untar.Owners
+		case "no-same-owner", "o":
+			c.opt.Privilege = untar.User
+		case "numeric-owner":
+			c.numeric = true
+		case "acls":
+			c.opt.ACLs = true
+		case "selinux":
+			c.opt.SELinux = true
+		case "strict":
+			c.opt.Strict = true
+		case "layer":
+			c.opt.Layer = true
+		case "max-size":
+			c.opt.MaxBytes, err = parseCount(f)
+		case "max-entries":
+			c.opt.MaxEntries, err = parseCount(f)
+		case "keep-partial":
+			c.keep = true
+		case "report":
+			c.report = f.value
+		case "verbose":
+			ui.verbose = true
+		case "quiet":
+			ui.quiet = true
+		case "help":
+			c.showHelp = true
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if !haveFile && len(operands) > 0 {
+		c.file, operands = operands[0], operands[1:]
+	}
+	if c.file == "" {
+		c.file = "-"
+	}
+	c.opt.Members = append(c.opt.Members, operands...)
+	return c, nil
+}
+
+// parseCount reads an option's value as a positive number.
+func parseCount(f flagValue) (int64, error) {
+	n := int64(0)
+	for _, r := range f.value {
+		if r < '0' || r > '9' || n > (1<<62)/10 {
+			return 0, usageErrorf("option --%s: %q is not a number", f.name, f.value)
+		}
+		n = n*10 + int64(r-'0')
+	}
+	if n == 0 {
+		return 0, usageErrorf("option --%s needs a number above 0", f.name)
+	}
+	return n, nil
+}
+
+func untarCommand(ctx context.Context, ui *ui, args []string) error {
+	c, err := parseUntar(ui, args)
+	if err != nil {
+		return err
+	}
+	if c.showHelp {
+		_, err := io.WriteString(ui.out, untarUsage)
+		return err
+	}
+	in := os.Stdin
+	if c.file != "-" {
+		if in, err = os.Open(c.file); err != nil {
+			return err
+		}
+		defer in.Close()
+	}
+	body, err := untar.Decompress(&cancelReader{ctx, in}, untar.DecompressOptions{})
+	if err != nil {
+		return fmt.Errorf("%q: %w", c.file, err)
+	}
+	defer body.Close()
+	switch {
+	case c.list:
+		err = c.printList(ui.out, body)
+	case c.stdout:
+		err = c.printContent(ui.out, body)
+	default:
+		err = c.extract(ui, body)
+	}
+	if err != nil {
+		return fmt.Errorf("%q: %w", c.file, err)
+	}
+	return nil
+}
+
+// A cancelReader ends a stream with the context's error once that is done.
+type cancelReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *cancelReader) Read(p []byte) (int, error) {
+	if err := context.Cause(c.ctx); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// extract writes the archive into the folder and reports what it lacks.
+func (c *untarCall) extract(ui *ui, body io.Reader) (err error) {
+	target, err := untar.OpenTarget(c.dir)
+	if err != nil {
+		return err
+	}
+	if n := target.Recovered(); n != "" {
+		ui.warnf("%q held an extraction that was interrupted; it was emptied first", n)
+	}
+	defer func() {
+		if err == nil {
+			return
+		}
+		if c.keep {
+			target.Keep()
+			return
+		}
+		removed, rerr := target.Abort()
+		if rerr != nil {
+			ui.warnf("clean up: %v", rerr)
+		} else if removed != "" {
+			ui.warnf("removed what was extracted: %s", removed)
+		}
+	}()
+	if ui.verbose {
+		c.opt.Each = func(e *untar.Entry) { fmt.Fprintln(ui.err, printable(string(e.Name))) }
+	}
+	report, err := target.Root().Extract(body, c.opt)
+	if c.report != "" {
+		if werr := os.WriteFile(c.report, append(report.AppendJSON(nil), '\n'), 0666); err == nil {
+			err = werr
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := target.Commit(); err != nil {
+		return err
+	}
+	for _, n := range report.Notes {
+		if n.Thing == "file capability" {
+			for _, name := range n.Names {
+				ui.warnf("file capability not stored: %s: %s", name, n.Reason)
+			}
+		}
+	}
+	if s := report.Summary(); s != "" {
+		ui.warnf("%s", printable(s))
+	}
+	return nil
+}
+
+// printList writes tar's long listing. Names are escaped.
+func (c *untarCall) printList(w io.Writer, body io.Reader) error {
+	out := bufio.NewWriter(w)
+	err := c.opt.Walk(body, func(e *untar.Entry, _ io.Reader) error {
+		_, err := out.WriteString(listLine(e, c.numeric, time.Local))
+		return err
+	})
+	if ferr := out.Flush(); err == nil {
+		err = ferr
+	}
+	return err
+}
+
+// listLine is an entry as `tar -tv` shows it.
+func listLine(e *untar.Entry, numeric bool, zone *time.Location) string {
+	owner, group := string(e.Uname), string(e.Gname)
+	if numeric || owner == "" {
+		owner = fmt.Sprint(e.UID)
+	}
+	if numeric || group == "" {
+		group = fmt.Sprint(e.GID)
+	}
+	size := fmt.Sprint(e.Size)
+	name := printable(string(e.Name))
+	switch e.Type {
+	case untar.TypeChar, untar.TypeBlock:
+		size = fmt.Sprintf("%d,%d", e.Major, e.Minor)
+	case untar.TypeSymlink:
+		name += " -> " + printable(string(e.Link))
+	case untar.TypeLink:
+		name += " link to " + printable(string(e.Link))
+	}
+	owners := printable(owner + "/" + group)
+	width := max(19, len(owners)+1+len(size)) // GNU tar's
+	return fmt.Sprintf("%s %s %*s %s %s\n", modeString(e), owners, width-len(owners)-1, size,
+		time.Unix(e.Sec, 0).In(zone).Format("2006-01-02 15:04"), strings.ReplaceAll(strings.ReplaceAll(name, "\n", `\n`), "\t", `\t`))
+}
+
+// modeString is the type and mode in ls's letters.
+func modeString(e *untar.Entry) string {
+	b := []byte("?rwxrwxrwx")
+	switch e.Type {
+	case untar.TypeFile:
+		b[0] = '-'
+	case untar.TypeLink:
+		b[0] = 'h'
+	case untar.TypeSymlink:
+		b[0] = 'l'
+	case untar.TypeChar:
+		b[0] = 'c'
+	case untar.TypeBlock:
+		b[0] = 'b'
+	case untar.TypeDir:
+		b[0] = 'd'
+	case untar.TypeFIFO:
+		b[0] = 'p'
+	}
+	for i := range 9 {
+		if e.Mode>>(8-i)&1 == 0 {
+			b[i+1] = '-'
+		}
+	}
+	for i, c := range []byte("sst") {
+		if e.Mode>>(11-i)&1 != 0 {
+			at := 3 * (i + 1)
+			if b[at] == '-' {
+				c -= 'a' - 'A'
+			}
+			b[at] = c
+		}
+	}
+	return string(b)
+}
+
+// printContent writes the content of all files, one after another.
+func (c *untarCall) printContent(w io.Writer, body io.Reader) error {
+	return c.opt.Walk(body, func(e *untar.Entry, r io.Reader) error {
+		if e.Type != untar.TypeFile {
+			return nil
+		}
+		_, err := io.Copy(w, r)
+		return err
+	})
+}

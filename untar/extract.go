@@ -1,0 +1,792 @@
+package untar
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNotEmpty says that a strict extraction found something in the root.
+var ErrNotEmpty = errors.New("the folder is not empty")
+
+var (
+	errRootType    = errors.New("the root entry is not a folder")
+	errRootLink    = errors.New("hard link to the root")
+	errNoTarget    = errors.New("empty link target")
+	errLongTarget  = errors.New("link target is too long")
+	errTargetNUL   = errors.New("link target with a NUL byte")
+	errTargetGone  = errors.New("target of the hard link is not in the archive")
+	errTargetDir   = errors.New("hard link to a folder")
+	errTooMany     = errors.New("too many entries")
+	errTooBig      = errors.New("more content than allowed")
+	errTooManyDirs = errors.New("too many folders")
+	errFull        = errors.New("a folder that is not empty is in the way")
+	errWhiteout    = errors.New("bad whiteout name")
+)
+
+// An extractor is one run of Root.Extract.
+type extractor struct {
+	root *Root
+	opt  Options
+	in   *stream
+	rep  Report
+
+	chown    bool // owners are set
+	uid, gid uint32
+	noPriv   string // why a privilege is missing, for notes
+
+	dirs        dirStack // the parent of the entry at hand
+	targets     dirStack // the parent of a hard link's target
+	rootInherit inherit
+	folders     map[string]folder   // what remains to be set, by clean path
+	memory      int64               // of folders
+	made        map[uint64]struct{} // hashes of paths made by this run; nil: not kept
+	seed        maphash.Seed
+	selection   *selection
+	logical     int64
+
+	target, canon []byte // clean paths, used again for every entry
+	name, name2   cname
+	attr          cname
+}
+
+// A folder is the metadata of a folder, to be set when nothing is made in it any
+// more.
+type folder struct {
+	mode     uint32
+	uid, gid uint32
+	sec      int64
+	nsec     int32
+	named    bool // by the archive, not only a parent of what it names
+	fresh    bool // made by this run, as 0700
+	inherit       // of what is made in it
+	attrs    []xattr
+}
+
+// Extract reads an uncompressed archive to its end and writes it below the
+// root. The report is never nil. Extract sets the process's umask to 0 while it
+// runs; it is not for concurrent use. What it wrote is durable only after Sync.
+//
+// An error is a *FormatError where the archive is at fault, else what the
+// reader or a system call said, with the entry's name. What was extracted until
+// then stays.
+func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
+	x := &extractor{
+		root:    r,
+		opt:     opt,
+		in:      newStream(tar, opt.Strict, opt.Vouched),
+		dirs:    dirStack{root: r.fd},
+		targets: dirStack{root: r.fd},
+		folders: make(map[string]folder),
+		uid:     uint32(os.Geteuid()),
+		gid:     uint32(os.Getegid()),
+	}
+	defer x.dirs.close()
+	defer x.targets.close()
+	var err error
+	if x.selection, err = newSelection(opt); err != nil {
+		return &x.rep, err
+	}
+	x.detectPrivilege()
+	empty, err := r.IsEmpty()
+	if err != nil {
+		return &x.rep, err
+	}
+	if !empty && opt.Strict && !opt.Layer {
+		return &x.rep, ErrNotEmpty
+	}
+	if !empty || opt.Layer {
+		x.made, x.seed = make(map[uint64]struct{}), maphash.MakeSeed()
+	}
+	if opt.DeferRoot {
+		if err := r.deferRoot(); err != nil {
+			return &x.rep, err
+		}
+	}
+	old := unix.Umask(0)
+	defer unix.Umask(old)
+	if err := x.run(); err != nil {
+		return &x.rep, err
+	}
+	return &x.rep, x.finish()
+}
+
+// detectPrivilege finds out what the process may do. A user namespace is
+// recognised for the wording only: what fails there fails by its errno.
+func (x *extractor) detectPrivilege() {
+	switch p := x.opt.Privilege; {
+	case p == User, p == DetectPrivilege && x.uid != 0:
+		x.rep.Privilege, x.noPriv = "user", "not root"
+	case inUserNamespace():
+		x.chown, x.rep.Privilege, x.noPriv = true, "user namespace", "user namespace"
+	default:
+		x.chown, x.rep.Privilege, x.noPriv = true, "root", "not permitted"
+	}
+}
+
+// inUserNamespace reports whether /proc shows a user namespace that lacks some
+// of the IDs.
+func inUserNamespace() bool {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return false
+	}
+	fields := strings.Fields(string(text))
+	return !slices.Equal(fields, []string{"0", "0", "4294967295"})
+}
+
+func (x *extractor) run() error {
+	for {
+		e, err := x.in.next()
+		if err == io.EOF {
+			return x.selection.missing()
+		}
+		if err != nil {
+			return err
+		}
+		x.rep.Entries++
+		if x.rep.Entries > x.selection.maxEntries {
+			return x.in.bad(x.in.off, errTooMany)
+		}
+		if err := x.entry(e); err != nil {
+			return fmt.Errorf("entry %s: %w", quote(e.Name), err)
+		}
+	}
+}
+
+// entry extracts one entry.
+func (x *extractor) entry(e *Entry) error {
+	if ok, err := x.selection.selects(e.Name); err != nil || !ok {
+		return err
+	}
+	path := x.selection.path
+	if n := x.opt.Strip; n > 0 {
+		ok := false
+		if path, ok = stripComponents(path, n); !ok {
+			return nil
+		}
+	}
+	if x.opt.Each != nil {
+		x.opt.Each(e)
+	}
+	if e.oddType != 0 {
+		x.rep.note("entry", "of an unknown type taken as a file", fmt.Sprintf("type %q", e.oddType), e.Name)
+	}
+	if len(path) == 0 {
+		if e.Type != TypeDir {
+			return errRootType
+		}
+		x.root.named = true
+		return x.keepFolder(path, e, folder{})
+	}
+	dir, base := splitPath(path)
+	if x.opt.Layer {
+		if bytes.HasPrefix(base, []byte(whiteoutPrefix)) {
+			return x.whiteout(dir, base)
+		}
+	}
+	fd, path, err := x.parent(path, dir)
+	if err != nil {
+		return err
+	}
+	name := x.name.set(base)
+	if x.opt.KeepOld && e.Type != TypeDir {
+		var st unix.Stat_t
+		if err := lstatat(fd, name, &st); err == nil && !x.isMade(path) {
+			x.rep.note("file", "kept as it was", "it exists", e.Name)
+			return nil
+		}
+	}
+	switch e.Type {
+	case TypeDir:
+		err = x.dir(fd, name, path, e)
+	case TypeFile:
+		err = x.file(fd, name, path, e)
+	case TypeSymlink:
+		err = x.symlink(fd, name, path, e)
+	case TypeLink:
+		err = x.link(fd, name, path, e)
+	case TypeChar, TypeBlock, TypeFIFO:
+		err = x.device(fd, name, path, e)
+	}
+	if err == nil {
+		x.mark(path)
+	}
+	return err
+}
+
+func (x *extractor) mark(path []byte) {
+	if x.made != nil {
+		x.made[maphash.Bytes(x.seed, path)] = struct{}{}
+	}
+}
+
+// isMade reports whether the path was made by this run. It is so for every path
+// where the root was empty at the start.
+func (x *extractor) isMade(path []byte) bool {
+	if x.made == nil {
+		return true
+	}
+	_, ok := x.made[maphash.Bytes(x.seed, path)]
+	return ok
+}
+
+// parent opens the folder that the entry at path belongs into and makes those
+// that are missing. It returns the path again, which is another one where a
+// layer's parent is a link.
+func (x *extractor) parent(path, dir []byte) (int, []byte, error) {
+	fd, rest, err := x.dirs.enter(dir)
+	if err != nil && isNotDir(err) && x.opt.Layer {
+		canon, err := x.root.resolve(string(dir), resolveOptions{create: 0755})
+		if err != nil {
+			return -1, nil, err
+		}
+		base := path[len(dir):]
+		x.canon = append(append(x.canon[:0], canon...), base...)
+		path, dir = x.canon, x.canon[:len(canon)]
+		if len(canon) == 0 {
+			path = path[1:]
+		}
+		fd, rest, err = x.dirs.enter(dir)
+		if err != nil {
+			return -1, nil, err
+		}
+	}
+	for err == unix.ENOENT {
+		// The components up to rest exist; make the first of rest.
+		component := rest
+		if i := bytes.IndexByte(rest, '/'); i >= 0 {
+			component = rest[:i]
+		}
+		in := x.inherits(fd)
+		if err := mkdirat(fd, x.name.set(component), 0700); err != nil {
+			return -1, nil, err
+		}
+		made := dir[:len(dir)-len(rest)+len(component)]
+		f := folder{mode: 0755, uid: x.uid, gid: x.gid, fresh: true}
+		if in == inheritNothing {
+			f.inherit = in
+		}
+		if err := x.putFolder(made, f); err != nil {
+			return -1, nil, err
+		}
+		fd, rest, err = x.dirs.enter(dir)
+	}
+	if err != nil && isNotDir(err) {
+		err = errNotDir
+	}
+	return fd, path, err
+}
+
+// inherits finds out what is given to new files in the folder fd, the last of
+// x.dirs.
+func (x *extractor) inherits(fd int) inherit {
+	in := x.dirs.inherits(x.rootInherit)
+	if in != inheritUnknown {
+		return in
+	}
+	f, ok := x.folders[string(x.dirs.path)]
+	if !ok || !f.fresh {
+		return inheritUnknown // not made by us: the first file will tell
+	}
+	if f.inherit == inheritUnknown {
+		var st unix.Stat_t
+		f.inherit = inheritSome
+		if unix.Fstat(fd, &st) == nil && st.Uid == x.uid && st.Gid == x.gid && st.Mode&07777 == 0700 && !hasDefaultACL(fd) {
+			f.inherit = inheritNothing
+		}
+		x.folders[string(x.dirs.path)] = f
+	}
+	x.setInherit(f.inherit)
+	return f.inherit
+}
+
+func (x *extractor) setInherit(in inherit) {
+	if n := len(x.dirs.levels); n > 0 {
+		x.dirs.levels[n-1].inherit = in
+	} else {
+		x.rootInherit = in
+	}
+}
+
+// hasDefaultACL reports whether a folder may have an ACL that new files inherit.
+func hasDefaultACL(fd int) bool {
+	_, err := unix.Fgetxattr(fd, "system.posix_acl_default", nil)
+	return err != unix.ENODATA && err != unix.EOPNOTSUPP
+}
+
+// ours reports whether a new file has the entry's owner without a chown.
+func (x *extractor) ours(e *Entry) bool { return !x.chown || e.UID == x.uid && e.GID == x.gid }
+
+// mode is the entry's mode, without the bits that would lend the caller's
+// rights to others where the owner is not the archive's.
+func (x *extractor) mode(e *Entry) uint32 {
+	mode := e.Mode
+	if !x.chown {
+		if e.UID != x.uid {
+			mode &^= unix.S_ISUID
+		}
+		if e.GID != x.gid && e.Type != TypeDir {
+			mode &^= unix.S_ISGID
+		}
+		if mode != e.Mode {
+			x.rep.note("setuid or setgid bit", "dropped", x.noPriv, e.Name)
+		}
+	}
+	return mode
+}
+
+// chownErr explains why an owner can't be set.
+func chownErr(err error, uid, gid uint32) error {
+	if err == unix.EINVAL {
+		return fmt.Errorf("owner %d:%d has no mapping in this user namespace: %w", uid, gid, err)
+	}
+	return fmt.Errorf("set owner %d:%d: %w", uid, gid, err)
+}
+
+// dir makes a folder or merges with one that exists.
+func (x *extractor) dir(parent int, name cname, path []byte, e *Entry) error {
+	if f, ok := x.folders[string(path)]; ok && f.fresh {
+		return x.keepFolder(path, e, f)
+	}
+	f := folder{fresh: true}
+	in := x.inherits(parent)
+	err := mkdirat(parent, name, 0700)
+	if err == unix.EEXIST {
+		var st unix.Stat_t
+		if err := lstatat(parent, name, &st); err != nil {
+			return err
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			if !x.chown && st.Mode&0700 != 0700 {
+				x.makeWritable(parent, name)
+			}
+			return x.keepFolder(path, e, folder{})
+		}
+		if err := x.clear(parent, name, path); err != nil {
+			return err
+		}
+		err = mkdirat(parent, name, 0700)
+	}
+	if err != nil {
+		return err
+	}
+	if in == inheritNothing {
+		f.inherit = in
+	}
+	return x.keepFolder(path, e, f)
+}
+
+// makeWritable lets the owner into a folder of his own whose mode keeps him
+// out; the entry's mode replaces this one at the end.
+func (x *extractor) makeWritable(parent int, name cname) {
+	fd, err := openat(parent, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	unix.Fchmodat(unix.AT_FDCWD, procFD(fd), 0700, 0)
+}
+
+// keepFolder remembers an entry's metadata for the end. The last entry of a
+// path wins.
+func (x *extractor) keepFolder(path []byte, e *Entry, f folder) error {
+	f.mode, f.uid, f.gid, f.sec, f.nsec, f.named = x.mode(e), e.UID, e.GID, e.Sec, e.Nsec, true
+	x.noteOwner(e)
+	f.attrs = nil
+	for _, a := range x.attributes(e) {
+		f.attrs = append(f.attrs, xattr{bytes.Clone(a.name), bytes.Clone(a.value)})
+		x.memory += int64(len(a.name) + len(a.value) + 64)
+	}
+	return x.putFolder(path, f)
+}
+
+func (x *extractor) putFolder(path []byte, f folder) error {
+	if _, ok := x.folders[string(path)]; !ok {
+		x.memory += int64(folderMemory + len(path))
+	}
+	if x.memory > maxFolderMemory {
+		return errTooManyDirs
+	}
+	x.folders[string(path)] = f
+	return nil
+}
+
+// noteOwner counts entries whose owner an ordinary user can't set.
+func (x *extractor) noteOwner(e *Entry) {
+	if !x.chown && (e.UID != x.uid || e.GID != x.gid) {
+		x.rep.note("owner", "not kept", x.noPriv, e.Name)
+	}
+}
+
+// clear removes what is at a name, to make room for an entry. A folder goes
+// only when it is empty, unless it is a lower layer's.
+func (x *extractor) clear(parent int, name cname, path []byte) error {
+	err := unlinkat(parent, name, 0)
+	if err != unix.EISDIR && err != unix.EPERM {
+		return err
+	}
+	err = unlinkat(parent, name, unix.AT_REMOVEDIR)
+	if err == unix.ENOTEMPTY && x.opt.Layer {
+		if err := x.purge(parent, name, path); err != nil {
+			return err
+		}
+		err = unlinkat(parent, name, unix.AT_REMOVEDIR)
+		if err == unix.ENOENT {
+			err = nil
+		}
+	}
+	switch err {
+	case nil:
+		delete(x.folders, string(path))
+		x.targets.pop(0) // it may have passed through here
+	case unix.ENOTEMPTY, unix.EEXIST:
+		return errFull
+	}
+	return err
+}
+
+// file writes a regular file. The order matters: a write drops setuid bits and
+// capabilities, and so does a chown; a chmod rewrites the mask of an ACL.
+func (x *extractor) file(parent int, name cname, path []byte, e *Entry) error {
+	if x.logical += e.Size; x.logical > maxLogical || e.Size > maxLogical {
+		return errTooBig
+	}
+	if max := x.opt.MaxBytes; max > 0 && e.stored > max-x.rep.Bytes {
+		return errTooBig
+	}
+	in := x.inherits(parent)
+	mode := x.mode(e)
+	attrs := x.attributes(e)
+	ours := x.ours(e) && in == inheritNothing
+	create := uint32(0600)
+	if ours && mode&^0777 == 0 && len(attrs) == 0 {
+		create = mode
+	}
+	const flags = unix.O_CREAT | unix.O_EXCL | unix.O_WRONLY | openFlags
+	fd, err := openat(parent, name, flags, create)
+	if err == unix.EEXIST {
+		if err := x.clear(parent, name, path); err != nil {
+			return err
+		}
+		fd, err = openat(parent, name, flags, create)
+	}
+	if err != nil {
+		return err
+	}
+	err = x.fill(fd, e)
+	if err == nil && in == inheritUnknown {
+		var st unix.Stat_t
+		in = inheritSome
+		if unix.Fstat(fd, &st) == nil && st.Uid == x.uid && st.Gid == x.gid && st.Mode&07777 == create && !hasDefaultACL(parent) {
+			in = inheritNothing
+		}
+		x.setInherit(in)
+		ours = x.ours(e) && in == inheritNothing
+	}
+	if err == nil && x.chown && !ours {
+		if err = unix.Fchown(fd, int(e.UID), int(e.GID)); err != nil {
+			err = chownErr(err, e.UID, e.GID)
+		}
+	}
+	if err == nil && len(attrs) > 0 {
+		err = x.setAttrs(fd, name, attrs, beforeMode, e.Name)
+	}
+	if err == nil && (mode != create || !ours) {
+		err = unix.Fchmod(fd, mode)
+	}
+	if err == nil && len(attrs) > 0 {
+		err = x.setAttrs(fd, name, attrs, afterMode, e.Name)
+	}
+	if err == nil {
+		err = x.timeErr(setTime(fd, nil, e.Sec, e.Nsec), e.Name)
+	}
+	if e := unix.Close(fd); err == nil && e != unix.EINTR {
+		err = e
+	}
+	x.noteOwner(e)
+	return err
+}
+
+// fill writes a file's content, and its holes by leaving them out.
+func (x *extractor) fill(fd int, e *Entry) error {
+	if !e.Sparse {
+		for {
+			b, err := x.in.chunk(e.stored)
+			if err == io.EOF {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if err := writeFull(fd, b); err != nil {
+				return err
+			}
+			x.rep.Bytes += int64(len(b))
+		}
+	}
+	for _, piece := range e.Extents {
+		for piece.Length > 0 {
+			b, err := x.in.chunk(piece.Length)
+			if err != nil {
+				return err
+			}
+			if err := pwriteFull(fd, b, piece.Offset); err != nil {
+				return err
+			}
+			x.rep.Bytes += int64(len(b))
+			piece.Offset += int64(len(b))
+			piece.Length -= int64(len(b))
+		}
+	}
+	// A hole at the end, whatever the map says about it.
+	return unix.Ftruncate(fd, e.Size)
+}
+
+// timeErr drops an error about a time, which no tree is worse for, unless the
+// disk is.
+func (x *extractor) timeErr(err error, name []byte) error {
+	switch err {
+	case nil, unix.EIO, unix.EROFS, unix.ENOSPC, unix.EDQUOT:
+		return err
+	}
+	x.rep.note("time", "not kept", err.Error(), name)
+	return nil
+}
+
+func (x *extractor) symlink(parent int, name cname, path []byte, e *Entry) error {
+	switch {
+	case len(e.Link) == 0:
+		return errNoTarget
+	case len(e.Link) > maxTarget:
+		return errLongTarget
+	case bytes.IndexByte(e.Link, 0) >= 0:
+		return errTargetNUL
+	}
+	target := x.name2.set(e.Link)
+	err := symlinkat(target, parent, name)
+	if err == unix.EEXIST {
+		if err := x.clear(parent, name, path); err != nil {
+			return err
+		}
+		err = symlinkat(target, parent, name)
+	}
+	if err != nil {
+		return err
+	}
+	return x.special(parent, name, e, false)
+}
+
+// special sets the metadata of what can't be opened: a link or a device.
+func (x *extractor) special(parent int, name cname, e *Entry, chmod bool) error {
+	x.noteOwner(e)
+	odd := x.inherits(parent) != inheritNothing
+	chown := x.chown && (odd || !x.ours(e))
+	if chown {
+		if err := lchownat(parent, name, e.UID, e.GID); err != nil {
+			return chownErr(err, e.UID, e.GID)
+		}
+	}
+	attrs := x.attributes(e)
+	// mknod gives the exact mode where nothing is inherited, and chown takes
+	// setuid bits away.
+	chmod = chmod && (odd || chown && e.Mode&06000 != 0)
+	if chmod || len(attrs) > 0 {
+		x.viaProc(parent, name, e, attrs, chmod)
+	}
+	return x.timeErr(setTime(parent, name, e.Sec, e.Nsec), e.Name)
+}
+
+func (x *extractor) device(parent int, name cname, path []byte, e *Entry) error {
+	mode := x.mode(e)
+	thing := "device node"
+	switch e.Type {
+	case TypeChar:
+		mode |= unix.S_IFCHR
+	case TypeBlock:
+		mode |= unix.S_IFBLK
+	case TypeFIFO:
+		mode |= unix.S_IFIFO
+		thing = "named pipe"
+	}
+	err := mknodat(parent, name, mode, e.Major, e.Minor)
+	if err == unix.EEXIST {
+		if err := x.clear(parent, name, path); err != nil {
+			return err
+		}
+		err = mknodat(parent, name, mode, e.Major, e.Minor)
+	}
+	if err == unix.EPERM || err == unix.EACCES && !x.chown {
+		x.rep.note(thing, "skipped", x.noPriv, e.Name)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return x.special(parent, name, e, true)
+}
+
+// link makes a hard link. Its metadata is the target's; that of the entry is
+// not applied.
+func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
+	if len(e.Link) == 0 {
+		return errNoTarget
+	}
+	target, err := cleanName(x.target[:0], e.Link)
+	if err != nil {
+		return fmt.Errorf("target %s: %w", quote(e.Link), err)
+	}
+	x.target = target
+	if x.opt.Strip > 0 {
+		var ok bool
+		if target, ok = stripComponents(target, x.opt.Strip); !ok {
+			target = nil
+		}
+	}
+	if len(target) == 0 {
+		return errRootLink
+	}
+	dir, base := splitPath(target)
+	from, rest, err := parent, []byte(nil), error(nil)
+	if !bytes.Equal(dir, x.dirs.path) {
+		from, rest, err = x.targets.enter(dir)
+		if err != nil && isNotDir(err) && x.opt.Layer {
+			var canon []byte
+			if canon, err = x.root.resolve(string(dir), resolveOptions{}); err == nil {
+				target = append(append([]byte(nil), canon...), target[len(dir):]...)
+				target = bytes.TrimLeft(target, "/")
+				from, rest, err = x.targets.enter(canon)
+			}
+		}
+	}
+	switch {
+	case len(rest) > 0 && err != nil && isNotDir(err):
+		return fmt.Errorf("target %s: %w", quote(e.Link), errNotDir)
+	case err == unix.ENOENT:
+		return fmt.Errorf("target %s: %w", quote(e.Link), errTargetGone)
+	case err != nil:
+		return err
+	}
+	old := x.name2.set(base)
+	var st unix.Stat_t
+	if bytes.Equal(target, path) {
+		// Old GNU tar writes links to themselves.
+		if err := lstatat(from, old, &st); err != nil {
+			return fmt.Errorf("target %s: %w", quote(e.Link), errTargetGone)
+		}
+		return nil
+	}
+	if !x.opt.Layer && !x.isMade(target) {
+		return fmt.Errorf("target %s: %w", quote(e.Link), errTargetGone)
+	}
+	err = linkat(from, old, parent, name)
+	if err == unix.EEXIST {
+		var was unix.Stat_t
+		if lstatat(from, old, &st) == nil && lstatat(parent, name, &was) == nil && st.Dev == was.Dev && st.Ino == was.Ino {
+			return nil
+		}
+		if err := x.clear(parent, name, path); err != nil {
+			return err
+		}
+		err = linkat(from, old, parent, name)
+	}
+	switch err {
+	case nil:
+		return nil
+	case unix.ENOENT:
+		return fmt.Errorf("target %s: %w", quote(e.Link), errTargetGone)
+	case unix.EPERM, unix.EMLINK, unix.EXDEV, unix.EOPNOTSUPP:
+		if lerr := lstatat(from, old, &st); lerr != nil {
+			return lerr
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			return fmt.Errorf("target %s: %w", quote(e.Link), errTargetDir)
+		}
+		if cerr := x.copyFile(from, old, parent, name, &st); cerr != nil {
+			return fmt.Errorf("copy %s for a link (%v): %w", quote(e.Link), err, cerr)
+		}
+		x.rep.note("hard link", "replaced by a copy", err.Error(), e.Name)
+		return nil
+	}
+	return err
+}
+
+// finish sets the metadata of all folders, every one after those below it.
+func (x *extractor) finish() error {
+	paths := make([]string, 0, len(x.folders))
+	for p := range x.folders {
+		paths = append(paths, p)
+	}
+	slices.SortFunc(paths, comparePaths)
+	x.targets.pop(0)
+	for _, path := range slices.Backward(paths) {
+		f := x.folders[path]
+		fd, _, err := x.dirs.enter([]byte(path))
+		switch {
+		case err == unix.ENOENT || err != nil && isNotDir(err):
+			continue // replaced meanwhile
+		case err == nil && path == "" && x.opt.DeferRoot:
+			f := f
+			x.root.deferred.folder = &f
+		case err == nil:
+			err = x.applyFolder(fd, f, []byte(path))
+		}
+		if err != nil {
+			return fmt.Errorf("folder %s: %w", quote([]byte(path)), err)
+		}
+	}
+	return nil
+}
+
+// comparePaths orders paths so that a folder comes right before what is below
+// it.
+func comparePaths(a, b string) int {
+	for i := 0; i < len(a) && i < len(b); i++ {
+		if a[i] != b[i] {
+			switch {
+			case a[i] == '/':
+				return -1
+			case b[i] == '/':
+				return 1
+			}
+			return int(a[i]) - int(b[i])
+		}
+	}
+	return len(a) - len(b)
+}
+
+// applyFolder gives a folder its owner, mode, attributes and time.
+func (x *extractor) applyFolder(fd int, f folder, path []byte) error {
+	known := f.fresh && f.inherit == inheritNothing // it is ours and 0700
+	if x.chown && !(known && f.uid == x.uid && f.gid == x.gid) {
+		if err := unix.Fchown(fd, int(f.uid), int(f.gid)); err != nil {
+			return chownErr(err, f.uid, f.gid)
+		}
+	}
+	if len(f.attrs) > 0 {
+		if err := x.setAttrs(fd, nil, f.attrs, beforeMode, path); err != nil {
+			return err
+		}
+	}
+	if !known || f.mode != 0700 {
+		if err := unix.Fchmod(fd, f.mode); err != nil {
+			return err
+		}
+	}
+	if len(f.attrs) > 0 {
+		if err := x.setAttrs(fd, nil, f.attrs, afterMode, path); err != nil {
+			return err
+		}
+	}
+	if !f.named {
+		return nil
+	}
+	return x.timeErr(setTime(fd, nil, f.sec, f.nsec), path)
+}

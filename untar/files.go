@@ -1,0 +1,124 @@
+package untar
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// A File is one member of a small archive.
+type File struct {
+	Name string // clean: no leading "./", see cleanName; "" is the root itself
+	Type byte   // TypeFile or another Type constant
+	Mode uint32 // permissions, at most 07777
+	Data []byte // content of a file
+}
+
+var errFileSize = errors.New("larger than allowed")
+
+// maxFiles bounds the members of a small archive.
+const maxFiles = 4096
+
+// ReadFiles reads a small archive into memory, strictly: no file above maxFile
+// bytes, no more than maxTotal bytes in all. Members that are no files come
+// without data, for the caller to refuse or ignore.
+func ReadFiles(tar io.Reader, maxFile, maxTotal int64) ([]File, error) {
+	s := newStream(tar, true, false)
+	var files []File
+	for {
+		e, err := s.next()
+		if err == io.EOF {
+			return files, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(files) == maxFiles {
+			return nil, s.bad(s.off, errTooMany)
+		}
+		name, err := cleanName(nil, e.Name)
+		if err != nil {
+			return nil, fmt.Errorf("member %s: %w", quote(e.Name), err)
+		}
+		f := File{Name: string(name), Type: e.Type, Mode: e.Mode}
+		if e.Type == TypeFile {
+			if e.Size > maxFile || e.Size > maxTotal {
+				return nil, fmt.Errorf("member %s: %w", quote(e.Name), errFileSize)
+			}
+			maxTotal -= e.Size
+			if f.Data, err = io.ReadAll(&bodyReader{s: s, e: e}); err != nil {
+				return nil, err
+			}
+		}
+		files = append(files, f)
+	}
+}
+
+// Walk calls fn for every entry that the options select, with its content,
+// holes read as zeros. What fn leaves of the content is passed over. It reads
+// the archive to its end.
+func (opt Options) Walk(tar io.Reader, fn func(e *Entry, body io.Reader) error) error {
+	sel, err := newSelection(opt)
+	if err != nil {
+		return err
+	}
+	s := newStream(tar, opt.Strict, opt.Vouched)
+	for n := int64(0); ; n++ {
+		e, err := s.next()
+		if err == io.EOF {
+			return sel.missing()
+		}
+		if err != nil {
+			return err
+		}
+		if n == sel.maxEntries {
+			return s.bad(s.off, errTooMany)
+		}
+		if ok, err := sel.selects(e.Name); err != nil {
+			return fmt.Errorf("entry %s: %w", quote(e.Name), err)
+		} else if !ok {
+			continue
+		}
+		if err := fn(e, &bodyReader{s: s, e: e}); err != nil {
+			return err
+		}
+	}
+}
+
+// A bodyReader reads an entry's content.
+type bodyReader struct {
+	s   *stream
+	e   *Entry
+	off int64 // in the file
+	i   int   // the extent at hand
+}
+
+func (b *bodyReader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if !b.e.Sparse {
+		c, err := b.s.chunk(int64(len(p)))
+		return copy(p, c), err
+	}
+	for b.i < len(b.e.Extents) && b.off >= b.e.Extents[b.i].Offset+b.e.Extents[b.i].Length {
+		b.i++
+	}
+	if b.i < len(b.e.Extents) && b.off >= b.e.Extents[b.i].Offset {
+		x := b.e.Extents[b.i]
+		c, err := b.s.chunk(min(int64(len(p)), x.Offset+x.Length-b.off))
+		b.off += int64(len(c))
+		return copy(p, c), err
+	}
+	hole := b.e.Size - b.off
+	if b.i < len(b.e.Extents) {
+		hole = b.e.Extents[b.i].Offset - b.off
+	}
+	if hole == 0 {
+		return 0, io.EOF
+	}
+	n := int(min(int64(len(p)), hole))
+	clear(p[:n])
+	b.off += int64(n)
+	return n, nil
+}

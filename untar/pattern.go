@@ -1,0 +1,171 @@
+package untar
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+)
+
+// A pattern is one exclude pattern in the form of `tar --anchored --exclude`:
+// fnmatch(3) from the start of the name, wildcards match '/', and a match of a
+// folder takes in what is below it.
+type pattern struct {
+	text string
+	bare string // text without its leading "./", "" if it has none
+}
+
+func newPattern(text string) pattern {
+	p := pattern{text: strings.TrimRight(text, "/")}
+	if p.text == "" {
+		p.text = text
+	}
+	p.bare, _ = strings.CutPrefix(p.text, "./")
+	if p.bare == p.text {
+		p.bare = ""
+	}
+	return p
+}
+
+// match reports whether the pattern matches a name as stored, or as it is
+// without "./" on both sides: an image made with "tar -C root -c ." has "./dev",
+// another one "dev".
+func (p pattern) match(name []byte) bool {
+	name = bytes.TrimRight(name, "/")
+	if glob(p.text, name) {
+		return true
+	}
+	bare, dotted := bytes.CutPrefix(name, []byte("./"))
+	switch {
+	case p.bare != "":
+		return glob(p.bare, bare)
+	case dotted:
+		return glob(p.text, bare)
+	}
+	return false
+}
+
+// glob is fnmatch(3) with FNM_LEADING_DIR: the pattern may also match a leading
+// part of the name that ends before a '/'. It tries each star once from the
+// right, so its cost is the product of the lengths at most.
+func glob(pattern string, name []byte) bool {
+	star, retry := -1, 0 // where to go on after the last star
+	p, n := 0, 0
+	for {
+		if p == len(pattern) {
+			if n == len(name) || name[n] == '/' {
+				return true
+			}
+		} else if pattern[p] == '*' {
+			star, retry = p+1, n
+			p++
+			continue
+		} else if n < len(name) {
+			if pn, nn, ok := globOne(pattern[p:], name[n:]); ok {
+				p, n = p+pn, n+nn
+				continue
+			}
+		}
+		if star < 0 || retry >= len(name) {
+			return false
+		}
+		retry++
+		p, n = star, retry
+	}
+}
+
+// globOne matches what is not a star: one character or one bracket expression.
+// It returns the bytes used of both.
+func globOne(pattern string, name []byte) (int, int, bool) {
+	r, size := utf8.DecodeRune(name)
+	if r == utf8.RuneError && size <= 1 {
+		r, size = rune(name[0])+0x110000, 1 // a byte that is no character equals itself only
+	}
+	switch pattern[0] {
+	case '?':
+		return 1, size, true
+	case '[':
+		if n, ok, closed := globBracket(pattern, r); closed {
+			return n, size, ok
+		}
+	case '\\':
+		if len(pattern) > 1 {
+			return 2, 1, pattern[1] == name[0]
+		}
+	}
+	return 1, 1, pattern[0] == name[0]
+}
+
+// globBracket matches "[a-z]", "[!a]" and "[[:digit:]]". closed is false where
+// the bracket has no end and is an ordinary character.
+func globBracket(pattern string, r rune) (n int, ok, closed bool) {
+	i := 1
+	negate := i < len(pattern) && (pattern[i] == '!' || pattern[i] == '^')
+	if negate {
+		i++
+	}
+	for first := true; i < len(pattern); first = false {
+		if pattern[i] == ']' && !first {
+			return i + 1, ok != negate, true
+		}
+		if rest, found := strings.CutPrefix(pattern[i:], "[:"); found {
+			if name, _, found := strings.Cut(rest, ":]"); found {
+				ok = ok || globClass(name, r)
+				i += len(name) + 4
+				continue
+			}
+		}
+		lo, size := globChar(pattern[i:])
+		i += size
+		hi := lo
+		if i+1 < len(pattern) && pattern[i] == '-' && pattern[i+1] != ']' {
+			hi, size = globChar(pattern[i+1:])
+			i += 1 + size
+		}
+		ok = ok || lo <= r && r <= hi
+	}
+	return 0, false, false
+}
+
+func globChar(pattern string) (rune, int) {
+	skip := 0
+	if pattern[0] == '\\' && len(pattern) > 1 {
+		skip = 1
+	}
+	r, size := utf8.DecodeRuneInString(pattern[skip:])
+	if r == utf8.RuneError && size <= 1 {
+		return rune(pattern[skip]) + 0x110000, skip + 1
+	}
+	return r, skip + size
+}
+
+// globClass knows the POSIX classes, for ASCII.
+func globClass(name string, r rune) bool {
+	lower, upper, digit := 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9'
+	switch name {
+	case "alpha":
+		return lower || upper
+	case "digit":
+		return digit
+	case "alnum":
+		return lower || upper || digit
+	case "lower":
+		return lower
+	case "upper":
+		return upper
+	case "xdigit":
+		return digit || 'a' <= r && r <= 'f' || 'A' <= r && r <= 'F'
+	case "space":
+		return r == ' ' || '\t' <= r && r <= '\r'
+	case "blank":
+		return r == ' ' || r == '\t'
+	case "cntrl":
+		return r < ' ' || r == 0x7f
+	case "print":
+		return ' ' <= r && r < 0x7f
+	case "graph":
+		return ' ' < r && r < 0x7f
+	case "punct":
+		return ' ' < r && r < 0x7f && !(lower || upper || digit)
+	}
+	return false
+}

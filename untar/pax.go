@@ -1,0 +1,142 @@
+package untar
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"math"
+)
+
+var (
+	errRecord = errors.New("malformed pax record")
+	errTime   = errors.New("bad time in a pax record")
+)
+
+// nextRecord splits the first "length keyword=value\n" off an extended header
+// (pax(1), "pax Extended Header"). The length counts the whole record.
+func nextRecord(b []byte) (key, value, rest []byte, err error) {
+	n, i := 0, 0
+	for ; i < len(b) && '0' <= b[i] && b[i] <= '9'; i++ {
+		n = n*10 + int(b[i]-'0')
+		if n > len(b) {
+			return nil, nil, nil, errRecord
+		}
+	}
+	// No digits, a leading zero, no blank, or no room for "k=\n" after it.
+	if i == 0 || b[0] == '0' || i == len(b) || b[i] != ' ' || n < i+4 || b[n-1] != '\n' {
+		return nil, nil, nil, errRecord
+	}
+	key, value, ok := bytes.Cut(b[i+1:n-1], []byte{'='})
+	if !ok || len(key) == 0 {
+		return nil, nil, nil, errRecord
+	}
+	return key, value, b[n:], nil
+}
+
+// decimal reads an unsigned number: digits only, no sign, no blank.
+func decimal(b []byte) (int64, error) {
+	if len(b) == 0 {
+		return 0, errNumber
+	}
+	v := int64(0)
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, errNumber
+		}
+		d := int64(c - '0')
+		if v > (math.MaxInt64-d)/10 {
+			return 0, errRange
+		}
+		v = v*10 + d
+	}
+	return v, nil
+}
+
+// paxTime reads seconds since 1970 with an optional sign and fraction. The
+// fraction is cut after nanoseconds; nsec counts upwards also before 1970, as
+// in a timespec: -1.5 is -2 s and 500000000 ns.
+func paxTime(b []byte) (sec int64, nsec int32, err error) {
+	negative := len(b) > 0 && b[0] == '-'
+	if negative {
+		b = b[1:]
+	}
+	whole, fraction, _ := bytes.Cut(b, []byte{'.'})
+	sec, err = decimal(whole)
+	if err != nil {
+		return 0, 0, errTime
+	}
+	scale := int32(100_000_000)
+	for _, c := range fraction {
+		if c < '0' || c > '9' {
+			return 0, 0, errTime
+		}
+		nsec += int32(c-'0') * scale
+		scale /= 10
+	}
+	if negative {
+		sec = -sec
+		if nsec > 0 {
+			sec, nsec = sec-1, 1_000_000_000-nsec
+		}
+	}
+	return sec, nsec, nil
+}
+
+// An xattr is one extended attribute of an entry. Its slices are valid until
+// the parser is fed again.
+type xattr struct {
+	name  []byte
+	value []byte
+}
+
+const (
+	schilyXattr     = "SCHILY.xattr."
+	libarchiveXattr = "LIBARCHIVE.xattr."
+)
+
+// schilyName undoes GNU tar's escapes of '=' and '%' in a keyword, in place.
+func schilyName(b []byte) []byte {
+	out := b[:0]
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		if c == '%' && i+2 < len(b) && b[i+1] == '3' && (b[i+2] == 'D' || b[i+2] == 'd') {
+			c, i = '=', i+2
+		} else if c == '%' && i+2 < len(b) && b[i+1] == '2' && b[i+2] == '5' {
+			i += 2
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// libarchiveName undoes libarchive's URL encoding of a name, in place.
+func libarchiveName(b []byte) []byte {
+	out := b[:0]
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		if c == '%' && i+2 < len(b) && hexDigit(b[i+1]) >= 0 && hexDigit(b[i+2]) >= 0 {
+			c, i = byte(hexDigit(b[i+1])<<4|hexDigit(b[i+2])), i+2
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func hexDigit(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}
+
+// libarchiveValue decodes base64, padded or not, in place.
+func libarchiveValue(b []byte) ([]byte, error) {
+	b = bytes.TrimRight(b, "=")
+	n, err := base64.RawStdEncoding.Decode(b, b)
+	return b[:n], err
+}

@@ -1,0 +1,167 @@
+package untar
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxRemoveDepth is how deep a removal recurses; what is deeper is moved up
+// first, so that depth costs no descriptors.
+const maxRemoveDepth = 8
+
+// ErrMounted says that a folder was left since something is mounted on it.
+var ErrMounted = errors.New("something is mounted here")
+
+// RemoveContents removes everything below the root folder, lost+found and the
+// folder itself excepted. It follows no link and enters no mount point: a mount
+// point stays, with the folders that lead to it, and is the error, an
+// ErrMounted. The rest is removed all the same.
+func (r *Root) RemoveContents() error {
+	return r.remove(func(name string) bool { return name != "lost+found" })
+}
+
+// RemoveNames removes these entries of the root folder, with what is below
+// them, as RemoveContents does. Names that are not there are no error.
+func (r *Root) RemoveNames(names ...string) error {
+	rm := remover{root: r.fd}
+	for _, name := range names {
+		if name == "" || name == "." || name == ".." || len(name) > maxComponent {
+			return &fs.PathError{Op: "remove", Path: name, Err: unix.EINVAL}
+		}
+		rm.entry(r.fd, name, 0)
+	}
+	rm.dir(r.fd, 0, rm.isMoved)
+	return r.removed(rm.err)
+}
+
+func (r *Root) remove(which func(string) bool) error {
+	rm := remover{root: r.fd}
+	rm.dir(r.fd, 0, which)
+	return r.removed(rm.err)
+}
+
+func (r *Root) removed(err error) error {
+	if err != nil {
+		return &fs.PathError{Op: "remove", Path: r.path, Err: err}
+	}
+	return nil
+}
+
+// A remover removes trees and keeps the first error.
+type remover struct {
+	root  int
+	moved int // folders moved up to the root so far
+	err   error
+	name  cname
+}
+
+func (rm *remover) fail(name string, err error) {
+	if rm.err == nil {
+		rm.err = fmt.Errorf("%q: %w", name, err)
+	}
+}
+
+const movedPrefix = ".lxc-pull-removing-"
+
+func (rm *remover) isMoved(name string) bool {
+	return len(name) > len(movedPrefix) && name[:len(movedPrefix)] == movedPrefix
+}
+
+// dir removes the entries of a folder that which names, all for nil. It reads
+// the folder again while that finds something to do: some file systems skip
+// names while others are removed, and deep folders are moved to the root.
+func (rm *remover) dir(fd, depth int, which func(string) bool) {
+	stuck := make(map[string]bool) // can't be removed
+	for {
+		d, err := newDirReader(fd)
+		if err != nil {
+			rm.fail(".", err)
+			return
+		}
+		gone := 0
+		for {
+			name, err := d.next()
+			if err != nil {
+				rm.fail(".", err)
+			}
+			if err != nil || name == "" {
+				break
+			}
+			if which != nil && !which(name) || stuck[name] {
+				continue
+			}
+			if rm.entry(fd, name, depth) {
+				gone++
+			} else {
+				stuck[name] = true
+			}
+		}
+		d.close()
+		if gone == 0 {
+			return
+		}
+	}
+}
+
+// entry removes one entry and reports whether it is gone.
+func (rm *remover) entry(dir int, name string, depth int) bool {
+	c := append([]byte(name), 0)
+	err := unlinkat(dir, c, 0)
+	if err == unix.EISDIR || err == unix.EPERM || err == unix.EBUSY {
+		// The kernel refuses a mount point before it looks whether the folder
+		// is empty, so this keeps out of mounts, bind mounts included, without
+		// /proc.
+		err = unlinkat(dir, c, unix.AT_REMOVEDIR)
+	}
+	switch err {
+	case nil, unix.ENOENT:
+		return true
+	case unix.EBUSY:
+		rm.fail(name, ErrMounted)
+		return false
+	case unix.ENOTEMPTY, unix.EEXIST:
+	default:
+		rm.fail(name, err)
+		return false
+	}
+	if depth >= maxRemoveDepth {
+		// The root folder's own pass takes it from there.
+		rm.moved++
+		to := rm.name.set([]byte(movedPrefix + strconv.Itoa(unix.Getpid()) + "-" + strconv.Itoa(rm.moved)))
+		if err := unix.Renameat(dir, name, rm.root, to.String()); err != nil {
+			rm.fail(name, err)
+			return false
+		}
+		return true
+	}
+	sub, err := openDir(dir, c)
+	if err == nil {
+		// An ordinary user's own folder may keep him out.
+		var st unix.Stat_t
+		if unix.Fstat(sub, &st) != nil || st.Mode&0700 != 0700 {
+			if unix.Fchmod(sub, 0700) == unix.EBADF && unix.Fchmodat(unix.AT_FDCWD, procFD(sub), 0700, 0) == nil {
+				unix.Close(sub)
+				sub, err = openat(dir, c, dirFlags, 0)
+			}
+		}
+	}
+	if err != nil {
+		rm.fail(name, err)
+		return false
+	}
+	rm.dir(sub, depth+1, nil)
+	unix.Close(sub)
+	switch err := unlinkat(dir, c, unix.AT_REMOVEDIR); err {
+	case nil, unix.ENOENT:
+		return true
+	default:
+		if rm.err == nil {
+			rm.fail(name, err)
+		}
+		return false
+	}
+}

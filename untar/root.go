@@ -1,0 +1,466 @@
+package untar
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Root is a folder that holds, or is to hold, a root filesystem. All work
+// inside it goes through its descriptor.
+type Root struct {
+	fd       int
+	path     string // as the caller named it, for messages
+	deferred *deferredRoot
+	named    bool // an archive had an entry for the root
+	fsKind   string
+}
+
+// A deferredRoot is what Finish still has to give to the root folder.
+type deferredRoot struct {
+	mode   uint32 // its own
+	folder *folder
+	x      *extractor
+}
+
+// OpenRoot opens an existing folder.
+func OpenRoot(path string) (*Root, error) {
+	for {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		}
+		return &Root{fd: fd, path: path}, nil
+	}
+}
+
+// Close closes the descriptor.
+func (r *Root) Close() error { return unix.Close(r.fd) }
+
+// Sync makes everything in the root's file system durable. Errors of earlier
+// writes are sure to show only from Linux 5.8 on.
+func (r *Root) Sync() error {
+	if err := unix.Syncfs(r.fd); err != nil {
+		return &fs.PathError{Op: "syncfs", Path: r.path, Err: err}
+	}
+	return nil
+}
+
+// Free returns how many bytes the caller may still write to the root's file
+// system.
+func (r *Root) Free() (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(r.fd, &st); err != nil {
+		return 0, &fs.PathError{Op: "statfs", Path: r.path, Err: err}
+	}
+	const most = 1 << 62
+	if st.Bavail > most/uint64(max(st.Bsize, 1)) {
+		return most, nil
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil
+}
+
+// fsName names the root's file system.
+func (r *Root) fsName() string {
+	if r.fsKind == "" {
+		var st unix.Statfs_t
+		r.fsKind = "this file system"
+		if unix.Fstatfs(r.fd, &st) == nil {
+			r.fsKind = fsName(int64(st.Type))
+		}
+	}
+	return r.fsKind
+}
+
+// deferRoot closes the root to others until Finish.
+func (r *Root) deferRoot() error {
+	if r.deferred != nil {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(r.fd, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: r.path, Err: err}
+	}
+	if err := unix.Fchmod(r.fd, 0700); err != nil {
+		return &fs.PathError{Op: "chmod", Path: r.path, Err: err}
+	}
+	r.deferred = &deferredRoot{mode: st.Mode & 07777}
+	return nil
+}
+
+// Finish gives the root folder what Options.DeferRoot kept back: the archive's
+// own owner, mode, attributes and time, or the mode that it had before where
+// the archive has no entry for it. Call it when the archive is known to be
+// right and nothing is made in the root any more. Without anything deferred it
+// does nothing.
+func (r *Root) Finish() error {
+	d := r.deferred
+	if d == nil {
+		return nil
+	}
+	var err error
+	if d.folder == nil {
+		err = unix.Fchmod(r.fd, d.mode)
+	} else {
+		err = d.x.applyFolder(r.fd, *d.folder, nil)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "finish", Path: r.path, Err: err}
+	}
+	r.deferred = nil
+	return nil
+}
+
+// A dirReader lists a folder.
+type dirReader struct {
+	fd  int
+	buf []byte
+	at  []byte // what of buf is still to be parsed
+}
+
+// newDirReader opens the folder once more, so that fd keeps its place.
+func newDirReader(fd int) (*dirReader, error) {
+	own, err := openat(fd, cname(".\x00"), dirFlags, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &dirReader{fd: own, buf: make([]byte, 8<<10)}, nil
+}
+
+// next returns the next name, or "" at the end.
+func (d *dirReader) next() (string, error) {
+	for {
+		if len(d.at) == 0 {
+			n, err := unix.ReadDirent(d.fd, d.buf)
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil || n == 0 {
+				return "", err
+			}
+			d.at = d.buf[:n]
+		}
+		used, _, names := unix.ParseDirent(d.at, 1, nil)
+		d.at = d.at[used:]
+		if len(names) == 1 {
+			return names[0], nil
+		}
+	}
+}
+
+func (d *dirReader) close() { unix.Close(d.fd) }
+
+// Entries returns the names in the root folder. lost+found, which a new ext4
+// file system has, is left out.
+func (r *Root) Entries() ([]string, error) {
+	return r.entries(-1)
+}
+
+// entries returns at most n names; n < 0 means all.
+func (r *Root) entries(n int) ([]string, error) {
+	d, err := newDirReader(r.fd)
+	if err != nil {
+		return nil, &fs.PathError{Op: "read", Path: r.path, Err: err}
+	}
+	defer d.close()
+	var names []string
+	for n < 0 || len(names) < n {
+		name, err := d.next()
+		if err != nil {
+			return nil, &fs.PathError{Op: "read", Path: r.path, Err: err}
+		}
+		if name == "" {
+			break
+		}
+		if name != "lost+found" {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// IsEmpty reports whether the root folder has no entry but lost+found.
+func (r *Root) IsEmpty() (bool, error) {
+	names, err := r.entries(1)
+	return len(names) == 0, err
+}
+
+const maxLinks = 40 // symbolic links in one resolution, as in the kernel
+
+// An OutsideError is a symbolic link inside the root that leads above it.
+type OutsideError struct {
+	Name string // that was to be resolved
+	Link string // the path of the link
+}
+
+func (e *OutsideError) Error() string {
+	return fmt.Sprintf("%q: the link %q leads out of the root", e.Name, e.Link)
+}
+
+type resolveOptions struct {
+	last   bool   // resolve also the last component where it is a link
+	create uint32 // not 0: make missing folders with this mode
+}
+
+// resolve finds the path without links that name stands for, as a process
+// chrooted to the root would: absolute links start at the root, and ".." in
+// name stops there. A link whose ".." would go above the root is an
+// *OutsideError. The components of the result but the last exist, unless they
+// were to be created.
+func (r *Root) resolve(name string, opt resolveOptions) ([]byte, error) {
+	d := dirStack{root: r.fd}
+	defer d.close()
+	type part struct {
+		text string
+		link string // the link that it comes from, "" for name itself
+	}
+	fail := func(op string, err error) ([]byte, error) {
+		return nil, &fs.PathError{Op: op, Path: name, Err: err}
+	}
+	var todo []part // the next one last
+	push := func(s, link string) {
+		parts := strings.Split(s, "/")
+		for i := len(parts) - 1; i >= 0; i-- {
+			todo = append(todo, part{parts[i], link})
+		}
+	}
+	if len(name) > maxName {
+		return fail("resolve", unix.ENAMETOOLONG)
+	}
+	push(name, "")
+	path := []byte{}
+	var comp cname
+	links := 0
+	var target [maxTarget + 1]byte
+	for len(todo) > 0 {
+		p := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		switch {
+		case p.text == "" || p.text == ".":
+			continue
+		case p.text == "..":
+			if len(path) == 0 && p.link != "" {
+				return nil, &OutsideError{name, p.link}
+			}
+			path, _ = splitPath(path)
+			continue
+		case len(p.text) > maxComponent || strings.IndexByte(p.text, 0) >= 0:
+			return fail("resolve", unix.ENAMETOOLONG)
+		case bytes.Count(path, []byte("/")) >= maxComponents:
+			return fail("resolve", unix.ENAMETOOLONG)
+		}
+		last := true
+		for _, q := range todo {
+			last = last && (q.text == "" || q.text == ".")
+		}
+		fd, _, err := d.enter(path)
+		if err != nil {
+			return fail("open", err)
+		}
+		comp.set([]byte(p.text))
+		full := append(append(bytes.Clone(path), '/'), p.text...)
+		if len(path) == 0 {
+			full = full[1:]
+		}
+		n, err := 0, error(unix.EINVAL)
+		if !last || opt.last {
+			n, err = readlinkat(fd, comp, target[:])
+		}
+		switch {
+		case err == nil:
+			if links++; links > maxLinks {
+				return fail("resolve", unix.ELOOP)
+			}
+			t := string(target[:n])
+			if strings.HasPrefix(t, "/") {
+				path = path[:0]
+			}
+			push(t, string(full))
+		case err == unix.ENOENT && opt.create != 0:
+			if err := mkdirat(fd, comp, opt.create); err != nil {
+				return fail("mkdir", err)
+			}
+			path = full
+		case err == unix.EINVAL || err == unix.ENOENT && last:
+			path = full
+		default:
+			return fail("resolve", err)
+		}
+	}
+	return path, nil
+}
+
+// MkdirAll makes a folder and those above it that are missing, with mode perm
+// less the umask. Links are resolved inside the root, see OutsideError.
+func (r *Root) MkdirAll(name string, perm uint32) error {
+	path, err := r.resolve(name, resolveOptions{last: true, create: perm})
+	if err != nil {
+		return err
+	}
+	d := dirStack{root: r.fd}
+	defer d.close()
+	if _, _, err := d.enter(path); err != nil {
+		return &fs.PathError{Op: "mkdir", Path: name, Err: err}
+	}
+	return nil
+}
+
+// open resolves a name and opens the regular file that it stands for.
+func (r *Root) open(name string, flags int) (int, *unix.Stat_t, error) {
+	path, err := r.resolve(name, resolveOptions{last: true})
+	if err != nil {
+		return -1, nil, err
+	}
+	if len(path) == 0 {
+		return -1, nil, &fs.PathError{Op: "open", Path: name, Err: unix.EISDIR}
+	}
+	d := dirStack{root: r.fd}
+	defer d.close()
+	dir, base := splitPath(path)
+	parent, _, err := d.enter(dir)
+	var st unix.Stat_t
+	var comp cname
+	fd := -1
+	if err == nil {
+		err = lstatat(parent, comp.set(base), &st)
+	}
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return -1, nil, &NotRegularError{name}
+	}
+	if err == nil {
+		// O_NONBLOCK: should it be a pipe by now, don't wait for a writer.
+		fd, err = openat(parent, comp, flags|openFlags|unix.O_NONBLOCK, 0)
+	}
+	if err == nil {
+		err = unix.Fstat(fd, &st)
+	}
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		unix.Close(fd)
+		return -1, nil, &NotRegularError{name}
+	}
+	if err != nil {
+		return -1, nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return fd, &st, nil
+}
+
+// A NotRegularError is a name that stands for something else than a file.
+type NotRegularError struct{ Name string }
+
+func (e *NotRegularError) Error() string { return fmt.Sprintf("%q is not a regular file", e.Name) }
+
+// A TooLargeError is a file inside the root above the size that the caller
+// allows.
+type TooLargeError struct {
+	Name string
+	Max  int64 // bytes
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("%q has more than %d bytes", e.Name, e.Max)
+}
+
+// ReadFile reads a regular file of at most max bytes. Links are resolved inside
+// the root, see OutsideError; a missing file is fs.ErrNotExist, anything but a
+// file a *NotRegularError, a larger one a *TooLargeError.
+func (r *Root) ReadFile(name string, max int64) ([]byte, error) {
+	fd, _, err := r.open(name, unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	return readFD(fd, name, max)
+}
+
+func readFD(fd int, name string, max int64) ([]byte, error) {
+	data := make([]byte, 0, 4<<10)
+	for {
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+		n, err := unix.Pread(fd, data[len(data):cap(data)], int64(len(data)))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+		}
+		data = data[:len(data)+n]
+		if int64(len(data)) > max {
+			return nil, &TooLargeError{name, max}
+		}
+		if n == 0 {
+			return data, nil
+		}
+	}
+}
+
+// Rewrite replaces the content of a regular file of at most max bytes by what
+// edit makes of it. Names are resolved as in ReadFile, with the same errors.
+//
+// The file is written in place: nothing else keeps its inode, and with it the
+// owner, mode, hard links and every attribute, also those that the caller may
+// read but not set. A crash in the middle leaves the old bytes, the new ones or
+// a mix; the tree's marker or mode must say until the end that it isn't
+// complete. Content is durable on return. A file that edit leaves alone is not
+// touched.
+func (r *Root) Rewrite(name string, max int64, edit func([]byte) []byte) (err error) {
+	fd, st, err := r.open(name, unix.O_RDWR)
+	if err != nil {
+		return err
+	}
+	fail := func(op string, err error) error { return &fs.PathError{Op: op, Path: name, Err: err} }
+	defer func() {
+		if e := unix.Close(fd); err == nil && e != nil {
+			err = fail("close", e)
+		}
+	}()
+	old, err := readFD(fd, name, max)
+	if err != nil {
+		return err
+	}
+	now := edit(bytes.Clone(old))
+	if bytes.Equal(old, now) {
+		return nil
+	}
+	// Writing drops setuid bits (for all but host root) and capabilities.
+	capability := make([]byte, 64)
+	n, capErr := unix.Fgetxattr(fd, attrCapability, capability)
+	if err := pwriteFull(fd, now, 0); err != nil {
+		return fail("write", err)
+	}
+	if err := unix.Ftruncate(fd, int64(len(now))); err != nil {
+		return fail("truncate", err)
+	}
+	if st.Mode&06000 != 0 {
+		if err := unix.Fchmod(fd, st.Mode&07777); err != nil {
+			return fail("chmod", err)
+		}
+	}
+	if capErr == nil {
+		if err := unix.Fsetxattr(fd, attrCapability, capability[:n], 0); err != nil {
+			return fail("setxattr", err)
+		}
+	}
+	if err := unix.Fsync(fd); err != nil {
+		return fail("fsync", err)
+	}
+	return nil
+}
+
+// OSFile returns a second descriptor of the root folder, for callers that want
+// to lock or watch it.
+func (r *Root) OSFile() (*os.File, error) {
+	fd, err := unix.FcntlInt(uintptr(r.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "dup", Path: r.path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), r.path), nil
+}

@@ -1,0 +1,172 @@
+package untar
+
+import (
+	"fmt"
+	"io"
+)
+
+// bufferSize is how much of the archive is read at once. 128 KiB is two pipes
+// full and stays in the processor's cache between read and write.
+const bufferSize = 128 << 10
+
+// A FormatError is an archive that is damaged, cut off, or not what is allowed.
+type FormatError struct {
+	Offset int64 // bytes of the uncompressed archive up to the block at fault
+	Cause  error
+}
+
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("bad archive at byte %d: %v", e.Offset, e.Cause)
+}
+
+func (e *FormatError) Unwrap() error { return e.Cause }
+
+// A stream is the archive as a sequence of entries and their bodies.
+type stream struct {
+	r      io.Reader
+	parser parser
+	buf    []byte
+	lo, hi int   // what of buf is read and not yet taken
+	off    int64 // bytes of the archive taken
+	body   int64 // bytes of the entry's body not yet taken
+	pad    int64 // padding after it
+	ended  bool  // r said io.EOF
+}
+
+func newStream(r io.Reader, strict, vouched bool) *stream {
+	return &stream{r: r, parser: parser{strict: strict, vouched: vouched}, buf: make([]byte, bufferSize)}
+}
+
+// fill reads until at least n bytes are buffered. It returns io.EOF where the
+// input ends before.
+func (s *stream) fill(n int) error {
+	if s.hi-s.lo >= n {
+		return nil
+	}
+	copy(s.buf, s.buf[s.lo:s.hi])
+	s.lo, s.hi = 0, s.hi-s.lo
+	for idle := 0; s.hi < n; {
+		if s.ended {
+			return io.EOF
+		}
+		k, err := s.r.Read(s.buf[s.hi:])
+		s.hi += k
+		switch {
+		case err == io.EOF:
+			s.ended = true
+		case err != nil:
+			return err
+		case k == 0:
+			if idle++; idle == 100 {
+				return io.ErrNoProgress
+			}
+		default:
+			idle = 0
+		}
+	}
+	return nil
+}
+
+func (s *stream) take(n int) []byte {
+	b := s.buf[s.lo : s.lo+n]
+	s.lo += n
+	s.off += int64(n)
+	return b
+}
+
+func (s *stream) bad(at int64, cause error) error {
+	return &FormatError{at, cause}
+}
+
+// next passes over what is left of the last entry and reads the next one. At
+// the archive's end it reads the input to its end, so that whoever checks a
+// digest below it has seen every byte, and returns io.EOF.
+func (s *stream) next() (*Entry, error) {
+	if err := s.discard(s.body); err != nil {
+		return nil, err
+	}
+	if err := s.discard(s.pad); err != nil {
+		return nil, err
+	}
+	s.body, s.pad = 0, 0
+	for {
+		switch err := s.fill(blockSize); {
+		case err == io.EOF && s.hi == s.lo:
+			if err := s.parser.eof(); err != nil {
+				return nil, s.bad(s.off, err)
+			}
+			return nil, io.EOF
+		case err == io.EOF && !s.parser.some:
+			return nil, s.bad(s.off, errNotTar)
+		case err == io.EOF:
+			return nil, s.bad(s.off, errTruncated)
+		case err != nil:
+			return nil, err
+		}
+		at := s.off
+		ev, err := s.parser.feed(s.take(blockSize))
+		if err != nil {
+			return nil, s.bad(at, err)
+		}
+		switch ev {
+		case gotEntry:
+			s.body = s.parser.entry.stored
+			s.pad = -s.body & (blockSize - 1)
+			return &s.parser.entry, nil
+		case skipBody:
+			n := s.parser.skip
+			if err := s.discard(n); err != nil {
+				return nil, err
+			}
+			if err := s.discard(-n & (blockSize - 1)); err != nil {
+				return nil, err
+			}
+		case end:
+			return nil, s.drain()
+		}
+	}
+}
+
+// chunk returns the next piece of the entry's body, at most max bytes and at
+// least one, or io.EOF after the last. Pieces are as large as the buffer
+// allows, also where the input comes in small ones.
+func (s *stream) chunk(max int64) ([]byte, error) {
+	n := min(s.body, max)
+	if n == 0 {
+		return nil, io.EOF
+	}
+	if err := s.fill(int(min(n, bufferSize/2))); err != nil {
+		if err == io.EOF {
+			err = s.bad(s.off+int64(s.hi-s.lo), errTruncated)
+		}
+		return nil, err
+	}
+	b := s.take(int(min(n, int64(s.hi-s.lo))))
+	s.body -= int64(len(b))
+	return b, nil
+}
+
+// discard passes over n bytes.
+func (s *stream) discard(n int64) error {
+	for n > 0 {
+		if err := s.fill(1); err != nil {
+			if err == io.EOF {
+				err = s.bad(s.off, errTruncated)
+			}
+			return err
+		}
+		n -= int64(len(s.take(int(min(n, int64(s.hi-s.lo))))))
+	}
+	return nil
+}
+
+// drain reads the input to its end.
+func (s *stream) drain() error {
+	for {
+		s.off += int64(s.hi - s.lo)
+		s.lo, s.hi = 0, 0
+		if err := s.fill(1); err != nil {
+			return err // io.EOF: the end is reached
+		}
+	}
+}
