@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/bits"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -30,6 +29,19 @@ const (
 type DecompressOptions struct {
 	Memory  int64 // bytes of dictionary, window and block buffers; 0: xz.DefaultMemory()
 	Workers int   // xz blocks decoded side by side at most; 0: number of CPUs
+}
+
+// MemoryError is a stream that needs more memory than it may have, whatever its
+// format.
+type MemoryError = xz.MemoryError
+
+// BlockInfo describes a block of an .xz file.
+type BlockInfo = xz.BlockInfo
+
+// ListXZ calls visit for each block of the .xz file r and returns how many
+// streams it has. It verifies the file's structure, not its content.
+func ListXZ(r io.Reader, visit func(BlockInfo)) (streams int, err error) {
+	return xz.List(r, visit)
 }
 
 // Decompressed is the uncompressed content of a stream. Close frees its memory
@@ -120,7 +132,7 @@ func detectFormat(head []byte) string {
 		return FormatZstd
 	case len(head) >= 4 && bytes.HasPrefix(head, []byte("BZh")) && '1' <= head[3] && head[3] <= '9':
 		return FormatBzip2
-	case isLZMA(head):
+	case xz.IsAlone(head):
 		return FormatLZMA
 	}
 	return FormatPlain
@@ -130,24 +142,6 @@ func detectFormat(head []byte) string {
 // 3.1.2), which may stand before the first frame with content.
 func isSkippableFrame(head []byte) bool {
 	return len(head) >= 4 && binary.LittleEndian.Uint32(head)&^0xf == 0x184d2a50
-}
-
-// isLZMA guesses whether head begins a .lzma stream, which has no magic. Valid
-// are a properties byte below 225, a dictionary of 2^n or 2^n + 2^(n-1) bytes,
-// a size that is unknown or plausible, and a first byte of the range coder,
-// which is always 0; these are liblzma's own conditions, and a dictionary of at
-// least 4 KiB besides, so that a tar archive is never taken for one.
-func isLZMA(head []byte) bool {
-	if len(head) < formatPeek || head[0] >= 225 || head[13] != 0 {
-		return false
-	}
-	dict := binary.LittleEndian.Uint32(head[1:])
-	odd := dict >> bits.TrailingZeros32(dict)
-	if dict < 4<<10 || odd != 1 && odd != 3 && dict != 1<<32-1 {
-		return false
-	}
-	size := binary.LittleEndian.Uint64(head[5:])
-	return size == 1<<64-1 || size < 1<<38
 }
 
 // namedErrors puts the format's name before the errors of a decoder that does

@@ -1,0 +1,179 @@
+package xz
+
+import (
+	"encoding/binary"
+	"io"
+	"math"
+	"math/bits"
+)
+
+const (
+	aloneHeaderSize = 13
+	maxAloneSize    = 1 << 38 // 256 GiB: a larger size is none, says liblzma
+)
+
+// IsAlone guesses whether head, at least 14 bytes, begins a .lzma file, which
+// has no magic. Such have a valid properties byte, a dictionary of 2^n or
+// 2^n + 2^(n-1) bytes, a size that is unknown or plausible, and a first byte of
+// the range coder, which is always 0. These are liblzma's conditions; that the
+// dictionary is at least 4 KiB besides keeps tar archives out.
+func IsAlone(head []byte) bool {
+	if len(head) <= aloneHeaderSize || head[aloneHeaderSize] != 0 || !new(lzma).setProps(head[0]) {
+		return false
+	}
+	dict := binary.LittleEndian.Uint32(head[1:])
+	odd := dict >> bits.TrailingZeros32(dict)
+	size := binary.LittleEndian.Uint64(head[5:])
+	return dict >= minDict && (odd == 1 || odd == 3 || dict == math.MaxUint32) &&
+		(size == math.MaxUint64 || size <= maxAloneSize)
+}
+
+// alone is a .lzma file: a header, then one run of LZMA data that ends with a
+// marker, at the size in the header, or both.
+type alone struct {
+	z     lzma
+	src   *source
+	w     *window
+	left  int64 // bytes of content to come; negative: not known
+	short error // as in lzma2
+	eof   bool  // the source has all that there is
+	done  bool
+}
+
+// NewAloneReader is NewReader for a .lzma file.
+func NewAloneReader(r io.Reader, opt Options) (*Reader, error) {
+	opt.Workers = 1
+	x := newReader(r, opt)
+	b, err := x.src.need(aloneHeaderSize + rangeStart)
+	if err != nil {
+		return nil, err
+	}
+	a := &alone{src: x.src, w: &x.window}
+	if !a.z.setProps(b[0]) {
+		return nil, x.src.errorf("bad LZMA properties 0x%02x", b[0])
+	}
+	dict := int64(binary.LittleEndian.Uint32(b[1:]))
+	a.left = int64(binary.LittleEndian.Uint64(b[5:]))
+	if a.left != -1 && uint64(a.left) > maxAloneSize {
+		return nil, x.src.errorf("impossible content size %d", uint64(a.left))
+	}
+	x.src.pos += aloneHeaderSize
+	if !a.z.start(b[aloneHeaderSize:]) {
+		return nil, x.src.errorf("LZMA data does not begin with 0")
+	}
+	x.src.pos += rangeStart
+	a.z.reset()
+	if a.short, err = x.openWindow(dict, a.left); err != nil {
+		return nil, err
+	}
+	x.alone, x.phase = a, phaseAlone
+	return x, nil
+}
+
+// next returns more of the content; io.EOF when it ended well.
+func (a *alone) next() ([]byte, error) {
+	if a.done {
+		return nil, io.EOF
+	}
+	w, src := a.w, a.src
+	if a.left != 0 && w.pos >= w.size {
+		if a.short != nil {
+			return nil, a.short
+		}
+		w.wrap()
+	}
+	for src.end-src.pos < inputSlack && !a.eof {
+		if err := src.more(inputSlack); err == io.EOF {
+			a.eof = true
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	// A symbol that begins before inEnd has all its bytes.
+	inEnd := src.end
+	if !a.eof {
+		inEnd -= inputSlack
+	}
+	if a.left == 0 {
+		return nil, a.finish(inEnd)
+	}
+	begin, end := w.pos, math.MaxInt
+	stop := min(begin+step, w.size)
+	if a.left > 0 {
+		end = begin + int(min(a.left, math.MaxInt-int64(begin)))
+		stop = min(stop, end)
+	}
+	at, result := a.z.decode(w, src.buf, src.pos, inEnd, stop, end)
+	if a.left > 0 {
+		a.left -= int64(w.pos - begin)
+	}
+	if err := a.status(at, result); err != nil {
+		return nil, err
+	}
+	if result == statusMarker {
+		if a.left > 0 {
+			return nil, src.errorf("an end marker before the size in the header")
+		}
+		if err := a.end(); err != nil {
+			return nil, err
+		}
+	}
+	return w.take(), nil
+}
+
+// status takes note of how decode ended.
+func (a *alone) status(at int, result status) error {
+	src := a.src
+	if a.eof && at > src.end {
+		src.pos = src.end
+		_, err := src.need(1)
+		return err
+	}
+	src.pos = at
+	switch result {
+	case statusTooFar:
+		return src.errorf("a distance reaches behind the dictionary")
+	case statusTooLong:
+		return src.errorf("more content than the size in the header")
+	}
+	return nil
+}
+
+// finish reads what follows content whose size was known: nothing, or the end
+// marker.
+func (a *alone) finish(inEnd int) error {
+	if at := a.z.normalize(a.src.buf, a.src.pos); a.z.code != 0 || at > a.src.end {
+		pos := a.w.pos
+		at, result := a.z.decode(a.w, a.src.buf, at, inEnd, pos+1, pos)
+		if err := a.status(at, result); err != nil {
+			return err
+		}
+		if result != statusMarker {
+			return a.src.errorf("more content than the size in the header")
+		}
+	} else {
+		a.src.pos = at
+	}
+	return a.end()
+}
+
+// end checks that the range coder and the file are at their end.
+func (a *alone) end() error {
+	src := a.src
+	if err := a.status(a.z.normalize(src.buf, src.pos), statusMore); err != nil {
+		return err
+	}
+	if a.z.code != 0 {
+		return src.errorf("LZMA data does not end properly")
+	}
+	if src.pos == src.end && !a.eof {
+		if err := src.atEnd(); err != nil {
+			return err
+		}
+	}
+	if src.pos < src.end {
+		return src.errorf("garbage after the end")
+	}
+	a.done = true
+	return nil
+}
