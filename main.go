@@ -9,9 +9,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Exit statuses, the same for every command but sopv, which has SOP's own.
@@ -37,12 +41,17 @@ type command struct {
 // commands lists every command in the order in which help shows them.
 func commands() []command {
 	return []command{
+		{"create", nil, "make a container without lxc-create", createCommand},
+		{"rootfs", nil, "only a root file system, into an empty folder", rootfsCommand},
+		{"list", nil, "what images there are", listCommand},
+		{"untar", []string{"untar"}, "extract a tar archive, safely", untarCommand},
+		{"zcat", []string{"zcat", "xzcat", "zstdcat", "bzcat"}, "decompress xz, gzip, zstd and bzip2", zcatCommand},
 		{"version", nil, "print the version", versionCommand},
 	}
 }
 
-// templateNames are the names under which LXC's template folder may hold the
-// program; lxc-create calls a template with options only.
+// isTemplateName tells the names under which the program may stand in for one
+// of LXC's own templates.
 func isTemplateName(name string) bool {
 	switch name {
 	case "lxc-download", "lxc-local", "lxc-oci":
@@ -63,13 +72,20 @@ func run(argv []string) int {
 	if len(argv) > 0 {
 		name, args = filepath.Base(argv[0]), argv[1:]
 	}
-	ctx := context.Background()
+	// An interruption ends what is under way in good order: nothing half-made.
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer stop()
 	cmd, args, err := choose(name, args)
 	if err == nil {
+		ui.template = cmd.name == templateName
 		err = cmd.run(ctx, ui, args)
 	}
 	return ui.finish(err)
 }
+
+// templateName is the template's in the table of commands: no word, for it is
+// called with options only.
+const templateName = ""
 
 // choose finds the command that argv[0] or the first word names.
 func choose(name string, args []string) (command, []string, error) {
@@ -80,16 +96,29 @@ func choose(name string, args []string) (command, []string, error) {
 			}
 		}
 	}
+	template := command{name: templateName, run: templateCommand}
+	if isTemplateName(name) {
+		return template, args, nil
+	}
 	if len(args) == 0 {
-		return command{}, nil, usageErrorf("no command given")
+		return command{name: "help", run: helpCommand}, nil, nil
+	}
+	if strings.HasPrefix(args[0], "-") {
+		return template, args, nil
 	}
 	for _, c := range commands() {
 		if c.name == args[0] {
 			return c, args[1:], nil
 		}
 	}
-	if strings.HasPrefix(args[0], "-") || isTemplateName(name) {
-		return command{}, nil, usageErrorf("not built yet")
-	}
 	return command{}, nil, usageErrorf("unknown command %q", args[0])
+}
+
+// helpCommand is a call without words: what there is, and that nothing was done.
+func helpCommand(_ context.Context, ui *ui, _ []string) error {
+	fmt.Fprint(ui.err, "Usage: lxc-pull COMMAND ..., or as LXC's template: lxc-pull -h\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(ui.err, "  %-8s %s\n", c.name, c.summary)
+	}
+	return &exitError{code: exitUsage}
 }

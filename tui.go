@@ -5,9 +5,21 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"lxc-pull/fetch"
+	"lxc-pull/image"
+	"lxc-pull/lxc"
+	"lxc-pull/pgp"
+	"lxc-pull/untar/xz"
 )
 
 // ui is where words for a person go. Results go to out; messages, warnings and
@@ -17,23 +29,210 @@ type ui struct {
 	out, err io.Writer
 	quiet    bool // -q: errors only
 	verbose  bool // -v
+
+	mu       sync.Mutex // warnings come from other goroutines than progress
+	columns  int        // of the terminal that err is; 0: none, no progress
+	progress *progress  // the line being shown; nil: none
+	template bool       // called by lxc-create: the stock template's phrases
 }
 
 func newUI(out, err *os.File) *ui {
-	return &ui{out: out, err: err}
+	u := &ui{out: out, err: err}
+	if os.Getenv("TERM") != "dumb" {
+		u.columns = terminalSize(err)
+	}
+	return u
 }
 
 // warnf writes one warning.
 func (u *ui) warnf(format string, args ...any) {
 	if !u.quiet {
-		fmt.Fprintf(u.err, "warning: "+format+"\n", args...)
+		u.line("warning: "+format, args...)
 	}
 }
 
 // notef writes one line that only -v asks for.
 func (u *ui) notef(format string, args ...any) {
 	if u.verbose {
-		fmt.Fprintf(u.err, format+"\n", args...)
+		u.line(format, args...)
+	}
+}
+
+// line writes a line to err, around the progress line if there is one.
+func (u *ui) line(format string, args ...any) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	fmt.Fprintf(u.err, format+"\n", args...)
+}
+
+// say writes one of the stock template's phrases, which scripts look for. Other
+// commands have their results on standard output, and say this beside it.
+func (u *ui) say(text string) {
+	if u.quiet {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	w := u.err
+	if u.template {
+		w = u.out
+	}
+	fmt.Fprintln(w, text)
+}
+
+// terminalSize returns how many columns the terminal f has, 0 where f is none.
+func terminalSize(f *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	if size.Col == 0 {
+		return 80 // a serial console does not know
+	}
+	return int(size.Col)
+}
+
+// isTerminal reports whether f is a terminal that a person may sit at.
+func isTerminal(f *os.File) bool { return terminalSize(f) > 0 }
+
+// A progress is one line on a terminal, rewritten in place: phase, bytes, rate,
+// time left.
+type progress struct {
+	ui     *ui
+	phase  string
+	total  int64 // -1: unknown
+	start  time.Time
+	shown  time.Time
+	done   int64
+	widest int
+}
+
+// progressInterval is how often the line is rewritten: often enough to look
+// alive, seldom enough for a serial console.
+const progressInterval = 200 * time.Millisecond
+
+// begin starts a progress line; end it with done. Where no terminal shows it,
+// or after -q, it is nil, on which the methods do nothing.
+func (u *ui) begin(phase string, total int64) *progress {
+	if u.columns == 0 || u.quiet {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.progress = &progress{ui: u, phase: phase, total: total, start: time.Now()}
+	return u.progress
+}
+
+// Write counts bytes, so that a progress can stand behind io.TeeReader.
+func (p *progress) Write(b []byte) (int, error) {
+	if p == nil {
+		return len(b), nil
+	}
+	p.ui.mu.Lock()
+	defer p.ui.mu.Unlock()
+	p.done += int64(len(b))
+	if now := time.Now(); now.Sub(p.shown) >= progressInterval {
+		p.shown = now
+		p.show(now)
+	}
+	return len(b), nil
+}
+
+// show rewrites the line. The caller holds the lock.
+func (p *progress) show(now time.Time) {
+	if p.ui.progress != p {
+		return
+	}
+	text := progressText(p.phase, p.done, p.total, now.Sub(p.start))
+	if len(text) >= p.ui.columns {
+		text = text[:p.ui.columns-1]
+	}
+	p.widest = max(p.widest, len(text))
+	fmt.Fprintf(p.ui.err, "\r%-*s", p.widest, text)
+}
+
+// progressText is what a progress line says.
+func progressText(phase string, done, total int64, elapsed time.Duration) string {
+	text := phase + "  " + byteCount(done)
+	if total > 0 {
+		text += " of " + byteCount(total)
+	}
+	if elapsed < time.Second {
+		return text
+	}
+	rate := int64(float64(done) / elapsed.Seconds())
+	text += "  " + byteCount(rate) + "/s"
+	if total > done && rate > 0 {
+		text += "  " + (time.Duration((total-done)/rate) * time.Second).String() + " left"
+	}
+	return text
+}
+
+// byteCount is a size for people: three digits and a unit.
+func byteCount(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	value := float64(n)
+	unit := 0
+	for value >= 1000 && unit < len(units)-1 {
+		value /= 1024
+		unit++
+	}
+	if unit == 0 || value >= 100 {
+		return fmt.Sprintf("%.0f %s", value, units[unit])
+	}
+	return fmt.Sprintf("%.1f %s", value, units[unit])
+}
+
+// end takes the line away.
+func (p *progress) end() {
+	if p == nil {
+		return
+	}
+	p.ui.mu.Lock()
+	defer p.ui.mu.Unlock()
+	p.ui.clear()
+	p.ui.progress = nil
+}
+
+// clear takes the progress line away for a moment. The caller holds the lock.
+func (u *ui) clear() {
+	if u.progress != nil && u.progress.widest > 0 {
+		fmt.Fprintf(u.err, "\r%*s\r", u.progress.widest, "")
+	}
+}
+
+// pick lets a person at a terminal choose one of names, by number or name.
+func (u *ui) pick(in io.Reader, what string, names []string) (string, error) {
+	width, line := 0, ""
+	for _, n := range names {
+		width = max(width, len(printable(n)))
+	}
+	for i, n := range names {
+		cell := fmt.Sprintf("%3d %-*s  ", i+1, width, printable(n))
+		if columns := max(u.columns, 40); line != "" && len(line)+len(cell) > columns {
+			fmt.Fprintln(u.out, strings.TrimRight(line, " "))
+			line = ""
+		}
+		line += cell
+	}
+	fmt.Fprintln(u.out, strings.TrimRight(line, " "))
+	for {
+		fmt.Fprintf(u.out, "%s: ", what)
+		answer, err := readLine(in)
+		if err != nil {
+			return "", usageErrorf("nothing chosen")
+		}
+		if n, err := strconv.Atoi(answer); err == nil && 1 <= n && n <= len(names) && !slices.Contains(names, answer) {
+			return names[n-1], nil
+		}
+		for _, n := range names {
+			if strings.EqualFold(n, answer) {
+				return n, nil
+			}
+		}
+		fmt.Fprintf(u.out, "%q is not in the list\n", answer)
 	}
 }
 
@@ -73,19 +272,159 @@ func (u *ui) finish(err error) int {
 	if errors.As(err, &own) && own.err == nil {
 		return code
 	}
-	fmt.Fprintf(u.err, "lxc-pull: %s\n", printable(err.Error()))
+	text, phrase := u.describe(err)
+	var missing *image.NotFoundError
+	switch {
+	case phrase && errors.As(err, &missing):
+		u.say(text) // the stock template says this one on standard output
+	case phrase:
+		u.line("%s", text)
+	default:
+		u.line("lxc-pull: %s", text)
+	}
+	if hint := u.hint(err); hint != "" {
+		u.line("%s", printable(hint))
+	}
 	return code
+}
+
+// describe puts an error in words. phrase says that they are the stock
+// template's, which scripts look for.
+func (u *ui) describe(err error) (text string, phrase bool) {
+	var missing *image.NotFoundError
+	var network *fetch.Error
+	text = printable(err.Error())
+	switch {
+	case strings.HasPrefix(text, "ERROR: "):
+		return text, true
+	case u.template && errors.As(err, &missing):
+		return "ERROR: Couldn't find a matching image", true
+	case u.template && errors.As(err, &network):
+		return "ERROR: Failed to download " + printable(network.URL) + "\n" + text, true
+	}
+	return text, false
+}
+
+// hint says what to do about an error, in a sentence or two; "" where there is
+// nothing to say.
+func (u *ui) hint(err error) string {
+	var (
+		usage     *usageError
+		missing   *image.NotFoundError
+		network   *fetch.Error
+		untrusted *pgp.UntrustedError
+		badSig    *pgp.BadSignatureError
+		wrong     *unverifiedError
+		replay    *replayError
+		host      *lxc.HostConfigError
+		include   *missingIncludeError
+		notEmpty  *notEmptyError
+		exists    *existsError
+		memory    *xz.MemoryError
+	)
+	switch {
+	case errors.As(err, &usage):
+		return "See lxc-pull --help."
+	case errors.As(err, &missing):
+		return u.nearHint(missing)
+	case errors.As(err, &replay):
+		return "An old image may have holes that are known by now. Ask another server, or take it all the same with --allow-older."
+	case errors.As(err, &untrusted):
+		return "None of the trusted keys signed it. A server with a key of its own needs --keyring FILE with that key, got over another way."
+	case errors.As(err, &badSig):
+		return "The file is not what was signed: damaged on the way, or tampered with. Try again later or another server."
+	case errors.As(err, &network):
+		if hint := networkHint(network); hint != "" {
+			return hint
+		}
+		if errors.As(err, &wrong) {
+			return "The server has no signature where one must be. A mirror that drops signatures can't be trusted alone; --no-validate would trust it blindly."
+		}
+	case errors.As(err, &wrong):
+		return "Nothing of it was kept. Try again later or another server."
+	case errors.As(err, &host):
+		return "If you trust the image with this host, pass --allow-host-config."
+	case errors.As(err, &include):
+		return "LXC would refuse the container. Where LXC keeps its configs elsewhere, pass --template-config DIR."
+	case errors.As(err, &notEmpty):
+		return "What is in it would be mixed with the image: empty it first."
+	case errors.As(err, &exists):
+		return "Choose another name, or remove it first."
+	case errors.As(err, &memory):
+		return fmt.Sprintf("Allow more with --memory %dM.", (memory.Needed+1<<20-1)>>20)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "Nothing of it was kept. Make room, or choose another place."
+	case errors.Is(err, syscall.EROFS):
+		return "Choose a place that can be written."
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return "Another user, or root, may do that."
+	}
+	return ""
+}
+
+// nearHint names what there is instead.
+func (u *ui) nearHint(e *image.NotFoundError) string {
+	if len(e.Near) == 0 {
+		return e.Error() + ". See lxc-pull list."
+	}
+	hint := e.Error() + ". The nearest:"
+	for _, img := range e.Near {
+		hint += "\n  " + img.Name()
+	}
+	return hint
+}
+
+// networkHint says what to do about a failed download.
+func networkHint(e *fetch.Error) string {
+	switch e.Kind {
+	case fetch.KindDNS:
+		return "Is the name right, and is there a network? Without name servers, pass --dns ADDRESS or --resolve HOST:ADDRESS."
+	case fetch.KindRefused, fetch.KindUnreachable, fetch.KindTimeout:
+		return "Is there a network, and the server up? Behind a proxy, set https_proxy."
+	case fetch.KindProxy:
+		return "Check the proxy in https_proxy or http_proxy."
+	case fetch.KindTLS:
+		return "A server with a certificate of its own needs --cacert FILE."
+	case fetch.KindClock:
+		return "The clock says " + time.Now().UTC().Format("2006-01-02 15:04") + " UTC. Set it, or pass --time."
+	case fetch.KindHTML:
+		return "A web page came instead, as from a network that wants a log-in first (open any page in a browser), or from a wrong --server."
+	case fetch.KindStall, fetch.KindTruncated:
+		return "The connection is bad; the same command goes on where this one stopped."
+	case fetch.KindRedirect:
+		return "The server sends elsewhere without end, or to an unsafe place. Check --server."
+	case fetch.KindStatus:
+		if e.Status == 404 {
+			return "The server lacks that file: --server may need a path, or a mirror is being updated. Try again later or another server."
+		}
+		return "Try again later or another server."
+	}
+	return ""
 }
 
 // exitStatus maps an error to the documented statuses.
 func exitStatus(err error) int {
-	var own *exitError
-	var usage *usageError
+	var (
+		own      *exitError
+		usage    *usageError
+		missing  *image.NotFoundError
+		wrong    *unverifiedError
+		replay   *replayError
+		network  *fetch.Error
+		badSig   *pgp.BadSignatureError
+		noSigner *pgp.UntrustedError
+	)
 	switch {
 	case errors.As(err, &own):
 		return own.code
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &missing):
+		return exitNoImage
+	case errors.As(err, &wrong), errors.As(err, &replay), errors.As(err, &badSig), errors.As(err, &noSigner):
+		return exitUnverified
+	case errors.As(err, &network) && network.Kind != fetch.KindFile:
+		return exitNetwork
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS):
 		return exitDisk
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):

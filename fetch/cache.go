@@ -507,7 +507,25 @@ func (st *Stage) fill(build string, files, evidence map[string][]byte) error {
 			return err
 		}
 	}
-	inner, err := st.slot.cache.step(st.dir, evidenceName, true)
+	if err := st.fillEvidence(evidenceName, evidence); err != nil {
+		return err
+	}
+	if err := st.write(st.dir, buildName, []byte(build+"\n")); err != nil {
+		return err
+	}
+	if err := st.dir.remove(tagName); err != nil {
+		return err
+	}
+	// The rename must not become durable before the bytes.
+	if err := st.Rootfs.Sync(); err != nil {
+		return err
+	}
+	return st.dir.Sync()
+}
+
+// fillEvidence makes a folder of evidence in the entry.
+func (st *Stage) fillEvidence(folder string, evidence map[string][]byte) error {
+	inner, err := st.slot.cache.step(st.dir, folder, true)
 	if err != nil {
 		return err
 	}
@@ -520,20 +538,36 @@ func (st *Stage) fill(build string, files, evidence map[string][]byte) error {
 			return err
 		}
 	}
-	if err := st.write(st.dir, buildName, []byte(build+"\n")); err != nil {
+	return inner.Sync()
+}
+
+// Adopt adds evidence to the image's entry, which the stock template made. The
+// caller has checked the entry against it.
+func (s *Slot) Adopt(evidence map[string][]byte) error {
+	return s.cache.unwritable(s.adopt(evidence))
+}
+
+func (s *Slot) adopt(evidence map[string][]byte) error {
+	d, err := s.parent.open(s.key.Variant)
+	if err != nil {
 		return err
 	}
-	if err := st.dir.remove(tagName); err != nil {
+	defer d.Close()
+	aside := evidenceName + ".new"
+	if err := d.removeAll(aside); err != nil {
 		return err
 	}
-	// The rename must not become durable before the bytes.
-	if err := st.Rootfs.Sync(); err != nil {
+	st := &Stage{slot: s, dir: d}
+	if err := st.fillEvidence(aside, evidence); err != nil {
 		return err
 	}
-	if err := inner.Sync(); err != nil {
+	if err := d.removeAll(evidenceName); err != nil {
 		return err
 	}
-	return st.dir.Sync()
+	if err := d.rename(aside, evidenceName); err != nil {
+		return err
+	}
+	return d.Sync()
 }
 
 // Remove removes an image from the cache; one that is not there is no error.

@@ -9,6 +9,7 @@ package lxc
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -74,10 +75,10 @@ func NamespaceOf(self, init []byte) Namespace {
 // folder, and their bytes.
 type Meta map[string][]byte
 
-// Relevant returns the file that counts for name: NAME, or NAME-MODE where that
+// RelevantName returns which file counts for name: NAME, or NAME-MODE where that
 // exists, and then the same with the suffix ".7" where that exists
-// (relevant_file of the stock template). ok is false where there is none.
-func (m Meta) Relevant(name string, mode Mode) (data []byte, ok bool) {
+// (relevant_file of the stock template). There need not be a file of that name.
+func (m Meta) RelevantName(name string, mode Mode) string {
 	if _, ok := m[name+"-"+string(mode)]; ok {
 		name += "-" + string(mode)
 	}
@@ -85,7 +86,13 @@ func (m Meta) Relevant(name string, mode Mode) (data []byte, ok bool) {
 	if _, ok := m[level]; ok {
 		name = level
 	}
-	data, ok = m[name]
+	return name
+}
+
+// Relevant returns the content of the file that counts for name; ok is false
+// where there is none.
+func (m Meta) Relevant(name string, mode Mode) (data []byte, ok bool) {
+	data, ok = m[m.RelevantName(name, mode)]
 	return data, ok
 }
 
@@ -203,4 +210,51 @@ func NoHangup(conf []byte) []byte {
 		lines[i] = bytes.Replace(line, []byte("mingetty"), []byte("mingetty --nohangup"), 1)
 	}
 	return bytes.Join(lines, nil)
+}
+
+// An IDRange maps ids of a container to ids of the host.
+type IDRange struct {
+	UID, GID bool // which kind of id it is for; one of them
+	Inside   uint32
+	Outside  uint32
+	Count    uint32
+}
+
+// IDMap returns the ranges that lxc.idmap in a config sets: "u INSIDE OUTSIDE
+// COUNT", "g" for groups, "b" for both; an empty value takes back those before
+// it (set_config_idmaps in LXC's confile.c).
+func IDMap(config []byte) ([]IDRange, error) {
+	var ranges []IDRange
+	for line := range strings.SplitSeq(string(config), "\n") {
+		key, value, ok := configItem(line)
+		if !ok || key != "lxc.idmap" && key != "lxc.id_map" {
+			continue
+		}
+		if value == "" {
+			ranges = nil
+			continue
+		}
+		f := strings.Fields(value)
+		if len(f) != 4 || f[0] != "u" && f[0] != "g" && f[0] != "b" {
+			return nil, fmt.Errorf("%q: not TYPE INSIDE OUTSIDE COUNT", line)
+		}
+		var n [3]uint32
+		for i, text := range f[1:] {
+			v, err := strconv.ParseUint(text, 10, 32)
+			if err != nil {
+				return nil, fmt.Errorf("%q: %q is no id", line, text)
+			}
+			n[i] = uint32(v)
+		}
+		if n[2] == 0 || uint64(n[0])+uint64(n[2]) > 1<<32-1 || uint64(n[1])+uint64(n[2]) > 1<<32-1 {
+			return nil, fmt.Errorf("%q: ids beyond 32 bits, or none", line)
+		}
+		if f[0] != "g" {
+			ranges = append(ranges, IDRange{UID: true, Inside: n[0], Outside: n[1], Count: n[2]})
+		}
+		if f[0] != "u" {
+			ranges = append(ranges, IDRange{GID: true, Inside: n[0], Outside: n[1], Count: n[2]})
+		}
+	}
+	return ranges, nil
 }

@@ -734,7 +734,7 @@ func (x *extractor) finish() error {
 			continue // replaced meanwhile
 		case err == nil && path == "" && x.opt.DeferRoot:
 			f := f
-			x.root.deferred.folder = &f
+			x.root.deferred.folder, x.root.deferred.x = &f, x
 		case err == nil:
 			err = x.applyFolder(fd, f, []byte(path))
 		}

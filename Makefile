@@ -1,0 +1,32 @@
+# One-line targets; the work is in cross/build and scripts/.
+
+GOFLAGS_BUILD = -trimpath -buildvcs=auto -tags=nethttpomithttp2 -ldflags='-s -w -buildid='
+
+build:
+	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/lxc-pull .
+
+cross:
+	go run ./cross/build -o dist
+
+test:
+	go test ./...
+
+demo: build
+	go run -C scripts ./demo
+
+e2e: build cross
+	scripts/e2e/run
+
+fuzz:
+	scripts/fuzz $(FUZZTIME)
+
+bench: build
+	scripts/bench/run
+
+check:
+	scripts/check
+
+clean:
+	rm -rf bin dist demo
+
+.PHONY: build cross test demo e2e fuzz bench check clean

@@ -1,0 +1,323 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lxc-pull/image"
+	"lxc-pull/lxc"
+	"lxc-pull/untar"
+)
+
+const createUsage = `Usage: lxc-pull create NAME -d DIST -r RELEASE [-a ARCH] [-P LXCPATH] [-f CONFIG]
+
+Makes a whole container in the LXC path: config, fstab, root file system.
+
+  -P, --lxcpath DIR   where containers live (default: lxc.conf's lxc.lxcpath,
+                      then the usual place)
+  -f, --config FILE   what the config begins with (default: LXC's default.conf)
+`
+
+const rootfsUsage = `Usage: lxc-pull rootfs DIR -d DIST -r RELEASE [-a ARCH] [--name NAME] [--cache]
+
+Puts an image's root file system into DIR, which must be empty or absent.
+`
+
+// commonHelp stands below the usage of create and rootfs.
+const commonHelp = `
+      --variant VARIANT, --server SERVER, --keyring FILE, --keyid FPR,
+      --cacert FILE, --no-validate, --verify-first, --no-cache, --refresh,
+      --allow-older, --allow-host-config, -q, -v: as for lxc-pull -h
+`
+
+// imageCommand parses what create and rootfs have in common: options and one
+// operand. done says that help was asked for and given.
+func imageCommand(ui *ui, args []string, usage string, extra ...option) (opt options, operand string, done bool, err error) {
+	flags, operands, err := getopt(args, append(append(stockOptions(), ownOptions()...), extra...))
+	if err == nil {
+		err = opt.set(flags)
+	}
+	if err != nil {
+		return opt, "", false, err
+	}
+	ui.quiet, ui.verbose = opt.quiet, opt.verbose
+	if opt.help {
+		io.WriteString(ui.out, usage+commonHelp)
+		return opt, "", true, nil
+	}
+	if len(operands) != 1 {
+		return opt, "", false, usageErrorf("one name is needed, %d given\n%s", len(operands), strings.SplitN(usage, "\n", 2)[0])
+	}
+	return opt, operands[0], false, nil
+}
+
+// createCommand makes a container without lxc-create. It leaves the bytes that
+// lxc-create with this template leaves, less the comments that lxc-create puts
+// at the top.
+func createCommand(ctx context.Context, ui *ui, args []string) error {
+	opt, name, done, err := imageCommand(ui, args, createUsage, option{short: 'P', long: "lxcpath", arg: true, exact: true}, option{short: 'f', long: "config", arg: true, exact: true})
+	if err != nil || done {
+		return err
+	}
+	if err := image.CheckName(name); err != nil {
+		return usageErrorf("name %q: %v", name, err)
+	}
+	places := hostPlaces()
+	lxcPath := opt.lxcPath
+	if lxcPath == "" {
+		lxcPath = places.lxcPath()
+		ui.notef("LXC path %q", lxcPath)
+	}
+	if lxcPath, err = filepath.Abs(lxcPath); err != nil {
+		return err
+	}
+	before, err := places.defaultConfig(opt.config)
+	if err != nil {
+		return err
+	}
+	final := filepath.Join(lxcPath, name)
+	opt.name, opt.path, opt.rootfs = name, final, filepath.Join(final, "rootfs")
+	c := newCreation(ui, opt, userNamespaceOf(before))
+	if c.idmap, err = lxc.IDMap(before); err != nil {
+		return err
+	}
+	_, err = os.Stat(filepath.Join(c.container.TemplateConfig, "common.conf"))
+	c.withoutLXC = errors.Is(err, fs.ErrNotExist)
+	if err := c.askMissing(ctx, os.Stdin); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(lxcPath, 0o755); err != nil {
+		return err
+	}
+	return aside(final, 0o770, func(dir string) error {
+		c.folder, c.rootfs = dir, filepath.Join(dir, "rootfs")
+		if err := os.Mkdir(c.rootfs, 0o755); err != nil {
+			return err
+		}
+		config := append(before, "lxc.rootfs.path = dir:"+c.container.Rootfs+"\n"...)
+		if err := os.WriteFile(filepath.Join(dir, "config"), config, 0o640); err != nil {
+			return err
+		}
+		return c.run(ctx)
+	})
+}
+
+// rootfsCommand puts a root file system into a folder, and nothing else
+// anywhere.
+func rootfsCommand(ctx context.Context, ui *ui, args []string) error {
+	opt, dir, done, err := imageCommand(ui, args, rootfsUsage, option{long: "cache", exact: true})
+	if err != nil || done {
+		return err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	if opt.name == "" {
+		opt.name = filepath.Base(dir)
+	}
+	opt.rootfs, opt.path = dir, filepath.Dir(dir)
+	opt.noCache = opt.noCache || !opt.cache
+	c := newCreation(ui, opt, userNamespaceOf(nil))
+	c.folder = ""
+	if err := c.askMissing(ctx, os.Stdin); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(dir); err == nil {
+		return c.run(ctx)
+	}
+	return aside(dir, 0o755, func(staging string) error {
+		c.rootfs = staging
+		return c.run(ctx)
+	})
+}
+
+// userNamespaceOf is the namespace that a container made without lxc-create
+// will live in: the one we are in, or the one that its config maps.
+func userNamespaceOf(config []byte) lxc.Namespace {
+	n := currentNamespace()
+	if ids, _ := lxc.IDMap(config); n == lxc.HostNamespace && (len(ids) > 0 || os.Geteuid() != 0) {
+		return lxc.RootNamespace
+	}
+	return n
+}
+
+// aside makes a folder under another name beside final, lets fill fill it, and
+// renames it only then, so that final is there whole or not at all. mode is the
+// folder's own.
+func aside(final string, mode fs.FileMode, fill func(dir string) error) (err error) {
+	if _, err := os.Lstat(final); err == nil {
+		return &existsError{final}
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(final), "."+filepath.Base(final)+".partial-")
+	if err != nil {
+		return err
+	}
+	made, err := untar.OpenRoot(dir)
+	if err != nil {
+		os.Remove(dir)
+		return err
+	}
+	defer made.Close()
+	defer func() {
+		if err == nil {
+			return
+		}
+		left := made.RemoveContents()
+		if left == nil {
+			left = os.Remove(dir)
+		}
+		if left != nil {
+			err = fmt.Errorf("%w; and %q could not be removed: %v", err, dir, left)
+		}
+	}()
+	if err := os.Chmod(dir, mode); err != nil {
+		return err
+	}
+	if err := fill(dir); err != nil {
+		return err
+	}
+	if err := made.Sync(); err != nil {
+		return err
+	}
+	// A plain rename would replace an empty folder that appeared meanwhile;
+	// renameat2 is not in kernels before 3.15, nor always allowed.
+	if _, err := os.Lstat(final); err == nil {
+		return &existsError{final}
+	}
+	if err := os.Rename(dir, final); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(final))
+}
+
+// An existsError says that there is something where a container was to be made.
+type existsError struct{ name string }
+
+func (e *existsError) Error() string { return fmt.Sprintf("%q exists already", e.name) }
+
+// syncFolder makes a rename in dir durable.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// places is where LXC keeps its settings and containers on this machine.
+type places struct {
+	root   bool
+	home   string // "": none
+	prefix string // Termux's, "" elsewhere
+}
+
+func hostPlaces() places {
+	return places{os.Geteuid() == 0, os.Getenv("HOME"), os.Getenv("PREFIX")}
+}
+
+// settings lists the folders that may hold lxc.conf and default.conf.
+func (p places) settings() []string {
+	var dirs []string
+	if !p.root && p.home != "" {
+		dirs = append(dirs, filepath.Join(p.home, ".config/lxc"))
+	}
+	if p.prefix != "" {
+		dirs = append(dirs, filepath.Join(p.prefix, "etc/lxc"))
+	}
+	return append(dirs, "/etc/lxc")
+}
+
+// setting returns the value of a key in lxc.conf, "" where none has it. As LXC
+// does, an ordinary user's file counts before the system's.
+func (p places) setting(key string) string {
+	for _, dir := range p.settings() {
+		data, err := readFileLimit(filepath.Join(dir, "lxc.conf"), maxConfig)
+		if err != nil {
+			continue
+		}
+		value := ""
+		for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
+			name, v, ok := strings.Cut(lines.Text(), "=")
+			if ok && strings.TrimSpace(name) == key {
+				value = strings.TrimSpace(v)
+			}
+		}
+		if value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
+// lxcPath is where containers live: what lxc.conf says, else the first usual
+// place that is there, else LXC's default.
+func (p places) lxcPath() string {
+	if path := p.setting("lxc.lxcpath"); path != "" {
+		return path
+	}
+	var usual []string
+	if !p.root && p.home != "" {
+		usual = append(usual, filepath.Join(p.home, ".local/share/lxc"))
+	} else {
+		usual = append(usual, "/var/lib/lxc")
+	}
+	if p.prefix != "" {
+		usual = append(usual, filepath.Join(p.prefix, "var/lib/lxc"))
+	}
+	if p.root {
+		usual = append(usual, "/srv/lxc", "/data/lxc/containers") // Turris, Android ports
+	}
+	for _, path := range usual {
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return path
+		}
+	}
+	return usual[0]
+}
+
+// defaultConfig returns what a container's config begins with: the named file,
+// or LXC's default.conf where there is one. As lxc-create does, empty lines are
+// left out and lines of blanks become empty (parse_line in LXC's confile.c).
+func (p places) defaultConfig(name string) ([]byte, error) {
+	var data []byte
+	var err error
+	switch named := p.setting("lxc.default_config"); {
+	case name != "":
+		data, err = readFileLimit(name, maxConfig)
+	case named != "":
+		data, err = readFileLimit(named, maxConfig)
+	default:
+		for _, dir := range p.settings() {
+			data, err = readFileLimit(filepath.Join(dir, "default.conf"), maxConfig)
+			if !errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []byte
+	for line := range strings.SplitSeq(string(data), "\n") {
+		if line == "" {
+			continue
+		}
+		if strings.Trim(line, " \t") == "" {
+			line = ""
+		}
+		out = append(out, line+"\n"...)
+	}
+	return out, nil
+}

@@ -1,0 +1,352 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"lxc-pull/fetch"
+	"lxc-pull/image"
+	"lxc-pull/lxc"
+	"lxc-pull/untar"
+)
+
+// The largest files that the recipe takes from a server, in bytes.
+const (
+	maxSums      = 1 << 20  // SHA256SUMS: a build has a dozen files
+	maxSignature = 64 << 10 // a few signatures of a few kilobytes
+	maxMeta      = 4 << 20  // meta.tar.xz: today's have 1 kB
+	maxMetaFile  = 1 << 20  // one file in it
+	maxMetaTotal = 8 << 20  // all of them
+	maxRootfs    = 64 << 30 // rootfs.tar.xz: a thousand times today's
+	maxTemplate  = 4 << 20  // a file of the rootfs in which tokens are replaced
+	maxConfig    = 1 << 20  // the config that lxc-create wrote
+)
+
+// A creation is one run of the recipe: find the image, check who signed it,
+// stream it in, write the container.
+type creation struct {
+	ui        *ui
+	opt       options
+	server    string // base URL, no slash at the end
+	namespace lxc.Namespace
+	mode      lxc.Mode
+	container lxc.Container
+	rootfs    string        // the folder that is filled: container.Rootfs, or its place until all is there
+	folder    string        // the container's folder, likewise; "": a root file system alone
+	idmap     []lxc.IDRange // by which owners are shifted; nil: not at all
+	uid, gid  int           // whom the cache, config and fstab are handed back to; -1: nobody
+
+	withoutLXC    bool // no LXC on this machine: what its config lacks is a warning
+	distrustCache bool // the cached copy turned out to be damaged
+
+	client *fetch.Client
+	trust  trust
+	cache  *fetch.Cache // nil: none
+
+	index *image.Index // fetched once
+	made  signature    // of the index
+
+	retries sync.Mutex
+	told    map[fetch.Kind]bool // of failures that were overcome
+}
+
+// newCreation prepares a run. Nothing is asked of the network yet.
+func newCreation(ui *ui, opt options, namespace lxc.Namespace) *creation {
+	return &creation{
+		ui: ui, opt: opt, namespace: namespace, mode: modeOf(namespace), uid: -1, gid: -1,
+		rootfs: opt.rootfs, folder: opt.path,
+		container: lxc.Container{
+			Name: opt.name, Path: opt.path, Rootfs: opt.rootfs,
+			TemplateConfig: opt.templateConfigDir(), HookDir: opt.hookDirectory(),
+		},
+	}
+}
+
+// run is the recipe.
+func (c *creation) run(ctx context.Context) error {
+	if err := c.prepare(); err != nil {
+		return err
+	}
+	root, err := c.openRootfs()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+
+	source, err := c.locate(ctx)
+	if err != nil {
+		return err
+	}
+	defer source.close()
+	err = c.fill(ctx, root, source)
+	var bad *unverifiedError
+	if source.cached && errors.As(err, &bad) {
+		// The cache is at fault, not the image: take it from the server.
+		c.ui.warnf("the cached copy is damaged (%v); downloading it anew", err)
+		source.close()
+		c.distrustCache = true
+		if source, err = c.locateOnServer(ctx); err != nil {
+			return err
+		}
+		defer source.close()
+		err = c.fill(ctx, root, source)
+	}
+	if err != nil {
+		return err
+	}
+	c.remember(ctx, source)
+	if message, ok := source.meta.Relevant("create-message", c.mode); ok {
+		c.ui.say("\n---\n" + strings.TrimSuffix(printable(string(message)), "\n"))
+	}
+	return nil
+}
+
+// fill makes the container out of source, all of it or nothing.
+func (c *creation) fill(ctx context.Context, root *untar.Root, source *source) (err error) {
+	defer func() {
+		if err == nil {
+			return
+		}
+		source.discard()
+		if emptied := root.RemoveContents(); emptied != nil {
+			err = fmt.Errorf("%w; and the unpacked files could not be removed: %v", err, emptied)
+		}
+	}()
+	if err := c.unpack(ctx, root, source); err != nil {
+		return err
+	}
+	if err := c.personalize(root, source.meta); err != nil {
+		return err
+	}
+	if err := root.Sync(); err != nil {
+		return fmt.Errorf("writing %q to the disk: %w", c.rootfs, err)
+	}
+	if c.folder != "" {
+		if err := c.writeContainer(source); err != nil {
+			return err
+		}
+	}
+	source.commit(c)
+	return nil
+}
+
+// openRootfs opens the folder that the image goes into. It must be empty, so
+// that what a failure removes is only what this run made.
+func (c *creation) openRootfs() (*untar.Root, error) {
+	root, err := untar.OpenRoot(c.rootfs)
+	if err != nil {
+		return nil, err
+	}
+	empty, err := root.IsEmpty()
+	if err == nil && !empty {
+		err = &notEmptyError{c.rootfs}
+	}
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	return root, nil
+}
+
+// A notEmptyError says that the folder for the root file system holds something.
+type notEmptyError struct{ name string }
+
+func (e *notEmptyError) Error() string { return fmt.Sprintf("%q is not empty", e.name) }
+
+// unpack streams the root file system in: socket, cache file, digest,
+// decompression, tar, files. The bytes are checked as they pass, so files come
+// to be before the last of them is known to be right; until then the root
+// folder is closed to others, and a wrong end removes everything.
+func (c *creation) unpack(ctx context.Context, root *untar.Root, source *source) error {
+	if !source.cached {
+		c.ui.say("Downloading the rootfs")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	body, size, err := source.open(ctx, c)
+	if err != nil {
+		cancel()
+		return err
+	}
+	defer body.Close()
+	c.ui.say("Unpacking the rootfs")
+	line := c.ui.begin("Unpacking the rootfs", size)
+	defer line.end()
+
+	stream := newReadAhead(io.TeeReader(io.TeeReader(body, line), source.seal))
+	defer stream.Close()
+	tarball, err := untar.Decompress(stream, untar.DecompressOptions{Memory: c.opt.memory})
+	if err != nil {
+		defer cancel()
+		return c.blame(source, stream, err)
+	}
+	defer tarball.Close()
+	unpacked := newReadAhead(tarball)
+	defer unpacked.Close()
+	defer cancel() // runs first: it ends a read of the network that the others would wait for
+
+	report, err := root.Extract(unpacked, c.extraction(source))
+	if err == nil {
+		_, err = io.Copy(io.Discard, stream) // the tail that the decoder did not ask for
+	}
+	if err != nil {
+		unpacked.Close()
+		tarball.Close()
+		return c.blame(source, stream, err)
+	}
+	if err := source.seal.check(); err != nil {
+		return err
+	}
+	if err := root.Finish(); err != nil {
+		return err
+	}
+	line.end()
+	return c.tell(report)
+}
+
+// blame finds out what an error in the middle of an image means. Bytes that
+// can't be unpacked are most likely not the ones that were signed: the rest of
+// them is read, and a wrong digest is the better answer.
+func (c *creation) blame(source *source, stream io.Reader, err error) error {
+	var network *fetch.Error
+	var number syscall.Errno
+	if errors.Is(err, context.Canceled) || errors.As(err, &network) || errors.As(err, &number) {
+		return err
+	}
+	if _, rest := io.Copy(io.Discard, stream); rest != nil {
+		return rest
+	}
+	if bad := source.seal.check(); bad != nil {
+		return bad
+	}
+	return fmt.Errorf("%s: %w", rootfsFile, err)
+}
+
+// extraction is how an image is unpacked: as the stock template's
+// "tar --anchored --exclude=… --numeric-owner --xattrs-include='*' -xpJf".
+func (c *creation) extraction(source *source) untar.Options {
+	excludes, _ := source.meta.Relevant("excludes", c.mode)
+	return untar.Options{
+		Strict:    true,
+		Vouched:   c.trust.ring != nil,
+		DeferRoot: true,
+		Exclude:   lxc.Lines(excludes),
+	}
+}
+
+// tell says what could not be kept of the image, and writes the report that
+// was asked for.
+func (c *creation) tell(report *untar.Report) error {
+	if lost := report.Summary(); lost != "" {
+		c.ui.warnf("%s", printable(lost))
+	}
+	if c.opt.report == "" {
+		return nil
+	}
+	return os.WriteFile(c.opt.report, append(report.AppendJSON(nil), '\n'), 0o644)
+}
+
+// personalize makes the image's files this container's: dev/pts, the tokens in
+// the files that the metadata names, CentOS 6's tty.conf. The image chose these
+// paths, so every one is walked inside the rootfs, links included, and never
+// out of it.
+func (c *creation) personalize(root *untar.Root, meta lxc.Meta) error {
+	if err := c.inside("dev/pts", root.MkdirAll("dev/pts", 0o755)); err != nil {
+		return err
+	}
+	templates, _ := meta.Relevant("templates", c.mode)
+	for _, name := range lxc.Lines(templates) {
+		if err := c.inside(name, root.Rewrite(name, maxTemplate, c.container.Expand)); err != nil {
+			return err
+		}
+	}
+	return c.inside("etc/init/tty.conf", root.Rewrite("etc/init/tty.conf", maxTemplate, lxc.NoHangup))
+}
+
+// inside passes over what the stock template passes over (a file that is not
+// there, or no regular one), and what leads out of the rootfs, with a warning.
+func (c *creation) inside(name string, err error) error {
+	var outside *untar.OutsideError
+	var irregular *untar.NotRegularError
+	switch {
+	case err == nil, errors.Is(err, fs.ErrNotExist), errors.As(err, &irregular):
+		return nil
+	case errors.As(err, &outside):
+		c.ui.warnf("%q leads out of the image's root file system; left as it is", name)
+		return nil
+	}
+	return fmt.Errorf("%q in the rootfs: %w", name, err)
+}
+
+// writeContainer writes the container's fstab and config, the config last.
+func (c *creation) writeContainer(source *source) error {
+	image, _ := source.meta.Relevant("config", c.mode)
+	fstab, hasFstab := source.meta.Relevant("fstab", c.mode)
+	if hasFstab {
+		err := replaceFile(c.folder, "fstab", source.fstabMode(c.mode), func([]byte) []byte {
+			return c.container.Expand(fstab)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	err := replaceFile(c.folder, "config", 0o644, func(before []byte) []byte {
+		return c.container.Config(before, image, hasFstab)
+	})
+	if err != nil {
+		return err
+	}
+	// In a user namespace they belong to its root now; their owner could not
+	// edit them. As in the stock template a failure is none.
+	for _, name := range []string{"config", "fstab"} {
+		os.Lchown(filepath.Join(c.folder, name), c.uid, c.gid)
+	}
+	return nil
+}
+
+// replaceFile writes a file of the container's folder anew, by what edit makes
+// of its content: aside and with a rename, so that after a crash the old one or
+// the new one is there. The owner and the mode stay; a new file gets mode.
+func replaceFile(dir, name string, mode fs.FileMode, edit func([]byte) []byte) (err error) {
+	path := filepath.Join(dir, name)
+	before, err := readFileLimit(path, maxConfig)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	info, gone := os.Stat(path)
+	f, err := os.CreateTemp(dir, "."+name+".partial-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		f.Close()
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err := f.Write(edit(before)); err != nil {
+		return err
+	}
+	if gone == nil {
+		mode = info.Mode()
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			// Fails where the owner is not ours to give; then the file is ours,
+			// as the one that sed makes for the stock template is.
+			f.Chown(int(st.Uid), int(st.Gid))
+		}
+	}
+	if err := f.Chmod(mode); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

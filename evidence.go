@@ -1,0 +1,190 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"hash"
+	"runtime/debug"
+	"time"
+
+	"lxc-pull/pgp"
+)
+
+// Names of the files of a build on an image server, and of those that vouch
+// for them.
+const (
+	rootfsFile = "rootfs.tar.xz"
+	metaFile   = "meta.tar.xz"
+	sumsFile   = "SHA256SUMS"
+	sigSuffix  = ".asc"
+)
+
+// evidence is what an image server says about one build: SHA256SUMS with its
+// signature, or the signature of each file. It is kept beside the cached files
+// and checked again whenever they are used.
+type evidence map[string][]byte
+
+// A seal decides whether a file's bytes, which are written to it, are the ones
+// that were signed.
+type seal struct {
+	file     string
+	digest   hash.Hash
+	want     [sha256.Size]byte
+	verifier *pgp.Verifier
+}
+
+func (s *seal) Write(p []byte) (int, error) {
+	switch {
+	case s.verifier != nil:
+		return s.verifier.Write(p)
+	case s.digest != nil:
+		return s.digest.Write(p)
+	}
+	return len(p), nil // --no-validate
+}
+
+// check returns an error unless all the bytes written are the ones that were
+// signed.
+func (s *seal) check() error {
+	if s.verifier != nil {
+		if _, err := s.verifier.Finish(); err != nil {
+			return &unverifiedError{s.file, err}
+		}
+	}
+	if s.digest != nil && subtle.ConstantTimeCompare(s.digest.Sum(nil), s.want[:]) != 1 {
+		return &unverifiedError{s.file, errors.New("its SHA-256 digest is not the one in the signed list")}
+	}
+	return nil
+}
+
+// pinned reports whether the digest is known beforehand, so that a download may
+// go on at another server.
+func (s *seal) pinned() bool { return s.digest != nil }
+
+// An unverifiedError says that bytes are not the ones that a trusted key signed.
+type unverifiedError struct {
+	what string
+	err  error
+}
+
+func (e *unverifiedError) Error() string { return fmt.Sprintf("%s: %v", e.what, e.err) }
+func (e *unverifiedError) Unwrap() error { return e.err }
+
+// A trust is whose signatures count, and at what time. A nil ring is
+// --no-validate: nothing is checked.
+type trust struct {
+	ring   *pgp.Keyring
+	policy pgp.Policy
+}
+
+// signed verifies a small file against its signature. The newest signature's
+// time comes back.
+func (t trust) signed(what string, data, sig []byte) (signature, error) {
+	if t.ring == nil {
+		return signature{}, nil
+	}
+	result, err := pgp.Verify(t.ring, data, sig, t.policy)
+	if err != nil {
+		return signature{}, &unverifiedError{what, err}
+	}
+	return newest(result), nil
+}
+
+// A signature is who signed, and when.
+type signature struct {
+	signer string // fingerprint
+	made   time.Time
+}
+
+func newest(result *pgp.Result) signature {
+	var s signature
+	for _, r := range result.Signatures {
+		if s.signer == "" || r.Created.After(s.made) {
+			s = signature{r.Fingerprint, r.Created}
+		}
+	}
+	return s
+}
+
+// seals checks what vouches for the files of a build and returns a seal for
+// each of them. A SHA256SUMS with its signature vouches for all; else each file
+// needs its own signature.
+func (t trust) seals(e evidence, files ...string) (map[string]*seal, error) {
+	seals := map[string]*seal{}
+	if t.ring == nil {
+		for _, f := range files {
+			seals[f] = &seal{file: f}
+		}
+		return seals, nil
+	}
+	if list, sig := e[sumsFile], e[sumsFile+sigSuffix]; list != nil && sig != nil {
+		if _, err := t.signed(sumsFile, list, sig); err != nil {
+			return nil, err
+		}
+		sums, err := pgp.ParseSums(list)
+		if err != nil {
+			return nil, &unverifiedError{sumsFile, err}
+		}
+		for _, f := range files {
+			sum, ok := sums[f]
+			if !ok {
+				return nil, &unverifiedError{f, errors.New("the signed list does not name it")}
+			}
+			seals[f] = &seal{file: f, digest: sha256.New(), want: sum}
+		}
+		return seals, nil
+	}
+	for _, f := range files {
+		sig := e[f+sigSuffix]
+		if sig == nil {
+			return nil, &unverifiedError{f, errors.New("no signature of it is at hand")}
+		}
+		v, err := pgp.NewVerifier(t.ring, sig, t.policy)
+		if err != nil {
+			return nil, &unverifiedError{f, err}
+		}
+		seals[f] = &seal{file: f, verifier: v}
+	}
+	return seals, nil
+}
+
+// checkBytes is a seal's whole work on a small file.
+func (s *seal) checkBytes(data []byte) error {
+	if _, err := s.Write(data); err != nil {
+		return err
+	}
+	return s.check()
+}
+
+// buildDate is the time of the commit that the program was built from, the
+// zero time where the build info has none. No file can have been signed for
+// this program before it, so a clock that is behind it is wrong.
+func buildDate() time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return time.Time{}
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.time" {
+			if t, err := time.Parse(time.RFC3339, s.Value); err == nil {
+				return t
+			}
+		}
+	}
+	return time.Time{}
+}
+
+// now is the time that certificates and signatures are judged by: the system
+// clock, but never before the program's own build (boards without a battery
+// start in 1970). given, if set, is used instead.
+func now(given, system time.Time) time.Time {
+	if !given.IsZero() {
+		return given
+	}
+	if built := buildDate(); system.Before(built) {
+		return built
+	}
+	return system
+}

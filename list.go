@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"lxc-pull/cross"
+	"lxc-pull/image"
+)
+
+const listUsage = `Usage: lxc-pull list [-d DIST] [-r RELEASE] [-a ARCH] [--variant VARIANT] [--json]
+
+Lists the images of a server. See lxc-pull -h for --server, --keyring, ...
+`
+
+// listCommand prints what the server has.
+func listCommand(ctx context.Context, ui *ui, args []string) error {
+	var opt options
+	flags, operands, err := getopt(args, append(stockOptions(), ownOptions()...))
+	if err == nil {
+		err = opt.set(flags)
+	}
+	if err != nil {
+		return err
+	}
+	ui.quiet, ui.verbose = opt.quiet, opt.verbose
+	if opt.help {
+		io.WriteString(ui.out, listUsage)
+		return nil
+	}
+	if len(operands) > 0 {
+		return usageErrorf("list takes no names: %q", operands)
+	}
+	if err := opt.checkNames(); err != nil {
+		return err
+	}
+	index, err := newCreation(ui, opt, currentNamespace()).fetchIndex(ctx)
+	if err != nil {
+		return err
+	}
+	images := index.Select(opt.query())
+	if opt.json {
+		return printJSON(ui.out, images)
+	}
+	printTable(ui.out, images)
+	return nil
+}
+
+// listImages is --list of the template, in the stock template's form. As there,
+// only the default variant is listed unless another is asked for.
+func listImages(ctx context.Context, ui *ui, opt options) error {
+	if opt.variant == "" {
+		opt.variant = defaultVariant
+	}
+	if err := opt.checkNames(); err != nil {
+		return err
+	}
+	index, err := newCreation(ui, opt, currentNamespace()).fetchIndex(ctx)
+	if err != nil {
+		return err
+	}
+	printImages(ui, index.Select(opt.query()))
+	return nil
+}
+
+// query is what the options say of the image that is meant.
+func (o *options) query() image.Query {
+	return image.Query{Dist: o.dist, Release: o.release, Variant: o.variant, Arch: cross.Spellings(o.arch)}
+}
+
+// printImages prints the stock template's list.
+func printImages(ui *ui, images []image.Image) {
+	fmt.Fprint(ui.out, "\n---\n")
+	printTable(ui.out, images)
+	fmt.Fprint(ui.out, "---\n")
+}
+
+// printTable prints a line for each image, in columns.
+func printTable(w io.Writer, images []image.Image) {
+	rows := [][]string{{"DIST", "RELEASE", "ARCH", "VARIANT", "BUILD"}}
+	for _, i := range images {
+		rows = append(rows, []string{printable(i.Dist), printable(i.Release), printable(i.Arch), printable(i.Variant), printable(i.Build)})
+	}
+	width := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for n, cell := range row {
+			width[n] = max(width[n], len(cell))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		for n, cell := range row[:len(row)-1] {
+			fmt.Fprintf(&b, "%-*s  ", width[n], cell)
+		}
+		b.WriteString(row[len(row)-1] + "\n")
+	}
+	io.WriteString(w, b.String())
+}
+
+// printJSON prints one array of objects.
+func printJSON(w io.Writer, images []image.Image) error {
+	var b strings.Builder
+	b.WriteString("[")
+	for n, i := range images {
+		if n > 0 {
+			b.WriteString(",")
+		}
+		b.WriteString("\n  {")
+		for m, f := range []struct{ key, value string }{
+			{"dist", i.Dist}, {"release", i.Release}, {"arch", i.Arch}, {"variant", i.Variant}, {"build", i.Build}, {"path", i.Path},
+		} {
+			if m > 0 {
+				b.WriteString(", ")
+			}
+			b.WriteString(jsonString(f.key) + ": " + jsonString(f.value))
+		}
+		b.WriteString("}")
+	}
+	if len(images) > 0 {
+		b.WriteString("\n")
+	}
+	b.WriteString("]\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// jsonString returns s as a JSON string (RFC 8259, section 7); bytes that are
+// not UTF-8 become U+FFFD. encoding/json would add 0.4 MB to the program.
+func jsonString(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < 0x20 || 0x7f <= r && r < 0xa0 || r == 0x2028 || r == 0x2029:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}

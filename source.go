@@ -1,0 +1,896 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"lxc-pull/cross"
+	"lxc-pull/fetch"
+	"lxc-pull/image"
+	"lxc-pull/lxc"
+	"lxc-pull/pgp"
+	"lxc-pull/untar"
+)
+
+// prepare makes the client and reads the keys.
+func (c *creation) prepare() error {
+	if c.client != nil {
+		return nil
+	}
+	opt := &c.opt
+	if opt.server == "" {
+		opt.server = defaultServer
+	}
+	server, err := serverURL(opt.server)
+	if err != nil {
+		return usageErrorf("--server %q: %v", opt.server, err)
+	}
+	c.server = server
+	clock := func() time.Time { return now(opt.time, time.Now()) }
+	c.trust.policy = pgp.Policy{Now: clock()}
+	if c.trust.ring, err = c.keyring(); err != nil {
+		return err
+	}
+	resolve := map[string][]string{}
+	for _, r := range opt.resolve {
+		host, address, ok := strings.Cut(r, ":")
+		if !ok || host == "" || address == "" {
+			return usageErrorf("--resolve %q: not HOST:ADDRESS", r)
+		}
+		resolve[strings.ToLower(host)] = append(resolve[strings.ToLower(host)], address)
+	}
+	c.client, err = fetch.NewClient(fetch.Options{
+		UserAgent: "lxc-pull/" + version() + " compat:" + strconv.Itoa(lxc.CompatLevel),
+		CACerts:   opt.cacerts, DNS: opt.dns, Resolve: resolve, Now: clock,
+		Notify: c.retried,
+	})
+	return err
+}
+
+// retried tells of a failure that is followed by another attempt: the first of
+// each kind, for several files are asked for at the same time.
+func (c *creation) retried(e fetch.Event) {
+	c.retries.Lock()
+	told := c.told[e.Err.Kind]
+	if c.told == nil {
+		c.told = map[fetch.Kind]bool{}
+	}
+	c.told[e.Err.Kind] = true
+	c.retries.Unlock()
+	text := printable(e.Err.Error())
+	if told {
+		c.ui.notef("%s; trying again in %v", text, e.Wait.Round(time.Second))
+	} else {
+		c.ui.warnf("%s; trying again", text)
+	}
+}
+
+// serverURL reads --server: HOST[:PORT][/PATH] means https, as for the stock
+// template; a URL means what it says.
+func serverURL(server string) (string, error) {
+	if !strings.Contains(server, "://") {
+		server = "https://" + server
+	}
+	u, err := url.Parse(server)
+	switch {
+	case err != nil:
+		return "", errors.New("not a host name or URL")
+	case u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "file":
+		return "", fmt.Errorf("a scheme other than https, http and file: %q", u.Scheme)
+	case u.Scheme != "file" && u.Host == "":
+		return "", errors.New("no host name")
+	case u.RawQuery != "" || u.Fragment != "":
+		return "", errors.New("a query or fragment has no place in it")
+	}
+	return strings.TrimRight(u.String(), "/"), nil
+}
+
+// keyring returns the keys that may vouch for the server's images: those of
+// --keyring, else the built-in one; --keyid selects among them. nil means that
+// nothing is checked.
+func (c *creation) keyring() (*pgp.Keyring, error) {
+	opt := &c.opt
+	if opt.keyserver {
+		c.ui.warnf("--keyserver is ignored: keys are built in or given with --keyring, never fetched")
+	}
+	if opt.noValidate {
+		c.ui.warnf("--no-validate: nothing is checked; whoever controls the server or the way to it controls the container")
+		return nil, nil
+	}
+	ring := pgp.LinuxContainers()
+	if len(opt.keyrings) > 0 {
+		var rings []*pgp.Keyring
+		for _, name := range opt.keyrings {
+			data, err := readFileLimit(name, pgp.MaxKeyring)
+			if err != nil {
+				return nil, err
+			}
+			r, err := pgp.ReadKeyring(data)
+			if err != nil {
+				return nil, fmt.Errorf("%q: %w", name, err)
+			}
+			rings = append(rings, r)
+		}
+		ring = pgp.Merge(rings...)
+	}
+	if len(opt.keyids) > 0 {
+		selected, err := ring.Select(opt.keyids)
+		if err != nil {
+			return nil, usageErrorf("--keyid: %v", err)
+		}
+		ring = selected
+	}
+	return ring, nil
+}
+
+// readFileLimit reads a file of at most max bytes.
+func readFileLimit(name string, max int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err == nil && int64(len(data)) > max {
+		err = fmt.Errorf("%q is larger than %d bytes", name, max)
+	}
+	return data, err
+}
+
+// fetchIndex brings the server's list. The one of this compat level and the
+// plain one are asked for at the same time; the first wins where it exists.
+func (c *creation) fetchIndex(ctx context.Context) (image.Index, error) {
+	if c.index != nil {
+		return *c.index, nil
+	}
+	if err := c.prepare(); err != nil {
+		return image.Index{}, err
+	}
+	c.ui.say("Downloading the image index")
+	plain := c.server + "/meta/1.0/index-" + string(c.mode)
+	level := plain + "." + strconv.Itoa(lxc.CompatLevel)
+	type answer struct {
+		text []byte
+		made signature
+		err  error
+	}
+	first := make(chan answer, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		text, made, err := c.signedFile(ctx, level, image.MaxIndex)
+		first <- answer{text, made, err}
+	}()
+	second := make(chan answer, 1)
+	go func() {
+		text, made, err := c.signedFile(ctx, plain, image.MaxIndex)
+		second <- answer{text, made, err}
+	}()
+	got := <-first
+	var bad *unverifiedError
+	if got.err != nil && !errors.As(got.err, &bad) {
+		got = <-second
+	}
+	if got.err != nil {
+		return image.Index{}, got.err
+	}
+	index := image.ParseIndex(got.text)
+	for _, p := range index.Problems {
+		c.ui.notef("the index's line %d is passed over: %s", p.Line, printable(p.Err.Error()))
+	}
+	c.index, c.made = &index, got.made
+	return index, nil
+}
+
+// signedFile brings a small file and checks its signature, which lies beside
+// it. A server that publishes between the two requests gives files of
+// different moments: they are fetched again, once, as a pair.
+func (c *creation) signedFile(ctx context.Context, url string, max int64) ([]byte, signature, error) {
+	for try := 0; ; try++ {
+		data, err := c.client.Get(ctx, url, max)
+		if err != nil {
+			return nil, signature{}, err
+		}
+		if c.trust.ring == nil {
+			return data, signature{}, nil
+		}
+		sig, err := c.client.Get(ctx, url+sigSuffix, maxSignature)
+		if err != nil {
+			return nil, signature{}, missingSignature(url+sigSuffix, err)
+		}
+		made, err := c.trust.signed(fmt.Sprintf("%q", url), data, sig)
+		var bad *pgp.BadSignatureError
+		if errors.As(err, &bad) && try == 0 {
+			continue
+		}
+		return data, made, err
+	}
+}
+
+// missingSignature makes a server's "no such file" for a signature what it is:
+// bytes that nobody vouches for. Other failures stay the network's.
+func missingSignature(url string, err error) error {
+	if notOnServer(err) {
+		return &unverifiedError{"signature", err}
+	}
+	return err
+}
+
+// notOnServer reports whether the server answered that there is no such file.
+func notOnServer(err error) bool {
+	var e *fetch.Error
+	return errors.As(err, &e) && (e.Kind == fetch.KindStatus && (e.Status == 404 || e.Status == 410) || e.Kind == fetch.KindFile && errors.Is(e.Err, fs.ErrNotExist))
+}
+
+// A source is an image that is found and vouched for: its metadata is here,
+// its root file system is ready to be streamed.
+type source struct {
+	image image.Image
+	made  signature // of the index, where it was asked for
+
+	files    []untar.File // of the metadata, in the tarball's order
+	meta     lxc.Meta
+	evidence evidence
+	metaSeal *seal
+	seal     *seal // of the rootfs
+
+	cached bool         // the bytes come out of the cache
+	entry  *fetch.Entry // that they come from; nil: the server
+	slot   *fetch.Slot  // the image's place in the cache, locked; nil: none
+	stage  *fetch.Stage // the entry in the making; nil: none
+}
+
+// close lets go of what s holds in the cache. A download that was broken off
+// stays there for the next run to go on with.
+func (s *source) close() {
+	if s.stage != nil {
+		s.stage.Close()
+		s.stage = nil
+	}
+	if s.entry != nil {
+		s.entry.Close()
+		s.entry = nil
+	}
+	if s.slot != nil {
+		s.slot.Unlock()
+		s.slot = nil
+	}
+}
+
+// locate finds the image: in the cache while it is fresh, else on the server.
+func (c *creation) locate(ctx context.Context) (*source, error) {
+	if err := c.openCache(ctx); err != nil {
+		return nil, err
+	}
+	kept, unfit := c.fromCache()
+	switch {
+	case unfit != nil:
+		// Made by the stock template, which keeps no evidence, or damaged. The
+		// server says whether it is still good.
+		c.ui.notef("the cached copy can't be used as it is: %s", printable(unfit.Error()))
+	case kept == nil:
+	case c.opt.forceCache, !kept.expired(c) && !c.opt.refresh:
+		c.ui.say("Using image from local cache")
+		c.ui.notef("build %q", kept.image.Build)
+		return kept, nil
+	case kept.expired(c):
+		c.ui.say("The cached copy has expired, re-downloading...")
+	}
+	s, err := c.locateOnServer(ctx)
+	switch {
+	case offline(err) && unfit != nil:
+		return nil, &unverifiedError{"the cached copy can't be used offline", errors.Join(unfit, err)}
+	case offline(err) && kept != nil:
+		c.ui.warnf("%s", printable(err.Error()))
+		c.ui.warnf("the server can't be reached; using the cached build %q", kept.image.Build)
+		c.ui.say("Using image from local cache")
+		return kept, nil
+	}
+	if kept != nil {
+		kept.close()
+	}
+	return s, err
+}
+
+// openCache says where the cache is, and removes the image from it if that was
+// asked for.
+func (c *creation) openCache(ctx context.Context) error {
+	if c.opt.noCache {
+		return nil
+	}
+	base := c.cacheBase()
+	if base == "" {
+		c.ui.warnf("no HOME and no LXC_CACHE_PATH: going on without a cache")
+		return nil
+	}
+	c.cache = &fetch.Cache{
+		Base: base, Chown: c.uid >= 0 || c.gid >= 0, UID: c.uid, GID: c.gid,
+		Waiting: func() { c.ui.say("Waiting for another creation of the same image") },
+	}
+	if !c.opt.flushCache {
+		return nil
+	}
+	for _, key := range c.keys() {
+		entry, err := c.cache.Open(key)
+		if err != nil {
+			continue
+		}
+		entry.Close()
+		c.ui.say("Flushing the cache...")
+		if err := c.cache.Remove(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keys are the places where the cache may have the image: an entry bears the
+// names of the index, which may spell the architecture otherwise than asked.
+func (c *creation) keys() []fetch.Key {
+	var keys []fetch.Key
+	for _, arch := range cross.Spellings(c.opt.arch) {
+		keys = append(keys, fetch.Key{Dist: c.opt.dist, Release: c.opt.release, Arch: arch, Variant: c.opt.variant})
+	}
+	return keys
+}
+
+// fromCache makes a source of the cached copy, without a request; nil where
+// there is none. An error says why it may not be used as it is.
+func (c *creation) fromCache() (*source, error) {
+	if c.cache == nil {
+		return nil, nil
+	}
+	for _, key := range c.keys() {
+		entry, err := c.cache.Open(key)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		s, err := c.fromEntry(key, entry)
+		if err != nil {
+			entry.Close()
+			return nil, err
+		}
+		return s, nil
+	}
+	return nil, nil
+}
+
+// takePlace locks the image's place in the cache, so that of creations at the
+// same time one downloads and the others use its copy, and opens the entry that
+// is there (nil: none). Where the cache can't be written the run goes on.
+func (c *creation) takePlace(ctx context.Context, s *source) error {
+	if c.cache == nil {
+		return nil
+	}
+	key := keyOf(s.image)
+	slot, err := c.cache.Lock(ctx, key)
+	var unwritable *fetch.UnwritableError
+	if errors.As(err, &unwritable) {
+		c.ui.warnf("going on without writing to the cache: %s", printable(err.Error()))
+		if s.entry, err = c.cache.Open(key); err != nil {
+			s.entry = nil
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.slot = slot
+	s.entry, err = slot.Open()
+	if err != nil {
+		s.entry = nil
+		if !errors.Is(err, fs.ErrNotExist) {
+			c.ui.warnf("the cached copy can't be read and will be replaced: %s", printable(err.Error()))
+		}
+	}
+	return nil
+}
+
+// cacheBase is the stock template's: LXC_CACHE_PATH, else the system's cache,
+// or in an ordinary user's namespace the user's. "" where there is none.
+func (c *creation) cacheBase() string {
+	if base := os.Getenv("LXC_CACHE_PATH"); base != "" {
+		return base
+	}
+	if c.namespace == lxc.UserNamespace || os.Geteuid() != 0 {
+		if home := os.Getenv("HOME"); home != "" {
+			return filepath.Join(home, ".cache/lxc")
+		}
+		return ""
+	}
+	if prefix := os.Getenv("PREFIX"); prefix != "" && strings.Contains(prefix, "com.termux") {
+		return filepath.Join(prefix, "var/cache/lxc")
+	}
+	return "/var/cache/lxc"
+}
+
+// fromEntry makes a source of an entry. The error says why its evidence does
+// not vouch for it.
+func (c *creation) fromEntry(k fetch.Key, entry *fetch.Entry) (*source, error) {
+	s := &source{
+		image:    image.Image{Dist: k.Dist, Release: k.Release, Arch: k.Arch, Variant: k.Variant, Build: entry.Build},
+		evidence: evidence(entry.Evidence), cached: true, entry: entry,
+	}
+	if c.trust.ring == nil && entry.Evidence[metaFile] == nil {
+		// --no-validate, and a copy that the stock template made.
+		s.seal = &seal{file: rootfsFile}
+		s.meta = lxc.Meta(entry.Files)
+		return s, c.checkMeta(s)
+	}
+	if err := c.seal(s); err != nil {
+		return nil, err
+	}
+	tarball := entry.Evidence[metaFile]
+	if tarball == nil {
+		return nil, errors.New("it lacks " + metaFile)
+	}
+	if err := s.metaSeal.checkBytes(tarball); err != nil {
+		return nil, err
+	}
+	return s, c.useMeta(s, tarball)
+}
+
+// open returns the bytes of the root file system and how many there are, -1
+// where that is not known.
+func (s *source) open(ctx context.Context, c *creation) (io.ReadCloser, int64, error) {
+	if s.entry != nil {
+		if _, err := s.entry.Rootfs.Seek(0, io.SeekStart); err != nil {
+			return nil, 0, err
+		}
+		return io.NopCloser(s.entry.Rootfs), s.entry.Size, nil
+	}
+	request := fetch.Request{URLs: []string{c.server + "/" + s.image.Path + "/" + rootfsFile}, Pinned: s.seal.pinned(), Max: maxRootfs}
+	if s.slot != nil {
+		if err := s.beginStage(c); err != nil {
+			c.ui.warnf("going on without writing to the cache: %s", printable(err.Error()))
+		}
+	}
+	if s.stage == nil || s.stage.Have == 0 {
+		body, err := c.client.Open(ctx, request)
+		if err != nil {
+			return nil, 0, err
+		}
+		return &download{Reader: newKeeper(body, s, c.ui), body: body}, body.Size, nil
+	}
+	request.Offset = s.stage.Have
+	body, err := c.client.Open(ctx, request)
+	if err != nil {
+		return nil, 0, err
+	}
+	c.ui.notef("going on after the %s that an earlier run left", byteCount(s.stage.Have))
+	kept := io.NewSectionReader(s.stage.Rootfs, 0, s.stage.Have)
+	return &download{Reader: io.MultiReader(kept, newKeeper(body, s, c.ui)), body: body}, body.Size, nil
+}
+
+// beginStage begins a cache entry. Only bytes whose digest is known beforehand
+// are worth keeping from one run to the next.
+func (s *source) beginStage(c *creation) error {
+	tag := s.image.Path
+	if s.seal.pinned() {
+		tag = fmt.Sprintf("%x", s.seal.want)
+	}
+	stage, err := s.slot.Stage(tag)
+	if err != nil {
+		return err
+	}
+	if stage.Have > 0 && !s.seal.pinned() {
+		if err := stage.Reset(); err != nil {
+			stage.Discard()
+			return err
+		}
+	}
+	s.stage = stage
+	return nil
+}
+
+// A download is a stream of which a part may be on the disk already.
+type download struct {
+	io.Reader
+	body *fetch.Body
+}
+
+func (d *download) Close() error { return d.body.Close() }
+
+// A keeper copies what passes to the cache, for as long as that works: a full
+// cache is no reason not to make a container.
+type keeper struct {
+	from io.Reader
+	to   *source
+	ui   *ui
+}
+
+func newKeeper(from io.Reader, to *source, ui *ui) io.Reader {
+	if to.stage == nil {
+		return from
+	}
+	return &keeper{from, to, ui}
+}
+
+func (k *keeper) Read(p []byte) (int, error) {
+	n, err := k.from.Read(p)
+	if n > 0 && k.to.stage != nil {
+		if _, failed := k.to.stage.Write(p[:n]); failed != nil {
+			k.ui.warnf("the cache is given up: %s", printable(failed.Error()))
+			k.to.stage.Discard()
+			k.to.stage = nil
+		}
+	}
+	return n, err
+}
+
+// fstabMode is the mode that the stock template's cp gives the container's
+// fstab: the one in the metadata, less the umask.
+func (s *source) fstabMode(mode lxc.Mode) fs.FileMode {
+	name := s.meta.RelevantName("fstab", mode)
+	for _, f := range s.files {
+		if f.Name == name {
+			return fs.FileMode(f.Mode) & 0o755
+		}
+	}
+	return 0o644
+}
+
+// commit makes the download an entry of the cache, or adds to an entry of the
+// stock template's the evidence that it was just checked against.
+func (s *source) commit(c *creation) {
+	if s.entry != nil && s.slot != nil && s.entry.Evidence == nil && c.trust.ring != nil {
+		if err := s.slot.Adopt(s.evidence); err != nil {
+			c.ui.warnf("the evidence for the cached image is not kept: %s", printable(err.Error()))
+		}
+	}
+	if s.stage == nil {
+		return
+	}
+	files := map[string][]byte(s.meta)
+	err := s.stage.Commit(s.image.Build, files, s.evidence)
+	s.stage = nil
+	if err != nil {
+		c.ui.warnf("the image is not kept in the cache: %s", printable(err.Error()))
+		return
+	}
+	c.ui.say("The image cache is now ready")
+}
+
+// discard throws away a download that must not be gone on with.
+func (s *source) discard() {
+	if s.stage != nil {
+		s.stage.Discard()
+		s.stage = nil
+	}
+}
+
+// offline reports whether an error says that no server was reached.
+func offline(err error) bool {
+	var e *fetch.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Kind {
+	case fetch.KindDNS, fetch.KindRefused, fetch.KindUnreachable, fetch.KindTimeout:
+		return true
+	}
+	return false
+}
+
+// expired reports whether the image's recommended time of use is over. An
+// image without expiry lasts for ever; one whose expiry is no number is
+// treated as expired.
+func (s *source) expired(c *creation) bool {
+	file, ok := s.meta.Relevant("expiry", c.mode)
+	if !ok {
+		return false
+	}
+	t, ok := lxc.Expiry(file)
+	return !ok || t.Before(c.trust.policy.Now)
+}
+
+// locateOnServer finds the image in the server's list, and takes the bytes from
+// the cache where it has the same build.
+func (c *creation) locateOnServer(ctx context.Context) (s *source, err error) {
+	index, err := c.fetchIndex(ctx)
+	if err != nil {
+		return nil, err
+	}
+	img, err := index.Find(c.opt.query())
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkNotOlder(img); err != nil {
+		return nil, err
+	}
+	c.ui.notef("image %s, build %s", printable(img.Name()), printable(img.Build))
+	s = &source{image: img, made: c.made}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if err := c.takePlace(ctx, s); err != nil {
+		return nil, err
+	}
+	if s.entry != nil && (s.entry.Build != img.Build || c.distrustCache) {
+		s.entry.Close()
+		s.entry = nil
+	}
+	if err := c.vouch(ctx, s); err != nil {
+		return nil, err
+	}
+	if s.entry != nil {
+		c.ui.say("The cache is already up to date")
+		c.ui.say("Using image from local cache")
+		s.cached = true
+	}
+	if err := c.readMeta(ctx, s); err != nil {
+		return nil, err
+	}
+	return s, c.checkFresh(s)
+}
+
+// vouch brings what vouches for a build, and checks it: the signed SHA256SUMS
+// where the server has one, else each file's own signature. For the built-in
+// server the list is a must: signatures of single files would let a mirror mix
+// the files of two builds.
+func (c *creation) vouch(ctx context.Context, s *source) error {
+	s.evidence = evidence{}
+	if c.trust.ring == nil {
+		return c.seal(s)
+	}
+	base := c.server + "/" + s.image.Path + "/"
+	list, err := c.client.Get(ctx, base+sumsFile, maxSums)
+	if err == nil {
+		var sig []byte
+		sig, err = c.client.Get(ctx, base+sumsFile+sigSuffix, maxSignature)
+		if err == nil {
+			s.evidence[sumsFile], s.evidence[sumsFile+sigSuffix] = list, sig
+			return c.seal(s)
+		}
+	}
+	if !notOnServer(err) || c.server == "https://"+defaultServer {
+		return missingSignature(base+sumsFile+sigSuffix, err)
+	}
+	for _, name := range []string{metaFile, rootfsFile} {
+		url := base + name + sigSuffix
+		sig, err := c.client.Get(ctx, url, maxSignature)
+		if err != nil {
+			return missingSignature(url, err)
+		}
+		s.evidence[name+sigSuffix] = sig
+	}
+	return c.seal(s)
+}
+
+// seal checks what vouches for s and prepares the checks of its two files.
+func (c *creation) seal(s *source) error {
+	seals, err := c.trust.seals(s.evidence, metaFile, rootfsFile)
+	if err != nil {
+		return err
+	}
+	s.metaSeal, s.seal = seals[metaFile], seals[rootfsFile]
+	return nil
+}
+
+// readMeta brings the metadata, out of the cached copy of the same build where
+// it is still good, and checks all that can be checked before the big download.
+func (c *creation) readMeta(ctx context.Context, s *source) error {
+	url := c.server + "/" + s.image.Path + "/" + metaFile
+	var data []byte
+	if s.entry != nil {
+		if kept := s.entry.Evidence[metaFile]; kept != nil && s.metaSeal.checkBytes(kept) == nil {
+			data = kept
+		} else if err := c.seal(s); err != nil { // a seal is good for one file
+			return err
+		}
+	}
+	if data == nil {
+		c.ui.say("Downloading the metadata")
+		var err error
+		if data, err = c.client.Get(ctx, url, maxMeta); err != nil {
+			return err
+		}
+		if err := s.metaSeal.checkBytes(data); err != nil {
+			return err
+		}
+	}
+	s.evidence[metaFile] = data
+	return c.useMeta(s, data)
+}
+
+// useMeta unpacks a metadata tarball whose bytes are verified, and refuses what
+// could not become a container.
+func (c *creation) useMeta(s *source, tarball []byte) error {
+	plain, err := untar.Decompress(bytes.NewReader(tarball), untar.DecompressOptions{Memory: c.opt.memory, Workers: 1})
+	if err != nil {
+		return fmt.Errorf("%s: %w", metaFile, err)
+	}
+	defer plain.Close()
+	files, err := untar.ReadFiles(plain, maxMetaFile, maxMetaTotal)
+	if err != nil {
+		return fmt.Errorf("%s: %w", metaFile, err)
+	}
+	s.meta = lxc.Meta{}
+	s.files = nil
+	for _, f := range files {
+		if err := checkMetaMember(f); err != nil {
+			return fmt.Errorf("%s: %w", metaFile, err)
+		}
+		if f.Name == "" {
+			continue // "./", the folder that was packed
+		}
+		s.meta[f.Name] = f.Data
+		s.files = append(s.files, f)
+	}
+	return c.checkMeta(s)
+}
+
+// checkMetaMember refuses what could lead a file of the metadata elsewhere, in
+// the cache or in whatever reads the cache: links and devices, folders, and the
+// names of the cache's own files.
+func checkMetaMember(f untar.File) error {
+	if f.Name == "" && f.Type == untar.TypeDir {
+		return nil
+	}
+	if f.Type != untar.TypeFile {
+		return fmt.Errorf("%q is not a regular file", f.Name)
+	}
+	if err := image.CheckName(f.Name); err != nil {
+		return fmt.Errorf("%q: %w", f.Name, err)
+	}
+	switch f.Name {
+	case rootfsFile, metaFile, sumsFile, "build_id":
+		return fmt.Errorf("%q has the name of a file of the cache", f.Name)
+	}
+	if strings.HasPrefix(f.Name, ".") {
+		return fmt.Errorf("%q is a hidden file", f.Name)
+	}
+	return nil
+}
+
+// checkMeta refuses an image that LXC would refuse once the container is made
+// (and then destroy it: lxccontainer.c, prepend_lxc_header and what follows),
+// and one that would configure the host.
+func (c *creation) checkMeta(s *source) error {
+	if c.folder == "" {
+		return nil // a root file system alone
+	}
+	config, ok := s.meta.Relevant("config", c.mode)
+	if !ok {
+		return errors.New("ERROR: meta tarball is missing the configuration file")
+	}
+	found, err := c.container.CheckConfig(c.container.Expand(config), c.opt.allowHost)
+	if err != nil {
+		return err
+	}
+	for _, arch := range found.Arch {
+		if !cross.LXCKnows(arch) {
+			return fmt.Errorf("the image's lxc.arch %q is none that LXC knows", arch)
+		}
+		if !cross.LXCMeans(arch, s.image.Arch) {
+			c.ui.warnf("the image's lxc.arch is %q, although the image is listed as %q", arch, s.image.Arch)
+		}
+	}
+	for _, name := range found.Includes {
+		if _, err := os.Stat(name); err != nil {
+			if c.withoutLXC {
+				c.ui.warnf("the image's config includes %q, which this machine lacks", name)
+				continue
+			}
+			return &missingIncludeError{name, err}
+		}
+	}
+	if fstab, ok := s.meta.Relevant("fstab", c.mode); ok && !c.opt.allowHost {
+		return lxc.CheckFstab(c.container.Expand(fstab))
+	}
+	return nil
+}
+
+// A missingIncludeError says that LXC on this machine lacks a file that the
+// image's config includes.
+type missingIncludeError struct {
+	name string
+	err  error
+}
+
+func (e *missingIncludeError) Error() string {
+	return fmt.Sprintf("the image's config includes %q: %v", e.name, e.err)
+}
+func (e *missingIncludeError) Unwrap() error { return e.err }
+
+// slack is how much older than the newest seen a build or an index may be: build
+// ids are local time, and mirrors lag.
+const slack = 24 * time.Hour
+
+// A replayError says that the server offers less than it once did.
+type replayError struct{ text string }
+
+func (e *replayError) Error() string { return e.text }
+
+// checkNotOlder refuses an image that is older than one seen before from the
+// same signer: whoever can replay an old, rightly signed one brings back its
+// holes.
+func (c *creation) checkNotOlder(img image.Image) error {
+	if c.cache == nil || c.made.signer == "" || c.opt.allowOlder {
+		return nil
+	}
+	list, err := c.cache.LoadSeen()
+	if err != nil {
+		return fmt.Errorf("what builds were seen before: %w", err)
+	}
+	for _, seen := range list {
+		if seen.Signer != c.made.signer || seen.Key != keyOf(img) {
+			continue
+		}
+		offered, ok1 := buildTime(img.Build)
+		known, ok2 := buildTime(seen.Build)
+		if ok1 && ok2 && offered.Before(known.Add(-slack)) {
+			return &replayError{fmt.Sprintf("the server offers build %q of %s, and %q was seen before", img.Build, img.Name(), seen.Build)}
+		}
+		if c.made.made.Before(seen.Signed.Add(-slack)) {
+			return &replayError{fmt.Sprintf("the server's list was signed %s, and one of %s was seen before", c.made.made.UTC().Format(time.RFC3339), seen.Signed.UTC().Format(time.RFC3339))}
+		}
+	}
+	return nil
+}
+
+// checkFresh refuses to download an image after its signed expiry: a server
+// that is kept at an old state offers nothing newer for ever.
+func (c *creation) checkFresh(s *source) error {
+	file, ok := s.meta.Relevant("expiry", c.mode)
+	if !ok || s.cached || c.opt.allowOlder || c.trust.ring == nil {
+		return nil
+	}
+	if t, ok := lxc.Expiry(file); ok && t.Before(c.trust.policy.Now) {
+		return &replayError{fmt.Sprintf("build %q of %s expired %s", s.image.Build, s.image.Name(), t.Format(time.RFC3339))}
+	}
+	return nil
+}
+
+// remember notes the newest build and signature seen of the image.
+func (c *creation) remember(ctx context.Context, s *source) {
+	if c.cache == nil || s.made.signer == "" {
+		return
+	}
+	err := c.cache.UpdateSeen(ctx, func(list []fetch.Seen) ([]fetch.Seen, error) {
+		for i, seen := range list {
+			if seen.Signer != s.made.signer || seen.Key != keyOf(s.image) {
+				continue
+			}
+			offered, ok1 := buildTime(s.image.Build)
+			known, ok2 := buildTime(seen.Build)
+			if !ok1 || !ok2 || offered.After(known) || c.opt.allowOlder {
+				list[i].Build = s.image.Build
+			}
+			if s.made.made.After(seen.Signed) || c.opt.allowOlder {
+				list[i].Signed = s.made.made
+			}
+			return list, nil
+		}
+		return append(list, fetch.Seen{Signer: s.made.signer, Key: keyOf(s.image), Build: s.image.Build, Signed: s.made.made}), nil
+	})
+	if err != nil {
+		c.ui.notef("the build is not remembered: %s", printable(err.Error()))
+	}
+}
+
+func keyOf(img image.Image) fetch.Key {
+	return fetch.Key{Dist: img.Dist, Release: img.Release, Arch: img.Arch, Variant: img.Variant}
+}
+
+// buildTime reads a build id that is a date, as images.linuxcontainers.org has
+// them: YYYYMMDD_HH:MM.
+func buildTime(build string) (time.Time, bool) {
+	t, err := time.Parse("20060102_15:04", build)
+	return t, err == nil
+}
