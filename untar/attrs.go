@@ -80,7 +80,11 @@ func (x *extractor) attributes(e *Entry) []xattr {
 				continue
 			}
 		case bytes.HasPrefix(n, []byte("security.")):
-			// ima, evm, SMACK64, apparmor: this system's policy sets them.
+			// ima, evm, SMACK64, apparmor: in an image they belong to another
+			// system's policy. A person's archive may be a backup of this one.
+			if !x.opt.Strict {
+				break
+			}
 			x.rep.note("extended attribute", "dropped", quote(n)+" belongs to a security module", e.Name)
 			continue
 		default:

@@ -93,8 +93,8 @@ func isZero(b []byte) bool {
 
 // checksumOK compares the block's sum, with the checksum field taken as blanks,
 // with the field. Historic tars summed signed bytes; either sum will do.
-func checksumOK(b []byte) bool {
-	want, err := number(b[offChecksum : offChecksum+8])
+func checksumOK(b []byte, strict bool) bool {
+	want, err := number(b[offChecksum:offChecksum+8], strict)
 	if err != nil {
 		return false
 	}
@@ -128,17 +128,23 @@ var (
 	errRange  = errors.New("number out of range")
 )
 
-// number reads a numeric field: octal digits amid blanks and NULs, or GNU's
+// number reads a numeric field: octal digits between blanks or NULs, or GNU's
 // base-256 (first byte 0x80, or 0xff for a negative number). A field without
 // digits is 0: many writers leave fields that they don't use empty.
-func number(b []byte) (int64, error) {
+//
+// As GNU tar does, it passes over one NUL in front, which a historic tar wrote,
+// and ends the number at the next blank or NUL. Readers differ about digits
+// after that, so strict refuses them.
+func number(b []byte, strict bool) (int64, error) {
 	switch b[0] {
 	case 0x80:
 		return base256(b[1:], 0)
 	case 0xff:
 		return base256(b[1:], 0xff)
+	case 0:
+		b = b[1:]
 	}
-	for len(b) > 0 && (b[0] == ' ' || b[0] == 0) {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
 		b = b[1:]
 	}
 	v, i := int64(0), 0
@@ -148,6 +154,9 @@ func number(b []byte) (int64, error) {
 	for _, c := range b[i:] {
 		if c != ' ' && c != 0 {
 			return 0, errNumber
+		}
+		if !strict {
+			break
 		}
 	}
 	return v, nil

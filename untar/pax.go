@@ -54,24 +54,29 @@ func decimal(b []byte) (int64, error) {
 
 // paxTime reads seconds since 1970 with an optional sign and fraction. The
 // fraction is cut after nanoseconds; nsec counts upwards also before 1970, as
-// in a timespec: -1.5 is -2 s and 500000000 ns.
-func paxTime(b []byte) (sec int64, nsec int32, err error) {
+// in a timespec: -1.5 is -2 s and 500000000 ns. What follows the number is
+// ignored, as GNU tar and bsdtar do, unless strict.
+func paxTime(b []byte, strict bool) (sec int64, nsec int32, err error) {
 	negative := len(b) > 0 && b[0] == '-'
 	if negative {
 		b = b[1:]
 	}
-	whole, fraction, _ := bytes.Cut(b, []byte{'.'})
-	sec, err = decimal(whole)
-	if err != nil {
+	n := digits(b)
+	if sec, err = decimal(b[:n]); err != nil {
 		return 0, 0, errTime
 	}
-	scale := int32(100_000_000)
-	for _, c := range fraction {
-		if c < '0' || c > '9' {
-			return 0, 0, errTime
+	if b = b[n:]; len(b) > 0 && b[0] == '.' {
+		b = b[1:]
+		n := digits(b)
+		scale := int32(100_000_000)
+		for _, c := range b[:n] {
+			nsec += int32(c-'0') * scale
+			scale /= 10
 		}
-		nsec += int32(c-'0') * scale
-		scale /= 10
+		b = b[n:]
+	}
+	if len(b) > 0 && strict {
+		return 0, 0, errTime
 	}
 	if negative {
 		sec = -sec
@@ -80,6 +85,15 @@ func paxTime(b []byte) (sec int64, nsec int32, err error) {
 		}
 	}
 	return sec, nsec, nil
+}
+
+// digits counts the decimal digits in front.
+func digits(b []byte) int {
+	n := 0
+	for n < len(b) && '0' <= b[n] && b[n] <= '9' {
+		n++
+	}
+	return n
 }
 
 // An xattr is one extended attribute of an entry. Its slices are valid until

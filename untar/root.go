@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -409,8 +410,9 @@ func readFD(fd int, name string, max int64) ([]byte, error) {
 // owner, mode, hard links and every attribute, also those that the caller may
 // read but not set. A crash in the middle leaves the old bytes, the new ones or
 // a mix; the tree's marker or mode must say until the end that it isn't
-// complete. Content is durable on return. A file that edit leaves alone is not
-// touched.
+// complete. Content is durable on return. The time of the file and that of its
+// folder become the present, whatever edit does: so it is after sed -i, by which
+// others tell what a creation touched.
 func (r *Root) Rewrite(name string, max int64, edit func([]byte) []byte) (err error) {
 	fd, st, err := r.open(name, unix.O_RDWR)
 	if err != nil {
@@ -427,9 +429,6 @@ func (r *Root) Rewrite(name string, max int64, edit func([]byte) []byte) (err er
 		return err
 	}
 	now := edit(bytes.Clone(old))
-	if bytes.Equal(old, now) {
-		return nil
-	}
 	// Writing drops setuid bits (for all but host root) and capabilities.
 	capability := make([]byte, 64)
 	n, capErr := unix.Fgetxattr(fd, attrCapability, capability)
@@ -449,8 +448,33 @@ func (r *Root) Rewrite(name string, max int64, edit func([]byte) []byte) (err er
 			return fail("setxattr", err)
 		}
 	}
+	present := time.Now()
+	sec, nsec := present.Unix(), int32(present.Nanosecond())
+	if err := setTime(fd, nil, sec, nsec); err != nil {
+		return fail("utimens", err)
+	}
 	if err := unix.Fsync(fd); err != nil {
 		return fail("fsync", err)
+	}
+	return r.touchFolder(name, sec, nsec)
+}
+
+// touchFolder sets the time of the folder that holds the file that name stands
+// for.
+func (r *Root) touchFolder(name string, sec int64, nsec int32) error {
+	path, err := r.resolve(name, resolveOptions{last: true})
+	if err != nil {
+		return err
+	}
+	d := dirStack{root: r.fd}
+	defer d.close()
+	dir, _ := splitPath(path)
+	fd, _, err := d.enter(dir)
+	if err == nil {
+		err = setTime(fd, nil, sec, nsec)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "utimens", Path: name, Err: err}
 	}
 	return nil
 }

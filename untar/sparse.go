@@ -29,11 +29,11 @@ func (p *parser) gnuPairs(b []byte, n int) error {
 		if f[0] == 0 || f[12] == 0 {
 			return nil
 		}
-		offset, err := number(f[:12])
+		offset, err := number(f[:12], p.strict)
 		if err != nil {
 			return errSparse
 		}
-		length, err := number(f[12:])
+		length, err := number(f[12:], p.strict)
 		if err != nil {
 			return errSparse
 		}

@@ -91,15 +91,11 @@ func (s *stream) next() (*Entry, error) {
 	s.body, s.pad = 0, 0
 	for {
 		switch err := s.fill(blockSize); {
-		case err == io.EOF && s.hi == s.lo:
-			if err := s.parser.eof(); err != nil {
+		case err == io.EOF:
+			if err := s.parser.eof(s.buf[s.lo:s.hi]); err != nil {
 				return nil, s.bad(s.off, err)
 			}
 			return nil, io.EOF
-		case err == io.EOF && !s.parser.some:
-			return nil, s.bad(s.off, errNotTar)
-		case err == io.EOF:
-			return nil, s.bad(s.off, errTruncated)
 		case err != nil:
 			return nil, err
 		}
