@@ -179,10 +179,18 @@ func describe(data []byte) string {
 		return "empty"
 	case text[0] == '<':
 		return "an HTML or XML page"
-	case bytes.HasPrefix(text, []byte{0xff, 0xfe}), bytes.HasPrefix(text, []byte{0xfe, 0xff}):
+	case isUTF16(text):
 		return "UTF-16 text, as a shell's redirection on Windows makes it"
 	}
 	return "neither armor nor packets"
+}
+
+// isBinary tells packets from armor: every packet begins with a byte that no
+// ASCII has.
+func isBinary(data []byte) bool { return len(data) > 0 && data[0]&0x80 != 0 && !isUTF16(data) }
+
+func isUTF16(data []byte) bool {
+	return bytes.HasPrefix(data, []byte{0xff, 0xfe}) || bytes.HasPrefix(data, []byte{0xfe, 0xff})
 }
 
 // clip shortens a text from outside for an error.

@@ -53,7 +53,7 @@ func ReadKeyring(data []byte) (*Keyring, error) {
 	switch {
 	case len(data) >= 12 && string(data[8:12]) == "KBXf":
 		return fail(errors.New(`a keybox, GnuPG's own format: write the keys with "gpg --export FINGERPRINT > keys.gpg" and give that file`))
-	case len(data) > 0 && data[0]&0x80 != 0 && !bytes.Contains(data, []byte("\n"+armorBegin)):
+	case isBinary(data) && !bytes.Contains(data, []byte("\n"+armorBegin)):
 		blocks = [][]byte{data}
 	default:
 		var err error

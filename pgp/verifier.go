@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -86,7 +87,7 @@ func NewVerifier(k *Keyring, sig []byte, p Policy) (*Verifier, error) {
 		return &Verifier{policy: p, plain: plain}, nil
 	}
 	blocks := [][]byte{sig}
-	if len(sig) == 0 || sig[0]&0x80 == 0 {
+	if !isBinary(sig) {
 		var err error
 		if blocks, err = signatureBlocks(sig); err != nil {
 			return fail(err)
@@ -151,22 +152,33 @@ func newVerifier(k *Keyring, sigs []*signature, p Policy, text bool) (*Verifier,
 // add prepares the check of one signature, or notes why there is none.
 func (v *Verifier) add(k *Keyring, s *signature, text bool) {
 	c := check{sig: s, hinted: len(s.issuers) > 0}
+	var named *signer // a trusted key that the signature names but can't be by
+	problem := ""
 	for _, cert := range k.certs {
 		for _, key := range cert.keys() {
-			if key.key != nil && key.version == s.version && (!c.hinted || s.hints(key)) {
-				c.signers = append(c.signers, signer{cert, key})
+			by := signer{cert, key}
+			switch {
+			case c.hinted && !s.hints(key):
+			case key.key != nil && key.version == s.version:
+				c.signers = append(c.signers, by)
+			case c.hinted && named == nil:
+				named = &by
+				problem = "its key is not accepted (RSA from 2048 bits, ECDSA on NIST curves and Ed25519 are)"
+				if key.version != s.version {
+					problem = "it is of another version than its key"
+				}
 			}
 		}
 	}
 	if len(c.signers) == 0 {
-		for _, id := range s.issuers {
-			if id := hexID(id); !slices.Contains(v.issuers, id) {
-				v.issuers = append(v.issuers, id)
-			}
+		if named != nil {
+			v.blame(*named, problem)
+		} else {
+			v.addIssuers(s)
 		}
 		return
 	}
-	problem := v.problem(s)
+	problem = v.problem(s)
 	if problem == "" && c.hinted {
 		c.signers, problem = v.able(s, c.signers)
 	}
@@ -182,6 +194,20 @@ func (v *Verifier) add(k *Keyring, s *signature, text bool) {
 		return
 	}
 	v.checks = append(v.checks, c)
+}
+
+// addIssuers notes whom a signature by nobody that is trusted names: the
+// fingerprints, and the key ids that are not part of one.
+func (v *Verifier) addIssuers(s *signature) {
+	for _, id := range s.issuers {
+		known := false
+		for _, other := range s.issuers {
+			known = known || len(other) > len(id) && (strings.HasSuffix(other, id) || strings.HasPrefix(other, id))
+		}
+		if id := hexID(id); !known && !slices.Contains(v.issuers, id) {
+			v.issuers = append(v.issuers, id)
+		}
+	}
 }
 
 // keys returns the keys of a certificate, the primary one first.

@@ -1,0 +1,326 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/blake2b"
+)
+
+func (s *set) revocations() {
+	k, stranger := eddsaKey("a", 4, keyTime), eddsaKey("stranger", 4, keyTime)
+	good := sig{by: k}.packet(document)
+	const revoked = "bad signature: key is revoked"
+	rev := func(t uint32, more ...[]byte) sig { return sig{by: k, kind: 0x20, time: t, more: more} }
+	renewal := selfSig(k, midTime+1000, flags(flagCertify|flagSign)).onID(k, userID)
+	unreadable := rev(laterTime)
+	unreadable.hashed = [][]byte{issuerPrint(k), {9, 99}}
+	noTime := rev(laterTime)
+	noTime.hashed = [][]byte{issuerPrint(k), reason(3)}
+	with := func(s sig, hash byte) []byte { s.hash = hash; return s.onKey(k) }
+	forged := sig{by: stranger, kind: 0x20, hashed: [][]byte{created(midTime), issuerPrint(k)}}
+	for _, c := range []struct {
+		name, expect, comment string
+		more                  []byte
+	}{
+		{"no-reason", revoked, "no reason given, after the signature", rev(laterTime).onKey(k)},
+		{"reason-0", revoked, "reason 0, none given", rev(laterTime, reason(0)).onKey(k)},
+		{"reason-2", revoked, "reason 2, compromised", rev(laterTime, reason(2)).onKey(k)},
+		{"reason-99", revoked, "an unknown reason", rev(laterTime, reason(99)).onKey(k)},
+		{"reason-empty", revoked, "a reason without a code", rev(laterTime, sub(29)).onKey(k)},
+		{"reason-unhashed", revoked, "a harmless reason that nobody signed", sig{by: k, kind: 0x20, time: laterTime, unhashed: [][]byte{reason(3)}}.onKey(k)},
+		{"superseded-before", revoked, "superseded before the signature", rev(midTime, reason(1)).onKey(k)},
+		{"retired-before", revoked, "retired before the signature", rev(midTime, reason(3)).onKey(k)},
+		{"id-invalid-before", revoked, "reason 32 before the signature", rev(midTime, reason(32)).onKey(k)},
+		{"superseded-after", "good", "superseded after the signature", rev(laterTime, reason(1)).onKey(k)},
+		{"retired-after", "good", "retired after the signature", rev(laterTime, reason(3)).onKey(k)},
+		{"retired-renewed", "good", "retired, and a newer self-signature before the signature", cat(rev(midTime, reason(3)).onKey(k), renewal)},
+		{"hard-renewed", revoked, "a hard revocation can't be taken back", cat(rev(midTime, reason(2)).onKey(k), renewal)},
+		{"retired-then-lost", revoked, "retired after the signature, then compromised", cat(rev(laterTime, reason(3)).onKey(k), rev(laterTime+1, reason(2)).onKey(k))},
+		{"sha1", revoked, "a SHA-1 revocation", with(rev(laterTime, reason(2)), sha1Hash)},
+		{"md5", revoked, "an MD5 revocation: believing it costs nobody anything", with(rev(laterTime, reason(2)), md5Hash)},
+		{"unreadable", revoked, "a revocation whose subpackets can't be read", unreadable.onKey(k)},
+		{"no-time", revoked, "a harmless revocation without a time", noTime.onKey(k)},
+		{"critical", revoked, "a revocation with an unknown critical subpacket", rev(midTime, reason(1), sub(99|critical, 1)).onKey(k)},
+		{"expired", revoked, "revocations don't expire", rev(midTime, reason(1), expires(1)).onKey(k)},
+		{"forged", "good", "a stranger's, which names the owner", forged.onKey(k)},
+		{"stranger", "good", "a stranger's", sig{by: stranger, kind: 0x20, time: midTime}.onKey(k)},
+		{"of-another-key", "good", "the owner's, over another key", rev(midTime).packet(stranger.hashed())},
+	} {
+		s.detached("revoked-"+c.name, c.expect, c.comment, cert(k, c.more), good)
+	}
+	s.detached("revoked-second-copy", revoked, "the certificate twice; the second copy is revoked", cat(cert(k), cert(k, rev(laterTime).onKey(k))), good)
+	s.detached("revoked-first-copy", revoked, "the certificate twice; the first copy is revoked", cat(cert(k, rev(laterTime).onKey(k)), cert(k)), good)
+
+	appoint := sig{by: k, kind: 0x1f, time: keyTime, more: [][]byte{revoker(stranger)}}.onKey(k)
+	by := sig{by: stranger, kind: 0x20, time: midTime, more: [][]byte{reason(2)}}.onKey(k)
+	s.detached("revoker-at-hand", revoked, "a designated revoker's, whose key is in the file", cat(cert(k, appoint, by), cert(stranger)), good)
+	s.detached("revoker-absent", "good", "a designated revoker's, whose key isn't there to check it", cert(k, appoint, by), good)
+	s.detached("revoker-not-appointed", "good", "the same without the appointment", cat(cert(k, by), cert(stranger)), good)
+	s.detached("revoker-appointed-unhashed", "good", "an appointment that nobody signed",
+		cat(cert(k, sig{by: k, kind: 0x1f, time: keyTime, unhashed: [][]byte{revoker(stranger)}}.onKey(k), by), cert(stranger)), good)
+	s.detached("revoker-hides-nothing", "bad signature: key was expired", "the appointment doesn't hide the expiry in the user id's signature",
+		cat(primaryPacket(k), appoint, idPacket(userID), selfSig(k, keyTime, keyExpires(1000)).onID(k, userID)), good)
+}
+
+func (s *set) subkeys() {
+	k, sub, stranger := eddsaKey("a", 4, keyTime), eddsaKey("sub", 4, keyTime+100), eddsaKey("stranger", 4, keyTime)
+	good := sig{by: sub}.packet(document)
+	over := [][]byte{k.hashed(), sub.hashed()}
+	back := backSig(k, sub, keyTime+100).body(over...)
+	bind := func(t uint32, more ...[]byte) []byte {
+		return sig{by: k, kind: 0x18, time: t, more: more}.onSubkey(k, sub)
+	}
+	withBack := func(b []byte) []byte { return bind(keyTime+100, flags(flagSign), embedded(b)) }
+	plain := binding(k, sub, keyTime+100).onSubkey(k, sub)
+	rev := func(t uint32, more ...[]byte) []byte {
+		return sig{by: k, kind: 0x28, time: t, more: more}.onSubkey(k, sub)
+	}
+	changedBack := append([]byte(nil), back...)
+	changedBack[len(changedBack)-1] ^= 1
+	md5Back := backSig(k, sub, keyTime+100)
+	md5Back.hash = md5Hash
+	sha1Back := backSig(k, sub, keyTime+100)
+	sha1Back.hash = sha1Hash
+	const (
+		unbound   = "bad signature: not bound"
+		disagreed = "bad signature: did not agree"
+		revoked   = "bad signature: subkey is revoked"
+	)
+	for _, c := range []struct {
+		name, expect, comment string
+		more                  []byte
+	}{
+		{"plain", "good", "a signing subkey", plain},
+		{"unbound", unbound, "no binding", nil},
+		{"bound-by-stranger", unbound, "bound by a stranger", sig{by: stranger, kind: 0x18, time: keyTime + 100, hashed: [][]byte{created(keyTime + 100), issuerPrint(k), flags(flagSign), embedded(back)}}.onSubkey(k, sub)},
+		{"binding-of-another", unbound, "the binding of another subkey", binding(k, stranger, keyTime+100).onSubkey(k, stranger)},
+		{"binding-md5", unbound, "bound with MD5", sig{by: k, kind: 0x18, hash: md5Hash, time: keyTime + 100, more: [][]byte{flags(flagSign), embedded(back)}}.onSubkey(k, sub)},
+		{"binding-critical", unbound, "a binding with an unknown critical subpacket", bind(keyTime+100, flags(flagSign), embedded(back), []byte{2, 99 | critical, 1})},
+		{"bound-later", "bad signature: older than the subkey's binding", "bound after it signed", binding(k, sub, laterTime).onSubkey(k, sub)},
+		{"binding-expired", "bad signature: binding was expired", "the binding has expired", bind(keyTime+100, flags(flagSign), embedded(back), expires(1000))},
+		{"no-flags", "bad signature: not for signing", "no key flags", bind(keyTime+100, embedded(back))},
+		{"for-encryption", "bad signature: not for signing", "a subkey for encryption", bind(keyTime+100, flags(flagEncrypt), embedded(back))},
+		{"expired", "bad signature: subkey was expired", "expired before it signed", bind(keyTime+100, flags(flagSign), embedded(back), keyExpires(1000))},
+		{"expired-since", "good", "expired after it signed", bind(keyTime+100, flags(flagSign), embedded(back), keyExpires(signTime-keyTime))},
+		{"extended", "good", "expired, then extended", cat(bind(keyTime+100, flags(flagSign), embedded(back), keyExpires(1000)), binding(k, sub, midTime).onSubkey(k, sub))},
+		{"no-agreement", disagreed, "without its own signature anybody may have bound it", bind(keyTime+100, flags(flagSign))},
+		{"agreement-unhashed", "good", "its own signature in the area that isn't signed", sig{by: k, kind: 0x18, time: keyTime + 100, more: [][]byte{flags(flagSign)}, unhashed: [][]byte{embedded(back)}}.onSubkey(k, sub)},
+		{"agreement-changed", disagreed, "its own signature is bad", withBack(changedBack)},
+		{"agreement-by-primary", disagreed, "the primary key's signature in its place", withBack(sig{by: k, kind: 0x19, time: keyTime + 100}.body(over...))},
+		{"agreement-of-another-type", disagreed, "its own signature is of type 0x18", withBack(sig{by: sub, kind: 0x18, time: keyTime + 100}.body(over...))},
+		{"agreement-to-stranger", disagreed, "it agreed to another primary key", withBack(backSig(stranger, sub, keyTime+100).body(stranger.hashed(), sub.hashed()))},
+		{"agreement-expired", disagreed, "its own signature has expired", withBack(backSig(k, sub, keyTime+100, expires(1000)).body(over...))},
+		{"agreement-md5", disagreed, "its own signature is over MD5", withBack(md5Back.body(over...))},
+		{"agreement-sha1", "good", "its own signature is over SHA-1", withBack(sha1Back.body(over...))},
+		{"agreement-later", disagreed, "it agreed after it signed", withBack(backSig(k, sub, laterTime).body(over...))},
+		{"revoked", revoked, "revoked without a reason, after it signed", cat(plain, rev(laterTime))},
+		{"revoked-lost", revoked, "revoked as compromised, after it signed", cat(plain, rev(laterTime, reason(2)))},
+		{"retired-before", revoked, "retired before it signed", cat(plain, rev(midTime, reason(3)))},
+		{"retired-after", "good", "retired after it signed", cat(plain, rev(laterTime, reason(3)))},
+		{"retired-renewed", "good", "retired, then bound again before it signed", cat(plain, rev(midTime, reason(3)), binding(k, sub, midTime+1000).onSubkey(k, sub))},
+		{"revoked-out-of-place", revoked, "the revocation stands below another subkey", cat(plain, subkeyPacket(eddsaKey("sub2", 4, keyTime)), rev(laterTime))},
+		{"revocation-of-another", "good", "the revocation of another subkey", cat(plain, sig{by: k, kind: 0x28, time: midTime}.onSubkey(k, stranger))},
+		{"revocation-forged", "good", "a stranger's revocation", cat(plain, sig{by: stranger, kind: 0x28, hashed: [][]byte{created(midTime), issuerPrint(k)}}.onSubkey(k, sub))},
+		{"primary-revoked", "bad signature: key is revoked", "the primary key is revoked", cat(plain, sig{by: k, kind: 0x20, time: laterTime}.onKey(k))},
+		{"copies", revoked, "the subkey twice, one copy revoked", cat(plain, subkeyPacket(sub), plain, rev(laterTime))},
+	} {
+		s.detached("subkey-"+c.name, c.expect, c.comment, cert(k, subkeyPacket(sub), c.more), good)
+	}
+	s.detached("subkey-primary-expired", "bad signature: key was expired", "the primary key was expired",
+		cat(primaryPacket(k), idPacket(userID), selfSig(k, keyTime, keyExpires(1000)).onID(k, userID), subkeyPacket(sub), plain), good)
+	s.detached("subkey-certify-only-primary", "good", "the primary key only certifies",
+		cat(primaryPacket(k), idPacket(userID), selfSig(k, keyTime, flags(flagCertify)).onID(k, userID), subkeyPacket(sub), plain), good)
+	s.detached("subkey-stolen", disagreed, "another certificate has bound the subkey without its agreement",
+		cert(stranger, subkeyPacket(sub), sig{by: stranger, kind: 0x18, time: keyTime + 100, more: [][]byte{flags(flagSign), embedded(back)}}.onSubkey(stranger, sub)), good)
+	s.detached("subkey-older-than-signature", "bad signature: older than its key", "signed before the subkey was made",
+		cert(k, subkeyPacket(sub), plain), sig{by: sub, time: keyTime + 50}.packet(document))
+	for _, c := range []struct {
+		name, comment string
+		body          []byte
+	}{
+		{"unknown-algorithm", "a subkey of an unknown algorithm", cat([]byte{4}, be32(keyTime), []byte{99, 1, 2, 3})},
+		{"version-5", "a subkey of version 5", cat([]byte{5}, be32(keyTime), []byte{99, 0, 0, 0, 0})},
+		{"version-6", "a subkey of version 6 below version 4", ed25519Key("sub", 6, keyTime).body},
+		{"broken", "a subkey of two bytes", []byte{4, 0}},
+	} {
+		s.detached("subkey-"+c.name, "good", c.comment+", passed over", cert(k, packet(14, c.body), plain), sig{by: k}.packet(document))
+	}
+	v6, sub6 := ed25519Key("a", 6, keyTime), ed25519Key("sub", 6, keyTime+100)
+	s.detached("subkey-v6", "good", "a signing subkey, version 6",
+		cat(primaryPacket(v6), sig{by: v6, kind: 0x1f, time: keyTime, more: [][]byte{flags(flagCertify)}}.onKey(v6), subkeyPacket(sub6), binding(v6, sub6, keyTime+100).onSubkey(v6, sub6)),
+		sig{by: sub6}.packet(document))
+}
+
+func (s *set) keyFiles() {
+	k, b := eddsaKey("a", 4, keyTime), eddsaKey("b", 4, keyTime)
+	good := sig{by: k}.packet(document)
+	armored := armorKey(cert(k))
+	for _, c := range []struct {
+		name, expect, comment string
+		keys                  []byte
+	}{
+		{"armored", "good", "armored", []byte(armored)},
+		{"crlf", "good", "armored, with CR LF", []byte(strings.ReplaceAll(armored, "\n", "\r\n"))},
+		{"two-certificates", "good", "two certificates in one file", cat(cert(b), cert(k))},
+		{"two-blocks", "good", "two armored certificates in one file", []byte(armorKey(cert(b)) + "\n" + armored)},
+		{"prose", "good", "prose around the armor", []byte("The key of Test:\n\n" + armored + "\nKeep it.\n")},
+		{"utf8-mark", "good", "a byte order mark before the armor's prose", []byte("\xef\xbb\xbfThe key:\n" + armored)},
+		{"old-format", "good", "the old packet format", cat(oldPacket(6, k.body), oldPacket(13, []byte(userID)), oldPacket(2, selfSig(k, keyTime).body(k.hashed(), hashedID(userID))))},
+		{"secret-key", "key file: secret", "a secret key", cat(packet(5, append(k.body[:len(k.body):len(k.body)], 0)), idPacket(userID))},
+		{"secret-subkey", "key file: secret", "a secret subkey", cat(cert(k), packet(7, append(b.body[:len(b.body):len(b.body)], 0)))},
+		{"secret-armor", "key file: secret", "armor of a secret key", []byte(armor("PRIVATE KEY BLOCK", cert(k)))},
+		{"signature", "key file: signatures, not keys", "a signature", good},
+		{"signature-armor", "key file: another kind", "an armored signature", []byte(armorSig(good))},
+		{"message", "key file: a message", "a literal packet after the certificate", cat(cert(k), packet(11, []byte("b\x00\x00\x00\x00\x00x")))},
+		{"truncated", "key file: truncated", "the last byte is missing: the rest may have been a revocation", cert(k)[:len(cert(k))-1]},
+		{"trailing", "key file: not an OpenPGP packet", "a byte after the certificate", cat(cert(k), []byte{0})},
+		{"empty", "key file: empty", "an empty file", nil},
+		{"text", "key file: neither armor nor packets", "some text", []byte("the key\n")},
+		{"html", "key file: HTML", "a server's page", []byte("<html>")},
+		{"keybox", "key file: keybox", "GnuPG's keybox", []byte("\x00\x00\x00\x20\x01\x01\x00\x02KBXf\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")},
+		{"version-3", "key file: version 4 or 6", "a version 3 key alone", packet(6, cat([]byte{3}, be32(keyTime), []byte{0, 0, 1}, mpi([]byte{0xff}), mpi([]byte{3})))},
+		{"wrong-checksum", "key file: wrong checksum", "a wrong armor checksum", []byte(strings.Replace(armored, "\n=", "\n=AAAA\n=", 1))},
+		{"ids-only", "key file: no keys", "a user id alone", idPacket(userID)},
+	} {
+		if c.name == "wrong-checksum" {
+			lines := strings.SplitAfter(armored, "\n")
+			lines[len(lines)-3] = "=AAAA\n"
+			c.keys = []byte(strings.Join(lines, ""))
+		}
+		s.detached("keys-"+c.name, c.expect, c.comment, c.keys, good)
+	}
+}
+
+func (s *set) cleartext() {
+	k := eddsaKey("a", 4, keyTime)
+	signed := func(text string, spec sig) string {
+		spec.by = k
+		return armorSig(spec.packet([]byte(strings.ReplaceAll(text, "\n", "\r\n"))))
+	}
+	text := sig{kind: 1}
+	plain := signed("Hello\n- dash\nlast", text)
+	const (
+		head = "-----BEGIN PGP SIGNED MESSAGE-----\n"
+		body = "Hello\n- - dash\nlast\n"
+	)
+	message := head + "Hash: SHA256\n\n" + body + plain
+	for _, c := range []struct{ name, expect, comment, message, text string }{
+		{"plain", "good", "as it should be", message, "Hello\n- dash\nlast\n"},
+		{"crlf", "good", "CR LF", strings.ReplaceAll(message, "\n", "\r\n"), "Hello\n- dash\nlast\n"},
+		{"no-header", "good", "no Hash header", head + "\n" + body + plain, "Hello\n- dash\nlast\n"},
+		{"two-headers", "good", "two Hash headers and two names", head + "Hash: SHA256, SHA512\nHash: SHA384\n\n" + body + plain, "Hello\n- dash\nlast\n"},
+		{"other-hash", "good", "the header names another hash; the packet counts", head + "Hash: SHA512\n\n" + body + plain, "Hello\n- dash\nlast\n"},
+		{"trailing-blanks", "good", "blanks at line ends are not signed, and not returned", strings.Replace(message, "Hello", "Hello \t", 1), "Hello\n- dash\nlast\n"},
+		{"escaped-needlessly", "good", "any line may be escaped", strings.Replace(message, "Hello", "- Hello", 1), "Hello\n- dash\nlast\n"},
+		{"binary-type", "good", "a signature of type binary over the same bytes", head + "\n" + body + signed("Hello\n- dash\nlast", sig{}), "Hello\n- dash\nlast\n"},
+		{"first-line-empty", "good", "an empty first line belongs to the text", head + "\n\nHello\n" + signed("\nHello", text), "\nHello\n"},
+		{"last-line-empty", "good", "an empty last line too", head + "\nHello\n\n" + signed("Hello\n", text), "Hello\n\n"},
+		{"empty", "good", "no text", head + "\n" + signed("", text), ""},
+		{"tab", "good", "a tab inside", head + "\na\tb\n" + signed("a\tb", text), "a\tb\n"},
+		{"utf8", "good", "UTF-8", head + "\nGrüße\n" + signed("Grüße", text), "Grüße\n"},
+		{"long-line", "good", "a line of 20000 bytes", head + "\n" + strings.Repeat("x", 20000) + "\n" + signed(strings.Repeat("x", 20000), text), strings.Repeat("x", 20000) + "\n"},
+		{"blank-after", "good", "blank lines after", message + "\n\n", "Hello\n- dash\nlast\n"},
+		{"changed", changed, "a letter was changed", strings.Replace(message, "Hello", "hello", 1), ""},
+		{"line-added", changed, "a line was added", strings.Replace(message, "Hello", "Hello\nyou", 1), ""},
+		{"line-end-added", changed, "an empty line was added", strings.Replace(message, "last\n", "last\n\n", 1), ""},
+		{"long-line-changed", changed, "changed behind 20000 bytes", head + "\n" + strings.Repeat("x", 20000) + "y\n" + signed(strings.Repeat("x", 20000), text), ""},
+		{"sha1", "bad signature: hash algorithm", "SHA-1", head + "\n" + body + signed("Hello\n- dash\nlast", sig{kind: 1, hash: sha1Hash}), ""},
+		{"type", "bad signature: not over a document", "a certification", head + "\n" + body + signed("Hello\n- dash\nlast", sig{kind: 0x10}), ""},
+		{"header-text", "format: header", "a sentence in the Hash header", head + "Hash: SHA256 and pay Mallory\n\n" + body + plain, ""},
+		{"header-other", "format: header", "a Comment header", head + "Comment: signed by all\n\n" + body + plain, ""},
+		{"header-not-dash-escaped", "format: header", "GnuPG's NotDashEscaped", head + "NotDashEscaped: yes\n\n" + body + plain, ""},
+		{"header-continued", "format: header", "a second line of the header", head + "Hash: SHA256\n more\n\n" + body + plain, ""},
+		{"separator-blank", "format: header", "a separator line with a blank in it", head + "Hash: SHA256\n \n" + body + plain, ""},
+		{"separator-vt", "format: header", "a separator line with a vertical tab in it", head + "Hash: SHA256\n\v\n" + body + plain, ""},
+		{"separator-missing", "format: header", "no separator line", head + "Hash: SHA256\n" + body + plain, ""},
+		{"unescaped", "format: unescaped dash", "a line that begins with a dash", strings.Replace(message, "- - dash", "- dash\n-dash", 1), ""},
+		{"unescaped-armor", "format: unescaped dash", "another armor's BEGIN line inside", strings.Replace(message, "Hello", "-----BEGIN PGP MESSAGE-----", 1), ""},
+		{"nul", "format: control character", "a NUL in the text", strings.Replace(message, "Hello", "Hel\x00lo", 1), ""},
+		{"form-feed", "format: control character", "a form feed in the text", strings.Replace(message, "Hello", "Hello\f", 1), ""},
+		{"escape", "format: control character", "a terminal's escape, signed", head + "\n\x1b[2J\n" + signed("\x1b[2J", text), ""},
+		{"lone-cr", "format: control character", "a carriage return inside a line", strings.Replace(message, "Hello", "Hel\rlo", 1), ""},
+		{"two-crs", "format: control character", "two carriage returns at a line's end", strings.Replace(message, "Hello\n", "Hello\r\r\n", 1), ""},
+		{"text-before", "format: does not begin", "text before", "Read this:\n" + message, ""},
+		{"blank-before", "format: does not begin", "an empty line before", "\n" + message, ""},
+		{"text-after", "format: text after the armor", "text after", message + "Read this.\n", ""},
+		{"two-messages", "format: another kind", "two messages", message + message, ""},
+		{"two-blocks", "format: more than one block", "two blocks of signatures", message + plain, ""},
+		{"no-signature", "format: no signature", "no signature", head + "Hash: SHA256\n\n" + body, ""},
+		{"no-text", "format: no text", "the first line alone", head, ""},
+		{"empty-file", "format: does not begin", "an empty file", "", ""},
+		{"detached", "format: does not begin", "a detached signature", plain, ""},
+		{"inline", "format: does not begin", "a signed message in packets", armor("MESSAGE", packet(11, []byte("b\x00\x00\x00\x00\x00Hello"))), ""},
+		{"data-in-signature", "format: a message", "data among the signatures", head + "\n" + body + armorSig(cat(packet(11, []byte("b\x00\x00\x00\x00\x00Hello")), text.with(k).packet([]byte("Hello\r\n- dash\r\nlast")))), ""},
+	} {
+		s.list = append(s.list, vector{name: "clear-" + c.name, expect: c.expect, comment: c.comment, keys: cert(k), message: []byte(c.message), text: []byte(c.text)})
+	}
+}
+
+func (s sig) with(k *key) sig { s.by = k; return s }
+
+// plain adds the cases of signify and minisign.
+func (s *set) plain() {
+	private := ed25519.NewKeyFromSeed(stream("plain", 32))
+	number := []byte("\x01\x23\x45\x67\x89\xab\xcd\xef")
+	line := func(algo string, number []byte, rest []byte) string {
+		return base64.StdEncoding.EncodeToString(cat([]byte(algo), number, rest)) + "\n"
+	}
+	public := line("Ed", number, private.Public().(ed25519.PublicKey))
+	keys := "untrusted comment: a public key\n" + public
+	other := "untrusted comment: another\n" + line("Ed", number, ed25519.NewKeyFromSeed(stream("other", 32)).Public().(ed25519.PublicKey))
+	stranger := "untrusted comment: a stranger's\n" + line("Ed", []byte("stranger"), ed25519.NewKeyFromSeed(stream("other", 32)).Public().(ed25519.PublicKey))
+
+	raw := ed25519.Sign(private, document)
+	digest := blake2b.Sum512(document)
+	hashed := ed25519.Sign(private, digest[:])
+	signify := "untrusted comment: verify with key.pub\n" + line("Ed", number, raw)
+	mini := func(algo string, raw []byte, comment string) string {
+		over := ed25519.Sign(private, cat(raw, []byte(comment)))
+		return "untrusted comment: signature from minisign secret key\n" + line(algo, number, raw) +
+			"trusted comment: " + comment + "\n" + base64.StdEncoding.EncodeToString(over) + "\n"
+	}
+	comment := fmt.Sprintf("timestamp:%d\tfile:hello\thashed", signTime)
+	minisign := mini("ED", hashed, comment)
+	const commentChanged = "bad signature: trusted comment"
+	for _, c := range []struct{ name, expect, comment, keys, sig string }{
+		{"signify", "good", "signify", keys, signify},
+		{"signify-crlf", "good", "CR LF", strings.ReplaceAll(keys, "\n", "\r\n"), strings.ReplaceAll(signify, "\n", "\r\n")},
+		{"signify-comment", "good", "another untrusted comment", keys, strings.Replace(signify, "verify with", "from", 1)},
+		{"signify-same-number", "good", "two keys of one number", other + keys, signify},
+		{"signify-wrong-key", changed, "another key of the same number", other, signify},
+		{"signify-stranger", "untrusted", "a key of another number", stranger, signify},
+		{"signify-prehashed", "format: unknown algorithm", "signify has no prehashed form", keys, "untrusted comment: x\n" + line("ED", number, hashed)},
+		{"signify-algorithm", "format: unknown algorithm", "an unknown algorithm", keys, "untrusted comment: x\n" + line("Eg", number, raw)},
+		{"signify-short", "format: not a key or signature", "a byte is missing", keys, "untrusted comment: x\n" + line("Ed", number, raw[:63])},
+		{"signify-long", "format: not a key or signature", "a byte too many", keys, "untrusted comment: x\n" + line("Ed", number, append(raw[:64:64], 0))},
+		{"signify-trailing", "format: 3 lines", "a line after", keys, signify + "more\n"},
+		{"signify-embedded", "format: no trusted comment", "the data follows, as signify -e has it", keys, signify + string(document)},
+		{"signify-no-comment", "format: ", "no comment line", keys, line("Ed", number, raw)},
+		{"signify-of-openpgp", "untrusted", "a signify signature and an OpenPGP key", armorKey(cert(eddsaKey("a", 4, keyTime))), signify},
+		{"signify-key-algorithm", "key file: unknown algorithm", "a key of an unknown algorithm", "untrusted comment: x\n" + line("Eg", number, private.Public().(ed25519.PublicKey)), signify},
+		{"signify-key-short", "key file: not a key", "a key that is too short", "untrusted comment: x\n" + line("Ed", number, raw[:31]), signify},
+		{"minisign", "good", "minisign, prehashed", keys, minisign},
+		{"minisign-key-line", "good", "the public key's line alone", public, minisign},
+		{"minisign-legacy", "good", "minisign, not prehashed", keys, mini("Ed", raw, comment)},
+		{"minisign-no-time", "good", "a trusted comment without a time", keys, mini("ED", hashed, "by hand")},
+		{"minisign-future", "bad signature: from the future", "a trusted comment from the future", keys, mini("ED", hashed, "timestamp:1730000000")},
+		{"minisign-comment-changed", commentChanged, "the trusted comment was changed", keys, strings.Replace(minisign, "file:hello", "file:other", 1)},
+		{"minisign-comment-moved", commentChanged, "the trusted comment of another signature", keys,
+			strings.Join(append(strings.SplitAfter(minisign, "\n")[:2], strings.SplitAfter(mini("ED", raw, comment), "\n")[2:]...), "")},
+		{"minisign-two-lines", "format: unknown algorithm", "the trusted comment was cut off", keys, strings.Join(strings.SplitAfter(minisign, "\n")[:2], "")},
+		{"minisign-no-comment", "format: no trusted comment", "no trusted comment", keys, strings.Replace(minisign, "trusted comment: timestamp", "comment: timestamp", 1)},
+		{"minisign-trailing", "format: 5 lines", "a line after", keys, minisign + "more\n"},
+		{"minisign-prehash-swapped", changed, "the prehashed signature labelled as the other", keys, mini("Ed", hashed, comment)},
+	} {
+		s.detached(c.name, c.expect, c.comment, []byte(c.keys), []byte(c.sig))
+	}
+	s.detached("minisign-changed", changed, "the data was changed", []byte(keys), []byte(minisign))
+	s.over("other")
+	s.detached("signify-changed", changed, "the data was changed", []byte(keys), []byte(signify))
+	s.over("other")
+	s.detached("signify-window", "bad signature: no time", "a window is asked for, and signify has no time", []byte(keys), []byte(signify), "not-before 1600000000")
+	s.detached("minisign-window", "good", "minisign has one", []byte(keys), []byte(minisign), "not-before 1600000000")
+}
