@@ -46,6 +46,8 @@ func commands() []command {
 		{"list", nil, "what images there are", listCommand},
 		{"untar", []string{"untar"}, "extract a tar archive, safely", untarCommand},
 		{"zcat", []string{"zcat", "xzcat", "zstdcat", "bzcat"}, "decompress xz, gzip, zstd and bzip2", zcatCommand},
+		{"verify", nil, "say who signed a file", verifyCommand},
+		{"sopv", []string{"sopv"}, "verify as the Stateless OpenPGP command line has it", sopvCommand},
 		{"version", nil, "print the version", versionCommand},
 	}
 }
