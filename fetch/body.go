@@ -413,10 +413,13 @@ func (b *Body) accept(s *source, answer *http.Response) error {
 		total = size
 	case http.StatusRequestedRangeNotSatisfiable:
 		_, last, size, ok := contentRange(h.Get("Content-Range"))
+		ifRange := answer.Request.Header.Get("If-Range") != ""
 		switch {
 		case b.offset == 0 || s.whole:
 			return &Error{Kind: KindStatus, Status: answer.StatusCode}
-		case ok && last < 0 && size == b.offset && b.Size < 0 && (b.request.Pinned || matches(h, s.validator)):
+		case ok && last < 0 && size == b.offset && b.Size < 0 && (b.request.Pinned || ifRange):
+			// All is here. A server that knew another file would have ignored
+			// the range (RFC 9110, 13.1.5).
 			b.Size = size
 			return io.EOF
 		case ok && last < 0 && size < b.offset:

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -57,7 +56,8 @@ type server struct {
 	noLength bool
 	script   []fault // one for each request, then none
 	mu       sync.Mutex
-	requests []string // "Range|If-Range" of each
+	requests []string  // "Range|If-Range" of each
+	log      *[]string // the same, of several servers
 }
 
 // A fault answers a request in place of the server; data is what a sane answer
@@ -74,6 +74,9 @@ func newServer(t *testing.T, data []byte, script ...fault) *server {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.requests = append(s.requests, r.Header.Get("Range")+"|"+r.Header.Get("If-Range"))
+	if s.log != nil {
+		*s.log = append(*s.log, r.Header.Get("Range"))
+	}
 	var f fault
 	if len(s.script) > 0 {
 		f, s.script = s.script[0], s.script[1:]
@@ -101,14 +104,6 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	modified, _ := http.ParseTime(s.modified)
 	http.ServeContent(w, r, "", modified, bytes.NewReader(s.data))
-}
-
-// hangUp ends the connection under a handler.
-func hangUp(w http.ResponseWriter) {
-	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
-		conn.(*net.TCPConn).SetLinger(0)
-		conn.Close()
-	}
 }
 
 // cut answers sanely but hangs up after n bytes of the body.
@@ -222,5 +217,384 @@ func TestFile(t *testing.T) {
 		if _, err := c.Get(t.Context(), url, 4); kindOf(err) != want {
 			t.Errorf("%s: %v, want kind %s", url, err, want)
 		}
+	}
+}
+
+// TestMirrors: with the digest known a stream goes on at another server.
+func TestMirrors(t *testing.T) {
+	data := file(300_000)
+	page := func(_ *server, w http.ResponseWriter, r *http.Request) bool {
+		send("<html>", "Content-Type", "text/html")(w, r)
+		return true
+	}
+	tests := []struct {
+		name          string
+		first, second []fault
+		set           func(first, second *server)
+		requests      [2][]string
+		sources       int
+	}{
+		{"the first", nil, nil, nil, [2][]string{{"|"}, nil}, 1},
+		{"not there", []fault{status(404)}, nil, nil, [2][]string{{"|"}, {"|"}}, 1},
+		{"a portal", []fault{page}, nil, nil, [2][]string{{"|"}, {"|"}}, 1},
+		{"overloaded", []fault{status(503)}, nil, nil, [2][]string{{"|"}, {"|"}}, 1},
+		{"cut once", []fault{cut(100_000)}, nil, nil, [2][]string{{"|", `bytes=100000-|"one"`}, nil}, 1},
+		{"cut, then gone", []fault{cut(100_000), status(404)}, nil, nil,
+			[2][]string{{"|", `bytes=100000-|"one"`}, {"bytes=100000-|"}}, 2},
+		{"cut, then another file", []fault{cut(100_000)}, nil, func(first, _ *server) {
+			first.script = append(first.script, func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
+				s.data, s.etag = file(299_999), `"two"`
+				return false
+			})
+		}, [2][]string{{"|", `bytes=100000-|"one"`}, {"bytes=100000-|"}}, 2},
+		{"cut, and no ranges: the other spares the bytes", []fault{cut(100_000)}, nil,
+			func(first, _ *server) { first.noRanges = true },
+			[2][]string{{"|", `bytes=100000-|"one"`}, {"bytes=100000-|"}}, 2},
+		{"no ranges anywhere", []fault{cut(100_000)}, nil,
+			func(first, second *server) { first.noRanges, second.noRanges = true, true },
+			[2][]string{{"|", `bytes=100000-|"one"`}, {"bytes=100000-|"}}, 2},
+		{"there and back", []fault{cut(100_000), status(502)}, []fault{cut(100_000), status(500)}, nil,
+			[2][]string{{"|", `bytes=100000-|"one"`, `bytes=200000-|"one"`}, {"bytes=100000-|", `bytes=200000-|"one"`}}, 2},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			first, second := newServer(t, data, test.first...), newServer(t, data, test.second...)
+			if test.set != nil {
+				test.set(first, second)
+			}
+			urls := []string{first.URL + "/a", second.URL + "/b"}
+			body, err := newClient(t, Options{}).Open(t.Context(), Request{URLs: urls, Pinned: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer body.Close()
+			got, err := io.ReadAll(body)
+			if err != nil || !bytes.Equal(got, data) {
+				t.Errorf("%d bytes of %d, %v", len(got), len(data), err)
+			}
+			if got, want := fmt.Sprint(first.requests, second.requests), fmt.Sprint(test.requests[0], test.requests[1]); got != want {
+				t.Errorf("requests %s, want %s", got, want)
+			}
+			if len(body.Sources()) != test.sources {
+				t.Errorf("bytes of %v, want of %d", body.Sources(), test.sources)
+			}
+		})
+	}
+}
+
+// TestMirrorErrors: when all fail, each says why.
+func TestMirrorErrors(t *testing.T) {
+	urls := []string{newServer(t, nil, status(404)).URL, "http://" + closedPort(t)}
+	_, err := newClient(t, Options{}).Open(t.Context(), Request{URLs: urls, Pinned: true})
+	want := fmt.Sprintf("%q: the server answered 404 Not Found\n%q: connection refused: %s", urls[0], urls[1], urls[1][7:])
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+// TestNotPinned: without a digest only what is surely the same file goes on.
+func TestNotPinned(t *testing.T) {
+	data := file(300_000)
+	other := func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
+		s.data, s.etag = file(300_001), `"two"`
+		return false
+	}
+	weak := func(s *server) { s.etag = `W/"one"` }
+	tests := []struct {
+		name   string
+		script []fault
+		set    func(*server)
+		kind   Kind
+	}{
+		{"changed", []fault{cut(100_000), other}, nil, KindChanged},
+		{"only a weak tag", []fault{cut(100_000)}, weak, KindTruncated},
+		{"nothing to tell it by", []fault{cut(100_000)}, func(s *server) { s.etag = "" }, KindTruncated},
+		{"gone", []fault{cut(100_000), status(404)}, nil, KindStatus},
+		{"shorter now", []fault{cut(100_000), func(s *server, w http.ResponseWriter, _ *http.Request) bool {
+			return status(416, "Content-Range", "bytes */99999")(s, w, nil)
+		}}, nil, KindChanged},
+		{"another one without ranges", []fault{cut(100_000), func(s *server, w http.ResponseWriter, r *http.Request) bool {
+			s.noRanges, s.etag = true, `"two"`
+			return false
+		}}, nil, KindChanged},
+		{"a range of another one", []fault{cut(100_000), func(s *server, w http.ResponseWriter, r *http.Request) bool {
+			r.Header.Del("If-Range")
+			s.etag = `"two"`
+			return false
+		}}, nil, KindChanged},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := newServer(t, data, test.script...)
+			if test.set != nil {
+				test.set(s)
+			}
+			// A second URL must not be asked for the rest.
+			never := newServer(t, data)
+			body, err := newClient(t, Options{}).Open(t.Context(), Request{URLs: []string{s.URL, never.URL}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer body.Close()
+			got, err := io.ReadAll(body)
+			if kindOf(err) != test.kind || !bytes.Equal(got, data[:100_000]) {
+				t.Errorf("%d bytes, %v; want 100000 and kind %s", len(got), err, test.kind)
+			}
+			if len(never.requests) != 0 {
+				t.Errorf("the other URL was asked for %q", never.requests)
+			}
+		})
+	}
+}
+
+// TestGetAgain: what can't go on is fetched again whole.
+func TestGetAgain(t *testing.T) {
+	data := file(1000)
+	s := newServer(t, data, cut(500), cut(400))
+	s.etag = ""
+	got, err := newClient(t, Options{}).Get(t.Context(), s.URL, 1000)
+	if err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if want := "[| | |]"; fmt.Sprint(s.requests) != want {
+		t.Errorf("requests %q, want %s", s.requests, want)
+	}
+}
+
+// TestOffset continues what an earlier run left.
+func TestOffset(t *testing.T) {
+	data := file(300_000)
+	tests := []struct {
+		name    string
+		request Request
+		set     func(*server)
+		kind    Kind
+		asked   string
+	}{
+		{"by tag", Request{Offset: 100_000, Validator: `"one"`}, nil, "", `[bytes=100000-|"one"]`},
+		{"by another tag", Request{Offset: 100_000, Validator: `"two"`}, nil, KindChanged, `[bytes=100000-|"two"]`},
+		{"by nothing", Request{Offset: 100_000}, nil, KindChanged, `[bytes=100000-|]`},
+		{"pinned", Request{Offset: 100_000, Pinned: true}, nil, "", `[bytes=100000-|]`},
+		{"pinned, no ranges", Request{Offset: 100_000, Pinned: true}, func(s *server) { s.noRanges = true }, "", `[bytes=100000-|]`},
+		{"all there", Request{Offset: 300_000, Pinned: true}, nil, "", `[bytes=300000-|]`},
+		{"all there, by tag", Request{Offset: 300_000, Validator: `"one"`}, nil, "", `[bytes=300000-|"one"]`},
+		{"all there, size known", Request{Offset: 300_000, Pinned: true, Size: 300_000}, nil, "", `[]`},
+		{"more than there is", Request{Offset: 300_001, Pinned: true}, nil, KindChanged, `[bytes=300001-|]`},
+		{"another size", Request{Size: 300_001, Pinned: true}, nil, KindChanged, `[|]`},
+		{"another size, in the middle", Request{Offset: 5, Size: 299_999, Pinned: true}, nil, KindChanged, `[bytes=5-|]`},
+		{"another size, not told", Request{Size: 299_999, Pinned: true}, func(s *server) { s.noLength = true }, KindChanged, `[|]`},
+		{"size not told", Request{}, func(s *server) { s.noLength = true }, "", `[|]`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := newServer(t, data)
+			if test.set != nil {
+				test.set(s)
+			}
+			test.request.URLs = []string{s.URL}
+			body, err := newClient(t, Options{}).Open(t.Context(), test.request)
+			var got []byte
+			if err == nil {
+				got, err = io.ReadAll(body)
+				body.Close()
+			}
+			if fmt.Sprint(s.requests) != test.asked {
+				t.Errorf("requests %q, want %s", s.requests, test.asked)
+			}
+			if kindOf(err) != test.kind || err == nil && !bytes.Equal(got, data[test.request.Offset:]) {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+			if err == nil && (body.Size != 300_000 || body.Offset() != 300_000) {
+				t.Errorf("Size %d, Offset %d at the end", body.Size, body.Offset())
+			}
+		})
+	}
+	name := filepath.Join(t.TempDir(), "x")
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	body, err := newClient(t, Options{}).Open(t.Context(), Request{URLs: []string{"file://" + name}, Offset: 299_990})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(body); !bytes.Equal(got, data[299_990:]) || err != nil {
+		t.Errorf("of a file: %d bytes, %v", len(got), err)
+	}
+}
+
+// TestRedirectedMirrors: a redirector that sends each request elsewhere must
+// not bring one server's tag to another.
+func TestRedirectedMirrors(t *testing.T) {
+	data := file(300_000)
+	a, b := newServer(t, data, cut(100_000)), newServer(t, data)
+	turns := 0
+	u := handle(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", []string{a.URL, b.URL}[turns%2])
+		turns++
+		w.WriteHeader(http.StatusFound)
+	})
+	body, err := newClient(t, Options{}).Open(t.Context(), Request{URLs: []string{u}, Pinned: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(body)
+	if err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if got, want := fmt.Sprint(a.requests, b.requests), "[|] [bytes=100000-|]"; got != want {
+		t.Errorf("requests %s, want %s", got, want)
+	}
+}
+
+// TestFaultScripts plays random faults of two servers against one stream. It
+// must end with the file, or with an *Error and a true beginning of the file;
+// and no range that it asks for begins before an earlier one.
+func TestFaultScripts(t *testing.T) {
+	data := file(200_000)
+	changed := append([]byte{1}, data...)
+	faults := []func(r *rand.Rand) fault{
+		func(r *rand.Rand) fault { return nil },
+		func(r *rand.Rand) fault { return cut(1 + r.IntN(len(data)-1)) },
+		func(r *rand.Rand) fault { return cut(1 + r.IntN(len(data)-1)) },
+		func(r *rand.Rand) fault { return cut(1 + r.IntN(100)) },
+		func(r *rand.Rand) fault { return status([]int{404, 408, 416, 429, 500, 502, 503, 504}[r.IntN(8)]) },
+		func(r *rand.Rand) fault { return status(503, "Retry-After", "5") },
+		func(*rand.Rand) fault { // hangs up at once
+			return func(*server, http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
+		},
+		func(*rand.Rand) fault { // a captive portal
+			return func(_ *server, w http.ResponseWriter, r *http.Request) bool {
+				send("<html>", "Content-Type", "text/html")(w, r)
+				return true
+			}
+		},
+		func(*rand.Rand) fault { // a circle
+			return func(_ *server, w http.ResponseWriter, r *http.Request) bool {
+				http.Redirect(w, r, r.URL.Path+"x", http.StatusFound)
+				return true
+			}
+		},
+		func(*rand.Rand) fault { // compressed on the way
+			return func(_ *server, w http.ResponseWriter, r *http.Request) bool {
+				send("x", "Content-Encoding", "gzip", "Content-Type", "application/x-xz")(w, r)
+				return true
+			}
+		},
+		func(r *rand.Rand) fault { // another range than asked for
+			return func(_ *server, _ http.ResponseWriter, q *http.Request) bool {
+				if q.Header.Get("Range") != "" {
+					q.Header.Set("Range", fmt.Sprintf("bytes=%d-", r.IntN(len(data))))
+				}
+				return false
+			}
+		},
+		func(*rand.Rand) fault { // no ranges, this time
+			return func(_ *server, _ http.ResponseWriter, q *http.Request) bool {
+				q.Header.Del("Range")
+				return false
+			}
+		},
+		func(*rand.Rand) fault { // another file from now on
+			return func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
+				s.data, s.etag = changed, `"two"`
+				return false
+			}
+		},
+	}
+	outcomes := map[Kind]int{}
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		script := func() (list []fault) {
+			for range 1 + r.IntN(6) {
+				list = append(list, faults[r.IntN(len(faults))](r))
+			}
+			return list
+		}
+		a, b := newServer(t, data, script()...), newServer(t, data, script()...)
+		var log []string
+		a.log, b.log = &log, &log
+		pinned := r.IntN(3) > 0
+		body, err := newClient(t, Options{}).Open(t.Context(), Request{URLs: []string{a.URL, b.URL}, Pinned: pinned, Size: int64(len(data))})
+		var got []byte
+		if err == nil {
+			got, err = io.ReadAll(body)
+			body.Close()
+		}
+		a.Close()
+		b.Close()
+		if err == nil && !bytes.Equal(got, data) || !bytes.HasPrefix(data, got) {
+			t.Errorf("seed %d: %d bytes that are not the file's, %v", seed, len(got), err)
+		}
+		least := 0
+		for _, asked := range log {
+			var first int
+			if n, _ := fmt.Sscanf(asked, "bytes=%d-", &first); n == 1 && first < least {
+				t.Errorf("seed %d: asks again for bytes that it has: %q", seed, log)
+			}
+			least = max(least, first)
+		}
+		outcomes[kindOf(err)]++
+		if err != nil && kindOf(err) == "" {
+			t.Errorf("seed %d: %v, which is no *Error", seed, err)
+		}
+	}
+	t.Log(outcomes)
+	if outcomes[""] < 150 || len(outcomes) < 4 {
+		t.Errorf("the scripts show too little: outcomes %v", outcomes)
+	}
+}
+
+// FuzzContentRange: what parses is a range that can be.
+func FuzzContentRange(f *testing.F) {
+	for _, s := range []string{"bytes 0-0/1", "bytes 2-9/*", "bytes */10", "Bytes 5-4/9", "bytes -1-2/3", "bytes 0-9/9", "bytes 0-18446744073709551616/*", "items 0-1/2", "bytes 0-1", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		first, last, total, ok := contentRange(s)
+		if !ok {
+			return
+		}
+		if last < 0 && (first != 0 || total < 0) || last >= 0 && (first < 0 || first > last || total >= 0 && last >= total) {
+			t.Errorf("%q is %d-%d/%d", s, first, last, total)
+		}
+	})
+}
+
+func TestRetryAfter(t *testing.T) {
+	for _, test := range []struct {
+		after, date string
+		want        time.Duration
+	}{
+		{"", "", 0}, {"5", "", 5 * time.Second}, {" 5 ", "", 5 * time.Second}, {"-5", "", 0}, {"+5", "", 0}, {"soon", "", 0},
+		{"99999999999", "", 24 * time.Hour}, {"99999999999999999999", "", 0},
+		{"Mon, 02 Jan 2006 15:04:05 GMT", "", 0},
+		{"Mon, 02 Jan 2006 15:04:05 GMT", "Mon, 02 Jan 2006 15:04:01 GMT", 4 * time.Second},
+		{"Mon, 02 Jan 2006 15:04:05 GMT", "Mon, 02 Jan 2006 15:04:06 GMT", 0},
+	} {
+		if got := retryAfter(http.Header{"Retry-After": {test.after}, "Date": {test.date}}); got != test.want {
+			t.Errorf("Retry-After %q at %q is %v, want %v", test.after, test.date, got, test.want)
+		}
+	}
+}
+
+func TestValidator(t *testing.T) {
+	const modified, later = "Mon, 02 Jan 2006 15:04:05 GMT", "Mon, 02 Jan 2006 15:04:06 GMT"
+	for _, test := range []struct{ tag, modified, date, want string }{
+		{`"x"`, modified, later, `"x"`},
+		{`W/"x"`, modified, later, modified},
+		{``, modified, later, modified},
+		{``, modified, modified, ""},
+		{``, modified, "", ""},
+		{``, "", later, ""},
+		{`x`, "", later, ""},
+		{`"`, "", later, ""},
+	} {
+		h := http.Header{"Etag": {test.tag}, "Last-Modified": {test.modified}, "Date": {test.date}}
+		if got := validator(h); got != test.want {
+			t.Errorf("of %+v: %q", test, got)
+		}
+	}
+	if matches(http.Header{}, "") {
+		t.Error("nothing matches nothing")
 	}
 }
