@@ -56,13 +56,34 @@ type server struct {
 	noLength bool
 	script   []fault // one for each request, then none
 	mu       sync.Mutex
-	requests []string  // "Range|If-Range" of each
-	log      *[]string // the same, of several servers
+	requests []string // "Range|If-Range" of each
+	log      *history // the ranges, of several servers
 }
 
 // A fault answers a request in place of the server; data is what a sane answer
 // would hold. It returns false to let the server answer.
 type fault func(s *server, w http.ResponseWriter, r *http.Request) bool
+
+// A history is what several servers were asked for, in order.
+type history struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (h *history) add(s string) {
+	if h != nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.list = append(h.list, s)
+	}
+}
+
+// change makes it another file from now on.
+func (s *server) change(data []byte, etag string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.data, s.etag = data, etag
+}
 
 func newServer(t *testing.T, data []byte, script ...fault) *server {
 	s := &server{data: data, etag: `"one"`, script: script}
@@ -74,9 +95,7 @@ func newServer(t *testing.T, data []byte, script ...fault) *server {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.requests = append(s.requests, r.Header.Get("Range")+"|"+r.Header.Get("If-Range"))
-	if s.log != nil {
-		*s.log = append(*s.log, r.Header.Get("Range"))
-	}
+	s.log.add(r.Header.Get("Range"))
 	var f fault
 	if len(s.script) > 0 {
 		f, s.script = s.script[0], s.script[1:]
@@ -89,9 +108,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) serve(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	data, etag := s.data, s.etag
+	s.mu.Unlock()
 	w.Header().Set("Content-Type", "application/octet-stream")
-	if s.etag != "" {
-		w.Header().Set("ETag", s.etag)
+	if etag != "" {
+		w.Header().Set("ETag", etag)
 	}
 	if s.noRanges {
 		r.Header.Del("Range")
@@ -99,11 +121,11 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 	if s.noLength {
 		w.WriteHeader(200)
 		w.(http.Flusher).Flush()
-		w.Write(s.data)
+		w.Write(data)
 		return
 	}
 	modified, _ := http.ParseTime(s.modified)
-	http.ServeContent(w, r, "", modified, bytes.NewReader(s.data))
+	http.ServeContent(w, r, "", modified, bytes.NewReader(data))
 }
 
 // cut answers sanely but hangs up after n bytes of the body.
@@ -243,7 +265,7 @@ func TestMirrors(t *testing.T) {
 			[2][]string{{"|", `bytes=100000-|"one"`}, {"bytes=100000-|"}}, 2},
 		{"cut, then another file", []fault{cut(100_000)}, nil, func(first, _ *server) {
 			first.script = append(first.script, func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
-				s.data, s.etag = file(299_999), `"two"`
+				s.change(file(299_999), `"two"`)
 				return false
 			})
 		}, [2][]string{{"|", `bytes=100000-|"one"`}, {"bytes=100000-|"}}, 2},
@@ -296,7 +318,7 @@ func TestMirrorErrors(t *testing.T) {
 func TestNotPinned(t *testing.T) {
 	data := file(300_000)
 	other := func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
-		s.data, s.etag = file(300_001), `"two"`
+		s.change(file(300_001), `"two"`)
 		return false
 	}
 	weak := func(s *server) { s.etag = `W/"one"` }
@@ -314,12 +336,13 @@ func TestNotPinned(t *testing.T) {
 			return status(416, "Content-Range", "bytes */99999")(s, w, nil)
 		}}, nil, KindChanged},
 		{"another one without ranges", []fault{cut(100_000), func(s *server, w http.ResponseWriter, r *http.Request) bool {
-			s.noRanges, s.etag = true, `"two"`
+			r.Header.Del("Range")
+			s.change(s.data, `"two"`)
 			return false
 		}}, nil, KindChanged},
 		{"a range of another one", []fault{cut(100_000), func(s *server, w http.ResponseWriter, r *http.Request) bool {
 			r.Header.Del("If-Range")
-			s.etag = `"two"`
+			s.change(s.data, `"two"`)
 			return false
 		}}, nil, KindChanged},
 	}
@@ -496,7 +519,7 @@ func TestFaultScripts(t *testing.T) {
 		},
 		func(*rand.Rand) fault { // another file from now on
 			return func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
-				s.data, s.etag = changed, `"two"`
+				s.change(changed, `"two"`)
 				return false
 			}
 		},
@@ -511,8 +534,8 @@ func TestFaultScripts(t *testing.T) {
 			return list
 		}
 		a, b := newServer(t, data, script()...), newServer(t, data, script()...)
-		var log []string
-		a.log, b.log = &log, &log
+		asked := new(history)
+		a.log, b.log = asked, asked
 		pinned := r.IntN(3) > 0
 		body, err := newClient(t, Options{}).Open(t.Context(), Request{URLs: []string{a.URL, b.URL}, Pinned: pinned, Size: int64(len(data))})
 		var got []byte
@@ -526,10 +549,10 @@ func TestFaultScripts(t *testing.T) {
 			t.Errorf("seed %d: %d bytes that are not the file's, %v", seed, len(got), err)
 		}
 		least := 0
-		for _, asked := range log {
+		for _, line := range asked.list {
 			var first int
-			if n, _ := fmt.Sscanf(asked, "bytes=%d-", &first); n == 1 && first < least {
-				t.Errorf("seed %d: asks again for bytes that it has: %q", seed, log)
+			if n, _ := fmt.Sscanf(line, "bytes=%d-", &first); n == 1 && first < least {
+				t.Errorf("seed %d: asks again for bytes that it has: %q", seed, asked.list)
 			}
 			least = max(least, first)
 		}

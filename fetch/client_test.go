@@ -61,6 +61,7 @@ func TestErrorKinds(t *testing.T) {
 			if err != nil {
 				return
 			}
+			conn.Read(make([]byte, 1))
 			io.WriteString(conn, "SSH-2.0-OpenSSH_9.2\r\n")
 			conn.Close()
 		}
