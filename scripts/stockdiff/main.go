@@ -55,7 +55,7 @@ type harness struct {
 }
 
 func run() error {
-	ours := flag.String("ours", "bin/lxc-pull", "our template")
+	ours := flag.String("ours", "bin/lxc-pull", "our template; \"stock\": the stock template in its place, to see what becomes of it")
 	stock := flag.String("stock", "/usr/share/lxc/templates/lxc-download", "LXC's template, of 5.0 or later")
 	count := flag.Int("n", 100, "images")
 	seed := flag.Uint64("seed", 1, "seed of the first image; the next has the next")
@@ -138,6 +138,10 @@ func (h *harness) prepare(stock, ours string, parts []string) error {
 		return err
 	}
 	if !slices.Contains(parts, "diff") && !slices.Contains(parts, "hostile") {
+		return nil
+	}
+	if ours == "stock" {
+		h.ours = h.stock
 		return nil
 	}
 	// A copy that a namespace's root can reach, and that doesn't change.

@@ -60,7 +60,7 @@ type result struct {
 
 // runTimeout is far beyond what a small image takes; who needs longer waits
 // for something that never comes, a FIFO say.
-const runTimeout = 60 * time.Second
+const runTimeout = 30 * time.Second
 
 func (s enterSpec) run() (result, error) {
 	spec, err := json.Marshal(s)
