@@ -176,6 +176,13 @@ func (c *creation) unpack(ctx context.Context, root *untar.Root, source *source)
 		return err
 	}
 	defer body.Close()
+	if c.verifyFirst(source) {
+		if body, err = c.settle(source, body, size); err != nil {
+			cancel()
+			return err
+		}
+		defer body.Close()
+	}
 	c.ui.say("Unpacking the rootfs")
 	line := c.ui.begin("Unpacking the rootfs", size)
 	defer line.end()
@@ -192,7 +199,11 @@ func (c *creation) unpack(ctx context.Context, root *untar.Root, source *source)
 	defer unpacked.Close()
 	defer cancel() // runs first: it ends a read of the network that the others would wait for
 
-	report, err := root.Extract(unpacked, c.extraction(source))
+	how, err := c.extraction(root, source)
+	if err != nil {
+		return err
+	}
+	report, err := root.Extract(unpacked, how)
 	if err == nil {
 		_, err = io.Copy(io.Discard, stream) // the tail that the decoder did not ask for
 	}
@@ -209,6 +220,63 @@ func (c *creation) unpack(ctx context.Context, root *untar.Root, source *source)
 	}
 	line.end()
 	return c.tell(report)
+}
+
+// verifyFirst reports whether the whole rootfs is to be verified before a byte
+// of it is unpacked: on request, and for what came over plain http, where
+// anybody on the way could feed the decoders.
+func (c *creation) verifyFirst(source *source) bool {
+	return c.trust.ring != nil && (c.opt.verifyFirst || !source.cached && strings.HasPrefix(c.server, "http:"))
+}
+
+// settle brings all of body to the disk, checks it, and returns the same bytes
+// from the same descriptor: out of the cache where they are kept there, else
+// from a file without a name.
+func (c *creation) settle(source *source, body io.Reader, size int64) (io.ReadCloser, error) {
+	line := c.ui.begin("Downloading the rootfs", size)
+	defer line.end()
+	var sink io.Writer = io.Discard
+	var file *os.File
+	if source.entry == nil && source.stage == nil {
+		dir := c.folder
+		if dir == "" {
+			dir = filepath.Dir(c.rootfs)
+		}
+		f, err := os.CreateTemp(dir, ".rootfs.partial-")
+		if err != nil {
+			return nil, err
+		}
+		os.Remove(f.Name()) // what has no name can't be left behind
+		file, sink = f, f
+	}
+	n, err := io.Copy(io.MultiWriter(sink, source.seal), io.TeeReader(body, line))
+	if err == nil {
+		err = source.seal.check()
+	}
+	source.seal = &seal{file: rootfsFile} // it has been checked
+	switch {
+	case err != nil:
+	case source.entry != nil:
+		file = source.entry.Rootfs
+	case source.stage != nil:
+		file = source.stage.Rootfs
+	case file == nil:
+		err = fmt.Errorf("the cache can't hold the image: %w", syscall.ENOSPC)
+	}
+	if err != nil {
+		if sink != io.Discard {
+			file.Close()
+		}
+		return nil, err
+	}
+	whole := io.NewSectionReader(file, 0, n)
+	if sink == io.Discard {
+		return io.NopCloser(whole), nil
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{whole, file}, nil
 }
 
 // blame finds out what an error in the middle of an image means. Bytes that
@@ -229,16 +297,25 @@ func (c *creation) blame(source *source, stream io.Reader, err error) error {
 	return fmt.Errorf("%s: %w", rootfsFile, err)
 }
 
+// reserve is what unpacking leaves free on the file system, in bytes: a host
+// whose disk an image has filled to the last block can't even log that.
+const reserve = 16 << 20
+
 // extraction is how an image is unpacked: as the stock template's
 // "tar --anchored --exclude=… --numeric-owner --xattrs-include='*' -xpJf".
-func (c *creation) extraction(source *source) untar.Options {
+func (c *creation) extraction(root *untar.Root, source *source) (untar.Options, error) {
+	free, err := root.Free()
+	if err != nil {
+		return untar.Options{}, err
+	}
 	excludes, _ := source.meta.Relevant("excludes", c.mode)
 	return untar.Options{
 		Strict:    true,
 		Vouched:   c.trust.ring != nil,
 		DeferRoot: true,
 		Exclude:   lxc.Lines(excludes),
-	}
+		MaxBytes:  max(free-reserve, 1),
+	}, nil
 }
 
 // tell says what could not be kept of the image, and writes the report that
@@ -276,7 +353,8 @@ func (c *creation) inside(name string, err error) error {
 	var outside *untar.OutsideError
 	var irregular *untar.NotRegularError
 	switch {
-	case err == nil, errors.Is(err, fs.ErrNotExist), errors.As(err, &irregular):
+	case err == nil, errors.As(err, &irregular), errors.Is(err, fs.ErrNotExist),
+		errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
 		return nil
 	case errors.As(err, &outside):
 		c.ui.warnf("%q leads out of the image's root file system; left as it is", name)

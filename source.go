@@ -428,7 +428,7 @@ func (c *creation) fromEntry(k fetch.Key, entry *fetch.Entry) (*source, error) {
 		// --no-validate, and a copy that the stock template made.
 		s.seal = &seal{file: rootfsFile}
 		s.meta = lxc.Meta(entry.Files)
-		return s, c.checkMeta(s)
+		return s, c.checkMeta(s) // the caller looks at the error first
 	}
 	if err := c.seal(s); err != nil {
 		return nil, err
@@ -599,7 +599,7 @@ func (s *source) expired(c *creation) bool {
 
 // locateOnServer finds the image in the server's list, and takes the bytes from
 // the cache where it has the same build.
-func (c *creation) locateOnServer(ctx context.Context) (s *source, err error) {
+func (c *creation) locateOnServer(ctx context.Context) (_ *source, err error) {
 	index, err := c.fetchIndex(ctx)
 	if err != nil {
 		return nil, err
@@ -612,7 +612,7 @@ func (c *creation) locateOnServer(ctx context.Context) (s *source, err error) {
 		return nil, err
 	}
 	c.ui.notef("image %s, build %s", printable(img.Name()), printable(img.Build))
-	s = &source{image: img, made: c.made}
+	s := &source{image: img, made: c.made}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -636,7 +636,10 @@ func (c *creation) locateOnServer(ctx context.Context) (s *source, err error) {
 	if err := c.readMeta(ctx, s); err != nil {
 		return nil, err
 	}
-	return s, c.checkFresh(s)
+	if err := c.checkFresh(s); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // vouch brings what vouches for a build, and checks it: the signed SHA256SUMS

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/ulikunitz/xz"
+)
+
+// The command line's contract is in testdata/script. The program under test is
+// this test binary, called by the names that main knows.
+func TestMain(m *testing.M) {
+	program := func() { os.Exit(run(os.Args)) }
+	testscript.Main(m, map[string]func(){
+		"lxc-pull": program, "lxc-download": program, "untar": program, "sopv": program,
+		"zcat": program, "xzcat": program, "zstdcat": program, "bzcat": program,
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir+"/home")
+			env.Setenv("LXC_CACHE_PATH", env.WorkDir+"/cache")
+			env.Setenv("LXC_TEMPLATE_CONFIG", env.WorkDir+"/lxcconfig")
+			env.Setenv("LXC_HOOK_DIR", env.WorkDir+"/hooks")
+			if err := os.MkdirAll(env.WorkDir+"/lxcconfig", 0o755); err != nil {
+				return err
+			}
+			return os.WriteFile(env.WorkDir+"/lxcconfig/common.conf", nil, 0o644)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"image": publishImage,
+			"serve": serveTree,
+			"flip":  flipByte,
+			"mode":  checkMode,
+			"sign":  signFile,
+			"empty": checkEmpty,
+		},
+	})
+}
+
+// signer is the key of the tests' image servers: any Ed25519 key will do.
+func signer() ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte("the key of the tests' image servers"))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// signify formats a key or signature as signify(1) does.
+func signify(comment string, payload []byte) []byte {
+	blob := append([]byte("Ed12345678"), payload...)
+	return fmt.Appendf(nil, "untrusted comment: %s\n%s\n", comment, base64.StdEncoding.EncodeToString(blob))
+}
+
+func signed(data []byte) []byte {
+	return signify("a test's", ed25519.Sign(signer(), data))
+}
+
+// publishImage is the command
+//
+//	image TREE META ROOTFS DIST/RELEASE/ARCH/VARIANT BUILD [nosums] [nosig]
+//
+// It adds an image to a server's tree out of two folders, with the key in
+// TREE.pub.
+func publishImage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 5 {
+		ts.Fatalf("usage: image TREE META ROOTFS DIST/RELEASE/ARCH/VARIANT BUILD [nosums] [nosig]")
+	}
+	tree, name, build := ts.MkAbs(args[0]), args[3], args[4]
+	options := strings.Join(args[5:], " ")
+	write := func(path string, data []byte) {
+		ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+		ts.Check(os.WriteFile(path, data, 0o644))
+		if !strings.Contains(options, "nosig") {
+			ts.Check(os.WriteFile(path+".asc", signed(data), 0o644))
+		}
+	}
+	ts.Check(os.MkdirAll(tree, 0o755))
+	ts.Check(os.WriteFile(tree+".pub", signify("public key", signer().Public().(ed25519.PublicKey)), 0o644))
+	dir := filepath.Join(tree, "images", name, build)
+	sums := ""
+	for file, source := range map[string]string{"meta.tar.xz": args[1], "rootfs.tar.xz": args[2]} {
+		data := packXZ(ts, ts.MkAbs(source))
+		write(filepath.Join(dir, file), data)
+		sums += fmt.Sprintf("%x  %s\n", sha256.Sum256(data), file)
+	}
+	if !strings.Contains(options, "nosums") {
+		write(filepath.Join(dir, "SHA256SUMS"), []byte(sums))
+	}
+	line := strings.ReplaceAll(name, "/", ";") + ";" + build + ";/images/" + name + "/" + build + "/\n"
+	for _, mode := range []string{"system", "user"} {
+		index := filepath.Join(tree, "meta/1.0/index-"+mode)
+		before, _ := os.ReadFile(index)
+		var lines []byte
+		for l := range strings.Lines(string(before)) {
+			if !strings.HasPrefix(l, strings.ReplaceAll(name, "/", ";")+";") {
+				lines = append(lines, l...)
+			}
+		}
+		write(index, append(lines, line...))
+	}
+}
+
+// packXZ makes a compressed tarball of a folder, owned by root, as a generator
+// of images does. A file "LINKS" in it lists symbolic links and devices to be
+// added: "name -> target", "name => hard link's target".
+func packXZ(ts *testscript.TestScript, dir string) []byte {
+	var paths []string
+	ts.Check(filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		paths = append(paths, path)
+		return err
+	}))
+	sort.Strings(paths)
+	var packed bytes.Buffer
+	xw, err := xz.NewWriter(&packed)
+	ts.Check(err)
+	tw := tar.NewWriter(xw)
+	when := time.Unix(1700000000, 0)
+	var links string
+	for _, path := range paths {
+		info, err := os.Lstat(path)
+		ts.Check(err)
+		rel, _ := filepath.Rel(dir, path)
+		if rel == "LINKS" {
+			data, err := os.ReadFile(path)
+			ts.Check(err)
+			links = string(data)
+			continue
+		}
+		h := &tar.Header{Name: "./" + rel, Mode: int64(info.Mode().Perm()), ModTime: when, Format: tar.FormatPAX}
+		if info.IsDir() {
+			h.Typeflag, h.Name = tar.TypeDir, "./"+strings.TrimPrefix(rel+"/", "./")
+			ts.Check(tw.WriteHeader(h))
+			continue
+		}
+		data, err := os.ReadFile(path)
+		ts.Check(err)
+		h.Typeflag, h.Size = tar.TypeReg, int64(len(data))
+		ts.Check(tw.WriteHeader(h))
+		_, err = tw.Write(data)
+		ts.Check(err)
+	}
+	for line := range strings.Lines(links) {
+		line = strings.TrimSpace(line)
+		h := &tar.Header{Mode: 0o777, ModTime: when, Format: tar.FormatPAX}
+		if name, target, ok := strings.Cut(line, " -> "); ok {
+			h.Typeflag, h.Name, h.Linkname = tar.TypeSymlink, name, target
+		} else if name, target, ok := strings.Cut(line, " => "); ok {
+			h.Typeflag, h.Name, h.Linkname = tar.TypeLink, name, target
+		} else {
+			h.Typeflag, h.Name = tar.TypeFifo, line
+		}
+		ts.Check(tw.WriteHeader(h))
+	}
+	ts.Check(tw.Close())
+	ts.Check(xw.Close())
+	return packed.Bytes()
+}
+
+// signFile is "sign FILE...": each gets its .asc anew.
+func signFile(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		data := ts.ReadFile(name)
+		ts.Check(os.WriteFile(ts.MkAbs(name)+".asc", signed([]byte(data)), 0o644))
+	}
+}
+
+// serveTree is "serve TREE": HTTPS on loopback until the script ends. It sets
+// SERVER and CA; $WORK/requests has a line for each request. A file
+// TREE/.html makes every answer a web page.
+func serveTree(ts *testscript.TestScript, _ bool, args []string) {
+	tree := ts.MkAbs(args[0])
+	log := ts.MkAbs("requests")
+	ts.Check(os.WriteFile(log, nil, 0o644))
+	var mu sync.Mutex
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		f, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY, 0)
+		if err == nil {
+			fmt.Fprintln(f, r.Method, r.URL.Path)
+			f.Close()
+		}
+		if _, err := os.Stat(filepath.Join(tree, ".html")); err == nil {
+			w.Header().Set("Content-Type", "text/html")
+			fmt.Fprint(w, "<!DOCTYPE html><title>Log in</title>")
+			return
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		http.ServeFile(w, r, filepath.Join(tree, filepath.FromSlash(r.URL.Path)))
+	}))
+	ts.Defer(server.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), ca, 0o644))
+	ts.Setenv("SERVER", server.URL)
+	ts.Setenv("CA", ts.MkAbs("ca.pem"))
+}
+
+// flipByte is "flip FILE OFFSET": one bit of one byte; a negative offset counts
+// from the end.
+func flipByte(ts *testscript.TestScript, _ bool, args []string) {
+	data := []byte(ts.ReadFile(args[0]))
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if at < 0 {
+		at += len(data)
+	}
+	data[at] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+}
+
+// checkMode is "mode 0755 FILE...".
+func checkMode(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args[1:] {
+		info, err := os.Lstat(ts.MkAbs(name))
+		ts.Check(err)
+		if got := fmt.Sprintf("%04o", info.Mode().Perm()); got != args[0] {
+			ts.Fatalf("%s has mode %s, not %s", name, got, args[0])
+		}
+	}
+}
+
+// checkEmpty is "[!] empty FOLDER".
+func checkEmpty(ts *testscript.TestScript, neg bool, args []string) {
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if (len(entries) == 0) == neg {
+		ts.Fatalf("%s holds %v", args[0], entries)
+	}
+}
