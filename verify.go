@@ -15,6 +15,7 @@ import (
 
 const verifyUsage = `usage: lxc-pull verify [OPTION]... SIGNATURE FILE    FILE is signed, with SIGNATURE beside it
        lxc-pull verify [OPTION]... MESSAGE           a cleartext-signed message; its text is printed
+       lxc-pull verify --list-keys [OPTION]...       which keys are trusted, and which of them can sign
 
   --keyring FILE      trust the keys in FILE (OpenPGP, signify, minisign); again
                       for more. Without it: the key of images.linuxcontainers.org
@@ -42,6 +43,7 @@ func verifyCommand(_ context.Context, ui *ui, args []string) error {
 		{long: "not-before", arg: true},
 		{long: "not-after", arg: true},
 		{long: "strict"},
+		{long: "list-keys"},
 		{short: 'q', long: "quiet"},
 		{short: 'h', long: "help"},
 	})
@@ -50,6 +52,7 @@ func verifyCommand(_ context.Context, ui *ui, args []string) error {
 	}
 	var files, fingerprints []string
 	var policy pgp.Policy
+	list := false
 	for _, f := range flags {
 		var err error
 		switch f.name {
@@ -69,6 +72,8 @@ func verifyCommand(_ context.Context, ui *ui, args []string) error {
 			policy.NotAfter, err = parseTime(f.value)
 		case "strict":
 			policy.Strict = true
+		case "list-keys":
+			list = true
 		case "quiet":
 			ui.quiet = true
 		case "help":
@@ -79,16 +84,22 @@ func verifyCommand(_ context.Context, ui *ui, args []string) error {
 			return usageErrorf("--%s %q: %v", f.name, f.value, err)
 		}
 	}
-	if len(operands) != 1 && len(operands) != 2 {
+	switch {
+	case list && len(operands) > 0:
+		return usageErrorf("--list-keys verifies nothing")
+	case list:
+	case len(operands) != 1 && len(operands) != 2:
 		return usageErrorf("verify takes a signature and a file, or a cleartext-signed message")
-	}
-	if operands[0] == "-" && len(operands) == 2 {
+	case operands[0] == "-" && len(operands) == 2:
 		return usageErrorf("the signature is read before the file, so it must be a file itself")
 	}
 	policy.Now = now(policy.Now, time.Now())
 	keys, err := readTrusted(files, fingerprints)
 	if err != nil {
 		return err
+	}
+	if list {
+		return listKeys(ui, keys, policy.Now)
 	}
 	if len(operands) == 1 {
 		return verifyMessage(ui, keys, operands[0], policy)
@@ -98,6 +109,24 @@ func verifyCommand(_ context.Context, ui *ui, args []string) error {
 		return err
 	}
 	return reportSignatures(ui, ui.out, result)
+}
+
+// listKeys prints each trusted key: its fingerprint, a tab, and what keeps it
+// from signing, if anything does.
+func listKeys(ui *ui, keys *pgp.Keyring, t time.Time) error {
+	for _, k := range keys.Keys(t) {
+		name, state := k.Fingerprint, "can sign"
+		if k.KeyFingerprint != name {
+			name += " subkey " + k.KeyFingerprint
+		}
+		if k.Problem != "" {
+			state = k.Problem
+		}
+		if _, err := fmt.Fprintf(ui.out, "%s\t%s\n", name, state); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readTrusted returns the keys of the files, or the built-in one where there

@@ -354,7 +354,7 @@ func (r *record) problem(key *publicKey, t int64) string {
 	case !st.found && !c.pinned:
 		return "the certificate has no valid self-signature"
 	case st.expires != 0 && t >= st.expires:
-		return "the key was expired"
+		return "the key had expired"
 	case key == c.primary && !st.sign:
 		return "the key is not for signing"
 	case key == c.primary:
@@ -384,11 +384,11 @@ func (r *record) subkeyProblem(key *publicKey, t int64) string {
 	case binding == nil:
 		return "the signature is older than the subkey's binding"
 	case binding.expiredAt(t):
-		return "the subkey's binding was expired"
+		return "the subkey's binding had expired"
 	case !binding.hasFlags || binding.flags&flagSign == 0:
 		return "the subkey is not for signing"
 	case binding.keyExpires != 0 && t >= int64(key.created)+int64(binding.keyExpires):
-		return "the subkey was expired"
+		return "the subkey had expired"
 	case !binding.agreed(c.primary, key, t):
 		return "the subkey did not agree to its binding"
 	}

@@ -32,6 +32,9 @@ const (
 	maxRSABits = 16384
 )
 
+// refusedKey is the problem of a key whose algorithm or size isn't accepted.
+const refusedKey = "the key is not accepted: not RSA of 2048 bits or more, ECDSA on a NIST curve, or Ed25519"
+
 // A publicKey is a primary key or subkey.
 type publicKey struct {
 	version     byte

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Bounds of a file of keys.
@@ -219,6 +220,35 @@ func (k *Keyring) Fingerprints() []string {
 	}
 	for _, p := range k.plain {
 		list = append(list, hexID(p.number))
+	}
+	return list
+}
+
+// A Key is one key of a keyring.
+type Key struct {
+	// Fingerprint is of the certificate, KeyFingerprint of the key itself, as
+	// in Signature.
+	Fingerprint, KeyFingerprint string
+	// Problem is why the key couldn't have signed anything; "" where it could.
+	Problem string
+}
+
+// Keys returns every key of k, and whether it could have made a signature at
+// the time t.
+func (k *Keyring) Keys(t time.Time) []Key {
+	var list []Key
+	for _, c := range k.certs {
+		r := c.verified(k.all)
+		for _, key := range c.keys() {
+			problem := refusedKey
+			if key.key != nil {
+				problem = r.problem(key, t.Unix())
+			}
+			list = append(list, Key{hexID(c.primary.fingerprint), hexID(key.fingerprint), problem})
+		}
+	}
+	for _, p := range k.plain {
+		list = append(list, Key{hexID(p.number), hexID(p.number), ""})
 	}
 	return list
 }

@@ -163,7 +163,7 @@ func (v *Verifier) add(k *Keyring, s *signature, text bool) {
 				c.signers = append(c.signers, by)
 			case c.hinted && named == nil:
 				named = &by
-				problem = "its key is not accepted (RSA from 2048 bits, ECDSA on NIST curves and Ed25519 are)"
+				problem = refusedKey
 				if key.version != s.version {
 					problem = "it is of another version than its key"
 				}

@@ -343,7 +343,7 @@ func (s *set) certificates() {
 		return sig{by: k, kind: 0x1f, time: t, more: more}.onKey(k)
 	}
 	const noSelf = "bad signature: no valid self-signature"
-	const expired = "bad signature: key was expired"
+	const expired = "bad signature: key had expired"
 	sign, certify := flags(flagCertify|flagSign), flags(flagCertify)
 	for _, c := range []struct {
 		name, expect, comment string
@@ -360,7 +360,7 @@ func (s *set) certificates() {
 		{"self-expired", noSelf, "a self-signature that has expired", cat(primary, id, self(keyTime, sign, expires(1)))},
 		{"self-generic", "good", "a self-signature of type 0x10", cat(primary, id, sig{by: k, kind: 0x10, time: keyTime}.onID(k, userID))},
 		{"self-later", "good", "the only self-signature is newer than the document's: keyrings are cleaned so", cat(primary, id, self(laterTime, sign))},
-		{"self-later-expired", expired, "the same, and it says that the key was expired by then", cat(primary, id, self(laterTime, sign, keyExpires(1000)))},
+		{"self-later-expired", expired, "the same, and it says that the key had expired by then", cat(primary, id, self(laterTime, sign, keyExpires(1000)))},
 		{"direct-only", "good", "a direct-key signature, no user id", cat(primary, direct(keyTime, sign))},
 		{"third-party", "good", "strangers' signatures on the user id", cat(primary, id, selfSig(stranger, keyTime).onID(k, userID), self(keyTime, sign))},
 		{"two-ids", "good", "two user ids", cat(cert(k), idPacket("Other"), selfSig(k, keyTime, sign).onID(k, "Other"))},

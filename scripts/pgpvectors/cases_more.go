@@ -61,7 +61,7 @@ func (s *set) revocations() {
 	s.detached("revoker-not-appointed", "good", "the same without the appointment", cat(cert(k, by), cert(stranger)), good)
 	s.detached("revoker-appointed-unhashed", "good", "an appointment that nobody signed",
 		cat(cert(k, sig{by: k, kind: 0x1f, time: keyTime, unhashed: [][]byte{revoker(stranger)}}.onKey(k), by), cert(stranger)), good)
-	s.detached("revoker-hides-nothing", "bad signature: key was expired", "the appointment doesn't hide the expiry in the user id's signature",
+	s.detached("revoker-hides-nothing", "bad signature: key had expired", "the appointment doesn't hide the expiry in the user id's signature",
 		cat(primaryPacket(k), appoint, idPacket(userID), selfSig(k, keyTime, keyExpires(1000)).onID(k, userID)), good)
 }
 
@@ -100,10 +100,10 @@ func (s *set) subkeys() {
 		{"binding-md5", unbound, "bound with MD5", sig{by: k, kind: 0x18, hash: md5Hash, time: keyTime + 100, more: [][]byte{flags(flagSign), embedded(back)}}.onSubkey(k, sub)},
 		{"binding-critical", unbound, "a binding with an unknown critical subpacket", bind(keyTime+100, flags(flagSign), embedded(back), []byte{2, 99 | critical, 1})},
 		{"bound-later", "bad signature: older than the subkey's binding", "bound after it signed", binding(k, sub, laterTime).onSubkey(k, sub)},
-		{"binding-expired", "bad signature: binding was expired", "the binding has expired", bind(keyTime+100, flags(flagSign), embedded(back), expires(1000))},
+		{"binding-expired", "bad signature: binding had expired", "the binding has expired", bind(keyTime+100, flags(flagSign), embedded(back), expires(1000))},
 		{"no-flags", "bad signature: not for signing", "no key flags", bind(keyTime+100, embedded(back))},
 		{"for-encryption", "bad signature: not for signing", "a subkey for encryption", bind(keyTime+100, flags(flagEncrypt), embedded(back))},
-		{"expired", "bad signature: subkey was expired", "expired before it signed", bind(keyTime+100, flags(flagSign), embedded(back), keyExpires(1000))},
+		{"expired", "bad signature: subkey had expired", "expired before it signed", bind(keyTime+100, flags(flagSign), embedded(back), keyExpires(1000))},
 		{"expired-since", "good", "expired after it signed", bind(keyTime+100, flags(flagSign), embedded(back), keyExpires(signTime-keyTime))},
 		{"extended", "good", "expired, then extended", cat(bind(keyTime+100, flags(flagSign), embedded(back), keyExpires(1000)), binding(k, sub, midTime).onSubkey(k, sub))},
 		{"no-agreement", disagreed, "without its own signature anybody may have bound it", bind(keyTime+100, flags(flagSign))},
@@ -129,7 +129,7 @@ func (s *set) subkeys() {
 	} {
 		s.detached("subkey-"+c.name, c.expect, c.comment, cert(k, subkeyPacket(sub), c.more), good)
 	}
-	s.detached("subkey-primary-expired", "bad signature: key was expired", "the primary key was expired",
+	s.detached("subkey-primary-expired", "bad signature: key had expired", "the primary key was expired",
 		cat(primaryPacket(k), idPacket(userID), selfSig(k, keyTime, keyExpires(1000)).onID(k, userID), subkeyPacket(sub), plain), good)
 	s.detached("subkey-certify-only-primary", "good", "the primary key only certifies",
 		cat(primaryPacket(k), idPacket(userID), selfSig(k, keyTime, flags(flagCertify)).onID(k, userID), subkeyPacket(sub), plain), good)
