@@ -1,3 +1,132 @@
 package untar
 
-func (x *extractor) textACLs(e *Entry) {}
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
+)
+
+// Entries of an ACL as the kernel stores them in an attribute,
+// linux/posix_acl_xattr.h: a version, then tag, permissions and ID of each,
+// sorted by tag and ID.
+const (
+	aclVersion   = 2
+	aclUserOwner = 0x01
+	aclUser      = 0x02
+	aclGroupOwn  = 0x04
+	aclGroup     = 0x08
+	aclMask      = 0x10
+	aclOther     = 0x20
+	aclNoID      = 1<<32 - 1
+)
+
+type aclEntry struct {
+	tag, perm uint16
+	id        uint32
+}
+
+// textACLs adds the ACLs that the archive has as text to the entry's
+// attributes, unless it has them as attributes, too.
+func (x *extractor) textACLs(e *Entry) {
+	if e.Type == TypeSymlink || e.Type == TypeLink {
+		return
+	}
+	for _, t := range []struct {
+		name string
+		text []byte
+	}{{attrACL, e.aclAccess}, {attrDefaultACL, e.aclDefault}} {
+		if len(t.text) == 0 || slices.ContainsFunc(e.xattrs, func(a xattr) bool { return string(a.name) == t.name }) {
+			continue
+		}
+		value, ok := aclValue(t.text)
+		if !ok {
+			x.rep.note("ACL", "not stored", "it names users that have no ID in the archive, or is malformed", e.Name)
+			continue
+		}
+		e.xattrs = append(e.xattrs, xattr{[]byte(t.name), value})
+	}
+}
+
+// aclValue turns an ACL's text form (acl(5), with star's numeric ID as a fourth
+// field) into an attribute's value. Names are not looked up: those of an image
+// are not those of the host.
+func aclValue(text []byte) ([]byte, bool) {
+	var entries []aclEntry
+	for line := range bytes.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == '\n' }) {
+		line = bytes.TrimSpace(line)
+		line, _, _ = bytes.Cut(line, []byte("#"))
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		e, ok := parseACLEntry(bytes.TrimPrefix(line, []byte("default:")))
+		if !ok || len(entries) == maxXattrs {
+			return nil, false
+		}
+		entries = append(entries, e)
+	}
+	slices.SortStableFunc(entries, func(a, b aclEntry) int {
+		return cmp.Or(cmp.Compare(a.tag, b.tag), cmp.Compare(a.id, b.id))
+	})
+	value := binary.LittleEndian.AppendUint32(nil, aclVersion)
+	for _, e := range entries {
+		value = binary.LittleEndian.AppendUint16(value, e.tag)
+		value = binary.LittleEndian.AppendUint16(value, e.perm)
+		value = binary.LittleEndian.AppendUint32(value, e.id)
+	}
+	return value, len(entries) > 0
+}
+
+// parseACLEntry reads "tag:qualifier:rwx" or "tag:qualifier:rwx:id".
+func parseACLEntry(line []byte) (aclEntry, bool) {
+	f := bytes.Split(line, []byte(":"))
+	if len(f) == 2 { // "mask:rwx" and "other:rwx"
+		f = [][]byte{f[0], nil, f[1]}
+	}
+	if len(f) < 3 || len(f) > 4 {
+		return aclEntry{}, false
+	}
+	e := aclEntry{id: aclNoID}
+	for _, c := range f[2] {
+		switch c {
+		case 'r':
+			e.perm |= 4
+		case 'w':
+			e.perm |= 2
+		case 'x':
+			e.perm |= 1
+		case '-':
+		default:
+			return aclEntry{}, false
+		}
+	}
+	named := len(f[1]) > 0
+	switch tag := string(f[0]); {
+	case (tag == "user" || tag == "u") && named:
+		e.tag = aclUser
+	case tag == "user" || tag == "u":
+		e.tag = aclUserOwner
+	case (tag == "group" || tag == "g") && named:
+		e.tag = aclGroup
+	case tag == "group" || tag == "g":
+		e.tag = aclGroupOwn
+	case (tag == "mask" || tag == "m") && !named:
+		e.tag = aclMask
+	case (tag == "other" || tag == "o") && !named:
+		e.tag = aclOther
+	default:
+		return aclEntry{}, false
+	}
+	if named {
+		text := f[1]
+		if len(f) == 4 {
+			text = f[3]
+		}
+		id, err := decimal(text)
+		if err != nil || id >= aclNoID {
+			return aclEntry{}, false
+		}
+		e.id = uint32(id)
+	}
+	return e, true
+}
