@@ -44,6 +44,7 @@ func commands() []command {
 		{"create", nil, "make a container without lxc-create", createCommand},
 		{"rootfs", nil, "only a root file system, into an empty folder", rootfsCommand},
 		{"list", nil, "what images there are", listCommand},
+		{"fetch", nil, "bring a file: resume, mirrors, proxies", fetchCommand},
 		{"untar", []string{"untar"}, "extract a tar archive, safely", untarCommand},
 		{"zcat", []string{"zcat", "xzcat", "zstdcat", "bzcat"}, "decompress xz, gzip, zstd and bzip2", zcatCommand},
 		{"verify", nil, "say who signed a file", verifyCommand},

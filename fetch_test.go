@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"lxc-pull/fetch"
+)
+
+// fetchServer serves data under every name. While cuts holds a number, an
+// answer breaks off after so many bytes and the next ones are 404.
+type fetchServer struct {
+	data  []byte
+	etag  string
+	cuts  []int
+	asked []string
+}
+
+func (s *fetchServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.asked = append(s.asked, r.Header.Get("Range"))
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("ETag", s.etag)
+	if len(s.cuts) == 0 {
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.data))
+		return
+	}
+	n := s.cuts[0]
+	s.cuts = s.cuts[1:]
+	if n < 0 {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Length", fmt.Sprint(len(s.data)))
+	w.Write(s.data[:n])
+	w.(http.Flusher).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// fetchTest calls the command in a folder of its own.
+func fetchTest(t *testing.T, args ...string) (out, messages string, err error) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	err = fetchCommand(t.Context(), &ui{out: &stdout, err: &stderr}, args)
+	return stdout.String(), stderr.String(), err
+}
+
+// folder lists what is in the current folder.
+func folder(t *testing.T) string {
+	t.Helper()
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return strings.Join(names, " ")
+}
+
+// TestFetchContinues: what one call leaves the next one continues, if it is of
+// the same file.
+func TestFetchContinues(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789"), 10_000)
+	other := bytes.Repeat([]byte("abcdefghij"), 10_000)
+	digest := fmt.Sprintf("%x", sha256.Sum256(data))
+	s := &fetchServer{data: data, etag: `"1"`, cuts: []int{70_000, -1}}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	t.Chdir(t.TempDir())
+	_, _, err := fetchTest(t, "-q", "-o", "x", server.URL+"/x")
+	var e *fetch.Error
+	if !errors.As(err, &e) || e.Status != 404 || exitStatus(err) != exitNetwork {
+		t.Fatalf("the first call: %v, status %d", err, exitStatus(err))
+	}
+	if folder(t) != "x.part x.part.from" {
+		t.Errorf("the first call leaves %q", folder(t))
+	}
+	part, _ := os.ReadFile("x.part")
+	from, _ := os.ReadFile("x.part.from")
+	tests := []struct {
+		name  string
+		args  []string
+		path  string
+		file  []byte // that the server has now
+		etag  string
+		asked string
+	}{
+		{"the same file", nil, "/x", data, `"1"`, "[bytes=70000-]"},
+		{"by digest", []string{"--sha256", digest}, "/x", data, `"1"`, "[bytes=70000-]"},
+		{"by digest, from elsewhere", []string{"--sha256", digest}, "/mirror", data, `"3"`, "[bytes=70000-]"},
+		{"another file", nil, "/x", other, `"2"`, "[bytes=70000- ]"},
+		{"another URL", nil, "/y", data, `"1"`, "[]"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			os.WriteFile("x.part", part, 0o644)
+			os.WriteFile("x.part.from", from, 0o644)
+			s.data, s.etag, s.asked = test.file, test.etag, nil
+			if _, _, err := fetchTest(t, append(test.args, "-q", "-o", "x", server.URL+test.path)...); err != nil {
+				t.Fatal(err)
+			}
+			if got := fmt.Sprint(s.asked); got != test.asked {
+				t.Errorf("asked for %s, want %s", got, test.asked)
+			}
+			if got, _ := os.ReadFile("x"); !bytes.Equal(got, test.file) {
+				t.Errorf("%d bytes, not the file", len(got))
+			}
+			if folder(t) != "x" {
+				t.Errorf("the folder holds %q", folder(t))
+			}
+		})
+	}
+}
+
+func TestFetchStatus(t *testing.T) {
+	s := &fetchServer{data: []byte("hello"), etag: `"1"`}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/missing":
+			http.NotFound(w, r)
+		case r.URL.Path == "/page":
+			w.Header().Set("Content-Type", "text/html")
+			io.WriteString(w, "<html>")
+		default:
+			s.ServeHTTP(w, r)
+		}
+	}))
+	defer server.Close()
+	file := filepath.Join(t.TempDir(), "file")
+	os.WriteFile(file, []byte("local"), 0o644)
+	zeros := strings.Repeat("0", 64)
+	hello := fmt.Sprintf("%x", sha256.Sum256([]byte("hello")))
+	tests := []struct {
+		name   string
+		args   []string
+		status int
+		out    string
+		left   string
+	}{
+		{"named by the URL", []string{server.URL + "/a"}, exitDone, "", "a"},
+		{"to standard output", []string{server.URL + "/a", "-o-"}, exitDone, "hello", ""},
+		{"a local file", []string{"-o", "x", "file://" + file}, exitDone, "", "x"},
+		{"with its digest", []string{"-o", "x", "--sha256", strings.ToUpper(hello), server.URL + "/missing", server.URL + "/a"}, exitDone, "", "x"},
+		{"a wrong digest", []string{"-o", "x", "--sha256", zeros, server.URL}, exitUnverified, "", ""},
+		{"a wrong digest to standard output", []string{"-o-", "--sha256", zeros, server.URL}, exitUnverified, "hello", ""},
+		{"a device", []string{"-o", "/dev/null", server.URL}, exitDone, "", ""},
+		{"a folder", []string{"-o", "/", server.URL}, exitUsage, "", ""},
+		{"missing", []string{server.URL + "/missing"}, exitNetwork, "", ""},
+		{"a web page", []string{server.URL + "/page"}, exitNetwork, "", ""},
+		{"a welcome web page", []string{"--html", "-o-", server.URL + "/page"}, exitDone, "<html>", ""},
+		{"no URL", nil, exitUsage, "", ""},
+		{"not a URL", []string{"-o", "x", "::"}, exitNetwork, "", ""},
+		{"several without a digest", []string{server.URL + "/a", server.URL + "/b"}, exitUsage, "", ""},
+		{"no name", []string{server.URL}, exitUsage, "", ""},
+		{"no name but a dot", []string{server.URL + "/.."}, exitUsage, "", ""},
+		{"a folder's name", []string{server.URL + "/a/"}, exitUsage, "", ""},
+		{"a name that steers the terminal", []string{server.URL + "/%1b[2J"}, exitUsage, "", ""},
+		{"half a digest", []string{"--sha256", "00", server.URL + "/a"}, exitUsage, "", ""},
+		{"no rate", []string{"--limit-rate", "fast", server.URL + "/a"}, exitUsage, "", ""},
+		{"no address", []string{"--resolve", "a:b", server.URL + "/a"}, exitUsage, "", ""},
+		{"no host", []string{"--resolve", ":127.0.0.1", server.URL + "/a"}, exitUsage, "", ""},
+		{"no name server", []string{"--dns", "x", server.URL + "/a"}, exitUsage, "", ""},
+		{"no address family", []string{"-46", server.URL + "/a"}, exitUsage, "", ""},
+		{"no such option", []string{"--post", server.URL + "/a"}, exitUsage, "", ""},
+		{"all at once", []string{"-q", "-4", "--limit-rate=1G", "--time=2026-08-29", "--resolve", "images.test:127.0.0.1", "-o-", strings.Replace(server.URL, "127.0.0.1", "images.test", 1)}, exitDone, "hello", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			out, _, err := fetchTest(t, test.args...)
+			if got := exitStatus(err); err == nil && test.status != exitDone || err != nil && got != test.status {
+				t.Errorf("%v, status %d, want %d", err, got, test.status)
+			}
+			if out != test.out || folder(t) != test.left {
+				t.Errorf("output %q, folder %q; want %q, %q", out, folder(t), test.out, test.left)
+			}
+		})
+	}
+	t.Chdir(t.TempDir())
+	os.WriteFile("a", []byte("mine"), 0o644)
+	if _, _, err := fetchTest(t, server.URL+"/a"); exitStatus(err) != exitUsage {
+		t.Errorf("a file is replaced unasked: %v", err)
+	}
+	if _, _, err := fetchTest(t, server.URL+"/a", "-o", "a"); err != nil {
+		t.Error(err)
+	}
+	if got, _ := os.ReadFile("a"); string(got) != "hello" {
+		t.Errorf("the file is %q", got)
+	}
+	os.Symlink(file, "b.part")
+	if _, _, err := fetchTest(t, server.URL+"/a", "-o", "b"); err == nil {
+		t.Error("a link in the place of the part file is followed")
+	}
+}
+
+func TestFetchCredentials(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		fmt.Fprintf(w, "%s:%s %s", user, password, r.Header.Get("X-Token"))
+	}))
+	defer server.Close()
+	t.Chdir(t.TempDir())
+	os.WriteFile("netrc", []byte("machine 127.0.0.1\n\tlogin Aladdin password secret\nmachine other login o"), 0o600)
+	os.WriteFile("header", []byte("# mine\nX-Token: T\r\n"), 0o600)
+	if out, _, err := fetchTest(t, "-o-", "--netrc-file", "netrc", "--header-file", "header", server.URL); out != "Aladdin:secret T" {
+		t.Errorf("%q, %v", out, err)
+	}
+	t.Setenv("NETRC", "netrc")
+	if out, _, err := fetchTest(t, "-o-", server.URL); out != "Aladdin:secret " {
+		t.Errorf("NETRC: %q, %v", out, err)
+	}
+	for _, text := range []string{"default login a password secret", "machine", "login secret", "machine a port secret", "secret"} {
+		if _, err := parseNetrc(text); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("netrc %q: %v", text, err)
+		}
+	}
+	for _, text := range []string{"secret", ": secret", "a b: secret", "X: secret\x00", "X: a\rY: secret"} {
+		if _, err := parseHeader(text); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("header %q: %v", text, err)
+		}
+	}
+	os.WriteFile("netrc", []byte("default"), 0o600)
+	if _, _, err := fetchTest(t, "-o-", server.URL); err == nil {
+		t.Error("a broken netrc file is passed over")
+	}
+	if _, _, err := fetchTest(t, "-o-", "--header-file", "absent", server.URL); err == nil {
+		t.Error("an absent header file is passed over")
+	}
+}
