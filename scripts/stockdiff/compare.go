@@ -161,10 +161,10 @@ func (c *comparison) comparePath(p string) {
 		differ("type", fmt.Sprintf("%#o", a.kind), fmt.Sprintf("%#o", b.kind))
 		return
 	}
-	if a.mode != b.mode {
+	if a.mode != b.mode && !c.knownMode(p, a, b) {
 		differ("mode", fmt.Sprintf("%#o", a.mode), fmt.Sprintf("%#o", b.mode))
 	}
-	if a.uid != b.uid || a.gid != b.gid {
+	if (a.uid != b.uid || a.gid != b.gid) && !c.knownOwner(p, b) {
 		differ("owner", fmt.Sprint(a.uid, ":", a.gid), fmt.Sprint(b.uid, ":", b.gid))
 	}
 	if a.rdev != b.rdev {
@@ -192,6 +192,40 @@ func (c *comparison) comparePath(p string) {
 			differ("xattrs", a.xattrs, b.xattrs)
 		}
 	}
+}
+
+// knownMode says whether the modes of a path may differ, and how.
+func (c *comparison) knownMode(p string, stock, ours entry) bool {
+	name, inRootfs := strings.CutPrefix(p, "@/rootfs/")
+	source := c.source[name]
+	file, inCache := c.cachePath(p)
+	switch {
+	case inRootfs && c.isRewritten(name) && ours.mode == source.mode:
+		// sed loses set-id bits where it may not set them after the owner.
+		c.differences["5"] = true
+	case inRootfs && ours.kind == unix.S_IFDIR && ours.mode == source.mode && stock.mode == source.mode|unix.S_ISGID:
+		// GNU tar leaves the bit that a folder gets from the one it is in.
+		c.differences["set-group-ID"] = true
+	case inCache && c.meta[file].data != nil && ours.mode == 0o644:
+		c.differences["cache modes"] = true
+	default:
+		return false
+	}
+	return true
+}
+
+// knownOwner says whether the owners of a path may differ, and how: where the
+// stock template hands back less than all of the cache to the user.
+func (c *comparison) knownOwner(p string, ours entry) bool {
+	owner, _ := c.outcome.owners(c.bare)
+	if c.oursSide.program.stock || ours.uid != uint32(owner) || ours.gid != uint32(owner) {
+		return false
+	}
+	if p == "home/.cache" || c.cacheInEnv && strings.HasPrefix(p, "elsewhere/") {
+		c.differences["cache owners"] = true
+		return true
+	}
+	return false
 }
 
 // cachePath tells the metadata file that a path in the cache holds, and
@@ -295,8 +329,8 @@ func (c *comparison) compareRewritten(name, p string, a, b entry) {
 	if plain && a.sum != b.sum {
 		c.reportf("%q: contents: stock %.300q, ours %.300q", p, a.data, b.data)
 	}
-	if got := strings.TrimPrefix(b.link, "@/rootfs/"); got != source.link {
-		c.reportf("%q: hard link: ours %q, the image %q", p, got, source.link)
+	if want := c.linkLeft(name); strings.TrimPrefix(b.link, "@/rootfs/") != want {
+		c.reportf("%q: hard link: ours %q, the image %q", p, b.link, want)
 	}
 	if c.packing.keepsXattrs() {
 		want := map[string]string{}
@@ -313,6 +347,25 @@ func (c *comparison) compareRewritten(name, p string, a, b entry) {
 			c.reportf("%q: xattrs: ours %q, the image %q", p, b.xattrs, want)
 		}
 	}
+}
+
+// linkLeft returns the first of the names that a name is hard linked to, among
+// those that were not excluded; "" where it is the only one.
+func (c *comparison) linkLeft(name string) string {
+	link := c.source[name].link
+	if link == "" {
+		return ""
+	}
+	var left []string
+	for _, other := range paths(c.source) {
+		if _, ok := c.ours.files["@/rootfs/"+other]; ok && c.source[other].link == link {
+			left = append(left, other)
+		}
+	}
+	if len(left) < 2 {
+		return ""
+	}
+	return left[0]
 }
 
 func (c *comparison) byTemplates(name string) bool {

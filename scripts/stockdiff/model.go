@@ -209,6 +209,20 @@ func (p *plan) planExcludes() {
 			}, line)
 		}
 	}
+	// A pattern counts for a name with and without "./", whichever the archive
+	// has; the stock template's tar takes them as they are.
+	for _, line := range lines {
+		line = strings.Trim(line, " \t")
+		bare, dotted := strings.CutPrefix(line, "./")
+		switch {
+		case dotted && !p.packing.dot && bare != "":
+			p.differences["excludes"] = true
+			lines = append(lines, bare)
+		case !dotted && p.packing.dot && line != "":
+			p.differences["excludes"] = true
+			lines = append(lines, "./"+line)
+		}
+	}
 	if p.mode == "user" {
 		// What a namespace can't make is left out, whether the image says so
 		// or not.
