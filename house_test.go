@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,4 +98,78 @@ func TestCallsThatDieOnAndroid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Every public name says what it is: units, errors, the source of a rule.
+func TestPublicNamesAreDocumented(t *testing.T) {
+	for _, dir := range []string{"cross", "fetch", "image", "lxc", "pgp", "untar", "untar/xz"} {
+		files, err := filepath.Glob(dir + "/*.go")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", dir, len(files), err)
+		}
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			fset := token.NewFileSet()
+			file, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if file.Name.Name == "main" {
+				continue
+			}
+			for _, d := range file.Decls {
+				for _, missing := range undocumented(d) {
+					t.Errorf("%s: %s has no comment", fset.Position(d.Pos()), missing)
+				}
+			}
+		}
+	}
+}
+
+// undocumented returns the public names that a declaration makes without a
+// comment. A group of constants, variables or types may share the group's.
+func undocumented(d ast.Decl) []string {
+	var names []string
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		if d.Doc == nil && d.Name.IsExported() && (d.Recv == nil || exportedReceiver(d.Recv)) && !isErrorMethod(d) {
+			names = append(names, d.Name.Name)
+		}
+	case *ast.GenDecl:
+		for _, spec := range d.Specs {
+			switch spec := spec.(type) {
+			case *ast.TypeSpec:
+				if d.Doc == nil && spec.Doc == nil && spec.Name.IsExported() {
+					names = append(names, spec.Name.Name)
+				}
+			case *ast.ValueSpec:
+				for _, name := range spec.Names {
+					if d.Doc == nil && spec.Doc == nil && spec.Comment == nil && name.IsExported() {
+						names = append(names, name.Name)
+					}
+				}
+			}
+		}
+	}
+	return names
+}
+
+// isErrorMethod tells the methods whose meaning their interface gives.
+func isErrorMethod(d *ast.FuncDecl) bool {
+	switch d.Name.Name {
+	case "Error", "Unwrap", "String":
+		return d.Recv != nil
+	}
+	return false
+}
+
+func exportedReceiver(recv *ast.FieldList) bool {
+	kind := recv.List[0].Type
+	if star, ok := kind.(*ast.StarExpr); ok {
+		kind = star.X
+	}
+	name, ok := kind.(*ast.Ident)
+	return ok && name.IsExported()
 }

@@ -168,6 +168,7 @@ func (b *Body) disconnect() {
 	b.pending = nil
 }
 
+// Read returns the next bytes of the file, over as many connections as it takes.
 func (b *Body) Read(p []byte) (int, error) {
 	if b.err != nil || len(p) == 0 {
 		return 0, b.err

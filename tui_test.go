@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/iotest"
+	"time"
+	"unicode/utf8"
+
+	"lxc-pull/fetch"
+	"lxc-pull/image"
+	"lxc-pull/pgp"
+)
+
+func TestPrintable(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"plain, ünïcode\n\ttab", "plain, ünïcode\n\ttab"},
+		{"\x1b[2J\x1b]0;title\x07", `\x1b[2J\x1b]0;title\x07`},
+		{"a\rb\x00\x7f", `a\x0db\x00\x7f`},
+		{"\xff\xc3", `\xff\xc3`},
+		{"\u009b31m", `\u009b31m`},
+		{"abc\u202edef\u200b", `abc\u202edef\u200b`},
+		{"\ufffd", "\ufffd"},
+	} {
+		if got := printable(c.in); got != c.want {
+			t.Errorf("printable(%q) = %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+// Whatever comes from outside, no byte that steers a terminal comes out.
+func FuzzPrintable(f *testing.F) {
+	f.Add("\x1b[31m\u009b\xff")
+	f.Fuzz(func(t *testing.T, s string) {
+		out := printable(s)
+		if !utf8.ValidString(out) {
+			t.Fatalf("%q is not UTF-8", out)
+		}
+		for _, r := range out {
+			if r < 0x20 && r != '\n' && r != '\t' || 0x7f <= r && r < 0xa0 || r == 0x202e {
+				t.Fatalf("%q has %U", out, r)
+			}
+		}
+		var back string
+		if err := json.Unmarshal([]byte(jsonString(s)), &back); err != nil || back != strings.ToValidUTF8(string([]rune(s)), "\ufffd") {
+			t.Fatalf("jsonString(%q) = %s: %q, %v", s, jsonString(s), back, err)
+		}
+	})
+}
+
+func TestProgressText(t *testing.T) {
+	for _, c := range []struct {
+		done, total int64
+		elapsed     time.Duration
+		want        string
+	}{
+		{0, -1, 0, "P  0 B"},
+		{1536, -1, 500 * time.Millisecond, "P  1.5 KiB"},
+		{10 << 20, 100 << 20, 10 * time.Second, "P  10.0 MiB of 100 MiB  1.0 MiB/s  1m30s left"},
+		{100 << 20, 100 << 20, 10 * time.Second, "P  100 MiB of 100 MiB  10.0 MiB/s"},
+		{1000, -1, time.Second, "P  1.0 KiB  1.0 KiB/s"},
+	} {
+		if got := progressText("P", c.done, c.total, c.elapsed); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
+// Progress is for terminals; into a file go the words alone.
+func TestProgressOnlyOnTerminals(t *testing.T) {
+	var out, err bytes.Buffer
+	u := &ui{out: &out, err: &err}
+	line := u.begin("P", 10)
+	io.Copy(io.Discard, io.TeeReader(strings.NewReader("0123456789"), line))
+	u.warnf("one %d", 1)
+	line.end()
+	if err.String() != "warning: one 1\n" {
+		t.Errorf("%q", err.String())
+	}
+	err.Reset()
+	u.columns = 30
+	line = u.begin("P", 10)
+	io.Copy(io.Discard, io.TeeReader(strings.NewReader("0123456789"), line))
+	u.warnf("two")
+	line.end()
+	if !strings.HasPrefix(err.String(), "\rP  10 B") || !strings.Contains(err.String(), "\rwarning: two\n") {
+		t.Errorf("%q", err.String())
+	}
+}
+
+func TestExitStatus(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{errors.New("x"), exitFailure},
+		{usageErrorf("x"), exitUsage},
+		{&exitError{code: 41}, 41},
+		{&image.NotFoundError{}, exitNoImage},
+		{&fetch.Error{Kind: fetch.KindDNS}, exitNetwork},
+		{fmt.Errorf("x: %w", &fetch.Error{Kind: fetch.KindHTML}), exitNetwork},
+		{&fetch.Error{Kind: fetch.KindFile, Err: syscall.EACCES}, exitPermission},
+		{&unverifiedError{"x", &fetch.Error{Kind: fetch.KindStatus, Status: 404}}, exitUnverified},
+		{&unverifiedError{"x", errors.New("y")}, exitUnverified},
+		{&replayError{"x"}, exitUnverified},
+		{&pgp.UntrustedError{}, exitUnverified},
+		{fmt.Errorf("x: %w", syscall.ENOSPC), exitDisk},
+		{syscall.EROFS, exitDisk},
+		{syscall.EPERM, exitPermission},
+	} {
+		if got := exitStatus(c.err); got != c.want {
+			t.Errorf("exitStatus(%v) = %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+func TestReadAhead(t *testing.T) {
+	want := bytes.Repeat([]byte("0123456789abcdef"), 100_000)
+	a := newReadAhead(iotest.HalfReader(bytes.NewReader(want)))
+	got, err := io.ReadAll(iotest.OneByteReader(a))
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if n, err := a.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("after the end: %d, %v", n, err)
+	}
+	a.Close()
+
+	broken := errors.New("broken")
+	a = newReadAhead(io.MultiReader(bytes.NewReader(want), iotest.ErrReader(broken)))
+	got, err = io.ReadAll(a)
+	if err != broken || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	a.Close()
+
+	// Closed early, it leaves the other reader alone at once.
+	reader := &endlessReader{}
+	a = newReadAhead(reader)
+	io.ReadFull(a, make([]byte, 10))
+	a.Close()
+	a.Close()
+	after := reader.calls
+	time.Sleep(time.Millisecond)
+	if reader.calls != after || after > aheadBuffers+2 {
+		t.Errorf("%d calls, then %d", after, reader.calls)
+	}
+}
+
+type endlessReader struct{ calls int }
+
+func (c *endlessReader) Read(p []byte) (int, error) {
+	c.calls++
+	return len(p), nil
+}
+
+func TestNow(t *testing.T) {
+	given, system := time.Unix(1787961600, 0), time.Unix(1900000000, 0)
+	if got := now(given, system); !got.Equal(given) {
+		t.Errorf("--time: %v", got)
+	}
+	if got := now(time.Time{}, system); !got.Equal(system) {
+		t.Errorf("the system's clock: %v", got)
+	}
+	if got := now(time.Time{}, time.Unix(0, 0)); got.Before(buildDate()) {
+		t.Errorf("before the build: %v", got)
+	}
+}
