@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// start serves one file under /x with the faults.
+func start(t *testing.T, data []byte, faults ...string) (url string, records func() []record) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "x"), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var list []record
+	s := httptest.NewServer(&server{dir: dir, seed: 1, faults: faults, chance: 1, most: 1, done: func(r record) {
+		mu.Lock()
+		defer mu.Unlock()
+		list = append(list, r)
+	}})
+	t.Cleanup(s.Close)
+	return s.URL + "/x", func() []record {
+		s.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(list)
+	}
+}
+
+// TestFaults shows what a plain client sees of each fault, and that the next
+// request is served sanely.
+func TestFaults(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789abcdef"), 4096)
+	whole := fmt.Sprintf("200 %d, right", len(data))
+	want := map[string]string{
+		"cut": "200, unexpected EOF", "reset": "no answer", "stall": "200, context canceled", "silence": "no answer",
+		"throttle": whole, "corrupt": fmt.Sprintf("200 %d, wrong", len(data)), "reorder": whole, "long": "200, unexpected EOF",
+		"short": "200 fewer", "endless": "200 fewer", "circle": "no answer", "html": "200 fewer",
+		"gzip": "200 fewer", "changed": fmt.Sprintf("200 %d, wrong", len(data)), "grown": "200 more",
+		"norange": whole, "wrongrange": whole,
+	}
+	// The blocks of this file are all alike: to swap two changes nothing.
+	for _, name := range allFaults() {
+		t.Run(name, func(t *testing.T) {
+			url, records := start(t, data, name)
+			got := see(t, url, data, name == "silence" || name == "stall")
+			if w := want[name]; w != "" && got != w || w == "" && !strings.HasPrefix(got, name) {
+				t.Errorf("a client sees %q, want %q", got, w)
+			}
+			if got := see(t, url, data, false); name != circle && got != whole {
+				t.Errorf("and then %q", got)
+			}
+			if list := records(); list[0].Fault != name {
+				t.Errorf("the record says %+v", list[0])
+			}
+		})
+	}
+}
+
+// see describes an answer. An impatient client gives up when the request is
+// sent and, if an answer comes, the first bytes of it are here.
+func see(t *testing.T, url string, data []byte, impatient bool) string {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if impatient && strings.HasSuffix(t.Name(), "silence") {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { cancel() }})
+	}
+	request, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{DisableCompression: true}
+	defer transport.CloseIdleConnections()
+	answer, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return "no answer"
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != 200 {
+		return fmt.Sprint(answer.StatusCode)
+	}
+	var body []byte
+	buf := make([]byte, 1000)
+	for {
+		n, err := answer.Body.Read(buf)
+		body = append(body, buf[:n]...)
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			return fmt.Sprintf("200, %v", err)
+		}
+		if impatient && len(body) > 0 {
+			cancel()
+		}
+	}
+	switch {
+	case len(body) < len(data):
+		return "200 fewer"
+	case len(body) > len(data):
+		return "200 more"
+	case bytes.Equal(body, data):
+		return fmt.Sprintf("200 %d, right", len(body))
+	}
+	return fmt.Sprintf("200 %d, wrong", len(body))
+}
+
+// TestSeeds: what a path meets depends on the seed and on nothing else.
+func TestSeeds(t *testing.T) {
+	draw := func(seed uint64, paths ...string) string {
+		s := &server{seed: seed, faults: allFaults(), chance: 0.5, most: 3}
+		drawn := map[string][]string{}
+		for range 6 {
+			for _, p := range paths {
+				name, r := s.draw(p)
+				drawn[p] = append(drawn[p], fmt.Sprint(name, r.IntN(1000)))
+			}
+		}
+		return fmt.Sprint(drawn["/a"])
+	}
+	if a, b := draw(1, "/a"), draw(1, "/b", "/a", "/c"); a != b {
+		t.Errorf("other paths change the faults: %s, %s", a, b)
+	}
+	if a, b := draw(1, "/a"), draw(2, "/a"); a == b {
+		t.Errorf("seeds 1 and 2 give the same faults: %s", a)
+	}
+	s := &server{seed: 1, faults: allFaults(), chance: 1, most: 2, only: ".xz"}
+	met := 0
+	for range 10 {
+		if name, _ := s.draw("/a.xz"); name != "" {
+			met++
+		}
+		if name, _ := s.draw("/a.asc"); name != "" {
+			t.Errorf("-only .xz, and /a.asc meets %s", name)
+		}
+	}
+	if met != 2 {
+		t.Errorf("-most 2, and a path meets %d", met)
+	}
+}
+
+func TestParseFaults(t *testing.T) {
+	for given, want := range map[string]int{"all": len(faults()), "none": 0, "": 0, "cut,404": 2} {
+		if got, err := parseFaults(given); len(got) != want || err != nil {
+			t.Errorf("%q is %q, %v", given, got, err)
+		}
+	}
+	if _, err := parseFaults("cut,bite"); err == nil {
+		t.Error("an unknown fault is taken")
+	}
+}
