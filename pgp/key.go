@@ -210,7 +210,7 @@ func (k *publicKey) verify(s *signature, digest []byte) bool {
 		case s.algo == algoEd25519:
 			copy(raw[:], f.take(ed25519.SignatureSize))
 		default:
-			r, v := f.mpi(), f.mpi()
+			r, v := f.scalar(), f.scalar()
 			if len(r) > 32 || len(v) > 32 {
 				return false
 			}

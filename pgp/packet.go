@@ -133,5 +133,16 @@ func (f *fields) mpi() []byte {
 	return b
 }
 
+// scalar reads one of the two numbers of an EdDSA signature. GnuPG's betas of
+// 2014 gave all of them 256 bits, leading zeros and all; subkeys still in use
+// have agreed to their bindings so.
+func (f *fields) scalar() []byte {
+	if len(f.b) >= 2 && f.b[0] == 1 && f.b[1] == 0 {
+		f.u16()
+		return f.take(32)
+	}
+	return f.mpi()
+}
+
 // done says whether everything was read, and nothing was missing.
 func (f *fields) done() bool { return !f.short && len(f.b) == 0 }

@@ -98,6 +98,14 @@ func (s *set) algorithms() {
 		sig{by: a, damage: addOrder}.packet(document))
 	s.detached("mpi-length", changed, "a length that counts leading zero bits", cert(a),
 		sig{by: a, damage: longerMPI}.packet(document))
+	s.detached("mpi-eddsa-padded", "good", "256 bits always: GnuPG's betas of 2014", cert(a),
+		sig{by: a, time: signTime + 2, damage: func(m []byte) []byte {
+			n := (int(m[0])<<8 + int(m[1]) + 7) / 8
+			r, v := make([]byte, 32), make([]byte, 32)
+			copy(r[32-n:], m[2:2+n])
+			copy(v[32-len(m[4+n:]):], m[4+n:])
+			return cat([]byte{1, 0}, r, []byte{1, 0}, v)
+		}}.packet(document))
 	s.detached("material-trailing", changed, "a byte after the signature's numbers", cert(a),
 		sig{by: a, damage: func(m []byte) []byte { return append(m, 0) }}.packet(document))
 	s.detached("left-wrong", changed, "the digest's first bytes don't agree", cert(a),
