@@ -244,20 +244,17 @@ func (x *extractor) isMade(path []byte) bool {
 func (x *extractor) parent(path, dir []byte) (int, []byte, error) {
 	fd, rest, err := x.dirs.enter(dir)
 	if err != nil && isNotDir(err) && x.opt.Layer {
-		canon, err := x.root.resolve(string(dir), resolveOptions{create: 0755})
-		if err != nil {
-			return -1, nil, err
+		canon, rerr := x.root.resolve(string(dir), resolveOptions{last: true, create: 0755})
+		if rerr != nil {
+			return -1, nil, rerr
 		}
-		base := path[len(dir):]
-		x.canon = append(append(x.canon[:0], canon...), base...)
+		base := path[len(dir)+1:]
+		if x.canon = append(x.canon[:0], canon...); len(canon) > 0 {
+			x.canon = append(x.canon, '/')
+		}
+		x.canon = append(x.canon, base...)
 		path, dir = x.canon, x.canon[:len(canon)]
-		if len(canon) == 0 {
-			path = path[1:]
-		}
 		fd, rest, err = x.dirs.enter(dir)
-		if err != nil {
-			return -1, nil, err
-		}
 	}
 	for err == unix.ENOENT {
 		// The components up to rest exist; make the first of rest.
@@ -659,10 +656,10 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 		from, rest, err = x.targets.enter(dir)
 		if err != nil && isNotDir(err) && x.opt.Layer {
 			var canon []byte
-			if canon, err = x.root.resolve(string(dir), resolveOptions{}); err == nil {
-				target = append(append([]byte(nil), canon...), target[len(dir):]...)
-				target = bytes.TrimLeft(target, "/")
-				from, rest, err = x.targets.enter(canon)
+			if canon, err = x.root.resolve(string(dir), resolveOptions{last: true}); err == nil {
+				target = bytes.TrimPrefix(append(canon, target[len(dir):]...), []byte("/"))
+				dir, base = splitPath(target)
+				from, rest, err = x.targets.enter(dir)
 			}
 		}
 	}

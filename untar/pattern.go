@@ -15,10 +15,7 @@ type pattern struct {
 }
 
 func newPattern(text string) pattern {
-	p := pattern{text: strings.TrimRight(text, "/")}
-	if p.text == "" {
-		p.text = text
-	}
+	p := pattern{text: text}
 	p.bare, _ = strings.CutPrefix(p.text, "./")
 	if p.bare == p.text {
 		p.bare = ""

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,14 +28,18 @@ func (r *Root) RemoveContents() error {
 // RemoveNames removes these entries of the root folder, with what is below
 // them, as RemoveContents does. Names that are not there are no error.
 func (r *Root) RemoveNames(names ...string) error {
-	rm := remover{root: r.fd}
 	for _, name := range names {
-		if name == "" || name == "." || name == ".." || len(name) > maxComponent {
+		if name == "" || name == "." || name == ".." || len(name) > maxComponent || strings.ContainsAny(name, "/\x00") {
 			return &fs.PathError{Op: "remove", Path: name, Err: unix.EINVAL}
 		}
+	}
+	rm := remover{root: r.fd}
+	for _, name := range names {
 		rm.entry(r.fd, name, 0)
 	}
-	rm.dir(r.fd, 0, rm.isMoved)
+	if rm.moved > 0 {
+		rm.dir(r.fd, 0, rm.isMoved)
+	}
 	return r.removed(rm.err)
 }
 
@@ -56,7 +61,6 @@ type remover struct {
 	root  int
 	moved int // folders moved up to the root so far
 	err   error
-	name  cname
 }
 
 func (rm *remover) fail(name string, err error) {
@@ -68,7 +72,7 @@ func (rm *remover) fail(name string, err error) {
 const movedPrefix = ".lxc-pull-removing-"
 
 func (rm *remover) isMoved(name string) bool {
-	return len(name) > len(movedPrefix) && name[:len(movedPrefix)] == movedPrefix
+	return strings.HasPrefix(name, movedPrefix+strconv.Itoa(unix.Getpid())+"-")
 }
 
 // dir removes the entries of a folder that which names, all for nil. It reads
@@ -131,8 +135,8 @@ func (rm *remover) entry(dir int, name string, depth int) bool {
 	if depth >= maxRemoveDepth {
 		// The root folder's own pass takes it from there.
 		rm.moved++
-		to := rm.name.set([]byte(movedPrefix + strconv.Itoa(unix.Getpid()) + "-" + strconv.Itoa(rm.moved)))
-		if err := unix.Renameat(dir, name, rm.root, to.String()); err != nil {
+		to := movedPrefix + strconv.Itoa(unix.Getpid()) + "-" + strconv.Itoa(rm.moved)
+		if err := unix.Renameat(dir, name, rm.root, to); err != nil {
 			rm.fail(name, err)
 			return false
 		}

@@ -1,0 +1,512 @@
+package untar
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// build writes an archive of headers; a body is given by the header's Size and
+// taken from text.
+func build(t testing.TB, text string, headers ...tar.Header) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range headers {
+		if h.Typeflag == 0 {
+			h.Typeflag = tar.TypeReg
+		}
+		if h.Mode == 0 {
+			h.Mode = 0o644
+		}
+		if h.Uid == 0 && h.Gid == 0 {
+			h.Uid, h.Gid = os.Geteuid(), os.Getegid()
+		}
+		if h.Typeflag == tar.TypeReg {
+			h.Size = int64(len(text))
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if h.Typeflag == tar.TypeReg {
+			if _, err := w.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// tree lists the paths below the root, folders with a slash.
+func (s *sandbox) tree(t testing.TB) []string {
+	t.Helper()
+	var list []string
+	err := filepath.Walk(s.root, func(path string, info os.FileInfo, err error) error {
+		if err != nil || path == s.root {
+			return err
+		}
+		rel, _ := filepath.Rel(s.root, path)
+		if info.IsDir() {
+			rel += "/"
+		}
+		list = append(list, rel)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func (s *sandbox) wantTree(t testing.TB, want ...string) {
+	t.Helper()
+	if got := s.tree(t); !slices.Equal(got, want) {
+		t.Errorf("tree is %q, want %q", got, want)
+	}
+}
+
+var nested = []tar.Header{
+	{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755},
+	{Name: "./dev/", Typeflag: tar.TypeDir, Mode: 0o755},
+	{Name: "./dev/console"},
+	{Name: "./dev/consoleX"},
+	{Name: "./dev/pts/", Typeflag: tar.TypeDir, Mode: 0o755},
+	{Name: "./dev/pts/0"},
+	{Name: "./etc/", Typeflag: tar.TypeDir, Mode: 0o755},
+	{Name: "./etc/hosts"},
+	{Name: "./etc/link", Typeflag: tar.TypeLink, Linkname: "./etc/hosts"},
+}
+
+func TestSelection(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		opt  Options
+		want []string
+	}{
+		{"all", Options{}, []string{"dev/", "dev/console", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
+		{"one file", Options{Exclude: []string{"./dev/console", ""}}, []string{"dev/", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
+		{"a folder takes in what is below", Options{Exclude: []string{"./dev/pts"}}, []string{"dev/", "dev/console", "dev/consoleX", "etc/", "etc/hosts", "etc/link"}},
+		{"star matches slashes", Options{Exclude: []string{"./*s"}}, []string{"dev/", "dev/console", "dev/consoleX", "etc/", "etc/link"}[:3]},
+		{"without dot", Options{Exclude: []string{"dev/*"}}, []string{"dev/", "etc/", "etc/hosts", "etc/link"}},
+		{"members", Options{Members: []string{"dev/pts", "./etc/hosts"}}, []string{"dev/", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts"}},
+		{"strip", Options{Strip: 1}, []string{"console", "consoleX", "hosts", "link", "pts/", "pts/0"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSandbox(t)
+			_, err := s.extract(t, build(t, "x", nested...), c.opt)
+			if c.name == "star matches slashes" {
+				// ./etc/hosts is excluded and its link is not.
+				if !errors.Is(err, errTargetGone) {
+					t.Fatalf("error is %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.wantTree(t, c.want...)
+		})
+	}
+	s := newSandbox(t)
+	_, err := s.extract(t, build(t, "x", nested...), Options{Members: []string{"etc", "nowhere"}})
+	var missing *MissingError
+	if !errors.As(err, &missing) || missing.Name != "nowhere" {
+		t.Errorf("a missing member: %v", err)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	archive := build(t, strings.Repeat("x", 1000), tar.Header{Name: "a"}, tar.Header{Name: "b"})
+	for _, c := range []struct {
+		opt  Options
+		want error
+	}{
+		{Options{MaxBytes: 2000, MaxEntries: 2}, nil},
+		{Options{MaxBytes: 1999}, errTooBig},
+		{Options{MaxEntries: 1}, errTooMany},
+	} {
+		s := newSandbox(t)
+		if _, err := s.extract(t, archive, c.opt); !errors.Is(err, c.want) {
+			t.Errorf("%+v: error is %v, want %v", c.opt, err, c.want)
+		}
+	}
+}
+
+func TestFolderMemoryIsBounded(t *testing.T) {
+	x := &extractor{folders: map[string]folder{}}
+	var err error
+	n := 0
+	for ; err == nil; n++ {
+		err = x.putFolder([]byte(fmt.Sprintf("%0200d", n)), folder{})
+	}
+	if !errors.Is(err, errTooManyDirs) || n < 100_000 {
+		t.Errorf("%d folders, then %v", n, err)
+	}
+}
+
+func TestExistingTree(t *testing.T) {
+	old := build(t, "old", tar.Header{Name: "f"}, tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o700}, tar.Header{Name: "d/kept"},
+		tar.Header{Name: "out", Typeflag: tar.TypeSymlink, Linkname: "../victim"})
+	prepare := func(t *testing.T) *sandbox {
+		s := newSandbox(t)
+		if _, err := s.extract(t, old, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	t.Run("merged", func(t *testing.T) {
+		s := prepare(t)
+		if _, err := s.extract(t, build(t, "new", tar.Header{Name: "f"}, tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o750}), Options{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range []string{`f file 0644 "new"`, `d dir 0750`, `d/kept file 0644 "old"`} {
+			if err := s.mustHave(line); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	t.Run("strict", func(t *testing.T) {
+		s := prepare(t)
+		if _, err := s.extract(t, old, Options{Strict: true}); !errors.Is(err, ErrNotEmpty) {
+			t.Errorf("error is %v", err)
+		}
+	})
+	t.Run("kept", func(t *testing.T) {
+		s := prepare(t)
+		rep, err := s.extract(t, build(t, "new", tar.Header{Name: "f"}, tar.Header{Name: "g"}), Options{KeepOld: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range []string{`f file 0644 "old"`, `g file 0644 "new"`} {
+			if err := s.mustHave(line); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := rep.Summary(); got != "1 file kept as it was: it exists" {
+			t.Errorf("summary is %q", got)
+		}
+	})
+	t.Run("a link that was there is not followed", func(t *testing.T) { // CVE-2025-45582
+		s := prepare(t)
+		if _, err := s.extract(t, build(t, "x", tar.Header{Name: "out/hello"}), Options{}); !errors.Is(err, errNotDir) {
+			t.Errorf("error is %v", err)
+		}
+		s.check(t)
+	})
+	t.Run("hard link to what was there", func(t *testing.T) {
+		s := prepare(t)
+		if _, err := s.extract(t, build(t, "x", tar.Header{Name: "l", Typeflag: tar.TypeLink, Linkname: "f"}), Options{}); !errors.Is(err, errTargetGone) {
+			t.Errorf("error is %v", err)
+		}
+	})
+	t.Run("an outside file linked at the name is not written", func(t *testing.T) {
+		s := newSandbox(t)
+		if err := os.Link(filepath.Join(s.dir, "victim/hello"), filepath.Join(s.root, "x")); err != nil {
+			t.Skip("hard links:", err)
+		}
+		if _, err := s.extract(t, build(t, "new", tar.Header{Name: "x"}), Options{}); err != nil {
+			t.Fatal(err)
+		}
+		s.check(t)
+	})
+	t.Run("setgid folder", func(t *testing.T) {
+		s := newSandbox(t)
+		if err := os.Chmod(s.root, 0o755|os.ModeSetgid); err != nil {
+			t.Fatal(err)
+		}
+		if os.Geteuid() == 0 {
+			if err := os.Chown(s.root, 0, 12345); err != nil {
+				t.Skip("chown:", err)
+			}
+			if err := os.Chmod(s.root, 0o755|os.ModeSetgid); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.extract(t, build(t, "x", tar.Header{Name: "a/b/f", Mode: 0o640}, tar.Header{Name: "g"}, tar.Header{Name: "e/", Typeflag: tar.TypeDir, Mode: 0o711},
+			tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "x"}), Options{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"a", "a/b", "a/b/f", "g", "e", "l"} {
+			var st unix.Stat_t
+			if err := unix.Lstat(filepath.Join(s.root, name), &st); err != nil {
+				t.Fatal(err)
+			}
+			if st.Mode&unix.S_ISGID != 0 || os.Geteuid() == 0 && st.Gid != 0 {
+				t.Errorf("%s has mode %o and group %d", name, st.Mode, st.Gid)
+			}
+		}
+	})
+}
+
+func TestDeferRoot(t *testing.T) {
+	for _, named := range []bool{true, false} {
+		s := newSandbox(t)
+		headers := []tar.Header{{Name: "f"}}
+		want := `. dir 0755`
+		if named {
+			headers = append(headers, tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o711, ModTime: time.Unix(1234, 0)})
+			want = `. dir 0711 mtime 1234.000000000`
+		}
+		r, err := OpenRoot(s.root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if _, err := r.Extract(bytes.NewReader(build(t, "x", headers...)), Options{DeferRoot: true}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.mustHave(`. dir 0700`); err != nil {
+			t.Error(err)
+		}
+		if err := r.MkdirAll("late", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.mustHave(want); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestLayer(t *testing.T) {
+	lower := build(t, "low", tar.Header{Name: "d/a"}, tar.Header{Name: "d/e/b"}, tar.Header{Name: "f"}, tar.Header{Name: "usr/lib/x"},
+		tar.Header{Name: "lib", Typeflag: tar.TypeSymlink, Linkname: "usr/lib"}, tar.Header{Name: "abs", Typeflag: tar.TypeSymlink, Linkname: "/usr"},
+		tar.Header{Name: "up", Typeflag: tar.TypeSymlink, Linkname: "../victim"})
+	for _, c := range []struct {
+		name   string
+		layer  []tar.Header
+		want   string // of the tree, "" for an error
+		wanted []string
+	}{
+		{"whiteout of a file", []tar.Header{{Name: ".wh.f"}}, "abs d/ d/a d/e/ d/e/b lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"whiteout of a folder", []tar.Header{{Name: ".wh.d"}}, "abs f lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"whiteout of nothing", []tar.Header{{Name: "no/.wh.d"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"opaque first", []tar.Header{{Name: "d/.wh..wh..opq"}, {Name: "d/new"}}, "abs d/ d/new f lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"opaque last", []tar.Header{{Name: "d/new"}, {Name: "d/e/n2"}, {Name: "d/.wh..wh..opq"}}, "abs d/ d/e/ d/e/n2 d/new f lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"whiteout after its replacement", []tar.Header{{Name: "f"}, {Name: ".wh.f"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x", []string{`f file 0644 "new"`}},
+		{"file over a folder", []tar.Header{{Name: "d"}}, "abs d f lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"parent is a link", []tar.Header{{Name: "lib/y"}, {Name: "abs/z"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x usr/lib/y usr/z", nil},
+		{"link below a link", []tar.Header{{Name: "l", Typeflag: tar.TypeLink, Linkname: "lib/x"}}, "abs d/ d/a d/e/ d/e/b f l lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"parent leads outside", []tar.Header{{Name: "up/hello"}}, "", nil},
+		{"whiteout of nothing named", []tar.Header{{Name: "d/.wh."}}, "", nil},
+		{"whiteout of .", []tar.Header{{Name: "d/.wh.."}}, "", nil},
+		{"whiteout of ..", []tar.Header{{Name: "d/.wh..."}}, "", nil},
+		{"whiteout below a link", []tar.Header{{Name: "lib/.wh.x"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSandbox(t)
+			if _, err := s.extract(t, lower, Options{Strict: true, Layer: true}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := s.extract(t, build(t, "new", c.layer...), Options{Strict: true, Layer: true})
+			s.check(t)
+			if c.want == "" {
+				if err == nil {
+					t.Error("accepted")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.wantTree(t, strings.Fields(c.want)...)
+			for _, line := range c.wanted {
+				if err := s.mustHave(line); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+func TestUser(t *testing.T) {
+	s := newSandbox(t)
+	other := os.Geteuid() + 1
+	archive := build(t, "x",
+		tar.Header{Name: "suid", Mode: 0o4755, Uid: other, Gid: other},
+		tar.Header{Name: "own", Mode: 0o4755},
+		tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o500, Uid: other, Gid: other},
+		tar.Header{Name: "d/f", Mode: 0o400, Uid: other, Gid: other, PAXRecords: map[string]string{"SCHILY.xattr.user.x": "1"}})
+	rep, err := s.extract(t, archive, Options{Privilege: User})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{`suid file 0755 "x"`, `own file 04755 "x"`, `d dir 0500`, `d/f file 0400`} {
+		if err := s.mustHave(line); err != nil {
+			t.Error(err)
+		}
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(filepath.Join(s.root, "suid"), &st); err != nil || st.Uid != uint32(os.Geteuid()) {
+		t.Errorf("owner is %d (%v)", st.Uid, err)
+	}
+	if got := rep.Summary(); !strings.Contains(got, "1 setuid or setgid bit dropped: not root") || !strings.Contains(got, "3 owners not kept: not root") {
+		t.Errorf("summary is %q", got)
+	}
+}
+
+func TestXattrs(t *testing.T) {
+	s := newSandbox(t)
+	if err := unix.Setxattr(s.root, "user.probe", []byte("1"), 0); err != nil {
+		t.Skip("no user.* attributes on the temporary folder:", err)
+	}
+	record := map[string]string{
+		"SCHILY.xattr.user.plain":             "\x00\xff\n",
+		"SCHILY.xattr.user.a%3Db%25":          "escaped",
+		"LIBARCHIVE.xattr.user.url%20encoded": "dmFsdWU",
+		"SCHILY.xattr.user.overlay.opaque":    "y",
+		"SCHILY.xattr.trusted.overlay.opaque": "y",
+		"SCHILY.xattr.unknown.x":              "1",
+		"SCHILY.xattr.security.selinux":       "label",
+		"SCHILY.xattr.user.read-only":         "1",
+	}
+	rep, err := s.extract(t, build(t, "x", tar.Header{Name: "f", Mode: 0o444, PAXRecords: record},
+		tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o555, PAXRecords: record}), Options{Strict: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"f", "d"} {
+		for attr, want := range map[string]string{
+			"user.plain": "\x00\xff\n", "user.a=b%": "escaped", "user.url encoded": "value", "user.read-only": "1",
+			"user.overlay.opaque": "", "security.selinux": "",
+		} {
+			buf := make([]byte, 100)
+			n, err := unix.Getxattr(filepath.Join(s.root, name), attr, buf)
+			if want == "" {
+				if err != unix.ENODATA && err != unix.EOPNOTSUPP {
+					t.Errorf("%s has %s (%v)", name, attr, err)
+				}
+			} else if err != nil || string(buf[:n]) != want {
+				t.Errorf("%s: %s is %q (%v)", name, attr, buf[:max(n, 0)], err)
+			}
+		}
+	}
+	if got := rep.Summary(); !strings.Contains(got, "overlayfs would obey it") || !strings.Contains(got, `"unknown.x" is in no known namespace`) {
+		t.Errorf("summary is %q", got)
+	}
+}
+
+func TestACLText(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"user::rw-,user:lisa:r--:502,group::r--,mask::rw-,other::---", "\x02\x00\x00\x00" +
+			"\x01\x00\x06\x00\xff\xff\xff\xff" + "\x02\x00\x04\x00\xf6\x01\x00\x00" + "\x04\x00\x04\x00\xff\xff\xff\xff" + "\x10\x00\x06\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff"},
+		{"o::r\ng::r\nu::rwx\n", "\x02\x00\x00\x00" + "\x01\x00\x07\x00\xff\xff\xff\xff" + "\x04\x00\x04\x00\xff\xff\xff\xff" + "\x20\x00\x04\x00\xff\xff\xff\xff"},
+		{"user:7:r--", "\x02\x00\x00\x00" + "\x02\x00\x04\x00\x07\x00\x00\x00"},
+		{"user:lisa:r--", ""},
+		{"user:7:rwz", ""},
+		{"user:4294967295:r--", ""},
+		{"nobody:7:r--", ""},
+		{"", ""},
+	} {
+		got, ok := aclValue([]byte(c.text))
+		if ok != (c.want != "") || ok && string(got) != c.want {
+			t.Errorf("%q: %x, want %x", c.text, got, c.want)
+		}
+	}
+}
+
+func TestReport(t *testing.T) {
+	var r Report
+	r.Privilege = "user"
+	for i := range 3 {
+		r.note("device node", "skipped", "user namespace", []byte(fmt.Sprintf("dev/\x1b%d", i)))
+	}
+	r.note("file capability", "not stored", "no such attributes on vfat", []byte("ping"))
+	r.note("file capability", "not stored", "no such attributes on vfat", []byte("ping6"))
+	if got, want := r.Summary(), "3 device nodes skipped: user namespace; 2 file capabilities not stored: no such attributes on vfat"; got != want {
+		t.Errorf("summary is %q, want %q", got, want)
+	}
+	want := `{"entries":0,"bytes":0,"privilege":"user","notes":[` +
+		`{"count":3,"thing":"device node","fate":"skipped","reason":"user namespace","names":["\"dev/\\x1b0\"","\"dev/\\x1b1\"","\"dev/\\x1b2\""]},` +
+		`{"count":2,"thing":"file capability","fate":"not stored","reason":"no such attributes on vfat","names":["\"ping\"","\"ping6\""]}]}`
+	if got := string(r.AppendJSON(nil)); got != want {
+		t.Errorf("JSON is %s\nwant %s", got, want)
+	}
+	for i := range 1000 {
+		r.note("extended attribute", "not stored", fmt.Sprint(i), nil)
+	}
+	if len(r.Notes) != maxNotes {
+		t.Errorf("%d notes", len(r.Notes))
+	}
+	total := int64(0)
+	for _, n := range r.Notes {
+		total += n.Count
+	}
+	if total != 1005 {
+		t.Errorf("%d things counted", total)
+	}
+}
+
+func TestDeepTree(t *testing.T) {
+	// As deep as allowed, there and back: levels whose descriptors were closed
+	// are opened again.
+	var headers []tar.Header
+	deep := strings.Repeat("d/", maxComponents-1)
+	headers = append(headers, tar.Header{Name: deep + "f"})
+	for i := maxComponents - 2; i > 0; i -= 100 {
+		headers = append(headers, tar.Header{Name: deep[:2*i] + "f"}, tar.Header{Name: deep[:2*i], Typeflag: tar.TypeDir, Mode: 0o750, ModTime: time.Unix(int64(i), 0)})
+	}
+	headers = append(headers, tar.Header{Name: "l", Typeflag: tar.TypeLink, Linkname: deep + "f"})
+	s := newSandbox(t)
+	if _, err := s.extract(t, build(t, "deep", headers...), Options{Strict: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.mustHave(`l file 0644 "deep"`); err != nil {
+		t.Error(err)
+	}
+	i := 1022 % 100
+	if err := s.mustHave(fmt.Sprintf("%s dir 0750 mtime %d.000000000", strings.TrimSuffix(deep[:2*i], "/"), i)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReadFiles(t *testing.T) {
+	archive := build(t, "text", tar.Header{Name: "./config"}, tar.Header{Name: "dir/", Typeflag: tar.TypeDir}, tar.Header{Name: "dir/f"})
+	files, err := ReadFiles(bytes.NewReader(archive), 4, 8)
+	if err != nil || len(files) != 3 || files[0].Name != "config" || string(files[0].Data) != "text" || files[1].Type != TypeDir || files[2].Name != "dir/f" {
+		t.Errorf("files are %+v (%v)", files, err)
+	}
+	for _, limit := range [][2]int64{{3, 100}, {100, 7}} {
+		if _, err := ReadFiles(bytes.NewReader(archive), limit[0], limit[1]); !errors.Is(err, errFileSize) {
+			t.Errorf("limits %v: error is %v", limit, err)
+		}
+	}
+	if _, err := ReadFiles(bytes.NewReader(build(t, "x", tar.Header{Name: "../x"})), 10, 10); !errors.Is(err, errParentName) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestHolesStayHoles(t *testing.T) {
+	for _, c := range readCases(t) {
+		if c.name != "sparse-large-hole.tar" {
+			continue
+		}
+		s := newSandbox(t)
+		if _, err := s.extract(t, c.archive, Options{Strict: true, MaxBytes: 2}); err != nil {
+			t.Fatal(err)
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(filepath.Join(s.root, "s"), &st); err != nil {
+			t.Fatal(err)
+		}
+		if st.Blocks*512 > 1<<20 {
+			t.Errorf("1 TiB of hole takes %d bytes", st.Blocks*512)
+		}
+		return
+	}
+	t.Fatal("the case is gone")
+}

@@ -1,0 +1,314 @@
+package untar
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// makeTree makes files ("a/b=text"), folders ("d/") and links ("l->target")
+// below a folder.
+func makeTree(t testing.TB, root string, entries ...string) {
+	t.Helper()
+	for _, e := range entries {
+		var err error
+		name, target, link := strings.Cut(e, "->")
+		name, text, _ := strings.Cut(name, "=")
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case link:
+			err = os.Symlink(target, path)
+		case strings.HasSuffix(name, "/"):
+			err = os.MkdirAll(path, 0o755)
+		default:
+			err = os.WriteFile(path, []byte(text), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestResolve(t *testing.T) {
+	s := newSandbox(t)
+	makeTree(t, s.root, "etc/hostname=h", "usr/lib/f=x", "lib->usr/lib", "abs->/usr/lib", "dots->usr/../etc/./hostname", "out->../victim/hello",
+		"etc/up->../etc/hostname", "etc/above->../../victim", "absup->/../etc", "loop->loop", "dangling->nowhere/x", "chain->lib", "etc/file->/lib/f")
+	r, err := OpenRoot(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, c := range []struct{ name, want string }{
+		{"/etc/hostname", "etc/hostname"},
+		{"etc//./hostname", "etc/hostname"},
+		{"../../etc/hostname", "etc/hostname"}, // a process in a chroot stays there, too
+		{"lib/f", "usr/lib/f"},
+		{"abs/f", "usr/lib/f"},
+		{"chain/f", "usr/lib/f"},
+		{"dots", "etc/hostname"},
+		{"etc/up", "etc/hostname"},
+		{"etc/file", "usr/lib/f"},
+		{"lib/../x", "usr/x"},
+		{"", ""},
+		{"/", ""},
+		{"out", "outside"},
+		{"etc/above/hello", "outside"},
+		{"absup/hostname", "outside"},
+		{"loop", "error"},
+		{"nowhere/x", "error"},
+		{"dangling", "error"},
+		{"etc/hostname/x", "error"},
+		{"x", "x"},
+		{strings.Repeat("n", 256), "error"},
+	} {
+		path, err := r.resolve(c.name, resolveOptions{last: true})
+		got := string(path)
+		var outside *OutsideError
+		if errors.As(err, &outside) {
+			got = "outside"
+		} else if err != nil {
+			got = "error"
+		}
+		if got != c.want {
+			t.Errorf("%q is %q (%v), want %q", c.name, got, err, c.want)
+		}
+	}
+}
+
+func TestRewrite(t *testing.T) {
+	s := newSandbox(t)
+	makeTree(t, s.root, "etc/hostname=LXC_NAME\n", "etc/link->hostname", "etc/out->../../victim/hello", "etc/dir/")
+	file := filepath.Join(s.root, "etc/hostname")
+	if err := os.Link(file, filepath.Join(s.root, "etc/hard")); err != nil {
+		t.Skip("hard links:", err)
+	}
+	if err := os.Chmod(file, 0o640|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	xattrs := unix.Setxattr(file, "user.note", []byte("kept"), 0) == nil
+	r, err := OpenRoot(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	edit := func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("LXC_NAME"), []byte("web")) }
+	for _, name := range []string{"etc/link", "/etc/hostname"} { // the second time there is nothing to do
+		if err := r.Rewrite(name, 100, edit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, line := range []string{`etc/hostname file 04640 "web\n"`, `etc/hard file 04640 "web\n"`, `etc/link symlink 0777 "hostname"`} {
+		if err := s.mustHave(line); err != nil {
+			t.Error(err)
+		}
+	}
+	if xattrs {
+		value := make([]byte, 10)
+		if n, err := unix.Getxattr(file, "user.note", value); err != nil || string(value[:n]) != "kept" {
+			t.Errorf("attribute is %q (%v)", value[:max(n, 0)], err)
+		}
+	}
+	var outside *OutsideError
+	var irregular *NotRegularError
+	var large *TooLargeError
+	if err := r.Rewrite("etc/out", 100, edit); !errors.As(err, &outside) {
+		t.Errorf("a link to outside: %v", err)
+	}
+	if err := r.Rewrite("etc/dir", 100, edit); !errors.As(err, &irregular) {
+		t.Errorf("a folder: %v", err)
+	}
+	if err := r.Rewrite("etc/none", 100, edit); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+	if err := r.Rewrite("etc/hostname", 3, edit); !errors.As(err, &large) {
+		t.Errorf("a file of 4 bytes: %v", err)
+	}
+	s.check(t)
+}
+
+func TestMkdirAll(t *testing.T) {
+	s := newSandbox(t)
+	makeTree(t, s.root, "real/", "dev->real", "out->../victim", "file=x")
+	r, err := OpenRoot(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := r.MkdirAll("dev/pts/", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.MkdirAll("/a/b/c", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"real/pts dir 0755", "a/b/c dir 0755"} {
+		if err := s.mustHave(line); err != nil {
+			t.Error(err)
+		}
+	}
+	var outside *OutsideError
+	if err := r.MkdirAll("out/pts", 0o755); !errors.As(err, &outside) {
+		t.Errorf("below a link to outside: %v", err)
+	}
+	if err := r.MkdirAll("file", 0o755); err == nil {
+		t.Error("a file passes for a folder")
+	}
+	s.check(t)
+}
+
+func TestRemoveContents(t *testing.T) {
+	s := newSandbox(t)
+	deep := strings.Repeat("d/", 200)
+	makeTree(t, s.root, "a/b/c=x", "out->../victim", "outdir->../victim/", "lost+found/", "empty/", "a/locked/f=x")
+	if err := os.MkdirAll(filepath.Join(s.root, deep), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 300 {
+		makeTree(t, s.root, "many/"+strings.Repeat("n", i%200)+string(rune('a'+i%26))+strings.Repeat("x", i/200)+"=1")
+	}
+	if err := os.Chmod(filepath.Join(s.root, "a/locked"), 0); err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenRoot(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if empty, err := r.IsEmpty(); empty || err != nil {
+		t.Errorf("empty: %v (%v)", empty, err)
+	}
+	if err := r.RemoveNames("a", "missing"); err != nil {
+		t.Error(err)
+	}
+	if err := r.RemoveNames("../victim"); err == nil {
+		t.Error("a name with a slash was taken")
+	}
+	if _, err := os.Lstat(filepath.Join(s.root, "a")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a is there: %v", err)
+	}
+	if err := r.RemoveContents(); err != nil {
+		t.Error(err)
+	}
+	if empty, err := r.IsEmpty(); !empty || err != nil {
+		t.Errorf("empty: %v (%v)", empty, err)
+	}
+	s.wantTree(t, "lost+found/")
+	s.check(t)
+}
+
+func TestTarget(t *testing.T) {
+	good := build(t, "x", nested...)
+	bad := good[:len(good)-1024-200] // cut in the last header
+	run := func(t *testing.T, path string, archive []byte) (*Target, error) {
+		target, err := OpenTarget(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = target.Root().Extract(bytes.NewReader(archive), Options{})
+		return target, err
+	}
+	beside := func(t *testing.T, dir string) []string {
+		names, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []string
+		for _, n := range names {
+			list = append(list, n.Name())
+		}
+		return list
+	}
+	for _, kind := range []string{"absent", "empty"} {
+		t.Run(kind, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "root")
+			if kind == "empty" {
+				if err := os.Mkdir(path, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := strings.Join(beside(t, dir), " ")
+
+			target, err := run(t, path, bad)
+			if err == nil {
+				t.Fatal("a cut archive was accepted")
+			}
+			if len(beside(t, dir)) != len(strings.Fields(before))+1 {
+				t.Errorf("while it goes on there is %q", beside(t, dir))
+			}
+			if _, err := target.Abort(); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(beside(t, dir), " "); got != before {
+				t.Errorf("after a failure there is %q, before %q", got, before)
+			}
+
+			// Killed in the middle: nothing is closed or removed.
+			if target, err = run(t, path, bad); err == nil {
+				t.Fatal("a cut archive was accepted")
+			}
+			target.Close()
+
+			target, err = run(t, path, good)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (target.Recovered() != "") != (kind == "empty") {
+				t.Errorf("recovered: %q", target.Recovered())
+			}
+			if err := target.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if got := beside(t, path); strings.Join(got, " ") != "dev etc" {
+				t.Errorf("tree has %q", got)
+			}
+			for _, name := range beside(t, dir) {
+				if strings.HasSuffix(name, ".incomplete") {
+					t.Errorf("%s is left", name)
+				}
+			}
+		})
+	}
+	t.Run("holds something", func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "root")
+		makeTree(t, path, "mine=1")
+		target, err := run(t, path, bad)
+		if err == nil {
+			t.Fatal("a cut archive was accepted")
+		}
+		if _, err := target.Abort(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Lstat(filepath.Join(path, "mine")); err != nil {
+			t.Error(err)
+		}
+		if got := beside(t, dir); len(got) != 1 {
+			t.Errorf("beside the folder is %q", got)
+		}
+	})
+	t.Run("a marker for another folder", func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "root")
+		makeTree(t, path, "mine=1")
+		makeTree(t, dir, ".root.incomplete=incomplete extraction into device 1 inode 1\n")
+		target, err := run(t, path, good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := target.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Lstat(filepath.Join(path, "mine")); err != nil {
+			t.Error(err)
+		}
+	})
+}
