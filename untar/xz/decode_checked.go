@@ -4,6 +4,9 @@
 
 package xz
 
+// A limit is an index of the input.
+type limit = int
+
 // decode decodes symbols until the window reaches stop or the input passes
 // inEnd. See lzma.decodeChunk for what its arguments promise.
 func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int, status) {
@@ -13,14 +16,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 	at := inPos
 	rng, code := z.rng, z.code
 	state := z.state
-	rep0, rep1, rep2, rep3 := z.rep[0], z.rep[1], z.rep[2], z.rep[3]
+	rep0 := z.rep[0] // the others are needed seldom, and registers are few
+	z.last = inEnd
+	z.stop, z.end = stop, end
 	pos := w.pos
 	result := statusMore
-	var p, bound, mask, sym uint32
+	var p, p0, p1, bound, mask, sym uint32
 	var diff uint64
 	prev := uint32(w.last())
-	for pos < stop {
-		if at > inEnd {
+	for pos < z.stop {
+		if at > z.last {
 			break
 		}
 		posState := uint32(pos) & z.pbMask
@@ -40,21 +45,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				lit := (probLiteral + 0x300*(uint32(pos)&z.lpMask<<(z.lc&7)+prev>>((8-z.lc)&15)))
 				if state < 7 {
 					state = max(state, 3) - 3
-					p = uint32(probs[lit+uint32(1)])
-					if rng < 1<<24 {
-						rng <<= 8
-						code = code<<8 | uint32(in[at])
-						at++
-					}
-					bound = rng >> probBits * p
-					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
-					rng -= bound
-					code = uint32(diff) + bound&mask
-					rng ^= (rng ^ bound) & mask
-					probs[lit+uint32(1)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = 3 + mask
-					p = uint32(probs[lit+sym])
+					sym = 1
+					p = uint32(probs[lit+1])
+					p0, p1 = uint32(probs[lit+sym*2]), uint32(probs[lit+sym*2+1])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -68,7 +61,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					rng ^= (rng ^ bound) & mask
 					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 					sym = sym<<1 + 1 + mask
-					p = uint32(probs[lit+sym])
+					p = p1 ^ (p0^p1)&mask
+					p0, p1 = uint32(probs[lit+sym*2]), uint32(probs[lit+sym*2+1])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -82,7 +76,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					rng ^= (rng ^ bound) & mask
 					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 					sym = sym<<1 + 1 + mask
-					p = uint32(probs[lit+sym])
+					p = p1 ^ (p0^p1)&mask
+					p0, p1 = uint32(probs[lit+sym*2]), uint32(probs[lit+sym*2+1])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -96,7 +91,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					rng ^= (rng ^ bound) & mask
 					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 					sym = sym<<1 + 1 + mask
-					p = uint32(probs[lit+sym])
+					p = p1 ^ (p0^p1)&mask
+					p0, p1 = uint32(probs[lit+sym*2]), uint32(probs[lit+sym*2+1])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -110,7 +106,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					rng ^= (rng ^ bound) & mask
 					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 					sym = sym<<1 + 1 + mask
-					p = uint32(probs[lit+sym])
+					p = p1 ^ (p0^p1)&mask
+					p0, p1 = uint32(probs[lit+sym*2]), uint32(probs[lit+sym*2+1])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -124,7 +121,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					rng ^= (rng ^ bound) & mask
 					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 					sym = sym<<1 + 1 + mask
-					p = uint32(probs[lit+sym])
+					p = p1 ^ (p0^p1)&mask
+					p0, p1 = uint32(probs[lit+sym*2]), uint32(probs[lit+sym*2+1])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -138,7 +136,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					rng ^= (rng ^ bound) & mask
 					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 					sym = sym<<1 + 1 + mask
-					p = uint32(probs[lit+sym])
+					p = p1 ^ (p0^p1)&mask
+					p0, p1 = uint32(probs[lit+sym*2]), uint32(probs[lit+sym*2+1])
+					if rng < 1<<24 {
+						rng <<= 8
+						code = code<<8 | uint32(in[at])
+						at++
+					}
+					bound = rng >> probBits * p
+					diff = uint64(code) - uint64(bound)
+					mask = uint32(diff >> 32)
+					rng -= bound
+					code = uint32(diff) + bound&mask
+					rng ^= (rng ^ bound) & mask
+					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym = sym<<1 + 1 + mask
+					p = p1 ^ (p0^p1)&mask
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -348,7 +361,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 			if code < bound {
 				rng = bound
 				probs[probRep+i] = uint16(p + (1<<probBits-p)>>probMove)
-				rep3, rep2, rep1 = rep2, rep1, rep0
+				z.rep[3], z.rep[2], z.rep[1] = z.rep[2], z.rep[1], rep0
 				if state < 7 {
 					state = 7
 				} else {
@@ -367,21 +380,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						rng = bound
 						probs[probMatchLen+i] = uint16(p + (1<<probBits-p)>>probMove)
 						low := (probMatchLen + lenLow + posState<<3)
-						p = uint32(probs[low+uint32(1)])
-						if rng < 1<<24 {
-							rng <<= 8
-							code = code<<8 | uint32(in[at])
-							at++
-						}
-						bound = rng >> probBits * p
-						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
-						rng -= bound
-						code = uint32(diff) + bound&mask
-						rng ^= (rng ^ bound) & mask
-						probs[low+uint32(1)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = 3 + mask
-						p = uint32(probs[low+sym])
+						sym = 1
+						p = uint32(probs[low+1])
+						p0, p1 = uint32(probs[low+sym*2]), uint32(probs[low+sym*2+1])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -395,7 +396,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						rng ^= (rng ^ bound) & mask
 						probs[low+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						sym = sym<<1 + 1 + mask
-						p = uint32(probs[low+sym])
+						p = p1 ^ (p0^p1)&mask
+						p0, p1 = uint32(probs[low+sym*2]), uint32(probs[low+sym*2+1])
+						if rng < 1<<24 {
+							rng <<= 8
+							code = code<<8 | uint32(in[at])
+							at++
+						}
+						bound = rng >> probBits * p
+						diff = uint64(code) - uint64(bound)
+						mask = uint32(diff >> 32)
+						rng -= bound
+						code = uint32(diff) + bound&mask
+						rng ^= (rng ^ bound) & mask
+						probs[low+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym = sym<<1 + 1 + mask
+						p = p1 ^ (p0^p1)&mask
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -427,21 +443,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng = bound
 								probs[probMatchLen+i] = uint16(p + (1<<probBits-p)>>probMove)
 								mid := (probMatchLen + lenMid + posState<<3)
-								p = uint32(probs[mid+uint32(1)])
-								if rng < 1<<24 {
-									rng <<= 8
-									code = code<<8 | uint32(in[at])
-									at++
-								}
-								bound = rng >> probBits * p
-								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
-								rng -= bound
-								code = uint32(diff) + bound&mask
-								rng ^= (rng ^ bound) & mask
-								probs[mid+uint32(1)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = 3 + mask
-								p = uint32(probs[mid+sym])
+								sym = 1
+								p = uint32(probs[mid+1])
+								p0, p1 = uint32(probs[mid+sym*2]), uint32(probs[mid+sym*2+1])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -455,7 +459,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng ^= (rng ^ bound) & mask
 								probs[mid+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 								sym = sym<<1 + 1 + mask
-								p = uint32(probs[mid+sym])
+								p = p1 ^ (p0^p1)&mask
+								p0, p1 = uint32(probs[mid+sym*2]), uint32(probs[mid+sym*2+1])
+								if rng < 1<<24 {
+									rng <<= 8
+									code = code<<8 | uint32(in[at])
+									at++
+								}
+								bound = rng >> probBits * p
+								diff = uint64(code) - uint64(bound)
+								mask = uint32(diff >> 32)
+								rng -= bound
+								code = uint32(diff) + bound&mask
+								rng ^= (rng ^ bound) & mask
+								probs[mid+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym = sym<<1 + 1 + mask
+								p = p1 ^ (p0^p1)&mask
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -474,21 +493,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng -= bound
 								code -= bound
 								probs[probMatchLen+i] = uint16(p - p>>probMove)
-								p = uint32(probs[(probMatchLen+lenHigh)+uint32(1)])
-								if rng < 1<<24 {
-									rng <<= 8
-									code = code<<8 | uint32(in[at])
-									at++
-								}
-								bound = rng >> probBits * p
-								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
-								rng -= bound
-								code = uint32(diff) + bound&mask
-								rng ^= (rng ^ bound) & mask
-								probs[(probMatchLen+lenHigh)+uint32(1)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = 3 + mask
-								p = uint32(probs[(probMatchLen+lenHigh)+sym])
+								sym = 1
+								p = uint32(probs[(probMatchLen+lenHigh)+1])
+								p0, p1 = uint32(probs[(probMatchLen+lenHigh)+sym*2]), uint32(probs[(probMatchLen+lenHigh)+sym*2+1])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -502,7 +509,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng ^= (rng ^ bound) & mask
 								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 								sym = sym<<1 + 1 + mask
-								p = uint32(probs[(probMatchLen+lenHigh)+sym])
+								p = p1 ^ (p0^p1)&mask
+								p0, p1 = uint32(probs[(probMatchLen+lenHigh)+sym*2]), uint32(probs[(probMatchLen+lenHigh)+sym*2+1])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -516,7 +524,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng ^= (rng ^ bound) & mask
 								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 								sym = sym<<1 + 1 + mask
-								p = uint32(probs[(probMatchLen+lenHigh)+sym])
+								p = p1 ^ (p0^p1)&mask
+								p0, p1 = uint32(probs[(probMatchLen+lenHigh)+sym*2]), uint32(probs[(probMatchLen+lenHigh)+sym*2+1])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -530,7 +539,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng ^= (rng ^ bound) & mask
 								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 								sym = sym<<1 + 1 + mask
-								p = uint32(probs[(probMatchLen+lenHigh)+sym])
+								p = p1 ^ (p0^p1)&mask
+								p0, p1 = uint32(probs[(probMatchLen+lenHigh)+sym*2]), uint32(probs[(probMatchLen+lenHigh)+sym*2+1])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -544,7 +554,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng ^= (rng ^ bound) & mask
 								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 								sym = sym<<1 + 1 + mask
-								p = uint32(probs[(probMatchLen+lenHigh)+sym])
+								p = p1 ^ (p0^p1)&mask
+								p0, p1 = uint32(probs[(probMatchLen+lenHigh)+sym*2]), uint32(probs[(probMatchLen+lenHigh)+sym*2+1])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -558,7 +569,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng ^= (rng ^ bound) & mask
 								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 								sym = sym<<1 + 1 + mask
-								p = uint32(probs[(probMatchLen+lenHigh)+sym])
+								p = p1 ^ (p0^p1)&mask
+								p0, p1 = uint32(probs[(probMatchLen+lenHigh)+sym*2]), uint32(probs[(probMatchLen+lenHigh)+sym*2+1])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -572,7 +584,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng ^= (rng ^ bound) & mask
 								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 								sym = sym<<1 + 1 + mask
-								p = uint32(probs[(probMatchLen+lenHigh)+sym])
+								p = p1 ^ (p0^p1)&mask
+								p0, p1 = uint32(probs[(probMatchLen+lenHigh)+sym*2]), uint32(probs[(probMatchLen+lenHigh)+sym*2+1])
+								if rng < 1<<24 {
+									rng <<= 8
+									code = code<<8 | uint32(in[at])
+									at++
+								}
+								bound = rng >> probBits * p
+								diff = uint64(code) - uint64(bound)
+								mask = uint32(diff >> 32)
+								rng -= bound
+								code = uint32(diff) + bound&mask
+								rng ^= (rng ^ bound) & mask
+								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym = sym<<1 + 1 + mask
+								p = p1 ^ (p0^p1)&mask
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -592,21 +619,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 				}
 				slot := (probSlot + uint32(min(length, 5)-2)<<6)
-				p = uint32(probs[slot+uint32(1)])
-				if rng < 1<<24 {
-					rng <<= 8
-					code = code<<8 | uint32(in[at])
-					at++
-				}
-				bound = rng >> probBits * p
-				diff = uint64(code) - uint64(bound)
-				mask = uint32(diff >> 32)
-				rng -= bound
-				code = uint32(diff) + bound&mask
-				rng ^= (rng ^ bound) & mask
-				probs[slot+uint32(1)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-				sym = 3 + mask
-				p = uint32(probs[slot+sym])
+				sym = 1
+				p = uint32(probs[slot+1])
+				p0, p1 = uint32(probs[slot+sym*2]), uint32(probs[slot+sym*2+1])
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(in[at])
@@ -620,7 +635,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				rng ^= (rng ^ bound) & mask
 				probs[slot+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 				sym = sym<<1 + 1 + mask
-				p = uint32(probs[slot+sym])
+				p = p1 ^ (p0^p1)&mask
+				p0, p1 = uint32(probs[slot+sym*2]), uint32(probs[slot+sym*2+1])
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(in[at])
@@ -634,7 +650,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				rng ^= (rng ^ bound) & mask
 				probs[slot+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 				sym = sym<<1 + 1 + mask
-				p = uint32(probs[slot+sym])
+				p = p1 ^ (p0^p1)&mask
+				p0, p1 = uint32(probs[slot+sym*2]), uint32(probs[slot+sym*2+1])
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(in[at])
@@ -648,7 +665,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				rng ^= (rng ^ bound) & mask
 				probs[slot+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 				sym = sym<<1 + 1 + mask
-				p = uint32(probs[slot+sym])
+				p = p1 ^ (p0^p1)&mask
+				p0, p1 = uint32(probs[slot+sym*2]), uint32(probs[slot+sym*2+1])
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(in[at])
@@ -662,7 +680,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				rng ^= (rng ^ bound) & mask
 				probs[slot+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 				sym = sym<<1 + 1 + mask
-				p = uint32(probs[slot+sym])
+				p = p1 ^ (p0^p1)&mask
+				p0, p1 = uint32(probs[slot+sym*2]), uint32(probs[slot+sym*2+1])
+				if rng < 1<<24 {
+					rng <<= 8
+					code = code<<8 | uint32(in[at])
+					at++
+				}
+				bound = rng >> probBits * p
+				diff = uint64(code) - uint64(bound)
+				mask = uint32(diff >> 32)
+				rng -= bound
+				code = uint32(diff) + bound&mask
+				rng ^= (rng ^ bound) & mask
+				probs[slot+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+				sym = sym<<1 + 1 + mask
+				p = p1 ^ (p0^p1)&mask
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(in[at])
@@ -716,22 +749,10 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							code += rng & mask
 							rep0 = rep0<<1 + 1 + mask
 						}
-						p = uint32(probs[probAlign+uint32(1)])
-						if rng < 1<<24 {
-							rng <<= 8
-							code = code<<8 | uint32(in[at])
-							at++
-						}
-						bound = rng >> probBits * p
-						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
-						rng -= bound
-						code = uint32(diff) + bound&mask
-						rng ^= (rng ^ bound) & mask
-						probs[probAlign+uint32(1)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = 3 + mask
-						rep0 = rep0<<4 + 1 + mask
-						p = uint32(probs[probAlign+sym])
+						rep0 <<= 4
+						sym = 1
+						p = uint32(probs[probAlign+1])
+						p0, p1 = uint32(probs[probAlign+sym*2]), uint32(probs[probAlign+sym*2+1])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -745,8 +766,25 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						rng ^= (rng ^ bound) & mask
 						probs[probAlign+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						sym = sym<<1 + 1 + mask
+						p = p1 ^ (p0^p1)&mask
+						rep0 += (1 + mask) << 0
+						p0, p1 = uint32(probs[probAlign+sym*2]), uint32(probs[probAlign+sym*2+1])
+						if rng < 1<<24 {
+							rng <<= 8
+							code = code<<8 | uint32(in[at])
+							at++
+						}
+						bound = rng >> probBits * p
+						diff = uint64(code) - uint64(bound)
+						mask = uint32(diff >> 32)
+						rng -= bound
+						code = uint32(diff) + bound&mask
+						rng ^= (rng ^ bound) & mask
+						probs[probAlign+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym = sym<<1 + 1 + mask
+						p = p1 ^ (p0^p1)&mask
 						rep0 += (1 + mask) << 1
-						p = uint32(probs[probAlign+sym])
+						p0, p1 = uint32(probs[probAlign+sym*2]), uint32(probs[probAlign+sym*2+1])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -760,8 +798,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						rng ^= (rng ^ bound) & mask
 						probs[probAlign+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						sym = sym<<1 + 1 + mask
+						p = p1 ^ (p0^p1)&mask
 						rep0 += (1 + mask) << 2
-						p = uint32(probs[probAlign+sym])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -838,7 +876,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							if code < bound {
 								rng = bound
 								probs[probRepG1+i] = uint16(p + (1<<probBits-p)>>probMove)
-								rep0, rep1 = rep1, rep0
+								rep0, z.rep[1] = z.rep[1], rep0
 							} else {
 								rng -= bound
 								code -= bound
@@ -855,12 +893,12 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									if code < bound {
 										rng = bound
 										probs[probRepG2+i] = uint16(p + (1<<probBits-p)>>probMove)
-										rep0, rep1, rep2 = rep2, rep0, rep1
+										rep0, z.rep[1], z.rep[2] = z.rep[2], rep0, z.rep[1]
 									} else {
 										rng -= bound
 										code -= bound
 										probs[probRepG2+i] = uint16(p - p>>probMove)
-										rep0, rep1, rep2, rep3 = rep3, rep0, rep1, rep2
+										rep0, z.rep[1], z.rep[2], z.rep[3] = z.rep[3], rep0, z.rep[1], z.rep[2]
 									}
 								}
 							}
@@ -886,21 +924,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							rng = bound
 							probs[probRepLen+i] = uint16(p + (1<<probBits-p)>>probMove)
 							low := (probRepLen + lenLow + posState<<3)
-							p = uint32(probs[low+uint32(1)])
-							if rng < 1<<24 {
-								rng <<= 8
-								code = code<<8 | uint32(in[at])
-								at++
-							}
-							bound = rng >> probBits * p
-							diff = uint64(code) - uint64(bound)
-							mask = uint32(diff >> 32)
-							rng -= bound
-							code = uint32(diff) + bound&mask
-							rng ^= (rng ^ bound) & mask
-							probs[low+uint32(1)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-							sym = 3 + mask
-							p = uint32(probs[low+sym])
+							sym = 1
+							p = uint32(probs[low+1])
+							p0, p1 = uint32(probs[low+sym*2]), uint32(probs[low+sym*2+1])
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(in[at])
@@ -914,7 +940,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							rng ^= (rng ^ bound) & mask
 							probs[low+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 							sym = sym<<1 + 1 + mask
-							p = uint32(probs[low+sym])
+							p = p1 ^ (p0^p1)&mask
+							p0, p1 = uint32(probs[low+sym*2]), uint32(probs[low+sym*2+1])
+							if rng < 1<<24 {
+								rng <<= 8
+								code = code<<8 | uint32(in[at])
+								at++
+							}
+							bound = rng >> probBits * p
+							diff = uint64(code) - uint64(bound)
+							mask = uint32(diff >> 32)
+							rng -= bound
+							code = uint32(diff) + bound&mask
+							rng ^= (rng ^ bound) & mask
+							probs[low+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+							sym = sym<<1 + 1 + mask
+							p = p1 ^ (p0^p1)&mask
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(in[at])
@@ -946,21 +987,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng = bound
 									probs[probRepLen+i] = uint16(p + (1<<probBits-p)>>probMove)
 									mid := (probRepLen + lenMid + posState<<3)
-									p = uint32(probs[mid+uint32(1)])
-									if rng < 1<<24 {
-										rng <<= 8
-										code = code<<8 | uint32(in[at])
-										at++
-									}
-									bound = rng >> probBits * p
-									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
-									rng -= bound
-									code = uint32(diff) + bound&mask
-									rng ^= (rng ^ bound) & mask
-									probs[mid+uint32(1)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = 3 + mask
-									p = uint32(probs[mid+sym])
+									sym = 1
+									p = uint32(probs[mid+1])
+									p0, p1 = uint32(probs[mid+sym*2]), uint32(probs[mid+sym*2+1])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -974,7 +1003,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng ^= (rng ^ bound) & mask
 									probs[mid+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 									sym = sym<<1 + 1 + mask
-									p = uint32(probs[mid+sym])
+									p = p1 ^ (p0^p1)&mask
+									p0, p1 = uint32(probs[mid+sym*2]), uint32(probs[mid+sym*2+1])
+									if rng < 1<<24 {
+										rng <<= 8
+										code = code<<8 | uint32(in[at])
+										at++
+									}
+									bound = rng >> probBits * p
+									diff = uint64(code) - uint64(bound)
+									mask = uint32(diff >> 32)
+									rng -= bound
+									code = uint32(diff) + bound&mask
+									rng ^= (rng ^ bound) & mask
+									probs[mid+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym = sym<<1 + 1 + mask
+									p = p1 ^ (p0^p1)&mask
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -993,21 +1037,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng -= bound
 									code -= bound
 									probs[probRepLen+i] = uint16(p - p>>probMove)
-									p = uint32(probs[(probRepLen+lenHigh)+uint32(1)])
-									if rng < 1<<24 {
-										rng <<= 8
-										code = code<<8 | uint32(in[at])
-										at++
-									}
-									bound = rng >> probBits * p
-									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
-									rng -= bound
-									code = uint32(diff) + bound&mask
-									rng ^= (rng ^ bound) & mask
-									probs[(probRepLen+lenHigh)+uint32(1)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = 3 + mask
-									p = uint32(probs[(probRepLen+lenHigh)+sym])
+									sym = 1
+									p = uint32(probs[(probRepLen+lenHigh)+1])
+									p0, p1 = uint32(probs[(probRepLen+lenHigh)+sym*2]), uint32(probs[(probRepLen+lenHigh)+sym*2+1])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1021,7 +1053,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng ^= (rng ^ bound) & mask
 									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 									sym = sym<<1 + 1 + mask
-									p = uint32(probs[(probRepLen+lenHigh)+sym])
+									p = p1 ^ (p0^p1)&mask
+									p0, p1 = uint32(probs[(probRepLen+lenHigh)+sym*2]), uint32(probs[(probRepLen+lenHigh)+sym*2+1])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1035,7 +1068,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng ^= (rng ^ bound) & mask
 									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 									sym = sym<<1 + 1 + mask
-									p = uint32(probs[(probRepLen+lenHigh)+sym])
+									p = p1 ^ (p0^p1)&mask
+									p0, p1 = uint32(probs[(probRepLen+lenHigh)+sym*2]), uint32(probs[(probRepLen+lenHigh)+sym*2+1])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1049,7 +1083,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng ^= (rng ^ bound) & mask
 									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 									sym = sym<<1 + 1 + mask
-									p = uint32(probs[(probRepLen+lenHigh)+sym])
+									p = p1 ^ (p0^p1)&mask
+									p0, p1 = uint32(probs[(probRepLen+lenHigh)+sym*2]), uint32(probs[(probRepLen+lenHigh)+sym*2+1])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1063,7 +1098,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng ^= (rng ^ bound) & mask
 									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 									sym = sym<<1 + 1 + mask
-									p = uint32(probs[(probRepLen+lenHigh)+sym])
+									p = p1 ^ (p0^p1)&mask
+									p0, p1 = uint32(probs[(probRepLen+lenHigh)+sym*2]), uint32(probs[(probRepLen+lenHigh)+sym*2+1])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1077,7 +1113,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng ^= (rng ^ bound) & mask
 									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 									sym = sym<<1 + 1 + mask
-									p = uint32(probs[(probRepLen+lenHigh)+sym])
+									p = p1 ^ (p0^p1)&mask
+									p0, p1 = uint32(probs[(probRepLen+lenHigh)+sym*2]), uint32(probs[(probRepLen+lenHigh)+sym*2+1])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1091,7 +1128,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng ^= (rng ^ bound) & mask
 									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 									sym = sym<<1 + 1 + mask
-									p = uint32(probs[(probRepLen+lenHigh)+sym])
+									p = p1 ^ (p0^p1)&mask
+									p0, p1 = uint32(probs[(probRepLen+lenHigh)+sym*2]), uint32(probs[(probRepLen+lenHigh)+sym*2+1])
+									if rng < 1<<24 {
+										rng <<= 8
+										code = code<<8 | uint32(in[at])
+										at++
+									}
+									bound = rng >> probBits * p
+									diff = uint64(code) - uint64(bound)
+									mask = uint32(diff >> 32)
+									rng -= bound
+									code = uint32(diff) + bound&mask
+									rng ^= (rng ^ bound) & mask
+									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym = sym<<1 + 1 + mask
+									p = p1 ^ (p0^p1)&mask
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1113,7 +1165,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 			}
 		}
-		if length > end-pos {
+		if length > z.end-pos {
 			result = statusTooLong
 			break
 		}
@@ -1144,7 +1196,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 		prev = uint32(buf[pos-1])
 	}
 	z.rng, z.code, z.state = rng, code, state
-	z.rep = [4]uint32{rep0, rep1, rep2, rep3}
+	z.rep[0] = rep0
 	w.pos = pos
 	return at, result
 }

@@ -6,6 +6,9 @@ package xz
 
 import "unsafe"
 
+// A limit is an address of the input.
+type limit = uintptr
+
 // decode decodes symbols until the window reaches stop or the input passes
 // inEnd. See lzma.decodeChunk for what its arguments promise.
 func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int, status) {
@@ -15,14 +18,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 	last := uintptr(unsafe.Pointer(unsafe.SliceData(input))) + uintptr(inEnd)
 	rng, code := z.rng, z.code
 	state := z.state
-	rep0, rep1, rep2, rep3 := z.rep[0], z.rep[1], z.rep[2], z.rep[3]
+	rep0 := z.rep[0] // the others are needed seldom, and registers are few
+	z.last = last
+	z.stop, z.end = stop, end
 	pos := w.pos
 	result := statusMore
-	var p, bound, mask, sym uint32
+	var p, p0, p1, bound, mask, sym uint32
 	var diff uint64
 	prev := uint32(w.last())
-	for pos < stop {
-		if uintptr(in) > last {
+	for pos < z.stop {
+		if uintptr(in) > z.last {
 			break
 		}
 		posState := uint32(pos) & z.pbMask
@@ -42,21 +47,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				lit := unsafe.Add(probs, uintptr((probLiteral+0x300*(uint32(pos)&z.lpMask<<(z.lc&7)+prev>>((8-z.lc)&15))))*2)
 				if state < 7 {
 					state = max(state, 3) - 3
-					p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(uint32(1))*2)))
-					if rng < 1<<24 {
-						rng <<= 8
-						code = code<<8 | uint32(*(*byte)(in))
-						in = unsafe.Add(in, 1)
-					}
-					bound = rng >> probBits * p
-					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
-					rng -= bound
-					code = uint32(diff) + bound&mask
-					rng ^= (rng ^ bound) & mask
-					*(*uint16)(unsafe.Add(lit, uintptr(uint32(1))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = 3 + mask
-					p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)))
+					sym = 1
+					p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(1)*2)))
+					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2+1)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -70,7 +63,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					rng ^= (rng ^ bound) & mask
 					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 					sym = sym<<1 + 1 + mask
-					p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)))
+					p = p1 ^ (p0^p1)&mask
+					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2+1)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -84,7 +78,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					rng ^= (rng ^ bound) & mask
 					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 					sym = sym<<1 + 1 + mask
-					p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)))
+					p = p1 ^ (p0^p1)&mask
+					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2+1)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -98,7 +93,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					rng ^= (rng ^ bound) & mask
 					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 					sym = sym<<1 + 1 + mask
-					p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)))
+					p = p1 ^ (p0^p1)&mask
+					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2+1)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -112,7 +108,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					rng ^= (rng ^ bound) & mask
 					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 					sym = sym<<1 + 1 + mask
-					p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)))
+					p = p1 ^ (p0^p1)&mask
+					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2+1)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -126,7 +123,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					rng ^= (rng ^ bound) & mask
 					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 					sym = sym<<1 + 1 + mask
-					p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)))
+					p = p1 ^ (p0^p1)&mask
+					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2+1)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -140,7 +138,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					rng ^= (rng ^ bound) & mask
 					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 					sym = sym<<1 + 1 + mask
-					p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)))
+					p = p1 ^ (p0^p1)&mask
+					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2+1)*2)))
+					if rng < 1<<24 {
+						rng <<= 8
+						code = code<<8 | uint32(*(*byte)(in))
+						in = unsafe.Add(in, 1)
+					}
+					bound = rng >> probBits * p
+					diff = uint64(code) - uint64(bound)
+					mask = uint32(diff >> 32)
+					rng -= bound
+					code = uint32(diff) + bound&mask
+					rng ^= (rng ^ bound) & mask
+					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym = sym<<1 + 1 + mask
+					p = p1 ^ (p0^p1)&mask
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -350,7 +363,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 			if code < bound {
 				rng = bound
 				*(*uint16)(unsafe.Add(probs, (probRep+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
-				rep3, rep2, rep1 = rep2, rep1, rep0
+				z.rep[3], z.rep[2], z.rep[1] = z.rep[2], z.rep[1], rep0
 				if state < 7 {
 					state = 7
 				} else {
@@ -369,21 +382,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						rng = bound
 						*(*uint16)(unsafe.Add(probs, (probMatchLen+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
 						low := unsafe.Add(probs, uintptr((probMatchLen+lenLow+posState<<3))*2)
-						p = uint32(*(*uint16)(unsafe.Add(low, uintptr(uint32(1))*2)))
-						if rng < 1<<24 {
-							rng <<= 8
-							code = code<<8 | uint32(*(*byte)(in))
-							in = unsafe.Add(in, 1)
-						}
-						bound = rng >> probBits * p
-						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
-						rng -= bound
-						code = uint32(diff) + bound&mask
-						rng ^= (rng ^ bound) & mask
-						*(*uint16)(unsafe.Add(low, uintptr(uint32(1))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = 3 + mask
-						p = uint32(*(*uint16)(unsafe.Add(low, uintptr(sym)*2)))
+						sym = 1
+						p = uint32(*(*uint16)(unsafe.Add(low, uintptr(1)*2)))
+						p0, p1 = uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2+1)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(*(*byte)(in))
@@ -397,7 +398,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						rng ^= (rng ^ bound) & mask
 						*(*uint16)(unsafe.Add(low, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						sym = sym<<1 + 1 + mask
-						p = uint32(*(*uint16)(unsafe.Add(low, uintptr(sym)*2)))
+						p = p1 ^ (p0^p1)&mask
+						p0, p1 = uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2+1)*2)))
+						if rng < 1<<24 {
+							rng <<= 8
+							code = code<<8 | uint32(*(*byte)(in))
+							in = unsafe.Add(in, 1)
+						}
+						bound = rng >> probBits * p
+						diff = uint64(code) - uint64(bound)
+						mask = uint32(diff >> 32)
+						rng -= bound
+						code = uint32(diff) + bound&mask
+						rng ^= (rng ^ bound) & mask
+						*(*uint16)(unsafe.Add(low, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym = sym<<1 + 1 + mask
+						p = p1 ^ (p0^p1)&mask
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(*(*byte)(in))
@@ -429,21 +445,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng = bound
 								*(*uint16)(unsafe.Add(probs, (probMatchLen+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
 								mid := unsafe.Add(probs, uintptr((probMatchLen+lenMid+posState<<3))*2)
-								p = uint32(*(*uint16)(unsafe.Add(mid, uintptr(uint32(1))*2)))
-								if rng < 1<<24 {
-									rng <<= 8
-									code = code<<8 | uint32(*(*byte)(in))
-									in = unsafe.Add(in, 1)
-								}
-								bound = rng >> probBits * p
-								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
-								rng -= bound
-								code = uint32(diff) + bound&mask
-								rng ^= (rng ^ bound) & mask
-								*(*uint16)(unsafe.Add(mid, uintptr(uint32(1))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = 3 + mask
-								p = uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)))
+								sym = 1
+								p = uint32(*(*uint16)(unsafe.Add(mid, uintptr(1)*2)))
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2+1)*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -457,7 +461,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng ^= (rng ^ bound) & mask
 								*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 								sym = sym<<1 + 1 + mask
-								p = uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)))
+								p = p1 ^ (p0^p1)&mask
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2+1)*2)))
+								if rng < 1<<24 {
+									rng <<= 8
+									code = code<<8 | uint32(*(*byte)(in))
+									in = unsafe.Add(in, 1)
+								}
+								bound = rng >> probBits * p
+								diff = uint64(code) - uint64(bound)
+								mask = uint32(diff >> 32)
+								rng -= bound
+								code = uint32(diff) + bound&mask
+								rng ^= (rng ^ bound) & mask
+								*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym = sym<<1 + 1 + mask
+								p = p1 ^ (p0^p1)&mask
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -476,21 +495,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng -= bound
 								code -= bound
 								*(*uint16)(unsafe.Add(probs, (probMatchLen+uintptr(i))*2)) = uint16(p - p>>probMove)
-								p = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(uint32(1)))*2)))
-								if rng < 1<<24 {
-									rng <<= 8
-									code = code<<8 | uint32(*(*byte)(in))
-									in = unsafe.Add(in, 1)
-								}
-								bound = rng >> probBits * p
-								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
-								rng -= bound
-								code = uint32(diff) + bound&mask
-								rng ^= (rng ^ bound) & mask
-								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(uint32(1)))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = 3 + mask
-								p = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)))
+								sym = 1
+								p = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(1))*2)))
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2+1))*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -504,7 +511,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng ^= (rng ^ bound) & mask
 								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 								sym = sym<<1 + 1 + mask
-								p = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)))
+								p = p1 ^ (p0^p1)&mask
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2+1))*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -518,7 +526,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng ^= (rng ^ bound) & mask
 								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 								sym = sym<<1 + 1 + mask
-								p = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)))
+								p = p1 ^ (p0^p1)&mask
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2+1))*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -532,7 +541,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng ^= (rng ^ bound) & mask
 								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 								sym = sym<<1 + 1 + mask
-								p = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)))
+								p = p1 ^ (p0^p1)&mask
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2+1))*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -546,7 +556,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng ^= (rng ^ bound) & mask
 								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 								sym = sym<<1 + 1 + mask
-								p = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)))
+								p = p1 ^ (p0^p1)&mask
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2+1))*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -560,7 +571,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng ^= (rng ^ bound) & mask
 								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 								sym = sym<<1 + 1 + mask
-								p = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)))
+								p = p1 ^ (p0^p1)&mask
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2+1))*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -574,7 +586,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								rng ^= (rng ^ bound) & mask
 								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 								sym = sym<<1 + 1 + mask
-								p = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)))
+								p = p1 ^ (p0^p1)&mask
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2+1))*2)))
+								if rng < 1<<24 {
+									rng <<= 8
+									code = code<<8 | uint32(*(*byte)(in))
+									in = unsafe.Add(in, 1)
+								}
+								bound = rng >> probBits * p
+								diff = uint64(code) - uint64(bound)
+								mask = uint32(diff >> 32)
+								rng -= bound
+								code = uint32(diff) + bound&mask
+								rng ^= (rng ^ bound) & mask
+								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym = sym<<1 + 1 + mask
+								p = p1 ^ (p0^p1)&mask
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -594,21 +621,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 				}
 				slot := unsafe.Add(probs, uintptr((probSlot+uint32(min(length, 5)-2)<<6))*2)
-				p = uint32(*(*uint16)(unsafe.Add(slot, uintptr(uint32(1))*2)))
-				if rng < 1<<24 {
-					rng <<= 8
-					code = code<<8 | uint32(*(*byte)(in))
-					in = unsafe.Add(in, 1)
-				}
-				bound = rng >> probBits * p
-				diff = uint64(code) - uint64(bound)
-				mask = uint32(diff >> 32)
-				rng -= bound
-				code = uint32(diff) + bound&mask
-				rng ^= (rng ^ bound) & mask
-				*(*uint16)(unsafe.Add(slot, uintptr(uint32(1))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-				sym = 3 + mask
-				p = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)))
+				sym = 1
+				p = uint32(*(*uint16)(unsafe.Add(slot, uintptr(1)*2)))
+				p0, p1 = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2+1)*2)))
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(*(*byte)(in))
@@ -622,7 +637,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				rng ^= (rng ^ bound) & mask
 				*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 				sym = sym<<1 + 1 + mask
-				p = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)))
+				p = p1 ^ (p0^p1)&mask
+				p0, p1 = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2+1)*2)))
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(*(*byte)(in))
@@ -636,7 +652,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				rng ^= (rng ^ bound) & mask
 				*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 				sym = sym<<1 + 1 + mask
-				p = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)))
+				p = p1 ^ (p0^p1)&mask
+				p0, p1 = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2+1)*2)))
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(*(*byte)(in))
@@ -650,7 +667,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				rng ^= (rng ^ bound) & mask
 				*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 				sym = sym<<1 + 1 + mask
-				p = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)))
+				p = p1 ^ (p0^p1)&mask
+				p0, p1 = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2+1)*2)))
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(*(*byte)(in))
@@ -664,7 +682,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				rng ^= (rng ^ bound) & mask
 				*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 				sym = sym<<1 + 1 + mask
-				p = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)))
+				p = p1 ^ (p0^p1)&mask
+				p0, p1 = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2+1)*2)))
+				if rng < 1<<24 {
+					rng <<= 8
+					code = code<<8 | uint32(*(*byte)(in))
+					in = unsafe.Add(in, 1)
+				}
+				bound = rng >> probBits * p
+				diff = uint64(code) - uint64(bound)
+				mask = uint32(diff >> 32)
+				rng -= bound
+				code = uint32(diff) + bound&mask
+				rng ^= (rng ^ bound) & mask
+				*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+				sym = sym<<1 + 1 + mask
+				p = p1 ^ (p0^p1)&mask
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(*(*byte)(in))
@@ -718,22 +751,10 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							code += rng & mask
 							rep0 = rep0<<1 + 1 + mask
 						}
-						p = uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(uint32(1)))*2)))
-						if rng < 1<<24 {
-							rng <<= 8
-							code = code<<8 | uint32(*(*byte)(in))
-							in = unsafe.Add(in, 1)
-						}
-						bound = rng >> probBits * p
-						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
-						rng -= bound
-						code = uint32(diff) + bound&mask
-						rng ^= (rng ^ bound) & mask
-						*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(uint32(1)))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = 3 + mask
-						rep0 = rep0<<4 + 1 + mask
-						p = uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym))*2)))
+						rep0 <<= 4
+						sym = 1
+						p = uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(1))*2)))
+						p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym*2+1))*2)))
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(*(*byte)(in))
@@ -747,8 +768,25 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						rng ^= (rng ^ bound) & mask
 						*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						sym = sym<<1 + 1 + mask
+						p = p1 ^ (p0^p1)&mask
+						rep0 += (1 + mask) << 0
+						p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym*2+1))*2)))
+						if rng < 1<<24 {
+							rng <<= 8
+							code = code<<8 | uint32(*(*byte)(in))
+							in = unsafe.Add(in, 1)
+						}
+						bound = rng >> probBits * p
+						diff = uint64(code) - uint64(bound)
+						mask = uint32(diff >> 32)
+						rng -= bound
+						code = uint32(diff) + bound&mask
+						rng ^= (rng ^ bound) & mask
+						*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym = sym<<1 + 1 + mask
+						p = p1 ^ (p0^p1)&mask
 						rep0 += (1 + mask) << 1
-						p = uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym))*2)))
+						p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym*2+1))*2)))
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(*(*byte)(in))
@@ -762,8 +800,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						rng ^= (rng ^ bound) & mask
 						*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						sym = sym<<1 + 1 + mask
+						p = p1 ^ (p0^p1)&mask
 						rep0 += (1 + mask) << 2
-						p = uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym))*2)))
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(*(*byte)(in))
@@ -840,7 +878,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							if code < bound {
 								rng = bound
 								*(*uint16)(unsafe.Add(probs, (probRepG1+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
-								rep0, rep1 = rep1, rep0
+								rep0, z.rep[1] = z.rep[1], rep0
 							} else {
 								rng -= bound
 								code -= bound
@@ -857,12 +895,12 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									if code < bound {
 										rng = bound
 										*(*uint16)(unsafe.Add(probs, (probRepG2+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
-										rep0, rep1, rep2 = rep2, rep0, rep1
+										rep0, z.rep[1], z.rep[2] = z.rep[2], rep0, z.rep[1]
 									} else {
 										rng -= bound
 										code -= bound
 										*(*uint16)(unsafe.Add(probs, (probRepG2+uintptr(i))*2)) = uint16(p - p>>probMove)
-										rep0, rep1, rep2, rep3 = rep3, rep0, rep1, rep2
+										rep0, z.rep[1], z.rep[2], z.rep[3] = z.rep[3], rep0, z.rep[1], z.rep[2]
 									}
 								}
 							}
@@ -888,21 +926,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							rng = bound
 							*(*uint16)(unsafe.Add(probs, (probRepLen+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
 							low := unsafe.Add(probs, uintptr((probRepLen+lenLow+posState<<3))*2)
-							p = uint32(*(*uint16)(unsafe.Add(low, uintptr(uint32(1))*2)))
-							if rng < 1<<24 {
-								rng <<= 8
-								code = code<<8 | uint32(*(*byte)(in))
-								in = unsafe.Add(in, 1)
-							}
-							bound = rng >> probBits * p
-							diff = uint64(code) - uint64(bound)
-							mask = uint32(diff >> 32)
-							rng -= bound
-							code = uint32(diff) + bound&mask
-							rng ^= (rng ^ bound) & mask
-							*(*uint16)(unsafe.Add(low, uintptr(uint32(1))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-							sym = 3 + mask
-							p = uint32(*(*uint16)(unsafe.Add(low, uintptr(sym)*2)))
+							sym = 1
+							p = uint32(*(*uint16)(unsafe.Add(low, uintptr(1)*2)))
+							p0, p1 = uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2+1)*2)))
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(*(*byte)(in))
@@ -916,7 +942,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							rng ^= (rng ^ bound) & mask
 							*(*uint16)(unsafe.Add(low, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 							sym = sym<<1 + 1 + mask
-							p = uint32(*(*uint16)(unsafe.Add(low, uintptr(sym)*2)))
+							p = p1 ^ (p0^p1)&mask
+							p0, p1 = uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2+1)*2)))
+							if rng < 1<<24 {
+								rng <<= 8
+								code = code<<8 | uint32(*(*byte)(in))
+								in = unsafe.Add(in, 1)
+							}
+							bound = rng >> probBits * p
+							diff = uint64(code) - uint64(bound)
+							mask = uint32(diff >> 32)
+							rng -= bound
+							code = uint32(diff) + bound&mask
+							rng ^= (rng ^ bound) & mask
+							*(*uint16)(unsafe.Add(low, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+							sym = sym<<1 + 1 + mask
+							p = p1 ^ (p0^p1)&mask
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(*(*byte)(in))
@@ -948,21 +989,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng = bound
 									*(*uint16)(unsafe.Add(probs, (probRepLen+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
 									mid := unsafe.Add(probs, uintptr((probRepLen+lenMid+posState<<3))*2)
-									p = uint32(*(*uint16)(unsafe.Add(mid, uintptr(uint32(1))*2)))
-									if rng < 1<<24 {
-										rng <<= 8
-										code = code<<8 | uint32(*(*byte)(in))
-										in = unsafe.Add(in, 1)
-									}
-									bound = rng >> probBits * p
-									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
-									rng -= bound
-									code = uint32(diff) + bound&mask
-									rng ^= (rng ^ bound) & mask
-									*(*uint16)(unsafe.Add(mid, uintptr(uint32(1))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = 3 + mask
-									p = uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)))
+									sym = 1
+									p = uint32(*(*uint16)(unsafe.Add(mid, uintptr(1)*2)))
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2+1)*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -976,7 +1005,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng ^= (rng ^ bound) & mask
 									*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 									sym = sym<<1 + 1 + mask
-									p = uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)))
+									p = p1 ^ (p0^p1)&mask
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2+1)*2)))
+									if rng < 1<<24 {
+										rng <<= 8
+										code = code<<8 | uint32(*(*byte)(in))
+										in = unsafe.Add(in, 1)
+									}
+									bound = rng >> probBits * p
+									diff = uint64(code) - uint64(bound)
+									mask = uint32(diff >> 32)
+									rng -= bound
+									code = uint32(diff) + bound&mask
+									rng ^= (rng ^ bound) & mask
+									*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym = sym<<1 + 1 + mask
+									p = p1 ^ (p0^p1)&mask
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -995,21 +1039,9 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng -= bound
 									code -= bound
 									*(*uint16)(unsafe.Add(probs, (probRepLen+uintptr(i))*2)) = uint16(p - p>>probMove)
-									p = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(uint32(1)))*2)))
-									if rng < 1<<24 {
-										rng <<= 8
-										code = code<<8 | uint32(*(*byte)(in))
-										in = unsafe.Add(in, 1)
-									}
-									bound = rng >> probBits * p
-									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
-									rng -= bound
-									code = uint32(diff) + bound&mask
-									rng ^= (rng ^ bound) & mask
-									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(uint32(1)))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = 3 + mask
-									p = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)))
+									sym = 1
+									p = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(1))*2)))
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2+1))*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1023,7 +1055,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng ^= (rng ^ bound) & mask
 									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 									sym = sym<<1 + 1 + mask
-									p = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)))
+									p = p1 ^ (p0^p1)&mask
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2+1))*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1037,7 +1070,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng ^= (rng ^ bound) & mask
 									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 									sym = sym<<1 + 1 + mask
-									p = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)))
+									p = p1 ^ (p0^p1)&mask
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2+1))*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1051,7 +1085,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng ^= (rng ^ bound) & mask
 									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 									sym = sym<<1 + 1 + mask
-									p = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)))
+									p = p1 ^ (p0^p1)&mask
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2+1))*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1065,7 +1100,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng ^= (rng ^ bound) & mask
 									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 									sym = sym<<1 + 1 + mask
-									p = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)))
+									p = p1 ^ (p0^p1)&mask
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2+1))*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1079,7 +1115,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng ^= (rng ^ bound) & mask
 									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 									sym = sym<<1 + 1 + mask
-									p = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)))
+									p = p1 ^ (p0^p1)&mask
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2+1))*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1093,7 +1130,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									rng ^= (rng ^ bound) & mask
 									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 									sym = sym<<1 + 1 + mask
-									p = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)))
+									p = p1 ^ (p0^p1)&mask
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2+1))*2)))
+									if rng < 1<<24 {
+										rng <<= 8
+										code = code<<8 | uint32(*(*byte)(in))
+										in = unsafe.Add(in, 1)
+									}
+									bound = rng >> probBits * p
+									diff = uint64(code) - uint64(bound)
+									mask = uint32(diff >> 32)
+									rng -= bound
+									code = uint32(diff) + bound&mask
+									rng ^= (rng ^ bound) & mask
+									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym = sym<<1 + 1 + mask
+									p = p1 ^ (p0^p1)&mask
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1115,7 +1167,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 			}
 		}
-		if length > end-pos {
+		if length > z.end-pos {
 			result = statusTooLong
 			break
 		}
@@ -1155,7 +1207,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 		prev = uint32(*(*byte)(unsafe.Add(buf, pos-1)))
 	}
 	z.rng, z.code, z.state = rng, code, state
-	z.rep = [4]uint32{rep0, rep1, rep2, rep3}
+	z.rep[0] = rep0
 	w.pos = pos
 	return int(uintptr(in) - uintptr(unsafe.Pointer(unsafe.SliceData(input)))), result
 }

@@ -130,6 +130,11 @@ func (g *generator) choice(t table, index string, zero, one func()) {
 // 1. The difference in 64 bits has the mask as its upper half.
 func (g *generator) bit(t table, index string) {
 	g.p("p = uint32(%s)", g.slot(t, index))
+	g.decide(t, index)
+}
+
+// decide is bit with the probability already in p.
+func (g *generator) decide(t table, index string) {
 	g.normalize()
 	g.p("bound = rng >> probBits * p")
 	g.p("diff = uint64(code) - uint64(bound)")
@@ -141,15 +146,24 @@ func (g *generator) bit(t table, index string) {
 }
 
 // tree decodes a bit tree of n bits into the variable sym, with its leading 1.
-func (g *generator) tree(t table, sym string, n int) {
+// Both probabilities that may come next are loaded before it is known which:
+// the load would else lie in the chain from bit to bit.
+func (g *generator) tree(t table, sym string, n int, each func(i int)) {
+	g.p("%s = 1", sym)
+	g.p("p = uint32(%s)", g.slot(t, "1"))
 	for i := range n {
-		if i == 0 {
-			g.bit(t, "uint32(1)")
-			g.p("%s = 3 + mask", sym)
-			continue
+		last := i == n-1
+		if !last {
+			g.p("p0, p1 = uint32(%s), uint32(%s)", g.slot(t, sym+"*2"), g.slot(t, sym+"*2+1"))
 		}
-		g.bit(t, sym)
+		g.decide(t, sym)
 		g.p("%s = %s<<1 + 1 + mask", sym, sym)
+		if !last {
+			g.p("p = p1 ^ (p0^p1)&mask")
+		}
+		if each != nil {
+			each(i)
+		}
 	}
 }
 
@@ -157,15 +171,15 @@ func (g *generator) tree(t table, sym string, n int) {
 func (g *generator) length(t string) {
 	g.choice(at(t), "uint32(lenChoice)", func() {
 		low := g.table("low", "("+t+"+lenLow+posState<<3)")
-		g.tree(low, "sym", 3)
+		g.tree(low, "sym", 3, nil)
 		g.p("length = int(sym) - 8 + 2")
 	}, func() {
 		g.choice(at(t), "uint32(lenChoice2)", func() {
 			mid := g.table("mid", "("+t+"+lenMid+posState<<3)")
-			g.tree(mid, "sym", 3)
+			g.tree(mid, "sym", 3, nil)
 			g.p("length = int(sym) - 8 + 10")
 		}, func() {
-			g.tree(at("("+t+"+lenHigh)"), "sym", 8)
+			g.tree(at("("+t+"+lenHigh)"), "sym", 8, nil)
 			g.p("length = int(sym) - 256 + 18")
 		})
 	})
@@ -182,6 +196,7 @@ func (g *generator) file(tag string) {
 		g.p(`import "unsafe"`)
 		g.p("")
 	}
+	g.either("// A limit is an address of the input.\ntype limit = uintptr\n", "// A limit is an index of the input.\ntype limit = int\n")
 	g.p("// decode decodes symbols until the window reaches stop or the input passes")
 	g.p("// inEnd. See lzma.decodeChunk for what its arguments promise.")
 	g.p("func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int, status) {")
@@ -197,21 +212,23 @@ func (g *generator) file(tag string) {
 	}
 	g.p("rng, code := z.rng, z.code")
 	g.p("state := z.state")
-	g.p("rep0, rep1, rep2, rep3 := z.rep[0], z.rep[1], z.rep[2], z.rep[3]")
+	g.p("rep0 := z.rep[0] // the others are needed seldom, and registers are few")
+	g.either("z.last = last", "z.last = inEnd")
+	g.p("z.stop, z.end = stop, end")
 	g.p("pos := w.pos")
 	g.p("result := statusMore")
-	g.p("var p, bound, mask, sym uint32")
+	g.p("var p, p0, p1, bound, mask, sym uint32")
 	g.p("var diff uint64")
 	g.p("prev := uint32(w.last())")
-	g.p("for pos < stop {")
-	g.either("if uintptr(in) > last { break }", "if at > inEnd { break }")
+	g.p("for pos < z.stop {")
+	g.either("if uintptr(in) > z.last { break }", "if at > z.last { break }")
 	g.p("posState := uint32(pos) & z.pbMask")
 	g.p("length := 0")
 	g.choice(at("probMatch"), "state<<4 + posState", func() {
 		lit := g.table("lit", "(probLiteral + 0x300*(uint32(pos)&z.lpMask<<(z.lc&7) + prev>>((8-z.lc)&15)))")
 		g.p("if state < 7 {")
 		g.p("state = max(state, 3) - 3")
-		g.tree(lit, "sym", 8)
+		g.tree(lit, "sym", 8, nil)
 		g.p("} else {")
 		g.p("if state < 10 { state -= 3 } else { state -= 6 }")
 		g.p("src := pos - int(rep0) - 1")
@@ -236,11 +253,11 @@ func (g *generator) file(tag string) {
 		g.p("continue")
 	}, func() {})
 	g.choice(at("probRep"), "state", func() {
-		g.p("rep3, rep2, rep1 = rep2, rep1, rep0")
+		g.p("z.rep[3], z.rep[2], z.rep[1] = z.rep[2], z.rep[1], rep0")
 		g.p("if state < 7 { state = 7 } else { state = 10 }")
 		g.length("probMatchLen")
 		slot := g.table("slot", "(probSlot + uint32(min(length, 5)-2)<<6)")
-		g.tree(slot, "sym", 6)
+		g.tree(slot, "sym", 6, nil)
 		g.p("sym -= 64")
 		g.p("if sym < 4 { rep0 = sym } else {")
 		g.p("n := sym>>1 - 1")
@@ -263,17 +280,8 @@ func (g *generator) file(tag string) {
 		g.p("code += rng & mask")
 		g.p("rep0 = rep0<<1 + 1 + mask")
 		g.p("}")
-		for j := range 4 {
-			if j == 0 {
-				g.bit(at("probAlign"), "uint32(1)")
-				g.p("sym = 3 + mask")
-				g.p("rep0 = rep0<<4 + 1 + mask")
-				continue
-			}
-			g.bit(at("probAlign"), "sym")
-			g.p("sym = sym<<1 + 1 + mask")
-			g.p("rep0 += (1 + mask) << %d", j)
-		}
+		g.p("rep0 <<= 4")
+		g.tree(at("probAlign"), "sym", 4, func(i int) { g.p("rep0 += (1 + mask) << %d", i) })
 		g.p("if rep0 == 1<<32-1 { result = statusMarker; break }")
 		g.p("}")
 		g.p("}")
@@ -285,12 +293,12 @@ func (g *generator) file(tag string) {
 			}, func() {})
 		}, func() {
 			g.choice(at("probRepG1"), "state", func() {
-				g.p("rep0, rep1 = rep1, rep0")
+				g.p("rep0, z.rep[1] = z.rep[1], rep0")
 			}, func() {
 				g.choice(at("probRepG2"), "state", func() {
-					g.p("rep0, rep1, rep2 = rep2, rep0, rep1")
+					g.p("rep0, z.rep[1], z.rep[2] = z.rep[2], rep0, z.rep[1]")
 				}, func() {
-					g.p("rep0, rep1, rep2, rep3 = rep3, rep0, rep1, rep2")
+					g.p("rep0, z.rep[1], z.rep[2], z.rep[3] = z.rep[3], rep0, z.rep[1], z.rep[2]")
 				})
 			})
 		})
@@ -300,7 +308,7 @@ func (g *generator) file(tag string) {
 		g.p("}")
 	})
 	// The copy. Everything that it touches is bounded here.
-	g.p("if length > end-pos { result = statusTooLong; break }")
+	g.p("if length > z.end-pos { result = statusTooLong; break }")
 	g.p("if rep0 >= w.dict { result = statusTooFar; break }")
 	g.p("src := pos - int(rep0) - 1")
 	g.p("if src < 0 {")
@@ -340,7 +348,7 @@ func (g *generator) file(tag string) {
 	g.p("prev = uint32(%s)", g.byteAt("pos-1"))
 	g.p("}")
 	g.p("z.rng, z.code, z.state = rng, code, state")
-	g.p("z.rep = [4]uint32{rep0, rep1, rep2, rep3}")
+	g.p("z.rep[0] = rep0")
 	g.p("w.pos = pos")
 	if g.checked {
 		g.p("return at, result")

@@ -68,6 +68,10 @@ type lzma struct {
 	lpMask    uint32
 	pbMask    uint32
 	probs     [numProbs]uint16
+
+	// decode keeps its bounds here, to leave registers to the rest.
+	stop, end int
+	last      limit
 }
 
 // setProps takes the properties byte, (pb*5 + lp)*9 + lc.

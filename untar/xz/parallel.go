@@ -14,7 +14,8 @@ type jobs struct {
 	filling *job   // being read
 	queue   []*job // read, in the file's order
 	out     *job   // handed out, and perhaps still being read from
-	idle    []*job // for their memory
+	idle    []*job // done, with their memory
+	spare   []*job // done, without
 }
 
 // A job is a block that a goroutine decodes whole: its content is the
@@ -84,7 +85,8 @@ func (j *jobs) start(h *blockHeader, check checkType, offset int64) error {
 	if len(j.idle) > 0 && j.idle[0].cost >= h.cost(check) {
 		k, j.idle = j.idle[0], j.idle[1:]
 	} else {
-		k = &job{cost: h.cost(check)}
+		k = j.unmapped()
+		k.cost = h.cost(check)
 		j.used += k.cost
 	}
 	j.filling = k
@@ -171,6 +173,18 @@ func (j *jobs) drop(k *job) {
 	unmap(&k.data)
 	k.window.free()
 	j.used -= k.cost
+	j.spare = append(j.spare, k)
+}
+
+// unmapped returns a job without memory.
+func (j *jobs) unmapped() *job {
+	last := len(j.spare) - 1
+	if last < 0 {
+		return new(job)
+	}
+	k := j.spare[last]
+	j.spare = j.spare[:last]
+	return k
 }
 
 // stop ends all jobs and frees their memory.
@@ -189,5 +203,5 @@ func (j *jobs) stop() {
 	for _, k := range all {
 		j.drop(k)
 	}
-	j.queue, j.idle, j.filling = nil, nil, nil
+	j.queue, j.idle, j.spare, j.filling = nil, nil, nil, nil
 }
