@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"text/tabwriter"
+
+	"lxc-pull/untar"
+)
+
+const zcatUsage = `usage: lxc-pull zcat [OPTION]... [FILE]...
+
+Decompresses each FILE, or stdin, to stdout: xz, lzma, gzip, zstd and bzip2,
+recognised by content. Called as xzcat, zcat, zstdcat or bzcat it does the same.
+
+  -t, --test         verify the files, write nothing
+  -l, --list         list blocks, sizes, checks and dictionaries instead
+  -T, --threads N    decode up to N blocks of xz -T side by side; 0, the
+                     default, is one for each processor
+      --memory SIZE  let dictionaries and blocks take SIZE bytes (64M, 1G);
+                     default a quarter of what is free, at most 256M
+  -f, --force        copy what is not compressed as it is; write binary
+                     content to a terminal
+  -c, -d, -k, -q     accepted: stdout is where it goes, no file is removed
+
+  lxc-pull zcat rootfs.tar.xz | tar -t
+`
+
+func zcatOptions() []option {
+	return []option{
+		{'T', "threads", true, false}, {0, "memory", true, false},
+		{'t', "test", false, false}, {'l', "list", false, false}, {'f', "force", false, false},
+		{'c', "stdout", false, false}, {0, "to-stdout", false, false},
+		{'d', "decompress", false, false}, {0, "uncompress", false, false}, {'k', "keep", false, false},
+		{'q', "quiet", false, false}, {'v', "verbose", false, false}, {'h', "help", false, false},
+	}
+}
+
+// A zcatCall is one call of the command, parsed.
+type zcatCall struct {
+	opt               untar.DecompressOptions
+	test, list, force bool
+	out               io.Writer
+}
+
+// zcatCommand is xzcat, zcat, zstdcat and bzcat.
+func zcatCommand(_ context.Context, ui *ui, args []string) error {
+	flags, files, err := getopt(args, zcatOptions())
+	if err != nil {
+		return err
+	}
+	c := zcatCall{out: ui.out}
+	for _, f := range flags {
+		switch f.name {
+		case "threads":
+			c.opt.Workers, err = strconv.Atoi(f.value)
+			if err != nil || c.opt.Workers < 0 || c.opt.Workers > maxZcatThreads {
+				return usageErrorf("option --threads wants a number up to %d, not %q", maxZcatThreads, f.value)
+			}
+		case "memory":
+			if c.opt.Memory, err = parseSize(f.value); err != nil {
+				return usageErrorf("option --memory: %v", err)
+			}
+		case "test":
+			c.test = true
+		case "list":
+			c.list = true
+		case "force":
+			c.force = true
+		case "quiet":
+			ui.quiet = true
+		case "verbose":
+			ui.verbose = true
+		case "help":
+			_, err := io.WriteString(ui.out, zcatUsage)
+			return err
+		}
+	}
+	if f, ok := ui.out.(*os.File); ok && !c.force && isTerminal(f) {
+		c.out = &terminalText{f}
+	}
+	if len(files) == 0 {
+		files = []string{"-"}
+	}
+	// As with cat, one bad file does not keep the others back.
+	var failed []error
+	for _, name := range files {
+		if err := c.file(name); err != nil {
+			failed = append(failed, fmt.Errorf("%q: %w", name, err))
+		}
+	}
+	if len(failed) == 1 {
+		return failed[0]
+	}
+	return errors.Join(failed...)
+}
+
+// maxZcatThreads bounds -T: each has a goroutine and 30 KB of tables.
+const maxZcatThreads = 1024
+
+var errNotCompressed = errors.New("not compressed in a known format (-f copies it as it is)")
+
+// file does what the call asks with one file; "-" is stdin.
+func (c *zcatCall) file(name string) error {
+	in := os.Stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return errors.Unwrap(err) // the caller names the file
+		}
+		defer f.Close()
+		in = f
+	}
+	if c.list {
+		return c.listFile(in)
+	}
+	d, err := untar.Decompress(in, c.opt)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if d.Format == untar.FormatPlain && !c.force {
+		return errNotCompressed
+	}
+	out := c.out
+	if c.test {
+		out = io.Discard
+	}
+	_, err = io.Copy(out, d)
+	return err
+}
+
+// listFile writes one line for each block, or for all of a format without
+// blocks to list.
+func (c *zcatCall) listFile(in io.Reader) error {
+	const magicSize = 6
+	head := make([]byte, magicSize)
+	n, err := io.ReadFull(in, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return err
+	}
+	counted := &countingReader{r: io.MultiReader(bytes.NewReader(head[:n]), in)}
+	t := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if string(head[:n]) == "\xfd7zXZ\x00" {
+		fmt.Fprintln(t, "stream\tblock\toffset\tcompressed\tuncompressed\tratio\tcheck\tdictionary\tsizes\tfilters\t")
+		block := 0
+		var packed, content int64
+		streams, err := untar.ListXZ(counted, func(b untar.BlockInfo) {
+			block++
+			packed += b.Packed
+			content += b.Content
+			sizes := "no"
+			if b.SizesKnown {
+				sizes = "yes"
+			}
+			fmt.Fprintf(t, "%d\t%d\t%d\t%d\t%d\t%s\t%s\t%d\t%s\t%s\t\n",
+				b.Stream+1, block, b.Offset, b.Packed, b.Content, ratio(b.Packed, b.Content), b.Check, b.Dict, sizes, b.Filters)
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(t, "%d\t%d\t\t%d\t%d\t%s\ttotal\t\t\t\t\n", streams, block, counted.n, content, ratio(counted.n, content))
+		return t.Flush()
+	}
+	d, err := untar.Decompress(counted, c.opt)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if d.Format == untar.FormatPlain {
+		return errNotCompressed
+	}
+	content, err := io.Copy(io.Discard, d)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(t, "format\tcompressed\tuncompressed\tratio\t")
+	fmt.Fprintf(t, "%s\t%d\t%d\t%s\t\n", d.Format, counted.n, content, ratio(counted.n, content))
+	return t.Flush()
+}
+
+func ratio(packed, content int64) string {
+	if content == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.3f", float64(packed)/float64(content))
+}
+
+// A countingReader counts what is read through it.
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// A terminalText passes text to a terminal and refuses control characters,
+// which may steer it.
+type terminalText struct {
+	w io.Writer
+}
+
+func (t *terminalText) Write(p []byte) (int, error) {
+	for _, b := range p {
+		if b < ' ' && b != '\n' && b != '\t' && b != '\r' || b == 0x7f {
+			return 0, errors.New("the content is binary, which is not written to a terminal (-f does)")
+		}
+	}
+	return t.w.Write(p)
+}
