@@ -259,7 +259,7 @@ func (v *Verifier) warning(by signer) string {
 	if reason := v.record(by.cert).problem(by.key, v.policy.now()); reason != "" {
 		// A key may be younger than a slow clock.
 		if v.policy.now() >= int64(by.key.created) {
-			return reason + " since"
+			return "not good for a signature of today: " + reason
 		}
 	}
 	return ""

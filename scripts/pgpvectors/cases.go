@@ -398,7 +398,7 @@ func (s *set) certificates() {
 	} {
 		s.detached("cert-"+c.name, c.expect, c.comment, c.cert, good)
 	}
-	s.detached("cert-expired-since-strict", "bad signature: expired since", "expired after the signature, which --strict refuses",
+	s.detached("cert-expired-since-strict", "bad signature: signature of today: the key had expired", "expired after the signature, which --strict refuses",
 		cat(primary, id, self(keyTime, sign, keyExpires(signTime-keyTime+1))), good, "strict")
 	dsa := newKey(4, dsaAlgo, keyTime, cat(mpi([]byte{0xff}), mpi([]byte{3}), mpi([]byte{2}), mpi([]byte{4})))
 	dsa.sign = func(crypto.Hash, []byte) []byte { return cat(mpi([]byte{1}), mpi([]byte{1})) }
