@@ -36,8 +36,7 @@ type digestAlgo struct {
 type strength int
 
 const (
-	// forNothing: a hash this package can't compute.
-	forNothing strength = iota
+	_ strength = iota // a hash that this package doesn't compute
 	// forRevocation: MD5. Collisions are easy, but who revokes a key loses
 	// nothing by being believed.
 	forRevocation
