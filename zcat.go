@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"lxc-pull/untar"
+	"lxc-pull/untar/xz"
 )
 
 const zcatUsage = `usage: lxc-pull zcat [OPTION]... [FILE]...
@@ -150,7 +151,7 @@ func (c *zcatCall) listFile(in io.Reader) error {
 		fmt.Fprintln(t, "stream\tblock\toffset\tcompressed\tuncompressed\tratio\tcheck\tdictionary\tsizes\tfilters\t")
 		block := 0
 		var packed, content int64
-		streams, err := untar.ListXZ(counted, func(b untar.BlockInfo) {
+		streams, err := xz.List(counted, func(b xz.BlockInfo) {
 			block++
 			packed += b.Packed
 			content += b.Content

@@ -31,19 +31,6 @@ type DecompressOptions struct {
 	Workers int   // xz blocks decoded side by side at most; 0: number of CPUs
 }
 
-// MemoryError is a stream that needs more memory than it may have, whatever its
-// format.
-type MemoryError = xz.MemoryError
-
-// BlockInfo describes a block of an .xz file.
-type BlockInfo = xz.BlockInfo
-
-// ListXZ calls visit for each block of the .xz file r and returns how many
-// streams it has. It verifies the file's structure, not its content.
-func ListXZ(r io.Reader, visit func(BlockInfo)) (streams int, err error) {
-	return xz.List(r, visit)
-}
-
 // Decompressed is the uncompressed content of a stream. Close frees its memory
 // and leaves the input open.
 type Decompressed struct {
