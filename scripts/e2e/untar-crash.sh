@@ -1,0 +1,82 @@
+#!/bin/bash
+# Kills lxc-pull untar at random points, and lets it run out of space. Neither
+# may leave a tree that looks complete, and the next run must start clean.
+#
+#   untar-crash.sh LXC-PULL ROOTFS.tar [KILLS]
+#
+# Needs root. KILLS (default 200) are split between a target that is absent and
+# one that is an empty folder. E2E_DIR (default /var/tmp/lxc-pull-e2e) holds the
+# trees. Prints what it did; the exit status is 1 where something was wrong.
+set -u -o pipefail
+(($# >= 2)) || { echo "usage: untar-crash.sh LXC-PULL ROOTFS.tar [KILLS]" >&2; exit 2; }
+((EUID == 0)) || { echo "untar-crash: needs root" >&2; exit 2; }
+ours=$(realpath "$1") archive=$(realpath "$2") kills=${3:-200}
+base=${E2E_DIR:-/var/tmp/lxc-pull-e2e}
+mkdir -p "$base" && work=$(mktemp -d "$base/crash.XXXXXX") || exit
+trap 'umount "$work/small" 2>/dev/null; rm -rf "$work"' EXIT
+failed=0
+RANDOM=4 # the same points in every run, as far as the machine allows
+
+fail() { echo "FAIL $*"; failed=1; }
+count() { find "$1" | wc -l; }
+
+mkdir "$work/whole"
+start=${EPOCHREALTIME/./}
+"$ours" untar -C "$work/whole" "$archive" || exit
+took=$((${EPOCHREALTIME/./} - start))
+whole=$(count "$work/whole")
+rm -rf "$work/whole"
+echo "a whole run takes $((took / 1000)) ms and leaves $whole entries"
+
+for kind in absent empty; do
+  early=0 late=0
+  for ((i = 0; i < kills / 2; i++)); do
+    dir=$work/$kind
+    [[ $kind == absent || -d $dir ]] || mkdir "$dir"
+    "$ours" untar -q -C "$dir" "$archive" &
+    pid=$!
+    sleep "$(printf '0.%06d' $((RANDOM * 32768 % (took + took / 10))))"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    looks_complete=no
+    if [[ $kind == absent && -d $dir ]]; then looks_complete=yes; fi
+    if [[ $kind == empty && ! -e $work/.empty.incomplete && -n $(ls -A "$dir") ]]; then looks_complete=yes; fi
+    if [[ $looks_complete == yes ]]; then
+      ((++late))
+      [[ $(count "$dir") == "$whole" ]] || fail "$kind $i: looks complete and has $(count "$dir") entries"
+      rm -rf "$dir" "$work"/.*.partial-*
+      continue
+    fi
+    ((++early))
+    # Only every tenth is run again to the end; the others pile up on top.
+    ((i % 10 == 0)) || continue
+    "$ours" untar -q -C "$dir" "$archive" || fail "$kind $i: the next run failed"
+    [[ $(count "$dir") == "$whole" ]] || fail "$kind $i: the next run left $(count "$dir") entries"
+    [[ ! -e $work/.empty.incomplete ]] || fail "$kind $i: the marker is left"
+    rm -rf "$dir" "$work"/.*.partial-*
+  done
+  rm -rf "$work/$kind" "$work"/.*.partial-* "$work"/.*.incomplete
+  echo "$kind: killed $early times in the middle and $late times after the end"
+done
+
+# 2 MB too small. The size of the tree is rounded up to blocks, as tmpfs does.
+mkdir "$work/small" "$work/whole"
+"$ours" untar -C "$work/whole" "$archive" || exit
+need=$(du -s --block-size=1M "$work/whole" | cut -f1)
+rm -rf "$work/whole"
+mount -t tmpfs -o "size=$((need - 2))m,mode=755" none "$work/small" || exit
+for kind in absent empty; do
+  dir=$work/small/$kind
+  [[ $kind == absent ]] || mkdir "$dir"
+  "$ours" untar -C "$dir" "$archive" 2>"$work/said"
+  code=$?
+  ((code == 6)) || fail "full disk, $kind: exit status $code: $(tail -1 "$work/said")"
+  [[ $kind == empty || ! -e $dir ]] || fail "full disk: $dir is there"
+  [[ $kind == absent || -z $(ls -A "$dir") ]] || fail "full disk: $dir is not empty"
+  left=$(find "$work/small" -mindepth 1 ! -path "$dir" | head -3)
+  [[ -z $left ]] || fail "full disk, $kind: left $left"
+  echo "full disk, $kind: exit status $code, $(tail -1 "$work/said" | cut -c1-120)"
+  rm -rf "$dir"
+done
+((failed)) || echo "ok"
+exit $failed
