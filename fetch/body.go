@@ -37,7 +37,8 @@ type Request struct {
 // A Body is a file being fetched: an io.ReadCloser that asks again when the
 // connection breaks. After an error every Read returns that error; io.EOF
 // comes only after the last byte of a file whose length was told, or after the
-// end that the server marked.
+// end that the server marked. Read and Close are for one goroutine; to end a
+// Read from another one, cancel the context of Open.
 type Body struct {
 	Size      int64  // bytes of the whole file, -1: not known (yet)
 	Validator string // what a later Request may continue with, "": nothing
@@ -103,9 +104,62 @@ func (c *Client) get(ctx context.Context, url string, max int64) ([]byte, error)
 	return io.ReadAll(body)
 }
 
+// Tail returns the last n bytes of a file, or all of a shorter one, and the
+// size of the whole file. It asks once, and takes no more than n bytes: from a
+// server without ranges it takes none, and the error is of KindProtocol. It is
+// for a look before a download, so every error is one to go on without.
+func (c *Client) Tail(ctx context.Context, url string, n int64) (data []byte, size int64, err error) {
+	u, err := parseURL(url)
+	if err != nil {
+		return nil, 0, err
+	}
+	if u.Scheme == "file" {
+		return tailFile(u, n)
+	}
+	// So few bytes need no guard: in that time they are here, or it is a stall.
+	ctx, cancel := context.WithTimeoutCause(ctx, c.opt.StallWindow, errStalled)
+	defer cancel()
+	answer, err := c.do(ctx, u, ask{tail: n})
+	if err != nil {
+		return nil, 0, err
+	}
+	defer answer.Body.Close()
+	first, last, size, ok := contentRange(answer.Header.Get("Content-Range"))
+	switch {
+	case answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusPartialContent:
+		err = &Error{Kind: KindStatus, Status: answer.StatusCode, Wait: retryAfter(answer.Header)}
+	case answer.StatusCode == http.StatusOK, !ok, last-first >= n, last != size-1:
+		err = &Error{Kind: KindProtocol, Err: errors.New("the server has no ranges")}
+	case encoded(answer.Header, u):
+		err = &Error{Kind: KindEncoding}
+	default:
+		data = make([]byte, last-first+1)
+		if _, err = io.ReadFull(answer.Body, data); err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+	}
+	if err != nil {
+		return nil, 0, failure(u, answer.Request.URL, err, c.opt.Now())
+	}
+	return data, size, nil
+}
+
+func tailFile(u *url.URL, n int64) (data []byte, size int64, err error) {
+	f, info, err := openRegular(u.Path)
+	if err != nil {
+		return nil, 0, failure(u, u, err, time.Time{})
+	}
+	defer f.Close()
+	data = make([]byte, min(n, info.Size()))
+	if _, err = f.ReadAt(data, info.Size()-int64(len(data))); err != nil {
+		return nil, 0, failure(u, u, localError(err), time.Time{})
+	}
+	return data, info.Size(), nil
+}
+
 // Open asks for a file and returns it as a stream once a server has begun to
 // answer. ctx ends the stream too. Errors are of type *Error (several, joined,
-// for several URLs), or ctx.Err().
+// for several URLs), or the context's.
 func (c *Client) Open(ctx context.Context, request Request) (*Body, error) {
 	b := &Body{Size: -1, client: c, request: request, offset: request.Offset, counted: request.Offset}
 	if request.Size > 0 {
@@ -466,17 +520,11 @@ func (b *Body) othersHaveRanges() bool {
 
 // openFile makes a local file the answer.
 func (b *Body) openFile(s *source) error {
-	// O_NONBLOCK: a FIFO must not hang us before we know that it is one.
-	f, err := os.OpenFile(s.url.Path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, info, err := openRegular(s.url.Path)
 	if err != nil {
-		return localError(err)
+		return err
 	}
-	info, err := f.Stat()
 	switch {
-	case err != nil:
-		err = localError(err)
-	case !info.Mode().IsRegular():
-		err = &Error{Kind: KindFile, Err: errors.New("not a regular file")}
 	case b.request.Max > 0 && info.Size() > b.request.Max:
 		err = tooLarge(b.request.Max)
 	case b.Size >= 0 && info.Size() != b.Size, info.Size() < b.offset:
@@ -492,6 +540,26 @@ func (b *Body) openFile(s *source) error {
 	b.answer, b.hangup, b.hop = f, func(error) {}, s.url
 	b.guard.begin(0, 0, nil)
 	return nil
+}
+
+// openRegular opens a local file that is a regular one.
+func openRegular(name string) (*os.File, fs.FileInfo, error) {
+	// O_NONBLOCK: a FIFO must not hang us before we know that it is one.
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, localError(err)
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		err = localError(err)
+	case !info.Mode().IsRegular():
+		err = &Error{Kind: KindFile, Err: errors.New("not a regular file")}
+	default:
+		return f, info, nil
+	}
+	f.Close()
+	return nil, nil, err
 }
 
 // localError is the Error of a local file; the path is the URL's.

@@ -621,3 +621,27 @@ func TestValidator(t *testing.T) {
 		t.Error("nothing matches nothing")
 	}
 }
+
+func TestTail(t *testing.T) {
+	data := file(300_000)
+	name := filepath.Join(t.TempDir(), "x")
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	good, noRanges, missing := newServer(t, data), newServer(t, data), newServer(t, data, status(404))
+	noRanges.noRanges = true
+	for _, test := range []struct {
+		url  string
+		n    int
+		want int
+		kind Kind
+	}{
+		{good.URL, 12, 12, ""}, {good.URL, 300_000, 300_000, ""}, {good.URL, 400_000, 300_000, ""}, {noRanges.URL, 12, 0, KindProtocol}, {missing.URL, 12, 0, KindStatus},
+		{"file://" + name, 12, 12, ""}, {"file://" + name, 400_000, 300_000, ""}, {"file://" + name + "x", 12, 0, KindFile}, {"x", 12, 0, KindURL},
+	} {
+		got, size, err := newClient(t, Options{}).Tail(t.Context(), test.url, int64(test.n))
+		if kindOf(err) != test.kind || !bytes.Equal(got, data[len(data)-test.want:]) || err == nil && size != 300_000 {
+			t.Errorf("the last %d bytes of %s: %d of %d, %v", test.n, test.url, len(got), size, err)
+		}
+	}
+}

@@ -33,7 +33,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -261,7 +260,10 @@ func parseURL(raw string) (*url.URL, error) {
 		if errors.As(err, &inner) {
 			err = inner.Err
 		}
-		return nil, &Error{URL: "?", Kind: KindURL, Err: err}
+		if strings.Contains(raw, "@") {
+			return nil, &Error{URL: "(with a password, not shown)", Kind: KindURL, Err: errors.New("not a URL")}
+		}
+		return nil, &Error{URL: raw, Kind: KindURL, Err: err}
 	}
 	switch u.Scheme {
 	case "http", "https":
@@ -282,6 +284,7 @@ func parseURL(raw string) (*url.URL, error) {
 // An ask is one request as the redirects of its answer repeat it.
 type ask struct {
 	offset    int64  // the first byte wanted
+	tail      int64  // if not 0, only so many bytes from the end
 	whole     bool   // ask for the whole file, the server has no ranges
 	validator string // of the bytes already here, "" for none
 	host      string // the host that gave validator: to no other it means anything
@@ -296,6 +299,9 @@ func (c *Client) do(ctx context.Context, u *url.URL, a ask) (*http.Response, err
 			Method: "GET", URL: hop, Host: hop.Host, Header: c.header(u, hop),
 			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		}).WithContext(ctx)
+		if a.tail > 0 {
+			request.Header.Set("Range", fmt.Sprintf("bytes=-%d", a.tail))
+		}
 		if a.offset > 0 && !a.whole {
 			request.Header.Set("Range", fmt.Sprintf("bytes=%d-", a.offset))
 			if a.validator != "" && a.host == hop.Host {
@@ -316,9 +322,7 @@ func (c *Client) do(ctx context.Context, u *url.URL, a ask) (*http.Response, err
 		default:
 			return answer, nil
 		}
-		// A short body is read so that the connection can serve again.
-		io.CopyN(io.Discard, answer.Body, 4<<10)
-		answer.Body.Close()
+		answer.Body.Close() // unread: it could stall
 		next, err := redirect(hop, answer.Header.Get("Location"))
 		if err != nil {
 			e := failure(u, hop, err, c.opt.Now())

@@ -438,6 +438,16 @@ func TestProxy(t *testing.T) {
 	if e := new(Error); !errors.As(err, &e) || e.Kind != KindProxy || e.Status != 502 {
 		t.Errorf("a proxy that can't connect: %v", err)
 	}
+	nobody, err := url.Parse("http://" + closedPort(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{target, "http://images.test/x"} {
+		_, err = newClient(t, Options{Paths: &Paths{}, Proxy: http.ProxyURL(nobody)}).Get(t.Context(), target, 100)
+		if kindOf(err) != KindProxy || !strings.Contains(err.Error(), nobody.Host) {
+			t.Errorf("no proxy there: %v", err)
+		}
+	}
 	broken := Options{Proxy: func(*http.Request) (*url.URL, error) { return nil, errors.New("x") }}
 	if _, err = newClient(t, broken).Get(t.Context(), "http://images.test/x", 100); kindOf(err) != KindProxy {
 		t.Errorf("a proxy that is no URL: %v", err)

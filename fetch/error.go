@@ -22,9 +22,9 @@ const (
 	KindURL         Kind = "url"         // not a URL, or a scheme other than http, https and file
 	KindDNS         Kind = "dns"         // the host's name has no address, or no name server was found
 	KindRefused     Kind = "refused"     // nothing listens there
-	KindUnreachable Kind = "unreachable" // no route, no network
+	KindUnreachable Kind = "unreachable" // no route, no network, or no permission to use it
 	KindTimeout     Kind = "timeout"     // no connection or no answer in time
-	KindProxy       Kind = "proxy"       // the proxy would not connect; Status has its answer
+	KindProxy       Kind = "proxy"       // the proxy can't be reached (Status 0), or would not connect
 	KindTLS         Kind = "tls"         // the certificate or the handshake
 	KindClock       Kind = "clock"       // the certificate isn't valid yet by our clock: the clock is behind
 	KindStatus      Kind = "status"      // an HTTP status other than success, in Status
@@ -43,7 +43,7 @@ const (
 // Request are joined (errors.Join) in the order of its URLs.
 type Error struct {
 	URL    string        // as asked, without a password
-	Via    string        // where redirects led, when elsewhere, without a password
+	Via    string        // where redirects led, when elsewhere, without a query: it may be a key
 	Kind   Kind          //
 	Status int           // the HTTP status, 0 where there was none
 	Wait   time.Duration // how long the server asked us to stay away (Retry-After), 0: it did not
@@ -67,7 +67,7 @@ func (e *Error) cause() string {
 			text += fmt.Sprintf(" and asks to wait %v", e.Wait)
 		}
 	case KindProxy:
-		text = "the proxy refused"
+		text = "no way through the proxy"
 		if e.Status != 0 {
 			text = fmt.Sprintf("the proxy answered %d %s", e.Status, http.StatusText(e.Status))
 		}
@@ -131,10 +131,13 @@ func (e *proxyError) Error() string {
 func failure(u, hop *url.URL, err error, now time.Time) *Error {
 	e := &Error{URL: u.Redacted(), Err: err}
 	if hop != nil && hop.String() != u.String() {
-		e.Via = hop.Redacted()
+		via := *hop
+		via.RawQuery = ""
+		e.Via = via.Redacted()
 	}
 	var own *Error
 	var proxy *proxyError
+	var dial *net.OpError
 	var dns *net.DNSError
 	var noServers *noNameServersError
 	var certificate x509.CertificateInvalidError
@@ -150,6 +153,8 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 		return own
 	case errors.As(err, &proxy):
 		e.Kind, e.Status, e.Err = KindProxy, proxy.status, nil
+	case errors.As(err, &dial) && dial.Op == "proxyconnect": // net/http's word
+		e.Kind, e.Err = KindProxy, dial.Err
 	case errors.Is(err, errStalled):
 		e.Kind, e.Err = KindStall, nil
 	case errors.As(err, &noServers):
@@ -166,7 +171,8 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		e.Kind, e.Err = KindRefused, innermost(err)
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETDOWN),
-		errors.Is(err, syscall.EADDRNOTAVAIL):
+		errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		// The last two: a firewall, or an Android app outside group inet.
 		e.Kind = KindUnreachable
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		e.Kind = KindTimeout
@@ -189,9 +195,7 @@ func innermost(err error) error {
 	return err
 }
 
-// transient reports whether asking again can help. begun says that bytes of
-// the file have already come from somewhere, so that the network and the name
-// were right a moment ago.
+// transient reports whether asking again can help.
 func (e *Error) transient() bool {
 	switch e.Kind {
 	case KindRefused, KindUnreachable, KindTimeout, KindStall, KindTruncated, KindProtocol:
@@ -201,7 +205,7 @@ func (e *Error) transient() bool {
 		return !errors.As(e.Err, &none)
 	case KindProxy, KindStatus:
 		switch e.Status {
-		case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+		case 0, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
 			http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 			return true
 		}

@@ -133,8 +133,13 @@ func (c *Client) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	dialer := net.Dialer{KeepAlive: 15 * time.Second}
 	if given := c.opt.Resolve[strings.ToLower(host)]; len(given) > 0 {
 		var errs []error
-		for _, address := range given {
-			conn, err := dialer.DialContext(ctx, network, net.JoinHostPort(address, port))
+		for i, address := range given {
+			// Each gets its share of the time, as net.Dialer gives it.
+			conn, err := func() (net.Conn, error) {
+				ctx, cancel := context.WithTimeout(ctx, dialTimeout/time.Duration(len(given)-i))
+				defer cancel()
+				return dialer.DialContext(ctx, network, net.JoinHostPort(address, port))
+			}()
 			if err == nil {
 				return conn, nil
 			}
