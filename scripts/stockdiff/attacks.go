@@ -60,7 +60,7 @@ func templateAttacks(canary string) []attack {
 		attack{name: "templates: absolute and relative links inside are followed", rootfs: []member{etc, mLink("./etc/a", "/usr/hostname"), mLink("./etc/b", "../usr/hostname")}, meta: templates("/etc/a"), want: created,
 			inRootfs: map[string]string{"usr/hostname": "web"}},
 		attack{name: "templates: a folder's link inside is followed", rootfs: []member{mLink("./etc", "/usr")}, meta: templates("/etc/hostname"), want: created, inRootfs: map[string]string{"usr/hostname": "web"}},
-		attack{name: "templates: a million lines", meta: templates(strings.Repeat("/usr/hostname\n", 50000)), want: either},
+		attack{name: "templates: very many lines", meta: templates(strings.Repeat("/usr/hostname\n", 50000)), want: either},
 	)
 	return list
 }
@@ -250,22 +250,27 @@ func configAttacks(canary string) []attack {
 		"lxc.seccomp.profile = " + canary + "/file", "lxc.seccomp = LXC_ROOTFS/x", "lxc.seccomp.notify.proxy = unix:/run/x", "lxc.environment = SECRET",
 		"lxc.arch = nonsense", "lxc.arch = x86_64\x00\nlxc.hook.start = /bin/sh", "lxc.tty.max = 1\x00", "lxc.hook.pre-start = LXC_NAME", "lxc.mount.entry = tmpfs \x1b[31m tmpfs bind 0 0",
 	} {
-		list = append(list, attack{name: fmt.Sprintf("config: %q", line), meta: []member{mFile("config", "lxc.arch = x86_64\n"+line+"\nlxc.tty.max = 4\n")}, want: refused})
-		list = append(list, attack{name: fmt.Sprintf("config, at the end without a line feed: %q", line), meta: []member{mFile("config", "lxc.arch = x86_64\n"+line)}, want: refused})
+		list = append(list, attack{name: fmt.Sprintf("config: %q", line), meta: []member{mFile("config", "lxc.arch = x86_64\n"+line+"\nlxc.tty.max = 4\n")}, once: true, want: refused})
 	}
+	last := "lxc.hook.start-host = /bin/sh"
+	list = append(list,
+		attack{name: "config: without a line feed at the end", meta: []member{mFile("config", "lxc.arch = x86_64\n"+last)}, want: refused},
+		attack{name: "config: of the user's mode", meta: []member{mFile("config", last), mFile("config-system", last), mFile("config-user.7", last)}, want: refused},
+		attack{name: "config: a mount below a link of the image, its folder made by LXC", rootfs: []member{mLink("./link", canary)},
+			meta: []member{mFile("config", "lxc.arch = x86_64\nlxc.mount.entry = tmpfs link/new tmpfs create=dir 0 0\n")}, want: refused})
 	for _, line := range []string{
 		"# lxc.hook.pre-start = /bin/sh", "hook = /bin/sh", "LXC.hook.pre-start = /bin/sh", "x lxc.hook.pre-start = /bin/sh", "lxc.cap.drop = sys_module", "lxc.mount.auto = proc:mixed sys:ro cgroup:mixed",
 		"lxc.mount.entry = tmpfs tmp tmpfs rw 0 0", "lxc.hook.clone = LXC_HOOK_DIR/clonehostname", "lxc.include = LXC_TEMPLATE_CONFIG/userns.conf", "lxc.proc.oom_score_adj = 10", "lxc.sysctl.net.ipv4.ip_forward = 1",
 		"lxc.cgroup.devices.allow = c 10:200 rwm", "lxc.environment = A=B", "lxc.cgroup2.memory.max = 1G",
 	} {
-		list = append(list, attack{name: fmt.Sprintf("config, harmless: %q", line), meta: []member{mFile("config", "lxc.arch = x86_64\n"+line+"\n")}, want: created})
+		list = append(list, attack{name: fmt.Sprintf("config, harmless: %q", line), meta: []member{mFile("config", "lxc.arch = x86_64\n"+line+"\n")}, once: true, want: created})
 	}
 	for _, line := range []string{
 		"/ mnt none bind 0 0", "/etc etc none rbind 0 0", "\t" + canary + " mnt none bind,create=dir 0 0", "/dev/sda1 mnt ext4 defaults 0 0", "LXC_PATH mnt none bind 0 0", "LXC_ROOTFS/../.. mnt none bind 0 0",
 		"../../canary mnt none bind", "overlay mnt overlay lowerdir=/,upperdir=/x,workdir=/y 0 0", "tmpfs ../../../canary/new tmpfs create=dir 0 0", "none mnt tmpfs bind 0 0", "x y devtmpfs defaults", "a b none \\142ind",
 		"/proc/1/root mnt none rbind", "tmpfs tmp tmpfs x\x00\n/ mnt none bind",
 	} {
-		list = append(list, attack{name: fmt.Sprintf("fstab: %q", line), meta: []member{mFile("fstab", "# x\n"+line+"\n")}, want: refused})
+		list = append(list, attack{name: fmt.Sprintf("fstab: %q", line), meta: []member{mFile("fstab", "# x\n"+line+"\n")}, once: true, want: refused})
 	}
 	return list
 }
@@ -301,4 +306,18 @@ func messageAttacks() []attack {
 		list = append(list, attack{name: fmt.Sprintf("message: %q", text), meta: []member{mFile("create-message", "before "+text+" after\n")}, want: created})
 	}
 	return append(list, attack{name: "message: LXC_NAME and tokens", meta: []member{mFile("create-message", "LXC_NAME LXC_PATH\n---\n")}, want: created})
+}
+
+// cacheAttacks are entries that the stock template made of hostile metadata,
+// whose links it unpacks, before ours was installed.
+func cacheAttacks(canary string) []attack {
+	var list []attack
+	for _, name := range []string{"config", "create-message", "templates", "fstab", "excludes", "expiry", "build_id", "rootfs.tar.xz", ".lxc-pull"} {
+		for _, to := range []string{canary + "/file", canary + "/dir", canary + "/new", canary + "/fifo"} {
+			for _, words := range [][]string{nil, {"--force-cache"}, {"--flush-cache"}} {
+				list = append(list, attack{name: fmt.Sprintf("cache: %s is a link to %s, %q", name, path.Base(to), words), cached: map[string]string{name: to}, words: words})
+			}
+		}
+	}
+	return list
 }

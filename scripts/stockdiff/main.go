@@ -1,7 +1,7 @@
 // Command stockdiff creates the same random containers with LXC's own download
 // template and with ours, and reports what differs.
 //
-//	stockdiff [-ours FILE] [-n 100] [-seed 1] [-j 2] [-keep] [PART...]
+//	stockdiff [-ours FILE] [-n 100] [-seed 1] [-j 2] [-keep] [-disk] [-v] [PART...]
 //
 // The parts, all by default: "self" compares the stock template with itself
 // and shows that a changed byte is noticed; "diff" compares ours with it;
@@ -18,23 +18,70 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"sort"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == enterWord {
 		enter(os.Args[2])
 	}
-	if err := run(); err != nil {
+	var err error
+	if len(os.Args) > 1 && os.Args[1] == insideWord {
+		err = run(os.Args[2:])
+	} else {
+		err = runInside()
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		os.Exit(1) // it has said why
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "stockdiff:", err)
 		os.Exit(1)
 	}
+}
+
+// insideWord is argv[1] of the program in a mount namespace of its own.
+const insideWord = "in-own-mounts"
+
+// runInside calls the program again in a mount namespace of its own, in which
+// it may work in memory: a creation ends with syncfs(2), which on a disk waits
+// for what everybody else has written too.
+func runInside() error {
+	if os.Geteuid() != 0 {
+		return errors.New("needs root, to make namespaces and devices")
+	}
+	cmd := exec.Command("/proc/self/exe", append([]string{insideWord}, os.Args[1:]...)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM}
+	return cmd.Run()
+}
+
+// workFolder makes the folder in which all happens: in memory, or with onDisk
+// (and where the kernel's tmpfs has no extended attributes, before Linux 6.6)
+// on the disk. It isn't below /tmp, which some cases cover.
+func workFolder(onDisk bool) (string, error) {
+	dir, err := os.MkdirTemp("/var/tmp", "stockdiff.")
+	if err != nil || onDisk {
+		return dir, err
+	}
+	if err := unix.Mount("stockdiff", dir, "tmpfs", 0, "mode=755"); err != nil {
+		return "", fmt.Errorf("mount %s: %w", dir, err)
+	}
+	if unix.Setxattr(dir, "user.test", []byte("x"), 0) != nil {
+		return dir, unix.Unmount(dir, 0)
+	}
+	return dir, unix.Removexattr(dir, "user.test")
 }
 
 // A harness is one run of this program.
@@ -54,7 +101,8 @@ type harness struct {
 	differences map[string]int
 }
 
-func run() error {
+func run(args []string) error {
+	flag := flag.NewFlagSet("stockdiff", flag.ExitOnError)
 	ours := flag.String("ours", "bin/lxc-pull", "our template; \"stock\": the stock template in its place, to see what becomes of it")
 	stock := flag.String("stock", "/usr/share/lxc/templates/lxc-download", "LXC's template, of 5.0 or later")
 	count := flag.Int("n", 100, "images")
@@ -62,23 +110,23 @@ func run() error {
 	workers := flag.Int("j", runtime.NumCPU(), "images at a time")
 	keep := flag.Bool("keep", os.Getenv("KEEP") != "", "keep the folders of cases that differ")
 	verbose := flag.Bool("v", false, "say what each case is")
-	flag.Parse()
-	if os.Geteuid() != 0 {
-		return errors.New("needs root, to make namespaces and devices")
+	disk := flag.Bool("disk", false, "work on the disk, not in memory; -keep does too")
+	if err := flag.Parse(args); err != nil {
+		return err
 	}
 	parts := flag.Args()
 	if len(parts) == 0 {
 		parts = []string{"self", "diff", "hostile"}
 	}
 
-	// Not below /tmp, which some cases cover.
-	dir, err := os.MkdirTemp("/var/tmp", "stockdiff.")
+	dir, err := workFolder(*disk || *keep)
 	if err != nil {
 		return err
 	}
 	h := &harness{dir: dir, view: filepath.Join(dir, "view"), workers: *workers, keep: *keep, verbose: *verbose, differences: map[string]int{}}
 	defer func() {
 		if h.failed == 0 || !h.keep {
+			unix.Unmount(dir, unix.MNT_DETACH)
 			os.RemoveAll(dir)
 		}
 	}()
