@@ -34,7 +34,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -132,7 +131,7 @@ type Client struct {
 	plain   *http.Transport
 	secure  func() (*http.Transport, error) // reads the certificates at its first call
 	trust   string                          // where certificates were found, once secure has been called
-	names   func() (*net.Resolver, string)  // looks for name servers at its first call
+	names   func() resolver                 // looks for name servers at its first call
 	limiter limiter
 
 	mu     sync.Mutex
@@ -186,7 +185,7 @@ func NewClient(opt Options) (*Client, error) {
 	}
 	c := &Client{opt: opt, jitter: rand.New(rand.NewPCG(seed, 0))}
 	c.limiter.rate = opt.LimitRate
-	c.names = sync.OnceValues(func() (*net.Resolver, string) { return newResolver(opt.DNS, c.paths()) })
+	c.names = sync.OnceValue(func() resolver { return newResolver(opt.DNS, c.paths()) })
 	c.plain = c.transport(nil)
 	c.secure = sync.OnceValues(func() (*http.Transport, error) {
 		roots, source, err := certificates(c.paths(), opt.CACerts)

@@ -301,7 +301,8 @@ func TestTLS(t *testing.T) {
 		{"to http", base + "/down", "", Options{CACerts: []string{ca}, Paths: none}, KindRedirect, "from https to http"},
 		{"from http", up, "secure", Options{CACerts: []string{ca}, Paths: none}, "", ""},
 		{"a file without certificates", base, "", Options{CACerts: []string{"/dev/null"}, Paths: none}, KindFile, `"/dev/null" is not a regular file`},
-		{"an empty store that must be", base, "", Options{CACerts: []string{ca}, Paths: &Paths{Stores: []Store{{Name: "here", Must: true}}}}, KindFile, "here: no certificate found"},
+		{"an empty store that must be", base, "", Options{Paths: &Paths{Stores: []Store{{Name: "here", Must: true}, {Files: []string{ca}}}}}, KindFile, "here: no certificate found"},
+		{"an empty store that must be, and a file", base, "secure", Options{CACerts: []string{ca}, Paths: &Paths{Stores: []Store{{Name: "here", Must: true}}}}, "", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

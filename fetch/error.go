@@ -158,7 +158,6 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 	case errors.Is(err, errStalled):
 		e.Kind, e.Err = KindStall, nil
 	case errors.As(err, &noServers):
-		// The DNSError around it only repeats the text.
 		e.Kind, e.Err = KindDNS, noServers
 	case errors.As(err, &dns):
 		e.Kind = KindDNS

@@ -38,16 +38,23 @@ func nameServer(s string) (string, error) {
 	return "", fmt.Errorf("name server %q is not an address (1.2.3.4, 1.2.3.4:53, 2001:db8::1, [2001:db8::1]:53)", s)
 }
 
-// newResolver returns the resolver for this system and a word on what it asks.
+// A resolver asks name servers.
+type resolver struct {
+	*net.Resolver
+	source string              // a word on which
+	none   *noNameServersError // there are none; /etc/hosts is read all the same
+}
+
+// newResolver returns the resolver for this system.
 // The order: servers that the caller names, /etc/resolv.conf, Termux's, Android's
 // resolver, OpenWrt's files, the kernel's. A public server is never asked
 // unless somebody wrote it there.
 //
 // Go's resolver asks 127.0.0.1 and ::1 where /etc/resolv.conf names nobody
 // (golang.org/issue/10714), hence all this. It reads /etc/hosts in any case.
-func newResolver(servers []string, paths *Paths) (*net.Resolver, string) {
+func newResolver(servers []string, paths *Paths) resolver {
 	if len(servers) > 0 {
-		return askServers(servers), "the given name servers"
+		return resolver{askServers(servers), "the given name servers", nil}
 	}
 	var tried []string
 	for i, file := range paths.ResolvConf {
@@ -57,9 +64,9 @@ func newResolver(servers []string, paths *Paths) (*net.Resolver, string) {
 		case len(servers) == 0:
 		case i == 0 && file == "/etc/resolv.conf":
 			// Go reads it itself, with its options and search list.
-			return &net.Resolver{PreferGo: true}, file
+			return resolver{&net.Resolver{PreferGo: true}, file, nil}
 		default:
-			return askServers(servers), file
+			return resolver{askServers(servers), file, nil}
 		}
 	}
 	if _, err := os.Stat(paths.Properties); err == nil && paths.DNSProxy != "" {
@@ -67,19 +74,18 @@ func newResolver(servers []string, paths *Paths) (*net.Resolver, string) {
 		// SELinux may let an app connect to the socket but not stat it.
 		if conn, err := net.DialTimeout("unix", paths.DNSProxy, 5*time.Second); err == nil {
 			conn.Close()
-			return askAndroid(paths.DNSProxy), paths.DNSProxy
+			return resolver{askAndroid(paths.DNSProxy), paths.DNSProxy, nil}
 		}
 	}
 	for _, file := range paths.LateResolvConf {
 		tried = append(tried, file)
 		if servers := nameServersIn(file); len(servers) > 0 {
-			return askServers(servers), file
+			return resolver{askServers(servers), file, nil}
 		}
 	}
 	none := &noNameServersError{tried}
-	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-		return nil, none
-	}}, ""
+	dial := func(context.Context, string, string) (net.Conn, error) { return nil, none }
+	return resolver{&net.Resolver{PreferGo: true, Dial: dial}, "", none}
 }
 
 // nameServersIn returns the addresses in the nameserver lines of a file in
@@ -147,14 +153,20 @@ func (c *Client) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 		}
 		return nil, errors.Join(errs...)
 	}
-	if _, err := netip.ParseAddr(host); err != nil {
-		dialer.Resolver, _ = c.names()
+	if _, err := netip.ParseAddr(host); err == nil {
+		return dialer.DialContext(ctx, network, addr)
 	}
-	return dialer.DialContext(ctx, network, addr)
+	names := c.names()
+	dialer.Resolver = names.Resolver
+	conn, err := dialer.DialContext(ctx, network, addr)
+	var dns *net.DNSError
+	if names.none != nil && errors.As(err, &dns) {
+		err = names.none // of which the DNSError keeps only the text
+	}
+	return conn, err
 }
 
 // NameServers says where name servers were found, "" when nowhere.
 func (c *Client) NameServers() string {
-	_, source := c.names()
-	return source
+	return c.names().source
 }

@@ -169,7 +169,7 @@ func TestNameServerOrder(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if _, got := newResolver(test.servers, &test.paths); got != test.want {
+			if got := newResolver(test.servers, &test.paths).source; got != test.want {
 				t.Errorf("asks %q, want %q", got, test.want)
 			}
 		})
@@ -180,9 +180,10 @@ func TestNameServerOrder(t *testing.T) {
 }
 
 func TestNoNameServers(t *testing.T) {
-	c := newClient(t, Options{Paths: &Paths{ResolvConf: []string{"/nowhere/resolv.conf"}, LateResolvConf: []string{"/nowhere/pnp"}}})
+	again := func(e Event) { t.Errorf("asked again: %+v", e) }
+	c := newClient(t, Options{Notify: again, Paths: &Paths{ResolvConf: []string{"/nowhere/resolv.conf"}, LateResolvConf: []string{"/nowhere/pnp"}}})
 	_, err := c.Get(t.Context(), "http://images.test/x", 10)
-	if kindOf(err) != KindDNS || !strings.HasSuffix(err.Error(), "no name server found (looked for one in /nowhere/resolv.conf, /nowhere/pnp)") {
+	if kindOf(err) != KindDNS || !strings.HasSuffix(err.Error(), "no address for the host name: no name server found (looked for one in /nowhere/resolv.conf, /nowhere/pnp)") {
 		t.Errorf("error %v, want one of DNS that names the places", err)
 	}
 }

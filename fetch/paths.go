@@ -24,8 +24,9 @@ type Store struct {
 	Name  string   // what Client.Trust says
 	Files []string // the first that can be read counts
 	Dirs  []string // every file in them counts
-	// Must says that the user named this store: one without a certificate is
-	// then an error, for to trust more than was asked for would be worse.
+	// Must says that the user named this store: when it has no certificate, the
+	// stores after it are not tried, for to trust more than was asked for would
+	// be worse. It is an error unless there are Options.CACerts.
 	Must bool
 }
 

@@ -26,7 +26,11 @@ func certificates(paths *Paths, extra []string) (*x509.CertPool, string, error) 
 			break
 		}
 		if store.Must {
-			return nil, "", &Error{Kind: KindFile, Err: fmt.Errorf("%s: no certificate found", store.Name)}
+			if len(extra) == 0 {
+				return nil, "", &Error{Kind: KindFile, Err: fmt.Errorf("%s: no certificate found", store.Name)}
+			}
+			source = store.Name + " (no certificate found)"
+			break
 		}
 	}
 	if source == "" {
