@@ -20,12 +20,16 @@ RANDOM=4 # the same points in every run, as far as the machine allows
 fail() { echo "FAIL $*"; failed=1; }
 count() { find "$1" | wc -l; }
 
-mkdir "$work/whole"
-start=${EPOCHREALTIME/./}
-"$ours" untar -C "$work/whole" "$archive" || exit
-took=$((${EPOCHREALTIME/./} - start))
-whole=$(count "$work/whole")
-rm -rf "$work/whole"
+took=0
+for _ in 1 2 3; do
+  mkdir "$work/whole"
+  start=${EPOCHREALTIME/./}
+  "$ours" untar -C "$work/whole" "$archive" || exit
+  now=$((${EPOCHREALTIME/./} - start))
+  ((took > 0 && took < now)) || took=$now
+  whole=$(count "$work/whole")
+  rm -rf "$work/whole"
+done
 echo "a whole run takes $((took / 1000)) ms and leaves $whole entries"
 
 for kind in absent empty; do
@@ -35,7 +39,7 @@ for kind in absent empty; do
     [[ $kind == absent || -d $dir ]] || mkdir "$dir"
     "$ours" untar -q -C "$dir" "$archive" &
     pid=$!
-    sleep "$(printf '0.%06d' $((RANDOM * 32768 % (took + took / 10))))"
+    sleep "$(printf '0.%06d' $((RANDOM * 32768 % (took + took / 20))))"
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null
     looks_complete=no
