@@ -41,8 +41,9 @@ const (
 	// nothing by being believed.
 	forRevocation
 	// forBinding: SHA-1, in what a key's owner says of the key, in a
-	// certificate that the user trusts already. A third of the keys in use,
-	// the one of images.linuxcontainers.org among them, have nothing better.
+	// certificate that the user trusts already. More than a third of Arch
+	// Linux's keys, and the one of images.linuxcontainers.org, have nothing
+	// better.
 	forBinding
 	// forDocument: anything.
 	forDocument
@@ -68,9 +69,12 @@ func digestAlgoOf(number byte) digestAlgo {
 	return digestAlgo{}
 }
 
-// maxEmbedded is how many embedded signatures of one signature are looked at;
-// one is what a subkey's binding needs.
-const maxEmbedded = 4
+// Of one signature, maxEmbedded embedded ones are looked at, where a subkey's
+// binding needs one, and maxHints issuers, where two are usual.
+const (
+	maxEmbedded = 4
+	maxHints    = 16
+)
 
 // A signature is one signature packet.
 type signature struct {
@@ -180,20 +184,16 @@ func (s *signature) readArea(area []byte, hashed bool) {
 // readHint reads the subpackets that need not be signed: they only say where
 // to look.
 func (s *signature) readHint(kind byte, body []byte) {
-	switch kind {
-	case 16: // issuer key id
+	switch {
+	case kind == 16 && len(body) == 8 && len(s.issuers) < maxHints: // issuer key id
 		// All zero is what hides the issuer: no hint.
-		if len(body) == 8 && string(body) != "\x00\x00\x00\x00\x00\x00\x00\x00" {
+		if string(body) != "\x00\x00\x00\x00\x00\x00\x00\x00" {
 			s.issuers = append(s.issuers, string(body))
 		}
-	case 33: // issuer fingerprint, after a key version
-		if len(body) == 21 || len(body) == 33 {
-			s.issuers = append(s.issuers, string(body[1:]))
-		}
-	case 32:
-		if len(s.embedded) < maxEmbedded {
-			s.embedded = append(s.embedded, body)
-		}
+	case kind == 33 && (len(body) == 21 || len(body) == 33) && len(s.issuers) < maxHints: // issuer fingerprint, after a key version
+		s.issuers = append(s.issuers, string(body[1:]))
+	case kind == 32 && len(s.embedded) < maxEmbedded: // embedded signature
+		s.embedded = append(s.embedded, body)
 	}
 }
 

@@ -23,6 +23,8 @@ const (
 	// maxTries is how many public keys are tried in all where a signature
 	// doesn't say which one made it.
 	maxTries = 4096
+	// maxIssuers is how many unknown signers an error lists.
+	maxIssuers = 16
 )
 
 // A Verifier verifies data that streams through it. It is used once.
@@ -204,7 +206,7 @@ func (v *Verifier) addIssuers(s *signature) {
 		for _, other := range s.issuers {
 			known = known || len(other) > len(id) && (strings.HasSuffix(other, id) || strings.HasPrefix(other, id))
 		}
-		if id := hexID(id); !known && !slices.Contains(v.issuers, id) {
+		if id := hexID(id); !known && len(v.issuers) < maxIssuers && !slices.Contains(v.issuers, id) {
 			v.issuers = append(v.issuers, id)
 		}
 	}
