@@ -306,11 +306,7 @@ func (c *Cache) Lock(ctx context.Context, k Key) (*Slot, error) {
 	if err != nil {
 		return nil, c.unwritable(err)
 	}
-	pause := c.Wait
-	if pause == nil {
-		pause = wait
-	}
-	l, err := acquire(ctx, d, "."+k.Variant+".lock", !c.noFlock, c.Waiting, pause)
+	l, err := c.lock(ctx, d, "."+k.Variant+".lock")
 	if err != nil {
 		d.Close()
 		return nil, c.unwritable(err)
@@ -321,6 +317,20 @@ func (c *Cache) Lock(ctx context.Context, k Key) (*Slot, error) {
 		return nil, c.unwritable(err)
 	}
 	return s, nil
+}
+
+// lock takes the lock of that name in d.
+func (c *Cache) lock(ctx context.Context, d folder, name string) (*lock, error) {
+	pause := c.Wait
+	if pause == nil {
+		pause = wait
+	}
+	l, err := acquire(ctx, d, name, !c.noFlock, c.Waiting, pause)
+	if err == nil && l.file != nil {
+		// Should this process be killed, the owner can still use what is left.
+		c.own(l.file)
+	}
+	return l, err
 }
 
 // Unlock ends the use of the Slot and of its Stage.

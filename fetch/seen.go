@@ -90,11 +90,7 @@ func (c *Cache) UpdateSeen(ctx context.Context, edit func([]Seen) ([]Seen, error
 		return c.unwritable(err)
 	}
 	defer d.Close()
-	pause := c.Wait
-	if pause == nil {
-		pause = wait
-	}
-	l, err := acquire(ctx, d, seenName+".lock", !c.noFlock, c.Waiting, pause)
+	l, err := c.lock(ctx, d, seenName+".lock")
 	if err != nil {
 		return c.unwritable(err)
 	}
