@@ -3,11 +3,15 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"lxc-pull/untar"
 )
@@ -225,40 +229,66 @@ func untarCommand(ctx context.Context, ui *ui, args []string) error {
 	in := os.Stdin
 	if c.file != "-" {
 		if in, err = os.Open(c.file); err != nil {
-			return err
+			return fmt.Errorf("%q: %w", c.file, bare(err))
 		}
 		defer in.Close()
 	}
-	body, err := untar.Decompress(&cancelReader{ctx, in}, untar.DecompressOptions{})
-	if err != nil {
-		return fmt.Errorf("%q: %w", c.file, err)
-	}
-	defer body.Close()
-	switch {
-	case c.list:
-		err = c.printList(ui.out, body)
-	case c.stdout:
-		err = c.printContent(ui.out, body)
-	default:
-		err = c.extract(ui, body)
-	}
+	err = c.read(ctx, ui, in)
 	if err != nil {
 		return fmt.Errorf("%q: %w", c.file, err)
 	}
 	return nil
 }
 
-// A cancelReader ends a stream with the context's error once that is done.
+// bare drops the path from an error whose message names it already.
+func bare(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// read does with an opened archive what was asked for.
+func (c *untarCall) read(ctx context.Context, ui *ui, in *os.File) error {
+	unpacked, err := untar.Decompress(&cancelReader{ctx, in}, untar.DecompressOptions{})
+	if err != nil {
+		return err
+	}
+	defer unpacked.Close()
+	var body io.Reader = unpacked
+	if unpacked.Format != untar.FormatPlain {
+		ahead := newReadAhead(unpacked)
+		defer ahead.Close()
+		body = ahead
+	}
+	switch {
+	case c.list:
+		return c.printList(ui.out, body)
+	case c.stdout:
+		return c.printContent(ui.out, body)
+	}
+	return c.extract(ui, body)
+}
+
+// A cancelReader reads a file and ends with the context's error once that is
+// done, also while a pipe has nothing to read.
 type cancelReader struct {
 	ctx context.Context
-	r   io.Reader
+	f   *os.File
 }
 
 func (c *cancelReader) Read(p []byte) (int, error) {
-	if err := context.Cause(c.ctx); err != nil {
-		return 0, err
+	for c.f == os.Stdin && c.ctx.Err() == nil {
+		ready := []unix.PollFd{{Fd: int32(c.f.Fd()), Events: unix.POLLIN}}
+		if n, err := unix.Poll(ready, 200); n != 0 || err != nil && err != unix.EINTR {
+			break
+		}
 	}
-	return c.r.Read(p)
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.f.Read(p)
 }
 
 // extract writes the archive into the folder and reports what it lacks.

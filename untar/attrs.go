@@ -3,7 +3,7 @@ package untar
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -99,7 +99,7 @@ func (x *extractor) attributes(e *Entry) []xattr {
 
 // setAttrs sets the attributes of one side of the chmod on an open file or
 // folder.
-func (x *extractor) setAttrs(fd int, _ cname, attrs []xattr, when phase, path []byte) error {
+func (x *extractor) setAttrs(fd int, attrs []xattr, when phase, path []byte) error {
 	for p := when; p <= lastOfAll; p++ {
 		for _, a := range attrs {
 			if phaseOf(a.name) != p {
@@ -184,6 +184,8 @@ func capabilityV2(value []byte) ([]byte, bool) {
 	return v2, true
 }
 
+var errNoProc = errors.New("/proc is not mounted")
+
 // procFD is a path to what fd, also an O_PATH one, is open on.
 func procFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
@@ -209,7 +211,7 @@ func (x *extractor) viaProc(parent int, name cname, e *Entry, attrs []xattr, chm
 			aerr = unix.Setxattr(procFD(fd), string(a.name), a.value, 0)
 		}
 		if aerr == unix.ENOENT {
-			aerr = fmt.Errorf("/proc is not mounted")
+			aerr = errNoProc
 		}
 		x.attrErr(aerr, a, e.Name)
 	}

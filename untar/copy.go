@@ -79,13 +79,13 @@ func (x *extractor) copyRegular(from int, old cname, to int, name cname) (err er
 		}
 	}
 	attrs := readAttrs(src)
-	if err := x.setAttrs(dst, nil, attrs, beforeMode, name[:len(name)-1]); err != nil {
+	if err := x.setAttrs(dst, attrs, beforeMode, name[:len(name)-1]); err != nil {
 		return err
 	}
 	if err := unix.Fchmod(dst, st.Mode&07777); err != nil {
 		return err
 	}
-	if err := x.setAttrs(dst, nil, attrs, afterMode, name[:len(name)-1]); err != nil {
+	if err := x.setAttrs(dst, attrs, afterMode, name[:len(name)-1]); err != nil {
 		return err
 	}
 	return setTime(dst, nil, int64(st.Mtim.Sec), int32(st.Mtim.Nsec))

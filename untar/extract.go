@@ -340,13 +340,20 @@ func (x *extractor) mode(e *Entry) uint32 {
 	return mode
 }
 
-// chownErr explains why an owner can't be set.
-func chownErr(err error, uid, gid uint32) error {
-	if err == unix.EINVAL {
-		return fmt.Errorf("owner %d:%d has no mapping in this user namespace: %w", uid, gid, err)
-	}
-	return fmt.Errorf("set owner %d:%d: %w", uid, gid, err)
+// An OwnerError is an owner that can't be set.
+type OwnerError struct {
+	UID, GID uint32
+	Err      error // EINVAL: the user namespace maps no such ID
 }
+
+func (e *OwnerError) Error() string {
+	if e.Err == unix.EINVAL {
+		return fmt.Sprintf("owner %d:%d has no mapping in this user namespace", e.UID, e.GID)
+	}
+	return fmt.Sprintf("set owner %d:%d: %v", e.UID, e.GID, e.Err)
+}
+
+func (e *OwnerError) Unwrap() error { return e.Err }
 
 // dir makes a folder or merges with one that exists.
 func (x *extractor) dir(parent int, name cname, path []byte, e *Entry) error {
@@ -490,17 +497,17 @@ func (x *extractor) file(parent int, name cname, path []byte, e *Entry) error {
 	}
 	if err == nil && x.chown && !ours {
 		if err = unix.Fchown(fd, int(e.UID), int(e.GID)); err != nil {
-			err = chownErr(err, e.UID, e.GID)
+			err = &OwnerError{e.UID, e.GID, err}
 		}
 	}
 	if err == nil && len(attrs) > 0 {
-		err = x.setAttrs(fd, name, attrs, beforeMode, e.Name)
+		err = x.setAttrs(fd, attrs, beforeMode, e.Name)
 	}
 	if err == nil && (mode != create || !ours) {
 		err = unix.Fchmod(fd, mode)
 	}
 	if err == nil && len(attrs) > 0 {
-		err = x.setAttrs(fd, name, attrs, afterMode, e.Name)
+		err = x.setAttrs(fd, attrs, afterMode, e.Name)
 	}
 	if err == nil {
 		err = x.timeErr(setTime(fd, nil, e.Sec, e.Nsec), e.Name)
@@ -588,7 +595,7 @@ func (x *extractor) special(parent int, name cname, e *Entry, chmod bool) error 
 	chown := x.chown && (odd || !x.ours(e))
 	if chown {
 		if err := lchownat(parent, name, e.UID, e.GID); err != nil {
-			return chownErr(err, e.UID, e.GID)
+			return &OwnerError{e.UID, e.GID, err}
 		}
 	}
 	attrs := x.attributes(e)
@@ -764,11 +771,11 @@ func (x *extractor) applyFolder(fd int, f folder, path []byte) error {
 	known := f.fresh && f.inherit == inheritNothing // it is ours and 0700
 	if x.chown && !(known && f.uid == x.uid && f.gid == x.gid) {
 		if err := unix.Fchown(fd, int(f.uid), int(f.gid)); err != nil {
-			return chownErr(err, f.uid, f.gid)
+			return &OwnerError{f.uid, f.gid, err}
 		}
 	}
 	if len(f.attrs) > 0 {
-		if err := x.setAttrs(fd, nil, f.attrs, beforeMode, path); err != nil {
+		if err := x.setAttrs(fd, f.attrs, beforeMode, path); err != nil {
 			return err
 		}
 	}
@@ -778,7 +785,7 @@ func (x *extractor) applyFolder(fd int, f folder, path []byte) error {
 		}
 	}
 	if len(f.attrs) > 0 {
-		if err := x.setAttrs(fd, nil, f.attrs, afterMode, path); err != nil {
+		if err := x.setAttrs(fd, f.attrs, afterMode, path); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -477,14 +476,4 @@ func (r *Root) touchFolder(name string, sec int64, nsec int32) error {
 		return &fs.PathError{Op: "utimens", Path: name, Err: err}
 	}
 	return nil
-}
-
-// OSFile returns a second descriptor of the root folder, for callers that want
-// to lock or watch it.
-func (r *Root) OSFile() (*os.File, error) {
-	fd, err := unix.FcntlInt(uintptr(r.fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, &fs.PathError{Op: "dup", Path: r.path, Err: err}
-	}
-	return os.NewFile(uintptr(fd), r.path), nil
 }

@@ -1,0 +1,192 @@
+package untar
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// The test runs itself once more inside a user namespace; these variables say
+// what to do there.
+const (
+	insideRoot    = "UNTAR_TEST_ROOT"
+	insideArchive = "UNTAR_TEST_ARCHIVE"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(insideRoot) != "" {
+		extractInside()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// extractInside extracts one archive leniently and prints what became of it.
+func extractInside() {
+	f, err := os.Open(os.Getenv(insideArchive))
+	if err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	body, err := Decompress(f, DecompressOptions{})
+	if err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	r, err := OpenRoot(os.Getenv(insideRoot))
+	if err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	rep, err := r.Extract(body, Options{})
+	var owner *OwnerError
+	switch {
+	case errors.As(err, &owner) && owner.Err == syscall.EINVAL:
+		fmt.Println("unmapped")
+	case err != nil:
+		fmt.Println("refused")
+	default:
+		fmt.Println("accepted", rep.Summary())
+	}
+}
+
+// inNamespace extracts an archive in a user namespace with 65,536 IDs.
+func inNamespace(self, root, archive string) (string, error) {
+	if err := os.Chown(root, 100000, 100000); err != nil {
+		return "", err
+	}
+	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 100000, Size: 65536}}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), insideRoot+"="+root, insideArchive+"="+archive)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids,
+		Credential: &syscall.Credential{}, GidMappingsEnableSetgroups: true,
+	}
+	out, err := cmd.Output()
+	return strings.TrimSpace(string(out)), err
+}
+
+// What ends otherwise in a user namespace, and why.
+var (
+	// Rule: an owner without a mapping ends the extraction; the range of
+	// subordinate IDs must be wider.
+	unmappedCases = words(`
+		go/gnu go/hdr-only go/invalid-go17 go/pax-bad-mtime-file go/pax-pos-size-file go/star go/ustar-file-reg go/v7 go/writer
+		libarchive/test_compat_gtar_2 libarchive/test_compat_mac-1 tar-rs/biguid_gnu tar-rs/biguid_pax tar-stream/base-256-uid-gid
+		tar-stream/gnu-incremental tar-stream/gnu tar-stream/large-uid-gid go-archive/broken commons-compress/COMPRESS-324
+		commons-compress/COMPRESS-355 commons-compress/test-times-gnu commons-compress/test-times-oldgnu commons-compress/test-times-posix
+		commons-compress/test-times-ustar commons-compress/test-times-v7 commons-compress/dirWith1TxtFile commons-compress/emptyDir
+		hostile/x17-uid-pax-large`)
+
+	// Rule: device nodes, other than 0:0, are skipped and counted.
+	deviceCases = words(`cpython/test_testtar hostile/t04-block`)
+
+	// Rule: attributes of the system (security.ima, trusted.*) are counted as
+	// not stored. Capabilities are stored, and read as version 3 from outside.
+	attributeCases = words(`libarchive/test_read_pax_xattr_schily`)
+)
+
+func words(s string) map[string]bool {
+	m := make(map[string]bool)
+	for _, w := range strings.Fields(s) {
+		m[w] = true
+	}
+	return m
+}
+
+// TestUserNamespace runs the reference archives, where the checkout has them
+// beside it, in a user namespace: all that is accepted by root is accepted
+// there, but for the cases above.
+func TestUserNamespace(t *testing.T) {
+	const vectors = "../../shared/vectors/tar"
+	list, err := os.Open(filepath.Join(vectors, "cases.jsonl"))
+	if err != nil {
+		t.Skip("no reference vectors beside the checkout")
+	}
+	defer list.Close()
+	if os.Geteuid() != 0 {
+		t.Skip("mapping a range of IDs needs root")
+	}
+	if testing.Short() {
+		t.Skip("runs 300 processes")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	self = filepath.Join(t.TempDir(), "untar.test")
+	if err := os.WriteFile(self, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{dir, filepath.Dir(dir), filepath.Dir(self)} { // the namespace's root must reach it
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := make(map[string]bool)
+	scan := bufio.NewScanner(list)
+	scan.Buffer(nil, 1<<20)
+	for scan.Scan() {
+		var c struct{ File, Expect, Prepare string }
+		if err := json.Unmarshal(bytes.TrimSpace(scan.Bytes()), &c); err != nil {
+			t.Fatal(err)
+		}
+		if c.Prepare != "" || c.Expect != "accept" && c.Expect != "refuse" {
+			continue
+		}
+		archive, _ := filepath.Abs(filepath.Join(vectors, c.File))
+		root := filepath.Join(dir, "root")
+		if err := os.Mkdir(root, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		got, err := inNamespace(self, root, archive)
+		if err != nil {
+			t.Skipf("no user namespaces here: %v", err)
+		}
+		name := strings.TrimSuffix(strings.TrimSuffix(c.File, filepath.Ext(c.File)), ".tar")
+		seen[name] = true
+		devices := strings.Contains(got, "device node")
+		attributes := strings.Contains(got, "not stored") && strings.Contains(got, ": user namespace")
+		switch {
+		case c.Expect == "refuse" && !strings.HasPrefix(got, "refused") && got != "unmapped":
+			t.Errorf("%s: %s, should be refused", c.File, got)
+		case c.Expect == "accept" && unmappedCases[name] != (got == "unmapped"):
+			t.Errorf("%s: %q, IDs outside the map: %v", c.File, got, unmappedCases[name])
+		case c.Expect == "accept" && got != "unmapped" && !strings.HasPrefix(got, "accepted"):
+			t.Errorf("%s: %s", c.File, got)
+		case c.Expect == "accept" && deviceCases[name] != devices:
+			t.Errorf("%s: %q, devices: %v", c.File, got, deviceCases[name])
+		case c.Expect == "accept" && attributeCases[name] != attributes:
+			t.Errorf("%s: %q, attributes: %v", c.File, got, attributeCases[name])
+		}
+		r, err := OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = r.RemoveContents()
+		r.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, list := range []map[string]bool{unmappedCases, deviceCases, attributeCases} {
+		for name := range list {
+			if !seen[name] {
+				t.Errorf("%s is listed and not among the vectors", name)
+			}
+		}
+	}
+}
