@@ -227,13 +227,12 @@ func reportSignatures(ui *ui, w io.Writer, result *pgp.Result) error {
 	return nil
 }
 
-// unverified gives an error of package pgp its exit status.
+// unverified names the file that an error of package pgp is about. What is no
+// signature is as good as none here.
 func unverified(name string, err error) error {
 	var format *pgp.FormatError
-	var untrusted *pgp.UntrustedError
-	var bad *pgp.BadSignatureError
 	err = fmt.Errorf("%q: %w", name, err)
-	if errors.As(err, &format) || errors.As(err, &untrusted) || errors.As(err, &bad) {
+	if errors.As(err, &format) {
 		return &exitError{exitUnverified, err}
 	}
 	return err

@@ -84,6 +84,9 @@ func (p Policy) now() int64 {
 
 func (p Policy) need() int { return max(p.Require, 1) }
 
+// fromFuture is the problem of a signature that BadSignatureError.Future tells.
+const fromFuture = "the signature is from the future; the clock may be wrong"
+
 // timeProblem returns why a signature made at the time t is refused, or "". The
 // zero Time is an unknown one.
 func (p Policy) timeProblem(t time.Time) string {
@@ -94,7 +97,7 @@ func (p Policy) timeProblem(t time.Time) string {
 	case t.IsZero():
 		return ""
 	case t.Unix() > p.now()+int64(ClockSlack/time.Second):
-		return "the signature is from the future; the clock may be wrong"
+		return fromFuture
 	case !p.NotBefore.IsZero() && t.Before(p.NotBefore):
 		return "the signature is older than asked for"
 	case !p.NotAfter.IsZero() && t.After(p.NotAfter):
@@ -169,6 +172,12 @@ func (e *UntrustedError) Error() string {
 type BadSignatureError struct {
 	Issuer string // the fingerprint of the trusted certificate
 	Reason string
+	// Future: nothing is wrong with it but its time, so maybe the clock is.
+	Future bool
+}
+
+func badSignature(issuer, reason string) error {
+	return &BadSignatureError{Issuer: hexID(issuer), Reason: reason, Future: reason == fromFuture}
 }
 
 func (e *BadSignatureError) Error() string {

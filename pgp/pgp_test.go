@@ -54,6 +54,21 @@ func TestWriteBorders(t *testing.T) {
 	}
 }
 
+// A signature from the future is told from others, since the clock may be wrong.
+func TestFuture(t *testing.T) {
+	for name, future := range map[string]bool{"created-in-future": true, "minisign-future": true, "expired": false, "algo-eddsa-changed": false} {
+		v := readVector(t, "testdata/vectors/"+name+".txt")
+		k, err := ReadKeyring(v.keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var bad *BadSignatureError
+		if _, err := Verify(k, v.data, v.sig, v.policy); !errors.As(err, &bad) || bad.Future != future {
+			t.Errorf("%s: %#v", name, err)
+		}
+	}
+}
+
 // A copy of a certificate without its revocation doesn't help.
 func TestMergeKeepsRevocations(t *testing.T) {
 	revoked := readVector(t, "testdata/vectors/revoked-no-reason.txt")

@@ -170,7 +170,7 @@ func newPlainVerifier(k *Keyring, data []byte, p Policy) (*plainVerifier, error)
 	// What isn't signed yet is believed only to refuse it early; finish
 	// verifies the comment.
 	if reason := p.timeProblem(sig.created()); reason != "" {
-		return nil, &BadSignatureError{Issuer: hexID(sig.number), Reason: reason}
+		return nil, badSignature(sig.number, reason)
 	}
 	if sig.prehashed {
 		v.hash, _ = blake2b.New512(nil) // fails for a key only, and there is none
@@ -201,7 +201,7 @@ func (v *plainVerifier) finish(p Policy) (*Result, error) {
 			continue
 		}
 		if s.minisign && !ed25519.Verify(k.key, append(s.raw[:len(s.raw):len(s.raw)], s.comment...), s.commentSig) {
-			return nil, &BadSignatureError{Issuer: hexID(s.number), Reason: "the trusted comment was changed"}
+			return nil, badSignature(s.number, "the trusted comment was changed")
 		}
 		if need := p.need(); need > 1 {
 			return nil, &UntrustedError{Good: 1, Need: need}
@@ -213,5 +213,5 @@ func (v *plainVerifier) finish(p Policy) (*Result, error) {
 			Comment:        s.comment,
 		}}}, nil
 	}
-	return nil, &BadSignatureError{Issuer: hexID(s.number), Reason: "the data or the signature was changed"}
+	return nil, badSignature(s.number, "the data or the signature was changed")
 }

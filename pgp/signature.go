@@ -111,18 +111,19 @@ type signature struct {
 func parseSignature(body []byte) *signature {
 	f := fields{b: body}
 	s := &signature{version: f.u8(), kind: f.u8(), algo: f.u8(), hashNumber: f.u8()}
-	size := (*fields).size16
-	switch s.version {
-	case 4:
-	case 6:
-		size = (*fields).size32
-	default:
+	if s.version != 4 && s.version != 6 {
 		return nil
 	}
+	area := func() []byte {
+		if s.version == 6 {
+			return f.take(f.u32())
+		}
+		return f.take(uint32(f.u16()))
+	}
 	s.hash = digestAlgoOf(s.hashNumber)
-	hashed := f.take(size(&f))
+	hashed := area()
 	s.head = body[:len(body)-len(f.b)]
-	unhashed := f.take(size(&f))
+	unhashed := area()
 	s.left = f.take(2)
 	if s.version == 6 {
 		s.salt = f.take(uint32(f.u8()))
@@ -148,9 +149,6 @@ func (s *signature) refuse(reason string) {
 		s.invalid = reason
 	}
 }
-
-func (f *fields) size16() uint32 { return uint32(f.u16()) }
-func (f *fields) size32() uint32 { return f.u32() }
 
 // readArea reads one area of subpackets (RFC 9580, section 5.2.3.7). Of the
 // area that isn't signed, only hints count.

@@ -279,7 +279,7 @@ func (v *Verifier) record(c *certificate) *record {
 // blame notes a signature that names a trusted key and isn't good.
 func (v *Verifier) blame(by signer, reason string) {
 	if v.bad == nil {
-		v.bad = &BadSignatureError{Issuer: hexID(by.cert.primary.fingerprint), Reason: reason}
+		v.bad = badSignature(by.cert.primary.fingerprint, reason)
 	}
 }
 
