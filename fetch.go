@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -216,8 +217,8 @@ func (c *fetchCall) name() error {
 }
 
 // request is what the client is asked for, from offset on.
-func (c *fetchCall) request(offset int64, validator string) fetch.Request {
-	return fetch.Request{URLs: c.urls, Pinned: c.digest != nil, Offset: offset, Validator: validator, HTML: c.html}
+func (c *fetchCall) request(urls []string, offset int64, validator string) fetch.Request {
+	return fetch.Request{URLs: urls, Pinned: c.digest != nil, Offset: offset, Validator: validator, HTML: c.html}
 }
 
 // check compares what came with --sha256.
@@ -230,7 +231,7 @@ func (c *fetchCall) check(sum hash.Hash) error {
 
 // to writes the file to w as it comes, before its digest is known.
 func (c *fetchCall) to(ctx context.Context, client *fetch.Client, w io.Writer) error {
-	body, err := client.Open(ctx, c.request(0, ""))
+	body, err := client.Open(ctx, c.request(c.urls, 0, ""))
 	if err != nil {
 		return err
 	}
@@ -255,21 +256,14 @@ func (c *fetchCall) toFile(ctx context.Context, client *fetch.Client) error {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == unix.EWOULDBLOCK {
 		return fmt.Errorf("%q is being written by another process", part)
 	}
-	const restarts = 3 // of a file that changes under the download
-	for try := 0; ; try++ {
-		err = c.into(ctx, client, f)
-		var e *fetch.Error
-		if !errors.As(err, &e) || e.Kind != fetch.KindChanged || try == restarts {
-			break
-		}
-		c.ui.warnf("%s; starting again", printable(e.Error()))
-		if err = f.Truncate(0); err != nil {
-			return err
-		}
-		os.Remove(part + ".from")
+	// The file may have been complete, and renamed, before we had the lock.
+	if mine, err := f.Stat(); err != nil {
+		return err
+	} else if there, err := os.Lstat(part); err != nil || !os.SameFile(mine, there) {
+		return fmt.Errorf("%q is being written by another process", part)
 	}
-	var wrong *unverifiedError
-	if info, statErr := f.Stat(); errors.As(err, &wrong) || err != nil && statErr == nil && info.Size() == 0 {
+	err = c.complete(ctx, client, f)
+	if info, statErr := f.Stat(); err != nil && statErr == nil && info.Size() == 0 {
 		os.Remove(part)
 		os.Remove(part + ".from")
 	}
@@ -286,29 +280,88 @@ func (c *fetchCall) toFile(ctx context.Context, client *fetch.Client) error {
 	return nil
 }
 
-// into completes the file f, whose bytes, if any, an earlier call left.
-func (c *fetchCall) into(ctx context.Context, client *fetch.Client, f *os.File) error {
+// complete fetches until the file is whole and right. A file that changes under
+// the download is begun anew. So is one with a wrong digest, in another way:
+// bytes of an earlier call are not used again, bytes of several servers are
+// fetched from one at a time, and a server that gave wrong ones alone is not
+// asked again.
+func (c *fetchCall) complete(ctx context.Context, client *fetch.Client, f *os.File) error {
+	const restarts = 3 // of a file that changes
+	changes := 0
+	ways := [][]string{c.urls}
+	var bad error // the first wrong digest
+	for {
+		had, sources, err := c.into(ctx, client, f, ways[0])
+		var network *fetch.Error
+		var wrong *unverifiedError
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return err
+		case errors.As(err, &wrong):
+			if bad == nil {
+				bad = err
+			}
+			if had == 0 {
+				ways = append(otherWays(ways[0], sources), ways[1:]...)
+			}
+		case errors.As(err, &network) && network.Kind == fetch.KindChanged && changes < restarts:
+			changes++
+		case bad == nil:
+			return err // what has come stays for a later call
+		default:
+			ways = ways[1:]
+		}
+		if err := f.Truncate(0); err != nil {
+			return err
+		}
+		os.Remove(f.Name() + ".from")
+		if len(ways) == 0 {
+			return bad
+		}
+		c.ui.warnf("%s; starting again", printable(err.Error()))
+	}
+}
+
+// otherWays returns which URLs to ask, in which company, after those of sources
+// gave bytes that together are wrong.
+func otherWays(urls, sources []string) [][]string {
+	switch {
+	case len(urls) == 1:
+		return nil
+	case len(sources) == 1:
+		return [][]string{slices.DeleteFunc(slices.Clone(urls), func(u string) bool { return u == sources[0] })}
+	}
+	var ways [][]string
+	for _, u := range urls {
+		ways = append(ways, []string{u})
+	}
+	return ways
+}
+
+// into completes the file f, whose had bytes, if any, an earlier call left. It
+// returns which URLs the others came from.
+func (c *fetchCall) into(ctx context.Context, client *fetch.Client, f *os.File, urls []string) (had int64, sources []string, err error) {
 	from := f.Name() + ".from"
 	validator := c.validator(from)
 	if c.digest == nil && validator == "" {
 		if err := f.Truncate(0); err != nil {
-			return err
+			return 0, nil, err
 		}
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
+		return 0, nil, err
 	}
 	sum := sha256.New()
-	have, err := io.Copy(sum, f)
+	had, err = io.Copy(sum, f)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	if have > 0 {
-		c.ui.notef("going on from byte %d", have)
+	if had > 0 {
+		c.ui.notef("going on from byte %d", had)
 	}
-	body, err := client.Open(ctx, c.request(have, validator))
+	body, err := client.Open(ctx, c.request(urls, had, validator))
 	if err != nil {
-		return err
+		return had, nil, err
 	}
 	defer body.Close()
 	if body.Validator != "" && len(c.urls) == 1 {
@@ -317,14 +370,14 @@ func (c *fetchCall) into(ctx context.Context, client *fetch.Client, f *os.File) 
 	}
 	missing := int64(-1)
 	if body.Size >= 0 {
-		missing = body.Size - have
+		missing = body.Size - had
 	}
 	progress := c.ui.begin(path.Base(c.output), missing)
 	defer progress.end()
-	if _, err := io.Copy(io.MultiWriter(f, sum, progress), body); err != nil {
-		return err
+	if _, err = io.Copy(io.MultiWriter(f, sum, progress), body); err == nil {
+		err = c.check(sum)
 	}
-	return c.check(sum)
+	return had, body.Sources(), err
 }
 
 // tag stands for the URL, which may hold a password.

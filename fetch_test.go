@@ -124,6 +124,55 @@ func TestFetchContinues(t *testing.T) {
 	}
 }
 
+// TestFetchWrongBytes: of servers of which one lies, the right bytes come.
+func TestFetchWrongBytes(t *testing.T) {
+	good := bytes.Repeat([]byte("0123456789"), 10_000)
+	bad := bytes.Repeat([]byte("abcdefghij"), 10_000)
+	digest := fmt.Sprintf("%x", sha256.Sum256(good))
+	serve := func(data []byte, cuts ...int) (*fetchServer, string) {
+		s := &fetchServer{data: data, etag: `"1"`, cuts: cuts}
+		server := httptest.NewServer(s)
+		t.Cleanup(server.Close)
+		return s, server.URL
+	}
+	call := func(urls ...string) (string, error) {
+		_, _, err := fetchTest(t, append([]string{"-q", "-o", "x", "--sha256", digest}, urls...)...)
+		data, _ := os.ReadFile("x")
+		os.Remove("x")
+		switch {
+		case err != nil:
+			return "", err
+		case bytes.Equal(data, good) && folder(t) == "":
+			return "right", nil
+		}
+		return "wrong", nil
+	}
+	t.Chdir(t.TempDir())
+	liar, liarURL := serve(bad)
+	_, goodURL := serve(good)
+	if got, err := call(liarURL, goodURL); got != "right" || len(liar.asked) != 1 {
+		t.Errorf("a liar first: %s, %v; it was asked %d times", got, err, len(liar.asked))
+	}
+	_, cutURL := serve(good, 70_000, -1) // breaks off, then has no such file, then has it again
+	if got, err := call(cutURL, liarURL); got != "right" {
+		t.Errorf("a liar in the middle: %s, %v", got, err)
+	}
+	if got, err := call(liarURL); exitStatus(err) != exitUnverified || folder(t) != "" {
+		t.Errorf("only a liar: %s, %v, folder %q", got, err, folder(t))
+	}
+	_, emptyURL := serve(nil)
+	if got, err := call(emptyURL, goodURL); got != "right" {
+		t.Errorf("an empty file first: %s, %v", got, err)
+	}
+	if got, err := call(emptyURL, emptyURL+"/again"); exitStatus(err) != exitUnverified {
+		t.Errorf("only empty files: %s, %v", got, err)
+	}
+	os.WriteFile("x.part", bad[:70_000], 0o644)
+	if got, err := call(goodURL); got != "right" {
+		t.Errorf("a wrong part: %s, %v", got, err)
+	}
+}
+
 func TestFetchStatus(t *testing.T) {
 	s := &fetchServer{data: []byte("hello"), etag: `"1"`}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
