@@ -348,11 +348,14 @@ func (c *fetchCall) into(ctx context.Context, client *fetch.Client, f *os.File, 
 			return 0, nil, err
 		}
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return 0, nil, err
-	}
+	writers := []io.Writer{f}
 	sum := sha256.New()
-	had, err = io.Copy(sum, f)
+	if c.digest == nil {
+		had, err = f.Seek(0, io.SeekEnd)
+	} else if _, err = f.Seek(0, io.SeekStart); err == nil {
+		writers = append(writers, sum) // which costs a small router more than the rest
+		had, err = io.Copy(sum, f)
+	}
 	if err != nil {
 		return 0, nil, err
 	}
@@ -374,7 +377,7 @@ func (c *fetchCall) into(ctx context.Context, client *fetch.Client, f *os.File, 
 	}
 	progress := c.ui.begin(path.Base(c.output), missing)
 	defer progress.end()
-	if _, err = io.Copy(io.MultiWriter(f, sum, progress), body); err == nil {
+	if _, err = io.Copy(io.MultiWriter(append(writers, progress)...), body); err == nil {
 		err = c.check(sum)
 	}
 	return had, body.Sources(), err
