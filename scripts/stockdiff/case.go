@@ -221,9 +221,15 @@ func (h *harness) compareOutcome(c *testCase, im *image, o outcome, second progr
 		defer servers[i].close()
 	}
 
+	if p.differences[pastExpiry] && !second.stock {
+		if found, err := h.refusesExpired(p, im, second, dir); err != nil || len(found) > 0 {
+			return found, err
+		}
+	}
+
 	creates := []string{""}
 	switch {
-	case c.second == "newer" && p.differences["expiry"]:
+	case c.second == "newer" && p.differences[badExpiry]:
 		// The stock template stays with the old build for ever.
 	case c.second != "":
 		creates = append(creates, c.second)
@@ -281,7 +287,7 @@ func (h *harness) compareOutcome(c *testCase, im *image, o outcome, second progr
 		if h.verbose && left[0].status != 0 {
 			fmt.Printf("seed %d, outcome %s: the stock template fails: %q\n", c.seed, o, left[0].stderr[max(0, len(left[0].stderr)-200):])
 		}
-		h.count(p)
+		h.count(p, left[0].status != 0)
 		if len(found) > 0 {
 			if kind != "" {
 				found = append([]string{"in the second creation (" + kind + "):"}, found...)
@@ -295,9 +301,45 @@ func (h *harness) compareOutcome(c *testCase, im *image, o outcome, second progr
 	return nil, os.RemoveAll(dir)
 }
 
-func (h *harness) count(p *plan) {
+// refusesExpired asserts that a download past its signed expiry is refused
+// unless the user allows it, and that nothing is left.
+func (h *harness) refusesExpired(p *plan, im *image, ours program, dir string) ([]string, error) {
+	s := &side{dir: filepath.Join(dir, "expired"), view: h.view, program: ours, lxcpath: p.lxcpath, name: p.name}
+	if err := s.prepare(p, h.authority); err != nil {
+		return nil, err
+	}
+	srv, err := serve(h.authority, p.prefix)
+	if err != nil {
+		return nil, err
+	}
+	defer srv.close()
+	site, err := p.site(h.authority, im, p.meta, p.build, p.tail, dir)
+	if err != nil {
+		return nil, err
+	}
+	srv.show(site)
+	r, err := s.create(p, srv)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	if r.status == 0 {
+		found = append(found, "an image past its expiry is accepted")
+	}
+	left, err := os.ReadDir(s.host(s.container() + "/rootfs"))
+	if err == nil && len(left) > 0 {
+		found = append(found, fmt.Sprintf("%q is left of an image past its expiry", left[0].Name()))
+	}
+	return found, err
+}
+
+func (h *harness) count(p *plan, refused bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.creations++
+	if refused {
+		h.refusals++
+	}
 	for name := range p.differences {
 		h.differences[name]++
 	}

@@ -80,7 +80,7 @@ func (c *comparison) run() []string {
 		}
 		return c.found
 	}
-	if len(c.stock.requests) == 0 && len(c.ours.requests) > 0 && !c.differences["expiry"] {
+	if len(c.stock.requests) == 0 && len(c.ours.requests) > 0 && !c.differences[badExpiry] {
 		c.reportf("requests: stock none, ours %q", c.ours.requests)
 	}
 	for _, p := range paths(c.stock.files, c.ours.files) {
@@ -109,7 +109,7 @@ func (c *comparison) compareWords() {
 	if c.stock.status != 0 {
 		return
 	}
-	if !c.differences["expiry"] {
+	if !c.differences[badExpiry] {
 		for _, phrase := range phrases {
 			if strings.Contains(c.stock.stdout, phrase) != strings.Contains(c.ours.stdout, phrase) {
 				c.reportf("the phrase %q: stock's stdout:\n%s\nours:\n%s", phrase, indent(c.stock.stdout), indent(c.ours.stdout))
@@ -118,7 +118,7 @@ func (c *comparison) compareWords() {
 	}
 	_, stock, stockHas := strings.Cut(c.stock.stdout, "\n---\n")
 	_, ours, oursHas := strings.Cut(c.ours.stdout, "\n---\n")
-	if c.differences["8"] {
+	if c.differences[escapedMessages] {
 		if i := strings.IndexFunc(ours, hidden); i >= 0 {
 			c.reportf("message: a character that steers terminals is shown as it is: %q", ours)
 		}
@@ -179,7 +179,7 @@ func (c *comparison) comparePath(p string) {
 		if want := c.meta[cacheFile].data; !bytes.Equal(b.data, want) {
 			differ("contents", fmt.Sprintf("%q", a.data), fmt.Sprintf("%q", b.data))
 		}
-	case (p == "@/config" || p == "@/fstab") && c.differences["2"]:
+	case (p == "@/config" || p == "@/fstab") && c.differences[literalTokens]:
 		// compareModel looks at it.
 	default:
 		if a.sum != b.sum {
@@ -202,12 +202,12 @@ func (c *comparison) knownMode(p string, stock, ours entry) bool {
 	switch {
 	case inRootfs && c.isRewritten(name) && ours.mode == source.mode:
 		// sed loses set-id bits where it may not set them after the owner.
-		c.differences["5"] = true
+		c.differences[inodesKept] = true
 	case inRootfs && ours.kind == unix.S_IFDIR && ours.mode == source.mode && stock.mode == source.mode|unix.S_ISGID:
 		// GNU tar leaves the bit that a folder gets from the one it is in.
-		c.differences["set-group-ID"] = true
+		c.differences[setGroupID] = true
 	case inCache && c.meta[file].data != nil && ours.mode == 0o644:
-		c.differences["cache modes"] = true
+		c.differences[cacheModes] = true
 	default:
 		return false
 	}
@@ -222,7 +222,7 @@ func (c *comparison) knownOwner(p string, ours entry) bool {
 		return false
 	}
 	if p == "home/.cache" || c.cacheInEnv && strings.HasPrefix(p, "elsewhere/") {
-		c.differences["cache owners"] = true
+		c.differences[cacheOwners] = true
 		return true
 	}
 	return false
@@ -258,7 +258,7 @@ func (c *comparison) compareRootfs(name, p string, a, b entry) {
 	if a.kind == unix.S_IFDIR && stock == "new" && b.mtime.Unix() == source.mtime.Unix() {
 		// A folder whose members come before and after others keeps its
 		// archived time with ours.
-		c.differences["folder times"] = true
+		c.differences[folderTimes] = true
 		return
 	}
 	c.reportf("%q: mtime: stock %s, ours %s (archived %s)", p, stock, ours, source.mtime.UTC())
@@ -325,7 +325,7 @@ func (c *comparison) compareRewritten(name, p string, a, b entry) {
 	if source.size <= keepData && !bytes.Equal(b.data, want) {
 		c.reportf("%q: contents: ours %.300q, the model %.300q", p, b.data, want)
 	}
-	plain := source.link == "" && !c.differences["2"]
+	plain := source.link == "" && !c.differences[literalTokens]
 	if plain && a.sum != b.sum {
 		c.reportf("%q: contents: stock %.300q, ours %.300q", p, a.data, b.data)
 	}

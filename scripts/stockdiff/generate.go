@@ -476,7 +476,7 @@ func (c *testCase) makeMeta(r source) {
 			forms = nil // only special forms: the config may be missing for one mode
 		}
 		for range r.IntN(4) {
-			forms = append(forms, pick(r, "", "-system", "-user", "-system", "-user", "-users")+pick(r, levels...))
+			forms = append(forms, pick(r, "", "", "-system", "-user", "-system", "-user", "-users")+pick(r, levels...))
 		}
 		for _, form := range forms {
 			data := text[name]()

@@ -17,12 +17,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"syscall"
@@ -63,8 +63,13 @@ func runInside() error {
 	}
 	cmd := exec.Command("/proc/self/exe", append([]string{insideWord}, os.Args[1:]...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM}
+	cmd.SysProcAttr = ownMounts()
 	return cmd.Run()
+}
+
+// ownMounts puts a child into a mount namespace of its own.
+func ownMounts() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM}
 }
 
 // workFolder makes the folder in which all happens: in memory, or with onDisk
@@ -98,7 +103,9 @@ type harness struct {
 
 	mu          sync.Mutex
 	failed      int
-	differences map[string]int
+	creations   int // by each of the two
+	refusals    int
+	differences map[difference]int
 }
 
 func run(args []string) error {
@@ -123,7 +130,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	h := &harness{dir: dir, view: filepath.Join(dir, "view"), workers: *workers, keep: *keep, verbose: *verbose, differences: map[string]int{}}
+	h := &harness{dir: dir, view: filepath.Join(dir, "view"), workers: *workers, keep: *keep, verbose: *verbose, differences: map[difference]int{}}
 	defer func() {
 		if h.failed == 0 || !h.keep {
 			unix.Unmount(dir, unix.MNT_DETACH)
@@ -251,10 +258,12 @@ feed:
 }
 
 func (h *harness) showDifferences(count int) {
-	var names []string
-	for name := range h.differences {
-		names = append(names, fmt.Sprintf("%s: %d", name, h.differences[name]))
+	var calls []string
+	for _, d := range slices.Sorted(maps.Keys(h.differences)) {
+		calls = append(calls, fmt.Sprintf("%d (%d)", d, h.differences[d]))
 	}
-	sort.Strings(names)
-	fmt.Printf("%d images in %d outcomes; differences on purpose (calls): %s\n", count, len(outcomes), strings.Join(names, ", "))
+	fmt.Printf("%d images in %d outcomes: %d creations, of which the stock template refuses %d; differences on purpose, and in how many creations: %s\n",
+		count, len(outcomes), h.creations, h.refusals, strings.Join(calls, ", "))
+	clear(h.differences)
+	h.creations, h.refusals = 0, 0
 }

@@ -17,6 +17,28 @@ import (
 // docs/stock-differences.md. Wherever the stock template is the reference, it
 // checks this model too.
 
+// A difference is one that is on purpose, by its number in
+// docs/stock-differences.md.
+type difference int
+
+// Those that the comparison meets. It excuses nothing else, and of these only
+// what the page says.
+const (
+	pastExpiry      difference = 1
+	literalTokens   difference = 2
+	linksInside     difference = 3
+	lastLines       difference = 4
+	inodesKept      difference = 5
+	escapedMessages difference = 8
+	devicesSkipped  difference = 11
+	folderTimes     difference = 12
+	setGroupID      difference = 13
+	dotSlash        difference = 14
+	cacheModes      difference = 15
+	cacheOwners     difference = 16
+	badExpiry       difference = 17
+)
+
 const (
 	templateConfig = "/usr/share/lxc/config"
 	hookDir        = "/usr/share/lxc/hooks"
@@ -108,12 +130,12 @@ type plan struct {
 
 	rewritten   map[string]bool // files of the rootfs that the recipe rewrites
 	inTemplates map[string]bool // those of them that templates names
-	differences map[string]bool // numbers of docs/stock-differences.md
+	differences map[difference]bool
 }
 
 func newPlan(c *testCase, o outcome, source manifest) *plan {
 	p := &plan{testCase: c, outcome: o, mode: "system", source: source, stockName: c.name, stockTail: c.tail,
-		stockMeta: map[string]metaFile{}, rewritten: map[string]bool{}, inTemplates: map[string]bool{}, differences: map[string]bool{}}
+		stockMeta: map[string]metaFile{}, rewritten: map[string]bool{}, inTemplates: map[string]bool{}, differences: map[difference]bool{}}
 	if o != outcomeNo {
 		p.mode = "user"
 	}
@@ -122,17 +144,17 @@ func newPlan(c *testCase, o outcome, source manifest) *plan {
 	}
 	if strings.ContainsAny(c.name, `&#\`) || strings.Contains(c.name, "LXC_") {
 		p.stockName = "twin"
-		p.differences["2"] = true
+		p.differences[literalTokens] = true
 	}
 	if !strings.HasSuffix(c.tail, "\n") {
 		p.stockTail += "\n"
-		p.differences["4"] = true
+		p.differences[lastLines] = true
 	}
 	p.planTemplates()
 	p.planExcludes()
 	p.planExpiry()
 	if f, ok := c.meta[relevant(c.meta, "create-message", p.mode)]; ok && strings.IndexFunc(string(f.data), hidden) >= 0 {
-		p.differences["8"] = true
+		p.differences[escapedMessages] = true
 	}
 	return p
 }
@@ -146,7 +168,7 @@ func (p *plan) metaLines(name string) (file string, lines []string) {
 		return file, nil
 	}
 	if !strings.HasSuffix(data, "\n") {
-		p.differences["4"] = true
+		p.differences[lastLines] = true
 		data += "\n"
 	}
 	return file, strings.Split(strings.TrimSuffix(data, "\n"), "\n")
@@ -171,7 +193,7 @@ func (p *plan) planTemplates() {
 		real, ok := p.source.resolve(name)
 		if plain := path.Join(".", "/"+name)[1:]; ok && real != plain || !ok && p.source.hasLink(plain) {
 			// The link's target is rewritten, or nothing.
-			p.differences["3"] = true
+			p.differences[linksInside] = true
 			lines[i] = ""
 			if ok {
 				lines[i] = "/" + real
@@ -189,7 +211,7 @@ func (p *plan) planTemplates() {
 	}
 	for name := range p.rewritten {
 		if e := p.source[name]; e.link != "" || len(e.xattrs) > 0 {
-			p.differences["5"] = true
+			p.differences[inodesKept] = true
 		}
 	}
 }
@@ -200,7 +222,7 @@ func (p *plan) planExcludes() {
 		// A blank within is part of the pattern; "?" says so to a shell.
 		line = strings.Trim(line, " \t")
 		if strings.ContainsAny(line, " \t") {
-			p.differences["4"] = true
+			p.differences[lastLines] = true
 			lines[i] = strings.Map(func(r rune) rune {
 				if r == ' ' || r == '\t' {
 					return '?'
@@ -216,10 +238,10 @@ func (p *plan) planExcludes() {
 		bare, dotted := strings.CutPrefix(line, "./")
 		switch {
 		case dotted && !p.packing.dot && bare != "":
-			p.differences["excludes"] = true
+			p.differences[dotSlash] = true
 			lines = append(lines, bare)
 		case !dotted && p.packing.dot && line != "":
-			p.differences["excludes"] = true
+			p.differences[dotSlash] = true
 			lines = append(lines, "./"+line)
 		}
 	}
@@ -228,7 +250,7 @@ func (p *plan) planExcludes() {
 		// or not.
 		for name, e := range p.source {
 			if e.kind == unix.S_IFCHR || e.kind == unix.S_IFBLK {
-				p.differences["devices"] = true
+				p.differences[devicesSkipped] = true
 				lines = append(lines, "./"+name, name)
 			}
 		}
@@ -249,10 +271,10 @@ func (p *plan) planExpiry() {
 	when, err := strconv.ParseInt(strings.Trim(string(p.meta[file].data), " \n"), 10, 64)
 	switch {
 	case err != nil:
-		p.differences["expiry"] = true
+		p.differences[badExpiry] = true
 		p.oursFlags = append(p.oursFlags, "--allow-older")
 	case when < time.Now().Unix():
-		p.differences["1"] = true
+		p.differences[pastExpiry] = true
 		p.oursFlags = append(p.oursFlags, "--allow-older")
 	}
 }
