@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +17,7 @@ import (
 
 const verifyUsage = `usage: lxc-pull verify [OPTION]... SIGNATURE FILE    FILE is signed, with SIGNATURE beside it
        lxc-pull verify [OPTION]... MESSAGE           a cleartext-signed message; its text is printed
+       lxc-pull verify [OPTION]... SIGNATURE LIST FILE...    LIST, a signed SHA256SUMS, has the digest of each FILE
        lxc-pull verify --list-keys [OPTION]...       which keys are trusted, and which of them can sign
 
   --keyring FILE      trust the keys in FILE (OpenPGP, signify, minisign); again
@@ -28,7 +31,7 @@ const verifyUsage = `usage: lxc-pull verify [OPTION]... SIGNATURE FILE    FILE i
 FILE or MESSAGE may be "-", standard input. TIME is 2026-08-29, RFC 3339, or
 seconds since 1970. Example:
 
-  lxc-pull verify --keyring keys.asc SHA256SUMS.asc SHA256SUMS
+  lxc-pull verify --keyring keys.asc SHA256SUMS.asc SHA256SUMS rootfs.tar.xz
 `
 
 // verifyCommand says who signed a file: gpgv's place.
@@ -88,9 +91,9 @@ func verifyCommand(_ context.Context, ui *ui, args []string) error {
 	case list && len(operands) > 0:
 		return usageErrorf("--list-keys verifies nothing")
 	case list:
-	case len(operands) != 1 && len(operands) != 2:
+	case len(operands) == 0:
 		return usageErrorf("verify takes a signature and a file, or a cleartext-signed message")
-	case operands[0] == "-" && len(operands) == 2:
+	case operands[0] == "-" && len(operands) > 1:
 		return usageErrorf("the signature is read before the file, so it must be a file itself")
 	}
 	policy.Now = now(policy.Now, time.Now())
@@ -104,11 +107,74 @@ func verifyCommand(_ context.Context, ui *ui, args []string) error {
 	if len(operands) == 1 {
 		return verifyMessage(ui, keys, operands[0], policy)
 	}
+	if len(operands) > 2 {
+		return verifyListed(ui, keys, operands[0], operands[1], operands[2:], policy)
+	}
 	result, err := verifyFile(keys, operands[0], operands[1], policy)
 	if err != nil {
 		return err
 	}
 	return reportSignatures(ui, ui.out, result)
+}
+
+// verifyListed verifies a list of digests, and the files by it. A file is
+// looked up by its name as it is given, else by the last part of it.
+func verifyListed(ui *ui, keys *pgp.Keyring, sigName, listName string, files []string, policy pgp.Policy) error {
+	sig, err := readWhole(sigName, pgp.MaxSignature)
+	if err != nil {
+		return err
+	}
+	// The list that is verified is the one that is read: from memory.
+	list, err := readWhole(listName, pgp.MaxSums)
+	if err != nil {
+		return err
+	}
+	result, err := pgp.Verify(keys, list, sig, policy)
+	if err != nil {
+		return unverified(listName, err)
+	}
+	sums, err := pgp.ParseSums(list)
+	if err != nil {
+		return unverified(listName, err)
+	}
+	if err := reportSignatures(ui, ui.out, result); err != nil {
+		return err
+	}
+	for _, name := range files {
+		want, ok := sums[name]
+		if !ok {
+			want, ok = sums[filepath.Base(name)]
+		}
+		if !ok {
+			return &exitError{exitUnverified, fmt.Errorf("%q: not in the list %q", name, listName)}
+		}
+		got, err := sumFile(name)
+		if err != nil {
+			return err
+		}
+		if got != want {
+			return &exitError{exitUnverified, fmt.Errorf("%q: its digest is not the one in the list %q", name, listName)}
+		}
+		if !ui.quiet {
+			if _, err := fmt.Fprintf(ui.out, "good digest of %q\n", name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func sumFile(name string) (sum [sha256.Size]byte, err error) {
+	f, err := openInput(name)
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return sum, err
+	}
+	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
 // listKeys prints each trusted key: its fingerprint, a tab, and what keeps it
