@@ -20,9 +20,18 @@ var ErrMounted = errors.New("something is mounted here")
 // RemoveContents removes everything below the root folder, lost+found and the
 // folder itself excepted. It follows no link and enters no mount point: a mount
 // point stays, with the folders that lead to it, and is the error, an
-// ErrMounted. The rest is removed all the same.
+// ErrMounted. The rest is removed all the same. What Options.DeferRoot kept back
+// is dropped, and the root folder has its own mode again.
 func (r *Root) RemoveContents() error {
-	return r.remove(func(name string) bool { return name != "lost+found" })
+	rm := remover{root: r.fd}
+	rm.dir(r.fd, 0, func(name string) bool { return name != "lost+found" })
+	if d := r.deferred; d != nil {
+		d.folder = nil
+		if err := r.Finish(); err != nil && rm.err == nil {
+			rm.err = err
+		}
+	}
+	return r.removed(rm.err)
 }
 
 // RemoveNames removes these entries of the root folder, with what is below
@@ -40,12 +49,6 @@ func (r *Root) RemoveNames(names ...string) error {
 	if rm.moved > 0 {
 		rm.dir(r.fd, 0, rm.isMoved)
 	}
-	return r.removed(rm.err)
-}
-
-func (r *Root) remove(which func(string) bool) error {
-	rm := remover{root: r.fd}
-	rm.dir(r.fd, 0, which)
 	return r.removed(rm.err)
 }
 

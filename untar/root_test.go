@@ -261,6 +261,16 @@ func TestTarget(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if len(beside(t, dir)) != len(strings.Fields(before))+1 {
+				t.Errorf("the killed run left something: %q", beside(t, dir))
+			}
+			if second, err := OpenTarget(path); kind == "empty" && !errors.Is(err, ErrBusy) {
+				t.Errorf("a second run at the same time: %v", err)
+			} else if err == nil {
+				if _, err := second.Abort(); err != nil {
+					t.Error(err)
+				}
+			}
 			if (target.Recovered() != "") != (kind == "empty") {
 				t.Errorf("recovered: %q", target.Recovered())
 			}

@@ -16,7 +16,8 @@ import (
 // interrupted extraction for a complete one.
 //
 // Where the folder is absent, the tree grows in a folder beside it,
-// ".NAME.partial-PID", which Commit renames. Where it exists and is empty, a
+// ".NAME.partial-PID", which Commit renames; the next run removes those whose
+// process is gone. Where it exists and is empty, a
 // file beside it, ".NAME.incomplete", says so until Commit; it holds the
 // folder's device and inode. The next OpenTarget on the same folder empties it
 // first. Where it holds something, the archive is merged into that, with no
@@ -70,8 +71,64 @@ func OpenTarget(path string) (*Target, error) {
 	return t, nil
 }
 
+// ErrBusy says that another process extracts into the same folder.
+var ErrBusy = errors.New("another extraction into this folder is under way")
+
+// lock takes the lock of a folder that this run alone works in; the kernel gives
+// it back when the process ends, however it ends. Where the file system has no
+// locks, runs are not told apart.
+func lock(fd int) error {
+	for {
+		switch err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err {
+		case unix.EINTR:
+		case unix.EWOULDBLOCK:
+			return ErrBusy
+		default:
+			return nil
+		}
+	}
+}
+
+// sweep removes staged folders of this name whose processes are gone.
+func (t *Target) sweep() error {
+	dir := int(t.parent.Fd())
+	d, err := newDirReader(dir)
+	if err != nil {
+		return nil // a folder that may be written and not read
+	}
+	defer d.close()
+	for {
+		name, err := d.next()
+		if err != nil || name == "" {
+			return err
+		}
+		if !strings.HasPrefix(name, "."+t.name+".partial-") {
+			continue
+		}
+		fd, err := openat(dir, cname(name+"\x00"), dirFlags, 0)
+		if err != nil {
+			continue
+		}
+		var st unix.Stat_t
+		stale := &Root{fd: fd, path: name}
+		if unix.Fstat(fd, &st) == nil && st.Uid == uint32(os.Geteuid()) && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
+			if err = stale.RemoveContents(); err == nil {
+				err = unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
+			}
+		}
+		stale.Close()
+		if err != nil {
+			return &fs.PathError{Op: "remove", Path: name, Err: err}
+		}
+	}
+}
+
 // stage makes the folder that Commit renames.
 func (t *Target) stage() error {
+	if err := t.sweep(); err != nil {
+		t.parent.Close()
+		return err
+	}
 	for i := 0; ; i++ {
 		name := "." + t.name + ".partial-" + strconv.Itoa(os.Getpid()) + strings.Repeat("x", i)
 		err := unix.Mkdirat(int(t.parent.Fd()), name, 0700)
@@ -88,6 +145,7 @@ func (t *Target) stage() error {
 			return &fs.PathError{Op: "open", Path: t.path, Err: err}
 		}
 		t.root, t.staging = &Root{fd: fd, path: t.path}, name
+		lock(fd) // it is ours alone: nobody else knows the name
 		return nil
 	}
 }
@@ -104,6 +162,9 @@ func (t *Target) identity() (string, error) {
 // mark makes the marker where the folder is empty, and empties the folder where
 // a marker says that it holds the rest of an interrupted run.
 func (t *Target) mark() error {
+	if err := lock(t.root.fd); err != nil {
+		return &fs.PathError{Op: "lock", Path: t.path, Err: err}
+	}
 	id, err := t.identity()
 	if err != nil {
 		return err
