@@ -7,7 +7,6 @@ import (
 	"errors"
 	"hash"
 	"hash/crc32"
-	"hash/crc64"
 	"io"
 	"math"
 )
@@ -64,7 +63,7 @@ func (c checkType) newHash() hash.Hash {
 	case checkCRC32:
 		return crc32.NewIEEE()
 	case checkCRC64:
-		return crc64.New(crc64.MakeTable(crc64.ECMA))
+		return newCRC64()
 	case checkSHA256:
 		return sha256.New()
 	}

@@ -21,7 +21,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 	z.stop, z.end = stop, end
 	pos := w.pos
 	result := statusMore
-	var p, p0, p1, bound, mask, sym uint32
+	var p, p0, p1, bound, mask uint32
+	var sym, old, wide uintptr // wide is mask, as wide as a register
 	var diff uint64
 	prev := uint32(w.last())
 	for pos < z.stop {
@@ -32,7 +33,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 		length := 0
 		{
 			i := state<<4 + posState
-			p = uint32(probs[probMatch+i])
+			p = uint32(probs[uintptr(probMatch)+uintptr(i)])
 			if rng < 1<<24 {
 				rng <<= 8
 				code = code<<8 | uint32(in[at])
@@ -41,13 +42,15 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 			bound = rng >> probBits * p
 			if code < bound {
 				rng = bound
-				probs[probMatch+i] = uint16(p + (1<<probBits-p)>>probMove)
+				probs[uintptr(probMatch)+uintptr(i)] = uint16(p + (1<<probBits-p)>>probMove)
 				lit := (probLiteral + 0x300*(uint32(pos)&z.lpMask<<(z.lc&7)+prev>>((8-z.lc)&15)))
 				if state < 7 {
 					state = max(state, 3) - 3
 					sym = 1
-					p = uint32(probs[lit+1])
-					p0, p1 = uint32(probs[lit+sym*2]), uint32(probs[lit+sym*2+1])
+					p = uint32(probs[uintptr(lit)+uintptr(1)])
+					old = sym
+					sym = sym*2 + 1
+					p0, p1 = uint32(probs[uintptr(lit)+uintptr(sym-1)]), uint32(probs[uintptr(lit)+uintptr(sym)])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -55,14 +58,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					probs[uintptr(lit)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 					p = p1 ^ (p0^p1)&mask
-					p0, p1 = uint32(probs[lit+sym*2]), uint32(probs[lit+sym*2+1])
+					old = sym
+					sym = sym*2 + 1
+					p0, p1 = uint32(probs[uintptr(lit)+uintptr(sym-1)]), uint32(probs[uintptr(lit)+uintptr(sym)])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -70,14 +76,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					probs[uintptr(lit)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 					p = p1 ^ (p0^p1)&mask
-					p0, p1 = uint32(probs[lit+sym*2]), uint32(probs[lit+sym*2+1])
+					old = sym
+					sym = sym*2 + 1
+					p0, p1 = uint32(probs[uintptr(lit)+uintptr(sym-1)]), uint32(probs[uintptr(lit)+uintptr(sym)])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -85,14 +94,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					probs[uintptr(lit)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 					p = p1 ^ (p0^p1)&mask
-					p0, p1 = uint32(probs[lit+sym*2]), uint32(probs[lit+sym*2+1])
+					old = sym
+					sym = sym*2 + 1
+					p0, p1 = uint32(probs[uintptr(lit)+uintptr(sym-1)]), uint32(probs[uintptr(lit)+uintptr(sym)])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -100,14 +112,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					probs[uintptr(lit)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 					p = p1 ^ (p0^p1)&mask
-					p0, p1 = uint32(probs[lit+sym*2]), uint32(probs[lit+sym*2+1])
+					old = sym
+					sym = sym*2 + 1
+					p0, p1 = uint32(probs[uintptr(lit)+uintptr(sym-1)]), uint32(probs[uintptr(lit)+uintptr(sym)])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -115,14 +130,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					probs[uintptr(lit)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 					p = p1 ^ (p0^p1)&mask
-					p0, p1 = uint32(probs[lit+sym*2]), uint32(probs[lit+sym*2+1])
+					old = sym
+					sym = sym*2 + 1
+					p0, p1 = uint32(probs[uintptr(lit)+uintptr(sym-1)]), uint32(probs[uintptr(lit)+uintptr(sym)])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -130,14 +148,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					probs[uintptr(lit)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 					p = p1 ^ (p0^p1)&mask
-					p0, p1 = uint32(probs[lit+sym*2]), uint32(probs[lit+sym*2+1])
+					old = sym
+					sym = sym*2 + 1
+					p0, p1 = uint32(probs[uintptr(lit)+uintptr(sym-1)]), uint32(probs[uintptr(lit)+uintptr(sym)])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -145,13 +166,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					probs[uintptr(lit)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 					p = p1 ^ (p0^p1)&mask
+					old = sym
+					sym = sym*2 + 1
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -159,12 +183,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					probs[lit+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					probs[uintptr(lit)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 				} else {
 					if state < 10 {
 						state -= 3
@@ -181,8 +206,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
-						p = uint32(probs[lit+place])
+						place := uintptr(offset+choose) + sym
+						p = uint32(probs[uintptr(lit)+uintptr(place)])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -190,19 +215,20 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[lit+place] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						probs[uintptr(lit)+uintptr(place)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
-						p = uint32(probs[lit+place])
+						place := uintptr(offset+choose) + sym
+						p = uint32(probs[uintptr(lit)+uintptr(place)])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -210,19 +236,20 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[lit+place] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						probs[uintptr(lit)+uintptr(place)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
-						p = uint32(probs[lit+place])
+						place := uintptr(offset+choose) + sym
+						p = uint32(probs[uintptr(lit)+uintptr(place)])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -230,19 +257,20 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[lit+place] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						probs[uintptr(lit)+uintptr(place)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
-						p = uint32(probs[lit+place])
+						place := uintptr(offset+choose) + sym
+						p = uint32(probs[uintptr(lit)+uintptr(place)])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -250,19 +278,20 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[lit+place] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						probs[uintptr(lit)+uintptr(place)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
-						p = uint32(probs[lit+place])
+						place := uintptr(offset+choose) + sym
+						p = uint32(probs[uintptr(lit)+uintptr(place)])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -270,19 +299,20 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[lit+place] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						probs[uintptr(lit)+uintptr(place)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
-						p = uint32(probs[lit+place])
+						place := uintptr(offset+choose) + sym
+						p = uint32(probs[uintptr(lit)+uintptr(place)])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -290,19 +320,20 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[lit+place] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						probs[uintptr(lit)+uintptr(place)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
-						p = uint32(probs[lit+place])
+						place := uintptr(offset+choose) + sym
+						p = uint32(probs[uintptr(lit)+uintptr(place)])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -310,19 +341,20 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[lit+place] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						probs[uintptr(lit)+uintptr(place)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
-						p = uint32(probs[lit+place])
+						place := uintptr(offset+choose) + sym
+						p = uint32(probs[uintptr(lit)+uintptr(place)])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -330,28 +362,29 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[lit+place] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						probs[uintptr(lit)+uintptr(place)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 				}
-				prev = sym & 0xff
+				prev = uint32(sym) & 0xff
 				buf[pos] = byte(sym)
 				pos++
 				continue
 			} else {
 				rng -= bound
 				code -= bound
-				probs[probMatch+i] = uint16(p - p>>probMove)
+				probs[uintptr(probMatch)+uintptr(i)] = uint16(p - p>>probMove)
 			}
 		}
 		{
 			i := state
-			p = uint32(probs[probRep+i])
+			p = uint32(probs[uintptr(probRep)+uintptr(i)])
 			if rng < 1<<24 {
 				rng <<= 8
 				code = code<<8 | uint32(in[at])
@@ -360,7 +393,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 			bound = rng >> probBits * p
 			if code < bound {
 				rng = bound
-				probs[probRep+i] = uint16(p + (1<<probBits-p)>>probMove)
+				probs[uintptr(probRep)+uintptr(i)] = uint16(p + (1<<probBits-p)>>probMove)
 				z.rep[3], z.rep[2], z.rep[1] = z.rep[2], z.rep[1], rep0
 				if state < 7 {
 					state = 7
@@ -369,7 +402,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 				{
 					i := uint32(lenChoice)
-					p = uint32(probs[probMatchLen+i])
+					p = uint32(probs[uintptr(probMatchLen)+uintptr(i)])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -378,11 +411,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					bound = rng >> probBits * p
 					if code < bound {
 						rng = bound
-						probs[probMatchLen+i] = uint16(p + (1<<probBits-p)>>probMove)
+						probs[uintptr(probMatchLen)+uintptr(i)] = uint16(p + (1<<probBits-p)>>probMove)
 						low := (probMatchLen + lenLow + posState<<3)
 						sym = 1
-						p = uint32(probs[low+1])
-						p0, p1 = uint32(probs[low+sym*2]), uint32(probs[low+sym*2+1])
+						p = uint32(probs[uintptr(low)+uintptr(1)])
+						old = sym
+						sym = sym*2 + 1
+						p0, p1 = uint32(probs[uintptr(low)+uintptr(sym-1)]), uint32(probs[uintptr(low)+uintptr(sym)])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -390,14 +425,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[low+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = sym<<1 + 1 + mask
+						probs[uintptr(low)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym += wide
 						p = p1 ^ (p0^p1)&mask
-						p0, p1 = uint32(probs[low+sym*2]), uint32(probs[low+sym*2+1])
+						old = sym
+						sym = sym*2 + 1
+						p0, p1 = uint32(probs[uintptr(low)+uintptr(sym-1)]), uint32(probs[uintptr(low)+uintptr(sym)])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -405,13 +443,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[low+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = sym<<1 + 1 + mask
+						probs[uintptr(low)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym += wide
 						p = p1 ^ (p0^p1)&mask
+						old = sym
+						sym = sym*2 + 1
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -419,20 +460,21 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[low+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = sym<<1 + 1 + mask
+						probs[uintptr(low)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym += wide
 						length = int(sym) - 8 + 2
 					} else {
 						rng -= bound
 						code -= bound
-						probs[probMatchLen+i] = uint16(p - p>>probMove)
+						probs[uintptr(probMatchLen)+uintptr(i)] = uint16(p - p>>probMove)
 						{
 							i := uint32(lenChoice2)
-							p = uint32(probs[probMatchLen+i])
+							p = uint32(probs[uintptr(probMatchLen)+uintptr(i)])
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(in[at])
@@ -441,11 +483,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							bound = rng >> probBits * p
 							if code < bound {
 								rng = bound
-								probs[probMatchLen+i] = uint16(p + (1<<probBits-p)>>probMove)
+								probs[uintptr(probMatchLen)+uintptr(i)] = uint16(p + (1<<probBits-p)>>probMove)
 								mid := (probMatchLen + lenMid + posState<<3)
 								sym = 1
-								p = uint32(probs[mid+1])
-								p0, p1 = uint32(probs[mid+sym*2]), uint32(probs[mid+sym*2+1])
+								p = uint32(probs[uintptr(mid)+uintptr(1)])
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(probs[uintptr(mid)+uintptr(sym-1)]), uint32(probs[uintptr(mid)+uintptr(sym)])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -453,14 +497,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								probs[mid+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								probs[uintptr(mid)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
-								p0, p1 = uint32(probs[mid+sym*2]), uint32(probs[mid+sym*2+1])
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(probs[uintptr(mid)+uintptr(sym-1)]), uint32(probs[uintptr(mid)+uintptr(sym)])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -468,13 +515,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								probs[mid+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								probs[uintptr(mid)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
+								old = sym
+								sym = sym*2 + 1
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -482,20 +532,23 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								probs[mid+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								probs[uintptr(mid)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								length = int(sym) - 8 + 10
 							} else {
 								rng -= bound
 								code -= bound
-								probs[probMatchLen+i] = uint16(p - p>>probMove)
+								probs[uintptr(probMatchLen)+uintptr(i)] = uint16(p - p>>probMove)
 								sym = 1
-								p = uint32(probs[(probMatchLen+lenHigh)+1])
-								p0, p1 = uint32(probs[(probMatchLen+lenHigh)+sym*2]), uint32(probs[(probMatchLen+lenHigh)+sym*2+1])
+								p = uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(1)])
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(sym-1)]), uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(sym)])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -503,14 +556,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								probs[uintptr((probMatchLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
-								p0, p1 = uint32(probs[(probMatchLen+lenHigh)+sym*2]), uint32(probs[(probMatchLen+lenHigh)+sym*2+1])
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(sym-1)]), uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(sym)])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -518,14 +574,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								probs[uintptr((probMatchLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
-								p0, p1 = uint32(probs[(probMatchLen+lenHigh)+sym*2]), uint32(probs[(probMatchLen+lenHigh)+sym*2+1])
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(sym-1)]), uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(sym)])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -533,14 +592,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								probs[uintptr((probMatchLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
-								p0, p1 = uint32(probs[(probMatchLen+lenHigh)+sym*2]), uint32(probs[(probMatchLen+lenHigh)+sym*2+1])
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(sym-1)]), uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(sym)])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -548,14 +610,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								probs[uintptr((probMatchLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
-								p0, p1 = uint32(probs[(probMatchLen+lenHigh)+sym*2]), uint32(probs[(probMatchLen+lenHigh)+sym*2+1])
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(sym-1)]), uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(sym)])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -563,14 +628,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								probs[uintptr((probMatchLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
-								p0, p1 = uint32(probs[(probMatchLen+lenHigh)+sym*2]), uint32(probs[(probMatchLen+lenHigh)+sym*2+1])
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(sym-1)]), uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(sym)])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -578,14 +646,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								probs[uintptr((probMatchLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
-								p0, p1 = uint32(probs[(probMatchLen+lenHigh)+sym*2]), uint32(probs[(probMatchLen+lenHigh)+sym*2+1])
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(sym-1)]), uint32(probs[uintptr((probMatchLen+lenHigh))+uintptr(sym)])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -593,13 +664,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								probs[uintptr((probMatchLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
+								old = sym
+								sym = sym*2 + 1
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -607,21 +681,24 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								probs[(probMatchLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								probs[uintptr((probMatchLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								length = int(sym) - 256 + 18
 							}
 						}
 					}
 				}
-				slot := (probSlot + uint32(min(length, 5)-2)<<6)
+				slots := (probSlot + uint32(min(length, 5)-2)<<6)
 				sym = 1
-				p = uint32(probs[slot+1])
-				p0, p1 = uint32(probs[slot+sym*2]), uint32(probs[slot+sym*2+1])
+				p = uint32(probs[uintptr(slots)+uintptr(1)])
+				old = sym
+				sym = sym*2 + 1
+				p0, p1 = uint32(probs[uintptr(slots)+uintptr(sym-1)]), uint32(probs[uintptr(slots)+uintptr(sym)])
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(in[at])
@@ -629,14 +706,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 				bound = rng >> probBits * p
 				diff = uint64(code) - uint64(bound)
-				mask = uint32(diff >> 32)
+				wide = uintptr(int64(diff) >> 32)
+				mask = uint32(wide)
 				rng -= bound
 				code = uint32(diff) + bound&mask
 				rng ^= (rng ^ bound) & mask
-				probs[slot+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-				sym = sym<<1 + 1 + mask
+				probs[uintptr(slots)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+				sym += wide
 				p = p1 ^ (p0^p1)&mask
-				p0, p1 = uint32(probs[slot+sym*2]), uint32(probs[slot+sym*2+1])
+				old = sym
+				sym = sym*2 + 1
+				p0, p1 = uint32(probs[uintptr(slots)+uintptr(sym-1)]), uint32(probs[uintptr(slots)+uintptr(sym)])
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(in[at])
@@ -644,14 +724,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 				bound = rng >> probBits * p
 				diff = uint64(code) - uint64(bound)
-				mask = uint32(diff >> 32)
+				wide = uintptr(int64(diff) >> 32)
+				mask = uint32(wide)
 				rng -= bound
 				code = uint32(diff) + bound&mask
 				rng ^= (rng ^ bound) & mask
-				probs[slot+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-				sym = sym<<1 + 1 + mask
+				probs[uintptr(slots)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+				sym += wide
 				p = p1 ^ (p0^p1)&mask
-				p0, p1 = uint32(probs[slot+sym*2]), uint32(probs[slot+sym*2+1])
+				old = sym
+				sym = sym*2 + 1
+				p0, p1 = uint32(probs[uintptr(slots)+uintptr(sym-1)]), uint32(probs[uintptr(slots)+uintptr(sym)])
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(in[at])
@@ -659,14 +742,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 				bound = rng >> probBits * p
 				diff = uint64(code) - uint64(bound)
-				mask = uint32(diff >> 32)
+				wide = uintptr(int64(diff) >> 32)
+				mask = uint32(wide)
 				rng -= bound
 				code = uint32(diff) + bound&mask
 				rng ^= (rng ^ bound) & mask
-				probs[slot+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-				sym = sym<<1 + 1 + mask
+				probs[uintptr(slots)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+				sym += wide
 				p = p1 ^ (p0^p1)&mask
-				p0, p1 = uint32(probs[slot+sym*2]), uint32(probs[slot+sym*2+1])
+				old = sym
+				sym = sym*2 + 1
+				p0, p1 = uint32(probs[uintptr(slots)+uintptr(sym-1)]), uint32(probs[uintptr(slots)+uintptr(sym)])
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(in[at])
@@ -674,14 +760,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 				bound = rng >> probBits * p
 				diff = uint64(code) - uint64(bound)
-				mask = uint32(diff >> 32)
+				wide = uintptr(int64(diff) >> 32)
+				mask = uint32(wide)
 				rng -= bound
 				code = uint32(diff) + bound&mask
 				rng ^= (rng ^ bound) & mask
-				probs[slot+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-				sym = sym<<1 + 1 + mask
+				probs[uintptr(slots)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+				sym += wide
 				p = p1 ^ (p0^p1)&mask
-				p0, p1 = uint32(probs[slot+sym*2]), uint32(probs[slot+sym*2+1])
+				old = sym
+				sym = sym*2 + 1
+				p0, p1 = uint32(probs[uintptr(slots)+uintptr(sym-1)]), uint32(probs[uintptr(slots)+uintptr(sym)])
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(in[at])
@@ -689,13 +778,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 				bound = rng >> probBits * p
 				diff = uint64(code) - uint64(bound)
-				mask = uint32(diff >> 32)
+				wide = uintptr(int64(diff) >> 32)
+				mask = uint32(wide)
 				rng -= bound
 				code = uint32(diff) + bound&mask
 				rng ^= (rng ^ bound) & mask
-				probs[slot+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-				sym = sym<<1 + 1 + mask
+				probs[uintptr(slots)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+				sym += wide
 				p = p1 ^ (p0^p1)&mask
+				old = sym
+				sym = sym*2 + 1
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(in[at])
@@ -703,24 +795,25 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 				bound = rng >> probBits * p
 				diff = uint64(code) - uint64(bound)
-				mask = uint32(diff >> 32)
+				wide = uintptr(int64(diff) >> 32)
+				mask = uint32(wide)
 				rng -= bound
 				code = uint32(diff) + bound&mask
 				rng ^= (rng ^ bound) & mask
-				probs[slot+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-				sym = sym<<1 + 1 + mask
-				sym -= 64
-				if sym < 4 {
-					rep0 = sym
+				probs[uintptr(slots)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+				sym += wide
+				slot := uint32(sym) - 64
+				if slot < 4 {
+					rep0 = slot
 				} else {
-					n := sym>>1 - 1
-					rep0 = 2 | sym&1
-					if sym < 14 {
+					n := slot>>1 - 1
+					rep0 = 2 | slot&1
+					if slot < 14 {
 						rep0 <<= n & 7
-						special := (probSpecial + rep0 - sym)
+						special := (probSpecial + rep0 - slot)
 						sym = 1
 						for j := uint32(0); j < n; j++ {
-							p = uint32(probs[special+sym])
+							p = uint32(probs[uintptr(special)+uintptr(sym)])
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(in[at])
@@ -728,12 +821,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							}
 							bound = rng >> probBits * p
 							diff = uint64(code) - uint64(bound)
-							mask = uint32(diff >> 32)
+							wide = uintptr(int64(diff) >> 32)
+							mask = uint32(wide)
 							rng -= bound
 							code = uint32(diff) + bound&mask
 							rng ^= (rng ^ bound) & mask
-							probs[special+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-							sym = sym<<1 + 1 + mask
+							probs[uintptr(special)+uintptr(sym)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+							sym = sym*2 + 1 + wide
 							rep0 += (1 + mask) << (j & 7)
 						}
 					} else {
@@ -751,8 +845,10 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						rep0 <<= 4
 						sym = 1
-						p = uint32(probs[probAlign+1])
-						p0, p1 = uint32(probs[probAlign+sym*2]), uint32(probs[probAlign+sym*2+1])
+						p = uint32(probs[uintptr(probAlign)+uintptr(1)])
+						old = sym
+						sym = sym*2 + 1
+						p0, p1 = uint32(probs[uintptr(probAlign)+uintptr(sym-1)]), uint32(probs[uintptr(probAlign)+uintptr(sym)])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -760,15 +856,18 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[probAlign+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = sym<<1 + 1 + mask
+						probs[uintptr(probAlign)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym += wide
 						p = p1 ^ (p0^p1)&mask
 						rep0 += (1 + mask) << 0
-						p0, p1 = uint32(probs[probAlign+sym*2]), uint32(probs[probAlign+sym*2+1])
+						old = sym
+						sym = sym*2 + 1
+						p0, p1 = uint32(probs[uintptr(probAlign)+uintptr(sym-1)]), uint32(probs[uintptr(probAlign)+uintptr(sym)])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -776,15 +875,18 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[probAlign+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = sym<<1 + 1 + mask
+						probs[uintptr(probAlign)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym += wide
 						p = p1 ^ (p0^p1)&mask
 						rep0 += (1 + mask) << 1
-						p0, p1 = uint32(probs[probAlign+sym*2]), uint32(probs[probAlign+sym*2+1])
+						old = sym
+						sym = sym*2 + 1
+						p0, p1 = uint32(probs[uintptr(probAlign)+uintptr(sym-1)]), uint32(probs[uintptr(probAlign)+uintptr(sym)])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -792,14 +894,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[probAlign+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = sym<<1 + 1 + mask
+						probs[uintptr(probAlign)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym += wide
 						p = p1 ^ (p0^p1)&mask
 						rep0 += (1 + mask) << 2
+						old = sym
+						sym = sym*2 + 1
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -807,12 +912,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						probs[probAlign+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = sym<<1 + 1 + mask
+						probs[uintptr(probAlign)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym += wide
 						rep0 += (1 + mask) << 3
 						if rep0 == 1<<32-1 {
 							result = statusMarker
@@ -823,10 +929,10 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 			} else {
 				rng -= bound
 				code -= bound
-				probs[probRep+i] = uint16(p - p>>probMove)
+				probs[uintptr(probRep)+uintptr(i)] = uint16(p - p>>probMove)
 				{
 					i := state
-					p = uint32(probs[probRepG0+i])
+					p = uint32(probs[uintptr(probRepG0)+uintptr(i)])
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(in[at])
@@ -835,10 +941,10 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					bound = rng >> probBits * p
 					if code < bound {
 						rng = bound
-						probs[probRepG0+i] = uint16(p + (1<<probBits-p)>>probMove)
+						probs[uintptr(probRepG0)+uintptr(i)] = uint16(p + (1<<probBits-p)>>probMove)
 						{
 							i := state<<4 + posState
-							p = uint32(probs[probRep0Long+i])
+							p = uint32(probs[uintptr(probRep0Long)+uintptr(i)])
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(in[at])
@@ -847,7 +953,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							bound = rng >> probBits * p
 							if code < bound {
 								rng = bound
-								probs[probRep0Long+i] = uint16(p + (1<<probBits-p)>>probMove)
+								probs[uintptr(probRep0Long)+uintptr(i)] = uint16(p + (1<<probBits-p)>>probMove)
 								if state < 7 {
 									state = 9
 								} else {
@@ -857,16 +963,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							} else {
 								rng -= bound
 								code -= bound
-								probs[probRep0Long+i] = uint16(p - p>>probMove)
+								probs[uintptr(probRep0Long)+uintptr(i)] = uint16(p - p>>probMove)
 							}
 						}
 					} else {
 						rng -= bound
 						code -= bound
-						probs[probRepG0+i] = uint16(p - p>>probMove)
+						probs[uintptr(probRepG0)+uintptr(i)] = uint16(p - p>>probMove)
 						{
 							i := state
-							p = uint32(probs[probRepG1+i])
+							p = uint32(probs[uintptr(probRepG1)+uintptr(i)])
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(in[at])
@@ -875,15 +981,15 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							bound = rng >> probBits * p
 							if code < bound {
 								rng = bound
-								probs[probRepG1+i] = uint16(p + (1<<probBits-p)>>probMove)
+								probs[uintptr(probRepG1)+uintptr(i)] = uint16(p + (1<<probBits-p)>>probMove)
 								rep0, z.rep[1] = z.rep[1], rep0
 							} else {
 								rng -= bound
 								code -= bound
-								probs[probRepG1+i] = uint16(p - p>>probMove)
+								probs[uintptr(probRepG1)+uintptr(i)] = uint16(p - p>>probMove)
 								{
 									i := state
-									p = uint32(probs[probRepG2+i])
+									p = uint32(probs[uintptr(probRepG2)+uintptr(i)])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -892,12 +998,12 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									bound = rng >> probBits * p
 									if code < bound {
 										rng = bound
-										probs[probRepG2+i] = uint16(p + (1<<probBits-p)>>probMove)
+										probs[uintptr(probRepG2)+uintptr(i)] = uint16(p + (1<<probBits-p)>>probMove)
 										rep0, z.rep[1], z.rep[2] = z.rep[2], rep0, z.rep[1]
 									} else {
 										rng -= bound
 										code -= bound
-										probs[probRepG2+i] = uint16(p - p>>probMove)
+										probs[uintptr(probRepG2)+uintptr(i)] = uint16(p - p>>probMove)
 										rep0, z.rep[1], z.rep[2], z.rep[3] = z.rep[3], rep0, z.rep[1], z.rep[2]
 									}
 								}
@@ -913,7 +1019,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					{
 						i := uint32(lenChoice)
-						p = uint32(probs[probRepLen+i])
+						p = uint32(probs[uintptr(probRepLen)+uintptr(i)])
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(in[at])
@@ -922,11 +1028,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						bound = rng >> probBits * p
 						if code < bound {
 							rng = bound
-							probs[probRepLen+i] = uint16(p + (1<<probBits-p)>>probMove)
+							probs[uintptr(probRepLen)+uintptr(i)] = uint16(p + (1<<probBits-p)>>probMove)
 							low := (probRepLen + lenLow + posState<<3)
 							sym = 1
-							p = uint32(probs[low+1])
-							p0, p1 = uint32(probs[low+sym*2]), uint32(probs[low+sym*2+1])
+							p = uint32(probs[uintptr(low)+uintptr(1)])
+							old = sym
+							sym = sym*2 + 1
+							p0, p1 = uint32(probs[uintptr(low)+uintptr(sym-1)]), uint32(probs[uintptr(low)+uintptr(sym)])
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(in[at])
@@ -934,14 +1042,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							}
 							bound = rng >> probBits * p
 							diff = uint64(code) - uint64(bound)
-							mask = uint32(diff >> 32)
+							wide = uintptr(int64(diff) >> 32)
+							mask = uint32(wide)
 							rng -= bound
 							code = uint32(diff) + bound&mask
 							rng ^= (rng ^ bound) & mask
-							probs[low+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-							sym = sym<<1 + 1 + mask
+							probs[uintptr(low)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+							sym += wide
 							p = p1 ^ (p0^p1)&mask
-							p0, p1 = uint32(probs[low+sym*2]), uint32(probs[low+sym*2+1])
+							old = sym
+							sym = sym*2 + 1
+							p0, p1 = uint32(probs[uintptr(low)+uintptr(sym-1)]), uint32(probs[uintptr(low)+uintptr(sym)])
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(in[at])
@@ -949,13 +1060,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							}
 							bound = rng >> probBits * p
 							diff = uint64(code) - uint64(bound)
-							mask = uint32(diff >> 32)
+							wide = uintptr(int64(diff) >> 32)
+							mask = uint32(wide)
 							rng -= bound
 							code = uint32(diff) + bound&mask
 							rng ^= (rng ^ bound) & mask
-							probs[low+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-							sym = sym<<1 + 1 + mask
+							probs[uintptr(low)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+							sym += wide
 							p = p1 ^ (p0^p1)&mask
+							old = sym
+							sym = sym*2 + 1
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(in[at])
@@ -963,20 +1077,21 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							}
 							bound = rng >> probBits * p
 							diff = uint64(code) - uint64(bound)
-							mask = uint32(diff >> 32)
+							wide = uintptr(int64(diff) >> 32)
+							mask = uint32(wide)
 							rng -= bound
 							code = uint32(diff) + bound&mask
 							rng ^= (rng ^ bound) & mask
-							probs[low+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-							sym = sym<<1 + 1 + mask
+							probs[uintptr(low)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+							sym += wide
 							length = int(sym) - 8 + 2
 						} else {
 							rng -= bound
 							code -= bound
-							probs[probRepLen+i] = uint16(p - p>>probMove)
+							probs[uintptr(probRepLen)+uintptr(i)] = uint16(p - p>>probMove)
 							{
 								i := uint32(lenChoice2)
-								p = uint32(probs[probRepLen+i])
+								p = uint32(probs[uintptr(probRepLen)+uintptr(i)])
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(in[at])
@@ -985,11 +1100,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								bound = rng >> probBits * p
 								if code < bound {
 									rng = bound
-									probs[probRepLen+i] = uint16(p + (1<<probBits-p)>>probMove)
+									probs[uintptr(probRepLen)+uintptr(i)] = uint16(p + (1<<probBits-p)>>probMove)
 									mid := (probRepLen + lenMid + posState<<3)
 									sym = 1
-									p = uint32(probs[mid+1])
-									p0, p1 = uint32(probs[mid+sym*2]), uint32(probs[mid+sym*2+1])
+									p = uint32(probs[uintptr(mid)+uintptr(1)])
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(probs[uintptr(mid)+uintptr(sym-1)]), uint32(probs[uintptr(mid)+uintptr(sym)])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -997,14 +1114,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									probs[mid+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									probs[uintptr(mid)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
-									p0, p1 = uint32(probs[mid+sym*2]), uint32(probs[mid+sym*2+1])
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(probs[uintptr(mid)+uintptr(sym-1)]), uint32(probs[uintptr(mid)+uintptr(sym)])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1012,13 +1132,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									probs[mid+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									probs[uintptr(mid)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
+									old = sym
+									sym = sym*2 + 1
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1026,20 +1149,23 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									probs[mid+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									probs[uintptr(mid)+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									length = int(sym) - 8 + 10
 								} else {
 									rng -= bound
 									code -= bound
-									probs[probRepLen+i] = uint16(p - p>>probMove)
+									probs[uintptr(probRepLen)+uintptr(i)] = uint16(p - p>>probMove)
 									sym = 1
-									p = uint32(probs[(probRepLen+lenHigh)+1])
-									p0, p1 = uint32(probs[(probRepLen+lenHigh)+sym*2]), uint32(probs[(probRepLen+lenHigh)+sym*2+1])
+									p = uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(1)])
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(sym-1)]), uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(sym)])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1047,14 +1173,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									probs[uintptr((probRepLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
-									p0, p1 = uint32(probs[(probRepLen+lenHigh)+sym*2]), uint32(probs[(probRepLen+lenHigh)+sym*2+1])
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(sym-1)]), uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(sym)])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1062,14 +1191,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									probs[uintptr((probRepLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
-									p0, p1 = uint32(probs[(probRepLen+lenHigh)+sym*2]), uint32(probs[(probRepLen+lenHigh)+sym*2+1])
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(sym-1)]), uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(sym)])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1077,14 +1209,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									probs[uintptr((probRepLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
-									p0, p1 = uint32(probs[(probRepLen+lenHigh)+sym*2]), uint32(probs[(probRepLen+lenHigh)+sym*2+1])
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(sym-1)]), uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(sym)])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1092,14 +1227,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									probs[uintptr((probRepLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
-									p0, p1 = uint32(probs[(probRepLen+lenHigh)+sym*2]), uint32(probs[(probRepLen+lenHigh)+sym*2+1])
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(sym-1)]), uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(sym)])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1107,14 +1245,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									probs[uintptr((probRepLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
-									p0, p1 = uint32(probs[(probRepLen+lenHigh)+sym*2]), uint32(probs[(probRepLen+lenHigh)+sym*2+1])
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(sym-1)]), uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(sym)])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1122,14 +1263,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									probs[uintptr((probRepLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
-									p0, p1 = uint32(probs[(probRepLen+lenHigh)+sym*2]), uint32(probs[(probRepLen+lenHigh)+sym*2+1])
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(sym-1)]), uint32(probs[uintptr((probRepLen+lenHigh))+uintptr(sym)])
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1137,13 +1281,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									probs[uintptr((probRepLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
+									old = sym
+									sym = sym*2 + 1
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(in[at])
@@ -1151,12 +1298,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									probs[(probRepLen+lenHigh)+sym] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									probs[uintptr((probRepLen+lenHigh))+uintptr(old)] = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									length = int(sym) - 256 + 18
 								}
 							}

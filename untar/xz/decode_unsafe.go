@@ -23,7 +23,8 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 	z.stop, z.end = stop, end
 	pos := w.pos
 	result := statusMore
-	var p, p0, p1, bound, mask, sym uint32
+	var p, p0, p1, bound, mask uint32
+	var sym, old, wide uintptr // wide is mask, as wide as a register
 	var diff uint64
 	prev := uint32(w.last())
 	for pos < z.stop {
@@ -34,7 +35,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 		length := 0
 		{
 			i := state<<4 + posState
-			p = uint32(*(*uint16)(unsafe.Add(probs, (probMatch+uintptr(i))*2)))
+			p = uint32(*(*uint16)(unsafe.Add(probs, uintptr(probMatch)*2+uintptr(i)*2)))
 			if rng < 1<<24 {
 				rng <<= 8
 				code = code<<8 | uint32(*(*byte)(in))
@@ -43,13 +44,15 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 			bound = rng >> probBits * p
 			if code < bound {
 				rng = bound
-				*(*uint16)(unsafe.Add(probs, (probMatch+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
+				*(*uint16)(unsafe.Add(probs, uintptr(probMatch)*2+uintptr(i)*2)) = uint16(p + (1<<probBits-p)>>probMove)
 				lit := unsafe.Add(probs, uintptr((probLiteral+0x300*(uint32(pos)&z.lpMask<<(z.lc&7)+prev>>((8-z.lc)&15))))*2)
 				if state < 7 {
 					state = max(state, 3) - 3
 					sym = 1
 					p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(1)*2)))
-					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2+1)*2)))
+					old = sym
+					sym = sym*2 + 1
+					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, sym*2-2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -57,14 +60,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					*(*uint16)(unsafe.Add(lit, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 					p = p1 ^ (p0^p1)&mask
-					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2+1)*2)))
+					old = sym
+					sym = sym*2 + 1
+					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, sym*2-2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -72,14 +78,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					*(*uint16)(unsafe.Add(lit, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 					p = p1 ^ (p0^p1)&mask
-					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2+1)*2)))
+					old = sym
+					sym = sym*2 + 1
+					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, sym*2-2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -87,14 +96,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					*(*uint16)(unsafe.Add(lit, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 					p = p1 ^ (p0^p1)&mask
-					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2+1)*2)))
+					old = sym
+					sym = sym*2 + 1
+					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, sym*2-2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -102,14 +114,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					*(*uint16)(unsafe.Add(lit, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 					p = p1 ^ (p0^p1)&mask
-					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2+1)*2)))
+					old = sym
+					sym = sym*2 + 1
+					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, sym*2-2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -117,14 +132,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					*(*uint16)(unsafe.Add(lit, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 					p = p1 ^ (p0^p1)&mask
-					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2+1)*2)))
+					old = sym
+					sym = sym*2 + 1
+					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, sym*2-2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -132,14 +150,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					*(*uint16)(unsafe.Add(lit, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 					p = p1 ^ (p0^p1)&mask
-					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym*2+1)*2)))
+					old = sym
+					sym = sym*2 + 1
+					p0, p1 = uint32(*(*uint16)(unsafe.Add(lit, sym*2-2))), uint32(*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -147,13 +168,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					*(*uint16)(unsafe.Add(lit, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 					p = p1 ^ (p0^p1)&mask
+					old = sym
+					sym = sym*2 + 1
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -161,12 +185,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					bound = rng >> probBits * p
 					diff = uint64(code) - uint64(bound)
-					mask = uint32(diff >> 32)
+					wide = uintptr(int64(diff) >> 32)
+					mask = uint32(wide)
 					rng -= bound
 					code = uint32(diff) + bound&mask
 					rng ^= (rng ^ bound) & mask
-					*(*uint16)(unsafe.Add(lit, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-					sym = sym<<1 + 1 + mask
+					*(*uint16)(unsafe.Add(lit, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+					sym += wide
 				} else {
 					if state < 10 {
 						state -= 3
@@ -183,7 +208,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
+						place := uintptr(offset+choose) + sym
 						p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(place)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
@@ -192,18 +217,19 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
 						*(*uint16)(unsafe.Add(lit, uintptr(place)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
+						place := uintptr(offset+choose) + sym
 						p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(place)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
@@ -212,18 +238,19 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
 						*(*uint16)(unsafe.Add(lit, uintptr(place)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
+						place := uintptr(offset+choose) + sym
 						p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(place)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
@@ -232,18 +259,19 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
 						*(*uint16)(unsafe.Add(lit, uintptr(place)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
+						place := uintptr(offset+choose) + sym
 						p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(place)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
@@ -252,18 +280,19 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
 						*(*uint16)(unsafe.Add(lit, uintptr(place)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
+						place := uintptr(offset+choose) + sym
 						p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(place)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
@@ -272,18 +301,19 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
 						*(*uint16)(unsafe.Add(lit, uintptr(place)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
+						place := uintptr(offset+choose) + sym
 						p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(place)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
@@ -292,18 +322,19 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
 						*(*uint16)(unsafe.Add(lit, uintptr(place)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
+						place := uintptr(offset+choose) + sym
 						p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(place)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
@@ -312,18 +343,19 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
 						*(*uint16)(unsafe.Add(lit, uintptr(place)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 					match <<= 1
 					{
 						choose := match & offset
-						place := offset + choose + sym
+						place := uintptr(offset+choose) + sym
 						p = uint32(*(*uint16)(unsafe.Add(lit, uintptr(place)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
@@ -332,28 +364,29 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
 						*(*uint16)(unsafe.Add(lit, uintptr(place)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
 						offset &= choose ^ mask
-						sym = sym<<1 + 1 + mask
+						sym = sym*2 + 1 + wide
 					}
 				}
-				prev = sym & 0xff
+				prev = uint32(sym) & 0xff
 				*(*byte)(unsafe.Add(buf, pos)) = byte(sym)
 				pos++
 				continue
 			} else {
 				rng -= bound
 				code -= bound
-				*(*uint16)(unsafe.Add(probs, (probMatch+uintptr(i))*2)) = uint16(p - p>>probMove)
+				*(*uint16)(unsafe.Add(probs, uintptr(probMatch)*2+uintptr(i)*2)) = uint16(p - p>>probMove)
 			}
 		}
 		{
 			i := state
-			p = uint32(*(*uint16)(unsafe.Add(probs, (probRep+uintptr(i))*2)))
+			p = uint32(*(*uint16)(unsafe.Add(probs, uintptr(probRep)*2+uintptr(i)*2)))
 			if rng < 1<<24 {
 				rng <<= 8
 				code = code<<8 | uint32(*(*byte)(in))
@@ -362,7 +395,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 			bound = rng >> probBits * p
 			if code < bound {
 				rng = bound
-				*(*uint16)(unsafe.Add(probs, (probRep+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
+				*(*uint16)(unsafe.Add(probs, uintptr(probRep)*2+uintptr(i)*2)) = uint16(p + (1<<probBits-p)>>probMove)
 				z.rep[3], z.rep[2], z.rep[1] = z.rep[2], z.rep[1], rep0
 				if state < 7 {
 					state = 7
@@ -371,7 +404,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 				{
 					i := uint32(lenChoice)
-					p = uint32(*(*uint16)(unsafe.Add(probs, (probMatchLen+uintptr(i))*2)))
+					p = uint32(*(*uint16)(unsafe.Add(probs, uintptr(probMatchLen)*2+uintptr(i)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -380,11 +413,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					bound = rng >> probBits * p
 					if code < bound {
 						rng = bound
-						*(*uint16)(unsafe.Add(probs, (probMatchLen+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
+						*(*uint16)(unsafe.Add(probs, uintptr(probMatchLen)*2+uintptr(i)*2)) = uint16(p + (1<<probBits-p)>>probMove)
 						low := unsafe.Add(probs, uintptr((probMatchLen+lenLow+posState<<3))*2)
 						sym = 1
 						p = uint32(*(*uint16)(unsafe.Add(low, uintptr(1)*2)))
-						p0, p1 = uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2+1)*2)))
+						old = sym
+						sym = sym*2 + 1
+						p0, p1 = uint32(*(*uint16)(unsafe.Add(low, sym*2-2))), uint32(*(*uint16)(unsafe.Add(low, uintptr(sym)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(*(*byte)(in))
@@ -392,14 +427,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						*(*uint16)(unsafe.Add(low, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = sym<<1 + 1 + mask
+						*(*uint16)(unsafe.Add(low, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym += wide
 						p = p1 ^ (p0^p1)&mask
-						p0, p1 = uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2+1)*2)))
+						old = sym
+						sym = sym*2 + 1
+						p0, p1 = uint32(*(*uint16)(unsafe.Add(low, sym*2-2))), uint32(*(*uint16)(unsafe.Add(low, uintptr(sym)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(*(*byte)(in))
@@ -407,13 +445,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						*(*uint16)(unsafe.Add(low, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = sym<<1 + 1 + mask
+						*(*uint16)(unsafe.Add(low, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym += wide
 						p = p1 ^ (p0^p1)&mask
+						old = sym
+						sym = sym*2 + 1
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(*(*byte)(in))
@@ -421,20 +462,21 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						*(*uint16)(unsafe.Add(low, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = sym<<1 + 1 + mask
+						*(*uint16)(unsafe.Add(low, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym += wide
 						length = int(sym) - 8 + 2
 					} else {
 						rng -= bound
 						code -= bound
-						*(*uint16)(unsafe.Add(probs, (probMatchLen+uintptr(i))*2)) = uint16(p - p>>probMove)
+						*(*uint16)(unsafe.Add(probs, uintptr(probMatchLen)*2+uintptr(i)*2)) = uint16(p - p>>probMove)
 						{
 							i := uint32(lenChoice2)
-							p = uint32(*(*uint16)(unsafe.Add(probs, (probMatchLen+uintptr(i))*2)))
+							p = uint32(*(*uint16)(unsafe.Add(probs, uintptr(probMatchLen)*2+uintptr(i)*2)))
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(*(*byte)(in))
@@ -443,11 +485,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							bound = rng >> probBits * p
 							if code < bound {
 								rng = bound
-								*(*uint16)(unsafe.Add(probs, (probMatchLen+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
+								*(*uint16)(unsafe.Add(probs, uintptr(probMatchLen)*2+uintptr(i)*2)) = uint16(p + (1<<probBits-p)>>probMove)
 								mid := unsafe.Add(probs, uintptr((probMatchLen+lenMid+posState<<3))*2)
 								sym = 1
 								p = uint32(*(*uint16)(unsafe.Add(mid, uintptr(1)*2)))
-								p0, p1 = uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2+1)*2)))
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(mid, sym*2-2))), uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -455,14 +499,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								*(*uint16)(unsafe.Add(mid, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
-								p0, p1 = uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2+1)*2)))
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(mid, sym*2-2))), uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -470,13 +517,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								*(*uint16)(unsafe.Add(mid, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
+								old = sym
+								sym = sym*2 + 1
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -484,20 +534,23 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								*(*uint16)(unsafe.Add(mid, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								length = int(sym) - 8 + 10
 							} else {
 								rng -= bound
 								code -= bound
-								*(*uint16)(unsafe.Add(probs, (probMatchLen+uintptr(i))*2)) = uint16(p - p>>probMove)
+								*(*uint16)(unsafe.Add(probs, uintptr(probMatchLen)*2+uintptr(i)*2)) = uint16(p - p>>probMove)
 								sym = 1
-								p = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(1))*2)))
-								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2+1))*2)))
+								p = uint32(*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(1)*2)))
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probMatchLen+lenHigh)*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(sym)*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -505,14 +558,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
-								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2+1))*2)))
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probMatchLen+lenHigh)*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(sym)*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -520,14 +576,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
-								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2+1))*2)))
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probMatchLen+lenHigh)*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(sym)*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -535,14 +594,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
-								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2+1))*2)))
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probMatchLen+lenHigh)*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(sym)*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -550,14 +612,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
-								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2+1))*2)))
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probMatchLen+lenHigh)*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(sym)*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -565,14 +630,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
-								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2+1))*2)))
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probMatchLen+lenHigh)*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(sym)*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -580,14 +648,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
-								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym*2+1))*2)))
+								old = sym
+								sym = sym*2 + 1
+								p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probMatchLen+lenHigh)*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(sym)*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -595,13 +666,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								p = p1 ^ (p0^p1)&mask
+								old = sym
+								sym = sym*2 + 1
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -609,21 +683,24 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								}
 								bound = rng >> probBits * p
 								diff = uint64(code) - uint64(bound)
-								mask = uint32(diff >> 32)
+								wide = uintptr(int64(diff) >> 32)
+								mask = uint32(wide)
 								rng -= bound
 								code = uint32(diff) + bound&mask
 								rng ^= (rng ^ bound) & mask
-								*(*uint16)(unsafe.Add(probs, ((probMatchLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-								sym = sym<<1 + 1 + mask
+								*(*uint16)(unsafe.Add(probs, uintptr((probMatchLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+								sym += wide
 								length = int(sym) - 256 + 18
 							}
 						}
 					}
 				}
-				slot := unsafe.Add(probs, uintptr((probSlot+uint32(min(length, 5)-2)<<6))*2)
+				slots := unsafe.Add(probs, uintptr((probSlot+uint32(min(length, 5)-2)<<6))*2)
 				sym = 1
-				p = uint32(*(*uint16)(unsafe.Add(slot, uintptr(1)*2)))
-				p0, p1 = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2+1)*2)))
+				p = uint32(*(*uint16)(unsafe.Add(slots, uintptr(1)*2)))
+				old = sym
+				sym = sym*2 + 1
+				p0, p1 = uint32(*(*uint16)(unsafe.Add(slots, sym*2-2))), uint32(*(*uint16)(unsafe.Add(slots, uintptr(sym)*2)))
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(*(*byte)(in))
@@ -631,14 +708,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 				bound = rng >> probBits * p
 				diff = uint64(code) - uint64(bound)
-				mask = uint32(diff >> 32)
+				wide = uintptr(int64(diff) >> 32)
+				mask = uint32(wide)
 				rng -= bound
 				code = uint32(diff) + bound&mask
 				rng ^= (rng ^ bound) & mask
-				*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-				sym = sym<<1 + 1 + mask
+				*(*uint16)(unsafe.Add(slots, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+				sym += wide
 				p = p1 ^ (p0^p1)&mask
-				p0, p1 = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2+1)*2)))
+				old = sym
+				sym = sym*2 + 1
+				p0, p1 = uint32(*(*uint16)(unsafe.Add(slots, sym*2-2))), uint32(*(*uint16)(unsafe.Add(slots, uintptr(sym)*2)))
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(*(*byte)(in))
@@ -646,14 +726,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 				bound = rng >> probBits * p
 				diff = uint64(code) - uint64(bound)
-				mask = uint32(diff >> 32)
+				wide = uintptr(int64(diff) >> 32)
+				mask = uint32(wide)
 				rng -= bound
 				code = uint32(diff) + bound&mask
 				rng ^= (rng ^ bound) & mask
-				*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-				sym = sym<<1 + 1 + mask
+				*(*uint16)(unsafe.Add(slots, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+				sym += wide
 				p = p1 ^ (p0^p1)&mask
-				p0, p1 = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2+1)*2)))
+				old = sym
+				sym = sym*2 + 1
+				p0, p1 = uint32(*(*uint16)(unsafe.Add(slots, sym*2-2))), uint32(*(*uint16)(unsafe.Add(slots, uintptr(sym)*2)))
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(*(*byte)(in))
@@ -661,14 +744,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 				bound = rng >> probBits * p
 				diff = uint64(code) - uint64(bound)
-				mask = uint32(diff >> 32)
+				wide = uintptr(int64(diff) >> 32)
+				mask = uint32(wide)
 				rng -= bound
 				code = uint32(diff) + bound&mask
 				rng ^= (rng ^ bound) & mask
-				*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-				sym = sym<<1 + 1 + mask
+				*(*uint16)(unsafe.Add(slots, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+				sym += wide
 				p = p1 ^ (p0^p1)&mask
-				p0, p1 = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2+1)*2)))
+				old = sym
+				sym = sym*2 + 1
+				p0, p1 = uint32(*(*uint16)(unsafe.Add(slots, sym*2-2))), uint32(*(*uint16)(unsafe.Add(slots, uintptr(sym)*2)))
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(*(*byte)(in))
@@ -676,14 +762,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 				bound = rng >> probBits * p
 				diff = uint64(code) - uint64(bound)
-				mask = uint32(diff >> 32)
+				wide = uintptr(int64(diff) >> 32)
+				mask = uint32(wide)
 				rng -= bound
 				code = uint32(diff) + bound&mask
 				rng ^= (rng ^ bound) & mask
-				*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-				sym = sym<<1 + 1 + mask
+				*(*uint16)(unsafe.Add(slots, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+				sym += wide
 				p = p1 ^ (p0^p1)&mask
-				p0, p1 = uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(slot, uintptr(sym*2+1)*2)))
+				old = sym
+				sym = sym*2 + 1
+				p0, p1 = uint32(*(*uint16)(unsafe.Add(slots, sym*2-2))), uint32(*(*uint16)(unsafe.Add(slots, uintptr(sym)*2)))
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(*(*byte)(in))
@@ -691,13 +780,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 				bound = rng >> probBits * p
 				diff = uint64(code) - uint64(bound)
-				mask = uint32(diff >> 32)
+				wide = uintptr(int64(diff) >> 32)
+				mask = uint32(wide)
 				rng -= bound
 				code = uint32(diff) + bound&mask
 				rng ^= (rng ^ bound) & mask
-				*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-				sym = sym<<1 + 1 + mask
+				*(*uint16)(unsafe.Add(slots, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+				sym += wide
 				p = p1 ^ (p0^p1)&mask
+				old = sym
+				sym = sym*2 + 1
 				if rng < 1<<24 {
 					rng <<= 8
 					code = code<<8 | uint32(*(*byte)(in))
@@ -705,21 +797,22 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 				}
 				bound = rng >> probBits * p
 				diff = uint64(code) - uint64(bound)
-				mask = uint32(diff >> 32)
+				wide = uintptr(int64(diff) >> 32)
+				mask = uint32(wide)
 				rng -= bound
 				code = uint32(diff) + bound&mask
 				rng ^= (rng ^ bound) & mask
-				*(*uint16)(unsafe.Add(slot, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-				sym = sym<<1 + 1 + mask
-				sym -= 64
-				if sym < 4 {
-					rep0 = sym
+				*(*uint16)(unsafe.Add(slots, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+				sym += wide
+				slot := uint32(sym) - 64
+				if slot < 4 {
+					rep0 = slot
 				} else {
-					n := sym>>1 - 1
-					rep0 = 2 | sym&1
-					if sym < 14 {
+					n := slot>>1 - 1
+					rep0 = 2 | slot&1
+					if slot < 14 {
 						rep0 <<= n & 7
-						special := unsafe.Add(probs, uintptr((probSpecial+rep0-sym))*2)
+						special := unsafe.Add(probs, uintptr((probSpecial+rep0-slot))*2)
 						sym = 1
 						for j := uint32(0); j < n; j++ {
 							p = uint32(*(*uint16)(unsafe.Add(special, uintptr(sym)*2)))
@@ -730,12 +823,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							}
 							bound = rng >> probBits * p
 							diff = uint64(code) - uint64(bound)
-							mask = uint32(diff >> 32)
+							wide = uintptr(int64(diff) >> 32)
+							mask = uint32(wide)
 							rng -= bound
 							code = uint32(diff) + bound&mask
 							rng ^= (rng ^ bound) & mask
 							*(*uint16)(unsafe.Add(special, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-							sym = sym<<1 + 1 + mask
+							sym = sym*2 + 1 + wide
 							rep0 += (1 + mask) << (j & 7)
 						}
 					} else {
@@ -753,8 +847,10 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						rep0 <<= 4
 						sym = 1
-						p = uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(1))*2)))
-						p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym*2+1))*2)))
+						p = uint32(*(*uint16)(unsafe.Add(probs, uintptr(probAlign)*2+uintptr(1)*2)))
+						old = sym
+						sym = sym*2 + 1
+						p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, probAlign*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr(probAlign)*2+uintptr(sym)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(*(*byte)(in))
@@ -762,15 +858,18 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = sym<<1 + 1 + mask
+						*(*uint16)(unsafe.Add(probs, uintptr(probAlign)*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym += wide
 						p = p1 ^ (p0^p1)&mask
 						rep0 += (1 + mask) << 0
-						p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym*2+1))*2)))
+						old = sym
+						sym = sym*2 + 1
+						p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, probAlign*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr(probAlign)*2+uintptr(sym)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(*(*byte)(in))
@@ -778,15 +877,18 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = sym<<1 + 1 + mask
+						*(*uint16)(unsafe.Add(probs, uintptr(probAlign)*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym += wide
 						p = p1 ^ (p0^p1)&mask
 						rep0 += (1 + mask) << 1
-						p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym*2+1))*2)))
+						old = sym
+						sym = sym*2 + 1
+						p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, probAlign*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr(probAlign)*2+uintptr(sym)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(*(*byte)(in))
@@ -794,14 +896,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = sym<<1 + 1 + mask
+						*(*uint16)(unsafe.Add(probs, uintptr(probAlign)*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym += wide
 						p = p1 ^ (p0^p1)&mask
 						rep0 += (1 + mask) << 2
+						old = sym
+						sym = sym*2 + 1
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(*(*byte)(in))
@@ -809,12 +914,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						}
 						bound = rng >> probBits * p
 						diff = uint64(code) - uint64(bound)
-						mask = uint32(diff >> 32)
+						wide = uintptr(int64(diff) >> 32)
+						mask = uint32(wide)
 						rng -= bound
 						code = uint32(diff) + bound&mask
 						rng ^= (rng ^ bound) & mask
-						*(*uint16)(unsafe.Add(probs, (probAlign+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-						sym = sym<<1 + 1 + mask
+						*(*uint16)(unsafe.Add(probs, uintptr(probAlign)*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+						sym += wide
 						rep0 += (1 + mask) << 3
 						if rep0 == 1<<32-1 {
 							result = statusMarker
@@ -825,10 +931,10 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 			} else {
 				rng -= bound
 				code -= bound
-				*(*uint16)(unsafe.Add(probs, (probRep+uintptr(i))*2)) = uint16(p - p>>probMove)
+				*(*uint16)(unsafe.Add(probs, uintptr(probRep)*2+uintptr(i)*2)) = uint16(p - p>>probMove)
 				{
 					i := state
-					p = uint32(*(*uint16)(unsafe.Add(probs, (probRepG0+uintptr(i))*2)))
+					p = uint32(*(*uint16)(unsafe.Add(probs, uintptr(probRepG0)*2+uintptr(i)*2)))
 					if rng < 1<<24 {
 						rng <<= 8
 						code = code<<8 | uint32(*(*byte)(in))
@@ -837,10 +943,10 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					bound = rng >> probBits * p
 					if code < bound {
 						rng = bound
-						*(*uint16)(unsafe.Add(probs, (probRepG0+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
+						*(*uint16)(unsafe.Add(probs, uintptr(probRepG0)*2+uintptr(i)*2)) = uint16(p + (1<<probBits-p)>>probMove)
 						{
 							i := state<<4 + posState
-							p = uint32(*(*uint16)(unsafe.Add(probs, (probRep0Long+uintptr(i))*2)))
+							p = uint32(*(*uint16)(unsafe.Add(probs, uintptr(probRep0Long)*2+uintptr(i)*2)))
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(*(*byte)(in))
@@ -849,7 +955,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							bound = rng >> probBits * p
 							if code < bound {
 								rng = bound
-								*(*uint16)(unsafe.Add(probs, (probRep0Long+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
+								*(*uint16)(unsafe.Add(probs, uintptr(probRep0Long)*2+uintptr(i)*2)) = uint16(p + (1<<probBits-p)>>probMove)
 								if state < 7 {
 									state = 9
 								} else {
@@ -859,16 +965,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							} else {
 								rng -= bound
 								code -= bound
-								*(*uint16)(unsafe.Add(probs, (probRep0Long+uintptr(i))*2)) = uint16(p - p>>probMove)
+								*(*uint16)(unsafe.Add(probs, uintptr(probRep0Long)*2+uintptr(i)*2)) = uint16(p - p>>probMove)
 							}
 						}
 					} else {
 						rng -= bound
 						code -= bound
-						*(*uint16)(unsafe.Add(probs, (probRepG0+uintptr(i))*2)) = uint16(p - p>>probMove)
+						*(*uint16)(unsafe.Add(probs, uintptr(probRepG0)*2+uintptr(i)*2)) = uint16(p - p>>probMove)
 						{
 							i := state
-							p = uint32(*(*uint16)(unsafe.Add(probs, (probRepG1+uintptr(i))*2)))
+							p = uint32(*(*uint16)(unsafe.Add(probs, uintptr(probRepG1)*2+uintptr(i)*2)))
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(*(*byte)(in))
@@ -877,15 +983,15 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							bound = rng >> probBits * p
 							if code < bound {
 								rng = bound
-								*(*uint16)(unsafe.Add(probs, (probRepG1+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
+								*(*uint16)(unsafe.Add(probs, uintptr(probRepG1)*2+uintptr(i)*2)) = uint16(p + (1<<probBits-p)>>probMove)
 								rep0, z.rep[1] = z.rep[1], rep0
 							} else {
 								rng -= bound
 								code -= bound
-								*(*uint16)(unsafe.Add(probs, (probRepG1+uintptr(i))*2)) = uint16(p - p>>probMove)
+								*(*uint16)(unsafe.Add(probs, uintptr(probRepG1)*2+uintptr(i)*2)) = uint16(p - p>>probMove)
 								{
 									i := state
-									p = uint32(*(*uint16)(unsafe.Add(probs, (probRepG2+uintptr(i))*2)))
+									p = uint32(*(*uint16)(unsafe.Add(probs, uintptr(probRepG2)*2+uintptr(i)*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -894,12 +1000,12 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									bound = rng >> probBits * p
 									if code < bound {
 										rng = bound
-										*(*uint16)(unsafe.Add(probs, (probRepG2+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
+										*(*uint16)(unsafe.Add(probs, uintptr(probRepG2)*2+uintptr(i)*2)) = uint16(p + (1<<probBits-p)>>probMove)
 										rep0, z.rep[1], z.rep[2] = z.rep[2], rep0, z.rep[1]
 									} else {
 										rng -= bound
 										code -= bound
-										*(*uint16)(unsafe.Add(probs, (probRepG2+uintptr(i))*2)) = uint16(p - p>>probMove)
+										*(*uint16)(unsafe.Add(probs, uintptr(probRepG2)*2+uintptr(i)*2)) = uint16(p - p>>probMove)
 										rep0, z.rep[1], z.rep[2], z.rep[3] = z.rep[3], rep0, z.rep[1], z.rep[2]
 									}
 								}
@@ -915,7 +1021,7 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 					}
 					{
 						i := uint32(lenChoice)
-						p = uint32(*(*uint16)(unsafe.Add(probs, (probRepLen+uintptr(i))*2)))
+						p = uint32(*(*uint16)(unsafe.Add(probs, uintptr(probRepLen)*2+uintptr(i)*2)))
 						if rng < 1<<24 {
 							rng <<= 8
 							code = code<<8 | uint32(*(*byte)(in))
@@ -924,11 +1030,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 						bound = rng >> probBits * p
 						if code < bound {
 							rng = bound
-							*(*uint16)(unsafe.Add(probs, (probRepLen+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
+							*(*uint16)(unsafe.Add(probs, uintptr(probRepLen)*2+uintptr(i)*2)) = uint16(p + (1<<probBits-p)>>probMove)
 							low := unsafe.Add(probs, uintptr((probRepLen+lenLow+posState<<3))*2)
 							sym = 1
 							p = uint32(*(*uint16)(unsafe.Add(low, uintptr(1)*2)))
-							p0, p1 = uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2+1)*2)))
+							old = sym
+							sym = sym*2 + 1
+							p0, p1 = uint32(*(*uint16)(unsafe.Add(low, sym*2-2))), uint32(*(*uint16)(unsafe.Add(low, uintptr(sym)*2)))
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(*(*byte)(in))
@@ -936,14 +1044,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							}
 							bound = rng >> probBits * p
 							diff = uint64(code) - uint64(bound)
-							mask = uint32(diff >> 32)
+							wide = uintptr(int64(diff) >> 32)
+							mask = uint32(wide)
 							rng -= bound
 							code = uint32(diff) + bound&mask
 							rng ^= (rng ^ bound) & mask
-							*(*uint16)(unsafe.Add(low, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-							sym = sym<<1 + 1 + mask
+							*(*uint16)(unsafe.Add(low, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+							sym += wide
 							p = p1 ^ (p0^p1)&mask
-							p0, p1 = uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(low, uintptr(sym*2+1)*2)))
+							old = sym
+							sym = sym*2 + 1
+							p0, p1 = uint32(*(*uint16)(unsafe.Add(low, sym*2-2))), uint32(*(*uint16)(unsafe.Add(low, uintptr(sym)*2)))
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(*(*byte)(in))
@@ -951,13 +1062,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							}
 							bound = rng >> probBits * p
 							diff = uint64(code) - uint64(bound)
-							mask = uint32(diff >> 32)
+							wide = uintptr(int64(diff) >> 32)
+							mask = uint32(wide)
 							rng -= bound
 							code = uint32(diff) + bound&mask
 							rng ^= (rng ^ bound) & mask
-							*(*uint16)(unsafe.Add(low, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-							sym = sym<<1 + 1 + mask
+							*(*uint16)(unsafe.Add(low, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+							sym += wide
 							p = p1 ^ (p0^p1)&mask
+							old = sym
+							sym = sym*2 + 1
 							if rng < 1<<24 {
 								rng <<= 8
 								code = code<<8 | uint32(*(*byte)(in))
@@ -965,20 +1079,21 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 							}
 							bound = rng >> probBits * p
 							diff = uint64(code) - uint64(bound)
-							mask = uint32(diff >> 32)
+							wide = uintptr(int64(diff) >> 32)
+							mask = uint32(wide)
 							rng -= bound
 							code = uint32(diff) + bound&mask
 							rng ^= (rng ^ bound) & mask
-							*(*uint16)(unsafe.Add(low, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-							sym = sym<<1 + 1 + mask
+							*(*uint16)(unsafe.Add(low, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+							sym += wide
 							length = int(sym) - 8 + 2
 						} else {
 							rng -= bound
 							code -= bound
-							*(*uint16)(unsafe.Add(probs, (probRepLen+uintptr(i))*2)) = uint16(p - p>>probMove)
+							*(*uint16)(unsafe.Add(probs, uintptr(probRepLen)*2+uintptr(i)*2)) = uint16(p - p>>probMove)
 							{
 								i := uint32(lenChoice2)
-								p = uint32(*(*uint16)(unsafe.Add(probs, (probRepLen+uintptr(i))*2)))
+								p = uint32(*(*uint16)(unsafe.Add(probs, uintptr(probRepLen)*2+uintptr(i)*2)))
 								if rng < 1<<24 {
 									rng <<= 8
 									code = code<<8 | uint32(*(*byte)(in))
@@ -987,11 +1102,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 								bound = rng >> probBits * p
 								if code < bound {
 									rng = bound
-									*(*uint16)(unsafe.Add(probs, (probRepLen+uintptr(i))*2)) = uint16(p + (1<<probBits-p)>>probMove)
+									*(*uint16)(unsafe.Add(probs, uintptr(probRepLen)*2+uintptr(i)*2)) = uint16(p + (1<<probBits-p)>>probMove)
 									mid := unsafe.Add(probs, uintptr((probRepLen+lenMid+posState<<3))*2)
 									sym = 1
 									p = uint32(*(*uint16)(unsafe.Add(mid, uintptr(1)*2)))
-									p0, p1 = uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2+1)*2)))
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(mid, sym*2-2))), uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -999,14 +1116,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									*(*uint16)(unsafe.Add(mid, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
-									p0, p1 = uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2)*2))), uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym*2+1)*2)))
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(mid, sym*2-2))), uint32(*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1014,13 +1134,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									*(*uint16)(unsafe.Add(mid, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
+									old = sym
+									sym = sym*2 + 1
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1028,20 +1151,23 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									*(*uint16)(unsafe.Add(mid, uintptr(sym)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									*(*uint16)(unsafe.Add(mid, uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									length = int(sym) - 8 + 10
 								} else {
 									rng -= bound
 									code -= bound
-									*(*uint16)(unsafe.Add(probs, (probRepLen+uintptr(i))*2)) = uint16(p - p>>probMove)
+									*(*uint16)(unsafe.Add(probs, uintptr(probRepLen)*2+uintptr(i)*2)) = uint16(p - p>>probMove)
 									sym = 1
-									p = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(1))*2)))
-									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2+1))*2)))
+									p = uint32(*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(1)*2)))
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probRepLen+lenHigh)*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(sym)*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1049,14 +1175,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
-									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2+1))*2)))
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probRepLen+lenHigh)*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(sym)*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1064,14 +1193,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
-									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2+1))*2)))
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probRepLen+lenHigh)*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(sym)*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1079,14 +1211,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
-									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2+1))*2)))
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probRepLen+lenHigh)*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(sym)*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1094,14 +1229,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
-									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2+1))*2)))
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probRepLen+lenHigh)*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(sym)*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1109,14 +1247,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
-									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2+1))*2)))
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probRepLen+lenHigh)*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(sym)*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1124,14 +1265,17 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
-									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2))*2))), uint32(*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym*2+1))*2)))
+									old = sym
+									sym = sym*2 + 1
+									p0, p1 = uint32(*(*uint16)(unsafe.Add(probs, (probRepLen+lenHigh)*2+sym*2-2))), uint32(*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(sym)*2)))
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1139,13 +1283,16 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									p = p1 ^ (p0^p1)&mask
+									old = sym
+									sym = sym*2 + 1
 									if rng < 1<<24 {
 										rng <<= 8
 										code = code<<8 | uint32(*(*byte)(in))
@@ -1153,12 +1300,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 									}
 									bound = rng >> probBits * p
 									diff = uint64(code) - uint64(bound)
-									mask = uint32(diff >> 32)
+									wide = uintptr(int64(diff) >> 32)
+									mask = uint32(wide)
 									rng -= bound
 									code = uint32(diff) + bound&mask
 									rng ^= (rng ^ bound) & mask
-									*(*uint16)(unsafe.Add(probs, ((probRepLen+lenHigh)+uintptr(sym))*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
-									sym = sym<<1 + 1 + mask
+									*(*uint16)(unsafe.Add(probs, uintptr((probRepLen+lenHigh))*2+uintptr(old)*2)) = uint16(p - uint32(int32(p+mask&probZero)>>probMove))
+									sym += wide
 									length = int(sym) - 256 + 18
 								}
 							}

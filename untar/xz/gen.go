@@ -80,13 +80,24 @@ func (g *generator) table(name, offset string) table {
 func (g *generator) slot(t table, index string) string {
 	switch {
 	case g.checked && t.constant != "":
-		return fmt.Sprintf("probs[%s+%s]", t.constant, index)
+		return fmt.Sprintf("probs[uintptr(%s)+uintptr(%s)]", t.constant, index)
 	case g.checked:
-		return fmt.Sprintf("probs[%s+%s]", t.variable, index)
+		return fmt.Sprintf("probs[uintptr(%s)+uintptr(%s)]", t.variable, index)
 	case t.constant != "":
-		return fmt.Sprintf("*(*uint16)(unsafe.Add(probs, (%s+uintptr(%s))*2))", t.constant, index)
+		return fmt.Sprintf("*(*uint16)(unsafe.Add(probs, uintptr(%s)*2+uintptr(%s)*2))", t.constant, index)
 	}
 	return fmt.Sprintf("*(*uint16)(unsafe.Add(%s, uintptr(%s)*2))", t.variable, index)
+}
+
+// slotBefore is slot of index-1, of a variable that is a uintptr.
+func (g *generator) slotBefore(t table, index string) string {
+	switch {
+	case g.checked:
+		return g.slot(t, index+"-1")
+	case t.constant != "":
+		return fmt.Sprintf("*(*uint16)(unsafe.Add(probs, %s*2+%s*2-2))", t.constant, index)
+	}
+	return fmt.Sprintf("*(*uint16)(unsafe.Add(%s, %s*2-2))", t.variable, index)
 }
 
 // byteAt is the expression of a byte of the window.
@@ -138,7 +149,8 @@ func (g *generator) decide(t table, index string) {
 	g.normalize()
 	g.p("bound = rng >> probBits * p")
 	g.p("diff = uint64(code) - uint64(bound)")
-	g.p("mask = uint32(diff >> 32)")
+	g.p("wide = uintptr(int64(diff) >> 32)")
+	g.p("mask = uint32(wide)")
 	g.p("rng -= bound")
 	g.p("code = uint32(diff) + bound&mask")
 	g.p("rng ^= (rng ^ bound) & mask")
@@ -153,11 +165,13 @@ func (g *generator) tree(t table, sym string, n int, each func(i int)) {
 	g.p("p = uint32(%s)", g.slot(t, "1"))
 	for i := range n {
 		last := i == n-1
+		g.p("old = %s", sym)
+		g.p("%s = %s*2 + 1", sym, sym)
 		if !last {
-			g.p("p0, p1 = uint32(%s), uint32(%s)", g.slot(t, sym+"*2"), g.slot(t, sym+"*2+1"))
+			g.p("p0, p1 = uint32(%s), uint32(%s)", g.slotBefore(t, sym), g.slot(t, sym))
 		}
-		g.decide(t, sym)
-		g.p("%s = %s<<1 + 1 + mask", sym, sym)
+		g.decide(t, "old")
+		g.p("%s += wide", sym)
 		if !last {
 			g.p("p = p1 ^ (p0^p1)&mask")
 		}
@@ -217,7 +231,8 @@ func (g *generator) file(tag string) {
 	g.p("z.stop, z.end = stop, end")
 	g.p("pos := w.pos")
 	g.p("result := statusMore")
-	g.p("var p, p0, p1, bound, mask, sym uint32")
+	g.p("var p, p0, p1, bound, mask uint32")
+	g.p("var sym, old, wide uintptr // wide is mask, as wide as a register")
 	g.p("var diff uint64")
 	g.p("prev := uint32(w.last())")
 	g.p("for pos < z.stop {")
@@ -240,14 +255,14 @@ func (g *generator) file(tag string) {
 			g.p("match <<= 1")
 			g.p("{")
 			g.p("choose := match & offset")
-			g.p("place := offset + choose + sym")
+			g.p("place := uintptr(offset + choose) + sym")
 			g.bit(lit, "place")
 			g.p("offset &= choose ^ mask")
-			g.p("sym = sym<<1 + 1 + mask")
+			g.p("sym = sym*2 + 1 + wide")
 			g.p("}")
 		}
 		g.p("}")
-		g.p("prev = sym & 0xff")
+		g.p("prev = uint32(sym) & 0xff")
 		g.p("%s = byte(sym)", g.byteAt("pos"))
 		g.p("pos++")
 		g.p("continue")
@@ -256,19 +271,19 @@ func (g *generator) file(tag string) {
 		g.p("z.rep[3], z.rep[2], z.rep[1] = z.rep[2], z.rep[1], rep0")
 		g.p("if state < 7 { state = 7 } else { state = 10 }")
 		g.length("probMatchLen")
-		slot := g.table("slot", "(probSlot + uint32(min(length, 5)-2)<<6)")
-		g.tree(slot, "sym", 6, nil)
-		g.p("sym -= 64")
-		g.p("if sym < 4 { rep0 = sym } else {")
-		g.p("n := sym>>1 - 1")
-		g.p("rep0 = 2 | sym&1")
-		g.p("if sym < 14 {")
+		slots := g.table("slots", "(probSlot + uint32(min(length, 5)-2)<<6)")
+		g.tree(slots, "sym", 6, nil)
+		g.p("slot := uint32(sym) - 64")
+		g.p("if slot < 4 { rep0 = slot } else {")
+		g.p("n := slot>>1 - 1")
+		g.p("rep0 = 2 | slot&1")
+		g.p("if slot < 14 {")
 		g.p("rep0 <<= n & 7")
-		special := g.table("special", "(probSpecial + rep0 - sym)")
+		special := g.table("special", "(probSpecial + rep0 - slot)")
 		g.p("sym = 1")
 		g.p("for j := uint32(0); j < n; j++ {")
 		g.bit(special, "sym")
-		g.p("sym = sym<<1 + 1 + mask")
+		g.p("sym = sym*2 + 1 + wide")
 		g.p("rep0 += (1 + mask) << (j&7)")
 		g.p("}")
 		g.p("} else {")
