@@ -46,7 +46,8 @@ type extractor struct {
 	targets     dirStack // the parent of a hard link's target
 	rootInherit inherit
 	folders     map[string]folder   // what remains to be set, by clean path
-	memory      int64               // of folders
+	skipped     map[string]struct{} // paths of devices that could not be made
+	memory      int64               // of folders and skipped
 	made        map[uint64]struct{} // hashes of paths made by this run; nil: not kept
 	seed        maphash.Seed
 	selection   *selection
@@ -629,12 +630,24 @@ func (x *extractor) device(parent int, name cname, path []byte, e *Entry) error 
 	}
 	if err == unix.EPERM || err == unix.EACCES && !x.chown {
 		x.rep.note(thing, "skipped", x.noPriv, e.Name)
-		return nil
+		return x.skip(path)
 	}
 	if err != nil {
 		return err
 	}
 	return x.special(parent, name, e, true)
+}
+
+// skip remembers a path that could not be made, for links to it.
+func (x *extractor) skip(path []byte) error {
+	if x.skipped == nil {
+		x.skipped = make(map[string]struct{})
+	}
+	x.skipped[string(path)] = struct{}{}
+	if x.memory += int64(folderMemory + len(path)); x.memory > maxFolderMemory {
+		return errTooManyDirs
+	}
+	return nil
 }
 
 // link makes a hard link. Its metadata is the target's; that of the entry is
@@ -656,6 +669,10 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 	}
 	if len(target) == 0 {
 		return errRootLink
+	}
+	if _, ok := x.skipped[string(target)]; ok {
+		x.rep.note("hard link", "skipped", "its target is", e.Name)
+		return x.skip(path)
 	}
 	dir, base := splitPath(target)
 	from, rest, err := parent, []byte(nil), error(nil)

@@ -359,6 +359,27 @@ func TestUser(t *testing.T) {
 	}
 }
 
+// TestSkippedDevice shows that a link to a device that can't be made is skipped
+// with it.
+func TestSkippedDevice(t *testing.T) {
+	s := newSandbox(t)
+	rep, err := s.extract(t, build(t, "x",
+		tar.Header{Name: "dev/sda", Typeflag: tar.TypeBlock, Devmajor: 8},
+		tar.Header{Name: "dev/link", Typeflag: tar.TypeLink, Linkname: "dev/sda"},
+		tar.Header{Name: "dev/link2", Typeflag: tar.TypeLink, Linkname: "dev/link"}), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.Notes) == 0 { // devices may be made here
+		s.wantTree(t, "dev/", "dev/link", "dev/link2", "dev/sda")
+		return
+	}
+	s.wantTree(t, "dev/")
+	if got := rep.Summary(); !strings.Contains(got, "1 device node skipped: ") || !strings.Contains(got, "2 hard links skipped: its target is") {
+		t.Errorf("summary is %q", got)
+	}
+}
+
 func TestXattrs(t *testing.T) {
 	s := newSandbox(t)
 	if err := unix.Setxattr(s.root, "user.probe", []byte("1"), 0); err != nil {
