@@ -7,10 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"lxc-pull/fetch"
 	"lxc-pull/image"
@@ -72,6 +75,8 @@ func newCreation(ui *ui, opt options, namespace lxc.Namespace) *creation {
 
 // run is the recipe.
 func (c *creation) run(ctx context.Context) error {
+	// Nobody reading the words any more must not leave half a container.
+	signal.Ignore(unix.SIGPIPE)
 	if err := c.prepare(); err != nil {
 		return err
 	}
