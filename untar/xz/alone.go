@@ -143,6 +143,7 @@ func (a *alone) status(at int, result status) error {
 // marker.
 func (a *alone) finish(inEnd int) error {
 	if at := a.z.normalize(a.src.buf, a.src.pos); a.z.code != 0 || at > a.src.end {
+		a.w.wrap()
 		pos := a.w.pos
 		at, result := a.z.decode(a.w, a.src.buf, at, inEnd, pos+1, pos)
 		if err := a.status(at, result); err != nil {

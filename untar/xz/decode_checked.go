@@ -7,8 +7,15 @@ package xz
 // A limit is an index of the input.
 type limit = int
 
-// decode decodes symbols until the window reaches stop or the input passes
-// inEnd. See lzma.decodeChunk for what its arguments promise.
+// decode decodes symbols into the window, from input at inPos, until the window
+// reaches stop, the input passes inEnd, or something ends it; it returns where it
+// is in the input. A match may reach beyond stop, but not beyond end.
+//
+// The caller sees to it that input is readable for inputSlack bytes behind inEnd,
+// that stop is at most w.size, behind which are windowSlack bytes, that w.dict is
+// at most w.size, and that z was reset since the window was emptied. Then
+// every access is in bounds, whatever the input: trees end at a fixed depth, and
+// distance and length are checked before they are used.
 func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int, status) {
 	probs := &z.probs
 	buf := w.buf

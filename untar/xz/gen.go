@@ -211,8 +211,15 @@ func (g *generator) file(tag string) {
 		g.p("")
 	}
 	g.either("// A limit is an address of the input.\ntype limit = uintptr\n", "// A limit is an index of the input.\ntype limit = int\n")
-	g.p("// decode decodes symbols until the window reaches stop or the input passes")
-	g.p("// inEnd. See lzma.decodeChunk for what its arguments promise.")
+	g.p("// decode decodes symbols into the window, from input at inPos, until the window")
+	g.p("// reaches stop, the input passes inEnd, or something ends it; it returns where it")
+	g.p("// is in the input. A match may reach beyond stop, but not beyond end.")
+	g.p("//")
+	g.p("// The caller sees to it that input is readable for inputSlack bytes behind inEnd,")
+	g.p("// that stop is at most w.size, behind which are windowSlack bytes, that w.dict is")
+	g.p("// at most w.size, and that z was reset since the window was emptied. Then")
+	g.p("// every access is in bounds, whatever the input: trees end at a fixed depth, and")
+	g.p("// distance and length are checked before they are used.")
 	g.p("func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int, status) {")
 	g.p("probs := %s", map[bool]string{true: "&z.probs", false: "unsafe.Pointer(&z.probs)"}[g.checked])
 	if g.checked {
@@ -222,12 +229,11 @@ func (g *generator) file(tag string) {
 	} else {
 		g.p("buf := unsafe.Pointer(unsafe.SliceData(w.buf))")
 		g.p("in := unsafe.Add(unsafe.Pointer(unsafe.SliceData(input)), inPos)")
-		g.p("last := uintptr(unsafe.Pointer(unsafe.SliceData(input))) + uintptr(inEnd)")
 	}
 	g.p("rng, code := z.rng, z.code")
 	g.p("state := z.state")
 	g.p("rep0 := z.rep[0] // the others are needed seldom, and registers are few")
-	g.either("z.last = last", "z.last = inEnd")
+	g.either("z.last = uintptr(unsafe.Pointer(unsafe.SliceData(input))) + uintptr(inEnd)", "z.last = inEnd")
 	g.p("z.stop, z.end = stop, end")
 	g.p("pos := w.pos")
 	g.p("result := statusMore")

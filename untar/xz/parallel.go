@@ -50,7 +50,7 @@ func (h *blockHeader) dataSize(check checkType) int64 {
 
 // cost is how much memory decoding the block whole takes, in bytes.
 func (h *blockHeader) cost(check checkType) int64 {
-	return h.dataSize(check) + inputSlack + (h.content+15)&^15 + windowSlack
+	return h.dataSize(check) + inputSlack + max((h.content+15)&^15, 16) + windowSlack
 }
 
 // suits reports whether the block can be decoded beside others at all: its

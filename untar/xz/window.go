@@ -35,7 +35,7 @@ type window struct {
 
 // reserve makes the window at least size bytes long.
 func (w *window) reserve(size int) error {
-	size = (size + 15) &^ 15
+	size = max((size+15)&^15, 16)
 	if err := mapAtLeast(&w.mem, size+windowSlack); err != nil {
 		return err
 	}
