@@ -10,6 +10,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -64,6 +66,7 @@ func isTemplateName(name string) bool {
 }
 
 func main() {
+	log.SetOutput(io.Discard) // net/http's, of what servers do wrong
 	os.Exit(run(os.Args))
 }
 

@@ -107,28 +107,12 @@ func (c *creation) keyring() (*pgp.Keyring, error) {
 		c.ui.warnf("--no-validate: nothing is checked; whoever controls the server or the way to it controls the container")
 		return nil, nil
 	}
-	ring := pgp.LinuxContainers()
-	if len(opt.keyrings) > 0 {
-		var rings []*pgp.Keyring
-		for _, name := range opt.keyrings {
-			data, err := readFileLimit(name, pgp.MaxKeyring)
-			if err != nil {
-				return nil, err
-			}
-			r, err := pgp.ReadKeyring(data)
-			if err != nil {
-				return nil, fmt.Errorf("%q: %w", name, err)
-			}
-			rings = append(rings, r)
-		}
-		ring = pgp.Merge(rings...)
+	ring, err := readTrusted(opt.keyrings, nil)
+	if err != nil || len(opt.keyids) == 0 {
+		return ring, err
 	}
-	if len(opt.keyids) > 0 {
-		selected, err := ring.Select(opt.keyids)
-		if err != nil {
-			return nil, usageErrorf("--keyid: %v", err)
-		}
-		ring = selected
+	if ring, err = ring.Select(opt.keyids); err != nil {
+		return nil, usageErrorf("--keyid: %v", err)
 	}
 	return ring, nil
 }
@@ -554,7 +538,10 @@ func (s *source) commit(c *creation) {
 	if s.stage == nil {
 		return
 	}
-	files := map[string][]byte(s.meta)
+	files := map[string]fetch.File{}
+	for _, f := range s.files {
+		files[f.Name] = fetch.File{Data: f.Data, Mode: fs.FileMode(f.Mode)}
+	}
 	err := s.stage.Commit(s.image.Build, files, s.evidence)
 	s.stage = nil
 	if err != nil {

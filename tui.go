@@ -331,8 +331,10 @@ func (u *ui) hint(err error) string {
 		return "An old image may have holes that are known by now. Ask another server, or take it all the same with --allow-older."
 	case errors.As(err, &untrusted):
 		return "None of the trusted keys signed it. A server with a key of its own needs --keyring FILE with that key, got over another way."
+	case errors.As(err, &badSig) && badSig.Future:
+		return clockHint()
 	case errors.As(err, &badSig):
-		return "The file is not what was signed: damaged on the way, or tampered with. Try again later or another server."
+		return "Nothing of it was kept: the file is not what was signed, or the key may not sign any more. Try again later or another server."
 	case errors.As(err, &network):
 		if hint := networkHint(network); hint != "" {
 			return hint
@@ -374,6 +376,10 @@ func (u *ui) nearHint(e *image.NotFoundError) string {
 	return hint
 }
 
+func clockHint() string {
+	return "The clock says " + time.Now().UTC().Format("2006-01-02 15:04") + " UTC. If that is wrong set it, or pass --time."
+}
+
 // networkHint says what to do about a failed download.
 func networkHint(e *fetch.Error) string {
 	switch e.Kind {
@@ -386,7 +392,7 @@ func networkHint(e *fetch.Error) string {
 	case fetch.KindTLS:
 		return "A server with a certificate of its own needs --cacert FILE."
 	case fetch.KindClock:
-		return "The clock says " + time.Now().UTC().Format("2006-01-02 15:04") + " UTC. Set it, or pass --time."
+		return clockHint()
 	case fetch.KindHTML:
 		return "A web page came instead, as from a network that wants a log-in first (open any page in a browser), or from a wrong --server."
 	case fetch.KindStall, fetch.KindTruncated:

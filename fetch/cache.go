@@ -420,7 +420,7 @@ func (s *Slot) stage(tag string) (*Stage, error) {
 		return nil, err
 	}
 	st := &Stage{slot: s, dir: d}
-	if err := st.write(d, tagName, []byte(tag)); err != nil {
+	if err := st.write(d, tagName, []byte(tag), 0o644); err != nil {
 		d.Close()
 		return nil, err
 	}
@@ -439,13 +439,15 @@ func (s *Slot) stage(tag string) (*Stage, error) {
 }
 
 // write makes a file of data in d.
-func (st *Stage) write(d folder, name string, data []byte) error {
+func (st *Stage) write(d folder, name string, data []byte, mode fs.FileMode) error {
 	f, err := d.openFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
 	st.slot.cache.own(f)
-	_, err = f.Write(data)
+	if _, err = f.Write(data); err == nil && mode != 0o644 {
+		err = f.Chmod(mode)
+	}
 	if e := f.Close(); err == nil {
 		err = e
 	}
@@ -480,11 +482,17 @@ func (st *Stage) Discard() error {
 	return st.slot.parent.removeAll(st.slot.part())
 }
 
+// A File is a metadata file of an image.
+type File struct {
+	Data []byte
+	Mode fs.FileMode // permissions; the owner may always read it
+}
+
 // Commit makes the Stage the image's entry, in place of the one that is there,
 // and closes it. The caller has checked the rootfs; files and evidence are what
 // Entry will have. The entry is on disk when Commit returns. After an error the
 // old entry, or none, is there.
-func (st *Stage) Commit(build string, files, evidence map[string][]byte) error {
+func (st *Stage) Commit(build string, files map[string]File, evidence map[string][]byte) error {
 	err := st.fill(build, files, evidence)
 	if e := st.Close(); err == nil {
 		err = e
@@ -502,7 +510,7 @@ func (st *Stage) Commit(build string, files, evidence map[string][]byte) error {
 	return s.cache.unwritable(err)
 }
 
-func (st *Stage) fill(build string, files, evidence map[string][]byte) error {
+func (st *Stage) fill(build string, files map[string]File, evidence map[string][]byte) error {
 	if err := checkName(build); err != nil {
 		return err
 	}
@@ -513,14 +521,14 @@ func (st *Stage) fill(build string, files, evidence map[string][]byte) error {
 		if name == rootfsName || name == buildName || name == tagName {
 			return fmt.Errorf("a metadata file may not be called %q", name)
 		}
-		if err := st.write(st.dir, name, files[name]); err != nil {
+		if err := st.write(st.dir, name, files[name].Data, files[name].Mode&0o777|0o400); err != nil {
 			return err
 		}
 	}
 	if err := st.fillEvidence(evidenceName, evidence); err != nil {
 		return err
 	}
-	if err := st.write(st.dir, buildName, []byte(build+"\n")); err != nil {
+	if err := st.write(st.dir, buildName, []byte(build+"\n"), 0o644); err != nil {
 		return err
 	}
 	if err := st.dir.remove(tagName); err != nil {
@@ -544,7 +552,7 @@ func (st *Stage) fillEvidence(folder string, evidence map[string][]byte) error {
 		if err := checkName(name); err != nil {
 			return err
 		}
-		if err := st.write(inner, name, evidence[name]); err != nil {
+		if err := st.write(inner, name, evidence[name], 0o644); err != nil {
 			return err
 		}
 	}

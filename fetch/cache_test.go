@@ -61,7 +61,7 @@ func put(t *testing.T, c *Cache, k Key, build, text string) {
 	if _, err := io.WriteString(stage, text); err != nil {
 		t.Fatal(err)
 	}
-	err = stage.Commit(build, map[string][]byte{"config": []byte("c")}, map[string][]byte{"SHA256SUMS": []byte("s")})
+	err = stage.Commit(build, map[string]File{"config": {Data: []byte("c"), Mode: 0o600}}, map[string][]byte{"SHA256SUMS": []byte("s")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +288,7 @@ func TestCacheLinks(t *testing.T) {
 			if slot, err := c.Lock(t.Context(), testKey); err == nil {
 				if stage, err := slot.Stage("tag"); err == nil {
 					io.WriteString(stage, "new")
-					stage.Commit("build", map[string][]byte{"config": nil}, nil)
+					stage.Commit("build", map[string]File{"config": {Mode: 0o644}}, nil)
 				}
 				slot.Remove()
 				slot.Unlock()
@@ -354,7 +354,7 @@ func TestCacheNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := stage.Commit("b", map[string][]byte{name: nil}, nil); err == nil {
+		if err := stage.Commit("b", map[string]File{name: {}}, nil); err == nil {
 			t.Errorf("a metadata file may be called %q", name)
 		}
 		if _, err := slot.Open(); !errors.Is(err, fs.ErrNotExist) {
