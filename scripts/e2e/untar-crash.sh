@@ -13,7 +13,7 @@ set -u -o pipefail
 ours=$(realpath "$1") archive=$(realpath "$2") kills=${3:-200}
 base=${E2E_DIR:-/var/tmp/lxc-pull-e2e}
 mkdir -p "$base" && work=$(mktemp -d "$base/crash.XXXXXX") || exit
-trap 'umount "$work/small" 2>/dev/null; rm -rf "$work"' EXIT
+trap 'umount "$work/small" "$work/empty/zz/mounted" 2>/dev/null; rm -rf "$work"' EXIT
 failed=0
 RANDOM=4 # the same points in every run, as far as the machine allows
 
@@ -63,6 +63,27 @@ for kind in absent empty; do
   echo "$kind: killed $early times in the middle and $late times after the end"
 done
 
+# The next run empties the folder, but nothing that is mounted in it meanwhile.
+mkdir "$work/empty" "$work/precious"
+echo precious >"$work/precious/file"
+"$ours" untar -q -C "$work/empty" "$archive" &
+pid=$!
+sleep "$(printf '0.%06d' $((took / 2)))"
+kill -9 $pid
+wait $pid 2>/dev/null
+if [[ -e $work/.empty.incomplete ]]; then
+  mkdir -p "$work/empty/zz/mounted"
+  mount --bind "$work/precious" "$work/empty/zz/mounted" || exit
+  "$ours" untar -q -C "$work/empty" "$archive" 2>"$work/said" && fail "mount: emptied a folder with a mount in it"
+  [[ $(<"$work/precious/file") == precious ]] || fail "mount: removed what is mounted"
+  umount "$work/empty/zz/mounted"
+  echo "mount: $(grep '^lxc-pull:' "$work/said" | cut -c1-160)"
+  "$ours" untar -q -C "$work/empty" "$archive" || fail "mount: the next run failed"
+else
+  echo "mount: not tried, the run was over before it was killed"
+fi
+rm -rf "$work/empty"
+
 # 2 MB too small. The size of the tree is rounded up to blocks, as tmpfs does.
 mkdir "$work/small" "$work/whole"
 "$ours" untar -C "$work/whole" "$archive" || exit
@@ -79,7 +100,7 @@ for kind in absent empty; do
   [[ $kind == absent || -z $(ls -A "$dir") ]] || fail "full disk: $dir is not empty"
   left=$(find "$work/small" -mindepth 1 ! -path "$dir" | head -3)
   [[ -z $left ]] || fail "full disk, $kind: left $left"
-  echo "full disk, $kind: exit status $code, $(tail -1 "$work/said" | cut -c1-120)"
+  echo "full disk, $kind: exit status $code, $(grep '^lxc-pull:' "$work/said" | cut -c1-160)"
   rm -rf "$dir"
 done
 ((failed)) || echo "ok"
