@@ -14,8 +14,8 @@ type limit = uintptr
 // is in the input. A match may reach beyond stop, but not beyond end.
 //
 // The caller sees to it that input is readable for inputSlack bytes behind inEnd,
-// that stop is at most w.size, behind which are windowSlack bytes, that w.dict is
-// at most w.size, and that z was reset since the window was emptied. Then
+// that stop is at most w.size, behind which are windowSlack bytes, that w.dict is at
+// most w.size if the window wraps, and that z was reset since it was emptied. Then
 // every access is in bounds, whatever the input: trees end at a fixed depth, and
 // distance and length are checked before they are used.
 func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int, status) {

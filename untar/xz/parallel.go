@@ -21,7 +21,7 @@ type jobs struct {
 // A job is a block that a goroutine decodes whole: its content is the
 // dictionary, so that there is no other.
 type job struct {
-	header *blockHeader
+	header blockHeader
 	check  checkType
 	data   []byte // mapped: compressed data, padding, check and slack
 	need   int    // bytes of data without the slack
@@ -90,7 +90,7 @@ func (j *jobs) start(h *blockHeader, check checkType, offset int64) error {
 		j.used += k.cost
 	}
 	j.filling = k
-	k.header, k.check, k.base = h, check, offset
+	k.header, k.check, k.base = *h, check, offset
 	k.need, k.have = int(h.dataSize(check)), 0
 	if err := mapAtLeast(&k.data, k.need+inputSlack); err != nil {
 		return err
@@ -120,6 +120,7 @@ func (j *jobs) fill(src *source) (bool, error) {
 		j.running <- struct{}{}
 		k.run()
 		<-j.running
+		close(k.done)
 	}()
 	return true, nil
 }
@@ -127,9 +128,8 @@ func (j *jobs) fill(src *source) (bool, error) {
 // run decodes the block.
 func (k *job) run() {
 	src := &source{buf: k.data, end: k.need, base: k.base}
-	k.block.begin(k.header, k.check, src, &k.window)
+	k.block.begin(&k.header, k.check, src, &k.window)
 	k.content, k.err = k.block.whole(k.stopped.Load)
-	close(k.done)
 }
 
 func (j *jobs) waiting() bool { return len(j.queue) > 0 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 var (
@@ -347,11 +348,11 @@ func TestClose(t *testing.T) {
 			t.Errorf("closed after %d bytes: memory is still mapped", n)
 		}
 	}
-	for range 100 {
+	for range 1000 { // the last one has yet to return
 		if runtime.NumGoroutine() <= before {
 			return
 		}
-		runtime.Gosched()
+		time.Sleep(time.Millisecond)
 	}
 	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 }
