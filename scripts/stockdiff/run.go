@@ -190,7 +190,6 @@ type side struct {
 	program program
 	lxcpath string // below the view
 	name    string // container
-	cache   string // below the view: the cache's folder
 }
 
 func (s *side) host(rel string) string   { return filepath.Join(s.dir, rel) }
