@@ -15,9 +15,14 @@ import (
 	"go/format"
 	"log"
 	"os"
+	"path/filepath"
 )
 
 func main() {
+	folder := "." // or the first argument
+	if len(os.Args) > 1 {
+		folder = os.Args[1]
+	}
 	for _, v := range []struct {
 		file, tag string
 		checked   bool
@@ -31,7 +36,7 @@ func main() {
 		if err != nil {
 			log.Fatalf("%v\n%s", err, g.Bytes())
 		}
-		if err := os.WriteFile(v.file, text, 0o666); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, v.file), text, 0o666); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -61,8 +66,6 @@ type table struct {
 	constant string // "" : variable
 	variable string
 }
-
-var probs = table{constant: "0"}
 
 func at(offset string) table { return table{constant: offset} }
 

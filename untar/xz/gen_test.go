@@ -1,0 +1,30 @@
+package xz
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// The generated files are what the generator makes.
+func TestGenerated(t *testing.T) {
+	folder := t.TempDir()
+	if out, err := exec.Command("go", "run", "gen.go", folder).CombinedOutput(); err != nil {
+		t.Skipf("the generator can't be run here: %v\n%s", err, out)
+	}
+	for _, name := range []string{"decode_unsafe.go", "decode_checked.go"} {
+		want, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s is not what go generate makes", name)
+		}
+	}
+}
