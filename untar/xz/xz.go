@@ -326,6 +326,13 @@ func (r *Reader) openWindow(dict, content int64) (short, err error) {
 		size = r.memory
 	}
 	err = r.window.reserve(int(size))
+	for err != nil && content < 0 && size > step {
+		// The content may be much less than the dictionary. If it is not, what
+		// the kernel says now is the error when the window is full.
+		short = err
+		size /= 2
+		err = r.window.reserve(int(size))
+	}
 	r.window.dict = uint32(min(dict, int64(r.window.size)))
 	return short, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -292,6 +293,20 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%s: refused after %d bytes already", c.name, n)
 		}
 	}
+}
+
+// If the kernel does not give all of the window, less may do.
+func TestLessMemoryThanAllowed(t *testing.T) {
+	r := newReader(nil, Options{Memory: math.MaxInt64})
+	const dict = 1 << 50
+	short, err := r.openWindow(dict, -1)
+	if err != nil || short == nil || r.window.size < step {
+		t.Errorf("a window of %d bytes, %v, %v", r.window.size, short, err)
+	}
+	if _, err := r.openWindow(dict, dict); err == nil {
+		t.Error("a window for all of a huge content is mapped")
+	}
+	r.Close()
 }
 
 // What precedes a bad block is delivered first, by workers too.
