@@ -86,7 +86,8 @@ func createCommand(ctx context.Context, ui *ui, args []string) error {
 	final := filepath.Join(lxcPath, name)
 	opt.name, opt.path, opt.rootfs = name, final, filepath.Join(final, "rootfs")
 	c := newCreation(ui, opt, userNamespaceOf(before))
-	if c.idmap, err = lxc.IDMap(before); err != nil {
+	root, shifted, err := c.shiftOwners(before)
+	if err != nil {
 		return err
 	}
 	_, err = os.Stat(filepath.Join(c.container.TemplateConfig, "common.conf"))
@@ -106,8 +107,40 @@ func createCommand(ctx context.Context, ui *ui, args []string) error {
 		if err := os.WriteFile(filepath.Join(dir, "config"), config, 0o640); err != nil {
 			return err
 		}
+		if shifted {
+			// As lxc-create does: the container's root owns both folders.
+			for _, name := range []string{dir, c.rootfs} {
+				if err := os.Chown(name, int(root.uid), int(root.gid)); err != nil {
+					return err
+				}
+			}
+		}
 		return c.run(ctx)
 	})
+}
+
+// shiftOwners reads lxc.idmap of the config with which a container begins. As
+// root outside of a user namespace the owners are shifted on the way to the
+// disk; shifted says so, and ids are those of the container's root.
+func (c *creation) shiftOwners(config []byte) (ids struct{ uid, gid uint32 }, shifted bool, err error) {
+	ranges, err := lxc.IDMap(config)
+	if err != nil || len(ranges) == 0 || os.Geteuid() != 0 || currentNamespace() != lxc.HostNamespace {
+		return ids, false, err
+	}
+	uid, gid := false, false
+	for _, r := range ranges {
+		c.idmap = append(c.idmap, untar.IDRange(r))
+		if r.Inside == 0 && r.UID {
+			ids.uid, uid = r.Outside, true
+		}
+		if r.Inside == 0 && r.GID {
+			ids.gid, gid = r.Outside, true
+		}
+	}
+	if !uid || !gid {
+		return ids, false, errors.New("lxc.idmap maps no root")
+	}
+	return ids, true, nil
 }
 
 // rootfsCommand puts a root file system into a folder, and nothing else

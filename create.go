@@ -42,10 +42,10 @@ type creation struct {
 	namespace lxc.Namespace
 	mode      lxc.Mode
 	container lxc.Container
-	rootfs    string        // the folder that is filled: container.Rootfs, or its place until all is there
-	folder    string        // the container's folder, likewise; "": a root file system alone
-	idmap     []lxc.IDRange // by which owners are shifted; nil: not at all
-	uid, gid  int           // whom the cache, config and fstab are handed back to; -1: nobody
+	rootfs    string          // the folder that is filled: container.Rootfs, or its place until all is there
+	folder    string          // the container's folder, likewise; "": a root file system alone
+	idmap     []untar.IDRange // by which owners are shifted; nil: not at all
+	uid, gid  int             // whom the cache, config and fstab are handed back to; -1: nobody
 
 	withoutLXC    bool // no LXC on this machine: what its config lacks is a warning
 	distrustCache bool // the cached copy turned out to be damaged
@@ -318,6 +318,7 @@ func (c *creation) extraction(root *untar.Root, source *source) (untar.Options, 
 		Strict:    true,
 		Vouched:   c.trust.ring != nil,
 		DeferRoot: true,
+		IDMap:     c.idmap,
 		Exclude:   lxc.Lines(excludes),
 		MaxBytes:  max(free-reserve, 1),
 	}, nil

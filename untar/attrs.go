@@ -122,7 +122,7 @@ func (x *extractor) setAttr(fd int, a xattr, path []byte) error {
 		value = rootlessCapability(value)
 	}
 	err := fsetxattr(fd, x.attr.set(a.name), value)
-	if err == unix.EINVAL && string(a.name) == attrCapability {
+	if err == unix.EINVAL && string(a.name) == attrCapability && x.opt.IDMap == nil {
 		if v2, ok := capabilityV2(a.value); ok {
 			err = fsetxattr(fd, x.attr, v2)
 		}

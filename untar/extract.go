@@ -38,9 +38,11 @@ type extractor struct {
 	in   *stream
 	rep  Report
 
-	chown    bool // owners are set
-	uid, gid uint32
-	noPriv   string // why a privilege is missing, for notes
+	chown bool // owners are set
+	// implicitUID and implicitGID own the folders that the archive leaves out.
+	implicitUID, implicitGID uint32
+	uid, gid                 uint32
+	noPriv                   string // why a privilege is missing, for notes
 
 	dirs        dirStack // the parent of the entry at hand
 	targets     dirStack // the parent of a hard link's target
@@ -96,6 +98,16 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 		return &x.rep, err
 	}
 	x.detectPrivilege()
+	x.implicitUID, x.implicitGID = x.uid, x.gid
+	if opt.IDMap != nil {
+		var ok1, ok2 bool
+		x.implicitUID, ok1 = idMap(opt.IDMap).id(0, false)
+		x.implicitGID, ok2 = idMap(opt.IDMap).id(0, true)
+		if !ok1 || !ok2 {
+			return &x.rep, &OwnerError{0, 0, unix.EINVAL}
+		}
+		r.owner = &owner{x.implicitUID, x.implicitGID}
+	}
 	empty, err := r.IsEmpty()
 	if err != nil {
 		return &x.rep, err
@@ -129,6 +141,9 @@ func (x *extractor) detectPrivilege() {
 		x.chown, x.rep.Privilege, x.noPriv = true, "user namespace", "user namespace"
 	default:
 		x.chown, x.rep.Privilege, x.noPriv = true, "root", "not permitted"
+	}
+	if x.opt.IDMap != nil {
+		x.noPriv = "user namespace" // of the container to come
 	}
 }
 
@@ -185,7 +200,13 @@ func (x *extractor) entry(e *Entry) error {
 			return errRootType
 		}
 		x.root.named = true
+		if err := idMap(x.opt.IDMap).owners(x, e); err != nil {
+			return err
+		}
 		return x.keepFolder(path, e, folder{})
+	}
+	if err := idMap(x.opt.IDMap).owners(x, e); err != nil {
+		return err
 	}
 	dir, base := splitPath(path)
 	if x.opt.Layer {
@@ -268,7 +289,7 @@ func (x *extractor) parent(path, dir []byte) (int, []byte, error) {
 			return -1, nil, err
 		}
 		made := dir[:len(dir)-len(rest)+len(component)]
-		f := folder{mode: 0755, uid: x.uid, gid: x.gid, fresh: true}
+		f := folder{mode: 0755, uid: x.implicitUID, gid: x.implicitGID, fresh: true}
 		if in == inheritNothing {
 			f.inherit = in
 		}
@@ -620,6 +641,11 @@ func (x *extractor) device(parent int, name cname, path []byte, e *Entry) error 
 	case TypeFIFO:
 		mode |= unix.S_IFIFO
 		thing = "named pipe"
+	}
+	if x.opt.IDMap != nil && e.Type != TypeFIFO && e.Major|e.Minor != 0 {
+		// The container's root could not make it, and may not use it.
+		x.rep.note(thing, "skipped", x.noPriv, e.Name)
+		return x.skip(path)
 	}
 	err := mknodat(parent, name, mode, e.Major, e.Minor)
 	if err == unix.EEXIST {

@@ -16,9 +16,12 @@ type Root struct {
 	fd       int
 	path     string // as the caller named it, for messages
 	deferred *deferredRoot
-	named    bool // an archive had an entry for the root
+	named    bool   // an archive had an entry for the root
+	owner    *owner // of what is made in it besides archives; nil: the caller
 	fsKind   string
 }
+
+type owner struct{ uid, gid uint32 }
 
 // A deferredRoot is what Finish still has to give to the root folder.
 type deferredRoot struct {
@@ -284,7 +287,11 @@ func (r *Root) resolve(name string, opt resolveOptions) ([]byte, error) {
 			}
 			push(t, string(full))
 		case err == unix.ENOENT && opt.create != 0:
-			if err := mkdirat(fd, comp, opt.create); err != nil {
+			err := mkdirat(fd, comp, opt.create)
+			if err == nil && r.owner != nil {
+				err = lchownat(fd, comp, r.owner.uid, r.owner.gid)
+			}
+			if err != nil {
 				return fail("mkdir", err)
 			}
 			path = full

@@ -62,9 +62,12 @@ type Options struct {
 	MaxEntries int64 // entries that may be read; 0: DefaultMaxEntries
 
 	Privilege Privilege
-	SELinux   bool // restore security.selinux
-	ACLs      bool // restore text ACLs (SCHILY.acl.*), as tar --acls
-	KeepOld   bool // leave what exists and is not a folder
+	// IDMap, where it is not nil, shifts all owners as a user namespace with
+	// these ranges would, for root outside of it. Device nodes are skipped.
+	IDMap   []IDRange
+	SELinux bool // restore security.selinux
+	ACLs    bool // restore text ACLs (SCHILY.acl.*), as tar --acls
+	KeepOld bool // leave what exists and is not a folder
 
 	// DeferRoot makes the root folder 0700 for the time being; Root.Finish
 	// gives it the archive's owner, mode and time, or its own mode back. Until
