@@ -154,6 +154,9 @@ type gzipReader struct {
 }
 
 func newGzipReader(src *bufio.Reader) (*gzipReader, error) {
+	if err := checkGzipFlags(src); err != nil {
+		return nil, err
+	}
 	z, err := gzip.NewReader(src)
 	if err != nil {
 		return nil, gzipError(err)
@@ -186,10 +189,23 @@ func (g *gzipReader) next() error {
 	if b[0] == 0 {
 		return g.padding()
 	}
+	if err := checkGzipFlags(g.src); err != nil {
+		return err
+	}
 	if err := g.z.Reset(g.src); err != nil {
 		return gzipError(err)
 	}
 	g.z.Multistream(false)
+	return nil
+}
+
+// checkGzipFlags refuses a member with flags that are reserved (RFC 1952,
+// section 2.3.1.2: they may mean further fields), which the decoder ignores.
+func checkGzipFlags(src *bufio.Reader) error {
+	const flags, reserved = 3, 0xe0
+	if b, err := src.Peek(flags + 1); err == nil && b[flags]&reserved != 0 {
+		return fmt.Errorf("gzip: reserved flags 0x%02x", b[flags]&reserved)
+	}
 	return nil
 }
 

@@ -145,6 +145,17 @@ func TestDecompressPadding(t *testing.T) {
 	}
 }
 
+func TestGzipReservedFlags(t *testing.T) {
+	good := packed(t, []byte(hello))[FormatGzip]
+	bad := bytes.Clone(good)
+	bad[3] |= 0x20
+	for _, data := range [][]byte{bad, append(bytes.Clone(good), bad...)} {
+		if _, _, err := decompress(data, DecompressOptions{}); err == nil || !strings.Contains(err.Error(), "reserved flags 0x20") {
+			t.Error(err)
+		}
+	}
+}
+
 func TestDecompressPlain(t *testing.T) {
 	for _, data := range []string{"", "x", "BZ", "BZh0", "\x1f", "./\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "\xfd7zX"} {
 		if format, got, err := decompress([]byte(data), DecompressOptions{}); err != nil || format != FormatPlain || string(got) != data {
