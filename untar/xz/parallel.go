@@ -60,8 +60,8 @@ func (j *jobs) suits(h *blockHeader, check checkType) bool {
 		h.packed <= j.memory/2 && h.content <= j.memory/2 && h.cost(check) <= j.memory/2
 }
 
-// room makes room for the block if there may be one more: one for each worker
-// and one that is being consumed.
+// room makes room for the block if there may be one more: one for each worker,
+// and one that waits, so that none is idle while the caller consumes.
 func (j *jobs) room(h *blockHeader, check checkType) bool {
 	if len(j.queue) > j.workers {
 		return false
