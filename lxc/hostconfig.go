@@ -24,6 +24,10 @@ func (e *HostConfigError) Error() string {
 type ImageConfig struct {
 	Arch     []string // values of lxc.arch
 	Includes []string // files and folders that lxc.include names
+	// Creates says that LXC is to make files or folders below dev for mounts.
+	// Then the image's dev must be a folder: through a link LXC, which makes
+	// them as root before the container has a root of its own, would leave it.
+	Creates bool
 }
 
 // CheckConfig reads an image's config, tokens already replaced, as LXC's parser
@@ -39,7 +43,7 @@ type ImageConfig struct {
 //   - the host's namespaces and network devices: lxc.namespace.*, types phys
 //     and none;
 //   - files that LXC writes on the host: logs, the console's log, a seccomp
-//     proxy's socket;
+//     proxy's socket, names of lxc.proc and lxc.cgroup that are paths;
 //   - sysctls that are not the container's own, and environment variables
 //     taken over from the host.
 //
@@ -68,6 +72,7 @@ func (c Container) CheckConfig(config []byte, hostConfig bool) (ImageConfig, err
 		if reason := c.refuse(key, value); reason != "" {
 			return found, &HostConfigError{"config", line, reason}
 		}
+		found.Creates = found.Creates || strings.HasPrefix(key, "lxc.mount.entry") && creates(value)
 	}
 	return found, nil
 }
@@ -129,16 +134,22 @@ func (c Container) refuse(key, value string) string {
 		return "the ids of the container are not the image's to choose"
 	case has("lxc.namespace"):
 		return "it shares namespaces of the host"
-	case has("lxc.log", "lxc.console.logfile", "lxc.console.path", "lxc.console.size"),
+	case has("lxc.log", "lxc.console.logfile", "lxc.console.buffer.logfile", "lxc.console.path", "lxc.console.size"),
 		key == "lxc.console":
 		if has("lxc.console.size") || has("lxc.log.level", "lxc.loglevel") || value == "none" || value == "auto" {
 			return ""
 		}
 		return "it names a file of the host"
 	case has("lxc.mount.auto"):
-		return ""
+		// Also "shmounts:PATH:PATH", which binds a path of the host.
+		for word := range strings.FieldsSeq(value) {
+			kind, rest, _ := strings.Cut(word, ":")
+			if kind != "proc" && kind != "sys" && kind != "cgroup" && kind != "cgroup-full" || strings.ContainsAny(rest, "/.") {
+				return "it mounts a path of the host"
+			}
+		}
 	case has("lxc.mount.entry"):
-		return refuseMount(value)
+		return c.refuseMount(value)
 	case has("lxc.mount"): // lxc.mount.fstab, and lxc.mount of old
 		if value != c.Path+"/fstab" {
 			return "it names a file of the host"
@@ -151,11 +162,18 @@ func (c Container) refuse(key, value string) string {
 			}
 		}
 		return "the kernel has that setting once for the whole host"
-	case has("lxc.environment"):
-		if has("lxc.environment.") || strings.Contains(value, "=") {
-			return ""
+	case has("lxc.proc"):
+		// LXC writes /proc/PID/NAME with the dots of NAME turned to slashes:
+		// lxc.proc.root.etc.x is a file of the host.
+		if strings.Trim(strings.TrimPrefix(key, "lxc.proc."), "abcdefghijklmnopqrstuvwxyz_") != "" {
+			return "it writes a file of the host"
 		}
-		return "it takes a variable over from the host"
+	case has("lxc.cgroup") && (strings.Contains(key, "/") || strings.Contains(key, "..")):
+		return "it writes a file of the host"
+	case has("lxc.environment"):
+		if !strings.Contains(value, "=") {
+			return "it takes a variable over from the host"
+		}
 	}
 	return ""
 }
@@ -192,37 +210,63 @@ func below(dir, name string) bool {
 // CheckFstab refuses with a *HostConfigError the lines of an image's fstab,
 // tokens already replaced, that mount something of the host: all but virtual
 // file systems and the kernel's own folders that LXC's common.conf binds too.
-func CheckFstab(fstab []byte) error {
+//
+// create says what ImageConfig.Creates says of a config.
+func (c Container) CheckFstab(fstab []byte) (create bool, err error) {
 	if bytes.IndexByte(fstab, 0) >= 0 {
-		return errors.New("the image's fstab has a NUL byte")
+		return false, errors.New("the image's fstab has a NUL byte")
 	}
 	for line := range strings.SplitSeq(string(fstab), "\n") {
 		entry := strings.TrimLeft(line, " \t")
 		if entry == "" || entry[0] == '#' {
 			continue
 		}
-		if reason := refuseMount(entry); reason != "" {
-			return &HostConfigError{"fstab", line, reason}
+		if reason := c.refuseMount(entry); reason != "" {
+			return create, &HostConfigError{"fstab", line, reason}
 		}
+		create = create || creates(entry)
 	}
-	return nil
+	return create, nil
+}
+
+// mountFields splits a line of fstab(5).
+func mountFields(entry string) []string {
+	return strings.FieldsFunc(entry, func(r rune) bool { return r == ' ' || r == '\t' })
+}
+
+// creates reports whether LXC is to make the mount's target.
+func creates(entry string) bool {
+	f := mountFields(entry)
+	return len(f) > 3 && strings.Contains(f[3], "create=")
 }
 
 // refuseMount returns why the image may not have a mount, a line in the form
 // of fstab(5).
-func refuseMount(entry string) string {
-	f := strings.FieldsFunc(entry, func(r rune) bool { return r == ' ' || r == '\t' })
+func (c Container) refuseMount(entry string) string {
+	f := mountFields(entry)
 	if len(f) < 3 {
 		return "it is no mount: a source, a target and a type are needed"
 	}
-	source, kind, options := f[0], f[2], ""
+	source, target, kind, options := f[0], f[1], f[2], ""
 	if len(f) > 3 {
 		options = f[3]
 	}
 	// A backslash begins an octal escape (getmntent(3)) that would be read as
 	// another letter than this.
-	if strings.ContainsRune(kind+options, '\\') {
-		return "a backslash in the type or the options"
+	if strings.ContainsRune(target+kind+options, '\\') {
+		return "a backslash in the target, the type or the options"
+	}
+	// LXC resolves the target on the host, and makes it there where "create="
+	// asks for it, even when it refuses the mount afterwards. On dev it has
+	// mounted a file system of the container's own by then.
+	target = strings.TrimPrefix(strings.TrimPrefix(target, c.Rootfs), "/")
+	for part := range strings.SplitSeq(target, "/") {
+		if part == ".." {
+			return "its target leads out of the container"
+		}
+	}
+	if creates(entry) && !strings.HasPrefix(target, "dev/") {
+		return "it makes a file or folder outside of dev"
 	}
 	bind := false
 	for option := range strings.SplitSeq(options, ",") {

@@ -158,7 +158,11 @@ lxc.hook.mount = /usr/share/lxc/hooks/lxcfs -x a=b
 lxc.mount.auto = cgroup:mixed proc:mixed sys:mixed
 lxc.mount.entry = tmpfs tmp tmpfs nodev,nosuid 0 0
 lxc.mount.entry = /sys/kernel/debug sys/kernel/debug none bind,optional 0 0
+lxc.mount.entry = mqueue dev/mqueue mqueue rw,create=dir,optional 0 0
+lxc.mount.entry = tmpfs /var/lib/lxc/web/rootfs/run tmpfs rw 0 0
 lxc.mount.fstab = /var/lib/lxc/web/fstab
+lxc.proc.oom_score_adj = 10
+lxc.cgroup2.memory.high = 1G
 lxc.seccomp.profile = /usr/share/lxc/config/common.seccomp
 lxc.sysctl.net.ipv4.ip_forward = 1
 lxc.environment = TERM=linux
@@ -172,7 +176,7 @@ rootfs = /etc
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Join(got.Arch, " ") != "x86_64" || strings.Join(got.Includes, " ") != "/usr/share/lxc/config/common.conf /usr/share/lxc/config/userns.conf" {
+	if !got.Creates || strings.Join(got.Arch, " ") != "x86_64" || strings.Join(got.Includes, " ") != "/usr/share/lxc/config/common.conf /usr/share/lxc/config/userns.conf" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -225,6 +229,20 @@ func TestCheckConfigRefuses(t *testing.T) {
 		"lxc.sysctl.net..kernel.core_pattern = |/x",
 		"lxc.sysctl.net./../kernel/core_pattern = |/x",
 		"lxc.environment = SECRET",
+		"lxc.proc.root.etc.x = y",
+		"lxc.proc.root/etc = y",
+		"lxc.mount.auto = shmounts:/:/mnt",
+		"lxc.mount.auto = proc:mixed shmounts:/",
+		"lxc.mount.entry = tmpfs ../../../etc/x tmpfs create=dir",
+		"lxc.mount.entry = tmpfs ../../../etc/x tmpfs defaults",
+		"lxc.mount.entry = tmpfs /var/lib/lxc/web/rootfs/../x tmpfs defaults",
+		"lxc.mount.entry = tmpfs link/x tmpfs create=dir",
+		"lxc.mount.entry = tmpfs dev/../link/x tmpfs create=dir",
+		"lxc.mount.entry = tmpfs de\\166/x tmpfs create=dir",
+		"lxc.cgroup2.../x = y",
+		"lxc.cgroup.devices/../x = y",
+		"lxc.environment.runtime = SECRET",
+		"lxc.console.buffer.logfile = /etc/x",
 		"lxc.arch = x86_64\x00",
 	} {
 		if _, err := web.CheckConfig([]byte("lxc.arch = x86_64\n"+line+"\n"), false); err == nil {
@@ -239,14 +257,14 @@ func TestCheckConfigRefuses(t *testing.T) {
 }
 
 func TestCheckFstab(t *testing.T) {
-	if err := CheckFstab([]byte("# see fstab(5)\n\ntmpfs tmp tmpfs defaults 0 0\nproc proc proc nodev\n\tsysfs sys sysfs ro 0 0")); err != nil {
+	if _, err := web.CheckFstab([]byte("# see fstab(5)\n\ntmpfs tmp tmpfs defaults 0 0\nproc proc proc nodev\n\tsysfs sys sysfs ro 0 0")); err != nil {
 		t.Error(err)
 	}
 	for _, line := range []string{
 		"/home home none bind 0 0", "/home home auto rw,bind 0 0", "/dev/sda1 mnt ext4 defaults 0 0", "/proc/1/root mnt none rbind 0 0",
 		"a b", "/sys/kernel/debug/../../../etc x none bind 0 0", "x y devtmpfs", "\tlxc x none bind", "tmpfs tmp tmpfs \x00bind",
 	} {
-		if CheckFstab([]byte("tmpfs tmp tmpfs defaults 0 0\n"+line+"\n")) == nil {
+		if _, err := web.CheckFstab([]byte("tmpfs tmp tmpfs defaults 0 0\n" + line + "\n")); err == nil {
 			t.Errorf("accepted: %q", line)
 		}
 	}
