@@ -66,7 +66,7 @@ func (x *extractor) copyRegular(from int, old cname, to int, name cname) (err er
 			break
 		}
 		if max := x.opt.MaxBytes; max > 0 && int64(n) > max-x.rep.Bytes {
-			return errTooBig
+			return ErrTooBig
 		}
 		if err := writeFull(dst, buf[:n]); err != nil {
 			return err

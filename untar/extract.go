@@ -25,7 +25,6 @@ var (
 	errTargetGone  = errors.New("target of the hard link is not in the archive")
 	errTargetDir   = errors.New("hard link to a folder")
 	errTooMany     = errors.New("too many entries")
-	errTooBig      = errors.New("more content than allowed")
 	errTooManyDirs = errors.New("too many folders")
 	errFull        = errors.New("a folder that is not empty is in the way")
 	errWhiteout    = errors.New("bad whiteout name")
@@ -362,6 +361,10 @@ func (x *extractor) mode(e *Entry) uint32 {
 	return mode
 }
 
+// ErrTooBig says that an archive holds more bytes than Options.MaxBytes, or
+// longer files than any disk has.
+var ErrTooBig = errors.New("more content than allowed")
+
 // An OwnerError is an owner that can't be set.
 type OwnerError struct {
 	UID, GID uint32
@@ -483,10 +486,10 @@ func (x *extractor) clear(parent int, name cname, path []byte) error {
 // capabilities, and so does a chown; a chmod rewrites the mask of an ACL.
 func (x *extractor) file(parent int, name cname, path []byte, e *Entry) error {
 	if x.logical += e.Size; x.logical > maxLogical || e.Size > maxLogical {
-		return errTooBig
+		return ErrTooBig
 	}
 	if max := x.opt.MaxBytes; max > 0 && e.stored > max-x.rep.Bytes {
-		return errTooBig
+		return ErrTooBig
 	}
 	in := x.inherits(parent)
 	mode := x.mode(e)

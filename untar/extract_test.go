@@ -134,7 +134,7 @@ func TestLimits(t *testing.T) {
 		want error
 	}{
 		{Options{MaxBytes: 2000, MaxEntries: 2}, nil},
-		{Options{MaxBytes: 1999}, errTooBig},
+		{Options{MaxBytes: 1999}, ErrTooBig},
 		{Options{MaxEntries: 1}, errTooMany},
 	} {
 		s := newSandbox(t)
@@ -192,7 +192,7 @@ func TestCopyFile(t *testing.T) {
 			t.Errorf("the copy's attribute is %q (%v)", value[:max(n, 0)], err)
 		}
 	}
-	if err := x.copyFile(r.fd, cname("f\x00"), r.fd, cname("again\x00"), &unix.Stat_t{Mode: unix.S_IFREG}); !errors.Is(err, errTooBig) {
+	if err := x.copyFile(r.fd, cname("f\x00"), r.fd, cname("again\x00"), &unix.Stat_t{Mode: unix.S_IFREG}); !errors.Is(err, ErrTooBig) {
 		t.Errorf("above the limit: %v", err)
 	}
 }

@@ -31,6 +31,9 @@ func (p pattern) match(name []byte) bool {
 	if glob(p.text, name) {
 		return true
 	}
+	if string(name) == "." {
+		return false // the root has no name but this
+	}
 	bare, dotted := bytes.CutPrefix(name, []byte("./"))
 	switch {
 	case p.bare != "":

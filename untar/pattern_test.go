@@ -68,6 +68,9 @@ func TestPatternsWithoutDot(t *testing.T) {
 		{"./dev", "./dev/", true},
 		{"./dev", "./dev/null", true},
 		{"./dev", "./devil", false},
+		{"./[!a-z]*", "./", false},
+		{"./.*", "./", false},
+		{".", "./", true},
 	} {
 		if got := newPattern(c.pattern).match([]byte(c.name)); got != c.want {
 			t.Errorf("%q matches %q: %v", c.pattern, c.name, got)

@@ -321,6 +321,9 @@ func (r *Root) MkdirAll(name string, perm uint32) error {
 
 // open resolves a name and opens the regular file that it stands for.
 func (r *Root) open(name string, flags int) (int, *unix.Stat_t, error) {
+	if strings.HasSuffix(name, "/") || strings.HasSuffix(name, "/.") {
+		return -1, nil, &NotRegularError{name} // names a folder, whatever is there
+	}
 	path, err := r.resolve(name, resolveOptions{last: true})
 	if err != nil {
 		return -1, nil, err
@@ -409,8 +412,26 @@ func readFD(fd int, name string, max int64) ([]byte, error) {
 	}
 }
 
-// Rewrite replaces the content of a regular file of at most max bytes by what
-// edit makes of it. Names are resolved as in ReadFile, with the same errors.
+// A Rewriter edits files inside a root, each of them once, however many names
+// lead to it.
+type Rewriter struct {
+	Root *Root
+	Max  int64 // bytes of a file before it is edited
+	Edit func([]byte) []byte
+
+	done map[inode]struct{}
+}
+
+type inode struct{ dev, ino uint64 }
+
+// Rewrite is a Rewriter's work on one file.
+func (r *Root) Rewrite(name string, max int64, edit func([]byte) []byte) error {
+	return (&Rewriter{Root: r, Max: max, Edit: edit}).Rewrite(name)
+}
+
+// Rewrite replaces the content of a regular file of at most w.Max bytes by what
+// w.Edit makes of it, unless that was done already. Names are resolved as in
+// ReadFile, with the same errors.
 //
 // The file is written in place: nothing else keeps its inode, and with it the
 // owner, mode, hard links and every attribute, also those that the caller may
@@ -419,7 +440,8 @@ func readFD(fd int, name string, max int64) ([]byte, error) {
 // complete. Content is durable on return. The time of the file and that of its
 // folder become the present, whatever edit does: so it is after sed -i, by which
 // others tell what a creation touched.
-func (r *Root) Rewrite(name string, max int64, edit func([]byte) []byte) (err error) {
+func (w *Rewriter) Rewrite(name string) (err error) {
+	r := w.Root
 	fd, st, err := r.open(name, unix.O_RDWR)
 	if err != nil {
 		return err
@@ -430,11 +452,17 @@ func (r *Root) Rewrite(name string, max int64, edit func([]byte) []byte) (err er
 			err = fail("close", e)
 		}
 	}()
-	old, err := readFD(fd, name, max)
+	present := time.Now()
+	sec, nsec := present.Unix(), int32(present.Nanosecond())
+	id := inode{uint64(st.Dev), st.Ino}
+	if _, done := w.done[id]; done {
+		return r.touchFolder(name, sec, nsec)
+	}
+	old, err := readFD(fd, name, w.Max)
 	if err != nil {
 		return err
 	}
-	now := edit(bytes.Clone(old))
+	now := w.Edit(old)
 	// Writing drops setuid bits (for all but host root) and capabilities.
 	capability := make([]byte, 64)
 	n, capErr := unix.Fgetxattr(fd, attrCapability, capability)
@@ -454,14 +482,16 @@ func (r *Root) Rewrite(name string, max int64, edit func([]byte) []byte) (err er
 			return fail("setxattr", err)
 		}
 	}
-	present := time.Now()
-	sec, nsec := present.Unix(), int32(present.Nanosecond())
 	if err := setTime(fd, nil, sec, nsec); err != nil {
 		return fail("utimens", err)
 	}
 	if err := unix.Fsync(fd); err != nil {
 		return fail("fsync", err)
 	}
+	if w.done == nil {
+		w.done = map[inode]struct{}{}
+	}
+	w.done[id] = struct{}{}
 	return r.touchFolder(name, sec, nsec)
 }
 

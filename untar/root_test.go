@@ -126,6 +126,9 @@ func TestRewrite(t *testing.T) {
 	if err := r.Rewrite("etc/dir", 100, edit); !errors.As(err, &irregular) {
 		t.Errorf("a folder: %v", err)
 	}
+	if err := r.Rewrite("etc/hostname/", 100, edit); !errors.As(err, &irregular) {
+		t.Errorf("a file with a slash behind it: %v", err)
+	}
 	if err := r.Rewrite("etc/none", 100, edit); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
 	}
@@ -321,4 +324,36 @@ func TestTarget(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// However many names lead to a file, it is edited once.
+func TestRewriterEditsAFileOnce(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a": "x", "other": "x"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Link(filepath.Join(dir, "a"), filepath.Join(dir, "b")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("a", filepath.Join(dir, "c")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	w := Rewriter{Root: r, Max: 100, Edit: func(b []byte) []byte { return append(b, "y"...) }}
+	for _, name := range []string{"a", "/a", "b", "c", "./c", "other"} {
+		if err := w.Rewrite(name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, name := range []string{"b", "other"} {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); string(got) != "xy" {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
 }

@@ -58,6 +58,8 @@ type Options struct {
 	Members []string // only these entries and what is below them; empty: all
 	Strip   int      // leading components to drop from names and hard link targets
 
+	// MaxBytes and MaxEntries are limits of the caller's; above the first the
+	// error is ErrTooBig.
 	MaxBytes   int64 // bytes of content that may be written; 0: no limit but the disk's
 	MaxEntries int64 // entries that may be read; 0: DefaultMaxEntries
 
