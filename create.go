@@ -30,6 +30,7 @@ const (
 	maxMetaTotal = 8 << 20  // all of them
 	maxRootfs    = 64 << 30 // rootfs.tar.xz: a thousand times today's
 	maxTemplate  = 4 << 20  // a file of the rootfs in which tokens are replaced
+	maxTemplates = 4096     // such files: today's images have two
 	maxConfig    = 1 << 20  // the config that lxc-create wrote
 )
 
@@ -109,7 +110,7 @@ func (c *creation) run(ctx context.Context) error {
 	}
 	c.remember(ctx, source)
 	if message, ok := source.meta.Relevant("create-message", c.mode); ok {
-		c.ui.say("\n---\n" + strings.TrimSuffix(printable(string(message)), "\n"))
+		c.ui.sayRaw("\n---\n" + printable(string(message)))
 	}
 	return nil
 }
@@ -126,6 +127,9 @@ func (c *creation) fill(ctx context.Context, root *untar.Root, source *source) (
 		}
 	}()
 	if err := c.unpack(ctx, root, source); err != nil {
+		return err
+	}
+	if err := c.checkDev(source); err != nil {
 		return err
 	}
 	if err := c.personalize(root, source.meta); err != nil {
@@ -290,7 +294,7 @@ func (c *creation) settle(source *source, body io.Reader, size int64) (io.ReadCl
 func (c *creation) blame(source *source, stream io.Reader, err error) error {
 	var network *fetch.Error
 	var number syscall.Errno
-	if errors.Is(err, context.Canceled) || errors.As(err, &network) || errors.As(err, &number) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, untar.ErrTooBig) || errors.As(err, &network) || errors.As(err, &number) {
 		return err
 	}
 	if _, rest := io.Copy(io.Discard, stream); rest != nil {
@@ -336,6 +340,19 @@ func (c *creation) tell(report *untar.Report) error {
 	return os.WriteFile(c.opt.report, append(report.AppendJSON(nil), '\n'), 0o644)
 }
 
+// checkDev refuses an image whose mounts are to be made below a dev that is no
+// folder: LXC would make them where a link leads, on the host.
+func (c *creation) checkDev(source *source) error {
+	if !source.creates {
+		return nil
+	}
+	info, err := os.Lstat(filepath.Join(c.rootfs, "dev"))
+	if err == nil && !info.IsDir() {
+		return errors.New("the image's dev is no folder, and its config has LXC make something in it")
+	}
+	return nil
+}
+
 // personalize makes the image's files this container's: dev/pts, the tokens in
 // the files that the metadata names, CentOS 6's tty.conf. The image chose these
 // paths, so every one is walked inside the rootfs, links included, and never
@@ -345,8 +362,9 @@ func (c *creation) personalize(root *untar.Root, meta lxc.Meta) error {
 		return err
 	}
 	templates, _ := meta.Relevant("templates", c.mode)
+	tokens := untar.Rewriter{Root: root, Max: maxTemplate, Edit: c.container.Expand}
 	for _, name := range lxc.Lines(templates) {
-		if err := c.inside(name, root.Rewrite(name, maxTemplate, c.container.Expand)); err != nil {
+		if err := c.inside(name, tokens.Rewrite(name)); err != nil {
 			return err
 		}
 	}
@@ -360,7 +378,7 @@ func (c *creation) inside(name string, err error) error {
 	var irregular *untar.NotRegularError
 	switch {
 	case err == nil, errors.As(err, &irregular), errors.Is(err, fs.ErrNotExist),
-		errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
+		errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
 		return nil
 	case errors.As(err, &outside):
 		c.ui.warnf("%q leads out of the image's root file system; left as it is", name)

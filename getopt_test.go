@@ -78,10 +78,10 @@ func TestMappedIDs(t *testing.T) {
 	}
 	for _, c := range []struct {
 		text string
-		want int
+		want int64
 	}{{"65536", 65536}, {"0", 0}, {"-1", -1}, {"", -1}, {"4294967295", -1}, {"4294967294", 4294967294}, {"x\x81", -1}, {"99999999999", -1}} {
 		got, ok := mappedID(c.text)
-		if ok != (c.want != -1) || ok && uint32(got) != uint32(c.want) {
+		if ok != (c.want != -1) || ok && uint32(got) != uint32(c.want&0xffffffff) {
 			t.Errorf("mappedID(%q) = %d, %v", c.text, got, ok)
 		}
 	}

@@ -224,6 +224,7 @@ type source struct {
 
 	files    []untar.File // of the metadata, in the tarball's order
 	meta     lxc.Meta
+	creates  bool // its config has LXC make targets of mounts below dev
 	evidence evidence
 	metaSeal *seal
 	seal     *seal // of the rootfs
@@ -780,8 +781,16 @@ func (c *creation) checkMeta(s *source) error {
 			return &missingIncludeError{name, err}
 		}
 	}
+	s.creates = found.Creates
 	if fstab, ok := s.meta.Relevant("fstab", c.mode); ok && !c.opt.allowHost {
-		return lxc.CheckFstab(c.container.Expand(fstab))
+		create, err := c.container.CheckFstab(c.container.Expand(fstab))
+		if err != nil {
+			return err
+		}
+		s.creates = s.creates || create
+	}
+	if templates, _ := s.meta.Relevant("templates", c.mode); bytes.Count(templates, []byte("\n")) > maxTemplates {
+		return fmt.Errorf("the image names more than %d templates", maxTemplates)
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"lxc-pull/image"
 	"lxc-pull/lxc"
 	"lxc-pull/pgp"
+	"lxc-pull/untar"
 	"lxc-pull/untar/xz"
 )
 
@@ -68,7 +69,10 @@ func (u *ui) line(format string, args ...any) {
 
 // say writes one of the stock template's phrases, which scripts look for. Other
 // commands have their results on standard output, and say this beside it.
-func (u *ui) say(text string) {
+func (u *ui) say(text string) { u.sayRaw(text + "\n") }
+
+// sayRaw says a text whose last line end, or none, is its own.
+func (u *ui) sayRaw(text string) {
 	if u.quiet {
 		return
 	}
@@ -79,7 +83,7 @@ func (u *ui) say(text string) {
 	if u.template {
 		w = u.out
 	}
-	fmt.Fprintln(w, text)
+	io.WriteString(w, text)
 }
 
 // terminalSize returns how many columns the terminal f has, 0 where f is none.
@@ -321,6 +325,7 @@ func (u *ui) hint(err error) string {
 		notEmpty  *notEmptyError
 		exists    *existsError
 		memory    *xz.MemoryError
+		owner     *untar.OwnerError
 	)
 	switch {
 	case errors.As(err, &usage):
@@ -352,7 +357,13 @@ func (u *ui) hint(err error) string {
 		return "What is in it would be mixed with the image: empty it first."
 	case errors.As(err, &exists):
 		return "Choose another name, or remove it first."
-	case errors.As(err, &memory):
+	case errors.As(err, &owner) && errors.Is(err, syscall.EINVAL):
+		return "The ids of the user namespace don't reach that far: widen the ranges in /etc/subuid, /etc/subgid and lxc.idmap."
+	case errors.As(err, &owner):
+		return "The file system may not know owners, or not let you set them. Choose another place."
+	case errors.Is(err, untar.ErrTooBig):
+		return "Nothing of it was kept. Make room, or choose another place."
+	case errors.As(err, &memory) && memory.Needed > 0:
 		return fmt.Sprintf("Allow more with --memory %dM.", (memory.Needed+1<<20-1)>>20)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "Nothing of it was kept. Make room, or choose another place."
@@ -419,6 +430,7 @@ func exitStatus(err error) int {
 		network  *fetch.Error
 		badSig   *pgp.BadSignatureError
 		noSigner *pgp.UntrustedError
+		owner    *untar.OwnerError
 	)
 	switch {
 	case errors.As(err, &own):
@@ -431,9 +443,9 @@ func exitStatus(err error) int {
 		return exitUnverified
 	case errors.As(err, &network) && network.Kind != fetch.KindFile:
 		return exitNetwork
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS):
+	case errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS):
 		return exitDisk
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+	case errors.As(err, &owner), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return exitPermission
 	}
 	return exitFailure
