@@ -413,7 +413,7 @@ var fstabLines = []string{
 
 // Lines for excludes; some have blanks within (difference 4).
 var excludeLines = []string{
-	"./dev/*", "./dev/null", "./dev/sda", "./dev/big", "dev/*", "./usr/lib/*", "./srv/f*", "./etc/h?stname", "./[a-b]*", "./[!a-z]*", "*.tmp",
+	"./dev/*", "./dev/null", "./dev/sda", "./dev/big", "dev/*", "./usr/lib/*", "./srv/f*", "./etc/h?stname", "./[a-b]*", "./[!a-z.]*", "*.tmp",
 	"# comment", "", "  ./srv/hard", "./etc/with?blank\t ", "./no/such", "./srv/", `./back\\slash`, "././etc", "/etc/hosts", "srv/sparse*",
 	"./*/deep", "./long*", "./f[0-4]*", "./f5", "./etc/with blank", "./a b", "./srv/sparse0", `./etc/host\name`, "./bad*", "./ünï*", "*/x*", "./[[:upper:]]*",
 }
