@@ -122,7 +122,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	create[1] = "evil"
-	if out, err = d.expect(exitUnverified, bin, append(create, "--no-cache")...); err != nil {
+	if _, err := d.expect(exitUnverified, bin, append(create, "--no-cache")...); err != nil {
 		return err
 	}
 	if _, err := os.Lstat(dir + "/lxc/evil"); !errors.Is(err, fs.ErrNotExist) {
