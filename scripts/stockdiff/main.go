@@ -35,14 +35,15 @@ func main() {
 	if len(os.Args) == 3 && os.Args[1] == enterWord {
 		enter(os.Args[2])
 	}
+	inside := len(os.Args) > 1 && os.Args[1] == insideWord
 	var err error
-	if len(os.Args) > 1 && os.Args[1] == insideWord {
+	if inside {
 		err = run(os.Args[2:])
 	} else {
 		err = runInside()
 	}
 	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if !inside && errors.As(err, &exit) {
 		os.Exit(1) // it has said why
 	}
 	if err != nil {
