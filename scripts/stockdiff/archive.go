@@ -48,7 +48,7 @@ func (p packing) pack(dir, scratch string, change func() error) ([]byte, error) 
 		}
 		names := strings.Join(p.again, "\x00")
 		// GNU tar can't append to a global header.
-		args = slices.DeleteFunc(args, func(a string) bool { return strings.HasPrefix(a, "--pax-option=comment") })
+		args = slices.DeleteFunc(args, func(a string) bool { return strings.HasPrefix(a, "--pax-option=") && strings.Contains(a, "comment=") })
 		if err := tool([]byte(names), "tar", append([]string{"-C", dir, "-rf", file, "--null", "--no-recursion", "-T", "-"}, args...)...); err != nil {
 			return nil, err
 		}
