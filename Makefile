@@ -15,7 +15,7 @@ demo: build
 	go run -C scripts ./demo
 
 e2e: build cross
-	scripts/e2e/run
+	scripts/e2e/all
 
 fuzz:
 	scripts/fuzz $(FUZZTIME)
