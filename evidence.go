@@ -33,6 +33,7 @@ type seal struct {
 	digest   hash.Hash
 	want     [sha256.Size]byte
 	verifier *pgp.Verifier
+	path     string // below the server's URL; "": not known
 }
 
 func (s *seal) Write(p []byte) (int, error) {
@@ -49,7 +50,11 @@ func (s *seal) Write(p []byte) (int, error) {
 // signed.
 func (s *seal) check() error {
 	if s.verifier != nil {
-		if _, err := s.verifier.Finish(); err != nil {
+		result, err := s.verifier.Finish()
+		if err == nil {
+			err = bound(result, s.path)
+		}
+		if err != nil {
 			return &unverifiedError{s.file, err}
 		}
 	}
@@ -79,13 +84,35 @@ type trust struct {
 	policy pgp.Policy
 }
 
-// signed verifies a small file against its signature. The newest signature's
-// time comes back.
-func (t trust) signed(what string, data, sig []byte) (signature, error) {
+// pathNotation names, in a signature of our publisher's, the file that was
+// signed: its path below the server's URL.
+const pathNotation = "path@lxc-pull"
+
+// bound refuses a signature that was made for a file of another name: rightly
+// signed bytes at the wrong place are an image in another's stead. Signatures
+// without the notation say nothing of names.
+func bound(result *pgp.Result, path string) error {
+	for _, s := range result.Signatures {
+		for _, n := range s.Notations {
+			if n.Name == pathNotation && path != "" && n.Value != path {
+				return fmt.Errorf("it was signed as %q, not as %q", n.Value, path)
+			}
+		}
+	}
+	return nil
+}
+
+// signed verifies a small file against its signature. path is its place below
+// the server's URL, "" where that is not known. The newest signature's time
+// comes back.
+func (t trust) signed(what, path string, data, sig []byte) (signature, error) {
 	if t.ring == nil {
 		return signature{}, nil
 	}
 	result, err := pgp.Verify(t.ring, data, sig, t.policy)
+	if err == nil {
+		err = bound(result, path)
+	}
 	if err != nil {
 		return signature{}, &unverifiedError{what, err}
 	}
@@ -110,8 +137,15 @@ func newest(result *pgp.Result) signature {
 
 // seals checks what vouches for the files of a build and returns a seal for
 // each of them. A SHA256SUMS with its signature vouches for all; else each file
-// needs its own signature.
-func (t trust) seals(e evidence, files ...string) (map[string]*seal, error) {
+// needs its own signature. folder is the build's below the server's URL, "" where
+// that is not known.
+func (t trust) seals(e evidence, folder string, files ...string) (map[string]*seal, error) {
+	path := func(file string) string {
+		if folder == "" {
+			return ""
+		}
+		return folder + "/" + file
+	}
 	seals := map[string]*seal{}
 	if t.ring == nil {
 		for _, f := range files {
@@ -120,7 +154,7 @@ func (t trust) seals(e evidence, files ...string) (map[string]*seal, error) {
 		return seals, nil
 	}
 	if list, sig := e[sumsFile], e[sumsFile+sigSuffix]; list != nil && sig != nil {
-		if _, err := t.signed(sumsFile, list, sig); err != nil {
+		if _, err := t.signed(sumsFile, path(sumsFile), list, sig); err != nil {
 			return nil, err
 		}
 		sums, err := pgp.ParseSums(list)
@@ -145,7 +179,7 @@ func (t trust) seals(e evidence, files ...string) (map[string]*seal, error) {
 		if err != nil {
 			return nil, &unverifiedError{f, err}
 		}
-		seals[f] = &seal{file: f, verifier: v}
+		seals[f] = &seal{file: f, verifier: v, path: path(f)}
 	}
 	return seals, nil
 }

@@ -192,7 +192,7 @@ func (c *creation) signedFile(ctx context.Context, url string, max int64) ([]byt
 		if err != nil {
 			return nil, signature{}, missingSignature(url+sigSuffix, err)
 		}
-		made, err := c.trust.signed(fmt.Sprintf("%q", url), data, sig)
+		made, err := c.trust.signed(fmt.Sprintf("%q", url), strings.TrimPrefix(url, c.server+"/"), data, sig)
 		var bad *pgp.BadSignatureError
 		if errors.As(err, &bad) && try == 0 {
 			continue
@@ -665,7 +665,7 @@ func (c *creation) vouch(ctx context.Context, s *source) error {
 
 // seal checks what vouches for s and prepares the checks of its two files.
 func (c *creation) seal(s *source) error {
-	seals, err := c.trust.seals(s.evidence, metaFile, rootfsFile)
+	seals, err := c.trust.seals(s.evidence, s.image.Path, metaFile, rootfsFile)
 	if err != nil {
 		return err
 	}

@@ -340,13 +340,10 @@ func (u *ui) hint(err error) string {
 		return clockHint()
 	case errors.As(err, &badSig):
 		return "Nothing of it was kept: the file is not what was signed, or the key may not sign any more. Try again later or another server."
+	case errors.As(err, &network) && errors.As(err, &wrong) && !offline(err):
+		return "The server has no signature where one must be. A mirror that drops signatures can't be trusted alone; --no-validate would trust it blindly."
 	case errors.As(err, &network):
-		if hint := networkHint(network); hint != "" {
-			return hint
-		}
-		if errors.As(err, &wrong) {
-			return "The server has no signature where one must be. A mirror that drops signatures can't be trusted alone; --no-validate would trust it blindly."
-		}
+		return networkHint(network)
 	case errors.As(err, &wrong):
 		return "Nothing of it was kept. Try again later or another server."
 	case errors.As(err, &host):

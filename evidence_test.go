@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"testing"
+
+	"lxc-pull/pgp"
+)
+
+// Rightly signed bytes at another's place are another image.
+func TestBound(t *testing.T) {
+	at := func(path string) pgp.Signature {
+		return pgp.Signature{Notations: []pgp.Notation{{Name: "other@example", Value: "x"}, {Name: pathNotation, Value: path}}}
+	}
+	for _, c := range []struct {
+		what string
+		sigs []pgp.Signature
+		path string
+		ok   bool
+	}{
+		{"the file that was signed", []pgp.Signature{at("a/SHA256SUMS")}, "a/SHA256SUMS", true},
+		{"another image's", []pgp.Signature{at("b/SHA256SUMS")}, "a/SHA256SUMS", false},
+		{"one of two signatures is another image's", []pgp.Signature{at("a/SHA256SUMS"), at("b/SHA256SUMS")}, "a/SHA256SUMS", false},
+		{"a signature that says nothing", []pgp.Signature{{}}, "a/SHA256SUMS", true},
+		{"a place that is not known", []pgp.Signature{at("b/SHA256SUMS")}, "", true},
+	} {
+		if err := bound(&pgp.Result{Signatures: c.sigs}, c.path); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.what, err)
+		}
+	}
+}
+
+func TestSeals(t *testing.T) {
+	ring, err := pgp.ReadKeyring(signify("key", signer().Public().(ed25519.PublicKey)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vouch := trust{ring: ring}
+	meta, rootfs := []byte("meta"), []byte("rootfs")
+	sums := fmt.Appendf(nil, "%x  meta.tar.xz\n%x  rootfs.tar.xz\n", sha256.Sum256(meta), sha256.Sum256(rootfs))
+	list := evidence{sumsFile: sums, sumsFile + sigSuffix: signed(sums)}
+	each := evidence{metaFile + sigSuffix: signed(meta), rootfsFile + sigSuffix: signed(rootfs)}
+	for _, c := range []struct {
+		what string
+		e    evidence
+		data []byte // of the rootfs
+		ok   bool
+	}{
+		{"list", list, rootfs, true},
+		{"list, other bytes", list, []byte("rootfS"), false},
+		{"list, cut", list, rootfs[:5], false},
+		{"list, nothing", list, nil, false},
+		{"each its own", each, rootfs, true},
+		{"each its own, other bytes", each, []byte("rootfS"), false},
+		{"each its own, the other's bytes", each, meta, false},
+		{"nothing vouches", evidence{}, rootfs, false},
+		{"a list without its signature", evidence{sumsFile: sums}, rootfs, false},
+		{"a list with another's signature", evidence{sumsFile: sums, sumsFile + sigSuffix: signed(meta)}, rootfs, false},
+		{"a list that names other files", evidence{sumsFile: sums[:70], sumsFile + sigSuffix: signed(sums[:70])}, rootfs, false},
+		{"one signature of two", evidence{metaFile + sigSuffix: signed(meta)}, rootfs, false},
+	} {
+		seals, err := vouch.seals(c.e, "images/x", metaFile, rootfsFile)
+		if err == nil {
+			err = seals[rootfsFile].checkBytes(c.data)
+		}
+		var bad *unverifiedError
+		if (err == nil) != c.ok || err != nil && !errors.As(err, &bad) {
+			t.Errorf("%s: %v", c.what, err)
+		}
+	}
+	// --no-validate: everything passes, and only then.
+	seals, err := trust{}.seals(evidence{}, "", rootfsFile)
+	if err != nil || seals[rootfsFile].checkBytes(bytes.Repeat([]byte("x"), 100)) != nil {
+		t.Errorf("without a ring: %v", err)
+	}
+}
