@@ -121,7 +121,9 @@ func (c *creation) fill(ctx context.Context, root *untar.Root, source *source) (
 		if err == nil {
 			return
 		}
-		source.discard()
+		if !source.resumable(err) {
+			source.discard()
+		}
 		if emptied := root.RemoveContents(); emptied != nil {
 			err = fmt.Errorf("%w; and the unpacked files could not be removed: %v", err, emptied)
 		}
@@ -185,6 +187,7 @@ func (c *creation) unpack(ctx context.Context, root *untar.Root, source *source)
 		return err
 	}
 	defer body.Close()
+	body = interruptible{body, ctx}
 	if c.verifyFirst(source) {
 		if body, err = c.settle(source, body, size); err != nil {
 			cancel()
@@ -213,6 +216,9 @@ func (c *creation) unpack(ctx context.Context, root *untar.Root, source *source)
 		return err
 	}
 	report, err := root.Extract(unpacked, how)
+	if errors.Is(err, untar.ErrTooBig) {
+		err = fmt.Errorf("%q has room for %s: %w", c.rootfs, byteCount(how.MaxBytes), err)
+	}
 	if err == nil {
 		_, err = io.Copy(io.Discard, stream) // the tail that the decoder did not ask for
 	}
@@ -229,6 +235,19 @@ func (c *creation) unpack(ctx context.Context, root *untar.Root, source *source)
 	}
 	line.end()
 	return c.tell(report)
+}
+
+// An interruptible ends a stream with its context: a file knows nothing of it.
+type interruptible struct {
+	io.ReadCloser
+	ctx context.Context
+}
+
+func (i interruptible) Read(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.ReadCloser.Read(p)
 }
 
 // verifyFirst reports whether the whole rootfs is to be verified before a byte
@@ -262,7 +281,6 @@ func (c *creation) settle(source *source, body io.Reader, size int64) (io.ReadCl
 	if err == nil {
 		err = source.seal.check()
 	}
-	source.seal = &seal{file: rootfsFile} // it has been checked
 	switch {
 	case err != nil:
 	case source.entry != nil:
@@ -278,6 +296,7 @@ func (c *creation) settle(source *source, body io.Reader, size int64) (io.ReadCl
 		}
 		return nil, err
 	}
+	source.seal = &seal{file: rootfsFile} // it has been checked
 	whole := io.NewSectionReader(file, 0, n)
 	if sink == io.Discard {
 		return io.NopCloser(whole), nil

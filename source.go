@@ -552,6 +552,14 @@ func (s *source) commit(c *creation) {
 	c.ui.say("The image cache is now ready")
 }
 
+// resumable reports whether, after err, the next run may go on with what is in
+// the cache of a download: the network or the user broke it off, and the digest
+// that the whole must have is known.
+func (s *source) resumable(err error) bool {
+	var network *fetch.Error
+	return s.seal.pinned() && (errors.As(err, &network) || errors.Is(err, context.Canceled))
+}
+
 // discard throws away a download that must not be gone on with.
 func (s *source) discard() {
 	if s.stage != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -299,6 +300,8 @@ func (u *ui) describe(err error) (text string, phrase bool) {
 	var network *fetch.Error
 	text = printable(err.Error())
 	switch {
+	case errors.Is(err, context.Canceled):
+		return "interrupted; nothing half-made is left", false
 	case strings.HasPrefix(text, "ERROR: "):
 		return text, true
 	case u.template && errors.As(err, &missing):
@@ -385,7 +388,7 @@ func (u *ui) nearHint(e *image.NotFoundError) string {
 }
 
 func clockHint() string {
-	return "The clock says " + time.Now().UTC().Format("2006-01-02 15:04") + " UTC. If that is wrong set it, or pass --time."
+	return "The system's clock says " + time.Now().UTC().Format("2006-01-02 15:04") + " UTC. If that is wrong set it, or pass --time."
 }
 
 // networkHint says what to do about a failed download.
