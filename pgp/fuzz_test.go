@@ -66,13 +66,23 @@ func FuzzKeys(f *testing.F) {
 }
 
 // FuzzCertificate changes a certificate and keeps the signature that it is
-// good for: it may be accepted only if the key that signed is the same.
+// good for: it may be accepted only if the key that signed is one of those that
+// made the vectors. (Which of them depends: a signature file may hold one by a
+// key that another vector's certificates bring.)
 func FuzzCertificate(f *testing.F) {
 	var sigs []vector
+	real := map[string]bool{}
 	for _, v := range readVectors(f) {
 		if v.expect == "good" && !v.cleartext && isBinary(v.keys) && isBinary(v.sig) {
 			f.Add(len(sigs), v.keys)
 			sigs = append(sigs, v)
+			k, err := ReadKeyring(v.keys)
+			if err != nil {
+				f.Fatal(err)
+			}
+			for _, fingerprint := range k.Fingerprints() {
+				real[fingerprint] = true
+			}
 		}
 	}
 	f.Fuzz(func(t *testing.T, n int, keys []byte) {
@@ -84,17 +94,13 @@ func FuzzCertificate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		want, err := ReadKeyring(v.keys)
-		if err != nil {
-			t.Fatal(err)
-		}
 		r, err := Verify(k, v.data, v.sig, v.policy)
 		if err != nil {
 			return
 		}
 		for _, s := range r.Signatures {
-			if !strings.Contains(strings.Join(want.Fingerprints(), " "), s.Fingerprint) {
-				t.Fatalf("signed by %s, which is none of %v", s.Fingerprint, want.Fingerprints())
+			if !real[s.Fingerprint] {
+				t.Fatalf("signed by %s, which made none of the vectors", s.Fingerprint)
 			}
 		}
 	})
