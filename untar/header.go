@@ -73,8 +73,8 @@ func formatOf(b []byte) format {
 	switch magic := b[offMagic : offMagic+8]; {
 	case string(magic) == "ustar  \x00":
 		return formatGNU
-	case string(magic[:5]) != "ustar":
-		return formatV7
+	case string(magic[:6]) != "ustar\x00":
+		return formatV7 // any other sixth byte, too: so GNU tar; bsdtar sees ustar
 	case string(b[offStarMagic:offStarMagic+4]) == "tar\x00":
 		return formatStar
 	}
