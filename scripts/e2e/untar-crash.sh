@@ -13,7 +13,7 @@ set -u -o pipefail
 ours=$(realpath "$1") archive=$(realpath "$2") kills=${3:-200}
 base=${E2E_DIR:-/var/tmp/lxc-pull-e2e}
 mkdir -p "$base" && work=$(mktemp -d "$base/crash.XXXXXX") || exit
-trap 'umount "$work/small" "$work/empty/zz/mounted" 2>/dev/null; rm -rf "$work"' EXIT
+trap 'umount "$work/small" "$work/whole" "$work/empty/zz/mounted" 2>/dev/null; rm -rf "$work"' EXIT
 failed=0
 RANDOM=4 # the same points in every run, as far as the machine allows
 
@@ -84,11 +84,13 @@ else
 fi
 rm -rf "$work/empty"
 
-# 2 MB too small. The size of the tree is rounded up to blocks, as tmpfs does.
+# 2 MB too small. The tree is measured on a tmpfs too: elsewhere folders cost
+# blocks of their own.
 mkdir "$work/small" "$work/whole"
+mount -t tmpfs -o mode=755 none "$work/whole" || exit
 "$ours" untar -C "$work/whole" "$archive" || exit
 need=$(du -s --block-size=1M "$work/whole" | cut -f1)
-rm -rf "$work/whole"
+umount "$work/whole"
 mount -t tmpfs -o "size=$((need - 2))m,mode=755" none "$work/small" || exit
 for kind in absent empty; do
   dir=$work/small/$kind
