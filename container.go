@@ -41,14 +41,10 @@ const commonHelp = `
 // imageCommand parses what create and rootfs have in common: options and one
 // operand. done says that help was asked for and given.
 func imageCommand(ui *ui, args []string, usage string, extra ...option) (opt options, operand string, done bool, err error) {
-	flags, operands, err := getopt(args, append(append(stockOptions(), ownOptions()...), extra...))
-	if err == nil {
-		err = opt.set(flags)
-	}
+	opt, operands, err := readOptions(ui, args, extra...)
 	if err != nil {
 		return opt, "", false, err
 	}
-	ui.quiet, ui.verbose = opt.quiet, opt.verbose
 	if opt.help {
 		io.WriteString(ui.out, usage+commonHelp)
 		return opt, "", true, nil

@@ -17,15 +17,10 @@ Lists the images of a server. See lxc-pull -h for --server, --keyring, ...
 
 // listCommand prints what the server has.
 func listCommand(ctx context.Context, ui *ui, args []string) error {
-	var opt options
-	flags, operands, err := getopt(args, append(stockOptions(), ownOptions()...))
-	if err == nil {
-		err = opt.set(flags)
-	}
+	opt, operands, err := readOptions(ui, args)
 	if err != nil {
 		return err
 	}
-	ui.quiet, ui.verbose = opt.quiet, opt.verbose
 	if opt.help {
 		io.WriteString(ui.out, listUsage)
 		return nil
@@ -33,14 +28,10 @@ func listCommand(ctx context.Context, ui *ui, args []string) error {
 	if len(operands) > 0 {
 		return usageErrorf("list takes no names: %q", operands)
 	}
-	if err := opt.checkNames(); err != nil {
-		return err
-	}
-	index, err := newCreation(ui, opt, currentNamespace()).fetchIndex(ctx)
+	images, err := fetchImages(ctx, ui, opt)
 	if err != nil {
 		return err
 	}
-	images := index.Select(opt.query())
 	if opt.json {
 		return printJSON(ui.out, images)
 	}
@@ -54,15 +45,24 @@ func listImages(ctx context.Context, ui *ui, opt options) error {
 	if opt.variant == "" {
 		opt.variant = defaultVariant
 	}
-	if err := opt.checkNames(); err != nil {
-		return err
-	}
-	index, err := newCreation(ui, opt, currentNamespace()).fetchIndex(ctx)
+	images, err := fetchImages(ctx, ui, opt)
 	if err != nil {
 		return err
 	}
-	printImages(ui, index.Select(opt.query()))
+	printImages(ui, images)
 	return nil
+}
+
+// fetchImages returns the images of the server that the options mean.
+func fetchImages(ctx context.Context, ui *ui, opt options) ([]image.Image, error) {
+	if err := opt.checkNames(); err != nil {
+		return nil, err
+	}
+	index, err := newCreation(ui, opt, currentNamespace()).fetchIndex(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return index.Select(opt.query()), nil
 }
 
 // query is what the options say of the image that is meant.

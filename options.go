@@ -116,6 +116,20 @@ func ownOptions() []option {
 	return own
 }
 
+// readOptions reads the command line of a command that makes or lists images:
+// the template's options, and extra ones of the command's own.
+func readOptions(ui *ui, args []string, extra ...option) (opt options, operands []string, err error) {
+	flags, operands, err := getopt(args, append(append(stockOptions(), ownOptions()...), extra...))
+	if err == nil {
+		err = opt.set(flags)
+	}
+	if err != nil {
+		return opt, nil, err
+	}
+	ui.quiet, ui.verbose = opt.quiet, opt.verbose
+	return opt, operands, nil
+}
+
 // set takes over the options in flags.
 func (o *options) set(flags []flagValue) error {
 	for _, f := range flags {
