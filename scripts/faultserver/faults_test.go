@@ -25,14 +25,23 @@ func start(t *testing.T, data []byte, faults ...string) (url string, records fun
 	}
 	var mu sync.Mutex
 	var list []record
-	s := httptest.NewServer(&server{dir: dir, seed: 1, faults: faults, chance: 1, most: 1, done: func(r record) {
+	faulty := &server{dir: dir, seed: 1, faults: faults, chance: 1, most: 1, done: func(r record) {
 		mu.Lock()
 		defer mu.Unlock()
 		list = append(list, r)
-	}})
+	}}
+	// Server.Close does not wait for the handlers that took their connection
+	// out of net/http's hands.
+	var answers sync.WaitGroup
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answers.Add(1)
+		defer answers.Done()
+		faulty.ServeHTTP(w, r)
+	}))
 	t.Cleanup(s.Close)
 	return s.URL + "/x", func() []record {
 		s.Close()
+		answers.Wait()
 		mu.Lock()
 		defer mu.Unlock()
 		return slices.Clone(list)
