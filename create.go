@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -57,9 +56,6 @@ type creation struct {
 
 	index *image.Index // fetched once
 	made  signature    // of the index
-
-	retries sync.Mutex
-	told    map[fetch.Kind]bool // of failures that were overcome
 }
 
 // newCreation prepares a run. Nothing is asked of the network yet.

@@ -9,14 +9,11 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -34,25 +31,13 @@ complete. Several URLs name the same file; they need --sha256.
       --sha256 HEX      the file must have this digest
       --html            a web page is what I want; else it is an error, as
                         login pages of networks come in place of files
-      --limit-rate N    bytes per second, or 200K, 2M
-  -4, -6                IPv4 only, IPv6 only
-      --cacert FILE     trust the certificates in FILE too; again for more
-      --dns ADDRESS     ask this name server; again for more
-      --resolve HOST:ADDRESS   connect to ADDRESS for HOST
-      --time TIME       judge certificates as of that time, not by the clock
-      --header-file F   send the lines of F ("Name: value") to the URLs' hosts
-      --netrc-file F    users and passwords by host, as in ~/.netrc; else the
-                        file that NETRC in the environment names
-  -q, --quiet           errors only
+` + networkUsage + `  -q, --quiet           errors only
   -v, --verbose
 
 Proxies are taken from http_proxy, https_proxy and no_proxy. Example:
 
   lxc-pull fetch -o rootfs.tar.xz https://example.org/images/rootfs.tar.xz
 `
-
-// maxCredentials bounds a header or netrc file.
-const maxCredentials = 64 << 10
 
 // A fetchCall is one call of the command, parsed.
 type fetchCall struct {
@@ -61,36 +46,23 @@ type fetchCall struct {
 	output  string
 	digest  []byte // nil: not known
 	html    bool
-	network fetch.Options
+	network networkOptions
 }
 
 // fetchCommand brings one file: wget's place.
 func fetchCommand(ctx context.Context, ui *ui, args []string) error {
-	flags, operands, err := getopt(args, []option{
+	flags, operands, err := getopt(args, append([]option{
 		{short: 'o', long: "output", arg: true},
 		{long: "sha256", arg: true},
 		{long: "html"},
-		{long: "limit-rate", arg: true},
-		{short: '4', long: "ipv4"},
-		{short: '6', long: "ipv6"},
-		{long: "cacert", arg: true},
-		{long: "dns", arg: true},
-		{long: "resolve", arg: true},
-		{long: "time", arg: true},
-		{long: "header-file", arg: true},
-		{long: "netrc-file", arg: true},
 		{short: 'q', long: "quiet"},
 		{short: 'v', long: "verbose"},
 		{short: 'h', long: "help"},
-	})
+	}, networkFlags()...))
 	if err != nil {
 		return err
 	}
 	call := &fetchCall{ui: ui, urls: operands}
-	call.network.UserAgent = "lxc-pull/" + version()
-	call.network.Resolve = map[string][]string{}
-	var given time.Time
-	netrc, headers := os.Getenv("NETRC"), ""
 	for _, f := range flags {
 		var err error
 		switch f.name {
@@ -103,29 +75,6 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 			}
 		case "html":
 			call.html = true
-		case "limit-rate":
-			call.network.LimitRate, err = parseSize(f.value)
-		case "ipv4":
-			call.network.IPv4Only = true
-		case "ipv6":
-			call.network.IPv6Only = true
-		case "cacert":
-			call.network.CACerts = append(call.network.CACerts, f.value)
-		case "dns":
-			call.network.DNS = append(call.network.DNS, f.value)
-		case "resolve":
-			host, address, _ := strings.Cut(f.value, ":")
-			host = strings.ToLower(host)
-			if _, err = netip.ParseAddr(strings.Trim(address, "[]")); err == nil && host == "" {
-				err = errors.New("no host name")
-			}
-			call.network.Resolve[host] = append(call.network.Resolve[host], strings.Trim(address, "[]"))
-		case "time":
-			given, err = parseTime(f.value)
-		case "header-file":
-			headers = f.value
-		case "netrc-file":
-			netrc = f.value
 		case "quiet":
 			ui.quiet = true
 		case "verbose":
@@ -133,6 +82,8 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 		case "help":
 			_, err := io.WriteString(ui.out, fetchUsage)
 			return err
+		default:
+			_, err = call.network.set(f.name, f.value)
 		}
 		if err != nil {
 			return usageErrorf("--%s %q: %v", f.name, f.value, err)
@@ -147,14 +98,9 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 	if err := call.name(); err != nil {
 		return err
 	}
-	call.network.Now = func() time.Time { return now(given, time.Now()) }
-	call.network.Notify = call.retried
-	if call.network.Credentials, err = credentials(netrc, headers, call.urls); err != nil {
-		return err
-	}
-	client, err := fetch.NewClient(call.network)
+	client, err := call.network.client("lxc-pull/"+version(), call.urls[0], (&retryNotes{ui: ui}).tell)
 	if err != nil {
-		return usageErrorf("%v", err)
+		return err
 	}
 	defer client.Close()
 	defer func() {
@@ -179,21 +125,6 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 	}
 	defer f.Close()
 	return call.to(ctx, client, f)
-}
-
-// retried tells of a failure that is followed by another attempt.
-func (c *fetchCall) retried(e fetch.Event) {
-	next := "trying " + printable(e.Next)
-	if e.Next == e.Err.URL {
-		next = "trying again"
-	}
-	if e.Wait > 0 {
-		next += " in " + e.Wait.Round(time.Second/10).String()
-	}
-	if e.Offset > 0 {
-		next += ", from " + byteCount(e.Offset) + " on"
-	}
-	c.ui.warnf("%s; %s", printable(e.Err.Error()), next)
 }
 
 // name finds the output's name.
@@ -399,96 +330,4 @@ func (c *fetchCall) validator(from string) string {
 		return ""
 	}
 	return lines[1]
-}
-
-// credentials reads a netrc file and a file of header lines; the latter are
-// for the hosts of the URLs. They come from files alone: lxc-create writes its
-// arguments into the container's config, and ps shows them to everybody.
-func credentials(netrc, headers string, urls []string) ([]fetch.Credential, error) {
-	var list []fetch.Credential
-	if netrc != "" {
-		data, err := readFileLimit(netrc, maxCredentials)
-		if err != nil {
-			return nil, err
-		}
-		if list, err = parseNetrc(string(data)); err != nil {
-			return nil, fmt.Errorf("%q: %w", netrc, err)
-		}
-	}
-	if headers == "" {
-		return list, nil
-	}
-	data, err := readFileLimit(headers, maxCredentials)
-	if err != nil {
-		return nil, err
-	}
-	header, err := parseHeader(string(data))
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", headers, err)
-	}
-	for _, raw := range urls {
-		if u, err := url.Parse(raw); err == nil && u.Host != "" {
-			list = append(list, fetch.Credential{Host: u.Host, Header: header})
-		}
-	}
-	return list, nil
-}
-
-// parseHeader reads lines "Name: value"; empty ones and those that begin with #
-// are passed over. A message never shows a value: it is likely to be a secret.
-func parseHeader(text string) (http.Header, error) {
-	header := http.Header{}
-	n := 0
-	for line := range strings.Lines(text) {
-		n++
-		line = strings.TrimRight(line, "\r\n")
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		name, value, ok := strings.Cut(line, ":")
-		value = strings.TrimSpace(value)
-		if !ok || name == "" || strings.ContainsFunc(name, notToken) || strings.ContainsFunc(value, isControl) {
-			return nil, fmt.Errorf("line %d is not of the form \"Name: value\"", n)
-		}
-		header.Add(name, value)
-	}
-	return header, nil
-}
-
-// notToken reports whether a character can't be in a header's name (RFC 9110,
-// 5.6.2).
-func notToken(r rune) bool {
-	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
-}
-
-func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
-
-// parseNetrc reads the machine, login and password words of a netrc file
-// (ftp(1)). A "default" entry is refused: it would give a password to whatever
-// host is asked.
-func parseNetrc(text string) ([]fetch.Credential, error) {
-	var list []fetch.Credential
-	words := strings.Fields(text)
-	for len(words) > 0 {
-		word := words[0]
-		words = words[1:]
-		switch {
-		case word == "default":
-			return nil, errors.New("a default entry is for every host, and so for the wrong one")
-		case word != "machine" && word != "login" && word != "password" && word != "account":
-			return nil, errors.New("not a netrc file of machine, login and password entries")
-		case len(words) == 0:
-			return nil, fmt.Errorf("%q ends the file", word)
-		case word == "machine":
-			list = append(list, fetch.Credential{Host: words[0]})
-		case len(list) == 0:
-			return nil, fmt.Errorf("%q before any machine", word)
-		case word == "login":
-			list[len(list)-1].User = words[0]
-		case word == "password":
-			list[len(list)-1].Password = words[0]
-		}
-		words = words[1:]
-	}
-	return list, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -52,6 +53,17 @@ func fetchTest(t *testing.T, args ...string) (out, messages string, err error) {
 	var stdout, stderr bytes.Buffer
 	err = fetchCommand(t.Context(), &ui{out: &stdout, err: &stderr}, args)
 	return stdout.String(), stderr.String(), err
+}
+
+// closedPort is an address at which nothing listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // folder lists what is in the current folder.
@@ -275,10 +287,22 @@ func TestFetchCredentials(t *testing.T) {
 			t.Errorf("netrc %q: %v", text, err)
 		}
 	}
-	for _, text := range []string{"secret", ": secret", "a b: secret", "X: secret\x00", "X: a\rY: secret"} {
-		if _, err := parseHeader(text); err == nil || strings.Contains(err.Error(), "secret") {
+	for _, text := range []string{"secret", ": secret", "a b: secret", "X: secret\x00", "X: a\rY: secret", "[secret", "[]"} {
+		if _, err := parseHeaders(text, "a"); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("header %q: %v", text, err)
 		}
+	}
+	// Lines for one host are sent to no other.
+	os.WriteFile("header", []byte("X-Token: T\n[other.test]\nX-Token: other's\n"), 0o600)
+	elsewhere := strings.Replace(server.URL, "127.0.0.1", "mirror.test", 1)
+	named := strings.Replace(server.URL, "127.0.0.1", "other.test", 1)
+	digest := fmt.Sprintf("%x", sha256.Sum256([]byte(": other's")))
+	if out, _, err := fetchTest(t, "-q", "-o-", "--header-file", "header", "--sha256", digest, "--resolve", "mirror.test:127.0.0.1", "--resolve", "other.test:127.0.0.1", "http://"+closedPort(t)+"/", named); out != ": other's" {
+		t.Errorf("a host named in the file: %q, %v", out, err)
+	}
+	digest = fmt.Sprintf("%x", sha256.Sum256([]byte(": ")))
+	if out, _, err := fetchTest(t, "-q", "-o-", "--header-file", "header", "--sha256", digest, "--resolve", "mirror.test:127.0.0.1", "http://"+closedPort(t)+"/", elsewhere); out != ": " {
+		t.Errorf("a host not named in the file: %q, %v", out, err)
 	}
 	os.WriteFile("netrc", []byte("default"), 0o600)
 	if _, _, err := fetchTest(t, "-o-", server.URL); err == nil {

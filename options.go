@@ -39,10 +39,7 @@ type options struct {
 	keyids       []string // fingerprints
 	keyserver    bool     // given, and ignored
 	noValidate   bool
-	cacerts      []string
-	dns          []string
-	resolve      []string // HOST:ADDRESS
-	time         time.Time
+	network      networkOptions
 	memory       int64
 	verifyFirst  bool
 	allowOlder   bool
@@ -93,10 +90,6 @@ func ownOptions() []option {
 		{long: "keyserver", arg: true},
 		{long: "standard-resolver"},
 		{long: "keyring", arg: true},
-		{long: "cacert", arg: true},
-		{long: "dns", arg: true},
-		{long: "resolve", arg: true},
-		{long: "time", arg: true},
 		{long: "memory", arg: true},
 		{long: "verify-first"},
 		{long: "allow-older"},
@@ -110,6 +103,7 @@ func ownOptions() []option {
 		{short: 'v', long: "verbose"},
 		{long: "json"},
 	}
+	own = append(own, networkFlags()...)
 	for i := range own {
 		own[i].exact = true
 	}
@@ -175,14 +169,6 @@ func (o *options) setOne(name, value string) error {
 	case "standard-resolver": // of the gpg era; the resolver is always the standard one
 	case "no-validate":
 		o.noValidate = true
-	case "cacert":
-		o.cacerts = append(o.cacerts, value)
-	case "dns":
-		o.dns = append(o.dns, value)
-	case "resolve":
-		o.resolve = append(o.resolve, value)
-	case "time":
-		o.time, err = parseTime(value)
 	case "memory":
 		o.memory, err = parseSize(value)
 	case "verify-first":
@@ -222,7 +208,10 @@ func (o *options) setOne(name, value string) error {
 	case "config":
 		o.config = value
 	default:
-		return fmt.Errorf("option %q is not read", name)
+		var known bool
+		if known, err = o.network.set(name, value); !known {
+			return fmt.Errorf("option %q is not read", name)
+		}
 	}
 	if err != nil {
 		return usageErrorf("--%s %q: %v", name, value, err)

@@ -36,43 +36,13 @@ func (c *creation) prepare() error {
 		return usageErrorf("--server %q: %v", opt.server, err)
 	}
 	c.server = server
-	clock := func() time.Time { return now(opt.time, time.Now()) }
-	c.trust.policy = pgp.Policy{Now: clock()}
+	c.trust.policy = pgp.Policy{Now: opt.network.clock()}
 	if c.trust.ring, err = c.keyring(); err != nil {
 		return err
 	}
-	resolve := map[string][]string{}
-	for _, r := range opt.resolve {
-		host, address, ok := strings.Cut(r, ":")
-		if !ok || host == "" || address == "" {
-			return usageErrorf("--resolve %q: not HOST:ADDRESS", r)
-		}
-		resolve[strings.ToLower(host)] = append(resolve[strings.ToLower(host)], address)
-	}
-	c.client, err = fetch.NewClient(fetch.Options{
-		UserAgent: "lxc-pull/" + version() + " compat:" + strconv.Itoa(lxc.CompatLevel),
-		CACerts:   opt.cacerts, DNS: opt.dns, Resolve: resolve, Now: clock,
-		Notify: c.retried,
-	})
+	agent := "lxc-pull/" + version() + " compat:" + strconv.Itoa(lxc.CompatLevel)
+	c.client, err = opt.network.client(agent, c.server, (&retryNotes{ui: c.ui}).tell)
 	return err
-}
-
-// retried tells of a failure that is followed by another attempt: the first of
-// each kind, for several files are asked for at the same time.
-func (c *creation) retried(e fetch.Event) {
-	c.retries.Lock()
-	told := c.told[e.Err.Kind]
-	if c.told == nil {
-		c.told = map[fetch.Kind]bool{}
-	}
-	c.told[e.Err.Kind] = true
-	c.retries.Unlock()
-	text := printable(e.Err.Error())
-	if told {
-		c.ui.notef("%s; trying again in %v", text, e.Wait.Round(time.Second))
-	} else {
-		c.ui.warnf("%s; trying again", text)
-	}
 }
 
 // serverURL reads --server: HOST[:PORT][/PATH] means https, as for the stock
