@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"runtime/debug"
 	"time"
 
 	"lxc-pull/pgp"
@@ -80,8 +79,8 @@ func (e *unverifiedError) Unwrap() error { return e.err }
 // A trust is whose signatures count, and at what time. A nil ring is
 // --no-validate: nothing is checked.
 type trust struct {
-	ring   *pgp.Keyring
-	policy pgp.Policy
+	ring  *pgp.Keyring
+	clock *clock
 }
 
 // pathNotation names, in a signature of our publisher's, the file that was
@@ -109,14 +108,16 @@ func (t trust) signed(what, path string, data, sig []byte) (signature, error) {
 	if t.ring == nil {
 		return signature{}, nil
 	}
-	result, err := pgp.Verify(t.ring, data, sig, t.policy)
+	result, err := pgp.Verify(t.ring, data, sig, t.clock.policy())
 	if err == nil {
 		err = bound(result, path)
 	}
 	if err != nil {
 		return signature{}, &unverifiedError{what, err}
 	}
-	return newest(result), nil
+	made := newest(result)
+	t.clock.learn(made.made)
+	return made, nil
 }
 
 // A signature is who signed, and when.
@@ -175,7 +176,7 @@ func (t trust) seals(e evidence, folder string, files ...string) (map[string]*se
 		if sig == nil {
 			return nil, &unverifiedError{f, errors.New("no signature of it is at hand")}
 		}
-		v, err := pgp.NewVerifier(t.ring, sig, t.policy)
+		v, err := pgp.NewVerifier(t.ring, sig, t.clock.policy())
 		if err != nil {
 			return nil, &unverifiedError{f, err}
 		}
@@ -190,35 +191,4 @@ func (s *seal) checkBytes(data []byte) error {
 		return err
 	}
 	return s.check()
-}
-
-// buildDate is the time of the commit that the program was built from, the
-// zero time where the build info has none. No file can have been signed for
-// this program before it, so a clock that is behind it is wrong.
-func buildDate() time.Time {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return time.Time{}
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.time" {
-			if t, err := time.Parse(time.RFC3339, s.Value); err == nil {
-				return t
-			}
-		}
-	}
-	return time.Time{}
-}
-
-// now is the time that certificates and signatures are judged by: the system
-// clock, but never before the program's own build (boards without a battery
-// start in 1970). given, if set, is used instead.
-func now(given, system time.Time) time.Time {
-	if !given.IsZero() {
-		return given
-	}
-	if built := buildDate(); system.Before(built) {
-		return built
-	}
-	return system
 }

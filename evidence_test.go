@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"lxc-pull/pgp"
 )
@@ -39,7 +40,7 @@ func TestSeals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	vouch := trust{ring: ring}
+	vouch := trust{ring: ring, clock: newClock(time.Time{})}
 	meta, rootfs := []byte("meta"), []byte("rootfs")
 	sums := fmt.Appendf(nil, "%x  meta.tar.xz\n%x  rootfs.tar.xz\n", sha256.Sum256(meta), sha256.Sum256(rootfs))
 	list := evidence{sumsFile: sums, sumsFile + sigSuffix: signed(sums)}

@@ -98,7 +98,10 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 	if err := call.name(); err != nil {
 		return err
 	}
-	client, err := call.network.client("lxc-pull/"+version(), call.urls[0], (&retryNotes{ui: ui}).tell)
+	clock := newClock(call.network.time)
+	clock.warn(ui)
+	// Without a digest nothing but the certificate says whose the bytes are.
+	client, err := call.network.client("lxc-pull/"+version(), call.urls[0], clock, call.digest != nil, (&retryNotes{ui: ui}).tell)
 	if err != nil {
 		return err
 	}

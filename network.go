@@ -124,19 +124,18 @@ func (n *networkOptions) addAddress(value string) error {
 	return nil
 }
 
-// clock is the time by which certificates and signatures are judged.
-func (n *networkOptions) clock() time.Time { return now(n.time, time.Now()) }
-
 // client makes the client. first is the URL whose host the lines of
-// --header-file are for that name none.
-func (n *networkOptions) client(agent, first string, notify func(fetch.Event)) (*fetch.Client, error) {
+// --header-file are for that name none. vouched says that the caller checks who
+// signed what comes, or its digest.
+func (n *networkOptions) client(agent, first string, clock *clock, vouched bool, notify func(fetch.Event)) (*fetch.Client, error) {
 	credentials, err := n.credentials(first)
 	if err != nil {
 		return nil, err
 	}
 	client, err := fetch.NewClient(fetch.Options{
 		UserAgent: agent, CACerts: n.cacerts, DNS: n.dns, Resolve: n.resolve,
-		IPv4Only: n.ipv4, IPv6Only: n.ipv6, Now: n.clock, Credentials: credentials,
+		IPv4Only: n.ipv4, IPv6Only: n.ipv6, Credentials: credentials,
+		Now: clock.now, Earliest: func() bool { return vouched && clock.behind() },
 		LimitRate: n.limitRate, Retries: n.retries, StallWindow: n.stallTime, Notify: notify,
 	})
 	if err != nil {

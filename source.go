@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,13 +37,37 @@ func (c *creation) prepare() error {
 		return usageErrorf("--server %q: %v", opt.server, err)
 	}
 	c.server = server
-	c.trust.policy = pgp.Policy{Now: opt.network.clock()}
 	if c.trust.ring, err = c.keyring(); err != nil {
 		return err
 	}
+	c.trust.clock = newClock(opt.network.time)
+	c.recallTime()
+	c.trust.clock.warn(c.ui)
 	agent := "lxc-pull/" + version() + " compat:" + strconv.Itoa(lxc.CompatLevel)
-	c.client, err = opt.network.client(agent, c.server, (&retryNotes{ui: c.ui}).tell)
+	c.client, err = opt.network.client(agent, c.server, c.trust.clock, c.trust.ring != nil, (&retryNotes{ui: c.ui}).tell)
 	return err
+}
+
+// recallTime lets a clock that is behind go by what was seen signed before, by
+// the keys that count in this run: another server's move nothing.
+func (c *creation) recallTime() {
+	if c.trust.ring == nil || c.opt.noCache || !c.trust.clock.behind() {
+		return
+	}
+	base := c.cacheBase()
+	if base == "" {
+		return
+	}
+	list, err := (&fetch.Cache{Base: base}).LoadSeen()
+	if err != nil {
+		return // which checkNotOlder says
+	}
+	signers := c.trust.ring.Fingerprints()
+	for _, seen := range list {
+		if slices.Contains(signers, seen.Signer) {
+			c.trust.clock.learn(seen.Signed)
+		}
+	}
 }
 
 // serverURL reads --server: HOST[:PORT][/PATH] means https, as for the stock
@@ -560,7 +585,7 @@ func (s *source) expired(c *creation) bool {
 		return false
 	}
 	t, ok := lxc.Expiry(file)
-	return !ok || t.Before(c.trust.policy.Now)
+	return !ok || t.Before(c.trust.clock.now())
 }
 
 // locateOnServer finds the image in the server's list, and takes the bytes from
@@ -811,6 +836,9 @@ func (c *creation) checkNotOlder(img image.Image) error {
 		}
 		offered, ok1 := buildTime(img.Build)
 		known, ok2 := buildTime(seen.Build)
+		if c.fromFuture(seen) {
+			continue
+		}
 		if ok1 && ok2 && offered.Before(known.Add(-slack)) {
 			return &replayError{fmt.Sprintf("the server offers build %q of %s, and %q was seen before", img.Build, img.Name(), seen.Build)}
 		}
@@ -821,6 +849,13 @@ func (c *creation) checkNotOlder(img image.Image) error {
 	return nil
 }
 
+// fromFuture reports whether a record is of a time that is not yet: the signer's
+// clock was wrong, or ours when the record was made. It must not keep out what
+// is signed rightly now.
+func (c *creation) fromFuture(s fetch.Seen) bool {
+	return s.Signed.After(c.trust.clock.now().Add(slack))
+}
+
 // checkFresh refuses to download an image after its signed expiry: a server
 // that is kept at an old state offers nothing newer for ever.
 func (c *creation) checkFresh(s *source) error {
@@ -828,7 +863,7 @@ func (c *creation) checkFresh(s *source) error {
 	if !ok || s.cached || c.opt.allowOlder || c.trust.ring == nil {
 		return nil
 	}
-	if t, ok := lxc.Expiry(file); ok && t.Before(c.trust.policy.Now) {
+	if t, ok := lxc.Expiry(file); ok && t.Before(c.trust.clock.now()) {
 		return &replayError{fmt.Sprintf("build %q of %s expired %s", s.image.Build, s.image.Name(), t.Format(time.RFC3339))}
 	}
 	return nil
@@ -846,10 +881,11 @@ func (c *creation) remember(ctx context.Context, s *source) {
 			}
 			offered, ok1 := buildTime(s.image.Build)
 			known, ok2 := buildTime(seen.Build)
-			if !ok1 || !ok2 || offered.After(known) || c.opt.allowOlder {
+			anew := c.opt.allowOlder || c.fromFuture(seen)
+			if !ok1 || !ok2 || offered.After(known) || anew {
 				list[i].Build = s.image.Build
 			}
-			if s.made.made.After(seen.Signed) || c.opt.allowOlder {
+			if s.made.made.After(seen.Signed) || anew {
 				list[i].Signed = s.made.made
 			}
 			return list, nil

@@ -159,16 +159,3 @@ func (c *endlessReader) Read(p []byte) (int, error) {
 	c.calls++
 	return len(p), nil
 }
-
-func TestNow(t *testing.T) {
-	given, system := time.Unix(1787961600, 0), time.Unix(1900000000, 0)
-	if got := now(given, system); !got.Equal(given) {
-		t.Errorf("--time: %v", got)
-	}
-	if got := now(time.Time{}, system); !got.Equal(system) {
-		t.Errorf("the system's clock: %v", got)
-	}
-	if got := now(time.Time{}, time.Unix(0, 0)); got.Before(buildDate()) {
-		t.Errorf("before the build: %v", got)
-	}
-}

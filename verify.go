@@ -96,7 +96,10 @@ func verifyCommand(_ context.Context, ui *ui, args []string) error {
 	case operands[0] == "-" && len(operands) > 1:
 		return usageErrorf("the signature is read before the file, so it must be a file itself")
 	}
-	policy.Now = now(policy.Now, time.Now())
+	clock := newClock(policy.Now)
+	clock.warn(ui)
+	judged := clock.policy()
+	policy.Now, policy.Latest = judged.Now, judged.Latest
 	keys, err := readTrusted(files, fingerprints)
 	if err != nil {
 		return err
@@ -422,7 +425,7 @@ func sopVersion(ui *ui, args []string) error {
 
 // sopPolicy reads --not-before and --not-after.
 func sopPolicy(values map[string]string) (p pgp.Policy, err error) {
-	p.Now = now(time.Time{}, time.Now())
+	p = newClock(time.Time{}).policy()
 	for _, bound := range []struct {
 		name string
 		time *time.Time

@@ -75,6 +75,12 @@ type Options struct {
 
 	// Now is the clock by which certificates are judged. nil: the system's.
 	Now func() time.Time
+	// Earliest says that the clock is known to be behind, so that Now is only
+	// the earliest time that it can be: a server's certificate that begins
+	// later is judged as of its beginning (early.go). It is asked at every
+	// request. To be given only by who checks the signature or the digest of
+	// what comes. nil: Now is the time.
+	Earliest func() bool
 
 	// Proxy says through which proxy a request goes, as http.Transport's
 	// field. nil: HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment, in
@@ -131,6 +137,7 @@ type Client struct {
 	plain   *http.Transport
 	secure  func() (*http.Transport, error) // reads the certificates at its first call
 	trust   string                          // where certificates were found, once secure has been called
+	early   earlyPools                      // where Now is the earliest time only
 	names   func() resolver                 // looks for name servers at its first call
 	limiter limiter
 
@@ -146,6 +153,9 @@ func NewClient(opt Options) (*Client, error) {
 	}
 	if opt.Now == nil {
 		opt.Now = time.Now
+	}
+	if opt.Earliest == nil {
+		opt.Earliest = func() bool { return false }
 	}
 	if opt.Proxy == nil {
 		opt.Proxy = http.ProxyFromEnvironment
@@ -248,6 +258,11 @@ func (c *Client) Close() {
 	if secure, err := c.secure(); err == nil {
 		secure.CloseIdleConnections()
 	}
+	c.early.mu.Lock()
+	defer c.early.mu.Unlock()
+	for _, t := range c.early.hosts {
+		t.CloseIdleConnections()
+	}
 }
 
 // parseURL accepts what a caller may ask for.
@@ -349,6 +364,9 @@ func (c *Client) roundTrip(request *http.Request) (*http.Response, error) {
 		var err error
 		if transport, err = c.secure(); err != nil {
 			return nil, err
+		}
+		if c.opt.Earliest() {
+			return c.earliest(request, transport)
 		}
 	}
 	return transport.RoundTrip(request)

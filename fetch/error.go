@@ -3,7 +3,6 @@ package fetch
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -140,11 +139,11 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 	var dial *net.OpError
 	var dns *net.DNSError
 	var noServers *noNameServersError
-	var certificate x509.CertificateInvalidError
 	var verification *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var alert tls.AlertError
 	var timeout net.Error
+	begins, young := notYetValid(err, now)
 	switch {
 	case errors.As(err, &own):
 		if own.URL == "" {
@@ -161,10 +160,9 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 		e.Kind, e.Err = KindDNS, noServers
 	case errors.As(err, &dns):
 		e.Kind = KindDNS
-	case errors.As(err, &certificate) && certificate.Reason == x509.Expired && now.Before(certificate.Cert.NotBefore):
+	case young:
 		e.Kind = KindClock
-		e.Err = fmt.Errorf("valid from %s, the clock says %s",
-			certificate.Cert.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+		e.Err = fmt.Errorf("valid from %s, the clock says %s", begins.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	case errors.As(err, &verification), errors.As(err, &record), errors.As(err, &alert), errors.Is(err, http.ErrSchemeMismatch):
 		e.Kind = KindTLS
 	case errors.Is(err, syscall.ECONNREFUSED):

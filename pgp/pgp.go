@@ -64,6 +64,10 @@ type Policy struct {
 	// Now is the time of verification; the zero Time is the system's clock.
 	// A device without a clock gives the latest time that it is sure of.
 	Now time.Time
+	// Latest, where it is later than Now, is the latest time that it can be, for
+	// a device whose clock is known to be behind: signatures made until then are
+	// not from the future. What has ended is still judged by Now.
+	Latest time.Time
 	// NotBefore and NotAfter bound the time at which a signature was made, both
 	// included. The zero Time is no bound. A signify signature, which has no
 	// time, satisfies no bound.
@@ -96,7 +100,7 @@ func (p Policy) timeProblem(t time.Time) string {
 		return "the signature has no time, and one is asked for"
 	case t.IsZero():
 		return ""
-	case t.Unix() > p.now()+int64(ClockSlack/time.Second):
+	case t.Unix() > max(p.now(), p.Latest.Unix())+int64(ClockSlack/time.Second):
 		return fromFuture
 	case !p.NotBefore.IsZero() && t.Before(p.NotBefore):
 		return "the signature is older than asked for"
