@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -214,62 +213,29 @@ func (c *fetchCall) toFile(ctx context.Context, client *fetch.Client) error {
 	return nil
 }
 
-// complete fetches until the file is whole and right. A file that changes under
-// the download is begun anew. So is one with a wrong digest, in another way:
-// bytes of an earlier call are not used again, bytes of several servers are
-// fetched from one at a time, and a server that gave wrong ones alone is not
-// asked again.
+// complete fetches until the file is whole and right.
 func (c *fetchCall) complete(ctx context.Context, client *fetch.Client, f *os.File) error {
-	const restarts = 3 // of a file that changes
-	changes := 0
-	ways := [][]string{c.urls}
-	var bad error // the first wrong digest
+	course := fetch.NewCourse(c.urls)
 	for {
-		had, sources, err := c.into(ctx, client, f, ways[0])
-		var network *fetch.Error
-		var wrong *unverifiedError
-		switch {
-		case err == nil || ctx.Err() != nil:
+		had, sources, err := c.into(ctx, client, f, course.URLs())
+		if err == nil || ctx.Err() != nil {
 			return err
-		case errors.As(err, &wrong):
-			if bad == nil {
-				bad = err
-			}
-			if had == 0 {
-				ways = append(otherWays(ways[0], sources), ways[1:]...)
-			}
-		case errors.As(err, &network) && network.Kind == fetch.KindChanged && changes < restarts:
-			changes++
-		case bad == nil:
-			return err // what has come stays for a later call
-		default:
-			ways = ways[1:]
+		}
+		var wrong *unverifiedError
+		bad := errors.As(err, &wrong)
+		again, final := course.Next(err, bad, had, sources)
+		if !again && !errors.As(final, &wrong) {
+			return final // what has come stays for a later call
 		}
 		if err := f.Truncate(0); err != nil {
 			return err
 		}
 		os.Remove(f.Name() + ".from")
-		if len(ways) == 0 {
-			return bad
+		if !again {
+			return final
 		}
 		c.ui.warnf("%s; starting again", printable(err.Error()))
 	}
-}
-
-// otherWays returns which URLs to ask, in which company, after those of sources
-// gave bytes that together are wrong.
-func otherWays(urls, sources []string) [][]string {
-	switch {
-	case len(urls) == 1:
-		return nil
-	case len(sources) == 1:
-		return [][]string{slices.DeleteFunc(slices.Clone(urls), func(u string) bool { return u == sources[0] })}
-	}
-	var ways [][]string
-	for _, u := range urls {
-		ways = append(ways, []string{u})
-	}
-	return ways
 }
 
 // into completes the file f, whose had bytes, if any, an earlier call left. It

@@ -25,9 +25,14 @@ type Request struct {
 
 	// Offset is how many bytes of the file the caller has already; the stream
 	// begins there. Unless Pinned, Validator (a Body's, of the time when those
-	// bytes came) must say which file they are of.
+	// bytes came from the first URL) must say which file they are of.
 	Offset    int64
 	Validator string
+
+	// Hasty says that the caller has another server to turn to: the second
+	// failure in a row ends the fetch, and so does a longer Retry-After than a
+	// person would sit through.
+	Hasty bool
 
 	Size int64 // bytes of the whole file where the caller knows them, 0: not known
 	Max  int64 // most bytes that the whole file may have, 0: no limit
@@ -74,34 +79,49 @@ type source struct {
 	last      *Error
 }
 
-// Get returns a small file whole, of at most max bytes. What Open can't mend is
-// fetched again from the start.
+// Get returns a small file whole, of at most max bytes.
 func (c *Client) Get(ctx context.Context, url string, max int64) ([]byte, error) {
+	data, _, err := c.Load(ctx, Request{URLs: []string{url}, Max: max})
+	return data, err
+}
+
+// Load returns a small file whole, and which of the Request's URLs its bytes
+// came from. What Open can't mend is fetched again from the start.
+func (c *Client) Load(ctx context.Context, request Request) (data []byte, sources []string, err error) {
 	for try := 0; ; try++ {
-		data, err := c.get(ctx, url, max)
+		data, sources, err := c.load(ctx, request)
 		var e *Error
 		if err == nil || ctx.Err() != nil || !errors.As(err, &e) {
-			return data, err
+			return data, sources, err
 		}
 		switch {
-		case e.Kind != KindChanged && e.Kind != KindTruncated && e.Kind != KindStall, try >= c.opt.Retries:
-			return nil, err
+		case e.Kind != KindChanged && e.Kind != KindTruncated && e.Kind != KindStall, try >= c.retries(request):
+			return nil, sources, err
 		}
 		d := c.backoff(try)
 		c.opt.Notify(Event{Err: e, Next: e.URL, Wait: d})
 		if err := c.opt.Wait(ctx, d); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 }
 
-func (c *Client) get(ctx context.Context, url string, max int64) ([]byte, error) {
-	body, err := c.Open(ctx, Request{URLs: []string{url}, Max: max})
+func (c *Client) load(ctx context.Context, request Request) ([]byte, []string, error) {
+	body, err := c.Open(ctx, request)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer body.Close()
-	return io.ReadAll(body)
+	data, err := io.ReadAll(body)
+	return data, body.Sources(), err
+}
+
+// retries is how often a failure in a row is followed by another attempt.
+func (c *Client) retries(request Request) int {
+	if request.Hasty {
+		return min(c.opt.Retries, hastyRetries)
+	}
+	return c.opt.Retries
 }
 
 // Tail returns the last n bytes of a file, or all of a shorter one, and the
@@ -173,11 +193,12 @@ func (c *Client) Open(ctx context.Context, request Request) (*Body, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.sources = append(b.sources, &source{raw: raw, url: u, validator: request.Validator, host: u.Host})
+		b.sources = append(b.sources, &source{raw: raw, url: u})
 	}
 	if len(b.sources) == 0 {
 		return nil, &Error{Kind: KindURL, Err: errors.New("no URL")}
 	}
+	b.sources[0].validator, b.sources[0].host = request.Validator, b.sources[0].url.Host
 	b.ctx, b.cancel = context.WithCancel(ctx)
 	if err := b.connect(); err != nil && err != io.EOF {
 		b.cancel()
@@ -348,7 +369,11 @@ func (b *Body) next(err error) error {
 	failed := b.sources[b.at]
 	failed.last = e
 	failed.fails++
-	failed.dead = !e.transient() || e.Wait > maxRetryAfter || failed.fails > b.patience(e)
+	longest := maxRetryAfter
+	if b.request.Hasty {
+		longest = hastyRetryAfter
+	}
+	failed.dead = !e.transient() || e.Wait > longest || failed.fails > b.patience(e)
 
 	if b.offset > 0 && !b.request.Pinned {
 		// Only the same file, told by its validator, can go on.
@@ -383,10 +408,10 @@ func (b *Body) patience(e *Error) int {
 	switch e.Kind {
 	case KindDNS, KindRefused, KindUnreachable, KindProxy:
 		if b.offset == b.request.Offset {
-			return min(b.client.opt.Retries, 2)
+			return min(b.client.retries(b.request), 2)
 		}
 	}
-	return b.client.opt.Retries
+	return b.client.retries(b.request)
 }
 
 // choose returns the source to ask after e, -1 when all are dead: the one in

@@ -48,7 +48,11 @@ const (
 	maxHeader     = 64 << 10        // bytes of a response's header; servers' own limits are 8 to 32 KiB
 	maxRetryAfter = 2 * time.Minute // a longer Retry-After ends the fetch: the caller should know, not wait
 	maxBackoff    = 30 * time.Second
-	firstBackoff  = time.Second
+
+	hastyRetries    = 1 // a hasty Request's: a hiccup is no reason to leave a server
+	hastyRetryAfter = 10 * time.Second
+
+	firstBackoff = time.Second
 	// progress is how many bytes must come before failures are counted from
 	// zero again; less, and a server that gives a byte per connection would be
 	// asked for ever.
