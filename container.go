@@ -35,7 +35,7 @@ Puts an image's root file system into DIR, which must be empty or absent.
 const commonHelp = `
       --variant VARIANT, --server SERVER, --keyring FILE, --keyid FPR,
       --cacert FILE, --no-validate, --verify-first, --no-cache, --refresh,
-      --allow-older, --allow-host-config, -q, -v: as for lxc-pull -h
+      --allow-older, --allow-host-config, --selinux, -q, -v: as for lxc-pull -h
 `
 
 // imageCommand parses what create and rootfs have in common: options and one
@@ -247,11 +247,31 @@ type places struct {
 	root   bool
 	home   string // "": none
 	prefix string // Termux's, "" elsewhere
+	top    string // before every path of the system: "", but in tests
 }
 
 func hostPlaces() places {
-	return places{os.Geteuid() == 0, os.Getenv("HOME"), os.Getenv("PREFIX")}
+	return places{os.Geteuid() == 0, os.Getenv("HOME"), termuxPrefix(), ""}
 }
+
+// termuxPrefix is where Termux has its tree, "" elsewhere: others set PREFIX too.
+func termuxPrefix() string {
+	prefix := os.Getenv("PREFIX")
+	if filepath.IsAbs(prefix) && (strings.Contains(prefix, "com.termux") || os.Getenv("TERMUX_VERSION") != "") {
+		return prefix
+	}
+	return ""
+}
+
+// has reports whether a path of the system is there.
+func (p places) has(path string) bool {
+	_, err := os.Stat(p.top + path)
+	return err == nil
+}
+
+// android and openwrt tell systems by what every one of them has.
+func (p places) android() bool { return p.has("/dev/__properties__") }
+func (p places) openwrt() bool { return p.has("/etc/openwrt_release") }
 
 // settings lists the folders that may hold lxc.conf and default.conf.
 func (p places) settings() []string {
@@ -262,7 +282,7 @@ func (p places) settings() []string {
 	if p.prefix != "" {
 		dirs = append(dirs, filepath.Join(p.prefix, "etc/lxc"))
 	}
-	return append(dirs, "/etc/lxc")
+	return append(dirs, p.top+"/etc/lxc")
 }
 
 // setting returns the value of a key in lxc.conf, "" where none has it. As LXC
@@ -287,30 +307,37 @@ func (p places) setting(key string) string {
 	return ""
 }
 
-// lxcPath is where containers live: what lxc.conf says, else the first usual
-// place that is there, else LXC's default.
+// lxcPath is where containers live: what lxc.conf says, else where this kind of
+// system has them. LXC itself goes by lxc.conf and its own default alone, so on a
+// system of no special kind no other place is guessed.
 func (p places) lxcPath() string {
 	if path := p.setting("lxc.lxcpath"); path != "" {
 		return path
 	}
-	var usual []string
-	if !p.root && p.home != "" {
-		usual = append(usual, filepath.Join(p.home, ".local/share/lxc"))
-	} else {
-		usual = append(usual, "/var/lib/lxc")
+	switch {
+	case p.prefix != "":
+		return filepath.Join(p.prefix, "var/lib/lxc")
+	case !p.root && p.home != "":
+		return filepath.Join(p.home, ".local/share/lxc")
+	case p.android() && p.has("/data/lxc/containers"):
+		return "/data/lxc/containers"
+	case p.android():
+		return "/data/lxc" // there is no /var, and the root is read-only
+	case p.openwrt() && p.has("/srv/lxc"):
+		return "/srv/lxc" // Turris; /var is in memory
 	}
-	if p.prefix != "" {
-		usual = append(usual, filepath.Join(p.prefix, "var/lib/lxc"))
+	return "/var/lib/lxc"
+}
+
+// systemCache is the stock template's, where nothing else is said.
+func (p places) systemCache() string {
+	switch {
+	case p.prefix != "":
+		return filepath.Join(p.prefix, "var/cache/lxc")
+	case p.android():
+		return "/data/lxc/.cache"
 	}
-	if p.root {
-		usual = append(usual, "/srv/lxc", "/data/lxc/containers") // Turris, Android ports
-	}
-	for _, path := range usual {
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			return path
-		}
-	}
-	return usual[0]
+	return "/var/cache/lxc"
 }
 
 // defaultConfig returns what a container's config begins with: the named file,

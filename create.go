@@ -338,6 +338,7 @@ func (c *creation) extraction(root *untar.Root, source *source) (untar.Options, 
 		Vouched:   c.trust.ring != nil,
 		DeferRoot: true,
 		IDMap:     c.idmap,
+		SELinux:   c.opt.selinux,
 		Exclude:   lxc.Lines(excludes),
 		MaxBytes:  max(free-reserve, 1),
 	}, nil

@@ -44,6 +44,7 @@ type options struct {
 	verifyFirst  bool
 	allowOlder   bool
 	allowHost    bool // --allow-host-config
+	selinux      bool // store the image's SELinux labels
 	report       string
 	templateConf string
 	hookDir      string
@@ -94,6 +95,7 @@ func ownOptions() []option {
 		{long: "verify-first"},
 		{long: "allow-older"},
 		{long: "allow-host-config"},
+		{long: "selinux"},
 		{long: "report", arg: true},
 		{long: "template-config", arg: true},
 		{long: "hook-dir", arg: true},
@@ -177,6 +179,8 @@ func (o *options) setOne(name, value string) error {
 		o.allowOlder = true
 	case "allow-host-config":
 		o.allowHost = true
+	case "selinux":
+		o.selinux = true
 	case "report":
 		o.report = value
 	case "template-config":
@@ -283,14 +287,26 @@ func lxcFolder(option, variable, beside, marker, fallback string) string {
 	if dir := os.Getenv(variable); dir != "" {
 		return dir
 	}
-	// Fails without /proc; then the default has to do.
-	if exe, err := os.Executable(); err == nil {
+	for _, exe := range ownPaths() {
 		dir := filepath.Join(filepath.Dir(filepath.Dir(exe)), beside)
 		if _, err := os.Stat(filepath.Join(dir, marker)); err == nil {
 			return dir
 		}
 	}
 	return fallback
+}
+
+// ownPaths is where this program may be: the kernel's word, which needs /proc
+// and has followed links, and the caller's, where that is a whole path.
+func ownPaths() []string {
+	var paths []string
+	if exe, err := os.Executable(); err == nil {
+		paths = append(paths, exe)
+	}
+	if filepath.IsAbs(os.Args[0]) {
+		paths = append(paths, os.Args[0])
+	}
+	return paths
 }
 
 func (o *options) templateConfigDir() string {

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lxc-pull/cross"
 	"lxc-pull/fetch"
 	"lxc-pull/image"
@@ -293,6 +295,10 @@ func (c *creation) openCache(ctx context.Context) error {
 		c.ui.warnf("no HOME and no LXC_CACHE_PATH: going on without a cache")
 		return nil
 	}
+	if os.Getenv("LXC_CACHE_PATH") == "" && base == hostPlaces().systemCache() && inMemory(base) {
+		c.ui.notef("%q is in memory: going on without a cache; LXC_CACHE_PATH names another place", base)
+		return nil
+	}
 	c.cache = &fetch.Cache{
 		Base: base, Chown: c.uid >= 0 || c.gid >= 0, UID: c.uid, GID: c.gid,
 		Waiting: func() { c.ui.say("Waiting for another creation of the same image") },
@@ -391,10 +397,23 @@ func (c *creation) cacheBase() string {
 		}
 		return ""
 	}
-	if prefix := os.Getenv("PREFIX"); prefix != "" && strings.Contains(prefix, "com.termux") {
-		return filepath.Join(prefix, "var/cache/lxc")
+	return hostPlaces().systemCache()
+}
+
+// inMemory reports whether a folder, or the nearest above it that is there, is
+// in a file system in memory, as /var is on OpenWrt.
+func inMemory(dir string) bool {
+	const tmpfs, ramfs = 0x01021994, 0x858458f6 // linux/magic.h
+	for {
+		var st unix.Statfs_t
+		switch err := unix.Statfs(dir, &st); {
+		case err == nil:
+			return uint32(st.Type) == tmpfs || uint32(st.Type) == ramfs
+		case dir == "/" || err != unix.ENOENT:
+			return false
+		}
+		dir = filepath.Dir(dir)
 	}
-	return "/var/cache/lxc"
 }
 
 // fromEntry makes a source of an entry. The error says why its evidence does

@@ -31,6 +31,7 @@ Makes a container from a pre-built, signed image.
       --verify-first     download and verify, then unpack
       --allow-older      accept an older build than seen before
       --allow-host-config  let the image configure the host
+      --selinux          store the image's SELinux labels
   -q, -v                 say less, say more
 
 lxc-create passes --name, --path, --rootfs, --mapped-uid, --mapped-gid.

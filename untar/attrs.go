@@ -77,6 +77,7 @@ func (x *extractor) attributes(e *Entry) []xattr {
 			}
 		case string(n) == attrSELinux:
 			if !x.opt.SELinux {
+				x.rep.note("SELinux label", "left out", "not asked for", e.Name)
 				continue
 			}
 		case bytes.HasPrefix(n, []byte("security.")):

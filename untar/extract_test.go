@@ -469,7 +469,7 @@ func TestXattrs(t *testing.T) {
 			}
 		}
 	}
-	if got := rep.Summary(); !strings.Contains(got, "overlayfs would obey it") || !strings.Contains(got, `"unknown.x" is in no known namespace`) {
+	if got := rep.Summary(); !strings.Contains(got, "overlayfs would obey it") || !strings.Contains(got, `"unknown.x" is in no known namespace`) || !strings.Contains(got, "2 SELinux labels left out: not asked for") {
 		t.Errorf("summary is %q", got)
 	}
 }
