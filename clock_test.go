@@ -128,7 +128,10 @@ func TestClockless(t *testing.T) {
 	// start begins a run on the board that trusts a key, nil being --no-validate.
 	start := func(by *minisigner, given time.Time) *creation {
 		c := newCreation(&ui{out: &bytes.Buffer{}, err: &bytes.Buffer{}}, options{}, lxc.HostNamespace)
-		c.server = server.URL
+		var err error
+		if c.servers, err = newServers(&options{servers: []string{server.URL}}); err != nil {
+			t.Fatal(err)
+		}
 		c.trust.clock = &clock{given: given, built: built, system: func() time.Time { return built.Add(-time.Hour) }}
 		if by != nil {
 			ring, err := pgp.ReadKeyring(by.public())
@@ -138,8 +141,7 @@ func TestClockless(t *testing.T) {
 			c.trust.ring = ring
 		}
 		network := networkOptions{cacerts: []string{ca}}
-		var err error
-		if c.client, err = network.client("", c.server, c.trust.clock, by != nil, nil); err != nil {
+		if c.client, err = network.client("", server.URL, c.trust.clock, by != nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(c.client.Close)
@@ -192,8 +194,8 @@ func TestClockless(t *testing.T) {
 			t.Errorf("%s: the time is %v, want %v", test.name, got, test.want)
 		}
 		c.cache = &fetch.Cache{Base: cache}
-		c.made = signature{c.trust.ring.Fingerprints()[0], begins}
-		err := c.checkNotOlder(image.Image{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default", Build: "1"})
+		made := signature{c.trust.ring.Fingerprints()[0], begins}
+		err := c.checkNotOlder(image.Image{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default", Build: "1"}, made)
 		if old := test.name == "the same key"; (err != nil) != old {
 			t.Errorf("%s: an image signed today: %v", test.name, err)
 		}

@@ -9,13 +9,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"lxc-pull/fetch"
-	"lxc-pull/image"
 	"lxc-pull/lxc"
 	"lxc-pull/untar"
 )
@@ -38,7 +37,6 @@ const (
 type creation struct {
 	ui        *ui
 	opt       options
-	server    string // base URL, no slash at the end
 	namespace lxc.Namespace
 	mode      lxc.Mode
 	container lxc.Container
@@ -50,12 +48,10 @@ type creation struct {
 	withoutLXC    bool // no LXC on this machine: what its config lacks is a warning
 	distrustCache bool // the cached copy turned out to be damaged
 
-	client *fetch.Client
-	trust  trust
-	cache  *fetch.Cache // nil: none
-
-	index *image.Index // fetched once
-	made  signature    // of the index
+	servers *servers
+	client  *fetch.Client
+	trust   trust
+	cache   *fetch.Cache // nil: none
 }
 
 // newCreation prepares a run. Nothing is asked of the network yet.
@@ -87,22 +83,21 @@ func (c *creation) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer source.close()
-	err = c.fill(ctx, root, source)
-	var bad *unverifiedError
-	if source.cached && errors.As(err, &bad) {
-		// The cache is at fault, not the image: take it from the server.
-		c.ui.warnf("the cached copy is damaged (%v); downloading it anew", err)
-		source.close()
-		c.distrustCache = true
-		if source, err = c.locateOnServer(ctx); err != nil {
+	defer func() {
+		if source != nil {
+			source.close()
+		}
+	}()
+	for {
+		if err = c.fill(ctx, root, source); err == nil {
+			break
+		}
+		if empty, stuck := root.IsEmpty(); stuck != nil || !empty {
 			return err
 		}
-		defer source.close()
-		err = c.fill(ctx, root, source)
-	}
-	if err != nil {
-		return err
+		if source, err = c.otherwise(ctx, source, err); err != nil {
+			return err
+		}
 	}
 	c.remember(ctx, source)
 	if message, ok := source.meta.Relevant("create-message", c.mode); ok {
@@ -247,10 +242,10 @@ func (i interruptible) Read(p []byte) (int, error) {
 }
 
 // verifyFirst reports whether the whole rootfs is to be verified before a byte
-// of it is unpacked: on request, and for what came over plain http, where
-// anybody on the way could feed the decoders.
+// of it is unpacked: on request, and for what may come over plain http or from a
+// mirror.
 func (c *creation) verifyFirst(source *source) bool {
-	return c.trust.ring != nil && (c.opt.verifyFirst || !source.cached && strings.HasPrefix(c.server, "http:"))
+	return c.trust.ring != nil && (c.opt.verifyFirst || !source.cached && slices.ContainsFunc(source.course.URLs(), func(u string) bool { return !c.servers.safe(u) }))
 }
 
 // settle brings all of body to the disk, checks it, and returns the same bytes

@@ -67,6 +67,9 @@ func (s *seal) check() error {
 // go on at another server.
 func (s *seal) pinned() bool { return s.digest != nil }
 
+// checks reports whether wrong bytes will be noticed at their end.
+func (s *seal) checks() bool { return s.digest != nil || s.verifier != nil }
+
 // An unverifiedError says that bytes are not the ones that a trusted key signed.
 type unverifiedError struct {
 	what string

@@ -34,7 +34,9 @@ type options struct {
 	dist, release, arch, variant string
 	variantGiven                 bool
 
-	server       string
+	servers      []string
+	mirrors      []string
+	mirrorLists  []string // files
 	keyrings     []string // files
 	keyids       []string // fingerprints
 	keyserver    bool     // given, and ignored
@@ -90,6 +92,8 @@ func ownOptions() []option {
 		{long: "keyid", arg: true},
 		{long: "keyserver", arg: true},
 		{long: "standard-resolver"},
+		{long: "mirror", arg: true},
+		{long: "mirror-list", arg: true},
 		{long: "keyring", arg: true},
 		{long: "memory", arg: true},
 		{long: "verify-first"},
@@ -161,7 +165,11 @@ func (o *options) setOne(name, value string) error {
 	case "variant":
 		o.variant, o.variantGiven = value, true
 	case "server":
-		o.server = value
+		o.servers = append(o.servers, value)
+	case "mirror":
+		o.mirrors = append(o.mirrors, value)
+	case "mirror-list":
+		o.mirrorLists = append(o.mirrorLists, value)
 	case "keyring":
 		o.keyrings = append(o.keyrings, value)
 	case "keyid":

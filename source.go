@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,14 +30,10 @@ func (c *creation) prepare() error {
 		return nil
 	}
 	opt := &c.opt
-	if opt.server == "" {
-		opt.server = defaultServer
+	var err error
+	if c.servers, err = newServers(opt); err != nil {
+		return err
 	}
-	server, err := serverURL(opt.server)
-	if err != nil {
-		return usageErrorf("--server %q: %v", opt.server, err)
-	}
-	c.server = server
 	if c.trust.ring, err = c.keyring(); err != nil {
 		return err
 	}
@@ -46,7 +41,11 @@ func (c *creation) prepare() error {
 	c.recallTime()
 	c.trust.clock.warn(c.ui)
 	agent := "lxc-pull/" + version() + " compat:" + strconv.Itoa(lxc.CompatLevel)
-	c.client, err = opt.network.client(agent, c.server, c.trust.clock, c.trust.ring != nil, (&retryNotes{ui: c.ui}).tell)
+	notes := &retryNotes{ui: c.ui}
+	c.client, err = opt.network.client(agent, c.servers.list[0].url, c.trust.clock, c.trust.ring != nil, func(e fetch.Event) {
+		c.servers.failed(e)
+		notes.tell(e)
+	})
 	return err
 }
 
@@ -70,26 +69,6 @@ func (c *creation) recallTime() {
 			c.trust.clock.learn(seen.Signed)
 		}
 	}
-}
-
-// serverURL reads --server: HOST[:PORT][/PATH] means https, as for the stock
-// template; a URL means what it says.
-func serverURL(server string) (string, error) {
-	if !strings.Contains(server, "://") {
-		server = "https://" + server
-	}
-	u, err := url.Parse(server)
-	switch {
-	case err != nil:
-		return "", errors.New("not a host name or URL")
-	case u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "file":
-		return "", fmt.Errorf("a scheme other than https, http and file: %q", u.Scheme)
-	case u.Scheme != "file" && u.Host == "":
-		return "", errors.New("no host name")
-	case u.RawQuery != "" || u.Fragment != "":
-		return "", errors.New("a query or fragment has no place in it")
-	}
-	return strings.TrimRight(u.String(), "/"), nil
 }
 
 // keyring returns the keys that may vouch for the server's images: those of
@@ -128,17 +107,57 @@ func readFileLimit(name string, max int64) ([]byte, error) {
 	return data, err
 }
 
-// fetchIndex brings the server's list. The one of this compat level and the
-// plain one are asked for at the same time; the first wins where it exists.
+// fetchIndex brings the list of the first server that has one.
 func (c *creation) fetchIndex(ctx context.Context) (image.Index, error) {
-	if c.index != nil {
-		return *c.index, nil
-	}
 	if err := c.prepare(); err != nil {
 		return image.Index{}, err
 	}
+	for {
+		server := c.servers.current()
+		if server == nil {
+			return image.Index{}, c.servers.verdict()
+		}
+		if server.index != nil {
+			return *server.index, nil
+		}
+		index, made, err := c.readIndex(ctx, server)
+		if err == nil {
+			server.index, server.made = &index, made
+			continue
+		}
+		if err := c.nextServer(ctx, err); err != nil {
+			return image.Index{}, err
+		}
+	}
+}
+
+// nextServer gives up the current server after err, if the next one may do
+// better; otherwise the error to end with comes back.
+func (c *creation) nextServer(ctx context.Context, err error) error {
+	switch exitStatus(err) {
+	case exitNetwork, exitNoImage, exitUnverified:
+	default:
+		// A file URL's tree that is not there is one that is down.
+		if len(fetch.Failures(err)) == 0 {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	next := c.servers.giveUp(err)
+	if next == nil {
+		return c.servers.verdict()
+	}
+	c.ui.warnf("%s; asking %q", printable(err.Error()), next.url)
+	return nil
+}
+
+// readIndex brings a server's list. The one of this compat level and the plain
+// one are asked for at the same time; the first wins where it exists.
+func (c *creation) readIndex(ctx context.Context, server *server) (image.Index, signature, error) {
 	c.ui.say("Downloading the image index")
-	plain := c.server + "/meta/1.0/index-" + string(c.mode)
+	plain := "meta/1.0/index-" + string(c.mode)
 	level := plain + "." + strconv.Itoa(lxc.CompatLevel)
 	type answer struct {
 		text []byte
@@ -149,12 +168,12 @@ func (c *creation) fetchIndex(ctx context.Context) (image.Index, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
-		text, made, err := c.signedFile(ctx, level, image.MaxIndex)
+		text, _, made, err := c.signedFile(ctx, server, level, image.MaxIndex, true)
 		first <- answer{text, made, err}
 	}()
 	second := make(chan answer, 1)
 	go func() {
-		text, made, err := c.signedFile(ctx, plain, image.MaxIndex)
+		text, _, made, err := c.signedFile(ctx, server, plain, image.MaxIndex, c.servers.others())
 		second <- answer{text, made, err}
 	}()
 	got := <-first
@@ -163,54 +182,46 @@ func (c *creation) fetchIndex(ctx context.Context) (image.Index, error) {
 		got = <-second
 	}
 	if got.err != nil {
-		return image.Index{}, got.err
+		return image.Index{}, signature{}, got.err
 	}
 	index := image.ParseIndex(got.text)
 	for _, p := range index.Problems {
 		c.ui.notef("the index's line %d is passed over: %s", p.Line, printable(p.Err.Error()))
 	}
-	c.index, c.made = &index, got.made
-	return index, nil
+	return index, got.made, nil
 }
 
-// signedFile brings a small file and checks its signature, which lies beside
-// it. A server that publishes between the two requests gives files of
-// different moments: they are fetched again, once, as a pair.
-func (c *creation) signedFile(ctx context.Context, url string, max int64) ([]byte, signature, error) {
+// signedFile brings a small file of a server's and its signature, which lies
+// beside it, and checks them. A server that publishes between the two requests
+// gives files of different moments: they are fetched again, once, as a pair.
+func (c *creation) signedFile(ctx context.Context, server *server, path string, max int64, hasty bool) (data, sig []byte, made signature, err error) {
+	url := server.url + "/" + path
 	for try := 0; ; try++ {
-		data, err := c.client.Get(ctx, url, max)
+		data, _, err = c.client.Load(ctx, fetch.Request{URLs: []string{url}, Max: max, Hasty: hasty})
+		if err != nil || c.trust.ring == nil {
+			return data, nil, signature{}, err
+		}
+		sig, _, err = c.client.Load(ctx, fetch.Request{URLs: []string{url + sigSuffix}, Max: maxSignature, Hasty: hasty})
 		if err != nil {
-			return nil, signature{}, err
+			return nil, nil, signature{}, c.missingSignature(url+sigSuffix, err)
 		}
-		if c.trust.ring == nil {
-			return data, signature{}, nil
-		}
-		sig, err := c.client.Get(ctx, url+sigSuffix, maxSignature)
-		if err != nil {
-			return nil, signature{}, missingSignature(url+sigSuffix, err)
-		}
-		made, err := c.trust.signed(fmt.Sprintf("%q", url), strings.TrimPrefix(url, c.server+"/"), data, sig)
+		made, err = c.trust.signed(fmt.Sprintf("%q", url), path, data, sig)
 		var bad *pgp.BadSignatureError
 		if errors.As(err, &bad) && try == 0 {
+			c.ui.notef("%s; fetching it and its signature again", printable(err.Error()))
 			continue
 		}
-		return data, made, err
+		return data, sig, made, err
 	}
 }
 
 // missingSignature makes a server's "no such file" for a signature what it is:
 // bytes that nobody vouches for. Other failures stay the network's.
-func missingSignature(url string, err error) error {
-	if notOnServer(err) {
+func (c *creation) missingSignature(url string, err error) error {
+	if c.servers.lacks(err) {
 		return &unverifiedError{"signature", err}
 	}
 	return err
-}
-
-// notOnServer reports whether the server answered that there is no such file.
-func notOnServer(err error) bool {
-	var e *fetch.Error
-	return errors.As(err, &e) && (e.Kind == fetch.KindStatus && (e.Status == 404 || e.Status == 410) || e.Kind == fetch.KindFile && errors.Is(e.Err, fs.ErrNotExist))
 }
 
 // A source is an image that is found and vouched for: its metadata is here,
@@ -225,6 +236,10 @@ type source struct {
 	evidence evidence
 	metaSeal *seal
 	seal     *seal // of the rootfs
+
+	course *fetch.Course // of the rootfs's URLs; nil: not asked for yet
+	body   *fetch.Body   // the rootfs as it comes; nil: not from a server
+	had    int64         // bytes of it that an earlier run left
 
 	cached bool         // the bytes come out of the cache
 	entry  *fetch.Entry // that they come from; nil: the server
@@ -451,26 +466,30 @@ func (s *source) open(ctx context.Context, c *creation) (io.ReadCloser, int64, e
 		}
 		return io.NopCloser(s.entry.Rootfs), s.entry.Size, nil
 	}
-	request := fetch.Request{URLs: []string{c.server + "/" + s.image.Path + "/" + rootfsFile}, Pinned: s.seal.pinned(), Max: maxRootfs}
+	if s.course == nil {
+		s.course = fetch.NewCourse(c.servers.files(s.image.Path + "/" + rootfsFile))
+	}
+	request := fetch.Request{URLs: s.course.URLs(), Pinned: s.seal.checks(), Max: maxRootfs}
 	if s.slot != nil {
 		if err := s.beginStage(c); err != nil {
 			c.ui.warnf("going on without writing to the cache: %s", printable(err.Error()))
 		}
 	}
-	if s.stage == nil || s.stage.Have == 0 {
-		body, err := c.client.Open(ctx, request)
-		if err != nil {
-			return nil, 0, err
-		}
-		return &download{Reader: newKeeper(body, s, c.ui), body: body}, body.Size, nil
+	s.had, s.body = 0, nil
+	if s.stage != nil {
+		s.had = s.stage.Have
 	}
-	request.Offset = s.stage.Have
+	request.Offset = s.had
 	body, err := c.client.Open(ctx, request)
 	if err != nil {
 		return nil, 0, err
 	}
-	c.ui.notef("going on after the %s that an earlier run left", byteCount(s.stage.Have))
-	kept := io.NewSectionReader(s.stage.Rootfs, 0, s.stage.Have)
+	s.body = body
+	if s.had == 0 {
+		return &download{Reader: newKeeper(body, s, c.ui), body: body}, body.Size, nil
+	}
+	c.ui.notef("going on after the %s that an earlier run left", byteCount(s.had))
+	kept := io.NewSectionReader(s.stage.Rootfs, 0, s.had)
 	return &download{Reader: io.MultiReader(kept, newKeeper(body, s, c.ui)), body: body}, body.Size, nil
 }
 
@@ -582,19 +601,6 @@ func (s *source) discard() {
 	}
 }
 
-// offline reports whether an error says that no server was reached.
-func offline(err error) bool {
-	var e *fetch.Error
-	if !errors.As(err, &e) {
-		return false
-	}
-	switch e.Kind {
-	case fetch.KindDNS, fetch.KindRefused, fetch.KindUnreachable, fetch.KindTimeout:
-		return true
-	}
-	return false
-}
-
 // expired reports whether the image's recommended time of use is over. An
 // image without expiry lasts for ever; one whose expiry is no number is
 // treated as expired.
@@ -607,25 +613,76 @@ func (s *source) expired(c *creation) bool {
 	return !ok || t.Before(c.trust.clock.now())
 }
 
-// locateOnServer finds the image in the server's list, and takes the bytes from
-// the cache where it has the same build.
-func (c *creation) locateOnServer(ctx context.Context) (_ *source, err error) {
-	index, err := c.fetchIndex(ctx)
-	if err != nil {
-		return nil, err
+// locateOnServer finds the image on the first server that has it. Where the
+// list names a build that is not there, no longer or not yet, the list is read
+// again, once, before the next server is asked.
+func (c *creation) locateOnServer(ctx context.Context) (*source, error) {
+	for {
+		index, err := c.fetchIndex(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s, err := c.locateIn(ctx, index)
+		if err == nil {
+			return s, nil
+		}
+		if err := c.afterFailure(ctx, err); err != nil {
+			return nil, err
+		}
 	}
+}
+
+// afterFailure prepares another look for the image after err: with the current
+// server's list read again, or on the next server. Otherwise the error to end
+// with comes back.
+func (c *creation) afterFailure(ctx context.Context, err error) error {
+	server := c.servers.current()
+	var gone *goneError
+	if errors.As(err, &gone) && !server.reread && ctx.Err() == nil {
+		c.ui.warnf("%s; reading the list again", printable(err.Error()))
+		server.index, server.reread = nil, true
+		return nil
+	}
+	return c.nextServer(ctx, err)
+}
+
+// A goneError is a build that the list names and the server does not have.
+type goneError struct {
+	*image.NotFoundError
+	err error // that says so
+}
+
+func (e *goneError) Error() string   { return e.NotFoundError.Error() + ": " + e.err.Error() }
+func (e *goneError) Unwrap() []error { return []error{e.NotFoundError, e.err} }
+
+// gone makes the current server's answer that a file of the build is not there
+// what it means.
+func (c *creation) gone(img image.Image, err error) error {
+	server := c.servers.current()
+	var wrong *unverifiedError
+	if server == nil || server.index == nil || errors.As(err, &wrong) || !c.servers.lacks(err) {
+		return err
+	}
+	return &goneError{server.index.Gone(img, c.opt.query()), err}
+}
+
+// locateIn finds the image in the current server's list, and takes the bytes
+// from the cache where it has the same build.
+func (c *creation) locateIn(ctx context.Context, index image.Index) (_ *source, err error) {
 	img, err := index.Find(c.opt.query())
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkNotOlder(img); err != nil {
+	made := c.servers.current().made
+	if err := c.checkNotOlder(img, made); err != nil {
 		return nil, err
 	}
 	c.ui.notef("image %s, build %s", printable(img.Name()), printable(img.Build))
-	s := &source{image: img, made: c.made}
+	s := &source{image: img, made: made}
 	defer func() {
 		if err != nil {
 			s.close()
+			err = c.gone(img, err)
 		}
 	}()
 	if err := c.takePlace(ctx, s); err != nil {
@@ -652,6 +709,44 @@ func (c *creation) locateOnServer(ctx context.Context) (_ *source, err error) {
 	return s, nil
 }
 
+// otherwise says how to go on after the rootfs of s failed with err: with the
+// server in place of a damaged cache, with other servers' bytes, with another
+// build, or, returning an error, not at all.
+func (c *creation) otherwise(ctx context.Context, s *source, err error) (*source, error) {
+	var wrong *unverifiedError
+	bad := errors.As(err, &wrong)
+	switch {
+	case ctx.Err() != nil:
+		return nil, err
+	case s.cached && bad:
+		// The cache is at fault, not the image: take it from the server.
+		c.ui.warnf("the cached copy is damaged (%v); downloading it anew", err)
+		s.close()
+		c.distrustCache = true
+		return c.locateOnServer(ctx)
+	case s.course == nil || !bad && len(fetch.Failures(err)) == 0:
+		return nil, err
+	}
+	var sources []string
+	if s.body != nil {
+		sources = s.body.Sources()
+	}
+	if bad && s.had == 0 {
+		c.servers.wrong(sources)
+	}
+	again, final := s.course.Next(err, bad, s.had, sources)
+	if again {
+		c.ui.warnf("%s; starting again", printable(err.Error()))
+		s.discard()
+		return s, c.seal(s) // a seal is good for one try
+	}
+	s.close()
+	if err := c.afterFailure(ctx, c.gone(s.image, final)); err != nil {
+		return nil, err
+	}
+	return c.locateOnServer(ctx)
+}
+
 // vouch brings what vouches for a build, and checks it: the signed SHA256SUMS
 // where the server has one, else each file's own signature. For the built-in
 // server the list is a must: signatures of single files would let a mirror mix
@@ -661,28 +756,46 @@ func (c *creation) vouch(ctx context.Context, s *source) error {
 	if c.trust.ring == nil {
 		return c.seal(s)
 	}
-	base := c.server + "/" + s.image.Path + "/"
-	list, err := c.client.Get(ctx, base+sumsFile, maxSums)
+	server, hasty := c.servers.current(), c.servers.others()
+	list, sig, _, err := c.signedFile(ctx, server, s.image.Path+"/"+sumsFile, maxSums, hasty)
 	if err == nil {
-		var sig []byte
-		sig, err = c.client.Get(ctx, base+sumsFile+sigSuffix, maxSignature)
-		if err == nil {
-			s.evidence[sumsFile], s.evidence[sumsFile+sigSuffix] = list, sig
-			return c.seal(s)
-		}
+		s.evidence[sumsFile], s.evidence[sumsFile+sigSuffix] = list, sig
+		return c.seal(s)
 	}
-	if !notOnServer(err) || c.server == "https://"+defaultServer {
-		return missingSignature(base+sumsFile+sigSuffix, err)
+	if !c.servers.lacks(err) {
+		return err
+	}
+	if server.url == "https://"+defaultServer {
+		return c.unvouched(ctx, s, err)
 	}
 	for _, name := range []string{metaFile, rootfsFile} {
-		url := base + name + sigSuffix
-		sig, err := c.client.Get(ctx, url, maxSignature)
+		url := server.url + "/" + s.image.Path + "/" + name + sigSuffix
+		sig, _, err := c.client.Load(ctx, fetch.Request{URLs: []string{url}, Max: maxSignature, Hasty: hasty})
 		if err != nil {
-			return missingSignature(url, err)
+			return c.unvouched(ctx, s, c.missingSignature(url, err))
 		}
 		s.evidence[name+sigSuffix] = sig
 	}
 	return c.seal(s)
+}
+
+// unvouched tells a build that is not there from one that nobody vouches for,
+// after err said that the server lacks what would vouch for it.
+func (c *creation) unvouched(ctx context.Context, s *source, err error) error {
+	if !c.servers.lacks(err) {
+		return err
+	}
+	_, _, meta := c.client.Load(ctx, fetch.Request{
+		URLs: []string{c.servers.current().url + "/" + s.image.Path + "/" + metaFile}, Max: maxMeta, Hasty: true,
+	})
+	if meta != nil && c.servers.lacks(meta) {
+		return meta
+	}
+	var wrong *unverifiedError
+	if errors.As(err, &wrong) {
+		return err
+	}
+	return &unverifiedError{"signature", err}
 }
 
 // seal checks what vouches for s and prepares the checks of its two files.
@@ -698,27 +811,52 @@ func (c *creation) seal(s *source) error {
 // readMeta brings the metadata, out of the cached copy of the same build where
 // it is still good, and checks all that can be checked before the big download.
 func (c *creation) readMeta(ctx context.Context, s *source) error {
-	url := c.server + "/" + s.image.Path + "/" + metaFile
 	var data []byte
 	if s.entry != nil {
 		if kept := s.entry.Evidence[metaFile]; kept != nil && s.metaSeal.checkBytes(kept) == nil {
 			data = kept
-		} else if err := c.seal(s); err != nil { // a seal is good for one file
+		} else if err := c.seal(s); err != nil { // a seal is good for one try
 			return err
 		}
 	}
 	if data == nil {
 		c.ui.say("Downloading the metadata")
 		var err error
-		if data, err = c.client.Get(ctx, url, maxMeta); err != nil {
-			return err
-		}
-		if err := s.metaSeal.checkBytes(data); err != nil {
+		if data, err = c.loadMeta(ctx, s); err != nil {
 			return err
 		}
 	}
 	s.evidence[metaFile] = data
 	return c.useMeta(s, data)
+}
+
+// loadMeta brings the metadata from whichever server gives the right bytes.
+func (c *creation) loadMeta(ctx context.Context, s *source) ([]byte, error) {
+	course := fetch.NewCourse(c.servers.files(s.image.Path + "/" + metaFile))
+	for {
+		data, sources, err := c.client.Load(ctx, fetch.Request{
+			URLs: course.URLs(), Pinned: s.metaSeal.checks(), Max: maxMeta, Hasty: c.servers.others(),
+		})
+		bad := false
+		if err == nil {
+			if err = s.metaSeal.checkBytes(data); err == nil {
+				return data, nil
+			}
+			bad = true
+			c.servers.wrong(sources)
+		}
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		again, final := course.Next(err, bad, 0, sources)
+		if !again {
+			return nil, final
+		}
+		c.ui.warnf("%s; starting again", printable(err.Error()))
+		if err := c.seal(s); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // useMeta unpacks a metadata tarball whose bytes are verified, and refuses what
@@ -841,8 +979,8 @@ func (e *replayError) Error() string { return e.text }
 // checkNotOlder refuses an image that is older than one seen before from the
 // same signer: whoever can replay an old, rightly signed one brings back its
 // holes.
-func (c *creation) checkNotOlder(img image.Image) error {
-	if c.cache == nil || c.made.signer == "" || c.opt.allowOlder {
+func (c *creation) checkNotOlder(img image.Image, made signature) error {
+	if c.cache == nil || made.signer == "" || c.opt.allowOlder {
 		return nil
 	}
 	list, err := c.cache.LoadSeen()
@@ -850,7 +988,7 @@ func (c *creation) checkNotOlder(img image.Image) error {
 		return fmt.Errorf("what builds were seen before: %w", err)
 	}
 	for _, seen := range list {
-		if seen.Signer != c.made.signer || seen.Key != keyOf(img) {
+		if seen.Signer != made.signer || seen.Key != keyOf(img) {
 			continue
 		}
 		offered, ok1 := buildTime(img.Build)
@@ -861,8 +999,8 @@ func (c *creation) checkNotOlder(img image.Image) error {
 		if ok1 && ok2 && offered.Before(known.Add(-slack)) {
 			return &replayError{fmt.Sprintf("the server offers build %q of %s, and %q was seen before", img.Build, img.Name(), seen.Build)}
 		}
-		if c.made.made.Before(seen.Signed.Add(-slack)) {
-			return &replayError{fmt.Sprintf("the server's list was signed %s, and one of %s was seen before", c.made.made.UTC().Format(time.RFC3339), seen.Signed.UTC().Format(time.RFC3339))}
+		if made.made.Before(seen.Signed.Add(-slack)) {
+			return &replayError{fmt.Sprintf("the server's list was signed %s, and one of %s was seen before", made.made.UTC().Format(time.RFC3339), seen.Signed.UTC().Format(time.RFC3339))}
 		}
 	}
 	return nil

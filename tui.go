@@ -298,12 +298,15 @@ func (u *ui) finish(err error) int {
 func (u *ui) describe(err error) (text string, phrase bool) {
 	var missing *image.NotFoundError
 	var network *fetch.Error
+	var gone *goneError
 	text = printable(err.Error())
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "interrupted; nothing half-made is left", false
 	case strings.HasPrefix(text, "ERROR: "):
 		return text, true
+	case u.template && errors.As(err, &gone):
+		return "ERROR: Couldn't find a matching image\n" + text, true
 	case u.template && errors.As(err, &missing):
 		return "ERROR: Couldn't find a matching image", true
 	case u.template && errors.As(err, &network):
@@ -377,12 +380,21 @@ func (u *ui) hint(err error) string {
 
 // nearHint names what there is instead.
 func (u *ui) nearHint(e *image.NotFoundError) string {
-	if len(e.Near) == 0 {
-		return e.Error() + ". See lxc-pull list."
+	hint := e.Error() + ". "
+	switch {
+	case e.Gone != "" && len(e.Near) == 0:
+		return "The server is being updated, or lags. Try again later or another server."
+	case e.Gone != "":
+		hint = "The server is being updated, or lags: try again later or another server. "
+	case len(e.Near) == 0:
+		return hint + "See lxc-pull list."
 	}
-	hint := e.Error() + ". The nearest:"
+	hint += "The nearest:"
 	for _, img := range e.Near {
 		hint += "\n  " + img.Name()
+		if e.Gone != "" {
+			hint += "  " + img.Build
+		}
 	}
 	return hint
 }
@@ -411,10 +423,23 @@ func networkHint(e *fetch.Error) string {
 	case fetch.KindRedirect:
 		return "The server sends elsewhere without end, or to an unsafe place. Check --server."
 	case fetch.KindStatus:
-		if e.Status == 404 {
+		switch e.Status {
+		case 401, 403:
+			return "The server lets not everybody in: --netrc-file or --header-file FILE has what it asks for. It may also refuse you for a time."
+		case 404, 410:
 			return "The server lacks that file: --server may need a path, or a mirror is being updated. Try again later or another server."
+		case 407:
+			return "Check the proxy in https_proxy or http_proxy."
 		}
 		return "Try again later or another server."
+	case fetch.KindChanged:
+		return "The server is being updated. Try again later."
+	case fetch.KindEncoding, fetch.KindProtocol, fetch.KindTooLarge:
+		return "Something between here and the server alters what it sends, or it is no image server. Try another server."
+	case fetch.KindURL:
+		return "A URL begins with https://, http:// or file:///."
+	case fetch.KindFile:
+		return "Is the path right, and readable?"
 	}
 	return ""
 }

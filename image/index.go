@@ -14,6 +14,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -183,6 +184,13 @@ func (x Index) Find(q Query) (Image, error) {
 	return Image{}, &NotFoundError{Query: q, Near: x.near(q)}
 }
 
+// Gone is the error for an image that q means and whose build is not where the
+// index says.
+func (x Index) Gone(img Image, q Query) *NotFoundError {
+	rest := Index{Images: slices.DeleteFunc(slices.Clone(x.Images), func(i Image) bool { return i == img })}
+	return &NotFoundError{Query: q, Gone: img.Build, Near: rest.near(q)}
+}
+
 func alike(asked, name string) bool { return asked == "" || strings.EqualFold(asked, name) }
 
 func hasArch(spellings []string, arch string) bool {
@@ -200,6 +208,7 @@ func hasArch(spellings []string, arch string) bool {
 // A NotFoundError says that the server has no such image.
 type NotFoundError struct {
 	Query Query
+	Gone  string  // the build that the index names although it is not there; "": it names none
 	Near  []Image // existing images most like it, the nearest first; few
 }
 
@@ -207,6 +216,9 @@ func (e *NotFoundError) Error() string {
 	arch := ""
 	if len(e.Query.Arch) > 0 {
 		arch = e.Query.Arch[0]
+	}
+	if e.Gone != "" {
+		return fmt.Sprintf("the list has build %q of %q, the server does not", e.Gone, e.Query.Dist+"/"+e.Query.Release+"/"+arch+"/"+e.Query.Variant)
 	}
 	return fmt.Sprintf("no image %q", e.Query.Dist+"/"+e.Query.Release+"/"+arch+"/"+e.Query.Variant)
 }
