@@ -71,6 +71,8 @@ func dearmor(text []byte) (label string, body, rest []byte, err error) {
 			break
 		}
 		switch {
+		case bytes.IndexByte(line, '\r') >= 0: // which the decoder would pass over
+			return label, nil, nil, errors.New("armor that is not base64")
 		case crc != nil && len(line) > 0:
 			return label, nil, nil, errors.New("armor that goes on after its checksum")
 		case len(line) == 5 && line[0] == '=':

@@ -145,9 +145,10 @@ func (u *userID) writeTo(h hash.Hash) {
 }
 
 // signedBy says whether k made the signature over the keys and, where it isn't
-// nil, the user id, with a hash of at least the given strength.
+// nil, the user id, with a hash of at least the given strength. Nothing but a
+// revocation can be older than the key that made it.
 func (s *signature) signedBy(k *publicKey, need strength, u *userID, over ...*publicKey) bool {
-	if s.hash.strength < need || s.hash.new == nil || k.key == nil {
+	if s.hash.strength < need || s.hash.new == nil || k.key == nil || need > forRevocation && s.created < k.created {
 		return false
 	}
 	h := s.hash.new()
@@ -203,8 +204,11 @@ func (c *certificate) verified(keys map[string]*publicKey) *record {
 // been revoked in a way that can't be read.
 func (u *userID) verified(owner *publicKey) (good []*signature) {
 	for _, s := range u.sigs {
-		revocation := s.kind == typeCertificationRevoke
-		if !revocation && s.invalid != "" || !s.signedBy(owner, forBinding, u, owner) {
+		revocation, need := s.kind == typeCertificationRevoke, forBinding
+		if revocation {
+			need = forRevocation
+		}
+		if !revocation && s.invalid != "" || !s.signedBy(owner, need, u, owner) {
 			continue
 		}
 		if s.invalid != "" {
@@ -230,10 +234,16 @@ func (r *record) revokes(s *signature, over ...*publicKey) bool {
 }
 
 // inForce returns the newest of sigs at the time t; of two of one second a
-// revocation, else the later one in the file.
-func inForce(sigs []*signature, t int64) (newest *signature) {
+// revocation, else the later one in the file. One that has expired by then takes
+// nothing back of what an older one says, and revocations don't expire, as
+// GnuPG and Sequoia have both. made says whether there was any by then.
+func inForce(sigs []*signature, t int64) (newest *signature, made bool) {
 	for _, s := range sigs {
 		if int64(s.created) > t {
+			continue
+		}
+		made = true
+		if s.kind != typeCertificationRevoke && s.expiredAt(t) {
 			continue
 		}
 		if newest == nil || s.created > newest.created ||
@@ -241,7 +251,17 @@ func inForce(sigs []*signature, t int64) (newest *signature) {
 			newest = s
 		}
 	}
-	return newest
+	return newest, made
+}
+
+// oldest returns the first of the owner's statements in sigs.
+func oldest(sigs []*signature) (first *signature) {
+	for _, s := range sigs {
+		if s.kind != typeCertificationRevoke && (first == nil || s.created < first.created) {
+			first = s
+		}
+	}
+	return first
 }
 
 // A statement is what the owner's signatures in force say of the primary key.
@@ -255,43 +275,37 @@ type statement struct {
 //
 // That is: of the direct-key signatures and of those on each user id the newest
 // one by then. Keyrings are often cleaned of all but the newest signatures, so
-// where all are later than t the oldest counts. Direct-key signatures and user
+// where all are later than t the oldest of each count. Direct-key signatures and user
 // ids are read together and the earlier expiry wins, since the direct one may
 // be about something else (a designated revoker); of several user ids the
 // newest signature that sets an expiry decides, as GnuPG has it.
 func (r *record) at(t int64) statement {
 	st := statement{sign: true}
 	var direct, expiry, flags *signature // the latter two of the user ids
-	seen := false
+	inForceAt := make([]*signature, len(r.lists))
+	any := false
 	for i, list := range r.lists {
-		s := inForce(list, t)
-		if s == nil {
-			continue
-		}
-		seen = true
-		if s.kind == typeCertificationRevoke || s.expiredAt(t) {
-			continue
-		}
-		st.found = true
-		if i == 0 {
-			direct = s
-			continue
-		}
-		if s.keyExpires != 0 && (expiry == nil || s.created >= expiry.created) {
-			expiry = s
-		}
-		if s.hasFlags && (flags == nil || s.created >= flags.created) {
-			flags = s
-		}
+		s, made := inForce(list, t)
+		inForceAt[i], any = s, any || made
 	}
-	if !seen {
-		for _, list := range r.lists {
-			for _, s := range list {
-				if s.kind != typeCertificationRevoke && (direct == nil || s.created < direct.created) {
-					direct, st.found = s, true
-				}
+	for i, s := range inForceAt {
+		if !any {
+			s = oldest(r.lists[i])
+		}
+		switch {
+		case s == nil || s.kind == typeCertificationRevoke:
+			continue
+		case i == 0:
+			direct = s
+		default:
+			if s.keyExpires != 0 && (expiry == nil || s.created >= expiry.created) {
+				expiry = s
+			}
+			if s.hasFlags && (flags == nil || s.created >= flags.created) {
+				flags = s
 			}
 		}
+		st.found = true
 	}
 	for _, s := range []*signature{direct, expiry} {
 		if s != nil && s.keyExpires != 0 {
@@ -325,7 +339,7 @@ func revokedAt(revocations []*signature, renewals [][]*signature, t int64) bool 
 		renewed := false
 		for _, list := range renewals {
 			for _, s := range list {
-				if s.kind != typeCertificationRevoke && s.created > r.created && int64(s.created) <= t {
+				if s.kind != typeCertificationRevoke && s.created > r.created && int64(s.created) <= t && !s.expiredAt(t) {
 					renewed = true
 				}
 			}
@@ -377,13 +391,13 @@ func (r *record) subkeyProblem(key *publicKey, t int64) string {
 			}
 		}
 	}
-	binding := inForce(bindings, t)
+	binding, made := inForce(bindings, t)
 	switch {
 	case len(bindings) == 0:
 		return "the subkey is not bound to its certificate"
-	case binding == nil:
+	case !made:
 		return "the signature is older than the subkey's binding"
-	case binding.expiredAt(t):
+	case binding == nil:
 		return "the subkey's binding had expired"
 	case !binding.hasFlags || binding.flags&flagSign == 0:
 		return "the subkey is not for signing"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Bounds of a file of keys.
@@ -54,7 +55,10 @@ func ReadKeyring(data []byte) (*Keyring, error) {
 	switch {
 	case len(data) >= 12 && string(data[8:12]) == "KBXf":
 		return fail(errors.New(`a keybox, GnuPG's own format: write the keys with "gpg --export FINGERPRINT > keys.gpg" and give that file`))
-	case isBinary(data) && !bytes.Contains(data, []byte("\n"+armorBegin)):
+	// Prose before the armor may begin with a letter beyond ASCII. What is not
+	// text as a whole is packets: armor that stands in a user id or a notation
+	// in it, where anybody can put one, is no key of the file's.
+	case isBinary(data) && !utf8.Valid(data):
 		blocks = [][]byte{data}
 	default:
 		var err error

@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/sha3"
 	"crypto/sha512"
 	"encoding/binary"
 	"hash"
@@ -50,7 +51,8 @@ const (
 )
 
 // digestAlgoOf returns the algorithm of a number (RFC 9580, section 9.5).
-// SHA-224 and SHA-3 sign no file that we ever met.
+// SHA-224 and SHA-3 sign no file that we ever met, but a key may be revoked with
+// them.
 func digestAlgoOf(number byte) digestAlgo {
 	switch number {
 	case 1:
@@ -65,6 +67,10 @@ func digestAlgoOf(number byte) digestAlgo {
 		return digestAlgo{crypto.SHA512, sha512.New, 32, forDocument}
 	case 11:
 		return digestAlgo{crypto.SHA224, sha256.New224, 16, forBinding}
+	case 12:
+		return digestAlgo{crypto.SHA3_256, func() hash.Hash { return sha3.New256() }, 16, forBinding}
+	case 14:
+		return digestAlgo{crypto.SHA3_512, func() hash.Hash { return sha3.New512() }, 32, forBinding}
 	}
 	return digestAlgo{}
 }
@@ -230,7 +236,11 @@ func (s *signature) readSubpacket(kind byte, critical bool, body fields) {
 		s.flags, s.hasFlags = flags, true
 		return
 	case 29: // reason for revocation
-		s.reason, s.hasReason = body.u8(), true
+		code := body.u8()
+		if s.hasReason && s.reason != code {
+			code = 0 // none is given, which is the hardest
+		}
+		s.reason, s.hasReason = code, true
 		return
 	case 4, 5, 6, 7, 11, 16, 21, 22, 23, 24, 25, 26, 28, 30, 31, 32, 33, 34, 35, 37, 38, 39:
 		// Known, and of no weight here: exportable, trust, regular expression,

@@ -44,6 +44,7 @@ const (
 	sha512Hash = 10
 	sha224Hash = 11
 	sha3Hash   = 12
+	sha3Long   = 14
 )
 
 // A stream of bytes that depends on a name alone: keys are the same in every
@@ -276,6 +277,8 @@ func newHash(n byte) (crypto.Hash, hash.Hash) {
 		return crypto.SHA512, sha512.New()
 	case sha3Hash:
 		return crypto.SHA3_256, sha3.New256()
+	case sha3Long:
+		return crypto.SHA3_512, sha3.New512()
 	}
 	return crypto.SHA256, sha256.New()
 }

@@ -207,6 +207,24 @@ func (s *set) subpackets() {
 	at("unknown-critical", "bad signature: critical", "an unknown subpacket that is critical", list(c, issuer, sub(99|critical, 1)))
 	at("unknown-critical-unhashed", "good", "one that nobody signed", list(c, issuer), sub(99|critical, 1))
 	at("critical-known", "good", "known subpackets that are critical", list(sub(2|critical, be32(signTime)...), sub(33|critical, append([]byte{4}, k.fingerprint()...)...)))
+	at("created-in-slack-last", "good", "a day after now, to the second", list(created(nowTime+86400), issuer))
+	at("created-beyond-slack", "bad signature: from the future", "a second more than a day after now", list(created(nowTime+86401), issuer))
+	at("expires-now", "bad signature: expired", "expires in the second of now", list(c, expires(nowTime-signTime), issuer))
+	at("expires-next", "good", "expires a second after now", list(c, expires(nowTime-signTime+1), issuer))
+	at("expires-twice-never", "bad signature: expired", "of a lifetime and none the lifetime counts", list(c, expires(1000), expires(0), issuer))
+	at("expires-short", "bad signature: broken subpackets", "a lifetime of three bytes", list(c, sub(3, 1, 2, 3), issuer))
+	at("expires-long", "bad signature: broken subpackets", "a lifetime of five bytes", list(c, sub(3, 0, 0, 0, 0, 0), issuer))
+	at("critical-reserved", "bad signature: critical", "a reserved subpacket that is critical", list(c, issuer, sub(1|critical, 1)))
+	at("critical-private", "bad signature: critical", "a subpacket of private use that is critical", list(c, issuer, sub(100|critical, 1)))
+	at("critical-placeholder", "bad signature: critical", "the placeholder for what never was, critical", list(c, issuer, sub(10|critical, 1)))
+	at("private", "good", "a subpacket of private use", list(c, issuer, sub(110, 1)))
+	at("notation-critical-unhashed", "good", "a critical notation that nobody signed", list(c, issuer), notation(20|critical, "image@example.org", "debian"))
+	at("notation-twice", "good", "two notations of one name", list(c, issuer, notation(20, "image@example.org", "debian"), notation(20, "image@example.org", "alpine")))
+	at("notation-long", "good", "a notation that takes two bytes for its length, and the packet too", list(c, issuer, notation(20, "image@example.org", strings.Repeat("x", 300))))
+	at("key-expiry-on-document", "good", "a key's lifetime says nothing on a document's signature", list(c, issuer, keyExpires(1)))
+	at("signer-policy-revocable", "good", "a signer's user id, a policy and the like", list(c, issuer, sub(28, []byte(userID)...), sub(26, []byte("https://example.org/")...), sub(7, 0), sub(4, 1)))
+	at("issuer-short", "good", "an issuer of seven bytes is no hint", list(c, sub(16, k.id()[1:]...)))
+	at("issuer-id-of-stranger-print-of-key", "good", "the hashed key id is a stranger's, the fingerprint the key's", list(c, issuerID(stranger), issuer))
 	at("notation", "good", "a notation", list(c, issuer, notation(20, "image@example.org", "debian")))
 	at("notation-critical", "bad signature: critical notation", "a notation that must be understood", list(c, issuer, notation(20|critical, "image@example.org", "debian")))
 	at("notation-broken", "bad signature: broken subpackets", "a notation whose value is longer than it", list(c, issuer, sub(20, 0x80, 0, 0, 0, 0, 1, 0, 9, 'a', 'b')))
@@ -243,6 +261,12 @@ func (s *set) packets() {
 	}{
 		{"old-format", "good", "the old packet format", oldPacket(2, body)},
 		{"five-byte-length", "good", "a length of five bytes", cat([]byte{0xc2, 255}, be32(uint32(len(body))), body)},
+		{"old-format-four-bytes", "good", "the old packet format with a length of four bytes", cat([]byte{0x80 | 2<<2 | 2}, be32(uint32(len(body))), body)},
+		{"old-format-one-byte", "good", "the old packet format with a length of one byte", cat([]byte{0x80 | 2<<2, byte(len(body))}, body)},
+		{"private-last", "good", "the last packet type", cat(good, packet(63, []byte("x")))},
+		{"unknown-critical-after", message, "an unknown packet that may not be passed over, after", cat(good, packet(22, []byte("x")))},
+		{"subkey", message, "a public subkey", cat(good, subkeyPacket(k))},
+		{"padding-cut", "format: truncated", "padding that is cut short", cat(good, []byte{0xc0 | 21, 5, 1})},
 		{"marker", "good", "a marker packet first", cat(packet(10, []byte("PGP")), good)},
 		{"padding", "good", "padding after", cat(good, packet(21, []byte("noise")))},
 		{"private", "good", "a packet of private use", cat(packet(60, []byte("x")), good)},
@@ -307,6 +331,22 @@ func (s *set) armors() {
 		{"message", "format: another kind", "labelled as a message", armor("MESSAGE", body)},
 		{"key", "format: another kind", "labelled as a key", armorKey(body)},
 		{"signed-message", "format: another kind", "a cleartext message in place of a signature", "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nHello\n" + good},
+		{"utf8-mark", "format: ", "a byte order mark before", "\xef\xbb\xbf" + good},
+		{"separator-blank", "good", "blanks in the separator line", strings.Replace(good, "\n\n", "\n \t\n", 1)},
+		{"begin-vertical-tab", "format: neither armor", "a vertical tab after BEGIN", strings.Replace(good, "-----\n", "-----\v\n", 1)},
+		{"begin-lower-case", "format: neither armor", "BEGIN in lower case", strings.Replace(good, "BEGIN", "begin", 1)},
+		{"begin-four-dashes", "format: neither armor", "a dash is missing", strings.Replace(good, "SIGNATURE-----\n", "SIGNATURE----\n", 1)},
+		{"end-text", "format: without its end", "text behind END", strings.TrimSuffix(good, "\n") + " signed by us\n"},
+		{"carriage-returns", "format: ", "carriage returns for line ends", strings.ReplaceAll(good, "\n", "\r")},
+		{"carriage-return-inside", "format: not base64", "a carriage return inside a line", strings.Replace(good, "\n\n", "\n\nwp\r", 1)},
+		{"checksum-short", "format: not base64", "a checksum of two bytes", strings.Replace(good, crc, "=AAA\n", 1)},
+		{"checksum-twice", "format: goes on", "two checksums", strings.Replace(good, crc, crc+crc, 1)},
+		{"padding-inside", "format: not base64", "base64 goes on after its end", strings.Replace(good, crc, "wg==\nwg==\n", 1)},
+		{"nested", "format: without its end", "a block inside a block", strings.Replace(good, crc, good, 1)},
+		{"two-blocks-glued", "format: without its end", "BEGIN follows END in one line", strings.TrimSuffix(good, "\n") + good},
+		{"two-blocks-one-cut", "format: without its end", "the second block is cut short", good + strings.Join(lines[:4], "")},
+		{"two-blocks-text-between", "format: text after the armor", "text between two blocks", good + "and\n" + good},
+		{"header-blank-in-name", "format: header", "a header with a blank in its name", strings.Replace(good, "\n\n", "\nSigned by us: yes\n\n", 1)},
 		{"empty", "format: no signature", "an empty block", "-----BEGIN PGP SIGNATURE-----\n\n=twTO\n-----END PGP SIGNATURE-----\n"},
 		{"begin-only", "format: without a body", "the BEGIN line alone", "-----BEGIN PGP SIGNATURE-----"},
 	} {
@@ -391,6 +431,33 @@ func (s *set) certificates() {
 		{"expiry-in-direct", expired, "the direct-key signature has the expiry", cat(primary, direct(keyTime, keyExpires(1000)), id, self(keyTime, sign))},
 		{"expiry-beyond-32-bits", "good", "creation and lifetime add up to more than 32 bits", cat(primary, id, self(keyTime, sign, keyExpires(0xffffffff)))},
 		{"copies", "good", "the certificate twice", cat(cert(k), cert(k))},
+		{"copies-expiry", expired, "the certificate twice; the second copy has a newer self-signature, with an expiry", cat(cert(k), primary, id, self(midTime, sign, keyExpires(1000)))},
+		{"self-newer-expired", "good", "a newer self-signature that has expired takes nothing back", cat(primary, id, self(keyTime, sign), self(midTime, certify, expires(1000)))},
+		{"self-newer-expires-later", "bad signature: not for signing", "and before it has, it counts", cat(primary, id, self(keyTime, sign), self(midTime, certify, expires(signTime-midTime+1)))},
+		{"self-before-key", noSelf, "a self-signature that is older than the key", cat(primary, id, self(keyTime-100, sign))},
+		{"self-critical-notation", noSelf, "a self-signature with a critical notation", cat(primary, id, self(keyTime, sign, notation(20|critical, "a@example.org", "b")))},
+		{"self-sha224", "good", "a SHA-224 self-signature", cat(primary, id, sig{by: k, kind: 0x13, hash: sha224Hash, time: keyTime}.onID(k, userID))},
+		{"self-sha3", "good", "a SHA3-512 self-signature", cat(primary, id, sig{by: k, kind: 0x13, hash: sha3Long, time: keyTime}.onID(k, userID))},
+		{"self-no-hint", "good", "a self-signature that names nobody", cat(primary, id, sig{by: k, kind: 0x13, hashed: [][]byte{created(keyTime), sign}}.onID(k, userID))},
+		{"self-of-document", noSelf, "a document's signature in the self-signature's place", cat(primary, id, good)},
+		{"self-direct-below-id", "good", "a direct-key signature below a user id still counts", cat(primary, id, direct(keyTime, sign))},
+		{"self-id-below-key", noSelf, "a self-signature before its user id doesn't", cat(primary, self(keyTime, sign), id)},
+		{"later-expiry-behind-direct", expired, "all self-signatures are newer; the oldest, a direct-key one, doesn't hide the user id's expiry", cat(primary, direct(laterTime), id, self(laterTime+5, sign, keyExpires(1000)))},
+		{"later-flags-behind-direct", "bad signature: not for signing", "nor its flags", cat(primary, direct(laterTime), id, self(laterTime+5, certify))},
+		{"expiry-twice", expired, "of two lifetimes the shorter counts", cat(primary, id, self(keyTime, sign, keyExpires(nowTime), keyExpires(1000)))},
+		{"expiry-taken-back", "good", "a lifetime of 0 takes an earlier one back", cat(primary, id, self(keyTime, sign, keyExpires(1000)), self(midTime, sign, keyExpires(0)))},
+		{"expiry-of-second-id", expired, "the second user id's self-signature is newer, and has the expiry", cat(cert(k), idPacket("Other"), selfSig(k, midTime, sign, keyExpires(1000)).onID(k, "Other"))},
+		{"expiry-in-renewed-direct", "good", "the direct-key signature had an expiry, and a newer one has none", cat(primary, direct(keyTime, keyExpires(1000)), direct(midTime), id, self(keyTime, sign))},
+		{"flags-empty", "bad signature: not for signing", "key flags without a byte allow nothing", cat(primary, id, self(keyTime, sub(27)))},
+		{"flags-twice", "bad signature: not for signing", "of two sets of flags only what both have", cat(primary, id, self(keyTime, sign, certify))},
+		{"flags-two-bytes", "good", "key flags of two bytes", cat(primary, id, self(keyTime, sub(27, flagCertify|flagSign, 4)))},
+		{"flags-in-direct", "bad signature: not for signing", "the direct-key signature's flags", cat(primary, direct(keyTime, certify), id, self(keyTime))},
+		{"id-revoked-md5", noSelf, "the only user id is revoked with MD5", cat(cert(k), sig{by: k, kind: 0x30, hash: md5Hash, time: midTime}.onID(k, userID))},
+		{"id-revoked-renewed", "good", "a user id is revoked, and signed again", cat(cert(k), sig{by: k, kind: 0x30, time: midTime}.onID(k, userID), self(midTime+1, sign))},
+		{"id-revoked-same-second", noSelf, "revoked in the second in which it was signed again", cat(cert(k), sig{by: k, kind: 0x30, time: midTime}.onID(k, userID), self(midTime, sign))},
+		{"id-revoked-beside-direct", "good", "the only user id is revoked, and a direct-key signature stands", cat(primary, direct(keyTime, sign), id, self(keyTime, sign), sig{by: k, kind: 0x30, time: midTime}.onID(k, userID))},
+		{"id-revoked-by-stranger", "good", "a stranger's revocation of the user id", cat(cert(k), sig{by: stranger, kind: 0x30, time: midTime}.onID(k, userID))},
+		{"attribute-only", "good", "a user attribute with a self-signature, no user id", cat(primary, packet(17, []byte("\x02\x64x")), selfSig(k, keyTime, sign).packet(k.hashed(), []byte("\xd1\x00\x00\x00\x03\x02\x64x")))},
 		{"unknown-packets", "good", "packets of unknown kinds", cat(primary, packet(60, []byte("x")), packet(12, []byte("x")), id, self(keyTime, sign), packet(39, []byte("x")))},
 		{"after-v3", "good", "a version 3 key first", cat(packet(6, cat([]byte{3}, be32(keyTime), []byte{0, 0, 1}, mpi([]byte{0xff}), mpi([]byte{3}))), idPacket("old"), cert(k))},
 		{"after-unknown-algorithm", "good", "a key of an unknown algorithm first", cat(packet(6, cat([]byte{4}, be32(keyTime), []byte{99, 1, 2, 3})), idPacket("new"), cert(k))},

@@ -45,6 +45,24 @@ func (s *set) revocations() {
 		{"no-time", revoked, "a harmless revocation without a time", noTime.onKey(k)},
 		{"critical", revoked, "a revocation with an unknown critical subpacket", rev(midTime, reason(1), sub(99|critical, 1)).onKey(k)},
 		{"expired", revoked, "revocations don't expire", rev(midTime, reason(1), expires(1)).onKey(k)},
+		{"sha3", revoked, "a SHA3-256 revocation", with(rev(laterTime, reason(2)), sha3Hash)},
+		{"sha3-long", revoked, "a SHA3-512 revocation", with(rev(laterTime, reason(2)), sha3Long)},
+		{"reason-twice", revoked, "two reasons, one of them harmless", rev(laterTime, reason(2), reason(3)).onKey(k)},
+		{"reason-twice-harmless-first", revoked, "the same the other way round", rev(laterTime, reason(3), reason(2)).onKey(k)},
+		{"reason-same-twice", "good", "the same harmless reason twice, after the signature", rev(laterTime, reason(3), reason(3)).onKey(k)},
+		{"retired-same-second", revoked, "retired in the second of the signature", rev(signTime, reason(3)).onKey(k)},
+		{"retired-next-second", "good", "retired a second later", rev(signTime+1, reason(3)).onKey(k)},
+		{"retired-renewed-same-second", revoked, "retired, and a self-signature of the same second", cat(rev(midTime+1000, reason(3)).onKey(k), renewal)},
+		{"retired-renewal-expired", revoked, "retired, and the newer self-signature has expired", cat(rev(midTime, reason(3)).onKey(k), selfSig(k, midTime+1000, expires(1000)).onID(k, userID))},
+		{"retired-renewed-by-direct", "good", "retired, and a newer direct-key signature", cat(rev(midTime, reason(3)).onKey(k), sig{by: k, kind: 0x1f, time: midTime + 1000}.onKey(k))},
+		{"retired-renewed-by-stranger", revoked, "retired, and a stranger's newer signature on the user id", cat(rev(midTime, reason(3)).onKey(k), selfSig(stranger, midTime+1000).onID(k, userID))},
+		{"before-key", revoked, "a revocation dated before the key", rev(keyTime-1, reason(2)).onKey(k)},
+		{"no-hint", revoked, "a revocation that names nobody", sig{by: k, kind: 0x20, hashed: [][]byte{created(laterTime)}}.onKey(k)},
+		{"hint-elsewhere", revoked, "the owner's, which names a stranger", sig{by: k, kind: 0x20, hashed: [][]byte{created(laterTime), issuerPrint(stranger)}}.onKey(k)},
+		{"critical-notation", revoked, "a revocation with a critical notation", rev(laterTime, notation(20|critical, "a@example.org", "b")).onKey(k)},
+		{"below-subkey", revoked, "it stands below a subkey", cat(subkeyPacket(eddsaKey("sub", 4, keyTime+100)), rev(laterTime).onKey(k))},
+		{"below-unreadable", revoked, "it stands below a subkey that can't be read", cat(packet(14, []byte{9, 9}), rev(laterTime).onKey(k))},
+		{"of-id-as-key", "good", "the revocation of a user id, labelled as the key's", sig{by: k, kind: 0x20, time: midTime}.packet(k.hashed(), hashedID(userID))},
 		{"forged", "good", "a stranger's, which names the owner", forged.onKey(k)},
 		{"stranger", "good", "a stranger's", sig{by: stranger, kind: 0x20, time: midTime}.onKey(k)},
 		{"of-another-key", "good", "the owner's, over another key", rev(midTime).packet(stranger.hashed())},
@@ -61,6 +79,28 @@ func (s *set) revocations() {
 	s.detached("revoker-not-appointed", "good", "the same without the appointment", cat(cert(k, by), cert(stranger)), good)
 	s.detached("revoker-appointed-unhashed", "good", "an appointment that nobody signed",
 		cat(cert(k, sig{by: k, kind: 0x1f, time: keyTime, unhashed: [][]byte{revoker(stranger)}}.onKey(k), by), cert(stranger)), good)
+	for _, c := range []struct {
+		name, expect, comment string
+		keys                  []byte
+	}{
+		{"in-id", revoked, "appointed in the user id's signature", cat(cert(k, selfSig(k, midTime, revoker(stranger)).onID(k, userID), by), cert(stranger))},
+		{"sensitive", revoked, "appointed in confidence", cat(cert(k, sig{by: k, kind: 0x1f, time: keyTime, more: [][]byte{sub(12, append([]byte{0xc0, stranger.algo}, stranger.fingerprint()...)...)}}.onKey(k), by), cert(stranger))},
+		{"class", "good", "an appointment without the bit that says so", cat(cert(k, sig{by: k, kind: 0x1f, time: keyTime, more: [][]byte{sub(12, append([]byte{0, stranger.algo}, stranger.fingerprint()...)...)}}.onKey(k), by), cert(stranger))},
+		{"by-stranger", "good", "a stranger has appointed the stranger", cat(cert(k, sig{by: stranger, kind: 0x1f, hashed: [][]byte{created(keyTime), issuerPrint(k), revoker(stranger)}}.onKey(k), by), cert(stranger))},
+		{"file-order", revoked, "the revoker's key stands first", cat(cert(stranger), cert(k, appoint, by))},
+		{"retired-after", "good", "the revoker says that the key was retired, after the signature", cat(cert(k, appoint, sig{by: stranger, kind: 0x20, time: laterTime, more: [][]byte{reason(3)}}.onKey(k)), cert(stranger))},
+		{"id", "good", "the revoker's revocation of a user id: only keys are theirs to revoke", cat(cert(k, appoint, sig{by: stranger, kind: 0x30, time: midTime}.onID(k, userID)), cert(stranger))},
+	} {
+		s.detached("revoker-"+c.name, c.expect, c.comment, c.keys, good)
+	}
+	revokedSub := eddsaKey("sub", 4, keyTime+100)
+	s.detached("revoker-of-subkey", "bad signature: subkey is revoked", "the designated revoker revokes a subkey",
+		cat(cert(k, appoint, subkeyPacket(revokedSub), binding(k, revokedSub, keyTime+100).onSubkey(k, revokedSub), sig{by: stranger, kind: 0x28, time: laterTime}.onSubkey(k, revokedSub)), cert(stranger)),
+		sig{by: revokedSub}.packet(document))
+	s.detached("revoked-by-subkey", "good", "a signing subkey has no say in its primary key",
+		cert(k, subkeyPacket(revokedSub), binding(k, revokedSub, keyTime+100).onSubkey(k, revokedSub), sig{by: revokedSub, kind: 0x20, time: midTime}.onKey(k)), good)
+	s.detached("revoked-strict", "bad signature: signature of today: the key is revoked", "retired after the signature, which --strict refuses",
+		cert(k, rev(laterTime, reason(3)).onKey(k)), good, "strict")
 	s.detached("revoker-hides-nothing", "bad signature: key had expired", "the appointment doesn't hide the expiry in the user id's signature",
 		cat(primaryPacket(k), appoint, idPacket(userID), selfSig(k, keyTime, keyExpires(1000)).onID(k, userID)), good)
 }
@@ -106,6 +146,26 @@ func (s *set) subkeys() {
 		{"expired", "bad signature: subkey had expired", "expired before it signed", bind(keyTime+100, flags(flagSign), embedded(back), keyExpires(1000))},
 		{"expired-since", "good", "expired after it signed", bind(keyTime+100, flags(flagSign), embedded(back), keyExpires(signTime-keyTime))},
 		{"extended", "good", "expired, then extended", cat(bind(keyTime+100, flags(flagSign), embedded(back), keyExpires(1000)), binding(k, sub, midTime).onSubkey(k, sub))},
+		{"binding-before-key", "good", "the binding is older than the subkey", bind(keyTime+50, flags(flagSign), embedded(back))},
+		{"agreement-before-key", disagreed, "its own signature is older than the subkey", withBack(backSig(k, sub, keyTime+50).body(over...))},
+		{"newer-binding-expired", "good", "a newer binding that has expired takes nothing back", cat(plain, bind(midTime, flags(flagEncrypt), expires(1000)))},
+		{"flags-taken", "bad signature: not for signing", "a newer binding without the flag", cat(plain, bind(midTime, flags(flagEncrypt), embedded(back)))},
+		{"flags-unhashed", "bad signature: not for signing", "flags that nobody signed", sig{by: k, kind: 0x18, time: keyTime + 100, more: [][]byte{embedded(back)}, unhashed: [][]byte{flags(flagSign)}}.onSubkey(k, sub)},
+		{"agreement-missing-in-newer", disagreed, "a newer binding without its own signature", cat(plain, bind(midTime, flags(flagSign)))},
+		{"agreement-second", "good", "a stranger's signature embedded before its own", bind(keyTime+100, flags(flagSign), embedded(backSig(stranger, sub, keyTime+100).body(stranger.hashed(), sub.hashed())), embedded(back))},
+		{"agreement-critical", disagreed, "its own signature has an unknown critical subpacket", withBack(backSig(k, sub, keyTime+100, []byte{2, 99 | critical, 1}).body(over...))},
+		{"agreement-over-subkey-first", disagreed, "its own signature is over the keys the other way round", withBack(backSig(k, sub, keyTime+100).body(sub.hashed(), k.hashed()))},
+		{"agreement-packet", disagreed, "a whole packet is embedded, with its header", withBack(packet(2, back))},
+		{"agreement-no-time", disagreed, "its own signature has no time", withBack(sig{by: sub, kind: 0x19, hashed: [][]byte{issuerPrint(sub)}}.body(over...))},
+		{"expired-at-once", "bad signature: subkey had expired", "expired in the second in which it signed", bind(keyTime+100, flags(flagSign), embedded(back), keyExpires(signTime-keyTime-100))},
+		{"expired-next", "good", "expired a second later", bind(keyTime+100, flags(flagSign), embedded(back), keyExpires(signTime-keyTime-99))},
+		{"below-id", unbound, "the binding stands below a user id", cat(idPacket("Other"), plain)},
+		{"bound-by-itself", unbound, "the subkey has bound itself", sig{by: sub, kind: 0x18, time: keyTime + 100, hashed: [][]byte{created(keyTime + 100), issuerPrint(k), flags(flagSign), embedded(back)}}.onSubkey(k, sub)},
+		{"revoked-sha3", revoked, "revoked with SHA3-256", cat(plain, sig{by: k, kind: 0x28, hash: sha3Hash, time: laterTime}.onSubkey(k, sub))},
+		{"revoked-md5", revoked, "revoked with MD5", cat(plain, sig{by: k, kind: 0x28, hash: md5Hash, time: laterTime}.onSubkey(k, sub))},
+		{"revoked-by-itself", "good", "revoked by itself, which is not its to say", cat(plain, sig{by: sub, kind: 0x28, time: midTime}.onSubkey(k, sub))},
+		{"hard-renewed", revoked, "compromised, then bound again", cat(plain, rev(midTime, reason(2)), binding(k, sub, midTime+1000).onSubkey(k, sub))},
+		{"retired-renewal-expired", revoked, "retired, and the newer binding has expired", cat(plain, rev(midTime, reason(3)), binding(k, sub, midTime+1000, expires(1000)).onSubkey(k, sub))},
 		{"no-agreement", disagreed, "without its own signature anybody may have bound it", bind(keyTime+100, flags(flagSign))},
 		{"agreement-unhashed", "good", "its own signature in the area that isn't signed", sig{by: k, kind: 0x18, time: keyTime + 100, more: [][]byte{flags(flagSign)}, unhashed: [][]byte{embedded(back)}}.onSubkey(k, sub)},
 		{"agreement-changed", disagreed, "its own signature is bad", withBack(changedBack)},
@@ -168,6 +228,12 @@ func (s *set) keyFiles() {
 		{"two-blocks", "good", "two armored certificates in one file", []byte(armorKey(cert(b)) + "\n" + armored)},
 		{"prose", "good", "prose around the armor", []byte("The key of Test:\n\n" + armored + "\nKeep it.\n")},
 		{"utf8-mark", "good", "a byte order mark before the armor's prose", []byte("\xef\xbb\xbfThe key:\n" + armored)},
+		{"prose-beyond-ascii", "good", "prose that begins with a letter beyond ASCII", []byte("\u042d\u0442\u043e \u043a\u043b\u044e\u0447:\n" + armored)},
+		{"armor-in-id", "untrusted", "packets with a stranger's armor in a user id: packets they stay", cert(b, idPacket("x\n"+armored))},
+		{"armor-in-id-first", "untrusted", "the same before all that is signed", cat(primaryPacket(b), idPacket("x\n"+armored), cert(b))},
+		{"partial", "key file: partial", "a partial length", cat([]byte{0xc6, 0xe5}, cert(k)[2:])},
+		{"second-block-cut", "key file: without its end", "the second of two blocks is cut short: the rest may have been the revocation", []byte(armored + armorKey(cert(b))[:97])},
+		{"html-around", "good", "a web page with the armor in it", []byte("<pre>\n" + armored + "</pre>\n")},
 		{"old-format", "good", "the old packet format", cat(oldPacket(6, k.body), oldPacket(13, []byte(userID)), oldPacket(2, selfSig(k, keyTime).body(k.hashed(), hashedID(userID))))},
 		{"secret-key", "key file: secret", "a secret key", cat(packet(5, append(k.body[:len(k.body):len(k.body)], 0)), idPacket(userID))},
 		{"secret-subkey", "key file: secret", "a secret subkey", cat(cert(k), packet(7, append(b.body[:len(b.body):len(b.body)], 0)))},
@@ -233,6 +299,22 @@ func (s *set) cleartext() {
 		{"header-other", "format: header", "a Comment header", head + "Comment: signed by all\n\n" + body + plain, ""},
 		{"header-not-dash-escaped", "format: header", "GnuPG's NotDashEscaped", head + "NotDashEscaped: yes\n\n" + body + plain, ""},
 		{"header-continued", "format: header", "a second line of the header", head + "Hash: SHA256\n more\n\n" + body + plain, ""},
+		{"header-empty", "format: header", "a Hash header without a name", head + "Hash: \n\n" + body + plain, ""},
+		{"header-lower-case", "format: header", "a Hash header in lower case", head + "hash: SHA256\n\n" + body + plain, ""},
+		{"header-charset", "format: header", "a Charset header", head + "Hash: SHA256\nCharset: utf-7\n\n" + body + plain, ""},
+		{"header-escape", "format: header", "an escape in the Hash header", head + "Hash: SHA256\x1b[2J\n\n" + body + plain, ""},
+		{"header-many", "good", "seven Hash headers", head + strings.Repeat("Hash: SHA256\n", 7) + "\n" + body + plain, "Hello\n- dash\nlast\n"},
+		{"vertical-tab", "format: control character", "a vertical tab at a line's end", strings.Replace(message, "Hello\n", "Hello\v\n", 1), ""},
+		{"backspace", "format: control character", "backspaces in the text", strings.Replace(message, "Hello", "Hello\b\b", 1), ""},
+		{"delete", "format: control character", "a DEL in the text", strings.Replace(message, "Hello", "Hello\x7f", 1), ""},
+		{"escaped-armor", "good", "an escaped armor line is text", head + "\n- -----BEGIN PGP SIGNATURE-----\n" + signed("-----BEGIN PGP SIGNATURE-----", text), "-----BEGIN PGP SIGNATURE-----\n"},
+		{"escaped-dash-alone", "format: unescaped dash", "a dash that escapes nothing", strings.Replace(message, "Hello", "-Hello", 1), ""},
+		{"escaped-empty", "good", "an escaped empty line", head + "\n- \n" + signed("", text), "\n"},
+		{"begin-five-dashes", "format: does not begin", "six dashes", "-" + message, ""},
+		{"utf8-mark", "format: does not begin", "a byte order mark before", "\xef\xbb\xbf" + message, ""},
+		{"signature-headers", "good", "headers in the signature's armor", strings.Replace(message, "SIGNATURE-----\n\n", "SIGNATURE-----\nComment: x\n\n", 1), "Hello\n- dash\nlast\n"},
+		{"signature-cut", "format: without its end", "the signature is cut short", message[:len(message)-20], ""},
+		{"mixed-line-ends", "good", "LF and CR LF in one message", strings.Replace(message, "Hello\n", "Hello\r\n", 1), "Hello\n- dash\nlast\n"},
 		{"separator-blank", "format: header", "a separator line with a blank in it", head + "Hash: SHA256\n \n" + body + plain, ""},
 		{"separator-vt", "format: header", "a separator line with a vertical tab in it", head + "Hash: SHA256\n\v\n" + body + plain, ""},
 		{"separator-missing", "format: header", "no separator line", head + "Hash: SHA256\n" + body + plain, ""},
@@ -277,6 +359,7 @@ func (s *set) plain() {
 	digest := blake2b.Sum512(document)
 	hashed := ed25519.Sign(private, digest[:])
 	signify := "untrusted comment: verify with key.pub\n" + line("Ed", number, raw)
+	spare := strings.LastIndexByte(signify, '=') - 1 // its last bits are left over
 	mini := func(algo string, raw []byte, comment string) string {
 		over := ed25519.Sign(private, cat(raw, []byte(comment)))
 		return "untrusted comment: signature from minisign secret key\n" + line(algo, number, raw) +
@@ -302,7 +385,15 @@ func (s *set) plain() {
 		{"signify-of-openpgp", "untrusted", "a signify signature and an OpenPGP key", armorKey(cert(eddsaKey("a", 4, keyTime))), signify},
 		{"signify-key-algorithm", "key file: unknown algorithm", "a key of an unknown algorithm", "untrusted comment: x\n" + line("Eg", number, private.Public().(ed25519.PublicKey)), signify},
 		{"signify-key-short", "key file: not a key", "a key that is too short", "untrusted comment: x\n" + line("Ed", number, raw[:31]), signify},
+		{"signify-utf8-mark", "good", "a byte order mark before the key", "\xef\xbb\xbf" + keys, signify},
+		{"signify-spare-bits", "format: not a key or signature", "bits in the padding of base64", keys, signify[:spare] + string(signify[spare]+1) + signify[spare+1:]},
+		{"signify-blank-line", "format: 3 lines", "an empty line between", keys, strings.Replace(signify, "\n", "\n\n", 1)},
+		{"signify-blanks", "format: not a key or signature", "a blank behind the base64", keys, strings.TrimSuffix(signify, "\n") + " \n"},
+		{"signify-final-line-end", "good", "no line end at the end", keys, strings.TrimSuffix(signify, "\n")},
 		{"minisign", "good", "minisign, prehashed", keys, minisign},
+		{"minisign-final-line-end", "good", "no line end at the end", keys, strings.TrimSuffix(minisign, "\n")},
+		{"minisign-comment-blank", commentChanged, "a blank behind the trusted comment", keys, strings.Replace(minisign, "hashed\n", "hashed \n", 1)},
+		{"minisign-comment-unsigned", commentChanged, "the trusted comment's signature is another's", keys, strings.Join(append(strings.SplitAfter(minisign, "\n")[:3], strings.SplitAfter(mini("ED", hashed, "other"), "\n")[3:]...), "")},
 		{"minisign-key-line", "good", "the public key's line alone", public, minisign},
 		{"minisign-legacy", "good", "minisign, not prehashed", keys, mini("Ed", raw, comment)},
 		{"minisign-no-time", "good", "a trusted comment without a time", keys, mini("ED", hashed, "by hand")},
@@ -317,6 +408,7 @@ func (s *set) plain() {
 	} {
 		s.detached(c.name, c.expect, c.comment, []byte(c.keys), []byte(c.sig))
 	}
+	s.detached("minisign-require-two", "untrusted: 1 of the trusted keys", "two are asked for, and one key can sign such a file", []byte(keys), []byte(minisign), "require 2")
 	s.detached("minisign-changed", changed, "the data was changed", []byte(keys), []byte(minisign))
 	s.over("other")
 	s.detached("signify-changed", changed, "the data was changed", []byte(keys), []byte(signify))
