@@ -15,8 +15,9 @@ const (
 	maxName = 4096
 )
 
-// Sums are the SHA-256 digests of files by their names, as the list has them:
-// nothing is cleaned or shortened, so a name is to be looked up in full.
+// Sums are the SHA-256 digests of files by their names, as the list has them
+// but for a "./" in front, as "sha256sum ./*" writes: nothing else is cleaned or
+// shortened, so a name is to be looked up in full.
 type Sums map[string][sha256.Size]byte
 
 // ParseSums reads a SHA256SUMS list, in the format of sha256sum(1)
@@ -48,6 +49,7 @@ func ParseSums(text []byte) (Sums, error) {
 		if !ok {
 			return fail(n, errors.New("not a digest and a name"))
 		}
+		name = strings.TrimPrefix(name, "./")
 		if err := checkName(name); err != nil {
 			return fail(n, err)
 		}
