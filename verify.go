@@ -430,9 +430,9 @@ func sopPolicy(values map[string]string) (p pgp.Policy, err error) {
 		name string
 		time *time.Time
 	}{{"--not-before", &p.NotBefore}, {"--not-after", &p.NotAfter}} {
-		switch value := values[bound.name]; value {
-		case "", "-":
-		case "now":
+		switch value, given := values[bound.name]; {
+		case !given, value == "-":
+		case value == "now":
 			*bound.time = p.Now
 		default:
 			t, err := time.Parse(time.RFC3339, value)
@@ -481,7 +481,7 @@ func sopVerify(ui *ui, args []string) error {
 }
 
 // sopInlineVerify is "inline-verify CERTS... < MESSAGE > TEXT".
-func sopInlineVerify(ui *ui, args []string) error {
+func sopInlineVerify(ui *ui, args []string) (err error) {
 	values, operands, err := sopOptions(args, map[string]bool{"--not-before": true, "--not-after": true, "--verifications-out": true})
 	if err != nil {
 		return err
@@ -502,7 +502,12 @@ func sopInlineVerify(ui *ui, args []string) error {
 		if verifications, err = sopCreate(name); err != nil {
 			return err
 		}
-		defer verifications.Close()
+		defer func() {
+			verifications.Close()
+			if err != nil && !strings.HasPrefix(name, "@") {
+				os.Remove(name) // made by this run
+			}
+		}()
 	}
 	message, err := io.ReadAll(io.LimitReader(os.Stdin, pgp.MaxCleartext+1))
 	if err != nil {
