@@ -8,6 +8,9 @@ build:
 cross:
 	go run ./cross/build -o dist
 
+packages: cross
+	go run -C scripts ./packaging
+
 test:
 	go test ./...
 
@@ -29,4 +32,4 @@ check:
 clean:
 	rm -rf bin dist demo
 
-.PHONY: build cross test demo e2e fuzz bench check clean
+.PHONY: build cross packages test demo e2e fuzz bench check clean

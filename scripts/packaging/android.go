@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// forPhone picks the binary for a processor of Go's name: every phone has the
+// most of it that a build may ask for. Builds for Android's own loader are only
+// taken where loader says so, and there first.
+func (s *source) forPhone(goarch string, loader bool) (picked binary, found bool) {
+	for _, b := range s.binaries {
+		switch {
+		case b.GOARCH != goarch, !b.isLinux() && !loader:
+		case !found, picked.isLinux() && !b.isLinux(), picked.isLinux() == b.isLinux() && needsLess(picked.Target, b.Target):
+			picked, found = b, true
+		}
+	}
+	return picked, found
+}
+
+// androidModule makes the zip that Magisk, KernelSU and APatch install. It
+// needs the binaries for 64-bit and 32-bit ARM, and is left out without them; the
+// module's customize.sh keeps the one for the phone.
+func (s *source) androidModule() ([]product, error) {
+	var zip tree
+	for _, arch := range []string{"arm64", "arm"} { // Magisk's $ARCH and Go's name alike
+		b, found := s.forPhone(arch, false)
+		if !found {
+			return nil, nil
+		}
+		zip.file("bin/lxc-pull-"+arch, 0o755, b.data)
+	}
+	err := fs.WalkDir(recipes, "module", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := recipe(name, s.words())
+		mode := int64(0o644)
+		if strings.HasPrefix(string(text), "#!") {
+			mode = 0o755
+		}
+		zip.file(strings.TrimPrefix(name, "module/"), mode, text)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.licences(&zip, ""); err != nil {
+		return nil, err
+	}
+	data, err := zip.zip(s.date)
+	return []product{{"lxc-pull-" + s.version() + "-module.zip", data}}, err
+}
+
+// termuxRecipe makes a folder for termux-packages: build.sh, and the programs
+// that it installs. Where there is a build for Android's own loader it is taken:
+// Termux from Google Play starts no other.
+func (s *source) termuxRecipe() ([]product, error) {
+	const dir = "packages/lxc-pull/"
+	var folder tree
+	for _, a := range []struct{ termux, goarch string }{{"aarch64", "arm64"}, {"arm", "arm"}, {"i686", "386"}, {"x86_64", "amd64"}} {
+		if b, found := s.forPhone(a.goarch, true); found {
+			folder.file(dir+"lxc-pull-"+a.termux, 0o755, b.data)
+		}
+	}
+	if len(folder) == 0 {
+		return nil, nil
+	}
+	script, err := recipe("termux/build.sh", s.words())
+	if err != nil {
+		return nil, err
+	}
+	folder.file(dir+"build.sh", 0o644, script)
+	man, err := recipe("lxc-pull.1", s.words())
+	if err != nil {
+		return nil, err
+	}
+	folder.file(dir+"lxc-pull.1", 0o644, man)
+	if err := s.licences(&folder, dir); err != nil {
+		return nil, err
+	}
+	data, err := folder.tarGzip(s.date)
+	return []product{{"lxc-pull-" + s.version() + "-termux.tar.gz", data}}, err
+}
+
+// licences adds, below prefix, what must come with the program where the system
+// has no licences of its own.
+func (s *source) licences(t *tree, prefix string) error {
+	copyright, err := recipe("debian/copyright", s.words())
+	if err != nil {
+		return fmt.Errorf("licences: %v", err)
+	}
+	t.file(prefix+"copyright", 0o644, copyright)
+	t.file(prefix+"LICENSE", 0o644, s.license)
+	return nil
+}

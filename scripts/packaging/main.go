@@ -1,0 +1,233 @@
+// Command packaging makes installable packages out of the binaries in dist/.
+//
+//	go run -C scripts ./packaging [-o DIR] [-maintainer "NAME <ADDRESS>"]
+//
+// Every package that the binaries allow is made: Debian's, OpenWrt's, the
+// Magisk and KernelSU module, and the recipe folders for OpenWrt's and Termux'
+// own build systems. Nothing but Go is needed, and no root: the archives are
+// written here. The recipes, hooks and scripts inside are the files beside this
+// one, with words such as @VERSION@ filled in.
+//
+// The version, the time of every file and the maintainer come from the commit,
+// so the same commit makes the same bytes. SOURCE_DATE_EPOCH sets the time,
+// -maintainer or DEBFULLNAME and DEBEMAIL the maintainer.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"debug/buildinfo"
+	"embed"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"lxc-pull/cross"
+)
+
+//go:embed debian openwrt module termux rescue lxc-pull.1
+var recipes embed.FS
+
+func main() {
+	top := flag.String("top", "..", "the repository's top folder")
+	dist := flag.String("dist", "", "folder of the binaries and their SHA256SUMS (default: dist in the top folder)")
+	out := flag.String("o", "", "folder for the packages (default: packages in the binaries' folder)")
+	maintainer := flag.String("maintainer", "", "whom the packages name as responsible, \"NAME <ADDRESS>\" (default: the commit's author)")
+	flag.Parse()
+	if *dist == "" {
+		*dist = filepath.Join(*top, "dist")
+	}
+	if *out == "" {
+		*out = filepath.Join(*dist, "packages")
+	}
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "packaging: %q: no operands are taken\n", flag.Args())
+		os.Exit(2)
+	}
+	if err := run(*top, *dist, *out, *maintainer); err != nil {
+		fmt.Fprintln(os.Stderr, "packaging:", err)
+		os.Exit(1)
+	}
+}
+
+func run(top, dist, out, maintainer string) error {
+	r, err := releaseOf(top)
+	if err != nil {
+		return err
+	}
+	if maintainer != "" {
+		r.maintainer = maintainer
+	}
+	s := source{release: r}
+	if s.binaries, err = readBinaries(dist, cross.Targets()); err != nil {
+		return err
+	}
+	for _, b := range s.binaries {
+		if err := r.checkBuiltFrom(b); err != nil {
+			return err
+		}
+	}
+	if s.changelog, err = os.ReadFile(filepath.Join(top, "CHANGELOG.md")); err != nil {
+		return err
+	}
+	if s.license, err = os.ReadFile(filepath.Join(top, "LICENSE")); err != nil {
+		return err
+	}
+	packages, err := s.packages()
+	if err != nil {
+		return err
+	}
+	return write(out, packages)
+}
+
+// A source is all that packages are made of.
+type source struct {
+	release
+	binaries           []binary
+	changelog, license []byte
+}
+
+// A binary is the program for one target.
+type binary struct {
+	cross.Target
+	file string // its name in dist
+	data []byte
+}
+
+// isLinux tells the targets for any Linux system from those for Android's own
+// loader, which go to Termux alone.
+func (b binary) isLinux() bool { return strings.HasPrefix(b.file, "lxc-pull-linux-") }
+
+// A product is one finished file.
+type product struct {
+	name string
+	data []byte
+}
+
+// packages makes every package that the binaries allow.
+func (s *source) packages() ([]product, error) {
+	var all []product
+	for _, format := range []func() ([]product, error){s.debianPackages, s.openwrtPackages, s.openwrtFeed, s.androidModule, s.termuxRecipe, s.rescueArchive} {
+		made, err := format()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, made...)
+	}
+	return all, nil
+}
+
+// readBinaries reads what SHA256SUMS in dist lists, and holds the files to it.
+// A build of some targets only is enough; a file that is none of the targets'
+// is an error.
+func readBinaries(dist string, targets []cross.Target) ([]binary, error) {
+	list, err := os.ReadFile(filepath.Join(dist, "SHA256SUMS"))
+	if err != nil {
+		return nil, fmt.Errorf("%v: \"make cross\" makes it", err)
+	}
+	sums := map[string]string{}
+	lines := bufio.NewScanner(bytes.NewReader(list))
+	for lines.Scan() {
+		sum, name, ok := strings.Cut(lines.Text(), "  ")
+		if !ok || len(sum) != 2*sha256.Size {
+			return nil, fmt.Errorf("%s: %q is not a digest and a name", filepath.Join(dist, "SHA256SUMS"), lines.Text())
+		}
+		sums[name] = sum
+	}
+	if err := lines.Err(); err != nil {
+		return nil, err
+	}
+	var binaries []binary
+	for _, t := range targets {
+		want, listed := sums[t.File()]
+		if !listed {
+			continue
+		}
+		delete(sums, t.File())
+		path := filepath.Join(dist, t.File())
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(data)
+		if hex.EncodeToString(sum[:]) != want {
+			return nil, fmt.Errorf("%s is not the file that SHA256SUMS lists: make cross", path)
+		}
+		binaries = append(binaries, binary{t, t.File(), data})
+	}
+	for name := range sums {
+		return nil, fmt.Errorf("%s lists %q, which no target in cross is named: make clean cross", filepath.Join(dist, "SHA256SUMS"), name)
+	}
+	if len(binaries) == 0 {
+		return nil, fmt.Errorf("%s has no binaries: make cross", dist)
+	}
+	return binaries, nil
+}
+
+// checkBuiltFrom refuses a binary of another commit than the one that the
+// package would name. A binary that doesn't say is taken.
+func (r release) checkBuiltFrom(b binary) error {
+	info, err := buildinfo.Read(bytes.NewReader(b.data))
+	if err != nil {
+		return fmt.Errorf("%s: %v", b.file, err)
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && s.Value != r.revision {
+			return fmt.Errorf("%s was built from commit %.12s, not from %.12s: make cross", b.file, s.Value, r.revision)
+		}
+	}
+	return nil
+}
+
+var placeholder = regexp.MustCompile(`@[A-Z_]+@`)
+
+// recipe returns one of the files beside this one with its words filled in.
+// A word without a value is an error, so that none reaches a package.
+func recipe(name string, words map[string]string) ([]byte, error) {
+	text, err := recipes.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, word := range placeholder.FindAllString(string(text), -1) {
+		if _, known := words[word]; !known {
+			return nil, fmt.Errorf("%s has %s in it, which has no value", name, word)
+		}
+	}
+	return placeholder.ReplaceAllFunc(text, func(word []byte) []byte { return []byte(words[string(word)]) }), nil
+}
+
+// write writes the packages and their digests to dir, and prints their sizes.
+// Packages of an earlier run are removed: the folder holds one release.
+func write(dir string, packages []product) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, pattern := range []string{"lxc-pull*.deb", "lxc-pull*.ipk", "lxc-pull*.zip", "lxc-pull*.tar.gz", "SHA256SUMS"} {
+		old, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, name := range old {
+			if err := os.Remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	slices.SortFunc(packages, func(a, b product) int { return strings.Compare(a.name, b.name) })
+	sums := ""
+	for _, p := range packages {
+		path := filepath.Join(dir, p.name)
+		if err := os.WriteFile(path, p.data, 0o644); err != nil {
+			return err
+		}
+		fmt.Printf("%9d  %s\n", len(p.data), path)
+		sums += fmt.Sprintf("%x  %s\n", sha256.Sum256(p.data), p.name)
+	}
+	return os.WriteFile(filepath.Join(dir, "SHA256SUMS"), []byte(sums), 0o644)
+}

@@ -1,0 +1,28 @@
+# For termux-packages: this folder goes to packages/lxc-pull there, and
+# ./build-package.sh -a aarch64 lxc-pull
+# makes the package. The programs beside this file are installed as they are;
+# nothing is fetched or compiled.
+TERMUX_PKG_HOMEPAGE=https://linuxcontainers.org/lxc/
+TERMUX_PKG_DESCRIPTION="LXC template that fetches signed root file systems"
+TERMUX_PKG_LICENSE="custom"
+TERMUX_PKG_LICENSE_FILE="LICENSE, copyright"
+TERMUX_PKG_MAINTAINER="@MAINTAINER@"
+TERMUX_PKG_VERSION="@OPENWRT_VERSION@"
+TERMUX_PKG_SUGGESTS="lxc"
+TERMUX_PKG_SKIP_SRC_EXTRACT=true
+TERMUX_PKG_BUILD_IN_SRC=true
+
+termux_step_make_install() {
+	# The program lies with the templates, where it finds LXC's other folders
+	# beside it; the command is the link.
+	install -Dm700 "$TERMUX_PKG_BUILDER_DIR/lxc-pull-$TERMUX_ARCH" "$TERMUX_PREFIX/share/lxc/templates/lxc-pull"
+	mkdir -p "$TERMUX_PREFIX/bin" "$TERMUX_PREFIX/share/lxc-pull/templates"
+	ln -sf ../share/lxc/templates/lxc-pull "$TERMUX_PREFIX/bin/lxc-pull"
+	ln -sf ../../lxc/templates/lxc-pull "$TERMUX_PREFIX/share/lxc-pull/templates/lxc-download"
+	install -Dm600 "$TERMUX_PKG_BUILDER_DIR/lxc-pull.1" "$TERMUX_PREFIX/share/man/man1/lxc-pull.1"
+}
+
+termux_step_install_license() {
+	mkdir -p "$TERMUX_PREFIX/share/doc/lxc-pull"
+	install -m600 "$TERMUX_PKG_BUILDER_DIR/LICENSE" "$TERMUX_PKG_BUILDER_DIR/copyright" "$TERMUX_PREFIX/share/doc/lxc-pull/"
+}
