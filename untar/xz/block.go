@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"hash"
 	"hash/crc32"
-	"io"
 	"math"
 )
 
@@ -316,34 +314,39 @@ func (b *block) unpack() ([]byte, error) {
 	return p, nil
 }
 
-// whole decodes a block whose content is known to fit the window, and returns
-// it. It stops early when stop says so.
-func (b *block) whole(stop func() bool) ([]byte, error) {
+// whole decodes a block whose content is known to fit the window. It says how
+// much of it is ready (all at the end, where filters are to be undone), and stops
+// early when publish says so.
+func (b *block) whole(publish func(ready int) bool) error {
 	b.lzma2.flat = true
 	for !b.done {
-		if stop() {
-			return nil, errClosed
-		}
 		more, err := b.lzma2.next()
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			err = b.src.errorf("more compressed data than the block's header says")
-		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		b.done = !more
-		if p := b.w.take(); len(b.stages) == 0 && b.hash != nil {
-			b.hash.Write(p) // while it is in the processor's cache
+		ready := 0
+		if p := b.w.take(); len(b.stages) == 0 {
+			ready = int(b.lzma2.have)
+			if b.hash != nil {
+				b.hash.Write(p) // while it is in the processor's cache
+			}
+		}
+		if !publish(ready) {
+			return errClosed
 		}
 	}
-	p := b.w.mem[:b.lzma2.have]
-	for i := range b.stages {
-		b.stages[i].filter.undo(p)
+	if len(b.stages) > 0 {
+		p := b.w.mem[:b.lzma2.have]
+		for i := range b.stages {
+			b.stages[i].filter.undo(p)
+		}
+		if b.hash != nil {
+			b.hash.Write(p)
+		}
+		publish(len(p))
 	}
-	if len(b.stages) > 0 && b.hash != nil {
-		b.hash.Write(p)
-	}
-	return p, b.finish()
+	return b.finish()
 }
 
 // filterStep is how many bytes are filtered at a time, outside the window:

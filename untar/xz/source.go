@@ -1,6 +1,7 @@
 package xz
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -15,10 +16,11 @@ const inputSize = 128 << 10
 const maxEmptyReads = 100
 
 // A source is buffered input that knows its offset. A source without a reader
-// has all its bytes in buf from the start.
+// has all its bytes in buf from the start, or waits for them to be put there.
 type source struct {
 	r        io.Reader
-	buf      []byte // readable for inputSlack bytes behind end
+	wait     func(end int) (int, error) // for more than end bytes in buf: how many there are then
+	buf      []byte                     // readable for inputSlack bytes behind end
 	pos, end int
 	base     int64 // offset of buf[0] in the stream
 }
@@ -30,9 +32,16 @@ func newSource(r io.Reader) *source {
 // offset is the place of the next byte in the stream.
 func (s *source) offset() int64 { return s.base + int64(s.pos) }
 
+// errBlockEnd is the end of the bytes that a source waits for.
+var errBlockEnd = errors.New("the block's data ends")
+
 // more reads once, so that at least one byte more is buffered. The next n bytes
 // will lie in one piece; n is at most inputSize.
-func (s *source) more(n int) error {
+func (s *source) more(n int) (err error) {
+	if s.wait != nil {
+		s.end, err = s.wait(s.end)
+		return err
+	}
 	if s.r == nil {
 		return io.EOF
 	}
@@ -60,6 +69,8 @@ func (s *source) need(n int) ([]byte, error) {
 	for s.end-s.pos < n {
 		if err := s.more(n); err == io.EOF {
 			return nil, &FormatError{Offset: s.base + int64(s.end), Cause: "the data ends too early", truncated: true}
+		} else if err == errBlockEnd {
+			return nil, s.errorf("more compressed data than the block's header says")
 		} else if err != nil {
 			return nil, err
 		}

@@ -73,7 +73,8 @@ type Reader struct {
 	alone *alone // a .lzma file
 
 	jobs  jobs  // blocks being decoded side by side
-	ahead error // met while reading ahead of them
+	turn  bool  // to read ahead of them: something was just handed out
+	ahead error // met while doing so
 
 	pending []byte // decoded and not yet read
 	err     error
@@ -187,11 +188,17 @@ func (r *Reader) fail(err error) {
 
 // next returns more of the content, perhaps nothing yet; io.EOF at the end.
 func (r *Reader) next() ([]byte, error) {
-	r.jobs.release()
-	if r.jobs.waiting() && (r.jobs.finished() || !r.canReadAhead()) {
-		return r.jobs.take()
-	}
-	if r.ahead != nil {
+	if r.jobs.waiting() {
+		ahead := r.canReadAhead()
+		if !ahead || !r.turn {
+			p, ok, err := r.jobs.take(!ahead)
+			if ok {
+				r.turn = true
+				return p, err
+			}
+		}
+		r.turn = false
+	} else if r.ahead != nil {
 		return nil, r.ahead
 	}
 	p, err := r.advance()
