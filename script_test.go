@@ -182,12 +182,17 @@ func signFile(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// serveTree is "serve TREE": HTTPS on loopback until the script ends. It sets
-// SERVER and CA; $WORK/requests has a line for each request. A file
-// TREE/.html makes every answer a web page.
+// serveTree is "serve TREE [NAME]": HTTPS on loopback until the script ends. It
+// sets SERVER (or NAME) and CA; $WORK/requests (or requests.NAME) has a line for
+// each request. A file TREE/.html makes every answer a web page. A file
+// PATH.then takes the place of PATH once that has been asked for.
 func serveTree(ts *testscript.TestScript, _ bool, args []string) {
-	tree := ts.MkAbs(args[0])
+	tree, name := ts.MkAbs(args[0]), "SERVER"
 	log := ts.MkAbs("requests")
+	if len(args) > 1 {
+		name = args[1]
+		log += "." + name
+	}
 	ts.Check(os.WriteFile(log, nil, 0o644))
 	var mu sync.Mutex
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -204,12 +209,14 @@ func serveTree(ts *testscript.TestScript, _ bool, args []string) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/octet-stream")
-		http.ServeFile(w, r, filepath.Join(tree, filepath.FromSlash(r.URL.Path)))
+		file := filepath.Join(tree, filepath.FromSlash(r.URL.Path))
+		http.ServeFile(w, r, file)
+		os.Rename(file+".then", file) // there is one seldom
 	}))
 	ts.Defer(server.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), ca, 0o644))
-	ts.Setenv("SERVER", server.URL)
+	ts.Setenv(name, server.URL)
 	ts.Setenv("CA", ts.MkAbs("ca.pem"))
 }
 
