@@ -96,8 +96,8 @@ func publishImage(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(tree+".pub", signify("public key", signer().Public().(ed25519.PublicKey)), 0o644))
 	dir := filepath.Join(tree, "images", name, build)
 	sums := ""
-	for file, source := range map[string]string{"meta.tar.xz": args[1], "rootfs.tar.xz": args[2]} {
-		data := packXZ(ts, ts.MkAbs(source))
+	for i, file := range []string{"meta.tar.xz", "rootfs.tar.xz"} {
+		data := packXZ(ts, ts.MkAbs(args[1+i]))
 		write(filepath.Join(dir, file), data)
 		sums += fmt.Sprintf("%x  %s\n", sha256.Sum256(data), file)
 	}

@@ -10,8 +10,9 @@ import (
 // (Request.URLs). When the whole has a wrong digest it is fetched anew: bytes
 // that an earlier run left are not used again, a server that gave wrong bytes
 // alone is not asked again, and of several whose bytes were mixed each is asked
-// alone, one after the other. A file that changes under the download is begun
-// anew too, a few times.
+// alone, one after the other. Likewise where servers disagree on the file's
+// length; a single server's file that changes under the download is begun anew,
+// a few times.
 type Course struct {
 	ways    [][]string // sets of URLs still to be asked, the one in use first
 	wrong   error      // the first wrong digest
@@ -37,21 +38,25 @@ func (c *Course) Next(err error, wrong bool, had int64, sources []string) (again
 	if wrong && c.wrong == nil {
 		c.wrong = err
 	}
+	changed := kindOf(err) == KindChanged
 	switch {
 	case wrong && had > 0: // those were wrong, most likely
 	case wrong:
 		c.ways = append(otherWays(c.ways[0], sources), c.ways[1:]...)
-	case kindOf(err) == KindChanged && c.changes < maxChanges:
+	case changed && len(c.ways[0]) > 1:
+		c.ways = append(alone(c.ways[0]), c.ways[1:]...)
+	case changed && c.changes < maxChanges:
 		c.changes++
-	case c.wrong == nil:
-		return false, err
 	default:
 		c.ways = c.ways[1:]
 	}
-	if len(c.ways) == 0 {
+	switch {
+	case len(c.ways) > 0:
+		return true, nil
+	case c.wrong != nil:
 		return false, c.wrong
 	}
-	return true, nil
+	return false, err
 }
 
 // otherWays returns which URLs to ask, in which company, after those of sources
@@ -63,7 +68,11 @@ func otherWays(urls, sources []string) [][]string {
 	case len(sources) == 1:
 		return [][]string{slices.DeleteFunc(slices.Clone(urls), func(u string) bool { return u == sources[0] })}
 	}
-	var ways [][]string
+	return alone(urls)
+}
+
+// alone returns ways of one URL each.
+func alone(urls []string) (ways [][]string) {
 	for _, u := range urls {
 		ways = append(ways, []string{u})
 	}

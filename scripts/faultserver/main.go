@@ -41,10 +41,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
-	"strings"
 	"sync"
 	"time"
+
+	"lxc-pull/scripts/faults"
 )
 
 func main() {
@@ -71,7 +71,7 @@ func run(args []string) error {
 	if flags.NArg() != 1 {
 		return errors.New("which folder?")
 	}
-	list, err := parseFaults(*names)
+	list, err := faults.Parse(*names)
 	if err != nil {
 		return err
 	}
@@ -85,9 +85,9 @@ func run(args []string) error {
 		out = f
 	}
 	var mu sync.Mutex
-	s := &server{
-		dir: flags.Arg(0), seed: *seed, faults: list, chance: *chance, most: *most, rate: *rate, only: *only,
-		done: func(r record) {
+	s := &faults.Server{
+		Dir: flags.Arg(0), Seed: *seed, Faults: list, Chance: *chance, Most: *most, Rate: *rate, Only: *only,
+		Done: func(r faults.Record) {
 			mu.Lock()
 			defer mu.Unlock()
 			json.NewEncoder(out).Encode(r)
@@ -110,23 +110,6 @@ func run(args []string) error {
 	}
 	fmt.Printf("%s://%s\n", scheme, l.Addr())
 	return web.Serve(l)
-}
-
-// parseFaults reads -faults.
-func parseFaults(s string) ([]string, error) {
-	switch s {
-	case "all":
-		return allFaults(), nil
-	case "none", "":
-		return nil, nil
-	}
-	list := strings.Split(s, ",")
-	for _, name := range list {
-		if !slices.Contains(allFaults(), name) {
-			return nil, fmt.Errorf("no fault %q; there are %s", name, strings.Join(allFaults(), ","))
-		}
-	}
-	return list, nil
 }
 
 // newCertificate makes a certificate for the address, localhost and *.test, and

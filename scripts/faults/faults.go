@@ -1,4 +1,7 @@
-package main
+// Package faults serves a folder as a bad network would: connections that break,
+// stall and crawl, wrong bytes, wrong lengths, wrong statuses, login pages, files
+// that change between two requests. faultserver is the same as a program.
+package faults
 
 import (
 	"bytes"
@@ -12,6 +15,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -110,8 +114,8 @@ func faults() []fault {
 	}
 }
 
-// allFaults are the names of all of them.
-func allFaults() []string {
+// All are the names of all of them.
+func All() []string {
 	var names []string
 	for _, f := range faults() {
 		names = append(names, f.name)
@@ -119,35 +123,56 @@ func allFaults() []string {
 	return names
 }
 
-// A server serves dir with faults.
-type server struct {
-	dir    string
-	seed   uint64
-	faults []string
-	chance float64
-	most   int
-	rate   int64
-	only   string
-	done   func(record)
+// Parse reads a list of names with commas, "all" or "none".
+func Parse(s string) ([]string, error) {
+	switch s {
+	case "all":
+		return All(), nil
+	case "none", "":
+		return nil, nil
+	}
+	list := strings.Split(s, ",")
+	for _, name := range list {
+		if !slices.Contains(All(), name) {
+			return nil, fmt.Errorf("no fault %q; there are %s", name, strings.Join(All(), ","))
+		}
+	}
+	return list, nil
+}
+
+// A Server is an http.Handler for HTTP/1.1: several faults take the connection
+// out of net/http's hands. Which fault a request meets depends on the seed, its
+// path and how often that path was asked for before, so that requests side by
+// side change nothing.
+type Server struct {
+	Dir    string
+	Seed   uint64
+	Faults []string     // names; none: it is sane
+	Chance float64      // how likely a request is to meet one: 0 to 1
+	Most   int          // faults per path; then it is served sanely
+	Rate   int64        // bytes per second of every answer, 0: no limit
+	Only   string       // ending of the paths that meet faults, "": all
+	Done   func(Record) // is told of each request when it has been answered
 
 	mu    sync.Mutex
 	asked map[string]int // requests by path
 	met   map[string]int // faults by path
 }
 
-// A record is one request and its answer.
-type record struct {
-	Path    string `json:"path"`
-	Range   string `json:"range,omitempty"`
-	IfRange string `json:"ifRange,omitempty"`
-	Fault   string `json:"fault,omitempty"`
-	Status  int    `json:"status"`
-	Sent    int64  `json:"sent"` // bytes of the body
+// A Record is one request and its answer.
+type Record struct {
+	Begun   time.Time `json:"begun"`
+	Path    string    `json:"path"`
+	Range   string    `json:"range,omitempty"`
+	IfRange string    `json:"ifRange,omitempty"`
+	Fault   string    `json:"fault,omitempty"`
+	Status  int       `json:"status"`
+	Sent    int64     `json:"sent"` // bytes of the body
 }
 
 // draw decides which fault, if any, a request meets, and makes its source of
 // chance.
-func (s *server) draw(p string) (string, *rand.Rand) {
+func (s *Server) draw(p string) (string, *rand.Rand) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.asked == nil {
@@ -156,27 +181,27 @@ func (s *server) draw(p string) (string, *rand.Rand) {
 	s.asked[p]++
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s\x00%d", p, s.asked[p])
-	r := rand.New(rand.NewPCG(s.seed, h.Sum64()))
-	if len(s.faults) == 0 || s.met[p] >= s.most || !strings.HasSuffix(p, s.only) || r.Float64() >= s.chance {
+	r := rand.New(rand.NewPCG(s.Seed, h.Sum64()))
+	if len(s.Faults) == 0 || s.met[p] >= s.Most || !strings.HasSuffix(p, s.Only) || r.Float64() >= s.Chance {
 		return "", r
 	}
 	s.met[p]++
-	return s.faults[r.IntN(len(s.faults))], r
+	return s.Faults[r.IntN(len(s.Faults))], r
 }
 
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rec := record{Path: r.URL.Path, Range: r.Header.Get("Range"), IfRange: r.Header.Get("If-Range")}
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rec := Record{Begun: time.Now(), Path: r.URL.Path, Range: r.Header.Get("Range"), IfRange: r.Header.Get("If-Range")}
 	counted := &counter{ResponseWriter: w}
 	defer func() {
 		rec.Status, rec.Sent = counted.status, counted.sent
-		s.done(rec)
+		s.Done(rec)
 	}()
 	if r.URL.RawQuery == circle {
 		rec.Fault = circle
 		(&answer{w: counted, r: r}).circle()
 		return
 	}
-	name := filepath.Join(s.dir, filepath.FromSlash(path.Clean("/"+r.URL.Path)))
+	name := filepath.Join(s.Dir, filepath.FromSlash(path.Clean("/"+r.URL.Path)))
 	f, err := os.Open(name)
 	if err != nil {
 		http.NotFound(counted, r)
@@ -188,7 +213,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(counted, r)
 		return
 	}
-	a := &answer{w: counted, r: r, f: f, size: info.Size(), modified: info.ModTime(), rate: s.rate,
+	a := &answer{w: counted, r: r, f: f, size: info.Size(), modified: info.ModTime(), rate: s.Rate,
 		tag: fmt.Sprintf(`"%x-%x"`, info.Size(), info.ModTime().UnixNano())}
 	fault, chance := s.draw(r.URL.Path)
 	rec.Fault = fault

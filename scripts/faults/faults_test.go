@@ -1,4 +1,4 @@
-package main
+package faults
 
 import (
 	"bytes"
@@ -17,15 +17,15 @@ import (
 )
 
 // start serves one file under /x with the faults.
-func start(t *testing.T, data []byte, faults ...string) (url string, records func() []record) {
+func start(t *testing.T, data []byte, faults ...string) (url string, records func() []Record) {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "x"), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
-	var list []record
-	faulty := &server{dir: dir, seed: 1, faults: faults, chance: 1, most: 1, done: func(r record) {
+	var list []Record
+	faulty := &Server{Dir: dir, Seed: 1, Faults: faults, Chance: 1, Most: 1, Done: func(r Record) {
 		mu.Lock()
 		defer mu.Unlock()
 		list = append(list, r)
@@ -39,7 +39,7 @@ func start(t *testing.T, data []byte, faults ...string) (url string, records fun
 		faulty.ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Close)
-	return s.URL + "/x", func() []record {
+	return s.URL + "/x", func() []Record {
 		s.Close()
 		answers.Wait()
 		mu.Lock()
@@ -61,7 +61,7 @@ func TestFaults(t *testing.T) {
 		"norange": whole, "wrongrange": whole,
 	}
 	// The blocks of this file are all alike: to swap two changes nothing.
-	for _, name := range allFaults() {
+	for _, name := range All() {
 		t.Run(name, func(t *testing.T) {
 			url, records := start(t, data, name)
 			got := see(t, url, data, name == "silence" || name == "stall")
@@ -71,7 +71,7 @@ func TestFaults(t *testing.T) {
 			if got := see(t, url, data, false); name != circle && got != whole {
 				t.Errorf("and then %q", got)
 			}
-			if list := records(); !slices.ContainsFunc(list, func(r record) bool { return r.Fault == name }) {
+			if list := records(); !slices.ContainsFunc(list, func(r Record) bool { return r.Fault == name }) {
 				t.Errorf("the records say %+v", list)
 			}
 		})
@@ -128,7 +128,7 @@ func see(t *testing.T, url string, data []byte, impatient bool) string {
 // TestSeeds: what a path meets depends on the seed and on nothing else.
 func TestSeeds(t *testing.T) {
 	draw := func(seed uint64, paths ...string) string {
-		s := &server{seed: seed, faults: allFaults(), chance: 0.5, most: 3}
+		s := &Server{Seed: seed, Faults: All(), Chance: 0.5, Most: 3}
 		drawn := map[string][]string{}
 		for range 6 {
 			for _, p := range paths {
@@ -144,7 +144,7 @@ func TestSeeds(t *testing.T) {
 	if a, b := draw(1, "/a"), draw(2, "/a"); a == b {
 		t.Errorf("seeds 1 and 2 give the same faults: %s", a)
 	}
-	s := &server{seed: 1, faults: allFaults(), chance: 1, most: 2, only: ".xz"}
+	s := &Server{Seed: 1, Faults: All(), Chance: 1, Most: 2, Only: ".xz"}
 	met := 0
 	for range 10 {
 		if name, _ := s.draw("/a.xz"); name != "" {
@@ -159,13 +159,13 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-func TestParseFaults(t *testing.T) {
+func TestParse(t *testing.T) {
 	for given, want := range map[string]int{"all": len(faults()), "none": 0, "": 0, "cut,404": 2} {
-		if got, err := parseFaults(given); len(got) != want || err != nil {
+		if got, err := Parse(given); len(got) != want || err != nil {
 			t.Errorf("%q is %q, %v", given, got, err)
 		}
 	}
-	if _, err := parseFaults("cut,bite"); err == nil {
+	if _, err := Parse("cut,bite"); err == nil {
 		t.Error("an unknown fault is taken")
 	}
 }
