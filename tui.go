@@ -490,8 +490,7 @@ func printable(s string) string {
 			b.WriteRune(r)
 		case r < 0x20 || r == 0x7f:
 			fmt.Fprintf(&b, `\x%02x`, r)
-		case 0x80 <= r && r < 0xa0, 0x200b <= r && r <= 0x200f, 0x2028 <= r && r <= 0x202e, 0x2060 <= r && r <= 0x206f, r == 0xfeff:
-			// C1 controls, and marks that reorder or hide what stands beside them.
+		case steersTerminal(r):
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			b.WriteRune(r)
@@ -499,4 +498,10 @@ func printable(s string) string {
 		i += n
 	}
 	return b.String()
+}
+
+// steersTerminal tells C1 controls, and marks that reorder or hide what stands
+// beside them.
+func steersTerminal(r rune) bool {
+	return 0x80 <= r && r < 0xa0 || 0x200b <= r && r <= 0x200f || 0x2028 <= r && r <= 0x202e || 0x2060 <= r && r <= 0x206f || r == 0xfeff
 }

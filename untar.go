@@ -8,8 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -138,7 +140,12 @@ func parseUntar(ui *ui, args []string) (*untarCall, error) {
 		var lines []string
 		switch f.name {
 		case "directory":
-			c.dir = f.value
+			// One after the other, as tar changes folders.
+			if c.dir != "." && !filepath.IsAbs(f.value) {
+				c.dir += "/" + f.value
+			} else {
+				c.dir = f.value
+			}
 		case "list":
 			c.list = true
 		case "file":
@@ -346,8 +353,9 @@ func (c *untarCall) extract(ui *ui, body io.Reader) (err error) {
 // printList writes tar's long listing. Names are escaped.
 func (c *untarCall) printList(w io.Writer, body io.Reader) error {
 	out := bufio.NewWriter(w)
+	list := lister{numeric: c.numeric, zone: time.Local, unicode: unicodeLocale(os.Getenv)}
 	err := c.opt.Walk(body, func(e *untar.Entry, _ io.Reader) error {
-		_, err := out.WriteString(listLine(e, c.numeric, time.Local))
+		_, err := out.WriteString(list.line(e))
 		return err
 	})
 	if ferr := out.Flush(); err == nil {
@@ -356,29 +364,75 @@ func (c *untarCall) printList(w io.Writer, body io.Reader) error {
 	return err
 }
 
-// listLine is an entry as `tar -tv` shows it.
-func listLine(e *untar.Entry, numeric bool, zone *time.Location) string {
+// A lister makes the lines of `tar -tv`, whose columns grow with the widest so
+// far.
+type lister struct {
+	numeric bool // owners
+	zone    *time.Location
+	unicode bool // names are UTF-8; else all above ASCII is escaped
+
+	owners, date int // widths
+}
+
+// line is an entry's.
+func (l *lister) line(e *untar.Entry) string {
 	owner, group := string(e.Uname), string(e.Gname)
-	if numeric || owner == "" {
+	if l.numeric || owner == "" {
 		owner = fmt.Sprint(e.UID)
 	}
-	if numeric || group == "" {
+	if l.numeric || group == "" {
 		group = fmt.Sprint(e.GID)
 	}
 	size := fmt.Sprint(e.Size)
-	name := printable(string(e.Name))
+	name := l.quote(e.Name)
 	switch e.Type {
 	case untar.TypeChar, untar.TypeBlock:
 		size = fmt.Sprintf("%d,%d", e.Major, e.Minor)
 	case untar.TypeSymlink:
-		name += " -> " + printable(string(e.Link))
+		name += " -> " + l.quote(e.Link)
 	case untar.TypeLink:
-		name += " link to " + printable(string(e.Link))
+		name += " link to " + l.quote(e.Link)
 	}
-	owners := printable(owner + "/" + group)
-	width := max(19, len(owners)+1+len(size)) // GNU tar's
-	return fmt.Sprintf("%s %s %*s %s %s\n", modeString(e), owners, width-len(owners)-1, size,
-		time.Unix(e.Sec, 0).In(zone).Format("2006-01-02 15:04"), strings.ReplaceAll(strings.ReplaceAll(name, "\n", `\n`), "\t", `\t`))
+	if e.Unknown() {
+		name += " unknown file type '" + l.quote([]byte{e.Flag}) + "'"
+	}
+	owners := l.quote([]byte(owner)) + "/" + l.quote([]byte(group))
+	date := time.Unix(e.Sec, 0).In(l.zone).Format("2006-01-02 15:04")
+	const leastOwners, leastDate = 19, 16 // GNU tar's
+	l.owners = max(l.owners, leastOwners, len(owners)+1+len(size))
+	l.date = max(l.date, leastDate, len(date))
+	return fmt.Sprintf("%s %s %*s %-*s %s\n", modeString(e), owners, l.owners-len(owners)-1, size, l.date, date, name)
+}
+
+// quote escapes as GNU tar does: C's escapes, and octal.
+func (l *lister) quote(s []byte) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRune(s)
+		switch i := strings.IndexByte("\a\b\f\n\r\t\v\\", s[0]); {
+		case i >= 0:
+			b.WriteString(`\` + `abfnrtv\`[i:i+1])
+		case ' ' <= r && r < 0x7f, r >= 0x80 && n > 1 && l.unicode && !steersTerminal(r):
+			b.Write(s[:n])
+		default:
+			for _, c := range s[:n] {
+				fmt.Fprintf(&b, `\%03o`, c)
+			}
+		}
+		s = s[n:]
+	}
+	return b.String()
+}
+
+// unicodeLocale reports whether the environment says that text is UTF-8
+// (POSIX.1, "Environment Variables"; the first of the three that is set counts).
+func unicodeLocale(getenv func(string) string) bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := strings.ToLower(getenv(name)); v != "" {
+			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
+		}
+	}
+	return false
 }
 
 // modeString is the type and mode in ls's letters.
@@ -386,7 +440,11 @@ func modeString(e *untar.Entry) string {
 	b := []byte("?rwxrwxrwx")
 	switch e.Type {
 	case untar.TypeFile:
-		b[0] = '-'
+		if b[0] = '-'; e.Flag == '7' {
+			b[0] = 'C' // a contiguous file
+		} else if e.Unknown() {
+			b[0] = '?'
+		}
 	case untar.TypeLink:
 		b[0] = 'h'
 	case untar.TypeSymlink:

@@ -193,14 +193,14 @@ func procFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 // viaProc sets attributes, and the mode where asked, of what can't be opened
 // without side effects. There is no system call for it before Linux 6.6 and
 // 6.13, so this needs /proc; what can't be set is counted.
-func (x *extractor) viaProc(parent int, name cname, e *Entry, attrs []xattr, chmod bool) {
+func (x *extractor) viaProc(parent int, name cname, e *Entry, attrs []xattr, mode uint32, chmod bool) {
 	fd, err := openat(parent, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err == nil {
 		defer unix.Close(fd)
 	}
 	if chmod {
 		if err == nil {
-			err = unix.Fchmodat(unix.AT_FDCWD, procFD(fd), e.Mode, 0)
+			err = unix.Fchmodat(unix.AT_FDCWD, procFD(fd), mode, 0)
 		}
 		if err != nil {
 			x.rep.note("mode", "not kept", err.Error(), e.Name)

@@ -189,6 +189,9 @@ func (g *gzipReader) next() error {
 	if b[0] == 0 {
 		return g.padding()
 	}
+	if b, err := g.src.Peek(2); err == nil && (b[0] != 0x1f || b[1] != 0x8b) {
+		return errGzipGarbage
+	}
 	if err := checkGzipFlags(g.src); err != nil {
 		return err
 	}
@@ -209,6 +212,8 @@ func checkGzipFlags(src *bufio.Reader) error {
 	return nil
 }
 
+var errGzipGarbage = errors.New("gzip: garbage after the last member")
+
 // padding reads zeros to the end.
 func (g *gzipReader) padding() error {
 	for {
@@ -217,7 +222,7 @@ func (g *gzipReader) padding() error {
 			return err
 		}
 		if c != 0 {
-			return errors.New("gzip: garbage after the last member")
+			return errGzipGarbage
 		}
 	}
 }

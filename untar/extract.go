@@ -191,8 +191,8 @@ func (x *extractor) entry(e *Entry) error {
 	if x.opt.Each != nil {
 		x.opt.Each(e)
 	}
-	if e.oddType != 0 {
-		x.rep.note("entry", "of an unknown type taken as a file", fmt.Sprintf("type %q", e.oddType), e.Name)
+	if e.Unknown() {
+		x.rep.note("entry", "of an unknown type taken as a file", fmt.Sprintf("type %q", e.Flag), e.Name)
 	}
 	if len(path) == 0 {
 		if e.Type != TypeDir {
@@ -332,6 +332,14 @@ func (x *extractor) setInherit(in inherit) {
 	} else {
 		x.rootInherit = in
 	}
+}
+
+// passesOn reports whether a folder may give what is made in it something of
+// its own: an ACL, or its setgid bit, which shows only on folders where the
+// group is the caller's.
+func passesOn(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) != nil || st.Mode&unix.S_ISGID != 0 || hasDefaultACL(fd)
 }
 
 // hasDefaultACL reports whether a folder may have an ACL that new files inherit.
@@ -514,7 +522,7 @@ func (x *extractor) file(parent int, name cname, path []byte, e *Entry) error {
 	if err == nil && in == inheritUnknown {
 		var st unix.Stat_t
 		in = inheritSome
-		if unix.Fstat(fd, &st) == nil && st.Uid == x.uid && st.Gid == x.gid && st.Mode&07777 == create && !hasDefaultACL(parent) {
+		if unix.Fstat(fd, &st) == nil && st.Uid == x.uid && st.Gid == x.gid && st.Mode&07777 == create && !passesOn(parent) {
 			in = inheritNothing
 		}
 		x.setInherit(in)
@@ -610,11 +618,12 @@ func (x *extractor) symlink(parent int, name cname, path []byte, e *Entry) error
 	if err != nil {
 		return err
 	}
-	return x.special(parent, name, e, false)
+	return x.special(parent, name, e, 0, false)
 }
 
-// special sets the metadata of what can't be opened: a link or a device.
-func (x *extractor) special(parent int, name cname, e *Entry, chmod bool) error {
+// special sets the metadata of what can't be opened: a link or a device, and
+// of the latter the mode.
+func (x *extractor) special(parent int, name cname, e *Entry, mode uint32, chmod bool) error {
 	x.noteOwner(e)
 	odd := x.inherits(parent) != inheritNothing
 	chown := x.chown && (odd || !x.ours(e))
@@ -626,9 +635,9 @@ func (x *extractor) special(parent int, name cname, e *Entry, chmod bool) error 
 	attrs := x.attributes(e)
 	// mknod gives the exact mode where nothing is inherited, and chown takes
 	// setuid bits away.
-	chmod = chmod && (odd || chown && e.Mode&06000 != 0)
+	chmod = chmod && (odd || chown && mode&06000 != 0)
 	if chmod || len(attrs) > 0 {
-		x.viaProc(parent, name, e, attrs, chmod)
+		x.viaProc(parent, name, e, attrs, mode&07777, chmod)
 	}
 	return x.timeErr(setTime(parent, name, e.Sec, e.Nsec), e.Name)
 }
@@ -664,7 +673,7 @@ func (x *extractor) device(parent int, name cname, path []byte, e *Entry) error 
 	if err != nil {
 		return err
 	}
-	return x.special(parent, name, e, true)
+	return x.special(parent, name, e, mode, true)
 }
 
 // skip remembers a path that could not be made, for links to it.

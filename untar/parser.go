@@ -51,10 +51,20 @@ type Entry struct {
 	Sparse       bool
 	Major, Minor uint32 // of a device
 
-	oddType               byte  // not 0: a type that nobody knows, taken as a file
+	Flag byte // the type as the header has it
+
 	stored                int64 // bytes of body in the archive, less padding
 	xattrs                []xattr
 	aclAccess, aclDefault []byte // ACLs as text
+}
+
+// Unknown reports a type that no format defines; it is taken as a file.
+func (e *Entry) Unknown() bool {
+	switch e.Flag {
+	case TypeFile, typeOld, typeCont, typeSparse:
+		return false
+	}
+	return e.Type == TypeFile
 }
 
 // A parser turns the blocks of a tar archive into entries. It does no I/O:
@@ -292,7 +302,7 @@ func (p *parser) checkGlobal() error {
 func (p *parser) begin(b []byte, size int64) (event, error) {
 	e := &p.entry
 	*e = Entry{Name: e.Name[:0], Link: e.Link[:0], Uname: e.Uname[:0], Gname: e.Gname[:0], Extents: e.Extents[:0], xattrs: e.xattrs[:0]}
-	e.Type, e.stored = b[offType], size
+	e.Type, e.Flag, e.stored = b[offType], b[offType], size
 	p.sparse = notSparse
 	form := formatOf(b)
 
@@ -436,7 +446,7 @@ func (p *parser) settle(b []byte, form format) error {
 		if p.strict {
 			return errBadType
 		}
-		e.Type, e.oddType = TypeFile, typ // POSIX: extract it as a file
+		e.Type = TypeFile // POSIX: extract it as a file
 		return nil
 	}
 }
@@ -454,11 +464,13 @@ func (p *parser) noBody() error {
 }
 
 // records applies the extended header to the entry. It returns the real size
-// of a sparse file, or -1.
+// of a sparse file, or -1. Of records with one keyword the last counts; where it
+// has no value, what the header itself says.
 func (p *parser) records(uid, gid *int64) (realSize int64, err error) {
 	e := &p.entry
 	realSize = -1
-	var sparseName []byte
+	var path, linkPath, uname, gname, sparseName []byte
+	size, headUID, headGID, headSec := e.stored, *uid, *gid, e.Sec
 	major, minor := int64(-1), int64(-1)
 	offset, pairs := int64(-1), false
 	for b := p.pax; len(b) > 0; {
@@ -480,38 +492,43 @@ func (p *parser) records(uid, gid *int64) (realSize int64, err error) {
 			}
 			continue
 		}
-		if len(value) == 0 {
-			continue // the keyword is unset: what the header says stands
-		}
+		unset := len(value) == 0
 		switch string(key) {
 		case "path":
 			if bytes.IndexByte(value, 0) >= 0 {
 				return 0, errNUL
 			}
-			if p.hasName && p.strict && !bytes.Equal(value, e.Name) {
+			if p.hasName && p.strict && !unset && !bytes.Equal(value, e.Name) {
 				return 0, errConflict
 			}
-			e.Name = append(e.Name[:0], value...)
+			path = value
 		case "linkpath":
 			if bytes.IndexByte(value, 0) >= 0 {
 				return 0, errNUL
 			}
-			if p.hasLink && p.strict && !bytes.Equal(value, e.Link) {
+			if p.hasLink && p.strict && !unset && !bytes.Equal(value, e.Link) {
 				return 0, errConflict
 			}
-			e.Link = append(e.Link[:0], value...)
+			linkPath = value
 		case "size":
-			e.stored, err = decimal(value)
+			e.stored, err = decimalOr(value, size)
 		case "uid":
-			*uid, err = decimal(value)
+			*uid, err = decimalOr(value, headUID)
 		case "gid":
-			*gid, err = decimal(value)
+			*gid, err = decimalOr(value, headGID)
 		case "uname":
-			e.Uname = append(e.Uname[:0], value...)
+			uname = value
 		case "gname":
-			e.Gname = append(e.Gname[:0], value...)
+			gname = value
 		case "mtime":
-			e.Sec, e.Nsec, err = paxTime(value, p.strict)
+			if e.Sec, e.Nsec = headSec, 0; !unset {
+				e.Sec, e.Nsec, err = paxTime(value, p.strict)
+			}
+		}
+		if unset {
+			continue
+		}
+		switch string(key) {
 		case "GNU.sparse.major":
 			major, err = decimal(value)
 		case "GNU.sparse.minor":
@@ -547,7 +564,15 @@ func (p *parser) records(uid, gid *int64) (realSize int64, err error) {
 		}
 	}
 	if sparseName != nil {
-		e.Name = append(e.Name[:0], sparseName...)
+		path = sparseName
+	}
+	for _, t := range []struct {
+		field *[]byte
+		value []byte
+	}{{&e.Name, path}, {&e.Link, linkPath}, {&e.Uname, uname}, {&e.Gname, gname}} {
+		if len(t.value) > 0 {
+			*t.field = append((*t.field)[:0], t.value...)
+		}
 	}
 	switch {
 	case major == 1 && minor == 0:
@@ -557,6 +582,12 @@ func (p *parser) records(uid, gid *int64) (realSize int64, err error) {
 		return 0, errSparse // a form after 1.0
 	case pairs:
 		p.sparse = sparse0
+	case realSize >= 0 && p.strict:
+		return 0, errSparse
+	case realSize >= 0:
+		// A size without a map: GNU tar and bsdtar add a hole at the end.
+		p.sparse = sparse0
+		e.Extents = append(e.Extents[:0], Extent{0, e.stored})
 	}
 	return realSize, nil
 }

@@ -52,6 +52,14 @@ func decimal(b []byte) (int64, error) {
 	return v, nil
 }
 
+// decimalOr is decimal, or another number where there is no value.
+func decimalOr(b []byte, other int64) (int64, error) {
+	if len(b) == 0 {
+		return other, nil
+	}
+	return decimal(b)
+}
+
 // paxTime reads seconds since 1970 with an optional sign and fraction. The
 // fraction is cut after nanoseconds; nsec counts upwards also before 1970, as
 // in a timespec: -1.5 is -2 s and 500000000 ns. What follows the number is
