@@ -1,9 +1,7 @@
 # One-line targets; the work is in cross/build and scripts/.
 
-GOFLAGS_BUILD = -trimpath -buildvcs=auto -tags=nethttpomithttp2 -ldflags='-s -w -buildid= $(if $(SOURCE_DATE_EPOCH),-X main.sourceDate=$(SOURCE_DATE_EPOCH))'
-
 build:
-	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/lxc-pull .
+	go run ./cross/build -o bin host
 
 cross:
 	go run ./cross/build -o dist

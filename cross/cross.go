@@ -9,7 +9,8 @@ import "strings"
 
 // A Target is one build of lxc-pull. Empty settings are Go's defaults.
 type Target struct {
-	Name   string // in file names: lxc-pull-linux-NAME
+	Name   string // in file names: lxc-pull-GOOS-NAME
+	GOOS   string // "": linux
 	GOARCH string
 	GOARM  string // 5 (software floating point), 6, 7
 	GO386  string
@@ -17,23 +18,51 @@ type Target struct {
 
 	Image string // what image servers call this machine: Debian's name
 	Qemu  string // the qemu-user program that runs it; "" where amd64 does
+
+	// Budget is the size that a build may have, in bytes: one that is more
+	// than a hundredth above it fails. A change that is worth its bytes
+	// changes this figure too (docs/size.md says what costs what).
+	Budget int
 }
 
+// NoQemu is the Qemu of a target that nothing but the system it is for runs.
+const NoQemu = "none"
+
 // Targets lists every target, in the order in which builds are made.
+//
+// Routers' MIPS processors and the older ARMs have no floating point unit. The
+// build for Android is a position-independent one, which is linked by the
+// system's linker: Termux from Google's store starts programs only through
+// that (termux-exec); everywhere else on a phone linux-arm64 does.
 func Targets() []Target {
 	return []Target{
-		{Name: "armv5", GOARCH: "arm", GOARM: "5", Image: "armel", Qemu: "qemu-arm-static"},
-		{Name: "armv6", GOARCH: "arm", GOARM: "6", Image: "armel", Qemu: "qemu-arm-static"},
-		{Name: "armv7", GOARCH: "arm", GOARM: "7", Image: "armhf", Qemu: "qemu-arm-static"},
-		{Name: "arm64", GOARCH: "arm64", Image: "arm64", Qemu: "qemu-aarch64-static"},
-		{Name: "386", GOARCH: "386", Image: "i386"},
-		{Name: "amd64", GOARCH: "amd64", Image: "amd64"},
+		{Name: "armv5", GOARCH: "arm", GOARM: "5", Image: "armel", Qemu: "qemu-arm-static", Budget: 7_200_000},
+		{Name: "armv6", GOARCH: "arm", GOARM: "6", Image: "armel", Qemu: "qemu-arm-static", Budget: 7_200_000},
+		{Name: "armv7", GOARCH: "arm", GOARM: "7", Image: "armhf", Qemu: "qemu-arm-static", Budget: 7_200_000},
+		{Name: "arm64", GOARCH: "arm64", Image: "arm64", Qemu: "qemu-aarch64-static", Budget: 6_800_000},
+		{Name: "386", GOARCH: "386", GO386: "sse2", Image: "i386", Budget: 7_200_000},
+		{Name: "386-softfloat", GOARCH: "386", GO386: "softfloat", Image: "i386", Budget: 7_200_000},
+		{Name: "amd64", GOARCH: "amd64", Image: "amd64", Budget: 7_400_000},
+		{Name: "mips", GOARCH: "mips", GOMIPS: "softfloat", Image: "mips", Qemu: "qemu-mips-static", Budget: 8_100_000},
+		{Name: "mipsle", GOARCH: "mipsle", GOMIPS: "softfloat", Image: "mipsel", Qemu: "qemu-mipsel-static", Budget: 8_100_000},
+		{Name: "riscv64", GOARCH: "riscv64", Image: "riscv64", Qemu: "qemu-riscv64-static", Budget: 6_600_000},
+		{Name: "ppc64le", GOARCH: "ppc64le", Image: "ppc64el", Qemu: "qemu-ppc64le-static", Budget: 7_400_000},
+		{Name: "s390x", GOARCH: "s390x", Image: "s390x", Qemu: "qemu-s390x-static", Budget: 7_800_000},
+		{Name: "loong64", GOARCH: "loong64", Image: "loong64", Qemu: "qemu-loongarch64-static", Budget: 7_200_000},
+		{Name: "arm64", GOOS: "android", GOARCH: "arm64", Image: "arm64", Qemu: NoQemu, Budget: 7_800_000},
 	}
+}
+
+func (t Target) goos() string {
+	if t.GOOS == "" {
+		return "linux"
+	}
+	return t.GOOS
 }
 
 // Env returns the settings that make the go command build t, as NAME=value.
 func (t Target) Env() []string {
-	env := []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + t.GOARCH}
+	env := []string{"CGO_ENABLED=0", "GOOS=" + t.goos(), "GOARCH=" + t.GOARCH}
 	for _, s := range []struct{ name, value string }{{"GOARM", t.GOARM}, {"GO386", t.GO386}, {"GOMIPS", t.GOMIPS}} {
 		if s.value != "" {
 			env = append(env, s.name+"="+s.value)
@@ -43,7 +72,7 @@ func (t Target) Env() []string {
 }
 
 // File returns the file name of the build of t.
-func (t Target) File() string { return "lxc-pull-linux-" + t.Name }
+func (t Target) File() string { return "lxc-pull-" + t.goos() + "-" + t.Name }
 
 // An architecture is one machine under all its names. lxc holds the names that
 // lxc.arch takes for it (lxc_config_parse_arch in LXC's confile.c).

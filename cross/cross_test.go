@@ -81,11 +81,14 @@ func TestHost(t *testing.T) {
 func TestTargets(t *testing.T) {
 	names := map[string]bool{}
 	for _, target := range Targets() {
-		if names[target.Name] {
-			t.Errorf("two targets named %q", target.Name)
+		if names[target.File()] {
+			t.Errorf("two targets named %q", target.File())
 		}
-		names[target.Name] = true
-		if Spellings(target.Image)[0] != target.Image || len(Spellings(target.Image)) == 1 {
+		names[target.File()] = true
+		if target.Budget == 0 {
+			t.Errorf("%s has no budget", target.File())
+		}
+		if !slices.ContainsFunc(architectures(), func(a architecture) bool { return a.image == target.Image }) {
 			t.Errorf("%s: unknown image architecture %q", target.Name, target.Image)
 		}
 	}
