@@ -949,6 +949,9 @@ func (c *creation) checkMeta(s *source) error {
 		}
 		s.creates = s.creates || create
 	}
+	if s.creates && found.NoDev != "" {
+		return &lxc.HostConfigError{File: "config", Line: found.NoDev, Reason: "LXC would make what its mounts need in the image's own dev, and follow links there"}
+	}
 	if templates, _ := s.meta.Relevant("templates", c.mode); bytes.Count(templates, []byte("\n")) > maxTemplates {
 		return fmt.Errorf("the image names more than %d templates", maxTemplates)
 	}

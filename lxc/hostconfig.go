@@ -28,6 +28,9 @@ type ImageConfig struct {
 	// Then the image's dev must be a folder: through a link LXC, which makes
 	// them as root before the container has a root of its own, would leave it.
 	Creates bool
+	// NoDev is the line, if any, that has LXC mount nothing on dev: then what
+	// it makes there it makes in the image's own dev, whose links lead out.
+	NoDev string
 }
 
 // CheckConfig reads an image's config, tokens already replaced, as LXC's parser
@@ -35,13 +38,20 @@ type ImageConfig struct {
 // reaches outside the container: an image may configure the container, not the
 // host that runs it as root. Refused are
 //
-//   - hooks and network scripts outside LXC_HOOK_DIR, or with a character that
-//     the shell reads (LXC runs them through popen(3));
+//   - hooks and network scripts outside LXC_HOOK_DIR, with a path for an
+//     argument, or with a character that the shell reads (LXC runs them through
+//     popen(3));
+//   - environment variables that these hooks, the host's own among them, would
+//     obey: LXC sets lxc.environment before it runs some of them;
 //   - includes and seccomp profiles outside LXC_TEMPLATE_CONFIG;
 //   - lxc.rootfs.*, lxc.idmap: another root file system, other owners;
+//   - raw rules of AppArmor, which may end the container's profile and begin one
+//     for a program of the host;
 //   - mounts of host paths (see CheckFstab);
-//   - the host's namespaces and network devices: lxc.namespace.*, types phys
-//     and none;
+//   - the host's namespaces, and the host's side of the network: its devices,
+//     names and routes there;
+//   - a folder for the terminals that leads out of dev, another place in the
+//     host's cgroups, processes of the host in the container's;
 //   - files that LXC writes on the host: logs, the console's log, a seccomp
 //     proxy's socket, names of lxc.proc and lxc.cgroup that are paths;
 //   - sysctls that are not the container's own, and environment variables
@@ -73,6 +83,9 @@ func (c Container) CheckConfig(config []byte, hostConfig bool) (ImageConfig, err
 			return found, &HostConfigError{"config", line, reason}
 		}
 		found.Creates = found.Creates || strings.HasPrefix(key, "lxc.mount.entry") && creates(value)
+		if key == "lxc.autodev" && value != "1" && value != "" {
+			found.NoDev = line
+		}
 	}
 	return found, nil
 }
@@ -114,10 +127,8 @@ func (c Container) refuse(key, value string) string {
 		return ""
 	case has("lxc.hook"):
 		return c.refuseHook(value)
-	case has("lxc.net") && strings.Contains(key, "script"):
-		return c.refuseHook(value)
-	case has("lxc.net") && strings.Contains(key, "type") && (value == "phys" || value == "none"):
-		return "it takes over the host's network"
+	case has("lxc.net"):
+		return c.refuseNetwork(key, value)
 	case has("lxc.include"):
 		if !below(c.TemplateConfig, value) {
 			return "includes must lie in " + c.TemplateConfig
@@ -128,7 +139,7 @@ func (c Container) refuse(key, value string) string {
 		if !has("lxc.seccomp.allow_nesting") && !below(c.TemplateConfig, value) {
 			return "seccomp profiles must lie in " + c.TemplateConfig
 		}
-	case has("lxc.rootfs"):
+	case has("lxc.rootfs", "lxc.pivotdir"):
 		return "the root file system is not the image's to choose"
 	case has("lxc.idmap", "lxc.id_map"):
 		return "the ids of the container are not the image's to choose"
@@ -136,7 +147,7 @@ func (c Container) refuse(key, value string) string {
 		return "it shares namespaces of the host"
 	case has("lxc.log", "lxc.console.logfile", "lxc.console.buffer.logfile", "lxc.console.path", "lxc.console.size"),
 		key == "lxc.console":
-		if has("lxc.console.size") || has("lxc.log.level", "lxc.loglevel") || value == "none" || value == "auto" {
+		if has("lxc.console.size", "lxc.log.level", "lxc.loglevel") || has("lxc.console.path") && (value == "none" || value == "auto") {
 			return ""
 		}
 		return "it names a file of the host"
@@ -168,12 +179,87 @@ func (c Container) refuse(key, value string) string {
 		if strings.Trim(strings.TrimPrefix(key, "lxc.proc."), "abcdefghijklmnopqrstuvwxyz_") != "" {
 			return "it writes a file of the host"
 		}
-	case has("lxc.cgroup") && (strings.Contains(key, "/") || strings.Contains(key, "..")):
-		return "it writes a file of the host"
-	case has("lxc.environment"):
-		if !strings.Contains(value, "=") {
-			return "it takes a variable over from the host"
+	case has("lxc.cgroup.dir"):
+		return "the place among the host's cgroups is not the image's to choose"
+	case has("lxc.cgroup"):
+		// LXC writes the file of that name in the container's cgroup.
+		switch _, file, _ := strings.Cut(strings.TrimPrefix(key, "lxc."), "."); {
+		case strings.Contains(file, "/"), strings.Contains(file, ".."):
+			return "it writes a file of the host"
+		case file == "tasks", file == "cgroup.procs", file == "cgroup.threads", file == "release_agent":
+			return "it is about processes of the host"
 		}
+	case has("lxc.tty.dir", "lxc.devttydir"):
+		// A folder that LXC makes below dev, ".." and all.
+		if strings.Contains(value, "/") || value == "." || value == ".." {
+			return "it is not the name of a folder"
+		}
+	case has("lxc.apparmor.raw"):
+		return "raw rules can reach programs of the host"
+	case has("lxc.environment.hooks"):
+		return "it is for programs of the host"
+	case has("lxc.environment"):
+		return refuseVariable(value)
+	}
+	return ""
+}
+
+// refuseNetwork returns why an image may not set the key of a network: what is
+// inside of the container is its own, the other end is the host's.
+func (c Container) refuseNetwork(key, value string) string {
+	name := strings.TrimPrefix(strings.TrimPrefix(key, "lxc.network."), "lxc.net.")
+	name = strings.TrimLeft(name, "0123456789.")
+	has := func(names ...string) bool {
+		for _, n := range names {
+			if strings.HasPrefix(name, n) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("script"):
+		return c.refuseHook(value)
+	case has("type"):
+		if value != "veth" && value != "empty" {
+			return "it takes over a network device of the host"
+		}
+	case has("link"):
+		// LXC's own bridge is there for containers.
+		if value != "lxcbr0" {
+			return "it joins a network device of the host"
+		}
+	case !has("name", "hwaddr", "mtu", "flags", "ipv4", "ipv6", "veth.n_"):
+		return "it sets up the host's side of the network"
+	}
+	return ""
+}
+
+// refuseVariable returns why an image may not set an environment variable,
+// "NAME=VALUE". LXC has set it already when it runs the hooks pre-mount, mount,
+// autodev and start: programs of the host, as root, that see the host's files
+// (start.c, do_start). lxcfs installs one of them for every container.
+func refuseVariable(value string) string {
+	name, value, ok := strings.Cut(value, "=")
+	if !ok {
+		return "it takes a variable over from the host"
+	}
+	for _, prefix := range []string{"LD_", "LXC_", "BASH", "GLIBC_", "GCONV_"} {
+		if strings.HasPrefix(name, prefix) {
+			return "programs of the host would obey the variable"
+		}
+	}
+	switch name {
+	case "PATH":
+		for dir := range strings.SplitSeq(value, ":") {
+			switch dir {
+			case "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/usr/games", "/usr/local/games":
+			default:
+				return "programs of the host would be looked for in other folders than the usual ones"
+			}
+		}
+	case "ENV", "SHELLOPTS", "PS4", "IFS", "CDPATH", "LOCPATH", "NLSPATH", "PERL5LIB", "PERL5OPT", "PYTHONPATH", "PYTHONHOME":
+		return "programs of the host would obey the variable"
 	}
 	return ""
 }
@@ -187,9 +273,12 @@ func (c Container) refuseHook(value string) string {
 			return fmt.Sprintf("a hook with the character %q", b)
 		}
 	}
-	program, _, _ := strings.Cut(value, " ")
+	program, arguments, _ := strings.Cut(value, " ")
 	if !below(c.HookDir, program) {
 		return "hooks must lie in " + c.HookDir
+	}
+	if strings.Contains(arguments, "/") {
+		return "a hook with a path of the host" // ubuntu-cloud-prep copies such files in
 	}
 	return ""
 }
@@ -217,7 +306,7 @@ func (c Container) CheckFstab(fstab []byte) (create bool, err error) {
 		return false, errors.New("the image's fstab has a NUL byte")
 	}
 	for line := range strings.SplitSeq(string(fstab), "\n") {
-		entry := strings.TrimLeft(line, " \t")
+		entry := strings.TrimSuffix(strings.TrimLeft(line, " \t"), "\r")
 		if entry == "" || entry[0] == '#' {
 			continue
 		}
@@ -240,9 +329,22 @@ func creates(entry string) bool {
 	return len(f) > 3 && strings.Contains(f[3], "create=")
 }
 
+// maxMount is the longest mount in bytes: getmntent_r(3) reads no more of a line
+// into LXC's buffer (conf.c, mount_file_entries), and passes over the rest.
+const maxMount = 4000
+
 // refuseMount returns why the image may not have a mount, a line in the form
 // of fstab(5).
 func (c Container) refuseMount(entry string) string {
+	if len(entry) > maxMount {
+		return fmt.Sprintf("a mount longer than %d bytes", maxMount)
+	}
+	// musl's getmntent(3) takes all of them for blanks between the fields.
+	for _, b := range []byte(entry) {
+		if b < ' ' && b != '\t' {
+			return "a control character in a mount"
+		}
+	}
 	f := mountFields(entry)
 	if len(f) < 3 {
 		return "it is no mount: a source, a target and a type are needed"
@@ -270,11 +372,15 @@ func (c Container) refuseMount(entry string) string {
 	}
 	bind := false
 	for option := range strings.SplitSeq(options, ",") {
-		switch name, _, _ := strings.Cut(option, "="); name {
-		case "bind", "rbind", "move", "remount":
-			bind = true
-		case "idmap", "upperdir", "lowerdir", "workdir":
-			return "it names a file of the host"
+		// LXC before 3.0 compares options by their beginning only.
+		for _, name := range []string{"bind", "rbind", "move", "remount"} {
+			bind = bind || strings.HasPrefix(option, name)
+		}
+		// A cgroup file system's release_agent is run by the kernel, outside.
+		for _, name := range []string{"idmap", "upperdir", "lowerdir", "workdir", "release_agent"} {
+			if strings.HasPrefix(option, name) {
+				return "it names a file of the host"
+			}
 		}
 	}
 	if bind {

@@ -168,6 +168,20 @@ lxc.sysctl.net.ipv4.ip_forward = 1
 lxc.environment = TERM=linux
 lxc.net.0.type = veth
 lxc.net.0.link = lxcbr0
+lxc.net.0.flags = up
+lxc.net.0.hwaddr = 00:16:3e:xx:xx:xx
+lxc.net.0.ipv4.address = 10.0.3.7/24
+lxc.net.1.type = empty
+lxc.tty.dir = lxc
+lxc.tty.dir =
+lxc.devttydir = lxc
+lxc.autodev = 1
+lxc.environment = PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+lxc.environment.runtime = A=B
+lxc.cgroup2.cgroup.max.depth = 4
+lxc.cgroup.relative = 1
+lxc.log.level = 1
+lxc.mount.entry = cgroup sys/fs/cgroup/unified cgroup2 rw,nosuid 0 0
 lxc.console.path = none
 lxc.hook.pre-start =
 rootfs = /etc
@@ -176,7 +190,7 @@ rootfs = /etc
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !got.Creates || strings.Join(got.Arch, " ") != "x86_64" || strings.Join(got.Includes, " ") != "/usr/share/lxc/config/common.conf /usr/share/lxc/config/userns.conf" {
+	if !got.Creates || got.NoDev != "" || strings.Join(got.Arch, " ") != "x86_64" || strings.Join(got.Includes, " ") != "/usr/share/lxc/config/common.conf /usr/share/lxc/config/userns.conf" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -244,6 +258,54 @@ func TestCheckConfigRefuses(t *testing.T) {
 		"lxc.environment.runtime = SECRET",
 		"lxc.console.buffer.logfile = /etc/x",
 		"lxc.arch = x86_64\x00",
+		"lxc.hook.clone = /usr/share/lxc/hooks/ubuntu-cloud-prep --userdata=/etc/shadow",
+		"lxc.hook.clone = /usr/share/lxc/hooks/ubuntu-cloud-prep -u ../x",
+		"lxc.net.0.script.down = /usr/share/lxc/hooks/x /etc/x",
+		"lxc.net.1.type = macvlan",
+		"lxc.net.1.type = vlan",
+		"lxc.net.1.type = ipvlan",
+		"lxc.net.1.link = eth0",
+		"lxc.network.link = br-lan",
+		"lxc.net.1.veth.pair = tun0",
+		"lxc.network.veth.pair = tun0",
+		"lxc.net.1.veth.mode = router",
+		"lxc.net.1.veth.ipv4.route = 8.8.8.8/32",
+		"lxc.net.1.veth.ipv6.route = 2001:db8::/32",
+		"lxc.net.1.veth.vlan.id = 7",
+		"lxc.net.1.l2proxy = 1",
+		"lxc.net.1.macvlan.mode = bridge",
+		"lxc.net.1.unknown = 1",
+		"lxc.tty.dir = ../../../../../../etc/x",
+		"lxc.tty.dir = ..",
+		"lxc.tty.dir = /etc",
+		"lxc.devttydir = ../../x",
+		"lxc.pivotdir = ../../x",
+		"lxc.environment = LD_PRELOAD=/var/lib/lxc/web/rootfs/x.so",
+		"lxc.environment = 'LD_LIBRARY_PATH=/x'",
+		"lxc.environment = PATH=/var/lib/lxc/web/rootfs/bin:/bin",
+		"lxc.environment = PATH=",
+		"lxc.environment = BASH_ENV=/x",
+		"lxc.environment = BASH_FUNC_cat%%=() { id; }",
+		"lxc.environment = ENV=/x",
+		"lxc.environment = LXC_CONFIG_FILE=/x",
+		"lxc.environment = GCONV_PATH=/x",
+		"lxc.environment.hooks = A=B",
+		"lxc.apparmor.raw = } profile x /usr/sbin/sshd {",
+		"lxc.cgroup.dir = system.slice/x",
+		"lxc.cgroup.dir.container = x",
+		"lxc.cgroup.dir.monitor.pivot = x",
+		"lxc.cgroup2.cgroup.procs = 1",
+		"lxc.cgroup2.cgroup.threads = 1",
+		"lxc.cgroup.tasks = 1",
+		"lxc.cgroup.release_agent = /x",
+		"lxc.log.file = none",
+		"lxc.console.logfile = auto",
+		"lxc.mount.entry = /etc mnt tmpfs bindx 0 0",
+		"lxc.mount.entry = /etc mnt tmpfs rbindx,ro 0 0",
+		"lxc.mount.entry = cgroup mnt cgroup rw,release_agent=/x 0 0",
+		"lxc.mount.entry = /etc mnt\vnone\vbind tmpfs defaults 0 0",
+		"lxc.mount.entry = tmpfs mnt tmpfs rw\r 0 0",
+		"lxc.mount.entry = tmpfs " + strings.Repeat("x", 4096) + " tmpfs rw 0 0",
 	} {
 		if _, err := web.CheckConfig([]byte("lxc.arch = x86_64\n"+line+"\n"), false); err == nil {
 			t.Errorf("accepted: %q", line)
@@ -256,8 +318,19 @@ func TestCheckConfigRefuses(t *testing.T) {
 	}
 }
 
+// A mount that LXC makes a folder for, and a dev of the image's own.
+func TestCheckConfigNoDev(t *testing.T) {
+	for line, want := range map[string]string{
+		"lxc.autodev = 0": "lxc.autodev = 0", "lxc.autodev=00": "lxc.autodev=00", "lxc.autodev = 1": "", "lxc.autodev =": "",
+	} {
+		if got, err := web.CheckConfig([]byte(line), false); err != nil || got.NoDev != want {
+			t.Errorf("%q: %+v, %v", line, got, err)
+		}
+	}
+}
+
 func TestCheckFstab(t *testing.T) {
-	if _, err := web.CheckFstab([]byte("# see fstab(5)\n\ntmpfs tmp tmpfs defaults 0 0\nproc proc proc nodev\n\tsysfs sys sysfs ro 0 0")); err != nil {
+	if _, err := web.CheckFstab([]byte("# see fstab(5)\n\ntmpfs tmp tmpfs defaults 0 0\r\nproc proc proc nodev\n\tsysfs sys sysfs ro 0 0")); err != nil {
 		t.Error(err)
 	}
 	for _, line := range []string{

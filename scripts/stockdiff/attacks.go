@@ -248,6 +248,11 @@ func configAttacks(canary string) []attack {
 		"lxc.net.0.type = phys", "lxc.net.1.type=none", "lxc.network.type = none", "lxc.net.0.script.up = /bin/sh", "lxc.net.0.script.down = LXC_ROOTFS/x", "lxc.network.script.up = /bin/sh",
 		"lxc.log.file = " + canary + "/file", "lxc.logfile = " + canary + "/new", "lxc.console.logfile = " + canary + "/file", "lxc.console.path = /dev/tty1", "lxc.console = /dev/tty1",
 		"lxc.seccomp.profile = " + canary + "/file", "lxc.seccomp = LXC_ROOTFS/x", "lxc.seccomp.notify.proxy = unix:/run/x", "lxc.environment = SECRET",
+		"lxc.tty.dir = ../../../../../../" + canary + "/new", "lxc.devttydir = ..", "lxc.pivotdir = ../x", "lxc.apparmor.raw = } profile x /usr/sbin/sshd {",
+		"lxc.environment = LD_PRELOAD=LXC_ROOTFS/x.so", "lxc.environment = PATH=LXC_ROOTFS/bin:/bin", "lxc.environment.hooks = A=B", "lxc.environment = \"BASH_ENV=LXC_ROOTFS/x\"",
+		"lxc.hook.clone = LXC_HOOK_DIR/ubuntu-cloud-prep --userdata=" + canary + "/file", "lxc.net.1.link = eth0", "lxc.net.1.veth.pair = tun0", "lxc.net.1.veth.ipv4.route = 192.0.2.0/24",
+		"lxc.cgroup.dir = x", "lxc.cgroup2.cgroup.procs = 1", "lxc.cgroup.tasks = 1", "lxc.mount.entry = " + canary + " mnt tmpfs bindx", "lxc.mount.entry = cgroup mnt cgroup release_agent=/x",
+		"lxc.mount.entry = " + canary + " mnt\vnone\vbind tmpfs defaults", "lxc.autodev = 0\nlxc.mount.entry = tmpfs dev/x/new tmpfs create=dir",
 		"lxc.arch = nonsense", "lxc.arch = x86_64\x00\nlxc.hook.start = /bin/sh", "lxc.tty.max = 1\x00", "lxc.hook.pre-start = LXC_NAME", "lxc.mount.entry = tmpfs \x1b[31m tmpfs bind 0 0",
 	} {
 		list = append(list, attack{name: fmt.Sprintf("config: %q", line), meta: []member{mFile("config", "lxc.arch = x86_64\n"+line+"\nlxc.tty.max = 4\n")}, once: true, want: refused})
