@@ -105,53 +105,92 @@ func (s *blockSums) equal(t *blockSums) bool {
 // 4 and 2.1.2), which must agree with the blocks and the header.
 func readIndex(src *source, check checkType, blocks *blockSums) error {
 	begin := src.offset()
-	sum := crc32.NewIEEE()
-	b, err := src.next(1)
+	listed, err := indexSums(src, blocks)
 	if err != nil {
 		return err
-	}
-	sum.Write(b)
-	count, err := src.vli(sum)
-	if err != nil {
-		return err
-	}
-	if count != blocks.count {
-		return src.errorf("the index has %d blocks, the stream %d", count, blocks.count)
-	}
-	var listed blockSums
-	listed.reset()
-	for range count {
-		unpadded, err := src.vli(sum)
-		if err != nil {
-			return err
-		}
-		content, err := src.vli(sum)
-		if err != nil {
-			return err
-		}
-		if !listed.add(unpadded, content) || listed.unpadded > blocks.unpadded || listed.content > blocks.content {
-			return src.errorf("the index does not match the blocks")
-		}
 	}
 	if !listed.equal(blocks) {
 		return src.errorf("the index does not match the blocks")
 	}
+	return readFooter(src, check, src.offset()-begin)
+}
+
+// indexSums reads an index. Where the blocks are known, it stops as soon as the
+// index has more than they.
+func indexSums(src *source, blocks *blockSums) (listed blockSums, err error) {
+	begin := src.offset()
+	sum := crc32.NewIEEE()
+	b, err := src.next(1)
+	if err != nil {
+		return listed, err
+	}
+	sum.Write(b)
+	count, err := src.vli(sum)
+	if err != nil {
+		return listed, err
+	}
+	if blocks != nil && count != blocks.count {
+		return listed, src.errorf("the index has %d blocks, the stream %d", count, blocks.count)
+	}
+	listed.reset()
+	for range count {
+		unpadded, err := src.vli(sum)
+		if err != nil {
+			return listed, err
+		}
+		content, err := src.vli(sum)
+		if err != nil {
+			return listed, err
+		}
+		if !listed.add(unpadded, content) || blocks != nil && (listed.unpadded > blocks.unpadded || listed.content > blocks.content) {
+			return listed, src.errorf("the index does not match the blocks")
+		}
+	}
 	for (src.offset()-begin)%4 != 0 {
 		if b, err = src.next(1); err != nil {
-			return err
+			return listed, err
 		}
 		if b[0] != 0 {
-			return src.errorf("the index's padding is not zero")
+			return listed, src.errorf("the index's padding is not zero")
 		}
 		sum.Write(b)
 	}
 	if b, err = src.next(4); err != nil {
-		return err
+		return listed, err
 	}
 	if sum.Sum32() != binary.LittleEndian.Uint32(b) {
-		return src.errorf("the index's CRC32 is wrong")
+		return listed, src.errorf("the index's CRC32 is wrong")
 	}
-	return readFooter(src, check, src.offset()-begin)
+	return listed, nil
+}
+
+// ContentSize returns how many bytes an .xz file decompresses to, as the index
+// at its end says: tail is the end of the file, size how many bytes the whole
+// file has. It is false where the index is longer than tail, and for what is no
+// .xz file of a single stream. Nothing but CRC32 vouches for the figure.
+func ContentSize(tail []byte, size int64) (content int64, ok bool) {
+	at := len(tail) - streamHeaderSize
+	if at < 0 {
+		return 0, false
+	}
+	footer := tail[at:]
+	index := (int64(binary.LittleEndian.Uint32(footer[4:])) + 1) * 4
+	if string(footer[10:]) != footerMagic || index > int64(at) {
+		return 0, false
+	}
+	src := newSource(bytes.NewReader(tail[int64(at)-index:]))
+	if b, err := src.need(1); err != nil || b[0] != 0 {
+		return 0, false // the index indicator
+	}
+	listed, err := indexSums(src, nil)
+	if err != nil || src.offset() != index {
+		return 0, false
+	}
+	check, err := streamFlags(src, footer[8:10])
+	if err != nil || readFooter(src, check, index) != nil {
+		return 0, false
+	}
+	return listed.content, size == streamHeaderSize+listed.unpadded+index+streamHeaderSize
 }
 
 func readFooter(src *source, check checkType, indexSize int64) error {

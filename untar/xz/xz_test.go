@@ -441,3 +441,31 @@ func TestList(t *testing.T) {
 		}
 	}
 }
+
+func TestContentSize(t *testing.T) {
+	one := testStream{check: checkCRC64, blocks: []testBlock{{content: short, sizes: true}, {content: long}}}.bytes(t)
+	want := int64(len(short) + len(long))
+	for n := range len(one) + 1 {
+		got, ok := ContentSize(one[len(one)-n:], int64(len(one)))
+		if whole := n >= 12+16; ok != whole || ok && got != want {
+			t.Errorf("of the last %d bytes: %d, %v", n, got, ok)
+		}
+	}
+	tail := one[len(one)-28:]
+	for i := range tail {
+		for bit := range 8 {
+			flipped := slices.Clone(tail)
+			flipped[i] ^= 1 << bit
+			if got, ok := ContentSize(flipped, int64(len(one))); ok {
+				t.Errorf("byte %d, bit %d flipped: %d", i, bit, got)
+			}
+		}
+	}
+	for name, data := range map[string][]byte{
+		"two streams": join(one, one), "padding": join(one, make([]byte, 4)), "cut": one[:len(one)-1], "empty": nil,
+	} {
+		if got, ok := ContentSize(data, int64(len(data))); ok {
+			t.Errorf("%s: %d", name, got)
+		}
+	}
+}
