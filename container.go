@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -82,7 +81,7 @@ func createCommand(ctx context.Context, ui *ui, args []string) error {
 	final := filepath.Join(lxcPath, name)
 	opt.name, opt.path, opt.rootfs = name, final, filepath.Join(final, "rootfs")
 	c := newCreation(ui, opt, userNamespaceOf(before))
-	root, shifted, err := c.shiftOwners(before)
+	owner, err := c.shiftOwners(before)
 	if err != nil {
 		return err
 	}
@@ -94,49 +93,60 @@ func createCommand(ctx context.Context, ui *ui, args []string) error {
 	if err := os.MkdirAll(lxcPath, 0o755); err != nil {
 		return err
 	}
-	return aside(final, 0o770, func(dir string) error {
-		c.folder, c.rootfs = dir, filepath.Join(dir, "rootfs")
-		if err := os.Mkdir(c.rootfs, 0o755); err != nil {
-			return err
-		}
-		config := append(before, "lxc.rootfs.path = dir:"+c.container.Rootfs+"\n"...)
-		if err := os.WriteFile(filepath.Join(dir, "config"), config, 0o640); err != nil {
-			return err
-		}
-		if shifted {
-			// As lxc-create does: the container's root owns both folders.
-			for _, name := range []string{dir, c.rootfs} {
-				if err := os.Chown(name, int(root.uid), int(root.gid)); err != nil {
-					return err
-				}
-			}
-		}
-		return c.run(ctx)
-	})
+	if _, err := os.Lstat(final); err == nil && !c.removeInterrupted(final) {
+		return &existsError{final}
+	}
+	return c.run(ctx, func() (*place, error) { return c.openContainer(before, owner) })
+}
+
+// removeInterrupted removes a container that a lxc-create left half-made when it
+// was killed together with the template, which LXC takes for a whole one. It
+// reports whether it is gone; any other container stays as it is.
+func (c *creation) removeInterrupted(path string) bool {
+	w := callerOf(path)
+	defer w.close()
+	if !w.dead() {
+		return false
+	}
+	target, err := untar.OpenTarget(filepath.Join(path, "rootfs"))
+	if err != nil || !target.IsEmpty() {
+		return false
+	}
+	_, err = target.Abort()
+	target.Close()
+	if err == nil {
+		err = w.removeContainer(false)
+	}
+	if _, there := os.Lstat(path); err != nil || there == nil {
+		return false
+	}
+	c.ui.warnf("%q was a container that lxc-create had begun when it was killed; it was removed first", path)
+	return true
 }
 
 // shiftOwners reads lxc.idmap of the config with which a container begins. As
 // root outside of a user namespace the owners are shifted on the way to the
-// disk; shifted says so, and ids are those of the container's root.
-func (c *creation) shiftOwners(config []byte) (ids struct{ uid, gid uint32 }, shifted bool, err error) {
+// disk; then it returns the ids of the container's root, else nil.
+func (c *creation) shiftOwners(config []byte) (*[2]uint32, error) {
 	ranges, err := lxc.IDMap(config)
 	if err != nil || len(ranges) == 0 || os.Geteuid() != 0 || currentNamespace() != lxc.HostNamespace {
-		return ids, false, err
+		return nil, err
 	}
+	var ids [2]uint32
 	uid, gid := false, false
 	for _, r := range ranges {
 		c.idmap = append(c.idmap, untar.IDRange(r))
 		if r.Inside == 0 && r.UID {
-			ids.uid, uid = r.Outside, true
+			ids[0], uid = r.Outside, true
 		}
 		if r.Inside == 0 && r.GID {
-			ids.gid, gid = r.Outside, true
+			ids[1], gid = r.Outside, true
 		}
 	}
 	if !uid || !gid {
-		return ids, false, errors.New("lxc.idmap maps no root")
+		return nil, errors.New("lxc.idmap maps no root")
 	}
-	return ids, true, nil
+	return &ids, nil
 }
 
 // rootfsCommand puts a root file system into a folder, and nothing else
@@ -159,13 +169,7 @@ func rootfsCommand(ctx context.Context, ui *ui, args []string) error {
 	if err := c.askMissing(ctx, os.Stdin); err != nil {
 		return err
 	}
-	if _, err := os.Lstat(dir); err == nil {
-		return c.run(ctx)
-	}
-	return aside(dir, 0o755, func(staging string) error {
-		c.rootfs = staging
-		return c.run(ctx)
-	})
+	return c.run(ctx, c.openRootfs)
 }
 
 // userNamespaceOf is the namespace that a container made without lxc-create
@@ -177,60 +181,6 @@ func userNamespaceOf(config []byte) lxc.Namespace {
 	}
 	return n
 }
-
-// aside makes a folder under another name beside final, lets fill fill it, and
-// renames it only then, so that final is there whole or not at all. mode is the
-// folder's own.
-func aside(final string, mode fs.FileMode, fill func(dir string) error) (err error) {
-	if _, err := os.Lstat(final); err == nil {
-		return &existsError{final}
-	}
-	dir, err := os.MkdirTemp(filepath.Dir(final), "."+filepath.Base(final)+".partial-")
-	if err != nil {
-		return err
-	}
-	made, err := untar.OpenRoot(dir)
-	if err != nil {
-		os.Remove(dir)
-		return err
-	}
-	defer made.Close()
-	defer func() {
-		if err == nil {
-			return
-		}
-		left := made.RemoveContents()
-		if left == nil {
-			left = os.Remove(dir)
-		}
-		if left != nil {
-			err = fmt.Errorf("%w; and %q could not be removed: %v", err, dir, left)
-		}
-	}()
-	if err := os.Chmod(dir, mode); err != nil {
-		return err
-	}
-	if err := fill(dir); err != nil {
-		return err
-	}
-	if err := made.Sync(); err != nil {
-		return err
-	}
-	// A plain rename would replace an empty folder that appeared meanwhile;
-	// renameat2 is not in kernels before 3.15, nor always allowed.
-	if _, err := os.Lstat(final); err == nil {
-		return &existsError{final}
-	}
-	if err := os.Rename(dir, final); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(final))
-}
-
-// An existsError says that there is something where a container was to be made.
-type existsError struct{ name string }
-
-func (e *existsError) Error() string { return fmt.Sprintf("%q exists already", e.name) }
 
 // syncFolder makes a rename in dir durable.
 func syncFolder(dir string) error {

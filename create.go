@@ -45,6 +45,8 @@ type creation struct {
 	idmap     []untar.IDRange // by which owners are shifted; nil: not at all
 	uid, gid  int             // whom the cache, config and fstab are handed back to; -1: nobody
 
+	caller *caller // lxc-create, where it called; nil: a person did
+
 	withoutLXC    bool // no LXC on this machine: what its config lacks is a warning
 	distrustCache bool // the cached copy turned out to be damaged
 
@@ -66,19 +68,29 @@ func newCreation(ui *ui, opt options, namespace lxc.Namespace) *creation {
 	}
 }
 
-// run is the recipe.
-func (c *creation) run(ctx context.Context) error {
-	// Nobody reading the words any more must not leave half a container.
-	signal.Ignore(unix.SIGPIPE)
+// run is the recipe. open makes the place in which everything grows.
+func (c *creation) run(ctx context.Context, open func() (*place, error)) (err error) {
+	// Nobody reading the words any more must not leave half a container, and a
+	// limit on the size of files is an error like a full disk.
+	signal.Ignore(unix.SIGPIPE, unix.SIGXFSZ)
 	if err := c.prepare(); err != nil {
 		return err
 	}
-	root, err := c.openRootfs()
+	p, err := open()
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-
+	defer func() {
+		if err != nil {
+			if why := context.Cause(ctx); why != nil && errors.Is(err, context.Canceled) {
+				err = why
+			}
+			err = p.abandon(err)
+		}
+	}()
+	if err := c.checkPlace(p.root); err != nil {
+		return err
+	}
 	source, err := c.locate(ctx)
 	if err != nil {
 		return err
@@ -89,16 +101,17 @@ func (c *creation) run(ctx context.Context) error {
 		}
 	}()
 	for {
-		if err = c.fill(ctx, root, source); err == nil {
+		if err = c.fill(ctx, p, source); err == nil {
 			break
 		}
-		if empty, stuck := root.IsEmpty(); stuck != nil || !empty {
+		if empty, stuck := p.root.IsEmpty(); stuck != nil || !empty {
 			return err
 		}
 		if source, err = c.otherwise(ctx, source, err); err != nil {
 			return err
 		}
 	}
+	p.done()
 	c.remember(ctx, source)
 	if message, ok := source.meta.Relevant("create-message", c.mode); ok {
 		c.ui.sayRaw("\n---\n" + printable(string(message)))
@@ -107,7 +120,7 @@ func (c *creation) run(ctx context.Context) error {
 }
 
 // fill makes the container out of source, all of it or nothing.
-func (c *creation) fill(ctx context.Context, root *untar.Root, source *source) (err error) {
+func (c *creation) fill(ctx context.Context, p *place, source *source) (err error) {
 	defer func() {
 		if err == nil {
 			return
@@ -115,20 +128,23 @@ func (c *creation) fill(ctx context.Context, root *untar.Root, source *source) (
 		if !source.resumable(err) {
 			source.discard()
 		}
-		if emptied := root.RemoveContents(); emptied != nil {
-			err = fmt.Errorf("%w; and the unpacked files could not be removed: %v", err, emptied)
+		if left := p.empty(); left != nil {
+			err = &leftError{err, left}
 		}
 	}()
-	if err := c.unpack(ctx, root, source); err != nil {
+	if err := c.checkRoom(ctx, p.root, source); err != nil {
 		return err
+	}
+	if err := c.unpack(ctx, p.root, source); err != nil {
+		return c.whatIsFull(p.root, err)
 	}
 	if err := c.checkDev(source); err != nil {
 		return err
 	}
-	if err := c.personalize(root, source.meta); err != nil {
+	if err := c.personalize(p.root, source.meta); err != nil {
 		return err
 	}
-	if err := root.Sync(); err != nil {
+	if err := p.root.Sync(); err != nil {
 		return fmt.Errorf("writing %q to the disk: %w", c.rootfs, err)
 	}
 	if c.folder != "" {
@@ -136,32 +152,15 @@ func (c *creation) fill(ctx context.Context, root *untar.Root, source *source) (
 			return err
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return err // it came while the disk was busy
+	}
+	if err := p.commit(); err != nil {
+		return err
+	}
 	source.commit(c)
 	return nil
 }
-
-// openRootfs opens the folder that the image goes into. It must be empty, so
-// that what a failure removes is only what this run made.
-func (c *creation) openRootfs() (*untar.Root, error) {
-	root, err := untar.OpenRoot(c.rootfs)
-	if err != nil {
-		return nil, err
-	}
-	empty, err := root.IsEmpty()
-	if err == nil && !empty {
-		err = &notEmptyError{c.rootfs}
-	}
-	if err != nil {
-		root.Close()
-		return nil, err
-	}
-	return root, nil
-}
-
-// A notEmptyError says that the folder for the root file system holds something.
-type notEmptyError struct{ name string }
-
-func (e *notEmptyError) Error() string { return fmt.Sprintf("%q is not empty", e.name) }
 
 // unpack streams the root file system in: socket, cache file, digest,
 // decompression, tar, files. The bytes are checked as they pass, so files come
@@ -178,9 +177,15 @@ func (c *creation) unpack(ctx context.Context, root *untar.Root, source *source)
 		return err
 	}
 	defer body.Close()
+	if source.packed == 0 && size > 0 { // the server has told it only now
+		if err := c.fits(root, size, -1, 0); err != nil {
+			cancel()
+			return err
+		}
+	}
 	body = interruptible{body, ctx}
 	if c.verifyFirst(source) {
-		if body, err = c.settle(source, body, size); err != nil {
+		if body, err = c.settle(root, source, body, size); err != nil {
 			cancel()
 			return err
 		}
@@ -251,21 +256,16 @@ func (c *creation) verifyFirst(source *source) bool {
 // settle brings all of body to the disk, checks it, and returns the same bytes
 // from the same descriptor: out of the cache where they are kept there, else
 // from a file without a name.
-func (c *creation) settle(source *source, body io.Reader, size int64) (io.ReadCloser, error) {
+func (c *creation) settle(root *untar.Root, source *source, body io.Reader, size int64) (io.ReadCloser, error) {
 	line := c.ui.begin("Downloading the rootfs", size)
 	defer line.end()
 	var sink io.Writer = io.Discard
 	var file *os.File
 	if source.entry == nil && source.stage == nil {
-		dir := c.folder
-		if dir == "" {
-			dir = filepath.Dir(c.rootfs)
-		}
-		f, err := os.CreateTemp(dir, ".rootfs.partial-")
+		f, err := root.TempFile()
 		if err != nil {
 			return nil, err
 		}
-		os.Remove(f.Name()) // what has no name can't be left behind
 		file, sink = f, f
 	}
 	n, err := io.Copy(io.MultiWriter(sink, source.seal), io.TeeReader(body, line))
@@ -316,16 +316,16 @@ func (c *creation) blame(source *source, stream io.Reader, err error) error {
 	return fmt.Errorf("%s: %w", rootfsFile, err)
 }
 
-// reserve is what unpacking leaves free on the file system, in bytes: a host
-// whose disk an image has filled to the last block can't even log that.
-const reserve = 16 << 20
-
 // extraction is how an image is unpacked: as the stock template's
 // "tar --anchored --exclude=… --numeric-owner --xattrs-include='*' -xpJf".
 func (c *creation) extraction(root *untar.Root, source *source) (untar.Options, error) {
-	free, err := root.Free()
+	room, err := root.Room()
 	if err != nil {
 		return untar.Options{}, err
+	}
+	most := int64(0) // what fits can't be told
+	if room.Bytes >= 0 && !room.Packs {
+		most = max(room.Bytes-reserve, 1)
 	}
 	excludes, _ := source.meta.Relevant("excludes", c.mode)
 	return untar.Options{
@@ -335,7 +335,7 @@ func (c *creation) extraction(root *untar.Root, source *source) (untar.Options, 
 		IDMap:     c.idmap,
 		SELinux:   c.opt.selinux,
 		Exclude:   lxc.Lines(excludes),
-		MaxBytes:  max(free-reserve, 1),
+		MaxBytes:  most,
 	}, nil
 }
 
@@ -421,45 +421,5 @@ func (c *creation) writeContainer(source *source) error {
 	for _, name := range []string{"config", "fstab"} {
 		os.Lchown(filepath.Join(c.folder, name), c.uid, c.gid)
 	}
-	return nil
-}
-
-// replaceFile writes a file of the container's folder anew, by what edit makes
-// of its content: aside and with a rename, so that after a crash the old one or
-// the new one is there. The owner and the mode stay; a new file gets mode.
-func replaceFile(dir, name string, mode fs.FileMode, edit func([]byte) []byte) (err error) {
-	path := filepath.Join(dir, name)
-	before, err := readFileLimit(path, maxConfig)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	info, gone := os.Stat(path)
-	f, err := os.CreateTemp(dir, "."+name+".partial-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		f.Close()
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err := f.Write(edit(before)); err != nil {
-		return err
-	}
-	if gone == nil {
-		mode = info.Mode()
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			// Fails where the owner is not ours to give; then the file is ours,
-			// as the one that sed makes for the stock template is.
-			f.Chown(int(st.Uid), int(st.Gid))
-		}
-	}
-	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return syncFolder(c.folder)
 }

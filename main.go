@@ -79,7 +79,14 @@ func run(argv []string) int {
 		name, args = filepath.Base(argv[0]), argv[1:]
 	}
 	// An interruption ends what is under way in good order: nothing half-made.
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	// What nohup(1) or a shell's "&" lets a process ignore stays ignored.
+	ends := []os.Signal{unix.SIGTERM}
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGHUP} {
+		if !signal.Ignored(s) {
+			ends = append(ends, s)
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	cmd, args, err := choose(name, args)
 	if err == nil {

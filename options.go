@@ -47,6 +47,7 @@ type options struct {
 	allowOlder   bool
 	allowHost    bool // --allow-host-config
 	selinux      bool // store the image's SELinux labels
+	xattrs       bool // refuse a place that can't hold extended attributes
 	report       string
 	templateConf string
 	hookDir      string
@@ -100,6 +101,7 @@ func ownOptions() []option {
 		{long: "allow-older"},
 		{long: "allow-host-config"},
 		{long: "selinux"},
+		{long: "xattrs"},
 		{long: "report", arg: true},
 		{long: "template-config", arg: true},
 		{long: "hook-dir", arg: true},
@@ -189,6 +191,8 @@ func (o *options) setOne(name, value string) error {
 		o.allowHost = true
 	case "selinux":
 		o.selinux = true
+	case "xattrs":
+		o.xattrs = true
 	case "report":
 		o.report = value
 	case "template-config":

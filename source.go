@@ -245,6 +245,9 @@ type source struct {
 	entry  *fetch.Entry // that they come from; nil: the server
 	slot   *fetch.Slot  // the image's place in the cache, locked; nil: none
 	stage  *fetch.Stage // the entry in the making; nil: none
+
+	measured bool  // checkRoom has been
+	packed   int64 // bytes of the rootfs; 0: not known before it comes
 }
 
 // close lets go of what s holds in the cache. A download that was broken off
@@ -262,6 +265,13 @@ func (s *source) close() {
 		s.slot.Unlock()
 		s.slot = nil
 	}
+}
+
+// leaveCache goes on without writing to the cache.
+func (s *source) leaveCache() {
+	s.discard()
+	s.slot.Unlock()
+	s.slot = nil
 }
 
 // locate finds the image: in the cache while it is fresh, else on the server.
@@ -466,9 +476,7 @@ func (s *source) open(ctx context.Context, c *creation) (io.ReadCloser, int64, e
 		}
 		return io.NopCloser(s.entry.Rootfs), s.entry.Size, nil
 	}
-	if s.course == nil {
-		s.course = fetch.NewCourse(c.servers.files(s.image.Path + "/" + rootfsFile))
-	}
+	c.plan(s)
 	request := fetch.Request{URLs: s.course.URLs(), Pinned: s.seal.checks(), Max: maxRootfs}
 	if s.slot != nil {
 		if err := s.beginStage(c); err != nil {
@@ -491,6 +499,13 @@ func (s *source) open(ctx context.Context, c *creation) (io.ReadCloser, int64, e
 	c.ui.notef("going on after the %s that an earlier run left", byteCount(s.had))
 	kept := io.NewSectionReader(s.stage.Rootfs, 0, s.had)
 	return &download{Reader: io.MultiReader(kept, newKeeper(body, s, c.ui)), body: body}, body.Size, nil
+}
+
+// plan lists where the root file system is to be asked for.
+func (c *creation) plan(s *source) {
+	if s.course == nil {
+		s.course = fetch.NewCourse(c.servers.files(s.image.Path + "/" + rootfsFile))
+	}
 }
 
 // beginStage begins a cache entry. Only bytes whose digest is known beforehand

@@ -32,6 +32,7 @@ Makes a container from a pre-built, signed image.
       --allow-older      accept an older build than seen before
       --allow-host-config  let the image configure the host
       --selinux          store the image's SELinux labels
+      --xattrs           refuse a place that has no extended attributes
   -q, -v                 say less, say more
 
 lxc-create passes --name, --path, --rootfs, --mapped-uid, --mapped-gid.
@@ -40,7 +41,7 @@ Example: lxc-create -t pull -n web -- -d debian -r trixie -a arm64
 
 // templateCommand is the program as one of LXC's templates: the contract of
 // lxc-create(1) with the stock "download" template.
-func templateCommand(ctx context.Context, ui *ui, args []string) error {
+func templateCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	flags, operands, err := getopt(args, append(stockOptions(), ownOptions()...))
 	if err != nil {
 		return err
@@ -80,10 +81,23 @@ func templateCommand(ctx context.Context, ui *ui, args []string) error {
 	if !mapped {
 		c.uid = -1
 	}
+	// From here on a death of lxc-create ends the run.
+	c.caller = callerOf(opt.path)
+	defer c.caller.close()
+	ctx, stop := c.caller.watch(ctx)
+	defer stop()
+	defer func() {
+		if err == nil {
+			return
+		}
+		if left := c.caller.removeContainer(ctx.Err() != nil); left != nil {
+			err = &leftError{err, left}
+		}
+	}()
 	if err := c.askMissing(ctx, os.Stdin); err != nil {
 		return err
 	}
-	return c.run(ctx)
+	return c.run(ctx, c.openRootfs)
 }
 
 // mappedIDs takes lxc-create's own two options out of operands.
@@ -170,10 +184,11 @@ func (c *creation) askMissing(ctx context.Context, stdin *os.File) error {
 	if err != nil {
 		return err
 	}
+	answers := &cancelReader{ctx, stdin}
 	if isTerminal(stdin) && isTerminal(os.Stdout) {
-		err = c.choose(stdin, index)
+		err = c.choose(answers, index)
 	} else {
-		err = c.readNames(stdin, index)
+		err = c.readNames(answers, index)
 	}
 	if err != nil {
 		return err
@@ -194,6 +209,9 @@ func (c *creation) readNames(stdin io.Reader, index image.Index) error {
 		}
 		fmt.Fprintln(c.ui.out, f.prompt)
 		line, err := readLine(stdin)
+		if errors.Is(err, context.Canceled) {
+			return err
+		}
 		if err != nil {
 			return usageErrorf("no distribution and release given: pass --dist and --release")
 		}

@@ -226,6 +226,9 @@ func (u *ui) pick(in io.Reader, what string, names []string) (string, error) {
 	for {
 		fmt.Fprintf(u.out, "%s: ", what)
 		answer, err := readLine(in)
+		if errors.Is(err, context.Canceled) {
+			return "", err
+		}
 		if err != nil {
 			return "", usageErrorf("nothing chosen")
 		}
@@ -299,10 +302,13 @@ func (u *ui) describe(err error) (text string, phrase bool) {
 	var missing *image.NotFoundError
 	var network *fetch.Error
 	var gone *goneError
+	var left *leftError
 	text = printable(err.Error())
 	switch {
+	case errors.Is(err, context.Canceled) && errors.As(err, &left):
+		return "interrupted: " + text, false
 	case errors.Is(err, context.Canceled):
-		return "interrupted; nothing half-made is left", false
+		return "interrupted; nothing half-made is left (" + text + ")", false
 	case strings.HasPrefix(text, "ERROR: "):
 		return text, true
 	case u.template && errors.As(err, &gone):
@@ -332,10 +338,15 @@ func (u *ui) hint(err error) string {
 		exists    *existsError
 		memory    *xz.MemoryError
 		owner     *untar.OwnerError
+		unfit     *untar.UnfitError
 	)
 	switch {
 	case errors.As(err, &usage):
 		return "See lxc-pull --help."
+	case errors.As(err, &unfit):
+		return "Choose a place on another file system: ext4, f2fs, btrfs, xfs and tmpfs have all that is needed."
+	case errors.Is(err, untar.ErrBusy):
+		return "Wait until it is done."
 	case errors.As(err, &missing):
 		return u.nearHint(missing)
 	case errors.As(err, &replay):

@@ -304,6 +304,7 @@ func (c *untarCall) extract(ui *ui, body io.Reader) (err error) {
 	if err != nil {
 		return err
 	}
+	defer target.Close()
 	if n := target.Recovered(); n != "" {
 		ui.warnf("%q held an extraction that was interrupted; it was emptied first", n)
 	}

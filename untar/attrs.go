@@ -141,7 +141,7 @@ func (x *extractor) attrErr(err error, a xattr, path []byte) error {
 	reason := err.Error()
 	switch err {
 	case unix.EOPNOTSUPP:
-		reason = "no such attributes on " + x.root.fsName()
+		reason = "no such attributes on " + x.root.FileSystem()
 	case unix.EPERM, unix.EACCES:
 		reason = x.noPriv
 	}

@@ -17,14 +17,14 @@ const maxRemoveDepth = 8
 // ErrMounted says that a folder was left since something is mounted on it.
 var ErrMounted = errors.New("something is mounted here")
 
-// RemoveContents removes everything below the root folder, lost+found and the
-// folder itself excepted. It follows no link and enters no mount point: a mount
+// RemoveContents removes everything below the root folder, a file system's own
+// lost+found and the folder itself excepted. It follows no link and enters no mount point: a mount
 // point stays, with the folders that lead to it, and is the error, an
 // ErrMounted. The rest is removed all the same. What Options.DeferRoot kept back
 // is dropped, and the root folder has its own mode again.
 func (r *Root) RemoveContents() error {
 	rm := remover{root: r.fd}
-	rm.dir(r.fd, 0, func(name string) bool { return name != "lost+found" })
+	rm.dir(r.fd, 0, func(name string) bool { return !r.isLostFound(name) })
 	if d := r.deferred; d != nil {
 		d.folder = nil
 		if err := r.Finish(); err != nil && rm.err == nil {

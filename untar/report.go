@@ -2,7 +2,6 @@ package untar
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -121,48 +120,4 @@ func appendJSONString(b []byte, s string) []byte {
 		}
 	}
 	return append(b, '"')
-}
-
-// fsName names the file systems that lack something a root filesystem needs,
-// and some others, by their statfs(2) magic.
-func fsName(magic int64) string {
-	switch uint32(magic) {
-	case 0x4d44:
-		return "vfat"
-	case 0x2011bab0:
-		return "exfat"
-	case 0x5346544e, 0x7366746e:
-		return "ntfs"
-	case 0xef53:
-		return "ext4"
-	case 0x01021994:
-		return "tmpfs"
-	case 0x6969:
-		return "nfs"
-	case 0x65735546:
-		return "fuse"
-	case 0x5dca2df5:
-		return "sdcardfs"
-	case 0x72b6:
-		return "jffs2"
-	case 0x24051905:
-		return "ubifs"
-	case 0xf2f52010:
-		return "f2fs"
-	case 0x9123683e:
-		return "btrfs"
-	case 0x58465342:
-		return "xfs"
-	case 0x2fc12fc1:
-		return "zfs"
-	case 0x794c7630:
-		return "overlay"
-	case 0x01021997:
-		return "9p"
-	case 0xff534d42, 0xfe534d42:
-		return "cifs"
-	case 0x858458f6:
-		return "ramfs"
-	}
-	return "file system 0x" + strconv.FormatUint(uint64(uint32(magic)), 16)
 }

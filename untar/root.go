@@ -56,32 +56,6 @@ func (r *Root) Sync() error {
 	return nil
 }
 
-// Free returns how many bytes the caller may still write to the root's file
-// system.
-func (r *Root) Free() (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(r.fd, &st); err != nil {
-		return 0, &fs.PathError{Op: "statfs", Path: r.path, Err: err}
-	}
-	const most = 1 << 62
-	if st.Bavail > most/uint64(max(st.Bsize, 1)) {
-		return most, nil
-	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
-}
-
-// fsName names the root's file system.
-func (r *Root) fsName() string {
-	if r.fsKind == "" {
-		var st unix.Statfs_t
-		r.fsKind = "this file system"
-		if unix.Fstatfs(r.fd, &st) == nil {
-			r.fsKind = fsName(int64(st.Type))
-		}
-	}
-	return r.fsKind
-}
-
 // deferRoot closes the root to others until Finish.
 func (r *Root) deferRoot() error {
 	if r.deferred != nil {
@@ -160,39 +134,34 @@ func (d *dirReader) next() (string, error) {
 
 func (d *dirReader) close() { unix.Close(d.fd) }
 
-// Entries returns the names in the root folder. lost+found, which a new ext4
-// file system has, is left out.
-func (r *Root) Entries() ([]string, error) {
-	return r.entries(-1)
-}
-
-// entries returns at most n names; n < 0 means all.
-func (r *Root) entries(n int) ([]string, error) {
+// IsEmpty reports whether the root folder has no entry but a file system's own
+// lost+found.
+func (r *Root) IsEmpty() (bool, error) {
 	d, err := newDirReader(r.fd)
 	if err != nil {
-		return nil, &fs.PathError{Op: "read", Path: r.path, Err: err}
+		return false, &fs.PathError{Op: "read", Path: r.path, Err: err}
 	}
 	defer d.close()
-	var names []string
-	for n < 0 || len(names) < n {
+	for {
 		name, err := d.next()
 		if err != nil {
-			return nil, &fs.PathError{Op: "read", Path: r.path, Err: err}
+			return false, &fs.PathError{Op: "read", Path: r.path, Err: err}
 		}
 		if name == "" {
-			break
+			return true, nil
 		}
-		if name != "lost+found" {
-			names = append(names, name)
+		if !r.isLostFound(name) {
+			return false, nil
 		}
 	}
-	return names, nil
 }
 
-// IsEmpty reports whether the root folder has no entry but lost+found.
-func (r *Root) IsEmpty() (bool, error) {
-	names, err := r.entries(1)
-	return len(names) == 0, err
+// isLostFound reports whether an entry of the root folder is the folder that
+// every new ext file system has: its inode is the first that is not reserved
+// (EXT4_GOOD_OLD_FIRST_INO). Any other of that name is an image's.
+func (r *Root) isLostFound(name string) bool {
+	var st unix.Stat_t
+	return name == "lost+found" && unix.Fstatat(r.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Ino == 11
 }
 
 const maxLinks = 40 // symbolic links in one resolution, as in the kernel

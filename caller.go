@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A caller is the process that called the template and waits for it: lxc-create,
+// or lxc-usernsexec on its behalf. Whoever waits removes the container's folder
+// when the template fails; when lxc-create is dead nobody would, and the folder
+// that stays makes LXC say "Container already exists" for ever.
+//
+// The parent's death shows in getppid(2); PR_SET_PDEATHSIG would come at the end
+// of the parent's thread, and be lost with the thread of ours that asked for it.
+// In a user namespace the parent is lxc-usernsexec, which outlives lxc-create.
+// That one's life shows in the file "partial" in the container's folder, which
+// it holds locked (lxccontainer.c, create_partial).
+type caller struct {
+	parent  int      // the process that waits
+	path    string   // the container's folder
+	folder  *os.File // that, opened; nil: not there
+	partial *os.File // lxc-create's; nil: called by something else
+}
+
+// partialName is LXC's LXC_PARTIAL_FNAME.
+const partialName = "partial"
+
+// callerOf finds out who called for a container in the folder at path. Where the
+// lock can't be looked at, nothing but the parent is watched.
+func callerOf(path string) *caller {
+	w := &caller{parent: os.Getppid(), path: filepath.Clean(path)}
+	folder, err := os.OpenFile(w.path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return w
+	}
+	w.folder = folder
+	fd, err := unix.Openat(int(folder.Fd()), partialName, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return w
+	}
+	w.partial = os.NewFile(uintptr(fd), partialName)
+	if info, err := w.partial.Stat(); err != nil || !info.Mode().IsRegular() {
+		w.partial.Close()
+		w.partial = nil
+	}
+	return w
+}
+
+func (w *caller) close() {
+	for _, f := range []*os.File{w.folder, w.partial} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// creates reports whether lxc-create lives and holds its lock. Not to know means
+// that it does. Its file without a lock is a dead one's: LXC makes and locks it
+// before it calls, and removes it afterwards.
+func (w *caller) creates() bool {
+	fd := int(w.partial.Fd())
+	held := unix.Flock_t{Type: unix.F_WRLCK}
+	err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, &held)
+	if err == unix.EINVAL { // before Linux 3.15; there LXC takes the other kind of lock
+		if err = unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB); err == nil {
+			unix.Flock(fd, unix.LOCK_UN)
+			return false
+		}
+	}
+	return err != nil || held.Type != unix.F_UNLCK
+}
+
+// dead reports whether lxc-create called and is no more.
+func (w *caller) dead() bool { return w.partial != nil && !w.creates() }
+
+// gone reports whether nobody waits any more.
+func (w *caller) gone() bool { return os.Getppid() != w.parent || w.dead() }
+
+// callerPoll is how often the caller is looked for: two system calls.
+const callerPoll = 100 * time.Millisecond
+
+// errCallerGone is why a creation was ended when nobody waits for it.
+var errCallerGone error = callerGoneError{}
+
+type callerGoneError struct{}
+
+func (callerGoneError) Error() string { return "lxc-create is gone" }
+
+// Is makes it an interruption.
+func (callerGoneError) Is(target error) bool { return target == context.Canceled }
+
+// watch returns a context that ends when the caller is gone.
+func (w *caller) watch(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if w.gone() {
+		cancel(errCallerGone)
+	}
+	go func() {
+		tick := time.NewTicker(callerPoll)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if w.gone() {
+					cancel(errCallerGone)
+					return
+				}
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// callerGrace is how long lxc-create may take to die of the signal that ended
+// the template: a terminal sends it to both.
+const callerGrace = time.Second
+
+// removeContainer removes the container's folder on behalf of a lxc-create that
+// is dead: what LXC and the template put into it, by name, and the folder where
+// nothing else is in it. The root file system must be empty. interrupted lets
+// lxc-create have a moment to die. While it lives, nothing is done, since that
+// is its own task, and since it may be another one's by now.
+func (w *caller) removeContainer(interrupted bool) error {
+	if w.partial == nil {
+		return nil
+	}
+	for end := time.Now().Add(callerGrace); !w.dead(); time.Sleep(callerPoll / 10) {
+		if !interrupted || time.Now().After(end) {
+			return nil
+		}
+	}
+	// The lock tells a new lxc-create of the same name that the container is
+	// not there for the taking yet.
+	lock := unix.Flock_t{Type: unix.F_WRLCK}
+	err := unix.FcntlFlock(w.partial.Fd(), unix.F_OFD_SETLK, &lock)
+	if err == unix.EINVAL {
+		err = unix.Flock(int(w.partial.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil || !w.same(int(w.folder.Fd()), partialName, w.partial) {
+		return nil // somebody else takes care of it
+	}
+	dir := int(w.folder.Fd())
+	if err := unlink(dir, "rootfs", unix.AT_REMOVEDIR); err != nil {
+		return &fs.PathError{Op: "remove", Path: filepath.Join(w.path, "rootfs"), Err: err}
+	}
+	names := []string{"fstab", "config", partialName} // partial last: it says what the rest is
+	for _, name := range containerFiles {
+		names = append([]string{asideName(name), beforeName(name)}, names...)
+	}
+	for _, name := range names {
+		if err := unlink(dir, name, 0); err != nil {
+			return &fs.PathError{Op: "remove", Path: filepath.Join(w.path, name), Err: err}
+		}
+	}
+	parent, err := os.Open(filepath.Dir(w.path))
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	if name := filepath.Base(w.path); w.same(int(parent.Fd()), name, w.folder) {
+		err = unlink(int(parent.Fd()), name, unix.AT_REMOVEDIR)
+		if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
+			err = nil // what is left is not ours, and in nobody's way
+		}
+	}
+	return err
+}
+
+// same reports whether a name in dir is the file that f is.
+func (w *caller) same(dir int, name string, f *os.File) bool {
+	var there, open unix.Stat_t
+	return unix.Fstatat(dir, name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil && unix.Fstat(int(f.Fd()), &open) == nil &&
+		there.Dev == open.Dev && there.Ino == open.Ino
+}
+
+// unlink removes a name; one that is not there is no error.
+func unlink(dir int, name string, flags int) error {
+	err := unix.Unlinkat(dir, name, flags)
+	if err == unix.ENOENT {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,295 @@
+package untar
+
+import (
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Room is what a file system says it has left for the caller. A figure that
+// it doesn't know, or leaves at zero as some FUSE, network and memory file
+// systems do, is -1: nothing may be refused for it.
+type Room struct {
+	Bytes  int64
+	Inodes int64
+	// Packs says that the file system may compress: more goes into it than
+	// Bytes, nobody knows how much.
+	Packs bool
+}
+
+// Room asks the root's file system (statfs(2)).
+func (r *Root) Room() (Room, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(r.fd, &st); err != nil {
+		return Room{}, &fs.PathError{Op: "statfs", Path: r.path, Err: err}
+	}
+	return roomOf(&st), nil
+}
+
+func roomOf(st *unix.Statfs_t) Room {
+	room := Room{Bytes: -1, Inodes: -1}
+	if size := uint64(max(st.Bsize, 1)); st.Blocks > 0 {
+		room.Bytes = math.MaxInt64
+		if st.Bavail <= math.MaxInt64/size {
+			room.Bytes = int64(st.Bavail * size)
+		}
+	}
+	if st.Files > 0 {
+		room.Inodes = int64(min(st.Ffree, math.MaxInt64))
+	}
+	switch fsName(int64(st.Type)) {
+	case "btrfs", "bcachefs", "f2fs", "jffs2", "ubifs", "zfs", "fuse":
+		room.Packs = true
+	}
+	return room
+}
+
+// FileSystem names the root's file system, as mount(8) does.
+func (r *Root) FileSystem() string {
+	if r.fsKind == "" {
+		var st unix.Statfs_t
+		r.fsKind = "this file system"
+		if unix.Fstatfs(r.fd, &st) == nil {
+			r.fsKind = fsName(int64(st.Type))
+		}
+	}
+	return r.fsKind
+}
+
+// fsName names the file systems that lack something a root filesystem needs,
+// and some others, by their statfs(2) magic.
+func fsName(magic int64) string {
+	switch uint32(magic) {
+	case 0x4d44:
+		return "vfat"
+	case 0x2011bab0:
+		return "exfat"
+	case 0x5346544e, 0x7366746e:
+		return "ntfs"
+	case 0xef53:
+		return "ext4"
+	case 0x01021994:
+		return "tmpfs"
+	case 0x6969:
+		return "nfs"
+	case 0x65735546:
+		return "fuse"
+	case 0x5dca2df5:
+		return "sdcardfs"
+	case 0x72b6:
+		return "jffs2"
+	case 0x24051905:
+		return "ubifs"
+	case 0xf2f52010:
+		return "f2fs"
+	case 0x9123683e:
+		return "btrfs"
+	case 0xca451a4e:
+		return "bcachefs"
+	case 0x58465342:
+		return "xfs"
+	case 0x2fc12fc1:
+		return "zfs"
+	case 0x794c7630:
+		return "overlay"
+	case 0x01021997:
+		return "9p"
+	case 0xff534d42, 0xfe534d42:
+		return "cifs"
+	case 0x858458f6:
+		return "ramfs"
+	}
+	return "file system 0x" + strconv.FormatUint(uint64(uint32(magic)), 16)
+}
+
+// An UnfitError says what a root filesystem needs and the folder's file system
+// lacks.
+type UnfitError struct {
+	Path       string
+	FileSystem string
+	Need       string // "symbolic links"
+}
+
+func (e *UnfitError) Error() string {
+	return fmt.Sprintf("%q can't hold a root file system: it needs %s, which %s lacks there", e.Path, e.Need, e.FileSystem)
+}
+
+// A Lack is something that an extraction does without where it must.
+type Lack struct {
+	HardLinks  bool // copies are made instead
+	Attributes bool // file capabilities and ACLs are lost
+}
+
+// probeName is the folder in which Probe works.
+const probeName = ".lxc-pull-probe"
+
+// Probe finds out by trying, in a folder that it makes and removes again,
+// whether the root's file system can hold a root filesystem: folders, files
+// whose names differ in case, symbolic links, modes, and files of the owner,
+// where owner is not nil (user and group). What is missing of these is an
+// *UnfitError; an owner that may not be set is an *OwnerError. Anything else
+// that goes wrong (a full disk, one that can't be written) is the system call's
+// error. Devices are not tried: an extraction counts those it can't make.
+func (r *Root) Probe(owner *[2]uint32) (lack Lack, err error) {
+	if err := r.RemoveNames(probeName); err != nil { // a killed run's
+		return lack, err
+	}
+	name := cname(probeName + "\x00")
+	if err := mkdirat(r.fd, name, 0700); err != nil {
+		return lack, &fs.PathError{Op: "make a folder in", Path: r.path, Err: err}
+	}
+	defer func() {
+		if e := r.RemoveNames(probeName); err == nil {
+			err = e
+		}
+	}()
+	dir, err := openat(r.fd, name, dirFlags, 0)
+	if err != nil {
+		return lack, &fs.PathError{Op: "open a folder in", Path: r.path, Err: err}
+	}
+	defer unix.Close(dir)
+	p := probe{root: r, dir: dir, file: -1}
+	defer p.close()
+	for _, try := range []func() error{p.names, p.links, p.modes} {
+		if err := try(); err != nil {
+			return p.lack, err
+		}
+	}
+	if owner != nil {
+		if err := p.owners(owner[0], owner[1]); err != nil {
+			return p.lack, err
+		}
+	}
+	p.attributes()
+	return p.lack, nil
+}
+
+// A probe is one run of Root.Probe.
+type probe struct {
+	root *Root
+	dir  int // the folder for it
+	file int // "a" in it
+	lack Lack
+}
+
+func (p *probe) close() {
+	if p.file >= 0 {
+		unix.Close(p.file)
+	}
+}
+
+func (p *probe) fail(op string, err error) error {
+	return &fs.PathError{Op: op, Path: p.root.path, Err: err}
+}
+
+func (p *probe) unfit(need string) error {
+	return &UnfitError{p.root.path, p.root.FileSystem(), need}
+}
+
+// local reports whether an error is of the moment or of the medium, not of the
+// kind of file system.
+func local(err error) bool {
+	switch err {
+	case unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO, unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.ENOENT:
+		return true
+	}
+	return false
+}
+
+var probeA, probeCapitalA, probeB, probeLink, probeTarget = cname("a\x00"), cname("A\x00"), cname("b\x00"), cname("l\x00"), cname("target\x00")
+
+func (p *probe) names() (err error) {
+	p.file, err = openat(p.dir, probeA, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|openFlags, 0600)
+	if err != nil {
+		return p.fail("make a file in", err)
+	}
+	var st unix.Stat_t
+	if lstatat(p.dir, probeCapitalA, &st) == nil {
+		return p.unfit("names that differ in upper and lower case")
+	}
+	return nil
+}
+
+func (p *probe) links() error {
+	err := symlinkat(probeTarget, p.dir, probeLink)
+	if local(err) {
+		return p.fail("make a link in", err)
+	}
+	var buf [len("target") + 1]byte
+	if n, e := readlinkat(p.dir, probeLink, buf[:]); err != nil || e != nil || string(buf[:n]) != "target" {
+		return p.unfit("symbolic links")
+	}
+	err = linkat(p.dir, probeA, p.dir, probeB)
+	if local(err) {
+		return p.fail("make a link in", err)
+	}
+	p.lack.HardLinks = err != nil
+	return nil
+}
+
+// modes sets two: one of them may be what the file system gives every file.
+func (p *probe) modes() error {
+	for _, mode := range []uint32{0751, 0604} {
+		err := unix.Fchmod(p.file, mode)
+		if local(err) {
+			return p.fail("change a file in", err)
+		}
+		var st unix.Stat_t
+		if e := unix.Fstat(p.file, &st); err != nil || e != nil || st.Mode&07777 != mode {
+			return p.unfit("permissions")
+		}
+	}
+	return nil
+}
+
+// owners gives away a link and the file. Some file systems only say that they
+// did.
+func (p *probe) owners(uid, gid uint32) error {
+	for _, name := range []cname{probeLink, probeA} {
+		err := lchownat(p.dir, name, uid, gid)
+		if local(err) {
+			return p.fail("change a file in", err)
+		}
+		if err != nil {
+			return fmt.Errorf("%q on %s: %w", p.root.path, p.root.FileSystem(), &OwnerError{uid, gid, err})
+		}
+		var st unix.Stat_t
+		if err := lstatat(p.dir, name, &st); err != nil || st.Uid != uid || st.Gid != gid {
+			return p.unfit("owners")
+		}
+	}
+	return nil
+}
+
+// attributes tries what images have: a capability (cap_net_raw, version 2 of
+// capability.h's vfs_cap_data), or where that may not be set an attribute of the
+// user's. tmpfs had only the first kind before Linux 6.6.
+func (p *probe) attributes() {
+	capability := []byte{1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	if unix.Fsetxattr(p.file, attrCapability, capability, 0) == nil {
+		return
+	}
+	p.lack.Attributes = unix.Fsetxattr(p.file, "user.lxc-pull", []byte("x"), 0) != nil
+}
+
+// TempFile makes a file without a name on the root's file system. It takes its
+// name in the root for a moment, so that what a kill leaves there goes with the
+// tree; so it must be called before an extraction.
+func (r *Root) TempFile() (*os.File, error) {
+	const name = ".lxc-pull-temporary"
+	fd, err := openat(r.fd, cname(name+"\x00"), unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|openFlags, 0600)
+	if err == nil {
+		err = unix.Unlinkat(r.fd, name, 0)
+	}
+	if err != nil {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+		return nil, &fs.PathError{Op: "make a file in", Path: r.path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
