@@ -250,6 +250,7 @@ func TestTarget(t *testing.T) {
 			if _, err := target.Abort(); err != nil {
 				t.Fatal(err)
 			}
+			target.Close()
 			if got := strings.Join(beside(t, dir), " "); got != before {
 				t.Errorf("after a failure there is %q, before %q", got, before)
 			}
@@ -276,6 +277,7 @@ func TestTarget(t *testing.T) {
 			if err := target.Commit(); err != nil {
 				t.Fatal(err)
 			}
+			target.Close()
 			if got := beside(t, path); strings.Join(got, " ") != "dev etc" {
 				t.Errorf("tree has %q", got)
 			}
@@ -297,6 +299,7 @@ func TestTarget(t *testing.T) {
 		if _, err := target.Abort(); err != nil {
 			t.Fatal(err)
 		}
+		target.Close()
 		if _, err := os.Lstat(filepath.Join(path, "mine")); err != nil {
 			t.Error(err)
 		}
@@ -335,6 +338,7 @@ func TestTarget(t *testing.T) {
 		if err := target.Commit(); err != nil {
 			t.Fatal(err)
 		}
+		target.Close()
 		if got := beside(t, dir); len(got) != 1 {
 			t.Errorf("beside the folder is %q", got)
 		}
@@ -359,6 +363,7 @@ func TestTarget(t *testing.T) {
 		if _, err := target.Abort(); err != nil {
 			t.Fatal(err)
 		}
+		target.Close()
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o751 {
 			t.Errorf("%v, %v", info.Mode(), err)
 		}
@@ -403,6 +408,7 @@ func TestTarget(t *testing.T) {
 		if err := target.Commit(); err != nil {
 			t.Fatal(err)
 		}
+		target.Close()
 		if _, err := os.Lstat(filepath.Join(path, "mine")); err != nil {
 			t.Error(err)
 		}
