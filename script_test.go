@@ -6,12 +6,16 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/pem"
 	"fmt"
+	"hash/crc32"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -53,6 +57,9 @@ func TestScripts(t *testing.T) {
 			"mode":  checkMode,
 			"sign":  signFile,
 			"empty": checkEmpty,
+			"grow":  growFile,
+			"until": waitUntil,
+			"lists": listNames,
 		},
 	})
 }
@@ -75,7 +82,7 @@ func signed(data []byte) []byte {
 
 // publishImage is the command
 //
-//	image TREE META ROOTFS DIST/RELEASE/ARCH/VARIANT BUILD [nosums] [nosig]
+//	image TREE META ROOTFS DIST/RELEASE/ARCH/VARIANT BUILD [nosums] [nosig] [huge]
 //
 // It adds an image to a server's tree out of two folders, with the key in
 // TREE.pub.
@@ -98,6 +105,9 @@ func publishImage(ts *testscript.TestScript, neg bool, args []string) {
 	sums := ""
 	for i, file := range []string{"meta.tar.xz", "rootfs.tar.xz"} {
 		data := packXZ(ts, ts.MkAbs(args[1+i]))
+		if file == "rootfs.tar.xz" && strings.Contains(options, "huge") {
+			data = claim(data, 1<<50)
+		}
 		write(filepath.Join(dir, file), data)
 		sums += fmt.Sprintf("%x  %s\n", sha256.Sum256(data), file)
 	}
@@ -116,6 +126,24 @@ func publishImage(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		write(index, append(lines, line...))
 	}
+}
+
+// claim makes the index of an .xz file of one block say that it unpacks to so
+// many bytes (xz file format, sections 2.1.2 and 4).
+func claim(file []byte, content uint64) []byte {
+	sum := func(b []byte) []byte { return binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(b)) }
+	footer := file[len(file)-12:]
+	begin := len(file) - 12 - int(binary.LittleEndian.Uint32(footer[4:])+1)*4
+	unpadded, n := binary.Uvarint(file[begin+2:])
+	if file[begin+1] != 1 || n <= 0 {
+		panic("not one block")
+	}
+	index := binary.AppendUvarint(binary.AppendUvarint([]byte{0, 1}, unpadded), content)
+	index = append(index, make([]byte, -len(index)&3)...)
+	index = append(index, sum(index)...)
+	size := binary.LittleEndian.AppendUint32(nil, uint32(len(index)/4-1))
+	size = append(size, footer[8:10]...)
+	return slices.Concat(file[:begin], index, sum(size), size, footer[10:])
 }
 
 // packXZ makes a compressed tarball of a folder, owned by root, as a generator
@@ -197,6 +225,15 @@ func serveTree(ts *testscript.TestScript, _ bool, args []string) {
 	var mu sync.Mutex
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
+		if _, err := os.Stat(filepath.Join(tree, ".stall")); err == nil && r.Header.Get("Range") == "" && strings.HasSuffix(r.URL.Path, "rootfs.tar.xz") {
+			mu.Unlock()
+			data, _ := os.ReadFile(filepath.Join(tree, filepath.FromSlash(r.URL.Path)))
+			w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+			w.Write(data[:len(data)/2])
+			http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			return
+		}
 		defer mu.Unlock()
 		f, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY, 0)
 		if err == nil {
@@ -218,6 +255,49 @@ func serveTree(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), ca, 0o644))
 	ts.Setenv(name, server.URL)
 	ts.Setenv("CA", ts.MkAbs("ca.pem"))
+}
+
+// growFile is "grow FILE BYTES": bytes that can't be packed, appended.
+func growFile(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	data := make([]byte, n)
+	rand.NewChaCha8([32]byte{}).Read(data)
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o755))
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	ts.Check(err)
+	_, err = f.Write(data)
+	ts.Check(err)
+	ts.Check(f.Close())
+}
+
+// waitUntil is "until PATTERN": a file of such a name is there. What is waited
+// for comes; the limit is for a test that fails.
+func waitUntil(ts *testscript.TestScript, _ bool, args []string) {
+	for range 3000 {
+		found, err := filepath.Glob(ts.MkAbs(args[0]))
+		ts.Check(err)
+		if len(found) > 0 {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	ts.Fatalf("no %s", args[0])
+}
+
+// listNames is "lists FOLDER NAME...": those are in it, hidden ones too, and no
+// others.
+func listNames(ts *testscript.TestScript, _ bool, args []string) {
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	want := slices.Sorted(slices.Values(args[1:]))
+	if !slices.Equal(names, want) {
+		ts.Fatalf("%s holds %q, not %q", args[0], names, want)
+	}
 }
 
 // flipByte is "flip FILE OFFSET": one bit of one byte; a negative offset counts

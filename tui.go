@@ -479,7 +479,7 @@ func exitStatus(err error) int {
 		return exitUnverified
 	case errors.As(err, &network) && network.Kind != fetch.KindFile:
 		return exitNetwork
-	case errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS):
+	case errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EFBIG):
 		return exitDisk
 	case errors.As(err, &owner), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return exitPermission

@@ -16,6 +16,7 @@ import (
 	"lxc-pull/fetch"
 	"lxc-pull/image"
 	"lxc-pull/pgp"
+	"lxc-pull/untar"
 )
 
 func TestPrintable(t *testing.T) {
@@ -112,6 +113,11 @@ func TestExitStatus(t *testing.T) {
 		{&pgp.UntrustedError{}, exitUnverified},
 		{fmt.Errorf("x: %w", syscall.ENOSPC), exitDisk},
 		{syscall.EROFS, exitDisk},
+		{syscall.EFBIG, exitDisk},
+		{&roomError{}, exitDisk},
+		{&leftError{&roomError{}, syscall.EBUSY}, exitDisk},
+		{&untar.UnfitError{}, exitFailure},
+		{&untar.OwnerError{Err: syscall.EPERM}, exitPermission},
 		{syscall.EPERM, exitPermission},
 	} {
 		if got := exitStatus(c.err); got != c.want {
