@@ -65,7 +65,8 @@ func (u *ui) line(format string, args ...any) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
-	fmt.Fprintf(u.err, format+"\n", args...)
+	// Callers quote what comes from outside; that one forgets must not matter.
+	fmt.Fprintln(u.err, printable(fmt.Sprintf(format, args...)))
 }
 
 // say writes one of the stock template's phrases, which scripts look for. Other
@@ -502,7 +503,7 @@ func printable(s string) string {
 		case r < 0x20 || r == 0x7f:
 			fmt.Fprintf(&b, `\x%02x`, r)
 		case steersTerminal(r):
-			fmt.Fprintf(&b, `\u%04x`, r)
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
 		default:
 			b.WriteRune(r)
 		}
@@ -511,8 +512,13 @@ func printable(s string) string {
 	return b.String()
 }
 
-// steersTerminal tells C1 controls, and marks that reorder or hide what stands
-// beside them.
+// steersTerminal tells C1 controls, and marks and tags that reorder or hide what
+// stands beside them, or can't be seen themselves.
 func steersTerminal(r rune) bool {
-	return 0x80 <= r && r < 0xa0 || 0x200b <= r && r <= 0x200f || 0x2028 <= r && r <= 0x202e || 0x2060 <= r && r <= 0x206f || r == 0xfeff
+	switch {
+	case 0x80 <= r && r < 0xa0, r == 0x061c, r == 0x180e, 0x200b <= r && r <= 0x200f, 0x2028 <= r && r <= 0x202e,
+		0x2060 <= r && r <= 0x206f, r == 0xfeff, 0xfff9 <= r && r <= 0xfffb, 0xe0000 <= r && r <= 0xe007f:
+		return true
+	}
+	return false
 }

@@ -27,11 +27,24 @@ func TestPrintable(t *testing.T) {
 		{"\xff\xc3", `\xff\xc3`},
 		{"\u009b31m", `\u009b31m`},
 		{"abc\u202edef\u200b", `abc\u202edef\u200b`},
+		{"\u061c\u180e\ufff9\U000e0041", `\u061c\u180e\ufff9\U000e0041`},
 		{"\ufffd", "\ufffd"},
 	} {
 		if got := printable(c.in); got != c.want {
 			t.Errorf("printable(%q) = %q, want %q", c.in, got, c.want)
 		}
+	}
+}
+
+// A line that a caller forgot to escape is escaped all the same.
+func TestLinesAreEscaped(t *testing.T) {
+	var out bytes.Buffer
+	u := &ui{out: &out, err: &out, verbose: true}
+	u.warnf("%s", "a\x1b[2J")
+	u.notef("%v", errors.New("b\rc"))
+	u.finish(fmt.Errorf("d\x07"))
+	if got, want := out.String(), "warning: a\\x1b[2J\nb\\x0dc\nlxc-pull: d\\x07\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

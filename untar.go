@@ -324,7 +324,8 @@ func (c *untarCall) extract(ui *ui, body io.Reader) (err error) {
 		}
 	}()
 	if ui.verbose {
-		c.opt.Each = func(e *untar.Entry) { fmt.Fprintln(ui.err, printable(string(e.Name))) }
+		names := lister{unicode: unicodeLocale(os.Getenv)}
+		c.opt.Each = func(e *untar.Entry) { fmt.Fprintln(ui.err, names.quote(e.Name)) }
 	}
 	report, err := target.Root().Extract(body, c.opt)
 	if c.report != "" {
