@@ -6,9 +6,14 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"lxc-pull/image"
+	"lxc-pull/lxc"
 	"lxc-pull/pgp"
 )
 
@@ -31,6 +36,43 @@ func TestBound(t *testing.T) {
 	} {
 		if err := bound(&pgp.Result{Signatures: c.sigs}, c.path); (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.what, err)
+		}
+	}
+}
+
+// Signatures of single files are enough for a key that the user gave, and not
+// for the built-in one, wherever its images lie.
+func TestVouchWithoutList(t *testing.T) {
+	ring, err := pgp.ReadKeyring(signify("key", signer().Public().(ed25519.PublicKey)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{metaFile, rootfsFile} {
+		if err := os.MkdirAll(filepath.Join(dir, "build"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for file, data := range map[string][]byte{name: []byte(name), name + sigSuffix: signed([]byte(name))} {
+			if err := os.WriteFile(filepath.Join(dir, "build", file), data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, keyrings := range [][]string{nil, {"given"}} {
+		c := newCreation(&ui{out: io.Discard, err: io.Discard}, options{keyrings: keyrings}, lxc.HostNamespace)
+		if c.servers, err = newServers(&options{servers: []string{"file://" + dir}}); err != nil {
+			t.Fatal(err)
+		}
+		c.trust = trust{ring: ring, clock: newClock(time.Time{})}
+		var network networkOptions
+		if c.client, err = network.client("", c.servers.list[0].url, c.trust.clock, true, nil); err != nil {
+			t.Fatal(err)
+		}
+		defer c.client.Close()
+		err := c.vouch(t.Context(), &source{image: image.Image{Path: "build"}})
+		var bad *unverifiedError
+		if given := len(keyrings) > 0; given && err != nil || !given && !errors.As(err, &bad) {
+			t.Errorf("keyrings %q: %v", keyrings, err)
 		}
 	}
 }

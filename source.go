@@ -763,9 +763,10 @@ func (c *creation) otherwise(ctx context.Context, s *source, err error) (*source
 }
 
 // vouch brings what vouches for a build, and checks it: the signed SHA256SUMS
-// where the server has one, else each file's own signature. For the built-in
-// server the list is a must: signatures of single files would let a mirror mix
-// the files of two builds.
+// where the server has one, else each file's own signature. Where the built-in
+// key counts the list is a must, at that key's server and at every mirror of it:
+// its owner makes one for each build, and with signatures of single files a
+// mirror could mix the files of two builds.
 func (c *creation) vouch(ctx context.Context, s *source) error {
 	s.evidence = evidence{}
 	if c.trust.ring == nil {
@@ -780,7 +781,7 @@ func (c *creation) vouch(ctx context.Context, s *source) error {
 	if !c.servers.lacks(err) {
 		return err
 	}
-	if server.url == "https://"+defaultServer {
+	if len(c.opt.keyrings) == 0 {
 		return c.unvouched(ctx, s, err)
 	}
 	for _, name := range []string{metaFile, rootfsFile} {
