@@ -114,16 +114,28 @@ func globBracket(pattern string, r rune) (n int, ok, closed bool) {
 				continue
 			}
 		}
-		lo, size := globChar(pattern[i:])
+		lo, size := globElement(pattern[i:])
 		i += size
 		hi := lo
 		if i+1 < len(pattern) && pattern[i] == '-' && pattern[i+1] != ']' {
-			hi, size = globChar(pattern[i+1:])
+			hi, size = globElement(pattern[i+1:])
 			i += 1 + size
 		}
 		ok = ok || lo <= r && r <= hi
 	}
 	return 0, false, false
+}
+
+// globElement reads one end of a range: a character, or "[.x.]" or "[=x=]" for
+// one.
+func globElement(pattern string) (rune, int) {
+	if len(pattern) > 2 && pattern[0] == '[' && (pattern[1] == '.' || pattern[1] == '=') {
+		r, size := globChar(pattern[2:])
+		if strings.HasPrefix(pattern[2+size:], pattern[1:2]+"]") {
+			return r, size + 4
+		}
+	}
+	return globChar(pattern)
 }
 
 func globChar(pattern string) (rune, int) {

@@ -12,7 +12,8 @@ import (
 var patternNames = []string{"./dev", "./dev/console", "./dev/consoleX", "./dev/pts/0", "./a[b", "./x*y", "./xzy", "./\xc3\xa9t\xc3\xa9", "./a/b/c", "./a-b", "./A1", "./back\\slash", "./sp ace"}
 
 var patterns = []string{"./dev", "./dev/", "./dev/console", "./dev/*", "./de*", "*", "./*", "./?ev/console", "dev/console", "console", "./[ax]*", "./[!d]*", "./[^d]*", "./a[[]b",
-	"./a[b", "./x\\*y", "./x*y", "./?t?", "./[[:upper:]][[:digit:]]", "./a[a-z-]b", "./a/b", "./*/c", "./sp ace", "./[]a]*", "./dev/pts/?", "*/console"}
+	"./a[b", "./x\\*y", "./x*y", "./?t?", "./[[:upper:]][[:digit:]]", "./a[a-z-]b", "./a/b", "./*/c", "./sp ace", "./[]a]*", "./dev/pts/?", "*/console",
+	"./[[.a.]]*", "./[[=x=]]*", "./[[.a.]-[.c.]]*", "./[![.d.]]*"}
 
 // TestPatterns compares excludes with GNU tar's.
 func TestPatterns(t *testing.T) {
