@@ -30,7 +30,7 @@ and hard links. Without FILE, or with "-", the archive comes from stdin.
       --exclude PATTERN    leave out what matches, as tar --anchored does
   -X, --exclude-from FILE  patterns, one a line
   -T, --files-from FILE    members to extract, one a line
-      --strip-components N drop N leading folders of every name
+      --strip-components N drop N leading folders of every name, "." counts
   -O, --to-stdout          write the content of files to stdout
   -k, --keep-old-files     leave existing files as they are
       --same-owner         set owners (default for root), or fail
@@ -43,7 +43,7 @@ and hard links. Without FILE, or with "-", the archive comes from stdin.
       --max-entries N      refuse more entries than that
       --keep-partial       keep what was extracted before a failure
       --report FILE        write what was skipped and why, as JSON
-  -v, --verbose            print every name
+  -v, --verbose            print every name; twice: the long listing
   -q, --quiet              no warnings
 
 tar's own way of writing options is understood: "untar -xpf FILE -C DIR",
@@ -53,7 +53,7 @@ tar's own way of writing options is understood: "untar -xpf FILE -C DIR",
 `
 
 // untarOptions are untar's own and those of tar that mean something here or
-// nothing at all (x, p, z, j, J).
+// nothing at all (x, p, z, j, J, and what is so anyway).
 func untarOptions() []option {
 	return []option{
 		{'C', "directory", true, false}, {'t', "list", false, false}, {'f', "file", true, false},
@@ -64,9 +64,11 @@ func untarOptions() []option {
 		{0, "strict", false, false}, {0, "layer", false, false}, {0, "max-size", true, false}, {0, "max-entries", true, false},
 		{0, "keep-partial", false, false}, {0, "report", true, false},
 		{'v', "verbose", false, false}, {'q', "quiet", false, false}, {'h', "help", false, false},
-		{'x', "extract", false, false}, {'p', "preserve-permissions", false, false},
+		{'x', "extract", false, false}, {0, "get", false, false}, {'p', "preserve-permissions", false, false},
 		{'z', "gzip", false, false}, {'j', "bzip2", false, false}, {'J', "xz", false, false}, {0, "zstd", false, false},
 		{0, "anchored", false, false}, {0, "xattrs", false, false}, {0, "xattrs-include", true, false},
+		{0, "no-acls", false, false}, {0, "no-selinux", false, false}, {'U', "unlink-first", false, false},
+		{'S', "sparse", false, false}, {'a', "auto-compress", false, false}, {0, "delay-directory-restore", false, false},
 	}
 }
 
@@ -78,6 +80,7 @@ type untarCall struct {
 	list     bool
 	stdout   bool
 	numeric  bool
+	verbose  int
 	keep     bool
 	report   string
 	showHelp bool
@@ -86,7 +89,7 @@ type untarCall struct {
 // oldStyle turns tar's oldest form, letters without a dash in the first word
 // with their values behind it, into options: "xCf DIR FILE".
 func oldStyle(args []string) []string {
-	if len(args) == 0 || args[0] == "" || !strings.ContainsRune("xt", rune(args[0][0])) || strings.Trim(args[0], "xtpzjJvkOofCTXh") != "" {
+	if len(args) == 0 || args[0] == "" || !strings.ContainsRune("xt", rune(args[0][0])) || strings.Trim(args[0], "xtpzjJvkOofCTXhUSa") != "" {
 		return args
 	}
 	if _, err := os.Lstat(args[0]); err == nil {
@@ -176,6 +179,10 @@ func parseUntar(ui *ui, args []string) (*untarCall, error) {
 			c.opt.ACLs = true
 		case "selinux":
 			c.opt.SELinux = true
+		case "no-acls":
+			c.opt.ACLs = false
+		case "no-selinux":
+			c.opt.SELinux = false
 		case "strict":
 			c.opt.Strict = true
 		case "layer":
@@ -190,6 +197,7 @@ func parseUntar(ui *ui, args []string) (*untarCall, error) {
 			c.report = f.value
 		case "verbose":
 			ui.verbose = true
+			c.verbose++
 		case "quiet":
 			ui.quiet = true
 		case "help":
@@ -323,9 +331,10 @@ func (c *untarCall) extract(ui *ui, body io.Reader) (err error) {
 			ui.warnf("removed what was extracted: %s", removed)
 		}
 	}()
-	if ui.verbose {
-		names := lister{unicode: unicodeLocale(os.Getenv)}
-		c.opt.Each = func(e *untar.Entry) { fmt.Fprintln(ui.err, names.quote(e.Name)) }
+	if list := newLister(c.numeric); c.verbose > 1 {
+		c.opt.Each = func(e *untar.Entry) { io.WriteString(ui.out, list.line(e)) }
+	} else if c.verbose > 0 {
+		c.opt.Each = func(e *untar.Entry) { fmt.Fprintln(ui.out, list.quote(e.Name)) }
 	}
 	report, err := target.Root().Extract(body, c.opt)
 	if c.report != "" {
@@ -355,7 +364,7 @@ func (c *untarCall) extract(ui *ui, body io.Reader) (err error) {
 // printList writes tar's long listing. Names are escaped.
 func (c *untarCall) printList(w io.Writer, body io.Reader) error {
 	out := bufio.NewWriter(w)
-	list := lister{numeric: c.numeric, zone: time.Local, unicode: unicodeLocale(os.Getenv)}
+	list := newLister(c.numeric)
 	err := c.opt.Walk(body, func(e *untar.Entry, _ io.Reader) error {
 		_, err := out.WriteString(list.line(e))
 		return err
@@ -374,6 +383,10 @@ type lister struct {
 	unicode bool // names are UTF-8; else all above ASCII is escaped
 
 	owners, date int // widths
+}
+
+func newLister(numeric bool) *lister {
+	return &lister{numeric: numeric, zone: time.Local, unicode: unicodeLocale(os.Getenv)}
 }
 
 // line is an entry's.

@@ -54,9 +54,8 @@ type extractor struct {
 	selection   *selection
 	logical     int64
 
-	target, canon []byte // clean paths, used again for every entry
-	name, name2   cname
-	attr          cname
+	stripped, target, canon []byte // clean paths, used again for every entry
+	name, name2, attr       cname
 }
 
 // A folder is the metadata of a folder, to be set when nothing is made in it any
@@ -183,10 +182,15 @@ func (x *extractor) entry(e *Entry) error {
 	}
 	path := x.selection.path
 	if n := x.opt.Strip; n > 0 {
-		ok := false
-		if path, ok = stripComponents(path, n); !ok {
+		name, ok := stripComponents(e.Name, n)
+		if !ok {
 			return nil
 		}
+		var err error
+		if path, err = cleanName(x.stripped[:0], name); err != nil {
+			return err
+		}
+		x.stripped = path
 	}
 	if x.opt.Each != nil {
 		x.opt.Each(e)
@@ -698,13 +702,16 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 	if err != nil {
 		return fmt.Errorf("target %s: %w", quote(e.Link), err)
 	}
-	x.target = target
-	if x.opt.Strip > 0 {
-		var ok bool
-		if target, ok = stripComponents(target, x.opt.Strip); !ok {
-			target = nil
+	if n := x.opt.Strip; n > 0 {
+		name, ok := stripComponents(e.Link, n)
+		if !ok {
+			return fmt.Errorf("target %s: %w", quote(e.Link), errTargetGone)
+		}
+		if target, err = cleanName(target[:0], name); err != nil {
+			return err
 		}
 	}
+	x.target = target
 	if len(target) == 0 {
 		return errRootLink
 	}

@@ -101,7 +101,8 @@ func TestSelection(t *testing.T) {
 		{"star matches slashes", Options{Exclude: []string{"./*s"}}, []string{"dev/", "dev/console", "dev/consoleX", "etc/", "etc/link"}[:3]},
 		{"without dot", Options{Exclude: []string{"dev/*"}}, []string{"dev/", "etc/", "etc/hosts", "etc/link"}},
 		{"members", Options{Members: []string{"dev/pts", "./etc/hosts"}}, []string{"dev/", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts"}},
-		{"strip", Options{Strip: 1}, []string{"console", "consoleX", "hosts", "link", "pts/", "pts/0"}},
+		{"strip the dot", Options{Strip: 1}, []string{"dev/", "dev/console", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
+		{"strip", Options{Strip: 2}, []string{"console", "consoleX", "hosts", "link", "pts/", "pts/0"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSandbox(t)

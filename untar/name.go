@@ -71,17 +71,19 @@ func splitPath(path []byte) (dir, base []byte) {
 	return nil, path
 }
 
-// stripComponents drops the first n components of a clean path. It reports
-// false where nothing is left.
-func stripComponents(path []byte, n int) ([]byte, bool) {
+// stripComponents drops the first n components of a name as stored, which GNU
+// tar counts as they stand between slashes, "." too. It reports false where
+// nothing is left.
+func stripComponents(name []byte, n int) ([]byte, bool) {
+	name = bytes.Trim(name, "/")
 	for ; n > 0; n-- {
-		i := bytes.IndexByte(path, '/')
+		i := bytes.IndexByte(name, '/')
 		if i < 0 {
 			return nil, false
 		}
-		path = path[i+1:]
+		name = bytes.TrimLeft(name[i+1:], "/")
 	}
-	return path, true
+	return name, true
 }
 
 // quote shows a name in an error or a report: escaped, and cut where it is so

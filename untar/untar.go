@@ -56,7 +56,7 @@ type Options struct {
 
 	Exclude []string // patterns as for tar --anchored --exclude; see pattern
 	Members []string // only these entries and what is below them; empty: all
-	Strip   int      // leading components to drop from names and hard link targets
+	Strip   int      // leading components to drop from names and hard link targets; "." is one
 
 	// MaxBytes and MaxEntries are limits of the caller's; above the first the
 	// error is ErrTooBig.
