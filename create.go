@@ -95,11 +95,7 @@ func (c *creation) run(ctx context.Context, open func() (*place, error)) (err er
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if source != nil {
-			source.close()
-		}
-	}()
+	defer func() { source.close() }()
 	for {
 		if err = c.fill(ctx, p, source); err == nil {
 			break
@@ -107,9 +103,11 @@ func (c *creation) run(ctx context.Context, open func() (*place, error)) (err er
 		if empty, stuck := p.root.IsEmpty(); stuck != nil || !empty {
 			return err
 		}
-		if source, err = c.otherwise(ctx, source, err); err != nil {
-			return err
+		another, err := c.otherwise(ctx, source, err)
+		if err != nil {
+			return err // source is closed all the same
 		}
+		source = another
 	}
 	p.done()
 	c.remember(ctx, source)

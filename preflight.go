@@ -48,12 +48,12 @@ func (c *creation) checkPlace(root *untar.Root) error {
 	}
 	if lack.Attributes {
 		if c.opt.xattrs {
-			return &untar.UnfitError{Path: c.rootfs, FileSystem: root.FileSystem(), Need: "extended attributes (--xattrs)"}
+			return &untar.UnfitError{Path: c.container.Rootfs, FileSystem: root.FileSystem(), Need: "extended attributes (--xattrs)"}
 		}
-		c.ui.warnf("%s there has no extended attributes: file capabilities and ACLs of the image will be lost", root.FileSystem())
+		c.ui.warnf("%q is on %s, which has no extended attributes: file capabilities and ACLs of the image will be lost", c.container.Rootfs, root.FileSystem())
 	}
 	if lack.HardLinks {
-		c.ui.warnf("%s there has no hard links: there will be copies, which take more room", root.FileSystem())
+		c.ui.warnf("%q is on %s, which has no hard links: there will be copies, which take more room", c.container.Rootfs, root.FileSystem())
 	}
 	return nil
 }
@@ -233,10 +233,10 @@ func (c *creation) fits(root *untar.Root, packed, content, beside int64) error {
 	}
 	least = max(least, 0)
 	if need := min(least, math.MaxInt64>>1) + beside; room.Bytes >= 0 && need+reserve > room.Bytes {
-		return &roomError{c.rootfs, root.FileSystem(), byteCount(need) + " and " + byteCount(reserve) + " to spare", byteCount(room.Bytes)}
+		return &roomError{c.container.Rootfs, root.FileSystem(), byteCount(need) + " and " + byteCount(reserve) + " to spare", byteCount(room.Bytes)}
 	}
 	if files := max(least/mostPerFile, 1); room.Inodes >= 0 && files > room.Inodes {
-		return &roomError{c.rootfs, root.FileSystem(), fmt.Sprintf("%d inodes or more", files), fmt.Sprint(room.Inodes)}
+		return &roomError{c.container.Rootfs, root.FileSystem(), fmt.Sprintf("%d inodes or more", files), fmt.Sprint(room.Inodes)}
 	}
 	return nil
 }
@@ -263,7 +263,7 @@ func (c *creation) whatIsFull(root *untar.Root, err error) error {
 		return err
 	}
 	if room, e := root.Room(); e == nil && room.Inodes == 0 && room.Bytes != 0 {
-		return fmt.Errorf("%w: %s at %q has no inodes left", err, root.FileSystem(), c.rootfs)
+		return fmt.Errorf("%w: %s at %q has no inodes left", err, root.FileSystem(), c.container.Rootfs)
 	}
 	return err
 }

@@ -152,9 +152,12 @@ func (r *Root) Probe(owner *[2]uint32) (lack Lack, err error) {
 		return lack, &fs.PathError{Op: "open a folder in", Path: r.path, Err: err}
 	}
 	defer unix.Close(dir)
-	p := probe{root: r, dir: dir, file: -1}
-	defer p.close()
-	for _, try := range []func() error{p.names, p.links, p.modes} {
+	p := probe{root: r, dir: dir}
+	if p.file, err = openat(dir, probeA, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|openFlags, 0600); err != nil {
+		return lack, p.fail("make a file in", err)
+	}
+	defer unix.Close(p.file)
+	for _, try := range []func() error{p.links, p.modes, p.names} {
 		if err := try(); err != nil {
 			return p.lack, err
 		}
@@ -174,12 +177,6 @@ type probe struct {
 	dir  int // the folder for it
 	file int // "a" in it
 	lack Lack
-}
-
-func (p *probe) close() {
-	if p.file >= 0 {
-		unix.Close(p.file)
-	}
 }
 
 func (p *probe) fail(op string, err error) error {
@@ -202,11 +199,7 @@ func local(err error) bool {
 
 var probeA, probeCapitalA, probeB, probeLink, probeTarget = cname("a\x00"), cname("A\x00"), cname("b\x00"), cname("l\x00"), cname("target\x00")
 
-func (p *probe) names() (err error) {
-	p.file, err = openat(p.dir, probeA, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|openFlags, 0600)
-	if err != nil {
-		return p.fail("make a file in", err)
-	}
+func (p *probe) names() error {
 	var st unix.Stat_t
 	if lstatat(p.dir, probeCapitalA, &st) == nil {
 		return p.unfit("names that differ in upper and lower case")
