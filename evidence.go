@@ -32,7 +32,31 @@ type seal struct {
 	digest   hash.Hash
 	want     [sha256.Size]byte
 	verifier *pgp.Verifier
-	path     string // below the server's URL; "": not known
+	listing  listing
+}
+
+// A listing is what the signed index says of a build, and its files can't say of
+// themselves: the key that signed them has signed other builds too.
+type listing struct {
+	folder string    // below the server's URL; "": not known
+	since  time.Time // nothing in it was signed before that; zero: not known
+}
+
+// path is a file's below the server's URL, "" where that is not known.
+func (l listing) path(file string) string {
+	if l.folder == "" {
+		return ""
+	}
+	return l.folder + "/" + file
+}
+
+// fits refuses what was signed before the build was made: an old build's files
+// in a new one's place. Signatures without a time say nothing of it.
+func (l listing) fits(made time.Time) error {
+	if made.IsZero() || !made.Before(l.since) {
+		return nil
+	}
+	return &replayError{fmt.Sprintf("it was signed %s, before the build was made", made.UTC().Format(time.RFC3339))}
 }
 
 func (s *seal) Write(p []byte) (int, error) {
@@ -51,7 +75,10 @@ func (s *seal) check() error {
 	if s.verifier != nil {
 		result, err := s.verifier.Finish()
 		if err == nil {
-			err = bound(result, s.path)
+			err = bound(result, s.listing.path(s.file))
+		}
+		if err == nil {
+			err = s.listing.fits(newest(result).made)
 		}
 		if err != nil {
 			return &unverifiedError{s.file, err}
@@ -141,15 +168,8 @@ func newest(result *pgp.Result) signature {
 
 // seals checks what vouches for the files of a build and returns a seal for
 // each of them. A SHA256SUMS with its signature vouches for all; else each file
-// needs its own signature. folder is the build's below the server's URL, "" where
-// that is not known.
-func (t trust) seals(e evidence, folder string, files ...string) (map[string]*seal, error) {
-	path := func(file string) string {
-		if folder == "" {
-			return ""
-		}
-		return folder + "/" + file
-	}
+// needs its own signature.
+func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal, error) {
 	seals := map[string]*seal{}
 	if t.ring == nil {
 		for _, f := range files {
@@ -158,8 +178,12 @@ func (t trust) seals(e evidence, folder string, files ...string) (map[string]*se
 		return seals, nil
 	}
 	if list, sig := e[sumsFile], e[sumsFile+sigSuffix]; list != nil && sig != nil {
-		if _, err := t.signed(sumsFile, path(sumsFile), list, sig); err != nil {
+		made, err := t.signed(sumsFile, at.path(sumsFile), list, sig)
+		if err != nil {
 			return nil, err
+		}
+		if err := at.fits(made.made); err != nil {
+			return nil, &unverifiedError{sumsFile, err}
 		}
 		sums, err := pgp.ParseSums(list)
 		if err != nil {
@@ -183,7 +207,7 @@ func (t trust) seals(e evidence, folder string, files ...string) (map[string]*se
 		if err != nil {
 			return nil, &unverifiedError{f, err}
 		}
-		seals[f] = &seal{file: f, verifier: v, path: path(f)}
+		seals[f] = &seal{file: f, verifier: v, listing: at}
 	}
 	return seals, nil
 }

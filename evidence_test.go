@@ -77,6 +77,34 @@ func TestVouchWithoutList(t *testing.T) {
 	}
 }
 
+// An old build's files, rightly signed, in a new build's place.
+func TestSealsOfOlderBuild(t *testing.T) {
+	publisher := newMinisigner("publisher")
+	ring, err := pgp.ReadKeyring(publisher.public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	vouch := trust{ring: ring, clock: newClock(time.Time{})}
+	when := time.Date(2026, 8, 29, 5, 24, 0, 0, time.UTC)
+	meta := []byte("meta")
+	sums := fmt.Appendf(nil, "%x  meta.tar.xz\n", sha256.Sum256(meta))
+	for _, e := range []evidence{
+		{sumsFile: sums, sumsFile + sigSuffix: publisher.sign(sums, when)},
+		{metaFile + sigSuffix: publisher.sign(meta, when)},
+	} {
+		for since, ok := range map[time.Time]bool{{}: true, when.Add(-time.Hour): true, when: true, when.Add(time.Second): false} {
+			seals, err := vouch.seals(e, listing{since: since}, metaFile)
+			if err == nil {
+				err = seals[metaFile].checkBytes(meta)
+			}
+			var replay *replayError
+			if (err == nil) != ok || !ok && !errors.As(err, &replay) {
+				t.Errorf("signed %v, nothing before %v: %v", when, since, err)
+			}
+		}
+	}
+}
+
 func TestSeals(t *testing.T) {
 	ring, err := pgp.ReadKeyring(signify("key", signer().Public().(ed25519.PublicKey)))
 	if err != nil {
@@ -106,7 +134,7 @@ func TestSeals(t *testing.T) {
 		{"a list that names other files", evidence{sumsFile: sums[:70], sumsFile + sigSuffix: signed(sums[:70])}, rootfs, false},
 		{"one signature of two", evidence{metaFile + sigSuffix: signed(meta)}, rootfs, false},
 	} {
-		seals, err := vouch.seals(c.e, "images/x", metaFile, rootfsFile)
+		seals, err := vouch.seals(c.e, listing{folder: "images/x"}, metaFile, rootfsFile)
 		if err == nil {
 			err = seals[rootfsFile].checkBytes(c.data)
 		}
@@ -116,7 +144,7 @@ func TestSeals(t *testing.T) {
 		}
 	}
 	// --no-validate: everything passes, and only then.
-	seals, err := trust{}.seals(evidence{}, "", rootfsFile)
+	seals, err := trust{}.seals(evidence{}, listing{}, rootfsFile)
 	if err != nil || seals[rootfsFile].checkBytes(bytes.Repeat([]byte("x"), 100)) != nil {
 		t.Errorf("without a ring: %v", err)
 	}

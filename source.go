@@ -816,7 +816,12 @@ func (c *creation) unvouched(ctx context.Context, s *source, err error) error {
 
 // seal checks what vouches for s and prepares the checks of its two files.
 func (c *creation) seal(s *source) error {
-	seals, err := c.trust.seals(s.evidence, s.image.Path, metaFile, rootfsFile)
+	listed := listing{folder: s.image.Path}
+	// A build id in the future is no date.
+	if built, ok := buildTime(s.image.Build); ok && !c.opt.allowOlder && built.Before(c.trust.clock.now()) {
+		listed.since = built.Add(-slack)
+	}
+	seals, err := c.trust.seals(s.evidence, listed, metaFile, rootfsFile)
 	if err != nil {
 		return err
 	}
