@@ -402,7 +402,7 @@ func (b *treeBuilder) addXattrs() {
 var imageConfig = []string{
 	"# common", "", "lxc.tty.max = 4", "lxc.cap.drop = sys_module mac_admin", "lxc.hook.clone = LXC_HOOK_DIR/clonehostname",
 	"lxc.environment = NAME=LXC_NAME", "  lxc.pty.max=1024", "lxc.signal.halt = SIGRTMIN+4", "text that is no key", "# LXC_PATH LXC_ROOTFS",
-	"lxc.include = LXC_TEMPLATE_CONFIG/debian.common.conf", "lxc.mount.entry = tmpfs tmp tmpfs rw,nosuid 0 0",
+	"lxc.include = LXC_TEMPLATE_CONFIG/nesting.conf", "lxc.mount.entry = tmpfs tmp tmpfs rw,nosuid 0 0",
 	"lxc.mount.auto = proc:mixed sys:ro", "lxc.uts.name = other-LXC_NAME", "lxc.net.0.hwaddr = 00:16:3e:00:00:01", "lxc.start.auto = 0",
 }
 
