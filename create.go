@@ -195,7 +195,7 @@ func (c *creation) unpack(ctx context.Context, root *untar.Root, source *source)
 
 	stream := newReadAhead(io.TeeReader(io.TeeReader(body, line), source.seal))
 	defer stream.Close()
-	tarball, err := untar.Decompress(stream, untar.DecompressOptions{Memory: c.opt.memory})
+	tarball, err := untar.Decompress(stream, c.opt.decoding())
 	if err != nil {
 		defer cancel()
 		return c.blame(source, stream, err)
@@ -311,7 +311,7 @@ func (c *creation) blame(source *source, stream io.Reader, err error) error {
 	if bad := source.seal.check(); bad != nil {
 		return bad
 	}
-	return fmt.Errorf("%s: %w", rootfsFile, err)
+	return fmt.Errorf("%s: %w", rootfsFile, c.opt.wholeMemory(err))
 }
 
 // extraction is how an image is unpacked: as the stock template's

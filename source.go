@@ -883,9 +883,11 @@ func (c *creation) loadMeta(ctx context.Context, s *source) ([]byte, error) {
 // useMeta unpacks a metadata tarball whose bytes are verified, and refuses what
 // could not become a container.
 func (c *creation) useMeta(s *source, tarball []byte) error {
-	plain, err := untar.Decompress(bytes.NewReader(tarball), untar.DecompressOptions{Memory: c.opt.memory, Workers: 1})
+	how := c.opt.decoding()
+	how.Workers = 1
+	plain, err := untar.Decompress(bytes.NewReader(tarball), how)
 	if err != nil {
-		return fmt.Errorf("%s: %w", metaFile, err)
+		return fmt.Errorf("%s: %w", metaFile, c.opt.wholeMemory(err))
 	}
 	defer plain.Close()
 	files, err := untar.ReadFiles(plain, maxMetaFile, maxMetaTotal)

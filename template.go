@@ -29,6 +29,7 @@ Makes a container from a pre-built, signed image.
       --cacert FILE      trust this CA for HTTPS too
       --flush-cache --force-cache --no-cache --refresh
       --verify-first     download and verify, then unpack
+      --memory SIZE      take no more memory than that (24M is enough for most)
       --allow-older      accept an older build than seen before
       --allow-host-config  let the image configure the host
       --selinux          store the image's SELinux labels
