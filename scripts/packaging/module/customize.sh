@@ -9,7 +9,7 @@ esac
 
 mkdir -p "$MODPATH/system/bin"
 mv "$MODPATH/bin/lxc-pull-$ARCH" "$MODPATH/system/bin/lxc-pull" || abort "! the zip has no program for $ARCH"
-rm -rf "$MODPATH/bin"
+rm -rf "${MODPATH:?}/bin"
 set_perm "$MODPATH/system/bin/lxc-pull" 0 2000 0755
 set_perm "$MODPATH/service.sh" 0 0 0755
 set_perm "$MODPATH/uninstall.sh" 0 0 0755
