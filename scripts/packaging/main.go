@@ -96,13 +96,12 @@ type source struct {
 // A binary is the program for one target.
 type binary struct {
 	cross.Target
-	file string // its name in dist
 	data []byte
 }
 
 // isLinux tells the targets for any Linux system from those for Android's own
 // loader, which go to Termux alone.
-func (b binary) isLinux() bool { return strings.HasPrefix(b.file, "lxc-pull-linux-") }
+func (b binary) isLinux() bool { return b.GOOS == "" || b.GOOS == "linux" }
 
 // A product is one finished file.
 type product struct {
@@ -159,7 +158,7 @@ func readBinaries(dist string, targets []cross.Target) ([]binary, error) {
 		if hex.EncodeToString(sum[:]) != want {
 			return nil, fmt.Errorf("%s is not the file that SHA256SUMS lists: make cross", path)
 		}
-		binaries = append(binaries, binary{t, t.File(), data})
+		binaries = append(binaries, binary{t, data})
 	}
 	for name := range sums {
 		return nil, fmt.Errorf("%s lists %q, which no target in cross is named: make clean cross", filepath.Join(dist, "SHA256SUMS"), name)
@@ -175,11 +174,11 @@ func readBinaries(dist string, targets []cross.Target) ([]binary, error) {
 func (r release) checkBuiltFrom(b binary) error {
 	info, err := buildinfo.Read(bytes.NewReader(b.data))
 	if err != nil {
-		return fmt.Errorf("%s: %v", b.file, err)
+		return fmt.Errorf("%s: %v", b.File(), err)
 	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" && s.Value != r.revision {
-			return fmt.Errorf("%s was built from commit %.12s, not from %.12s: make cross", b.file, s.Value, r.revision)
+			return fmt.Errorf("%s was built from commit %.12s, not from %.12s: make cross", b.File(), s.Value, r.revision)
 		}
 	}
 	return nil

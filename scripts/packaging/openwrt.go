@@ -118,7 +118,7 @@ func (s *source) openwrtFeed() ([]product, error) {
 		if len(archs) == 0 || archs[len(archs)-1] != r.arch {
 			archs = append(archs, r.arch)
 		}
-		feed.file("lxc-pull/files/"+b.file, 0o755, b.data)
+		feed.file("lxc-pull/files/"+b.File(), 0o755, b.data)
 	}
 	if len(targets) == 0 {
 		return nil, nil
