@@ -190,30 +190,52 @@ var errNoProc = errors.New("/proc is not mounted")
 // procFD is a path to what fd, also an O_PATH one, is open on.
 func procFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
-// viaProc sets attributes, and the mode where asked, of what can't be opened
-// without side effects. There is no system call for it before Linux 6.6 and
-// 6.13, so this needs /proc; what can't be set is counted.
-func (x *extractor) viaProc(parent int, name cname, e *Entry, attrs []xattr, mode uint32, chmod bool) {
+// viaProc sets the metadata of what can't be opened without side effects and
+// needs attributes or a mode, or is in a folder that others may write to: there
+// another file may bear its name by now, so what the name stands for is looked
+// at once, and the rest done to that. There is no system call for modes and
+// attributes before Linux 6.6 and 6.13, so this needs /proc; what can't be set
+// without it is counted, and the time is set by name.
+func (x *extractor) viaProc(parent int, name cname, e *Entry, attrs []xattr, mode uint32, chown, chmod bool) error {
 	fd, err := openat(parent, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err == nil {
-		defer unix.Close(fd)
+	if err != nil {
+		return err
 	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstatat(fd, "", &st, unix.AT_EMPTY_PATH); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != mode&unix.S_IFMT || st.Nlink > 1 {
+		return errReplaced
+	}
+	if chown {
+		if err := unix.Fchownat(fd, "", int(e.UID), int(e.GID), unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return &OwnerError{e.UID, e.GID, err}
+		}
+	}
+	path := procFD(fd)
 	if chmod {
-		if err == nil {
-			err = unix.Fchmodat(unix.AT_FDCWD, procFD(fd), mode, 0)
+		err := unix.Fchmodat(unix.AT_FDCWD, path, mode&07777, 0)
+		if err == unix.ENOENT {
+			err = errNoProc
 		}
 		if err != nil {
 			x.rep.note("mode", "not kept", err.Error(), e.Name)
 		}
 	}
 	for _, a := range attrs {
-		aerr := err
-		if aerr == nil {
-			aerr = unix.Setxattr(procFD(fd), string(a.name), a.value, 0)
+		err := unix.Setxattr(path, string(a.name), a.value, 0)
+		if err == unix.ENOENT {
+			err = errNoProc
 		}
-		if aerr == unix.ENOENT {
-			aerr = errNoProc
+		if err := x.attrErr(err, a, e.Name); err != nil {
+			return err
 		}
-		x.attrErr(aerr, a, e.Name)
 	}
+	err = utimensat(unix.AT_FDCWD, cname(path+"\x00"), e.Sec, e.Nsec, 0)
+	if err == unix.ENOENT || err == unix.ENOTDIR {
+		err = setTime(parent, name, e.Sec, e.Nsec)
+	}
+	return x.timeErr(err, e.Name)
 }

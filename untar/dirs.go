@@ -30,6 +30,7 @@ type level struct {
 	end int // path[:end] names it
 	fd  int // -1: closed to save descriptors
 	inherit
+	access
 }
 
 // inherit says what a new file in a folder is given by it.
@@ -39,6 +40,15 @@ const (
 	inheritUnknown inherit = iota
 	inheritNothing         // our own user and group, the mode that was asked for
 	inheritSome            // a group (setgid, bsdgroups), an ACL, a fixed owner
+)
+
+// access says who may put something else in the place of a name in a folder.
+type access uint8
+
+const (
+	accessUnknown access = iota
+	accessOurs           // nobody but us, and root
+	accessOthers
 )
 
 // pop closes all but the first n levels.
@@ -87,7 +97,7 @@ func (d *dirStack) push(component []byte, fd int, in inherit) {
 		}
 		d.open--
 	}
-	d.levels = append(d.levels, level{len(d.path), fd, in})
+	d.levels = append(d.levels, level{len(d.path), fd, in, accessUnknown})
 	d.open++
 }
 
@@ -125,7 +135,7 @@ func (d *dirStack) top() (int, error) {
 		}
 		fd = next
 		if n-i <= maxOpenDirs-d.open || i == n-1 {
-			d.levels[i].fd = fd
+			d.levels[i].fd, d.levels[i].access = fd, accessUnknown
 			d.open++
 		} else {
 			passing = fd

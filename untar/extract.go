@@ -27,6 +27,7 @@ var (
 	errTooMany     = errors.New("too many entries")
 	errTooManyDirs = errors.New("too many folders")
 	errFull        = errors.New("a folder that is not empty is in the way")
+	errReplaced    = errors.New("another process put something else in its place")
 	errWhiteout    = errors.New("bad whiteout name")
 )
 
@@ -46,6 +47,7 @@ type extractor struct {
 	dirs        dirStack // the parent of the entry at hand
 	targets     dirStack // the parent of a hard link's target
 	rootInherit inherit
+	rootAccess  access
 	folders     map[string]folder   // what remains to be set, by clean path
 	skipped     map[string]struct{} // paths of devices that could not be made
 	memory      int64               // of folders and skipped
@@ -328,6 +330,23 @@ func (x *extractor) inherits(fd int) inherit {
 	}
 	x.setInherit(f.inherit)
 	return f.inherit
+}
+
+// isOurs reports whether nobody else can change names in the folder fd, the last
+// of x.dirs. So it is in all that were made by this run, until the end.
+func (x *extractor) isOurs(fd int) bool {
+	a := &x.rootAccess
+	if n := len(x.dirs.levels); n > 0 {
+		a = &x.dirs.levels[n-1].access
+	}
+	if *a == accessUnknown {
+		*a = accessOthers
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) == nil && st.Uid == x.uid && st.Mode&022 == 0 {
+			*a = accessOurs
+		}
+	}
+	return *a == accessOurs
 }
 
 func (x *extractor) setInherit(in inherit) {
@@ -622,7 +641,7 @@ func (x *extractor) symlink(parent int, name cname, path []byte, e *Entry) error
 	if err != nil {
 		return err
 	}
-	return x.special(parent, name, e, 0, false)
+	return x.special(parent, name, e, unix.S_IFLNK, false)
 }
 
 // special sets the metadata of what can't be opened: a link or a device, and
@@ -631,17 +650,17 @@ func (x *extractor) special(parent int, name cname, e *Entry, mode uint32, chmod
 	x.noteOwner(e)
 	odd := x.inherits(parent) != inheritNothing
 	chown := x.chown && (odd || !x.ours(e))
-	if chown {
-		if err := lchownat(parent, name, e.UID, e.GID); err != nil {
-			return &OwnerError{e.UID, e.GID, err}
-		}
-	}
 	attrs := x.attributes(e)
 	// mknod gives the exact mode where nothing is inherited, and chown takes
 	// setuid bits away.
 	chmod = chmod && (odd || chown && mode&06000 != 0)
-	if chmod || len(attrs) > 0 {
-		x.viaProc(parent, name, e, attrs, mode&07777, chmod)
+	if chmod || len(attrs) > 0 || !x.isOurs(parent) {
+		return x.viaProc(parent, name, e, attrs, mode, chown, chmod)
+	}
+	if chown {
+		if err := lchownat(parent, name, e.UID, e.GID); err != nil {
+			return &OwnerError{e.UID, e.GID, err}
+		}
 	}
 	return x.timeErr(setTime(parent, name, e.Sec, e.Nsec), e.Name)
 }
