@@ -1,6 +1,9 @@
 package untar
 
 import (
+	"errors"
+	"io/fs"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -22,6 +25,9 @@ func (x *extractor) whiteout(dir, base []byte) error {
 	fd, rest, err := x.dirs.enter(dir)
 	if err != nil && isNotDir(err) {
 		canon, rerr := x.root.resolve(string(dir), resolveOptions{last: true})
+		if errors.Is(rerr, fs.ErrNotExist) {
+			return nil
+		}
 		if rerr != nil {
 			return rerr
 		}
