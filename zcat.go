@@ -46,6 +46,7 @@ func zcatOptions() []option {
 type zcatCall struct {
 	opt               untar.DecompressOptions
 	test, list, force bool
+	several           bool // files
 	out               io.Writer
 }
 
@@ -88,6 +89,7 @@ func zcatCommand(_ context.Context, ui *ui, args []string) error {
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
+	c.several = len(files) > 1
 	// As with cat, one bad file does not keep the others back.
 	var failed []error
 	for _, name := range files {
@@ -100,6 +102,9 @@ func zcatCommand(_ context.Context, ui *ui, args []string) error {
 	}
 	return errors.Join(failed...)
 }
+
+// maxListRows is how many rows of a list are lined up, and so in memory.
+const maxListRows = 4096
 
 // maxZcatThreads bounds -T: each has a goroutine and 30 KB of tables.
 const maxZcatThreads = 1024
@@ -118,11 +123,14 @@ func (c *zcatCall) file(name string) error {
 		in = f
 	}
 	if c.list {
-		return c.listFile(in)
+		if c.several {
+			fmt.Fprintf(c.out, "%q:\n", name)
+		}
+		return bare(c.listFile(in))
 	}
 	d, err := untar.Decompress(in, c.opt)
 	if err != nil {
-		return err
+		return bare(err)
 	}
 	defer d.Close()
 	if d.Format == untar.FormatPlain && !c.force {
@@ -152,6 +160,9 @@ func (c *zcatCall) listFile(in io.Reader) error {
 		block := 0
 		var packed, content int64
 		streams, err := xz.List(counted, func(b xz.BlockInfo) {
+			if block%maxListRows == 0 {
+				t.Flush() // a hostile file has blocks without end
+			}
 			block++
 			packed += b.Packed
 			content += b.Content
