@@ -780,6 +780,11 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 		if err := x.clear(parent, name, path); err != nil {
 			return err
 		}
+		if from != parent { // clear may have closed it
+			if from, _, err = x.targets.enter(dir); err != nil {
+				return err
+			}
+		}
 		err = linkat(from, old, parent, name)
 	}
 	switch err {

@@ -273,6 +273,7 @@ func hardlinks() []vector {
 		accept("link-dot", "./ in the target", tar(file("d/a", "x"), hardlink("l", "./d/a")), `l file 0644 "x"`),
 		accept("link-rewrite", "writing one name again leaves the other", tar(a, hardlink("l", "a"), file("l", "new")), hello, `l file 0644 "new"`),
 		accept("link-metadata", "the metadata of a link's own header is not applied", tar(a, header{name: "l", typ: '1', link: "a", mode: 04777}.bytes()), hello),
+		accept("link-over-folder", "a link over an empty folder, its target in a third folder", tar(file("d/e/a", "hello"), dir("f/l", 0755), hardlink("f/l", "d/e/a")), `d/e/a file 0644 "hello"`, `f/l file 0644 "hello"`),
 		accept("link-over-file", "a link over a file", tar(a, file("l", "old"), hardlink("l", "a")), `l file 0644 "hello"`),
 		refuse("link-target-replaced", "the target's folder became a link", tar(file("d/a", "x"), file("d/a", "x"), hardlink("k", "d/a"), symlink("d", "../victim"), hardlink("l", "d/hello"))),
 	}
