@@ -324,6 +324,10 @@ func (c *creation) openCache(ctx context.Context) error {
 		c.ui.notef("%q is in memory: going on without a cache; LXC_CACHE_PATH names another place", base)
 		return nil
 	}
+	if info, err := os.Stat(base); err == nil && !info.IsDir() {
+		c.ui.warnf("going on without writing to the cache: %q is no folder", base)
+		return nil
+	}
 	c.cache = &fetch.Cache{
 		Base: base, Chown: c.uid >= 0 || c.gid >= 0, UID: c.uid, GID: c.gid,
 		Waiting: func() { c.ui.say("Waiting for another creation of the same image") },

@@ -161,7 +161,8 @@ func (r *Root) IsEmpty() (bool, error) {
 // (EXT4_GOOD_OLD_FIRST_INO). Any other of that name is an image's.
 func (r *Root) isLostFound(name string) bool {
 	var st unix.Stat_t
-	return name == "lost+found" && unix.Fstatat(r.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Ino == 11
+	return name == "lost+found" && r.FileSystem() == "ext4" &&
+		unix.Fstatat(r.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Ino == 11
 }
 
 const maxLinks = 40 // symbolic links in one resolution, as in the kernel
