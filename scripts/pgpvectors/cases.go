@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/elliptic"
 	"encoding/base64"
+	"math/big"
 	"strings"
 )
 
@@ -115,6 +116,7 @@ func (s *set) algorithms() {
 		sig{by: a, algo: ed25519Algo}.packet(document))
 	s.detached("rsa-of-another-key", changed, "an RSA signature that names an Ed25519 key", cert(a),
 		sig{by: rsa, hashed: [][]byte{created(signTime), issuerPrint(a)}}.packet(document))
+	s.weakKeys()
 	v6 := ed25519Key("a", 6, keyTime)
 	s.detached("v6-short-salt", "bad signature: salt", "a salt of 8 bytes", cert(v6), sig{by: v6, salt: stream("salt", 8)}.packet(document))
 	s.detached("v6-no-salt", "bad signature: salt", "no salt", cert(v6), sig{by: v6, salt: []byte{}}.packet(document))
@@ -126,6 +128,104 @@ func (s *set) algorithms() {
 		body[0] = v
 		s.detached("version-"+string(rune('0'+v)), "untrusted", "a signature of an unknown version", cert(a), packet(2, body))
 	}
+}
+
+// weakKeys are keys that can't be trusted with anything, or that this package
+// doesn't know, and the spellings of good ones that are refused.
+func (s *set) weakKeys() {
+	const refused = "bad signature: key is not accepted"
+	rsa := rsaKey("rsa2048", 4, keyTime, 2048)
+	p256 := ecdsaKey("p256", 4, keyTime, elliptic.P256(), oidP256)
+	ed := eddsaKey("a", 4, keyTime)
+	modulus, point := rsa.body[8:8+256], p256.body[6+1+len(oidP256)+2:]
+	// with is the key, and its signatures, below other material.
+	with := func(k *key, algo byte, material ...[]byte) *key {
+		other := newKey(4, algo, keyTime, cat(material...))
+		other.sign = k.sign
+		return other
+	}
+	even, compressed, off := bytes.Clone(modulus), cat([]byte{2 | point[64]&1}, point[1:33]), bytes.Clone(point)
+	even[255] &^= 1
+	off[64] ^= 1
+	p256OID, edOID := cat([]byte{byte(len(oidP256))}, []byte(oidP256)), []byte("\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01")
+	edPoint := ed.body[len(ed.body)-32:]
+	for _, c := range []struct {
+		name, expect, comment string
+		key                   *key
+	}{
+		{"rsa-sign-only", "good", "RSA under the number that is for signing only", with(rsa, 3, mpi(modulus), mpi([]byte{1, 0, 1}))},
+		{"rsa-encrypt-only", refused, "RSA under the number that is for encrypting only", with(rsa, 2, mpi(modulus), mpi([]byte{1, 0, 1}))},
+		{"rsa-exponent-1", refused, "with an exponent of 1 every number is its own signature", with(rsa, rsaAlgo, mpi(modulus), mpi([]byte{1}))},
+		{"rsa-exponent-0", refused, "an exponent of 0", with(rsa, rsaAlgo, mpi(modulus), mpi(nil))},
+		{"rsa-exponent-even", refused, "an even exponent", with(rsa, rsaAlgo, mpi(modulus), mpi([]byte{1, 0, 0}))},
+		{"rsa-exponent-long", refused, "an exponent of 33 bits", with(rsa, rsaAlgo, mpi(modulus), mpi([]byte{1, 0, 0, 0, 1}))},
+		{"rsa-exponent-top", refused, "an exponent of 32 bits", with(rsa, rsaAlgo, mpi(modulus), mpi([]byte{0x80, 0, 0, 1}))},
+		{"rsa-modulus-even", refused, "an even modulus", with(rsa, rsaAlgo, mpi(even), mpi([]byte{1, 0, 1}))},
+		{"rsa-modulus-long", refused, "a modulus of 16385 bits", with(rsa, rsaAlgo, mpi(cat([]byte{1}, stream("long", 2047), []byte{1})), mpi([]byte{1, 0, 1}))},
+		{"rsa-modulus-padded", refused, "a modulus whose length counts leading zeros", with(rsa, rsaAlgo, be16(2056), []byte{0}, modulus, mpi([]byte{1, 0, 1}))},
+		{"rsa-trailing", refused, "a byte after the key's numbers", with(rsa, rsaAlgo, mpi(modulus), mpi([]byte{1, 0, 1}), []byte{0})},
+		{"p256-compressed", refused, "a compressed point", with(p256, ecdsaAlgo, p256OID, mpi(compressed))},
+		{"p256-off-curve", refused, "a point that is not on the curve", with(p256, ecdsaAlgo, p256OID, mpi(off))},
+		{"p256-for-agreement", refused, "a curve's key for key agreement", with(p256, 18, p256OID, mpi(point), []byte{3, 1, 8, 7})},
+		{"secp256k1", refused, "the curve secp256k1", with(p256, ecdsaAlgo, []byte("\x05\x2b\x81\x04\x00\x0a"), mpi(point))},
+		{"brainpool", refused, "the curve brainpoolP256r1", with(p256, ecdsaAlgo, []byte("\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x07"), mpi(point))},
+		{"p256-of-ed25519", refused, "ECDSA on the curve of Ed25519", with(p256, ecdsaAlgo, edOID, mpi(point))},
+		{"eddsa-of-p256", refused, "EdDSA on P-256", with(ed, eddsaAlgo, p256OID, mpi(point))},
+		{"eddsa-no-prefix", refused, "Ed25519 without the byte that says how its point is written", with(ed, eddsaAlgo, edOID, mpi(edPoint))},
+		{"eddsa-short", refused, "Ed25519 of 31 bytes", with(ed, eddsaAlgo, edOID, mpi(cat([]byte{0x40}, edPoint[1:])))},
+		{"ed25519-short", refused, "the newer form of 31 bytes", with(ed, ed25519Algo, edPoint[1:])},
+		{"ed25519-long", refused, "the newer form of 33 bytes", with(ed, ed25519Algo, edPoint, []byte{0})},
+		{"ed448", refused, "Ed448", with(ed, 28, stream("ed448", 57))},
+		{"x25519", refused, "X25519, which can't sign", with(ed, 25, edPoint)},
+		{"elgamal", refused, "ElGamal", with(ed, 20, mpi([]byte{0xff}), mpi([]byte{3}), mpi([]byte{4}))},
+	} {
+		s.detached("key-"+c.name, c.expect, c.comment, cert(c.key), sig{by: c.key}.packet(document))
+	}
+	s.detached("rsa-signature-plus-modulus", changed, "the modulus added to a signature: the same number in another spelling", cert(rsa),
+		sig{by: rsa, damage: func(m []byte) []byte {
+			n := new(big.Int).SetBytes(m[2:])
+			return mpi(n.Add(n, new(big.Int).SetBytes(modulus)).Bytes())
+		}}.packet(document))
+	s.detached("rsa-signature-padded", changed, "a length that counts leading zeros", cert(rsa),
+		sig{by: rsa, damage: func(m []byte) []byte { return cat(be16(2056), make([]byte, 258-len(m)), []byte{0}, m[2:]) }}.packet(document))
+	s.detached("ecdsa-plus-order", changed, "s plus the order of the curve", cert(p256),
+		sig{by: p256, damage: func(m []byte) []byte {
+			n := (int(m[0])<<8 + int(m[1]) + 7) / 8
+			v := new(big.Int).SetBytes(m[4+n:])
+			return cat(m[:2+n], mpi(v.Add(v, elliptic.P256().Params().N).Bytes()))
+		}}.packet(document))
+	s.detached("p256-with-sha512", "good", "a digest longer than the curve", cert(p256), sig{by: p256, hash: sha512Hash}.packet(document))
+	p521 := ecdsaKey("p521", 4, keyTime, elliptic.P521(), oidP521)
+	s.detached("p521-with-sha256", "good", "a digest shorter than the curve", cert(p521), sig{by: p521}.packet(document))
+
+	// Version 6 says the same things, in other places.
+	v6 := ed25519Key("a", 6, keyTime)
+	direct := func(more ...[]byte) []byte {
+		return cat(primaryPacket(v6), sig{by: v6, kind: 0x1f, time: keyTime, more: more}.onKey(v6))
+	}
+	good := sig{by: v6}.packet(document)
+	sign := flags(flagCertify | flagSign)
+	for _, c := range []struct {
+		name, expect, comment string
+		keys, sig             []byte
+	}{
+		{"direct", "good", "a direct-key signature alone", direct(sign), good},
+		{"text", "good", "a text signature", direct(sign), sig{by: v6, kind: 1}.packet(bytes.ReplaceAll(document, []byte("\n"), []byte("\r\n")))},
+		{"certify", "bad signature: not for signing", "a key that is not for signing", direct(flags(flagCertify)), good},
+		{"expired", "bad signature: key had expired", "an expired key", direct(sign, keyExpires(1000)), good},
+		{"revoked", "bad signature: key is revoked", "a revoked key", cat(direct(sign), sig{by: v6, kind: 0x20, time: laterTime}.onKey(v6)), good},
+		{"bare", "bad signature: no valid self-signature", "a key alone", primaryPacket(v6), good},
+		{"self-sha1", "bad signature: no valid self-signature", "no salt is defined for SHA-1", cat(primaryPacket(v6), sig{by: v6, kind: 0x1f, hash: sha1Hash, time: keyTime, salt: stream("salt", 16)}.onKey(v6)), good},
+		{"sha1", "bad signature: hash algorithm", "nor may it sign", direct(sign), sig{by: v6, hash: sha1Hash, salt: stream("salt", 16)}.packet(document)},
+		{"long-salt", "bad signature: salt", "a salt of 32 bytes where 16 are right", direct(sign), sig{by: v6, salt: stream("salt", 32)}.packet(document)},
+		{"two-salts", "good", "two signatures with salts of their own", direct(sign), cat(sig{by: v6, salt: stream("other", 16)}.packet([]byte("other")), good)},
+		{"key-id", "good", "the first eight bytes of the fingerprint for a hint", direct(sign), sig{by: v6, hashed: [][]byte{created(signTime)}, unhashed: [][]byte{issuerID(v6)}}.packet(document)},
+	} {
+		s.detached("v6-"+c.name, c.expect, c.comment, c.keys, c.sig)
+	}
+	wrongLength := bytes.Clone(v6.body)
+	wrongLength[9]++
+	s.detached("v6-key-length", "key file: no keys of version 4 or 6", "a key whose material is shorter than it says", packet(6, wrongLength), good)
 }
 
 // addOrder adds the group's order to an EdDSA signature's S.
