@@ -29,6 +29,7 @@ const (
 	maxRootfs    = 64 << 30 // rootfs.tar.xz: a thousand times today's
 	maxTemplate  = 4 << 20  // a file of the rootfs in which tokens are replaced
 	maxTemplates = 4096     // such files: today's images have two
+	maxLoosens   = 8        // warnings of one image: more say nothing more
 	maxConfig    = 1 << 20  // the config that lxc-create wrote
 )
 

@@ -968,6 +968,11 @@ func (c *creation) checkMeta(s *source) error {
 			return &missingIncludeError{name, err}
 		}
 	}
+	if c.namespace == lxc.HostNamespace {
+		for _, line := range found.Loosens[:min(len(found.Loosens), maxLoosens)] {
+			c.ui.warnf("the image's config has %q, which gives the container's root more of the host than LXC does", line)
+		}
+	}
 	s.creates = found.Creates
 	if fstab, ok := s.meta.Relevant("fstab", c.mode); ok && !c.opt.allowHost {
 		create, err := c.container.CheckFstab(c.container.Expand(fstab))

@@ -28,6 +28,10 @@ type ImageConfig struct {
 	// Then the image's dev must be a folder: through a link LXC, which makes
 	// them as root before the container has a root of its own, would leave it.
 	Creates bool
+	// Loosens are lines that take away some of what keeps the root of a container
+	// without a user namespace from the host. They stay inside of the container,
+	// as long as its root means well.
+	Loosens []string
 	// NoDev is the line, if any, that has LXC mount nothing on dev: then what
 	// it makes there it makes in the image's own dev, whose links lead out.
 	NoDev string
@@ -83,6 +87,9 @@ func (c Container) CheckConfig(config []byte, hostConfig bool) (ImageConfig, err
 			return found, &HostConfigError{"config", line, reason}
 		}
 		found.Creates = found.Creates || strings.HasPrefix(key, "lxc.mount.entry") && creates(value)
+		if loosens(key, value) {
+			found.Loosens = append(found.Loosens, line)
+		}
 		if key == "lxc.autodev" && value != "1" && value != "" {
 			found.NoDev = line
 		}
@@ -105,6 +112,34 @@ func configItem(line string) (key, value string, ok bool) {
 		value = value[1 : n-1]
 	}
 	return key, value, true
+}
+
+// loosens reports whether a line takes away what LXC's common.conf, or AppArmor
+// and seccomp, deny the root of a container that is the host's root too.
+func loosens(key, value string) bool {
+	contains := func(words ...string) bool {
+		for _, w := range words {
+			if strings.Contains(value, w) {
+				return true
+			}
+		}
+		return false
+	}
+	switch key {
+	case "lxc.cap.drop", "lxc.seccomp.profile", "lxc.seccomp":
+		return value == ""
+	case "lxc.cap.keep":
+		return contains("sys_module", "sys_rawio", "sys_time", "mac_admin", "mac_override")
+	case "lxc.apparmor.profile", "lxc.aa_profile", "lxc.selinux.context", "lxc.se_context":
+		return contains("unconfined", "unchanged")
+	case "lxc.apparmor.allow_incomplete", "lxc.aa_allow_incomplete", "lxc.apparmor.allow_nesting":
+		return value == "1"
+	case "lxc.cgroup.devices.allow", "lxc.cgroup2.devices.allow":
+		return strings.HasPrefix(value, "a") || strings.HasPrefix(value, "b") // all, or disks
+	case "lxc.mount.auto":
+		return contains("proc:rw", "sys:rw", "cgroup-full")
+	}
+	return false
 }
 
 // refuse returns why an image may not set key to value; "" if it may. Keys are

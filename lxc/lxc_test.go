@@ -318,6 +318,20 @@ func TestCheckConfigRefuses(t *testing.T) {
 	}
 }
 
+func TestCheckConfigLoosens(t *testing.T) {
+	for line, want := range map[string]bool{
+		"lxc.cap.drop =": true, "lxc.cap.drop = sys_module": false, "lxc.cap.keep = chown sys_rawio": true, "lxc.cap.keep = chown": false,
+		"lxc.apparmor.profile = unconfined": true, "lxc.apparmor.profile = generated": false, "lxc.aa_profile=\"unconfined\"": true,
+		"lxc.seccomp.profile =": true, "lxc.cgroup.devices.allow = a": true, "lxc.cgroup2.devices.allow = b 8:0 rwm": true, "lxc.cgroup2.devices.allow = c 10:200 rwm": false,
+		"lxc.mount.auto = proc:mixed sys:rw": true, "lxc.mount.auto = cgroup-full:mixed": true, "lxc.mount.auto = proc:mixed sys:ro cgroup:mixed": false,
+	} {
+		got, err := web.CheckConfig([]byte(line), false)
+		if err != nil || len(got.Loosens) > 0 != want || want && got.Loosens[0] != line {
+			t.Errorf("%q: %+v, %v", line, got, err)
+		}
+	}
+}
+
 // A mount that LXC makes a folder for, and a dev of the image's own.
 func TestCheckConfigNoDev(t *testing.T) {
 	for line, want := range map[string]string{
