@@ -324,7 +324,7 @@ func (c *creation) extraction(root *untar.Root, source *source) (untar.Options, 
 	}
 	most := int64(0) // what fits can't be told
 	if room.Bytes >= 0 && !room.Packs {
-		most = max(room.Bytes-reserve, 1)
+		most = max(room.Bytes-spare(room), 1)
 	}
 	excludes, _ := source.meta.Relevant("excludes", c.mode)
 	return untar.Options{

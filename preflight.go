@@ -21,9 +21,16 @@ import (
 // room. What the includes and the architecture of the image's config must be,
 // checkMeta looks at. Nothing is refused for what isn't known.
 
-// reserve is what unpacking leaves free on the file system, in bytes: a host
-// whose disk an image has filled to the last block can't even log that.
-const reserve = 16 << 20
+// spare is what unpacking leaves free on a file system, in bytes: a host whose
+// disk an image has filled to the last block can't even log that. On the flash of
+// a router that is a sixteenth of it.
+func spare(room untar.Room) int64 {
+	const most = 16 << 20
+	if room.Total < 0 {
+		return most
+	}
+	return min(most, room.Total/16)
+}
 
 // usualIDs is how many owners an image may have without being odd: Debian's
 // highest is nobody, 65534.
@@ -224,21 +231,32 @@ func (c *creation) fits(root *untar.Root, packed, content, beside int64) error {
 	if err != nil {
 		return err
 	}
-	least := packed * leastFactor
+	if need, have := shortage(room, packed, content, beside); need != "" {
+		return &roomError{c.container.Rootfs, root.FileSystem(), need, have}
+	}
+	return nil
+}
+
+// shortage says what is needed and what there is; "" where it may do.
+func shortage(room untar.Room, packed, content, beside int64) (need, have string) {
+	least := min(packed, math.MaxInt64/leastFactor) * leastFactor
 	switch {
 	case room.Packs:
 		least = packed // whatever it does, it packs no better than xz
 	case content >= 0:
 		least = content / leastDivisor * leastShare
 	}
-	least = max(least, 0)
-	if need := min(least, math.MaxInt64>>1) + beside; room.Bytes >= 0 && need+reserve > room.Bytes {
-		return &roomError{c.container.Rootfs, root.FileSystem(), byteCount(need) + " and " + byteCount(reserve) + " to spare", byteCount(room.Bytes)}
+	if room.Bytes >= 0 && least > room.Bytes-spare(room)-beside {
+		need = byteCount(least)
+		if beside > 0 {
+			need += ", " + byteCount(beside) + " for the download"
+		}
+		return need + " and " + byteCount(spare(room)) + " to spare", byteCount(room.Bytes)
 	}
 	if files := max(least/mostPerFile, 1); room.Inodes >= 0 && files > room.Inodes {
-		return &roomError{c.container.Rootfs, root.FileSystem(), fmt.Sprintf("%d inodes or more", files), fmt.Sprint(room.Inodes)}
+		return fmt.Sprintf("%d inodes or more", files), fmt.Sprint(room.Inodes)
 	}
-	return nil
+	return "", ""
 }
 
 // cacheShares reports whether the cache is on the root's file system.

@@ -16,6 +16,7 @@ import (
 type Room struct {
 	Bytes  int64
 	Inodes int64
+	Total  int64 // bytes of the whole file system
 	// Packs says that the file system may compress: more goes into it than
 	// Bytes, nobody knows how much.
 	Packs bool
@@ -31,12 +32,15 @@ func (r *Root) Room() (Room, error) {
 }
 
 func roomOf(st *unix.Statfs_t) Room {
-	room := Room{Bytes: -1, Inodes: -1}
-	if size := uint64(max(st.Bsize, 1)); st.Blocks > 0 {
-		room.Bytes = math.MaxInt64
-		if st.Bavail <= math.MaxInt64/size {
-			room.Bytes = int64(st.Bavail * size)
+	room := Room{Bytes: -1, Inodes: -1, Total: -1}
+	bytes := func(blocks uint64) int64 {
+		if size := uint64(max(st.Bsize, 1)); blocks <= math.MaxInt64/size {
+			return int64(blocks * size)
 		}
+		return math.MaxInt64
+	}
+	if st.Blocks > 0 {
+		room.Bytes, room.Total = bytes(st.Bavail), bytes(st.Blocks)
 	}
 	if st.Files > 0 {
 		room.Inodes = int64(min(st.Ffree, math.MaxInt64))

@@ -20,12 +20,12 @@ func TestRoom(t *testing.T) {
 		st   unix.Statfs_t
 		want Room
 	}{
-		{"full", unix.Statfs_t{Type: 0xef53, Bsize: 4096, Blocks: 100, Files: 100}, Room{Bytes: 0, Inodes: 0}},
-		{"some", unix.Statfs_t{Type: 0xef53, Bsize: 4096, Blocks: 100, Bavail: 10, Files: 100, Ffree: 7}, Room{Bytes: 40960, Inodes: 7}},
-		{"nothing known", unix.Statfs_t{Bsize: 4096}, Room{Bytes: -1, Inodes: -1}},
-		{"no inodes to count", unix.Statfs_t{Type: 0x24051905, Bsize: 4096, Blocks: 9, Bavail: 1}, Room{Bytes: 4096, Inodes: -1, Packs: true}},
-		{"no block size", unix.Statfs_t{Blocks: 9, Bavail: 3}, Room{Bytes: 3, Inodes: -1}},
-		{"beyond 63 bits", unix.Statfs_t{Bsize: 1 << 20, Blocks: 1 << 60, Bavail: 1 << 60, Files: 1, Ffree: 1 << 63}, Room{Bytes: math.MaxInt64, Inodes: math.MaxInt64}},
+		{"full", unix.Statfs_t{Type: 0xef53, Bsize: 4096, Blocks: 100, Files: 100}, Room{Bytes: 0, Inodes: 0, Total: 409600}},
+		{"some", unix.Statfs_t{Type: 0xef53, Bsize: 4096, Blocks: 100, Bavail: 10, Files: 100, Ffree: 7}, Room{Bytes: 40960, Inodes: 7, Total: 409600}},
+		{"nothing known", unix.Statfs_t{Bsize: 4096}, Room{Bytes: -1, Inodes: -1, Total: -1}},
+		{"no inodes to count", unix.Statfs_t{Type: 0x24051905, Bsize: 4096, Blocks: 9, Bavail: 1}, Room{Bytes: 4096, Inodes: -1, Total: 9 * 4096, Packs: true}},
+		{"no block size", unix.Statfs_t{Blocks: 9, Bavail: 3}, Room{Bytes: 3, Inodes: -1, Total: 9}},
+		{"beyond 63 bits", unix.Statfs_t{Bsize: 1 << 20, Blocks: 1 << 60, Bavail: 1 << 60, Files: 1, Ffree: 1 << 63}, Room{Bytes: math.MaxInt64, Inodes: math.MaxInt64, Total: math.MaxInt64}},
 	} {
 		if got := roomOf(&c.st); got != c.want {
 			t.Errorf("%s: %+v, not %+v", c.name, got, c.want)
