@@ -760,10 +760,20 @@ func (c *creation) otherwise(ctx context.Context, s *source, err error) (*source
 		return s, c.seal(s) // a seal is good for one try
 	}
 	s.close()
-	if err := c.afterFailure(ctx, c.gone(s.image, final)); err != nil {
-		return nil, err
+	for {
+		server := c.servers.current()
+		if err := c.afterFailure(ctx, c.gone(s.image, final)); err != nil {
+			return nil, err
+		}
+		next, err := c.locateOnServer(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if next.image.Path != s.image.Path || c.servers.current() == server {
+			return next, nil
+		}
+		next.close() // the same build: the server was asked for it already
 	}
-	return c.locateOnServer(ctx)
 }
 
 // vouch brings what vouches for a build, and checks it: the signed SHA256SUMS

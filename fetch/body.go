@@ -497,9 +497,10 @@ func (b *Body) accept(s *source, answer *http.Response) error {
 		switch {
 		case b.offset == 0 || s.whole:
 			return &Error{Kind: KindStatus, Status: answer.StatusCode}
-		case ok && last < 0 && size == b.offset && b.Size < 0 && (b.request.Pinned || ifRange):
+		case ok && last < 0 && size == b.offset && (b.Size < 0 && ifRange || b.request.Pinned && b.request.Size <= 0):
 			// All is here. A server that knew another file would have ignored
-			// the range (RFC 9110, 13.1.5).
+			// the range (RFC 9110, 13.1.5); with a digest to come it may also
+			// contradict a server that told another length.
 			b.Size = size
 			return io.EOF
 		case ok && last < 0 && size < b.offset:

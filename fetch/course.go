@@ -38,7 +38,7 @@ func (c *Course) Next(err error, wrong bool, had int64, sources []string) (again
 	if wrong && c.wrong == nil {
 		c.wrong = err
 	}
-	changed := kindOf(err) == KindChanged
+	changed := slices.ContainsFunc(Failures(err), func(e *Error) bool { return e.Kind == KindChanged })
 	switch {
 	case wrong && had > 0: // those were wrong, most likely
 	case wrong:

@@ -29,7 +29,7 @@ func TestCourse(t *testing.T) {
 		{"nobody gave a byte", abc[:2], []end{{wrong, 0, nil}, {wrong, 0, nil}, {wrong, 0, nil}}, "[a] [b] wrong digest"},
 		{"wrong bytes of an earlier run", abc[:1], []end{{wrong, 9, abc[:1]}, {wrong, 0, abc[:1]}}, "[a] wrong digest"},
 		{"a file that changes", abc[:1], []end{{changed, 0, nil}, {changed, 0, nil}, {changed, 0, nil}, {changed, 0, nil}}, fmt.Sprint("[a] [a] [a] ", changed)},
-		{"servers that disagree", abc[:2], []end{{changed, 0, abc[:1]}, {cut, 0, abc[:1]}, {wrong, 0, abc[1:2]}}, "[a] [b] wrong digest"},
+		{"servers that disagree", abc[:2], []end{{errors.Join(cut, changed), 0, abc[:1]}, {cut, 0, abc[:1]}, {wrong, 0, abc[1:2]}}, "[a] [b] wrong digest"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			course := NewCourse(test.urls)
