@@ -61,7 +61,9 @@ func (l *ledger) wait() {
 func (l *ledger) add(host string, r faults.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, ok := l.files[r.Path]; ok && r.Begun.After(l.since) {
+	// A look at the end of the file, for the unpacked size, keeps no byte.
+	look := strings.HasPrefix(r.Range, "bytes=-")
+	if _, ok := l.files[r.Path]; ok && !look && r.Begun.After(l.since) {
 		l.list = append(l.list, entry{host, r})
 	}
 }
