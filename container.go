@@ -16,7 +16,7 @@ import (
 	"lxc-pull/untar"
 )
 
-const createUsage = `Usage: lxc-pull create NAME -d DIST -r RELEASE [-a ARCH] [-P LXCPATH] [-f CONFIG]
+const createUsage = `Usage: lxc-pull create NAME -d DIST -r RELEASE [-a ARCH] [-P DIR] [-f CONFIG]
 
 Makes a whole container in the LXC path: config, fstab, root file system.
 

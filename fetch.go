@@ -21,19 +21,14 @@ import (
 
 const fetchUsage = `usage: lxc-pull fetch [OPTION]... URL...
 
-Fetches a file over https, http, or from a file URL. What a broken connection
-left is continued, by the same call or a later one; FILE appears when it is
-complete. Several URLs name the same file; they need --sha256.
+Fetches a file by http(s), through http_proxy and the like. What broke off is
+continued, now or later; FILE appears when complete. Several URLs are one file.
 
   -o, --output FILE     write to FILE, "-" for standard output; without it the
                         last part of the URL, which must not exist yet
-      --sha256 HEX      the file must have this digest
-      --html            a web page is what I want; else it is an error, as
-                        login pages of networks come in place of files
-` + networkUsage + `  -q, --quiet           errors only
-  -v, --verbose
-
-Proxies are taken from http_proxy, https_proxy and no_proxy. Example:
+      --sha256 HEX      the file must have this digest; a must for several URLs
+      --html            a web page is wanted; else it is an error: a login page
+` + networkUsage + `  -q, -v                say less, say more
 
   lxc-pull fetch -o rootfs.tar.xz https://example.org/images/rootfs.tar.xz
 `

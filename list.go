@@ -10,7 +10,7 @@ import (
 	"lxc-pull/image"
 )
 
-const listUsage = `Usage: lxc-pull list [-d DIST] [-r RELEASE] [-a ARCH] [--variant VARIANT] [--json]
+const listUsage = `Usage: lxc-pull list [-d DIST] [-r RELEASE] [-a ARCH] [--variant NAME] [--json]
 
 Lists the images of a server. See lxc-pull -h for --server, --keyring, ...
 `

@@ -52,17 +52,8 @@ func commands() []command {
 		{"verify", nil, "say who signed a file", verifyCommand},
 		{"sopv", []string{"sopv"}, "verify as the Stateless OpenPGP command line has it", sopvCommand},
 		{"version", nil, "print the version", versionCommand},
+		{"--install", nil, "make links by whose names it is called", installCommand},
 	}
-}
-
-// isTemplateName tells the names under which the program may stand in for one
-// of LXC's own templates.
-func isTemplateName(name string) bool {
-	switch name {
-	case "lxc-download", "lxc-local", "lxc-oci":
-		return true
-	}
-	return false
 }
 
 func main() {
@@ -76,7 +67,8 @@ func run(argv []string) int {
 	ui := newUI(os.Stdout, os.Stderr)
 	name, args := "", []string(nil)
 	if len(argv) > 0 {
-		name, args = filepath.Base(argv[0]), argv[1:]
+		// A login shell's name begins with "-".
+		name, args = strings.TrimPrefix(filepath.Base(argv[0]), "-"), argv[1:]
 	}
 	// An interruption ends what is under way in good order: nothing half-made.
 	// What nohup(1) or a shell's "&" lets a process ignore stays ignored.
@@ -110,19 +102,23 @@ func choose(name string, args []string) (command, []string, error) {
 		}
 	}
 	template := command{name: templateName, run: templateCommand}
-	if isTemplateName(name) {
+	switch name {
+	case templateAlias:
 		return template, args, nil
+	case "lxc-local", "lxc-oci":
+		// It would fetch an image where one at hand was meant.
+		return command{}, nil, usageErrorf("this program takes the place of LXC's download template, not of %q", name)
 	}
 	if len(args) == 0 {
 		return command{name: "help", run: helpCommand}, nil, nil
-	}
-	if strings.HasPrefix(args[0], "-") {
-		return template, args, nil
 	}
 	for _, c := range commands() {
 		if c.name == args[0] {
 			return c, args[1:], nil
 		}
+	}
+	if strings.HasPrefix(args[0], "-") {
+		return template, args, nil
 	}
 	return command{}, nil, usageErrorf("unknown command %q", args[0])
 }
@@ -131,7 +127,7 @@ func choose(name string, args []string) (command, []string, error) {
 func helpCommand(_ context.Context, ui *ui, _ []string) error {
 	fmt.Fprint(ui.err, "Usage: lxc-pull COMMAND ..., or as LXC's template: lxc-pull -h\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(ui.err, "  %-8s %s\n", c.name, c.summary)
+		fmt.Fprintf(ui.err, "  %-9s %s\n", c.name, c.summary)
 	}
 	return &exitError{code: exitUsage}
 }

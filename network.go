@@ -30,8 +30,7 @@ const networkUsage = `      --limit-rate N    bytes per second, or 200K, 2M
       --time TIME       judge certificates as of that time, not by the clock
       --header-file F   send the lines of F ("Name: value") to the first URL's
                         host; those below a line [HOST] to that host instead
-      --netrc-file F    users and passwords by host, as in ~/.netrc; else the
-                        file that NETRC in the environment names
+      --netrc-file F    users and passwords by host (default: NETRC's file)
 `
 
 // networkOptions say how servers are asked, in every command that asks one.

@@ -20,12 +20,10 @@ import (
 
 const untarUsage = `usage: lxc-pull untar [-C DIR] [OPTION]... [FILE [MEMBER]...]
 
-Extracts a tar archive, compressed or not, into DIR (default: the current
-folder), with owners, modes, times, extended attributes, capabilities, holes
-and hard links. Without FILE, or with "-", the archive comes from stdin.
+Extracts a tar archive, compressed or not, with all that it records. Without
+FILE, or with "-", it comes from stdin. tar's "xpf FILE" is understood too.
 
-  -C, --directory DIR      extract into DIR; made if absent, and then complete
-                           or not there at all
+  -C, --directory DIR      extract into DIR; made if absent, whole or not at all
   -t, --list               list the archive instead
       --exclude PATTERN    leave out what matches, as tar --anchored does
   -X, --exclude-from FILE  patterns, one a line
@@ -33,21 +31,14 @@ and hard links. Without FILE, or with "-", the archive comes from stdin.
       --strip-components N drop N leading folders of every name, "." counts
   -O, --to-stdout          write the content of files to stdout
   -k, --keep-old-files     leave existing files as they are
-      --same-owner         set owners (default for root), or fail
-      --no-same-owner      everything belongs to the caller
-      --keep-ids           the same as --same-owner
+      --same-owner, --keep-ids, --no-same-owner   owners as recorded, or mine
       --acls, --selinux    restore ACLs stored as text, SELinux labels
       --strict             refuse what only damage or an attack would explain
       --layer              an OCI layer: whiteouts remove
-      --max-size BYTES     refuse more content than that
-      --max-entries N      refuse more entries than that
+      --max-size BYTES, --max-entries N   refuse more than that
       --keep-partial       keep what was extracted before a failure
       --report FILE        write what was skipped and why, as JSON
-  -v, --verbose            print every name; twice: the long listing
-  -q, --quiet              no warnings
-
-tar's own way of writing options is understood: "untar -xpf FILE -C DIR",
-"untar tvf FILE". Compression is recognised, whatever z, j, J say.
+  -v, -vv, -q              print names; a long listing; no warnings
 
   lxc-pull untar -C /srv/rootfs rootfs.tar.xz
 `

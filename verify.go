@@ -15,13 +15,15 @@ import (
 	"lxc-pull/pgp"
 )
 
-const verifyUsage = `usage: lxc-pull verify [OPTION]... SIGNATURE FILE    FILE is signed, with SIGNATURE beside it
-       lxc-pull verify [OPTION]... MESSAGE           a cleartext-signed message; its text is printed
-       lxc-pull verify [OPTION]... SIGNATURE LIST FILE...    LIST, a signed SHA256SUMS, has the digest of each FILE
-       lxc-pull verify --list-keys [OPTION]...       which keys are trusted, and which of them can sign
+const verifyUsage = `usage: lxc-pull verify [OPTION]... SIGNATURE FILE
+       lxc-pull verify [OPTION]... MESSAGE    signed text, which is printed
+       lxc-pull verify [OPTION]... SIGNATURE LIST FILE...
+                       LIST, a signed SHA256SUMS, has the digest of each FILE
+       lxc-pull verify --list-keys [OPTION]...
+                       which keys are trusted, and which of them can sign
 
   --keyring FILE      trust the keys in FILE (OpenPGP, signify, minisign); again
-                      for more. Without it: the key of images.linuxcontainers.org
+                      for more. Default: the key of images.linuxcontainers.org
   --fingerprint FPR   of the trusted keys, this one only; again for more
   --require N         signatures by N of the keys are needed, not by one
   --not-before TIME, --not-after TIME    when it must have been made
@@ -349,12 +351,24 @@ func sopErrorf(code int, format string, args ...any) error {
 	return &exitError{code, fmt.Errorf(format, args...)}
 }
 
+const sopvUsage = `Usage: sopv verify [--not-before=T] [--not-after=T] SIGNATURE CERTS... < DATA
+       sopv inline-verify [--not-before=T] [--not-after=T]
+                          [--verifications-out=FILE] CERTS... < MESSAGE
+       sopv version [--backend|--extended|--sop-spec|--sopv]
+
+Verifies as the Stateless OpenPGP command line has it (draft-dkg-openpgp-
+stateless-cli), with its exit statuses.
+`
+
 // sopvCommand is "sopv SUBCOMMAND ...".
 func sopvCommand(_ context.Context, ui *ui, args []string) error {
 	if len(args) == 0 {
 		return sopErrorf(sopUnknownSubcommand, "no subcommand: verify, inline-verify or version")
 	}
 	switch sub, args := args[0], args[1:]; sub {
+	case "--help", "-h", "help":
+		_, err := io.WriteString(ui.out, sopvUsage)
+		return err
 	case "version":
 		return sopVersion(ui, args)
 	case "verify":

@@ -33,6 +33,10 @@ func version() string {
 }
 
 func versionCommand(_ context.Context, ui *ui, args []string) error {
+	if len(args) == 1 && (args[0] == "--help" || args[0] == "-h") {
+		fmt.Fprint(ui.out, "Usage: lxc-pull version\n\nPrints the version and the machine that the program was built for.\n")
+		return nil
+	}
 	if len(args) != 0 {
 		return usageErrorf("version takes no arguments")
 	}
