@@ -60,7 +60,8 @@ func VerifyCleartext(k *Keyring, msg []byte, p Policy) (text []byte, r *Result, 
 // feeds, and the armored signatures after it.
 func splitCleartext(msg []byte) (text, armor []byte, err error) {
 	line, rest := cutLine(msg)
-	if string(bytes.TrimSuffix(line, []byte("\r"))) != cleartextBegin {
+	// Blanks may follow any line of an armor (RFC 9580, section 6.2).
+	if string(bytes.TrimRight(line, blanks)) != cleartextBegin {
 		return nil, nil, errors.New("it does not begin with " + cleartextBegin)
 	}
 	for {
