@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"time"
 
 	"lxc-pull/pgp"
@@ -152,15 +153,18 @@ func (t trust) signed(what, path string, data, sig []byte) (signature, error) {
 
 // A signature is who signed, and when.
 type signature struct {
-	signer string // fingerprint
-	made   time.Time
+	signers []string  // fingerprints, each once
+	made    time.Time // the newest of theirs
 }
 
 func newest(result *pgp.Result) signature {
 	var s signature
 	for _, r := range result.Signatures {
-		if s.signer == "" || r.Created.After(s.made) {
-			s = signature{r.Fingerprint, r.Created}
+		if !slices.Contains(s.signers, r.Fingerprint) {
+			s.signers = append(s.signers, r.Fingerprint)
+		}
+		if r.Created.After(s.made) {
+			s.made = r.Created
 		}
 	}
 	return s

@@ -1025,7 +1025,7 @@ func (e *replayError) Error() string { return e.text }
 // same signer: whoever can replay an old, rightly signed one brings back its
 // holes.
 func (c *creation) checkNotOlder(img image.Image, made signature) error {
-	if c.cache == nil || made.signer == "" || c.opt.allowOlder {
+	if c.cache == nil || len(made.signers) == 0 || c.opt.allowOlder {
 		return nil
 	}
 	list, err := c.cache.LoadSeen()
@@ -1033,7 +1033,7 @@ func (c *creation) checkNotOlder(img image.Image, made signature) error {
 		return fmt.Errorf("what builds were seen before: %w", err)
 	}
 	for _, seen := range list {
-		if seen.Signer != made.signer || seen.Key != keyOf(img) {
+		if !slices.Contains(made.signers, seen.Signer) || seen.Key != keyOf(img) {
 			continue
 		}
 		offered, ok1 := buildTime(img.Build)
@@ -1072,31 +1072,42 @@ func (c *creation) checkFresh(s *source) error {
 }
 
 // remember notes the newest build and signature seen of the image.
+//
+// Every signer's is noted: else who drops the signature of the one that is noted
+// from an old list, and keeps another's, could show it again.
 func (c *creation) remember(ctx context.Context, s *source) {
-	if c.cache == nil || s.made.signer == "" {
+	if c.cache == nil || len(s.made.signers) == 0 {
 		return
 	}
 	err := c.cache.UpdateSeen(ctx, func(list []fetch.Seen) ([]fetch.Seen, error) {
-		for i, seen := range list {
-			if seen.Signer != s.made.signer || seen.Key != keyOf(s.image) {
-				continue
-			}
-			offered, ok1 := buildTime(s.image.Build)
-			known, ok2 := buildTime(seen.Build)
-			anew := c.opt.allowOlder || c.fromFuture(seen)
-			if !ok1 || !ok2 || offered.After(known) || anew {
-				list[i].Build = s.image.Build
-			}
-			if s.made.made.After(seen.Signed) || anew {
-				list[i].Signed = s.made.made
-			}
-			return list, nil
+		for _, signer := range s.made.signers {
+			list = c.note(list, fetch.Seen{Signer: signer, Key: keyOf(s.image), Build: s.image.Build, Signed: s.made.made})
 		}
-		return append(list, fetch.Seen{Signer: s.made.signer, Key: keyOf(s.image), Build: s.image.Build, Signed: s.made.made}), nil
+		return list, nil
 	})
 	if err != nil {
 		c.ui.notef("the build is not remembered: %s", printable(err.Error()))
 	}
+}
+
+// note puts what is offered in list, in the place of what was seen before.
+func (c *creation) note(list []fetch.Seen, offered fetch.Seen) []fetch.Seen {
+	for i, seen := range list {
+		if seen.Signer != offered.Signer || seen.Key != offered.Key {
+			continue
+		}
+		now, ok1 := buildTime(offered.Build)
+		known, ok2 := buildTime(seen.Build)
+		anew := c.opt.allowOlder || c.fromFuture(seen)
+		if !ok1 || !ok2 || now.After(known) || anew {
+			list[i].Build = offered.Build
+		}
+		if offered.Signed.After(seen.Signed) || anew {
+			list[i].Signed = offered.Signed
+		}
+		return list
+	}
+	return append(list, offered)
 }
 
 func keyOf(img image.Image) fetch.Key {

@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 	"testing"
+	"time"
 
+	"lxc-pull/fetch"
+	"lxc-pull/image"
 	"lxc-pull/lxc"
 )
 
@@ -19,5 +23,36 @@ func TestLooseConfig(t *testing.T) {
 		if got := strings.Count(out.String(), `warning: the image's config has "lxc.cap.drop ="`); err != nil || got != want {
 			t.Errorf("namespace %v: %d warnings, want %d; %v", namespace, got, want, err)
 		}
+	}
+}
+
+// A list that two have signed is remembered for both: an old one from which the
+// signature of either was dropped is still old.
+func TestRememberEverySigner(t *testing.T) {
+	c := newCreation(&ui{out: io.Discard, err: io.Discard}, options{}, lxc.HostNamespace)
+	c.cache = &fetch.Cache{Base: t.TempDir()}
+	c.trust.clock = newClock(time.Time{})
+	img := image.Image{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default", Build: "20260829_05:24"}
+	made := time.Date(2026, 8, 29, 6, 0, 0, 0, time.UTC)
+	for _, signers := range [][]string{{"AA", "BB"}, {"BB", "AA"}} {
+		c.remember(t.Context(), &source{image: img, made: signature{signers, made}})
+	}
+	old := img
+	old.Build = "20260801_05:24"
+	for _, test := range []struct {
+		signers []string
+		old     bool
+	}{{[]string{"AA"}, true}, {[]string{"BB"}, true}, {[]string{"CC", "BB"}, true}, {[]string{"CC"}, false}} {
+		var replay *replayError
+		if err := c.checkNotOlder(old, signature{test.signers, made}); errors.As(err, &replay) != test.old {
+			t.Errorf("an old build by %q: %v", test.signers, err)
+		}
+		if err := c.checkNotOlder(img, signature{test.signers, made}); err != nil {
+			t.Errorf("the same build by %q: %v", test.signers, err)
+		}
+	}
+	list, err := c.cache.LoadSeen()
+	if err != nil || len(list) != 2 {
+		t.Errorf("%d lines, want 2: %v", len(list), err)
 	}
 }
