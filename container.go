@@ -32,8 +32,8 @@ Puts an image's root file system into DIR, which must be empty or absent.
 
 // commonHelp stands below the usage of create and rootfs.
 const commonHelp = `
-      --variant VARIANT, --server SERVER, --keyring FILE, --keyid FPR,
-      --cacert FILE, --no-validate, --verify-first, --no-cache, --refresh,
+      --variant VARIANT, --server SERVER, --mirror SERVER, --keyring FILE,
+      --keyid FPR, --no-validate, --verify-first, --no-cache, --refresh,
       --allow-older, --allow-host-config, --selinux, -q, -v: as for lxc-pull -h
 `
 

@@ -22,18 +22,18 @@ Makes a container from a pre-built, signed image.
   -r, --release RELEASE  release           -h, --help   this text
   -a, --arch ARCH        architecture (default: the host's)
       --variant VARIANT  variant (default: default)
-      --server SERVER    HOST[:PORT][/PATH] or a URL
+      --server SERVER    HOST[:PORT][/PATH] or a URL; again for the next to ask
+      --mirror SERVER    take the bytes from there; or --mirror-list FILE
       --keyring FILE     trust these keys instead of the built-in one
       --keyid FPR        of the trusted keys, take only this one
       --no-validate      check no signature (dangerous)
-      --cacert FILE      trust this CA for HTTPS too
+      --cacert, --dns, --limit-rate, -4, ...   see lxc-pull fetch --help
       --flush-cache --force-cache --no-cache --refresh
       --verify-first     download and verify, then unpack
       --memory SIZE      take no more memory than that (24M is enough for most)
       --allow-older      accept an older build than seen before
       --allow-host-config  let the image configure the host
-      --selinux          store the image's SELinux labels
-      --xattrs           refuse a place that has no extended attributes
+      --selinux --xattrs   store SELinux labels; insist on extended attributes
   -q, -v                 say less, say more
 
 lxc-create passes --name, --path, --rootfs, --mapped-uid, --mapped-gid.
