@@ -90,7 +90,7 @@ func (c Container) CheckConfig(config []byte, hostConfig bool) (ImageConfig, err
 		if loosens(key, value) {
 			found.Loosens = append(found.Loosens, line)
 		}
-		if key == "lxc.autodev" && value != "1" && value != "" {
+		if strings.HasPrefix(key, "lxc.autodev") && !strings.HasPrefix(key, "lxc.autodev.tmpfs") && value != "1" && value != "" {
 			found.NoDev = line
 		}
 	}
@@ -171,7 +171,7 @@ func (c Container) refuse(key, value string) string {
 	case has("lxc.seccomp.notify"):
 		return "it speaks to a socket of the host"
 	case has("lxc.seccomp"):
-		if !has("lxc.seccomp.allow_nesting") && !below(c.TemplateConfig, value) {
+		if !(has("lxc.seccomp.allow_nesting") && !strings.Contains(value, "/")) && !below(c.TemplateConfig, value) {
 			return "seccomp profiles must lie in " + c.TemplateConfig
 		}
 	case has("lxc.rootfs", "lxc.pivotdir"):
@@ -180,12 +180,18 @@ func (c Container) refuse(key, value string) string {
 		return "the ids of the container are not the image's to choose"
 	case has("lxc.namespace"):
 		return "it shares namespaces of the host"
-	case has("lxc.log", "lxc.console.logfile", "lxc.console.buffer.logfile", "lxc.console.path", "lxc.console.size"),
-		key == "lxc.console":
-		if has("lxc.console.size", "lxc.log.level", "lxc.loglevel") || has("lxc.console.path") && (value == "none" || value == "auto") {
-			return ""
+	case has("lxc.log"):
+		if !has("lxc.log.level", "lxc.loglevel") {
+			return "it names a file of the host"
 		}
-		return "it names a file of the host"
+	case has("lxc.console"):
+		// Not only the keys of today: LXC before 3.0 takes every key that begins
+		// so for the file of the console.
+		logs := has("lxc.console.logfile", "lxc.console.buffer.logfile")
+		plain := has("lxc.console.size", "lxc.console.buffer.size", "lxc.console.rotate") && !strings.Contains(value, "/")
+		if logs || !plain && value != "none" && value != "auto" {
+			return "it names a file of the host"
+		}
 	case has("lxc.mount.auto"):
 		// Also "shmounts:PATH:PATH", which binds a path of the host.
 		for word := range strings.FieldsSeq(value) {

@@ -183,6 +183,11 @@ lxc.cgroup.relative = 1
 lxc.log.level = 1
 lxc.mount.entry = cgroup sys/fs/cgroup/unified cgroup2 rw,nosuid 0 0
 lxc.console.path = none
+lxc.console = none
+lxc.console.buffer.size = 100KB
+lxc.console.rotate = 1
+lxc.autodev.tmpfs.size = 500000
+lxc.seccomp.allow_nesting = 1
 lxc.hook.pre-start =
 rootfs = /etc
 `
@@ -300,6 +305,10 @@ func TestCheckConfigRefuses(t *testing.T) {
 		"lxc.cgroup.release_agent = /x",
 		"lxc.log.file = none",
 		"lxc.console.logfile = auto",
+		"lxc.console.x = /etc/x",
+		"lxc.consolex = /etc/x",
+		"lxc.console.size = /etc/x",
+		"lxc.seccomp.allow_nesting = /etc/shadow",
 		"lxc.mount.entry = /etc mnt tmpfs bindx 0 0",
 		"lxc.mount.entry = /etc mnt tmpfs rbindx,ro 0 0",
 		"lxc.mount.entry = cgroup mnt cgroup rw,release_agent=/x 0 0",
@@ -335,7 +344,7 @@ func TestCheckConfigLoosens(t *testing.T) {
 // A mount that LXC makes a folder for, and a dev of the image's own.
 func TestCheckConfigNoDev(t *testing.T) {
 	for line, want := range map[string]string{
-		"lxc.autodev = 0": "lxc.autodev = 0", "lxc.autodev=00": "lxc.autodev=00", "lxc.autodev = 1": "", "lxc.autodev =": "",
+		"lxc.autodev = 0": "lxc.autodev = 0", "lxc.autodev=00": "lxc.autodev=00", "lxc.autodevx = 0": "lxc.autodevx = 0", "lxc.autodev = 1": "", "lxc.autodev =": "",
 	} {
 		if got, err := web.CheckConfig([]byte(line), false); err != nil || got.NoDev != want {
 			t.Errorf("%q: %+v, %v", line, got, err)
