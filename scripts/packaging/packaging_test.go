@@ -140,6 +140,16 @@ func untarred(t *testing.T, data []byte) (list string, files map[string]string) 
 	}
 }
 
+// has wants every one of parts in text.
+func has(t *testing.T, what, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%s has no %q:\n%s", what, part, text)
+		}
+	}
+}
+
 // arMembers reads a deb as deb(5) describes it.
 func arMembers(t *testing.T, data []byte) (names []string, members map[string][]byte) {
 	t.Helper()
@@ -210,14 +220,10 @@ func TestDebianPackage(t *testing.T) {
 	if got := data["./usr/bin/lxc-pull"]; got != "program for armv7" {
 		t.Errorf("the program is %q", got)
 	}
-	for _, field := range []string{
+	has(t, "control", control["./control"],
 		"Package: lxc-pull\n", "Version: 1.2.0+7.g0123456789ab-1\n", "Architecture: armhf\n", "Maintainer: A Name <name@example.org>\n",
 		"\nInstalled-Size: ", "Multi-Arch: foreign\n", "\nDescription: ",
-	} {
-		if !strings.Contains(control["./control"], field) {
-			t.Errorf("control has no %q:\n%s", field, control["./control"])
-		}
-	}
+	)
 	for name, content := range data {
 		line := fmt.Sprintf("%x  %s\n", md5.Sum([]byte(content)), strings.TrimPrefix(name, "./"))
 		if !strings.Contains(control["./md5sums"], line) {
@@ -245,7 +251,7 @@ func TestRescuePackage(t *testing.T) {
 	if want := "0755 ./\n0644 ./conffiles\n0644 ./control\n0644 ./md5sums\n0755 ./postinst\n0755 ./postrm\n0644 ./triggers\n"; controlList != want {
 		t.Errorf("control:\n%s\nwant:\n%s", controlList, want)
 	}
-	for _, line := range []string{
+	has(t, "data", dataList,
 		"0755 ./etc/grub.d/45_lxc-pull\n",
 		"0755 ./usr/lib/dracut/modules.d/90lxc-pull/lxc-pull.sh\n",
 		"0755 ./usr/lib/dracut/modules.d/90lxc-pull/module-setup.sh\n",
@@ -253,11 +259,7 @@ func TestRescuePackage(t *testing.T) {
 		"0755 ./usr/share/initramfs-tools/scripts/init-premount/lxc-pull\n",
 		"0755 ./usr/share/lxc-pull/rescue\n",
 		"0644 ./usr/share/doc/lxc-pull-rescue/copyright\n",
-	} {
-		if !strings.Contains(dataList, line) {
-			t.Errorf("data has no %q:\n%s", line, dataList)
-		}
-	}
+	)
 	for _, conffile := range strings.Fields(control["./conffiles"]) {
 		if _, found := data["."+conffile]; !found {
 			t.Errorf("conffile %s is not in the package", conffile)
@@ -303,11 +305,9 @@ func TestOpenwrtPackage(t *testing.T) {
 	if want := "0755 ./\n0644 ./control\n0755 ./preinst\n"; list != want {
 		t.Errorf("control:\n%s\nwant:\n%s", list, want)
 	}
-	for _, field := range []string{"Package: lxc-pull\n", "Version: 1.2.0_git7~0123456789ab-r1\n", "Architecture: all\n", "SourceDateEpoch: 1790000000\n"} {
-		if !strings.Contains(control["./control"], field) {
-			t.Errorf("control has no %q:\n%s", field, control["./control"])
-		}
-	}
+	has(t, "control", control["./control"],
+		"Package: lxc-pull\n", "Version: 1.2.0_git7~0123456789ab-r1\n", "Architecture: all\n", "SourceDateEpoch: 1790000000\n",
+	)
 	list, data := untarred(t, []byte(members["./data.tar.gz"]))
 	want := `0755 ./
 0755 ./usr/
@@ -365,23 +365,17 @@ func TestWhichRouterTakesWhat(t *testing.T) {
 
 func TestOpenwrtFeed(t *testing.T) {
 	list, files := untarred(t, fakePackages(t)["lxc-pull-1.2.0+7.g0123456789ab-openwrt-feed.tar.gz"])
-	for _, line := range []string{"0644 ./lxc-pull/Makefile\n", "0755 ./lxc-pull/files/lxc-pull-linux-mipsle\n", "0644 ./lxc-pull/files/LICENSE\n", "0644 ./lxc-pull/files/copyright\n"} {
-		if !strings.Contains(list, line) {
-			t.Errorf("the feed has no %q:\n%s", line, list)
-		}
-	}
+	has(t, "the feed", list,
+		"0644 ./lxc-pull/Makefile\n", "0755 ./lxc-pull/files/lxc-pull-linux-mipsle\n", "0644 ./lxc-pull/files/LICENSE\n", "0644 ./lxc-pull/files/copyright\n",
+	)
 	if strings.Contains(list, "s390x") {
 		t.Error("the feed has a program for s390x, which OpenWrt does not know")
 	}
 	makefile := files["./lxc-pull/Makefile"]
-	for _, line := range []string{
+	has(t, "the Makefile", makefile,
 		"\nPKG_VERSION:=1.2.0_git7~0123456789ab\n", "\n  DEPENDS:=@(arm||aarch64||i386||x86_64||mipsel)\n",
 		"\nLXC_PULL_arm:=armv5\nLXC_PULL_arm_vfp:=armv6\nLXC_PULL_arm_vfpv3:=armv7\nLXC_PULL_aarch64:=arm64\nLXC_PULL_i386_sse2:=386\nLXC_PULL_i386:=386-softfloat\n",
-	} {
-		if !strings.Contains(makefile, line) {
-			t.Errorf("the Makefile has no %q:\n%s", line, makefile)
-		}
-	}
+	)
 }
 
 func TestAndroidModule(t *testing.T) {
