@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -595,6 +596,45 @@ func TestReadBinaries(t *testing.T) {
 	refused("vax")
 	write("SHA256SUMS", "nonsense\n")
 	refused("nonsense")
+}
+
+// The man page has every command, and every option of those that make
+// containers, as the program's own help has them.
+func TestManPage(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "lxc-pull")
+	build := exec.Command("go", "build", "-o", program, ".")
+	build.Dir = "../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	help := func(args ...string) string {
+		t.Helper()
+		out, _ := exec.Command(program, args...).CombinedOutput() // without a command the status is that of misuse
+		return string(out)
+	}
+	text, err := recipe("lxc-pull.1", fakeSource().words())
+	if err != nil {
+		t.Fatal(err)
+	}
+	man := strings.ReplaceAll(string(text), `\-`, "-")
+	commands := regexp.MustCompile(`(?m)^  ([a-z]+) `).FindAllStringSubmatch(help(), -1)
+	if len(commands) < 9 {
+		t.Fatalf("commands of the help: %q", commands)
+	}
+	for _, c := range commands {
+		if !strings.Contains(man, "\n.B "+c[1]+"\n") {
+			t.Errorf("the man page lacks the command %s", c[1])
+		}
+	}
+	options := regexp.MustCompile(`--[a-z-]+`).FindAllString(help("-h")+help("create", "--help")+help("rootfs", "--help"), -1)
+	if len(options) < 20 {
+		t.Fatalf("options of the help: %q", options)
+	}
+	for _, option := range options {
+		if !regexp.MustCompile(option + `[^a-z-]`).MatchString(man) {
+			t.Errorf("the man page lacks the option %s", option)
+		}
+	}
 }
 
 // A word that has no value never reaches a package.

@@ -2,7 +2,7 @@
 # dracut module: lxc-pull and its rescue menu in the initramfs (dracut.modules(7)).
 
 check() {
-	require_binaries lxc-pull mount umount mkdir rmdir sleep sync cat || return 1
+	require_binaries lxc-pull mount umount mkdir sleep sync cat || return 1
 	return 0
 }
 
@@ -11,7 +11,7 @@ depends() {
 }
 
 install() {
-	inst_multiple mount umount mkdir rmdir sleep sync cat
+	inst_multiple mount umount mkdir sleep sync cat
 	inst "$(command -v lxc-pull)" /bin/lxc-pull
 	inst /usr/share/lxc-pull/rescue /bin/lxc-pull-rescue
 	# shellcheck disable=SC2154 # dracut sets moddir
