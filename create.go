@@ -55,6 +55,7 @@ type creation struct {
 	client  *fetch.Client
 	trust   trust
 	cache   *fetch.Cache // nil: none
+	limit   int64        // bytes that it may keep; 0: any number
 }
 
 // newCreation prepares a run. Nothing is asked of the network yet.

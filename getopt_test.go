@@ -59,7 +59,7 @@ func TestGetopt(t *testing.T) {
 // Every option of the table is read by options.setOne.
 func TestOptionsAreRead(t *testing.T) {
 	values := map[string]string{
-		"time": "2026-08-29", "memory": "24M", "limit-rate": "1M", "retries": "3", "stall-time": "9", "resolve": "a:127.0.0.1",
+		"time": "2026-08-29", "memory": "24M", "cache-size": "1G", "limit-rate": "1M", "retries": "3", "stall-time": "9", "resolve": "a:127.0.0.1",
 	}
 	for _, o := range append(append(stockOptions(), ownOptions()...), option{long: "cache"}, option{long: "lxcpath"}, option{long: "config"}) {
 		var opt options

@@ -83,6 +83,11 @@ func printTable(w io.Writer, images []image.Image) {
 	for _, i := range images {
 		rows = append(rows, []string{printable(i.Dist), printable(i.Release), printable(i.Arch), printable(i.Variant), printable(i.Build)})
 	}
+	printColumns(w, rows)
+}
+
+// printColumns prints a line for each row, in columns.
+func printColumns(w io.Writer, rows [][]string) {
 	width := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for n, cell := range row {
@@ -99,26 +104,39 @@ func printTable(w io.Writer, images []image.Image) {
 	io.WriteString(w, b.String())
 }
 
-// printJSON prints one array of objects.
+// printJSON prints the images as one array of objects.
 func printJSON(w io.Writer, images []image.Image) error {
+	var objects [][]jsonField
+	for _, i := range images {
+		objects = append(objects, []jsonField{
+			{"dist", jsonString(i.Dist)}, {"release", jsonString(i.Release)}, {"arch", jsonString(i.Arch)},
+			{"variant", jsonString(i.Variant)}, {"build", jsonString(i.Build)}, {"path", jsonString(i.Path)},
+		})
+	}
+	return printObjects(w, objects)
+}
+
+// A jsonField is a field of an object; the value is JSON already.
+type jsonField struct{ key, value string }
+
+// printObjects prints one array of objects.
+func printObjects(w io.Writer, objects [][]jsonField) error {
 	var b strings.Builder
 	b.WriteString("[")
-	for n, i := range images {
+	for n, fields := range objects {
 		if n > 0 {
 			b.WriteString(",")
 		}
 		b.WriteString("\n  {")
-		for m, f := range []struct{ key, value string }{
-			{"dist", i.Dist}, {"release", i.Release}, {"arch", i.Arch}, {"variant", i.Variant}, {"build", i.Build}, {"path", i.Path},
-		} {
+		for m, f := range fields {
 			if m > 0 {
 				b.WriteString(", ")
 			}
-			b.WriteString(jsonString(f.key) + ": " + jsonString(f.value))
+			b.WriteString(jsonString(f.key) + ": " + f.value)
 		}
 		b.WriteString("}")
 	}
-	if len(images) > 0 {
+	if len(objects) > 0 {
 		b.WriteString("\n")
 	}
 	b.WriteString("]\n")

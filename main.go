@@ -46,6 +46,7 @@ func commands() []command {
 		{"create", nil, "make a container without lxc-create", createCommand},
 		{"rootfs", nil, "only a root file system, into an empty folder", rootfsCommand},
 		{"list", nil, "what images there are", listCommand},
+		{"cache", nil, "show, verify and tidy the images that were kept", cacheCommand},
 		{"fetch", nil, "bring a file: resume, mirrors, proxies", fetchCommand},
 		{"untar", []string{"untar"}, "extract a tar archive, safely", untarCommand},
 		{"zcat", []string{"zcat", "xzcat", "zstdcat", "bzcat"}, "decompress xz, gzip, zstd and bzip2", zcatCommand},

@@ -54,6 +54,10 @@ type options struct {
 
 	cache, noCache, flushCache, forceCache, refresh bool
 
+	cacheSize int64 // bytes; 0: not given
+	all       bool  // of cache rm
+	maxSize   int64 // of cache gc; 0: not given
+
 	// What lxc-create passes.
 	name, path, rootfs   string
 	mappedUID, mappedGID string
@@ -97,6 +101,7 @@ func ownOptions() []option {
 		{long: "mirror-list", arg: true},
 		{long: "keyring", arg: true},
 		{long: "memory", arg: true},
+		{long: "cache-size", arg: true},
 		{long: "verify-first"},
 		{long: "allow-older"},
 		{long: "allow-host-config"},
@@ -139,8 +144,8 @@ func (o *options) set(flags []flagValue) error {
 			return err
 		}
 	}
-	if o.noCache && (o.forceCache || o.refresh || o.cache) {
-		return usageErrorf("--no-cache goes with none of --cache, --force-cache, --refresh")
+	if o.noCache && (o.forceCache || o.refresh || o.cache || o.cacheSize > 0) {
+		return usageErrorf("--no-cache goes with none of --cache, --force-cache, --refresh, --cache-size")
 	}
 	return nil
 }
@@ -183,6 +188,12 @@ func (o *options) setOne(name, value string) error {
 		o.noValidate = true
 	case "memory":
 		o.memory, err = parseSize(value)
+	case "cache-size":
+		o.cacheSize, err = parseSize(value)
+	case "max-size":
+		o.maxSize, err = parseSize(value)
+	case "all":
+		o.all = true
 	case "verify-first":
 		o.verifyFirst = true
 	case "allow-older":

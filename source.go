@@ -287,8 +287,7 @@ func (c *creation) locate(ctx context.Context) (*source, error) {
 		c.ui.notef("the cached copy can't be used as it is: %s", printable(unfit.Error()))
 	case kept == nil:
 	case c.opt.forceCache, !kept.expired(c) && !c.opt.refresh:
-		c.ui.say("Using image from local cache")
-		c.ui.notef("build %q", kept.image.Build)
+		c.sayKept(kept)
 		return kept, nil
 	case kept.expired(c):
 		c.ui.say("The cached copy has expired, re-downloading...")
@@ -299,8 +298,12 @@ func (c *creation) locate(ctx context.Context) (*source, error) {
 		return nil, &unverifiedError{"the cached copy can't be used offline", errors.Join(unfit, err)}
 	case offline(err) && kept != nil:
 		c.ui.warnf("%s", printable(err.Error()))
-		c.ui.warnf("the server can't be reached; using the cached build %q", kept.image.Build)
-		c.ui.say("Using image from local cache")
+		if kept.expired(c) {
+			c.ui.warnf("the server can't be reached; using the cached copy, although it has expired")
+		} else {
+			c.ui.warnf("the server can't be reached; using the cached copy")
+		}
+		c.sayKept(kept)
 		return kept, nil
 	}
 	if kept != nil {
@@ -331,6 +334,10 @@ func (c *creation) openCache(ctx context.Context) error {
 	c.cache = &fetch.Cache{
 		Base: base, Chown: c.uid >= 0 || c.gid >= 0, UID: c.uid, GID: c.gid,
 		Waiting: func() { c.ui.say("Waiting for another creation of the same image") },
+	}
+	var err error
+	if c.limit, err = c.opt.cacheLimit(); err != nil {
+		return err
 	}
 	if !c.opt.flushCache {
 		return nil
@@ -497,6 +504,10 @@ func (s *source) open(ctx context.Context, c *creation) (io.ReadCloser, int64, e
 		return nil, 0, err
 	}
 	s.body = body
+	if s.had == 0 && s.stage != nil && c.limit > 0 && body.Size > c.limit {
+		c.ui.notef("the image is larger than the cache may be: not kept")
+		s.discard()
+	}
 	if s.had == 0 {
 		return &download{Reader: newKeeper(body, s, c.ui), body: body}, body.Size, nil
 	}
@@ -589,6 +600,11 @@ func (s *source) commit(c *creation) {
 		}
 	}
 	if s.stage == nil {
+		return
+	}
+	if !c.makeRoom(s) {
+		c.ui.warnf("the image is not kept: the cache may hold %s", byteCount(c.limit))
+		s.discard()
 		return
 	}
 	files := map[string]fetch.File{}
@@ -716,7 +732,7 @@ func (c *creation) locateIn(ctx context.Context, index image.Index) (_ *source, 
 	}
 	if s.entry != nil {
 		c.ui.say("The cache is already up to date")
-		c.ui.say("Using image from local cache")
+		c.sayKept(s)
 		s.cached = true
 	}
 	if err := c.readMeta(ctx, s); err != nil {

@@ -30,7 +30,7 @@ Makes a container from a pre-built, signed image.
       --cacert, --dns, --limit-rate, -4, ...   see lxc-pull fetch --help
       --flush-cache --force-cache --no-cache --refresh
       --verify-first     download and verify, then unpack
-      --memory SIZE      take no more memory than that (24M is enough for most)
+      --memory SIZE --cache-size SIZE   the most to take, and to keep
       --allow-older      accept an older build than seen before
       --allow-host-config  let the image configure the host
       --selinux --xattrs   store SELinux labels; insist on extended attributes

@@ -373,13 +373,16 @@ func (s *Slot) settle() error {
 
 // Remove removes the image's entry, and what was begun for a new one.
 func (s *Slot) Remove() error {
+	return errors.Join(s.removeEntry(), s.parent.removeAll(s.part()))
+}
+
+func (s *Slot) removeEntry() error {
 	if s.parent.exists(s.key.Variant) {
 		if err := s.parent.rename(s.key.Variant, s.stale()); err != nil {
 			return err
 		}
 	}
-	err := s.parent.removeAll(s.stale())
-	return errors.Join(err, s.parent.removeAll(s.part()))
+	return s.parent.removeAll(s.stale())
 }
 
 // A Stage is an entry in the making: an io.Writer for its rootfs.tar.xz.
@@ -603,79 +606,4 @@ func (c *Cache) Remove(ctx context.Context, k Key) error {
 	}
 	defer s.Unlock()
 	return s.Remove()
-}
-
-// An Info is what List tells of an image.
-type Info struct {
-	Key
-	Build    string    // "" when there is no usable entry
-	Modified time.Time // of the rootfs
-	Size     int64     // bytes of the rootfs, complete or not
-	Partial  bool      // only begun
-	Evidence bool      // with evidence
-}
-
-// List returns what is in the cache, sorted by key; nothing when there is no
-// cache. Names that are no images, and what can't be read, are passed over.
-func (c *Cache) List() ([]Info, error) {
-	d, err := c.walk(false, "download")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	var list []Info
-	c.list(d, nil, &list)
-	slices.SortFunc(list, func(a, b Info) int { return strings.Compare(a.Key.String(), b.Key.String()) })
-	return list, nil
-}
-
-func (c *Cache) list(d folder, above []string, list *[]Info) {
-	names, err := d.names()
-	if err != nil {
-		return
-	}
-	for _, name := range names {
-		variant, partial := strings.CutSuffix(strings.TrimPrefix(name, "."), ".part")
-		partial = partial && name[0] == '.' && len(above) == 3
-		if !partial {
-			variant = name
-		}
-		if checkName(variant) != nil {
-			continue
-		}
-		if len(above) < 3 {
-			if inner, err := d.open(name); err == nil {
-				c.list(inner, append(above, name), list)
-				inner.Close()
-			}
-			continue
-		}
-		info := Info{Key: Key{above[0], above[1], above[2], variant}, Partial: partial}
-		if partial {
-			info.measure(d, name)
-		} else if e, err := openEntry(d, name); err == nil {
-			info.Build, info.Modified, info.Size, info.Evidence = e.Build, e.Modified, e.Size, e.Evidence != nil
-			e.Close()
-		}
-		*list = append(*list, info)
-	}
-}
-
-// measure tells of a rootfs that is only begun.
-func (i *Info) measure(parent folder, name string) {
-	d, err := parent.open(name)
-	if err != nil {
-		return
-	}
-	defer d.Close()
-	f, err := d.openFile(rootfsName, unix.O_RDONLY, 0)
-	if err != nil {
-		return
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil {
-		i.Size, i.Modified = info.Size(), info.ModTime()
-	}
 }

@@ -406,7 +406,7 @@ func TestList(t *testing.T) {
 		got = append(got, fmt.Sprint(i.Key, " ", i.Build, " ", i.Size, " ", i.Partial, " ", i.Evidence))
 	}
 	slices.Sort(got)
-	want := []string{"alpine/edge/amd64/default  1 true false", "alpine/edge/amd64/default 20260102 3 false true", "debian/trixie/arm64/default  0 false false"}
+	want := []string{"alpine/edge/amd64/default  1 true false", "alpine/edge/amd64/default 20260102 3 false true", "debian/trixie/arm64/default  5 false false"}
 	if !slices.Equal(got, want) {
 		t.Errorf("List\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
@@ -430,7 +430,7 @@ func TestLock(t *testing.T) {
 			for i := range 8 {
 				all.Go(func() {
 					c := &Cache{Base: base, noFlock: noFlock,
-						Wait: func(context.Context, time.Duration) error { time.Sleep(time.Millisecond); return nil },
+						Wait: func(context.Context, time.Duration) error { <-held; time.Sleep(time.Millisecond); return nil },
 						Waiting: func() {
 							mu.Lock()
 							defer mu.Unlock()
@@ -491,6 +491,47 @@ func TestOwnerFile(t *testing.T) {
 				slot.Unlock()
 			}
 		})
+	}
+}
+
+// TestLostOwner waits for an owner on another machine, where nobody can see
+// whether its process lives: as long as the file's time is set again and again.
+func TestLostOwner(t *testing.T) {
+	const name = "download/debian/trixie/arm64/.default.lock.owner"
+	for _, alive := range []bool{true, false} {
+		base := write(t, map[string]string{name: "1\telsewhere\t\n"})
+		var waited time.Duration
+		c := &Cache{noFlock: true, Base: base, Wait: func(_ context.Context, d time.Duration) error {
+			if waited += d; waited > 2*lifeless {
+				return context.Canceled
+			}
+			if alive && waited%heartbeat < d {
+				return os.Chtimes(filepath.Join(base, name), time.Time{}, time.Unix(int64(waited.Seconds()), 0))
+			}
+			return nil
+		}}
+		slot, err := c.Lock(t.Context(), testKey)
+		if alive != (err != nil) || err == nil && waited < lifeless {
+			t.Errorf("alive %v: after %v: %v", alive, waited, err)
+		}
+		if err == nil {
+			slot.Unlock()
+		}
+	}
+}
+
+// A lock that another machine has taken over is not released.
+func TestReleaseOfLost(t *testing.T) {
+	c := &Cache{noFlock: true, Base: t.TempDir()}
+	slot, err := c.Lock(t.Context(), testKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := filepath.Join(c.Base, "download/debian/trixie/arm64/.default.lock.owner")
+	os.WriteFile(owner, []byte("1\telsewhere\t\n"), 0o644)
+	slot.Unlock()
+	if _, err := os.Stat(owner); err != nil {
+		t.Errorf("another's lock: %v", err)
 	}
 }
 

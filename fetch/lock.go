@@ -24,25 +24,35 @@ import (
 type lock struct {
 	dir  folder // where it is; the holder's, open until release
 	name string
-	file *os.File // nil: by owner file
+	file *os.File      // nil: by owner file
+	done chan struct{} // closed to end the beating of an owner file's heart
 }
 
 const (
 	lockPoll   = 200 * time.Millisecond
 	maxOwner   = 512              // bytes of an owner file: host name, boot id, pid
+	heartbeat  = 30 * time.Second // how often its owner sets the file's time
+	lifeless   = 5 * time.Minute  // after which an owner that did not is gone, wherever it ran
 	emptyOwner = 10 * time.Second // how long an owner file may be empty: it is written at once
 )
 
 // acquire takes the lock, waiting as long as it must; waiting is called once if
 // so. flock says whether to try flock first.
 func acquire(ctx context.Context, dir folder, name string, flock bool, waiting func(), pause func(context.Context, time.Duration) error) (*lock, error) {
+	var seen time.Time      // of the owner file
+	var still time.Duration // how long it has been that
 	for first := true; ; first = false {
-		l, err := try(dir, name, &flock)
+		l, err := try(dir, name, &flock, still >= lifeless)
 		if l != nil || err != nil {
 			return l, err
 		}
 		if first && waiting != nil {
 			waiting()
+		}
+		// Only the waiting is counted: clocks of two machines differ.
+		still += lockPoll
+		if t, ok := dir.modified(name + ownerSuffix); !ok || !t.Equal(seen) {
+			seen, still = t, 0
 		}
 		if err := pause(ctx, lockPoll); err != nil {
 			return nil, err
@@ -50,8 +60,12 @@ func acquire(ctx context.Context, dir folder, name string, flock bool, waiting f
 	}
 }
 
-// try returns nil, nil when somebody else has the lock.
-func try(dir folder, name string, flock *bool) (*lock, error) {
+// ownerSuffix makes the lock's name the owner file's.
+const ownerSuffix = ".owner"
+
+// try returns nil, nil when somebody else has the lock. lost says that an owner
+// file is nobody's any more.
+func try(dir folder, name string, flock *bool, lost bool) (*lock, error) {
 	if *flock {
 		l, err := tryFlock(dir, name)
 		switch {
@@ -62,7 +76,7 @@ func try(dir folder, name string, flock *bool) (*lock, error) {
 			return l, err
 		}
 	}
-	return tryOwner(dir, name+".owner")
+	return tryOwner(dir, name+ownerSuffix, lost)
 }
 
 func tryFlock(dir folder, name string) (*lock, error) {
@@ -86,7 +100,7 @@ func tryFlock(dir folder, name string) (*lock, error) {
 	return nil, dir.wrap("lock", name, err)
 }
 
-func tryOwner(dir folder, name string) (*lock, error) {
+func tryOwner(dir folder, name string, lost bool) (*lock, error) {
 	f, err := dir.openFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o644)
 	if err == nil {
 		_, err = f.WriteString(self())
@@ -97,7 +111,9 @@ func tryOwner(dir folder, name string) (*lock, error) {
 			dir.remove(name)
 			return nil, err
 		}
-		return &lock{dir: dir, name: name}, nil
+		l := &lock{dir: dir, name: name, done: make(chan struct{})}
+		go l.beat()
+		return l, nil
 	}
 	if !errors.Is(err, fs.ErrExist) {
 		return nil, err
@@ -108,7 +124,7 @@ func tryOwner(dir folder, name string) (*lock, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	if !abandoned(dir, name, owner) {
+	if !lost && !abandoned(dir, name, owner) {
 		return nil, nil
 	}
 	// Moved aside first, so that of two who find it abandoned one does not
@@ -122,6 +138,21 @@ func tryOwner(dir folder, name string) (*lock, error) {
 		return nil, nil
 	}
 	return nil, dir.remove(aside)
+}
+
+// beat shows others, on whatever machine, that the owner is there.
+func (l *lock) beat() {
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.done:
+			return
+		case <-tick.C:
+			now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
+			unix.UtimesNanoAt(int(l.dir.Fd()), l.name, now, unix.AT_SYMLINK_NOFOLLOW)
+		}
+	}
 }
 
 // self describes this process so that others can tell whether it still lives.
@@ -167,6 +198,13 @@ func abandoned(dir folder, name string, owner []byte) bool {
 
 // release gives the lock up.
 func (l *lock) release() error {
+	if l.file == nil {
+		close(l.done)
+		// After a long sleep of the machine it may be another's.
+		if owner, err := l.dir.read(l.name, maxOwner); err != nil || string(owner) != self() {
+			return err
+		}
+	}
 	err := l.dir.remove(l.name)
 	if l.file != nil {
 		if e := l.file.Close(); err == nil {
