@@ -18,6 +18,9 @@ demo: build
 e2e: build cross
 	scripts/e2e/all
 
+e2e-boot:
+	scripts/e2e/boot
+
 fuzz:
 	scripts/fuzz $(FUZZTIME)
 
@@ -30,4 +33,4 @@ check:
 clean:
 	rm -rf bin dist demo
 
-.PHONY: build cross packages test demo e2e fuzz bench check clean
+.PHONY: build cross packages test demo e2e e2e-boot fuzz bench check clean

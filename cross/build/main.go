@@ -1,6 +1,7 @@
 // Command build makes the static binaries of the target table.
 //
 //	go run ./cross/build [-o DIR] [TARGET...]
+//	go run ./cross/build -list
 //
 // Without targets it makes all of them. A target is named as in the table
 // (armv7; android-arm64), or "host", which is the machine at hand as the
@@ -64,11 +65,31 @@ func flags(goarch string) []string {
 
 func main() {
 	dir := flag.String("o", "dist", "folder for the binaries")
+	list := flag.Bool("list", false, "print the targets, and what runs each on amd64: an emulator, \"native\", or \"none\"")
 	flag.Parse()
+	if *list {
+		for _, t := range cross.Targets() {
+			fmt.Println(name(t), runner(t))
+		}
+		return
+	}
 	if err := build(*dir, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "build:", err)
 		os.Exit(1)
 	}
+}
+
+// runner is the program that runs a target's binary on amd64.
+func runner(t cross.Target) string {
+	if t.Qemu == "" {
+		return "native"
+	}
+	return t.Qemu
+}
+
+// name is a target's on the command line.
+func name(t cross.Target) string {
+	return strings.TrimPrefix(strings.TrimPrefix(t.File(), "lxc-pull-"), "linux-")
 }
 
 // files returns the targets that names ask for, by the names of their files.
@@ -79,8 +100,7 @@ func files(names []string) (map[string]cross.Target, []string, error) {
 		order = append(order, file)
 	}
 	for _, t := range cross.Targets() {
-		name := strings.TrimPrefix(strings.TrimPrefix(t.File(), "lxc-pull-"), "linux-")
-		if len(names) == 0 || slices.Contains(names, name) {
+		if len(names) == 0 || slices.Contains(names, name(t)) {
 			add(t.File(), t)
 		}
 	}

@@ -2,7 +2,7 @@
 // on loopback, under a certificate authority that is made for this run and
 // whose key is never written down.
 //
-//	serve [--addr 127.0.0.1:0] [--log] --ca FILE TREE
+//	serve [--addr 127.0.0.1:0] [--name NAME]... [--log] --ca FILE TREE
 //
 // It writes the authority's certificate to FILE, then prints its URL on one
 // line and serves until it is ended or its standard input is closed by the
@@ -31,21 +31,26 @@ import (
 func main() {
 	addr := flag.String("addr", "127.0.0.1:0", "address to listen on; port 0 is any that is free")
 	ca := flag.String("ca", "", "file to write the certificate authority to")
+	var names []string
+	flag.Func("name", "a name or address of the server, beside localhost's; again for more", func(name string) error {
+		names = append(names, name)
+		return nil
+	})
 	requests := flag.Bool("log", false, "write a line for every request to standard error")
 	stdin := flag.Bool("stdin", false, "end when standard input ends")
 	flag.Parse()
 	if flag.NArg() != 1 || *ca == "" {
-		fmt.Fprintln(os.Stderr, "usage: serve [--addr HOST:PORT] [--log] [--stdin] --ca FILE TREE")
+		fmt.Fprintln(os.Stderr, "usage: serve [--addr HOST:PORT] [--name NAME]... [--log] [--stdin] --ca FILE TREE")
 		os.Exit(2)
 	}
-	if err := serve(*addr, *ca, flag.Arg(0), *requests, *stdin); err != nil {
+	if err := serve(*addr, *ca, flag.Arg(0), names, *requests, *stdin); err != nil {
 		fmt.Fprintf(os.Stderr, "serve: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func serve(addr, ca, tree string, requests, stdin bool) error {
-	authority, certificate, err := throwawayCertificate(time.Now())
+func serve(addr, ca, tree string, names []string, requests, stdin bool) error {
+	authority, certificate, err := throwawayCertificate(time.Now(), names)
 	if err != nil {
 		return err
 	}
@@ -78,9 +83,9 @@ func serve(addr, ca, tree string, requests, stdin bool) error {
 }
 
 // throwawayCertificate makes a certificate authority and a server certificate
-// for this machine's own names, both good for a day. It returns the authority
+// for this machine's own names and others, both good for a day. It returns the authority
 // in PEM; the authority's key is gone when it returns.
-func throwawayCertificate(now time.Time) (authority []byte, server tls.Certificate, err error) {
+func throwawayCertificate(now time.Time, names []string) (authority []byte, server tls.Certificate, err error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, server, err
@@ -111,6 +116,13 @@ func throwawayCertificate(now time.Time) (authority []byte, server tls.Certifica
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:     []string{"localhost"},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			leaf.IPAddresses = append(leaf.IPAddresses, ip)
+		} else {
+			leaf.DNSNames = append(leaf.DNSNames, name)
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, &key.PublicKey, caKey)
 	if err != nil {
