@@ -352,6 +352,8 @@ func (u *ui) hint(err error) string {
 		return u.nearHint(missing)
 	case errors.As(err, &replay):
 		return "An old image may have holes that are known by now. Ask another server, or take it all the same with --allow-older."
+	case errors.As(err, &untrusted) && untrusted.Good > 0:
+		return "It needs signatures by more of the trusted keys."
 	case errors.As(err, &untrusted):
 		return "None of the trusted keys signed it. A server with a key of its own needs --keyring FILE with that key, got over another way."
 	case errors.As(err, &badSig) && badSig.Future:

@@ -66,8 +66,8 @@ func verifyCommand(_ context.Context, ui *ui, args []string) error {
 		case "fingerprint", "keyid":
 			fingerprints = append(fingerprints, f.value)
 		case "require":
-			if policy.Require, err = strconv.Atoi(f.value); err == nil && policy.Require < 1 {
-				err = errors.New("less than 1")
+			if policy.Require, err = strconv.Atoi(f.value); err != nil || policy.Require < 1 {
+				err = errors.New("not a number from 1 on")
 			}
 		case "now", "time":
 			policy.Now, err = parseTime(f.value)
@@ -202,8 +202,8 @@ func listKeys(ui *ui, keys *pgp.Keyring, t time.Time) error {
 
 // readTrusted returns the keys of the files, or the built-in one where there
 // are none, reduced to the fingerprints, if any.
-func readTrusted(files, fingerprints []string) (*pgp.Keyring, error) {
-	keys := pgp.LinuxContainers()
+func readTrusted(files, fingerprints []string) (keys *pgp.Keyring, err error) {
+	keys = pgp.LinuxContainers()
 	for i, name := range files {
 		data, err := readWhole(name, pgp.MaxKeyring)
 		if err != nil {
@@ -222,7 +222,10 @@ func readTrusted(files, fingerprints []string) (*pgp.Keyring, error) {
 	if len(fingerprints) == 0 {
 		return keys, nil
 	}
-	return keys.Select(fingerprints)
+	if keys, err = keys.Select(fingerprints); err != nil {
+		return nil, usageErrorf("--fingerprint: %v", err)
+	}
+	return keys, nil
 }
 
 // verifyFile verifies a file as it is read, so its size doesn't matter.
