@@ -148,7 +148,7 @@ func (c *creation) fill(ctx context.Context, p *place, source *source) (err erro
 		return fmt.Errorf("writing %q to the disk: %w", c.rootfs, err)
 	}
 	if c.folder != "" {
-		if err := c.writeContainer(source); err != nil {
+		if err := c.writeContainer(source, p.edited != ""); err != nil {
 			return err
 		}
 	}
@@ -398,19 +398,20 @@ func (c *creation) inside(name string, err error) error {
 	return fmt.Errorf("%q in the rootfs: %w", name, err)
 }
 
-// writeContainer writes the container's fstab and config, the config last.
-func (c *creation) writeContainer(source *source) error {
+// writeContainer writes the container's fstab and config, the config last. keep
+// says that what was there must come back after a failure.
+func (c *creation) writeContainer(source *source, keep bool) error {
 	image, _ := source.meta.Relevant("config", c.mode)
 	fstab, hasFstab := source.meta.Relevant("fstab", c.mode)
 	if hasFstab {
-		err := replaceFile(c.folder, "fstab", source.fstabMode(c.mode), func([]byte) []byte {
+		err := replaceFile(c.folder, "fstab", source.fstabMode(c.mode), keep, func([]byte) []byte {
 			return c.container.Expand(fstab)
 		})
 		if err != nil {
 			return err
 		}
 	}
-	err := replaceFile(c.folder, "config", 0o644, func(before []byte) []byte {
+	err := replaceFile(c.folder, "config", 0o644, keep, func(before []byte) []byte {
 		return c.container.Config(before, image, hasFstab)
 	})
 	if err != nil {

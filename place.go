@@ -113,6 +113,7 @@ func (p *place) done() {
 		for _, name := range containerFiles {
 			os.Remove(filepath.Join(p.edited, beforeName(name)))
 		}
+		syncFolder(p.edited) // a name that came back after a power cut would do no harm
 	}
 	p.close()
 }
@@ -178,9 +179,9 @@ func beforeName(name string) string { return "." + name + ".before" }
 
 // replaceFile writes a file of the container's folder anew, by what edit makes
 // of its content: aside and with a rename, so that after a crash the old one or
-// the new one is there. The owner and the mode stay; a new file gets mode. What
-// was there is kept for restoreFiles.
-func replaceFile(dir, name string, mode fs.FileMode, edit func([]byte) []byte) (err error) {
+// the new one is there. The owner and the mode stay; a new file gets mode. keep
+// says that what was there is kept for restoreFiles.
+func replaceFile(dir, name string, mode fs.FileMode, keep bool, edit func([]byte) []byte) (err error) {
 	path, aside, kept := filepath.Join(dir, name), filepath.Join(dir, asideName(name)), filepath.Join(dir, beforeName(name))
 	before, err := readFileLimit(path, maxConfig)
 	absent := errors.Is(err, fs.ErrNotExist)
@@ -219,13 +220,15 @@ func replaceFile(dir, name string, mode fs.FileMode, edit func([]byte) []byte) (
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	// Where the file system has no links, a kill from here on costs the old
+	// Where the file system has no links, a failure from here on costs the old
 	// content; it is LXC's own, made anew by the next lxc-create.
-	os.Remove(kept)
-	if absent {
-		os.Symlink("nothing", kept)
-	} else {
-		os.Link(path, kept)
+	if keep {
+		os.Remove(kept)
+		if absent {
+			os.Symlink("nothing", kept)
+		} else {
+			os.Link(path, kept)
+		}
 	}
 	return os.Rename(aside, path)
 }
