@@ -198,20 +198,15 @@ func (s *servers) files(path string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := slices.Clone(s.mirrors)
-	current := s.current()
-	if current != nil {
+	if current := s.current(); current != nil {
 		all = append(all, current)
 	}
-	for _, each := range s.list {
-		if each != current && each.failed == nil {
-			all = append(all, each)
-		}
-	}
+	all = append(all, s.list...)
 	var urls, late []string
 	for _, each := range all {
 		u := each.url + "/" + path
 		switch {
-		case each.lies || slices.Contains(urls, u) || slices.Contains(late, u):
+		case each.failed != nil || each.lies || slices.Contains(urls, u) || slices.Contains(late, u):
 		case each.late:
 			late = append(late, u)
 		default:

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -164,18 +165,19 @@ func (c *creation) readIndex(ctx context.Context, server *server) (image.Index, 
 		made signature
 		err  error
 	}
-	first := make(chan answer, 1)
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		text, _, made, err := c.signedFile(ctx, server, level, image.MaxIndex, true)
-		first <- answer{text, made, err}
-	}()
-	second := make(chan answer, 1)
-	go func() {
-		text, _, made, err := c.signedFile(ctx, server, plain, image.MaxIndex, c.servers.others())
-		second <- answer{text, made, err}
-	}()
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel() // first: the one that is not waited for ends
+	ask := func(path string, hasty bool) chan answer {
+		got := make(chan answer, 1)
+		asking.Go(func() {
+			text, _, made, err := c.signedFile(ctx, server, path, image.MaxIndex, hasty)
+			got <- answer{text, made, err}
+		})
+		return got
+	}
+	first, second := ask(level, true), ask(plain, c.servers.others())
 	got := <-first
 	var bad *unverifiedError
 	if got.err != nil && !errors.As(got.err, &bad) {
