@@ -26,8 +26,9 @@ type server struct {
 	failed error  // why it is not asked again; nil: it is
 
 	// Of its files that a digest vouches for:
-	lies bool // wrong bytes came from it, or none can: it is not asked again
-	late bool // it failed and may have mended: it is asked after the others
+	lies  bool     // wrong bytes came from it, or none can: it is not asked again
+	late  bool     // it failed and may have mended: it is asked after the others
+	lacks []string // URLs of builds' folders that it does not have
 
 	index  *image.Index // read once
 	made   signature    // of index
@@ -41,7 +42,7 @@ type servers struct {
 	list    []*server // --server
 	mirrors []*server // --mirror: nothing that they say is believed, their bytes are checked
 
-	mu sync.Mutex // of lies and late, which downloads side by side may set
+	mu sync.Mutex // of lies, late and lacks, which downloads side by side may set
 }
 
 // newServers reads --server, --mirror and --mirror-list.
@@ -198,7 +199,8 @@ func (s *servers) files(path string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := slices.Clone(s.mirrors)
-	if current := s.current(); current != nil {
+	current := s.current()
+	if current != nil {
 		all = append(all, current)
 	}
 	all = append(all, s.list...)
@@ -207,14 +209,21 @@ func (s *servers) files(path string) []string {
 		u := each.url + "/" + path
 		switch {
 		case each.failed != nil || each.lies || slices.Contains(urls, u) || slices.Contains(late, u):
+		case each != current && slices.Contains(each.lacks, folderOf(u)):
 		case each.late:
 			late = append(late, u)
 		default:
 			urls = append(urls, u)
 		}
 	}
-	return append(urls, late...)
+	if urls = append(urls, late...); len(urls) == 0 && current != nil {
+		urls = []string{current.url + "/" + path} // it says why it can't
+	}
+	return urls
 }
+
+// folderOf cuts the file's name off a URL.
+func folderOf(u string) string { return u[:strings.LastIndexByte(u, '/')+1] }
 
 // find returns the server that a URL is of; nil: none.
 func (s *servers) find(u string) *server {
@@ -237,8 +246,10 @@ func (s *servers) failed(e fetch.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case offline(e.Err) || absent(e.Err):
+	case offline(e.Err):
 		each.lies = true
+	case absent(e.Err):
+		each.lacks = append(each.lacks, folderOf(e.Err.URL))
 	default:
 		each.late = true
 	}

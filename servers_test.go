@@ -35,6 +35,8 @@ func TestServers(t *testing.T) {
 		{"the order given", func(*servers) {}, "https://m1/f https://m2/x/f https://a/f http://b/f"},
 		{"a mirror is down", func(s *servers) { s.failed(failure("https://m1/g", fetch.KindRefused, 0)) }, "https://m2/x/f https://a/f http://b/f"},
 		{"a mirror lags", func(s *servers) { s.failed(failure("https://m2/x/g", fetch.KindStatus, 404)) }, "https://m1/f https://a/f http://b/f"},
+		{"of another build", func(s *servers) { s.failed(failure("https://m2/x/1/g", fetch.KindStatus, 404)) }, "https://m1/f https://m2/x/f https://a/f http://b/f"},
+		{"the server that counts", func(s *servers) { s.failed(failure("https://a/g", fetch.KindStatus, 404)) }, "https://m1/f https://m2/x/f https://a/f http://b/f"},
 		{"a mirror has too much to do", func(s *servers) { s.failed(failure("https://m1/g", fetch.KindStatus, 503)) }, "https://m2/x/f https://a/f http://b/f https://m1/f"},
 		{"it is asked again", func(s *servers) {
 			e := failure("https://m1/g", fetch.KindStatus, 503)
