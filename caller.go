@@ -144,7 +144,7 @@ func (w *caller) removeContainer(interrupted bool) error {
 	if err == unix.EINVAL {
 		err = unix.Flock(int(w.partial.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	}
-	if err != nil || !w.same(int(w.folder.Fd()), partialName, w.partial) {
+	if err != nil || !leadsTo(filepath.Join(w.path, partialName), w.partial) {
 		return nil // somebody else takes care of it
 	}
 	dir := int(w.folder.Fd())
@@ -165,8 +165,8 @@ func (w *caller) removeContainer(interrupted bool) error {
 		return err
 	}
 	defer parent.Close()
-	if name := filepath.Base(w.path); w.same(int(parent.Fd()), name, w.folder) {
-		err = unlink(int(parent.Fd()), name, unix.AT_REMOVEDIR)
+	if leadsTo(w.path, w.folder) {
+		err = unlink(int(parent.Fd()), filepath.Base(w.path), unix.AT_REMOVEDIR)
 		if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
 			err = nil // what is left is not ours, and in nobody's way
 		}
@@ -174,11 +174,14 @@ func (w *caller) removeContainer(interrupted bool) error {
 	return err
 }
 
-// same reports whether a name in dir is the file that f is.
-func (w *caller) same(dir int, name string, f *os.File) bool {
-	var there, open unix.Stat_t
-	return unix.Fstatat(dir, name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil && unix.Fstat(int(f.Fd()), &open) == nil &&
-		there.Dev == open.Dev && there.Ino == open.Ino
+// leadsTo reports whether what is at path is still the file that f is.
+func leadsTo(path string, f *os.File) bool {
+	there, err := os.Lstat(path)
+	if err != nil {
+		return false
+	}
+	open, err := f.Stat()
+	return err == nil && os.SameFile(there, open)
 }
 
 // unlink removes a name; one that is not there is no error.
