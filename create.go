@@ -72,9 +72,8 @@ func newCreation(ui *ui, opt options, namespace lxc.Namespace) *creation {
 
 // run is the recipe. open makes the place in which everything grows.
 func (c *creation) run(ctx context.Context, open func() (*place, error)) (err error) {
-	// Nobody reading the words any more must not leave half a container, and a
-	// limit on the size of files is an error like a full disk.
-	signal.Ignore(unix.SIGPIPE, unix.SIGXFSZ)
+	// Nobody reading the words any more must not leave half a container.
+	signal.Ignore(unix.SIGPIPE)
 	if err := c.prepare(); err != nil {
 		return err
 	}

@@ -81,6 +81,7 @@ func run(argv []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
+	signal.Ignore(unix.SIGXFSZ) // a limit on the size of files is an error like a full disk
 	cmd, args, err := choose(name, args)
 	if err == nil {
 		ui.template = cmd.name == templateName
