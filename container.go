@@ -57,7 +57,7 @@ func imageCommand(ui *ui, args []string, usage string, extra ...option) (opt opt
 // createCommand makes a container without lxc-create. It leaves the bytes that
 // lxc-create with this template leaves, less the comments that lxc-create puts
 // at the top.
-func createCommand(ctx context.Context, ui *ui, args []string) error {
+func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	opt, name, done, err := imageCommand(ui, args, createUsage, option{short: 'P', long: "lxcpath", arg: true, exact: true}, option{short: 'f', long: "config", arg: true, exact: true})
 	if err != nil || done {
 		return err
@@ -90,13 +90,32 @@ func createCommand(ctx context.Context, ui *ui, args []string) error {
 	if err := c.askMissing(ctx, os.Stdin); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(lxcPath, 0o755); err != nil {
+	made, err := makeFolders(lxcPath)
+	defer func() {
+		for _, dir := range made {
+			if err != nil {
+				os.Remove(dir) // fails where there is something in it
+			}
+		}
+	}()
+	if err != nil {
 		return err
 	}
 	if _, err := os.Lstat(final); err == nil && !c.removeInterrupted(final) {
 		return &existsError{final}
 	}
 	return c.run(ctx, func() (*place, error) { return c.openContainer(before, owner) })
+}
+
+// makeFolders makes a folder and those above it, and returns which are new, the
+// innermost first.
+func makeFolders(path string) (made []string, err error) {
+	for dir := path; ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return made, os.MkdirAll(path, 0o755)
+		}
+		made = append(made, dir)
+	}
 }
 
 // removeInterrupted removes a container that a lxc-create left half-made when it
