@@ -177,7 +177,11 @@ func (c *creation) unpack(ctx context.Context, root *untar.Root, source *source)
 	}
 	defer body.Close()
 	if source.packed == 0 && size > 0 { // the server has told it only now
-		if err := c.fits(root, size, -1, 0); err != nil {
+		beside := int64(0)
+		if c.verifyFirst(source) && source.stage == nil {
+			beside = size
+		}
+		if err := c.fits(root, size, -1, beside); err != nil {
 			cancel()
 			return err
 		}

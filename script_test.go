@@ -212,8 +212,9 @@ func signFile(ts *testscript.TestScript, _ bool, args []string) {
 
 // serveTree is "serve TREE [NAME]": HTTPS on loopback until the script ends. It
 // sets SERVER (or NAME) and CA; $WORK/requests (or requests.NAME) has a line for
-// each request. A file TREE/.html makes every answer a web page. A file
-// PATH.then takes the place of PATH once that has been asked for.
+// each request. A file TREE/.html makes every answer a web page; TREE/.stall
+// keeps back the second half of a rootfs; with TREE/.whole there are no ranges. A
+// file PATH.then takes the place of PATH once that has been asked for.
 func serveTree(ts *testscript.TestScript, _ bool, args []string) {
 	tree, name := ts.MkAbs(args[0]), "SERVER"
 	log := ts.MkAbs("requests")
@@ -244,6 +245,9 @@ func serveTree(ts *testscript.TestScript, _ bool, args []string) {
 			w.Header().Set("Content-Type", "text/html")
 			fmt.Fprint(w, "<!DOCTYPE html><title>Log in</title>")
 			return
+		}
+		if _, err := os.Stat(filepath.Join(tree, ".whole")); err == nil {
+			r.Header.Del("Range")
 		}
 		w.Header().Set("Content-Type", "application/octet-stream")
 		file := filepath.Join(tree, filepath.FromSlash(r.URL.Path))
