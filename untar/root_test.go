@@ -389,6 +389,42 @@ func TestTarget(t *testing.T) {
 			t.Errorf("beside the folder is %q, in it %q", got, beside(t, path))
 		}
 	})
+	t.Run("names that only look like ours", func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "root")
+		makeTree(t, dir, "root/", ".root.incomplete=mine", ".root.partial-/", ".root.partial-notes/a=1", ".root.partial-1y/")
+		target, err := run(t, path, good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := target.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		target.Close()
+		if target, err = run(t, path+"2", good); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := target.Abort(); err != nil {
+			t.Fatal(err)
+		}
+		target.Close()
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+		if target, err = run(t, path, good); err != nil {
+			t.Fatal(err)
+		}
+		if err := target.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		target.Close()
+		if got := beside(t, dir); len(got) != 5 {
+			t.Errorf("there is %q", got)
+		}
+		if text, err := os.ReadFile(filepath.Join(dir, ".root.incomplete")); string(text) != "mine" {
+			t.Errorf("%q, %v", text, err)
+		}
+	})
 	t.Run("a link that leads nowhere", func(t *testing.T) {
 		dir := t.TempDir()
 		makeTree(t, dir, "root->nowhere")
@@ -400,7 +436,7 @@ func TestTarget(t *testing.T) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "root")
 		makeTree(t, path, "mine=1")
-		makeTree(t, dir, ".root.incomplete=incomplete: inode 1 generation 0 on device 1, mode 755\n")
+		makeTree(t, dir, ".root.incomplete=lxc-pull: incomplete: inode 1 generation 0 on device 1, mode 755\n")
 		target, err := run(t, path, good)
 		if err != nil {
 			t.Fatal(err)

@@ -113,13 +113,21 @@ func (t *Target) sweep() error {
 		if err != nil || name == "" {
 			return err
 		}
-		if !strings.HasPrefix(name, "."+t.name+".partial-") {
+		if !t.isStaging(name) {
 			continue
 		}
 		if err := t.sweepOne(name); err != nil {
 			return err
 		}
 	}
+}
+
+// isStaging reports whether a name is one that stage gives for this folder: with
+// a process id, and as many x as it took.
+func (t *Target) isStaging(name string) bool {
+	pid, ok := strings.CutPrefix(name, "."+t.name+".partial-")
+	pid = strings.TrimRight(pid, "x")
+	return ok && pid != "" && strings.Trim(pid, "0123456789") == ""
 }
 
 func (t *Target) sweepOne(name string) error {
@@ -219,8 +227,12 @@ func (t *Target) identity() (id string, mode uint32, err error) {
 	if err != nil {
 		generation = 0
 	}
-	return fmt.Sprintf("incomplete: inode %d generation %d on %s, mode ", st.Ino, uint32(generation), device), st.Mode & 07777, nil
+	return fmt.Sprintf(markerBegin+"inode %d generation %d on %s, mode ", st.Ino, uint32(generation), device), st.Mode & 07777, nil
 }
+
+// markerBegin is how every marker begins: what has its name and not this is some
+// other file.
+const markerBegin = "lxc-pull: incomplete: "
 
 // maxMarker is above what any marker has, in bytes.
 const maxMarker = 4096
@@ -284,7 +296,7 @@ func (t *Target) mark() error {
 }
 
 // ownMarker opens a marker and returns its text; "" and -1 where there is none,
-// or somebody else's, which must not make us remove anything.
+// or something else, or somebody else's, which must not make us remove anything.
 func (t *Target) ownMarker(marker string) (fd int, text string) {
 	fd, err := openat(int(t.parent.Fd()), cname(marker+"\x00"), unix.O_RDONLY|openFlags|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -292,7 +304,7 @@ func (t *Target) ownMarker(marker string) (fd int, text string) {
 	}
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) == nil && st.Uid == uint32(os.Geteuid()) && st.Mode&unix.S_IFMT == unix.S_IFREG {
-		if data, err := readFD(fd, marker, maxMarker); err == nil {
+		if data, err := readFD(fd, marker, maxMarker); err == nil && strings.HasPrefix(string(data), markerBegin) {
 			return fd, string(data)
 		}
 	}
