@@ -26,6 +26,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"lxc-pull/scripts/bench/measure"
 )
 
 // The goals: GNU tar's CPU time, half its calls, and memory for a small router.
@@ -166,7 +168,7 @@ func (t *tool) run(dir, archive string) error {
 	for {
 		select {
 		case <-tick.C:
-			peak = max(peak, highWater(cmd.Process.Pid))
+			peak = max(peak, measure.HighWater(cmd.Process.Pid))
 			continue
 		case err := <-done:
 			if err != nil {
@@ -189,18 +191,6 @@ func (t *tool) tolerate(err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", t.name, err)
-}
-
-// highWater is a process's VmHWM in KiB, 0 where it can't be read.
-func highWater(pid int) int64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	line, _, _ := strings.Cut(rest, "kB")
-	n, _ := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
-	return n
 }
 
 // notFiles are the calls that have nothing to do with the file system.
@@ -249,16 +239,10 @@ func startMemory(ours string) (int64, error) {
 		return 0, err
 	}
 	time.Sleep(200 * time.Millisecond)
-	peak := highWater(cmd.Process.Pid)
+	peak := measure.HighWater(cmd.Process.Pid)
 	in.Close()
 	cmd.Wait() // nothing is no archive
 	return peak, nil
-}
-
-func median[T int64 | time.Duration](v []T) T {
-	v = slices.Clone(v)
-	slices.Sort(v)
-	return v[len(v)/2]
 }
 
 // show prints the table and reports whether the goals are met.
@@ -269,16 +253,16 @@ func show(list []*tool, entries int, start int64) bool {
 	var gnu time.Duration
 	for _, t := range list {
 		if t.name == "GNU tar" {
-			gnu = median(t.cpu)
+			gnu = measure.Median(t.cpu)
 		}
 	}
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.0f", float64(d)/1e6) }
 	for _, t := range list {
 		ratio := "-"
 		if gnu > 0 {
-			ratio = fmt.Sprintf("%.2f", float64(median(t.cpu))/float64(gnu))
+			ratio = fmt.Sprintf("%.2f", float64(measure.Median(t.cpu))/float64(gnu))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%.2f\t%s\t\n", t.name, ms(median(t.cpu)), ms(median(t.wall)), ms(slices.Min(t.wall)), median(t.memory), t.calls, ratio)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%.2f\t%s\t\n", t.name, ms(measure.Median(t.cpu)), ms(measure.Median(t.wall)), ms(slices.Min(t.wall)), measure.Median(t.memory), t.calls, ratio)
 	}
 	w.Flush()
 	ours, met := list[0], true
@@ -290,11 +274,11 @@ func show(list []*tool, entries int, start int64) bool {
 		fmt.Printf("goal %s: %.2f, at most %.2f: %s\n", what, have, most, word)
 	}
 	if gnu > 0 {
-		goal("CPU ratio to GNU tar", float64(median(ours.cpu))/float64(gnu), maxRatio)
+		goal("CPU ratio to GNU tar", float64(measure.Median(ours.cpu))/float64(gnu), maxRatio)
 	}
 	if ours.calls > 0 {
 		goal("file system calls an entry", ours.calls, maxCalls)
 	}
-	goal("KiB above start-up", float64(median(ours.memory)-start), maxMemory)
+	goal("KiB above start-up", float64(measure.Median(ours.memory)-start), maxMemory)
 	return met
 }

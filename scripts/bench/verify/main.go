@@ -23,6 +23,8 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"lxc-pull/scripts/bench/measure"
 )
 
 func main() {
@@ -85,19 +87,14 @@ func bench(program string, size int64, runs int) error {
 				v.maxRSS = max(v.maxRSS, usage.Maxrss)
 			}
 		}
-		base := median(verifiers[0].user)
+		base := measure.Median(verifiers[0].user)
 		for _, v := range verifiers {
-			m := median(v.user)
+			m := measure.Median(v.user)
 			fmt.Printf("%-8v %-16s %6.2f s  %5.0f MB/s  %6.1f MiB  ratio %.2f\n", digest, v.name, m.Seconds(),
 				float64(size)/1e6/m.Seconds(), float64(v.maxRSS)/1024, m.Seconds()/base.Seconds())
 		}
 	}
 	return nil
-}
-
-func median(d []time.Duration) time.Duration {
-	slices.Sort(d)
-	return d[len(d)/2]
 }
 
 // sign makes a file of random bytes, a key, and a signature with that digest.

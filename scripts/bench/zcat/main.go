@@ -12,7 +12,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
 	"flag"
@@ -23,7 +22,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -32,6 +30,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 	xi2 "github.com/xi2/xz"
+
+	"lxc-pull/scripts/bench/measure"
 )
 
 func main() {
@@ -80,7 +80,7 @@ func main() {
 			log.Printf("%s left out: %v", f.name, err)
 			continue
 		}
-		measure(t, f, name, *runs)
+		compare(t, f, name, *runs)
 	}
 	t.Flush()
 }
@@ -138,11 +138,11 @@ func (f file) pack(archive, folder string) (string, error) {
 
 type sample struct {
 	user, wall float64 // seconds
-	peak       int     // KiB
+	peak       int64   // KiB
 }
 
-// measure lets the decoders of a file take turns and prints their rows.
-func measure(t io.Writer, f file, name string, runs int) {
+// compare lets the decoders of a file take turns and prints their rows.
+func compare(t io.Writer, f file, name string, runs int) {
 	samples := make([][]sample, len(f.decoders))
 	for range runs {
 		for i, command := range f.decoders {
@@ -182,8 +182,7 @@ func median(samples []sample, of func(sample) float64) float64 {
 	for i, s := range samples {
 		values[i] = of(s)
 	}
-	slices.Sort(values)
-	return values[len(values)/2]
+	return measure.Median(values)
 }
 
 // run measures one command.
@@ -196,11 +195,11 @@ func run(command []string) (sample, error) {
 	}
 	// The kernel's own peak (ru_maxrss) begins at the parent's size, so the
 	// child's high-water mark is read while it lives; it only grows.
-	peak, stop, stopped := 0, make(chan bool), make(chan bool)
+	peak, stop, stopped := int64(0), make(chan bool), make(chan bool)
 	go func() {
 		defer close(stopped)
 		for {
-			peak = max(peak, highWater(cmd.Process.Pid))
+			peak = max(peak, measure.HighWater(cmd.Process.Pid))
 			select {
 			case <-stop:
 				return
@@ -217,18 +216,6 @@ func run(command []string) (sample, error) {
 	}
 	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	return sample{user: time.Duration(usage.Utime.Nano()).Seconds(), wall: wall.Seconds(), peak: peak}, nil
-}
-
-// highWater is VmHWM of a process in KiB, 0 where it can't be read.
-func highWater(pid int) int {
-	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	for line := range bytes.Lines(status) {
-		if value, ok := bytes.CutPrefix(line, []byte("VmHWM:")); ok {
-			n, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(string(value)), " kB"))
-			return n
-		}
-	}
-	return 0
 }
 
 // decodeWith decodes a file with a package.
