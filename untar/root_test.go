@@ -389,6 +389,22 @@ func TestTarget(t *testing.T) {
 			t.Errorf("beside the folder is %q, in it %q", got, beside(t, path))
 		}
 	})
+	t.Run("killed before the marker was written", func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "root")
+		makeTree(t, dir, "root/", ".root.incomplete=")
+		target, err := run(t, path, good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := target.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		target.Close()
+		if got := beside(t, dir); len(got) != 1 {
+			t.Errorf("beside the folder is %q", got)
+		}
+	})
 	t.Run("names that only look like ours", func(t *testing.T) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "root")

@@ -295,8 +295,9 @@ func (t *Target) mark() error {
 	return nil
 }
 
-// ownMarker opens a marker and returns its text; "" and -1 where there is none,
-// or something else, or somebody else's, which must not make us remove anything.
+// ownMarker opens a marker and returns its text, "" for one that was killed
+// before it was written; fd is -1 where there is none, or something else, or
+// somebody else's, which must not make us remove anything.
 func (t *Target) ownMarker(marker string) (fd int, text string) {
 	fd, err := openat(int(t.parent.Fd()), cname(marker+"\x00"), unix.O_RDONLY|openFlags|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -304,7 +305,7 @@ func (t *Target) ownMarker(marker string) (fd int, text string) {
 	}
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) == nil && st.Uid == uint32(os.Geteuid()) && st.Mode&unix.S_IFMT == unix.S_IFREG {
-		if data, err := readFD(fd, marker, maxMarker); err == nil && strings.HasPrefix(string(data), markerBegin) {
+		if data, err := readFD(fd, marker, maxMarker); err == nil && (len(data) == 0 || strings.HasPrefix(string(data), markerBegin)) {
 			return fd, string(data)
 		}
 	}
