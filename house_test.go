@@ -139,7 +139,7 @@ func TestCodeThatDiesOnAndroid(t *testing.T) {
 
 // The same in our own sources, where the raw call has no function of its own.
 func TestCallsThatDieOnAndroid(t *testing.T) {
-	forbidden := []string{"exec.LookPath", "os.FindProcess", "os.StartProcess", "unix.Openat2", "unix.Renameat2", "unix.Faccessat2", "unix.Fchmodat2", "unix.Statx", "unix.MemfdCreate", "unix.PidfdOpen"}
+	forbidden := []string{"exec.LookPath", "os.FindProcess", "os.StartProcess", "os.OpenRoot", "os.OpenInRoot", "unix.Openat2", "unix.Renameat2", "unix.Faccessat2", "unix.Fchmodat2", "unix.Statx", "unix.MemfdCreate", "unix.PidfdOpen"}
 	err := filepath.WalkDir(".", func(path string, d os.DirEntry, err error) error {
 		if err != nil {
 			return err
