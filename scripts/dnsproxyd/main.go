@@ -31,10 +31,9 @@ func main() {
 		os.Exit(2)
 	}
 	d := daemon{*old, flag.Arg(1), address}
-	if err := d.serve(flag.Arg(0)); err != nil {
-		fmt.Fprintf(os.Stderr, "dnsproxyd: %v\n", err)
-		os.Exit(1)
-	}
+	err = d.serve(flag.Arg(0))
+	fmt.Fprintf(os.Stderr, "dnsproxyd: %v\n", err)
+	os.Exit(1)
 }
 
 // A daemon knows one name.
@@ -44,7 +43,8 @@ type daemon struct {
 	address netip.Addr
 }
 
-// serve answers one command per connection, as netd does.
+// serve answers one command per connection, as netd does. It ends with an error
+// alone.
 func (d daemon) serve(socket string) error {
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
