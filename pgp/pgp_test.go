@@ -66,6 +66,17 @@ func TestFuture(t *testing.T) {
 		if _, err := Verify(k, v.data, v.sig, v.policy); !errors.As(err, &bad) || bad.Future != future {
 			t.Errorf("%s: %#v", name, err)
 		}
+		// A clock that is known to be behind.
+		for days, good := range map[int]bool{1: future, 0: false, -5: false} {
+			if name == "minisign-future" {
+				days *= 3650 // it is of years later
+			}
+			p := v.policy
+			p.Latest = p.Now.Add(time.Duration(days) * 24 * time.Hour)
+			if _, err := Verify(k, v.data, v.sig, p); (err == nil) != good {
+				t.Errorf("%s, at most %d days later: %v", name, days, err)
+			}
+		}
 	}
 }
 
