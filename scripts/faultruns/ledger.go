@@ -144,6 +144,35 @@ func (l *ledger) check(said string) error {
 	return nil
 }
 
+// kept returns an error where, after a failure of the network, the cache has
+// fewer bytes than the servers had rightly sent.
+func (l *ledger) kept(have int, said string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if strings.Contains(said, "; starting again") || slow.MatchString(said) {
+		return nil
+	}
+	here := l.had
+	for _, e := range l.list {
+		first := 0
+		fmt.Sscanf(e.Range, "bytes=%d-", &first)
+		switch e.Fault {
+		case "", "cut", "stall", "throttle":
+			if e.Path != image(build2) || e.Range != "" && e.Status != http.StatusPartialContent {
+				return nil
+			}
+			here = max(here, first+int(e.Sent))
+		case "404", "429", "500", "502", "503", "504", "reset", "silence", "circle", "html":
+		default:
+			return nil // wrong bytes, or lengths
+		}
+	}
+	if have < here {
+		return fmt.Errorf("the cache has %d bytes of the rootfs, %d came:\n%s", have, here, l.text(l.list))
+	}
+	return nil
+}
+
 // text lists requests.
 func (l *ledger) text(list []entry) string {
 	var b strings.Builder

@@ -9,7 +9,8 @@
 //
 // with no temporary file anywhere, without having asked a server for a byte of
 // the rootfs that it had, and with a cache from which a sane run then makes the
-// right tree, asking for the missing bytes alone.
+// right tree, asking for the missing bytes alone. After a failure of the network
+// the cache has all that came.
 //
 //	faultruns [-ours FILE] [-n 300] [-seed 1] [-j 24] [-v]
 //

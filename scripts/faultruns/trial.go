@@ -295,6 +295,11 @@ func (t *trial) judge(folder string, status int, interrupted bool, said string) 
 	if err := t.tidy(status); err != nil {
 		return err
 	}
+	if status == 3 && t.cached {
+		if err := t.ledger.kept(t.inCache(), said); err != nil {
+			return err
+		}
+	}
 	return t.ledger.check(said)
 }
 
