@@ -73,9 +73,10 @@ func ownMounts() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM}
 }
 
-// workFolder makes the folder in which all happens: in memory, or with onDisk
-// (and where the kernel's tmpfs has no extended attributes, before Linux 6.6)
-// on the disk. It isn't below /tmp, which some cases cover.
+// workFolder makes the folder in which all happens: in memory, or with onDisk on
+// the disk. In memory means an ext4 in a file of a tmpfs: what an image has of
+// attributes is kept whatever the kernel, and a cache in a tmpfs itself is one
+// that we don't use. It isn't below /tmp, which some cases cover.
 func workFolder(onDisk bool) (string, error) {
 	dir, err := os.MkdirTemp("/var/tmp", "stockdiff.")
 	if err != nil || onDisk {
@@ -84,10 +85,17 @@ func workFolder(onDisk bool) (string, error) {
 	if err := unix.Mount("stockdiff", dir, "tmpfs", 0, "mode=755"); err != nil {
 		return "", fmt.Errorf("mount %s: %w", dir, err)
 	}
-	if unix.Setxattr(dir, "user.test", []byte("x"), 0) != nil {
-		return dir, unix.Unmount(dir, 0)
+	// What is there at a time takes some tens of MiB; the rest is a hole.
+	for _, argv := range [][]string{
+		{"truncate", "--size=4G", dir + "/ext4"},
+		{"mkfs.ext4", "-q", "-O", "^has_journal", dir + "/ext4"},
+		{"mount", "-o", "loop", dir + "/ext4", dir},
+	} {
+		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%s: %v: %s", argv[0], err, out)
+		}
 	}
-	return dir, unix.Removexattr(dir, "user.test")
+	return dir, os.Chmod(dir, 0o755)
 }
 
 // A harness is one run of this program.
@@ -134,7 +142,8 @@ func run(args []string) error {
 	h := &harness{dir: dir, view: filepath.Join(dir, "view"), workers: *workers, keep: *keep, verbose: *verbose, differences: map[difference]int{}}
 	defer func() {
 		if h.failed == 0 || !h.keep {
-			unix.Unmount(dir, unix.MNT_DETACH)
+			for unix.Unmount(dir, unix.MNT_DETACH) == nil {
+			}
 			os.RemoveAll(dir)
 		}
 	}()

@@ -297,6 +297,15 @@ func (s *side) create(p *plan, srv *server, words ...string) (result, error) {
 	if p.cacheInEnv {
 		env = append(env, "LXC_CACHE_PATH="+s.inside("elsewhere"))
 	}
+	// lxc-create holds this lock while it lives (lxccontainer.c, create_partial).
+	partial, err := os.OpenFile(s.host(s.container()+"/partial"), os.O_RDWR, 0)
+	if err != nil {
+		return result{}, err
+	}
+	defer partial.Close()
+	if err := unix.FcntlFlock(partial.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
+		return result{}, fmt.Errorf("lock of %q: %w", partial.Name(), err)
+	}
 	spec := enterSpec{Side: s.dir, View: s.view, OwnTmp: p.ownTmp, Outcome: p.outcome, Bare: p.bare, Argv: argv, Path: s.program.path, Env: env}
 	r, err := spec.run()
 	r.requests = srv.requests()
