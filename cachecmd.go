@@ -174,7 +174,7 @@ func (c *creation) cacheList(list []fetch.Info) error {
 		}
 		rows = append(rows, row)
 	}
-	printColumns(c.ui.out, rows)
+	io.WriteString(c.ui.out, columns(rows, false))
 	return nil
 }
 

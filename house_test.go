@@ -70,7 +70,7 @@ func TestPackagesOfTheProgram(t *testing.T) {
 		"bufio", "bytes", "cmp", "context", "embed", "errors", "fmt", "io", "io/fs", "iter", "maps", "os", "os/signal", "path", "path/filepath",
 		"reflect", "runtime", "runtime/cgo", "runtime/debug", "slices", "sort", "strconv", "strings", "sync", "sync/atomic", "syscall", "time",
 		"unicode", "unicode/utf16", "unicode/utf8", "unique", "unsafe", "weak",
-		"compress/bzip2", "compress/flate", "compress/gzip", "container/list", "text/tabwriter",
+		"compress/bzip2", "compress/flate", "compress/gzip", "container/list",
 		"encoding/asn1", "encoding/base64", "encoding/binary", "encoding/hex", "encoding/pem",
 		"hash", "hash/crc32", "hash/crc64", "hash/maphash", "math", "math/big", "math/bits", "math/rand", "math/rand/v2",
 		"log", "mime", "mime/multipart", "mime/quotedprintable", "net", "net/http", "net/http/httptrace", "net/netip", "net/textproto", "net/url",

@@ -83,11 +83,12 @@ func printTable(w io.Writer, images []image.Image) {
 	for _, i := range images {
 		rows = append(rows, []string{printable(i.Dist), printable(i.Release), printable(i.Arch), printable(i.Variant), printable(i.Build)})
 	}
-	printColumns(w, rows)
+	io.WriteString(w, columns(rows, false))
 }
 
-// printColumns prints a line for each row, in columns.
-func printColumns(w io.Writer, rows [][]string) {
+// columns returns rows as lines, in columns as wide as their widest cell; right
+// aligns them to the right. All rows have as many cells as the first.
+func columns(rows [][]string, right bool) string {
 	width := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for n, cell := range row {
@@ -96,12 +97,19 @@ func printColumns(w io.Writer, rows [][]string) {
 	}
 	var b strings.Builder
 	for _, row := range rows {
-		for n, cell := range row[:len(row)-1] {
-			fmt.Fprintf(&b, "%-*s  ", width[n], cell)
+		for n, cell := range row {
+			switch {
+			case right:
+				fmt.Fprintf(&b, "%*s", width[n]+2, cell)
+			case n < len(row)-1:
+				fmt.Fprintf(&b, "%-*s", width[n]+2, cell)
+			default:
+				b.WriteString(cell)
+			}
 		}
-		b.WriteString(row[len(row)-1] + "\n")
+		b.WriteByte('\n')
 	}
-	io.WriteString(w, b.String())
+	return b.String()
 }
 
 // printJSON prints the images as one array of objects.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"text/tabwriter"
 
 	"lxc-pull/untar"
 	"lxc-pull/untar/xz"
@@ -154,14 +153,14 @@ func (c *zcatCall) listFile(in io.Reader) error {
 		return err
 	}
 	counted := &countingReader{r: io.MultiReader(bytes.NewReader(head[:n]), in)}
-	t := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	if string(head[:n]) == "\xfd7zXZ\x00" {
-		fmt.Fprintln(t, "stream\tblock\toffset\tcompressed\tuncompressed\tratio\tcheck\tdictionary\tsizes\tfilters\t")
+		rows := [][]string{{"stream", "block", "offset", "compressed", "uncompressed", "ratio", "check", "dictionary", "sizes", "filters"}}
 		block := 0
 		var packed, content int64
 		streams, err := xz.List(counted, func(b xz.BlockInfo) {
-			if block%maxListRows == 0 {
-				t.Flush() // a hostile file has blocks without end
+			if len(rows) == maxListRows {
+				io.WriteString(c.out, columns(rows, true))
+				rows = rows[:0]
 			}
 			block++
 			packed += b.Packed
@@ -170,14 +169,15 @@ func (c *zcatCall) listFile(in io.Reader) error {
 			if b.SizesKnown {
 				sizes = "yes"
 			}
-			fmt.Fprintf(t, "%d\t%d\t%d\t%d\t%d\t%s\t%s\t%d\t%s\t%s\t\n",
-				b.Stream+1, block, b.Offset, b.Packed, b.Content, ratio(b.Packed, b.Content), b.Check, b.Dict, sizes, b.Filters)
+			rows = append(rows, []string{fmt.Sprint(b.Stream + 1), fmt.Sprint(block), fmt.Sprint(b.Offset), fmt.Sprint(b.Packed), fmt.Sprint(b.Content),
+				ratio(b.Packed, b.Content), fmt.Sprint(b.Check), fmt.Sprint(b.Dict), sizes, b.Filters})
 		})
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(t, "%d\t%d\t\t%d\t%d\t%s\ttotal\t\t\t\t\n", streams, block, counted.n, content, ratio(counted.n, content))
-		return t.Flush()
+		rows = append(rows, []string{fmt.Sprint(streams), fmt.Sprint(block), "", fmt.Sprint(counted.n), fmt.Sprint(content), ratio(counted.n, content), "total", "", "", ""})
+		_, err = io.WriteString(c.out, columns(rows, true))
+		return err
 	}
 	d, err := untar.Decompress(counted, c.opt)
 	if err != nil {
@@ -191,9 +191,11 @@ func (c *zcatCall) listFile(in io.Reader) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(t, "format\tcompressed\tuncompressed\tratio\t")
-	fmt.Fprintf(t, "%s\t%d\t%d\t%s\t\n", d.Format, counted.n, content, ratio(counted.n, content))
-	return t.Flush()
+	_, err = io.WriteString(c.out, columns([][]string{
+		{"format", "compressed", "uncompressed", "ratio"},
+		{d.Format, fmt.Sprint(counted.n), fmt.Sprint(content), ratio(counted.n, content)},
+	}, true))
+	return err
 }
 
 func ratio(packed, content int64) string {

@@ -2,9 +2,9 @@ package untar
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"slices"
+	"sort"
 )
 
 // Entries of an ACL as the kernel stores them in an attribute,
@@ -65,8 +65,11 @@ func aclValue(text []byte) ([]byte, bool) {
 		}
 		entries = append(entries, e)
 	}
-	slices.SortStableFunc(entries, func(a, b aclEntry) int {
-		return cmp.Or(cmp.Compare(a.tag, b.tag), cmp.Compare(a.id, b.id))
+	// sort.SliceStable is in the program already; a generic one for this type
+	// would be 5 KB.
+	sort.SliceStable(entries, func(i, j int) bool {
+		a, b := entries[i], entries[j]
+		return a.tag < b.tag || a.tag == b.tag && a.id < b.id
 	})
 	value := binary.LittleEndian.AppendUint32(nil, aclVersion)
 	for _, e := range entries {
