@@ -83,6 +83,19 @@ func TestContainerOfADeadCreator(t *testing.T) {
 			t.Errorf("the container is there: %v, %v", there(path), err)
 		}
 	})
+	t.Run("it never locked", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "web")
+		begin(t, path).Close()
+		w := callerOf(path)
+		defer w.close()
+		w.doubt() // the parent is the go command
+		if w.dead() || w.gone() {
+			t.Error("a caller that locks nothing is taken for dead")
+		}
+		if err := w.removeContainer(true); err != nil || !there(path, "config") {
+			t.Errorf("its container was touched (%v)", err)
+		}
+	})
 	t.Run("something else is there", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "web")
 		begin(t, path, "precious").Close()

@@ -85,6 +85,7 @@ func templateCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	// From here on a death of lxc-create ends the run.
 	c.caller = callerOf(opt.path)
 	defer c.caller.close()
+	c.caller.doubt()
 	ctx, stop := c.caller.watch(ctx)
 	defer stop()
 	defer func() {
