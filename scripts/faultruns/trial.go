@@ -138,7 +138,11 @@ func (t *trial) draw(r *rand.Rand, number uint64, mirror bool) host {
 		s.Only = []string{"", ".xz", ".asc"}[r.IntN(3)]
 		s.Faults = []string{all[r.IntN(len(all))]}
 		kind = "always " + s.Faults[0] + " " + s.Only
-	case n < 14:
+	case n < 11: // the big file never comes to its end
+		s.Chance, s.Most, s.Only = 1, 1000, "rootfs.tar.xz"
+		s.Faults = []string{"cut", "503", "reset"}
+		kind = "breaks for ever"
+	case n < 16:
 		for range 3 {
 			s.Faults = append(s.Faults, all[r.IntN(len(all))])
 		}
@@ -256,7 +260,8 @@ func (t *trial) create(name string, hosts []host, options []string, after time.D
 		return err
 	}
 	t.ledger.wait()
-	interrupted := after > 0 && strings.Contains(said.String(), "interrupted")
+	// Without a word it was interrupted before it had begun.
+	interrupted := after > 0 && (strings.Contains(said.String(), "interrupted") || said.Len() == 0)
 	err = t.judge(folder, status, interrupted, said.String())
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, said.String())
