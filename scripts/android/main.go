@@ -71,6 +71,15 @@ func call(name string) int {
 
 // run becomes the command. It returns only where that fails.
 func run(root string, old bool, version string, command []string) error {
+	if old && !isOld() {
+		// Before anything else, and this program anew: its own runtime has
+		// chosen its calls by the version too.
+		const uname26 = 0x0020000 // linux/personality.h: 6.x is told as 2.6.60+x
+		if _, _, e := syscall.RawSyscall(unix.SYS_PERSONALITY, uname26, 0, 0); e != 0 {
+			return e
+		}
+		return syscall.Exec("/proc/self/exe", os.Args, os.Environ())
+	}
 	numbers, err := allowed(version)
 	if err != nil {
 		return err
@@ -83,12 +92,6 @@ func run(root string, old bool, version string, command []string) error {
 	if err := os.Chdir("/"); err != nil {
 		return err
 	}
-	if old {
-		const uname26 = 0x0020000 // linux/personality.h: 6.x is told as 2.6.60+x
-		if _, _, e := syscall.RawSyscall(unix.SYS_PERSONALITY, uname26, 0, 0); e != 0 {
-			return e
-		}
-	}
 	// The filter is the calling thread's, and that thread becomes the command.
 	runtime.LockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -100,6 +103,12 @@ func run(root string, old bool, version string, command []string) error {
 		return err
 	}
 	return syscall.Exec(command[0], command, os.Environ())
+}
+
+// isOld reports whether uname tells an old kernel.
+func isOld() bool {
+	var u unix.Utsname
+	return unix.Uname(&u) == nil && strings.HasPrefix(unix.ByteSliceToString(u.Release[:]), "2.6.")
 }
 
 // allowed reads the numbers of the calls on a version's list.
