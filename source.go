@@ -1039,6 +1039,17 @@ type replayError struct{ text string }
 
 func (e *replayError) Error() string { return e.text }
 
+// A seenError says that what the cache knows of builds seen before can't be read.
+type seenError struct {
+	base string // of the cache
+	err  error
+}
+
+func (e *seenError) Error() string {
+	return fmt.Sprintf("what builds were seen before can't be read, in .lxc-pull of the cache %q: %v", e.base, e.err)
+}
+func (e *seenError) Unwrap() error { return e.err }
+
 // checkNotOlder refuses an image that is older than one seen before from the
 // same signer: whoever can replay an old, rightly signed one brings back its
 // holes.
@@ -1047,8 +1058,13 @@ func (c *creation) checkNotOlder(img image.Image, made signature) error {
 		return nil
 	}
 	list, err := c.cache.LoadSeen()
+	if errors.Is(err, fs.ErrPermission) {
+		// Another user's cache: what he saw is not ours to know.
+		c.ui.warnf("what builds were seen before can't be read: %v", err)
+		return nil
+	}
 	if err != nil {
-		return fmt.Errorf("what builds were seen before: %w", err)
+		return &seenError{c.cache.Base, err}
 	}
 	for _, seen := range list {
 		if !slices.Contains(made.signers, seen.Signer) || seen.Key != keyOf(img) {

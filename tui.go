@@ -333,6 +333,7 @@ func (u *ui) hint(err error) string {
 		badSig    *pgp.BadSignatureError
 		wrong     *unverifiedError
 		replay    *replayError
+		seen      *seenError
 		host      *lxc.HostConfigError
 		include   *missingIncludeError
 		notEmpty  *notEmptyError
@@ -354,6 +355,8 @@ func (u *ui) hint(err error) string {
 		return "An old image may have holes that are known by now. Ask another server, or take it all the same with --allow-older."
 	case errors.As(err, &untrusted) && untrusted.Good > 0:
 		return "It needs signatures by more of the trusted keys."
+	case errors.As(err, &seen):
+		return "Without it an old image can't be told from a new one. Remove the file \"seen\" to begin anew, or take what the server has with --allow-older."
 	case errors.As(err, &untrusted):
 		return "None of the trusted keys signed it. A server with a key of its own needs --keyring FILE with that key, got over another way."
 	case errors.As(err, &badSig) && badSig.Future:
