@@ -491,12 +491,16 @@ func (s *source) open(ctx context.Context, c *creation) (io.ReadCloser, int64, e
 	}
 	c.plan(s)
 	request := fetch.Request{URLs: s.course.URLs(), Pinned: s.seal.checks(), Max: maxRootfs}
-	if s.slot != nil {
-		if err := s.beginStage(c); err != nil {
+	s.had, s.body = 0, nil
+	stage := func() {
+		if err := s.beginStage(); err != nil {
 			c.ui.warnf("going on without writing to the cache: %s", printable(err.Error()))
 		}
 	}
-	s.had, s.body = 0, nil
+	begun := s.slot != nil && s.slot.Begun(s.tag())
+	if begun {
+		stage()
+	}
 	if s.stage != nil {
 		s.had = s.stage.Have
 	}
@@ -504,6 +508,9 @@ func (s *source) open(ctx context.Context, c *creation) (io.ReadCloser, int64, e
 	body, err := c.client.Open(ctx, request)
 	if err != nil {
 		return nil, 0, err
+	}
+	if s.slot != nil && !begun {
+		stage() // what there is of another build gives way only now
 	}
 	s.body = body
 	if s.had == 0 && s.stage != nil && c.limit > 0 && body.Size > c.limit {
@@ -525,14 +532,19 @@ func (c *creation) plan(s *source) {
 	}
 }
 
+// tag says to the cache which bytes a download will have: the digest where it is
+// known, else the build.
+func (s *source) tag() string {
+	if s.seal.pinned() {
+		return fmt.Sprintf("%x", s.seal.want)
+	}
+	return s.image.Path
+}
+
 // beginStage begins a cache entry. Only bytes whose digest is known beforehand
 // are worth keeping from one run to the next.
-func (s *source) beginStage(c *creation) error {
-	tag := s.image.Path
-	if s.seal.pinned() {
-		tag = fmt.Sprintf("%x", s.seal.want)
-	}
-	stage, err := s.slot.Stage(tag)
+func (s *source) beginStage() error {
+	stage, err := s.slot.Stage(s.tag())
 	if err != nil {
 		return err
 	}

@@ -406,16 +406,34 @@ func (s *Slot) Stage(tag string) (*Stage, error) {
 	return st, nil
 }
 
-func (s *Slot) stage(tag string) (*Stage, error) {
-	if d, err := s.parent.open(s.part()); err == nil {
-		old, err := d.read(tagName, maxFileSize)
+// Begun reports whether an earlier run left bytes under the tag, with which its
+// Stage goes on.
+func (s *Slot) Begun(tag string) bool {
+	d, ok := s.begun(tag)
+	if ok {
 		d.Close()
-		if err != nil || string(old) != tag {
-			if err := s.parent.removeAll(s.part()); err != nil {
-				return nil, err
-			}
-		}
-	} else if err := s.parent.removeAll(s.part()); err != nil { // absent, or no folder
+	}
+	return ok
+}
+
+// begun opens what an earlier run left under the tag.
+func (s *Slot) begun(tag string) (folder, bool) {
+	d, err := s.parent.open(s.part())
+	if err != nil {
+		return folder{}, false
+	}
+	old, err := d.read(tagName, maxFileSize)
+	if err != nil || string(old) != tag {
+		d.Close()
+		return folder{}, false
+	}
+	return d, true
+}
+
+func (s *Slot) stage(tag string) (*Stage, error) {
+	if d, ok := s.begun(tag); ok {
+		d.Close()
+	} else if err := s.parent.removeAll(s.part()); err != nil {
 		return nil, err
 	}
 	d, err := s.cache.step(s.parent, s.part(), true)

@@ -158,6 +158,7 @@ func TestStockEntry(t *testing.T) {
 // TestStage shows which bytes of an earlier run are kept.
 func TestStage(t *testing.T) {
 	c := &Cache{Base: t.TempDir()}
+	last := ""
 	for _, step := range []struct {
 		tag, write string
 		have       int64
@@ -168,6 +169,13 @@ func TestStage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if got, want := slot.Begun(step.tag), step.tag == last; got != want {
+			t.Errorf("tag %q after %q: begun %v", step.tag, last, got)
+		}
+		if last != "" && !slot.Begun(last) {
+			t.Errorf("to ask for %q takes %q away", step.tag, last)
+		}
+		last = step.tag
 		stage, err := slot.Stage(step.tag)
 		if err != nil {
 			t.Fatal(err)
