@@ -130,9 +130,13 @@ func cachedMatches(k fetch.Key, fields []string) bool {
 }
 
 // expiryOf is until when a cached image is to be used; ok is false where it has
-// none. One that can't be read is over, as for a creation.
-func (c *creation) expiryOf(k fetch.Key) (t time.Time, ok bool) {
-	e, err := c.cache.Open(k)
+// none, is damaged or was not downloaded to its end. One that can't be read is
+// over, as for a creation.
+func (c *creation) expiryOf(i fetch.Info) (t time.Time, ok bool) {
+	if i.Partial || i.Damage != nil {
+		return t, false
+	}
+	e, err := c.cache.Open(i.Key)
 	if err != nil {
 		return t, false
 	}
@@ -163,7 +167,7 @@ func (c *creation) cacheList(list []fetch.Info) error {
 		case i.Evidence:
 			row[5] = "yes"
 		}
-		if t, ok := c.expiryOf(i.Key); ok && row[4] == "never" {
+		if t, ok := c.expiryOf(i); ok {
 			row[4] = t.UTC().Format(time.DateOnly)
 			if t.Before(c.trust.clock.now()) {
 				row[4] += " (expired)"
@@ -187,7 +191,7 @@ func (c *creation) cacheJSON(list []fetch.Info) error {
 			{"modified", jsonString(i.Modified.UTC().Format(time.RFC3339))}, {"used", jsonString(i.Used.UTC().Format(time.RFC3339))},
 			{"signed", strconv.FormatBool(i.Evidence)}, {"interrupted", strconv.FormatBool(i.Partial)}, {"damaged", strconv.FormatBool(i.Damage != nil)},
 		}
-		if t, ok := c.expiryOf(i.Key); ok && !i.Partial && i.Damage == nil {
+		if t, ok := c.expiryOf(i); ok {
 			o = append(o, jsonField{"expires", jsonString(t.UTC().Format(time.RFC3339))})
 		}
 		objects = append(objects, o)
@@ -315,7 +319,7 @@ func (c *creation) cacheGC(limit int64) error {
 			continue
 		}
 		why := ""
-		if t, ok := c.expiryOf(i.Key); ok && t.Before(c.trust.clock.now()) {
+		if t, ok := c.expiryOf(i); ok && t.Before(c.trust.clock.now()) {
 			why = "expired " + t.UTC().Format(time.DateOnly) + ", "
 		} else if i.Damage != nil && now.Sub(i.Modified) > fetch.Leftover {
 			why = "damaged, "
