@@ -30,11 +30,11 @@ import (
 // The command line's contract is in testdata/script. The program under test is
 // this test binary, called by the names that main knows.
 func TestMain(m *testing.M) {
-	program := func() { os.Exit(run(os.Args)) }
-	testscript.Main(m, map[string]func(){
-		"lxc-pull": program, "lxc-download": program, "untar": program, "sopv": program,
-		"zcat": program, "xzcat": program, "zstdcat": program, "bzcat": program,
-	})
+	programs := map[string]func(){}
+	for _, name := range commandNames() {
+		programs[name] = func() { os.Exit(run(os.Args)) }
+	}
+	testscript.Main(m, programs)
 }
 
 func TestScripts(t *testing.T) {
@@ -46,6 +46,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("LXC_TEMPLATE_CONFIG", env.WorkDir+"/lxcconfig")
 			env.Setenv("LXC_HOOK_DIR", env.WorkDir+"/hooks")
 			if err := os.MkdirAll(env.WorkDir+"/lxcconfig", 0o755); err != nil {
+				return err
+			}
+			if err := emulate(env); err != nil {
 				return err
 			}
 			return os.WriteFile(env.WorkDir+"/lxcconfig/common.conf", nil, 0o644)
@@ -62,6 +65,40 @@ func TestScripts(t *testing.T) {
 			"lists": listNames,
 		},
 	})
+}
+
+// emulator is the variable by which scripts/test32 names the program that runs
+// this test binary where the kernel can't.
+const emulator = "LXC_PULL_TEST_EMULATOR"
+
+// emulate puts scripts that call the emulator before the copies of the test
+// binary that testscript has made.
+func emulate(env *testscript.Env) error {
+	program := os.Getenv(emulator)
+	if program == "" {
+		return nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(env.WorkDir, ".emulated")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	for _, name := range commandNames() {
+		script := fmt.Sprintf("#!/bin/sh\nexec %s -0 %s %s \"$@\"\n", program, name, self)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
+			return err
+		}
+	}
+	env.Setenv("PATH", dir+":"+env.Getenv("PATH"))
+	return nil
+}
+
+// commandNames are the names by which the scripts call the program.
+func commandNames() []string {
+	return []string{"lxc-pull", "lxc-download", "untar", "sopv", "zcat", "xzcat", "zstdcat", "bzcat"}
 }
 
 // signer is the key of the tests' image servers: any Ed25519 key will do.
