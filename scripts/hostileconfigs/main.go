@@ -17,6 +17,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -25,6 +26,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -33,6 +35,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A job is what a worker is told, as JSON in its last argument.
@@ -98,14 +102,20 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
+	defer stop()
+	defer func() {
+		// What dead workers left. Their mounts are gone with their namespaces.
+		removeGroups(runTag(dir))
+		os.RemoveAll(dir)
+	}()
 	if err := prepare(dir, *ours); err != nil {
 		return err
 	}
 	start := time.Now()
 	j := job{Dir: dir, Seed: *seed, Count: *count, Of: *workers, Only: *only, Self: *self, Verbose: *verbose}
 	sum := summary{self: *self, verbose: *verbose}
-	if err := sum.runWorkers(j); err != nil {
+	if err := sum.runWorkers(ctx, j); err != nil {
 		return err
 	}
 	if want := len(j.indexes()); sum.passed+sum.failed != want {
@@ -134,13 +144,16 @@ type summary struct {
 	kinds                     map[kind]int
 }
 
-func (s *summary) runWorkers(j job) error {
+func (s *summary) runWorkers(ctx context.Context, j job) error {
 	results := make(chan result)
 	errs := make(chan error, j.Of)
 	var wg sync.WaitGroup
 	for i := range j.Of {
-		j.Worker = i
-		wg.Go(func() { errs <- runWorker(j, results) })
+		wg.Go(func() {
+			own := j
+			own.Worker = i
+			errs <- runWorker(ctx, own, results)
+		})
 	}
 	go func() {
 		wg.Wait()
@@ -173,11 +186,8 @@ func (s *summary) add(r result) {
 		s.started++
 	}
 	bad := len(r.Faults) > 0
-	if s.self {
-		bad = r.Want != "" != slices.ContainsFunc(r.Faults, func(f fault) bool { return f.Kind == r.Want })
-		if r.Want == "" {
-			bad = len(r.Faults) > 0
-		}
+	if r.Want != "" {
+		bad = !slices.ContainsFunc(r.Faults, func(f fault) bool { return f.Kind == r.Want })
 	}
 	for _, f := range r.Faults {
 		s.kinds[f.Kind]++
@@ -208,12 +218,12 @@ func (s *summary) add(r result) {
 	}
 }
 
-func runWorker(j job, results chan<- result) error {
+func runWorker(ctx context.Context, j job, results chan<- result) error {
 	arg, err := json.Marshal(j)
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("/proc/self/exe", workerWord, string(arg))
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", workerWord, string(arg))
 	cmd.Stderr = os.Stderr
 	// Its death ends all that is in its namespace of processes.
 	cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -124,7 +124,7 @@ func (w *world) run(r *result, name string, c testCase) error {
 	if r.Status == 0 {
 		w.checkFolder(r, name)
 	}
-	groups, err := w.removeGroups()
+	groups, err := removeGroups(w.tag)
 	if err != nil {
 		return err
 	}

@@ -194,15 +194,15 @@ func (w *world) changes() ([]fault, error) {
 	return faults, nil
 }
 
-// removeGroups removes the control groups of this world, and returns the names
-// of those that LXC doesn't make by itself.
-func (w *world) removeGroups() ([]string, error) {
+// removeGroups removes the control groups that have tag in their names, and
+// returns the names of those that LXC doesn't make by itself.
+func removeGroups(tag string) ([]string, error) {
 	var strange []string
-	dirs, err := filepath.Glob("/sys/fs/cgroup/*" + w.tag + "*")
+	dirs, err := filepath.Glob("/sys/fs/cgroup/*" + tag + "*")
 	if err != nil {
 		return nil, err
 	}
-	more, err := filepath.Glob("/sys/fs/cgroup/*/*" + w.tag + "*")
+	more, err := filepath.Glob("/sys/fs/cgroup/*/*" + tag + "*")
 	if err != nil {
 		return nil, err
 	}
@@ -269,6 +269,14 @@ func (w *world) inspect(name string, pid int, warned bool) ([]fault, error) {
 		}
 		if own, err := os.Readlink("/proc/self/ns/" + ns); err != nil || own == its {
 			add(shared, "%s (%v)", ns, err)
+		}
+	}
+	for key := range w.before {
+		// LXC gives a device back at the end.
+		if device, ok := strings.CutPrefix(key, string(inNetwork)+" "); ok {
+			if _, err := net.InterfaceByName(device); err != nil {
+				add(inNetwork, "%s: %v", device, err)
+			}
 		}
 	}
 	mounts, err := readMounts(proc + "mountinfo")

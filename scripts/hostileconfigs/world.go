@@ -30,9 +30,7 @@ type world struct {
 var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
 
 func newWorld(j job) (*world, error) {
-	w := &world{job: j, tag: fmt.Sprintf("hostile%d-%d", os.Getppid(), j.Worker)}
-	// The parent is outside of this process namespace: its number is 0.
-	w.tag = fmt.Sprintf("%s-%d", filepath.Base(j.Dir)[len("hostileconfigs."):], j.Worker)
+	w := &world{job: j, tag: fmt.Sprintf("%s-%d", runTag(j.Dir), j.Worker)}
 	var err error
 	if w.publisher, err = newPublisher(j.Dir); err != nil {
 		return nil, err
@@ -118,8 +116,15 @@ func (w *world) enter() error {
 	if err := unix.Unmount("/w.old", unix.MNT_DETACH); err != nil {
 		return err
 	}
-	return os.Remove("/w.old")
+	if err := os.Remove("/w.old"); err != nil {
+		return err
+	}
+	// As systemd leaves it: what isn't made private comes out again.
+	return unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "")
 }
+
+// runTag marks what the run with the folder dir makes outside of it.
+func runTag(dir string) string { return "hostile" + strings.TrimPrefix(filepath.Ext(dir), ".") }
 
 // bindSystem brings into the world what of the system lies on file systems of
 // its own, which the overlay doesn't show: read-only.
@@ -265,6 +270,6 @@ func (w *world) killAll() ([]string, error) {
 
 // close takes away what outlives the world: control groups.
 func (w *world) close() error {
-	_, err := w.removeGroups()
+	_, err := removeGroups(w.tag)
 	return err
 }
