@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -100,10 +101,11 @@ var (
 
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 
-// generate draws an image. Two of five have harmless lines only, most of them
-// with one byte changed; the others one to three hostile lines, or a hostile
-// fstab, between harmless ones.
-func generate(r *rand.Rand) testCase {
+// generate draws the image of a number. Half have harmless lines only, most of
+// these with a byte changed; the rest have one to three hostile lines
+// between harmless ones, or a hostile fstab. The numbers see to it that each key
+// has its turn.
+func generate(r *rand.Rand, number int) testCase {
 	c := testCase{}
 	if r.IntN(3) == 0 {
 		c.Rootfs = r.IntN(len(rootfses))
@@ -115,26 +117,36 @@ func generate(r *rand.Rand) testCase {
 	for range r.IntN(5) {
 		lines = append(lines, pick(r, harmless))
 	}
-	switch n := r.IntN(20); {
-	case n < 4:
-		c.Name = "harmless"
-	case n < 8:
-		c.Name = "a byte changed"
-		i := r.IntN(len(lines))
-		lines[i] = changeByte(r, lines[i])
-	case n < 10:
+	insert := func(line string) { lines = slices.Insert(lines, r.IntN(len(lines)+1), line) }
+	switch number % 10 {
+	case 0:
 		c.Name = "hostile fstab"
 		var fstab []string
 		for range 1 + r.IntN(3) {
 			fstab = append(fstab, mutate(r, pick(r, mountValues)))
 		}
 		c.Fstab = strings.Join(fstab, pick(r, []string{"\n", "\n", "\r\n", "\r", "\v\n"})) + "\n"
-	default:
+	case 2, 4, 6, 8:
 		c.Name = "hostile lines"
-		for range 1 + r.IntN(3) {
-			i := r.IntN(len(lines) + 1)
-			lines = append(lines[:i], append([]string{hostileLine(r)}, lines[i:]...)...)
+		turn := number/10*4 + number%10/2 - 1
+		key := keys[turn%len(keys)]
+		insert(hostileLine(r, key, hostileValue(r, key), turn >= len(keys)))
+		for range r.IntN(3) {
+			switch key := pick(r, keys); r.IntN(8) {
+			case 0: // what an image may say, changed
+				insert(changeByte(r, pick(r, harmless)))
+			case 1:
+				insert(hostileLine(r, "lxc.mount.entry", pick(r, mountValues), false))
+			default:
+				insert(hostileLine(r, key, hostileValue(r, key), true))
+			}
 		}
+	case 1, 3, 5:
+		c.Name = "a byte changed"
+		i := r.IntN(len(lines))
+		lines[i] = changeByte(r, lines[i])
+	default:
+		c.Name = "harmless"
 	}
 	c.Config = strings.Join(lines, "\n") + pick(r, []string{"\n", "\n", "\n", "", "\r\n", "\x00"})
 	if r.IntN(10) == 0 {
@@ -143,37 +155,43 @@ func generate(r *rand.Rand) testCase {
 	return c
 }
 
-// hostileLine draws a key, a value and the form that the line has.
-func hostileLine(r *rand.Rand) string {
-	key := pick(r, keys)
-	value := pick(r, hostile)
-	switch {
-	case r.IntN(6) == 0:
-		key, value = "lxc.mount.entry", pick(r, mountValues)
-	case strings.HasPrefix(key, "lxc.mount") && r.IntN(4) > 0:
-		value = pick(r, mountValues)
-	case strings.HasPrefix(key, "lxc.environment") && r.IntN(4) > 0:
-		value = pick(r, environment)
-	case strings.HasPrefix(key, "lxc.hook.") && r.IntN(4) > 0:
-		value = touch(strings.TrimPrefix(key, "lxc.hook."))
-	case r.IntN(12) == 0: // what an image may say, changed
-		key, value, _ = strings.Cut(pick(r, harmless), " = ")
-		return mutate(r, key+" = "+value)
+// hostileValue draws a value that fits the key, mostly.
+func hostileValue(r *rand.Rand, key string) string {
+	if r.IntN(4) > 0 {
+		switch {
+		case strings.HasPrefix(key, "lxc.mount"):
+			return pick(r, mountValues)
+		case strings.HasPrefix(key, "lxc.environment"):
+			return pick(r, environment)
+		case strings.HasPrefix(key, "lxc.hook."):
+			return touch(strings.TrimPrefix(key, "lxc.hook."))
+		}
 	}
-	switch r.IntN(16) { // old LXC goes by the beginning of a key
-	case 0:
-		key += pick(r, []string{".x", "x", ".", "..", "_", " ", "\t", ".0"})
-	case 1:
-		key = key[:len(key)-1]
-	case 2:
-		key = strings.ToUpper(key)
-	case 3:
-		key = strings.Replace(key, ".", pick(r, []string{"..", ". ", ".\\", ".\x01"}), 1)
+	return pick(r, hostile)
+}
+
+// hostileLine draws the form of a line, and of the key if changeKey is true.
+func hostileLine(r *rand.Rand, key, value string, changeKey bool) string {
+	if changeKey {
+		switch r.IntN(16) { // old LXC goes by the beginning of a key
+		case 0:
+			key += pick(r, []string{".x", "x", ".", "..", "_", " ", "\t", ".0"})
+		case 1:
+			key = key[:len(key)-1]
+		case 2:
+			key = strings.ToUpper(key)
+		case 3:
+			key = strings.Replace(key, ".", pick(r, []string{"..", ". ", ".\\", ".\x01"}), 1)
+		}
+		if strings.HasPrefix(key, "lxc.net.0") && r.IntN(2) == 0 {
+			key = strings.Replace(key, ".0", fmt.Sprintf(".%d", r.IntN(1000)), 1)
+		}
 	}
-	if strings.HasPrefix(key, "lxc.net.0") && r.IntN(2) == 0 {
-		key = strings.Replace(key, ".0", fmt.Sprintf(".%d", r.IntN(1000)), 1)
+	line := key + pick(r, []string{" = ", "=", " =", "= ", "\t=\t", " ", " == ", "\v=\f"}) + value
+	if !changeKey {
+		return line
 	}
-	return mutate(r, key+pick(r, []string{" = ", "=", " =", "= ", "\t=\t", " ", " == ", "\v=\f"})+value)
+	return mutate(r, line)
 }
 
 // mutate hides a line from a reader that isn't LXC's.

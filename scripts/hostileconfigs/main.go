@@ -58,7 +58,8 @@ type result struct {
 	Faults  []fault
 	Config  string
 	Output  string // of lxc-pull and lxc-start
-	Want    kind   // -self: what must be noticed
+	Want    kind   // -self: what must be noticed,
+	At      string // and where
 	Error   string // the worker itself failed
 	Notes   []string
 }
@@ -187,7 +188,7 @@ func (s *summary) add(r result) {
 	}
 	bad := len(r.Faults) > 0
 	if r.Want != "" {
-		bad = !slices.ContainsFunc(r.Faults, func(f fault) bool { return f.Kind == r.Want })
+		bad = !slices.ContainsFunc(r.Faults, func(f fault) bool { return f.Kind == r.Want && strings.Contains(f.What, r.At) })
 	}
 	for _, f := range r.Faults {
 		s.kinds[f.Kind]++
@@ -199,7 +200,7 @@ func (s *summary) add(r result) {
 	}
 	switch {
 	case bad && s.self && r.Want != "":
-		fmt.Printf("FAIL %d %s: not noticed: %s\n", r.Index, r.Name, r.Want)
+		fmt.Printf("FAIL %d %s: not noticed: %s %s\n", r.Index, r.Name, r.Want, r.At)
 	case bad:
 		fmt.Printf("FAIL %d %s\n", r.Index, r.Name)
 	case s.verbose:
@@ -295,7 +296,7 @@ func work(arg string) error {
 		case i < len(fixed):
 			c = fixed[i]
 		default:
-			c = generate(rand.New(rand.NewPCG(j.Seed, uint64(i))))
+			c = generate(rand.New(rand.NewPCG(j.Seed, uint64(i))), i)
 		}
 		r := w.try(i, c)
 		if err := out.Encode(r); err != nil {

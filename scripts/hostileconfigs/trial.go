@@ -24,11 +24,11 @@ type testCase struct {
 	Config    string
 	Fstab     string
 	Templates string
-	Rootfs    int  // of rootfses
-	Take      bool // it must be created and started, without a warning
-	Warn      bool // it must be refused, or created with a warning
-	Notice    kind // -self: created with --allow-host-config, and this must be noticed
-	Wait      time.Duration
+	Rootfs    int    // of rootfses
+	Take      bool   // it must be created and started, without a warning
+	Warn      bool   // it must be refused, or created with a warning
+	Notice    kind   // -self: created with --allow-host-config, and this must be noticed
+	At        string // in the words of the fault
 }
 
 // warning is how lxc-pull tells that a config takes protection away.
@@ -67,7 +67,7 @@ func call(limit time.Duration, argv ...string) (string, error) {
 
 // try runs one case.
 func (w *world) try(index int, c testCase) result {
-	r := result{Index: index, Name: c.Name, Want: c.Notice}
+	r := result{Index: index, Name: c.Name, Want: c.Notice, At: c.At}
 	name := fmt.Sprintf("c%s-%d", w.tag, index)
 	replace := strings.NewReplacer("@TAG@", w.tag, "@NAME@", name)
 	c.Config, c.Fstab = replace.Replace(c.Config), replace.Replace(c.Fstab)
@@ -107,7 +107,7 @@ func (w *world) run(r *result, name string, c testCase) error {
 		r.Faults = append(r.Faults, fault{loosened, "no refusal and no warning"})
 	}
 	if r.Status == 0 {
-		if err := w.live(r, name, c, warned && c.Notice == ""); err != nil {
+		if err := w.live(r, name, warned && c.Notice == ""); err != nil {
 			return err
 		}
 		if c.Take && !r.Started {
@@ -169,7 +169,7 @@ func (w *world) judgeCreation(r *result, name string, err error) error {
 }
 
 // live starts the container, looks at it, and stops it.
-func (w *world) live(r *result, name string, c testCase, warned bool) error {
+func (w *world) live(r *result, name string, warned bool) error {
 	saved, err := os.ReadFile("/w/lxc/" + name + "/config")
 	if err != nil {
 		return err
@@ -183,7 +183,6 @@ func (w *world) live(r *result, name string, c testCase, warned bool) error {
 	}
 	r.Notes = append(r.Notes, "lxc-start: "+out)
 	if err == nil {
-		time.Sleep(c.Wait)
 		pid := w.ready(name)
 		if pid > 0 {
 			r.Started = true

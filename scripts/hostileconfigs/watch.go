@@ -67,7 +67,7 @@ func passOver(name string) bool {
 func (w *world) look() (state, error) {
 	s := state{}
 	upper := fmt.Sprintf("/proc/self/fd/%d", w.upper)
-	for _, root := range []struct{ dir, name string }{{upper + "/.", "/"}, {"/dev", "/dev"}, {"/run", "/run"}, {"/w", "/w"}} {
+	for _, root := range []struct{ dir, name string }{{upper, "/"}, {"/dev", "/dev"}, {"/run", "/run"}, {"/w", "/w"}} {
 		if err := s.addFiles(root.dir, root.name); err != nil {
 			return nil, err
 		}
@@ -95,7 +95,9 @@ func (w *world) look() (state, error) {
 
 // addFiles adds all below dir, which the host knows as name.
 func (s state) addFiles(dir, name string) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	// dir may be a link of /proc/self/fd.
+	return filepath.WalkDir(dir+"/.", func(path string, d fs.DirEntry, err error) error {
+		path = filepath.Clean(path)
 		full := filepath.Join(name, strings.TrimPrefix(path, dir))
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
@@ -110,7 +112,11 @@ func (s state) addFiles(dir, name string) error {
 			return nil
 		}
 		var st unix.Stat_t
-		if err := unix.Lstat(path, &st); err != nil {
+		stat := unix.Lstat
+		if path == dir {
+			stat = unix.Stat
+		}
+		if err := stat(path, &st); err != nil {
 			if errors.Is(err, unix.ENOENT) {
 				return nil
 			}
@@ -292,6 +298,11 @@ func (w *world) inspect(name string, pid int, warned bool) ([]fault, error) {
 		rootfs := "/lxc/" + name + "/rootfs"
 		switch {
 		case i < 0, m.kind == "tmpfs" && (m.root == rootfs || strings.HasPrefix(m.root, rootfs+"/")):
+		case m.kind == "devpts" && len(m.root) > 1:
+			// A terminal that LXC has made for the container on the host's devpts:
+			// so its console, without lxc.pty.max.
+		case m.kind == "proc" && m.root == "/sys/fs/binfmt_misc" && m.target == "/proc"+m.root:
+			// A line of all images until 2020.
 		case m.kind == "sysfs" || strings.HasPrefix(m.kind, "cgroup"):
 			// Its control groups, and the folders of /sys that common.conf binds.
 			if strings.HasPrefix(m.target, "/sys/") || m.target == "/sys" {
