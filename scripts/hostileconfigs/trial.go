@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -151,6 +152,12 @@ func (w *world) judgeCreation(r *result, name string, err error) error {
 	}
 	if r.Status > 7 || strings.Contains(r.Output, "panic:") || strings.Contains(r.Output, "goroutine ") {
 		r.Faults = append(r.Faults, fault{ended, fmt.Sprintf("status %d", r.Status)})
+	}
+	for _, c := range r.Output { // what isn't UTF-8 comes as U+FFFD
+		if c != '\n' && (c < ' ' || 0x7f <= c && c < 0xa0 || c == '\u2028' || c == utf8.RuneError) {
+			r.Faults = append(r.Faults, fault{raw, fmt.Sprintf("%q", c)})
+			break
+		}
 	}
 	if r.Status == 0 {
 		return nil

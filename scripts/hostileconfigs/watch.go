@@ -32,6 +32,7 @@ const (
 	loosened    kind = "loosened"  // it lacks what common.conf gives, and nobody was warned
 	left        kind = "left"      // a refusal left something
 	ended       kind = "ended"     // lxc-pull ended otherwise than with a status of its own
+	raw         kind = "output"    // lxc-pull's output has a control character
 	unexpected  kind = "verdict"   // a fixed case was refused or taken, against what it says
 )
 
@@ -204,15 +205,26 @@ func (w *world) changes() ([]fault, error) {
 // returns the names of those that LXC doesn't make by itself.
 func removeGroups(tag string) ([]string, error) {
 	var strange []string
-	dirs, err := filepath.Glob("/sys/fs/cgroup/*" + tag + "*")
+	patterns := []string{"/sys/fs/cgroup/*", "/sys/fs/cgroup/*/*"}
+	// LXC makes them below the group of the first process, a worker.
+	own, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return nil, err
 	}
-	more, err := filepath.Glob("/sys/fs/cgroup/*/*" + tag + "*")
-	if err != nil {
-		return nil, err
+	for line := range strings.Lines(string(own)) {
+		if f := strings.SplitN(strings.TrimSpace(line), ":", 3); len(f) == 3 && f[2] != "/" {
+			patterns = append(patterns, "/sys/fs/cgroup"+f[2]+"/*", "/sys/fs/cgroup/*"+f[2]+"/*")
+		}
 	}
-	for _, dir := range append(dirs, more...) {
+	var dirs []string
+	for _, p := range patterns {
+		found, err := filepath.Glob(p + tag + "*")
+		if err != nil {
+			return nil, err
+		}
+		dirs = append(dirs, found...)
+	}
+	for _, dir := range dirs {
 		base := filepath.Base(dir)
 		if !strings.HasPrefix(base, "lxc.payload.") && !strings.HasPrefix(base, "lxc.monitor.") {
 			strange = append(strange, dir)
