@@ -189,6 +189,9 @@ func (w *world) live(r *result, name string, warned bool) error {
 		os.Remove(log)
 	}
 	r.Notes = append(r.Notes, "lxc-start: "+out)
+	if strings.Contains(out, "Failed to load config") {
+		r.Faults = append(r.Faults, fault{unexpected, "liblxc can't read the config of the container"})
+	}
 	if err == nil {
 		pid := w.ready(name)
 		if pid > 0 {

@@ -33,7 +33,7 @@ const (
 	left        kind = "left"      // a refusal left something
 	ended       kind = "ended"     // lxc-pull ended otherwise than with a status of its own
 	raw         kind = "output"    // lxc-pull's output has a control character
-	unexpected  kind = "verdict"   // a fixed case was refused or taken, against what it says
+	unexpected  kind = "verdict"   // a case was refused or taken, and should not have been
 )
 
 type fault struct {
