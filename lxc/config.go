@@ -18,7 +18,16 @@ type ConfigError struct {
 }
 
 func (e *ConfigError) Error() string {
-	return fmt.Sprintf("LXC would refuse the line %q: %s", e.Line, e.Reason)
+	return fmt.Sprintf("LXC would refuse the line %q: %s", Shown(e.Line), e.Reason)
+}
+
+// Shown cuts a line from outside for a message: a line may have a megabyte.
+func Shown(line string) string {
+	const most = 200
+	if len(line) > most {
+		return line[:most] + "..."
+	}
+	return line
 }
 
 // ConfigLines splits a config into lines as LXC since 3.0.4 does: at every CR
@@ -81,15 +90,15 @@ type Loaded struct {
 // CheckLoads reads a config as LXC 3.0 and later do, and refuses with a
 // *ConfigError what every one of them refuses: keys that none knows, those of
 // LXC 1 and 2 (with their new spelling), lines without "=", host names that are
-// too long, control characters. The values of most keys are not looked at.
+// too long, a NUL, at which LXC would stop. The values of most keys are not looked at.
 func CheckLoads(config []byte) (Loaded, error) {
 	var found Loaded
-	if line, bad := controlCharacter(config); bad {
-		return found, &ConfigError{line, "a control character"}
-	}
 	common := false
 	drops, mounts := " ", ""
 	for line := range strings.SplitSeq(string(config), "\n") {
+		if strings.IndexByte(line, 0) >= 0 {
+			return found, &ConfigError{line, "a NUL"}
+		}
 		key, value, equals, ok := configItem(line)
 		if !ok {
 			continue
@@ -141,10 +150,21 @@ func missing(drops, mounts string) []string {
 		}
 	}
 	if kept != nil {
-		list = append(list, "it drops the capabilities "+strings.Join(kept, ", "))
+		list = append(list, "drops the capabilities "+strings.Join(kept, ", "))
 	}
 	if !strings.Contains(mounts, "proc") || !strings.Contains(mounts, "sys") {
-		list = append(list, "it keeps /proc/sys and /sys from being written")
+		list = append(list, "keeps /proc/sys and /sys from being written")
 	}
-	return append(list, "it denies devices", "it filters system calls")
+	return append(list, "denies devices", "filters system calls")
+}
+
+// Includes lists what a config includes, whatever else it holds.
+func Includes(config []byte) []string {
+	var names []string
+	for _, line := range ConfigLines(config) {
+		if key, value, equals, ok := configItem(line); ok && equals && key == "lxc.include" && unquote(value) != "" {
+			names = append(names, unquote(value))
+		}
+	}
+	return names
 }

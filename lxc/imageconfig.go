@@ -16,7 +16,7 @@ type HostConfigError struct {
 }
 
 func (e *HostConfigError) Error() string {
-	return fmt.Sprintf("the image's %s has %q: %s", e.File, e.Line, e.Reason)
+	return fmt.Sprintf("the image's %s has %q: %s", e.File, Shown(e.Line), e.Reason)
 }
 
 // An ImageConfig is what a check of an image's config found out.
@@ -46,6 +46,9 @@ type ImageConfig struct {
 // before 2.1 does not take the quotes off.
 func (c Container) CheckConfig(config []byte, hostConfig bool) (ImageConfig, error) {
 	var found ImageConfig
+	if line, bad := controlCharacter(config); bad {
+		return found, fmt.Errorf("the image's config has a control character in %q", Shown(line))
+	}
 	loaded, err := CheckLoads(config)
 	if err != nil {
 		return found, fmt.Errorf("the image's config: %w", err)
@@ -191,7 +194,7 @@ func mountFields(entry string) []string {
 func (c Container) CheckFstab(fstab []byte, hostConfig bool) (ImageConfig, error) {
 	var found ImageConfig
 	if line, bad := controlCharacter(fstab); bad {
-		return found, fmt.Errorf("the image's fstab has a control character in %q", line)
+		return found, fmt.Errorf("the image's fstab has a control character in %q", Shown(line))
 	}
 	for line := range strings.SplitSeq(string(fstab), "\n") {
 		entry := strings.TrimLeft(line, " \t")

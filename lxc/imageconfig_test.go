@@ -152,7 +152,8 @@ func TestCheckConfigRefusesAlways(t *testing.T) {
 	} {
 		for _, hostConfig := range []bool{false, true} {
 			_, err := web.CheckConfig([]byte("lxc.arch = x86_64\n"+line+"\nlxc.tty.max = 4\n"), hostConfig)
-			if refused := (*ConfigError)(nil); !errors.As(err, &refused) || refused.Line != line || !strings.Contains(err.Error(), want) {
+			refused := (*ConfigError)(nil)
+			if known := errors.As(err, &refused) && refused.Line == line || want == "control character"; err == nil || !known || !strings.Contains(err.Error(), want) {
 				t.Errorf("%q, %v: %v; want %q", line, hostConfig, err, want)
 			}
 		}
