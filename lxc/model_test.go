@@ -44,22 +44,39 @@ func (r release) names() []string {
 	return list
 }
 
-// read is lxc_config_read: the items up to the first line that is an error.
-func (r release) read(text string) (items []item, ok bool) {
-	names := r.names()
+// cut splits a text as the release's lxc_file_for_each_line does.
+func (r release) cut(text string) (lines []string) {
 	for len(text) > 0 {
 		end := strings.IndexByte(text, '\n')
 		if r.splitAtCR {
-			// strtok(3) on one string: a NUL is its end.
+			// strtok(3) on one string: a NUL is its end, empty lines are none.
 			text, _, _ = strings.Cut(text, "\x00")
+			text = strings.TrimLeft(text, "\r\n")
 			end = strings.IndexAny(text, "\r\n")
 		}
 		if end < 0 {
 			end = len(text)
 		}
-		line := text[:end]
+		line, _, _ := strings.Cut(text[:end], "\x00") // a C string
 		text = text[min(end+1, len(text)):]
-		line, _, _ = strings.Cut(line, "\x00") // a C string
+		if line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// read is lxc_config_read: the items up to the first line that is an error.
+func (r release) read(text string) (items []item, ok bool) {
+	items, bad := r.readTo(text)
+	return items, bad == ""
+}
+
+// readTo is read, and returns the line that is an error.
+func (r release) readTo(text string) (items []item, bad string) {
+	names := r.names()
+	for _, whole := range r.cut(text) {
+		line := whole
 		for line != "" && (line[0] == ' ' || line[0] == '\t') {
 			line = line[1:]
 		}
@@ -68,7 +85,7 @@ func (r release) read(text string) (items []item, ok bool) {
 		}
 		at := strings.IndexByte(line, '=')
 		if at < 0 {
-			return items, false
+			return items, whole
 		}
 		key, value := line[:at], line[at+1:]
 		for key != "" && (key[len(key)-1] == ' ' || key[len(key)-1] == '\t') {
@@ -94,11 +111,11 @@ func (r release) read(text string) (items []item, ok bool) {
 			}
 		}
 		if entry == "" {
-			return items, false
+			return items, whole
 		}
 		items = append(items, item{entry, key, value})
 	}
-	return items, true
+	return items, ""
 }
 
 // harmless tells what an image's item may be, told another way than by
