@@ -121,7 +121,7 @@ func (c Container) allows(key, value string) bool {
 		// of the image lead out.
 		return value == "1"
 	case "lxc.uts.name":
-		return isMadeOf(value, lower+upper+digits+".-_") && len(value) <= maxHostName
+		return value == c.Name || isMadeOf(value, lower+upper+digits+".-_") && len(value) <= maxHostName
 	case "lxc.signal.halt", "lxc.signal.reboot", "lxc.signal.stop":
 		return areWords(value, signals) && !strings.ContainsAny(value, " \t")
 	case "lxc.environment":

@@ -401,9 +401,9 @@ func (b *treeBuilder) addXattrs() {
 // tokens anywhere.
 var imageConfig = []string{
 	"# common", "", "lxc.tty.max = 4", "lxc.cap.drop = sys_module mac_admin", "# LXC_HOOK_DIR/clonehostname",
-	"lxc.environment = TERM=LXC_NAME", "  lxc.pty.max=1024", "lxc.signal.halt = SIGRTMIN+4", "text that is no key", "# LXC_PATH LXC_ROOTFS",
+	"lxc.environment = TERM=linux", "  lxc.pty.max=1024", "lxc.signal.halt = SIGRTMIN+4", "text that is no key", "# LXC_PATH LXC_ROOTFS",
 	"lxc.include = LXC_TEMPLATE_CONFIG/userns.conf", "lxc.mount.entry = /sys/kernel/debug sys/kernel/debug none bind,optional 0 0",
-	"lxc.mount.auto = proc:mixed sys:ro", "lxc.uts.name = other-LXC_NAME", "lxc.signal.stop = SIGRTMIN+3", "lxc.autodev = 1",
+	"lxc.mount.auto = proc:mixed sys:ro", "lxc.uts.name = LXC_NAME", "lxc.signal.stop = SIGRTMIN+3", "lxc.autodev = 1",
 }
 
 var fstabLines = []string{
