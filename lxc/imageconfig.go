@@ -188,6 +188,11 @@ func mountFields(entry string) []string {
 	return strings.FieldsFunc(entry, func(r rune) bool { return r == ' ' || r == '\t' })
 }
 
+// maxFstabLine is the longest line of an image's fstab, in bytes: LXC reads it
+// with getmntent_r(3) into PATH_MAX bytes (mount_file_entries in conf.c), and
+// Android's C library takes what is beyond them for the next line.
+const maxFstabLine = 4000
+
 // CheckFstab checks an image's fstab, tokens already replaced: every mount must
 // be one of the stock ones (allowsMount). hostConfig is that of CheckConfig, and
 // so are the results.
@@ -197,12 +202,15 @@ func (c Container) CheckFstab(fstab []byte, hostConfig bool) (ImageConfig, error
 		return found, fmt.Errorf("the image's fstab has a control character in %q", Shown(line))
 	}
 	for line := range strings.SplitSeq(string(fstab), "\n") {
-		entry := strings.TrimLeft(line, " \t")
-		if entry == "" || entry[0] == '#' {
+		if len(line) > maxFstabLine {
+			return found, fmt.Errorf("the image's fstab has a line longer than %d bytes: %q", maxFstabLine, Shown(line))
+		}
+		f := mountFields(line)
+		if len(f) == 0 || f[0][0] == '#' && !(len(f) > 5 && startsNumber(f[4]) && startsNumber(f[5])) {
 			continue
 		}
-		found.Creates = found.Creates || strings.Contains(entry, "create=")
-		if allowsMount(entry) {
+		found.Creates = found.Creates || strings.Contains(line, "create=")
+		if allowsMount(line) {
 			continue
 		}
 		if !hostConfig {
@@ -211,6 +219,13 @@ func (c Container) CheckFstab(fstab []byte, hostConfig bool) (ImageConfig, error
 		found.Foreign = append(found.Foreign, line)
 	}
 	return found, nil
+}
+
+// startsNumber reports whether scanf(3) takes s for a number. Android's
+// getmntent(3) knows no comments: a line "#tmpfs mnt tmpfs rw 0 0" is a mount.
+func startsNumber(s string) bool {
+	s = strings.TrimLeft(s, "+-")
+	return s != "" && s[0] >= '0' && s[0] <= '9'
 }
 
 // CheckName refuses a name of a container that LXC would not take, or take for

@@ -179,13 +179,14 @@ func TestMissing(t *testing.T) {
 }
 
 func TestCheckFstab(t *testing.T) {
-	got, err := web.CheckFstab([]byte("# see fstab(5)\n\n \t# x\nnone dev/shm tmpfs nosuid,nodev,noexec,mode=1777 0 0\n\tmqueue dev/mqueue mqueue rw,relatime,create=dir,optional"), false)
+	got, err := web.CheckFstab([]byte("# see fstab(5)\n\n \t# x\n# <file system> <mount point> <type> <options> <dump> <pass>\nnone dev/shm tmpfs nosuid,nodev,noexec,mode=1777 0 0\n\tmqueue dev/mqueue mqueue rw,relatime,create=dir,optional"), false)
 	if err != nil || !got.Creates || got.Foreign != nil {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, line := range []string{
 		"/home home none bind 0 0", "tmpfs tmp tmpfs defaults 0 0", "/dev/sda1 mnt ext4 defaults 0 0", "/proc/1/root mnt none rbind 0 0", "a b", "\tlxc x none bind",
 		"proc proc proc nodev 0 0", "sysfs sys sysfs ro 0 0", "mqueue dev/mqueu\\145 mqueue rw,relatime,create=dir,optional 0 0", "x #y",
+		"#tmpfs tmp tmpfs defaults 0 0", "# mnt proc rw 0 -1 x", " #proc proc proc rw 00 +0",
 	} {
 		text := []byte("run run tmpfs rw,nosuid,nodev,relatime,mode=755 0 0\n" + line + "\n")
 		var host *HostConfigError
@@ -196,7 +197,7 @@ func TestCheckFstab(t *testing.T) {
 			t.Errorf("%q, which the user allows: %q, %v", line, got.Foreign, err)
 		}
 	}
-	for _, line := range []string{"# x\rtmpfs x tmpfs x", "run\vrun tmpfs rw,nosuid,nodev,relatime,mode=755", "# \x00", "# x\r"} {
+	for _, line := range []string{"# x\rtmpfs x tmpfs x", "run\vrun tmpfs rw,nosuid,nodev,relatime,mode=755", "# \x00", "# x\r", "#" + strings.Repeat(" ", 4095) + "/ mnt none bind 0 0"} {
 		if _, err := web.CheckFstab([]byte(line), true); err == nil {
 			t.Errorf("accepted: %q", line)
 		}
