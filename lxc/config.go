@@ -90,7 +90,7 @@ type Loaded struct {
 // CheckLoads reads a config as LXC 3.0 and later do, and refuses with a
 // *ConfigError what every one of them refuses: keys that none knows, those of
 // LXC 1 and 2 (with their new spelling), lines without "=", host names that are
-// too long, a NUL, at which LXC would stop. The values of most keys are not looked at.
+// too long, a NUL, at which LXC would stop, and some mistyped values (refuseValue).
 func CheckLoads(config []byte) (Loaded, error) {
 	var found Loaded
 	common := false
@@ -104,17 +104,18 @@ func CheckLoads(config []byte) (Loaded, error) {
 			continue
 		}
 		value = unquote(value)
-		switch reason := refuseKey(key); {
-		case !equals:
-			return found, &ConfigError{line, `"KEY = VALUE" is expected`}
-		case reason != "":
+		reason := refuseKey(key)
+		if !equals {
+			reason = `"KEY = VALUE" is expected`
+		} else if reason == "" {
+			reason = refuseValue(key, value)
+		}
+		if reason != "" {
 			return found, &ConfigError{line, reason}
 		}
 		switch key {
 		case "lxc.arch":
-			if value != "" {
-				found.Arch = append(found.Arch, value)
-			}
+			found.Arch = append(found.Arch, value)
 		case "lxc.include":
 			if value != "" {
 				found.Includes = append(found.Includes, value)

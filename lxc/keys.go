@@ -1,6 +1,9 @@
 package lxc
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // keyTable has the names of all keys that LXC 1.0 to 7.0 know, without "lxc.",
 // as they stand in config_jump_table of LXC's confile.c: "NAME@FIRST" or
@@ -42,7 +45,7 @@ func refuseKey(key string) string {
 	for word := range strings.SplitSeq(keyTable, " ") {
 		word, _, _ = strings.Cut(word, "@")
 		entry, today, legacy := strings.Cut(word, "=")
-		if rest, ok := strings.CutPrefix(name, entry); !ok || rest != "" && !strings.HasSuffix(entry, ".") || rest == "" && strings.HasSuffix(entry, ".") {
+		if rest, ok := strings.CutPrefix(name, entry); !ok || rest != "" && !strings.HasSuffix(entry, ".") {
 			continue
 		} else if legacy && today != "" {
 			if entry == "network." && (rest == "ipv4" || rest == "ipv6") {
@@ -58,4 +61,48 @@ func refuseKey(key string) string {
 		return ""
 	}
 	return "LXC knows no such key"
+}
+
+// Keys whose values LXC reads with lxc_safe_uint and the like: 0 or 1, and
+// numbers of 32 bits. All but the families' names take an empty value, which
+// clears what was set before.
+const (
+	booleanKeys = " apparmor.allow_incomplete apparmor.allow_nesting autodev cgroup.relative console.rotate ephemeral keyring.session no_new_privs rootfs.managed sched.core start.auto "
+	numberKeys  = " monitor.unshare pty.max start.delay tty.max "
+	familyKeys  = " cgroup cgroup2 net prlimit proc sysctl "
+	netTypes    = "empty ipvlan macvlan none phys veth vlan"
+	mountKinds  = "cgroup cgroup-full cgroup2 proc shmounts sys"
+)
+
+// refuseValue returns why every LXC since 3.0 refuses the value of a key that it
+// knows; "" if one may take it. It looks at what is easily mistyped, not at all.
+func refuseValue(key, value string) string {
+	if value == "" {
+		return ""
+	}
+	name := strings.TrimPrefix(key, "lxc.")
+	in := func(list string) bool { return strings.Contains(list, " "+name+" ") }
+	switch {
+	case in(booleanKeys), in(numberKeys):
+		n, err := strconv.ParseUint(strings.TrimPrefix(value, "+"), 0, 32)
+		if err != nil || strings.Contains(value, "_") {
+			return "a number is expected"
+		}
+		if n > 1 && in(booleanKeys) {
+			return "0 or 1 is expected"
+		}
+	case in(familyKeys):
+		return "this key can't have a value"
+	case strings.HasPrefix(name, "net.") && strings.HasSuffix(name, ".type"):
+		if !isWord(value, netTypes) {
+			return "one of " + netTypes + " is expected"
+		}
+	case name == "mount.auto":
+		for _, word := range mountFields(value) {
+			if kind, _, _ := strings.Cut(word, ":"); !isWord(kind, mountKinds) {
+				return "LXC knows no such mount"
+			}
+		}
+	}
+	return ""
 }
