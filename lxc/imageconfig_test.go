@@ -230,3 +230,16 @@ func TestConfigLines(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// A line of a megabyte is refused in a sentence.
+func TestLongLine(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	for _, config := range []string{"lxc.hook.start = " + long, "lxc." + long + " = 1", "# \r" + long} {
+		if _, err := web.CheckConfig([]byte(config), false); err == nil || len(err.Error()) > 1000 {
+			t.Errorf("%.20q: %.100v", config, err)
+		}
+	}
+	if _, err := web.CheckFstab([]byte(long[:maxFstabLine+1]), true); err == nil || len(err.Error()) > 1000 {
+		t.Errorf("fstab: %.100v", err)
+	}
+}
