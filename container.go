@@ -87,6 +87,9 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	}
 	_, err = os.Stat(filepath.Join(c.container.TemplateConfig, "common.conf"))
 	c.withoutLXC = errors.Is(err, fs.ErrNotExist)
+	if err := c.checkContainer(before); err != nil {
+		return err
+	}
 	if err := c.askMissing(ctx, os.Stdin); err != nil {
 		return err
 	}
@@ -335,10 +338,7 @@ func (p places) defaultConfig(name string) ([]byte, error) {
 		return nil, err
 	}
 	var out []byte
-	for line := range strings.SplitSeq(string(data), "\n") {
-		if line == "" {
-			continue
-		}
+	for _, line := range lxc.ConfigLines(data) {
 		if strings.Trim(line, " \t") == "" {
 			line = ""
 		}

@@ -46,6 +46,7 @@ type creation struct {
 	idmap     []untar.IDRange // by which owners are shifted; nil: not at all
 	uid, gid  int             // whom the cache, config and fstab are handed back to; -1: nobody
 
+	before []byte  // the config with which the container begins
 	caller *caller // lxc-create, where it called; nil: a person did
 
 	withoutLXC    bool // no LXC on this machine: what its config lacks is a warning

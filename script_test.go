@@ -63,6 +63,7 @@ func TestScripts(t *testing.T) {
 			"grow":  growFile,
 			"until": waitUntil,
 			"lists": listNames,
+			"bytes": writeBytes,
 		},
 	})
 }
@@ -296,6 +297,22 @@ func serveTree(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), ca, 0o644))
 	ts.Setenv(name, server.URL)
 	ts.Setenv("CA", ts.MkAbs("ca.pem"))
+}
+
+// writeBytes is "bytes FILE TEXT...": the words, in which Go's escapes stand for
+// what an editor does not show, and a line feed after each.
+func writeBytes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: bytes FILE TEXT...")
+	}
+	var data []byte
+	for _, word := range args[1:] {
+		text, err := strconv.Unquote(`"` + word + `"`)
+		ts.Check(err)
+		data = append(data, text+"\n"...)
+	}
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o755))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
 }
 
 // growFile is "grow FILE BYTES": bytes that can't be packed, appended.

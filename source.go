@@ -983,62 +983,58 @@ func (c *creation) checkMeta(s *source) error {
 	if c.folder == "" {
 		return nil // a root file system alone
 	}
-	config, ok := s.meta.Relevant("config", c.mode)
+	name := s.meta.RelevantName("config", c.mode)
+	config, ok := s.meta[name]
 	if !ok {
 		return errors.New("ERROR: meta tarball is missing the configuration file")
 	}
+	config = lxc.TrimCR(config)
+	s.meta[name] = config
 	found, err := c.container.CheckConfig(c.container.Expand(config), c.opt.allowHost)
 	if err != nil {
 		return err
 	}
-	for _, arch := range found.Arch {
-		if !cross.LXCKnows(arch) {
-			return fmt.Errorf("the image's lxc.arch %q is none that LXC knows", arch)
-		}
-		if !cross.LXCMeans(arch, s.image.Arch) {
-			c.ui.warnf("the image's lxc.arch is %q, although the image is listed as %q", arch, s.image.Arch)
-		}
-	}
-	for _, name := range found.Includes {
-		if _, err := os.Stat(name); err != nil {
-			if c.withoutLXC {
-				c.ui.warnf("the image's config includes %q, which this machine lacks", name)
-				continue
-			}
-			return &missingIncludeError{name, err}
-		}
-	}
-	if c.namespace == lxc.HostNamespace {
-		for _, line := range found.Loosens[:min(len(found.Loosens), maxLoosens)] {
-			c.ui.warnf("the image's config has %q, which gives the container's root more of the host than LXC does", line)
-		}
-	}
-	s.creates = found.Creates
-	if fstab, ok := s.meta.Relevant("fstab", c.mode); ok && !c.opt.allowHost {
-		create, err := c.container.CheckFstab(c.container.Expand(fstab))
+	name = s.meta.RelevantName("fstab", c.mode)
+	fstab, hasFstab := s.meta[name]
+	if hasFstab {
+		fstab = lxc.TrimCR(fstab)
+		s.meta[name] = fstab
+		mounts, err := c.container.CheckFstab(c.container.Expand(fstab), c.opt.allowHost)
 		if err != nil {
 			return err
 		}
-		s.creates = s.creates || create
+		found.Creates = found.Creates || mounts.Creates
+		found.Foreign = append(found.Foreign, mounts.Foreign...)
 	}
-	if s.creates && found.NoDev != "" {
-		return &lxc.HostConfigError{File: "config", Line: found.NoDev, Reason: "LXC would make what its mounts need in the image's own dev, and follow links there"}
+	s.creates = found.Creates
+	for _, arch := range found.Arch {
+		if cross.LXCKnows(arch) && !cross.LXCMeans(arch, s.image.Arch) {
+			c.ui.warnf("the image's lxc.arch is %q, although the image is listed as %q", arch, s.image.Arch)
+		}
+	}
+	if err := c.checkLoaded("the image's config", found.Loaded); err != nil {
+		return err
+	}
+	if err := c.checkFinal(config, hasFstab, &found); err != nil {
+		return err
 	}
 	if templates, _ := s.meta.Relevant("templates", c.mode); bytes.Count(templates, []byte("\n")) > maxTemplates {
 		return fmt.Errorf("the image names more than %d templates", maxTemplates)
 	}
+	c.warnOfImage(found, s.image.Arch)
 	return nil
 }
 
-// A missingIncludeError says that LXC on this machine lacks a file that the
-// image's config includes.
+// A missingIncludeError says that LXC on this machine lacks a file that a config
+// includes.
 type missingIncludeError struct {
-	name string
-	err  error
+	config string // which config
+	name   string
+	err    error
 }
 
 func (e *missingIncludeError) Error() string {
-	return fmt.Sprintf("the image's config includes %q: %v", e.name, e.err)
+	return fmt.Sprintf("%s includes %q: %v", e.config, lxc.Shown(e.name), e.err)
 }
 func (e *missingIncludeError) Unwrap() error { return e.err }
 

@@ -13,15 +13,19 @@ import (
 	"lxc-pull/lxc"
 )
 
-// What an image's config loosens is told where the container's root is the
-// host's, and there alone.
-func TestLooseConfig(t *testing.T) {
-	for namespace, want := range map[lxc.Namespace]int{lxc.HostNamespace: maxLoosens, lxc.RootNamespace: 0, lxc.UserNamespace: 0} {
+// What an image's config has beyond the list, and what it leaves out, is told in
+// every namespace, and not without bounds.
+func TestWarnOfImage(t *testing.T) {
+	for _, namespace := range []lxc.Namespace{lxc.HostNamespace, lxc.RootNamespace, lxc.UserNamespace} {
 		var out bytes.Buffer
-		c := newCreation(&ui{out: io.Discard, err: &out}, options{path: "/x", rootfs: "/x/rootfs"}, namespace)
-		err := c.checkMeta(&source{meta: lxc.Meta{"config": []byte(strings.Repeat("lxc.cap.drop =\n", 2*maxLoosens))}})
-		if got := strings.Count(out.String(), `warning: the image's config has "lxc.cap.drop ="`); err != nil || got != want {
-			t.Errorf("namespace %v: %d warnings, want %d; %v", namespace, got, want, err)
+		c := newCreation(&ui{out: io.Discard, err: &out}, options{name: "x", path: "/x", rootfs: "/x/rootfs", allowHost: true}, namespace)
+		if err := c.checkContainer(nil); err != nil {
+			t.Fatal(err)
+		}
+		err := c.checkMeta(&source{meta: lxc.Meta{"config": []byte(strings.Repeat("lxc.cap.drop =\r\n", 2*maxLoosens))}})
+		text := out.String()
+		if got := strings.Count(text, `warning: --allow-host-config lets the image's config have "lxc.cap.drop ="`); err != nil || got != maxLoosens || !strings.Contains(text, "8 more lines") || !strings.Contains(text, "nothing filters system calls") {
+			t.Errorf("namespace %v: %d warnings; %v\n%s", namespace, got, err, text)
 		}
 	}
 }

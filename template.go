@@ -96,6 +96,13 @@ func templateCommand(ctx context.Context, ui *ui, args []string) (err error) {
 			err = &leftError{err, left}
 		}
 	}()
+	before, err := readBegun(opt.path)
+	if err != nil {
+		return err
+	}
+	if err := c.checkContainer(before); err != nil {
+		return err
+	}
 	if err := c.askMissing(ctx, os.Stdin); err != nil {
 		return err
 	}

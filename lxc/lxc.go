@@ -226,7 +226,8 @@ type IDRange struct {
 func IDMap(config []byte) ([]IDRange, error) {
 	var ranges []IDRange
 	for line := range strings.SplitSeq(string(config), "\n") {
-		key, value, ok := configItem(line)
+		key, value, _, ok := configItem(line)
+		value = unquote(value)
 		if !ok || key != "lxc.idmap" && key != "lxc.id_map" {
 			continue
 		}

@@ -234,7 +234,7 @@ func configAttacks(canary string) []attack {
 		"lxc.hook.clone = LXC_HOOK_DIR/clonehostname\tx; id", "lxc.hook.clone = LXC_HOOK_DIR/$(id)", "lxc.hook.clone = LXC_HOOK_DIR/clonehostname\r", "lxc.hook.clone = LXC_HOOK_DIR", "lxc.hook.clone = LXC_HOOK_DIR/",
 		"lxc.hook.mount = LXC_PATH/rootfs/x", "lxc.hook.destroy = " + canary + "/file", "lxc.hook = /bin/sh", "lxc.hook.post-stop = LXC_TEMPLATE_CONFIG/x",
 		"lxc.include = " + canary + "/x.conf", "lxc.include = " + canary, "lxc.include = LXC_ROOTFS/etc/x.conf", "lxc.include = LXC_TEMPLATE_CONFIG/../../../../" + canary + "/x.conf", "lxc.include = LXC_PATH/keep",
-		"lxc.include = ../keep", "lxc.include=/etc", "lxc.include = LXC_TEMPLATE_CONFIG/no-such.conf", "lxc.include = LXC_TEMPLATE_CONFIG/common.conf\r",
+		"lxc.include = ../keep", "lxc.include=/etc", "lxc.include = LXC_TEMPLATE_CONFIG/no-such.conf", "lxc.include = LXC_TEMPLATE_CONFIG/common.conf\rx", "lxc.include = LXC_TEMPLATE_CONFIG/nesting.conf",
 		"lxc.rootfs.path = dir:/", "lxc.rootfs.path = /", "lxc.rootfs = /", "lxc.rootfs.mount = /", "lxc.rootfs.options = idmap=container", "lxc.rootfs.managed = 0", "lxc.rootfs.backend = dir",
 		"lxc.idmap = u 0 0 4294967295", "lxc.id_map = u 0 0 4294967295",
 		"lxc.mount.entry = / mnt none bind 0 0", "lxc.mount.entry = /dev dev none rbind 0 0", "lxc.mount.entry = " + canary + " mnt none bind,create=dir 0 0", "lxc.mount.entry = ../../../canary mnt none bind",
@@ -254,6 +254,9 @@ func configAttacks(canary string) []attack {
 		"lxc.cgroup.dir = x", "lxc.cgroup2.cgroup.procs = 1", "lxc.cgroup.tasks = 1", "lxc.mount.entry = " + canary + " mnt tmpfs bindx", "lxc.mount.entry = cgroup mnt cgroup release_agent=/x",
 		"lxc.mount.entry = " + canary + " mnt\vnone\vbind tmpfs defaults", "lxc.autodev = 0\nlxc.mount.entry = tmpfs dev/x/new tmpfs create=dir",
 		"lxc.arch = nonsense", "lxc.arch = x86_64\x00\nlxc.hook.start = /bin/sh", "lxc.tty.max = 1\x00", "lxc.hook.pre-start = LXC_NAME", "lxc.mount.entry = tmpfs \x1b[31m tmpfs bind 0 0",
+		"# x\rlxc.hook.pre-start = /bin/sh", "# x\r\rlxc.hook.pre-start = /bin/sh\r\n", "lxc.mount.entry = tmpfs tmp tmpfs rw 0 0", "lxc.hook.clone = LXC_HOOK_DIR/clonehostname", "lxc.proc.oom_score_adj = 10",
+		"lxc.sysctl.net.ipv4.ip_forward = 1", "lxc.cgroup.devices.allow = c 10:200 rwm", "lxc.environment = A=B", "lxc.cgroup2.memory.max = 1G", "lxc.cap.drop =", "lxc.cap.keep = 16", "lxc.start.auto = 1", "lxc.ephemeral = 1",
+		"lxc.keyring.session = 0", "lxc.apparmor.profile = x", "lxc.autodev = 0", "lxc.tty = 4",
 	} {
 		list = append(list, attack{name: fmt.Sprintf("config: %q", line), meta: []member{mFile("config", "lxc.arch = x86_64\n"+line+"\nlxc.tty.max = 4\n")}, once: true, want: refused})
 	}
@@ -265,15 +268,14 @@ func configAttacks(canary string) []attack {
 			meta: []member{mFile("config", "lxc.arch = x86_64\nlxc.mount.entry = tmpfs link/new tmpfs create=dir 0 0\n")}, want: refused})
 	for _, line := range []string{
 		"# lxc.hook.pre-start = /bin/sh", "hook = /bin/sh", "LXC.hook.pre-start = /bin/sh", "x lxc.hook.pre-start = /bin/sh", "lxc.cap.drop = sys_module", "lxc.mount.auto = proc:mixed sys:ro cgroup:mixed",
-		"lxc.mount.entry = tmpfs tmp tmpfs rw 0 0", "lxc.hook.clone = LXC_HOOK_DIR/clonehostname", "lxc.include = LXC_TEMPLATE_CONFIG/userns.conf", "lxc.proc.oom_score_adj = 10", "lxc.sysctl.net.ipv4.ip_forward = 1",
-		"lxc.cgroup.devices.allow = c 10:200 rwm", "lxc.environment = A=B", "lxc.cgroup2.memory.max = 1G",
+		"lxc.mount.entry = /sys/fs/pstore sys/fs/pstore none bind,optional 0 0", "lxc.include = LXC_TEMPLATE_CONFIG/userns.conf", "lxc.signal.halt = SIGPWR", "lxc.environment = TERM=linux", "lxc.tty.dir =", "lxc.tty.max = 1\r",
 	} {
 		list = append(list, attack{name: fmt.Sprintf("config, harmless: %q", line), meta: []member{mFile("config", "lxc.arch = x86_64\n"+line+"\n")}, once: true, want: created})
 	}
 	for _, line := range []string{
 		"/ mnt none bind 0 0", "/etc etc none rbind 0 0", "\t" + canary + " mnt none bind,create=dir 0 0", "/dev/sda1 mnt ext4 defaults 0 0", "LXC_PATH mnt none bind 0 0", "LXC_ROOTFS/../.. mnt none bind 0 0",
 		"../../canary mnt none bind", "overlay mnt overlay lowerdir=/,upperdir=/x,workdir=/y 0 0", "tmpfs ../../../canary/new tmpfs create=dir 0 0", "none mnt tmpfs bind 0 0", "x y devtmpfs defaults", "a b none \\142ind",
-		"/proc/1/root mnt none rbind", "tmpfs tmp tmpfs x\x00\n/ mnt none bind",
+		"/proc/1/root mnt none rbind", "tmpfs tmp tmpfs x\x00\n/ mnt none bind", "tmpfs tmp tmpfs defaults 0 0", "proc proc proc nodev,noexec,nosuid 0 0", "run\vrun tmpfs rw,nosuid,nodev,relatime,mode=755 0 0",
 	} {
 		list = append(list, attack{name: fmt.Sprintf("fstab: %q", line), meta: []member{mFile("fstab", "# x\n"+line+"\n")}, once: true, want: refused})
 	}

@@ -400,15 +400,15 @@ func (b *treeBuilder) addXattrs() {
 // Lines of an image's own config: what an image may say about itself, and
 // tokens anywhere.
 var imageConfig = []string{
-	"# common", "", "lxc.tty.max = 4", "lxc.cap.drop = sys_module mac_admin", "lxc.hook.clone = LXC_HOOK_DIR/clonehostname",
-	"lxc.environment = NAME=LXC_NAME", "  lxc.pty.max=1024", "lxc.signal.halt = SIGRTMIN+4", "text that is no key", "# LXC_PATH LXC_ROOTFS",
-	"lxc.include = LXC_TEMPLATE_CONFIG/nesting.conf", "lxc.mount.entry = tmpfs tmp tmpfs rw,nosuid 0 0",
-	"lxc.mount.auto = proc:mixed sys:ro", "lxc.uts.name = other-LXC_NAME", "lxc.net.0.hwaddr = 00:16:3e:00:00:01", "lxc.start.auto = 0",
+	"# common", "", "lxc.tty.max = 4", "lxc.cap.drop = sys_module mac_admin", "# LXC_HOOK_DIR/clonehostname",
+	"lxc.environment = TERM=linux", "  lxc.pty.max=1024", "lxc.signal.halt = SIGRTMIN+4", "text that is no key", "# LXC_PATH LXC_ROOTFS",
+	"lxc.include = LXC_TEMPLATE_CONFIG/userns.conf", "lxc.mount.entry = /sys/kernel/debug sys/kernel/debug none bind,optional 0 0",
+	"lxc.mount.auto = proc:mixed sys:ro", "lxc.uts.name = LXC_NAME", "lxc.signal.stop = SIGRTMIN+3", "lxc.autodev = 1",
 }
 
 var fstabLines = []string{
-	"# see fstab(5)", "", "tmpfs tmp tmpfs defaults 0 0", "proc proc proc nodev,noexec,nosuid 0 0", "sysfs sys sysfs defaults 0 0",
-	"tmpfs LXC_ROOTFS/run tmpfs defaults 0 0", "none dev/shm tmpfs rw 0 0", "# LXC_NAME", "mqueue dev/mqueue mqueue rw,create=dir 0 0",
+	"# see fstab(5)", "", "run run tmpfs rw,nosuid,nodev,relatime,mode=755 0 0", "none dev/shm tmpfs nosuid,nodev,noexec,mode=1777 0 0", "/sys/fs/pstore sys/fs/pstore none bind,optional 0 0",
+	"# LXC_ROOTFS/run", "\tshm  dev/shm tmpfs rw,nosuid,nodev,noexec,relatime", "# LXC_NAME", "mqueue dev/mqueue mqueue rw,relatime,create=dir,optional 0 0",
 }
 
 // Lines for excludes; some have blanks within (difference 4).
