@@ -9,7 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"lxc-pull/image"
 	"lxc-pull/lxc"
@@ -40,6 +43,7 @@ const commonHelp = `
 // imageCommand parses what create and rootfs have in common: options and one
 // operand. done says that help was asked for and given.
 func imageCommand(ui *ui, args []string, usage string, extra ...option) (opt options, operand string, done bool, err error) {
+	unix.Umask(newUmask)
 	opt, operands, err := readOptions(ui, args, extra...)
 	if err != nil {
 		return opt, "", false, err
@@ -92,29 +96,51 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	}
 	made, err := makeFolders(lxcPath)
 	defer func() {
-		for _, dir := range made {
-			if err != nil {
-				os.Remove(dir) // fails where there is something in it
-			}
+		if err != nil {
+			removeFolders(made)
 		}
 	}()
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(final); err == nil && !c.removeInterrupted(final) {
-		return &existsError{final}
-	}
-	return c.run(ctx, func() (*place, error) { return c.openContainer(before, owner) })
+	c.begin = before
+	return c.run(ctx, func() (*place, error) {
+		if _, err := os.Lstat(final); err == nil && !c.removeInterrupted(final) {
+			return c.openExisting(owner)
+		}
+		return c.openContainer(owner)
+	})
 }
+
+// newUmask is what lxc-create gives a template (lxccontainer.c, do_create): so
+// folders have the modes that LXC and the processes in the container need,
+// whatever the caller's umask.
+const newUmask = 0o022
 
 // makeFolders makes a folder and those above it, and returns which are new, the
 // innermost first.
 func makeFolders(path string) (made []string, err error) {
+	var missing []string
 	for dir := path; ; dir = filepath.Dir(dir) {
 		if _, err := os.Lstat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
-			return made, os.MkdirAll(path, 0o755)
+			break
 		}
-		made = append(made, dir)
+		missing = append(missing, dir)
+	}
+	for _, dir := range slices.Backward(missing) {
+		if err := os.Mkdir(dir, 0o755); err == nil {
+			made = slices.Insert(made, 0, dir)
+		} else if !errors.Is(err, fs.ErrExist) { // another run's by now
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+// removeFolders removes what makeFolders made and nobody has filled since.
+func removeFolders(made []string) {
+	for _, dir := range made {
+		unix.Rmdir(dir)
 	}
 }
 
@@ -124,7 +150,9 @@ func makeFolders(path string) (made []string, err error) {
 func (c *creation) removeInterrupted(path string) bool {
 	w := callerOf(path)
 	defer w.close()
-	if !w.dead() {
+	// What is in another user's folder may change while it is looked at. Root
+	// leaves that to lxc-destroy.
+	if !w.dead() || !w.own() {
 		return false
 	}
 	target, err := untar.OpenTarget(filepath.Join(path, "rootfs"))
@@ -188,7 +216,14 @@ func rootfsCommand(ctx context.Context, ui *ui, args []string) error {
 	if err := c.askMissing(ctx, os.Stdin); err != nil {
 		return err
 	}
-	return c.run(ctx, c.openRootfs)
+	made, err := makeFolders(filepath.Dir(dir))
+	if err == nil {
+		err = c.run(ctx, c.openRootfs)
+	}
+	if err != nil {
+		removeFolders(made)
+	}
+	return err
 }
 
 // userNamespaceOf is the namespace that a container made without lxc-create
@@ -199,16 +234,6 @@ func userNamespaceOf(config []byte) lxc.Namespace {
 		return lxc.RootNamespace
 	}
 	return n
-}
-
-// syncFolder makes a rename in dir durable.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // places is where LXC keeps its settings and containers on this machine.
