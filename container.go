@@ -84,6 +84,9 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	}
 	final := filepath.Join(lxcPath, name)
 	opt.name, opt.path, opt.rootfs = name, final, filepath.Join(final, "rootfs")
+	if err := checkMapped(opt, before); err != nil {
+		return err
+	}
 	c := newCreation(ui, opt, userNamespaceOf(before))
 	owner, err := c.shiftOwners(before)
 	if err != nil {
@@ -91,6 +94,9 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	}
 	_, err = os.Stat(filepath.Join(c.container.TemplateConfig, "common.conf"))
 	c.withoutLXC = errors.Is(err, fs.ErrNotExist)
+	if ranges, _ := lxc.IDMap(before); len(ranges) == 0 && os.Geteuid() != 0 && !c.withoutLXC && currentNamespace() == lxc.HostNamespace {
+		ui.warnf("the config has no lxc.idmap, so every file will be yours, and LXC can't start the container for you; default.conf needs lines such as \"lxc.idmap = u 0 100000 65536\" and \"lxc.idmap = g 0 100000 65536\"")
+	}
 	if err := c.askMissing(ctx, os.Stdin); err != nil {
 		return err
 	}
