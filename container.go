@@ -69,7 +69,10 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	if err := image.CheckName(name); err != nil {
 		return usageErrorf("name %q: %v", name, err)
 	}
+	uid, mapped := mappedID(opt.mappedUID)
+	gid, _ := mappedID(opt.mappedGID)
 	places := hostPlaces()
+	places.root = places.root && !mapped // enterNamespace called
 	lxcPath := opt.lxcPath
 	if lxcPath == "" {
 		lxcPath = places.lxcPath()
@@ -84,13 +87,22 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	}
 	final := filepath.Join(lxcPath, name)
 	opt.name, opt.path, opt.rootfs = name, final, filepath.Join(final, "rootfs")
-	if err := checkMapped(opt, before); err != nil {
+	if err := enterNamespace(opt, args, before); err != nil {
 		return err
 	}
 	c := newCreation(ui, opt, userNamespaceOf(before))
 	owner, err := c.shiftOwners(before)
 	if err != nil {
 		return err
+	}
+	if mapped && currentNamespace() == lxc.UserNamespace {
+		// As lxc-create leaves it: the group can look into the folder.
+		c.uid, c.gid = uid, gid
+		owner = &[2]uint32{0, uint32(gid)} // -1: as it is
+		waiting := &caller{parent: os.Getppid()}
+		var stop context.CancelFunc
+		ctx, stop = waiting.watch(ctx)
+		defer stop()
 	}
 	_, err = os.Stat(filepath.Join(c.container.TemplateConfig, "common.conf"))
 	c.withoutLXC = errors.Is(err, fs.ErrNotExist)
@@ -108,6 +120,16 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	}()
 	if err != nil {
 		return err
+	}
+	for _, dir := range made {
+		if err := os.Lchown(dir, c.uid, c.gid); err != nil {
+			return err
+		}
+	}
+	for _, dir := range made {
+		if err := os.Lchown(dir, c.uid, c.gid); err != nil {
+			return err
+		}
 	}
 	c.begin = before
 	return c.run(ctx, func() (*place, error) {

@@ -38,3 +38,24 @@ func TestGrantCommand(t *testing.T) {
 		}
 	}
 }
+
+func TestCallerID(t *testing.T) {
+	u := func(inside, outside, count uint32) lxc.IDRange {
+		return lxc.IDRange{UID: true, Inside: inside, Outside: outside, Count: count}
+	}
+	for _, c := range []struct {
+		ranges []lxc.IDRange
+		id     uint32
+		known  bool
+	}{
+		{[]lxc.IDRange{u(0, 100000, 65536)}, 65536, false},
+		{[]lxc.IDRange{u(1000, 100000, 10)}, 0, false},
+		{[]lxc.IDRange{u(10, 200000, 5), u(0, 100000, 10)}, 15, false},
+		{[]lxc.IDRange{u(0, 100000, 1000), u(1000, 1000, 1), u(1001, 101000, 64535)}, 1000, true},
+		{[]lxc.IDRange{{GID: true, Inside: 0, Outside: 1000, Count: 1}}, 0, false},
+	} {
+		if id, known := callerID(c.ranges, false, 1000); id != c.id || known != c.known {
+			t.Errorf("%v: %d, %v", c.ranges, id, known)
+		}
+	}
+}

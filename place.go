@@ -112,7 +112,7 @@ func (c *creation) openContainer(owner *[2]uint32) (*place, error) {
 		p.root, err = target.Root().Open(rootfsName)
 	}
 	if err == nil {
-		err = p.own()
+		err = p.own(c.idmap != nil)
 	}
 	if err != nil {
 		return nil, p.abandon(err)
@@ -161,7 +161,7 @@ func (c *creation) openExisting(owner *[2]uint32) (*place, error) {
 		err = f.checkNew()
 	}
 	if err == nil {
-		err = p.own()
+		err = p.own(c.idmap != nil)
 	}
 	if err != nil {
 		return nil, p.abandon(err)
@@ -217,14 +217,14 @@ func (c *creation) makeRootfs(p *place) error {
 	return p.folder.fail("mkdir", rootfsName, unix.Mkdirat(p.folder.fd(), rootfsName, 0o755))
 }
 
-// own closes the container's folder to others, and gives the root file system's,
-// which lies below it, to the container's root.
-func (p *place) own() error {
+// own closes the container's folder to others. shift gives the root file
+// system's, which lies below it, to the container's root.
+func (p *place) own(shift bool) error {
 	if err := p.folder.fail("chmod", "", unix.Fchmod(p.folder.fd(), 0o700)); err != nil {
 		return err
 	}
 	p.grown = true
-	if p.owner == nil {
+	if !shift {
 		return nil
 	}
 	root, err := p.root.File()
@@ -247,7 +247,7 @@ func (p *place) handOver() error {
 	if p.owner == nil {
 		return nil
 	}
-	return p.folder.fail("chown", "", unix.Fchown(p.folder.fd(), int(p.owner[0]), int(p.owner[1])))
+	return p.folder.fail("chown", "", unix.Fchown(p.folder.fd(), int(int32(p.owner[0])), int(int32(p.owner[1]))))
 }
 
 // takeBack undoes handOver, before what is in the folder is removed. Where it
