@@ -71,8 +71,9 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	}
 	uid, mapped := mappedID(opt.mappedUID)
 	gid, _ := mappedID(opt.mappedGID)
+	mapped = mapped && currentNamespace() == lxc.UserNamespace // enterNamespace called
 	places := hostPlaces()
-	places.root = places.root && !mapped // enterNamespace called
+	places.root = places.root && !mapped
 	lxcPath := opt.lxcPath
 	if lxcPath == "" {
 		lxcPath = places.lxcPath()
@@ -95,7 +96,7 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	if mapped && currentNamespace() == lxc.UserNamespace {
+	if mapped {
 		// As lxc-create leaves it: the group can look into the folder.
 		c.uid, c.gid = uid, gid
 		owner = &[2]uint32{0, uint32(gid)} // -1: as it is
@@ -183,7 +184,7 @@ func (c *creation) removeInterrupted(path string) bool {
 	if !w.dead() || !w.own() {
 		return false
 	}
-	target, err := untar.OpenTarget(filepath.Join(path, "rootfs"))
+	target, err := untar.OpenTargetAt(w.folder, rootfsName, filepath.Join(path, rootfsName))
 	if err != nil || !target.IsEmpty() {
 		return false
 	}

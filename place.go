@@ -136,7 +136,7 @@ func (c *creation) openExisting(owner *[2]uint32) (*place, error) {
 		return nil, err
 	}
 	p := &place{folder: f, owner: owner}
-	if p.mode, err = f.checkFree(); err == nil {
+	if p.mode, err = f.checkFree(uint32(os.Geteuid()), uint32(c.uid)); err == nil {
 		c.storage = "dir"
 		if _, missing := f.stat(rootfsName); missing == unix.ENOENT {
 			err = c.makeRootfs(p)
@@ -169,10 +169,10 @@ func (c *creation) openExisting(owner *[2]uint32) (*place, error) {
 	return p, nil
 }
 
-// checkFree refuses a folder that holds what a new container's can't, or that is
-// another user's, and returns its mode. What it says of an interrupted run's
+// checkFree refuses a folder that holds what a new container's can't, or that
+// belongs to none of owners, and returns its mode. What it says of an interrupted run's
 // files is up to checkNew.
-func (f *containerDir) checkFree() (mode uint32, err error) {
+func (f *containerDir) checkFree(owners ...uint32) (mode uint32, err error) {
 	uid, mode, err := f.owner()
 	if err != nil {
 		return 0, err
@@ -181,7 +181,7 @@ func (f *containerDir) checkFree() (mode uint32, err error) {
 	if err != nil && err != io.EOF {
 		return 0, err
 	}
-	free := uid == uint32(os.Geteuid())
+	free := slices.Contains(owners, uid)
 	for _, name := range names {
 		known := name == "lost+found" || name == rootfsName
 		if slices.Contains(names, rootfsMarker) {
