@@ -9,7 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -156,9 +156,9 @@ func makeFolders(path string) (made []string, err error) {
 		}
 		missing = append(missing, dir)
 	}
-	for _, dir := range slices.Backward(missing) {
-		if err := os.Mkdir(dir, 0o755); err == nil {
-			made = slices.Insert(made, 0, dir)
+	for i := len(missing) - 1; i >= 0; i-- {
+		if err := os.Mkdir(missing[i], 0o755); err == nil {
+			made = append([]string{missing[i]}, made...)
 		} else if !errors.Is(err, fs.ErrExist) { // another run's by now
 			return made, err
 		}
@@ -201,12 +201,16 @@ func (c *creation) removeInterrupted(path string) bool {
 }
 
 // shiftOwners reads lxc.idmap of the config with which a container begins. As
-// root outside of a user namespace the owners are shifted on the way to the
-// disk; then it returns the ids of the container's root, else nil.
+// root the owners are shifted on the way to the disk, unless this is the very
+// namespace of that map; then it returns the ids of the container's root, else
+// nil.
 func (c *creation) shiftOwners(config []byte) (*[2]uint32, error) {
 	ranges, err := lxc.IDMap(config)
-	if err != nil || len(ranges) == 0 || os.Geteuid() != 0 || currentNamespace() != lxc.HostNamespace {
+	if err != nil || len(ranges) == 0 || os.Geteuid() != 0 {
 		return nil, err
+	}
+	if text, err := os.ReadFile("/proc/self/uid_map"); err == nil && mapsRoot(string(text), ranges) {
+		return nil, nil
 	}
 	var ids [2]uint32
 	uid, gid := false, false
@@ -223,6 +227,20 @@ func (c *creation) shiftOwners(config []byte) (*[2]uint32, error) {
 		return nil, errors.New("lxc.idmap maps no root")
 	}
 	return &ids, nil
+}
+
+// mapsRoot reports whether the text of a uid_map maps root as ranges do: so it is
+// after "lxc-usernsexec lxc-pull create".
+func mapsRoot(uidMap string, ranges []lxc.IDRange) bool {
+	for line := range strings.Lines(uidMap) {
+		f := strings.Fields(line)
+		for _, r := range ranges {
+			if r.UID && r.Inside == 0 && len(f) == 3 && f[0] == "0" && f[1] == strconv.FormatUint(uint64(r.Outside), 10) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // rootfsCommand puts a root file system into a folder, and nothing else

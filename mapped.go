@@ -173,7 +173,7 @@ func shellWords(words []string) string {
 	var quoted []string
 	for _, w := range words {
 		if w == "" || strings.ContainsFunc(w, special) {
-			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+			w = "'" + strings.Join(strings.Split(w, "'"), `'\''`) + "'"
 		}
 		quoted = append(quoted, w)
 	}
