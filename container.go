@@ -21,7 +21,8 @@ import (
 
 const createUsage = `Usage: lxc-pull create NAME -d DIST -r RELEASE [-a ARCH] [-P DIR] [-f CONFIG]
 
-Makes a whole container in the LXC path: config, fstab, root file system.
+Makes a whole container in the LXC path: config, fstab, root file system. A
+folder of that name must be absent or empty.
 
   -P, --lxcpath DIR   where containers live (default: lxc.conf's lxc.lxcpath,
                       then the usual place)
@@ -31,6 +32,7 @@ Makes a whole container in the LXC path: config, fstab, root file system.
 const rootfsUsage = `Usage: lxc-pull rootfs DIR -d DIST -r RELEASE [-a ARCH] [--name NAME] [--cache]
 
 Puts an image's root file system into DIR, which must be empty or absent.
+Missing folders above it are made.
 `
 
 // commonHelp stands below the usage of create and rootfs.
@@ -133,7 +135,7 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 		}
 	}
 	c.begin = before
-	return c.run(ctx, func() (*place, error) {
+	return c.run(ctx, func(context.Context) (*place, error) {
 		if _, err := os.Lstat(final); err == nil && !c.removeInterrupted(final) {
 			return c.openExisting(owner)
 		}

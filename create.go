@@ -73,13 +73,13 @@ func newCreation(ui *ui, opt options, namespace lxc.Namespace) *creation {
 }
 
 // run is the recipe. open makes the place in which everything grows.
-func (c *creation) run(ctx context.Context, open func() (*place, error)) (err error) {
+func (c *creation) run(ctx context.Context, open func(context.Context) (*place, error)) (err error) {
 	// Nobody reading the words any more must not leave half a container.
 	signal.Ignore(unix.SIGPIPE)
 	if err := c.prepare(); err != nil {
 		return err
 	}
-	p, err := open()
+	p, err := open(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -40,9 +42,10 @@ type place struct {
 // empty, so that what a failure removes is only what this run made.
 //
 // As the template a folder that holds something is merged into, as by the stock
-// template: a refusal would have lxc-create remove all of it. Since nothing of a
-// merge can be undone, the image is verified before.
-func (c *creation) openRootfs() (p *place, err error) {
+// template: a refusal would have lxc-create remove all of it. For the same reason
+// the end of another run in that folder is waited for. Since nothing of a merge
+// can be undone, the image is verified before.
+func (c *creation) openRootfs(ctx context.Context) (p *place, err error) {
 	p = &place{caller: c.caller}
 	if c.folder != "" {
 		if p.folder, err = openFolder(c.folder); err != nil {
@@ -50,7 +53,17 @@ func (c *creation) openRootfs() (p *place, err error) {
 		}
 		p.edits = true
 	}
-	if p.target, err = c.openTarget(p.folder); err != nil {
+	for waiting := false; ; waiting = true {
+		p.target, err = c.openTarget(p.folder)
+		if c.caller == nil || !errors.Is(err, untar.ErrBusy) || ctx.Err() != nil {
+			break
+		}
+		if !waiting {
+			c.ui.say("Waiting for another run that fills this folder")
+		}
+		time.Sleep(callerPoll)
+	}
+	if err != nil {
 		p.close()
 		return nil, err
 	}
