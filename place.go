@@ -35,6 +35,8 @@ type place struct {
 	grown bool
 	owner *[2]uint32 // user and group; nil: they stay
 	mode  uint32
+	given bool        // it has these
+	was   unix.Stat_t // the folder before
 }
 
 // openRootfs opens the folder that the image goes into, for a root file system
@@ -117,6 +119,10 @@ func (c *creation) openContainer(owner *[2]uint32) (*place, error) {
 	// The mode is lxc-create's (lxccontainer.c, create_container_dir).
 	p := &place{target: target, owner: owner, mode: 0o770}
 	file, err := target.Root().File()
+	if err == nil && !target.IsEmpty() {
+		file.Close()
+		err = &existsError{c.folder} // it came to be just now
+	}
 	if err == nil {
 		p.folder = &containerDir{file, c.folder}
 		err = c.makeRootfs(p)
@@ -125,7 +131,10 @@ func (c *creation) openContainer(owner *[2]uint32) (*place, error) {
 		p.root, err = target.Root().Open(rootfsName)
 	}
 	if err == nil {
-		err = p.own(c.idmap != nil)
+		err = p.own()
+	}
+	if err == nil && c.idmap != nil {
+		err = p.shiftRoot()
 	}
 	if err != nil {
 		return nil, p.abandon(err)
@@ -149,11 +158,30 @@ func (c *creation) openExisting(owner *[2]uint32) (*place, error) {
 		return nil, err
 	}
 	p := &place{folder: f, owner: owner}
-	if p.mode, err = f.checkFree(uint32(os.Geteuid()), uint32(c.uid)); err == nil {
+	owners := []uint32{uint32(os.Geteuid()), uint32(c.uid)}
+	uid := uint32(0)
+	if uid, p.mode, err = f.owner(); err == nil && !slices.Contains(owners, uid) {
+		err = &existsError{c.folder}
+	}
+	// Closed before it is looked at: nobody else puts anything into it then.
+	if err == nil {
+		err = p.own()
+	}
+	if err == nil {
+		err = f.checkFree()
+	}
+	if err == nil {
 		c.storage = "dir"
-		if _, missing := f.stat(rootfsName); missing == unix.ENOENT {
+		st, missing := f.stat(rootfsName)
+		if owner != nil {
+			owners = append(owners, owner[0])
+		}
+		switch {
+		case missing == unix.ENOENT:
 			err = c.makeRootfs(p)
 			p.made = err == nil
+		case missing == nil && !slices.Contains(owners, st.Uid):
+			err = &existsError{c.rootfs}
 		}
 	}
 	if err == nil {
@@ -173,8 +201,8 @@ func (c *creation) openExisting(owner *[2]uint32) (*place, error) {
 	if err == nil {
 		err = f.checkNew()
 	}
-	if err == nil {
-		err = p.own(c.idmap != nil)
+	if err == nil && c.idmap != nil {
+		err = p.shiftRoot()
 	}
 	if err != nil {
 		return nil, p.abandon(err)
@@ -182,19 +210,14 @@ func (c *creation) openExisting(owner *[2]uint32) (*place, error) {
 	return p, nil
 }
 
-// checkFree refuses a folder that holds what a new container's can't, or that
-// belongs to none of owners, and returns its mode. What it says of an interrupted run's
-// files is up to checkNew.
-func (f *containerDir) checkFree(owners ...uint32) (mode uint32, err error) {
-	uid, mode, err := f.owner()
-	if err != nil {
-		return 0, err
-	}
+// checkFree refuses a folder that holds what a new container's can't. What it
+// says of an interrupted run's files is up to checkNew.
+func (f *containerDir) checkFree() error {
 	names, err := f.file.Readdirnames(16) // more than there can be
 	if err != nil && err != io.EOF {
-		return 0, err
+		return err
 	}
-	free := slices.Contains(owners, uid)
+	free := true
 	for _, name := range names {
 		known := name == "lost+found" || name == rootfsName
 		if slices.Contains(names, rootfsMarker) {
@@ -206,9 +229,9 @@ func (f *containerDir) checkFree(owners ...uint32) (mode uint32, err error) {
 		free = free && known
 	}
 	if !free {
-		return 0, &existsError{f.path}
+		return &existsError{f.path}
 	}
-	return mode, nil
+	return nil
 }
 
 // checkNew refuses a folder with a config, which makes it a container.
@@ -230,16 +253,19 @@ func (c *creation) makeRootfs(p *place) error {
 	return p.folder.fail("mkdir", rootfsName, unix.Mkdirat(p.folder.fd(), rootfsName, 0o755))
 }
 
-// own closes the container's folder to others. shift gives the root file
-// system's, which lies below it, to the container's root.
-func (p *place) own(shift bool) error {
-	if err := p.folder.fail("chmod", "", unix.Fchmod(p.folder.fd(), 0o700)); err != nil {
-		return err
+// own closes the container's folder to others.
+func (p *place) own() error {
+	err := unix.Fstat(p.folder.fd(), &p.was)
+	if err == nil {
+		p.grown = true
+		err = unix.Fchmod(p.folder.fd(), 0o700)
 	}
-	p.grown = true
-	if !shift {
-		return nil
-	}
+	return p.folder.fail("close", "", err)
+}
+
+// shiftRoot gives the folder of the root file system, to which nobody else has a
+// way yet, to the container's root.
+func (p *place) shiftRoot() error {
 	root, err := p.root.File()
 	if err != nil {
 		return err
@@ -260,15 +286,17 @@ func (p *place) handOver() error {
 	if p.owner == nil {
 		return nil
 	}
+	p.given = true
 	return p.folder.fail("chown", "", unix.Fchown(p.folder.fd(), int(int32(p.owner[0])), int(int32(p.owner[1]))))
 }
 
 // takeBack undoes handOver, before what is in the folder is removed. Where it
 // fails the removal does no harm all the same: it follows no link.
 func (p *place) takeBack() {
-	if p.grown && p.owner != nil {
-		unix.Fchown(p.folder.fd(), os.Geteuid(), os.Getegid())
+	if p.given {
+		unix.Fchown(p.folder.fd(), int(p.was.Uid), int(p.was.Gid))
 		unix.Fchmod(p.folder.fd(), 0o700)
+		p.given = false
 	}
 }
 
@@ -351,8 +379,8 @@ func (p *place) abandon(err error) error {
 	if p.made && left == nil {
 		left = p.folder.fail("remove", rootfsName, unlink(p.folder.fd(), rootfsName, unix.AT_REMOVEDIR))
 	}
-	if p.edits && p.grown {
-		unix.Fchmod(p.folder.fd(), p.mode)
+	if p.grown {
+		unix.Fchmod(p.folder.fd(), p.mode) // one that was there before has its own again
 	}
 	p.close()
 	if left != nil {
