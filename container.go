@@ -129,11 +129,6 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 			return err
 		}
 	}
-	for _, dir := range made {
-		if err := os.Lchown(dir, c.uid, c.gid); err != nil {
-			return err
-		}
-	}
 	c.begin = before
 	return c.run(ctx, func(context.Context) (*place, error) {
 		if _, err := os.Lstat(final); err == nil && !c.removeInterrupted(final) {
