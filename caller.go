@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -75,6 +76,17 @@ func (w *caller) close() {
 			f.Close()
 		}
 	}
+}
+
+// own reports whether the container's folder is this user's, so that nobody else
+// can change what is in it.
+func (w *caller) own() bool {
+	info, err := w.folder.Stat()
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Uid == uint32(os.Geteuid()) && info.Mode()&0o002 == 0
 }
 
 // creates reports whether lxc-create lives and holds its lock. Not to know means
@@ -161,10 +173,10 @@ func (w *caller) removeContainer(interrupted bool) error {
 	if err == unix.EINVAL {
 		err = unix.Flock(int(w.partial.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	}
-	if err != nil || !leadsTo(filepath.Join(w.path, partialName), w.partial) {
+	dir := int(w.folder.Fd())
+	if err != nil || !leadsTo(dir, partialName, w.partial) {
 		return nil // somebody else takes care of it
 	}
-	dir := int(w.folder.Fd())
 	if err := unlink(dir, "rootfs", unix.AT_REMOVEDIR); err != nil {
 		return &fs.PathError{Op: "remove", Path: filepath.Join(w.path, "rootfs"), Err: err}
 	}
@@ -182,7 +194,7 @@ func (w *caller) removeContainer(interrupted bool) error {
 		return err
 	}
 	defer parent.Close()
-	if leadsTo(w.path, w.folder) {
+	if leadsTo(int(parent.Fd()), filepath.Base(w.path), w.folder) {
 		err = unlink(int(parent.Fd()), filepath.Base(w.path), unix.AT_REMOVEDIR)
 		if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
 			err = nil // what is left is not ours, and in nobody's way
@@ -191,14 +203,11 @@ func (w *caller) removeContainer(interrupted bool) error {
 	return err
 }
 
-// leadsTo reports whether what is at path is still the file that f is.
-func leadsTo(path string, f *os.File) bool {
-	there, err := os.Lstat(path)
-	if err != nil {
-		return false
-	}
-	open, err := f.Stat()
-	return err == nil && os.SameFile(there, open)
+// leadsTo reports whether a name in dir is still the file that f is.
+func leadsTo(dir int, name string, f *os.File) bool {
+	var there, open unix.Stat_t
+	return unix.Fstatat(dir, name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil && unix.Fstat(int(f.Fd()), &open) == nil &&
+		there.Dev == open.Dev && there.Ino == open.Ino
 }
 
 // unlink removes a name; one that is not there is no error.

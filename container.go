@@ -9,7 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"lxc-pull/image"
 	"lxc-pull/lxc"
@@ -18,7 +21,8 @@ import (
 
 const createUsage = `Usage: lxc-pull create NAME -d DIST -r RELEASE [-a ARCH] [-P DIR] [-f CONFIG]
 
-Makes a whole container in the LXC path: config, fstab, root file system.
+Makes a whole container in the LXC path: config, fstab, root file system. A
+folder of that name must be absent or empty.
 
   -P, --lxcpath DIR   where containers live (default: lxc.conf's lxc.lxcpath,
                       then the usual place)
@@ -28,6 +32,7 @@ Makes a whole container in the LXC path: config, fstab, root file system.
 const rootfsUsage = `Usage: lxc-pull rootfs DIR -d DIST -r RELEASE [-a ARCH] [--name NAME] [--cache]
 
 Puts an image's root file system into DIR, which must be empty or absent.
+Missing folders above it are made.
 `
 
 // commonHelp stands below the usage of create and rootfs.
@@ -40,6 +45,7 @@ const commonHelp = `
 // imageCommand parses what create and rootfs have in common: options and one
 // operand. done says that help was asked for and given.
 func imageCommand(ui *ui, args []string, usage string, extra ...option) (opt options, operand string, done bool, err error) {
+	unix.Umask(newUmask)
 	opt, operands, err := readOptions(ui, args, extra...)
 	if err != nil {
 		return opt, "", false, err
@@ -65,7 +71,11 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	if err := image.CheckName(name); err != nil {
 		return usageErrorf("name %q: %v", name, err)
 	}
+	uid, mapped := mappedID(opt.mappedUID)
+	gid, _ := mappedID(opt.mappedGID)
+	mapped = mapped && currentNamespace() == lxc.UserNamespace // enterNamespace called
 	places := hostPlaces()
+	places.root = places.root && !mapped
 	lxcPath := opt.lxcPath
 	if lxcPath == "" {
 		lxcPath = places.lxcPath()
@@ -80,44 +90,86 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	}
 	final := filepath.Join(lxcPath, name)
 	opt.name, opt.path, opt.rootfs = name, final, filepath.Join(final, "rootfs")
+	if err := enterNamespace(opt, args, before); err != nil {
+		return err
+	}
 	c := newCreation(ui, opt, userNamespaceOf(before))
 	owner, err := c.shiftOwners(before)
 	if err != nil {
 		return err
+	}
+	if mapped {
+		// As lxc-create leaves it: the group can look into the folder.
+		c.uid, c.gid = uid, gid
+		owner = &[2]uint32{0, uint32(gid)} // -1: as it is
+		waiting := &caller{parent: os.Getppid()}
+		var stop context.CancelFunc
+		ctx, stop = waiting.watch(ctx)
+		defer stop()
 	}
 	_, err = os.Stat(filepath.Join(c.container.TemplateConfig, "common.conf"))
 	c.withoutLXC = errors.Is(err, fs.ErrNotExist)
 	if err := c.checkContainer(before); err != nil {
 		return err
 	}
+	if ranges, _ := lxc.IDMap(before); len(ranges) == 0 && os.Geteuid() != 0 && !c.withoutLXC && currentNamespace() == lxc.HostNamespace {
+		ui.warnf("the config has no lxc.idmap, so every file will be yours, and LXC can't start the container for you; default.conf needs lines such as \"lxc.idmap = u 0 100000 65536\" and \"lxc.idmap = g 0 100000 65536\"")
+	}
 	if err := c.askMissing(ctx, os.Stdin); err != nil {
 		return err
 	}
 	made, err := makeFolders(lxcPath)
 	defer func() {
-		for _, dir := range made {
-			if err != nil {
-				os.Remove(dir) // fails where there is something in it
-			}
+		if err != nil {
+			removeFolders(made)
 		}
 	}()
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(final); err == nil && !c.removeInterrupted(final) {
-		return &existsError{final}
+	for _, dir := range made {
+		if err := os.Lchown(dir, c.uid, c.gid); err != nil {
+			return err
+		}
 	}
-	return c.run(ctx, func() (*place, error) { return c.openContainer(before, owner) })
+	c.begin = before
+	return c.run(ctx, func(context.Context) (*place, error) {
+		if _, err := os.Lstat(final); err == nil && !c.removeInterrupted(final) {
+			return c.openExisting(owner)
+		}
+		return c.openContainer(owner)
+	})
 }
+
+// newUmask is what lxc-create gives a template (lxccontainer.c, do_create): so
+// folders have the modes that LXC and the processes in the container need,
+// whatever the caller's umask.
+const newUmask = 0o022
 
 // makeFolders makes a folder and those above it, and returns which are new, the
 // innermost first.
 func makeFolders(path string) (made []string, err error) {
+	var missing []string
 	for dir := path; ; dir = filepath.Dir(dir) {
 		if _, err := os.Lstat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
-			return made, os.MkdirAll(path, 0o755)
+			break
 		}
-		made = append(made, dir)
+		missing = append(missing, dir)
+	}
+	for i := len(missing) - 1; i >= 0; i-- {
+		if err := os.Mkdir(missing[i], 0o755); err == nil {
+			made = append([]string{missing[i]}, made...)
+		} else if !errors.Is(err, fs.ErrExist) { // another run's by now
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+// removeFolders removes what makeFolders made and nobody has filled since.
+func removeFolders(made []string) {
+	for _, dir := range made {
+		unix.Rmdir(dir)
 	}
 }
 
@@ -127,10 +179,12 @@ func makeFolders(path string) (made []string, err error) {
 func (c *creation) removeInterrupted(path string) bool {
 	w := callerOf(path)
 	defer w.close()
-	if !w.dead() {
+	// What is in another user's folder may change while it is looked at. Root
+	// leaves that to lxc-destroy.
+	if !w.dead() || !w.own() {
 		return false
 	}
-	target, err := untar.OpenTarget(filepath.Join(path, "rootfs"))
+	target, err := untar.OpenTargetAt(w.folder, rootfsName, filepath.Join(path, rootfsName))
 	if err != nil || !target.IsEmpty() {
 		return false
 	}
@@ -147,12 +201,16 @@ func (c *creation) removeInterrupted(path string) bool {
 }
 
 // shiftOwners reads lxc.idmap of the config with which a container begins. As
-// root outside of a user namespace the owners are shifted on the way to the
-// disk; then it returns the ids of the container's root, else nil.
+// root the owners are shifted on the way to the disk, unless this is the very
+// namespace of that map; then it returns the ids of the container's root, else
+// nil.
 func (c *creation) shiftOwners(config []byte) (*[2]uint32, error) {
 	ranges, err := lxc.IDMap(config)
-	if err != nil || len(ranges) == 0 || os.Geteuid() != 0 || currentNamespace() != lxc.HostNamespace {
+	if err != nil || len(ranges) == 0 || os.Geteuid() != 0 {
 		return nil, err
+	}
+	if text, err := os.ReadFile("/proc/self/uid_map"); err == nil && mapsRoot(string(text), ranges) {
+		return nil, nil
 	}
 	var ids [2]uint32
 	uid, gid := false, false
@@ -169,6 +227,20 @@ func (c *creation) shiftOwners(config []byte) (*[2]uint32, error) {
 		return nil, errors.New("lxc.idmap maps no root")
 	}
 	return &ids, nil
+}
+
+// mapsRoot reports whether the text of a uid_map maps root as ranges do: so it is
+// after "lxc-usernsexec lxc-pull create".
+func mapsRoot(uidMap string, ranges []lxc.IDRange) bool {
+	for line := range strings.Lines(uidMap) {
+		f := strings.Fields(line)
+		for _, r := range ranges {
+			if r.UID && r.Inside == 0 && len(f) == 3 && f[0] == "0" && f[1] == strconv.FormatUint(uint64(r.Outside), 10) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // rootfsCommand puts a root file system into a folder, and nothing else
@@ -191,7 +263,14 @@ func rootfsCommand(ctx context.Context, ui *ui, args []string) error {
 	if err := c.askMissing(ctx, os.Stdin); err != nil {
 		return err
 	}
-	return c.run(ctx, c.openRootfs)
+	made, err := makeFolders(filepath.Dir(dir))
+	if err == nil {
+		err = c.run(ctx, c.openRootfs)
+	}
+	if err != nil {
+		removeFolders(made)
+	}
+	return err
 }
 
 // userNamespaceOf is the namespace that a container made without lxc-create
@@ -202,16 +281,6 @@ func userNamespaceOf(config []byte) lxc.Namespace {
 		return lxc.RootNamespace
 	}
 	return n
-}
-
-// syncFolder makes a rename in dir durable.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // places is where LXC keeps its settings and containers on this machine.

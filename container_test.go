@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"lxc-pull/lxc"
 )
 
 // TestPlaces shows where containers and the cache are on each kind of system.
@@ -58,6 +60,22 @@ func TestTermuxPrefix(t *testing.T) {
 		t.Setenv("PREFIX", prefix)
 		if got := termuxPrefix(); got != want {
 			t.Errorf("PREFIX=%q: %q, want %q", prefix, got, want)
+		}
+	}
+}
+
+func TestMapsRoot(t *testing.T) {
+	ranges := []lxc.IDRange{{UID: true, Inside: 1000, Outside: 1000, Count: 1}, {UID: true, Inside: 0, Outside: 100000, Count: 1000}}
+	for text, want := range map[string]bool{
+		"":                                   false,
+		"         0          0 4294967295\n": false,
+		"         0     100000       1000\n": true,
+		"      1000       1000          1\n         0     100000 9\n": true,
+		"         0    1000000      65536\n":                          false, // in a container
+		"    100000          0          1\n":                          false,
+	} {
+		if mapsRoot(text, ranges) != want {
+			t.Errorf("%q: not %v", text, want)
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"syscall"
 
@@ -41,8 +40,11 @@ type creation struct {
 	namespace lxc.Namespace
 	mode      lxc.Mode
 	container lxc.Container
-	rootfs    string          // the folder that is filled: container.Rootfs, or its place until all is there
-	folder    string          // the container's folder, likewise; "": a root file system alone
+	rootfs    string          // the folder that is filled
+	folder    string          // the container's folder; "": a root file system alone
+	begin     []byte          // what the config of a container made without lxc-create begins with
+	storage   string          // LXC's name for what the rootfs is on; "": lxc-create has written it
+	merges    bool            // the image goes beside what is in the rootfs
 	idmap     []untar.IDRange // by which owners are shifted; nil: not at all
 	uid, gid  int             // whom the cache, config and fstab are handed back to; -1: nobody
 
@@ -72,13 +74,13 @@ func newCreation(ui *ui, opt options, namespace lxc.Namespace) *creation {
 }
 
 // run is the recipe. open makes the place in which everything grows.
-func (c *creation) run(ctx context.Context, open func() (*place, error)) (err error) {
+func (c *creation) run(ctx context.Context, open func(context.Context) (*place, error)) (err error) {
 	// Nobody reading the words any more must not leave half a container.
 	signal.Ignore(unix.SIGPIPE)
 	if err := c.prepare(); err != nil {
 		return err
 	}
-	p, err := open()
+	p, err := open(ctx)
 	if err != nil {
 		return err
 	}
@@ -102,7 +104,7 @@ func (c *creation) run(ctx context.Context, open func() (*place, error)) (err er
 		if err = c.fill(ctx, p, source); err == nil {
 			break
 		}
-		if empty, stuck := p.root.IsEmpty(); stuck != nil || !empty {
+		if !p.again() {
 			return err
 		}
 		another, err := c.otherwise(ctx, source, err)
@@ -135,10 +137,10 @@ func (c *creation) fill(ctx context.Context, p *place, source *source) (err erro
 	if err := c.checkRoom(ctx, p.root, source); err != nil {
 		return err
 	}
-	if err := c.unpack(ctx, p.root, source); err != nil {
+	if err := c.unpack(ctx, p, source); err != nil {
 		return c.whatIsFull(p.root, err)
 	}
-	if err := c.checkDev(source); err != nil {
+	if err := c.checkDev(p.root, source); err != nil {
 		return err
 	}
 	if err := c.personalize(p.root, source.meta); err != nil {
@@ -148,7 +150,7 @@ func (c *creation) fill(ctx context.Context, p *place, source *source) (err erro
 		return fmt.Errorf("writing %q to the disk: %w", c.rootfs, err)
 	}
 	if c.folder != "" {
-		if err := c.writeContainer(source, p.edited != ""); err != nil {
+		if err := c.writeContainer(p, source); err != nil {
 			return err
 		}
 	}
@@ -166,7 +168,8 @@ func (c *creation) fill(ctx context.Context, p *place, source *source) (err erro
 // decompression, tar, files. The bytes are checked as they pass, so files come
 // to be before the last of them is known to be right; until then the root
 // folder is closed to others, and a wrong end removes everything.
-func (c *creation) unpack(ctx context.Context, root *untar.Root, source *source) error {
+func (c *creation) unpack(ctx context.Context, p *place, source *source) error {
+	root := p.root
 	if !source.cached {
 		c.ui.say("Downloading the rootfs")
 	}
@@ -215,6 +218,7 @@ func (c *creation) unpack(ctx context.Context, root *untar.Root, source *source)
 	if err != nil {
 		return err
 	}
+	p.begun = true
 	report, err := root.Extract(unpacked, how)
 	if errors.Is(err, untar.ErrTooBig) {
 		err = fmt.Errorf("%q has room for %s: %w", c.rootfs, byteCount(how.MaxBytes), err)
@@ -334,6 +338,7 @@ func (c *creation) extraction(root *untar.Root, source *source) (untar.Options, 
 	excludes, _ := source.meta.Relevant("excludes", c.mode)
 	return untar.Options{
 		Strict:    true,
+		Merge:     c.merges,
 		Vouched:   c.trust.ring != nil,
 		DeferRoot: true,
 		IDMap:     c.idmap,
@@ -357,13 +362,16 @@ func (c *creation) tell(report *untar.Report) error {
 
 // checkDev refuses an image whose mounts are to be made below a dev that is no
 // folder: LXC would make them where a link leads, on the host.
-func (c *creation) checkDev(source *source) error {
+func (c *creation) checkDev(root *untar.Root, source *source) error {
 	if !source.creates {
 		return nil
 	}
-	info, err := os.Lstat(filepath.Join(c.rootfs, "dev"))
-	if err == nil && !info.IsDir() {
+	dev, err := root.Open("dev")
+	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
 		return errors.New("the image's dev is no folder, and its config has LXC make something in it")
+	}
+	if err == nil {
+		dev.Close()
 	}
 	return nil
 }
@@ -402,29 +410,29 @@ func (c *creation) inside(name string, err error) error {
 	return fmt.Errorf("%q in the rootfs: %w", name, err)
 }
 
-// writeContainer writes the container's fstab and config, the config last. keep
-// says that what was there must come back after a failure.
-func (c *creation) writeContainer(source *source, keep bool) error {
+// writeContainer writes the container's fstab and config, the config last.
+func (c *creation) writeContainer(p *place, source *source) error {
 	image, _ := source.meta.Relevant("config", c.mode)
 	fstab, hasFstab := source.meta.Relevant("fstab", c.mode)
+	change := edit{name: "fstab", mode: uint32(source.fstabMode(c.mode).Perm()), keep: p.edits, uid: c.uid, gid: c.gid}
 	if hasFstab {
-		err := replaceFile(c.folder, "fstab", source.fstabMode(c.mode), keep, func([]byte) []byte {
-			return c.container.Expand(fstab)
-		})
-		if err != nil {
+		change.content = func([]byte) []byte { return c.container.Expand(fstab) }
+		if err := p.folder.replace(change); err != nil {
 			return err
 		}
 	}
-	err := replaceFile(c.folder, "config", 0o644, keep, func(before []byte) []byte {
+	change.name, change.mode = "config", 0o644
+	if c.storage != "" {
+		change.mode = 0o640 // lxc-create's
+	}
+	change.content = func(before []byte) []byte {
+		if c.storage != "" {
+			before = append(c.begin, "lxc.rootfs.path = "+c.storage+":"+c.container.Rootfs+"\n"...)
+		}
 		return c.container.Config(before, image, hasFstab)
-	})
-	if err != nil {
+	}
+	if err := p.folder.replace(change); err != nil {
 		return err
 	}
-	// In a user namespace they belong to its root now; their owner could not
-	// edit them. As in the stock template a failure is none.
-	for _, name := range []string{"config", "fstab"} {
-		os.Lchown(filepath.Join(c.folder, name), c.uid, c.gid)
-	}
-	return syncFolder(c.folder)
+	return p.folder.sync()
 }

@@ -1,13 +1,19 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+	"slices"
+	"time"
 
+	"golang.org/x/sys/unix"
+
+	"lxc-pull/lxc"
 	"lxc-pull/untar"
 )
 
@@ -17,82 +23,293 @@ import (
 type place struct {
 	target *untar.Target // what is there whole or not at all: the container's folder, or the root file system
 	root   *untar.Root   // the root file system; the target's own, or one below it
-	edited string        // the folder whose files are edited where they are; "": none
+	folder *containerDir // the container's folder; nil: a root file system alone
+	edits  bool          // the folder was there before: its files come back after a failure
+	merges bool          // the root held something before: a failure removes nothing of it
+	begun  bool          // something was unpacked into it
+	made   bool          // the root's folder is new in a folder that was there before
 	caller *caller       // who waits for it; nil: a person
+
+	// The container's folder is this process's own, and closed to others, until
+	// all is there; then it gets these.
+	grown bool
+	owner *[2]uint32 // user and group; nil: they stay
+	mode  uint32
+	given bool        // it has these
+	was   unix.Stat_t // the folder before
 }
 
 // openRootfs opens the folder that the image goes into, for a root file system
-// alone or as the template. It must be absent or empty, so that what a failure
-// removes is only what this run made.
-func (c *creation) openRootfs() (*place, error) {
-	target, err := untar.OpenTarget(c.rootfs)
+// alone or as the template. For a root file system alone it must be absent or
+// empty, so that what a failure removes is only what this run made.
+//
+// As the template a folder that holds something is merged into, as by the stock
+// template: a refusal would have lxc-create remove all of it. For the same reason
+// the end of another run in that folder is waited for. Since nothing of a merge
+// can be undone, the image is verified before.
+func (c *creation) openRootfs(ctx context.Context) (p *place, err error) {
+	p = &place{caller: c.caller}
+	if c.folder != "" {
+		if p.folder, err = openFolder(c.folder); err != nil {
+			return nil, err
+		}
+		p.edits = true
+	}
+	for waiting := false; ; waiting = true {
+		p.target, err = c.openTarget(p.folder)
+		if c.caller == nil || !errors.Is(err, untar.ErrBusy) || ctx.Err() != nil {
+			break
+		}
+		if !waiting {
+			c.ui.say("Waiting for another run that fills this folder")
+		}
+		time.Sleep(callerPoll)
+	}
 	if err != nil {
+		p.close()
 		return nil, err
 	}
-	if !target.IsEmpty() {
-		target.Close()
-		return nil, &notEmptyError{c.rootfs}
+	p.root = p.target.Root()
+	if !p.target.IsEmpty() {
+		if c.caller == nil {
+			p.close()
+			return nil, &notEmptyError{c.rootfs}
+		}
+		c.ui.warnf("%q is not empty: the image is put beside what is there; if that fails, lxc-create removes all of it", c.rootfs)
+		p.merges, c.merges, c.opt.verifyFirst = true, true, true
 	}
-	if target.Recovered() != "" {
+	if p.target.Recovered() != "" {
 		c.ui.warnf("%q held what an interrupted run left; it was emptied first", c.rootfs)
 	}
-	p := &place{target: target, root: target.Root(), edited: c.folder, caller: c.caller}
-	if p.edited != "" {
-		err = restoreFiles(p.edited)
+	if p.edits {
+		err = p.folder.restore()
 	}
 	if err != nil {
 		return nil, p.abandon(err)
 	}
-	c.rootfs = target.Path()
 	return p, nil
 }
 
-// openContainer makes the folder of a container beside its own place, with the
-// config with which it begins.
-func (c *creation) openContainer(config []byte, owner *[2]uint32) (*place, error) {
+// openTarget opens the root file system's folder. In a container's folder that
+// another user may own it is opened below that, and no link is followed; what
+// else --rootfs names is the administrator's choice.
+func (c *creation) openTarget(in *containerDir) (*untar.Target, error) {
+	if in == nil || filepath.Clean(c.rootfs) != filepath.Join(c.folder, rootfsName) {
+		return untar.OpenTarget(c.rootfs)
+	}
+	uid, _, err := in.owner()
+	if err != nil {
+		return nil, err
+	}
+	if c.namespace == lxc.HostNamespace && uid == uint32(os.Geteuid()) {
+		return untar.OpenTarget(c.rootfs)
+	}
+	return untar.OpenTargetAt(in.file, rootfsName, c.rootfs)
+}
+
+// rootfsName is the folder of the root file system in a container's.
+const rootfsName = "rootfs"
+
+// openContainer makes the folder of a container beside its own place.
+func (c *creation) openContainer(owner *[2]uint32) (*place, error) {
 	target, err := untar.OpenTarget(c.folder)
 	if err != nil {
 		return nil, err
 	}
-	p := &place{target: target}
-	dir := target.Path()
-	if err := c.beginContainer(dir, config, owner); err != nil {
-		return nil, p.abandon(err)
+	// The mode is lxc-create's (lxccontainer.c, create_container_dir).
+	p := &place{target: target, owner: owner, mode: 0o770}
+	file, err := target.Root().File()
+	if err == nil && !target.IsEmpty() {
+		file.Close()
+		err = &existsError{c.folder} // it came to be just now
 	}
-	c.folder, c.rootfs = dir, filepath.Join(dir, "rootfs")
-	if p.root, err = untar.OpenRoot(c.rootfs); err != nil {
+	if err == nil {
+		p.folder = &containerDir{file, c.folder}
+		err = c.makeRootfs(p)
+	}
+	if err == nil {
+		p.root, err = target.Root().Open(rootfsName)
+	}
+	if err == nil {
+		err = p.own()
+	}
+	if err == nil && c.idmap != nil {
+		err = p.shiftRoot()
+	}
+	if err != nil {
 		return nil, p.abandon(err)
 	}
 	return p, nil
 }
 
-// beginContainer leaves in dir what lxc-create makes before it calls a template.
-func (c *creation) beginContainer(dir string, config []byte, owner *[2]uint32) error {
-	rootfs := filepath.Join(dir, "rootfs")
-	if err := os.Chmod(dir, 0o770); err != nil {
-		return err
+// rootfsMarker says that the root file system in a container's folder is
+// incomplete (untar.Target).
+const rootfsMarker = "." + rootfsName + ".incomplete"
+
+// openExisting takes a folder that is there for the container's, as lxc-create
+// does: an empty one, or one that holds an empty folder for the root file system
+// and nothing else. Both may be mount points. It keeps its mode.
+func (c *creation) openExisting(owner *[2]uint32) (*place, error) {
+	f, err := openFolder(c.folder)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, fs.ErrNotExist) {
+		return nil, &existsError{c.folder} // a file, or a link that leads nowhere
 	}
-	if err := os.Mkdir(rootfs, 0o755); err != nil {
-		return err
+	if err != nil {
+		return nil, err
 	}
-	config = append(config, "lxc.rootfs.path = dir:"+c.container.Rootfs+"\n"...)
-	if err := os.WriteFile(filepath.Join(dir, "config"), config, 0o640); err != nil {
-		return err
+	p := &place{folder: f, owner: owner}
+	owners := []uint32{uint32(os.Geteuid()), uint32(c.uid)}
+	uid := uint32(0)
+	if uid, p.mode, err = f.owner(); err == nil && !slices.Contains(owners, uid) {
+		err = &existsError{c.folder}
 	}
-	if owner == nil {
-		return nil
+	// Closed before it is looked at: nobody else puts anything into it then.
+	if err == nil {
+		err = p.own()
 	}
-	// The container's root owns both folders.
-	for _, name := range []string{dir, rootfs} {
-		if err := os.Chown(name, int(owner[0]), int(owner[1])); err != nil {
-			return err
+	if err == nil {
+		err = f.checkFree()
+	}
+	if err == nil {
+		c.storage = "dir"
+		st, missing := f.stat(rootfsName)
+		if owner != nil {
+			owners = append(owners, owner[0])
 		}
+		switch {
+		case missing == unix.ENOENT:
+			err = c.makeRootfs(p)
+			p.made = err == nil
+		case missing == nil && !slices.Contains(owners, st.Uid):
+			err = &existsError{c.rootfs}
+		}
+	}
+	if err == nil {
+		p.target, err = untar.OpenTargetAt(f.file, rootfsName, c.rootfs)
+	}
+	if err == nil && !p.target.IsEmpty() {
+		err = &existsError{c.rootfs}
+	}
+	if err != nil {
+		return nil, p.abandon(err)
+	}
+	p.root, p.edits = p.target.Root(), true
+	if p.target.Recovered() != "" {
+		c.ui.warnf("%q held what an interrupted run left; it was emptied first", c.rootfs)
+		err = f.restore()
+	}
+	if err == nil {
+		err = f.checkNew()
+	}
+	if err == nil && c.idmap != nil {
+		err = p.shiftRoot()
+	}
+	if err != nil {
+		return nil, p.abandon(err)
+	}
+	return p, nil
+}
+
+// checkFree refuses a folder that holds what a new container's can't. What it
+// says of an interrupted run's files is up to checkNew.
+func (f *containerDir) checkFree() error {
+	names, err := f.file.Readdirnames(16) // more than there can be
+	if err != nil && err != io.EOF {
+		return err
+	}
+	free := true
+	for _, name := range names {
+		known := name == "lost+found" || name == rootfsName
+		if slices.Contains(names, rootfsMarker) {
+			known = known || name == rootfsMarker
+			for _, file := range containerFiles {
+				known = known || name == file || name == asideName(file) || name == beforeName(file)
+			}
+		}
+		free = free && known
+	}
+	if !free {
+		return &existsError{f.path}
 	}
 	return nil
 }
 
+// checkNew refuses a folder with a config, which makes it a container.
+func (f *containerDir) checkNew() error {
+	if _, err := f.stat("config"); err != unix.ENOENT {
+		return &existsError{f.path}
+	}
+	return nil
+}
+
+// makeRootfs makes the folder for the root file system: on btrfs a subvolume, as
+// lxc-create -B best does.
+func (c *creation) makeRootfs(p *place) error {
+	c.storage = "dir"
+	if os.Geteuid() == 0 && currentNamespace() == lxc.HostNamespace && makeSubvolume(p.folder.file, rootfsName) == nil {
+		c.storage = "btrfs"
+		return nil
+	}
+	return p.folder.fail("mkdir", rootfsName, unix.Mkdirat(p.folder.fd(), rootfsName, 0o755))
+}
+
+// own closes the container's folder to others.
+func (p *place) own() error {
+	err := unix.Fstat(p.folder.fd(), &p.was)
+	if err == nil {
+		p.grown = true
+		err = unix.Fchmod(p.folder.fd(), 0o700)
+	}
+	return p.folder.fail("close", "", err)
+}
+
+// shiftRoot gives the folder of the root file system, to which nobody else has a
+// way yet, to the container's root.
+func (p *place) shiftRoot() error {
+	root, err := p.root.File()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return root.Chown(int(p.owner[0]), int(p.owner[1]))
+}
+
+// handOver gives the container's folder to the container's root, when nothing in
+// it is to be done by name any more.
+func (p *place) handOver() error {
+	if !p.grown {
+		return nil
+	}
+	if err := p.folder.fail("chmod", "", unix.Fchmod(p.folder.fd(), p.mode)); err != nil {
+		return err
+	}
+	if p.owner == nil {
+		return nil
+	}
+	p.given = true
+	return p.folder.fail("chown", "", unix.Fchown(p.folder.fd(), int(int32(p.owner[0])), int(int32(p.owner[1]))))
+}
+
+// takeBack undoes handOver, before what is in the folder is removed. Where it
+// fails the removal does no harm all the same: it follows no link.
+func (p *place) takeBack() {
+	if p.given {
+		unix.Fchown(p.folder.fd(), int(p.was.Uid), int(p.was.Gid))
+		unix.Fchmod(p.folder.fd(), 0o700)
+		p.given = false
+	}
+}
+
 // commit makes everything durable and the place what it is to be.
 func (p *place) commit() error {
+	// A folder that is renamed must be right before; one that was there before
+	// is an incomplete one's until its marker is gone.
+	staged := p.grown && !p.edits
+	if staged {
+		if err := p.handOver(); err != nil {
+			return err
+		}
+	}
 	if err := p.target.Commit(); err != nil {
 		var path *fs.PathError
 		if errors.As(err, &path) && errors.Is(err, fs.ErrExist) {
@@ -104,35 +321,66 @@ func (p *place) commit() error {
 	if p.caller != nil && p.caller.gone() {
 		return errCallerGone
 	}
+	if !staged {
+		return p.handOver()
+	}
 	return nil
 }
 
 // done ends the use of a place in which everything is right.
 func (p *place) done() {
-	if p.edited != "" {
-		for _, name := range containerFiles {
-			os.Remove(filepath.Join(p.edited, beforeName(name)))
-		}
-		syncFolder(p.edited) // a name that came back after a power cut would do no harm
+	if p.edits {
+		p.folder.forget()
 	}
 	p.close()
 }
 
+// again reports whether there may be another attempt: what one left of an image
+// must not be mixed with another.
+func (p *place) again() bool {
+	if p.merges {
+		return !p.begun
+	}
+	empty, err := p.root.IsEmpty()
+	return err == nil && empty
+}
+
 // empty removes what one attempt made, so that there may be another.
-func (p *place) empty() error {
-	err := p.root.RemoveContents()
-	if p.edited != "" {
-		err = errors.Join(err, restoreFiles(p.edited))
+func (p *place) empty() (err error) {
+	p.takeBack()
+	if p.merges {
+		err = p.root.Reopen()
+		if p.begun {
+			err = errors.Join(err, errMerged)
+		}
+	} else {
+		err = p.root.RemoveContents()
+	}
+	if p.edits {
+		err = errors.Join(err, p.folder.restore())
 	}
 	return err
 }
 
+// errMerged says what stays of a merge that failed.
+var errMerged = errors.New("what was unpacked beside other files stays")
+
 // abandon removes what this run made, and returns err with what could not be
 // removed.
 func (p *place) abandon(err error) error {
-	_, left := p.target.Abort()
-	if p.edited != "" {
-		left = errors.Join(left, restoreFiles(p.edited))
+	p.takeBack()
+	var left error
+	if p.target != nil {
+		_, left = p.target.Abort()
+	}
+	if p.edits {
+		left = errors.Join(left, p.folder.restore())
+	}
+	if p.made && left == nil {
+		left = p.folder.fail("remove", rootfsName, unlink(p.folder.fd(), rootfsName, unix.AT_REMOVEDIR))
+	}
+	if p.grown {
+		unix.Fchmod(p.folder.fd(), p.mode) // one that was there before has its own again
 	}
 	p.close()
 	if left != nil {
@@ -142,10 +390,15 @@ func (p *place) abandon(err error) error {
 }
 
 func (p *place) close() {
-	if p.root != nil && p.root != p.target.Root() {
-		p.root.Close()
+	if p.target != nil {
+		if p.root != nil && p.root != p.target.Root() {
+			p.root.Close()
+		}
+		p.target.Close()
 	}
-	p.target.Close()
+	if p.folder != nil {
+		p.folder.close()
+	}
 }
 
 // A notEmptyError says that the folder for the root file system holds something.
@@ -166,96 +419,3 @@ func (e *leftError) Error() string {
 }
 
 func (e *leftError) Unwrap() error { return e.err }
-
-// containerFiles are the files of a container's folder that are edited.
-var containerFiles = []string{"fstab", "config"}
-
-// asideName is where a file's new content is written.
-func asideName(name string) string { return "." + name + ".partial" }
-
-// beforeName is where a file's old content is kept until the creation is
-// complete. That there was no such file before is kept as a link to nothing.
-func beforeName(name string) string { return "." + name + ".before" }
-
-// replaceFile writes a file of the container's folder anew, by what edit makes
-// of its content: aside and with a rename, so that after a crash the old one or
-// the new one is there. The owner and the mode stay; a new file gets mode. keep
-// says that what was there is kept for restoreFiles.
-func replaceFile(dir, name string, mode fs.FileMode, keep bool, edit func([]byte) []byte) (err error) {
-	path, aside, kept := filepath.Join(dir, name), filepath.Join(dir, asideName(name)), filepath.Join(dir, beforeName(name))
-	before, err := readFileLimit(path, maxConfig)
-	absent := errors.Is(err, fs.ErrNotExist)
-	if err != nil && !absent {
-		return err
-	}
-	info, err := os.Stat(path)
-	if err != nil && !absent {
-		return err
-	}
-	os.Remove(aside) // a killed run's
-	f, err := os.OpenFile(aside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		f.Close()
-		if err != nil {
-			os.Remove(aside)
-		}
-	}()
-	if _, err := f.Write(edit(before)); err != nil {
-		return err
-	}
-	if !absent {
-		mode = info.Mode()
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			// Fails where the owner is not ours to give; then the file is ours,
-			// as the one that sed makes for the stock template is.
-			f.Chown(int(st.Uid), int(st.Gid))
-		}
-	}
-	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	// Where the file system has no links, a failure from here on costs the old
-	// content; it is LXC's own, made anew by the next lxc-create.
-	if keep {
-		os.Remove(kept)
-		if absent {
-			os.Symlink("nothing", kept)
-		} else {
-			os.Link(path, kept)
-		}
-	}
-	return os.Rename(aside, path)
-}
-
-// restoreFiles undoes what replaceFile did to the files in dir.
-func restoreFiles(dir string) error {
-	for _, name := range containerFiles {
-		path, kept := filepath.Join(dir, name), filepath.Join(dir, beforeName(name))
-		os.Remove(filepath.Join(dir, asideName(name)))
-		info, err := os.Lstat(kept)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			continue
-		case err != nil:
-		case info.Mode().IsRegular():
-			// A rename between two names of one file does nothing, and leaves both.
-			if err = os.Rename(kept, path); err == nil {
-				err = os.Remove(kept)
-			}
-		default:
-			if err = os.Remove(path); err == nil || errors.Is(err, fs.ErrNotExist) {
-				err = os.Remove(kept)
-			}
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}

@@ -270,7 +270,12 @@ func (c *creation) cacheShares(root *untar.Root) bool {
 	if err != nil {
 		return false
 	}
-	there, err := os.Stat(c.rootfs)
+	dir, err := root.File()
+	if err != nil {
+		return false
+	}
+	defer dir.Close()
+	there, err := dir.Stat()
 	if err != nil {
 		return false
 	}

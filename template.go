@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"lxc-pull/image"
 	"lxc-pull/lxc"
 )
@@ -71,6 +73,7 @@ func templateCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	case opt.name == "" || opt.path == "" || opt.rootfs == "":
 		return usageErrorf("ERROR: Please pass the name, path, and rootfs for the container")
 	}
+	unix.Umask(newUmask) // as by lxc-create; others may call, too
 	namespace := currentNamespace()
 	uid, mapped := mappedID(opt.mappedUID)
 	gid, _ := mappedID(opt.mappedGID)

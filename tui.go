@@ -341,10 +341,13 @@ func (u *ui) hint(err error) string {
 		memory    *xz.MemoryError
 		owner     *untar.OwnerError
 		unfit     *untar.UnfitError
+		mapped    *mappedError
 	)
 	switch {
 	case errors.As(err, &usage):
 		return "See lxc-pull --help."
+	case errors.As(err, &mapped):
+		return mapped.hint()
 	case errors.As(err, &unfit):
 		return "Choose a place on another file system: ext4, f2fs, btrfs, xfs and tmpfs have all that is needed."
 	case errors.Is(err, untar.ErrBusy):
@@ -473,6 +476,7 @@ func exitStatus(err error) int {
 		badSig   *pgp.BadSignatureError
 		noSigner *pgp.UntrustedError
 		owner    *untar.OwnerError
+		mapped   *mappedError
 	)
 	switch {
 	case errors.As(err, &own):
@@ -487,7 +491,7 @@ func exitStatus(err error) int {
 		return exitNetwork
 	case errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EFBIG):
 		return exitDisk
-	case errors.As(err, &owner), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+	case errors.As(err, &owner), errors.As(err, &mapped), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return exitPermission
 	}
 	return exitFailure

@@ -112,7 +112,7 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 	if err != nil {
 		return &x.rep, err
 	}
-	if !empty && opt.Strict && !opt.Layer {
+	if !empty && opt.Strict && !opt.Layer && !opt.Merge {
 		return &x.rep, ErrNotEmpty
 	}
 	if !empty || opt.Layer {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -93,6 +95,33 @@ func (r *Root) Finish() error {
 	}
 	r.deferred = nil
 	return nil
+}
+
+// Reopen drops what Options.DeferRoot kept back: the root folder has the mode
+// again that it had before.
+func (r *Root) Reopen() error {
+	if r.deferred != nil {
+		r.deferred.folder = nil
+	}
+	return r.Finish()
+}
+
+// Open opens a folder in the root folder, by one name; a link is not followed.
+func (r *Root) Open(name string) (*Root, error) {
+	fd, err := openDir(r.fd, cname(name+"\x00"))
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: filepath.Join(r.path, name), Err: err}
+	}
+	return &Root{fd: fd, path: filepath.Join(r.path, name)}, nil
+}
+
+// File opens the root folder once more.
+func (r *Root) File() (*os.File, error) {
+	fd, err := openat(r.fd, cname(".\x00"), dirFlags, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: r.path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), r.path), nil
 }
 
 // A dirReader lists a folder.

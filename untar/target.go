@@ -78,6 +78,27 @@ func OpenTarget(path string) (*Target, error) {
 	return t, nil
 }
 
+// OpenTargetAt opens an existing folder by its name in parent. Another user may
+// own parent: a link of that name is not followed. path is for messages.
+func OpenTargetAt(parent *os.File, name, path string) (*Target, error) {
+	fd, err := openat(int(parent.Fd()), cname(name+"\x00"), dirFlags, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	t := &Target{path: path, name: name, markerFD: -1, root: &Root{fd: fd, path: path}}
+	own, err := openat(int(parent.Fd()), cname(".\x00"), dirFlags, 0)
+	if err != nil {
+		t.Close()
+		return nil, &fs.PathError{Op: "open", Path: parent.Name(), Err: err}
+	}
+	t.parent = os.NewFile(uintptr(own), parent.Name())
+	if err := t.mark(); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
 // ErrBusy says that another process fills the same folder.
 var ErrBusy = errors.New("another run is filling this folder")
 

@@ -70,6 +70,7 @@ type Options struct {
 	SELinux bool // restore security.selinux
 	ACLs    bool // restore text ACLs (SCHILY.acl.*), as tar --acls
 	KeepOld bool // leave what exists and is not a folder
+	Merge   bool // extract beside what the root holds, in a strict run too
 
 	// DeferRoot makes the root folder 0700 for the time being; Root.Finish
 	// gives it the archive's owner, mode and time, or its own mode back. Until
