@@ -166,6 +166,9 @@ func (c *creation) warnOfImage(found lxc.ImageConfig, arch string) {
 	if found.Missing != nil {
 		c.ui.warnf("the image's config does not include LXC's common.conf: nothing %s", strings.Join(found.Missing, ", nothing "))
 	}
+	if found.Writable != nil {
+		c.ui.warnf("the image's config gives the container the host's %s, where its root may write", strings.Join(found.Writable, ", "))
+	}
 	var u unix.Utsname
 	if arch == "" || unix.Uname(&u) != nil {
 		return

@@ -69,6 +69,7 @@ func newCreation(ui *ui, opt options, namespace lxc.Namespace) *creation {
 		container: lxc.Container{
 			Name: opt.name, Path: opt.path, Rootfs: opt.rootfs,
 			TemplateConfig: opt.templateConfigDir(), HookDir: opt.hookDirectory(),
+			UserNamespace: namespace != lxc.HostNamespace,
 		},
 	}
 }

@@ -1005,6 +1005,7 @@ func (c *creation) checkMeta(s *source) error {
 		}
 		found.Creates = found.Creates || mounts.Creates
 		found.Foreign = append(found.Foreign, mounts.Foreign...)
+		found.Writable = append(found.Writable, mounts.Writable...)
 	}
 	s.creates = found.Creates
 	for _, arch := range found.Arch {

@@ -26,6 +26,9 @@ type ImageConfig struct {
 	// the image's dev must be a directory: through a link LXC, which makes them
 	// as root before the container has a root of its own, would leave it.
 	Creates bool
+	// Writable are directories of the kernel that the container shares with the
+	// host and whose files its root may write, since it is the host's root too.
+	Writable []string
 	// Foreign are the lines that an image may not have, and that the user lets
 	// it have all the same.
 	Foreign []string
@@ -59,7 +62,9 @@ func (c Container) CheckConfig(config []byte, hostConfig bool) (ImageConfig, err
 		if !ok {
 			continue
 		}
-		found.Creates = found.Creates || key == "lxc.mount.entry" && strings.Contains(value, "create=")
+		if key == "lxc.mount.entry" {
+			c.noteMount(value, &found)
+		}
 		if c.allows(key, value) {
 			continue
 		}
@@ -109,7 +114,7 @@ func (c Container) allows(key, value string) bool {
 	case "lxc.mount.auto":
 		return areWords(value, autoMounts)
 	case "lxc.mount.entry":
-		return allowsMount(value)
+		return c.allowsMount(value)
 	case "lxc.tty.max": // terminals that LXC opens on the host; common.conf: 4
 		return isNumber(value, 64)
 	case "lxc.pty.max": // common.conf: 1024
@@ -134,6 +139,8 @@ func (c Container) allows(key, value string) bool {
 // allowsInclude reports whether an image may include the file name: one of LXC's
 // own that give a container its protection, by its name below
 // LXC_TEMPLATE_CONFIG. Not nesting.conf and oci.common.conf, which take it away.
+// userns.conf and its like take it away too, for the kernel protects the host from
+// the root of a user namespace; without one an image may not have them.
 func (c Container) allowsInclude(name string) bool {
 	file, ok := strings.CutPrefix(name, strings.TrimSuffix(c.TemplateConfig, "/")+"/")
 	if !ok || c.TemplateConfig == "" {
@@ -141,14 +148,20 @@ func (c Container) allowsInclude(name string) bool {
 	}
 	distribution, kind, ok := strings.Cut(strings.TrimSuffix(file, ".conf"), ".")
 	if !ok {
-		return file == "common.conf" || file == "userns.conf"
+		distribution, kind = "debian", distribution // a file for all
 	}
-	return strings.HasSuffix(file, ".conf") && (kind == "common" || kind == "userns") && isWord(distribution, distributions)
+	known := kind == "common" || kind == "userns" && c.UserNamespace
+	return strings.HasSuffix(file, ".conf") && known && isWord(distribution, distributions)
 }
 
-// boundMounts are folders of the kernel that images bind onto themselves, all
-// with "none bind,optional 0 0": images until 2020, LXC's common.conf.
-const boundMounts = "/proc/sys/fs/binfmt_misc /sys/firmware/efi/efivars /sys/fs/fuse/connections /sys/fs/pstore /sys/kernel/debug /sys/kernel/security"
+// boundMounts are directories of the kernel that images bind onto themselves, all
+// with "none bind,optional 0 0": images until 2020, LXC's common.conf. Those of
+// userMounts stand only in files for user namespaces: the host's root could write
+// them in the container, and what is written there counts for the whole host.
+const (
+	boundMounts = "/sys/fs/fuse/connections /sys/fs/pstore /sys/kernel/debug /sys/kernel/security"
+	userMounts  = "/proc/sys/fs/binfmt_misc /sys/firmware/efi/efivars"
+)
 
 // stockMounts are the other mount lines, parted by semicolons, without the two
 // zeros at the end: the first is that of images until 2020, the others are of
@@ -163,7 +176,7 @@ const stockMounts = "mqueue dev/mqueue mqueue rw,relatime,create=dir,optional;" 
 // allowsMount reports whether entry, a line in the form of fstab(5), is one of
 // the stock mounts as a whole. Blanks may differ, and the zeros at the end may
 // be missing.
-func allowsMount(entry string) bool {
+func (c Container) allowsMount(entry string) bool {
 	f := mountFields(entry)
 	for len(f) > 4 && f[len(f)-1] == "0" && len(f) <= 6 {
 		f = f[:len(f)-1]
@@ -171,7 +184,7 @@ func allowsMount(entry string) bool {
 	if len(f) != 4 {
 		return false
 	}
-	if isWord(f[0], boundMounts) {
+	if isWord(f[0], boundMounts) || c.UserNamespace && isWord(f[0], userMounts) {
 		return f[1] == f[0][1:] && f[2] == "none" && f[3] == "bind,optional"
 	}
 	entry = strings.Join(f, " ")
@@ -181,6 +194,14 @@ func allowsMount(entry string) bool {
 		}
 	}
 	return false
+}
+
+// noteMount notes what a mount means for the host.
+func (c Container) noteMount(entry string, found *ImageConfig) {
+	found.Creates = found.Creates || strings.Contains(entry, "create=")
+	if f := mountFields(entry); len(f) > 0 && !c.UserNamespace && isWord(f[0], "/sys/fs/pstore /sys/kernel/debug /sys/kernel/security") {
+		found.Writable = append(found.Writable, f[0])
+	}
 }
 
 // mountFields splits a line of fstab(5).
@@ -209,8 +230,8 @@ func (c Container) CheckFstab(fstab []byte, hostConfig bool) (ImageConfig, error
 		if len(f) == 0 || f[0][0] == '#' && !(len(f) > 5 && startsNumber(f[4]) && startsNumber(f[5])) {
 			continue
 		}
-		found.Creates = found.Creates || strings.Contains(line, "create=")
-		if allowsMount(line) {
+		c.noteMount(line, &found)
+		if c.allowsMount(line) {
 			continue
 		}
 		if !hostConfig {

@@ -37,12 +37,47 @@ lxc
 x lxc.hook.pre-start = /bin/sh
 LXC.hook.pre-start = /bin/sh
 `
-	got, err := web.CheckConfig([]byte(config), false)
+	got, err := inUserNamespace(web).CheckConfig([]byte(config), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !got.Creates || got.Missing != nil || got.Foreign != nil || strings.Join(got.Arch, " ") != "x86_64" || len(got.Includes) != 4 {
+	if !got.Creates || got.Writable != nil || got.Missing != nil || got.Foreign != nil || strings.Join(got.Arch, " ") != "x86_64" || len(got.Includes) != 4 {
 		t.Errorf("%+v", got)
+	}
+}
+
+func inUserNamespace(c Container) Container {
+	c.UserNamespace = true
+	return c
+}
+
+// What protects a container whose root is the host's is taken away by LXC's own
+// files for user namespaces, and by mounts that only these have.
+func TestUserNamespaceLines(t *testing.T) {
+	for _, line := range []string{
+		"lxc.include = /usr/share/lxc/config/userns.conf",
+		"lxc.include = /usr/share/lxc/config/ubuntu.userns.conf",
+		"lxc.mount.entry = /proc/sys/fs/binfmt_misc proc/sys/fs/binfmt_misc none bind,optional 0 0",
+		"lxc.mount.entry = /sys/firmware/efi/efivars sys/firmware/efi/efivars none bind,optional 0 0",
+	} {
+		if _, err := inUserNamespace(web).CheckConfig([]byte(line), false); err != nil {
+			t.Error(err)
+		}
+		var refused *HostConfigError
+		if _, err := web.CheckConfig([]byte(line), false); !errors.As(err, &refused) {
+			t.Errorf("%q: %v; want a refusal", line, err)
+		}
+		if entry, ok := strings.CutPrefix(line, "lxc.mount.entry = "); ok {
+			if _, err := web.CheckFstab([]byte(entry), false); !errors.As(err, &refused) {
+				t.Errorf("fstab %q: %v; want a refusal", entry, err)
+			}
+		}
+	}
+	const debug = "/sys/kernel/debug sys/kernel/debug none bind,optional 0 0"
+	config, err := web.CheckConfig([]byte("lxc.mount.entry = "+debug), false)
+	fstab, err2 := web.CheckFstab([]byte(debug), false)
+	if err != nil || err2 != nil || len(config.Writable) != 1 || len(fstab.Writable) != 1 {
+		t.Errorf("%q, %v; %q, %v; want /sys/kernel/debug noted in both", config.Writable, err, fstab.Writable, err2)
 	}
 }
 
@@ -179,7 +214,7 @@ func TestMissing(t *testing.T) {
 		"lxc.mount.auto = proc sys\nlxc.cap.drop = mac_admin mac_override sys_time sys_module sys_rawio chown": 2,
 		"lxc.mount.auto = proc": 4,
 	} {
-		if got, err := web.CheckConfig([]byte(config), false); err != nil || len(got.Missing) != want {
+		if got, err := inUserNamespace(web).CheckConfig([]byte(config), false); err != nil || len(got.Missing) != want {
 			t.Errorf("%q: %q, %v; want %d", config, got.Missing, err, want)
 		}
 	}

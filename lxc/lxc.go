@@ -120,13 +120,16 @@ func Expiry(file []byte) (t time.Time, ok bool) {
 	return time.Unix(seconds, 0).UTC(), true
 }
 
-// A Container is what the tokens in an image's files stand for.
+// A Container is what the tokens in an image's files stand for, and where the
+// container will live.
 type Container struct {
 	Name           string // LXC_NAME
 	Path           string // LXC_PATH: the container's folder
 	Rootfs         string // LXC_ROOTFS: the folder of its root file system
 	TemplateConfig string // LXC_TEMPLATE_CONFIG: LXC's folder of configs to include
 	HookDir        string // LXC_HOOK_DIR: LXC's folder of hooks
+
+	UserNamespace bool // it lives in a user namespace, so that its root is not the host's
 }
 
 // Expand replaces the tokens in text, each literally and in one pass. (The

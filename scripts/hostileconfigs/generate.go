@@ -65,7 +65,7 @@ var (
 		"/usr/bin/touch " + canary + "/touched", "/bin/sh -c 'echo x >>" + canary + "/file'", `/bin/sh -c "id >` + canary + `/id"`,
 		"LXC_HOOK_DIR/dhclient-script", "LXC_HOOK_DIR/../../../../usr/bin/touch " + canary + "/touched2",
 		"LXC_HOOK_DIR/clonehostname; touch " + canary + "/touched3", "LXC_HOOK_DIR/nvidia $(touch " + canary + "/touched4)",
-		"LXC_HOOK_DIR/ubuntu-cloud-prep -u " + canary + "/file", "LXC_TEMPLATE_CONFIG/nesting.conf", "LXC_TEMPLATE_CONFIG/oci.common.conf",
+		"LXC_HOOK_DIR/ubuntu-cloud-prep -u " + canary + "/file", "LXC_TEMPLATE_CONFIG/userns.conf", "LXC_TEMPLATE_CONFIG/nesting.conf", "LXC_TEMPLATE_CONFIG/oci.common.conf",
 		"LXC_TEMPLATE_CONFIG/../../../.." + canary + "/hostile.conf", "LXC_TEMPLATE_CONFIG/common.seccomp", "LXC_TEMPLATE_CONFIG",
 		"LXC_TEMPLATE_CONFIG/common.conf.d/", "LXC_ROOTFS/../config", "LXC_ROOTFS/out/x", "LXC_PATH/config", "LXC_PATH/../x",
 		"/proc/self/root" + canary + "/x", "/proc/1/root" + canary, "../../../../../.." + canary, "../..", ".", "", "0", "1", "2", "-1",

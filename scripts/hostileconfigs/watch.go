@@ -313,8 +313,6 @@ func (w *world) inspect(name string, pid int, warned bool) ([]fault, error) {
 		case m.kind == "devpts" && len(m.root) > 1:
 			// A terminal that LXC has made for the container on the host's devpts:
 			// so its console, without lxc.pty.max.
-		case m.kind == "proc" && m.root == "/sys/fs/binfmt_misc" && m.target == "/proc"+m.root:
-			// A line of all images until 2020.
 		case m.kind == "sysfs" || strings.HasPrefix(m.kind, "cgroup"):
 			// Its control groups, and the folders of /sys that common.conf binds.
 			if strings.HasPrefix(m.target, "/sys/") || m.target == "/sys" {

@@ -268,7 +268,7 @@ func configAttacks(canary string) []attack {
 			meta: []member{mFile("config", "lxc.arch = x86_64\nlxc.mount.entry = tmpfs link/new tmpfs create=dir 0 0\n")}, want: refused})
 	for _, line := range []string{
 		"# lxc.hook.pre-start = /bin/sh", "hook = /bin/sh", "LXC.hook.pre-start = /bin/sh", "x lxc.hook.pre-start = /bin/sh", "lxc.cap.drop = sys_module", "lxc.mount.auto = proc:mixed sys:ro cgroup:mixed",
-		"lxc.mount.entry = /sys/fs/pstore sys/fs/pstore none bind,optional 0 0", "lxc.include = LXC_TEMPLATE_CONFIG/userns.conf", "lxc.signal.halt = SIGPWR", "lxc.environment = TERM=linux", "lxc.tty.dir =", "lxc.tty.max = 1\r",
+		"lxc.mount.entry = /sys/fs/pstore sys/fs/pstore none bind,optional 0 0", "lxc.signal.halt = SIGPWR", "lxc.environment = TERM=linux", "lxc.tty.dir =", "lxc.tty.max = 1\r",
 	} {
 		list = append(list, attack{name: fmt.Sprintf("config, harmless: %q", line), meta: []member{mFile("config", "lxc.arch = x86_64\n"+line+"\n")}, once: true, want: created})
 	}
