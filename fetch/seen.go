@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // BASE/.lxc-pull/seen remembers the newest build of each image that each signer
@@ -22,6 +20,9 @@ const (
 	// maxSeen bounds the file: images.linuxcontainers.org has 500 images, a line
 	// has about 100 bytes.
 	maxSeen = 4 << 20
+	// maxSeenWait bounds the wait for the file's lock: a container is complete by
+	// then, and others hold it for as long as a small file takes to be written.
+	maxSeenWait = 10 * time.Second
 )
 
 // A Seen is the newest build of an image that was seen from a signer.
@@ -90,7 +91,7 @@ func (c *Cache) UpdateSeen(ctx context.Context, edit func([]Seen) ([]Seen, error
 		return c.unwritable(err)
 	}
 	defer d.Close()
-	l, err := c.lock(ctx, d, seenName+".lock")
+	l, err := c.lock(ctx, d, seenName+".lock", maxSeenWait)
 	if err != nil {
 		return c.unwritable(err)
 	}
@@ -116,7 +117,7 @@ func (c *Cache) UpdateSeen(ctx context.Context, edit func([]Seen) ([]Seen, error
 // failure finds the old one or the new one.
 func (c *Cache) replace(d folder, name, text string) error {
 	aside := name + ".new"
-	f, err := d.openFile(aside, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o644)
+	f, err := d.create(aside)
 	if err != nil {
 		return err
 	}

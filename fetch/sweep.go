@@ -236,14 +236,15 @@ func (c *Cache) List() ([]Info, error) {
 		case name[0] == '.':
 			return
 		default:
-			e, err := openEntry(d, name)
+			inner, e, err := begin(d, name)
 			if err != nil {
 				info.Damage = err
 				info.measure(d, name)
 				break
 			}
-			info.Build, info.Modified, info.Size, info.Evidence = e.Build, e.Modified, e.Size, e.Evidence != nil
+			info.Build, info.Modified, info.Size, info.Evidence = e.Build, e.Modified, e.Size, inner.exists(evidenceName)
 			e.Close()
+			inner.Close()
 		}
 		info.Used = info.Modified
 		if entry, err := d.open(name); err == nil {
