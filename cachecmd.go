@@ -35,9 +35,53 @@ The cache is LXC_CACHE_PATH, else /var/cache/lxc, else ~/.cache/lxc. To keep it
 small always, give creations --cache-size SIZE or set LXC_PULL_CACHE_SIZE.
 `
 
-// cacheCommand is what can be done with the cache by itself.
+// cacheWords are what the cache command can do, each with its own options.
+func cacheWords() map[string][]option {
+	return map[string][]option{
+		"ls":     {{long: "json", exact: true}, {long: "time", arg: true, exact: true}},
+		"verify": {{long: "keyring", arg: true, exact: true}, {long: "keyid", arg: true, exact: true}, {long: "memory", arg: true, exact: true}, {long: "time", arg: true, exact: true}},
+		"gc":     {{long: "max-size", arg: true, exact: true}, {long: "time", arg: true, exact: true}},
+		"rm":     {{long: "all", exact: true}},
+	}
+}
+
+// readCacheOptions reads the command line of a cache command: word says which,
+// "" for help alone. An option of another command is refused: who gives it means
+// something else than what would be done.
+func readCacheOptions(ui *ui, args []string) (opt options, word string, names []string, err error) {
+	every := []option{{short: 'h', long: "help", exact: true}, {short: 'q', long: "quiet", exact: true}, {short: 'v', long: "verbose", exact: true}}
+	all := every
+	words := cacheWords()
+	for _, own := range words {
+		all = append(all, own...)
+	}
+	flags, operands, err := getopt(args, all)
+	if err == nil {
+		err = opt.set(flags)
+	}
+	if err != nil || opt.help {
+		return opt, "", nil, err
+	}
+	ui.quiet, ui.verbose = opt.quiet, opt.verbose
+	if len(operands) == 0 {
+		return opt, "", nil, usageErrorf("cache: one of ls, verify, gc, rm is needed")
+	}
+	word, names = operands[0], operands[1:]
+	own, ok := words[word]
+	if !ok {
+		return opt, "", nil, usageErrorf("cache: no command %q", word)
+	}
+	for _, f := range flags {
+		if !slices.ContainsFunc(append(every, own...), func(o option) bool { return o.name() == f.name }) {
+			return opt, "", nil, usageErrorf("cache %s takes no --%s", word, f.name)
+		}
+	}
+	return opt, word, names, nil
+}
+
+// cacheCommand is what can be done with the cache by itself. No server is asked.
 func cacheCommand(ctx context.Context, ui *ui, args []string) error {
-	opt, operands, err := readOptions(ui, args, option{long: "all", exact: true}, option{long: "max-size", arg: true, exact: true})
+	opt, word, names, err := readCacheOptions(ui, args)
 	if err != nil {
 		return err
 	}
@@ -45,12 +89,8 @@ func cacheCommand(ctx context.Context, ui *ui, args []string) error {
 		_, err := io.WriteString(ui.out, cacheUsage)
 		return err
 	}
-	if len(operands) == 0 {
-		return usageErrorf("cache: one of ls, verify, gc, rm is needed")
-	}
-	word, names := operands[0], operands[1:]
 	c := newCreation(ui, opt, currentNamespace())
-	if err := c.prepare(); err != nil {
+	if err := c.prepareTrust(); err != nil {
 		return err
 	}
 	if err := c.openCache(ctx); err != nil {
@@ -86,7 +126,7 @@ func cacheCommand(ctx context.Context, ui *ui, args []string) error {
 	case "rm":
 		return c.cacheRemove(list)
 	}
-	return usageErrorf("cache: no command %q", word)
+	return nil
 }
 
 // selectCached returns the images that names mean; all of them without names.
@@ -136,12 +176,11 @@ func (c *creation) expiryOf(i fetch.Info) (t time.Time, ok bool) {
 	if i.Partial || i.Damage != nil {
 		return t, false
 	}
-	e, err := c.cache.Open(i.Key)
+	files, err := c.cache.Metadata(i.Key, "expiry")
 	if err != nil {
 		return t, false
 	}
-	defer e.Close()
-	file, ok := lxc.Meta(e.Files).Relevant("expiry", c.mode)
+	file, ok := lxc.Meta(files).Relevant("expiry", c.mode)
 	if !ok {
 		return t, false
 	}
