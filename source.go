@@ -1149,7 +1149,9 @@ func (e *seenError) Unwrap() error { return e.err }
 
 // histories are the places where the newest builds seen are kept, in the order
 // of preference: the cache's folder, also with --no-cache, and LXC's. A cache in
-// memory comes last. All are read; the first that can be written is written.
+// memory comes last. All are read; the first that can be written is written. A
+// root file system alone makes no folder for them: it promises to write nothing
+// elsewhere.
 func (c *creation) histories() []*fetch.Cache {
 	base, lxcPath := c.cacheBase(), ""
 	if c.folder != "" {
@@ -1161,6 +1163,11 @@ func (c *creation) histories() []*fetch.Cache {
 	}
 	var list []*fetch.Cache
 	for _, base := range bases {
+		if c.folder == "" && c.opt.noCache {
+			if _, err := os.Stat(base); err != nil {
+				continue
+			}
+		}
 		if base != "" {
 			list = append(list, c.cacheAt(base))
 		}
@@ -1252,8 +1259,13 @@ func (c *creation) remember(ctx context.Context, s *source) {
 		}
 		return list, nil
 	}
-	err := errors.New("neither HOME nor LXC_CACHE_PATH is set")
-	for _, h := range c.histories() {
+	places := c.histories()
+	if len(places) == 0 {
+		c.ui.notef("the build is not remembered: there is no folder for a cache")
+		return
+	}
+	var err error
+	for _, h := range places {
 		if err = h.UpdateSeen(ctx, edit); err == nil {
 			return
 		}
