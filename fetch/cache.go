@@ -481,7 +481,15 @@ func (s *Slot) begun(tag string) (folder, bool) {
 		return folder{}, false
 	}
 	old, err := d.read(tagName, maxTag)
-	if err != nil || string(old) != tag {
+	ok := err == nil && string(old) == tag
+	if ok {
+		f, err := d.openFile(rootfsName, unix.O_RDONLY, 0)
+		if err == nil {
+			f.Close()
+		}
+		ok = err == nil || errors.Is(err, fs.ErrNotExist)
+	}
+	if !ok {
 		d.Close()
 		return folder{}, false
 	}
