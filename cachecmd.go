@@ -93,10 +93,7 @@ func cacheCommand(ctx context.Context, ui *ui, args []string) error {
 	if err := c.prepareTrust(); err != nil {
 		return err
 	}
-	if err := c.openCache(ctx); err != nil {
-		return err
-	}
-	if c.cache == nil {
+	if c.openCache(); c.cache == nil {
 		return errors.New("there is no cache: neither LXC_CACHE_PATH nor HOME is set, or its place is in memory")
 	}
 	if word == "gc" {

@@ -299,8 +299,16 @@ func (s *source) leaveCache() {
 
 // locate finds the image: in the cache while it is fresh, else on the server.
 func (c *creation) locate(ctx context.Context) (*source, error) {
-	if err := c.openCache(ctx); err != nil {
-		return nil, err
+	if c.openCache(); c.cache != nil {
+		var err error
+		if c.limit, err = c.opt.cacheLimit(); err != nil {
+			return nil, err
+		}
+		if c.opt.flushCache {
+			if err := c.flush(ctx); err != nil {
+				return nil, err
+			}
+		}
 	}
 	kept, unfit := c.fromCache()
 	c.unfit = unfit != nil
@@ -337,24 +345,23 @@ func (c *creation) locate(ctx context.Context) (*source, error) {
 	return s, err
 }
 
-// openCache says where the cache is, and removes the image from it if that was
-// asked for.
-func (c *creation) openCache(ctx context.Context) error {
+// openCache says where the cache is.
+func (c *creation) openCache() {
 	if c.opt.noCache {
-		return nil
+		return
 	}
 	base := c.cacheBase()
 	if base == "" {
 		c.ui.warnf("no HOME and no LXC_CACHE_PATH: going on without a cache")
-		return nil
+		return
 	}
 	if forgets(base) {
 		c.ui.notef("%q is in memory: going on without a cache; LXC_CACHE_PATH names another place", base)
-		return nil
+		return
 	}
 	if info, err := os.Stat(base); err == nil && !info.IsDir() {
 		c.ui.warnf("going on without writing to the cache: %q is no folder", base)
-		return nil
+		return
 	}
 	c.cache = c.cacheAt(base)
 	c.cache.Waiting = func(holder string) {
@@ -363,14 +370,6 @@ func (c *creation) openCache(ctx context.Context) error {
 		}
 		c.ui.say("Waiting for another creation of the same image" + holder)
 	}
-	var err error
-	if c.limit, err = c.opt.cacheLimit(); err != nil {
-		return err
-	}
-	if c.opt.flushCache {
-		return c.flush(ctx)
-	}
-	return nil
 }
 
 // cacheAt is the cache in a folder.
