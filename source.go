@@ -1207,6 +1207,10 @@ func (c *creation) checkNotOlder(img image.Image, made signature, cached bool) e
 	if err != nil {
 		return err
 	}
+	offers, its := "the server offers", "the server's"
+	if cached {
+		offers, its = "the cache has", "the cached copy's"
+	}
 	for _, seen := range list {
 		if !slices.Contains(made.signers, seen.Signer) || seen.Key != keyOf(img) ||
 			c.isFuture(seen.Signed) || cached && seen.Build == img.Build {
@@ -1215,10 +1219,10 @@ func (c *creation) checkNotOlder(img image.Image, made signature, cached bool) e
 		offered, ok1 := buildTime(img.Build)
 		known, ok2 := buildTime(seen.Build)
 		if ok1 && ok2 && !c.isFuture(known) && offered.Before(known.Add(-slack)) {
-			return &replayError{fmt.Sprintf("the server offers build %q of %s, and %q was seen before", img.Build, img.Name(), seen.Build)}
+			return &replayError{fmt.Sprintf("%s build %q of %s, and %q was seen before", offers, img.Build, img.Name(), seen.Build)}
 		}
 		if made.made.Before(seen.Signed.Add(-slack)) {
-			return &replayError{fmt.Sprintf("the server's list was signed %s, and one of %s was seen before", made.made.UTC().Format(time.RFC3339), seen.Signed.UTC().Format(time.RFC3339))}
+			return &replayError{fmt.Sprintf("%s list was signed %s, and one of %s was seen before", its, made.made.UTC().Format(time.RFC3339), seen.Signed.UTC().Format(time.RFC3339))}
 		}
 	}
 	return nil

@@ -31,7 +31,7 @@ func (e *UntrustedError) Unwrap() error { return fs.ErrPermission }
 // owners are the user ids to which the cache's files may belong.
 func (c *Cache) owners() []int {
 	ids := []int{0, os.Geteuid()}
-	if c.Chown && c.UID > 0 {
+	if c.Chown && c.UID != -1 {
 		ids = append(ids, c.UID)
 	}
 	return ids
