@@ -35,27 +35,18 @@ The cache is LXC_CACHE_PATH, else /var/cache/lxc, else ~/.cache/lxc. To keep it
 small always, give creations --cache-size SIZE or set LXC_PULL_CACHE_SIZE.
 `
 
-// cacheWords are what the cache command can do, each with its own options.
-func cacheWords() map[string][]option {
-	return map[string][]option{
-		"ls":     {{long: "json", exact: true}, {long: "time", arg: true, exact: true}},
-		"verify": {{long: "keyring", arg: true, exact: true}, {long: "keyid", arg: true, exact: true}, {long: "memory", arg: true, exact: true}, {long: "time", arg: true, exact: true}},
-		"gc":     {{long: "max-size", arg: true, exact: true}, {long: "time", arg: true, exact: true}},
-		"rm":     {{long: "all", exact: true}},
-	}
-}
-
-// readCacheOptions reads the command line of a cache command: word says which,
-// "" for help alone. An option of another command is refused: who gives it means
-// something else than what would be done.
+// readCacheOptions reads the command line of a cache command; word is "" where
+// only help is asked for. An option of another command is refused: who gives it
+// wants something else than what would be done.
 func readCacheOptions(ui *ui, args []string) (opt options, word string, names []string, err error) {
-	every := []option{{short: 'h', long: "help", exact: true}, {short: 'q', long: "quiet", exact: true}, {short: 'v', long: "verbose", exact: true}}
-	all := every
-	words := cacheWords()
-	for _, own := range words {
-		all = append(all, own...)
+	table := []option{{short: 'h', long: "help"}, {short: 'q', long: "quiet"}, {short: 'v', long: "verbose"}, {long: "json"}, {long: "all"}}
+	for _, name := range strings.Fields("time keyring keyid memory max-size") {
+		table = append(table, option{long: name, arg: true})
 	}
-	flags, operands, err := getopt(args, all)
+	for i := range table {
+		table[i].exact = true
+	}
+	flags, operands, err := getopt(args, table)
 	if err == nil {
 		err = opt.set(flags)
 	}
@@ -67,16 +58,21 @@ func readCacheOptions(ui *ui, args []string) (opt options, word string, names []
 		return opt, "", nil, usageErrorf("cache: one of ls, verify, gc, rm is needed")
 	}
 	word, names = operands[0], operands[1:]
-	own, ok := words[word]
-	if !ok {
-		return opt, "", nil, usageErrorf("cache: no command %q", word)
-	}
-	for _, f := range flags {
-		if !slices.ContainsFunc(append(every, own...), func(o option) bool { return o.name() == f.name }) {
-			return opt, "", nil, usageErrorf("cache %s takes no --%s", word, f.name)
+	for _, command := range [...][2]string{
+		{"ls", "json time"}, {"verify", "keyring keyid memory time"}, {"gc", "max-size time"}, {"rm", "all"},
+	} {
+		if command[0] != word {
+			continue
 		}
+		own := strings.Fields(command[1] + " quiet verbose")
+		for _, f := range flags {
+			if !slices.Contains(own, f.name) {
+				return opt, "", nil, usageErrorf("cache %s takes no --%s", word, f.name)
+			}
+		}
+		return opt, word, names, nil
 	}
-	return opt, word, names, nil
+	return opt, "", nil, usageErrorf("cache: no command %q", word)
 }
 
 // cacheCommand is what can be done with the cache by itself. No server is asked.

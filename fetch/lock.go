@@ -143,7 +143,7 @@ func (w *waiter) try(dir folder, name string, lost bool) (l *lock, err error) {
 			// Should this process be killed, the owner can still use what is left.
 			w.own(l.file)
 			l.file.Truncate(0)
-			l.file.WriteAt([]byte(self()), 0) // for people: a full disk is no reason to fail
+			l.file.WriteString(self()) // for people: a full disk is no reason to fail
 			go l.beat()
 			return l, nil
 		default:
