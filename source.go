@@ -560,7 +560,7 @@ func (c *creation) listed(s *source) error {
 		}
 		return &unverifiedError{name, fmt.Errorf("it does not name build %q of this image", s.image.Build)}
 	}
-	return errors.New("no signed list is kept with it (the stock template or an older version made it)")
+	return errors.New("no signed list is kept with it (the stock template or an older version made it); the next creation fetches one")
 }
 
 // open returns the bytes of the root file system and how many there are, -1
@@ -1231,7 +1231,13 @@ func (c *creation) checkNotOlder(img image.Image, made signature, cached bool) e
 // isFuture reports whether a record is of a time that is not yet: the signer's
 // clock was wrong, or ours when the record was made. It must not keep out what
 // is signed or built rightly now.
+//
+// Without a clock it is of the future only where it can't be of the present:
+// signatures without a time, as signify's, do not tell how late it is.
 func (c *creation) isFuture(t time.Time) bool {
+	if c.trust.clock.behind() {
+		return t.After(c.trust.clock.latest())
+	}
 	return t.After(c.trust.clock.now().Add(slack))
 }
 
@@ -1268,10 +1274,20 @@ func (c *creation) remember(ctx context.Context, s *source) {
 		return
 	}
 	var err error
+	kept := false
 	for _, h := range places {
-		if err = h.UpdateSeen(ctx, edit); err == nil {
-			return
+		if kept {
+			// What --allow-older lets pass must not be older than another's record.
+			if list, _ := h.LoadSeen(); !c.opt.allowOlder || len(list) == 0 {
+				continue
+			}
 		}
+		if err = h.UpdateSeen(ctx, edit); err == nil {
+			kept = true
+		}
+	}
+	if err == nil {
+		return
 	}
 	c.ui.warnf("the build is not remembered, so that an older one would not be noticed: %s", printable(err.Error()))
 }

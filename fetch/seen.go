@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // BASE/.lxc-pull/seen remembers the newest build of each image that each signer
@@ -44,7 +46,7 @@ func (c *Cache) LoadSeen() ([]Seen, error) {
 			return list, nil
 		}
 	}
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return nil, nil
 	}
 	return nil, err
