@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -196,6 +197,9 @@ func (c *creation) cacheList(list []fetch.Info) error {
 			row[1], row[4], row[5] = "-", "-", "interrupted"
 		case i.Damage != nil:
 			row[1], row[4], row[5] = "-", "-", "damaged"
+			if i.Foreign() {
+				row[5] = "another's"
+			}
 		case i.Evidence:
 			row[5] = "yes"
 		}
@@ -326,6 +330,7 @@ func (c *creation) cacheGC(limit int64) error {
 	if err != nil {
 		return err
 	}
+	var first error
 	for _, k := range keys {
 		slot, err := c.cache.TryLock(k)
 		if err == nil {
@@ -339,7 +344,8 @@ func (c *creation) cacheGC(limit int64) error {
 		if errors.Is(err, fetch.ErrLocked) {
 			continue // so it is no leftover
 		} else if err != nil {
-			return err
+			c.removal(fetch.Info{Key: k, Partial: true}, "", err)
+			first = cmp.Or(first, err)
 		}
 	}
 	list, err := c.cache.List()
@@ -353,7 +359,7 @@ func (c *creation) cacheGC(limit int64) error {
 		why := ""
 		if t, ok := c.expiryOf(i); ok && t.Before(c.trust.clock.now()) {
 			why = "expired " + t.UTC().Format(time.DateOnly) + ", "
-		} else if i.Damage != nil && now.Sub(i.Modified) > fetch.Leftover {
+		} else if i.Damage != nil && !i.Foreign() && now.Sub(i.Modified) > fetch.Leftover {
 			why = "damaged, "
 		}
 		if why == "" {
@@ -361,14 +367,14 @@ func (c *creation) cacheGC(limit int64) error {
 		}
 		err := c.cache.Drop(i)
 		c.removal(i, why, err)
-		if err != nil && !errors.Is(err, fetch.ErrLocked) {
-			return err
+		if !errors.Is(err, fetch.ErrLocked) {
+			first = cmp.Or(first, err)
 		}
 	}
-	if limit == 0 {
-		return nil
+	if limit > 0 {
+		err = c.cache.Shrink(limit, fetch.Key{}, func(i fetch.Info, err error) { c.removal(i, "", err) })
 	}
-	return c.cache.Shrink(limit, fetch.Key{}, func(i fetch.Info, err error) { c.removal(i, "", err) })
+	return cmp.Or(first, err)
 }
 
 // cacheSizeVariable is --cache-size for all creations of a machine.

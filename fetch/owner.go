@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -27,6 +28,11 @@ func (e *UntrustedError) Error() string { return fmt.Sprintf("%q %s", e.Path, e.
 
 // Unwrap makes it fs.ErrPermission: another user's cache.
 func (e *UntrustedError) Unwrap() error { return fs.ErrPermission }
+
+func untrusted(err error) bool {
+	var e *UntrustedError
+	return errors.As(err, &e)
+}
 
 // owners are the user ids to which the cache's files may belong.
 func (c *Cache) owners() []int {

@@ -170,6 +170,38 @@ func TestUntrustedSeen(t *testing.T) {
 	}
 }
 
+// TestStrangersStay: what another user owns is neither swept up nor made to give
+// way.
+func TestStrangersStay(t *testing.T) {
+	needRoot(t)
+	c := &Cache{Base: t.TempDir()}
+	put(t, c, testKey, "20260101", "r")
+	old := time.Now().Add(-2 * Leftover)
+	part := filepath.Join(c.Base, filepath.Dir(inEntry), ".default.part")
+	if err := os.Mkdir(part, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{part, filepath.Join(c.Base, inEntry)} {
+		if err := errors.Join(os.Chown(path, stranger, -1), os.Chtimes(path, old, old)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if keys, err := c.Leftovers(time.Now()); err != nil || len(keys) > 0 {
+		t.Errorf("leftovers %v, %v", keys, err)
+	}
+	before := tree(t, c.Base)
+	list, err := c.List()
+	if err != nil || len(list) != 2 || !list[0].Foreign() {
+		t.Errorf("List: %v, %v", list, err)
+	}
+	err = c.Shrink(-1, Key{}, func(i Info, err error) {
+		t.Errorf("%v gives way (%v)", i, err)
+	})
+	if after := tree(t, c.Base); err != nil || !slices.Equal(before, after) {
+		t.Errorf("left %q of %q, %v", after, before, err)
+	}
+}
+
 // TestModes: an image's metadata may not make files that others write.
 func TestModes(t *testing.T) {
 	c := &Cache{Base: t.TempDir()}
