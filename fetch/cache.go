@@ -586,7 +586,7 @@ func (st *Stage) Commit(build string, files map[string]File, evidence map[string
 	}
 	s := st.slot
 	if err == nil {
-		err = s.parent.rename(s.part(), s.fresh())
+		err = s.complete()
 	}
 	if err == nil {
 		err = s.settle()
@@ -595,6 +595,42 @@ func (st *Stage) Commit(build string, files map[string]File, evidence map[string
 		err = s.parent.sync()
 	}
 	return s.cache.unwritable(err)
+}
+
+// complete makes the part the new entry. A part that was begun in a lower layer of
+// overlayfs can't be renamed (see setAside), but what is in it can: the files as
+// such, and the evidence, whose folder is of this run.
+func (s *Slot) complete() error {
+	err := s.parent.rename(s.part(), s.fresh())
+	if !errors.Is(err, unix.EXDEV) {
+		return err
+	}
+	part, err := s.parent.open(s.part())
+	if err != nil {
+		return err
+	}
+	defer part.Close()
+	names, err := part.names()
+	if err != nil {
+		return err
+	}
+	copied, err := s.cache.step(s.parent, s.stale(), true)
+	if err != nil {
+		return err
+	}
+	defer copied.Close()
+	for _, name := range names {
+		if err := unix.Renameat(int(part.Fd()), name, int(copied.Fd()), name); err != nil {
+			return part.wrap("rename", name, err)
+		}
+	}
+	if err := copied.sync(); err != nil {
+		return err
+	}
+	if err := s.parent.rename(s.stale(), s.fresh()); err != nil {
+		return err
+	}
+	return s.parent.removeAll(s.part())
 }
 
 func (st *Stage) fill(build string, files map[string]File, evidence map[string][]byte) error {

@@ -120,30 +120,33 @@ func TestTrusted(t *testing.T) {
 	}
 }
 
+// beginStage begins an entry.
+func beginStage(t *testing.T, c *Cache, tag string) *Stage {
+	t.Helper()
+	slot, err := c.Lock(t.Context(), testKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stage, err := slot.Stage(tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stage
+}
+
 // TestUntrustedPart begins with a download that another user has begun.
 func TestUntrustedPart(t *testing.T) {
 	needRoot(t)
 	for _, name := range []string{"", "/tag", "/rootfs.tar.xz"} {
 		c := &Cache{Base: t.TempDir()}
-		begin := func() *Stage {
-			slot, err := c.Lock(t.Context(), testKey)
-			if err != nil {
-				t.Fatal(err)
-			}
-			stage, err := slot.Stage("tag")
-			if err != nil {
-				t.Fatal(err)
-			}
-			return stage
-		}
-		first := begin()
+		first := beginStage(t, c, "tag")
 		io.WriteString(first, "his")
 		first.Close()
 		first.slot.Unlock()
 		if err := os.Chown(filepath.Join(c.Base, filepath.Dir(inEntry), ".default.part"+name), stranger, -1); err != nil {
 			t.Fatal(err)
 		}
-		stage := begin()
+		stage := beginStage(t, c, "tag")
 		if stage.Have != 0 {
 			t.Errorf("%q: %d bytes of another user's are gone on with", name, stage.Have)
 		}
@@ -339,10 +342,16 @@ func TestOverlay(t *testing.T) {
 		want string // the build that is there then
 	}{
 		{"replace", func(c *Cache) error { put(t, c, testKey, "20260102", "new"); return nil }, "20260102"},
+		{"go on", func(c *Cache) error { put(t, c, testKey, "20260103", "gun"); return nil }, "20260103"},
 		{"remove", func(c *Cache) error { return c.Remove(t.Context(), testKey) }, ""},
 		{"drop", func(c *Cache) error { return c.Drop(Info{Key: testKey}) }, ""},
 	} {
-		put(t, &Cache{Base: dir + "/lower"}, testKey, "20260101", "old")
+		lower := &Cache{Base: dir + "/lower"}
+		put(t, lower, testKey, "20260101", "old")
+		stage := beginStage(t, lower, "20260103")
+		io.WriteString(stage, "be")
+		stage.Close()
+		stage.slot.Unlock()
 		os.RemoveAll(dir + "/upper")
 		os.Mkdir(dir+"/upper", 0o755)
 		if err := unix.Mount("overlay", dir+"/all", "overlay", 0, "redirect_dir=off,lowerdir="+dir+"/lower,upperdir="+dir+"/upper,workdir="+dir+"/work"); err != nil {
@@ -355,7 +364,13 @@ func TestOverlay(t *testing.T) {
 		got := ""
 		if e, err := c.Open(testKey); err == nil {
 			got = e.Build
+			if text, _ := io.ReadAll(e.Rootfs); got == "20260103" && string(text) != "begun" {
+				t.Errorf("%s: the rootfs is %q", test.name, text)
+			}
 			e.Close()
+		}
+		if left, _ := filepath.Glob(c.Base + "/" + filepath.Dir(inEntry) + "/.default.*"); test.name == "go on" && len(left) > 0 {
+			t.Errorf("%s: left %q", test.name, left)
 		}
 		if got != test.want {
 			t.Errorf("%s: build %q is there, want %q", test.name, got, test.want)
