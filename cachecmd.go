@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,9 +36,49 @@ The cache is LXC_CACHE_PATH, else /var/cache/lxc, else ~/.cache/lxc. To keep it
 small always, give creations --cache-size SIZE or set LXC_PULL_CACHE_SIZE.
 `
 
-// cacheCommand is what can be done with the cache by itself.
+// readCacheOptions reads the command line of a cache command; word is "" where
+// only help is asked for. An option of another command is refused: who gives it
+// wants something else than what would be done.
+func readCacheOptions(ui *ui, args []string) (opt options, word string, names []string, err error) {
+	table := []option{{short: 'h', long: "help"}, {short: 'q', long: "quiet"}, {short: 'v', long: "verbose"}, {long: "json"}, {long: "all"}}
+	for _, name := range strings.Fields("time keyring keyid memory max-size") {
+		table = append(table, option{long: name, arg: true})
+	}
+	for i := range table {
+		table[i].exact = true
+	}
+	flags, operands, err := getopt(args, table)
+	if err == nil {
+		err = opt.set(flags)
+	}
+	if err != nil || opt.help {
+		return opt, "", nil, err
+	}
+	ui.quiet, ui.verbose = opt.quiet, opt.verbose
+	if len(operands) == 0 {
+		return opt, "", nil, usageErrorf("cache: one of ls, verify, gc, rm is needed")
+	}
+	word, names = operands[0], operands[1:]
+	for _, command := range [...][2]string{
+		{"ls", "json time"}, {"verify", "keyring keyid memory time"}, {"gc", "max-size time"}, {"rm", "all"},
+	} {
+		if command[0] != word {
+			continue
+		}
+		own := strings.Fields(command[1] + " quiet verbose")
+		for _, f := range flags {
+			if !slices.Contains(own, f.name) {
+				return opt, "", nil, usageErrorf("cache %s takes no --%s", word, f.name)
+			}
+		}
+		return opt, word, names, nil
+	}
+	return opt, "", nil, usageErrorf("cache: no command %q", word)
+}
+
+// cacheCommand is what can be done with the cache by itself. No server is asked.
 func cacheCommand(ctx context.Context, ui *ui, args []string) error {
-	opt, operands, err := readOptions(ui, args, option{long: "all", exact: true}, option{long: "max-size", arg: true, exact: true})
+	opt, word, names, err := readCacheOptions(ui, args)
 	if err != nil {
 		return err
 	}
@@ -45,18 +86,11 @@ func cacheCommand(ctx context.Context, ui *ui, args []string) error {
 		_, err := io.WriteString(ui.out, cacheUsage)
 		return err
 	}
-	if len(operands) == 0 {
-		return usageErrorf("cache: one of ls, verify, gc, rm is needed")
-	}
-	word, names := operands[0], operands[1:]
 	c := newCreation(ui, opt, currentNamespace())
-	if err := c.prepare(); err != nil {
+	if err := c.prepareTrust(); err != nil {
 		return err
 	}
-	if err := c.openCache(ctx); err != nil {
-		return err
-	}
-	if c.cache == nil {
+	if c.openCache(); c.cache == nil {
 		return errors.New("there is no cache: neither LXC_CACHE_PATH nor HOME is set, or its place is in memory")
 	}
 	if word == "gc" {
@@ -86,7 +120,7 @@ func cacheCommand(ctx context.Context, ui *ui, args []string) error {
 	case "rm":
 		return c.cacheRemove(list)
 	}
-	return usageErrorf("cache: no command %q", word)
+	return nil
 }
 
 // selectCached returns the images that names mean; all of them without names.
@@ -136,12 +170,11 @@ func (c *creation) expiryOf(i fetch.Info) (t time.Time, ok bool) {
 	if i.Partial || i.Damage != nil {
 		return t, false
 	}
-	e, err := c.cache.Open(i.Key)
+	files, err := c.cache.Metadata(i.Key, "expiry")
 	if err != nil {
 		return t, false
 	}
-	defer e.Close()
-	file, ok := lxc.Meta(e.Files).Relevant("expiry", c.mode)
+	file, ok := lxc.Meta(files).Relevant("expiry", c.mode)
 	if !ok {
 		return t, false
 	}
@@ -164,6 +197,9 @@ func (c *creation) cacheList(list []fetch.Info) error {
 			row[1], row[4], row[5] = "-", "-", "interrupted"
 		case i.Damage != nil:
 			row[1], row[4], row[5] = "-", "-", "damaged"
+			if i.Foreign() {
+				row[5] = "another's"
+			}
 		case i.Evidence:
 			row[5] = "yes"
 		}
@@ -294,6 +330,7 @@ func (c *creation) cacheGC(limit int64) error {
 	if err != nil {
 		return err
 	}
+	var first error
 	for _, k := range keys {
 		slot, err := c.cache.TryLock(k)
 		if err == nil {
@@ -307,7 +344,8 @@ func (c *creation) cacheGC(limit int64) error {
 		if errors.Is(err, fetch.ErrLocked) {
 			continue // so it is no leftover
 		} else if err != nil {
-			return err
+			c.removal(fetch.Info{Key: k, Partial: true}, "", err)
+			first = cmp.Or(first, err)
 		}
 	}
 	list, err := c.cache.List()
@@ -321,7 +359,7 @@ func (c *creation) cacheGC(limit int64) error {
 		why := ""
 		if t, ok := c.expiryOf(i); ok && t.Before(c.trust.clock.now()) {
 			why = "expired " + t.UTC().Format(time.DateOnly) + ", "
-		} else if i.Damage != nil && now.Sub(i.Modified) > fetch.Leftover {
+		} else if i.Damage != nil && !i.Foreign() && now.Sub(i.Modified) > fetch.Leftover {
 			why = "damaged, "
 		}
 		if why == "" {
@@ -329,14 +367,14 @@ func (c *creation) cacheGC(limit int64) error {
 		}
 		err := c.cache.Drop(i)
 		c.removal(i, why, err)
-		if err != nil && !errors.Is(err, fetch.ErrLocked) {
-			return err
+		if !errors.Is(err, fetch.ErrLocked) {
+			first = cmp.Or(first, err)
 		}
 	}
-	if limit == 0 {
-		return nil
+	if limit > 0 {
+		err = c.cache.Shrink(limit, fetch.Key{}, func(i fetch.Info, err error) { c.removal(i, "", err) })
 	}
-	return c.cache.Shrink(limit, fetch.Key{}, func(i fetch.Info, err error) { c.removal(i, "", err) })
+	return cmp.Or(first, err)
 }
 
 // cacheSizeVariable is --cache-size for all creations of a machine.

@@ -193,9 +193,8 @@ func TestClockless(t *testing.T) {
 		if got := c.trust.clock.now(); !got.Equal(test.want) {
 			t.Errorf("%s: the time is %v, want %v", test.name, got, test.want)
 		}
-		c.cache = &fetch.Cache{Base: cache}
 		made := signature{c.trust.ring.Fingerprints()[:1], begins}
-		err := c.checkNotOlder(image.Image{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default", Build: "1"}, made)
+		err := c.checkNotOlder(image.Image{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default", Build: "1"}, made, false)
 		if old := test.name == "the same key"; (err != nil) != old {
 			t.Errorf("%s: an image signed today: %v", test.name, err)
 		}

@@ -52,7 +52,9 @@ type creation struct {
 	caller *caller // lxc-create, where it called; nil: a person did
 
 	withoutLXC    bool // no LXC on this machine: what its config lacks is a warning
-	distrustCache bool // the cached copy turned out to be damaged
+	distrustCache bool // the cached copy turned out to be damaged, or was to be removed
+	unfit         bool // its evidence does not vouch for it
+	saidUnseen    bool // that what was seen before can't be read
 
 	servers *servers
 	client  *fetch.Client
@@ -296,11 +298,12 @@ func (c *creation) settle(root *untar.Root, source *source, body io.Reader, size
 		}
 		return nil, err
 	}
-	source.seal = &seal{file: rootfsFile} // it has been checked
 	whole := io.NewSectionReader(file, 0, n)
 	if sink == io.Discard {
-		return io.NopCloser(whole), nil
+		// A file of the cache has a name: what is read again is checked again.
+		return io.NopCloser(whole), c.seal(source)
 	}
+	source.seal = &seal{file: rootfsFile} // checked, and nobody else can open it
 	return struct {
 		io.Reader
 		io.Closer

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"lxc-pull/fetch"
 	"lxc-pull/image"
 	"lxc-pull/lxc"
 	"lxc-pull/pgp"
@@ -147,5 +148,53 @@ func TestSeals(t *testing.T) {
 	seals, err := trust{}.seals(evidence{}, listing{}, rootfsFile)
 	if err != nil || seals[rootfsFile].checkBytes(bytes.Repeat([]byte("x"), 100)) != nil {
 		t.Errorf("without a ring: %v", err)
+	}
+}
+
+// A cached file that is verified first is read twice: what its owner changes in
+// between is noticed in the pass that unpacks it.
+func TestVerifyFirstReadsTwice(t *testing.T) {
+	ring, err := pgp.ReadKeyring(signify("key", signer().Public().(ed25519.PublicKey)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := []byte("rootfs")
+	sums := fmt.Appendf(nil, "%x  meta.tar.xz\n%x  rootfs.tar.xz\n", sha256.Sum256(nil), sha256.Sum256(data))
+	for name, e := range map[string]evidence{
+		"list":       {sumsFile: sums, sumsFile + sigSuffix: signed(sums)},
+		"signatures": {metaFile + sigSuffix: signed(nil), rootfsFile + sigSuffix: signed(data)},
+	} {
+		for _, changed := range []bool{false, true} {
+			path := filepath.Join(t.TempDir(), rootfsFile)
+			if err := os.WriteFile(path, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			file, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			c := newCreation(&ui{out: io.Discard, err: io.Discard}, options{}, lxc.HostNamespace)
+			c.trust = trust{ring: ring, clock: newClock(time.Time{})}
+			s := &source{evidence: e, entry: &fetch.Entry{Rootfs: file}}
+			if err := c.seal(s); err != nil {
+				t.Fatal(err)
+			}
+			whole, err := c.settle(nil, s, file, int64(len(data)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if changed {
+				if err := os.WriteFile(path, []byte("rootFS"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := io.Copy(s.seal, whole); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.seal.check(); (err != nil) != changed {
+				t.Errorf("%s, changed %v: %v", name, changed, err)
+			}
+		}
 	}
 }

@@ -32,6 +32,7 @@ type server struct {
 
 	index  *image.Index // read once
 	made   signature    // of index
+	proof  evidence     // the list and its signature
 	reread bool         // index is the second: it named a build that is not there
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,12 +36,9 @@ func (c *creation) prepare() error {
 	if c.servers, err = newServers(opt); err != nil {
 		return err
 	}
-	if c.trust.ring, err = c.keyring(); err != nil {
+	if err := c.prepareTrust(); err != nil {
 		return err
 	}
-	c.trust.clock = newClock(opt.network.time)
-	c.recallTime()
-	c.trust.clock.warn(c.ui)
 	agent := "lxc-pull/" + version() + " compat:" + strconv.Itoa(lxc.CompatLevel)
 	notes := &retryNotes{ui: c.ui}
 	c.client, err = opt.network.client(agent, c.servers.list[0].url, c.trust.clock, c.trust.ring != nil, func(e fetch.Event) {
@@ -50,19 +48,27 @@ func (c *creation) prepare() error {
 	return err
 }
 
+// prepareTrust reads the keys and the clock, which is all that the cache alone
+// needs.
+func (c *creation) prepareTrust() (err error) {
+	if c.trust.ring, err = c.keyring(); err != nil {
+		return err
+	}
+	c.trust.clock = newClock(c.opt.network.time)
+	c.recallTime()
+	c.trust.clock.warn(c.ui)
+	return nil
+}
+
 // recallTime lets a clock that is behind go by what was seen signed before, by
 // the keys that count in this run: another server's move nothing.
 func (c *creation) recallTime() {
-	if c.trust.ring == nil || c.opt.noCache || !c.trust.clock.behind() {
+	if c.trust.ring == nil || !c.trust.clock.behind() {
 		return
 	}
-	base := c.cacheBase()
-	if base == "" {
-		return
-	}
-	list, err := (&fetch.Cache{Base: base}).LoadSeen()
+	list, err := c.seen()
 	if err != nil {
-		return // which checkNotOlder says
+		return // checkNotOlder reports it
 	}
 	signers := c.trust.ring.Fingerprints()
 	for _, seen := range list {
@@ -121,9 +127,9 @@ func (c *creation) fetchIndex(ctx context.Context) (image.Index, error) {
 		if server.index != nil {
 			return *server.index, nil
 		}
-		index, made, err := c.readIndex(ctx, server)
+		index, made, proof, err := c.readIndex(ctx, server)
 		if err == nil {
-			server.index, server.made = &index, made
+			server.index, server.made, server.proof = &index, made, proof
 			continue
 		}
 		if err := c.nextServer(ctx, err); err != nil {
@@ -156,41 +162,56 @@ func (c *creation) nextServer(ctx context.Context, err error) error {
 
 // readIndex brings a server's list. The one of this compat level and the plain
 // one are asked for at the same time; the first wins where it exists.
-func (c *creation) readIndex(ctx context.Context, server *server) (image.Index, signature, error) {
+//
+// The list itself and its signature come back too, as evidence for the cache.
+func (c *creation) readIndex(ctx context.Context, server *server) (image.Index, signature, evidence, error) {
 	c.ui.say("Downloading the image index")
-	plain := "meta/1.0/index-" + string(c.mode)
-	level := plain + "." + strconv.Itoa(lxc.CompatLevel)
+	names := indexNames(c.mode)
 	type answer struct {
-		text []byte
-		made signature
-		err  error
+		text  []byte
+		made  signature
+		proof evidence
+		err   error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer cancel() // first: the one that is not waited for ends
-	ask := func(path string, hasty bool) chan answer {
+	ask := func(name string, hasty bool) chan answer {
 		got := make(chan answer, 1)
 		asking.Go(func() {
-			text, _, made, err := c.signedFile(ctx, server, path, image.MaxIndex, hasty)
-			got <- answer{text, made, err}
+			text, sig, made, err := c.signedFile(ctx, server, indexFolder+name, image.MaxIndex, hasty)
+			a := answer{text, made, nil, err}
+			if sig != nil {
+				a.proof = evidence{name: text, name + sigSuffix: sig}
+			}
+			got <- a
 		})
 		return got
 	}
-	first, second := ask(level, true), ask(plain, c.servers.others())
+	first, second := ask(names[0], true), ask(names[1], c.servers.others())
 	got := <-first
 	var bad *unverifiedError
 	if got.err != nil && !errors.As(got.err, &bad) {
 		got = <-second
 	}
 	if got.err != nil {
-		return image.Index{}, signature{}, got.err
+		return image.Index{}, signature{}, nil, got.err
 	}
 	index := image.ParseIndex(got.text)
 	for _, p := range index.Problems {
 		c.ui.notef("the index's line %d is passed over: %s", p.Line, printable(p.Err.Error()))
 	}
-	return index, got.made, nil
+	return index, got.made, got.proof, nil
+}
+
+// indexFolder is where a server has its lists.
+const indexFolder = "meta/1.0/"
+
+// indexNames are the names of a mode's lists, the one to prefer first.
+func indexNames(mode lxc.Mode) []string {
+	plain := "index-" + string(mode)
+	return []string{plain + "." + strconv.Itoa(lxc.CompatLevel), plain}
 }
 
 // signedFile brings a small file of a server's and its signature, which lies
@@ -278,14 +299,24 @@ func (s *source) leaveCache() {
 
 // locate finds the image: in the cache while it is fresh, else on the server.
 func (c *creation) locate(ctx context.Context) (*source, error) {
-	if err := c.openCache(ctx); err != nil {
-		return nil, err
+	if c.openCache(); c.cache != nil {
+		var err error
+		if c.limit, err = c.opt.cacheLimit(); err != nil {
+			return nil, err
+		}
+		if c.opt.flushCache {
+			if err := c.flush(ctx); err != nil {
+				return nil, err
+			}
+		}
 	}
 	kept, unfit := c.fromCache()
+	c.unfit = unfit != nil
 	switch {
 	case unfit != nil:
-		// Made by the stock template, which keeps no evidence, or damaged. The
-		// server says whether it is still good.
+		// Made by the stock template, which keeps no evidence, or by an older
+		// version, which kept no list; or damaged. The server says whether it is
+		// still good.
 		c.ui.notef("the cached copy can't be used as it is: %s", printable(unfit.Error()))
 	case kept == nil:
 	case c.opt.forceCache, !kept.expired(c) && !c.opt.refresh:
@@ -314,36 +345,49 @@ func (c *creation) locate(ctx context.Context) (*source, error) {
 	return s, err
 }
 
-// openCache says where the cache is, and removes the image from it if that was
-// asked for.
-func (c *creation) openCache(ctx context.Context) error {
+// openCache says where the cache is.
+func (c *creation) openCache() {
 	if c.opt.noCache {
-		return nil
+		return
 	}
 	base := c.cacheBase()
 	if base == "" {
 		c.ui.warnf("no HOME and no LXC_CACHE_PATH: going on without a cache")
-		return nil
+		return
 	}
-	if os.Getenv("LXC_CACHE_PATH") == "" && base == hostPlaces().systemCache() && inMemory(base) {
+	if forgets(base) {
 		c.ui.notef("%q is in memory: going on without a cache; LXC_CACHE_PATH names another place", base)
-		return nil
+		return
 	}
 	if info, err := os.Stat(base); err == nil && !info.IsDir() {
 		c.ui.warnf("going on without writing to the cache: %q is no folder", base)
-		return nil
+		return
 	}
-	c.cache = &fetch.Cache{
-		Base: base, Chown: c.uid >= 0 || c.gid >= 0, UID: c.uid, GID: c.gid,
-		Waiting: func() { c.ui.say("Waiting for another creation of the same image") },
+	c.cache = c.cacheAt(base)
+	c.cache.Waiting = func(holder string) {
+		if holder != "" {
+			holder = " (" + holder + ")"
+		}
+		c.ui.say("Waiting for another creation of the same image" + holder)
 	}
-	var err error
-	if c.limit, err = c.opt.cacheLimit(); err != nil {
-		return err
+}
+
+// cacheAt is the cache in a folder.
+func (c *creation) cacheAt(base string) *fetch.Cache {
+	return &fetch.Cache{Base: base, Chown: c.uid >= 0 || c.gid >= 0, UID: c.uid, GID: c.gid, Evidence: evidenceNames()}
+}
+
+// evidenceNames are the names of all files that an entry's evidence may have.
+func evidenceNames() []string {
+	names := slices.Concat([]string{rootfsFile, metaFile, sumsFile}, indexNames(lxc.System), indexNames(lxc.User))
+	for _, name := range names {
+		names = append(names, name+sigSuffix)
 	}
-	if !c.opt.flushCache {
-		return nil
-	}
+	return names
+}
+
+// flush removes the image from the cache. What can't be removed is not used.
+func (c *creation) flush(ctx context.Context) error {
 	for _, key := range c.keys() {
 		entry, err := c.cache.Open(key)
 		if err != nil {
@@ -351,8 +395,11 @@ func (c *creation) openCache(ctx context.Context) error {
 		}
 		entry.Close()
 		c.ui.say("Flushing the cache...")
-		if err := c.cache.Remove(ctx, key); err != nil {
+		if err := c.cache.Remove(ctx, key); ctx.Err() != nil {
 			return err
+		} else if err != nil {
+			c.ui.warnf("the cached copy can't be removed, and is not used: %s", printable(err.Error()))
+			c.distrustCache = true
 		}
 	}
 	return nil
@@ -371,7 +418,7 @@ func (c *creation) keys() []fetch.Key {
 // fromCache makes a source of the cached copy, without a request; nil where
 // there is none. An error says why it may not be used as it is.
 func (c *creation) fromCache() (*source, error) {
-	if c.cache == nil {
+	if c.cache == nil || c.distrustCache {
 		return nil, nil
 	}
 	for _, key := range c.keys() {
@@ -438,6 +485,12 @@ func (c *creation) cacheBase() string {
 	return hostPlaces().systemCache()
 }
 
+// forgets reports whether the system's cache is lost when the machine stops, and
+// nobody asked for just that place.
+func forgets(base string) bool {
+	return os.Getenv("LXC_CACHE_PATH") == "" && base == hostPlaces().systemCache() && inMemory(base)
+}
+
 // inMemory reports whether a folder, or the nearest above it that is there, is
 // in a file system in memory, as /var is on OpenWrt.
 func inMemory(dir string) bool {
@@ -467,6 +520,11 @@ func (c *creation) fromEntry(k fetch.Key, entry *fetch.Entry) (*source, error) {
 		s.meta = lxc.Meta(entry.Files)
 		return s, c.checkMeta(s) // the caller looks at the error first
 	}
+	if c.trust.ring != nil {
+		if err := c.listed(s); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.seal(s); err != nil {
 		return nil, err
 	}
@@ -478,6 +536,31 @@ func (c *creation) fromEntry(k fetch.Key, entry *fetch.Entry) (*source, error) {
 		return nil, err
 	}
 	return s, c.useMeta(s, tarball)
+}
+
+// listed ties an entry to its name and build, which its files and build_id alone
+// do not: the signed list that is kept with it must name them, and no newer build
+// may have been seen. The image gets its place on the server from there, which
+// the signatures of its files may name.
+func (c *creation) listed(s *source) error {
+	for _, name := range slices.Concat(indexNames(lxc.System), indexNames(lxc.User)) {
+		text, sig := s.evidence[name], s.evidence[name+sigSuffix]
+		if text == nil || sig == nil {
+			continue
+		}
+		made, err := c.trust.signed(name, indexFolder+name, text, sig)
+		if err != nil {
+			return err
+		}
+		for _, img := range image.ParseIndex(text).Images {
+			if keyOf(img) == keyOf(s.image) && img.Build == s.image.Build {
+				s.image = img
+				return c.checkNotOlder(img, made, true)
+			}
+		}
+		return &unverifiedError{name, fmt.Errorf("it does not name build %q of this image", s.image.Build)}
+	}
+	return errors.New("no signed list is kept with it (the stock template or an older version made it); the next creation fetches one")
 }
 
 // open returns the bytes of the root file system and how many there are, -1
@@ -608,7 +691,7 @@ func (s *source) fstabMode(mode lxc.Mode) fs.FileMode {
 // commit makes the download an entry of the cache, or adds to an entry of the
 // stock template's the evidence that it was just checked against.
 func (s *source) commit(c *creation) {
-	if s.entry != nil && s.slot != nil && s.entry.Evidence == nil && c.trust.ring != nil {
+	if s.entry != nil && s.slot != nil && (c.unfit || s.entry.Evidence == nil) && c.trust.ring != nil {
 		if err := s.slot.Adopt(s.evidence); err != nil {
 			c.ui.warnf("the evidence for the cached image is not kept: %s", printable(err.Error()))
 		}
@@ -723,7 +806,7 @@ func (c *creation) locateIn(ctx context.Context, index image.Index) (_ *source, 
 		return nil, err
 	}
 	made := c.servers.current().made
-	if err := c.checkNotOlder(img, made); err != nil {
+	if err := c.checkNotOlder(img, made, false); err != nil {
 		return nil, err
 	}
 	c.ui.notef("image %s, build %s", printable(img.Name()), printable(img.Build))
@@ -817,6 +900,7 @@ func (c *creation) vouch(ctx context.Context, s *source) error {
 		return c.seal(s)
 	}
 	server, hasty := c.servers.current(), c.servers.others()
+	maps.Copy(s.evidence, server.proof)
 	list, sig, _, err := c.signedFile(ctx, server, s.image.Path+"/"+sumsFile, maxSums, hasty)
 	if err == nil {
 		s.evidence[sumsFile], s.evidence[sumsFile+sigSuffix] = list, sig
@@ -1059,46 +1143,99 @@ func (e *seenError) Error() string {
 }
 func (e *seenError) Unwrap() error { return e.err }
 
+// histories are the places where the newest builds seen are kept, in the order
+// of preference: the cache's folder, also with --no-cache, and LXC's. A cache in
+// memory comes last. All are read; the first that can be written is written. A
+// root file system alone makes no folder for them: it promises to write nothing
+// elsewhere.
+func (c *creation) histories() []*fetch.Cache {
+	base, lxcPath := c.cacheBase(), ""
+	if c.folder != "" {
+		lxcPath = filepath.Dir(c.container.Path)
+	}
+	bases := []string{base, lxcPath}
+	if base != "" && forgets(base) {
+		bases = []string{lxcPath, base}
+	}
+	var list []*fetch.Cache
+	for _, base := range bases {
+		if c.folder == "" && c.opt.noCache {
+			if _, err := os.Stat(base); err != nil {
+				continue
+			}
+		}
+		if base != "" {
+			list = append(list, c.cacheAt(base))
+		}
+	}
+	return list
+}
+
+// seen returns what builds were seen before, from all places.
+func (c *creation) seen() ([]fetch.Seen, error) {
+	var all []fetch.Seen
+	for _, h := range c.histories() {
+		list, err := h.LoadSeen()
+		if errors.Is(err, fs.ErrPermission) {
+			// What another user saw is not ours to know, or may be his invention.
+			if !c.saidUnseen {
+				c.ui.warnf("what builds were seen before can't be read: %s", printable(err.Error()))
+				c.saidUnseen = true
+			}
+			continue
+		}
+		if err != nil {
+			return nil, &seenError{h.Base, err}
+		}
+		all = append(all, list...)
+	}
+	return all, nil
+}
+
 // checkNotOlder refuses an image that is older than one seen before from the
 // same signer: whoever can replay an old, rightly signed one brings back its
-// holes.
-func (c *creation) checkNotOlder(img image.Image, made signature) error {
-	if c.cache == nil || len(made.signers) == 0 || c.opt.allowOlder {
+// holes. Of a cached one the list is as old as the entry: where its build is the
+// newest seen, that is as it should be.
+func (c *creation) checkNotOlder(img image.Image, made signature, cached bool) error {
+	if len(made.signers) == 0 || c.opt.allowOlder {
 		return nil
 	}
-	list, err := c.cache.LoadSeen()
-	if errors.Is(err, fs.ErrPermission) {
-		// Another user's cache: what he saw is not ours to know.
-		c.ui.warnf("what builds were seen before can't be read: %v", err)
-		return nil
-	}
+	list, err := c.seen()
 	if err != nil {
-		return &seenError{c.cache.Base, err}
+		return err
+	}
+	offers, its := "the server offers", "the server's"
+	if cached {
+		offers, its = "the cache has", "the cached copy's"
 	}
 	for _, seen := range list {
-		if !slices.Contains(made.signers, seen.Signer) || seen.Key != keyOf(img) {
+		if !slices.Contains(made.signers, seen.Signer) || seen.Key != keyOf(img) ||
+			c.isFuture(seen.Signed) || cached && seen.Build == img.Build {
 			continue
 		}
 		offered, ok1 := buildTime(img.Build)
 		known, ok2 := buildTime(seen.Build)
-		if c.fromFuture(seen) {
-			continue
-		}
-		if ok1 && ok2 && offered.Before(known.Add(-slack)) {
-			return &replayError{fmt.Sprintf("the server offers build %q of %s, and %q was seen before", img.Build, img.Name(), seen.Build)}
+		if ok1 && ok2 && !c.isFuture(known) && offered.Before(known.Add(-slack)) {
+			return &replayError{fmt.Sprintf("%s build %q of %s, and %q was seen before", offers, img.Build, img.Name(), seen.Build)}
 		}
 		if made.made.Before(seen.Signed.Add(-slack)) {
-			return &replayError{fmt.Sprintf("the server's list was signed %s, and one of %s was seen before", made.made.UTC().Format(time.RFC3339), seen.Signed.UTC().Format(time.RFC3339))}
+			return &replayError{fmt.Sprintf("%s list was signed %s, and one of %s was seen before", its, made.made.UTC().Format(time.RFC3339), seen.Signed.UTC().Format(time.RFC3339))}
 		}
 	}
 	return nil
 }
 
-// fromFuture reports whether a record is of a time that is not yet: the signer's
+// isFuture reports whether a record is of a time that is not yet: the signer's
 // clock was wrong, or ours when the record was made. It must not keep out what
-// is signed rightly now.
-func (c *creation) fromFuture(s fetch.Seen) bool {
-	return s.Signed.After(c.trust.clock.now().Add(slack))
+// is signed or built rightly now.
+//
+// Without a clock it is of the future only where it can't be of the present:
+// signatures without a time, as signify's, do not tell how late it is.
+func (c *creation) isFuture(t time.Time) bool {
+	if c.trust.clock.behind() {
+		return t.After(c.trust.clock.latest())
+	}
+	return t.After(c.trust.clock.now().Add(slack))
 }
 
 // checkFresh refuses to download an image after its signed expiry: a server
@@ -1119,18 +1256,37 @@ func (c *creation) checkFresh(s *source) error {
 // Every signer's is noted: else who drops the signature of the one that is noted
 // from an old list, and keeps another's, could show it again.
 func (c *creation) remember(ctx context.Context, s *source) {
-	if c.cache == nil || len(s.made.signers) == 0 {
+	if len(s.made.signers) == 0 {
 		return
 	}
-	err := c.cache.UpdateSeen(ctx, func(list []fetch.Seen) ([]fetch.Seen, error) {
+	edit := func(list []fetch.Seen) ([]fetch.Seen, error) {
 		for _, signer := range s.made.signers {
 			list = c.note(list, fetch.Seen{Signer: signer, Key: keyOf(s.image), Build: s.image.Build, Signed: s.made.made})
 		}
 		return list, nil
-	})
-	if err != nil {
-		c.ui.notef("the build is not remembered: %s", printable(err.Error()))
 	}
+	places := c.histories()
+	if len(places) == 0 {
+		c.ui.notef("the build is not remembered: there is no folder for a cache")
+		return
+	}
+	var err error
+	kept := false
+	for _, h := range places {
+		if kept {
+			// What --allow-older lets pass must not be older than another's record.
+			if list, _ := h.LoadSeen(); !c.opt.allowOlder || len(list) == 0 {
+				continue
+			}
+		}
+		if err = h.UpdateSeen(ctx, edit); err == nil {
+			kept = true
+		}
+	}
+	if err == nil {
+		return
+	}
+	c.ui.warnf("the build is not remembered, so that an older one would not be noticed: %s", printable(err.Error()))
 }
 
 // note puts what is offered in list, in the place of what was seen before.
@@ -1141,8 +1297,8 @@ func (c *creation) note(list []fetch.Seen, offered fetch.Seen) []fetch.Seen {
 		}
 		now, ok1 := buildTime(offered.Build)
 		known, ok2 := buildTime(seen.Build)
-		anew := c.opt.allowOlder || c.fromFuture(seen)
-		if !ok1 || !ok2 || now.After(known) || anew {
+		anew := c.opt.allowOlder || c.isFuture(seen.Signed)
+		if !ok1 || !ok2 || now.After(known) || anew || c.isFuture(known) {
 			list[i].Build = offered.Build
 		}
 		if offered.Signed.After(seen.Signed) || anew {

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"lxc-pull/fetch"
 	"lxc-pull/image"
 	"lxc-pull/lxc"
 )
@@ -34,7 +33,7 @@ func TestWarnOfImage(t *testing.T) {
 // signature of either was dropped is still old.
 func TestRememberEverySigner(t *testing.T) {
 	c := newCreation(&ui{out: io.Discard, err: io.Discard}, options{}, lxc.HostNamespace)
-	c.cache = &fetch.Cache{Base: t.TempDir()}
+	t.Setenv("LXC_CACHE_PATH", t.TempDir())
 	c.trust.clock = newClock(time.Time{})
 	img := image.Image{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default", Build: "20260829_05:24"}
 	made := time.Date(2026, 8, 29, 6, 0, 0, 0, time.UTC)
@@ -48,14 +47,14 @@ func TestRememberEverySigner(t *testing.T) {
 		old     bool
 	}{{[]string{"AA"}, true}, {[]string{"BB"}, true}, {[]string{"CC", "BB"}, true}, {[]string{"CC"}, false}} {
 		var replay *replayError
-		if err := c.checkNotOlder(old, signature{test.signers, made}); errors.As(err, &replay) != test.old {
+		if err := c.checkNotOlder(old, signature{test.signers, made}, false); errors.As(err, &replay) != test.old {
 			t.Errorf("an old build by %q: %v", test.signers, err)
 		}
-		if err := c.checkNotOlder(img, signature{test.signers, made}); err != nil {
+		if err := c.checkNotOlder(img, signature{test.signers, made}, false); err != nil {
 			t.Errorf("the same build by %q: %v", test.signers, err)
 		}
 	}
-	list, err := c.cache.LoadSeen()
+	list, err := c.seen()
 	if err != nil || len(list) != 2 {
 		t.Errorf("%d lines, want 2: %v", len(list), err)
 	}

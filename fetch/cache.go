@@ -39,6 +39,8 @@ import (
 //	stage.Commit(build, files, evidence)    // only when the digest is right
 //	slot.Unlock()
 //
+// What others own or may write is not used (owner.go).
+//
 // The promises: an entry appears and disappears whole, also for the stock
 // template, which looks only at the folder's existence (between the old and the
 // new entry there is a moment with none, in which it would download). A stage
@@ -52,10 +54,12 @@ import (
 
 // The limits and their reasons.
 const (
-	maxName     = 200     // bytes of a name: 255 is the file system's, less our suffixes
-	maxFiles    = 256     // metadata files of an image; real ones have a dozen
-	maxFileSize = 1 << 20 // of one of them; real ones have 100 bytes
-	maxEvidence = 8 << 20 // of one evidence file; the largest is meta.tar.xz with 1 KB
+	maxName  = 200     // bytes of a name: 255 is the file system's, less our suffixes
+	maxFiles = 256     // metadata files of an image; real ones have a dozen
+	maxTag   = 4 << 10 // of the tag of an entry in the making: a digest, or a path on a server
+	// maxKept bounds what is read of an entry besides its rootfs: a list of images
+	// (4 MB), meta.tar.xz (4 MB) and its files (8 MB), SHA256SUMS (1 MB), signatures.
+	maxKept = 20 << 20
 )
 
 const (
@@ -73,8 +77,13 @@ type Cache struct {
 	Chown    bool
 	UID, GID int
 
-	// Waiting, when not nil, is called once when a lock is held by another.
-	Waiting func()
+	// Evidence is the names of the evidence files that entries have; others are
+	// not read. nil: all are.
+	Evidence []string
+
+	// Waiting, when not nil, is called once when a lock is held by another:
+	// "process 12", "" where that is not known.
+	Waiting func(holder string)
 	// Wait waits for d or until ctx is done; nil: really.
 	Wait func(ctx context.Context, d time.Duration) error
 
@@ -145,20 +154,29 @@ func (c *Cache) base(make bool) (folder, error) {
 	if c.Base == "" {
 		return folder{}, errors.New("no folder is known for it")
 	}
+	owners := c.owners()
 	if make {
 		path := filepath.Clean(c.Base)
 		for i := 1; i <= len(path); i++ {
 			if i < len(path) && path[i] != '/' {
 				continue
 			}
-			if err := os.Mkdir(path[:i], 0o755); err == nil && c.Chown {
-				os.Lchown(path[:i], c.UID, c.GID)
-			} else if i == len(path) && err != nil && !errors.Is(err, fs.ErrExist) {
+			if err := os.Mkdir(path[:i], 0o755); err == nil {
+				c.ownFolder(path[:i])
+			} else if i == len(path) && !errors.Is(err, fs.ErrExist) {
 				return folder{}, err
 			}
 		}
 	}
-	return openFolder(c.Base)
+	return openFolder(c.Base, owners)
+}
+
+// ownFolder gives a folder that was just made to the cache's owner.
+func (c *Cache) ownFolder(path string) {
+	if f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0); err == nil {
+		c.own(f)
+		f.Close()
+	}
 }
 
 // walk opens the folder at the end of a path below BASE.
@@ -224,65 +242,97 @@ func (c *Cache) Open(k Key) (*Entry, error) {
 		return nil, err
 	}
 	defer d.Close()
-	return openEntry(d, k.Variant)
+	return c.openEntry(d, k.Variant)
 }
 
-func openEntry(parent folder, name string) (*Entry, error) {
-	d, err := parent.open(name)
+func (c *Cache) openEntry(parent folder, name string) (*Entry, error) {
+	d, e, err := begin(parent, name)
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
-	build, err := d.read(buildName, maxName+2)
-	if err != nil {
-		return nil, err
-	}
-	e := &Entry{Build: strings.TrimSpace(string(build))}
-	if err := checkName(e.Build); err != nil {
-		return nil, err
-	}
-	if e.Files, err = d.files(maxFileSize); err != nil {
-		return nil, err
-	}
-	if inner, err := d.open(evidenceName); err == nil {
-		e.Evidence, err = inner.files(maxEvidence)
-		inner.Close()
-		if err != nil {
-			return nil, err
+	left := int64(maxKept)
+	if e.Files, err = d.files(&left, nil); err == nil {
+		var inner folder
+		if inner, err = d.open(evidenceName); err == nil {
+			e.Evidence, err = inner.files(&left, func(name string) bool { return c.Evidence == nil || slices.Contains(c.Evidence, name) })
+			inner.Close()
+		} else if errors.Is(err, fs.ErrNotExist) {
+			err = nil
 		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
 	}
-	if e.Rootfs, err = d.openFile(rootfsName, unix.O_RDONLY, 0); err != nil {
-		return nil, err
-	}
-	info, err := e.Rootfs.Stat()
 	if err != nil {
-		e.Rootfs.Close()
+		e.Close()
 		return nil, err
 	}
-	e.Size, e.Modified = info.Size(), info.ModTime()
 	return e, nil
 }
 
+// begin opens an entry's folder, and of its files the two that each has.
+func begin(parent folder, name string) (folder, *Entry, error) {
+	d, err := parent.open(name)
+	if err != nil {
+		return folder{}, nil, err
+	}
+	e := new(Entry)
+	build, err := d.read(buildName, maxName+2)
+	if err == nil {
+		e.Build = strings.TrimSpace(string(build))
+		err = checkName(e.Build)
+	}
+	if err == nil {
+		e.Rootfs, err = d.openFile(rootfsName, unix.O_RDONLY, 0)
+	}
+	if err != nil {
+		d.Close()
+		return folder{}, nil, err
+	}
+	info, err := e.Rootfs.Stat()
+	if err != nil {
+		e.Close()
+		d.Close()
+		return folder{}, nil, err
+	}
+	e.Size, e.Modified = info.Size(), info.ModTime()
+	return d, e, nil
+}
+
+// Metadata returns an entry's metadata files whose names begin with prefix.
+func (c *Cache) Metadata(k Key, prefix string) (map[string][]byte, error) {
+	parent, err := c.parent(k, false)
+	if err != nil {
+		return nil, err
+	}
+	defer parent.Close()
+	d, err := parent.open(k.Variant)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	left := int64(maxKept)
+	return d.files(&left, func(name string) bool { return strings.HasPrefix(name, prefix) })
+}
+
 // files reads the files in a folder that are neither the entry's own nor
-// hidden. Anything but a regular file is an error.
-func (d folder) files(max int64) (map[string][]byte, error) {
+// hidden, and that want wants; nil: all. Anything but a regular file is an
+// error, and so are more than left bytes; left is what may still be read then.
+func (d folder) files(left *int64, want func(name string) bool) (map[string][]byte, error) {
 	names, err := d.names()
 	if err != nil {
 		return nil, err
 	}
 	files := map[string][]byte{}
 	for _, name := range names {
-		if name == rootfsName || name == buildName || name[0] == '.' {
+		if name == rootfsName || name == buildName || name[0] == '.' || want != nil && !want(name) {
 			continue
 		}
 		if len(files) == maxFiles {
 			return nil, d.wrap("read", name, fmt.Errorf("more than %d files", maxFiles))
 		}
-		if files[name], err = d.read(name, max); err != nil {
+		if files[name], err = d.read(name, *left); err != nil {
 			return nil, err
 		}
+		*left -= int64(len(files[name]))
 	}
 	return files, nil
 }
@@ -306,7 +356,7 @@ func (c *Cache) Lock(ctx context.Context, k Key) (*Slot, error) {
 	if err != nil {
 		return nil, c.unwritable(err)
 	}
-	l, err := c.lock(ctx, d, "."+k.Variant+".lock")
+	l, err := c.lock(ctx, d, "."+k.Variant+".lock", maxLockWait)
 	if err != nil {
 		d.Close()
 		return nil, c.unwritable(err)
@@ -319,18 +369,13 @@ func (c *Cache) Lock(ctx context.Context, k Key) (*Slot, error) {
 	return s, nil
 }
 
-// lock takes the lock of that name in d.
-func (c *Cache) lock(ctx context.Context, d folder, name string) (*lock, error) {
-	pause := c.Wait
-	if pause == nil {
-		pause = wait
+// lock takes the lock of that name in d, and waits for it no longer than most.
+func (c *Cache) lock(ctx context.Context, d folder, name string, most time.Duration) (*lock, error) {
+	w := waiter{flock: !c.noFlock, most: most, told: c.Waiting, pause: c.Wait, own: c.own}
+	if w.pause == nil {
+		w.pause = wait
 	}
-	l, err := acquire(ctx, d, name, !c.noFlock, c.Waiting, pause)
-	if err == nil && l.file != nil {
-		// Should this process be killed, the owner can still use what is left.
-		c.own(l.file)
-	}
-	return l, err
+	return w.acquire(ctx, d, name)
 }
 
 // Unlock ends the use of the Slot and of its Stage.
@@ -343,7 +388,7 @@ func (s *Slot) Unlock() error {
 }
 
 // Open opens the image's entry; fs.ErrNotExist says that there is none.
-func (s *Slot) Open() (*Entry, error) { return openEntry(s.parent, s.key.Variant) }
+func (s *Slot) Open() (*Entry, error) { return s.cache.openEntry(s.parent, s.key.Variant) }
 
 // The names beside an entry. A complete new one is renamed from part to fresh,
 // which is the moment when it counts; the rest, finished here or by whoever
@@ -360,15 +405,30 @@ func (s *Slot) settle() error {
 	if !s.parent.exists(s.fresh()) {
 		return nil
 	}
-	if s.parent.exists(s.key.Variant) {
-		if err := s.parent.rename(s.key.Variant, s.stale()); err != nil {
-			return err
-		}
+	if err := s.setAside(); err != nil {
+		return err
 	}
 	if err := s.parent.rename(s.fresh(), s.key.Variant); err != nil {
+		if errors.Is(err, unix.EXDEV) { // as in setAside
+			return s.parent.removeAll(s.fresh())
+		}
 		return err
 	}
 	return s.parent.removeAll(s.stale())
+}
+
+// setAside takes the entry out of its place. overlayfs can't rename a folder of
+// a lower layer (kernel, overlayfs.rst, "Renaming directories": EXDEV), as in a
+// container whose image has a cache: there it is removed where it is.
+func (s *Slot) setAside() error {
+	if !s.parent.exists(s.key.Variant) {
+		return nil
+	}
+	err := s.parent.rename(s.key.Variant, s.stale())
+	if errors.Is(err, unix.EXDEV) {
+		return s.parent.removeAll(s.key.Variant)
+	}
+	return err
 }
 
 // Remove removes the image's entry, and what was begun for a new one.
@@ -377,10 +437,8 @@ func (s *Slot) Remove() error {
 }
 
 func (s *Slot) removeEntry() error {
-	if s.parent.exists(s.key.Variant) {
-		if err := s.parent.rename(s.key.Variant, s.stale()); err != nil {
-			return err
-		}
+	if err := s.setAside(); err != nil {
+		return err
 	}
 	return s.parent.removeAll(s.stale())
 }
@@ -422,8 +480,16 @@ func (s *Slot) begun(tag string) (folder, bool) {
 	if err != nil {
 		return folder{}, false
 	}
-	old, err := d.read(tagName, maxFileSize)
-	if err != nil || string(old) != tag {
+	old, err := d.read(tagName, maxTag)
+	ok := err == nil && string(old) == tag
+	if ok {
+		f, err := d.openFile(rootfsName, unix.O_RDONLY, 0)
+		if err == nil {
+			f.Close()
+		}
+		ok = err == nil || errors.Is(err, fs.ErrNotExist)
+	}
+	if !ok {
 		d.Close()
 		return folder{}, false
 	}
@@ -461,7 +527,7 @@ func (s *Slot) stage(tag string) (*Stage, error) {
 
 // write makes a file of data in d.
 func (st *Stage) write(d folder, name string, data []byte, mode fs.FileMode) error {
-	f, err := d.openFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o644)
+	f, err := d.create(name)
 	if err != nil {
 		return err
 	}
@@ -506,7 +572,7 @@ func (st *Stage) Discard() error {
 // A File is a metadata file of an image.
 type File struct {
 	Data []byte
-	Mode fs.FileMode // permissions; the owner may always read it
+	Mode fs.FileMode // permissions; the owner may always read it, others never write it
 }
 
 // Commit makes the Stage the image's entry, in place of the one that is there,
@@ -520,15 +586,51 @@ func (st *Stage) Commit(build string, files map[string]File, evidence map[string
 	}
 	s := st.slot
 	if err == nil {
-		err = s.parent.rename(s.part(), s.fresh())
+		err = s.complete()
 	}
 	if err == nil {
 		err = s.settle()
 	}
 	if err == nil {
-		err = s.parent.Sync()
+		err = s.parent.sync()
 	}
 	return s.cache.unwritable(err)
+}
+
+// complete makes the part the new entry. A part that was begun in a lower layer of
+// overlayfs can't be renamed (see setAside), but what is in it can: the files as
+// such, and the evidence, whose folder is of this run.
+func (s *Slot) complete() error {
+	err := s.parent.rename(s.part(), s.fresh())
+	if !errors.Is(err, unix.EXDEV) {
+		return err
+	}
+	part, err := s.parent.open(s.part())
+	if err != nil {
+		return err
+	}
+	defer part.Close()
+	names, err := part.names()
+	if err != nil {
+		return err
+	}
+	copied, err := s.cache.step(s.parent, s.stale(), true)
+	if err != nil {
+		return err
+	}
+	defer copied.Close()
+	for _, name := range names {
+		if err := unix.Renameat(int(part.Fd()), name, int(copied.Fd()), name); err != nil {
+			return part.wrap("rename", name, err)
+		}
+	}
+	if err := copied.sync(); err != nil {
+		return err
+	}
+	if err := s.parent.rename(s.stale(), s.fresh()); err != nil {
+		return err
+	}
+	return s.parent.removeAll(s.part())
 }
 
 func (st *Stage) fill(build string, files map[string]File, evidence map[string][]byte) error {
@@ -542,7 +644,7 @@ func (st *Stage) fill(build string, files map[string]File, evidence map[string][
 		if name == rootfsName || name == buildName || name == tagName {
 			return fmt.Errorf("a metadata file may not be called %q", name)
 		}
-		if err := st.write(st.dir, name, files[name].Data, files[name].Mode&0o777|0o400); err != nil {
+		if err := st.write(st.dir, name, files[name].Data, files[name].Mode&0o755|0o400); err != nil {
 			return err
 		}
 	}
@@ -559,7 +661,7 @@ func (st *Stage) fill(build string, files map[string]File, evidence map[string][
 	if err := st.Rootfs.Sync(); err != nil {
 		return err
 	}
-	return st.dir.Sync()
+	return st.dir.sync()
 }
 
 // fillEvidence makes a folder of evidence in the entry.
@@ -577,7 +679,7 @@ func (st *Stage) fillEvidence(folder string, evidence map[string][]byte) error {
 			return err
 		}
 	}
-	return inner.Sync()
+	return inner.sync()
 }
 
 // Adopt adds evidence to the image's entry, which the stock template made. The
@@ -606,7 +708,7 @@ func (s *Slot) adopt(evidence map[string][]byte) error {
 	if err := d.rename(aside, evidenceName); err != nil {
 		return err
 	}
-	return d.Sync()
+	return d.sync()
 }
 
 // Remove removes an image from the cache; one that is not there is no error.

@@ -439,7 +439,7 @@ func TestLock(t *testing.T) {
 				all.Go(func() {
 					c := &Cache{Base: base, noFlock: noFlock,
 						Wait: func(context.Context, time.Duration) error { <-held; time.Sleep(time.Millisecond); return nil },
-						Waiting: func() {
+						Waiting: func(string) {
 							mu.Lock()
 							defer mu.Unlock()
 							if waited++; waited == 7 {

@@ -16,16 +16,34 @@ import (
 // is never followed: what stands in a cache may have been put there by somebody
 // else. The system calls are those of Linux 2.6.16 (no openat2, renameat2,
 // faccessat2: Android's filter kills a process that tries them).
-type folder struct{ *os.File }
+//
+// Whatever open and openFile open belongs to one of owners, and nobody else may
+// write it (owner.go).
+type folder struct {
+	*os.File
+	owners []int
+}
 
 // maxDepth bounds how deep removeAll goes; our own entries are two deep.
 const maxDepth = 16
 
-// openFolder opens the directory at path; here links count, for the path is
-// the user's.
-func openFolder(path string) (folder, error) {
+// openFolder opens the directory at path; here links are followed, for the user
+// has named the path.
+func openFolder(path string, owners []int) (folder, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY, 0)
-	return folder{f}, err
+	if err != nil {
+		return folder{}, err
+	}
+	d := folder{f, owners}
+	var st unix.Stat_t
+	if err = unix.Fstat(int(f.Fd()), &st); err == nil {
+		err = d.distrust(&st, path)
+	}
+	if err != nil {
+		f.Close()
+		return folder{}, err
+	}
+	return d, nil
 }
 
 func (d folder) wrap(op, name string, err error) error {
@@ -64,20 +82,59 @@ func (d folder) openFile(name string, flag int, perm uint32) (*os.File, error) {
 		unix.Close(fd)
 		return nil, d.wrap("open", name, err)
 	}
+	if err := d.distrust(&st, d.Name()+"/"+name); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
 	return os.NewFile(uintptr(fd), d.Name()+"/"+name), nil
 }
 
 // open opens a folder inside.
 func (d folder) open(name string) (folder, error) {
+	inner, st, err := d.openAny(name)
+	if err == nil {
+		if err = d.distrust(&st, inner.Name()); err != nil {
+			inner.Close()
+		}
+	}
+	if err != nil {
+		return folder{}, err
+	}
+	return inner, nil
+}
+
+// create makes a file, in place of the one that has the name.
+func (d folder) create(name string) (*os.File, error) {
+	if err := d.remove(name); err != nil {
+		return nil, err
+	}
+	return d.openFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o644)
+}
+
+// openAny opens a folder inside, whoever may write it.
+func (d folder) openAny(name string) (inner folder, st unix.Stat_t, err error) {
 	fd := -1
-	err := retry(func() (err error) {
+	err = retry(func() (err error) {
 		fd, err = unix.Openat(int(d.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		return err
 	})
+	path := d.Name() + "/" + name
 	if err != nil {
-		return folder{}, d.wrap("open", name, err)
+		if d.isLink(name) {
+			return folder{}, st, &UntrustedError{path, "is a symbolic link, and no link is followed in the cache; LXC_CACHE_PATH may name another place"}
+		}
+		return folder{}, st, d.wrap("open", name, err)
 	}
-	return folder{os.NewFile(uintptr(fd), d.Name()+"/"+name)}, nil
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return folder{}, st, d.wrap("open", name, err)
+	}
+	return folder{os.NewFile(uintptr(fd), path), d.owners}, st, nil
+}
+
+func (d folder) isLink(name string) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(int(d.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK
 }
 
 // mkdir makes a folder inside and reports whether it is new.
@@ -108,26 +165,38 @@ func (d folder) remove(name string) error {
 	return d.wrap("remove", name, err)
 }
 
-// removeAll removes a file, a link, or a folder with all that is in it.
+// removeAll removes a file, a link, or a folder with all that is in it. It goes
+// into no mount: rmdir(2) of a mount point is EBUSY, even where something is in it.
 func (d folder) removeAll(name string) error { return d.removeTree(name, maxDepth) }
 
 func (d folder) removeTree(name string, depth int) error {
 	err := unix.Unlinkat(int(d.Fd()), name, 0)
+	if err == unix.EISDIR || err == unix.EPERM { // Linux and POSIX
+		err = unix.Unlinkat(int(d.Fd()), name, unix.AT_REMOVEDIR)
+	}
 	switch err {
 	case nil, unix.ENOENT:
 		return nil
-	case unix.EISDIR, unix.EPERM: // Linux and POSIX
+	case unix.ENOTEMPTY, unix.EEXIST:
 	default:
 		return d.wrap("remove", name, err)
 	}
 	if depth == 0 {
 		return d.wrap("remove", name, fmt.Errorf("folders more than %d deep", maxDepth))
 	}
-	inner, err := d.open(name)
+	// Whoever made what is to go: no rule of owners here.
+	inner, st, err := d.openAny(name)
 	if err != nil {
 		return err
 	}
 	defer inner.Close()
+	var above unix.Stat_t
+	if err := unix.Fstat(int(d.Fd()), &above); err != nil {
+		return d.wrap("remove", name, err)
+	}
+	if st.Dev != above.Dev {
+		return d.wrap("remove", name, errors.New("it is on another file system"))
+	}
 	names, err := inner.names()
 	if err != nil {
 		return err
@@ -142,6 +211,16 @@ func (d folder) removeTree(name string, depth int) error {
 		err = nil
 	}
 	return d.wrap("remove", name, err)
+}
+
+// sync writes the folder's names to the disk, where its file system can do that:
+// some FUSE ones can't.
+func (d folder) sync() error {
+	err := d.Sync()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
+		return nil
+	}
+	return err
 }
 
 // names lists what is inside, from the start at every call.

@@ -22,6 +22,9 @@ const (
 	// maxSeen bounds the file: images.linuxcontainers.org has 500 images, a line
 	// has about 100 bytes.
 	maxSeen = 4 << 20
+	// maxSeenWait bounds the wait for the file's lock: a container is complete by
+	// then, and others hold it for as long as a small file takes to be written.
+	maxSeenWait = 10 * time.Second
 )
 
 // A Seen is the newest build of an image that was seen from a signer.
@@ -43,7 +46,7 @@ func (c *Cache) LoadSeen() ([]Seen, error) {
 			return list, nil
 		}
 	}
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return nil, nil
 	}
 	return nil, err
@@ -90,7 +93,7 @@ func (c *Cache) UpdateSeen(ctx context.Context, edit func([]Seen) ([]Seen, error
 		return c.unwritable(err)
 	}
 	defer d.Close()
-	l, err := c.lock(ctx, d, seenName+".lock")
+	l, err := c.lock(ctx, d, seenName+".lock", maxSeenWait)
 	if err != nil {
 		return c.unwritable(err)
 	}
@@ -116,7 +119,7 @@ func (c *Cache) UpdateSeen(ctx context.Context, edit func([]Seen) ([]Seen, error
 // failure finds the old one or the new one.
 func (c *Cache) replace(d folder, name, text string) error {
 	aside := name + ".new"
-	f, err := d.openFile(aside, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o644)
+	f, err := d.create(aside)
 	if err != nil {
 		return err
 	}

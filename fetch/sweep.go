@@ -93,7 +93,8 @@ func (s *Slot) Sweep(now time.Time) (int64, error) {
 
 // Shrink removes the images that were not used for the longest time, and
 // interrupted downloads as if they were images, until there are at most max
-// bytes of rootfs tarballs. spare does not count and is not removed. Each that
+// bytes of rootfs tarballs. spare does not count and is not removed, and neither
+// is what another user owns. Each that
 // was removed is told, and each that could not be, with the reason.
 func (c *Cache) Shrink(max int64, spare Key, tell func(Info, error)) error {
 	list, err := c.List()
@@ -111,7 +112,7 @@ func (c *Cache) Shrink(max int64, spare Key, tell func(Info, error)) error {
 		if sum <= max {
 			return nil
 		}
-		if i.Key == spare {
+		if i.Key == spare || i.Foreign() {
 			continue
 		}
 		err := c.Drop(i)
@@ -205,7 +206,7 @@ func (d folder) olderThan(name string, then time.Time) bool {
 	}
 	inner, err := d.open(name)
 	if err != nil {
-		return true // no folder
+		return !untrusted(err) // no folder, or another user's: not ours to remove
 	}
 	defer inner.Close()
 	names, err := inner.names()
@@ -236,14 +237,15 @@ func (c *Cache) List() ([]Info, error) {
 		case name[0] == '.':
 			return
 		default:
-			e, err := openEntry(d, name)
+			inner, e, err := begin(d, name)
 			if err != nil {
 				info.Damage = err
 				info.measure(d, name)
 				break
 			}
-			info.Build, info.Modified, info.Size, info.Evidence = e.Build, e.Modified, e.Size, e.Evidence != nil
+			info.Build, info.Modified, info.Size, info.Evidence = e.Build, e.Modified, e.Size, inner.exists(evidenceName)
 			e.Close()
+			inner.Close()
 		}
 		info.Used = info.Modified
 		if entry, err := d.open(name); err == nil {
@@ -281,11 +283,18 @@ type Info struct {
 	Damage   error     // why the entry can't be used
 }
 
+// Foreign reports whether the entry is another user's, whose it stays unless its
+// removal is asked for.
+func (i Info) Foreign() bool { return untrusted(i.Damage) }
+
 // measure tells of a rootfs that is only begun, or of a damaged entry's.
 func (i *Info) measure(parent folder, name string) {
 	i.Modified, _ = parent.modified(name)
 	d, err := parent.open(name)
 	if err != nil {
+		if untrusted(err) {
+			i.Damage = err
+		}
 		return
 	}
 	defer d.Close()

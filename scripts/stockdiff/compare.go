@@ -206,7 +206,7 @@ func (c *comparison) knownMode(p string, stock, ours entry) bool {
 	case inRootfs && ours.kind == unix.S_IFDIR && ours.mode == source.mode && stock.mode == source.mode|unix.S_ISGID:
 		// GNU tar leaves the bit that a folder gets from the one it is in.
 		c.differences[setGroupID] = true
-	case inCache && c.meta[file].data != nil && ours.mode == stock.mode|0o400:
+	case inCache && c.meta[file].data != nil && ours.mode == stock.mode&^0o022|0o400:
 		c.differences[cacheModes] = true
 	default:
 		return false
