@@ -304,10 +304,13 @@ func (u *ui) describe(err error) (text string, phrase bool) {
 	var network *fetch.Error
 	var gone *goneError
 	var left *leftError
+	var kept *keptError
 	text = printable(err.Error())
 	switch {
 	case errors.Is(err, context.Canceled) && errors.As(err, &left):
 		return "interrupted: " + text, false
+	case errors.Is(err, context.Canceled) && errors.As(err, &kept):
+		return "interrupted; " + printable(kept.kept()), false
 	case errors.Is(err, context.Canceled):
 		return "interrupted; nothing half-made is left (" + text + ")", false
 	case strings.HasPrefix(text, "ERROR: "):
