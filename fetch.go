@@ -66,7 +66,7 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 			call.output = f.value
 		case "sha256":
 			call.digest, err = hex.DecodeString(f.value)
-			if err == nil && len(call.digest) != sha256.Size {
+			if err != nil || len(call.digest) != sha256.Size {
 				err = fmt.Errorf("not %d hexadecimal digits", 2*sha256.Size)
 			}
 		case "html":
@@ -91,13 +91,18 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 	case len(call.urls) > 1 && call.digest == nil:
 		return usageErrorf("several URLs name one file, and nothing but --sha256 can tell that they do")
 	}
+	for _, raw := range call.urls {
+		if err := fetch.CheckURL(raw); err != nil {
+			return usageErrorf("%v", err)
+		}
+	}
 	if err := call.name(); err != nil {
 		return err
 	}
 	clock := newClock(call.network.time)
 	clock.warn(ui)
 	// Without a digest nothing but the certificate says whose the bytes are.
-	client, err := call.network.client("lxc-pull/"+version(), call.urls[0], clock, call.digest != nil, (&retryNotes{ui: ui}).tell)
+	client, err := call.network.client("lxc-pull/"+version(), call.urls, clock, call.digest != nil, &retryNotes{ui: ui})
 	if err != nil {
 		return err
 	}
@@ -133,7 +138,7 @@ func (c *fetchCall) name() error {
 	}
 	u, err := url.Parse(c.urls[0])
 	if err != nil {
-		return usageErrorf("%q is not a URL", c.urls[0])
+		return usageErrorf("not a URL")
 	}
 	name := path.Base(u.Path)
 	if name == "." || name == "/" || name == ".." || strings.HasSuffix(u.Path, "/") || name != printable(name) {

@@ -42,11 +42,8 @@ func (c *creation) prepare() error {
 	c.recallTime()
 	c.trust.clock.warn(c.ui)
 	agent := "lxc-pull/" + version() + " compat:" + strconv.Itoa(lxc.CompatLevel)
-	notes := &retryNotes{ui: c.ui}
-	c.client, err = opt.network.client(agent, c.servers.list[0].url, c.trust.clock, c.trust.ring != nil, func(e fetch.Event) {
-		c.servers.failed(e)
-		notes.tell(e)
-	})
+	notes := &retryNotes{ui: c.ui, also: c.servers.failed}
+	c.client, err = opt.network.client(agent, c.servers.urls(), c.trust.clock, c.trust.ring != nil, notes)
 	return err
 }
 
@@ -822,11 +819,11 @@ func (c *creation) vouch(ctx context.Context, s *source) error {
 		s.evidence[sumsFile], s.evidence[sumsFile+sigSuffix] = list, sig
 		return c.seal(s)
 	}
-	if !c.servers.lacks(err) {
-		return err
-	}
-	if len(c.opt.keyrings) == 0 {
+	switch must := len(c.opt.keyrings) == 0; {
+	case must && c.servers.lacks(err):
 		return c.unvouched(ctx, s, err)
+	case must || !c.servers.withholds(err):
+		return err
 	}
 	for _, name := range []string{metaFile, rootfsFile} {
 		url := server.url + "/" + s.image.Path + "/" + name + sigSuffix
