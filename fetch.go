@@ -29,8 +29,6 @@ continued, now or later; FILE appears when complete. Several URLs are one file.
       --sha256 HEX      the file must have this digest; a must for several URLs
       --html            a web page is wanted; else it is an error: a login page
 ` + networkUsage + `  -q, -v                say less, say more
-
-  lxc-pull fetch -o rootfs.tar.xz https://example.org/images/rootfs.tar.xz
 `
 
 // A fetchCall is one call of the command, parsed.

@@ -231,7 +231,7 @@ func TestFetchStatus(t *testing.T) {
 		{"a web page", []string{server.URL + "/page"}, exitNetwork, "", ""},
 		{"a welcome web page", []string{"--html", "-o-", server.URL + "/page"}, exitDone, "<html>", ""},
 		{"no URL", nil, exitUsage, "", ""},
-		{"not a URL", []string{"-o", "x", "::"}, exitNetwork, "", ""},
+		{"not a URL", []string{"-o", "x", "::"}, exitUsage, "", ""},
 		{"several without a digest", []string{server.URL + "/a", server.URL + "/b"}, exitUsage, "", ""},
 		{"no name", []string{server.URL}, exitUsage, "", ""},
 		{"no name but a dot", []string{server.URL + "/.."}, exitUsage, "", ""},
@@ -302,7 +302,7 @@ func TestFetchCredentials(t *testing.T) {
 		}
 	}
 	// Lines for one host are sent to no other.
-	os.WriteFile("header", []byte("X-Token: T\n[other.test]\nX-Token: other's\n"), 0o600)
+	os.WriteFile("header", []byte("X-Token: T\n["+strings.Replace(server.URL, "127.0.0.1", "other.test", 1)+"]\nX-Token: other's\n"), 0o600)
 	elsewhere := strings.Replace(server.URL, "127.0.0.1", "mirror.test", 1)
 	named := strings.Replace(server.URL, "127.0.0.1", "other.test", 1)
 	digest := fmt.Sprintf("%x", sha256.Sum256([]byte(": other's")))

@@ -26,14 +26,12 @@ const networkUsage = `      --limit-rate N    bytes per second, or 200K, 2M
       --stall-time N    seconds of next to no bytes that count as one (30)
   -4, -6                IPv4 only, IPv6 only
       --cacert FILE     trust the certificates in FILE too; again for more
-      --cert FILE, --key FILE   this client's certificate and its key, in PEM
-                        form, for the servers (or URLs) themselves
+      --cert F, --key F this client's certificate and key, shown to no mirror
       --dns ADDRESS     ask this name server; again for more
       --resolve HOST:ADDRESS   connect to ADDRESS for HOST
       --time TIME       judge certificates as of that time, not by the clock
       --header-file F   send the lines of F ("Name: value") to the first URL's
-                        scheme, host and port; those below a line [HOST],
-                        [HOST:PORT] (https) or [http://HOST:PORT] to that one
+                        origin; those below a line [ORIGIN] to that instead
       --netrc-file F    users and passwords by host (default: NETRC's file)
 `
 
