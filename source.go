@@ -82,6 +82,10 @@ func (c *creation) keyring() (*pgp.Keyring, error) {
 		return nil, nil
 	}
 	ring, err := readTrusted(opt.keyrings, nil)
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return nil, fmt.Errorf("--keyring %q: %w", path.Path, path.Err)
+	}
 	if err != nil || len(opt.keyids) == 0 {
 		return ring, err
 	}

@@ -55,17 +55,19 @@ func checkURL(raw string, u *url.URL) error {
 			return errors.New("a file URL has an absolute path: file:///FOLDER, with three slashes")
 		}
 	case "":
-		if strings.HasPrefix(raw, "/") || strings.HasPrefix(raw, ".") {
+		if (strings.HasPrefix(raw, "/") || strings.HasPrefix(raw, ".")) && !strings.ContainsAny(raw, "@?#") {
 			if path, err := filepath.Abs(raw); err == nil {
 				return fmt.Errorf("not an http, https or file URL: a file here is %q", (&url.URL{Scheme: "file", Path: path}).String())
 			}
 		}
-		return errors.New("not an http, https or file URL: a URL begins with https://, http:// or file:///")
+		return errNoURL
 	default:
-		return errors.New("not an http, https or file URL")
+		return errNoURL
 	}
 	return nil
 }
+
+var errNoURL = errors.New("not an http, https or file URL: a URL begins with https://, http:// or file:///")
 
 // Origin returns the scheme, host and port of a URL as scheme://host:port, ""
 // for a file URL and what is no URL.
