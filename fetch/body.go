@@ -147,7 +147,8 @@ func (c *Client) Tail(ctx context.Context, url string, n int64) (data []byte, si
 		return tailFile(u, n)
 	}
 	// So few bytes need no guard: in that time they are here, or it is a stall.
-	ctx, cancel := context.WithTimeoutCause(ctx, c.opt.StallWindow, errStalled)
+	// Nobody is told of the waiting, so it is a short one.
+	ctx, cancel := context.WithTimeoutCause(ctx, min(c.opt.StallWindow, waitingInterval), errStalled)
 	defer cancel()
 	answer, err := c.do(ctx, u, ask{tail: n})
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -217,6 +218,7 @@ func TestWaiting(t *testing.T) {
 					t.Error("no error")
 				}
 				heard <- time.Now()
+				synctest.Wait() // the goroutine that tells has ended
 				close(heard)
 				for at := range heard {
 					if silence := at.Sub(last); silence > 15*time.Second {
