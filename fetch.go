@@ -169,6 +169,7 @@ func (c *fetchCall) to(ctx context.Context, client *fetch.Client, w io.Writer) e
 		return err
 	}
 	defer body.Close()
+	c.ui.settle()
 	sum := sha256.New()
 	if _, err := io.Copy(io.MultiWriter(w, sum), body); err != nil {
 		return err

@@ -73,6 +73,7 @@ func fetchList(ctx context.Context, ui *ui, opt options) (image.Index, error) {
 	if err := opt.checkNames(); err != nil {
 		return image.Index{}, err
 	}
+	defer ui.settle()
 	return newCreation(ui, opt, currentNamespace()).fetchIndex(ctx)
 }
 

@@ -137,7 +137,15 @@ func TestRetryNotes(t *testing.T) {
 			t.Errorf("%d columns: %q, want %q", columns, text.String(), want)
 		}
 	}
+	// The end of the run does not leave it there.
 	var text bytes.Buffer
+	u := &ui{err: &text, columns: 20}
+	u.transient("passing")
+	u.finish(nil)
+	if want := "passing\r" + strings.Repeat(" ", 19) + "\r"; text.String() != want {
+		t.Errorf("%q, want %q", text.String(), want)
+	}
+	text.Reset()
 	events(&retryNotes{ui: &ui{err: &text, quiet: true}})
 	if text.String() != "done\n" {
 		t.Errorf("quiet: %q", text.String())

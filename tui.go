@@ -48,6 +48,14 @@ func newUI(out, err *os.File) *ui {
 	return u
 }
 
+// settle takes away what is shown for a moment, before a result goes to
+// standard output, which may be the same terminal.
+func (u *ui) settle() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+}
+
 // warnf writes one warning.
 func (u *ui) warnf(format string, args ...any) {
 	if !u.quiet {
@@ -98,9 +106,7 @@ func (u *ui) sayRaw(text string) {
 	if u.quiet {
 		return
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.clear()
+	u.settle()
 	w := u.err
 	if u.template {
 		w = u.out
@@ -300,6 +306,7 @@ func (e *exitError) Unwrap() error { return e.err }
 // finish prints the error, if any, with what to do about it, and returns the
 // exit status.
 func (u *ui) finish(err error) int {
+	u.settle()
 	if err == nil {
 		return exitDone
 	}

@@ -176,6 +176,9 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 		e.Kind, e.Err = KindDNS, noServers
 	case errors.As(err, &dns):
 		e.Kind = KindDNS
+		if dns.IsNotFound {
+			e.Err = fmt.Errorf("%q", dns.Name)
+		}
 	case e.secure(err, now):
 	case errors.Is(err, syscall.ECONNREFUSED):
 		e.Kind, e.Err = KindRefused, innermost(err)
@@ -183,6 +186,10 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 		errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		// The last two: a firewall, or an Android app outside group inet.
 		e.Kind = KindUnreachable
+		var number syscall.Errno
+		if address := innermost(err); address != err && errors.As(err, &number) {
+			e.Err = fmt.Errorf("%v: %w", address, number)
+		}
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		e.Kind = KindTimeout
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET),
