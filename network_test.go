@@ -211,4 +211,9 @@ func TestCertificateHints(t *testing.T) {
 			t.Errorf("%s: %q, want %q", kind, hint, want)
 		}
 	}
+	for year, want := range map[int]string{2026: "Tell the server's owner", 2099: "The system's clock says"} {
+		if hint := expiredHint(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)); !strings.Contains(hint, want) {
+			t.Errorf("in %d: %q, want %q", year, hint, want)
+		}
+	}
 }

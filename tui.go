@@ -479,10 +479,7 @@ func networkHint(e *fetch.Error) string {
 	case fetch.KindAuthority:
 		return "If it is your own server, pass --cacert FILE with the certificate that signed its own."
 	case fetch.KindExpired:
-		if time.Now().After(buildDate().Add(maxAge)) {
-			return clockHint()
-		}
-		return "Tell the server's owner; if this machine's clock is wrong, set it or pass --time."
+		return expiredHint(time.Now())
 	case fetch.KindName:
 		return "Is the server's name right? If so its owner needs a certificate that has that name as a subjectAltName."
 	case fetch.KindWantsCert:
@@ -519,6 +516,15 @@ func networkHint(e *fetch.Error) string {
 		return "Is the path right, and readable?"
 	}
 	return ""
+}
+
+// expiredHint says what to do about a certificate that has ended by now. Long
+// after the program was built the clock is more likely to be wrong.
+func expiredHint(now time.Time) string {
+	if now.After(buildDate().Add(maxAge)) {
+		return clockHint()
+	}
+	return "Tell the server's owner; if this machine's clock is wrong, set it or pass --time."
 }
 
 // exitStatus maps an error to the documented statuses.

@@ -450,6 +450,7 @@ func (b *Body) next(err error) error {
 	if chosen.last != nil {
 		of = b.patience(chosen.last) + 1
 	}
+	b.heard.Store(time.Now().UnixNano())
 	b.client.opt.Notify(Event{Err: e, Next: withoutUser(chosen.url), Wait: d, Offset: b.offset, Attempt: chosen.fails + 1, Of: of})
 	if d > 0 {
 		b.idle()

@@ -101,21 +101,20 @@ func ShowURL(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
 		if strings.ContainsAny(raw, "@?#") {
-			return "(not shown: it may hold a password)"
+			return notShown
 		}
 		return raw
 	}
+	user := u.User
 	if u.RawQuery != "" {
 		u.RawQuery = "..."
 	}
 	u.User, u.Fragment, u.RawFragment = nil, "", ""
-	if text := u.String(); !strings.Contains(text, "@") || u.Scheme == "file" && u.Host == "" && strings.HasPrefix(raw, "file:///") {
-		return text
+	text := u.String()
+	if strings.Contains(raw, "@") && (user == nil || strings.Contains(text, "@")) && !strings.HasPrefix(raw, "file:///") {
+		return notShown // a password with a /, ? or # in it, perhaps: what precedes that was taken for the host
 	}
-	// A password with a slash in it, perhaps: what precedes the slash was taken
-	// for the host.
-	if u.Host == "" {
-		return "(not shown: it may hold a password)"
-	}
-	return u.Scheme + "://" + u.Host + "/..."
+	return text
 }
+
+const notShown = "(not shown: it may hold a password)"

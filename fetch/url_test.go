@@ -49,7 +49,7 @@ func TestShowURL(t *testing.T) {
 		"https://u:s3cret@a/x":          "https://a/x",
 		"https://s3cret@a/x":            "https://a/x",
 		"https://a/x?k=s3cret#s3cret":   "https://a/x?...",
-		"https://u:1/s3cret@a/x":        "https://u:1/...",
+		"https://u:1/s3cret@a/x":        "(not shown: it may hold a password)",
 		"https://u:s3/cret@a/x":         "(not shown: it may hold a password)",
 		"https://u:s3cret%@a/x":         "(not shown: it may hold a password)",
 		"https:/u:s3cret@a/x":           "(not shown: it may hold a password)",
@@ -62,6 +62,25 @@ func TestShowURL(t *testing.T) {
 			t.Errorf("%q: %q, want %q", raw, got, want)
 		}
 	}
+}
+
+// What precedes the last @ is never shown, whatever the URL.
+func FuzzShowURL(f *testing.F) {
+	f.Add("http://u:", "", "host/x")
+	f.Add("https:/", "/%zz", "host:x?y#z")
+	f.Add("", "#", "[::1]")
+	f.Fuzz(func(t *testing.T, before, after, host string) {
+		raw := before + "s3cret" + after + "@" + host
+		if strings.HasPrefix(raw, "file:///") || strings.Contains(before+host, "s3cret") || strings.Contains(before, "@") {
+			t.Skip() // a path, or a secret that is none
+		}
+		if got := ShowURL(raw); strings.Contains(got, "s3cret") {
+			t.Errorf("%q is shown as %q", raw, got)
+		}
+		if err := CheckURL(raw); err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%q: %v", raw, err)
+		}
+	})
 }
 
 // TestColons: a tree on a file system without colons.
