@@ -141,7 +141,7 @@ func TestClockless(t *testing.T) {
 			c.trust.ring = ring
 		}
 		network := networkOptions{cacerts: []string{ca}}
-		if c.client, err = network.client("", server.URL, c.trust.clock, by != nil, nil); err != nil {
+		if c.client, err = network.client("", []string{server.URL}, c.trust.clock, by != nil, &retryNotes{ui: c.ui}); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(c.client.Close)

@@ -361,7 +361,7 @@ func (c *creation) tell(report *untar.Report) error {
 	if c.opt.report == "" {
 		return nil
 	}
-	return os.WriteFile(c.opt.report, append(report.AppendJSON(nil), '\n'), 0o644)
+	return writeOutput(c.opt.report, append(report.AppendJSON(nil), '\n'))
 }
 
 // checkDev refuses an image whose mounts are to be made below a dev that is no

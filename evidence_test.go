@@ -66,7 +66,7 @@ func TestVouchWithoutList(t *testing.T) {
 		}
 		c.trust = trust{ring: ring, clock: newClock(time.Time{})}
 		var network networkOptions
-		if c.client, err = network.client("", c.servers.list[0].url, c.trust.clock, true, nil); err != nil {
+		if c.client, err = network.client("", c.servers.urls(), c.trust.clock, true, &retryNotes{ui: c.ui}); err != nil {
 			t.Fatal(err)
 		}
 		defer c.client.Close()

@@ -29,8 +29,6 @@ continued, now or later; FILE appears when complete. Several URLs are one file.
       --sha256 HEX      the file must have this digest; a must for several URLs
       --html            a web page is wanted; else it is an error: a login page
 ` + networkUsage + `  -q, -v                say less, say more
-
-  lxc-pull fetch -o rootfs.tar.xz https://example.org/images/rootfs.tar.xz
 `
 
 // A fetchCall is one call of the command, parsed.
@@ -41,6 +39,8 @@ type fetchCall struct {
 	digest  []byte // nil: not known
 	html    bool
 	network networkOptions
+
+	continues bool // a later call can go on with what is in FILE.part
 }
 
 // fetchCommand brings one file: wget's place.
@@ -64,7 +64,7 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 			call.output = f.value
 		case "sha256":
 			call.digest, err = hex.DecodeString(f.value)
-			if err == nil && len(call.digest) != sha256.Size {
+			if err != nil || len(call.digest) != sha256.Size {
 				err = fmt.Errorf("not %d hexadecimal digits", 2*sha256.Size)
 			}
 		case "html":
@@ -89,13 +89,18 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 	case len(call.urls) > 1 && call.digest == nil:
 		return usageErrorf("several URLs name one file, and nothing but --sha256 can tell that they do")
 	}
+	for _, raw := range call.urls {
+		if err := fetch.CheckURL(raw); err != nil {
+			return usageErrorf("%v", err)
+		}
+	}
 	if err := call.name(); err != nil {
 		return err
 	}
 	clock := newClock(call.network.time)
 	clock.warn(ui)
 	// Without a digest nothing but the certificate says whose the bytes are.
-	client, err := call.network.client("lxc-pull/"+version(), call.urls[0], clock, call.digest != nil, (&retryNotes{ui: ui}).tell)
+	client, err := call.network.client("lxc-pull/"+version(), call.urls, clock, call.digest != nil, &retryNotes{ui: ui})
 	if err != nil {
 		return err
 	}
@@ -108,17 +113,17 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 	if call.output == "-" {
 		return call.to(ctx, client, ui.out)
 	}
-	info, err := os.Stat(call.output)
-	switch {
-	case err != nil || info.Mode().IsRegular():
-		return call.toFile(ctx, client)
-	case info.IsDir():
-		return usageErrorf("%q is a folder", call.output)
-	}
-	// A device or a pipe is written to, never replaced.
-	f, err := os.OpenFile(call.output, os.O_WRONLY, 0)
+	out, err := openOutput(call.output)
 	if err != nil {
 		return err
+	}
+	defer out.close()
+	f, err := out.device()
+	switch {
+	case err != nil:
+		return err
+	case f == nil:
+		return call.toFile(ctx, client, out)
 	}
 	defer f.Close()
 	return call.to(ctx, client, f)
@@ -131,7 +136,7 @@ func (c *fetchCall) name() error {
 	}
 	u, err := url.Parse(c.urls[0])
 	if err != nil {
-		return usageErrorf("%q is not a URL", c.urls[0])
+		return usageErrorf("not a URL")
 	}
 	name := path.Base(u.Path)
 	if name == "." || name == "/" || name == ".." || strings.HasSuffix(u.Path, "/") || name != printable(name) {
@@ -164,6 +169,7 @@ func (c *fetchCall) to(ctx context.Context, client *fetch.Client, w io.Writer) e
 		return err
 	}
 	defer body.Close()
+	c.ui.settle()
 	sum := sha256.New()
 	if _, err := io.Copy(io.MultiWriter(w, sum), body); err != nil {
 		return err
@@ -171,48 +177,73 @@ func (c *fetchCall) to(ctx context.Context, client *fetch.Client, w io.Writer) e
 	return c.check(sum)
 }
 
+// The names that a download has beside FILE until it is complete: its bytes,
+// and which file of which URL they are of.
+const (
+	partSuffix = ".part"
+	fromSuffix = ".part.from"
+)
+
 // toFile fetches into FILE.part and renames it when it is complete. Beside it,
 // FILE.part.from says of which file of which URL its bytes are, so that a later
 // call can go on with them.
-func (c *fetchCall) toFile(ctx context.Context, client *fetch.Client) error {
-	part := c.output + ".part"
-	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o666)
+func (c *fetchCall) toFile(ctx context.Context, client *fetch.Client, out *output) error {
+	f, err := out.begin(partSuffix)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == unix.EWOULDBLOCK {
-		return fmt.Errorf("%q is being written by another process", part)
-	}
 	// The file may have been complete, and renamed, before we had the lock.
-	if mine, err := f.Stat(); err != nil {
-		return err
-	} else if there, err := os.Lstat(part); err != nil || !os.SameFile(mine, there) {
-		return fmt.Errorf("%q is being written by another process", part)
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == unix.EWOULDBLOCK || !out.holds(f, partSuffix) {
+		return fmt.Errorf("%q is being written by another process", f.Name())
 	}
-	err = c.complete(ctx, client, f)
-	if info, statErr := f.Stat(); err != nil && statErr == nil && info.Size() == 0 {
-		os.Remove(part)
-		os.Remove(part + ".from")
-	}
-	if err != nil {
-		return err
+	if err = c.complete(ctx, client, out, f); err != nil {
+		return c.keep(out, f, err)
 	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := os.Rename(part, c.output); err != nil {
+	if err := out.finish(f, partSuffix); err != nil {
 		return err
 	}
-	os.Remove(part + ".from")
+	out.remove(fromSuffix)
 	return nil
 }
 
+// keep leaves what has come to a later call, and says so; what that could not
+// go on with is removed.
+func (c *fetchCall) keep(out *output, f *os.File, err error) error {
+	info, bad := f.Stat()
+	if bad == nil && info.Size() > 0 && c.continues {
+		return &keptError{err, info.Size(), f.Name()}
+	}
+	if out.holds(f, partSuffix) {
+		out.remove(partSuffix)
+		out.remove(fromSuffix)
+	}
+	return err
+}
+
+// A keptError is a failure after which a later call goes on where this one
+// stopped.
+type keptError struct {
+	err  error
+	size int64
+	name string
+}
+
+func (e *keptError) kept() string {
+	return fmt.Sprintf("%s kept in %q; the same command goes on", byteCount(e.size), e.name)
+}
+func (e *keptError) Error() string { return e.err.Error() + "; " + e.kept() }
+func (e *keptError) Unwrap() error { return e.err }
+
 // complete fetches until the file is whole and right.
-func (c *fetchCall) complete(ctx context.Context, client *fetch.Client, f *os.File) error {
+func (c *fetchCall) complete(ctx context.Context, client *fetch.Client, out *output, f *os.File) error {
 	course := fetch.NewCourse(c.urls)
 	for {
-		had, sources, err := c.into(ctx, client, f, course.URLs())
+		had, sources, err := c.into(ctx, client, out, f, course.URLs())
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -225,7 +256,8 @@ func (c *fetchCall) complete(ctx context.Context, client *fetch.Client, f *os.Fi
 		if err := f.Truncate(0); err != nil {
 			return err
 		}
-		os.Remove(f.Name() + ".from")
+		out.remove(fromSuffix)
+		c.continues = c.digest != nil
 		if !again {
 			return final
 		}
@@ -235,9 +267,9 @@ func (c *fetchCall) complete(ctx context.Context, client *fetch.Client, f *os.Fi
 
 // into completes the file f, whose had bytes, if any, an earlier call left. It
 // returns which URLs the others came from.
-func (c *fetchCall) into(ctx context.Context, client *fetch.Client, f *os.File, urls []string) (had int64, sources []string, err error) {
-	from := f.Name() + ".from"
-	validator := c.validator(from)
+func (c *fetchCall) into(ctx context.Context, client *fetch.Client, out *output, f *os.File, urls []string) (had int64, sources []string, err error) {
+	validator := c.validator(out)
+	c.continues = c.digest != nil || validator != ""
 	if c.digest == nil && validator == "" {
 		if err := f.Truncate(0); err != nil {
 			return 0, nil, err
@@ -264,7 +296,9 @@ func (c *fetchCall) into(ctx context.Context, client *fetch.Client, f *os.File, 
 	defer body.Close()
 	if body.Validator != "" && len(c.urls) == 1 {
 		// Without it a later call begins anew; no reason to fail.
-		os.WriteFile(from, []byte(c.tag()+"\n"+body.Validator+"\n"), 0o666)
+		if out.replace(fromSuffix, []byte(c.tag()+"\n"+body.Validator+"\n")) == nil {
+			c.continues = true
+		}
 	}
 	missing := int64(-1)
 	if body.Size >= 0 {
@@ -284,8 +318,8 @@ func (c *fetchCall) tag() string {
 }
 
 // validator reads FILE.part.from; "" when it is of another URL.
-func (c *fetchCall) validator(from string) string {
-	data, err := readFileLimit(from, maxCredentials)
+func (c *fetchCall) validator(out *output) string {
+	data, err := out.read(fromSuffix, maxCredentials)
 	if err != nil {
 		return ""
 	}

@@ -231,7 +231,7 @@ func TestFetchStatus(t *testing.T) {
 		{"a web page", []string{server.URL + "/page"}, exitNetwork, "", ""},
 		{"a welcome web page", []string{"--html", "-o-", server.URL + "/page"}, exitDone, "<html>", ""},
 		{"no URL", nil, exitUsage, "", ""},
-		{"not a URL", []string{"-o", "x", "::"}, exitNetwork, "", ""},
+		{"not a URL", []string{"-o", "x", "::"}, exitUsage, "", ""},
 		{"several without a digest", []string{server.URL + "/a", server.URL + "/b"}, exitUsage, "", ""},
 		{"no name", []string{server.URL}, exitUsage, "", ""},
 		{"no name but a dot", []string{server.URL + "/.."}, exitUsage, "", ""},
@@ -291,18 +291,18 @@ func TestFetchCredentials(t *testing.T) {
 	if out, _, err := fetchTest(t, "-o-", server.URL); out != "Aladdin:secret " {
 		t.Errorf("NETRC: %q, %v", out, err)
 	}
-	for _, text := range []string{"default login a password secret", "machine", "login secret", "machine a port secret", "secret"} {
+	for _, text := range []string{"default login a password secret", "machine", "login secret", "machine a port secret", "secret", "machine a password \"secret"} {
 		if _, err := parseNetrc(text); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("netrc %q: %v", text, err)
 		}
 	}
-	for _, text := range []string{"secret", ": secret", "a b: secret", "X: secret\x00", "X: a\rY: secret", "[secret", "[]"} {
+	for _, text := range []string{"secret", ": secret", "a b: secret", "X: secret\x00", "X: a\rY: secret", "[secret", "[]", "[a:secret]", "[ftp://secret]", "[http://u:secret@]"} {
 		if _, err := parseHeaders(text, "a"); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("header %q: %v", text, err)
 		}
 	}
 	// Lines for one host are sent to no other.
-	os.WriteFile("header", []byte("X-Token: T\n[other.test]\nX-Token: other's\n"), 0o600)
+	os.WriteFile("header", []byte("X-Token: T\n["+strings.Replace(server.URL, "127.0.0.1", "other.test", 1)+"]\nX-Token: other's\n"), 0o600)
 	elsewhere := strings.Replace(server.URL, "127.0.0.1", "mirror.test", 1)
 	named := strings.Replace(server.URL, "127.0.0.1", "other.test", 1)
 	digest := fmt.Sprintf("%x", sha256.Sum256([]byte(": other's")))
@@ -312,6 +312,22 @@ func TestFetchCredentials(t *testing.T) {
 	digest = fmt.Sprintf("%x", sha256.Sum256([]byte(": ")))
 	if out, _, err := fetchTest(t, "-q", "-o-", "--header-file", "header", "--sha256", digest, "--resolve", "mirror.test:127.0.0.1", "http://"+closedPort(t)+"/", elsewhere); out != ": " {
 		t.Errorf("a host not named in the file: %q, %v", out, err)
+	}
+	// Another port of the host is another origin.
+	os.WriteFile("header", []byte("X-Token: T\n"), 0o600)
+	digest = fmt.Sprintf("%x", sha256.Sum256([]byte("Aladdin:secret ")))
+	if out, _, err := fetchTest(t, "-q", "-o-", "--header-file", "header", "--sha256", digest, "http://"+closedPort(t)+"/", server.URL); out != "Aladdin:secret " {
+		t.Errorf("another port of the host: %q, %v", out, err)
+	}
+	for text, want := range map[string]string{
+		"# mine\nmachine 127.0.0.1 login \"a b\" password \"q\\\"\\\\ #x\"": `a b:q"\ #x `,
+		"machine 127.0.0.1\n login a\n#password x\n password #y":            "a:#y ",
+		"machine 127.0.0.1:1 login a password b":                            ": ",
+	} {
+		os.WriteFile("netrc", []byte(text), 0o600)
+		if out, _, err := fetchTest(t, "-o-", server.URL); out != want {
+			t.Errorf("netrc %q: %q, %v, want %q", text, out, err, want)
+		}
 	}
 	os.WriteFile("netrc", []byte("default"), 0o600)
 	if _, _, err := fetchTest(t, "-o-", server.URL); err == nil {

@@ -28,14 +28,23 @@ func listCommand(ctx context.Context, ui *ui, args []string) error {
 	if len(operands) > 0 {
 		return usageErrorf("list takes no names: %q", operands)
 	}
-	images, err := fetchImages(ctx, ui, opt)
+	index, err := fetchList(ctx, ui, opt)
 	if err != nil {
 		return err
 	}
+	images := index.Select(opt.query())
 	if opt.json {
-		return printJSON(ui.out, images)
+		if err := printJSON(ui.out, images); err != nil {
+			return err
+		}
 	}
-	printTable(ui.out, images)
+	if len(images) == 0 && len(index.Images) > 0 {
+		_, err := index.Find(opt.query()) // which says what there is instead
+		return err
+	}
+	if !opt.json {
+		printTable(ui.out, images)
+	}
 	return nil
 }
 
@@ -55,14 +64,17 @@ func listImages(ctx context.Context, ui *ui, opt options) error {
 
 // fetchImages returns the images of the server that the options mean.
 func fetchImages(ctx context.Context, ui *ui, opt options) ([]image.Image, error) {
+	index, err := fetchList(ctx, ui, opt)
+	return index.Select(opt.query()), err
+}
+
+// fetchList returns all that the server has.
+func fetchList(ctx context.Context, ui *ui, opt options) (image.Index, error) {
 	if err := opt.checkNames(); err != nil {
-		return nil, err
+		return image.Index{}, err
 	}
-	index, err := newCreation(ui, opt, currentNamespace()).fetchIndex(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return index.Select(opt.query()), nil
+	defer ui.settle()
+	return newCreation(ui, opt, currentNamespace()).fetchIndex(ctx)
 }
 
 // query is what the options say of the image that is meant.

@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -30,6 +31,10 @@ const (
 	exitUnverified = 5 // bad or missing signature, wrong digest
 	exitDisk       = 6 // disk full, quota, I/O error
 	exitPermission = 7
+
+	// A command that a signal ended has 128 and its number, as shells have it:
+	// 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP.
+	exitSignal = 128
 )
 
 // A command is one word of the command line.
@@ -79,16 +84,34 @@ func run(argv []string) int {
 			ends = append(ends, s)
 		}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), ends...)
-	defer stop()
+	ctx, ended := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, ends...)
+	defer signal.Stop(signals)
+	go func() {
+		if s, ok := (<-signals).(unix.Signal); ok {
+			ended(signalError(s))
+		}
+	}()
 	signal.Ignore(unix.SIGXFSZ) // a limit on the size of files is an error like a full disk
 	cmd, args, err := choose(name, args)
 	if err == nil {
 		ui.template = cmd.name == templateName
 		err = cmd.run(ctx, ui, args)
 	}
-	return ui.finish(err)
+	code := ui.finish(err)
+	var end signalError
+	if err != nil && errors.As(context.Cause(ctx), &end) && errors.Is(err, context.Canceled) {
+		code = exitSignal + int(end)
+	}
+	return code
 }
+
+// A signalError is the signal that ended the run.
+type signalError unix.Signal
+
+func (e signalError) Error() string        { return unix.Signal(e).String() + " signal received" }
+func (e signalError) Is(target error) bool { return target == context.Canceled }
 
 // templateName is the template's in the table of commands: no word, for it is
 // called with options only.

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -25,11 +26,12 @@ const networkUsage = `      --limit-rate N    bytes per second, or 200K, 2M
       --stall-time N    seconds of next to no bytes that count as one (30)
   -4, -6                IPv4 only, IPv6 only
       --cacert FILE     trust the certificates in FILE too; again for more
+      --cert F, --key F this client's certificate and key, shown to no mirror
       --dns ADDRESS     ask this name server; again for more
       --resolve HOST:ADDRESS   connect to ADDRESS for HOST
       --time TIME       judge certificates as of that time, not by the clock
       --header-file F   send the lines of F ("Name: value") to the first URL's
-                        host; those below a line [HOST] to that host instead
+                        origin; those below a line [ORIGIN] to that instead
       --netrc-file F    users and passwords by host (default: NETRC's file)
 `
 
@@ -44,6 +46,7 @@ type networkOptions struct {
 	resolve      map[string][]string // addresses by host name
 	time         time.Time           // zero: the clock's
 	header, auth string              // --header-file, --netrc-file
+	cert, key    string              // --cert, --key
 }
 
 // networkFlags are the options that networkOptions.set reads.
@@ -55,6 +58,8 @@ func networkFlags() []option {
 		{short: '4', long: "ipv4"},
 		{short: '6', long: "ipv6"},
 		{long: "cacert", arg: true},
+		{long: "cert", arg: true},
+		{long: "key", arg: true},
 		{long: "dns", arg: true},
 		{long: "resolve", arg: true},
 		{long: "time", arg: true},
@@ -75,7 +80,7 @@ func (n *networkOptions) set(name, value string) (known bool, err error) {
 	case "stall-time":
 		var seconds int
 		if seconds, err = smallNumber(value); err == nil && seconds == 0 {
-			err = errors.New("no time at all")
+			err = errors.New("must be at least 1 second")
 		}
 		n.stallTime = time.Duration(seconds) * time.Second
 	case "ipv4":
@@ -84,6 +89,10 @@ func (n *networkOptions) set(name, value string) (known bool, err error) {
 		n.ipv6 = true
 	case "cacert":
 		n.cacerts = append(n.cacerts, value)
+	case "cert":
+		n.cert = value
+	case "key":
+		n.key = value
 	case "dns":
 		n.dns = append(n.dns, value)
 	case "resolve":
@@ -123,24 +132,85 @@ func (n *networkOptions) addAddress(value string) error {
 	return nil
 }
 
-// client makes the client. first is the URL whose host the lines of
-// --header-file are for that name none. vouched says that the caller checks who
+// client makes the client, after all files that the options name are read:
+// what is wrong with them is told before the network is used. servers are the
+// URLs that may see the client's certificate; the lines of --header-file that
+// name no host are for the first. vouched says that the caller checks who
 // signed what comes, or its digest.
-func (n *networkOptions) client(agent, first string, clock *clock, vouched bool, notify func(fetch.Event)) (*fetch.Client, error) {
-	credentials, err := n.credentials(first)
+func (n *networkOptions) client(agent string, servers []string, clock *clock, vouched bool, notes *retryNotes) (*fetch.Client, error) {
+	credentials, err := n.credentials(servers[0])
 	if err != nil {
 		return nil, err
+	}
+	for _, name := range n.cacerts {
+		if err := fetch.CheckCertificates(name); err != nil {
+			return nil, fmt.Errorf("--cacert %q: %w", name, withoutPath(err))
+		}
+	}
+	certificate, err := n.certificate()
+	if err != nil {
+		return nil, err
+	}
+	var origins []string
+	for _, u := range servers {
+		origins = append(origins, fetch.Origin(u))
 	}
 	client, err := fetch.NewClient(fetch.Options{
 		UserAgent: agent, CACerts: n.cacerts, DNS: n.dns, Resolve: n.resolve,
 		IPv4Only: n.ipv4, IPv6Only: n.ipv6, Credentials: credentials,
+		Certificate: certificate, CertificateFor: origins,
 		Now: clock.now, Earliest: func() bool { return vouched && clock.behind() },
-		LimitRate: n.limitRate, Retries: n.retries, StallWindow: n.stallTime, Notify: notify,
+		LimitRate: n.limitRate, Retries: n.retries, StallWindow: n.stallTime, Notify: notes.tell, Waiting: notes.waiting,
 	})
 	if err != nil {
 		return nil, usageErrorf("%v", err)
 	}
 	return client, nil
+}
+
+// certificate reads --cert and --key; nil where they are not given. One file
+// may hold both.
+func (n *networkOptions) certificate() (*tls.Certificate, error) {
+	if n.cert == "" {
+		if n.key != "" {
+			return nil, usageErrorf("--key needs --cert")
+		}
+		return nil, nil
+	}
+	certificate, err := readOption("cert", n.cert, maxCredentials)
+	if err != nil {
+		return nil, err
+	}
+	key := certificate
+	if n.key != "" {
+		if key, err = readOption("key", n.key, maxCredentials); err != nil {
+			return nil, err
+		}
+	}
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return nil, fmt.Errorf("--cert %q and its key: %w", n.cert, err)
+	}
+	return &pair, nil
+}
+
+// readOption reads a file that an option names.
+func readOption(option, name string, max int64) ([]byte, error) {
+	data, err := readFileLimit(name, max)
+	if err != nil {
+		return nil, fmt.Errorf("--%s %q: %w", option, name, withoutPath(err))
+	}
+	return data, nil
+}
+
+// withoutPath returns the cause of an error of a file whose name is told
+// already.
+func withoutPath(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 // credentials reads the netrc file and the file of header lines. They come from
@@ -154,7 +224,7 @@ func (n *networkOptions) credentials(first string) ([]fetch.Credential, error) {
 		netrc = os.Getenv("NETRC")
 	}
 	if netrc != "" {
-		data, err := readFileLimit(netrc, maxCredentials)
+		data, err := readOption("netrc-file", netrc, maxCredentials)
 		if err != nil {
 			return nil, err
 		}
@@ -165,15 +235,11 @@ func (n *networkOptions) credentials(first string) ([]fetch.Credential, error) {
 	if n.header == "" {
 		return list, nil
 	}
-	data, err := readFileLimit(n.header, maxCredentials)
+	data, err := readOption("header-file", n.header, maxCredentials)
 	if err != nil {
 		return nil, err
 	}
-	host := ""
-	if u, err := url.Parse(first); err == nil {
-		host = u.Host
-	}
-	headers, err := parseHeaders(string(data), host)
+	headers, err := parseHeaders(string(data), fetch.Origin(first))
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", n.header, err)
 	}
@@ -181,7 +247,8 @@ func (n *networkOptions) credentials(first string) ([]fetch.Credential, error) {
 }
 
 // parseHeaders reads lines "Name: value", and lines "[host]" that say for which
-// host the lines below are; those above are for first, if there is one. Empty
+// origin the lines below are: an https one unless it begins with "http://".
+// Those above are for the origin first, if there is one. Empty
 // lines and those that begin with # are passed over. A message never shows a
 // value: it is likely to be a secret.
 func parseHeaders(text, first string) ([]fetch.Credential, error) {
@@ -197,6 +264,12 @@ func parseHeaders(text, first string) ([]fetch.Credential, error) {
 			// The last bracket, for a host may be "[::1]".
 			if host, ok = strings.CutSuffix(strings.TrimSpace(host), "]"); !ok || host == "" {
 				return nil, fmt.Errorf("line %d is not of the form \"[host]\"", n)
+			}
+			if !strings.Contains(host, "://") {
+				host = "https://" + host
+			}
+			if host = fetch.Origin(host); host == "" {
+				return nil, fmt.Errorf("line %d has no host, host:port or http://host:port", n)
 			}
 			list = append(list, fetch.Credential{Host: host, Header: http.Header{}})
 			continue
@@ -223,11 +296,15 @@ func notToken(r rune) bool {
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 // parseNetrc reads the machine, login and password words of a netrc file
-// (ftp(1)). A "default" entry is refused: it would give a password to whatever
-// host is asked.
+// (ftp(1)). An entry is for its host at any port, or for HOST:PORT, as its
+// machine says. A "default" entry is refused: it would give a password to
+// whatever host is asked.
 func parseNetrc(text string) ([]fetch.Credential, error) {
 	var list []fetch.Credential
-	words := strings.Fields(text)
+	words, err := netrcWords(text)
+	if err != nil {
+		return nil, err
+	}
 	for len(words) > 0 {
 		word := words[0]
 		words = words[1:]
@@ -252,22 +329,62 @@ func parseNetrc(text string) ([]fetch.Credential, error) {
 	return list, nil
 }
 
-// retryNotes tell of failures that are followed by another attempt: the first
-// of each kind, the others under -v, for several files may be asked for at the
-// same time.
+// netrcWords splits a netrc file as curl does: a word that begins with a
+// quotation mark ends at the next, and has backslashes before marks and
+// backslashes in it; a line that begins with # is a comment.
+func netrcWords(text string) (words []string, err error) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		for ; line != ""; line = strings.TrimLeft(line, " \t") {
+			if line[0] != '"' {
+				end := strings.IndexAny(line, " \t")
+				if end < 0 {
+					end = len(line)
+				}
+				words, line = append(words, line[:end]), line[end:]
+				continue
+			}
+			var word []byte
+			i := 1
+			for ; i < len(line) && line[i] != '"'; i++ {
+				if line[i] == '\\' && i+1 < len(line) {
+					i++
+				}
+				word = append(word, line[i])
+			}
+			if i == len(line) {
+				return nil, errors.New("a quotation mark without its second")
+			}
+			words, line = append(words, string(word)), line[i+1:]
+		}
+	}
+	return words, nil
+}
+
+// retryNotes tell of failures that are followed by another attempt, a line for
+// each. On a terminal the first of each kind is a line; the others are one that
+// is rewritten.
 type retryNotes struct {
-	ui   *ui
-	mu   sync.Mutex
-	told map[fetch.Kind]bool
+	ui     *ui
+	also   func(fetch.Event) // hears of them too; nil: nobody
+	mu     sync.Mutex
+	told   map[fetch.Kind]bool
+	waited time.Time // when waiting last told something
 }
 
 func (r *retryNotes) tell(e fetch.Event) {
-	next := "trying " + printable(e.Next)
-	if e.Next == e.Err.URL {
-		next = "trying again"
+	if r.also != nil {
+		r.also(e)
+	}
+	next := fmt.Sprintf("attempt %d of %d", e.Attempt, e.Of)
+	if e.Next != e.Err.URL {
+		next = "trying " + printable(fetch.ShowURL(e.Next))
 	}
 	if e.Wait > 0 {
-		next += " in " + e.Wait.Round(time.Second/10).String()
+		next += " in " + seconds(e.Wait)
 	}
 	if e.Offset > 0 {
 		next += ", from " + byteCount(e.Offset) + " on"
@@ -280,9 +397,35 @@ func (r *retryNotes) tell(e fetch.Event) {
 	r.told[e.Err.Kind] = true
 	r.mu.Unlock()
 	text := printable(e.Err.Error())
-	if told {
-		r.ui.notef("%s; %s", text, next)
-	} else {
-		r.ui.warnf("%s; %s", text, next)
+	if told && r.ui.transient(next+": "+text) {
+		return
 	}
+	r.ui.warnf("%s; %s", text, next)
+}
+
+// waiting tells of a server that sends nothing. Of several files that are
+// waited for at the same time one is enough.
+func (r *retryNotes) waiting(w fetch.Waiting) {
+	now := time.Now()
+	r.mu.Lock()
+	again := now.Sub(r.waited) < time.Second
+	if !again {
+		r.waited = now
+	}
+	r.mu.Unlock()
+	if again {
+		return
+	}
+	text := fmt.Sprintf("waiting for %q, %s so far", fetch.ShowURL(w.URL), seconds(w.For))
+	if w.Left > 0 {
+		text = fmt.Sprintf("%q is asked again in %s", fetch.ShowURL(w.URL), seconds(w.Left))
+	}
+	if !r.ui.quiet && !r.ui.transient(text) {
+		r.ui.line("%s", text)
+	}
+}
+
+// seconds is a time for people.
+func seconds(d time.Duration) string {
+	return strconv.Itoa(max(1, int(d.Round(time.Second)/time.Second))) + " s"
 }

@@ -251,7 +251,8 @@ func signFile(ts *testscript.TestScript, _ bool, args []string) {
 // serveTree is "serve TREE [NAME]": HTTPS on loopback until the script ends. It
 // sets SERVER (or NAME) and CA; $WORK/requests (or requests.NAME) has a line for
 // each request. A file TREE/.html makes every answer a web page; TREE/.stall
-// keeps back the second half of a rootfs; with TREE/.whole there are no ranges. A
+// keeps back the second half of a rootfs; with TREE/.whole there are no ranges; with
+// TREE/.forbidden what is absent is forbidden, as in stores of objects. A
 // file PATH.then takes the place of PATH once that has been asked for.
 func serveTree(ts *testscript.TestScript, _ bool, args []string) {
 	tree, name := ts.MkAbs(args[0]), "SERVER"
@@ -289,6 +290,12 @@ func serveTree(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		w.Header().Set("Content-Type", "application/octet-stream")
 		file := filepath.Join(tree, filepath.FromSlash(r.URL.Path))
+		if _, err := os.Stat(filepath.Join(tree, ".forbidden")); err == nil {
+			if _, err := os.Stat(file); err != nil {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+		}
 		http.ServeFile(w, r, file)
 		os.Rename(file+".then", file) // there is one seldom
 	}))

@@ -109,9 +109,18 @@ func (s *servers) addMirror(name string) (err error) {
 }
 
 // serverURL reads --server: HOST[:PORT][/PATH] means https, as for the stock
-// template; a URL means what it says.
+// template; a URL means what it says. No error shows what follows a user.
 func serverURL(server string) (string, error) {
-	if !strings.Contains(server, "://") {
+	scheme, rest, _ := strings.Cut(server, ":")
+	switch {
+	case strings.Contains(server, "://"):
+	case strings.HasPrefix(server, "/"), strings.HasPrefix(server, "."), strings.HasPrefix(server, "~"):
+		return "", errors.New("a folder is given as file:///FOLDER, from the root folder on")
+	case scheme == "file":
+		return "", errors.New("after file: come three slashes: file:///FOLDER")
+	case (scheme == "http" || scheme == "https") && strings.HasPrefix(rest, "/"):
+		return "", fmt.Errorf("after %s: come two slashes: %s://HOST", scheme, scheme)
+	default:
 		server = "https://" + server
 	}
 	u, err := url.Parse(server)
@@ -119,23 +128,28 @@ func serverURL(server string) (string, error) {
 	case err != nil:
 		return "", errors.New("not a host name or URL")
 	case u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "file":
-		return "", fmt.Errorf("a scheme other than https, http and file: %q", u.Scheme)
-	case u.Scheme != "file" && u.Host == "":
-		return "", errors.New("no host name")
+		return "", fmt.Errorf("unsupported scheme %q (use https, http or file)", u.Scheme)
 	case u.User != nil:
 		// lxc-create writes its arguments into the container's config.
 		return "", errors.New("a password has no place in it: use --netrc-file or --header-file")
 	case u.RawQuery != "" || u.Fragment != "":
 		return "", errors.New("a query or fragment has no place in it")
 	}
-	return strings.TrimRight(u.String(), "/"), nil
+	server = strings.TrimRight(u.String(), "/")
+	var bad *fetch.Error
+	if errors.As(fetch.CheckURL(server), &bad) {
+		return "", bad.Err
+	}
+	return server, nil
 }
 
 // withoutPassword returns what may be shown of a server's name as it was given.
 func withoutPassword(name string) string {
 	if i := strings.LastIndexByte(name, '@'); i >= 0 {
-		return name[i+1:]
+		name = name[i+1:]
 	}
+	name, _, _ = strings.Cut(name, "?")
+	name, _, _ = strings.Cut(name, "#")
 	return name
 }
 
@@ -283,9 +297,28 @@ func (s *servers) lacks(err error) bool {
 	})
 }
 
+// withholds reports whether err says that the current server has no such file,
+// or gives it to nobody. Of a file that need not be there that is the same: stores of
+// objects answer 403 for what is absent, other servers a web page.
+func (s *servers) withholds(err error) bool {
+	return slices.ContainsFunc(fetch.Failures(err), func(e *fetch.Error) bool {
+		refused := e.Kind == fetch.KindHTML || e.Kind == fetch.KindStatus && (e.Status == 401 || e.Status == 403)
+		return (refused || absent(e)) && s.find(e.URL) == s.current()
+	})
+}
+
 // absent reports whether a failure is the answer that there is no such file.
 func absent(e *fetch.Error) bool {
 	return e.Kind == fetch.KindStatus && (e.Status == 404 || e.Status == 410) || e.Kind == fetch.KindFile && errors.Is(e.Err, fs.ErrNotExist)
+}
+
+// urls are the base URLs of --server.
+func (s *servers) urls() []string {
+	var urls []string
+	for _, each := range s.list {
+		urls = append(urls, each.url)
+	}
+	return urls
 }
 
 // offline reports whether an error says that no server was reached.

@@ -40,11 +40,8 @@ func (c *creation) prepare() error {
 		return err
 	}
 	agent := "lxc-pull/" + version() + " compat:" + strconv.Itoa(lxc.CompatLevel)
-	notes := &retryNotes{ui: c.ui}
-	c.client, err = opt.network.client(agent, c.servers.list[0].url, c.trust.clock, c.trust.ring != nil, func(e fetch.Event) {
-		c.servers.failed(e)
-		notes.tell(e)
-	})
+	notes := &retryNotes{ui: c.ui, also: c.servers.failed}
+	c.client, err = opt.network.client(agent, c.servers.urls(), c.trust.clock, c.trust.ring != nil, notes)
 	return err
 }
 
@@ -91,6 +88,10 @@ func (c *creation) keyring() (*pgp.Keyring, error) {
 		return nil, nil
 	}
 	ring, err := readTrusted(opt.keyrings, nil)
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return nil, fmt.Errorf("--keyring %q: %w", path.Path, path.Err)
+	}
 	if err != nil || len(opt.keyids) == 0 {
 		return ring, err
 	}
@@ -906,11 +907,11 @@ func (c *creation) vouch(ctx context.Context, s *source) error {
 		s.evidence[sumsFile], s.evidence[sumsFile+sigSuffix] = list, sig
 		return c.seal(s)
 	}
-	if !c.servers.lacks(err) {
-		return err
-	}
-	if len(c.opt.keyrings) == 0 {
+	switch must := len(c.opt.keyrings) == 0; {
+	case must && c.servers.lacks(err):
 		return c.unvouched(ctx, s, err)
+	case must || !c.servers.withholds(err):
+		return err
 	}
 	for _, name := range []string{metaFile, rootfsFile} {
 		url := server.url + "/" + s.image.Path + "/" + name + sigSuffix

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -35,6 +36,7 @@ type ui struct {
 	mu       sync.Mutex // warnings come from other goroutines than progress
 	columns  int        // of the terminal that err is; 0: none, no progress
 	progress *progress  // the line being shown; nil: none
+	passing  int        // columns of a passing line being shown
 	template bool       // called by lxc-create: the stock template's phrases
 }
 
@@ -44,6 +46,14 @@ func newUI(out, err *os.File) *ui {
 		u.columns = terminalSize(err)
 	}
 	return u
+}
+
+// settle takes away what is shown for a moment, before a result goes to
+// standard output, which may be the same terminal.
+func (u *ui) settle() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
 }
 
 // warnf writes one warning.
@@ -69,6 +79,24 @@ func (u *ui) line(format string, args ...any) {
 	fmt.Fprintln(u.err, printable(fmt.Sprintf(format, args...)))
 }
 
+// transient shows a line on a terminal until anything else is shown there, and
+// reports whether there is a terminal.
+func (u *ui) transient(text string) bool {
+	if u.columns == 0 || u.quiet {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	text = printable(text)
+	if runes := []rune(text); len(runes) >= u.columns {
+		text = string(runes[:u.columns-1])
+	}
+	u.passing = u.columns - 1
+	fmt.Fprintf(u.err, "%s", strings.ReplaceAll(text, "\n", " "))
+	return true
+}
+
 // say writes one of the stock template's phrases, which scripts look for. Other
 // commands have their results on standard output, and say this beside it.
 func (u *ui) say(text string) { u.sayRaw(text + "\n") }
@@ -78,9 +106,7 @@ func (u *ui) sayRaw(text string) {
 	if u.quiet {
 		return
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.clear()
+	u.settle()
 	w := u.err
 	if u.template {
 		w = u.out
@@ -152,6 +178,9 @@ func (p *progress) show(now time.Time) {
 		return
 	}
 	text := progressText(p.phase, p.done, p.total, now.Sub(p.start))
+	if p.ui.passing > 0 {
+		p.ui.clear()
+	}
 	if len(text) >= p.ui.columns {
 		text = text[:p.ui.columns-1]
 	}
@@ -204,6 +233,10 @@ func (p *progress) end() {
 
 // clear takes the progress line away for a moment. The caller holds the lock.
 func (u *ui) clear() {
+	if u.passing > 0 {
+		fmt.Fprintf(u.err, "\r%*s\r", u.passing, "")
+		u.passing = 0
+	}
 	if u.progress != nil && u.progress.widest > 0 {
 		fmt.Fprintf(u.err, "\r%*s\r", u.progress.widest, "")
 	}
@@ -273,6 +306,7 @@ func (e *exitError) Unwrap() error { return e.err }
 // finish prints the error, if any, with what to do about it, and returns the
 // exit status.
 func (u *ui) finish(err error) int {
+	u.settle()
 	if err == nil {
 		return exitDone
 	}
@@ -304,10 +338,13 @@ func (u *ui) describe(err error) (text string, phrase bool) {
 	var network *fetch.Error
 	var gone *goneError
 	var left *leftError
+	var kept *keptError
 	text = printable(err.Error())
 	switch {
 	case errors.Is(err, context.Canceled) && errors.As(err, &left):
 		return "interrupted: " + text, false
+	case errors.Is(err, context.Canceled) && errors.As(err, &kept):
+		return "interrupted; " + printable(kept.kept()), false
 	case errors.Is(err, context.Canceled):
 		return "interrupted; nothing half-made is left (" + text + ")", false
 	case strings.HasPrefix(text, "ERROR: "):
@@ -317,7 +354,7 @@ func (u *ui) describe(err error) (text string, phrase bool) {
 	case u.template && errors.As(err, &missing):
 		return "ERROR: Couldn't find a matching image", true
 	case u.template && errors.As(err, &network):
-		return "ERROR: Failed to download " + printable(network.URL) + "\n" + text, true
+		return "ERROR: Failed to download " + printable(fetch.ShowURL(network.URL)) + "\n" + text, true
 	}
 	return text, false
 }
@@ -361,7 +398,7 @@ func (u *ui) hint(err error) string {
 	case errors.As(err, &seen):
 		return "Without it an old image can't be told from a new one. Remove the file \"seen\" to begin anew, or take what the server has with --allow-older."
 	case errors.As(err, &untrusted):
-		return "None of the trusted keys signed it. A server with a key of its own needs --keyring FILE with that key, got over another way."
+		return "None of the trusted keys signed it. A server with a key of its own needs --keyring FILE with that key: get it from a source that you trust, not from this server."
 	case errors.As(err, &badSig) && badSig.Future:
 		return clockHint()
 	case errors.As(err, &badSig):
@@ -393,6 +430,10 @@ func (u *ui) hint(err error) string {
 	case errors.Is(err, syscall.EROFS):
 		return "Choose a place that can be written."
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			return fmt.Sprintf("You may not write to %q, or read it. Use sudo, or choose another place (-P DIR, -o FILE).", path.Path)
+		}
 		return "Another user, or root, may do that."
 	}
 	return ""
@@ -400,7 +441,10 @@ func (u *ui) hint(err error) string {
 
 // nearHint names what there is instead.
 func (u *ui) nearHint(e *image.NotFoundError) string {
-	hint := e.Error() + ". "
+	hint := ""
+	if u.template { // the error is the stock template's phrase, which names nothing
+		hint = e.Error() + ". "
+	}
 	switch {
 	case e.Gone != "" && len(e.Near) == 0:
 		return "The server is being updated, or lags. Try again later or another server."
@@ -423,7 +467,8 @@ func clockHint() string {
 	return "The system's clock says " + time.Now().UTC().Format("2006-01-02 15:04") + " UTC. If that is wrong set it, or pass --time."
 }
 
-// networkHint says what to do about a failed download.
+// networkHint says what to do about a failed download. No advice about a
+// certificate is to trust more than is needed.
 func networkHint(e *fetch.Error) string {
 	switch e.Kind {
 	case fetch.KindDNS:
@@ -431,9 +476,21 @@ func networkHint(e *fetch.Error) string {
 	case fetch.KindRefused, fetch.KindUnreachable, fetch.KindTimeout:
 		return "Is there a network, and the server up? Behind a proxy, set https_proxy."
 	case fetch.KindProxy:
-		return "Check the proxy in https_proxy or http_proxy."
+		return "Check the proxy in https_proxy, http_proxy or all_proxy."
 	case fetch.KindTLS:
-		return "A server with a certificate of its own needs --cacert FILE."
+		return "This program speaks TLS 1.2 and later. The server may be older, or want a client certificate: --cert FILE --key FILE."
+	case fetch.KindAuthority:
+		return "If it is your own server, pass --cacert FILE with the certificate that signed its own."
+	case fetch.KindExpired:
+		return expiredHint(time.Now())
+	case fetch.KindName:
+		return "Is the server's name right? If so its owner needs a certificate that has that name as a subjectAltName."
+	case fetch.KindWantsCert:
+		return "Pass --cert FILE and --key FILE, which the server's owner gives to you."
+	case fetch.KindSpeaksHTTP:
+		return "Is the port right? A server without TLS is written http://HOST:PORT."
+	case fetch.KindSpeaksTLS:
+		return "Write https:// in the place of http://."
 	case fetch.KindClock:
 		return clockHint()
 	case fetch.KindHTML:
@@ -445,11 +502,11 @@ func networkHint(e *fetch.Error) string {
 	case fetch.KindStatus:
 		switch e.Status {
 		case 401, 403:
-			return "The server lets not everybody in: --netrc-file or --header-file FILE has what it asks for. It may also refuse you for a time."
+			return "The server requires a login (--netrc-file FILE, --header-file FILE, or --cert FILE), or blocks you for a while."
 		case 404, 410:
 			return "The server lacks that file: --server may need a path, or a mirror is being updated. Try again later or another server."
 		case 407:
-			return "Check the proxy in https_proxy or http_proxy."
+			return "Check the proxy in https_proxy, http_proxy or all_proxy: it wants a user and password."
 		}
 		return "Try again later or another server."
 	case fetch.KindChanged:
@@ -462,6 +519,15 @@ func networkHint(e *fetch.Error) string {
 		return "Is the path right, and readable?"
 	}
 	return ""
+}
+
+// expiredHint says what to do about a certificate that has ended by now. Long
+// after the program was built the clock is more likely to be wrong.
+func expiredHint(now time.Time) string {
+	if now.After(buildDate().Add(maxAge)) {
+		return clockHint()
+	}
+	return "Tell the server's owner; if this machine's clock is wrong, set it or pass --time."
 }
 
 // exitStatus maps an error to the documented statuses.
@@ -487,6 +553,8 @@ func exitStatus(err error) int {
 		return exitNoImage
 	case errors.As(err, &wrong), errors.As(err, &replay), errors.As(err, &badSig), errors.As(err, &noSigner):
 		return exitUnverified
+	case errors.As(err, &network) && network.Kind == fetch.KindURL:
+		return exitUsage
 	case errors.As(err, &network) && network.Kind != fetch.KindFile:
 		return exitNetwork
 	case errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EFBIG):

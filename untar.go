@@ -329,7 +329,7 @@ func (c *untarCall) extract(ui *ui, body io.Reader) (err error) {
 	}
 	report, err := target.Root().Extract(body, c.opt)
 	if c.report != "" {
-		if werr := os.WriteFile(c.report, append(report.AppendJSON(nil), '\n'), 0666); err == nil {
+		if werr := writeOutput(c.report, append(report.AppendJSON(nil), '\n')); err == nil {
 			err = werr
 		}
 	}

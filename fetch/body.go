@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -37,6 +40,8 @@ type Request struct {
 	Size int64 // bytes of the whole file where the caller knows them, 0: not known
 	Max  int64 // most bytes that the whole file may have, 0: no limit
 	HTML bool  // a web page is welcome; else it is an error, for it hides one
+
+	heard int64 // when the caller last heard of an attempt before, as Body.heard; 0: there was none
 }
 
 // A Body is a file being fetched: an io.ReadCloser that asks again when the
@@ -61,9 +66,14 @@ type Body struct {
 	hop     *url.URL      // where answer came from
 	hangup  context.CancelCauseFunc
 	guard   guard
-	skip    int64 // bytes that answer repeats
-	pending error // what answer ended with, after its last bytes
-	err     error // sticky
+	skip    int64        // bytes that answer repeats
+	pending error        // what answer ended with, after its last bytes
+	asked   atomic.Value // string: the URL of the request under way
+	// In ns of Unix time: since when the network is waited for (0: it is not),
+	// when the caller last heard of it, when the next attempt is.
+	since, heard, resume atomic.Int64
+	rest                 int64 // when idle was last called
+	err                  error // sticky
 }
 
 // A source is one URL of a Request and what is known of it.
@@ -99,8 +109,8 @@ func (c *Client) Load(ctx context.Context, request Request) (data []byte, source
 			return nil, sources, err
 		}
 		d := c.backoff(try)
-		c.opt.Notify(Event{Err: e, Next: e.URL, Wait: d})
-		if err := c.opt.Wait(ctx, d); err != nil {
+		c.opt.Notify(Event{Err: e, Next: e.URL, Wait: d, Attempt: try + 2, Of: c.retries(request) + 1})
+		if request.heard, err = c.pause(ctx, d, e.URL); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -137,7 +147,8 @@ func (c *Client) Tail(ctx context.Context, url string, n int64) (data []byte, si
 		return tailFile(u, n)
 	}
 	// So few bytes need no guard: in that time they are here, or it is a stall.
-	ctx, cancel := context.WithTimeoutCause(ctx, c.opt.StallWindow, errStalled)
+	// Nobody is told of the waiting, so it is a short one.
+	ctx, cancel := context.WithTimeoutCause(ctx, min(c.opt.StallWindow, waitingInterval), errStalled)
 	defer cancel()
 	answer, err := c.do(ctx, u, ask{tail: n})
 	if err != nil {
@@ -200,6 +211,12 @@ func (c *Client) Open(ctx context.Context, request Request) (*Body, error) {
 	}
 	b.sources[0].validator, b.sources[0].host = request.Validator, b.sources[0].url.Host
 	b.ctx, b.cancel = context.WithCancel(ctx)
+	if c.opt.Waiting != nil {
+		b.heard.Store(request.heard)
+		b.since.Store(request.heard)
+		b.asked.Store(withoutUser(b.sources[0].url))
+		go b.watch(b.ctx)
+	}
 	if err := b.connect(); err != nil && err != io.EOF {
 		b.cancel()
 		return nil, err
@@ -207,6 +224,40 @@ func (c *Client) Open(ctx context.Context, request Request) (*Body, error) {
 		b.err = io.EOF
 	}
 	return b, nil
+}
+
+// watch tells of a server that sends nothing, until the stream ends: when for
+// ten seconds the caller has heard nothing, looking every five.
+func (b *Body) watch(ctx context.Context) {
+	tick := time.NewTicker(waitingInterval / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case t := <-tick.C:
+			now, since, next := t.UnixNano(), b.since.Load(), b.resume.Load()
+			if since == 0 || time.Duration(now-b.heard.Load()) < waitingInterval {
+				continue
+			}
+			b.heard.Store(now)
+			b.client.opt.Waiting(Waiting{URL: b.asked.Load().(string), For: time.Duration(now - since), Left: time.Duration(max(next-now, 0))})
+		}
+	}
+}
+
+// busy says that the network is waited for from now on, idle that it is not:
+// the reader is elsewhere, and whoever listens hears of that.
+func (b *Body) busy() {
+	now := time.Now().UnixNano()
+	if b.since.Swap(now) == 0 && now-b.rest > int64(time.Second) {
+		b.heard.Store(now)
+	}
+}
+
+func (b *Body) idle() {
+	b.since.Store(0)
+	b.rest = time.Now().UnixNano()
 }
 
 // Offset returns where in the file the next byte will be.
@@ -280,7 +331,9 @@ func (b *Body) receive(p []byte) (int, error) {
 	if err := b.pending; err != nil {
 		return 0, b.ended(err)
 	}
+	b.busy()
 	n, err := b.guard.read(b.answer, p[:b.client.limiter.portion(len(p))])
+	b.idle()
 	b.pending = err
 	if d := b.client.limiter.take(n); d > 0 {
 		if err := b.client.opt.Wait(b.ctx, d); err != nil {
@@ -304,6 +357,7 @@ func (b *Body) receive(p []byte) (int, error) {
 		return 0, tooLarge(max)
 	}
 	b.offset += int64(n)
+	b.heard.Store(time.Now().UnixNano())
 	b.sources[b.at].gave = true
 	if b.offset-b.counted >= progress {
 		b.counted = b.offset
@@ -392,8 +446,17 @@ func (b *Body) next(err error) error {
 	if chosen.fails > 0 {
 		d = max(b.client.backoff(chosen.fails-1), chosen.last.Wait)
 	}
-	b.client.opt.Notify(Event{Err: e, Next: chosen.url.Redacted(), Wait: d, Offset: b.offset})
+	of := b.client.retries(b.request) + 1
+	if chosen.last != nil {
+		of = b.patience(chosen.last) + 1
+	}
+	b.heard.Store(time.Now().UnixNano())
+	b.client.opt.Notify(Event{Err: e, Next: withoutUser(chosen.url), Wait: d, Offset: b.offset, Attempt: chosen.fails + 1, Of: of})
 	if d > 0 {
+		b.idle()
+		b.asked.Store(withoutUser(chosen.url))
+		b.busy()
+		b.resume.Store(time.Now().Add(d).UnixNano())
 		if err := b.client.opt.Wait(b.ctx, d); err != nil {
 			return err
 		}
@@ -451,12 +514,21 @@ func (b *Body) ask(s *source) error {
 		return b.openFile(s)
 	}
 	ctx, hangup := context.WithCancelCause(b.ctx)
+	b.asked.Store(withoutUser(s.url))
+	b.busy()
+	defer b.idle()
+	// net/http waits for ever for a SOCKS proxy that says nothing.
+	late := time.AfterFunc(dialTimeout+tlsTimeout+b.client.opt.StallWindow, func() { hangup(context.DeadlineExceeded) })
+	defer late.Stop()
 	answer, err := b.client.do(ctx, s.url, ask{offset: b.offset, whole: s.whole, validator: s.validator, host: s.host})
 	if err != nil {
 		hangup(nil)
 		return err
 	}
-	if err := b.accept(s, answer); err != nil {
+	if err = b.accept(s, answer); err != nil {
+		if answer.StatusCode == http.StatusBadRequest && b.hop.Scheme == "http" && b.saysHTTPS(answer.Body, hangup) {
+			err = &Error{Kind: KindSpeaksTLS}
+		}
 		answer.Body.Close()
 		hangup(nil)
 		if err == io.EOF {
@@ -467,6 +539,15 @@ func (b *Body) ask(s *source) error {
 	b.answer, b.hangup, b.hop = answer.Body, hangup, answer.Request.URL
 	b.guard.begin(b.client.opt.StallRate, b.client.opt.StallWindow, hangup)
 	return nil
+}
+
+// saysHTTPS reports whether a refusal is that of a server that speaks TLS to a
+// plain request: Apache, nginx and Go say so in the page.
+func (b *Body) saysHTTPS(page io.Reader, hangup context.CancelCauseFunc) bool {
+	patience := time.AfterFunc(b.client.opt.StallWindow, func() { hangup(errStalled) })
+	defer patience.Stop()
+	text, _ := io.ReadAll(io.LimitReader(page, 4<<10)) // what came of it is enough
+	return bytes.Contains(text, []byte("HTTPS")) || bytes.Contains(text, []byte("SSL-enabled"))
 }
 
 // accept judges an answer: nil when its bytes may follow those that are here.
@@ -568,14 +649,27 @@ func (b *Body) openFile(s *source) error {
 	return nil
 }
 
-// openRegular opens a local file that is a regular one.
-func openRegular(name string) (*os.File, fs.FileInfo, error) {
-	// O_NONBLOCK: a FIFO must not hang us before we know that it is one.
-	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+// openRegular opens a local file that is a regular one. A tree on a file system
+// without colons (FAT, NTFS) has something else in the name of a build
+// (20260829_05:24), which is the folder of the file.
+func openRegular(name string) (f *os.File, info fs.FileInfo, err error) {
+	file := strings.LastIndexByte(name, '/')
+	build := strings.LastIndexByte(name[:max(file, 0)], '/') + 1
+	for _, colon := range []string{":", "%3A", "_"} {
+		path := name
+		if colon != ":" {
+			path = name[:build] + strings.ReplaceAll(name[build:file], ":", colon) + name[file:]
+		}
+		// O_NONBLOCK: a FIFO must not hang us before we know that it is one.
+		f, err = os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.EINVAL) || file < build || !strings.Contains(name[build:file], ":") {
+			break
+		}
+	}
 	if err != nil {
 		return nil, nil, localError(err)
 	}
-	info, err := f.Stat()
+	info, err = f.Stat()
 	switch {
 	case err != nil:
 		err = localError(err)

@@ -37,6 +37,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,6 +49,7 @@ const (
 	maxHeader     = 64 << 10        // bytes of a response's header; servers' own limits are 8 to 32 KiB
 	maxRetryAfter = 2 * time.Minute // a longer Retry-After ends the fetch: the caller should know, not wait
 	maxBackoff    = 30 * time.Second
+	tlsTimeout    = 30 * time.Second // an RSA chain takes a 400 MHz MIPS seconds
 
 	hastyRetries    = 1 // a hasty Request's: a hiccup is no reason to leave a server
 	hastyRetryAfter = 10 * time.Second
@@ -87,11 +89,16 @@ type Options struct {
 	Earliest func() bool
 
 	// Proxy says through which proxy a request goes, as http.Transport's
-	// field. nil: HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment, in
-	// upper or lower case, with user and password in the proxy's URL.
+	// field. nil: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the
+	// environment (proxy.go).
 	Proxy func(*http.Request) (*url.URL, error)
 
 	Credentials []Credential
+	// Certificate is the client's own, shown to servers of these origins (see
+	// Origin) that ask for one, to no other, and not after a redirect from
+	// elsewhere. nil: none.
+	Certificate    *tls.Certificate
+	CertificateFor []string
 
 	LimitRate int64 // bytes per second over all streams of the Client, 0: no limit
 
@@ -107,6 +114,9 @@ type Options struct {
 	// Notify hears of each failure that is followed by another attempt, from
 	// the goroutine that reads. It may be nil.
 	Notify func(Event)
+	// Waiting hears every ten seconds of a server that sends nothing, and of
+	// a longer wait for the next attempt, from any goroutine. It may be nil.
+	Waiting func(Waiting)
 
 	// Wait waits for d or until ctx is done, and says which (nil, ctx.Err()).
 	// nil: really. Tests don't wait.
@@ -122,7 +132,7 @@ type Options struct {
 // requests that the caller makes to that host, and in redirects that stay at
 // the same scheme, host and port.
 type Credential struct {
-	Host           string      // a host name, or name:port
+	Host           string      // a host name, name:port, or an origin (see Origin)
 	User, Password string      // basic authentication (RFC 7617), when User is not empty
 	Header         http.Header // further header lines
 }
@@ -133,13 +143,27 @@ type Event struct {
 	Next   string        // the URL asked next, without a password
 	Wait   time.Duration // the time until then
 	Offset int64         // the first byte that will be asked for
+	// Attempt is the number of the next attempt in a row at Next, of at most Of.
+	Attempt, Of int
 }
+
+// A Waiting is a time in which nothing comes.
+type Waiting struct {
+	URL  string        // without a password
+	For  time.Duration // it has lasted so long
+	Left time.Duration // until the next attempt; 0: one is under way
+}
+
+// waitingInterval is how often Options.Waiting is called: a person who hears
+// nothing for a quarter of a minute takes the program for dead.
+const waitingInterval = 10 * time.Second
 
 // A Client fetches. It is safe for concurrent use.
 type Client struct {
 	opt     Options
 	plain   *http.Transport
 	secure  func() (*http.Transport, error) // reads the certificates at its first call
+	known   func() (*http.Transport, error) // the same with Options.Certificate
 	trust   string                          // where certificates were found, once secure has been called
 	early   earlyPools                      // where Now is the earliest time only
 	names   func() resolver                 // looks for name servers at its first call
@@ -162,7 +186,11 @@ func NewClient(opt Options) (*Client, error) {
 		opt.Earliest = func() bool { return false }
 	}
 	if opt.Proxy == nil {
-		opt.Proxy = http.ProxyFromEnvironment
+		proxies, err := environmentProxies(os.Getenv)
+		if err != nil {
+			return nil, err
+		}
+		opt.Proxy = proxies.forRequest
 	}
 	if opt.Wait == nil {
 		opt.Wait = wait
@@ -211,6 +239,15 @@ func NewClient(opt Options) (*Client, error) {
 		c.mu.Unlock()
 		return c.transport(&tls.Config{RootCAs: roots, Time: opt.Now, MinVersion: tls.VersionTLS12}), nil
 	})
+	c.known = sync.OnceValues(func() (*http.Transport, error) {
+		anonymous, err := c.secure()
+		if err != nil {
+			return nil, err
+		}
+		config := anonymous.TLSClientConfig.Clone()
+		config.Certificates = []tls.Certificate{*opt.Certificate}
+		return c.transport(config), nil
+	})
 	return c, nil
 }
 
@@ -229,7 +266,7 @@ func (c *Client) transport(config *tls.Config) *http.Transport {
 		Proxy:                  c.opt.Proxy,
 		DialContext:            c.dial,
 		TLSClientConfig:        config,
-		TLSHandshakeTimeout:    30 * time.Second, // an RSA chain takes a 400 MHz MIPS seconds
+		TLSHandshakeTimeout:    tlsTimeout,
 		ResponseHeaderTimeout:  c.opt.StallWindow,
 		IdleConnTimeout:        90 * time.Second,
 		MaxIdleConnsPerHost:    2,
@@ -262,41 +299,16 @@ func (c *Client) Close() {
 	if secure, err := c.secure(); err == nil {
 		secure.CloseIdleConnections()
 	}
+	if c.opt.Certificate != nil {
+		if known, err := c.known(); err == nil {
+			known.CloseIdleConnections()
+		}
+	}
 	c.early.mu.Lock()
 	defer c.early.mu.Unlock()
 	for _, t := range c.early.hosts {
 		t.CloseIdleConnections()
 	}
-}
-
-// parseURL accepts what a caller may ask for.
-func parseURL(raw string) (*url.URL, error) {
-	u, err := url.Parse(raw)
-	if err != nil {
-		// url.Error repeats the URL, with a password if it has one.
-		var inner *url.Error
-		if errors.As(err, &inner) {
-			err = inner.Err
-		}
-		if strings.Contains(raw, "@") {
-			return nil, &Error{URL: "(with a password, not shown)", Kind: KindURL, Err: errors.New("not a URL")}
-		}
-		return nil, &Error{URL: raw, Kind: KindURL, Err: err}
-	}
-	switch u.Scheme {
-	case "http", "https":
-		if u.Hostname() == "" {
-			return nil, &Error{URL: u.Redacted(), Kind: KindURL, Err: errors.New("no host name in the URL")}
-		}
-	case "file":
-		if u.Host != "" && u.Host != "localhost" || !strings.HasPrefix(u.Path, "/") {
-			return nil, &Error{URL: u.Redacted(), Kind: KindURL, Err: errors.New("a file URL has an absolute path and no host")}
-		}
-	default:
-		return nil, &Error{URL: u.Redacted(), Kind: KindURL, Err: fmt.Errorf("not an http, https or file URL")}
-	}
-	u.Fragment = ""
-	return u, nil
 }
 
 // An ask is one request as the redirects of its answer repeat it.
@@ -326,7 +338,7 @@ func (c *Client) do(ctx context.Context, u *url.URL, a ask) (*http.Response, err
 				request.Header.Set("If-Range", a.validator)
 			}
 		}
-		answer, err := c.roundTrip(request)
+		answer, err := c.roundTrip(request, c.identified(u, hop))
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
@@ -354,24 +366,35 @@ func (c *Client) do(ctx context.Context, u *url.URL, a ask) (*http.Response, err
 	return nil, e
 }
 
-func (c *Client) roundTrip(request *http.Request) (*http.Response, error) {
+// identified reports whether a request that began at u and has come to hop may
+// show the client's certificate.
+func (c *Client) identified(u, hop *url.URL) bool {
+	return c.opt.Certificate != nil && hop.Scheme == "https" && origin(u) == origin(hop) && slices.Contains(c.opt.CertificateFor, origin(hop))
+}
+
+func (c *Client) roundTrip(request *http.Request, identified bool) (*http.Response, error) {
 	transport := c.plain
-	secure := request.URL.Scheme == "https"
-	if !secure {
-		proxy, err := c.opt.Proxy(request)
-		if err != nil {
-			return nil, &Error{Kind: KindProxy, Err: errors.New("the proxy's address in the environment is not a URL")}
-		}
-		secure = proxy != nil && proxy.Scheme == "https"
+	proxy, err := c.opt.Proxy(request)
+	if err != nil {
+		return nil, &Error{Kind: KindProxy, Err: errors.New("the proxy's address is not a URL")}
 	}
-	if secure {
-		var err error
-		if transport, err = c.secure(); err != nil {
+	if request.URL.Scheme != "https" && (proxy == nil || proxy.Scheme != "https") {
+		return transport.RoundTrip(request)
+	}
+	if transport, err = c.secure(); err != nil {
+		return nil, err
+	}
+	if identified {
+		if proxy != nil && proxy.Scheme == "https" {
+			// net/http would show it to the proxy too.
+			return nil, &Error{Kind: KindURL, Err: errors.New("a client certificate goes through no https proxy: use a http or socks5 one, or NO_PROXY")}
+		}
+		if transport, err = c.known(); err != nil {
 			return nil, err
 		}
-		if c.opt.Earliest() {
-			return c.earliest(request, transport)
-		}
+	}
+	if c.opt.Earliest() {
+		return c.earliest(request, transport)
 	}
 	return transport.RoundTrip(request)
 }
@@ -411,7 +434,7 @@ func (c *Client) header(u, hop *url.URL) http.Header {
 		r.SetBasicAuth(user, password)
 	}
 	for _, k := range c.opt.Credentials {
-		if !strings.EqualFold(k.Host, u.Hostname()) && !strings.EqualFold(k.Host, u.Host) {
+		if !strings.EqualFold(k.Host, u.Hostname()) && !strings.EqualFold(k.Host, u.Host) && k.Host != origin(u) {
 			continue
 		}
 		for name, values := range k.Header {
@@ -438,6 +461,21 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	}
+}
+
+// pause waits for d before url is asked again, and returns when the caller last
+// heard of it.
+func (c *Client) pause(ctx context.Context, d time.Duration, url string) (heard int64, err error) {
+	var waited time.Duration
+	heard = time.Now().UnixNano()
+	for c.opt.Waiting != nil && d > waitingInterval {
+		if err := c.opt.Wait(ctx, waitingInterval); err != nil {
+			return 0, err
+		}
+		d, waited, heard = d-waitingInterval, waited+waitingInterval, time.Now().UnixNano()
+		c.opt.Waiting(Waiting{URL: url, For: waited, Left: d})
+	}
+	return heard, c.opt.Wait(ctx, d)
 }
 
 // backoff returns the wait before the round-th round of attempts (from 0):

@@ -22,14 +22,21 @@ import (
 type earlyPools struct {
 	mu     sync.Mutex
 	judged time.Time // by this Now
-	hosts  map[string]*http.Transport
+	hosts  map[earlyHost]*http.Transport
+}
+
+// An earlyHost is a host as asked through usual: with the client's certificate
+// or without.
+type earlyHost struct {
+	name  string
+	usual *http.Transport
 }
 
 // earliest sends a request where Now is the earliest time. usual is the
 // transport that goes by Now.
 func (c *Client) earliest(request *http.Request, usual *http.Transport) (*http.Response, error) {
-	host := request.URL.Host
-	transport := c.earlyPool(host, usual)
+	host := earlyHost{request.URL.Host, usual}
+	transport := c.earlyPool(host)
 	answer, err := transport.RoundTrip(request)
 	begins, ok := notYetValid(err, c.opt.Now())
 	if !ok || transport != usual {
@@ -48,21 +55,21 @@ func (c *Client) earliest(request *http.Request, usual *http.Transport) (*http.R
 
 // earlyPool returns the transport for a host. Where Now has moved, connections
 // that were judged by the Now of before are not used again.
-func (c *Client) earlyPool(host string, usual *http.Transport) *http.Transport {
+func (c *Client) earlyPool(host earlyHost) *http.Transport {
 	c.early.mu.Lock()
 	defer c.early.mu.Unlock()
 	if now := c.opt.Now(); !now.Equal(c.early.judged) {
 		c.early.judged = now
-		usual.CloseIdleConnections()
+		host.usual.CloseIdleConnections()
 		for _, t := range c.early.hosts {
 			t.CloseIdleConnections()
 		}
-		c.early.hosts = map[string]*http.Transport{}
+		c.early.hosts = map[earlyHost]*http.Transport{}
 	}
 	if t := c.early.hosts[host]; t != nil {
 		return t
 	}
-	return usual
+	return host.usual
 }
 
 // notYetValid returns from when on a certificate is valid that was refused for

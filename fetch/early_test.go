@@ -23,9 +23,9 @@ func TestEarliest(t *testing.T) {
 		{"not valid yet", base, begins.Add(-time.Hour), true, []string{ca}, ""},
 		{"not valid yet, and Now is the time", base, begins.Add(-time.Hour), false, []string{ca}, KindClock},
 		{"valid", base, begins.Add(time.Hour), true, []string{ca}, ""},
-		{"ended", base, ends.Add(time.Hour), true, []string{ca}, KindTLS},
-		{"unknown", base, begins.Add(-time.Hour), true, nil, KindTLS},
-		{"of another name", other, begins.Add(-time.Hour), true, []string{ca}, KindTLS},
+		{"ended", base, ends.Add(time.Hour), true, []string{ca}, KindExpired},
+		{"unknown", base, begins.Add(-time.Hour), true, nil, KindAuthority},
+		{"of another name", other, begins.Add(-time.Hour), true, []string{ca}, KindName},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newClient(t, Options{
@@ -57,7 +57,7 @@ func TestEarliestMoves(t *testing.T) {
 		{now, ""},
 		{now, ""},
 		{begins.Add(time.Minute), ""},
-		{ends.Add(time.Minute), KindTLS},
+		{ends.Add(time.Minute), KindExpired},
 		{begins.Add(-time.Minute), ""},
 	} {
 		now = step.now

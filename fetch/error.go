@@ -3,12 +3,14 @@ package fetch
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -24,8 +26,14 @@ const (
 	KindUnreachable Kind = "unreachable" // no route, no network, or no permission to use it
 	KindTimeout     Kind = "timeout"     // no connection or no answer in time
 	KindProxy       Kind = "proxy"       // the proxy can't be reached (Status 0), or would not connect
-	KindTLS         Kind = "tls"         // the certificate or the handshake
-	KindClock       Kind = "clock"       // the certificate isn't valid yet by our clock: the clock is behind
+	KindTLS         Kind = "tls"         // the handshake, or the certificate for another reason than these:
+	KindClock       Kind = "clock"       // it isn't valid yet by our clock: the clock is behind
+	KindExpired     Kind = "expired"     // it is valid no more
+	KindAuthority   Kind = "authority"   // nobody whom we trust signed it
+	KindName        Kind = "name"        // it is for other hosts
+	KindWantsCert   Kind = "wants-cert"  // the server wants a certificate of the client
+	KindSpeaksHTTP  Kind = "speaks-http" // an https URL's port speaks no TLS
+	KindSpeaksTLS   Kind = "speaks-tls"  // an http URL's port speaks TLS
 	KindStatus      Kind = "status"      // an HTTP status other than success, in Status
 	KindStall       Kind = "stall"       // too few bytes over the stall window
 	KindTruncated   Kind = "truncated"   // the connection ended before the file did
@@ -41,7 +49,7 @@ const (
 // An Error is a fetch that failed for good. Errors of several URLs of one
 // Request are joined (errors.Join) in the order of its URLs.
 type Error struct {
-	URL    string        // as asked, without a password
+	URL    string        // as asked, without user and password where it is a URL; ShowURL is for people
 	Via    string        // where redirects led, when elsewhere, without a query: it may be a key
 	Kind   Kind          //
 	Status int           // the HTTP status, 0 where there was none
@@ -50,9 +58,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	where := fmt.Sprintf("%q", e.URL)
+	where := fmt.Sprintf("%q", ShowURL(e.URL))
 	if e.Via != "" && e.Via != e.URL {
-		where += fmt.Sprintf(" (redirected to %q)", e.Via)
+		where += fmt.Sprintf(" (redirected to %q)", ShowURL(e.Via))
 	}
 	return where + ": " + e.cause()
 }
@@ -82,6 +90,18 @@ func (e *Error) cause() string {
 		text = "no trusted TLS connection"
 	case KindClock:
 		text = "the server's certificate is not valid yet by this clock"
+	case KindExpired:
+		text = "the server's certificate has expired"
+	case KindAuthority:
+		text = "the server's certificate is signed by an unknown authority"
+	case KindName:
+		text = "the server's certificate is for another host"
+	case KindWantsCert:
+		text = "the server wants a client certificate"
+	case KindSpeaksHTTP:
+		text = "that port speaks no TLS (https), most likely plain http"
+	case KindSpeaksTLS:
+		text = "that port speaks https, not plain http"
 	case KindStall:
 		text = "the transfer stalled"
 	case KindTruncated:
@@ -128,22 +148,18 @@ func (e *proxyError) Error() string {
 // failure makes the Error of a request to u that led to hop and failed there
 // with err, now being the clock by which certificates were judged.
 func failure(u, hop *url.URL, err error, now time.Time) *Error {
-	e := &Error{URL: u.Redacted(), Err: err}
+	e := &Error{URL: withoutUser(u), Err: err}
 	if hop != nil && hop.String() != u.String() {
 		via := *hop
 		via.RawQuery = ""
-		e.Via = via.Redacted()
+		e.Via = withoutUser(&via)
 	}
 	var own *Error
 	var proxy *proxyError
 	var dial *net.OpError
 	var dns *net.DNSError
 	var noServers *noNameServersError
-	var verification *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	var alert tls.AlertError
 	var timeout net.Error
-	begins, young := notYetValid(err, now)
 	switch {
 	case errors.As(err, &own):
 		if own.URL == "" {
@@ -152,7 +168,7 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 		return own
 	case errors.As(err, &proxy):
 		e.Kind, e.Status, e.Err = KindProxy, proxy.status, nil
-	case errors.As(err, &dial) && dial.Op == "proxyconnect": // net/http's word
+	case errors.As(err, &dial) && (dial.Op == "proxyconnect" || dial.Op == "socks connect"): // net/http's words
 		e.Kind, e.Err = KindProxy, dial.Err
 	case errors.Is(err, errStalled):
 		e.Kind, e.Err = KindStall, nil
@@ -160,17 +176,20 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 		e.Kind, e.Err = KindDNS, noServers
 	case errors.As(err, &dns):
 		e.Kind = KindDNS
-	case young:
-		e.Kind = KindClock
-		e.Err = fmt.Errorf("valid from %s, the clock says %s", begins.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
-	case errors.As(err, &verification), errors.As(err, &record), errors.As(err, &alert), errors.Is(err, http.ErrSchemeMismatch):
-		e.Kind = KindTLS
+		if dns.IsNotFound {
+			e.Err = fmt.Errorf("%q", dns.Name)
+		}
+	case e.secure(err, now):
 	case errors.Is(err, syscall.ECONNREFUSED):
 		e.Kind, e.Err = KindRefused, innermost(err)
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETDOWN),
 		errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		// The last two: a firewall, or an Android app outside group inet.
 		e.Kind = KindUnreachable
+		var number syscall.Errno
+		if address := innermost(err); address != err && errors.As(err, &number) {
+			e.Err = fmt.Errorf("%v: %w", address, number)
+		}
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		e.Kind = KindTimeout
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET),
@@ -180,6 +199,64 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 		e.Kind = KindProtocol
 	}
 	return e
+}
+
+// secure reports whether err is one of TLS, and tells in e which.
+func (e *Error) secure(err error, now time.Time) bool {
+	var (
+		certificate x509.CertificateInvalidError
+		authority   x509.UnknownAuthorityError
+		name        x509.HostnameError
+		other       *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+		alert       *net.OpError
+	)
+	date := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+	begins, young := notYetValid(err, now)
+	switch {
+	case young:
+		e.Kind, e.Err = KindClock, fmt.Errorf("valid from %s, the clock says %s", date(begins), date(now))
+	case errors.As(err, &certificate) && certificate.Reason == x509.Expired:
+		e.Kind, e.Err = KindExpired, fmt.Errorf("it ended %s, the clock says %s", date(certificate.Cert.NotAfter), date(now))
+	case errors.As(err, &name):
+		e.Kind, e.Err = KindName, otherNames(name)
+	case errors.As(err, &authority):
+		e.Kind, e.Err = KindAuthority, nil
+		if authority.Cert != nil {
+			e.Err = fmt.Errorf("%.200q", authority.Cert.Issuer.String())
+		}
+	case errors.As(err, &record):
+		e.Kind, e.Err = KindSpeaksHTTP, nil
+	case errors.As(err, &alert) && alert.Op == "remote error": // crypto/tls's word for an alert
+		e.Kind, e.Err = KindTLS, fmt.Errorf("the server refuses it: %w", alert.Err)
+		if alert.Err.Error() == "tls: certificate required" {
+			e.Kind, e.Err = KindWantsCert, nil
+		}
+	case errors.As(err, &other), strings.Contains(err.Error(), "tls: "): // crypto/tls has no types for most
+		e.Kind = KindTLS
+	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`): // an alert
+		e.Kind, e.Err = KindSpeaksTLS, nil
+	default:
+		return false
+	}
+	return true
+}
+
+// otherNames says for whom a certificate is.
+func otherNames(e x509.HostnameError) error {
+	var names []string
+	for _, address := range e.Certificate.IPAddresses {
+		names = append(names, address.String())
+	}
+	names = append(names, e.Certificate.DNSNames...)
+	if len(names) == 0 {
+		return fmt.Errorf("it has no name but the common name %.100q, which counts no more", e.Certificate.Subject.CommonName)
+	}
+	more := ""
+	if len(names) > 4 { // as many as a person reads
+		names, more = names[:4], " and others"
+	}
+	return fmt.Errorf("it is for %q%s, not for %q", names, more, e.Host)
 }
 
 // innermost keeps of a dial error the part that names the address: the text

@@ -40,16 +40,23 @@ func certificates(paths *Paths, extra []string) (*x509.CertPool, string, error) 
 		}
 	}
 	for _, file := range extra {
-		data, err := readCapped(file, maxCertFile)
-		if err == nil && !pool.AppendCertsFromPEM(data) {
-			err = fmt.Errorf("%q holds no certificate in PEM form", file)
-		}
-		if err != nil {
+		if err := addCertificates(pool, file); err != nil {
 			return nil, "", &Error{Kind: KindFile, Err: err}
 		}
 		source += fmt.Sprintf(" and %q", file)
 	}
 	return pool, source, nil
+}
+
+// CheckCertificates returns an error for a file that Options.CACerts can't name.
+func CheckCertificates(file string) error { return addCertificates(x509.NewCertPool(), file) }
+
+func addCertificates(pool *x509.CertPool, file string) error {
+	data, err := readCapped(file, maxCertFile)
+	if err == nil && !pool.AppendCertsFromPEM(data) {
+		err = fmt.Errorf("%q holds no certificate in PEM form", file)
+	}
+	return err
 }
 
 // load adds what the store holds and reports whether there was anything.

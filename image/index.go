@@ -217,10 +217,19 @@ func (e *NotFoundError) Error() string {
 	if len(e.Query.Arch) > 0 {
 		arch = e.Query.Arch[0]
 	}
+	name := strings.Join([]string{anyName(e.Query.Dist), anyName(e.Query.Release), anyName(arch), anyName(e.Query.Variant)}, "/")
 	if e.Gone != "" {
-		return fmt.Sprintf("the list has build %q of %q, the server does not", e.Gone, e.Query.Dist+"/"+e.Query.Release+"/"+arch+"/"+e.Query.Variant)
+		return fmt.Sprintf("the list has build %q of %q, the server does not", e.Gone, name)
 	}
-	return fmt.Sprintf("no image %q", e.Query.Dist+"/"+e.Query.Release+"/"+arch+"/"+e.Query.Variant)
+	return fmt.Sprintf("no image %q", name)
+}
+
+// anyName shows an empty field of a Query as what it means.
+func anyName(s string) string {
+	if s == "" {
+		return "*"
+	}
+	return s
 }
 
 // maxNear is how many near images an error names: what fits a small screen.
