@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -57,22 +56,15 @@ func (c *creation) checkContainer(before []byte) error {
 
 // readBegun reads the config that lxc-create has left in a container's folder;
 // nil where there is none.
-func readBegun(folder string) ([]byte, error) {
-	name := filepath.Join(folder, "config")
-	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+func readBegun(path string) ([]byte, error) {
+	folder, err := openFolder(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%q is not a regular file", name)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err == nil && len(data) > maxConfig {
-		err = fmt.Errorf("%q is larger than %d bytes", name, maxConfig)
+	defer folder.close()
+	data, _, err := folder.read("config")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
 	return data, err
 }
