@@ -402,7 +402,7 @@ func (b *treeBuilder) addXattrs() {
 var imageConfig = []string{
 	"# common", "", "lxc.tty.max = 4", "lxc.cap.drop = sys_module mac_admin", "# LXC_HOOK_DIR/clonehostname",
 	"lxc.environment = TERM=linux", "  lxc.pty.max=1024", "lxc.signal.halt = SIGRTMIN+4", "text that is no key", "# LXC_PATH LXC_ROOTFS",
-	"lxc.mount.entry = /sys/kernel/debug sys/kernel/debug none bind,optional 0 0",
+	"lxc.tty.dir = lxc", "lxc.mount.entry = /sys/kernel/debug sys/kernel/debug none bind,optional 0 0",
 	"lxc.mount.auto = proc:mixed sys:ro", "lxc.uts.name = LXC_NAME", "lxc.signal.stop = SIGRTMIN+3", "lxc.autodev = 1",
 }
 
@@ -442,7 +442,11 @@ func (c *testCase) makeMeta(r source) {
 	}
 	text := map[string]func() string{
 		"config": func() string {
-			return "lxc.include = LXC_TEMPLATE_CONFIG/common.conf\n" + "lxc.arch = " + pick(r, "x86_64", "aarch64", "armv7l", "i686", "amd64", "linux64") + "\n" + lines(imageConfig, r.IntN(8)) + eol(20)
+			head := "lxc.include = LXC_TEMPLATE_CONFIG/common.conf\n"
+			if r.chance(30) {
+				head += "lxc.tty.max = 6\n"
+			}
+			return head + "lxc.arch = " + pick(r, "x86_64", "aarch64", "armv7l", "i686", "amd64", "linux64") + "\n" + lines(imageConfig, r.IntN(8)) + eol(20)
 		},
 		"fstab": func() string {
 			s := lines(fstabLines, r.IntN(5)) + eol(20)
