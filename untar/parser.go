@@ -3,6 +3,7 @@ package untar
 import (
 	"bytes"
 	"errors"
+	"fmt"
 )
 
 // Limits of the parser: what one archive may make it hold.
@@ -155,7 +156,7 @@ func (p *parser) eof(rest []byte) error {
 	case p.state == wantZero && !p.strict:
 		return nil // a second zero block that was not written in full
 	case len(rest) > 0 && !p.some:
-		return errNotTar
+		return notTar(rest)
 	case len(rest) > 0:
 		return errTruncated
 	case p.state == wantZero:
@@ -170,6 +171,17 @@ func (p *parser) eof(rest []byte) error {
 		return errNoEnd
 	}
 	return nil
+}
+
+// notTar names the format of what is no archive where that is known.
+func notTar(head []byte) error {
+	if name := Unsupported(head); name != "" {
+		return fmt.Errorf("%w: it is %s, which is not supported", errNotTar, name)
+	}
+	if format := detectFormat(head); format != FormatPlain && format != FormatLZMA { // which has no magic
+		return fmt.Errorf("%w: its content is %s-compressed once more", errNotTar, format)
+	}
+	return errNotTar
 }
 
 // head takes a block where a header is due.
@@ -202,7 +214,7 @@ func (p *parser) head(b []byte) (event, error) {
 	case !sound && p.some:
 		return 0, errChecksum
 	case !sound:
-		return 0, errNotTar
+		return 0, notTar(b)
 	}
 	p.some, p.linkBody = true, false
 	size, err := number(b[offSize:offSize+12], p.strict)
