@@ -50,7 +50,7 @@ func cacheCommand(ctx context.Context, ui *ui, args []string) error {
 	}
 	word, names := operands[0], operands[1:]
 	c := newCreation(ui, opt, currentNamespace())
-	if err := c.prepare(); err != nil {
+	if err := untilDone(ctx, c.prepare); err != nil {
 		return err
 	}
 	if err := c.openCache(ctx); err != nil {
