@@ -79,7 +79,7 @@ func TestSignalWhileWaiting(t *testing.T) {
 			t.Parallel()
 			for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 				// A signal that comes before the program catches it ends it, too.
-				for wait := 200 * time.Millisecond; ; wait *= 4 {
+				for wait := 100 * time.Millisecond; ; wait *= 4 {
 					own := t.TempDir() // of this run, in the place of out and lxc
 					var args []string
 					for _, a := range c.args {
