@@ -134,7 +134,8 @@ func TestDecompressAfterTheEnd(t *testing.T) {
 		{FormatGzip, "\x00", silent},
 		{FormatGzip, zeros, silent},
 		{FormatGzip, "garbage", ignored},
-		{FormatGzip, "\x1f", ignored},
+		{FormatGzip, "x", ignored},
+		{FormatGzip, "\x1f", refused},
 		{FormatGzip, "\x00\x00x", ignored},
 		{FormatGzip, zeros + "x", ignored},
 		{FormatGzip, "\x00" + string(all[FormatGzip]), ignored},
@@ -220,7 +221,7 @@ func TestDecompressCutLast(t *testing.T) {
 		if format == FormatLZMA {
 			continue
 		}
-		for n := 3; n < len(data); n++ {
+		for n := 1; n < len(data); n++ {
 			if _, got, err := decompress(append(bytes.Clone(data), data[:n]...), DecompressOptions{}); err == nil {
 				t.Errorf("%s: one and the first %d of %d bytes of the next give %q", format, n, len(data), got)
 			}

@@ -124,8 +124,9 @@ func (g *gzipReader) trailer() error {
 		return errors.New("gzip: wrong checksum or size of the content")
 	}
 	g.inside = false
-	if b, err := g.src.Peek(2); err == nil && b[0] == 0x1f && b[1] == 0x8b {
-		return nil
+	next, err := g.src.Peek(2)
+	if string(next) == "\x1f\x8b" || string(next) == "\x1f" && err == io.EOF {
+		return nil // in the latter case, cut off
 	}
 	return g.rest(nil)
 }
