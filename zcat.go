@@ -17,6 +17,7 @@ const zcatUsage = `usage: lxc-pull zcat [OPTION]... [FILE]...
 
 Decompresses each FILE, or stdin, to stdout: xz, lzma, gzip, zstd and bzip2,
 recognised by content. Called as xzcat, zcat, zstdcat or bzcat it does the same.
+Garbage after the end of gzip and bzip2 data is a warning, status 0.
 
   -t, --test         verify the files, write nothing
   -l, --list         list blocks, sizes, checks and dictionaries instead
