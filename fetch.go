@@ -106,7 +106,7 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 		}
 	}()
 	if call.output == "-" {
-		return call.to(ctx, client, ui.out)
+		return untilDone(ctx, func() error { return call.to(ctx, client, ui.out) })
 	}
 	info, err := os.Stat(call.output)
 	switch {
@@ -116,12 +116,14 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 		return usageErrorf("%q is a folder", call.output)
 	}
 	// A device or a pipe is written to, never replaced.
-	f, err := os.OpenFile(call.output, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return call.to(ctx, client, f)
+	return untilDone(ctx, func() error {
+		f, err := os.OpenFile(call.output, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return call.to(ctx, client, f)
+	})
 }
 
 // name finds the output's name.

@@ -72,6 +72,8 @@ func TestSignalWhileWaiting(t *testing.T) {
 		{"sopv verify", []string{"sopv", "verify", at("sig"), at("key")}, []byte("hello\n"), ""},
 		{"sopv verify, keys", []string{"sopv", "verify", at("sig"), "@FD:0"}, nil, ""},
 		{"sopv inline-verify", []string{"sopv", "inline-verify", "--verifications-out", at("out"), at("key")}, nil, "out"},
+		{"fetch to a full pipe", []string{"fetch", "-o", "-", "file://" + at("big")}, nil, ""},
+		{"fetch to a FIFO", []string{"fetch", "-o", at("fifo"), "file://" + at("big")}, nil, ""},
 		{"create with a FIFO of keys", []string{"create", "x", "-P", at("lxc"), "-d", "a", "-r", "b", "--no-cache", "--keyring", at("fifo")}, nil, ""},
 		{"list with a FIFO of keys", []string{"list", "--no-cache", "--keyring", at("fifo")}, nil, ""},
 	} {
