@@ -6,15 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"lxc-pull/cross"
 	"lxc-pull/fetch"
 	"lxc-pull/lxc"
+	"lxc-pull/pgp"
 )
 
 const cacheUsage = `Usage: lxc-pull cache ls [--json] [IMAGE]...
@@ -27,7 +30,8 @@ on: DIST[/RELEASE[/ARCH[/VARIANT]]].
 
   ls      image, build, size, age, expiry, whether signatures are kept with it;
           interrupted downloads with what they have
-  verify  checks every image against its signatures; status 5 where one is bad
+  verify  checks every image against its signatures; status 5 where one is bad,
+          or its signer is not known
   gc      removes expired images, and what interrupted runs left a week ago;
           with --max-size, then those unused for longest until SIZE holds
   rm      removes images and their interrupted downloads
@@ -87,7 +91,7 @@ func cacheCommand(ctx context.Context, ui *ui, args []string) error {
 		return err
 	}
 	c := newCreation(ui, opt, currentNamespace())
-	if err := c.prepareTrust(); err != nil {
+	if err := untilDone(ctx, c.prepareTrust); err != nil {
 		return err
 	}
 	if c.openCache(); c.cache == nil {
@@ -237,17 +241,29 @@ func (c *creation) cacheJSON(list []fetch.Info) error {
 
 // cacheVerify is cache verify: each image's own verdict on standard output.
 func (c *creation) cacheVerify(ctx context.Context, list []fetch.Info) error {
-	bad := 0
+	bad, unknown := 0, 0
+	var unreadable error
 	for _, i := range list {
 		if i.Partial {
 			continue
 		}
 		verdict := "good"
 		err := c.verifyCached(ctx, i)
-		if errors.Is(err, context.Canceled) {
+		var untrusted *pgp.UntrustedError
+		switch {
+		case err == nil:
+		case errors.Is(err, context.Canceled):
 			return err
-		}
-		if err != nil {
+		case errors.Is(err, errUnsigned):
+			verdict = "unsigned: " + err.Error()
+			unknown++
+		case errors.As(err, &untrusted):
+			verdict = "unknown key: " + err.Error()
+			unknown++
+		case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EIO):
+			verdict = "unreadable: " + err.Error()
+			unreadable = err
+		default:
 			verdict = "BAD: " + err.Error()
 			bad++
 		}
@@ -256,8 +272,14 @@ func (c *creation) cacheVerify(ctx context.Context, list []fetch.Info) error {
 	if bad > 0 {
 		return &exitError{exitUnverified, fmt.Errorf("%d of the cached images can't be trusted; lxc-pull cache rm removes them", bad)}
 	}
-	return nil
+	if unknown > 0 {
+		return &exitError{exitUnverified, fmt.Errorf("%d of the cached images are not signed by a trusted key; --keyring FILE trusts the keys in FILE", unknown)}
+	}
+	return unreadable
 }
+
+// errUnsigned: neither good nor bad.
+var errUnsigned = errors.New("no signatures are kept with it (the stock template made it); a creation with --refresh fetches them")
 
 // verifyCached checks one image: the signatures, the two tarballs, and that the
 // metadata's files, which the stock template reads, are the tarball's.
@@ -268,7 +290,7 @@ func (c *creation) verifyCached(ctx context.Context, i fetch.Info) error {
 	}
 	defer entry.Close()
 	if entry.Evidence == nil && c.trust.ring != nil {
-		return errors.New("no signatures are kept with it (the stock template made it); a creation with --refresh fetches them")
+		return errUnsigned
 	}
 	s, err := c.fromEntry(i.Key, entry)
 	if err != nil {

@@ -80,7 +80,7 @@ func newCreation(ui *ui, opt options, namespace lxc.Namespace) *creation {
 func (c *creation) run(ctx context.Context, open func(context.Context) (*place, error)) (err error) {
 	// Nobody reading the words any more must not leave half a container.
 	signal.Ignore(unix.SIGPIPE)
-	if err := c.prepare(); err != nil {
+	if err := untilDone(ctx, c.prepare); err != nil {
 		return err
 	}
 	p, err := open(ctx)

@@ -111,22 +111,28 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 		}
 	}()
 	if call.output == "-" {
-		return call.to(ctx, client, ui.out)
+		return untilDone(ctx, func() error { return call.to(ctx, client, ui.out) })
 	}
 	out, err := openOutput(call.output)
 	if err != nil {
 		return err
 	}
 	defer out.close()
-	f, err := out.device()
-	switch {
-	case err != nil:
+	// A device or a pipe is written to, never replaced; both may wait.
+	regular := false
+	err = untilDone(ctx, func() error {
+		f, err := out.device()
+		if f == nil {
+			regular = err == nil
+			return err
+		}
+		defer f.Close()
+		return call.to(ctx, client, f)
+	})
+	if err != nil || !regular {
 		return err
-	case f == nil:
-		return call.toFile(ctx, client, out)
 	}
-	defer f.Close()
-	return call.to(ctx, client, f)
+	return call.toFile(ctx, client, out)
 }
 
 // name finds the output's name.

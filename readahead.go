@@ -16,10 +16,11 @@ const ownMemory = 12 << 20
 
 // decoding is what --memory leaves to the decoder: it bounds the whole program.
 func (o *options) decoding() untar.DecompressOptions {
-	if o.memory == 0 {
-		return untar.DecompressOptions{}
+	how := untar.DecompressOptions{Strict: true} // an image with garbage behind it is damaged
+	if o.memory > 0 {
+		how.Memory = max(o.memory-ownMemory, 1)
 	}
-	return untar.DecompressOptions{Memory: max(o.memory-ownMemory, 1)}
+	return how
 }
 
 // wholeMemory makes of a decoder that wants more memory a program that does.

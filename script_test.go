@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
@@ -10,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -120,7 +122,7 @@ func signed(data []byte) []byte {
 
 // publishImage is the command
 //
-//	image TREE META ROOTFS DIST/RELEASE/ARCH/VARIANT BUILD [nosums] [nosig] [huge]
+//	image TREE META ROOTFS DIST/RELEASE/ARCH/VARIANT BUILD [nosums] [nosig] [huge] [gzip] [zeros|garbage]
 //
 // It adds an image to a server's tree out of two folders, with the key in
 // TREE.pub.
@@ -146,6 +148,14 @@ func publishImage(ts *testscript.TestScript, neg bool, args []string) {
 		if file == "rootfs.tar.xz" && strings.Contains(options, "huge") {
 			data = claim(data, 1<<50)
 		}
+		if file == "rootfs.tar.xz" && strings.Contains(options, "gzip") {
+			data = packGzip(ts, data)
+		}
+		for option, tail := range map[string]string{"zeros": strings.Repeat("\x00", 512), "garbage": "garbage"} {
+			if file == "rootfs.tar.xz" && strings.Contains(options, option) {
+				data = append(data, tail...)
+			}
+		}
 		write(filepath.Join(dir, file), data)
 		sums += fmt.Sprintf("%x  %s\n", sha256.Sum256(data), file)
 	}
@@ -164,6 +174,18 @@ func publishImage(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		write(index, append(lines, line...))
 	}
+}
+
+// packGzip makes a .gz of an .xz.
+func packGzip(ts *testscript.TestScript, file []byte) []byte {
+	var packed bytes.Buffer
+	r, err := xz.NewReader(bytes.NewReader(file))
+	ts.Check(err)
+	w := gzip.NewWriter(&packed)
+	_, err = io.Copy(w, r)
+	ts.Check(err)
+	ts.Check(w.Close())
+	return packed.Bytes()
 }
 
 // claim makes the index of an .xz file of one block say that it unpacks to so

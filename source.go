@@ -117,7 +117,7 @@ func readFileLimit(name string, max int64) ([]byte, error) {
 
 // fetchIndex brings the list of the first server that has one.
 func (c *creation) fetchIndex(ctx context.Context) (image.Index, error) {
-	if err := c.prepare(); err != nil {
+	if err := untilDone(ctx, c.prepare); err != nil {
 		return image.Index{}, err
 	}
 	for {

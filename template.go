@@ -196,7 +196,7 @@ func (c *creation) askMissing(ctx context.Context, stdin *os.File) error {
 	if err != nil {
 		return err
 	}
-	answers := &cancelReader{ctx, stdin}
+	answers := newCancelReader(ctx, stdin)
 	if isTerminal(stdin) && isTerminal(os.Stdout) {
 		err = c.choose(answers, index)
 	} else {

@@ -13,8 +13,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/sys/unix"
-
 	"lxc-pull/untar"
 )
 
@@ -224,7 +222,11 @@ func parseCount(f flagValue) (int64, error) {
 }
 
 func untarCommand(ctx context.Context, ui *ui, args []string) error {
-	c, err := parseUntar(ui, args)
+	var c *untarCall
+	err := untilDone(ctx, func() (err error) { // it reads files of names
+		c, err = parseUntar(ui, args)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -234,12 +236,16 @@ func untarCommand(ctx context.Context, ui *ui, args []string) error {
 	}
 	in := os.Stdin
 	if c.file != "-" {
-		if in, err = os.Open(c.file); err != nil {
+		if in, err = openUntilDone(ctx, c.file); err != nil {
 			return fmt.Errorf("%q: %w", c.file, bare(err))
 		}
 		defer in.Close()
 	}
-	err = c.read(ctx, ui, in)
+	if c.list || c.stdout {
+		err = untilDone(ctx, func() error { return c.read(ctx, ui, in) })
+	} else {
+		err = c.read(ctx, ui, in)
+	}
 	if err != nil {
 		return fmt.Errorf("%q: %w", c.file, err)
 	}
@@ -257,7 +263,7 @@ func bare(err error) error {
 
 // read does with an opened archive what was asked for.
 func (c *untarCall) read(ctx context.Context, ui *ui, in *os.File) error {
-	unpacked, err := untar.Decompress(&cancelReader{ctx, in}, untar.DecompressOptions{})
+	unpacked, err := untar.Decompress(newCancelReader(ctx, in), untar.DecompressOptions{})
 	if err != nil {
 		return err
 	}
@@ -270,35 +276,21 @@ func (c *untarCall) read(ctx context.Context, ui *ui, in *os.File) error {
 	}
 	switch {
 	case c.list:
-		return c.printList(ui.out, body)
+		err = c.printList(ui.out, body)
 	case c.stdout:
-		return c.printContent(ui.out, body)
+		err = c.printContent(ui.out, body)
+	default:
+		// A little of what is packed can be much of content.
+		err = c.extract(ctx, ui, interruptible{io.NopCloser(body), ctx})
 	}
-	return c.extract(ui, body)
-}
-
-// A cancelReader reads a file and ends with the context's error once that is
-// done, also while a pipe has nothing to read.
-type cancelReader struct {
-	ctx context.Context
-	f   *os.File
-}
-
-func (c *cancelReader) Read(p []byte) (int, error) {
-	for c.f == os.Stdin && c.ctx.Err() == nil {
-		ready := []unix.PollFd{{Fd: int32(c.f.Fd()), Events: unix.POLLIN}}
-		if n, err := unix.Poll(ready, 200); n != 0 || err != nil && err != unix.EINTR {
-			break
-		}
+	if err == nil {
+		warnOfGarbage(ui, c.file, unpacked)
 	}
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
-	}
-	return c.f.Read(p)
+	return err
 }
 
 // extract writes the archive into the folder and reports what it lacks.
-func (c *untarCall) extract(ui *ui, body io.Reader) (err error) {
+func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) (err error) {
 	target, err := untar.OpenTarget(c.dir)
 	if err != nil {
 		return err
@@ -322,10 +314,17 @@ func (c *untarCall) extract(ui *ui, body io.Reader) (err error) {
 			ui.warnf("removed what was extracted: %s", removed)
 		}
 	}()
-	if list := newLister(c.numeric); c.verbose > 1 {
-		c.opt.Each = func(e *untar.Entry) { io.WriteString(ui.out, list.line(e)) }
+	list := newLister(c.numeric)
+	say := func(line string) { // to a pipe that may be full
+		untilDone(ctx, func() error {
+			_, err := io.WriteString(ui.out, line)
+			return err
+		})
+	}
+	if c.verbose > 1 {
+		c.opt.Each = func(e *untar.Entry) { say(list.line(e)) }
 	} else if c.verbose > 0 {
-		c.opt.Each = func(e *untar.Entry) { fmt.Fprintln(ui.out, list.quote(e.Name)) }
+		c.opt.Each = func(e *untar.Entry) { say(list.quote(e.Name) + "\n") }
 	}
 	report, err := target.Root().Extract(body, c.opt)
 	if c.report != "" {

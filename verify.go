@@ -36,8 +36,12 @@ seconds since 1970. Example:
   lxc-pull verify --keyring keys.asc SHA256SUMS.asc SHA256SUMS rootfs.tar.xz
 `
 
-// verifyCommand says who signed a file: gpgv's place.
-func verifyCommand(_ context.Context, ui *ui, args []string) error {
+// verifyCommand says who signed a file: gpgv's place. It makes nothing.
+func verifyCommand(ctx context.Context, ui *ui, args []string) error {
+	return untilDone(ctx, func() error { return verify(ui, args) })
+}
+
+func verify(ui *ui, args []string) error {
 	flags, operands, err := getopt(args, []option{
 		{long: "keyring", arg: true},
 		{long: "fingerprint", arg: true},
@@ -364,7 +368,7 @@ stateless-cli), with its exit statuses.
 `
 
 // sopvCommand is "sopv SUBCOMMAND ...".
-func sopvCommand(_ context.Context, ui *ui, args []string) error {
+func sopvCommand(ctx context.Context, ui *ui, args []string) error {
 	if len(args) == 0 {
 		return sopErrorf(sopUnknownSubcommand, "no subcommand: verify, inline-verify or version")
 	}
@@ -375,9 +379,9 @@ func sopvCommand(_ context.Context, ui *ui, args []string) error {
 	case "version":
 		return sopVersion(ui, args)
 	case "verify":
-		return sopVerify(ui, args)
+		return untilDone(ctx, func() error { return sopVerify(ui, args) })
 	case "inline-verify":
-		return sopInlineVerify(ui, args)
+		return sopInlineVerify(ctx, ui, args)
 	default:
 		return sopErrorf(sopUnknownSubcommand, "unsupported subcommand %q", sub)
 	}
@@ -498,7 +502,7 @@ func sopVerify(ui *ui, args []string) error {
 }
 
 // sopInlineVerify is "inline-verify CERTS... < MESSAGE > TEXT".
-func sopInlineVerify(ui *ui, args []string) (err error) {
+func sopInlineVerify(ctx context.Context, ui *ui, args []string) (err error) {
 	values, operands, err := sopOptions(args, map[string]bool{"--not-before": true, "--not-after": true, "--verifications-out": true})
 	if err != nil {
 		return err
@@ -510,7 +514,11 @@ func sopInlineVerify(ui *ui, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	keys, err := sopKeys(operands)
+	var keys *pgp.Keyring
+	err = untilDone(ctx, func() (err error) {
+		keys, err = sopKeys(operands)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -526,24 +534,26 @@ func sopInlineVerify(ui *ui, args []string) (err error) {
 			}
 		}()
 	}
-	message, err := io.ReadAll(io.LimitReader(os.Stdin, pgp.MaxCleartext+1))
-	if err != nil {
+	return untilDone(ctx, func() error {
+		message, err := io.ReadAll(io.LimitReader(os.Stdin, pgp.MaxCleartext+1))
+		if err != nil {
+			return err
+		}
+		text, result, err := pgp.VerifyCleartext(keys, message, policy)
+		if err != nil {
+			return sopVerdict(err)
+		}
+		if verifications != nil {
+			if err := sopWriteVerifications(verifications, result); err != nil {
+				return err
+			}
+			if err := verifications.Close(); err != nil {
+				return err
+			}
+		}
+		_, err = ui.out.Write(text)
 		return err
-	}
-	text, result, err := pgp.VerifyCleartext(keys, message, policy)
-	if err != nil {
-		return sopVerdict(err)
-	}
-	if verifications != nil {
-		if err := sopWriteVerifications(verifications, result); err != nil {
-			return err
-		}
-		if err := verifications.Close(); err != nil {
-			return err
-		}
-	}
-	_, err = ui.out.Write(text)
-	return err
+	})
 }
 
 // sopVerdict gives an error of a verification its exit status.

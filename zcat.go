@@ -17,6 +17,7 @@ const zcatUsage = `usage: lxc-pull zcat [OPTION]... [FILE]...
 
 Decompresses each FILE, or stdin, to stdout: xz, lzma, gzip, zstd and bzip2,
 recognised by content. Called as xzcat, zcat, zstdcat or bzcat it does the same.
+Garbage after the end of gzip and bzip2 data is a warning, status 0.
 
   -t, --test         verify the files, write nothing
   -l, --list         list blocks, sizes, checks and dictionaries instead
@@ -43,19 +44,24 @@ func zcatOptions() []option {
 
 // A zcatCall is one call of the command, parsed.
 type zcatCall struct {
+	ui                *ui
 	opt               untar.DecompressOptions
 	test, list, force bool
 	several           bool // files
 	out               io.Writer
 }
 
-// zcatCommand is xzcat, zcat, zstdcat and bzcat.
-func zcatCommand(_ context.Context, ui *ui, args []string) error {
+// zcatCommand is xzcat, zcat, zstdcat and bzcat. It makes nothing.
+func zcatCommand(ctx context.Context, ui *ui, args []string) error {
+	return untilDone(ctx, func() error { return zcat(ui, args) })
+}
+
+func zcat(ui *ui, args []string) error {
 	flags, files, err := getopt(args, zcatOptions())
 	if err != nil {
 		return err
 	}
-	c := zcatCall{out: ui.out}
+	c := zcatCall{ui: ui, out: ui.out}
 	for _, f := range flags {
 		switch f.name {
 		case "threads":
@@ -125,7 +131,7 @@ func (c *zcatCall) file(name string) error {
 		if c.several {
 			fmt.Fprintf(c.out, "%q:\n", name)
 		}
-		return bare(c.listFile(in))
+		return bare(c.listFile(name, in))
 	}
 	d, err := untar.Decompress(in, c.opt)
 	if err != nil {
@@ -133,19 +139,40 @@ func (c *zcatCall) file(name string) error {
 	}
 	defer d.Close()
 	if d.Format == untar.FormatPlain && !c.force {
-		return errNotCompressed
+		return notCompressed(d)
 	}
 	out := c.out
 	if c.test {
 		out = io.Discard
 	}
 	_, err = io.Copy(out, d)
+	warnOfGarbage(c.ui, name, d)
 	return err
+}
+
+// warnOfGarbage warns as gzip(1) and bzip2(1) do.
+func warnOfGarbage(ui *ui, name string, d *untar.Decompressed) {
+	if d.Garbage() {
+		ui.warnf("%q: garbage after the end of the %s data was ignored", name, d.Format)
+	}
+}
+
+// notCompressed says of data in no known format what they are, if that is known.
+func notCompressed(plain io.Reader) error {
+	head := make([]byte, 16) // more than any magic number
+	n, err := io.ReadFull(plain, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return err
+	}
+	if name := untar.Unsupported(head[:n]); name != "" {
+		return fmt.Errorf("it is %s, which is not supported", name)
+	}
+	return errNotCompressed
 }
 
 // listFile writes one line for each block, or for all of a format without
 // blocks to list.
-func (c *zcatCall) listFile(in io.Reader) error {
+func (c *zcatCall) listFile(name string, in io.Reader) error {
 	const magicSize = 6
 	head := make([]byte, magicSize)
 	n, err := io.ReadFull(in, head)
@@ -185,12 +212,13 @@ func (c *zcatCall) listFile(in io.Reader) error {
 	}
 	defer d.Close()
 	if d.Format == untar.FormatPlain {
-		return errNotCompressed
+		return notCompressed(d)
 	}
 	content, err := io.Copy(io.Discard, d)
 	if err != nil {
 		return err
 	}
+	warnOfGarbage(c.ui, name, d)
 	_, err = io.WriteString(c.out, columns([][]string{
 		{"format", "compressed", "uncompressed", "ratio"},
 		{d.Format, fmt.Sprint(counted.n), fmt.Sprint(content), ratio(counted.n, content)},

@@ -23,6 +23,9 @@ func VerifyCleartext(k *Keyring, msg []byte, p Policy) (text []byte, r *Result, 
 	if k == nil || len(k.certs)+len(k.plain) == 0 {
 		return nil, nil, errors.New("no trusted keys to verify with")
 	}
+	if why := embedded(msg); why != "" {
+		return fail(errors.New(why))
+	}
 	if len(msg) > MaxCleartext {
 		return fail(fmt.Errorf("larger than %d bytes", MaxCleartext))
 	}

@@ -58,6 +58,30 @@ func isPlain(data []byte) bool {
 	return len(line) == 56 && bytes.HasPrefix(line, []byte("RW"))
 }
 
+// embedded names the two forms of signify(1) in which signature and content are
+// one file, "" for what is neither. They are not supported: nothing here reads
+// the content of a file that it verifies.
+func embedded(data []byte) string {
+	const gzipComment = "\x1f\x8b\x08\x10" // gzip with a comment, whose text begins at byte 10
+	if len(data) > 10 && bytes.HasPrefix(data, []byte(gzipComment)) && bytes.HasPrefix(data[10:], []byte(untrustedComment)) {
+		return "this is a signify -z file, with the signature in the gzip header: verify and extract it with signify -Vz"
+	}
+	if !bytes.HasPrefix(data, []byte(untrustedComment)) {
+		return ""
+	}
+	_, rest, _ := bytes.Cut(data, []byte("\n"))
+	line, rest, _ := bytes.Cut(rest, []byte("\n"))
+	if _, err := plainLine(strings.TrimSuffix(string(line), "\r"), 2+8+ed25519.SignatureSize); err != nil || len(bytes.TrimRight(rest, "\r\n")) == 0 || bytes.HasPrefix(rest, []byte(trustedComment)) {
+		return ""
+	}
+	if lines := plainLines(rest[:min(len(rest), 4096)]); len(lines) == 2 { // maybe a minisign file without that comment
+		if _, err := plainLine(lines[1], ed25519.SignatureSize); err == nil {
+			return ""
+		}
+	}
+	return "this is a signify -e file, with the signature before the signed text: verify it with signify -Ve"
+}
+
 var strictBase64 = base64.StdEncoding.Strict()
 
 // plainLine decodes a line of base64 of n bytes.

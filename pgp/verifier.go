@@ -78,6 +78,9 @@ func NewVerifier(k *Keyring, sig []byte, p Policy) (*Verifier, error) {
 	if k == nil || len(k.certs)+len(k.plain) == 0 {
 		return nil, errors.New("no trusted keys to verify with")
 	}
+	if why := embedded(sig); why != "" {
+		return fail(errors.New(why))
+	}
 	if len(sig) > MaxSignature {
 		return fail(fmt.Errorf("larger than %d bytes", MaxSignature))
 	}

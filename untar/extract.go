@@ -592,7 +592,8 @@ func (x *extractor) fill(fd int, e *Entry) error {
 			x.rep.Bytes += int64(len(b))
 		}
 	}
-	for _, piece := range e.Extents {
+	for i := range e.extents.n {
+		piece := e.extents.at(i)
 		for piece.Length > 0 {
 			b, err := x.in.chunk(piece.Length)
 			if err != nil {

@@ -101,24 +101,28 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 		c, err := b.s.chunk(int64(len(p)))
 		return copy(p, c), err
 	}
-	for b.i < len(b.e.Extents) && b.off >= b.e.Extents[b.i].Offset+b.e.Extents[b.i].Length {
+	for b.i < b.e.extents.n {
+		x := b.e.extents.at(b.i)
+		if b.off < x.Offset {
+			return b.zeros(p, x.Offset-b.off), nil
+		}
+		if left := x.Offset + x.Length - b.off; left > 0 {
+			c, err := b.s.chunk(min(int64(len(p)), left))
+			b.off += int64(len(c))
+			return copy(p, c), err
+		}
 		b.i++
 	}
-	if b.i < len(b.e.Extents) && b.off >= b.e.Extents[b.i].Offset {
-		x := b.e.Extents[b.i]
-		c, err := b.s.chunk(min(int64(len(p)), x.Offset+x.Length-b.off))
-		b.off += int64(len(c))
-		return copy(p, c), err
-	}
-	hole := b.e.Size - b.off
-	if b.i < len(b.e.Extents) {
-		hole = b.e.Extents[b.i].Offset - b.off
-	}
-	if hole == 0 {
+	if b.off == b.e.Size {
 		return 0, io.EOF
 	}
+	return b.zeros(p, b.e.Size-b.off), nil
+}
+
+// zeros reads from a hole.
+func (b *bodyReader) zeros(p []byte, hole int64) int {
 	n := int(min(int64(len(p)), hole))
 	clear(p[:n])
 	b.off += int64(n)
-	return n, nil
+	return n
 }

@@ -3,6 +3,7 @@ package untar
 import (
 	"bytes"
 	"errors"
+	"fmt"
 )
 
 // Limits of the parser: what one archive may make it hold.
@@ -10,6 +11,7 @@ const (
 	maxPax     = 1 << 20  // bytes of one extended header; real ones have a few hundred
 	maxLong    = 64 << 10 // bytes of one GNU long name or link, 16 times PATH_MAX
 	maxExtents = 1 << 20  // pieces of one sparse file, 16 MB of map
+	maxGlobal  = 1 << 10  // bytes of one owner or time in a global header: it is read again for each entry
 	maxXattrs  = 1024     // attributes of one entry; the kernel lists at most 64 KiB of names
 )
 
@@ -46,14 +48,14 @@ type Entry struct {
 	Uname, Gname []byte
 	Sec          int64 // modification time in seconds since 1970
 	Nsec         int32
-	Size         int64    // bytes of the file, holes included
-	Extents      []Extent // what of it is stored, when Sparse
+	Size         int64 // bytes of the file, holes included
 	Sparse       bool
 	Major, Minor uint32 // of a device
 
 	Flag byte // the type as the header has it
 
-	stored                int64 // bytes of body in the archive, less padding
+	stored                int64      // bytes of body in the archive, less padding
+	extents               extentList // what of the file is stored, when Sparse
 	xattrs                []xattr
 	aclAccess, aclDefault []byte // ACLs as text
 }
@@ -86,6 +88,7 @@ type parser struct {
 
 	hasPax, hasName, hasLink bool // extended headers that wait for their entry
 	pax, name, link, global  []byte
+	globals                  [len(globalKeys)][]byte // the last record of each, whole
 	entry                    Entry
 	sparse                   sparseForm
 	sparseMap                mapReader
@@ -155,7 +158,7 @@ func (p *parser) eof(rest []byte) error {
 	case p.state == wantZero && !p.strict:
 		return nil // a second zero block that was not written in full
 	case len(rest) > 0 && !p.some:
-		return errNotTar
+		return notTar(rest)
 	case len(rest) > 0:
 		return errTruncated
 	case p.state == wantZero:
@@ -170,6 +173,17 @@ func (p *parser) eof(rest []byte) error {
 		return errNoEnd
 	}
 	return nil
+}
+
+// notTar names the format of what is no archive where that is known.
+func notTar(head []byte) error {
+	if name := Unsupported(head); name != "" {
+		return fmt.Errorf("%w: it is %s, which is not supported", errNotTar, name)
+	}
+	if format := detectFormat(head); format != FormatPlain && format != FormatLZMA { // which has no magic
+		return fmt.Errorf("%w: its content is %s-compressed once more", errNotTar, format)
+	}
+	return errNotTar
 }
 
 // head takes a block where a header is due.
@@ -202,7 +216,7 @@ func (p *parser) head(b []byte) (event, error) {
 	case !sound && p.some:
 		return 0, errChecksum
 	case !sound:
-		return 0, errNotTar
+		return 0, notTar(b)
 	}
 	p.some, p.linkBody = true, false
 	size, err := number(b[offSize:offSize+12], p.strict)
@@ -270,26 +284,39 @@ func (p *parser) payload(b []byte) (event, error) {
 	}
 	p.state = wantHeader
 	if p.kind == typeGlobal {
-		return more, p.checkGlobal()
+		return more, p.readGlobal()
 	}
 	return more, nil
 }
 
-// checkGlobal reads a global header. None of its records is kept: comments are
-// all that real ones hold, and a name or size for every entry is an attack
-// (GNU tar applies it, the others don't).
-func (p *parser) checkGlobal() error {
+// globalKeys are what a global header may say of all entries after it: what
+// `tar --pax-option=uid=0` writes.
+var globalKeys = [...]string{"uid", "gid", "uname", "gname", "mtime"}
+
+// readGlobal reads a global header. GNU tar applies all of its records, bsdtar
+// and archive/tar none. Here owners and times are applied; a name, a size or
+// attributes for every entry are an attack, or ignored if not strict. What git
+// archive writes is a comment.
+func (p *parser) readGlobal() error {
 	for b := p.global; len(b) > 0; {
 		key, _, rest, err := nextRecord(b)
 		if err != nil {
 			return err
+		}
+		for i, k := range globalKeys {
+			if string(key) == k {
+				if len(b)-len(rest) > maxGlobal {
+					return errTooLong
+				}
+				p.globals[i] = append(p.globals[i][:0], b[:len(b)-len(rest)]...)
+			}
 		}
 		b = rest
 		if !p.strict {
 			continue
 		}
 		switch k := string(key); {
-		case k == "path", k == "linkpath", k == "size", k == "uid", k == "gid", k == "mtime",
+		case k == "path", k == "linkpath", k == "size",
 			bytes.HasPrefix(key, []byte("GNU.sparse.")), bytes.HasPrefix(key, []byte("SCHILY.xattr.")),
 			bytes.HasPrefix(key, []byte("SCHILY.acl.")), bytes.HasPrefix(key, []byte(libarchiveXattr)):
 			return errGlobal
@@ -301,7 +328,8 @@ func (p *parser) checkGlobal() error {
 // begin reads an entry's own header and what extended headers say about it.
 func (p *parser) begin(b []byte, size int64) (event, error) {
 	e := &p.entry
-	*e = Entry{Name: e.Name[:0], Link: e.Link[:0], Uname: e.Uname[:0], Gname: e.Gname[:0], Extents: e.Extents[:0], xattrs: e.xattrs[:0]}
+	e.extents.reset()
+	*e = Entry{Name: e.Name[:0], Link: e.Link[:0], Uname: e.Uname[:0], Gname: e.Gname[:0], extents: e.extents, xattrs: e.xattrs[:0]}
 	e.Type, e.Flag, e.stored = b[offType], b[offType], size
 	p.sparse = notSparse
 	form := formatOf(b)
@@ -344,7 +372,7 @@ func (p *parser) begin(b []byte, size int64) (event, error) {
 		e.Link = append(e.Link[:0], text(p.link)...)
 	}
 	realSize := int64(-1) // of a sparse file
-	if p.hasPax {
+	if p.mergeGlobals(); len(p.pax) > 0 {
 		if realSize, err = p.records(&uid, &gid); err != nil {
 			return 0, err
 		}
@@ -388,6 +416,21 @@ func (p *parser) begin(b []byte, size int64) (event, error) {
 		return more, nil
 	}
 	return p.complete()
+}
+
+// mergeGlobals puts the records of global headers before the entry's own, which
+// override them (pax(1), "pax Header Block").
+func (p *parser) mergeGlobals() {
+	if !p.hasPax {
+		p.pax = p.pax[:0]
+	}
+	own := len(p.pax)
+	for _, record := range p.globals {
+		p.pax = append(p.pax, record...)
+	}
+	if n := len(p.pax) - own; n > 0 && own > 0 {
+		p.pax = append(p.pax[own:len(p.pax):len(p.pax)], p.pax[:own]...)
+	}
 }
 
 func errOr(err, other error) error {
@@ -486,7 +529,8 @@ func (p *parser) records(uid, gid *int64) (realSize int64, err error) {
 			continue
 		}
 		if string(key) == "GNU.sparse.map" {
-			e.Extents, pairs = e.Extents[:0], true
+			pairs = true
+			e.extents.reset()
 			if err := p.mapText(value); err != nil {
 				return 0, err
 			}
@@ -577,9 +621,10 @@ func (p *parser) records(uid, gid *int64) (realSize int64, err error) {
 	switch {
 	case major == 1 && minor == 0:
 		p.sparse = sparse1
-		e.Extents = e.Extents[:0]
+		e.extents.reset()
 	case major > 0 || minor > 1:
-		return 0, errSparse // a form after 1.0
+		// bsdtar refuses it, GNU tar takes it for 1.0. Nothing is known to write it.
+		return 0, fmt.Errorf("sparse file of the unknown format %d.%d", max(major, 0), max(minor, 0))
 	case pairs:
 		p.sparse = sparse0
 	case realSize >= 0 && p.strict:
@@ -587,7 +632,8 @@ func (p *parser) records(uid, gid *int64) (realSize int64, err error) {
 	case realSize >= 0:
 		// A size without a map: GNU tar and bsdtar add a hole at the end.
 		p.sparse = sparse0
-		e.Extents = append(e.Extents[:0], Extent{0, e.stored})
+		e.extents.reset()
+		e.extents.add(Extent{0, e.stored})
 	}
 	return realSize, nil
 }

@@ -11,14 +11,45 @@ type Extent struct {
 	Offset, Length int64
 }
 
+// extentChunk is how many extents come into one piece of memory, 16 KiB.
+const extentChunk = 1024
+
+// keptChunks is how much of a large map stays for the next file, 256 KiB.
+const keptChunks = 16
+
+// An extentList is a map of extents. It grows by chunks: a slice that grows
+// leaves twice its size behind for the garbage collector, four times at worst.
+type extentList struct {
+	chunks []*[extentChunk]Extent
+	n      int
+}
+
+func (l *extentList) at(i int) Extent { return l.chunks[i/extentChunk][i%extentChunk] }
+
+func (l *extentList) add(x Extent) {
+	if l.n == len(l.chunks)*extentChunk {
+		l.chunks = append(l.chunks, new([extentChunk]Extent))
+	}
+	l.chunks[l.n/extentChunk][l.n%extentChunk] = x
+	l.n++
+}
+
+// reset empties the list.
+func (l *extentList) reset() {
+	if len(l.chunks) > keptChunks {
+		l.chunks = nil
+	}
+	l.n = 0
+}
+
 var errSparse = errors.New("bad sparse map")
 
 // addExtent appends a piece to the map of the entry at hand.
 func (p *parser) addExtent(offset, length int64) error {
-	if len(p.entry.Extents) >= maxExtents {
+	if p.entry.extents.n >= maxExtents {
 		return errTooManyExtents
 	}
-	p.entry.Extents = append(p.entry.Extents, Extent{offset, length})
+	p.entry.extents.add(Extent{offset, length})
 	return nil
 }
 
@@ -134,7 +165,8 @@ func (p *parser) checkExtents() error {
 		return errSparse
 	}
 	end, sum := int64(0), int64(0)
-	for _, x := range e.Extents {
+	for i := range e.extents.n {
+		x := e.extents.at(i)
 		if x.Offset < end || x.Length < 0 || x.Length > e.Size-x.Offset {
 			return errSparse
 		}

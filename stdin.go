@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// A signal ends every command through its context, which knows nothing of a
+// system call that waits: for a terminal, for a pipe, for the other end of a
+// FIFO. Commands that make nothing run under untilDone; those that have to
+// clean up read through a cancelReader.
+
+// untilDone runs f and returns its error, or ctx's cause as soon as ctx is done.
+// f may wait in a system call then. It is left behind and ends with the process,
+// so f must not make what has to be removed.
+func untilDone(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// A cancelReader reads a file and returns the context's cause once that is done,
+// also while nothing comes.
+type cancelReader struct {
+	ctx     context.Context
+	f       *os.File
+	regular bool // reads of f don't wait
+}
+
+func newCancelReader(ctx context.Context, f *os.File) *cancelReader {
+	info, err := f.Stat()
+	return &cancelReader{ctx, f, err == nil && info.Mode().IsRegular()}
+}
+
+// pollInterval, in milliseconds, is how late a cancelReader may notice that its
+// context is done.
+const pollInterval = 200
+
+func (c *cancelReader) Read(p []byte) (int, error) {
+	for !c.regular && c.ctx.Err() == nil {
+		ready := []unix.PollFd{{Fd: int32(c.f.Fd()), Events: unix.POLLIN}}
+		if n, err := unix.Poll(ready, pollInterval); n != 0 || err != nil && err != unix.EINTR {
+			break
+		}
+	}
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.f.Read(p)
+}
+
+// openUntilDone opens a file for reading. Opening a FIFO waits for its writer.
+func openUntilDone(ctx context.Context, name string) (f *os.File, err error) {
+	err = untilDone(ctx, func() (err error) {
+		f, err = os.Open(name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}

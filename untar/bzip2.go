@@ -1,0 +1,94 @@
+package untar
+
+import (
+	"bufio"
+	"compress/bzip2"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// A bzip2Reader reads the streams of a bzip2 file. The library takes whatever
+// follows a stream for the next one: it reads two bytes, and fails unless they
+// are "BZ". So that its verdict can be told apart from damage, the reader is
+// itself the library's source: it knows which bytes the library has read last,
+// and adds two zeros to the end of the file, so that the library always finds
+// two bytes after the last stream.
+type bzip2Reader struct {
+	trailing
+	z     io.Reader
+	added int     // zeros after the end that the library has read
+	last  [2]byte // the bytes that it has read last
+	err   error   // Read ended with it
+}
+
+func newBzip2Reader(src *bufio.Reader, strict bool) *bzip2Reader {
+	b := &bzip2Reader{trailing: trailing{src: src, format: FormatBzip2, strict: strict}}
+	b.z = bzip2.NewReader(bzip2Source{b})
+	return b
+}
+
+// What the library says where no stream follows a stream: "BZ", "h" or a digit
+// is missing. bzip2(1) takes all three for garbage.
+const (
+	bzip2NoBZ    = bzip2.StructuralError("bad magic value in continuation file")
+	bzip2NoH     = bzip2.StructuralError("non-Huffman entropy encoding")
+	bzip2NoLevel = bzip2.StructuralError("invalid compression level")
+)
+
+// Read reads the content of all streams, one after another.
+func (b *bzip2Reader) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.z.Read(p)
+	b.err = b.verdict(err)
+	return n, b.err
+}
+
+// verdict says what an error of the library means.
+func (b *bzip2Reader) verdict(err error) error {
+	if err == nil {
+		return nil
+	}
+	// Decompress has seen that the first stream begins as one must.
+	var structural bzip2.StructuralError
+	switch errors.As(err, &structural); {
+	case structural == bzip2NoBZ && (b.added == 0 || b.last[0] != 'B'):
+		return b.rest(b.last[:])
+	case b.added > 0:
+		err = io.ErrUnexpectedEOF
+	case structural == bzip2NoH, structural == bzip2NoLevel:
+		return b.rest([]byte("BZ"))
+	}
+	return fmt.Errorf("bzip2: %w", err)
+}
+
+// A bzip2Source is what the library reads: byte by byte, because it then reads
+// none too many.
+type bzip2Source struct{ b *bzip2Reader }
+
+func (s bzip2Source) ReadByte() (byte, error) {
+	c, err := s.b.src.ReadByte()
+	if err == io.EOF {
+		if s.b.added == len(s.b.last) {
+			return 0, io.ErrUnexpectedEOF
+		}
+		s.b.added++
+		c, err = 0, nil
+	}
+	s.b.last = [2]byte{s.b.last[1], c}
+	return c, err
+}
+
+func (s bzip2Source) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	c, err := s.ReadByte()
+	if err != nil {
+		return 0, err
+	}
+	p[0] = c
+	return 1, nil
+}
