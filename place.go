@@ -31,7 +31,7 @@ func (c *creation) openRootfs() (*place, error) {
 	}
 	if !target.IsEmpty() {
 		target.Close()
-		return nil, &notEmptyError{c.rootfs}
+		return nil, &notEmptyError{c.rootfs, target.Stale()}
 	}
 	if target.Recovered() != "" {
 		c.ui.warnf("%q held what an interrupted run left; it was emptied first", c.rootfs)
@@ -149,9 +149,17 @@ func (p *place) close() {
 }
 
 // A notEmptyError says that the folder for the root file system holds something.
-type notEmptyError struct{ name string }
+type notEmptyError struct {
+	name   string
+	marker string // of an interrupted run that may have filled it; "": none
+}
 
-func (e *notEmptyError) Error() string { return fmt.Sprintf("%q is not empty", e.name) }
+func (e *notEmptyError) Error() string {
+	if e.marker != "" {
+		return fmt.Sprintf("%q is not empty; %q says that a run was interrupted there, but nothing proves that all in the folder is from that run: look, and remove both by hand", e.name, e.marker)
+	}
+	return fmt.Sprintf("%q is not empty", e.name)
+}
 
 // An existsError says that there is something where a container was to be made.
 type existsError struct{ name string }

@@ -299,13 +299,16 @@ func (c *cancelReader) Read(p []byte) (int, error) {
 
 // extract writes the archive into the folder and reports what it lacks.
 func (c *untarCall) extract(ui *ui, body io.Reader) (err error) {
-	target, err := untar.OpenTarget(c.dir)
+	target, err := untar.OpenMerge(c.dir)
 	if err != nil {
 		return err
 	}
 	defer target.Close()
-	if n := target.Recovered(); n != "" {
-		ui.warnf("%q held an extraction that was interrupted; it was emptied first", n)
+	if target.Resumed() {
+		ui.warnf("%q holds what an interrupted run left; nothing of it is removed, the archive is merged into it", c.dir)
+	}
+	if n := target.Stale(); n != "" {
+		ui.warnf("%q seems to be left by an interrupted run, but nothing proves it; remove it if you don't need it", n)
 	}
 	defer func() {
 		if err == nil {

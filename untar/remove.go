@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,14 +18,14 @@ const maxRemoveDepth = 8
 // ErrMounted says that a folder was left since something is mounted on it.
 var ErrMounted = errors.New("something is mounted here")
 
-// RemoveContents removes everything below the root folder, a file system's own
-// lost+found and the folder itself excepted. It follows no link and enters no mount point: a mount
-// point stays, with the folders that lead to it, and is the error, an
+// RemoveContents removes everything below the root folder, except a file system's
+// own lost+found, the program's files and the folder itself. It follows no link and
+// enters no mount point: a mount point stays, with the folders that lead to it, and is the error, an
 // ErrMounted. The rest is removed all the same. What Options.DeferRoot kept back
 // is dropped, and the root folder has its own mode again.
 func (r *Root) RemoveContents() error {
 	rm := remover{root: r.fd}
-	rm.dir(r.fd, 0, func(name string) bool { return !r.isLostFound(name) })
+	rm.dir(r.fd, 0, func(name string) bool { return !r.ignores(name) })
 	if d := r.deferred; d != nil {
 		d.folder = nil
 		if err := r.Finish(); err != nil && rm.err == nil {
@@ -171,4 +172,40 @@ func (rm *remover) entry(dir int, name string, depth int) bool {
 		}
 		return false
 	}
+}
+
+// snapDestroy is BTRFS_IOC_SNAP_DESTROY (linux/btrfs.h): 0x94, 15, written, a
+// struct of 4,096 bytes. How "written" is encoded differs between machines, as in
+// FS_IOC_SETFLAGS.
+const snapDestroy = unix.FS_IOC_SETFLAGS&0xe0000000 | 4096<<16 | 0x94<<8 | 15
+
+// removeDir removes an empty folder. Before Linux 4.18 rmdir refuses a btrfs
+// subvolume, whose inode is always 256. The other way to remove that takes what is
+// in it, too.
+func removeDir(dir int, name cname) error {
+	err := unlinkat(dir, name, unix.AT_REMOVEDIR)
+	if err != unix.EPERM {
+		return err
+	}
+	var system unix.Statfs_t
+	var st unix.Stat_t
+	if unix.Fstatfs(dir, &system) != nil || fsName(int64(system.Type)) != "btrfs" || lstatat(dir, name, &st) != nil || st.Ino != 256 {
+		return err
+	}
+	fd, oerr := openat(dir, name, dirFlags, 0)
+	if oerr != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if empty, _ := (&Root{fd: fd}).IsEmpty(); !empty {
+		return err
+	}
+	return destroySubvolume(dir, name)
+}
+
+func destroySubvolume(dir int, name cname) error {
+	var args [4096]byte // struct btrfs_ioctl_vol_args: a descriptor, unused here, and the name
+	copy(args[8:], name)
+	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(dir), snapDestroy, uintptr(unsafe.Pointer(&args[0])))
+	return errnoErr(e)
 }

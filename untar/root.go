@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ type Root struct {
 	named    bool   // an archive had an entry for the root
 	owner    *owner // of what is made in it besides archives; nil: the caller
 	fsKind   string
+	own      []string // names in the folder that are the program's, not the tree's
 }
 
 type owner struct{ uid, gid uint32 }
@@ -135,7 +137,7 @@ func (d *dirReader) next() (string, error) {
 func (d *dirReader) close() { unix.Close(d.fd) }
 
 // IsEmpty reports whether the root folder has no entry but a file system's own
-// lost+found.
+// lost+found, and the program's.
 func (r *Root) IsEmpty() (bool, error) {
 	d, err := newDirReader(r.fd)
 	if err != nil {
@@ -150,10 +152,34 @@ func (r *Root) IsEmpty() (bool, error) {
 		if name == "" {
 			return true, nil
 		}
-		if !r.isLostFound(name) {
+		if !r.ignores(name) {
 			return false, nil
 		}
 	}
+}
+
+// ignores reports whether an entry of the root folder is not of the tree.
+func (r *Root) ignores(name string) bool { return r.isLostFound(name) || slices.Contains(r.own, name) }
+
+// removeOwn removes a file of the program's from the root folder, which keeps its
+// time: that is the archive's by now.
+func (r *Root) removeOwn(name string) error {
+	var st unix.Stat_t
+	err := unix.Fstat(r.fd, &st)
+	if err == nil {
+		err = unix.Unlinkat(r.fd, name, 0)
+	}
+	if err == unix.EACCES { // an ordinary user's own folder, which the archive made read-only
+		if err = unix.Fchmod(r.fd, st.Mode&07777|0700); err == nil {
+			err = unix.Unlinkat(r.fd, name, 0)
+			unix.Fchmod(r.fd, st.Mode&07777)
+		}
+	}
+	if err != nil && err != unix.ENOENT {
+		return &fs.PathError{Op: "remove", Path: r.path + "/" + name, Err: err}
+	}
+	setTime(r.fd, nil, int64(st.Mtim.Sec), int32(st.Mtim.Nsec))
+	return nil
 }
 
 // isLostFound reports whether an entry of the root folder is the folder that
