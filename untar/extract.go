@@ -85,8 +85,8 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 		root:    r,
 		opt:     opt,
 		in:      newStream(tar, opt.Strict, opt.Vouched),
-		dirs:    dirStack{root: r.fd},
-		targets: dirStack{root: r.fd},
+		dirs:    r.dirs(),
+		targets: r.dirs(),
 		folders: make(map[string]folder),
 		uid:     uint32(os.Geteuid()),
 		gid:     uint32(os.Getegid()),
@@ -118,6 +118,8 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 	if !empty || opt.Layer {
 		x.made, x.seed = make(map[uint64]struct{}), maphash.MakeSeed()
 	}
+	r.known.start(empty)
+	defer r.known.start(false)
 	if opt.DeferRoot {
 		if err := r.deferRoot(); err != nil {
 			return &x.rep, err
@@ -506,6 +508,7 @@ func (x *extractor) clear(parent int, name cname, path []byte) error {
 	switch err {
 	case nil:
 		delete(x.folders, string(path))
+		x.root.known.forget(path)
 		x.targets.pop(0) // it may have passed through here
 	case unix.ENOTEMPTY, unix.EEXIST:
 		return errFull

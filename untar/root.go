@@ -21,6 +21,15 @@ type Root struct {
 	owner    *owner // of what is made in it besides archives; nil: the caller
 	fsKind   string
 	own      []string // names in the folder that are the program's, not the tree's
+	known    knownDirs
+}
+
+// dirs returns a way to walk below the root.
+func (r *Root) dirs() dirStack {
+	if r.known.ids == nil {
+		r.known.start(false)
+	}
+	return dirStack{root: r.fd, known: &r.known}
 }
 
 type owner struct{ uid, gid uint32 }
@@ -214,90 +223,140 @@ type resolveOptions struct {
 // *OutsideError. The components of the result but the last exist, unless they
 // were to be created.
 func (r *Root) resolve(name string, opt resolveOptions) ([]byte, error) {
-	d := dirStack{root: r.fd}
-	defer d.close()
-	type part struct {
-		text string
-		link string // the link that it comes from, "" for name itself
-	}
-	fail := func(op string, err error) ([]byte, error) {
-		return nil, &fs.PathError{Op: op, Path: name, Err: err}
-	}
-	var todo []part // the next one last
-	push := func(s, link string) {
-		parts := strings.Split(s, "/")
-		for i := len(parts) - 1; i >= 0; i-- {
-			todo = append(todo, part{parts[i], link})
-		}
-	}
 	if len(name) > maxName {
-		return fail("resolve", unix.ENAMETOOLONG)
+		return nil, &fs.PathError{Op: "resolve", Path: name, Err: unix.ENAMETOOLONG}
 	}
-	push(name, "")
-	path := []byte{}
-	var comp cname
-	links := 0
+	w := way{root: r, name: name, opt: opt, d: r.dirs()}
+	defer w.d.close()
+	w.push([]byte(name), "")
+	for len(w.todo) > 0 {
+		if err := w.step(); err != nil {
+			return nil, err
+		}
+	}
+	return w.path, nil
+}
+
+// A way is one resolution.
+type way struct {
+	root  *Root
+	name  string
+	opt   resolveOptions
+	d     dirStack
+	path  []byte // as far as it is resolved
+	todo  []part // the next one last; at most one a link, and the name
+	links int
+}
+
+// A part is what is still to be resolved, without "" and ".".
+type part struct {
+	rest []byte
+	link string // the link that it comes from, "" for name itself
+}
+
+func (w *way) push(s []byte, link string) {
+	var clean []byte
+	for c := range bytes.SplitSeq(s, []byte("/")) {
+		if len(c) > 0 && string(c) != "." {
+			clean = append(append(clean, c...), '/')
+		}
+	}
+	if len(clean) > 0 {
+		w.todo = append(w.todo, part{clean[:len(clean)-1], link})
+	}
+}
+
+func (w *way) fail(op string, err error) error { return &fs.PathError{Op: op, Path: w.name, Err: err} }
+
+// step resolves what comes before the next link or "..".
+func (w *way) step() error {
+	p := w.todo[len(w.todo)-1]
+	w.todo = w.todo[:len(w.todo)-1]
+	down, after := p.rest, []byte(nil)
+	for at, n := 0, bytes.Count(w.path, []byte("/")); at <= len(p.rest); n++ {
+		c, _, _ := bytes.Cut(p.rest[at:], []byte("/"))
+		if string(c) == ".." {
+			down, after = p.rest[:max(at-1, 0)], p.rest[at:]
+			break
+		}
+		if len(c) > maxComponent || bytes.IndexByte(c, 0) >= 0 || n > maxComponents {
+			return w.fail("resolve", unix.ENAMETOOLONG)
+		}
+		at += len(c) + 1
+	}
+	if len(down) == 0 { // begins with ".."
+		if len(w.path) == 0 && p.link != "" {
+			return &OutsideError{w.name, p.link}
+		}
+		w.path, _ = splitPath(w.path)
+		w.push(bytes.TrimPrefix(after, []byte("..")), p.link)
+		return nil
+	}
+	w.push(after, p.link)
+	full := slices.Concat(w.path, []byte("/"), down)
+	if len(w.path) == 0 {
+		full = full[1:]
+	}
+	fd, rest, err := w.d.enter(full)
+	for err == unix.ENOENT && w.opt.create != 0 {
+		component, _, _ := bytes.Cut(rest, []byte("/"))
+		if err := w.mkdir(fd, component); err != nil {
+			return w.fail("mkdir", err)
+		}
+		fd, rest, err = w.d.enter(full)
+	}
+	if err == nil {
+		w.path = full
+		return nil
+	}
+	return w.follow(fd, full, rest, p.link, err)
+}
+
+func (w *way) mkdir(fd int, component []byte) error {
+	var c cname
+	err := mkdirat(fd, c.set(component), w.opt.create)
+	if o := w.root.owner; err == nil && o != nil {
+		err = lchownat(fd, c, o.uid, o.gid)
+	}
+	return err
+}
+
+// follow goes on where full could be entered up to rest: through a link, or to the
+// end.
+func (w *way) follow(fd int, full, rest []byte, link string, why error) error {
+	component, below, more := bytes.Cut(rest, []byte("/"))
+	last := !more && len(w.todo) == 0
+	if last && !w.opt.last && (isNotDir(why) || why == unix.ENOENT) {
+		w.path = full
+		return nil
+	}
+	if !isNotDir(why) && why != unix.ENOENT {
+		return w.fail("open", why)
+	}
 	var target [maxTarget + 1]byte
-	for len(todo) > 0 {
-		p := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		switch {
-		case p.text == "" || p.text == ".":
-			continue
-		case p.text == "..":
-			if len(path) == 0 && p.link != "" {
-				return nil, &OutsideError{name, p.link}
-			}
-			path, _ = splitPath(path)
-			continue
-		case len(p.text) > maxComponent || strings.IndexByte(p.text, 0) >= 0:
-			return fail("resolve", unix.ENAMETOOLONG)
-		case bytes.Count(path, []byte("/")) >= maxComponents:
-			return fail("resolve", unix.ENAMETOOLONG)
-		}
-		last := true
-		for _, q := range todo {
-			last = last && (q.text == "" || q.text == ".")
-		}
-		fd, _, err := d.enter(path)
-		if err != nil {
-			return fail("open", err)
-		}
-		comp.set([]byte(p.text))
-		full := append(append(bytes.Clone(path), '/'), p.text...)
-		if len(path) == 0 {
-			full = full[1:]
-		}
-		n, err := 0, error(unix.EINVAL)
-		if !last || opt.last {
-			n, err = readlinkat(fd, comp, target[:])
-		}
-		switch {
-		case err == nil:
-			if links++; links > maxLinks {
-				return fail("resolve", unix.ELOOP)
-			}
-			t := string(target[:n])
-			if strings.HasPrefix(t, "/") {
-				path = path[:0]
-			}
-			push(t, string(full))
-		case err == unix.ENOENT && opt.create != 0:
-			err := mkdirat(fd, comp, opt.create)
-			if err == nil && r.owner != nil {
-				err = lchownat(fd, comp, r.owner.uid, r.owner.gid)
-			}
-			if err != nil {
-				return fail("mkdir", err)
-			}
-			path = full
-		case err == unix.EINVAL || err == unix.ENOENT && last:
-			path = full
-		default:
-			return fail("resolve", err)
-		}
+	var c cname
+	n, err := readlinkat(fd, c.set(component), target[:])
+	switch {
+	case err == nil:
+	case last && (err == unix.EINVAL || err == unix.ENOENT):
+		w.path = full
+		return nil
+	case err == unix.EINVAL:
+		return w.fail("open", unix.ENOTDIR)
+	default:
+		return w.fail("resolve", err)
 	}
-	return path, nil
+	if w.links++; w.links > maxLinks {
+		return w.fail("resolve", unix.ELOOP)
+	}
+	at := full[:len(full)-len(rest)+len(component)]
+	w.path, _ = splitPath(at)
+	if target[0] == '/' {
+		w.path = nil
+	}
+	w.push(below, link)
+	w.push(target[:n], string(at))
+	return nil
 }
 
 // MkdirAll makes a folder and those above it that are missing, with mode perm
@@ -307,7 +366,7 @@ func (r *Root) MkdirAll(name string, perm uint32) error {
 	if err != nil {
 		return err
 	}
-	d := dirStack{root: r.fd}
+	d := r.dirs()
 	defer d.close()
 	if _, _, err := d.enter(path); err != nil {
 		return &fs.PathError{Op: "mkdir", Path: name, Err: err}
@@ -327,7 +386,7 @@ func (r *Root) open(name string, flags int) (int, *unix.Stat_t, error) {
 	if len(path) == 0 {
 		return -1, nil, &fs.PathError{Op: "open", Path: name, Err: unix.EISDIR}
 	}
-	d := dirStack{root: r.fd}
+	d := r.dirs()
 	defer d.close()
 	dir, base := splitPath(path)
 	parent, _, err := d.enter(dir)
@@ -498,7 +557,7 @@ func (r *Root) touchFolder(name string, sec int64, nsec int32) error {
 	if err != nil {
 		return err
 	}
-	d := dirStack{root: r.fd}
+	d := r.dirs()
 	defer d.close()
 	dir, _ := splitPath(path)
 	fd, _, err := d.enter(dir)
