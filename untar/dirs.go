@@ -8,10 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxOpenDirs is how many folders one dirStack keeps open. A root filesystem
-// is hardly deeper; a process with 32 descriptors still has room.
-const maxOpenDirs = 12
-
 var errNotDir = errors.New("a parent is not a folder")
 
 // A dirStack is a path of folders below a root, each with its descriptor. It
@@ -25,6 +21,7 @@ type dirStack struct {
 	path   []byte
 	levels []level
 	open   int // how many levels have a descriptor
+	most   int // that may have one
 	name   cname
 	known  *knownDirs // nil: every way is gone component by component
 }
@@ -99,6 +96,10 @@ func (k *knownDirs) forget(path []byte) {
 		delete(k.ids, maphash.Bytes(k.seed, path))
 	}
 }
+
+// maxOpenDirs is how many folders one dirStack keeps open. A root filesystem
+// is hardly deeper; a process with 32 descriptors still has room.
+const maxOpenDirs = 12
 
 // A level is one folder of the path.
 type level struct {
@@ -270,7 +271,7 @@ func (d *dirStack) push(component []byte, fd int, in inherit) {
 		d.path = append(d.path, '/')
 	}
 	d.path = append(d.path, component...)
-	if d.open == maxOpenDirs {
+	if d.open == d.most {
 		for i := range d.levels {
 			if d.levels[i].fd >= 0 {
 				d.shut(i)
@@ -322,7 +323,7 @@ func (d *dirStack) top() (int, error) {
 			return -1, err
 		}
 		fd = next
-		if n-i <= maxOpenDirs-d.open || i == n-1 {
+		if n-i <= d.most-d.open || i == n-1 {
 			d.levels[i].fd, d.levels[i].access = fd, accessUnknown
 			d.open++
 		} else {

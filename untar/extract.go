@@ -53,6 +53,7 @@ type extractor struct {
 	memory      int64               // of folders and skipped
 	made        map[uint64]struct{} // hashes of paths made by this run; nil: not kept
 	seed        maphash.Seed
+	purged      map[uint64]struct{} // hashes of paths that hold nothing of the lower layers
 	selection   *selection
 	logical     int64
 
@@ -497,7 +498,8 @@ func (x *extractor) clear(parent int, name cname, path []byte) error {
 	}
 	err = unlinkat(parent, name, unix.AT_REMOVEDIR)
 	if err == unix.ENOTEMPTY && x.opt.Layer {
-		if err := x.purge(parent, name, path); err != nil {
+		dir, base := splitPath(path)
+		if err := x.purge(dir, string(base)); err != nil {
 			return err
 		}
 		err = unlinkat(parent, name, unix.AT_REMOVEDIR)

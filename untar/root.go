@@ -29,7 +29,7 @@ func (r *Root) dirs() dirStack {
 	if r.known.ids == nil {
 		r.known.start(false)
 	}
-	return dirStack{root: r.fd, known: &r.known}
+	return dirStack{root: r.fd, most: maxOpenDirs, known: &r.known}
 }
 
 type owner struct{ uid, gid uint32 }
