@@ -21,7 +21,9 @@ type Root struct {
 	owner    *owner // of what is made in it besides archives; nil: the caller
 	fsKind   string
 	own      []string // names in the folder that are the program's, not the tree's
-	known    knownDirs
+	// temporary are the files of TempFile that are open.
+	temporary []*TempFile
+	known     knownDirs
 }
 
 // dirs returns a way to walk below the root.
@@ -86,9 +88,13 @@ func (r *Root) deferRoot() error {
 // Finish gives the root folder what Options.DeferRoot kept back: the archive's
 // own owner, mode, attributes and time, or the mode that it had before where
 // the archive has no entry for it. Call it when the archive is known to be
-// right and nothing is made in the root any more. Without anything deferred it
-// does nothing.
+// right and nothing is made in the root any more. It closes what TempFile made.
 func (r *Root) Finish() error {
+	for len(r.temporary) > 0 {
+		if err := r.temporary[0].Close(); err != nil {
+			return err
+		}
+	}
 	d := r.deferred
 	if d == nil {
 		return nil
