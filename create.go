@@ -270,7 +270,7 @@ func (c *creation) settle(root *untar.Root, source *source, body io.Reader, size
 		if temporary, err = root.TempFile(); err != nil {
 			return nil, err
 		}
-		file, sink = temporary.File, temporary
+		file, sink = temporary.File, temporary.File
 	}
 	n, err := io.Copy(io.MultiWriter(sink, source.seal), io.TeeReader(body, line))
 	if err == nil {

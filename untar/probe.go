@@ -276,7 +276,7 @@ func (p *probe) attributes() {
 
 // A TempFile is a file in a root folder that is not of the tree.
 type TempFile struct {
-	*os.File
+	File *os.File
 	root *Root
 	name string
 }

@@ -80,10 +80,10 @@ func TestTempFile(t *testing.T) {
 	if empty, err := r.IsEmpty(); !empty || err != nil {
 		t.Errorf("empty: %v (%v)", empty, err)
 	}
-	if _, err := f.WriteString("text"); err != nil {
+	if _, err := f.File.WriteString("text"); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := io.ReadAll(io.NewSectionReader(f, 0, 10)); string(text) != "text" {
+	if text, err := io.ReadAll(io.NewSectionReader(f.File, 0, 10)); string(text) != "text" {
 		t.Errorf("%q, %v", text, err)
 	}
 	makeTree(t, filepath.Join(dir, "x"), "y=1")

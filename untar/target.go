@@ -102,6 +102,13 @@ func openTarget(path string, merge bool) (*Target, error) {
 // ErrBusy says that another process fills the same folder.
 var ErrBusy = errors.New("another run is filling this folder")
 
+// pathError is a *fs.PathError, made in one place since there are many.
+//
+//go:noinline
+func pathError(op, path string, err error) error {
+	return &fs.PathError{Op: op, Path: path, Err: bareError(err)}
+}
+
 // bareError drops what a *fs.PathError says besides the cause.
 func bareError(err error) error {
 	var path *fs.PathError
@@ -144,7 +151,7 @@ func (t *Target) prove(id string) error {
 	name := proofName(id)
 	fd, err := openat(t.root.fd, cname(name+"\x00"), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|openFlags, 0600)
 	if err != nil {
-		return &fs.PathError{Op: "make a file in", Path: t.path, Err: err}
+		return pathError("make a file in", t.path, err)
 	}
 	unix.Close(fd)
 	t.proof, t.root.own = name, append(t.root.own, name)
@@ -209,7 +216,7 @@ func (t *Target) sweepOne(name, id string) error {
 	switch err := tryLock(fd); err {
 	case nil:
 	case unix.EWOULDBLOCK:
-		return &fs.PathError{Op: "fill", Path: t.path, Err: ErrBusy}
+		return pathError("fill", t.path, ErrBusy)
 	default:
 		return nil // no locks here: its process may live
 	}
@@ -221,7 +228,7 @@ func (t *Target) sweepOne(name, id string) error {
 		return err
 	}
 	if err := removeDir(dir, cname(name+"\x00")); err != nil && err != unix.ENOENT {
-		return &fs.PathError{Op: "remove", Path: name, Err: err}
+		return pathError("remove", name, err)
 	}
 	return nil
 }
@@ -229,7 +236,7 @@ func (t *Target) sweepOne(name, id string) error {
 // stage makes the folder that Commit renames.
 func (t *Target) stage() error {
 	if t.exists() {
-		return &fs.PathError{Op: "mkdir", Path: t.path, Err: unix.EEXIST} // a link that leads nowhere
+		return pathError("mkdir", t.path, unix.EEXIST) // a link that leads nowhere
 	}
 	if err := t.sweep(); err != nil {
 		return err
@@ -239,7 +246,7 @@ func (t *Target) stage() error {
 		id := newID()
 		name := t.stagingName(id)
 		if err := unix.Mkdirat(dir, name, 0700); err != nil {
-			return &fs.PathError{Op: "mkdir", Path: t.path, Err: err}
+			return pathError("mkdir", t.path, err)
 		}
 		fd, err := openat(dir, cname(name+"\x00"), dirFlags, 0)
 		if err == nil {
@@ -258,11 +265,11 @@ func (t *Target) stage() error {
 			t.root, t.staging = nil, ""
 		}
 		if !errors.Is(err, unix.ENOENT) && err != ErrBusy {
-			return &fs.PathError{Op: "make a folder at", Path: t.path, Err: bareError(err)}
+			return pathError("make a folder at", t.path, err)
 		}
 		// Another run's sweep came between mkdir and the proof.
 	}
-	return &fs.PathError{Op: "fill", Path: t.path, Err: ErrBusy}
+	return pathError("fill", t.path, ErrBusy)
 }
 
 // exists reports whether something is at the folder's own name.
@@ -287,7 +294,7 @@ type folderState struct {
 func (r *Root) state() (s folderState, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(r.fd, &st); err != nil {
-		return s, &fs.PathError{Op: "stat", Path: r.path, Err: err}
+		return s, pathError("stat", r.path, err)
 	}
 	return folderState{st.Mode & 07777, readAttr(r.fd, attrACL), readAttr(r.fd, attrDefaultACL)}, nil
 }
@@ -311,7 +318,7 @@ func (r *Root) restore(s folderState) error {
 		err = unix.Fchmod(r.fd, s.mode)
 	}
 	if err != nil {
-		return &fs.PathError{Op: "restore the permissions of", Path: r.path, Err: bareError(err)}
+		return pathError("restore the permissions of", r.path, err)
 	}
 	return nil
 }
@@ -331,7 +338,7 @@ func (r *Root) DropInheritedACLs() error {
 		}
 	}
 	if err != nil {
-		return &fs.PathError{Op: "remove the ACL of", Path: r.path, Err: bareError(err)}
+		return pathError("remove the ACL of", r.path, err)
 	}
 	return nil
 }
@@ -389,7 +396,7 @@ func (t *Target) markerName() string { return "." + t.name + ".incomplete" }
 // for a whole tree.
 func (t *Target) recover(merge bool) error {
 	if err := lock(t.root.fd); err != nil {
-		return &fs.PathError{Op: "fill", Path: t.path, Err: err}
+		return pathError("fill", t.path, err)
 	}
 	marker := t.markerName()
 	dir := int(t.parent.Fd())
@@ -455,7 +462,7 @@ func (t *Target) writeMarker(merge bool) error {
 	}
 	if err != nil {
 		t.unmark()
-		return &fs.PathError{Op: "write", Path: marker, Err: err}
+		return pathError("write", marker, err)
 	}
 	if err = t.prove(id); err != nil {
 		t.unmark()
@@ -487,7 +494,7 @@ func (t *Target) unmark() error {
 	}
 	err := unix.Unlinkat(int(t.parent.Fd()), t.marker, 0)
 	if err != nil && err != unix.ENOENT {
-		return &fs.PathError{Op: "remove", Path: t.marker, Err: err}
+		return pathError("remove", t.marker, err)
 	}
 	t.marker = ""
 	return nil
@@ -575,7 +582,7 @@ func (t *Target) unprove() error {
 	}
 	t.proof = ""
 	if err := unix.Fsync(t.root.fd); err != nil && err != unix.EINVAL {
-		return &fs.PathError{Op: "fsync", Path: t.path, Err: err}
+		return pathError("fsync", t.path, err)
 	}
 	return nil
 }
@@ -589,7 +596,7 @@ func (t *Target) rename() error {
 		err = unix.Renameat(dir, t.staging, dir, t.name)
 	}
 	if err != nil {
-		return &fs.PathError{Op: "rename", Path: t.path, Err: err}
+		return pathError("rename", t.path, err)
 	}
 	t.staging, t.renamed = "", true
 	return nil
@@ -605,7 +612,7 @@ func (t *Target) fixStaging() error {
 	old := unix.Umask(0)
 	unix.Umask(old)
 	if err := unix.Fchmod(t.root.fd, 0777&^uint32(old)); err != nil {
-		return &fs.PathError{Op: "chmod", Path: t.path, Err: err}
+		return pathError("chmod", t.path, err)
 	}
 	return nil
 }
@@ -634,7 +641,7 @@ func (t *Target) Abort() (string, error) {
 	}
 	if dir := t.parent; made != "" && leadsTo(int(dir.Fd()), made, t.root.fd) {
 		if err := removeDir(int(dir.Fd()), cname(made+"\x00")); err != nil {
-			return "", &fs.PathError{Op: "remove", Path: made, Err: err}
+			return "", pathError("remove", made, err)
 		}
 	}
 	return t.path, t.unmark()
