@@ -1,16 +1,16 @@
 package untar
 
 import (
+	"archive/tar"
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"archive/tar"
 
 	"golang.org/x/sys/unix"
 )
@@ -378,4 +378,72 @@ func TestInheritedACLs(t *testing.T) {
 			t.Error("GNU tar leaves the inherited ACLs, this has removed them")
 		}
 	})
+}
+
+// A btrfs subvolume is removed as a folder is, with what is in it; the way for
+// old kernels takes none that holds something.
+func TestSubvolumes(t *testing.T) {
+	if os.Geteuid() != 0 || testing.Short() {
+		t.Skip("needs root, and makes a file system")
+	}
+	dir := t.TempDir()
+	disk := filepath.Join(dir, "disk")
+	if err := os.WriteFile(disk, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(disk, 200<<20); err != nil {
+		t.Fatal(err)
+	}
+	mnt := filepath.Join(dir, "mnt")
+	if err := os.Mkdir(mnt, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{{"mkfs.btrfs", "-q", disk}, {"mount", "-o", "loop", disk, mnt}} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("%s: %v: %s", command[0], err, out)
+		}
+	}
+	defer unix.Unmount(mnt, unix.MNT_DETACH)
+	subvolume := func(path string) {
+		t.Helper()
+		if out, err := exec.Command("btrfs", "subvolume", "create", path).CombinedOutput(); err != nil {
+			t.Skipf("%v: %s", err, out)
+		}
+	}
+	target, err := OpenTarget(filepath.Join(mnt, "root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	deep := filepath.Join(target.Path(), strings.Repeat("d/", 12))
+	makeTree(t, deep, "x=1")
+	subvolume(filepath.Join(deep, "rootfs"))
+	makeTree(t, filepath.Join(deep, "rootfs"), strings.Repeat("e/", 15)+"x=1")
+	subvolume(filepath.Join(deep, "rootfs/inner"))
+	makeTree(t, filepath.Join(deep, "rootfs/inner"), "f=1")
+	if _, err := target.Abort(); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(mnt); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+
+	r, err := OpenRoot(mnt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	subvolume(filepath.Join(mnt, "s"))
+	makeTree(t, mnt, "s/f=1")
+	if err := removeDir(r.fd, cname("s\x00")); err != unix.ENOTEMPTY {
+		t.Errorf("one that holds something: %v", err)
+	}
+	there(t, true, filepath.Join(mnt, "s/f"))
+	if err := os.Remove(filepath.Join(mnt, "s/f")); err != nil {
+		t.Fatal(err)
+	}
+	if err := destroySubvolume(r.fd, cname("s\x00")); err != nil {
+		t.Errorf("by its own call: %v", err)
+	}
+	there(t, false, filepath.Join(mnt, "s"))
 }
