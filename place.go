@@ -33,6 +33,7 @@ func (c *creation) openRootfs() (*place, error) {
 		target.Close()
 		return nil, &notEmptyError{c.rootfs, target.Stale()}
 	}
+	warnStale(c.ui, target)
 	if target.Recovered() != "" {
 		c.ui.warnf("%q held what an interrupted run left; it was emptied first", c.rootfs)
 	}
@@ -54,6 +55,7 @@ func (c *creation) openContainer(config []byte, owner *[2]uint32) (*place, error
 	if err != nil {
 		return nil, err
 	}
+	warnStale(c.ui, target)
 	p := &place{target: target}
 	dir := target.Path()
 	if err := c.beginContainer(dir, config, owner); err != nil {

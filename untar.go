@@ -307,9 +307,7 @@ func (c *untarCall) extract(ui *ui, body io.Reader) (err error) {
 	if target.Resumed() {
 		ui.warnf("%q holds what an interrupted run left; nothing of it is removed, the archive is merged into it", c.dir)
 	}
-	if n := target.Stale(); n != "" {
-		ui.warnf("%q seems to be left by an interrupted run, but nothing proves it; remove it if you don't need it", n)
-	}
+	warnStale(ui, target)
 	defer func() {
 		if err == nil {
 			return
@@ -353,6 +351,13 @@ func (c *untarCall) extract(ui *ui, body io.Reader) (err error) {
 		ui.warnf("%s", printable(s))
 	}
 	return nil
+}
+
+// warnStale names what a killed run seems to have left and no run removes.
+func warnStale(ui *ui, target *untar.Target) {
+	if path := target.Stale(); path != "" {
+		ui.warnf("%q seems to be left by an interrupted run, but nothing proves it: look, and remove it by hand", path)
+	}
 }
 
 // printList writes tar's long listing. Names are escaped.

@@ -46,8 +46,8 @@ type folderID struct {
 type knownDirs struct {
 	ids  map[uint64]folderID // by the hashes of their paths
 	seed maphash.Seed
-	// alone says that nobody else can remove folders: the root was empty, and
-	// those made by a run are closed to others until its end.
+	// alone says that nobody else can remove folders: the root was empty and is
+	// closed to others, as what a run makes is until its end.
 	alone bool
 	steps int64 // folders opened and entries looked at, for tests
 }

@@ -119,13 +119,13 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 	if !empty || opt.Layer {
 		x.made, x.seed = make(map[uint64]struct{}), maphash.MakeSeed()
 	}
-	r.known.start(empty)
-	defer r.known.start(false)
 	if opt.DeferRoot {
 		if err := r.deferRoot(); err != nil {
 			return &x.rep, err
 		}
 	}
+	r.known.start(empty && x.isOurs(r.fd))
+	defer r.known.start(false)
 	old := unix.Umask(0)
 	defer unix.Umask(old)
 	if err := x.run(); err != nil {
