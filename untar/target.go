@@ -569,10 +569,14 @@ func (t *Target) Commit() error {
 	if t.parent == nil {
 		return nil
 	}
+	if err := t.syncRoot(); err != nil {
+		return err
+	}
 	return t.syncParent()
 }
 
-// unprove removes the proof, durably before the marker.
+// unprove removes the proof, for a power cut before the marker: one file system
+// keeps the order, two don't.
 func (t *Target) unprove() error {
 	if t.proof == "" {
 		return nil
@@ -581,6 +585,15 @@ func (t *Target) unprove() error {
 		return err
 	}
 	t.proof = ""
+	var in, beside unix.Stat_t
+	if unix.Fstat(t.root.fd, &in) == nil && unix.Fstat(int(t.parent.Fd()), &beside) == nil && in.Dev == beside.Dev {
+		return nil
+	}
+	return t.syncRoot()
+}
+
+// syncRoot makes what was done to names in the folder durable.
+func (t *Target) syncRoot() error {
 	if err := unix.Fsync(t.root.fd); err != nil && err != unix.EINVAL {
 		return pathError("fsync", t.path, err)
 	}
