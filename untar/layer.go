@@ -27,7 +27,7 @@ func (x *extractor) whiteout(dir, base []byte) error {
 	_, rest, err := x.dirs.enter(dir)
 	if err != nil && isNotDir(err) {
 		canon, rerr := x.root.resolve(string(dir), resolveOptions{last: true})
-		if errors.Is(rerr, fs.ErrNotExist) {
+		if errors.Is(rerr, fs.ErrNotExist) || errors.Is(rerr, unix.ENOTDIR) {
 			return nil
 		}
 		if rerr != nil {
