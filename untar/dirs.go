@@ -84,7 +84,7 @@ func (k *knownDirs) remember(path []byte, fd int) {
 	}
 	if id, ok := k.identify(fd); ok {
 		if len(k.ids) >= maxKnown {
-			clear(k.ids)
+			k.ids = make(map[uint64]folderID)
 		}
 		k.ids[h] = id
 	}

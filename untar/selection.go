@@ -56,9 +56,9 @@ func newSelection(opt Options) (*selection, error) {
 				return nil, errWildcards
 			}
 		default:
-			s.literal[maphash.String(s.seed, text)] = p.bare != ""
+			s.literal[maphash.Bytes(s.seed, []byte(text))] = p.bare != ""
 			if p.bare != "" {
-				s.bare[maphash.String(s.seed, p.bare)] = struct{}{}
+				s.bare[maphash.Bytes(s.seed, []byte(p.bare))] = struct{}{}
 			}
 		}
 	}
