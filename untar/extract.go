@@ -510,8 +510,8 @@ func (x *extractor) clear(parent int, name cname, path []byte) error {
 	switch err {
 	case nil:
 		delete(x.folders, string(path))
-		x.root.known.forget(path)
 		x.targets.pop(0) // it may have passed through here
+		x.root.known.forget(path)
 	case unix.ENOTEMPTY, unix.EEXIST:
 		return errFull
 	}

@@ -212,3 +212,66 @@ func TestRemovalNeedsFewDescriptors(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+// A folder that is remembered by its number is forgotten when it is removed: the
+// next one may have its number, and stand where a link leads.
+func TestRemovedFoldersAreForgotten(t *testing.T) {
+	s := newSandbox(t)
+	deep := strings.Repeat("d/", 10)
+	makeTree(t, s.root, deep+"empty/", deep+"full/x=1", deep+"z/c/")
+	r, err := OpenRoot(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	r.known.start(true)
+	for _, name := range []string{"empty", "full", "z/c"} {
+		d := r.dirs()
+		if _, _, err := d.enter([]byte(deep + name)); err != nil {
+			t.Fatal(err)
+		}
+		d.close()
+	}
+	if len(r.known.ids) < 5 {
+		t.Fatalf("%d folders are remembered", len(r.known.ids))
+	}
+	if err := r.RemoveNames("d"); err != nil || len(r.known.ids) > 0 {
+		t.Errorf("%d removed folders are remembered (%v)", len(r.known.ids), err)
+	}
+}
+
+// A path that leads to another folder by now, through a link or not, is gone
+// component by component, and the link is an error.
+func TestRememberedPathOfAnother(t *testing.T) {
+	s := newSandbox(t)
+	deep := strings.Repeat("d/", 12)
+	makeTree(t, s.root, deep+"x=1", "other/"+deep[2:])
+	r, err := OpenRoot(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	r.known.start(true)
+	enter := func() error {
+		d := r.dirs()
+		defer d.close()
+		_, _, err := d.enter([]byte(strings.TrimSuffix(deep, "/")))
+		return err
+	}
+	if err := enter(); err != nil {
+		t.Fatal(err)
+	}
+	before := r.known.steps
+	if err := enter(); err != nil || r.known.steps != before+1 {
+		t.Errorf("to come back takes %d steps (%v)", r.known.steps-before, err)
+	}
+	if err := os.Rename(filepath.Join(s.root, "d"), filepath.Join(s.root, "was")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("other", filepath.Join(s.root, "d")); err != nil {
+		t.Fatal(err)
+	}
+	if err := enter(); !isNotDir(err) {
+		t.Errorf("through a link: %v", err)
+	}
+}
