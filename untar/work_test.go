@@ -137,7 +137,7 @@ func TestWorkIsLinear(t *testing.T) {
 				r := target.Root()
 				r.known.start(false)
 				if _, generations := r.known.identify(r.fd); c.merged && !generations {
-					t.Log("this file system has no generations of inodes")
+					t.Skip("this file system has no generations of inodes")
 				}
 				for _, h := range c.layers(n) {
 					r.known.steps = 0
