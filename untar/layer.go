@@ -59,6 +59,7 @@ func (x *extractor) purge(dir []byte, name string) error {
 	}
 	rm := x.root.remover()
 	rm.judge = x.judge
+	rm.d.most = 4 // x has its own folders open
 	key := bytes.Clone(dir)
 	if name == "" {
 		rm.run(dir, nil)

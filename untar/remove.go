@@ -80,15 +80,7 @@ type frame struct {
 	keep  bool // the folder itself stays
 }
 
-// removerDirs is how many folders a remover keeps open: an extraction that calls
-// it has its own open.
-const removerDirs = 4
-
-func (r *Root) remover() *remover {
-	rm := &remover{d: r.dirs()}
-	rm.d.most = removerDirs
-	return rm
-}
+func (r *Root) remover() *remover { return &remover{d: r.dirs()} }
 
 func (rm *remover) fail(name string, err error) {
 	if rm.err == nil {

@@ -134,9 +134,11 @@ func TestWorkIsLinear(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				defer target.Close()
 				r := target.Root()
 				r.known.start(false)
-				if _, generations := r.known.identify(r.fd); c.merged && !generations {
+				_, generations := r.known.identify(r.fd)
+				if c.merged && !generations {
 					t.Skip("this file system has no generations of inodes")
 				}
 				for _, h := range c.layers(n) {
@@ -150,10 +152,9 @@ func TestWorkIsLinear(t *testing.T) {
 				if _, err := target.Abort(); err != nil {
 					t.Fatal(err)
 				}
-				if least := int64(depth * n); r.known.steps > 8*(steps[n-1]+least) {
+				if least := int64(depth * n); generations && r.known.steps > 8*(steps[n-1]+least) {
 					t.Errorf("to remove it takes %d steps", r.known.steps)
 				}
-				target.Close()
 			}
 			t.Logf("steps: %d, %d", steps[0], steps[1])
 			if steps[1]*2 > steps[0]*5 {
