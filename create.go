@@ -266,18 +266,19 @@ func (c *creation) verifyFirst(source *source) bool {
 
 // settle brings all of body to the disk, checks it, and returns the same bytes
 // from the same descriptor: out of the cache where they are kept there, else
-// from a file without a name.
+// from a temporary file.
 func (c *creation) settle(root *untar.Root, source *source, body io.Reader, size int64) (io.ReadCloser, error) {
 	line := c.ui.begin("Downloading the rootfs", size)
 	defer line.end()
 	var sink io.Writer = io.Discard
 	var file *os.File
+	var temporary *untar.TempFile
 	if source.entry == nil && source.stage == nil {
-		f, err := root.TempFile()
-		if err != nil {
+		var err error
+		if temporary, err = root.TempFile(); err != nil {
 			return nil, err
 		}
-		file, sink = f, f
+		file, sink = temporary.File, temporary.File
 	}
 	n, err := io.Copy(io.MultiWriter(sink, source.seal), io.TeeReader(body, line))
 	if err == nil {
@@ -293,13 +294,13 @@ func (c *creation) settle(root *untar.Root, source *source, body io.Reader, size
 		err = fmt.Errorf("the cache can't hold the image: %w", syscall.ENOSPC)
 	}
 	if err != nil {
-		if sink != io.Discard {
-			file.Close()
+		if temporary != nil {
+			temporary.Close()
 		}
 		return nil, err
 	}
 	whole := io.NewSectionReader(file, 0, n)
-	if sink == io.Discard {
+	if temporary == nil {
 		// A file of the cache has a name: what is read again is checked again.
 		return io.NopCloser(whole), c.seal(source)
 	}
@@ -307,7 +308,7 @@ func (c *creation) settle(root *untar.Root, source *source, body io.Reader, size
 	return struct {
 		io.Reader
 		io.Closer
-	}{whole, file}, nil
+	}{whole, temporary}, nil
 }
 
 // blame finds out what an error in the middle of an image means. Bytes that

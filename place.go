@@ -73,11 +73,12 @@ func (c *creation) openRootfs(ctx context.Context) (p *place, err error) {
 	if !p.target.IsEmpty() {
 		if c.caller == nil {
 			p.close()
-			return nil, &notEmptyError{c.rootfs}
+			return nil, &notEmptyError{c.rootfs, p.target.Stale()}
 		}
 		c.ui.warnf("%q is not empty: the image is put beside what is there; if that fails, lxc-create removes all of it", c.rootfs)
 		p.merges, c.merges, c.opt.verifyFirst = true, true, true
 	}
+	warnStale(c.ui, p.target)
 	if p.target.Recovered() != "" {
 		c.ui.warnf("%q held what an interrupted run left; it was emptied first", c.rootfs)
 	}
@@ -116,6 +117,7 @@ func (c *creation) openContainer(owner *[2]uint32) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
+	warnStale(c.ui, target)
 	// The mode is lxc-create's (lxccontainer.c, create_container_dir).
 	p := &place{target: target, owner: owner, mode: 0o770}
 	file, err := target.Root().File()
@@ -402,9 +404,17 @@ func (p *place) close() {
 }
 
 // A notEmptyError says that the folder for the root file system holds something.
-type notEmptyError struct{ name string }
+type notEmptyError struct {
+	name   string
+	marker string // of an interrupted run that may have filled it; "": none
+}
 
-func (e *notEmptyError) Error() string { return fmt.Sprintf("%q is not empty", e.name) }
+func (e *notEmptyError) Error() string {
+	if e.marker != "" {
+		return fmt.Sprintf("%q is not empty; %q says that a run was interrupted there, but nothing proves that all in the folder is from that run: look, and remove both by hand", e.name, e.marker)
+	}
+	return fmt.Sprintf("%q is not empty", e.name)
+}
 
 // An existsError says that there is something where a container was to be made.
 type existsError struct{ name string }

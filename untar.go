@@ -291,14 +291,15 @@ func (c *untarCall) read(ctx context.Context, ui *ui, in *os.File) error {
 
 // extract writes the archive into the folder and reports what it lacks.
 func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) (err error) {
-	target, err := untar.OpenTarget(c.dir)
+	target, err := untar.OpenMerge(c.dir)
 	if err != nil {
 		return err
 	}
 	defer target.Close()
-	if n := target.Recovered(); n != "" {
-		ui.warnf("%q held an extraction that was interrupted; it was emptied first", n)
+	if target.Resumed() {
+		ui.warnf("%q holds what an interrupted run left; nothing of it is removed, the archive is merged into it", c.dir)
 	}
+	warnStale(ui, target)
 	defer func() {
 		if err == nil {
 			return
@@ -349,6 +350,13 @@ func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) (err er
 		ui.warnf("%s", printable(s))
 	}
 	return nil
+}
+
+// warnStale names what a killed run seems to have left and no run removes.
+func warnStale(ui *ui, target *untar.Target) {
+	if path := target.Stale(); path != "" {
+		ui.warnf("%q seems to be left by an interrupted run, but nothing proves it: look, and remove it by hand", path)
+	}
 }
 
 // printList writes tar's long listing. Names are escaped.

@@ -133,3 +133,14 @@ func parseACLEntry(line []byte) (aclEntry, bool) {
 	}
 	return e, true
 }
+
+// aclGroupPerm returns what an ACL, as the attribute has it, gives to the owning
+// group, in the lowest three bits.
+func aclGroupPerm(acl []byte) uint32 {
+	for at := 4; at+8 <= len(acl); at += 8 {
+		if binary.LittleEndian.Uint16(acl[at:]) == aclGroupOwn {
+			return uint32(binary.LittleEndian.Uint16(acl[at+2:])) & 7
+		}
+	}
+	return 0
+}

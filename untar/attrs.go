@@ -185,6 +185,19 @@ func capabilityV2(value []byte) ([]byte, bool) {
 	return v2, true
 }
 
+// readAttr returns an attribute, nil where there is none.
+func readAttr(fd int, name string) []byte {
+	n, err := unix.Fgetxattr(fd, name, nil)
+	if err != nil || n <= 0 {
+		return nil
+	}
+	value := make([]byte, 64<<10) // XATTR_SIZE_MAX
+	if n, err = unix.Fgetxattr(fd, name, value); err != nil {
+		return nil
+	}
+	return value[:n]
+}
+
 var errNoProc = errors.New("/proc is not mounted")
 
 // procFD is a path to what fd, also an O_PATH one, is open on.

@@ -53,6 +53,7 @@ type extractor struct {
 	memory      int64               // of folders and skipped
 	made        map[uint64]struct{} // hashes of paths made by this run; nil: not kept
 	seed        maphash.Seed
+	purged      map[uint64]struct{} // hashes of paths that hold nothing of the lower layers
 	selection   *selection
 	logical     int64
 
@@ -85,8 +86,8 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 		root:    r,
 		opt:     opt,
 		in:      newStream(tar, opt.Strict, opt.Vouched),
-		dirs:    dirStack{root: r.fd},
-		targets: dirStack{root: r.fd},
+		dirs:    r.dirs(),
+		targets: r.dirs(),
 		folders: make(map[string]folder),
 		uid:     uint32(os.Geteuid()),
 		gid:     uint32(os.Getegid()),
@@ -123,6 +124,8 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 			return &x.rep, err
 		}
 	}
+	r.known.start(empty && x.isOurs(r.fd))
+	defer r.known.start(false)
 	old := unix.Umask(0)
 	defer unix.Umask(old)
 	if err := x.run(); err != nil {
@@ -495,7 +498,8 @@ func (x *extractor) clear(parent int, name cname, path []byte) error {
 	}
 	err = unlinkat(parent, name, unix.AT_REMOVEDIR)
 	if err == unix.ENOTEMPTY && x.opt.Layer {
-		if err := x.purge(parent, name, path); err != nil {
+		dir, base := splitPath(path)
+		if err := x.purge(dir, string(base)); err != nil {
 			return err
 		}
 		err = unlinkat(parent, name, unix.AT_REMOVEDIR)
@@ -507,6 +511,7 @@ func (x *extractor) clear(parent int, name cname, path []byte) error {
 	case nil:
 		delete(x.folders, string(path))
 		x.targets.pop(0) // it may have passed through here
+		x.root.known.forget(path)
 	case unix.ENOTEMPTY, unix.EEXIST:
 		return errFull
 	}

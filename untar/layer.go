@@ -1,7 +1,9 @@
 package untar
 
 import (
+	"bytes"
 	"errors"
+	"hash/maphash"
 	"io/fs"
 
 	"golang.org/x/sys/unix"
@@ -22,17 +24,17 @@ func (x *extractor) whiteout(dir, base []byte) error {
 	if !opaque && (len(name) == 0 || string(name) == "." || string(name) == "..") {
 		return errWhiteout
 	}
-	fd, rest, err := x.dirs.enter(dir)
+	_, rest, err := x.dirs.enter(dir)
 	if err != nil && isNotDir(err) {
 		canon, rerr := x.root.resolve(string(dir), resolveOptions{last: true})
-		if errors.Is(rerr, fs.ErrNotExist) {
+		if errors.Is(rerr, fs.ErrNotExist) || errors.Is(rerr, unix.ENOTDIR) {
 			return nil
 		}
 		if rerr != nil {
 			return rerr
 		}
 		dir = canon
-		fd, rest, err = x.dirs.enter(dir)
+		_, rest, err = x.dirs.enter(dir)
 	}
 	if err == unix.ENOENT && len(rest) > 0 {
 		return nil // nothing there to hide
@@ -42,79 +44,99 @@ func (x *extractor) whiteout(dir, base []byte) error {
 	}
 	x.targets.pop(0)
 	if opaque {
-		return x.purgeContents(fd, dir)
+		return x.purge(dir, "")
 	}
-	path := append([]byte(nil), dir...)
+	return x.purge(dir, string(name))
+}
+
+// purge removes what the layers below have at a name in a folder, in all of the
+// folder for "". What this run made stays. Where something did, it remembers that
+// nothing of the lower layers is there any more: nothing of theirs can come back,
+// and to look again for every whiteout would cost their number times the files.
+func (x *extractor) purge(dir []byte, name string) error {
+	if x.isPurged(dir, name) {
+		return nil
+	}
+	rm := x.root.remover()
+	rm.judge = x.judge
+	rm.d.most = 4 // x has its own folders open
+	key := bytes.Clone(dir)
+	if name == "" {
+		rm.run(dir, nil)
+		key = contentKey(key)
+	} else {
+		rm.run(dir, []string{name})
+		key = joinPath(key, name)
+	}
+	if rm.err == nil && (name == "" || len(rm.frames[0].left) > 0) {
+		if x.purged == nil {
+			x.purged = make(map[uint64]struct{})
+		}
+		x.purged[maphash.Bytes(x.seed, key)] = struct{}{}
+	}
+	return rm.err
+}
+
+// contentKey is the key of x.purged for what is in a folder; the path itself is
+// that for the folder and all in it.
+func contentKey(path []byte) []byte {
 	if len(path) > 0 {
 		path = append(path, '/')
 	}
-	path = append(path, name...)
-	return x.purge(fd, x.name.set(name), path)
+	return path
 }
 
-// purge removes an entry and what is below it, save what this run made.
-func (x *extractor) purge(parent int, name cname, path []byte) error {
-	if !x.isMade(path) {
-		switch err := unlinkat(parent, name, 0); err {
-		case nil:
-			return nil
-		case unix.ENOENT:
-			return nil
-		case unix.EISDIR, unix.EPERM:
-		default:
-			return err
-		}
-		if err := unlinkat(parent, name, unix.AT_REMOVEDIR); err != unix.ENOTEMPTY {
-			return err // removed, or a mount point
-		}
-	}
-	fd, err := openat(parent, name, dirFlags, 0)
-	if isNotDir(err) {
-		return nil // made by this run
-	}
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := x.purgeContents(fd, path); err != nil {
-		return err
-	}
-	if x.isMade(path) {
-		return nil
-	}
-	if err := unlinkat(parent, name, unix.AT_REMOVEDIR); err != unix.ENOTEMPTY {
-		return err
-	}
-	return nil // something of this layer is in it
+func (x *extractor) hasPurged(key []byte) bool {
+	_, ok := x.purged[maphash.Bytes(x.seed, key)]
+	return ok
 }
 
-func (x *extractor) purgeContents(fd int, path []byte) error {
-	d, err := newDirReader(fd)
-	if err != nil {
-		return err
+// isPurged reports whether a folder, or a name in it, is known to hold nothing of
+// the lower layers.
+func (x *extractor) isPurged(dir []byte, name string) bool {
+	if len(x.purged) == 0 {
+		return false
 	}
-	var names []string
+	if name != "" && x.hasPurged(joinPath(bytes.Clone(dir), name)) {
+		return true
+	}
+	var h maphash.Hash
+	h.SetSeed(x.seed)
+	has := func() bool {
+		_, ok := x.purged[h.Sum64()]
+		return ok
+	}
 	for {
-		name, err := d.next()
-		if err != nil {
-			d.close()
-			return err
+		if has() {
+			return true // all of it, or all in the root folder
 		}
-		if name == "" {
-			break
+		if len(dir) == 0 {
+			return false
 		}
-		names = append(names, name)
+		component, rest, _ := bytes.Cut(dir, []byte("/"))
+		h.Write(component)
+		if has() {
+			return true
+		}
+		h.WriteByte('/')
+		dir = rest
 	}
-	d.close()
-	for _, name := range names {
-		sub := append([]byte(nil), path...)
-		if len(sub) > 0 {
-			sub = append(sub, '/')
+}
+
+// judge spares what this run made.
+func (x *extractor) judge(path []byte) verdict {
+	f, folder := x.folders[string(path)]
+	made := x.isMade(path)
+	switch {
+	case folder && f.fresh, !folder && made, x.hasPurged(path):
+		return stays
+	case x.hasPurged(contentKey(path)):
+		if made {
+			return stays
 		}
-		sub = append(sub, name...)
-		if err := x.purge(fd, cname(append([]byte(name), 0)), sub); err != nil {
-			return err
-		}
+		return goesEmpty
+	case folder:
+		return opens // it was there before, and this layer has an entry for it
 	}
-	return nil
+	return goes
 }

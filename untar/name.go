@@ -71,6 +71,14 @@ func splitPath(path []byte) (dir, base []byte) {
 	return nil, path
 }
 
+// joinPath appends a component to a clean path.
+func joinPath(path []byte, name string) []byte {
+	if len(path) > 0 {
+		path = append(path, '/')
+	}
+	return append(path, name...)
+}
+
 // stripComponents drops the first n components of a name as stored, which GNU
 // tar counts as they stand between slashes, "." too. It reports false where
 // nothing is left.

@@ -3,10 +3,12 @@ package untar
 import (
 	"archive/tar"
 	"bytes"
+	"fmt"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 var patternNames = []string{"./dev", "./dev/console", "./dev/consoleX", "./dev/pts/0", "./a[b", "./x*y", "./xzy", "./\xc3\xa9t\xc3\xa9", "./a/b/c", "./a-b", "./A1", "./back\\slash", "./sp ace"}
@@ -76,5 +78,58 @@ func TestPatternsWithoutDot(t *testing.T) {
 		if got := newPattern(c.pattern).match([]byte(c.name)); got != c.want {
 			t.Errorf("%q matches %q: %v", c.pattern, c.name, got)
 		}
+	}
+}
+
+// Patterns without wildcards are looked up, and must match as in turn.
+func TestListedPatterns(t *testing.T) {
+	names := append([]string{".", "./", "dev", "dev/", "dev/null", "././dev", "./dev//null", "/dev", "a/b/c/", ".//dev"}, patternNames...)
+	for _, text := range []string{"./dev", "dev", "./dev/", "dev/console", ".", "./", "./.", "/dev", "././dev", "./a/b", "a/b", "b", "./sp ace", "./a/b/c/d"} {
+		s, err := newSelection(Options{Exclude: []string{text}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.exclude) > 0 {
+			t.Fatalf("%q is tried in turn", text)
+		}
+		for _, n := range names {
+			if got, want := s.isListed([]byte(n)), newPattern(text).match([]byte(n)); got != want {
+				t.Errorf("%q excludes %q: %v, in turn %v", text, n, got, want)
+			}
+		}
+	}
+}
+
+// A list of patterns or members as long as a file of them may be costs an entry no
+// more than a short one.
+func TestLongLists(t *testing.T) {
+	var lines []string
+	for i := range 200_000 {
+		lines = append(lines, fmt.Sprintf("./usr/share/doc/p%d", i))
+	}
+	began := time.Now()
+	s, err := newSelection(Options{Exclude: lines, Members: append(lines, "var", "var/lib", "var")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20_000 {
+		if ok, err := s.selects([]byte("./var/lib/dpkg/info/x.list")); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		if ok, err := s.selects([]byte("./usr/share/doc/p199999/copyright")); ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	// In turn they would be eight thousand million comparisons.
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("took %v", took)
+	}
+	for i, m := range s.members {
+		if m.found != (i >= len(lines)) {
+			t.Fatalf("%s found: %v", m.path, m.found)
+		}
+	}
+	if _, err := newSelection(Options{Exclude: []string{strings.Repeat("*", maxWildcards+1)}}); err != errWildcards {
+		t.Errorf("too many wildcards: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -273,20 +274,42 @@ func (p *probe) attributes() {
 	p.lack.Attributes = unix.Fsetxattr(p.file, "user.lxc-pull", []byte("x"), 0) != nil
 }
 
-// TempFile makes a file without a name on the root's file system. It takes its
-// name in the root for a moment, so that what a kill leaves there goes with the
-// tree; so it must be called before an extraction.
-func (r *Root) TempFile() (*os.File, error) {
-	const name = ".lxc-pull-temporary"
+// A TempFile is a file in a root folder that is not of the tree.
+type TempFile struct {
+	File *os.File
+	root *Root
+	name string
+}
+
+// TempFile makes a file on the root's file system: in the root folder itself,
+// which may be the only folder there that the caller may write to. Until it is
+// closed the root counts as empty all the same, and what a kill leaves goes with
+// the tree. The file keeps its name: FUSE and NFS give a file that is removed
+// while it is open another one, which an image would be mixed with.
+func (r *Root) TempFile() (*TempFile, error) {
+	name := proofName(newID())
 	fd, err := openat(r.fd, cname(name+"\x00"), unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|openFlags, 0600)
-	if err == nil {
-		err = unix.Unlinkat(r.fd, name, 0)
-	}
 	if err != nil {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
 		return nil, &fs.PathError{Op: "make a file in", Path: r.path, Err: err}
 	}
-	return os.NewFile(uintptr(fd), name), nil
+	f := &TempFile{os.NewFile(uintptr(fd), name), r, name}
+	r.own, r.temporary = append(r.own, name), append(r.temporary, f)
+	return f, nil
+}
+
+// Close closes the file and removes it, where Root.Finish has not done so. The
+// root folder keeps its time.
+func (f *TempFile) Close() error {
+	r := f.root
+	i := slices.Index(r.temporary, f)
+	if i < 0 {
+		return nil
+	}
+	r.temporary = slices.Delete(r.temporary, i, i+1)
+	err := f.File.Close()
+	if e := r.removeOwn(f.name); e != nil {
+		return e
+	}
+	r.own = slices.DeleteFunc(r.own, func(s string) bool { return s == f.name })
+	return err
 }

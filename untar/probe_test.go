@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -80,14 +79,28 @@ func TestTempFile(t *testing.T) {
 	if empty, err := r.IsEmpty(); !empty || err != nil {
 		t.Errorf("empty: %v (%v)", empty, err)
 	}
-	if _, err := f.WriteString("text"); err != nil {
+	if _, err := f.File.WriteString("text"); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := io.ReadAll(io.NewSectionReader(f, 0, 10)); string(text) != "text" {
+	if text, err := io.ReadAll(io.NewSectionReader(f.File, 0, 10)); string(text) != "text" {
 		t.Errorf("%q, %v", text, err)
 	}
-	makeTree(t, filepath.Join(dir, "x"), "y=1")
-	if _, err := r.TempFile(); err != nil {
+	// It has a name all the while: a file system that gives a removed one that is
+	// open another name has no cause to.
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("there is %v (%v)", left, err)
+	}
+	second, err := r.TempFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Close(); err != nil {
 		t.Error(err)
+	}
+	if err := r.Finish(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("there is %v (%v)", left, err)
 	}
 }

@@ -1,30 +1,28 @@
 package untar
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// maxRemoveDepth is how deep a removal recurses; what is deeper is moved up
-// first, so that depth costs no descriptors.
-const maxRemoveDepth = 8
-
 // ErrMounted says that a folder was left since something is mounted on it.
 var ErrMounted = errors.New("something is mounted here")
 
-// RemoveContents removes everything below the root folder, a file system's own
-// lost+found and the folder itself excepted. It follows no link and enters no mount point: a mount
-// point stays, with the folders that lead to it, and is the error, an
-// ErrMounted. The rest is removed all the same. What Options.DeferRoot kept back
-// is dropped, and the root folder has its own mode again.
+// RemoveContents removes everything below the root folder, except a file system's
+// own lost+found, the program's files and the folder itself. It follows no link and
+// enters no mount point: a mount point stays, with the folders that lead to it, and
+// is the error, an ErrMounted. The rest is removed all the same. What
+// Options.DeferRoot kept back is dropped, and the root folder has its own mode again.
 func (r *Root) RemoveContents() error {
-	rm := remover{root: r.fd}
-	rm.dir(r.fd, 0, func(name string) bool { return !r.isLostFound(name) })
+	rm := r.remover()
+	rm.ignore = r.ignores
+	rm.run(nil, nil)
 	if d := r.deferred; d != nil {
 		d.folder = nil
 		if err := r.Finish(); err != nil && rm.err == nil {
@@ -42,13 +40,8 @@ func (r *Root) RemoveNames(names ...string) error {
 			return &fs.PathError{Op: "remove", Path: name, Err: unix.EINVAL}
 		}
 	}
-	rm := remover{root: r.fd}
-	for _, name := range names {
-		rm.entry(r.fd, name, 0)
-	}
-	if rm.moved > 0 {
-		rm.dir(r.fd, 0, rm.isMoved)
-	}
+	rm := r.remover()
+	rm.run(nil, names)
 	return r.removed(rm.err)
 }
 
@@ -59,12 +52,35 @@ func (r *Root) removed(err error) error {
 	return nil
 }
 
-// A remover removes trees and keeps the first error.
+// A verdict is what a remover does with an entry.
+type verdict uint8
+
+const (
+	goes      verdict = iota // with what is in it and goes too
+	goesEmpty                // where it is no folder that holds something
+	stays                    // untouched
+	opens                    // a folder that stays, but what is in it may go
+)
+
+// A remover removes what is in a folder, and keeps the first error. It walks
+// without recursion: depth costs it neither descriptors nor stack.
 type remover struct {
-	root  int
-	moved int // folders moved up to the root so far
-	err   error
+	d      dirStack
+	ignore func(name string) bool // entries of the first folder that stay; nil: none
+	judge  func(path []byte) verdict
+	frames []frame // of the first folder and of those below it on the way to the current one
+	err    error
 }
+
+// A frame is what is still to be done in a folder.
+type frame struct {
+	todo  []string // folders that are not empty
+	left  map[string]bool
+	again bool // some file systems skip names while others are removed
+	keep  bool // the folder itself stays
+}
+
+func (r *Root) remover() *remover { return &remover{d: r.dirs()} }
 
 func (rm *remover) fail(name string, err error) {
 	if rm.err == nil {
@@ -72,103 +88,237 @@ func (rm *remover) fail(name string, err error) {
 	}
 }
 
-const movedPrefix = ".lxc-pull-removing-"
-
-func (rm *remover) isMoved(name string) bool {
-	return strings.HasPrefix(name, movedPrefix+strconv.Itoa(unix.Getpid())+"-")
-}
-
-// dir removes the entries of a folder that which names, all for nil. It reads
-// the folder again while that finds something to do: some file systems skip
-// names while others are removed, and deep folders are moved to the root.
-func (rm *remover) dir(fd, depth int, which func(string) bool) {
-	stuck := make(map[string]bool) // can't be removed
+// run removes these entries of a folder, all for nil.
+func (rm *remover) run(dir []byte, names []string) {
+	defer rm.d.close()
+	fd, _, err := rm.d.enter(dir)
+	if err != nil {
+		rm.fail(string(dir), err)
+		return
+	}
+	rm.frames = []frame{{again: names == nil}}
+	for _, name := range names {
+		rm.entry(fd, name)
+	}
 	for {
-		d, err := newDirReader(fd)
-		if err != nil {
-			rm.fail(".", err)
+		f := &rm.frames[len(rm.frames)-1]
+		switch n := len(f.todo); {
+		case n > 0:
+			name := f.todo[n-1]
+			f.todo = f.todo[:n-1]
+			rm.down(f, name)
+		case f.again:
+			rm.read(f)
+		case len(rm.frames) == 1:
 			return
-		}
-		gone := 0
-		for {
-			name, err := d.next()
-			if err != nil {
-				rm.fail(".", err)
-			}
-			if err != nil || name == "" {
-				break
-			}
-			if which != nil && !which(name) || stuck[name] {
-				continue
-			}
-			if rm.entry(fd, name, depth) {
-				gone++
-			} else {
-				stuck[name] = true
-			}
-		}
-		d.close()
-		if gone == 0 {
-			return
+		default:
+			rm.up()
 		}
 	}
 }
 
-// entry removes one entry and reports whether it is gone.
-func (rm *remover) entry(dir int, name string, depth int) bool {
-	c := append([]byte(name), 0)
+// read removes the entries of the current folder that it can, and finds those
+// that hold something.
+func (rm *remover) read(f *frame) {
+	f.again = false
+	fd, err := rm.d.top()
+	if err != nil {
+		rm.fail(".", err)
+		return
+	}
+	d, err := newDirReader(fd)
+	if err != nil {
+		rm.fail(".", err)
+		return
+	}
+	defer d.close()
+	for {
+		name, err := d.next()
+		if err != nil {
+			rm.fail(".", err)
+		}
+		if err != nil || name == "" {
+			return
+		}
+		if len(rm.frames) == 1 && rm.ignore != nil && rm.ignore(name) || f.left[name] {
+			continue
+		}
+		if rm.entry(fd, name) {
+			f.again = true
+		}
+	}
+}
+
+// path is that of an entry of the current folder.
+func (rm *remover) path(name string) []byte { return joinPath(bytes.Clone(rm.d.path), name) }
+
+// entry removes one entry of the current folder and reports whether it did.
+func (rm *remover) entry(dir int, name string) bool {
+	rm.d.known.steps++
+	f := &rm.frames[len(rm.frames)-1]
+	is := goes
+	if rm.judge != nil {
+		switch is = rm.judge(rm.path(name)); is {
+		case stays:
+			f.leave(name)
+			return false
+		case opens:
+			f.todo = append(f.todo, name)
+			return false
+		}
+	}
+	c := cname(name + "\x00")
 	err := unlinkat(dir, c, 0)
 	if err == unix.EISDIR || err == unix.EPERM || err == unix.EBUSY {
 		// The kernel refuses a mount point before it looks whether the folder
 		// is empty, so this keeps out of mounts, bind mounts included, without
 		// /proc.
-		err = unlinkat(dir, c, unix.AT_REMOVEDIR)
+		if e := removeDir(dir, c); e != unix.ENOTDIR {
+			err = e
+		}
 	}
 	switch err {
-	case nil, unix.ENOENT:
-		return true
-	case unix.EBUSY:
-		rm.fail(name, ErrMounted)
-		return false
-	case unix.ENOTEMPTY, unix.EEXIST:
-	default:
-		rm.fail(name, err)
-		return false
-	}
-	if depth >= maxRemoveDepth {
-		// The root folder's own pass takes it from there.
-		rm.moved++
-		to := movedPrefix + strconv.Itoa(unix.Getpid()) + "-" + strconv.Itoa(rm.moved)
-		if err := unix.Renameat(dir, name, rm.root, to); err != nil {
-			rm.fail(name, err)
-			return false
+	case nil:
+		if len(rm.d.levels) >= farDepth {
+			rm.d.known.forget(rm.path(name))
 		}
 		return true
+	case unix.ENOENT:
+	case unix.ENOTEMPTY, unix.EEXIST:
+		if is == goesEmpty {
+			f.leave(name)
+		} else {
+			f.todo = append(f.todo, name)
+		}
+	default:
+		rm.stuck(f, name, err)
 	}
-	sub, err := openDir(dir, c)
+	return false
+}
+
+func (f *frame) leave(name string) {
+	if f.left == nil {
+		f.left = map[string]bool{}
+	}
+	f.left[name] = true
+}
+
+// stuck leaves an entry that can't be removed.
+func (rm *remover) stuck(f *frame, name string, err error) {
+	if err == unix.EBUSY {
+		err = ErrMounted
+	}
+	rm.fail(name, err)
+	f.leave(name)
+}
+
+// down goes into a folder that holds something.
+func (rm *remover) down(f *frame, name string) {
+	dir, err := rm.d.top()
+	sub, c := -1, cname(name+"\x00")
 	if err == nil {
-		// An ordinary user's own folder may keep him out.
-		var st unix.Stat_t
-		if unix.Fstat(sub, &st) != nil || st.Mode&0700 != 0700 {
-			if unix.Fchmod(sub, 0700) == unix.EBADF && unix.Fchmodat(unix.AT_FDCWD, procFD(sub), 0700, 0) == nil {
+		sub, err = openDir(dir, c)
+	}
+	if err != nil {
+		if rm.judge == nil || !isNotDir(err) && err != unix.ENOENT {
+			rm.fail(name, err)
+		}
+		f.leave(name)
+		return
+	}
+	keep := rm.judge != nil && rm.judge(rm.path(name)) == opens
+	if keep {
+		// Its name was not tried: only of one that holds something rmdir is
+		// sure to tell whether it is a mount point, and nothing else.
+		empty, _ := (&Root{fd: sub}).IsEmpty()
+		err := error(nil)
+		if !empty {
+			err = removeDir(dir, c)
+		}
+		if empty || err == unix.EBUSY {
+			unix.Close(sub)
+			if f.leave(name); err != nil {
+				rm.stuck(f, name, err)
+			}
+			return
+		}
+	}
+	// An ordinary user's own folder may keep him out.
+	var st unix.Stat_t
+	if unix.Fstat(sub, &st) != nil || !keep && st.Mode&0700 != 0700 {
+		if unix.Fchmod(sub, 0700) == unix.EBADF && unix.Fchmodat(unix.AT_FDCWD, procFD(sub), 0700, 0) == nil {
+			if again, err := openat(dir, c, dirFlags, 0); err == nil {
 				unix.Close(sub)
-				sub, err = openat(dir, c, dirFlags, 0)
+				sub = again
 			}
 		}
 	}
-	if err != nil {
-		rm.fail(name, err)
-		return false
+	rm.d.push([]byte(name), sub, inheritUnknown)
+	rm.frames = append(rm.frames, frame{again: true, keep: keep})
+}
+
+// up leaves a folder in which nothing is to be done any more, and removes it.
+func (rm *remover) up() {
+	last := len(rm.frames) - 1
+	keep := rm.frames[last].keep
+	rm.frames = rm.frames[:last]
+	f := &rm.frames[last-1]
+	path := bytes.Clone(rm.d.path)
+	_, base := splitPath(path)
+	name := string(base)
+	rm.d.pop(len(rm.d.levels) - 1)
+	if keep {
+		f.leave(name)
+		return
 	}
-	rm.dir(sub, depth+1, nil)
-	unix.Close(sub)
-	switch err := unlinkat(dir, c, unix.AT_REMOVEDIR); err {
-	case nil, unix.ENOENT:
-		return true
+	dir, err := rm.d.top()
+	if err == nil {
+		err = removeDir(dir, cname(name+"\x00"))
+	}
+	switch {
+	case err == nil, err == unix.ENOENT:
+		rm.d.known.forget(path)
+	case rm.judge != nil && (err == unix.ENOTEMPTY || err == unix.EEXIST):
+		f.leave(name) // something that stays is in it
+	case rm.err != nil && err != unix.EBUSY:
+		f.leave(name) // what is left in it is the error
 	default:
-		if rm.err == nil {
-			rm.fail(name, err)
-		}
-		return false
+		rm.stuck(f, name, err)
 	}
+}
+
+// snapDestroy is BTRFS_IOC_SNAP_DESTROY (linux/btrfs.h): 0x94, 15, written, a
+// struct of 4,096 bytes. How "written" is encoded differs between machines, as in
+// FS_IOC_SETFLAGS.
+const snapDestroy = unix.FS_IOC_SETFLAGS&0xe0000000 | 4096<<16 | 0x94<<8 | 15
+
+// removeDir removes an empty folder. Before Linux 4.18 rmdir refuses a btrfs
+// subvolume, whose inode is always 256. The other way to remove that takes what is
+// in it, too.
+func removeDir(dir int, name cname) error {
+	err := unlinkat(dir, name, unix.AT_REMOVEDIR)
+	if err != unix.EPERM {
+		return err
+	}
+	var system unix.Statfs_t
+	var st unix.Stat_t
+	if unix.Fstatfs(dir, &system) != nil || fsName(int64(system.Type)) != "btrfs" || lstatat(dir, name, &st) != nil || st.Ino != 256 {
+		return err
+	}
+	fd, oerr := openat(dir, name, dirFlags, 0)
+	if oerr != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if empty, _ := (&Root{fd: fd}).IsEmpty(); !empty {
+		return err
+	}
+	return destroySubvolume(dir, name)
+}
+
+func destroySubvolume(dir int, name cname) error {
+	var args [4096]byte // struct btrfs_ioctl_vol_args: a descriptor, unused here, and the name
+	copy(args[8:], name)
+	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(dir), snapDestroy, uintptr(unsafe.Pointer(&args[0])))
+	return errnoErr(e)
 }

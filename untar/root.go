@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,18 @@ type Root struct {
 	named    bool   // an archive had an entry for the root
 	owner    *owner // of what is made in it besides archives; nil: the caller
 	fsKind   string
+	own      []string // names in the folder that are the program's, not the tree's
+	// temporary are the files of TempFile that are open.
+	temporary []*TempFile
+	known     knownDirs
+}
+
+// dirs returns a way to walk below the root.
+func (r *Root) dirs() dirStack {
+	if r.known.ids == nil {
+		r.known.start(false)
+	}
+	return dirStack{root: r.fd, most: maxOpenDirs, known: &r.known}
 }
 
 type owner struct{ uid, gid uint32 }
@@ -77,9 +90,13 @@ func (r *Root) deferRoot() error {
 // Finish gives the root folder what Options.DeferRoot kept back: the archive's
 // own owner, mode, attributes and time, or the mode that it had before where
 // the archive has no entry for it. Call it when the archive is known to be
-// right and nothing is made in the root any more. Without anything deferred it
-// does nothing.
+// right and nothing is made in the root any more. It closes what TempFile made.
 func (r *Root) Finish() error {
+	for len(r.temporary) > 0 {
+		if err := r.temporary[0].Close(); err != nil {
+			return err
+		}
+	}
 	d := r.deferred
 	if d == nil {
 		return nil
@@ -164,7 +181,7 @@ func (d *dirReader) next() (string, error) {
 func (d *dirReader) close() { unix.Close(d.fd) }
 
 // IsEmpty reports whether the root folder has no entry but a file system's own
-// lost+found.
+// lost+found, and the program's.
 func (r *Root) IsEmpty() (bool, error) {
 	d, err := newDirReader(r.fd)
 	if err != nil {
@@ -179,10 +196,34 @@ func (r *Root) IsEmpty() (bool, error) {
 		if name == "" {
 			return true, nil
 		}
-		if !r.isLostFound(name) {
+		if !r.ignores(name) {
 			return false, nil
 		}
 	}
+}
+
+// ignores reports whether an entry of the root folder is not of the tree.
+func (r *Root) ignores(name string) bool { return r.isLostFound(name) || slices.Contains(r.own, name) }
+
+// removeOwn removes a file of the program's from the root folder, which keeps its
+// time: that is the archive's by now.
+func (r *Root) removeOwn(name string) error {
+	var st unix.Stat_t
+	err := unix.Fstat(r.fd, &st)
+	if err == nil {
+		err = unix.Unlinkat(r.fd, name, 0)
+	}
+	if err == unix.EACCES { // an ordinary user's own folder, which the archive made read-only
+		if err = unix.Fchmod(r.fd, st.Mode&07777|0700); err == nil {
+			err = unix.Unlinkat(r.fd, name, 0)
+			unix.Fchmod(r.fd, st.Mode&07777)
+		}
+	}
+	if err != nil && err != unix.ENOENT {
+		return &fs.PathError{Op: "remove", Path: r.path + "/" + name, Err: err}
+	}
+	setTime(r.fd, nil, int64(st.Mtim.Sec), int32(st.Mtim.Nsec))
+	return nil
 }
 
 // isLostFound reports whether an entry of the root folder is the folder that
@@ -217,90 +258,140 @@ type resolveOptions struct {
 // *OutsideError. The components of the result but the last exist, unless they
 // were to be created.
 func (r *Root) resolve(name string, opt resolveOptions) ([]byte, error) {
-	d := dirStack{root: r.fd}
-	defer d.close()
-	type part struct {
-		text string
-		link string // the link that it comes from, "" for name itself
-	}
-	fail := func(op string, err error) ([]byte, error) {
-		return nil, &fs.PathError{Op: op, Path: name, Err: err}
-	}
-	var todo []part // the next one last
-	push := func(s, link string) {
-		parts := strings.Split(s, "/")
-		for i := len(parts) - 1; i >= 0; i-- {
-			todo = append(todo, part{parts[i], link})
-		}
-	}
 	if len(name) > maxName {
-		return fail("resolve", unix.ENAMETOOLONG)
+		return nil, &fs.PathError{Op: "resolve", Path: name, Err: unix.ENAMETOOLONG}
 	}
-	push(name, "")
-	path := []byte{}
-	var comp cname
-	links := 0
+	w := way{root: r, name: name, opt: opt, d: r.dirs()}
+	defer w.d.close()
+	w.push([]byte(name), "")
+	for len(w.todo) > 0 {
+		if err := w.step(); err != nil {
+			return nil, err
+		}
+	}
+	return w.path, nil
+}
+
+// A way is one resolution.
+type way struct {
+	root  *Root
+	name  string
+	opt   resolveOptions
+	d     dirStack
+	path  []byte // as far as it is resolved
+	todo  []part // the next one last; at most one a link, and the name
+	links int
+}
+
+// A part is what is still to be resolved, without "" and ".".
+type part struct {
+	rest []byte
+	link string // the link that it comes from, "" for name itself
+}
+
+func (w *way) push(s []byte, link string) {
+	var clean []byte
+	for c := range bytes.SplitSeq(s, []byte("/")) {
+		if len(c) > 0 && string(c) != "." {
+			clean = append(append(clean, c...), '/')
+		}
+	}
+	if len(clean) > 0 {
+		w.todo = append(w.todo, part{clean[:len(clean)-1], link})
+	}
+}
+
+func (w *way) fail(op string, err error) error { return &fs.PathError{Op: op, Path: w.name, Err: err} }
+
+// step resolves what comes before the next link or "..".
+func (w *way) step() error {
+	p := w.todo[len(w.todo)-1]
+	w.todo = w.todo[:len(w.todo)-1]
+	down, after := p.rest, []byte(nil)
+	for at, n := 0, bytes.Count(w.path, []byte("/")); at <= len(p.rest); n++ {
+		c, _, _ := bytes.Cut(p.rest[at:], []byte("/"))
+		if string(c) == ".." {
+			down, after = p.rest[:max(at-1, 0)], p.rest[at:]
+			break
+		}
+		if len(c) > maxComponent || bytes.IndexByte(c, 0) >= 0 || n > maxComponents {
+			return w.fail("resolve", unix.ENAMETOOLONG)
+		}
+		at += len(c) + 1
+	}
+	if len(down) == 0 { // begins with ".."
+		if len(w.path) == 0 && p.link != "" {
+			return &OutsideError{w.name, p.link}
+		}
+		w.path, _ = splitPath(w.path)
+		w.push(bytes.TrimPrefix(after, []byte("..")), p.link)
+		return nil
+	}
+	w.push(after, p.link)
+	full := slices.Concat(w.path, []byte("/"), down)
+	if len(w.path) == 0 {
+		full = full[1:]
+	}
+	fd, rest, err := w.d.enter(full)
+	for err == unix.ENOENT && w.opt.create != 0 {
+		component, _, _ := bytes.Cut(rest, []byte("/"))
+		if err := w.mkdir(fd, component); err != nil {
+			return w.fail("mkdir", err)
+		}
+		fd, rest, err = w.d.enter(full)
+	}
+	if err == nil {
+		w.path = full
+		return nil
+	}
+	return w.follow(fd, full, rest, p.link, err)
+}
+
+func (w *way) mkdir(fd int, component []byte) error {
+	var c cname
+	err := mkdirat(fd, c.set(component), w.opt.create)
+	if o := w.root.owner; err == nil && o != nil {
+		err = lchownat(fd, c, o.uid, o.gid)
+	}
+	return err
+}
+
+// follow goes on where full could be entered up to rest: through a link, or to the
+// end.
+func (w *way) follow(fd int, full, rest []byte, link string, why error) error {
+	component, below, more := bytes.Cut(rest, []byte("/"))
+	last := !more && len(w.todo) == 0
+	if last && !w.opt.last && (isNotDir(why) || why == unix.ENOENT) {
+		w.path = full
+		return nil
+	}
+	if !isNotDir(why) && why != unix.ENOENT {
+		return w.fail("open", why)
+	}
 	var target [maxTarget + 1]byte
-	for len(todo) > 0 {
-		p := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		switch {
-		case p.text == "" || p.text == ".":
-			continue
-		case p.text == "..":
-			if len(path) == 0 && p.link != "" {
-				return nil, &OutsideError{name, p.link}
-			}
-			path, _ = splitPath(path)
-			continue
-		case len(p.text) > maxComponent || strings.IndexByte(p.text, 0) >= 0:
-			return fail("resolve", unix.ENAMETOOLONG)
-		case bytes.Count(path, []byte("/")) >= maxComponents:
-			return fail("resolve", unix.ENAMETOOLONG)
-		}
-		last := true
-		for _, q := range todo {
-			last = last && (q.text == "" || q.text == ".")
-		}
-		fd, _, err := d.enter(path)
-		if err != nil {
-			return fail("open", err)
-		}
-		comp.set([]byte(p.text))
-		full := append(append(bytes.Clone(path), '/'), p.text...)
-		if len(path) == 0 {
-			full = full[1:]
-		}
-		n, err := 0, error(unix.EINVAL)
-		if !last || opt.last {
-			n, err = readlinkat(fd, comp, target[:])
-		}
-		switch {
-		case err == nil:
-			if links++; links > maxLinks {
-				return fail("resolve", unix.ELOOP)
-			}
-			t := string(target[:n])
-			if strings.HasPrefix(t, "/") {
-				path = path[:0]
-			}
-			push(t, string(full))
-		case err == unix.ENOENT && opt.create != 0:
-			err := mkdirat(fd, comp, opt.create)
-			if err == nil && r.owner != nil {
-				err = lchownat(fd, comp, r.owner.uid, r.owner.gid)
-			}
-			if err != nil {
-				return fail("mkdir", err)
-			}
-			path = full
-		case err == unix.EINVAL || err == unix.ENOENT && last:
-			path = full
-		default:
-			return fail("resolve", err)
-		}
+	var c cname
+	n, err := readlinkat(fd, c.set(component), target[:])
+	switch {
+	case err == nil:
+	case last && (err == unix.EINVAL || err == unix.ENOENT):
+		w.path = full
+		return nil
+	case err == unix.EINVAL:
+		return w.fail("open", unix.ENOTDIR)
+	default:
+		return w.fail("resolve", err)
 	}
-	return path, nil
+	if w.links++; w.links > maxLinks {
+		return w.fail("resolve", unix.ELOOP)
+	}
+	at := full[:len(full)-len(rest)+len(component)]
+	w.path, _ = splitPath(at)
+	if target[0] == '/' {
+		w.path = nil
+	}
+	w.push(below, link)
+	w.push(target[:n], string(at))
+	return nil
 }
 
 // MkdirAll makes a folder and those above it that are missing, with mode perm
@@ -310,7 +401,7 @@ func (r *Root) MkdirAll(name string, perm uint32) error {
 	if err != nil {
 		return err
 	}
-	d := dirStack{root: r.fd}
+	d := r.dirs()
 	defer d.close()
 	if _, _, err := d.enter(path); err != nil {
 		return &fs.PathError{Op: "mkdir", Path: name, Err: err}
@@ -330,7 +421,7 @@ func (r *Root) open(name string, flags int) (int, *unix.Stat_t, error) {
 	if len(path) == 0 {
 		return -1, nil, &fs.PathError{Op: "open", Path: name, Err: unix.EISDIR}
 	}
-	d := dirStack{root: r.fd}
+	d := r.dirs()
 	defer d.close()
 	dir, base := splitPath(path)
 	parent, _, err := d.enter(dir)
@@ -501,7 +592,7 @@ func (r *Root) touchFolder(name string, sec int64, nsec int32) error {
 	if err != nil {
 		return err
 	}
-	d := dirStack{root: r.fd}
+	d := r.dirs()
 	defer d.close()
 	dir, _ := splitPath(path)
 	fd, _, err := d.enter(dir)

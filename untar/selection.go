@@ -2,17 +2,31 @@ package untar
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"hash/maphash"
+	"strings"
 )
 
 // A selection is what Options.Exclude, Members and MaxEntries leave of an
-// archive.
+// archive. A list may have a line for every file: what is written out is looked up
+// by the hashes of a name's leading parts, and only wildcards are tried in turn.
 type selection struct {
-	exclude    []pattern
+	seed       maphash.Seed
+	literal    map[uint64]bool     // hashes of exclude patterns without wildcards; true: it begins with "./"
+	bare       map[uint64]struct{} // and of these, without it
+	exclude    []pattern           // the others
 	members    []member
+	byPath     map[uint64]int // members by the hashes of their paths
 	maxEntries int64
 	path       []byte // of the entry at hand, clean
 }
+
+// maxWildcards bounds the bytes of all patterns with wildcards: an entry costs
+// their number times its name's length. Images have a few hundred.
+const maxWildcards = 64 << 10
+
+var errWildcards = errors.New("more than 64 KiB of patterns with wildcards")
 
 type member struct {
 	path  []byte
@@ -25,13 +39,27 @@ type MissingError struct{ Name string }
 func (e *MissingError) Error() string { return fmt.Sprintf("%q is not in the archive", e.Name) }
 
 func newSelection(opt Options) (*selection, error) {
-	s := &selection{maxEntries: opt.MaxEntries}
+	s := &selection{
+		maxEntries: opt.MaxEntries, seed: maphash.MakeSeed(),
+		literal: map[uint64]bool{}, bare: map[uint64]struct{}{}, byPath: map[uint64]int{},
+	}
 	if s.maxEntries == 0 {
 		s.maxEntries = DefaultMaxEntries
 	}
-	for _, p := range opt.Exclude {
-		if p != "" {
-			s.exclude = append(s.exclude, newPattern(p))
+	wildcards := 0
+	for _, text := range opt.Exclude {
+		switch p := newPattern(text); {
+		case text == "":
+		case strings.ContainsAny(text, `*?[\`):
+			s.exclude = append(s.exclude, p)
+			if wildcards += len(text); wildcards > maxWildcards {
+				return nil, errWildcards
+			}
+		default:
+			s.literal[maphash.Bytes(s.seed, []byte(text))] = p.bare != ""
+			if p.bare != "" {
+				s.bare[maphash.Bytes(s.seed, []byte(p.bare))] = struct{}{}
+			}
 		}
 	}
 	for _, m := range opt.Members {
@@ -39,9 +67,57 @@ func newSelection(opt Options) (*selection, error) {
 		if err != nil {
 			return nil, fmt.Errorf("member %q: %w", m, err)
 		}
-		s.members = append(s.members, member{path: clean})
+		h := maphash.Bytes(s.seed, clean)
+		if _, ok := s.byPath[h]; !ok {
+			s.byPath[h] = len(s.members)
+			s.members = append(s.members, member{path: clean})
+		}
 	}
 	return s, nil
+}
+
+// leading calls fn with the hash of every part of name that ends before a '/', and
+// of the whole.
+func (s *selection) leading(name []byte, fn func(hash uint64)) {
+	var h maphash.Hash
+	h.SetSeed(s.seed)
+	for {
+		part, rest, more := bytes.Cut(name, []byte("/"))
+		h.Write(part)
+		fn(h.Sum64())
+		if !more {
+			return
+		}
+		h.WriteByte('/')
+		name = rest
+	}
+}
+
+// isListed reports whether a pattern without wildcards matches, as pattern.match
+// would.
+func (s *selection) isListed(name []byte) bool {
+	if len(s.literal) == 0 {
+		return false
+	}
+	name = bytes.TrimRight(name, "/")
+	found := false
+	s.leading(name, func(h uint64) {
+		_, ok := s.literal[h]
+		found = found || ok
+	})
+	if found || string(name) == "." {
+		return found
+	}
+	bare, dotted := bytes.CutPrefix(name, []byte("./"))
+	if !dotted && len(s.bare) == 0 {
+		return false
+	}
+	s.leading(bare, func(h uint64) {
+		_, ok := s.bare[h]
+		isDotted, isLiteral := s.literal[h]
+		found = found || ok || dotted && isLiteral && !isDotted
+	})
+	return found
 }
 
 // selects cleans an entry's name, into s.path, and reports whether the entry is
@@ -52,6 +128,9 @@ func (s *selection) selects(name []byte) (bool, error) {
 		return false, err
 	}
 	s.path = path
+	if s.isListed(name) {
+		return false, nil
+	}
 	for _, p := range s.exclude {
 		if p.match(name) {
 			return false, nil
@@ -61,12 +140,13 @@ func (s *selection) selects(name []byte) (bool, error) {
 		return true, nil
 	}
 	wanted := false
-	for i := range s.members {
-		m := &s.members[i]
-		if len(m.path) == 0 || bytes.HasPrefix(path, m.path) && (len(path) == len(m.path) || path[len(m.path)] == '/') {
-			m.found, wanted = true, true
+	find := func(h uint64) {
+		if i, ok := s.byPath[h]; ok {
+			s.members[i].found, wanted = true, true
 		}
 	}
+	find(maphash.Bytes(s.seed, nil)) // all of it
+	s.leading(path, find)
 	return wanted, nil
 }
 

@@ -1,9 +1,12 @@
 package untar
 
 import (
+	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,12 +19,18 @@ import (
 // was interrupted for a complete one, and so that the next run on the same path
 // finds and removes what a kill or a power cut left.
 //
+// Every run has an id of 128 random bits. While it goes on, the folder that it
+// fills holds an empty file, the proof, that is named by the id; an archive
+// can't know the name.
+//
 // Where the folder is absent, the tree grows in a folder beside it,
-// ".NAME.partial-PID", which Commit renames. It is locked; the next run removes
-// those that nobody has locked. Where the folder exists and is empty, a file
-// beside it, ".NAME.incomplete", says so until Commit; it tells which folder is
-// meant, and the next run empties that first. Where the folder holds something,
-// the archive is merged into that, with no such promise.
+// ".NAME.partial-ID", which Commit renames. It is locked; the next run removes
+// those that nobody has locked and that hold the proof. Where the folder exists
+// and is empty, a file beside it, the marker ".NAME.incomplete", says so until
+// Commit, with the id; the next run empties a folder that holds the proof of its
+// marker, and no other: inode numbers and file system ids are given out again.
+// Where the folder holds something else, the archive is merged into that, with
+// no such promise.
 type Target struct {
 	root      *Root
 	parent    *os.File // the folder of all three names; nil: merged, or no marker could be made
@@ -30,14 +39,26 @@ type Target struct {
 	renamed   bool     // Commit has done so
 	marker    string   // of the marker, "" if none
 	markerFD  int      // locked, so that others know that it is in use; -1: none
-	empty     bool     // the folder held nothing at the start
+	proof     string   // of the file in the folder, "" if none
+	before    folderState
+	empty     bool // the folder held nothing at the start
 	recovered bool
+	resumed   bool // an interrupted run's tree is merged into
+	stale     string
 	path      string
 }
 
-// OpenTarget opens or makes the folder at path. The error is ErrBusy where
-// another run works on it.
-func OpenTarget(path string) (*Target, error) {
+// OpenTarget opens or makes the folder at path for a tree that is to be there
+// whole or not at all. It empties a folder that such a run left incomplete. In a
+// folder that exists it removes the ACLs: the tree's modes are the archive's. The
+// error is ErrBusy where another run works on it.
+func OpenTarget(path string) (*Target, error) { return openTarget(path, false) }
+
+// OpenMerge does the same for an archive that may be merged into what the folder
+// holds. It removes nothing from it.
+func OpenMerge(path string) (*Target, error) { return openTarget(path, true) }
+
+func openTarget(path string, merge bool) (*Target, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -48,51 +69,60 @@ func OpenTarget(path string) (*Target, error) {
 	}
 	t.name = filepath.Base(abs)
 	parent, perr := os.Open(filepath.Dir(abs))
+	if perr == nil {
+		t.parent = parent
+	}
 	t.root, err = OpenRoot(path)
-	if errors.Is(err, fs.ErrNotExist) && perr == nil {
-		t.parent, t.empty = parent, true
-		if err := t.stage(); err != nil {
-			parent.Close()
-			return nil, err
-		}
-		return t, nil
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && t.parent != nil:
+		t.empty = true
+		err = t.stage()
+	case err == nil:
+		err = t.take(merge)
 	}
 	if err != nil {
-		if perr == nil {
-			parent.Close()
-		}
-		return nil, err
-	}
-	if perr != nil || t.name == string(filepath.Separator) {
-		if perr == nil {
-			parent.Close()
-		}
-		t.empty, err = t.root.IsEmpty()
-		return t, err
-	}
-	t.parent = parent
-	if err := t.mark(); err != nil {
 		t.Close()
 		return nil, err
 	}
 	return t, nil
 }
 
-// OpenTargetAt opens an existing folder by its name in parent. Another user may
-// own parent: a link of that name is not followed. path is for messages.
+// take prepares a folder that exists.
+func (t *Target) take(merge bool) (err error) {
+	if t.parent == nil || t.name == string(filepath.Separator) {
+		t.empty, err = t.root.IsEmpty()
+	} else {
+		err = t.recover(merge)
+	}
+	if err != nil || !t.empty {
+		return err
+	}
+	t.before, err = t.root.state()
+	if err == nil && !merge {
+		err = t.root.DropInheritedACLs()
+	}
+	if err == nil && t.parent != nil {
+		err = t.writeMarker(merge)
+	}
+	return err
+}
+
+// OpenTargetAt opens an existing folder by its name in parent, as OpenTarget does.
+// Another user may own parent: a link of that name is not followed. path is for
+// messages.
 func OpenTargetAt(parent *os.File, name, path string) (*Target, error) {
 	fd, err := openat(int(parent.Fd()), cname(name+"\x00"), dirFlags, 0)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, pathError("open", path, err)
 	}
 	t := &Target{path: path, name: name, markerFD: -1, root: &Root{fd: fd, path: path}}
 	own, err := openat(int(parent.Fd()), cname(".\x00"), dirFlags, 0)
 	if err != nil {
 		t.Close()
-		return nil, &fs.PathError{Op: "open", Path: parent.Name(), Err: err}
+		return nil, pathError("open", parent.Name(), err)
 	}
 	t.parent = os.NewFile(uintptr(own), parent.Name())
-	if err := t.mark(); err != nil {
+	if err := t.take(false); err != nil {
 		t.Close()
 		return nil, err
 	}
@@ -101,6 +131,22 @@ func OpenTargetAt(parent *os.File, name, path string) (*Target, error) {
 
 // ErrBusy says that another process fills the same folder.
 var ErrBusy = errors.New("another run is filling this folder")
+
+// pathError is a *fs.PathError, made in one place since there are many.
+//
+//go:noinline
+func pathError(op, path string, err error) error {
+	return &fs.PathError{Op: op, Path: path, Err: bareError(err)}
+}
+
+// bareError drops what a *fs.PathError says besides the cause.
+func bareError(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
 
 // lock takes the lock of a folder that this run alone works in; the kernel gives
 // it back when the process ends, however it ends. Where the file system has no
@@ -120,6 +166,40 @@ func tryLock(fd int) error {
 	}
 }
 
+// newID makes a run's id. The runtime seeds this generator from the 16 random
+// bytes that the kernel gives every program (AT_RANDOM, getauxval(3)); unlike
+// getrandom(2) that never waits, also early in the boot of a small board.
+func newID() string { return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()) }
+
+func isID(s string) bool { return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == "" }
+
+// proofName is the name of the file that says whose the folder is.
+func proofName(id string) string { return ".lxc-pull-" + id }
+
+// prove makes the proof in the folder.
+func (t *Target) prove(id string) error {
+	name := proofName(id)
+	fd, err := openat(t.root.fd, cname(name+"\x00"), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|openFlags, 0600)
+	if err != nil {
+		return pathError("make a file in", t.path, err)
+	}
+	unix.Close(fd)
+	t.proof, t.root.own = name, append(t.root.own, name)
+	return nil
+}
+
+// isOurs reports whether fd is a file that this user made and nobody has linked
+// to a place of his choice.
+func isOurs(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Uid == uint32(os.Geteuid()) && st.Nlink == 1
+}
+
+// holds reports whether a folder has the proof of a run.
+func (r *Root) holds(id string) bool {
+	var st unix.Stat_t
+	return isID(id) && unix.Fstatat(r.fd, proofName(id), &st, unix.AT_SYMLINK_NOFOLLOW) == nil && isOurs(&st)
+}
+
 // sweep removes staged folders of this name whose processes are gone. A living
 // one's is ErrBusy.
 func (t *Target) sweep() error {
@@ -134,48 +214,51 @@ func (t *Target) sweep() error {
 		if err != nil || name == "" {
 			return err
 		}
-		if !t.isStaging(name) {
+		id, ok := strings.CutPrefix(name, t.stagingName(""))
+		if !ok || !isID(id) {
 			continue
 		}
-		if err := t.sweepOne(name); err != nil {
+		if err := t.sweepOne(name, id); err != nil {
 			return err
 		}
 	}
 }
 
-// isStaging reports whether a name is one that stage gives for this folder: with
-// a process id, and as many x as it took.
-func (t *Target) isStaging(name string) bool {
-	pid, ok := strings.CutPrefix(name, "."+t.name+".partial-")
-	pid = strings.TrimRight(pid, "x")
-	return ok && pid != "" && strings.Trim(pid, "0123456789") == ""
-}
+func (t *Target) stagingName(id string) string { return "." + t.name + ".partial-" + id }
 
-func (t *Target) sweepOne(name string) error {
+// sweepOne removes a staged folder that is empty or holds its own proof. The
+// kernel refuses to remove a mount point before it looks whether it is empty.
+func (t *Target) sweepOne(name, id string) error {
 	dir := int(t.parent.Fd())
+	if err := removeDir(dir, cname(name+"\x00")); err != unix.ENOTEMPTY && err != unix.EEXIST {
+		return nil // removed, mounted, no folder, or not ours to remove
+	}
 	fd, err := openat(dir, cname(name+"\x00"), dirFlags, 0)
 	if err != nil {
 		return nil
 	}
-	stale := &Root{fd: fd, path: name}
+	stale := &Root{fd: fd, path: name, own: []string{proofName(id)}}
 	defer stale.Close()
-	var st unix.Stat_t
-	// Root has made folders that it has given away, see the create command.
-	if uid := uint32(os.Geteuid()); unix.Fstat(fd, &st) != nil || st.Uid != uid && uid != 0 {
+	if !stale.holds(id) {
+		t.stale = filepath.Join(t.parent.Name(), name)
 		return nil
 	}
 	switch err := tryLock(fd); err {
 	case nil:
 	case unix.EWOULDBLOCK:
-		return &fs.PathError{Op: "fill", Path: t.path, Err: ErrBusy}
+		return pathError("fill", t.path, ErrBusy)
 	default:
 		return nil // no locks here: its process may live
 	}
 	if err := stale.RemoveContents(); err != nil {
 		return err
 	}
-	if err := unix.Unlinkat(dir, name, unix.AT_REMOVEDIR); err != nil && err != unix.ENOENT {
-		return &fs.PathError{Op: "remove", Path: name, Err: err}
+	// The proof goes last: a sweep that is killed leaves it for the next one.
+	if err := stale.removeOwn(proofName(id)); err != nil {
+		return err
+	}
+	if err := removeDir(dir, cname(name+"\x00")); err != nil && err != unix.ENOENT {
+		return pathError("remove", name, err)
 	}
 	return nil
 }
@@ -183,34 +266,40 @@ func (t *Target) sweepOne(name string) error {
 // stage makes the folder that Commit renames.
 func (t *Target) stage() error {
 	if t.exists() {
-		return &fs.PathError{Op: "mkdir", Path: t.path, Err: unix.EEXIST} // a link that leads nowhere
+		return pathError("mkdir", t.path, unix.EEXIST) // a link that leads nowhere
 	}
 	if err := t.sweep(); err != nil {
 		return err
 	}
 	dir := int(t.parent.Fd())
-	for i := range 10 {
-		name := "." + t.name + ".partial-" + strconv.Itoa(os.Getpid()) + strings.Repeat("x", i)
-		err := unix.Mkdirat(dir, name, 0700)
-		if err == unix.EEXIST {
-			continue
-		}
-		if err != nil {
-			return &fs.PathError{Op: "mkdir", Path: t.path, Err: err}
+	for range 10 {
+		id := newID()
+		name := t.stagingName(id)
+		if err := unix.Mkdirat(dir, name, 0700); err != nil {
+			return pathError("mkdir", t.path, err)
 		}
 		fd, err := openat(dir, cname(name+"\x00"), dirFlags, 0)
-		if err == nil && lock(fd) == nil && leadsTo(dir, name, fd) {
-			t.root, t.staging = &Root{fd: fd, path: t.path}, name
-			return nil
-		}
 		if err == nil {
-			unix.Close(fd)
-		} else if err != unix.ENOENT {
-			return &fs.PathError{Op: "open", Path: t.path, Err: err}
+			t.root, t.staging = &Root{fd: fd, path: t.path}, name
+			if err = lock(fd); err == nil {
+				err = t.root.DropInheritedACLs()
+			}
+			if err == nil {
+				err = t.prove(id)
+			}
+			if err == nil {
+				return nil
+			}
+			unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
+			t.root.Close()
+			t.root, t.staging = nil, ""
 		}
-		// Another run's sweep came between mkdir and lock.
+		if !errors.Is(err, unix.ENOENT) && err != ErrBusy {
+			return pathError("make a folder at", t.path, err)
+		}
+		// Another run's sweep came between mkdir and the proof.
 	}
-	return &fs.PathError{Op: "fill", Path: t.path, Err: ErrBusy}
+	return pathError("fill", t.path, ErrBusy)
 }
 
 // exists reports whether something is at the folder's own name.
@@ -226,83 +315,175 @@ func leadsTo(dir int, name string, fd int) bool {
 		there.Dev == open.Dev && there.Ino == open.Ino
 }
 
-// getVersion asks for an inode's generation. The number differs between
-// machines as that of FS_IOC_GETFLAGS does ('f', 1, a long).
-const getVersion = unix.FS_IOC_GETFLAGS&^0xff00 | 'v'<<8
+// A folderState is what a run changes of an empty folder before it is filled.
+type folderState struct {
+	mode        uint32
+	access, def []byte // ACLs as attributes, nil: none
+}
 
-// identity tells the folder from any other, as a marker has it: the file
-// system, the inode, and the inode's generation, for the number of a folder
-// that was removed is soon another one's. What the file system doesn't tell is
-// 0. The device number would not do: it may change from one start to the next.
-func (t *Target) identity() (id string, mode uint32, err error) {
+func (r *Root) state() (s folderState, err error) {
 	var st unix.Stat_t
-	var system unix.Statfs_t
-	if err := unix.Fstat(t.root.fd, &st); err != nil {
-		return "", 0, &fs.PathError{Op: "stat", Path: t.path, Err: err}
+	if err := unix.Fstat(r.fd, &st); err != nil {
+		return s, pathError("stat", r.path, err)
 	}
-	device := "device " + strconv.FormatUint(uint64(st.Dev), 16)
-	if unix.Fstatfs(t.root.fd, &system) == nil && system.Fsid.Val != [2]int32{} {
-		device = fmt.Sprintf("file system %08x%08x", uint32(system.Fsid.Val[0]), uint32(system.Fsid.Val[1]))
+	return folderState{st.Mode & 07777, readAttr(r.fd, attrACL), readAttr(r.fd, attrDefaultACL)}, nil
+}
+
+// restore gives the folder back what it had, where that was changed.
+func (r *Root) restore(s folderState) error {
+	now, err := r.state()
+	for _, a := range []struct {
+		name     string
+		was, now []byte
+	}{{attrACL, s.access, now.access}, {attrDefaultACL, s.def, now.def}} {
+		switch {
+		case err != nil || bytes.Equal(a.was, a.now):
+		case len(a.was) == 0:
+			err = unix.Fremovexattr(r.fd, a.name)
+		default:
+			err = unix.Fsetxattr(r.fd, a.name, a.was, 0)
+		}
 	}
-	generation, err := unix.IoctlGetInt(t.root.fd, getVersion)
+	if err == nil && (now.mode != s.mode || !bytes.Equal(s.access, now.access)) {
+		err = unix.Fchmod(r.fd, s.mode)
+	}
 	if err != nil {
-		generation = 0
+		return pathError("restore the permissions of", r.path, err)
 	}
-	return fmt.Sprintf(markerBegin+"inode %d generation %d on %s, mode ", st.Ino, uint32(generation), device), st.Mode & 07777, nil
+	return nil
+}
+
+// DropInheritedACLs removes the root folder's ACLs: its own, and the default that
+// everything made in it would inherit. A folder is given both by the one in which
+// it is made, and a host's user whom they name could read the container's files.
+func (r *Root) DropInheritedACLs() error {
+	was, err := r.state()
+	if err == nil && len(was.def) > 0 {
+		err = unix.Fremovexattr(r.fd, attrDefaultACL)
+	}
+	if err == nil && len(was.access) > 0 {
+		// The mode's group bits are the ACL's mask; the group itself may have less.
+		if err = unix.Fremovexattr(r.fd, attrACL); err == nil {
+			err = unix.Fchmod(r.fd, was.mode&^070|was.mode&(aclGroupPerm(was.access)<<3))
+		}
+	}
+	if err != nil {
+		return pathError("remove the ACL of", r.path, err)
+	}
+	return nil
 }
 
 // markerBegin is how every marker begins: what has its name and not this is some
-// other file.
+// other file. Behind it are the kind, the id, and the folder's state before:
+// "whole 0123… 755 - -".
 const markerBegin = "lxc-pull: incomplete: "
 
-// maxMarker is above what any marker has, in bytes.
-const maxMarker = 4096
+const (
+	markWhole = "whole" // OpenTarget's
+	markMerge = "merge" // OpenMerge's: nobody empties the folder
+)
 
-// mark makes the marker where the folder is empty, and empties the folder where
-// a marker says that it holds the rest of an interrupted run.
-func (t *Target) mark() error {
-	if err := lock(t.root.fd); err != nil {
-		return &fs.PathError{Op: "fill", Path: t.path, Err: err}
+// maxMarker is above what any marker has, in bytes: two ACLs of the most that an
+// attribute may hold (XATTR_SIZE_MAX, 64 KiB), in hexadecimal.
+const maxMarker = 300 << 10
+
+// A mark is a marker that was read.
+type mark struct {
+	kind, id string
+	before   folderState
+}
+
+func (m mark) text() []byte {
+	acl := func(b []byte) string {
+		if len(b) == 0 {
+			return "-"
+		}
+		return hex.EncodeToString(b)
 	}
-	id, mode, err := t.identity()
+	return fmt.Appendf(nil, "%s%s %s %o %s %s\n", markerBegin, m.kind, m.id, m.before.mode, acl(m.before.access), acl(m.before.def))
+}
+
+// parseMark reads a marker. One that is cut, or an older version's, has no id.
+func parseMark(text string) mark {
+	f := strings.Fields(strings.TrimPrefix(text, markerBegin))
+	if len(f) != 5 || !strings.HasSuffix(text, "\n") || !isID(f[1]) {
+		return mark{}
+	}
+	mode, err := strconv.ParseUint(f[2], 8, 32)
+	if err != nil {
+		return mark{}
+	}
+	m := mark{f[0], f[1], folderState{mode: uint32(mode & 07777)}}
+	m.before.access, _ = hex.DecodeString(f[3]) // "-" is none
+	m.before.def, _ = hex.DecodeString(f[4])
+	return m
+}
+
+func (t *Target) markerName() string { return "." + t.name + ".incomplete" }
+
+// recover finds out whether the folder is empty. Where a marker and the proof say
+// that it holds the rest of an interrupted run it empties it, if both runs are
+// for a whole tree.
+func (t *Target) recover(merge bool) error {
+	if err := lock(t.root.fd); err != nil {
+		return pathError("fill", t.path, err)
+	}
+	marker := t.markerName()
+	dir := int(t.parent.Fd())
+	fd, m, err := t.ownMarker(marker)
 	if err != nil {
 		return err
 	}
-	marker := "." + t.name + ".incomplete"
-	dir := int(t.parent.Fd())
-	fd, text := t.ownMarker(marker)
-	if before, ok := strings.CutPrefix(text, id); ok {
-		t.marker, t.markerFD, t.empty, t.recovered = marker, fd, true, true
+	ours := fd >= 0 && t.root.holds(m.id)
+	if ours {
+		t.root.own = append(t.root.own, proofName(m.id))
+	}
+	t.empty, err = t.root.IsEmpty()
+	if err == nil && !t.empty && ours && !merge && m.kind == markWhole {
+		t.recovered, t.empty = true, true
+		err = t.root.RemoveContents()
+	}
+	switch {
+	case fd < 0:
+	case err != nil:
+		unix.Close(fd)
+	case !t.empty && ours && merge:
+		t.marker, t.markerFD, t.proof, t.resumed = marker, fd, proofName(m.id), true
 		tryLock(fd)
-		if err := t.root.RemoveContents(); err != nil {
-			return err
+	case !t.empty:
+		t.stale = filepath.Join(t.parent.Name(), marker)
+		unix.Close(fd)
+	default:
+		// Of a folder that is gone or empty, unless it is another mount
+		// namespace's of the same path, whose run has the lock.
+		if ours {
+			if err = t.root.restore(m.before); err == nil {
+				err = t.root.removeOwn(proofName(m.id))
+			}
 		}
-		if mode, err := strconv.ParseUint(strings.TrimSpace(before), 8, 32); err == nil {
-			unix.Fchmod(t.root.fd, uint32(mode&07777)) // it may have been closed to others
-		}
-		return nil
-	}
-	if t.empty, err = t.root.IsEmpty(); err != nil || !t.empty {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
-		return err
-	}
-	if fd >= 0 {
-		// Of a folder that is gone, unless it is another mount namespace's of
-		// the same path, whose run has the lock.
-		if tryLock(fd) == nil && leadsTo(dir, marker, fd) {
+		if err == nil && tryLock(fd) == nil && leadsTo(dir, marker, fd) {
 			unix.Unlinkat(dir, marker, 0)
 		}
 		unix.Close(fd)
 	}
-	fd, err = openat(dir, cname(marker+"\x00"), unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|openFlags, 0600)
+	return err
+}
+
+// writeMarker makes the marker, and when it is durable the proof: a proof
+// without a marker would be in the way of the next run.
+func (t *Target) writeMarker(merge bool) error {
+	marker, kind := t.markerName(), markWhole
+	if merge {
+		kind = markMerge
+	}
+	fd, err := openat(int(t.parent.Fd()), cname(marker+"\x00"), unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|openFlags, 0600)
 	if err != nil {
 		return nil // the folder beside which it would stand isn't ours: go on without
 	}
+	id := newID()
 	t.marker, t.markerFD = marker, fd
 	tryLock(fd)
-	err = writeFull(fd, fmt.Appendf(nil, "%s%o\n", id, mode))
+	err = writeFull(fd, mark{kind, id, t.before}.text())
 	if err == nil {
 		err = unix.Fsync(fd)
 	}
@@ -311,27 +492,30 @@ func (t *Target) mark() error {
 	}
 	if err != nil {
 		t.unmark()
-		return &fs.PathError{Op: "write", Path: marker, Err: err}
+		return pathError("write", marker, err)
 	}
-	return nil
+	if err = t.prove(id); err != nil {
+		t.unmark()
+	}
+	return err
 }
 
-// ownMarker opens a marker and returns its text, "" for one that was killed
-// before it was written; fd is -1 where there is none, or something else, or
-// somebody else's, which must not make us remove anything.
-func (t *Target) ownMarker(marker string) (fd int, text string) {
-	fd, err := openat(int(t.parent.Fd()), cname(marker+"\x00"), unix.O_RDONLY|openFlags|unix.O_NONBLOCK, 0)
+// ownMarker opens and reads a marker; fd is -1 where there is none, or something
+// else, or somebody else's, which must not make us remove anything.
+func (t *Target) ownMarker(marker string) (fd int, m mark, err error) {
+	fd, err = openat(int(t.parent.Fd()), cname(marker+"\x00"), unix.O_RDONLY|openFlags|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return -1, ""
+		return -1, m, nil
 	}
 	var st unix.Stat_t
-	if unix.Fstat(fd, &st) == nil && st.Uid == uint32(os.Geteuid()) && st.Mode&unix.S_IFMT == unix.S_IFREG {
-		if data, err := readFD(fd, marker, maxMarker); err == nil && (len(data) == 0 || strings.HasPrefix(string(data), markerBegin)) {
-			return fd, string(data)
+	if unix.Fstat(fd, &st) == nil && isOurs(&st) {
+		data, err := readFD(fd, marker, maxMarker)
+		if err == nil && (len(data) == 0 || strings.HasPrefix(string(data), markerBegin)) {
+			return fd, parseMark(string(data)), nil
 		}
 	}
 	unix.Close(fd)
-	return -1, ""
+	return -1, m, nil
 }
 
 func (t *Target) unmark() error {
@@ -340,7 +524,7 @@ func (t *Target) unmark() error {
 	}
 	err := unix.Unlinkat(int(t.parent.Fd()), t.marker, 0)
 	if err != nil && err != unix.ENOENT {
-		return &fs.PathError{Op: "remove", Path: t.marker, Err: err}
+		return pathError("remove", t.marker, err)
 	}
 	t.marker = ""
 	return nil
@@ -379,10 +563,19 @@ func (t *Target) Recovered() string {
 	return ""
 }
 
-// Commit makes the tree durable and complete: it syncs, and then renames the
-// folder or removes the marker. Whether it fails or not, Abort can still remove
-// everything. The error is fs.ErrExist where something came to be at the
-// folder's own name.
+// Resumed reports whether the folder holds the rest of an interrupted run, which
+// OpenMerge leaves there.
+func (t *Target) Resumed() bool { return t.resumed }
+
+// Stale is the path of a marker or a staged folder that seems to be an
+// interrupted run's, and that nothing proves; else "". It is for the user to look
+// at and to remove.
+func (t *Target) Stale() string { return t.stale }
+
+// Commit makes the tree durable and complete: it syncs, and then removes the
+// proof and renames the folder or removes the marker. Whether it fails or not,
+// Abort can still remove everything. The error is fs.ErrExist where something
+// came to be at the folder's own name.
 func (t *Target) Commit() error {
 	if err := t.root.Sync(); err != nil {
 		return err
@@ -391,6 +584,11 @@ func (t *Target) Commit() error {
 		if err := t.fixStaging(); err != nil {
 			return err
 		}
+	}
+	if err := t.unprove(); err != nil {
+		return err
+	}
+	if t.staging != "" {
 		if err := t.rename(); err != nil {
 			return err
 		}
@@ -401,7 +599,35 @@ func (t *Target) Commit() error {
 	if t.parent == nil {
 		return nil
 	}
+	if err := t.syncRoot(); err != nil {
+		return err
+	}
 	return t.syncParent()
+}
+
+// unprove removes the proof, for a power cut before the marker: one file system
+// keeps the order, two don't.
+func (t *Target) unprove() error {
+	if t.proof == "" {
+		return nil
+	}
+	if err := t.root.removeOwn(t.proof); err != nil {
+		return err
+	}
+	t.proof = ""
+	var in, beside unix.Stat_t
+	if unix.Fstat(t.root.fd, &in) == nil && unix.Fstat(int(t.parent.Fd()), &beside) == nil && in.Dev == beside.Dev {
+		return nil
+	}
+	return t.syncRoot()
+}
+
+// syncRoot makes what was done to names in the folder durable.
+func (t *Target) syncRoot() error {
+	if err := unix.Fsync(t.root.fd); err != nil && err != unix.EINVAL {
+		return pathError("fsync", t.path, err)
+	}
+	return nil
 }
 
 // rename gives a staged folder its own name. A plain rename would replace an
@@ -413,7 +639,7 @@ func (t *Target) rename() error {
 		err = unix.Renameat(dir, t.staging, dir, t.name)
 	}
 	if err != nil {
-		return &fs.PathError{Op: "rename", Path: t.path, Err: err}
+		return pathError("rename", t.path, err)
 	}
 	t.staging, t.renamed = "", true
 	return nil
@@ -429,7 +655,7 @@ func (t *Target) fixStaging() error {
 	old := unix.Umask(0)
 	unix.Umask(old)
 	if err := unix.Fchmod(t.root.fd, 0777&^uint32(old)); err != nil {
-		return &fs.PathError{Op: "chmod", Path: t.path, Err: err}
+		return pathError("chmod", t.path, err)
 	}
 	return nil
 }
@@ -444,13 +670,21 @@ func (t *Target) Abort() (string, error) {
 	if err := t.root.RemoveContents(); err != nil {
 		return "", err
 	}
+	if t.staging == "" && !t.renamed {
+		if err := t.root.restore(t.before); err != nil {
+			return "", err
+		}
+	}
+	if err := t.unprove(); err != nil {
+		return "", err
+	}
 	made := t.staging
 	if t.renamed {
 		made = t.name
 	}
-	if made != "" && leadsTo(int(t.parent.Fd()), made, t.root.fd) {
-		if err := unix.Unlinkat(int(t.parent.Fd()), made, unix.AT_REMOVEDIR); err != nil {
-			return "", &fs.PathError{Op: "remove", Path: made, Err: err}
+	if dir := t.parent; made != "" && leadsTo(int(dir.Fd()), made, t.root.fd) {
+		if err := removeDir(int(dir.Fd()), cname(made+"\x00")); err != nil {
+			return "", pathError("remove", made, err)
 		}
 	}
 	return t.path, t.unmark()
@@ -458,6 +692,9 @@ func (t *Target) Abort() (string, error) {
 
 // Keep leaves what there is, under the folder's own name, without a marker.
 func (t *Target) Keep() error {
+	if err := t.unprove(); err != nil {
+		return err
+	}
 	if t.staging != "" {
 		if err := t.rename(); err != nil {
 			return err
@@ -469,7 +706,9 @@ func (t *Target) Keep() error {
 // Close closes the descriptors. Without Commit, Abort or Keep before it a marker
 // or a staged folder stays, as after a kill.
 func (t *Target) Close() {
-	t.root.Close()
+	if t.root != nil {
+		t.root.Close()
+	}
 	if t.markerFD >= 0 {
 		unix.Close(t.markerFD)
 		t.markerFD = -1

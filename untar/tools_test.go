@@ -13,21 +13,21 @@ import (
 	"testing"
 )
 
-// A verdict is what became of a file.
-type verdict uint8
+// A toolVerdict is what became of a file.
+type toolVerdict uint8
 
 const (
-	toolRefuses verdict = iota
+	toolRefuses toolVerdict = iota
 	toolAccepts
 	toolWarns // of garbage after the end, and accepts
 )
 
-func (v verdict) String() string {
+func (v toolVerdict) String() string {
 	return [...]string{"refused", "accepted", "accepted with a warning"}[v]
 }
 
 // ownTool decompresses with the format's own tool.
-func ownTool(t *testing.T, format string, data []byte) ([]byte, verdict) {
+func ownTool(t *testing.T, format string, data []byte) ([]byte, toolVerdict) {
 	t.Helper()
 	command := map[string][]string{
 		FormatGzip: {"gzip", "-dc"}, FormatBzip2: {"bzip2", "-dc"}, FormatXZ: {"xz", "-dc", "--format=xz"},
@@ -100,7 +100,7 @@ func TestOwnTools(t *testing.T) {
 		}
 	}) {
 		files := whole[format]
-		seen := map[verdict]int{}
+		seen := map[toolVerdict]int{}
 		try := func(what string, data []byte) {
 			seen[compareWithTool(t, format, what, data)]++
 		}
@@ -141,7 +141,7 @@ func TestOwnTools(t *testing.T) {
 	}
 }
 
-func compareWithTool(t *testing.T, format, what string, data []byte) verdict {
+func compareWithTool(t *testing.T, format, what string, data []byte) toolVerdict {
 	t.Helper()
 	d, err := Decompress(bytes.NewReader(data), DecompressOptions{Memory: 128 << 20})
 	var got []byte

@@ -63,7 +63,8 @@ for kind in absent empty; do
   echo "$kind: killed $early times in the middle and $late times after the end"
 done
 
-# The next run empties the folder, but nothing that is mounted in it meanwhile.
+# The next run removes nothing from the folder: it merges into what there is, and
+# ends the interruption.
 mkdir "$work/empty" "$work/precious"
 echo precious >"$work/precious/file"
 "$ours" untar -q -C "$work/empty" "$archive" &
@@ -73,14 +74,17 @@ kill -9 $pid
 wait $pid 2>/dev/null
 if [[ -e $work/.empty.incomplete ]]; then
   mkdir -p "$work/empty/zz/mounted"
+  echo thesis >"$work/empty/zz/thesis"
   mount --bind "$work/precious" "$work/empty/zz/mounted" || exit
-  "$ours" untar -q -C "$work/empty" "$archive" 2>"$work/said" && fail "mount: emptied a folder with a mount in it"
-  [[ $(<"$work/precious/file") == precious ]] || fail "mount: removed what is mounted"
+  "$ours" untar -C "$work/empty" "$archive" 2>"$work/said" || fail "merge: the next run failed: $(tail -1 "$work/said")"
+  grep -q 'holds what an interrupted run left' "$work/said" || fail "merge: it was not told"
+  [[ $(<"$work/precious/file") == precious && $(<"$work/empty/zz/thesis") == thesis ]] || fail "merge: removed what it had not made"
   umount "$work/empty/zz/mounted"
-  echo "mount: $(grep '^lxc-pull:' "$work/said" | cut -c1-160)"
-  "$ours" untar -q -C "$work/empty" "$archive" || fail "mount: the next run failed"
+  rm -r "$work/empty/zz"
+  [[ $(count "$work/empty") == "$whole" && ! -e $work/.empty.incomplete ]] || fail "merge: left $(count "$work/empty") entries, $(ls -A "$work")"
+  echo "merge: $(head -1 "$work/said" | cut -c1-160)"
 else
-  echo "mount: not tried, the run was over before it was killed"
+  echo "merge: not tried, the run was over before it was killed"
 fi
 rm -rf "$work/empty"
 

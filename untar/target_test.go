@@ -1,0 +1,449 @@
+package untar
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// kill leaves what a run leaves that is killed in the middle of an archive.
+func kill(t *testing.T, open func(string) (*Target, error), path string) {
+	t.Helper()
+	whole := build(t, "x", nested...)
+	target, err := open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := target.Root().Extract(bytes.NewReader(whole[:len(whole)-1024-200]), Options{DeferRoot: true}); err == nil {
+		t.Fatal("a cut archive was accepted")
+	}
+	target.Close()
+}
+
+// only returns the one entry of a folder with this beginning, less that.
+func only(t *testing.T, dir, prefix string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%s* in %s: %q, %v", prefix, dir, found, err)
+	}
+	return strings.TrimPrefix(filepath.Base(found[0]), prefix)
+}
+
+func there(t *testing.T, want bool, paths ...string) {
+	t.Helper()
+	for _, p := range paths {
+		if _, err := os.Lstat(p); (err == nil) != want {
+			t.Errorf("%s is there: %v", p, err == nil)
+		}
+	}
+}
+
+// What a person put into a folder after a run was killed in it stays, unless the
+// folder was for a whole tree and holds that run's proof.
+func TestOnlyTheProofLetsRemove(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		by      func(string) (*Target, error)
+		change  func(t *testing.T, dir, path string)
+		next    func(string) (*Target, error)
+		emptied bool
+		stale   bool
+	}{
+		{"a tree, then a tree", OpenTarget, nil, OpenTarget, true, false},
+		{"merged, then merged", OpenMerge, nil, OpenMerge, false, false},
+		{"a tree, then merged", OpenTarget, nil, OpenMerge, false, false},
+		{"merged, then a tree", OpenMerge, nil, OpenTarget, false, true},
+		{"another folder", OpenTarget, func(t *testing.T, dir, path string) {
+			if err := os.Rename(path, filepath.Join(dir, "old")); err != nil {
+				t.Fatal(err)
+			}
+			makeTree(t, path, "etc/x=1")
+		}, OpenTarget, false, true},
+		{"another run's proof", OpenTarget, func(t *testing.T, dir, path string) {
+			id := only(t, path, ".lxc-pull-")
+			other := strings.Repeat("0", len(id))
+			if err := os.Rename(filepath.Join(path, ".lxc-pull-"+id), filepath.Join(path, ".lxc-pull-"+other)); err != nil {
+				t.Fatal(err)
+			}
+		}, OpenTarget, false, true},
+		{"a proof that is a link", OpenTarget, func(t *testing.T, dir, path string) {
+			proof := filepath.Join(path, ".lxc-pull-"+only(t, path, ".lxc-pull-"))
+			if err := os.Rename(proof, filepath.Join(dir, "p")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink("../p", proof); err != nil {
+				t.Fatal(err)
+			}
+		}, OpenTarget, false, true},
+		{"a proof with two names", OpenTarget, func(t *testing.T, dir, path string) {
+			if err := os.Link(filepath.Join(path, ".lxc-pull-"+only(t, path, ".lxc-pull-")), filepath.Join(dir, "p")); err != nil {
+				t.Fatal(err)
+			}
+		}, OpenTarget, false, true},
+		{"another user's proof", OpenTarget, func(t *testing.T, dir, path string) {
+			if os.Geteuid() != 0 {
+				t.Skip("needs root")
+			}
+			if err := os.Chown(filepath.Join(path, ".lxc-pull-"+only(t, path, ".lxc-pull-")), 1, 1); err != nil {
+				t.Fatal(err)
+			}
+		}, OpenTarget, false, true},
+		{"another user's marker", OpenTarget, func(t *testing.T, dir, path string) {
+			if os.Geteuid() != 0 {
+				t.Skip("needs root")
+			}
+			if err := os.Chown(filepath.Join(dir, ".root.incomplete"), 1, 1); err != nil {
+				t.Fatal(err)
+			}
+		}, OpenTarget, false, false},
+		{"a cut marker", OpenTarget, func(t *testing.T, dir, path string) {
+			if err := os.Truncate(filepath.Join(dir, ".root.incomplete"), 60); err != nil {
+				t.Fatal(err)
+			}
+		}, OpenTarget, false, true},
+		{"no marker", OpenTarget, func(t *testing.T, dir, path string) {
+			if err := os.Remove(filepath.Join(dir, ".root.incomplete")); err != nil {
+				t.Fatal(err)
+			}
+		}, OpenTarget, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "root")
+			makeTree(t, dir, "root/")
+			kill(t, c.by, path)
+			if c.change != nil {
+				c.change(t, dir, path)
+			}
+			makeTree(t, path, "home/thesis=mine")
+			target, err := c.next(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer target.Close()
+			if target.IsEmpty() != c.emptied || (target.Recovered() != "") != c.emptied || (target.Stale() != "") != c.stale {
+				t.Errorf("empty: %v, recovered: %q, stale: %q", target.IsEmpty(), target.Recovered(), target.Stale())
+			}
+			there(t, !c.emptied, filepath.Join(path, "home/thesis"))
+			if _, err := target.Abort(); err != nil {
+				t.Error(err)
+			}
+			there(t, !c.emptied, filepath.Join(path, "home/thesis"))
+		})
+	}
+}
+
+// A merge that ends well ends the interruption, and leaves no trace of it.
+func TestMergeEndsAnInterruption(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "root")
+	makeTree(t, dir, "root/")
+	kill(t, OpenMerge, path)
+	target, err := OpenMerge(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	if !target.Resumed() {
+		t.Error("it is not said that a run was interrupted")
+	}
+	if _, err := target.Root().Extract(bytes.NewReader(build(t, "x", nested...)), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	there(t, true, filepath.Join(dir, ".root.incomplete"))
+	if err := target.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	there(t, false, filepath.Join(dir, ".root.incomplete"))
+	if left, _ := filepath.Glob(path + "/.*"); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// The proof is no part of the tree: the folder's time is the archive's.
+func TestProofLeavesNoTrace(t *testing.T) {
+	for _, kind := range []string{"absent", "empty"} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "root")
+		if kind == "empty" {
+			makeTree(t, dir, "root/")
+		}
+		target, err := OpenTarget(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer target.Close()
+		f, err := target.Root().TempFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		when := time.Unix(1234567890, 0)
+		archive := build(t, "x", tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o555, ModTime: when}, tar.Header{Name: "f"})
+		if _, err := target.Root().Extract(bytes.NewReader(archive), Options{Strict: true, DeferRoot: true}); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(target.Root().Finish(), target.Commit(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil || !info.ModTime().Equal(when) || info.Mode().Perm() != 0o555 {
+			t.Errorf("%s: %v, %v", kind, info, err)
+		}
+		if left, _ := filepath.Glob(path + "/.*"); len(left) > 0 {
+			t.Errorf("%s: left %q", kind, left)
+		}
+	}
+}
+
+// A staged folder goes when it is empty or holds the proof that its name tells.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "root")
+	kill(t, OpenTarget, path)
+	ours := only(t, dir, ".root.partial-")
+	there(t, true, filepath.Join(dir, ".root.partial-"+ours, ".lxc-pull-"+ours))
+	zeros, ones, twos := strings.Repeat("0", 32), strings.Repeat("1", 32), strings.Repeat("2", 32)
+	makeTree(t, dir, ".root.partial-"+zeros+"/", ".root.partial-"+ones+"/mine=1", ".root.partial-4711/mine=1", ".root.partial-"+twos+"->"+".root.partial-"+ones)
+	target, err := OpenTarget(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	if want := filepath.Join(dir, ".root.partial-"+ones); target.Stale() != want {
+		t.Errorf("stale: %q, want %q", target.Stale(), want)
+	}
+	there(t, false, filepath.Join(dir, ".root.partial-"+ours), filepath.Join(dir, ".root.partial-"+zeros))
+	there(t, true, filepath.Join(dir, ".root.partial-"+ones, "mine"), filepath.Join(dir, ".root.partial-4711", "mine"), filepath.Join(dir, ".root.partial-"+twos))
+}
+
+// What is mounted on a staged folder, or anywhere in what is removed, stays, also
+// where it is of the same file system.
+func TestMountsStay(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "root")
+	kill(t, OpenTarget, path)
+	staged := filepath.Join(dir, ".root.partial-"+only(t, dir, ".root.partial-"))
+	mount := func(on string) {
+		t.Helper()
+		if err := unix.Mount(staged, on, "", unix.MS_BIND, ""); err != nil {
+			t.Skipf("bind mounts: %v", err)
+		}
+		t.Cleanup(func() { unix.Unmount(on, unix.MNT_DETACH) })
+	}
+	precious := filepath.Join(staged, "precious")
+	makeTree(t, staged, "precious=1")
+	mount(staged) // it even has the proof
+	target, err := OpenTarget(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there(t, true, precious)
+
+	grown := target.Path()
+	makeTree(t, grown, "a/b/c/on/", "a/x=1", "file=1")
+	mount(filepath.Join(grown, "a/b/c/on"))
+	if err := unix.Mount(precious, filepath.Join(grown, "file"), "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(filepath.Join(grown, "file"), unix.MNT_DETACH)
+	if _, err := target.Abort(); !errors.Is(err, ErrMounted) {
+		t.Errorf("abort: %v", err)
+	}
+	there(t, true, precious, filepath.Join(grown, "a/b/c/on/precious"))
+	there(t, false, filepath.Join(grown, "a/x"))
+
+	// A layer's whiteout, too: below a folder of the lower layers, and below one
+	// that the layer has an entry for.
+	opaque := build(t, "x", tar.Header{Name: "a/b/", Typeflag: tar.TypeDir, Mode: 0o755}, tar.Header{Name: "a/b/c/", Typeflag: tar.TypeDir, Mode: 0o755},
+		tar.Header{Name: "a/b/c/on/", Typeflag: tar.TypeDir, Mode: 0o755}, tar.Header{Name: ".wh..wh..opq"})
+	if _, err := target.Root().Extract(bytes.NewReader(opaque), Options{Layer: true}); err != nil && !errors.Is(err, ErrMounted) {
+		t.Error(err)
+	}
+	there(t, true, precious, filepath.Join(grown, "a/b/c/on/precious"))
+	target.Close()
+}
+
+// acl is one that lets a user in, as the attribute has it: the group itself has
+// nothing.
+func acl() []byte {
+	b := binary.LittleEndian.AppendUint32(nil, aclVersion)
+	for _, e := range []struct {
+		tag, perm uint16
+		id        uint32
+	}{{1, 7, aclNoID}, {2, 7, 4711}, {4, 0, aclNoID}, {0x10, 7, aclNoID}, {0x20, 0, aclNoID}} {
+		b = binary.LittleEndian.AppendUint16(b, e.tag)
+		b = binary.LittleEndian.AppendUint16(b, e.perm)
+		b = binary.LittleEndian.AppendUint32(b, e.id)
+	}
+	return b
+}
+
+// A tree has no ACL but the archive's, whatever the folder that it is made in
+// gives to what is made there; an existing folder has its own back after a
+// failure. A merge is as tar's.
+func TestInheritedACLs(t *testing.T) {
+	archive := build(t, "x", nested...)
+	open := func(t *testing.T, kind string) (dir, path string) {
+		dir = t.TempDir()
+		path = filepath.Join(dir, "root")
+		if err := unix.Setxattr(dir, attrDefaultACL, acl(), 0); err != nil {
+			t.Skipf("no ACLs here: %v", err)
+		}
+		if kind == "empty" {
+			if err := os.Mkdir(path, 0o770); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return dir, path
+	}
+	has := func(path, name string) bool {
+		n, err := unix.Lgetxattr(path, name, nil)
+		return err == nil && n > 0
+	}
+	for _, kind := range []string{"absent", "empty"} {
+		t.Run(kind, func(t *testing.T) {
+			_, path := open(t, kind)
+			target, err := OpenTarget(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer target.Close()
+			if _, err := target.Root().Extract(bytes.NewReader(archive), Options{Strict: true}); err != nil {
+				t.Fatal(err)
+			}
+			if err := target.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range []string{"", "etc", "etc/hosts", "dev/pts"} {
+				if p := filepath.Join(path, p); has(p, attrACL) || has(p, attrDefaultACL) {
+					t.Errorf("%s has an ACL", p)
+				}
+			}
+		})
+	}
+	t.Run("a failure", func(t *testing.T) {
+		for _, killed := range []bool{false, true} {
+			_, path := open(t, "empty")
+			before, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if killed {
+				kill(t, OpenTarget, path)
+			}
+			target, err := OpenTarget(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer target.Close()
+			if now, err := os.Stat(path); err != nil || now.Mode().Perm()&0o070 != 0 {
+				t.Errorf("the group has got the ACL's mask: %v, %v", now.Mode(), err)
+			}
+			if _, err := target.Abort(); err != nil {
+				t.Fatal(err)
+			}
+			if now, err := os.Stat(path); err != nil || now.Mode() != before.Mode() || !has(path, attrACL) || !has(path, attrDefaultACL) {
+				t.Errorf("killed %v: it has not got back what it had: %v, before %v (%v)", killed, now.Mode(), before.Mode(), err)
+			}
+		}
+	})
+	t.Run("a merge", func(t *testing.T) {
+		_, path := open(t, "empty")
+		target, err := OpenMerge(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer target.Close()
+		if _, err := target.Root().Extract(bytes.NewReader(archive), Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := target.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if p := filepath.Join(path, "etc"); !has(path, attrDefaultACL) || !has(p, attrDefaultACL) || !has(filepath.Join(p, "hosts"), attrACL) {
+			t.Error("GNU tar leaves the inherited ACLs, this has removed them")
+		}
+	})
+}
+
+// A btrfs subvolume is removed as a folder is, with what is in it; the way for
+// old kernels takes none that holds something.
+func TestSubvolumes(t *testing.T) {
+	if os.Geteuid() != 0 || testing.Short() {
+		t.Skip("needs root, and makes a file system")
+	}
+	dir := t.TempDir()
+	disk := filepath.Join(dir, "disk")
+	if err := os.WriteFile(disk, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(disk, 200<<20); err != nil {
+		t.Fatal(err)
+	}
+	mnt := filepath.Join(dir, "mnt")
+	if err := os.Mkdir(mnt, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{{"mkfs.btrfs", "-q", disk}, {"mount", "-o", "loop", disk, mnt}} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("%s: %v: %s", command[0], err, out)
+		}
+	}
+	defer unix.Unmount(mnt, unix.MNT_DETACH)
+	subvolume := func(path string) {
+		t.Helper()
+		if out, err := exec.Command("btrfs", "subvolume", "create", path).CombinedOutput(); err != nil {
+			t.Skipf("%v: %s", err, out)
+		}
+	}
+	target, err := OpenTarget(filepath.Join(mnt, "root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	deep := filepath.Join(target.Path(), strings.Repeat("d/", 12))
+	makeTree(t, deep, "x=1")
+	subvolume(filepath.Join(deep, "rootfs"))
+	makeTree(t, filepath.Join(deep, "rootfs"), strings.Repeat("e/", 15)+"x=1")
+	subvolume(filepath.Join(deep, "rootfs/inner"))
+	makeTree(t, filepath.Join(deep, "rootfs/inner"), "f=1")
+	if _, err := target.Abort(); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(mnt); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+
+	r, err := OpenRoot(mnt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	subvolume(filepath.Join(mnt, "s"))
+	makeTree(t, mnt, "s/f=1")
+	if err := removeDir(r.fd, cname("s\x00")); err != unix.ENOTEMPTY {
+		t.Errorf("one that holds something: %v", err)
+	}
+	there(t, true, filepath.Join(mnt, "s/f"))
+	if err := os.Remove(filepath.Join(mnt, "s/f")); err != nil {
+		t.Fatal(err)
+	}
+	if err := destroySubvolume(r.fd, cname("s\x00")); err != nil {
+		t.Errorf("by its own call: %v", err)
+	}
+	there(t, false, filepath.Join(mnt, "s"))
+}
