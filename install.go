@@ -99,8 +99,14 @@ func installName(program, path string, symbolic bool) (how string, err error) {
 		}
 		// An older version of ours, under its own name: replaced in one step.
 		link += ".new"
-		if err := os.Remove(link); err != nil && !os.IsNotExist(err) {
-			return "", err
+		if there, err := os.Lstat(link); err == nil {
+			// A killed run's, or somebody's file.
+			if there.Mode().IsRegular() && !isOurs(link) || there.IsDir() {
+				return "", errAnother
+			}
+			if err := os.Remove(link); err != nil {
+				return "", err
+			}
 		}
 	} else if !os.IsNotExist(err) {
 		return "", err

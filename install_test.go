@@ -43,7 +43,13 @@ func TestInstallReplacesOnlyOlderVersions(t *testing.T) {
 		return path
 	}
 	program := put("program", "the new version")
-	older := put("older", "\x7fELF...path\tlxc-pull\nmod\tlxc-pull\tv1\n")
+	const version = "\x7fELF...path\tlxc-pull\nmod\tlxc-pull\tv1\n"
+	older := put("older", version)
+	put("older.new", "somebody's")
+	if _, err := installName(program, older, false); err != errAnother {
+		t.Errorf("beside somebody's file: %v", err)
+	}
+	put("older.new", version) // a killed run's
 	if how, err := installName(program, older, false); err != nil || how != "hard link" {
 		t.Errorf("over an older version: %q, %v", how, err)
 	}

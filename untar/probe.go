@@ -129,9 +129,6 @@ type Lack struct {
 	Attributes bool // file capabilities and ACLs are lost
 }
 
-// probeName is the folder in which Probe works.
-const probeName = ".lxc-pull-probe"
-
 // Probe finds out by trying, in a folder that it makes and removes again,
 // whether the root's file system can hold a root filesystem: folders, files
 // whose names differ in case, symbolic links, modes, and files of the owner,
@@ -140,15 +137,15 @@ const probeName = ".lxc-pull-probe"
 // that goes wrong (a full disk, one that can't be written) is the system call's
 // error. Devices are not tried: an extraction counts those it can't make.
 func (r *Root) Probe(owner *[2]uint32) (lack Lack, err error) {
-	if err := r.RemoveNames(probeName); err != nil { // a killed run's
-		return lack, err
-	}
-	name := cname(probeName + "\x00")
+	// Nothing else has this name. Where the root held nothing before, the next
+	// run removes what a kill leaves of it (Target); a merge removes nothing.
+	own := proofName(newID())
+	name := cname(own + "\x00")
 	if err := mkdirat(r.fd, name, 0700); err != nil {
 		return lack, &fs.PathError{Op: "make a folder in", Path: r.path, Err: err}
 	}
 	defer func() {
-		if e := r.RemoveNames(probeName); err == nil {
+		if e := r.RemoveNames(own); err == nil {
 			err = e
 		}
 	}()

@@ -34,7 +34,7 @@ func TestRoom(t *testing.T) {
 
 func TestProbe(t *testing.T) {
 	dir := t.TempDir()
-	makeTree(t, dir, probeName+"/a=left by a kill")
+	makeTree(t, dir, ".lxc-pull-probe/a=somebody's", "a=file")
 	r, err := OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -59,8 +59,11 @@ func TestProbe(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("left: %v, %v", left, err)
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
+		t.Errorf("there is %v, %v; want what was there before", left, err)
+	}
+	if left, err := os.ReadDir(dir + "/.lxc-pull-probe"); err != nil || len(left) != 1 {
+		t.Errorf("of somebody's folder there is %v, %v", left, err)
 	}
 }
 
