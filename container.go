@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -112,8 +113,8 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	if err := c.checkContainer(before); err != nil {
 		return err
 	}
-	if ranges, _ := lxc.IDMap(before); len(ranges) == 0 && os.Geteuid() != 0 && !c.withoutLXC && currentNamespace() == lxc.HostNamespace {
-		ui.warnf("the config has no lxc.idmap, so every file will be yours, and LXC can't start the container for you; default.conf needs lines such as \"lxc.idmap = u 0 100000 65536\" and \"lxc.idmap = g 0 100000 65536\"")
+	if ranges, _ := lxc.IDMap(before); len(ranges) == 0 && os.Geteuid() != 0 && !c.withoutLXC && inPath("lxc-start") != "" && currentNamespace() == lxc.HostNamespace {
+		return noMap(places.userConfig(opt.config))
 	}
 	if err := c.askMissing(ctx, os.Stdin); err != nil {
 		return err
@@ -212,21 +213,34 @@ func (c *creation) shiftOwners(config []byte) (*[2]uint32, error) {
 	if text, err := os.ReadFile("/proc/self/uid_map"); err == nil && mapsRoot(string(text), ranges) {
 		return nil, nil
 	}
-	var ids [2]uint32
-	uid, gid := false, false
+	ids, err := rootIDs(ranges)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range ranges {
 		c.idmap = append(c.idmap, untar.IDRange(r))
-		if r.Inside == 0 && r.UID {
-			ids[0], uid = r.Outside, true
-		}
-		if r.Inside == 0 && r.GID {
-			ids[1], gid = r.Outside, true
-		}
-	}
-	if !uid || !gid {
-		return nil, errors.New("lxc.idmap maps no root")
 	}
 	return &ids, nil
+}
+
+// rootIDs returns the user and the group that lxc.idmap makes the container's
+// root.
+func rootIDs(ranges []lxc.IDRange) (ids [2]uint32, err error) {
+	missing := map[string]bool{"u": true, "g": true}
+	for _, r := range ranges {
+		if r.Inside == 0 && r.UID {
+			ids[0] = r.Outside
+			delete(missing, "u")
+		}
+		if r.Inside == 0 && r.GID {
+			ids[1] = r.Outside
+			delete(missing, "g")
+		}
+	}
+	for kind := range missing {
+		return ids, fmt.Errorf("lxc.idmap of the config has no line for the container's root: \"lxc.idmap = %s 0 FIRST COUNT\"", kind)
+	}
+	return ids, nil
 }
 
 // mapsRoot reports whether the text of a uid_map maps root as ranges do: so it is
@@ -324,6 +338,15 @@ func (p places) settings() []string {
 		dirs = append(dirs, filepath.Join(p.prefix, "etc/lxc"))
 	}
 	return append(dirs, p.top+"/etc/lxc")
+}
+
+// userConfig is the file that an ordinary user's containers begin with: the one
+// that was named, else the user's own default.conf.
+func (p places) userConfig(named string) string {
+	if named != "" {
+		return named
+	}
+	return filepath.Join(p.settings()[0], "default.conf")
 }
 
 // setting returns the value of a key in lxc.conf, "" where none has it. As LXC

@@ -100,8 +100,10 @@ func installName(program, path string, symbolic bool) (how string, err error) {
 		// An older version of ours, under its own name: replaced in one step.
 		link += ".new"
 		if there, err := os.Lstat(link); err == nil {
-			// A killed run's, or somebody's file.
-			if there.Mode().IsRegular() && !isOurs(link) || there.IsDir() {
+			// A killed run's, or somebody's.
+			leads, err := os.Stat(link)
+			linked := err == nil && os.SameFile(own, leads)
+			if !linked && !(there.Mode().IsRegular() && isOurs(link)) {
 				return "", errAnother
 			}
 			if err := os.Remove(link); err != nil {

@@ -49,6 +49,18 @@ func TestInstallReplacesOnlyOlderVersions(t *testing.T) {
 	if _, err := installName(program, older, false); err != errAnother {
 		t.Errorf("beside somebody's file: %v", err)
 	}
+	if err := os.Remove(filepath.Join(dir, "older.new")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("elsewhere", filepath.Join(dir, "older.new")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := installName(program, older, false); err != errAnother {
+		t.Errorf("beside somebody's link: %v", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "older.new")); err != nil {
+		t.Fatal(err)
+	}
 	put("older.new", version) // a killed run's
 	if how, err := installName(program, older, false); err != nil || how != "hard link" {
 		t.Errorf("over an older version: %q, %v", how, err)

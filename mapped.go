@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -11,25 +12,13 @@ import (
 	"lxc-pull/lxc"
 )
 
-// A mappedError says that an ordinary user's container needs owners that the
-// user may not give: those of lxc.idmap. lxc-create calls the template in a user
-// namespace, which it makes by the set-user-ID programs newuidmap and newgidmap.
-type mappedError struct {
-	command string // that makes the container
-	grant   string // root's command without which it can't; "": not needed
-}
+// A mappedError says that an ordinary user's container can't have the owners that
+// LXC needs: those of lxc.idmap.
+type mappedError struct{ reason, remedy string }
 
-func (e *mappedError) Error() string {
-	return "an ordinary user can't give files to the ids of lxc.idmap"
-}
+func (e *mappedError) Error() string { return e.reason }
 
-func (e *mappedError) hint() string {
-	hint := "lxc-create gives them, in a user namespace; your other options go to its end:\n  " + e.command
-	if e.grant != "" {
-		hint += "\nFirst root must lend you the ids:\n  " + e.grant
-	}
-	return hint
-}
+func (e *mappedError) hint() string { return e.remedy }
 
 // enterNamespace calls this program once more in a user namespace with the ids
 // of lxc.idmap, where an ordinary user's container needs one; config is what the
@@ -42,10 +31,13 @@ func enterNamespace(opt options, args []string, config []byte) error {
 	if err != nil || len(ranges) == 0 || uid == 0 || currentNamespace() != lxc.HostNamespace {
 		return err
 	}
-	refused := refusal(opt, ranges, uid)
+	if _, err := rootIDs(ranges); err != nil {
+		return err
+	}
+	grant := grantCommand(ranges, uid, "/etc")
 	helper, own := inPath("lxc-usernsexec"), append(ownPaths(), templateAlias)[0]
-	if refused.grant != "" || helper == "" || filepath.Base(own) == templateAlias {
-		return refused // by its alias it would be the template
+	if grant != "" || helper == "" || filepath.Base(own) == templateAlias { // by that name it would be the template
+		return notMapped(opt, grant)
 	}
 	argv := append([]string{helper}, mapArguments(ranges)...)
 	inside := []string{"create"}
@@ -105,8 +97,9 @@ func inPath(name string) string {
 	return ""
 }
 
-// refusal is the error where the namespace can't be entered.
-func refusal(opt options, ranges []lxc.IDRange, uid int) *mappedError {
+// notMapped is the error where the namespace of lxc.idmap can't be entered. grant
+// is root's command without which it never can; "": it is not needed.
+func notMapped(opt options, grant string) error {
 	words := []string{"lxc-create", "-t", lxcTemplate(), "-n", opt.name, "-P", filepath.Dir(opt.path)}
 	if opt.config != "" {
 		words = append(words, "-f", opt.config)
@@ -117,7 +110,42 @@ func refusal(opt options, ranges []lxc.IDRange, uid int) *mappedError {
 			words = append(words, w[:]...)
 		}
 	}
-	return &mappedError{shellWords(words), grantCommand(ranges, uid, "/etc")}
+	remedy := "lxc-create gives them, in a user namespace; your other options go to its end:\n  " + shellWords(words)
+	if grant != "" {
+		remedy += "\nFirst root must lend you the ids:\n  " + grant
+		if lines, lent := mapLines(os.Geteuid(), "/etc"); lent {
+			remedy += "\nOr the config has the ids that you may use:\n" + lines
+		}
+	}
+	return &mappedError{"an ordinary user can't give files to the ids of lxc.idmap", remedy}
+}
+
+// noMap is the error where an ordinary user's config has no lxc.idmap: all files
+// would be the user's, and LXC could neither start the container nor remove it.
+func noMap(config string) error {
+	uid := os.Geteuid()
+	lines, lent := mapLines(uid, "/etc")
+	remedy := "Write into that file:\n" + lines
+	if !lent {
+		remedy += "\nFirst root must lend you the ids:\n  usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + shellWords(userNames(uid, "/etc")[:1])
+	}
+	return &mappedError{
+		fmt.Sprintf("an ordinary user's container needs lxc.idmap, which %q does not have", config),
+		remedy + "\nA root file system alone needs no ids: lxc-pull rootfs DIR.",
+	}
+}
+
+// mapLines are the lines of a config that map the ids which a user may use; lent
+// is false where there are none yet.
+func mapLines(uid int, etc string) (lines string, lent bool) {
+	ranges := lentRanges(uid, etc)
+	lent = true
+	for i := range ranges {
+		if len(ranges[i]) == 0 {
+			ranges[i], lent = []idRange{{100000, 65536}}, false
+		}
+	}
+	return fmt.Sprintf("  lxc.idmap = u 0 %s\n  lxc.idmap = g 0 %s", ranges[0][0], ranges[1][0]), lent
 }
 
 // lxcTemplate is how lxc-create finds this program: its name in LXC's folder of
@@ -131,41 +159,65 @@ func lxcTemplate() string {
 	return append(ownPaths(), "pull")[0]
 }
 
-// grantCommand is the command that lets a user use the ids of ranges; "" where
-// /etc/subuid and /etc/subgid (here below etc) let the user use some.
-func grantCommand(ranges []lxc.IDRange, uid int, etc string) string {
-	names := []string{strconv.Itoa(uid)}
+// An idRange is a line of /etc/subuid or /etc/subgid.
+type idRange struct{ first, count uint64 }
+
+func (r idRange) String() string { return fmt.Sprintf("%d %d", r.first, r.count) }
+
+// userNames are the names of a user in /etc/passwd (here below etc), and the
+// number.
+func userNames(uid int, etc string) (names []string) {
+	number := strconv.Itoa(uid)
 	passwd, _ := readFileLimit(etc+"/passwd", maxConfig)
 	for line := range strings.Lines(string(passwd)) {
-		if f := strings.Split(line, ":"); len(f) > 2 && f[2] == names[0] {
+		if f := strings.Split(line, ":"); len(f) > 2 && f[2] == number {
 			names = append(names, f[0])
 		}
 	}
-	has := func(file string) bool {
+	return append(names, number)
+}
+
+// lentRanges are the user ids and the group ids that a user may use besides the
+// own ones (subuid(5), subgid(5)).
+func lentRanges(uid int, etc string) (lent [2][]idRange) {
+	names := userNames(uid, etc)
+	for i, file := range []string{"/subuid", "/subgid"} {
 		text, _ := readFileLimit(etc+file, maxConfig)
 		for line := range strings.Lines(string(text)) {
-			for _, name := range names {
-				if strings.HasPrefix(line, name+":") {
-					return true
-				}
+			f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
+			if len(f) != 3 || !slices.Contains(names, f[0]) {
+				continue
+			}
+			first, err1 := strconv.ParseUint(f[1], 10, 32)
+			count, err2 := strconv.ParseUint(f[2], 10, 32)
+			if err1 == nil && err2 == nil && count > 0 {
+				lent[i] = append(lent[i], idRange{first, count})
 			}
 		}
-		return false
 	}
+	return lent
+}
+
+// grantCommand is the command that lets a user use the ids of ranges; "" where
+// /etc/subuid and /etc/subgid (here below etc) let the user use them already.
+func grantCommand(ranges []lxc.IDRange, uid int, etc string) string {
+	lent := lentRanges(uid, etc)
 	command := ""
 	for _, r := range ranges {
-		kind := "uids"
+		kind, i := "uids", 0
 		if r.GID {
-			kind = "gids"
+			kind, i = "gids", 1
 		}
-		if r.Outside != uint32(uid) && !has("/sub"+strings.TrimSuffix(kind, "s")) {
-			command += fmt.Sprintf(" --add-sub%s %d-%d", kind, r.Outside, r.Outside+r.Count-1)
+		first, count := uint64(r.Outside), uint64(r.Count)
+		own := first == uint64(uid) && count == 1 // or the user's group, which newgidmap knows
+		if !own && !slices.ContainsFunc(lent[i], func(l idRange) bool { return l.first <= first && first+count <= l.first+l.count }) {
+			command += fmt.Sprintf(" --add-sub%s %d-%d", kind, first, first+count-1)
 		}
 	}
 	if command == "" {
 		return ""
 	}
-	return "usermod" + command + " " + shellWords(names[len(names)-1:])
+	return "usermod" + command + " " + shellWords(userNames(uid, etc)[:1])
 }
 
 // shellWords writes words so that a shell reads them as they are.

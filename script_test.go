@@ -53,6 +53,11 @@ func TestScripts(t *testing.T) {
 			if err := emulate(env); err != nil {
 				return err
 			}
+			env.Setenv("MODE", "system") // whose index and cache files are used
+			if os.Geteuid() != 0 {
+				env.Setenv("MODE", "user")
+				env.Setenv("PATH", withoutLXC(t, env.Getenv("PATH")))
+			}
 			return os.WriteFile(env.WorkDir+"/lxcconfig/common.conf", nil, 0o644)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -68,6 +73,29 @@ func TestScripts(t *testing.T) {
 			"bytes": writeBytes,
 		},
 	})
+}
+
+// withoutLXC returns a search path with the programs of path but LXC's own: where
+// these are, an ordinary user's containers need ids that a test can't have.
+func withoutLXC(t *testing.T, path string) string {
+	dirs := filepath.SplitList(path)
+	for i, dir := range dirs {
+		if there, _ := filepath.Glob(filepath.Join(dir, "lxc-start")); there == nil {
+			continue
+		}
+		links := t.TempDir()
+		programs, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range programs {
+			if name := p.Name(); !strings.HasPrefix(name, "lxc-") {
+				os.Symlink(filepath.Join(dir, name), filepath.Join(links, name))
+			}
+		}
+		dirs[i] = links
+	}
+	return strings.Join(dirs, string(filepath.ListSeparator))
 }
 
 // emulator is the variable by which scripts/test32 names the program that runs

@@ -57,13 +57,15 @@ func (c *cancelReader) Read(p []byte) (int, error) {
 }
 
 // openUntilDone opens a file for reading. Opening a FIFO waits for its writer.
-func openUntilDone(ctx context.Context, name string) (f *os.File, err error) {
-	err = untilDone(ctx, func() (err error) {
-		f, err = os.Open(name)
+func openUntilDone(ctx context.Context, name string) (*os.File, error) {
+	opened := make(chan *os.File, 1)
+	err := untilDone(ctx, func() error {
+		f, err := os.Open(name)
+		opened <- f
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return f, nil
+	return <-opened, nil
 }

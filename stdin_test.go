@@ -119,7 +119,7 @@ func interrupt(t *testing.T, s syscall.Signal, wait time.Duration, args []string
 	t.Helper()
 	var said bytes.Buffer
 	cmd := exec.Command("lxc-pull", args...)
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "LXC_TEMPLATE_CONFIG="+t.TempDir()) // there is no LXC
 	cmd.Stderr = &said
 	inRead, inWrite, err := os.Pipe()
 	if err != nil {

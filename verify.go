@@ -534,24 +534,24 @@ func sopInlineVerify(ctx context.Context, ui *ui, args []string) (err error) {
 			}
 		}()
 	}
-	return untilDone(ctx, func() error {
-		message, err := io.ReadAll(io.LimitReader(os.Stdin, pgp.MaxCleartext+1))
-		if err != nil {
+	message, err := io.ReadAll(io.LimitReader(newCancelReader(ctx, os.Stdin), pgp.MaxCleartext+1))
+	if err != nil {
+		return err
+	}
+	text, result, err := pgp.VerifyCleartext(keys, message, policy)
+	if err != nil {
+		return sopVerdict(err)
+	}
+	if verifications != nil {
+		if err := sopWriteVerifications(verifications, result); err != nil {
 			return err
 		}
-		text, result, err := pgp.VerifyCleartext(keys, message, policy)
-		if err != nil {
-			return sopVerdict(err)
+		if err := verifications.Close(); err != nil {
+			return err
 		}
-		if verifications != nil {
-			if err := sopWriteVerifications(verifications, result); err != nil {
-				return err
-			}
-			if err := verifications.Close(); err != nil {
-				return err
-			}
-		}
-		_, err = ui.out.Write(text)
+	}
+	return untilDone(ctx, func() error {
+		_, err := ui.out.Write(text)
 		return err
 	})
 }
