@@ -29,9 +29,6 @@ func TestSignalWhileWaiting(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := syscall.Mkfifo(at("fifo"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	write("key", signify("public key", signer().Public().(ed25519.PublicKey)))
 	write("sig", signed([]byte("hello\n")))
 	write("big", bytes.Repeat([]byte("hello\n"), 1<<20))
@@ -83,12 +80,20 @@ func TestSignalWhileWaiting(t *testing.T) {
 				// A signal that comes before the program catches it ends it, too.
 				for wait := 100 * time.Millisecond; ; wait *= 4 {
 					own := t.TempDir() // of this run, in the place of out and lxc
+					// So is the FIFO: another run may be at its other end.
+					fifo := filepath.Join(t.TempDir(), "fifo")
+					if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+						t.Fatal(err)
+					}
 					var args []string
 					for _, a := range c.args {
 						for _, name := range []string{"out", "lxc"} {
 							if a == at(name) {
 								a = filepath.Join(own, name)
 							}
+						}
+						if a == at("fifo") {
+							a = fifo
 						}
 						args = append(args, a)
 					}
