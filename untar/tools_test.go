@@ -167,6 +167,8 @@ func compareWithTool(t *testing.T, format, what string, data []byte) toolVerdict
 		return theirs // gzip misses the second byte where garbage has one
 	case format == FormatBzip2 && ours == toolAccepts && theirs == toolRefuses && changed:
 		return theirs // a block header that the library passes over; the content's sum is right
+	case format == FormatBzip2 && ours == toolRefuses && changed && strings.Contains(err.Error(), "Huffman"):
+		return theirs // a table with two equal codes, of which bzip2 needs none
 	case format == FormatZstd && ours == toolRefuses && theirs == toolAccepts && changed:
 		return theirs // without a checksum zstd decodes what the library finds corrupt
 	}
