@@ -47,7 +47,7 @@ func callerOf(path string) *caller {
 		return w
 	}
 	w.partial = os.NewFile(uintptr(fd), partialName)
-	if info, err := w.partial.Stat(); err != nil || !info.Mode().IsRegular() {
+	if info, err := w.partial.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > 0 { // LXC's is empty
 		w.partial.Close()
 		w.partial = nil
 	}

@@ -182,7 +182,7 @@ func (c *creation) removeInterrupted(path string) bool {
 	defer w.close()
 	// What is in another user's folder may change while it is looked at. Root
 	// leaves that to lxc-destroy.
-	if !w.dead() || !w.own() {
+	if !w.dead() || !w.own() || !beganHere(&containerDir{w.folder, path}) {
 		return false
 	}
 	target, err := untar.OpenTargetAt(w.folder, rootfsName, filepath.Join(path, rootfsName))
@@ -199,6 +199,23 @@ func (c *creation) removeInterrupted(path string) bool {
 	}
 	c.ui.warnf("%q was a container that lxc-create had begun when it was killed; it was removed first", path)
 	return true
+}
+
+// beganHere reports whether the config in a container's folder, where there is one
+// yet, is that of a container whose root file system is to be in the folder. An
+// empty "rootfs" alone is no sign of that: so looks a mount point.
+func beganHere(folder *containerDir) bool {
+	config, _, err := folder.read("config")
+	if errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	loaded, bad := lxc.CheckLoads(config)
+	if err != nil || bad != nil || len(loaded.Rootfs) == 0 {
+		return false
+	}
+	_, value, _ := strings.Cut(loaded.Rootfs[len(loaded.Rootfs)-1], "=")
+	kind, dir, ok := strings.Cut(strings.Trim(value, " \t"), ":")
+	return ok && (kind == "dir" || kind == "btrfs") && filepath.Clean(dir) == filepath.Join(folder.path, rootfsName)
 }
 
 // shiftOwners reads lxc.idmap of the config with which a container begins. As
