@@ -146,6 +146,8 @@ func (f *containerDir) replace(e edit) (err error) {
 			f.remove(aside)
 		}
 	}()
+	// A folder's default ACL would let its users into the file, whatever the mode.
+	unix.Fremovexattr(fd, "system.posix_acl_access")
 	if _, err := file.Write(e.content(before)); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -167,5 +168,29 @@ func TestMakeFolders(t *testing.T) {
 	removeFolders([]string{top + "/a/file"})
 	if _, err := os.Stat(top + "/a/file"); err != nil {
 		t.Error(err)
+	}
+}
+
+// What the folder above gives every new file (acl(5)) is not the container's.
+func TestNoInheritedACL(t *testing.T) {
+	f, dir, config := openTestFolder(t)
+	// Version 2: user::rwx, user:1000:rwx, group::r-x, mask::rwx, other::---.
+	acl := []byte{2, 0, 0, 0}
+	for _, e := range [][3]uint32{{1, 7, ^uint32(0)}, {2, 7, 1000}, {4, 5, ^uint32(0)}, {0x10, 7, ^uint32(0)}, {0x20, 0, ^uint32(0)}} {
+		acl = binary.LittleEndian.AppendUint16(acl, uint16(e[0]))
+		acl = binary.LittleEndian.AppendUint16(acl, uint16(e[1]))
+		acl = binary.LittleEndian.AppendUint32(acl, e[2])
+	}
+	if err := syscall.Setxattr(dir, "system.posix_acl_default", acl, 0); err != nil {
+		t.Skipf("no ACLs here: %v", err)
+	}
+	if err := f.replace(edit{name: "config", mode: 0o640, uid: -1, gid: -1, content: after}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := syscall.Getxattr(config, "system.posix_acl_access", nil); err != syscall.ENODATA {
+		t.Errorf("the config has an ACL of %d bytes (%v)", n, err)
+	}
+	if info, err := os.Stat(config); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("%v, %v", info.Mode(), err)
 	}
 }
