@@ -81,6 +81,11 @@ func TestExpiry(t *testing.T) {
 	if got, ok := Expiry([]byte("1700000000\n")); !ok || !got.Equal(time.Unix(1700000000, 0)) {
 		t.Errorf("%v, %v", got, ok)
 	}
+	for text, want := range map[string]string{"9223372036854775807": "9999-12-31", "253402300800": "9999-12-31", "253402300799": "9999-12-31", "-9223372036854775808": "1970-01-01", "-1": "1970-01-01"} {
+		if got, ok := Expiry([]byte(text)); !ok || got.Format(time.DateOnly) != want {
+			t.Errorf("%s: %v, %v", text, got, ok)
+		}
+	}
 	for _, bad := range []string{"", "soon", "1e9", "12 13", "99999999999999999999"} {
 		if _, ok := Expiry([]byte(bad)); ok {
 			t.Errorf("%q is a time", bad)
@@ -107,7 +112,8 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// What the stock template (LXC 5.0.2, GNU sed 4.9) makes of the same input.
+// What the stock template (LXC 5.0.2, GNU sed 4.9) makes of the same input, but
+// for a last line without its newline.
 func TestConfig(t *testing.T) {
 	for _, c := range []struct {
 		what          string
@@ -127,7 +133,7 @@ func TestConfig(t *testing.T) {
 			"lxc\n\n# Distribution configuration\nc\n\n# Container specific configuration\n# see lxc.container.conf\nlxc.net.1.type = veth\nmylxcx\nlxc.uts.name = web\n\n# Network configuration\n#lxc.net.0 off\nlxcXnetY0 z\n"},
 		{"nothing before", "", "c\n", false, "\n# Distribution configuration\nc\n\n# Container specific configuration\nlxc.uts.name = web\n\n# Network configuration\n"},
 		{"no newline at the end of the top", "# x", "c", false, "# x\n# Distribution configuration\nc\n# Container specific configuration\nlxc.uts.name = web\n\n# Network configuration\n"},
-		{"no newline at the end of a key", "# x\nlxc.a = b", "c\n", false, "# x\n\n# Distribution configuration\nc\n\n# Container specific configuration\nlxc.a = blxc.uts.name = web\n\n# Network configuration\n"},
+		{"no newline at the end of a key", "# x\nlxc.a = b", "c\n", false, "# x\n\n# Distribution configuration\nc\n\n# Container specific configuration\nlxc.a = b\nlxc.uts.name = web\n\n# Network configuration\n"},
 	} {
 		if got := string(web.Config([]byte(c.before), []byte(c.image), c.fstab)); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.what, got, c.want)

@@ -95,8 +95,6 @@ func modelConfig(old, image []byte, hasFstab bool, lxcPath, name string) []byte 
 		case lxcLine.MatchString(text):
 			to = &auto
 		}
-		// A line after one that lacked its line feed can't be, but sed ends
-		// a file where the input ended.
 		to.Write(line)
 	}
 	out.Write(top.Bytes())
@@ -104,6 +102,9 @@ func modelConfig(old, image []byte, hasFstab bool, lxcPath, name string) []byte 
 	out.Write(image)
 	out.WriteString("\n# Container specific configuration\n")
 	out.Write(auto.Bytes())
+	if n := auto.Len(); n > 0 && auto.Bytes()[n-1] != '\n' {
+		out.WriteByte('\n')
+	}
 	if hasFstab {
 		fmt.Fprintf(&out, "lxc.mount.fstab = %s/fstab\n", lxcPath)
 	}
@@ -126,7 +127,9 @@ type plan struct {
 	stockMeta map[string]metaFile
 	stockName string
 	stockTail string
-	oursFlags []string
+	// stockConfig is the config that lxc-create has begun, its last line ended.
+	stockConfig []byte
+	oursFlags   []string
 
 	rewritten   map[string]bool // files of the rootfs that the recipe rewrites
 	inTemplates map[string]bool // those of them that templates names
@@ -148,6 +151,11 @@ func newPlan(c *testCase, o outcome, source manifest) *plan {
 	}
 	if !strings.HasSuffix(c.tail, "\n") {
 		p.stockTail += "\n"
+		p.differences[lastLines] = true
+	}
+	p.stockConfig = c.config
+	if n := len(c.config); n > 0 && c.config[n-1] != '\n' {
+		p.stockConfig = append(bytes.Clone(c.config), '\n')
 		p.differences[lastLines] = true
 	}
 	p.planTemplates()
