@@ -157,7 +157,8 @@ func (c Container) Expand(text []byte) []byte {
 // anywhere in them go to the end, those with "lxc." (so also comments that
 // mention a key) before them, the rest stays at the top; image is the image's
 // own config, verbatim, between them. Every dot matches any one byte, as in the
-// sed expressions of the stock template. The tokens in all of it are replaced.
+// sed expressions of the stock template. The tokens in all of it are replaced, but
+// not in what is this container's: its name and paths, whatever they look like.
 // fstab says whether the container gets an fstab file.
 //
 // Where before lacks its last newline the stock template joins that line with the
@@ -169,9 +170,13 @@ func (c Container) Config(before, image []byte, fstab bool) []byte {
 		if end == 0 {
 			end = len(rest)
 		}
-		line := rest[:end]
+		line := rest[:end:end]
 		rest = rest[end:]
-		switch text := bytes.TrimSuffix(line, []byte("\n")); {
+		text := bytes.TrimSuffix(line, []byte("\n"))
+		if key, _, _, _ := configItem(string(text)); key != "lxc.rootfs.path" {
+			line = c.Expand(line)
+		}
+		switch {
 		case matches(text, "lxc.net.0"):
 			network = append(network, line...)
 		case matches(text, "lxc."):
@@ -182,7 +187,7 @@ func (c Container) Config(before, image []byte, fstab bool) []byte {
 	}
 	out := top
 	out = append(out, "\n# Distribution configuration\n"...)
-	out = append(out, image...)
+	out = append(out, c.Expand(image)...)
 	out = append(out, "\n# Container specific configuration\n"...)
 	out = append(out, auto...)
 	if n := len(auto); n > 0 && auto[n-1] != '\n' {
@@ -193,8 +198,7 @@ func (c Container) Config(before, image []byte, fstab bool) []byte {
 	}
 	out = append(out, "lxc.uts.name = "+c.Name+"\n"...)
 	out = append(out, "\n# Network configuration\n"...)
-	out = append(out, network...)
-	return c.Expand(out)
+	return append(out, network...)
 }
 
 // matches reports whether pattern, in which a dot stands for any one byte, is

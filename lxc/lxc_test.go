@@ -141,6 +141,21 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// A container may be called like a token: its name and paths are written as they
+// are, and LXC reads them so.
+func TestConfigOfTokens(t *testing.T) {
+	c := Container{Name: "LXC_HOOK_DIR-x", Path: "/lxc/LXC_NAME", Rootfs: "/lxc/LXC_NAME/rootfs", HookDir: "/hooks"}
+	got := string(c.Config([]byte("# LXC_NAME\nlxc.rootfs.path = dir:/lxc/LXC_NAME/rootfs\nlxc.environment = X=LXC_NAME\nlxc.net.0.link = LXC_HOOK_DIR"), []byte("# LXC_NAME\n"), true))
+	want := "# LXC_HOOK_DIR-x\n\n# Distribution configuration\n# LXC_HOOK_DIR-x\n\n# Container specific configuration\nlxc.rootfs.path = dir:/lxc/LXC_NAME/rootfs\nlxc.environment = X=LXC_HOOK_DIR-x\n" +
+		"lxc.mount.fstab = /lxc/LXC_NAME/fstab\nlxc.uts.name = LXC_HOOK_DIR-x\n\n# Network configuration\nlxc.net.0.link = /hooks"
+	if got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	if loaded, err := CheckLoads([]byte(got)); err != nil || loaded.Name != c.Name {
+		t.Errorf("LXC reads the name %q, %v", loaded.Name, err)
+	}
+}
+
 func TestNoHangup(t *testing.T) {
 	got := string(NoHangup([]byte("exec /sbin/mingetty $TTY mingetty\n# none\nmingetty")))
 	if got != "exec /sbin/mingetty --nohangup $TTY mingetty\n# none\nmingetty --nohangup" {

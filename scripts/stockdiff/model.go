@@ -82,9 +82,10 @@ func latin1(line []byte) string {
 	return string(r)
 }
 
-// modelConfig is the config that a creation leaves, before the tokens are
-// replaced.
+// modelConfig is the config that a creation leaves. The tokens are replaced in all
+// of it but the container's own name and paths.
 func modelConfig(old, image []byte, hasFstab bool, lxcPath, name string) []byte {
+	replace := func(text []byte) []byte { return replaceTokens(text, name, lxcPath, lxcPath+"/rootfs") }
 	var top, network, auto, out bytes.Buffer
 	for line := range bytes.SplitAfterSeq(old, []byte("\n")) {
 		text := latin1(bytes.TrimSuffix(line, []byte("\n")))
@@ -95,11 +96,14 @@ func modelConfig(old, image []byte, hasFstab bool, lxcPath, name string) []byte 
 		case lxcLine.MatchString(text):
 			to = &auto
 		}
+		if !bytes.HasPrefix(line, []byte("lxc.rootfs.path")) {
+			line = replace(line)
+		}
 		to.Write(line)
 	}
 	out.Write(top.Bytes())
 	out.WriteString("\n# Distribution configuration\n")
-	out.Write(image)
+	out.Write(replace(image))
 	out.WriteString("\n# Container specific configuration\n")
 	out.Write(auto.Bytes())
 	if n := auto.Len(); n > 0 && auto.Bytes()[n-1] != '\n' {
