@@ -76,9 +76,9 @@ func (c *creation) checkLoaded(which string, loaded lxc.Loaded) error {
 			return fmt.Errorf("%s has the lxc.arch %q, which is none that LXC knows", which, lxc.Shown(arch))
 		}
 	}
-	files := 0
+	var walk includeWalk
 	for _, name := range loaded.Includes {
-		err := checkInclude(name, 0, &files)
+		err := walk.check(name, 0)
 		if err != nil && c.withoutLXC {
 			c.ui.warnf("%s includes %q, which this machine lacks", which, lxc.Shown(name))
 			continue
@@ -90,11 +90,17 @@ func (c *creation) checkLoaded(which string, loaded lxc.Loaded) error {
 	return nil
 }
 
-// checkInclude reports why LXC could not read an included file or directory, or
-// one that it includes in turn (set_config_includefiles and do_includedir in
-// confile.c). What else they hold is the host's.
-func checkInclude(name string, depth int, files *int) error {
-	if *files++; depth > maxIncludeDepth || *files > maxIncludeFiles {
+// An includeWalk follows includes from file to file.
+type includeWalk struct {
+	files  int
+	common bool // LXC's common.conf was among them
+}
+
+// check reports why LXC could not read an included file or directory, or one that
+// it includes in turn (set_config_includefiles and do_includedir in confile.c).
+// What else they hold is the host's.
+func (w *includeWalk) check(name string, depth int) error {
+	if w.files++; depth > maxIncludeDepth || w.files > maxIncludeFiles {
 		return errors.New("too many files include each other")
 	}
 	info, err := os.Stat(name)
@@ -108,7 +114,7 @@ func checkInclude(name string, depth int, files *int) error {
 		list, err := os.ReadDir(name)
 		for _, entry := range list {
 			if file := entry.Name(); len(file) > len(".conf") && strings.HasSuffix(file, ".conf") && err == nil {
-				err = checkInclude(filepath.Join(name, file), depth+1, files)
+				err = w.check(filepath.Join(name, file), depth+1)
 			}
 		}
 		return err
@@ -120,8 +126,9 @@ func checkInclude(name string, depth int, files *int) error {
 	if err != nil {
 		return err
 	}
+	w.common = w.common || filepath.Base(name) == "common.conf"
 	for _, included := range lxc.Includes(data) {
-		if err := checkInclude(included, depth+1, files); err != nil {
+		if err := w.check(included, depth+1); err != nil {
 			return err
 		}
 	}
@@ -142,6 +149,16 @@ func (c *creation) checkFinal(image []byte, fstab bool, found *lxc.ImageConfig) 
 		return fmt.Errorf("LXC would read the name %q as %q", c.container.Name, lxc.Shown(final.Name))
 	}
 	found.Missing = final.Missing
+	if final.Missing != nil {
+		// A file that it includes may include common.conf in turn.
+		var walk includeWalk
+		for _, name := range final.Includes {
+			walk.check(name, 0) // checkLoaded has looked at the error
+		}
+		if walk.common {
+			found.Missing = nil
+		}
+	}
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,7 @@ const (
 	maxRootfs    = 64 << 30 // rootfs.tar.xz: a thousand times today's
 	maxTemplate  = 4 << 20  // a file of the rootfs in which tokens are replaced
 	maxTemplates = 4096     // such files: today's images have two
+	maxRewritten = 64 << 20 // all of them rewritten: a hole of 4 MiB is no byte of an image and 4 MiB of disk
 	maxLoosens   = 8        // warnings of one image: more say nothing more
 	maxConfig    = 1 << 20  // the config that lxc-create wrote
 )
@@ -146,7 +148,10 @@ func (c *creation) fill(ctx context.Context, p *place, source *source) (err erro
 	if err := c.checkDev(p.root, source); err != nil {
 		return err
 	}
-	if err := c.personalize(p.root, source.meta); err != nil {
+	if err := c.personalize(ctx, p.root, source.meta); err != nil {
+		return err
+	}
+	if err := p.root.Finish(); err != nil {
 		return err
 	}
 	if err := p.root.Sync(); err != nil {
@@ -169,8 +174,9 @@ func (c *creation) fill(ctx context.Context, p *place, source *source) (err erro
 
 // unpack streams the root file system in: socket, cache file, digest,
 // decompression, tar, files. The bytes are checked as they pass, so files come
-// to be before the last of them is known to be right; until then the root
-// folder is closed to others, and a wrong end removes everything.
+// to be before the last of them is known to be right; until then, and until the
+// image's own files are this container's, the root folder is closed to others, and
+// a wrong end removes everything.
 func (c *creation) unpack(ctx context.Context, p *place, source *source) error {
 	root := p.root
 	if !source.cached {
@@ -200,6 +206,7 @@ func (c *creation) unpack(ctx context.Context, p *place, source *source) error {
 			return err
 		}
 		defer body.Close()
+		body = interruptible{body, ctx}
 	}
 	c.ui.say("Unpacking the rootfs")
 	line := c.ui.begin("Unpacking the rootfs", size)
@@ -222,7 +229,8 @@ func (c *creation) unpack(ctx context.Context, p *place, source *source) error {
 		return err
 	}
 	p.begun = true
-	report, err := root.Extract(unpacked, how)
+	// What is read may be few bytes, and what comes out of them go on for minutes.
+	report, err := root.Extract(interruptible{unpacked, ctx}, how)
 	if errors.Is(err, untar.ErrTooBig) {
 		err = fmt.Errorf("%q has room for %s: %w", c.rootfs, byteCount(how.MaxBytes), err)
 	}
@@ -237,9 +245,6 @@ func (c *creation) unpack(ctx context.Context, p *place, source *source) error {
 	if err := source.seal.check(); err != nil {
 		return err
 	}
-	if err := root.Finish(); err != nil {
-		return err
-	}
 	line.end()
 	return c.tell(report)
 }
@@ -250,6 +255,7 @@ type interruptible struct {
 	ctx context.Context
 }
 
+// Read returns the context's error once there is one.
 func (i interruptible) Read(p []byte) (int, error) {
 	if err := i.ctx.Err(); err != nil {
 		return 0, err
@@ -345,7 +351,7 @@ func (c *creation) extraction(root *untar.Root, source *source) (untar.Options, 
 		Strict:    true,
 		Merge:     c.merges,
 		Vouched:   c.trust.ring != nil,
-		DeferRoot: true,
+		DeferRoot: !c.merges, // what was verified needs no closed door, and a kill would leave it closed
 		IDMap:     c.idmap,
 		SELinux:   c.opt.selinux,
 		Exclude:   lxc.Lines(excludes),
@@ -358,6 +364,11 @@ func (c *creation) extraction(root *untar.Root, source *source) (untar.Options, 
 func (c *creation) tell(report *untar.Report) error {
 	if lost := report.Summary(); lost != "" {
 		c.ui.warnf("%s", printable(lost))
+	}
+	for _, n := range report.Notes {
+		if c.merges && n.Fate == untar.LeftOut {
+			c.ui.warnf("the image is not whole in %q, which keeps its own in the way of %d of its entries: %s", c.rootfs, n.Count, strings.Join(n.Names, ", "))
+		}
 	}
 	if c.opt.report == "" {
 		return nil
@@ -375,23 +386,29 @@ func (c *creation) checkDev(root *untar.Root, source *source) error {
 	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
 		return errors.New("the image's dev is no folder, and its config has LXC make something in it")
 	}
-	if err == nil {
-		dev.Close()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // LXC mounts its own, and makes the folder for it
 	}
-	return nil
+	if err != nil {
+		return fmt.Errorf("the image's dev: %w", err)
+	}
+	return dev.Close()
 }
 
 // personalize makes the image's files this container's: dev/pts, the tokens in
 // the files that the metadata names, CentOS 6's tty.conf. The image chose these
 // paths, so every one is walked inside the rootfs, links included, and never
 // out of it.
-func (c *creation) personalize(root *untar.Root, meta lxc.Meta) error {
+func (c *creation) personalize(ctx context.Context, root *untar.Root, meta lxc.Meta) error {
 	if err := c.inside("dev/pts", root.MkdirAll("dev/pts", 0o755)); err != nil {
 		return err
 	}
 	templates, _ := meta.Relevant("templates", c.mode)
-	tokens := untar.Rewriter{Root: root, Max: maxTemplate, Edit: c.container.Expand}
+	tokens := untar.Rewriter{Root: root, Max: maxTemplate, Total: maxRewritten, Edit: c.container.Expand}
 	for _, name := range lxc.Lines(templates) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := c.inside(name, tokens.Rewrite(name)); err != nil {
 			return err
 		}
@@ -400,7 +417,8 @@ func (c *creation) personalize(root *untar.Root, meta lxc.Meta) error {
 }
 
 // inside passes over what the stock template passes over (a file that is not
-// there, or no regular one), and what leads out of the rootfs, with a warning.
+// there, or no regular one), and, with a warning, what leads out of the rootfs or
+// is not of the image.
 func (c *creation) inside(name string, err error) error {
 	var outside *untar.OutsideError
 	var irregular *untar.NotRegularError
@@ -410,6 +428,9 @@ func (c *creation) inside(name string, err error) error {
 		return nil
 	case errors.As(err, &outside):
 		c.ui.warnf("%q leads out of the image's root file system; left as it is", name)
+		return nil
+	case errors.Is(err, untar.ErrNotMade):
+		c.ui.warnf("%q was in the root file system before the image; left as it is", name)
 		return nil
 	}
 	return fmt.Errorf("%q in the rootfs: %w", name, err)

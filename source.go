@@ -1065,6 +1065,9 @@ func checkMetaMember(f untar.File) error {
 // (and then destroy it: lxccontainer.c, prepend_lxc_header and what follows),
 // and one that would configure the host.
 func (c *creation) checkMeta(s *source) error {
+	if templates, _ := s.meta.Relevant("templates", c.mode); len(lxc.Lines(templates)) > maxTemplates {
+		return fmt.Errorf("the image names more than %d templates", maxTemplates)
+	}
 	if c.folder == "" {
 		return nil // a root file system alone
 	}
@@ -1103,9 +1106,6 @@ func (c *creation) checkMeta(s *source) error {
 	}
 	if err := c.checkFinal(config, hasFstab, &found); err != nil {
 		return err
-	}
-	if templates, _ := s.meta.Relevant("templates", c.mode); bytes.Count(templates, []byte("\n")) > maxTemplates {
-		return fmt.Errorf("the image names more than %d templates", maxTemplates)
 	}
 	c.warnOfImage(found, s.image.Arch)
 	return nil

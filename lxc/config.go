@@ -83,7 +83,8 @@ type Loaded struct {
 	Name     string   // the last lxc.uts.name
 	Rootfs   []string // the lines that set lxc.rootfs.path
 	// Missing are the protections that LXC's common.conf gives a container and
-	// that this config, which does not include it, leaves out.
+	// that this config, which does not include it, leaves out. (A file that it
+	// includes may do so in turn.)
 	Missing []string
 }
 
@@ -119,7 +120,7 @@ func CheckLoads(config []byte) (Loaded, error) {
 		case "lxc.include":
 			if value != "" {
 				found.Includes = append(found.Includes, value)
-				common = common || strings.HasSuffix(value, "/common.conf") || strings.HasSuffix(value, ".common.conf")
+				common = common || strings.HasSuffix(value, "/common.conf")
 			}
 		case "lxc.uts.name":
 			if len(value) > maxHostName {
@@ -141,8 +142,7 @@ func CheckLoads(config []byte) (Loaded, error) {
 }
 
 // missing names what common.conf of LXC 5.0 to 7.0 does to a container's root and
-// a config that drops the capabilities in drops and mounts mounts does not. (LXC
-// 1.0 had a DISTRO.common.conf for each distribution, with the same lines.)
+// a config that drops the capabilities in drops and mounts mounts does not.
 func missing(drops, mounts string) []string {
 	var list, kept []string
 	for _, capability := range []string{"mac_admin", "mac_override", "sys_time", "sys_module", "sys_rawio"} {

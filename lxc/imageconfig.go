@@ -84,14 +84,13 @@ const (
 		"sys_module sys_rawio sys_chroot sys_ptrace sys_pacct sys_admin sys_boot sys_nice sys_resource sys_time sys_tty_config mknod lease audit_write audit_control setfcap " +
 		"mac_override mac_admin syslog wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore"
 	// Those of lxc.mount.auto that leave /proc/sys, /sys and the host's cgroups
-	// read-only: LXC's own common.conf, and config/templates of LXC 1.0.
-	autoMounts = "proc proc:mixed sys sys:mixed sys:ro cgroup cgroup:mixed cgroup:ro"
+	// read-only: LXC's own common.conf, and config/templates of LXC 1.0. Not
+	// "cgroup" alone: that is cgroup:rw where the container keeps CAP_SYS_ADMIN
+	// (lxc_mount_auto_mounts in conf.c).
+	autoMounts = "proc proc:mixed sys sys:mixed sys:ro cgroup:mixed cgroup:ro"
 	// Signals to the container's init: templates/lxc-busybox.in and
 	// archlinux.common.conf of LXC, and the usual ones.
 	signals = "SIGHUP SIGINT SIGKILL SIGPWR SIGQUIT SIGTERM SIGUSR1 SIGUSR2 SIGRTMIN+3 SIGRTMIN+4 SIGRTMIN+14"
-	// The X of X.common.conf and X.userns.conf: images of linuxcontainers.org of
-	// 2014 to 2020 (lxc-ci's definitions), and config/templates of LXC 1.0 to 2.1.
-	distributions = "almalinux alpine archlinux busybox centos debian fedora funtoo gentoo mint opensuse openwrt oracle plamo rocky sabayon slackware sparclinux ubuntu ubuntu-cloud voidlinux"
 	// Environment variables that programs of the host may see: LXC sets them
 	// before it runs hooks. Their values have no slash.
 	variables = "LANG LC_ALL TERM TZ"
@@ -136,22 +135,16 @@ func (c Container) allows(key, value string) bool {
 	return false
 }
 
-// allowsInclude reports whether an image may include the file name: one of LXC's
-// own that give a container its protection, by its name below
-// LXC_TEMPLATE_CONFIG. Not nesting.conf and oci.common.conf, which take it away.
-// userns.conf and its like take it away too, for the kernel protects the host from
-// the root of a user namespace; without one an image may not have them.
+// allowsInclude reports whether an image may include the file name: common.conf
+// below LXC_TEMPLATE_CONFIG, which gives a container its protection, and in a user
+// namespace userns.conf, which takes back what the kernel gives there anyway.
+//
+// Not a distribution's own DISTRO.common.conf, which images had until 2020: what
+// the host has by that name may be of any age, from another package, allow more
+// devices or run hooks (Debian's lxc-templates has twenty).
 func (c Container) allowsInclude(name string) bool {
 	file, ok := strings.CutPrefix(name, strings.TrimSuffix(c.TemplateConfig, "/")+"/")
-	if !ok || c.TemplateConfig == "" {
-		return false
-	}
-	distribution, kind, ok := strings.Cut(strings.TrimSuffix(file, ".conf"), ".")
-	if !ok {
-		distribution, kind = "debian", distribution // a file for all
-	}
-	known := kind == "common" || kind == "userns" && c.UserNamespace
-	return strings.HasSuffix(file, ".conf") && known && isWord(distribution, distributions)
+	return ok && c.TemplateConfig != "" && (file == "common.conf" || file == "userns.conf" && c.UserNamespace)
 }
 
 // boundMounts are directories of the kernel that images bind onto themselves, all

@@ -110,14 +110,18 @@ func Lines(file []byte) []string {
 	return lines
 }
 
+// maxExpiry is the end of the year 9999, in seconds since 1970: what is beyond it
+// has no date in RFC 3339, and near 2^63 overflows time.Unix.
+const maxExpiry = 253402300799
+
 // Expiry returns the time in an image's expiry file: decimal seconds since
-// 1970. ok is false where the text is no such number.
+// 1970, at most maxExpiry. ok is false where the text is no such number.
 func Expiry(file []byte) (t time.Time, ok bool) {
 	seconds, err := strconv.ParseInt(strings.TrimSpace(string(file)), 10, 64)
 	if err != nil {
 		return time.Time{}, false
 	}
-	return time.Unix(seconds, 0).UTC(), true
+	return time.Unix(max(0, min(seconds, maxExpiry)), 0).UTC(), true
 }
 
 // A Container is what the tokens in an image's files stand for, and where the
@@ -153,11 +157,12 @@ func (c Container) Expand(text []byte) []byte {
 // anywhere in them go to the end, those with "lxc." (so also comments that
 // mention a key) before them, the rest stays at the top; image is the image's
 // own config, verbatim, between them. Every dot matches any one byte, as in the
-// sed expressions of the stock template. The tokens in all of it are replaced.
+// sed expressions of the stock template. The tokens in all of it are replaced, but
+// not in what is this container's: its name and paths, whatever they look like.
 // fstab says whether the container gets an fstab file.
 //
-// Where before or image lack their last newline the stock template joins that
-// line with the next it writes; so does this.
+// Where before lacks its last newline the stock template joins that line with the
+// next it writes, and LXC reads another key or loses the name; here the line ends.
 func (c Container) Config(before, image []byte, fstab bool) []byte {
 	var top, auto, network []byte
 	for rest := before; len(rest) > 0; {
@@ -165,9 +170,13 @@ func (c Container) Config(before, image []byte, fstab bool) []byte {
 		if end == 0 {
 			end = len(rest)
 		}
-		line := rest[:end]
+		line := rest[:end:end]
 		rest = rest[end:]
-		switch text := bytes.TrimSuffix(line, []byte("\n")); {
+		text := bytes.TrimSuffix(line, []byte("\n"))
+		if key, _, _, _ := configItem(string(text)); key != "lxc.rootfs.path" {
+			line = c.Expand(line)
+		}
+		switch {
 		case matches(text, "lxc.net.0"):
 			network = append(network, line...)
 		case matches(text, "lxc."):
@@ -178,16 +187,18 @@ func (c Container) Config(before, image []byte, fstab bool) []byte {
 	}
 	out := top
 	out = append(out, "\n# Distribution configuration\n"...)
-	out = append(out, image...)
+	out = append(out, c.Expand(image)...)
 	out = append(out, "\n# Container specific configuration\n"...)
 	out = append(out, auto...)
+	if n := len(auto); n > 0 && auto[n-1] != '\n' {
+		out = append(out, '\n')
+	}
 	if fstab {
 		out = append(out, "lxc.mount.fstab = "+c.Path+"/fstab\n"...)
 	}
 	out = append(out, "lxc.uts.name = "+c.Name+"\n"...)
 	out = append(out, "\n# Network configuration\n"...)
-	out = append(out, network...)
-	return c.Expand(out)
+	return append(out, network...)
 }
 
 // matches reports whether pattern, in which a dot stands for any one byte, is

@@ -81,6 +81,11 @@ func TestExpiry(t *testing.T) {
 	if got, ok := Expiry([]byte("1700000000\n")); !ok || !got.Equal(time.Unix(1700000000, 0)) {
 		t.Errorf("%v, %v", got, ok)
 	}
+	for text, want := range map[string]string{"9223372036854775807": "9999-12-31", "253402300800": "9999-12-31", "253402300799": "9999-12-31", "-9223372036854775808": "1970-01-01", "-1": "1970-01-01"} {
+		if got, ok := Expiry([]byte(text)); !ok || got.Format(time.DateOnly) != want {
+			t.Errorf("%s: %v, %v", text, got, ok)
+		}
+	}
 	for _, bad := range []string{"", "soon", "1e9", "12 13", "99999999999999999999"} {
 		if _, ok := Expiry([]byte(bad)); ok {
 			t.Errorf("%q is a time", bad)
@@ -107,7 +112,8 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// What the stock template (LXC 5.0.2, GNU sed 4.9) makes of the same input.
+// What the stock template (LXC 5.0.2, GNU sed 4.9) makes of the same input, but
+// for a last line without its newline.
 func TestConfig(t *testing.T) {
 	for _, c := range []struct {
 		what          string
@@ -127,11 +133,26 @@ func TestConfig(t *testing.T) {
 			"lxc\n\n# Distribution configuration\nc\n\n# Container specific configuration\n# see lxc.container.conf\nlxc.net.1.type = veth\nmylxcx\nlxc.uts.name = web\n\n# Network configuration\n#lxc.net.0 off\nlxcXnetY0 z\n"},
 		{"nothing before", "", "c\n", false, "\n# Distribution configuration\nc\n\n# Container specific configuration\nlxc.uts.name = web\n\n# Network configuration\n"},
 		{"no newline at the end of the top", "# x", "c", false, "# x\n# Distribution configuration\nc\n# Container specific configuration\nlxc.uts.name = web\n\n# Network configuration\n"},
-		{"no newline at the end of a key", "# x\nlxc.a = b", "c\n", false, "# x\n\n# Distribution configuration\nc\n\n# Container specific configuration\nlxc.a = blxc.uts.name = web\n\n# Network configuration\n"},
+		{"no newline at the end of a key", "# x\nlxc.a = b", "c\n", false, "# x\n\n# Distribution configuration\nc\n\n# Container specific configuration\nlxc.a = b\nlxc.uts.name = web\n\n# Network configuration\n"},
 	} {
 		if got := string(web.Config([]byte(c.before), []byte(c.image), c.fstab)); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.what, got, c.want)
 		}
+	}
+}
+
+// A container may be called like a token: its name and paths are written as they
+// are, and LXC reads them so.
+func TestConfigOfTokens(t *testing.T) {
+	c := Container{Name: "LXC_HOOK_DIR-x", Path: "/lxc/LXC_NAME", Rootfs: "/lxc/LXC_NAME/rootfs", HookDir: "/hooks"}
+	got := string(c.Config([]byte("# LXC_NAME\nlxc.rootfs.path = dir:/lxc/LXC_NAME/rootfs\nlxc.environment = X=LXC_NAME\nlxc.net.0.link = LXC_HOOK_DIR"), []byte("# LXC_NAME\n"), true))
+	want := "# LXC_HOOK_DIR-x\n\n# Distribution configuration\n# LXC_HOOK_DIR-x\n\n# Container specific configuration\nlxc.rootfs.path = dir:/lxc/LXC_NAME/rootfs\nlxc.environment = X=LXC_HOOK_DIR-x\n" +
+		"lxc.mount.fstab = /lxc/LXC_NAME/fstab\nlxc.uts.name = LXC_HOOK_DIR-x\n\n# Network configuration\nlxc.net.0.link = /hooks"
+	if got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	if loaded, err := CheckLoads([]byte(got)); err != nil || loaded.Name != c.Name {
+		t.Errorf("LXC reads the name %q, %v", loaded.Name, err)
 	}
 }
 

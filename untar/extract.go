@@ -27,6 +27,7 @@ var (
 	errTooMany     = errors.New("too many entries")
 	errTooManyDirs = errors.New("too many folders")
 	errFull        = errors.New("a folder that is not empty is in the way")
+	errFixed       = errors.New("what is in the way can't be removed")
 	errReplaced    = errors.New("another process put something else in its place")
 	errWhiteout    = errors.New("bad whiteout name")
 )
@@ -119,6 +120,10 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 	if !empty || opt.Layer {
 		x.made, x.seed = make(map[uint64]struct{}), maphash.MakeSeed()
 	}
+	r.merged = nil
+	if opt.Merge && x.made != nil {
+		r.merged = x
+	}
 	if opt.DeferRoot {
 		if err := r.deferRoot(); err != nil {
 			return &x.rep, err
@@ -174,10 +179,28 @@ func (x *extractor) run() error {
 		if x.rep.Entries > x.selection.maxEntries {
 			return x.in.bad(x.in.off, errTooMany)
 		}
-		if err := x.entry(e); err != nil {
+		if err := x.entry(e); err != nil && !x.leaveOut(e, err) {
 			return fmt.Errorf("entry %s: %w", quote(e.Name), err)
 		}
 	}
+}
+
+// LeftOut is the fate of a Note about entries that gave way to what the root held.
+const LeftOut = "left out"
+
+// leaveOut passes over an entry of a merge that can't be made, since what is in
+// the root stays, and reports whether it did. An error would cost the root more:
+// LXC removes it with all that it holds when its template fails.
+func (x *extractor) leaveOut(e *Entry, err error) bool {
+	if x.opt.Merge {
+		for _, why := range []error{errFull, errFixed, errNotDir, errTargetGone} {
+			if errors.Is(err, why) {
+				x.rep.note("entry", LeftOut, why.Error(), e.Name)
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // entry extracts one entry.
@@ -234,6 +257,10 @@ func (x *extractor) entry(e *Entry) error {
 			return nil
 		}
 	}
+	if _, ok := x.skipped[string(path)]; ok { // one before it of the same name
+		delete(x.skipped, string(path))
+		x.memory -= int64(folderMemory + len(path))
+	}
 	switch e.Type {
 	case TypeDir:
 		err = x.dir(fd, name, path, e)
@@ -246,7 +273,7 @@ func (x *extractor) entry(e *Entry) error {
 	case TypeChar, TypeBlock, TypeFIFO:
 		err = x.device(fd, name, path, e)
 	}
-	if err == nil {
+	if _, skipped := x.skipped[string(path)]; err == nil && !skipped {
 		x.mark(path)
 	}
 	return err
@@ -493,6 +520,9 @@ func (x *extractor) noteOwner(e *Entry) {
 // only when it is empty, unless it is a lower layer's.
 func (x *extractor) clear(parent int, name cname, path []byte) error {
 	err := unlinkat(parent, name, 0)
+	if err == unix.EBUSY && x.opt.Merge {
+		return errFixed
+	}
 	if err != unix.EISDIR && err != unix.EPERM {
 		return err
 	}
@@ -514,6 +544,10 @@ func (x *extractor) clear(parent int, name cname, path []byte) error {
 		x.root.known.forget(path)
 	case unix.ENOTEMPTY, unix.EEXIST:
 		return errFull
+	case unix.EBUSY, unix.EPERM, unix.ENOTDIR: // a mount point, or immutable
+		if x.opt.Merge {
+			return errFixed
+		}
 	}
 	return err
 }
@@ -769,7 +803,7 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 	var st unix.Stat_t
 	if bytes.Equal(target, path) {
 		// Old GNU tar writes links to themselves.
-		if err := lstatat(from, old, &st); err != nil {
+		if err := lstatat(from, old, &st); err != nil || x.opt.Merge && !x.isMade(target) {
 			return fmt.Errorf("target %s: %w", quote(e.Link), errTargetGone)
 		}
 		return nil

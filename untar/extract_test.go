@@ -305,13 +305,13 @@ func TestExistingTree(t *testing.T) {
 }
 
 func TestDeferRoot(t *testing.T) {
-	for _, named := range []bool{true, false} {
+	for want, how := range map[string]struct{ named, late bool }{
+		`. dir 0755`: {}, `. dir 0711 mtime 1234.000000000`: {named: true}, `. dir 0711`: {named: true, late: true},
+	} {
 		s := newSandbox(t)
 		headers := []tar.Header{{Name: "f"}}
-		want := `. dir 0755`
-		if named {
+		if how.named {
 			headers = append(headers, tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o711, ModTime: time.Unix(1234, 0)})
-			want = `. dir 0711 mtime 1234.000000000`
 		}
 		r, err := OpenRoot(s.root)
 		if err != nil {
@@ -324,14 +324,19 @@ func TestDeferRoot(t *testing.T) {
 		if err := s.mustHave(`. dir 0700`); err != nil {
 			t.Error(err)
 		}
-		if err := r.MkdirAll("late", 0o755); err != nil {
-			t.Fatal(err)
+		if how.late {
+			if err := r.MkdirAll("late", 0o755); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := r.Finish(); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.mustHave(want); err != nil {
 			t.Error(err)
+		}
+		if err := s.mustHave(`. dir 0711 mtime 1234.000000000`); how.late && err == nil {
+			t.Error("the time is not that of what was made in it last")
 		}
 	}
 }
@@ -431,6 +436,78 @@ func TestSkippedDevice(t *testing.T) {
 	s.wantTree(t, "dev/")
 	if got := rep.Summary(); !strings.Contains(got, "1 device node skipped: ") || !strings.Contains(got, "2 hard links skipped: its target is") {
 		t.Errorf("summary is %q", got)
+	}
+}
+
+// What takes the place of a skipped device is a target of links as any other, and
+// a device that is skipped is nothing that the run made.
+func TestSkippedThenMade(t *testing.T) {
+	opt := Options{}
+	if os.Geteuid() == 0 {
+		opt.IDMap = []IDRange{{UID: true, Count: 1 << 16}, {GID: true, Count: 1 << 16}}
+	}
+	device := tar.Header{Name: "x", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}
+	link := tar.Header{Name: "y", Typeflag: tar.TypeLink, Linkname: "x"}
+	s := newSandbox(t)
+	rep, err := s.extract(t, build(t, "file", device, tar.Header{Name: "x"}, link), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.wantTree(t, "x", "y")
+	if got := rep.Summary(); !strings.Contains(got, "1 device node skipped") || strings.Contains(got, "hard link") {
+		t.Errorf("summary is %q", got)
+	}
+	s = newSandbox(t)
+	makeTree(t, s.root, "x=mine")
+	r, err := OpenRoot(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	opt.Merge, opt.Strict = true, true
+	if _, err := r.Extract(bytes.NewReader(build(t, "", device)), opt); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Rewrite("x", 100, func([]byte) []byte { return nil }); !errors.Is(err, ErrNotMade) {
+		t.Errorf("what was there before a device that is skipped: %v", err)
+	}
+}
+
+// In a merge an entry that can't be made is left out, with what needs it, and
+// the others are made; else it is an error.
+func TestMergeLeavesOut(t *testing.T) {
+	archive := build(t, "new",
+		tar.Header{Name: "usr/bin/sh"},
+		tar.Header{Name: "bin", Typeflag: tar.TypeSymlink, Linkname: "usr/bin"},
+		tar.Header{Name: "etc/conf"},
+		tar.Header{Name: "etc"},
+		tar.Header{Name: "lib/x"},
+		tar.Header{Name: "file/below"},
+		tar.Header{Name: "hard", Typeflag: tar.TypeLink, Linkname: "bin"},
+		tar.Header{Name: "mine", Typeflag: tar.TypeLink, Linkname: "mine"},
+		tar.Header{Name: "late"})
+	old := []string{"bin/tool=mine", "lib->usr", "file=mine", "mine=mine", "empty/"}
+	s := newSandbox(t)
+	makeTree(t, s.root, old...)
+	rep, err := s.extract(t, archive, Options{Strict: true, Merge: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.wantTree(t, "bin/", "bin/tool", "empty/", "etc/", "etc/conf", "file", "late", "lib", "mine", "usr/", "usr/bin/", "usr/bin/sh")
+	for _, line := range []string{`bin/tool file 0644 "mine"`, `file file 0644 "mine"`, `mine file 0644 "mine"`, `late file 0644 "new"`} {
+		if err := s.mustHave(line); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, want := range []string{"2 entries left out: a folder that is not empty is in the way", "2 entries left out: " + errNotDir.Error(), "2 entries left out: target of the hard link"} {
+		if got := rep.Summary(); !strings.Contains(got, want) {
+			t.Errorf("summary %q lacks %q", got, want)
+		}
+	}
+	s = newSandbox(t)
+	makeTree(t, s.root, old...)
+	if _, err := s.extract(t, archive, Options{}); !errors.Is(err, errFull) {
+		t.Errorf("without Merge: %v", err)
 	}
 }
 

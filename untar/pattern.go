@@ -26,9 +26,11 @@ func newPattern(text string) pattern {
 // match reports whether the pattern matches a name as stored, or as it is
 // without "./" on both sides: an image made with "tar -C root -c ." has "./dev",
 // another one "dev".
-func (p pattern) match(name []byte) bool {
+//
+// What it costs is taken from *steps. Once that is below zero the answer is no.
+func (p pattern) match(name []byte, steps *int64) bool {
 	name = bytes.TrimRight(name, "/")
-	if glob(p.text, name) {
+	if glob(p.text, name, steps) {
 		return true
 	}
 	if string(name) == "." {
@@ -37,20 +39,24 @@ func (p pattern) match(name []byte) bool {
 	bare, dotted := bytes.CutPrefix(name, []byte("./"))
 	switch {
 	case p.bare != "":
-		return glob(p.bare, bare)
+		return glob(p.bare, bare, steps)
 	case dotted:
-		return glob(p.text, bare)
+		return glob(p.text, bare, steps)
 	}
 	return false
 }
 
 // glob is fnmatch(3) with FNM_LEADING_DIR: the pattern may also match a leading
 // part of the name that ends before a '/'. It tries each star once from the
-// right, so its cost is the product of the lengths at most.
-func glob(pattern string, name []byte) bool {
+// right, so its cost is the product of the lengths at most; a step is a character,
+// or one in a bracket.
+func glob(pattern string, name []byte, steps *int64) bool {
 	star, retry := -1, 0 // where to go on after the last star
 	p, n := 0, 0
 	for {
+		if *steps--; *steps < 0 {
+			return false
+		}
 		if p == len(pattern) {
 			if n == len(name) || name[n] == '/' {
 				return true
@@ -60,7 +66,7 @@ func glob(pattern string, name []byte) bool {
 			p++
 			continue
 		} else if n < len(name) {
-			if pn, nn, ok := globOne(pattern[p:], name[n:]); ok {
+			if pn, nn, ok := globOne(pattern[p:], name[n:], steps); ok {
 				p, n = p+pn, n+nn
 				continue
 			}
@@ -75,7 +81,7 @@ func glob(pattern string, name []byte) bool {
 
 // globOne matches what is not a star: one character or one bracket expression.
 // It returns the bytes used of both.
-func globOne(pattern string, name []byte) (int, int, bool) {
+func globOne(pattern string, name []byte, steps *int64) (int, int, bool) {
 	r, size := utf8.DecodeRune(name)
 	if r == utf8.RuneError && size <= 1 {
 		r, size = rune(name[0])+0x110000, 1 // a byte that is no character equals itself only
@@ -84,7 +90,7 @@ func globOne(pattern string, name []byte) (int, int, bool) {
 	case '?':
 		return 1, size, true
 	case '[':
-		if n, ok, closed := globBracket(pattern, r); closed {
+		if n, ok, closed := globBracket(pattern, r, steps); closed {
 			return n, size, ok
 		}
 	case '\\':
@@ -95,19 +101,26 @@ func globOne(pattern string, name []byte) (int, int, bool) {
 	return 1, 1, pattern[0] == name[0]
 }
 
+// maxClass is the longest name of a class that is looked for, in bytes: fnmatch(3)
+// in the C library of GNU has this limit.
+const maxClass = 256
+
 // globBracket matches "[a-z]", "[!a]" and "[[:digit:]]". closed is false where
 // the bracket has no end and is an ordinary character.
-func globBracket(pattern string, r rune) (n int, ok, closed bool) {
+func globBracket(pattern string, r rune, steps *int64) (n int, ok, closed bool) {
 	i := 1
 	negate := i < len(pattern) && (pattern[i] == '!' || pattern[i] == '^')
 	if negate {
 		i++
 	}
-	for first := true; i < len(pattern); first = false {
+	for first := true; i < len(pattern) && *steps >= 0; first = false {
+		*steps--
 		if pattern[i] == ']' && !first {
 			return i + 1, ok != negate, true
 		}
 		if rest, found := strings.CutPrefix(pattern[i:], "[:"); found {
+			rest = rest[:min(len(rest), maxClass)]
+			*steps -= int64(len(rest))
 			if name, _, found := strings.Cut(rest, ":]"); found {
 				ok = ok || globClass(name, r)
 				i += len(name) + 4

@@ -17,6 +17,12 @@ var patterns = []string{"./dev", "./dev/", "./dev/console", "./dev/*", "./de*", 
 	"./a[b", "./x\\*y", "./x*y", "./?t?", "./[[:upper:]][[:digit:]]", "./a[a-z-]b", "./a/b", "./*/c", "./sp ace", "./[]a]*", "./dev/pts/?", "*/console",
 	"./[[.a.]]*", "./[[=x=]]*", "./[[.a.]-[.c.]]*", "./[![.d.]]*"}
 
+// plenty is more steps than a test needs.
+func plenty() *int64 {
+	steps := int64(1 << 40)
+	return &steps
+}
+
 // TestPatterns compares excludes with GNU tar's.
 func TestPatterns(t *testing.T) {
 	gnu, err := exec.LookPath("tar")
@@ -42,7 +48,7 @@ func TestPatterns(t *testing.T) {
 		want := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 		var got []string
 		for _, n := range patternNames {
-			if !newPattern(p).match([]byte(n)) {
+			if !newPattern(p).match([]byte(n), plenty()) {
 				got = append(got, n)
 			}
 		}
@@ -75,7 +81,7 @@ func TestPatternsWithoutDot(t *testing.T) {
 		{"./.*", "./", false},
 		{".", "./", true},
 	} {
-		if got := newPattern(c.pattern).match([]byte(c.name)); got != c.want {
+		if got := newPattern(c.pattern).match([]byte(c.name), plenty()); got != c.want {
 			t.Errorf("%q matches %q: %v", c.pattern, c.name, got)
 		}
 	}
@@ -93,7 +99,7 @@ func TestListedPatterns(t *testing.T) {
 			t.Fatalf("%q is tried in turn", text)
 		}
 		for _, n := range names {
-			if got, want := s.isListed([]byte(n)), newPattern(text).match([]byte(n)); got != want {
+			if got, want := s.isListed([]byte(n)), newPattern(text).match([]byte(n), plenty()); got != want {
 				t.Errorf("%q excludes %q: %v, in turn %v", text, n, got, want)
 			}
 		}
@@ -131,5 +137,72 @@ func TestLongLists(t *testing.T) {
 	}
 	if _, err := newSelection(Options{Exclude: []string{strings.Repeat("*", maxWildcards+1)}}); err != errWildcards {
 		t.Errorf("too many wildcards: %v", err)
+	}
+}
+
+// What patterns cost is bounded, whatever they are, and counted in what they cost.
+func TestPatternSteps(t *testing.T) {
+	component := strings.Repeat("a", 127) + "/"
+	long := strings.Repeat(component, 31)
+	for _, text := range []string{
+		"*" + strings.Repeat("?", 2000) + "b", strings.Repeat("*a", 30000) + "b", strings.Repeat("[", 60000), "*[" + strings.Repeat("[:", 30000), "*" + strings.Repeat("[^b]", 1000) + "b",
+	} {
+		s, err := newSelection(Options{Exclude: []string{text}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.steps = 1 << 20 // of so many the slowest machine takes a second
+		before := time.Now()
+		for range 100 {
+			if _, err = s.selects([]byte(long)); err != nil {
+				break
+			}
+		}
+		// Without a bound these take minutes or hours.
+		if d := time.Since(before); err != nil && err != errSteps || d > 30*time.Second {
+			t.Errorf("%.20q: %v after %v", text, err, d)
+		}
+	}
+	for _, text := range []string{"*" + strings.Repeat("?", 2000) + "b", "*[" + strings.Repeat("[:", 30000)} {
+		s, err := newSelection(Options{Exclude: []string{text}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.steps = 1 << 20
+		for range 100 {
+			if _, err = s.selects([]byte(long)); err != nil {
+				break
+			}
+		}
+		if err != errSteps {
+			t.Errorf("%.20q: %v", text, err)
+		}
+	}
+	// An honest list never comes near the bound.
+	var list []string
+	for i := range 500 {
+		list = append(list, fmt.Sprintf("./usr/share/*/thing%d/*", i))
+	}
+	s, err := newSelection(Options{Exclude: list})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5000 {
+		if ok, err := s.selects(fmt.Appendf(nil, "./usr/share/doc/package-%d/changelog.Debian.gz", i)); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	if s.steps < firstSteps {
+		t.Errorf("%d steps are left", s.steps)
+	}
+	// What is longer than a path of the kernel's matches no wildcard.
+	s, err = newSelection(Options{Exclude: []string{"*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range map[int]bool{4096: false, 4097: true} {
+		if ok, err := s.selects([]byte(strings.Repeat(component, 31) + strings.Repeat("a", n-31*128))); ok != want || err != nil {
+			t.Errorf("%d bytes: %v, %v", n, ok, err)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package untar
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -26,7 +27,12 @@ type Root struct {
 	// temporary are the files of TempFile that are open.
 	temporary []*TempFile
 	known     knownDirs
+	merged    *extractor // the last extraction, where it was beside other files
 }
+
+// ErrNotMade says that a file was in the root before the image that was extracted
+// beside it.
+var ErrNotMade = errors.New("it is not of the archive")
 
 // dirs returns a way to walk below the root.
 func (r *Root) dirs() dirStack {
@@ -40,9 +46,10 @@ type owner struct{ uid, gid uint32 }
 
 // A deferredRoot is what Finish still has to give to the root folder.
 type deferredRoot struct {
-	mode   uint32 // its own
-	folder *folder
-	x      *extractor
+	mode    uint32 // its own
+	folder  *folder
+	x       *extractor
+	touched bool // something was made or edited in it since: its time is that
 }
 
 // OpenRoot opens an existing folder.
@@ -89,7 +96,8 @@ func (r *Root) deferRoot() error {
 
 // Finish gives the root folder what Options.DeferRoot kept back: the archive's
 // own owner, mode, attributes and time, or the mode that it had before where
-// the archive has no entry for it. Call it when the archive is known to be
+// the archive has no entry for it. (The time is the present where MkdirAll or a
+// Rewriter changed the folder since.) Call it when the archive is known to be
 // right and nothing is made in the root any more. It closes what TempFile made.
 func (r *Root) Finish() error {
 	for len(r.temporary) > 0 {
@@ -105,7 +113,9 @@ func (r *Root) Finish() error {
 	if d.folder == nil {
 		err = unix.Fchmod(r.fd, d.mode)
 	} else {
-		err = d.x.applyFolder(r.fd, *d.folder, nil)
+		f := *d.folder
+		f.named = f.named && !d.touched
+		err = d.x.applyFolder(r.fd, f, nil)
 	}
 	if err != nil {
 		return &fs.PathError{Op: "finish", Path: r.path, Err: err}
@@ -350,6 +360,9 @@ func (w *way) step() error {
 func (w *way) mkdir(fd int, component []byte) error {
 	var c cname
 	err := mkdirat(fd, c.set(component), w.opt.create)
+	if d := w.root.deferred; d != nil && fd == w.root.fd {
+		d.touched = true
+	}
 	if o := w.root.owner; err == nil && o != nil {
 		err = lchownat(fd, c, o.uid, o.gid)
 	}
@@ -509,8 +522,16 @@ type Rewriter struct {
 	Max  int64 // bytes of a file before it is edited
 	Edit func([]byte) []byte
 
-	done map[inode]struct{}
+	// Total is how many bytes may be written, in all files; 0: any number. A file
+	// may hold less on the disk than it gets: its holes are filled.
+	Total int64
+
+	done    map[inode]struct{}
+	written int64
 }
+
+// errTotal says that a Rewriter would write more than its Total.
+var errTotal = errors.New("more bytes would be rewritten in all files than are allowed")
 
 type inode struct{ dev, ino uint64 }
 
@@ -529,9 +550,16 @@ func (r *Root) Rewrite(name string, max int64, edit func([]byte) []byte) error {
 // a mix; the tree's marker or mode must say until the end that it isn't
 // complete. Content is durable on return. The time of the file and that of its
 // folder become the present, whatever edit does: so it is after sed -i, by which
-// others tell what a creation touched.
+// others tell what a creation touched. Nothing else is written where edit changes
+// nothing.
+//
+// After an extraction with Options.Merge a file that the archive has not made is
+// ErrNotMade: in place it would also change under names outside of the root.
 func (w *Rewriter) Rewrite(name string) (err error) {
 	r := w.Root
+	if err := r.checkMade(name); err != nil {
+		return err
+	}
 	fd, st, err := r.open(name, unix.O_RDWR)
 	if err != nil {
 		return err
@@ -552,37 +580,64 @@ func (w *Rewriter) Rewrite(name string) (err error) {
 	if err != nil {
 		return err
 	}
-	now := w.Edit(old)
-	// Writing drops setuid bits (for all but host root) and capabilities.
-	capability := make([]byte, 64)
-	n, capErr := unix.Fgetxattr(fd, attrCapability, capability)
-	if err := pwriteFull(fd, now, 0); err != nil {
-		return fail("write", err)
-	}
-	if err := unix.Ftruncate(fd, int64(len(now))); err != nil {
-		return fail("truncate", err)
-	}
-	if st.Mode&06000 != 0 {
-		if err := unix.Fchmod(fd, st.Mode&07777); err != nil {
-			return fail("chmod", err)
+	if now := w.Edit(old); !bytes.Equal(now, old) {
+		if w.written += int64(len(now)); w.Total > 0 && w.written > w.Total {
+			return errTotal
 		}
-	}
-	if capErr == nil {
-		if err := unix.Fsetxattr(fd, attrCapability, capability[:n], 0); err != nil {
-			return fail("setxattr", err)
+		if op, err := overwrite(fd, st, now); err != nil {
+			return fail(op, err)
 		}
 	}
 	if err := setTime(fd, nil, sec, nsec); err != nil {
 		return fail("utimens", err)
-	}
-	if err := unix.Fsync(fd); err != nil {
-		return fail("fsync", err)
 	}
 	if w.done == nil {
 		w.done = map[inode]struct{}{}
 	}
 	w.done[id] = struct{}{}
 	return r.touchFolder(name, sec, nsec)
+}
+
+// overwrite replaces a file's content. op is the call that failed.
+func overwrite(fd int, st *unix.Stat_t, now []byte) (op string, err error) {
+	// Writing drops setuid bits (for all but host root) and capabilities.
+	capability := make([]byte, 64)
+	n, capErr := unix.Fgetxattr(fd, attrCapability, capability)
+	if err := pwriteFull(fd, now, 0); err != nil {
+		return "write", err
+	}
+	if err := unix.Ftruncate(fd, int64(len(now))); err != nil {
+		return "truncate", err
+	}
+	if st.Mode&06000 != 0 {
+		if err := unix.Fchmod(fd, st.Mode&07777); err != nil {
+			return "chmod", err
+		}
+	}
+	if capErr == nil {
+		if err := unix.Fsetxattr(fd, attrCapability, capability[:n], 0); err != nil {
+			return "setxattr", err
+		}
+	}
+	return "fsync", unix.Fsync(fd)
+}
+
+// checkMade refuses what was there before an extraction beside it, by the path
+// that name stands for. A missing file is for others to tell.
+func (r *Root) checkMade(name string) error {
+	if r.merged == nil {
+		return nil
+	}
+	path, err := r.resolve(name, resolveOptions{last: true})
+	if err != nil || r.merged.isMade(path) {
+		return err
+	}
+	fd, _, err := r.open(name, unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	unix.Close(fd)
+	return ErrNotMade
 }
 
 // touchFolder sets the time of the folder that holds the file that name stands
@@ -597,6 +652,9 @@ func (r *Root) touchFolder(name string, sec int64, nsec int32) error {
 	dir, _ := splitPath(path)
 	fd, _, err := d.enter(dir)
 	if err == nil {
+		if r.deferred != nil && len(dir) == 0 {
+			r.deferred.touched = true
+		}
 		err = setTime(fd, nil, sec, nsec)
 	}
 	if err != nil {

@@ -1,13 +1,16 @@
 package untar
 
 import (
+	"archive/tar"
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -496,5 +499,79 @@ func TestRewriterEditsAFileOnce(t *testing.T) {
 		if got, err := os.ReadFile(filepath.Join(dir, name)); string(got) != "xy" {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
+	}
+}
+
+// After a merge only what the archive made is edited: anything else may have a
+// second name outside.
+func TestRewriteAfterMerge(t *testing.T) {
+	s := newSandbox(t)
+	makeTree(t, s.root, "etc/old->hosts", "etc/hosts=old", "link->etc", "own=LXC_NAME", "self=LXC_NAME")
+	outside := t.TempDir()
+	for _, name := range []string{"own", "self"} {
+		if err := os.Link(filepath.Join(s.root, name), filepath.Join(outside, name)); err != nil {
+			t.Skip("hard links:", err)
+		}
+	}
+	r, err := OpenRoot(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	archive := build(t, "LXC_NAME", tar.Header{Name: "etc/hosts"}, tar.Header{Name: "self", Typeflag: tar.TypeLink, Linkname: "self"}, tar.Header{Name: "new"})
+	if _, err := r.Extract(bytes.NewReader(archive), Options{Strict: true, Merge: true}); err != nil {
+		t.Fatal(err)
+	}
+	edit := func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("LXC_NAME"), []byte("web")) }
+	for name, want := range map[string]error{"new": nil, "etc/old": nil, "/link/hosts": nil, "own": ErrNotMade, "./self": ErrNotMade, "gone": fs.ErrNotExist} {
+		if err := r.Rewrite(name, 100, edit); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
+	}
+	for _, line := range []string{`etc/hosts file 0644 "web"`, `new file 0644 "web"`, `own file 0644 "LXC_NAME"`, `self file 0644 "LXC_NAME"`} {
+		if err := s.mustHave(line); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// An edit that changes nothing writes nothing, so that holes stay, and what is
+// written in all is bounded.
+func TestRewriterWritesLittle(t *testing.T) {
+	dir := t.TempDir()
+	hole := filepath.Join(dir, "hole")
+	if err := os.WriteFile(hole, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(hole, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(hole, time.Unix(1234, 0), time.Unix(1234, 0)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	w := Rewriter{Root: r, Max: 4 << 20, Total: 1000, Edit: func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("a"), []byte("bb")) }}
+	if err := w.Rewrite("hole"); err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(hole, &st); err != nil || st.Blocks > 16 || st.Size != 1<<20 || st.Mtim.Sec == 1234 {
+		t.Errorf("%d blocks, %d bytes, time %d, %v", st.Blocks, st.Size, st.Mtim.Sec, err)
+	}
+	for i, want := range []error{nil, nil, errTotal} {
+		name := fmt.Sprint("f", i)
+		if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte("a"), 200), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Rewrite(name); !errors.Is(err, want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if got, _ := os.ReadFile(filepath.Join(dir, "f2")); len(got) != 200 {
+		t.Errorf("the file that is too much has %d bytes", len(got))
 	}
 }

@@ -19,14 +19,23 @@ type selection struct {
 	members    []member
 	byPath     map[uint64]int // members by the hashes of their paths
 	maxEntries int64
+	steps      int64  // that matching wildcards may still take
 	path       []byte // of the entry at hand, clean
 }
 
-// maxWildcards bounds the bytes of all patterns with wildcards: an entry costs
-// their number times its name's length. Images have a few hundred.
-const maxWildcards = 64 << 10
+// What matching names with wildcards may cost. A list of a few hundred patterns
+// needs a few thousand steps an entry; a million steps take some milliseconds.
+const (
+	maxWildcards = 64 << 10 // bytes of all such patterns
+	maxGlobName  = 4096     // bytes of a name that may match one: PATH_MAX
+	entrySteps   = 64 << 10 // for every entry that is read
+	firstSteps   = 1 << 28  // and once: a second or two
+)
 
-var errWildcards = errors.New("more than 64 KiB of patterns with wildcards")
+var (
+	errWildcards = errors.New("more than 64 KiB of patterns with wildcards")
+	errSteps     = errors.New("the patterns take too long: they have too many wildcards for names of this length")
+)
 
 type member struct {
 	path  []byte
@@ -40,7 +49,7 @@ func (e *MissingError) Error() string { return fmt.Sprintf("%q is not in the arc
 
 func newSelection(opt Options) (*selection, error) {
 	s := &selection{
-		maxEntries: opt.MaxEntries, seed: maphash.MakeSeed(),
+		maxEntries: opt.MaxEntries, seed: maphash.MakeSeed(), steps: firstSteps,
 		literal: map[uint64]bool{}, bare: map[uint64]struct{}{}, byPath: map[uint64]int{},
 	}
 	if s.maxEntries == 0 {
@@ -131,9 +140,16 @@ func (s *selection) selects(name []byte) (bool, error) {
 	if s.isListed(name) {
 		return false, nil
 	}
+	s.steps += entrySteps
 	for _, p := range s.exclude {
-		if p.match(name) {
+		if len(name) > maxGlobName {
+			break
+		}
+		if p.match(name, &s.steps) {
 			return false, nil
+		}
+		if s.steps < 0 {
+			return false, errSteps
 		}
 	}
 	if len(s.members) == 0 {

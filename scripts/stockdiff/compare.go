@@ -420,7 +420,6 @@ func (c *comparison) compareModel() {
 	fstab := relevant(c.meta, "fstab", c.mode)
 	old := bytes.ReplaceAll(c.config, []byte("@ROOTFS@"), []byte(dir+"/rootfs"))
 	want := modelConfig(old, c.meta[relevant(c.meta, "config", c.mode)].data, fstab != "", dir, c.oursSide.name)
-	want = replaceTokens(want, c.oursSide.name, dir, dir+"/rootfs")
 	if got := c.ours.files["@/config"].data; !bytes.Equal(got, want) {
 		c.reportf("config: ours\n%s\nthe model\n%s", indent(string(got)), indent(string(want)))
 	}

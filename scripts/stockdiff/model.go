@@ -82,9 +82,10 @@ func latin1(line []byte) string {
 	return string(r)
 }
 
-// modelConfig is the config that a creation leaves, before the tokens are
-// replaced.
+// modelConfig is the config that a creation leaves. The tokens are replaced in all
+// of it but the container's own name and paths.
 func modelConfig(old, image []byte, hasFstab bool, lxcPath, name string) []byte {
+	replace := func(text []byte) []byte { return replaceTokens(text, name, lxcPath, lxcPath+"/rootfs") }
 	var top, network, auto, out bytes.Buffer
 	for line := range bytes.SplitAfterSeq(old, []byte("\n")) {
 		text := latin1(bytes.TrimSuffix(line, []byte("\n")))
@@ -95,15 +96,19 @@ func modelConfig(old, image []byte, hasFstab bool, lxcPath, name string) []byte 
 		case lxcLine.MatchString(text):
 			to = &auto
 		}
-		// A line after one that lacked its line feed can't be, but sed ends
-		// a file where the input ended.
+		if !bytes.HasPrefix(line, []byte("lxc.rootfs.path")) {
+			line = replace(line)
+		}
 		to.Write(line)
 	}
 	out.Write(top.Bytes())
 	out.WriteString("\n# Distribution configuration\n")
-	out.Write(image)
+	out.Write(replace(image))
 	out.WriteString("\n# Container specific configuration\n")
 	out.Write(auto.Bytes())
+	if n := auto.Len(); n > 0 && auto.Bytes()[n-1] != '\n' {
+		out.WriteByte('\n')
+	}
 	if hasFstab {
 		fmt.Fprintf(&out, "lxc.mount.fstab = %s/fstab\n", lxcPath)
 	}
@@ -126,7 +131,9 @@ type plan struct {
 	stockMeta map[string]metaFile
 	stockName string
 	stockTail string
-	oursFlags []string
+	// stockConfig is the config that lxc-create has begun, its last line ended.
+	stockConfig []byte
+	oursFlags   []string
 
 	rewritten   map[string]bool // files of the rootfs that the recipe rewrites
 	inTemplates map[string]bool // those of them that templates names
@@ -148,6 +155,11 @@ func newPlan(c *testCase, o outcome, source manifest) *plan {
 	}
 	if !strings.HasSuffix(c.tail, "\n") {
 		p.stockTail += "\n"
+		p.differences[lastLines] = true
+	}
+	p.stockConfig = c.config
+	if n := len(c.config); n > 0 && c.config[n-1] != '\n' {
+		p.stockConfig = append(bytes.Clone(c.config), '\n')
 		p.differences[lastLines] = true
 	}
 	p.planTemplates()

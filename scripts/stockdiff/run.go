@@ -256,7 +256,11 @@ func (s *side) newContainer(p *plan) error {
 	if err := os.Mkdir(filepath.Join(dir, "rootfs"), 0o755); err != nil {
 		return err
 	}
-	config := bytes.ReplaceAll(p.config, []byte("@ROOTFS@"), []byte(s.inside(s.container()+"/rootfs")))
+	config := p.config
+	if s.program.stock {
+		config = p.stockConfig
+	}
+	config = bytes.ReplaceAll(config, []byte("@ROOTFS@"), []byte(s.inside(s.container()+"/rootfs")))
 	if err := os.WriteFile(filepath.Join(dir, "config"), config, 0o600); err != nil {
 		return err
 	}
