@@ -167,6 +167,9 @@ func (d folder) remove(name string) error {
 
 // removeAll removes a file, a link, or a folder with all that is in it. It goes
 // into no mount: rmdir(2) of a mount point is EBUSY, even where something is in it.
+// Package untar removes trees too; this is a second remover because neither
+// package imports the other, and it can be simple: what the caller has proved to
+// be the cache's is two folders deep. So a descriptor a level is enough.
 func (d folder) removeAll(name string) error { return d.removeTree(name, maxDepth) }
 
 func (d folder) removeTree(name string, depth int) error {
@@ -197,20 +200,27 @@ func (d folder) removeTree(name string, depth int) error {
 	if st.Dev != above.Dev {
 		return d.wrap("remove", name, errors.New("it is on another file system"))
 	}
-	names, err := inner.names()
-	if err != nil {
-		return err
-	}
-	for _, each := range names {
-		if err := inner.removeTree(each, depth-1); err != nil {
+	// Some file systems (NFS, some FUSE) skip names in a folder
+	// that changes while it is read: as long as a pass finds some, another follows.
+	for {
+		names, err := inner.names()
+		if err != nil {
 			return err
 		}
+		signsLast(names)
+		for _, each := range names {
+			if err := inner.removeTree(each, depth-1); err != nil {
+				return err
+			}
+		}
+		err = unix.Unlinkat(int(d.Fd()), name, unix.AT_REMOVEDIR)
+		if err == nil || err == unix.ENOENT {
+			return nil
+		}
+		if err != unix.ENOTEMPTY && err != unix.EEXIST || len(names) == 0 {
+			return d.wrap("remove", name, err)
+		}
 	}
-	err = unix.Unlinkat(int(d.Fd()), name, unix.AT_REMOVEDIR)
-	if err == unix.ENOENT {
-		err = nil
-	}
-	return d.wrap("remove", name, err)
 }
 
 // sync writes the folder's names to the disk, where its file system can do that:
