@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lxc-pull/cross"
 	"lxc-pull/fetch"
 	"lxc-pull/lxc"
@@ -126,6 +128,22 @@ func cacheCommand(ctx context.Context, ui *ui, args []string) error {
 		return c.cacheRemove(list, names)
 	}
 	return nil
+}
+
+// above are the users in whose folders the cache may lie besides root's: on Android
+// /data is the system's (AID_SYSTEM), and Termux's tree is its app's, below which
+// root's containers and their cache are too.
+func (p places) above() []int {
+	if !p.android() {
+		return nil
+	}
+	const system = 1000
+	users := []int{system}
+	var st unix.Stat_t
+	if p.prefix != "" && unix.Stat(p.prefix, &st) == nil {
+		users = append(users, int(st.Uid))
+	}
+	return users
 }
 
 // selectCached returns the images that names mean; all of them without names.

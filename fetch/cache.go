@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -76,6 +75,9 @@ type Cache struct {
 	// Chown gives what is written to UID and GID.
 	Chown    bool
 	UID, GID int
+
+	// Above are users in whose folders BASE may lie, besides the cache's own.
+	Above []int
 
 	// Evidence is the names of the evidence files that entries have; others are
 	// not read. nil: all are.
@@ -146,36 +148,6 @@ func (c *Cache) unwritable(err error) error {
 func (c *Cache) own(f *os.File) {
 	if c.Chown {
 		unix.Fchown(int(f.Fd()), c.UID, c.GID)
-	}
-}
-
-// base opens the cache's folder; it makes it, with its parents, if make says so.
-func (c *Cache) base(make bool) (folder, error) {
-	if c.Base == "" {
-		return folder{}, errors.New("no folder is known for it")
-	}
-	owners := c.owners()
-	if make {
-		path := filepath.Clean(c.Base)
-		for i := 1; i <= len(path); i++ {
-			if i < len(path) && path[i] != '/' {
-				continue
-			}
-			if err := os.Mkdir(path[:i], 0o755); err == nil {
-				c.ownFolder(path[:i])
-			} else if i == len(path) && !errors.Is(err, fs.ErrExist) {
-				return folder{}, err
-			}
-		}
-	}
-	return openFolder(c.Base, owners)
-}
-
-// ownFolder gives a folder that was just made to the cache's owner.
-func (c *Cache) ownFolder(path string) {
-	if f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0); err == nil {
-		c.own(f)
-		f.Close()
 	}
 }
 

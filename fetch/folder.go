@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,25 +25,6 @@ type folder struct {
 
 // maxDepth bounds how deep removeAll goes; our own entries are two deep.
 const maxDepth = 16
-
-// openFolder opens the directory at path; here links are followed, for the user
-// has named the path.
-func openFolder(path string, owners []int) (folder, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY, 0)
-	if err != nil {
-		return folder{}, err
-	}
-	d := folder{f, owners}
-	var st unix.Stat_t
-	if err = unix.Fstat(int(f.Fd()), &st); err == nil {
-		err = d.distrust(&st, path)
-	}
-	if err != nil {
-		f.Close()
-		return folder{}, err
-	}
-	return d, nil
-}
 
 func (d folder) wrap(op, name string, err error) error {
 	if err == nil {
@@ -82,7 +62,7 @@ func (d folder) openFile(name string, flag int, perm uint32) (*os.File, error) {
 		unix.Close(fd)
 		return nil, d.wrap("open", name, err)
 	}
-	if err := d.distrust(&st, d.Name()+"/"+name); err != nil {
+	if err := d.distrust(fd, &st, d.Name()+"/"+name); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
@@ -93,7 +73,7 @@ func (d folder) openFile(name string, flag int, perm uint32) (*os.File, error) {
 func (d folder) open(name string) (folder, error) {
 	inner, st, err := d.openAny(name)
 	if err == nil {
-		if err = d.distrust(&st, inner.Name()); err != nil {
+		if err = d.distrust(int(inner.Fd()), &st, inner.Name()); err != nil {
 			inner.Close()
 		}
 	}
