@@ -121,7 +121,13 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 	// A device or a pipe is written to, never replaced; both may wait.
 	regular := false
 	err = untilDone(ctx, func() error {
-		f, err := out.device()
+		target, err := out.target()
+		if err != nil { // a link that is not followed is replaced, as a file is
+			regular = true
+			return nil
+		}
+		defer target.close()
+		f, err := target.device(ctx)
 		if f == nil {
 			regular = err == nil
 			return err
