@@ -187,10 +187,16 @@ func (d folder) removeTree(name string, depth int) error {
 		if err != nil {
 			return err
 		}
-		signsLast(names)
-		for _, each := range names {
-			if err := inner.removeTree(each, depth-1); err != nil {
-				return err
+		// The signs go last: a removal that breaks off leaves what proves whose the
+		// rest is.
+		for _, signs := range [2]bool{false, true} {
+			for _, each := range names {
+				if isSign(each) != signs {
+					continue
+				}
+				if err := inner.removeTree(each, depth-1); err != nil {
+					return err
+				}
 			}
 		}
 		err = unix.Unlinkat(int(d.Fd()), name, unix.AT_REMOVEDIR)

@@ -3,7 +3,6 @@ package fetch
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -119,18 +118,4 @@ func (d folder) removeLeftover(name string) error {
 // notOurs is the error of something that stands where the cache has its own.
 func (d folder) notOurs(name string) error {
 	return fmt.Errorf("%q is nothing that the cache makes, and stays: move it away", d.Name()+"/"+name)
-}
-
-// signsLast orders names so that a removal that breaks off leaves what proves
-// that the rest may be removed.
-func signsLast(names []string) {
-	slices.SortStableFunc(names, func(a, b string) int {
-		switch {
-		case isSign(a) == isSign(b):
-			return 0
-		case isSign(a):
-			return 1
-		}
-		return -1
-	})
 }

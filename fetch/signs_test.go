@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // others are things that people keep four folders deep: none is an image, whatever
@@ -148,9 +151,26 @@ func TestDropProves(t *testing.T) {
 
 // TestSignsLast: a removal that breaks off leaves a sign of whose the rest is.
 func TestSignsLast(t *testing.T) {
-	names := []string{"tag", "a", "rootfs.tar.xz", "b", ".lxc-pull", "c"}
-	signsLast(names)
-	if got := strings.Join(names, " "); got != "a b c tag rootfs.tar.xz .lxc-pull" {
-		t.Error(got)
+	needRoot(t)
+	c := &Cache{Base: t.TempDir()}
+	put(t, c, testKey, "20260101", "r")
+	for n := range 20 {
+		os.WriteFile(filepath.Join(c.Base, inEntry, fmt.Sprint("file", n)), nil, 0o644)
+	}
+	mount := filepath.Join(c.Base, inEntry, "mount")
+	if err := errors.Join(os.Mkdir(mount, 0o755), unix.Mount("none", mount, "tmpfs", 0, "size=4k")); err != nil {
+		t.Skip(err)
+	}
+	defer unix.Unmount(mount, 0)
+	d, err := c.parent(testKey, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.removeAll("default"); err == nil {
+		t.Error("removed with a mount in it")
+	}
+	if got := d.signs("default"); !got.build || !got.rootfs || !got.evidence {
+		t.Errorf("signs that are left: %+v", got)
 	}
 }
