@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lxc-pull/cross"
 	"lxc-pull/fetch"
 	"lxc-pull/lxc"
@@ -34,7 +36,8 @@ on: DIST[/RELEASE[/ARCH[/VARIANT]]].
           or its signer is not known
   gc      removes expired images, and what interrupted runs left a week ago;
           with --max-size, then those unused for longest until SIZE holds
-  rm      removes images and their interrupted downloads
+  rm      removes images and their interrupted downloads; half an image, which
+          may be something else, only by its whole name
 
 The cache is LXC_CACHE_PATH, else /var/cache/lxc, else ~/.cache/lxc. To keep it
 small always, give creations --cache-size SIZE or set LXC_PULL_CACHE_SIZE.
@@ -122,9 +125,25 @@ func cacheCommand(ctx context.Context, ui *ui, args []string) error {
 	case "verify":
 		return c.cacheVerify(ctx, list)
 	case "rm":
-		return c.cacheRemove(list)
+		return c.cacheRemove(list, names)
 	}
 	return nil
+}
+
+// above are the users in whose folders the cache may lie besides root's: on Android
+// /data is the system's (AID_SYSTEM), and Termux's tree is its app's, below which
+// root's containers and their cache are too.
+func (p places) above() []int {
+	if !p.android() {
+		return nil
+	}
+	const system = 1000
+	users := []int{system}
+	var st unix.Stat_t
+	if p.prefix != "" && unix.Stat(p.prefix, &st) == nil {
+		users = append(users, int(st.Uid))
+	}
+	return users
 }
 
 // selectCached returns the images that names mean; all of them without names.
@@ -332,11 +351,21 @@ func (c *creation) removal(i fetch.Info, why string, err error) {
 	}
 }
 
-// cacheRemove is cache rm. What a creation is using stays.
-func (c *creation) cacheRemove(list []fetch.Info) error {
+// cacheRemove is cache rm. What a creation is using stays, and so does what may be
+// anything, unless one of names is its whole name.
+func (c *creation) cacheRemove(list []fetch.Info, names []string) error {
 	var first error
 	for _, i := range list {
-		err := c.cache.Drop(i)
+		whole := func(name string) bool {
+			fields := strings.Split(name, "/")
+			return len(fields) == 4 && cachedMatches(i.Key, fields)
+		}
+		var err error
+		if i.Proven || slices.ContainsFunc(names, whole) {
+			err = c.cache.Drop(i)
+		} else {
+			err = errors.New("its content does not show that it is an image; its whole name removes it")
+		}
 		c.removal(i, "", err)
 		if first == nil {
 			first = err
@@ -379,9 +408,9 @@ func (c *creation) cacheGC(limit int64) error {
 			continue
 		}
 		why := ""
-		if t, ok := c.expiryOf(i); ok && t.Before(c.trust.clock.now()) {
+		if t, ok := c.expiryOf(i); ok && i.Proven && t.Before(c.trust.clock.now()) {
 			why = "expired " + t.UTC().Format(time.DateOnly) + ", "
-		} else if i.Damage != nil && !i.Foreign() && now.Sub(i.Modified) > fetch.Leftover {
+		} else if i.Damage != nil && i.Proven && !i.Foreign() && now.Sub(i.Modified) > fetch.Leftover {
 			why = "damaged, "
 		}
 		if why == "" {

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,5 +78,23 @@ func TestMapsRoot(t *testing.T) {
 		if mapsRoot(text, ranges) != want {
 			t.Errorf("%q: not %v", text, want)
 		}
+	}
+}
+
+// TestAbove: on Android alone the cache may lie below folders of the system's user
+// and of Termux's.
+func TestAbove(t *testing.T) {
+	top := t.TempDir()
+	if got := (places{top: top, prefix: top}).above(); got != nil {
+		t.Errorf("elsewhere: %v", got)
+	}
+	if err := os.MkdirAll(top+"/dev/__properties__", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := (places{top: top}).above(); !slices.Equal(got, []int{1000}) {
+		t.Errorf("Android: %v", got)
+	}
+	if got := (places{top: top, prefix: top}).above(); !slices.Equal(got, []int{1000, os.Getuid()}) {
+		t.Errorf("Termux: %v", got)
 	}
 }

@@ -63,6 +63,7 @@ type creation struct {
 	trust   trust
 	cache   *fetch.Cache // nil: none
 	limit   int64        // bytes that it may keep; 0: any number
+	report  *reportFile  // nil: none is wanted
 }
 
 // newCreation prepares a run. Nothing is asked of the network yet.
@@ -97,6 +98,10 @@ func (c *creation) run(ctx context.Context, open func(context.Context) (*place, 
 			err = p.abandon(err)
 		}
 	}()
+	if c.report, err = openReport(ctx, c.opt.report); err != nil {
+		return err
+	}
+	defer c.report.close()
 	if err := c.checkPlace(p.root); err != nil {
 		return err
 	}
@@ -246,7 +251,7 @@ func (c *creation) unpack(ctx context.Context, p *place, source *source) error {
 		return err
 	}
 	line.end()
-	return c.tell(report)
+	return c.tell(ctx, report)
 }
 
 // An interruptible ends a stream with its context: a file knows nothing of it.
@@ -361,7 +366,7 @@ func (c *creation) extraction(root *untar.Root, source *source) (untar.Options, 
 
 // tell says what could not be kept of the image, and writes the report that
 // was asked for.
-func (c *creation) tell(report *untar.Report) error {
+func (c *creation) tell(ctx context.Context, report *untar.Report) error {
 	if lost := report.Summary(); lost != "" {
 		c.ui.warnf("%s", printable(lost))
 	}
@@ -370,10 +375,10 @@ func (c *creation) tell(report *untar.Report) error {
 			c.ui.warnf("the image is not whole in %q, which keeps its own in the way of %d of its entries: %s", c.rootfs, n.Count, strings.Join(n.Names, ", "))
 		}
 	}
-	if c.opt.report == "" {
+	if c.report == nil {
 		return nil
 	}
-	return writeOutput(c.opt.report, append(report.AppendJSON(nil), '\n'))
+	return c.report.write(ctx, append(report.AppendJSON(nil), '\n'))
 }
 
 // checkDev refuses an image whose mounts are to be made below a dev that is no

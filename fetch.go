@@ -41,6 +41,11 @@ type fetchCall struct {
 	network networkOptions
 
 	continues bool // a later call can go on with what is in FILE.part
+
+	// foreign says that FILE.part was there and that no FILE.part.from of ours says
+	// what it is: it may be a browser's. It had bytes, and goes back to them.
+	foreign bool
+	bytes   int64
 }
 
 // fetchCommand brings one file: wget's place.
@@ -121,7 +126,13 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 	// A device or a pipe is written to, never replaced; both may wait.
 	regular := false
 	err = untilDone(ctx, func() error {
-		f, err := out.device()
+		target, err := out.target()
+		if err != nil { // a link that is not followed is replaced, as a file is
+			regular = true
+			return nil
+		}
+		defer target.close()
+		f, err := target.device(ctx)
 		if f == nil {
 			regular = err == nil
 			return err
@@ -194,6 +205,9 @@ const (
 // FILE.part.from says of which file of which URL its bytes are, so that a later
 // call can go on with them.
 func (c *fetchCall) toFile(ctx context.Context, client *fetch.Client, out *output) error {
+	if err := c.claim(out); err != nil {
+		return err
+	}
 	f, err := out.begin(partSuffix)
 	if err != nil {
 		return err
@@ -204,6 +218,12 @@ func (c *fetchCall) toFile(ctx context.Context, client *fetch.Client, out *outpu
 	if err == unix.EWOULDBLOCK || !out.holds(f, partSuffix) {
 		return fmt.Errorf("%q is being written by another process", f.Name())
 	}
+	if info, err := f.Stat(); err != nil || c.foreign && info.Size() != c.bytes {
+		return fmt.Errorf("%q is being written by another process", f.Name())
+	}
+	if !c.foreign && c.validator(out) == "" {
+		c.record(out, "")
+	}
 	if err = c.complete(ctx, client, out, f); err != nil {
 		return c.keep(out, f, err)
 	}
@@ -213,20 +233,42 @@ func (c *fetchCall) toFile(ctx context.Context, client *fetch.Client, out *outpu
 	if err := out.finish(f, partSuffix); err != nil {
 		return err
 	}
-	out.remove(fromSuffix)
+	c.forget(out)
+	return nil
+}
+
+// claim finds out whose FILE.part is, before anything is asked for or changed. One
+// that no record of ours is beside is nobody's to empty or to remove. With --sha256
+// it may be gone on with, for then it is known what it must become.
+func (c *fetchCall) claim(out *output) error {
+	var st unix.Stat_t
+	err := unix.Fstatat(out.dir, out.base+partSuffix, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if _, ours := readRecord(out); ours || err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil // begin says why it can't be used
+	}
+	c.foreign, c.bytes = true, st.Size
+	if c.bytes > 0 && c.digest == nil && trustedOwner(st.Uid) && st.Nlink == 1 {
+		return usageErrorf("%q is there, and nothing shows that it is a download that lxc-pull began: move it away, or give --sha256 to go on with it", out.path+partSuffix)
+	}
 	return nil
 }
 
 // keep leaves what has come to a later call, and says so; what that could not
 // go on with is removed.
 func (c *fetchCall) keep(out *output, f *os.File, err error) error {
+	if c.foreign {
+		if bad := f.Truncate(c.bytes); bad != nil {
+			return fmt.Errorf("%w; %q can't be made what it was: %v", err, f.Name(), bad)
+		}
+		return err
+	}
 	info, bad := f.Stat()
 	if bad == nil && info.Size() > 0 && c.continues {
 		return &keptError{err, info.Size(), f.Name()}
 	}
 	if out.holds(f, partSuffix) {
 		out.remove(partSuffix)
-		out.remove(fromSuffix)
+		c.forget(out)
 	}
 	return err
 }
@@ -255,6 +297,9 @@ func (c *fetchCall) complete(ctx context.Context, client *fetch.Client, out *out
 		}
 		var wrong *unverifiedError
 		bad := errors.As(err, &wrong)
+		if bad && c.foreign && c.bytes > 0 {
+			return fmt.Errorf("%w, with the %s that were in %q: move it away to begin anew", err, byteCount(c.bytes), f.Name())
+		}
 		again, final := course.Next(err, bad, had, sources)
 		if !again && !errors.As(final, &wrong) {
 			return final // what has come stays for a later call
@@ -262,7 +307,7 @@ func (c *fetchCall) complete(ctx context.Context, client *fetch.Client, out *out
 		if err := f.Truncate(0); err != nil {
 			return err
 		}
-		out.remove(fromSuffix)
+		c.record(out, "")
 		c.continues = c.digest != nil
 		if !again {
 			return final
@@ -302,7 +347,7 @@ func (c *fetchCall) into(ctx context.Context, client *fetch.Client, out *output,
 	defer body.Close()
 	if body.Validator != "" && len(c.urls) == 1 {
 		// Without it a later call begins anew; no reason to fail.
-		if out.replace(fromSuffix, []byte(c.tag()+"\n"+body.Validator+"\n")) == nil {
+		if c.record(out, body.Validator) == nil {
 			c.continues = true
 		}
 	}
@@ -325,13 +370,41 @@ func (c *fetchCall) tag() string {
 
 // validator reads FILE.part.from; "" when it is of another URL.
 func (c *fetchCall) validator(out *output) string {
-	data, err := out.read(fromSuffix, maxCredentials)
-	if err != nil {
-		return ""
-	}
-	lines := strings.Split(string(data), "\n")
-	if len(lines) != 3 || lines[0] != c.tag() {
+	lines, ok := readRecord(out)
+	if !ok || lines[0] != c.tag() {
 		return ""
 	}
 	return lines[1]
+}
+
+// readRecord reads FILE.part.from; ok is false where it is absent or not ours.
+func readRecord(out *output) (lines []string, ok bool) {
+	data, err := out.read(fromSuffix, maxCredentials)
+	if err != nil {
+		return nil, false
+	}
+	lines = strings.Split(string(data), "\n")
+	if len(lines) != 3 || lines[2] != "" {
+		return nil, false
+	}
+	sum, err := hex.DecodeString(lines[0])
+	return lines, err == nil && len(sum) == sha256.Size
+}
+
+// record writes FILE.part.from, which shows that FILE.part is this program's; the
+// validator may be empty. It writes none for a foreign part, nor over another file.
+func (c *fetchCall) record(out *output, validator string) error {
+	var st unix.Stat_t
+	err := unix.Fstatat(out.dir, out.base+fromSuffix, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if _, ours := readRecord(out); c.foreign || err == nil && st.Size > 0 && !ours {
+		return fmt.Errorf("%q or what it would be of is not lxc-pull's", out.path+fromSuffix)
+	}
+	return out.replace(fromSuffix, []byte(c.tag()+"\n"+validator+"\n"))
+}
+
+// forget removes FILE.part.from, if it is a record.
+func (c *fetchCall) forget(out *output) {
+	if _, ours := readRecord(out); ours {
+		out.remove(fromSuffix)
+	}
 }

@@ -189,8 +189,66 @@ func TestFetchWrongBytes(t *testing.T) {
 		t.Errorf("only empty files: %s, %v", got, err)
 	}
 	os.WriteFile("x.part", bad[:70_000], 0o644)
+	os.WriteFile("x.part.from", []byte(strings.Repeat("ab", sha256.Size)+"\n\n"), 0o644)
 	if got, err := call(goodURL); got != "right" {
 		t.Errorf("a wrong part: %s, %v", got, err)
+	}
+}
+
+// TestFetchForeignPart: FILE.part may be a browser's. Whatever comes of the call, it
+// is what it was, or it has become the file.
+func TestFetchForeignPart(t *testing.T) {
+	good := bytes.Repeat([]byte("0123456789"), 10_000)
+	digest := []string{"--sha256", fmt.Sprintf("%x", sha256.Sum256(good))}
+	for _, test := range []struct {
+		name   string
+		part   string
+		from   string // "": none
+		args   []string
+		cuts   []int
+		status int
+		asked  int // requests; -1: any number
+	}{
+		{"another program's", "half of it", "", nil, nil, exitUsage, 0},
+		{"with a record that is none", "half of it", "of a person's\n\n", nil, nil, exitUsage, 0},
+		{"with a long record", "half of it", strings.Repeat("x", maxCredentials+1), nil, nil, exitUsage, 0},
+		{"goes on", string(good[:100]), "", digest, nil, 0, 1},
+		{"is whole", string(good), "", digest, nil, 0, -1},
+		{"wrong bytes", "half of it", "", digest, nil, exitUnverified, 1},
+		{"breaks off", string(good[:100]), "", digest, []int{50, -1}, exitNetwork, -1},
+		{"not found", string(good[:100]), "", digest, []int{-1}, exitNetwork, 1},
+		{"not found, too long", strings.Repeat("x", 200_000), "", digest, []int{-1, -1, -1, -1}, exitNetwork, -1},
+		{"empty, not found", "", "", nil, []int{-1}, exitNetwork, 1},
+		{"empty", "", "", nil, nil, 0, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := &fetchServer{data: good, etag: `"1"`, cuts: test.cuts}
+			server := httptest.NewServer(s)
+			defer server.Close()
+			t.Chdir(t.TempDir())
+			os.WriteFile("x.part", []byte(test.part), 0o644)
+			if test.from != "" {
+				os.WriteFile("x.part.from", []byte(test.from), 0o644)
+			}
+			_, _, err := fetchTest(t, append(test.args, "-q", "-o", "x", server.URL+"/x")...)
+			status := 0
+			if err != nil {
+				status = exitStatus(err)
+			}
+			if status != test.status || test.asked >= 0 && len(s.asked) != test.asked {
+				t.Errorf("status %d, want %d; %d requests (%v)", status, test.status, len(s.asked), err)
+			}
+			if from, _ := os.ReadFile("x.part.from"); string(from) != test.from {
+				t.Errorf("the record holds %q", from)
+			}
+			if test.status == 0 {
+				if got, _ := os.ReadFile("x"); !bytes.Equal(got, good) || folder(t) != "x" {
+					t.Errorf("%d bytes; the folder holds %q", len(got), folder(t))
+				}
+			} else if part, err := os.ReadFile("x.part"); string(part) != test.part || err != nil {
+				t.Errorf("the part has %d bytes, had %d (%v)", len(part), len(test.part), err)
+			}
+		})
 	}
 }
 

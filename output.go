@@ -1,12 +1,14 @@
 package main
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,80 +19,212 @@ const maxLinks = 40
 
 // An output is a file that a command writes where its caller said. Another user
 // may own that folder and put links into it while the command runs, so nothing
-// is done by path: each step is relative to the folder's descriptor and follows
-// no link, and a file that is there already is used only if it is this user's
-// own, a regular one, and has no other name.
+// is done by path: each step is relative to the folder's descriptor, a link is
+// looked at and read through one descriptor, and a file that is there already is
+// used only if it is this user's own, a regular one, and has no other name.
 type output struct {
-	dir  int    // the folder's descriptor
-	path string // as given
-	base string // the last part of path
+	dir   int    // the folder's descriptor
+	path  string // as given
+	base  string // the last part of path, or of where links lead from there
+	links int    // that were followed
+	given int    // the descriptor that path names, /dev/stdout's 1; -1: none
 }
 
-// openOutput finds the folder of path. It follows links of root's and of this
-// user's alone.
+// openOutput finds the folder of path. Links of root's and of this user's alone
+// are followed, and only where nobody else can put another in their place.
 func openOutput(path string) (*output, error) {
-	folder, base := filepath.Split(path)
-	if base == "" || base == "." || base == ".." {
-		return nil, usageErrorf("%q is a folder", path)
+	o := &output{dir: -1, path: path, given: descriptorOf(path)}
+	if o.given >= 0 {
+		return o, nil
 	}
-	start, rest := ".", folder
-	if strings.HasPrefix(folder, "/") {
-		start = "/"
+	var err error
+	if o.dir, err = unix.Open(".", folderFlags, 0); err != nil {
+		return nil, o.fail("open", "", err)
 	}
-	const flags = unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	dir, err := unix.Open(start, flags, 0)
-	for links := 0; err == nil; {
-		var name string
-		name, rest, _ = strings.Cut(strings.TrimLeft(rest, "/"), "/")
-		if name == "" {
-			return &output{dir, path, base}, nil
-		}
-		var next int
-		if next, err = unix.Openat(dir, name, flags, 0); err == nil {
-			unix.Close(dir)
-			dir = next
-			continue
-		}
-		var st unix.Stat_t
-		if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {
-			break
-		}
-		if links++; links > maxLinks {
-			err = unix.ELOOP
-			break
-		}
-		if !trustedOwner(st.Uid) {
-			unix.Close(dir)
-			return nil, fmt.Errorf("%q: %q is a link that belongs to another user (uid %d): name the folder that it leads to", path, name, st.Uid)
-		}
-		target := make([]byte, unix.PathMax)
-		var n int
-		if n, err = unix.Readlinkat(dir, name, target); err != nil {
-			break
-		}
-		rest = string(target[:n]) + "/" + rest
-		if target[0] == '/' {
-			if next, err = unix.Open("/", flags, 0); err == nil {
-				unix.Close(dir)
-				dir = next
+	if err := o.enter(path); err != nil {
+		o.close()
+		return nil, err
+	}
+	return o, nil
+}
+
+const folderFlags = unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+
+// descriptorOf returns the open file that a path names, -1 where it names none. A
+// file is written that is open already: no other user's link leads there.
+func descriptorOf(path string) int {
+	switch path {
+	case "/dev/stdout":
+		return 1
+	case "/dev/stderr":
+		return 2
+	}
+	for _, folder := range []string{"/dev/fd/", "/proc/self/fd/"} {
+		if text, ok := strings.CutPrefix(path, folder); ok {
+			if n, err := strconv.ParseUint(text, 10, 16); err == nil {
+				return int(n)
 			}
 		}
 	}
-	if dir >= 0 {
-		unix.Close(dir)
+	return -1
+}
+
+// enter goes from the folder that is held to that of path.
+func (o *output) enter(path string) error {
+	folder, base := filepath.Split(path)
+	if base == "" || base == "." || base == ".." {
+		return usageErrorf("%q is a folder", o.path)
 	}
-	return nil, &os.PathError{Op: "open", Path: strings.TrimSuffix(folder, "/"), Err: err}
+	fail := func(err error) error {
+		return &os.PathError{Op: "open", Path: strings.TrimSuffix(folder, "/"), Err: err}
+	}
+	if strings.HasPrefix(folder, "/") {
+		if err := o.move("/"); err != nil {
+			return fail(err)
+		}
+	}
+	for rest := folder; ; {
+		var name string
+		name, rest, _ = strings.Cut(strings.TrimLeft(rest, "/"), "/")
+		if name == "" {
+			o.base = base
+			return nil
+		}
+		err := o.move(name)
+		if err == nil {
+			continue
+		}
+		target, ok, lerr := o.link(name)
+		if lerr != nil {
+			return lerr
+		}
+		if !ok {
+			return fail(err)
+		}
+		if strings.HasPrefix(target, "/") {
+			if err := o.move("/"); err != nil {
+				return fail(err)
+			}
+		}
+		rest = target + "/" + rest
+	}
+}
+
+// move makes a folder in the one that is held, or "/", the one that is held.
+func (o *output) move(name string) error {
+	next, err := unix.Openat(o.dir, name, folderFlags, 0)
+	if err == nil {
+		unix.Close(o.dir)
+		o.dir = next
+	}
+	return err
+}
+
+// link reads a link in the folder; ok is false where the name is none's. It is an
+// error if the link is not to be followed.
+func (o *output) link(name string) (target string, ok bool, err error) {
+	fd, err := unix.Openat(o.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", false, nil // who opens the name will say why
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t // fstat of such a descriptor is Linux 3.6's
+	if err := unix.Fstatat(fd, "", &st, unix.AT_EMPTY_PATH); err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return "", false, nil
+	}
+	if err := o.distrust(name, &st); err != nil {
+		return "", false, err
+	}
+	if o.links++; o.links > maxLinks {
+		return "", false, o.fail("open", "", unix.ELOOP)
+	}
+	text := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(fd, "", text)
+	if err != nil {
+		return "", false, o.fail("readlink", "", err)
+	}
+	return string(text[:n]), true, nil
+}
+
+// distrust says why a link in the folder is not followed.
+func (o *output) distrust(name string, link *unix.Stat_t) error {
+	var here, root unix.Stat_t
+	if err := unix.Fstatat(o.dir, "", &here, unix.AT_EMPTY_PATH); err != nil {
+		return o.fail("stat", "", err)
+	}
+	// What lies in "/" is as good as "/" itself, whose owner has the number of
+	// nobody in a user namespace, as all have who are not mapped there.
+	top := unix.Stat("/", &root) == nil && here.Dev == root.Dev && here.Ino == root.Ino
+	if !trustedOwner(link.Uid) && !(top && link.Uid == root.Uid) {
+		return fmt.Errorf("%q: %q is a symbolic link that belongs to another user (uid %d), which is not followed: name what it leads to", o.path, name, link.Uid)
+	}
+	if !top && o.othersWrite(&here) {
+		return fmt.Errorf("%q: %q is a symbolic link in a folder of another user (uid %d, mode %04o), which is not followed: name what it leads to", o.path, name, here.Uid, here.Mode&0o7777)
+	}
+	return nil
+}
+
+// othersWrite reports whether other users can replace what is in the folder: its
+// owner can; in a sticky one nobody else; a group with its user's number is that user's own, unless
+// an access control list gives its bits another meaning (acl(5)).
+func (o *output) othersWrite(here *unix.Stat_t) bool {
+	if !trustedOwner(here.Uid) {
+		return true
+	}
+	if here.Mode&unix.S_ISVTX != 0 || here.Mode&0o022 == 0 {
+		return false
+	}
+	if here.Mode&0o002 != 0 || here.Uid != here.Gid {
+		return true
+	}
+	fd, err := unix.Openat(o.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return true
+	}
+	defer unix.Close(fd)
+	n, err := unix.Fgetxattr(fd, "system.posix_acl_access", nil)
+	return err == nil && n > 0
 }
 
 // trustedOwner reports whether what a user made may be followed and written to:
-// this user's own, and root's. In a user namespace root's files are those of
-// nobody, as the root folder is.
-func trustedOwner(uid uint32) bool {
-	var root unix.Stat_t
-	return uid == 0 || int(uid) == os.Geteuid() || unix.Stat("/", &root) == nil && uid == root.Uid
+// this user's own, and root's. In a user namespace whoever is not mapped has the
+// number of nobody, root outside too, and so counts for nobody.
+func trustedOwner(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }
+
+// target is where the output's name leads: to itself, or through links. The caller
+// closes it.
+func (o *output) target() (*output, error) {
+	t := *o
+	if o.given >= 0 {
+		return &t, nil
+	}
+	var err error
+	if t.dir, err = unix.Openat(o.dir, ".", folderFlags, 0); err != nil {
+		return nil, o.fail("open", "", err)
+	}
+	for {
+		to, ok, err := t.link(t.base)
+		if err == nil && !ok {
+			return &t, nil
+		}
+		if t.given = descriptorOf(to); t.given >= 0 {
+			return &t, nil
+		}
+		if err == nil {
+			err = t.enter(to)
+		}
+		if err != nil {
+			t.close()
+			return nil, err
+		}
+	}
 }
 
-func (o *output) close() { unix.Close(o.dir) }
+func (o *output) close() {
+	if o.dir >= 0 {
+		unix.Close(o.dir)
+	}
+}
 
 // fail puts the file's path to an error.
 func (o *output) fail(op, suffix string, err error) error {
@@ -162,7 +296,11 @@ func (o *output) read(suffix string, max int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, max))
+	data, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err == nil && int64(len(data)) > max {
+		err = fmt.Errorf("%q has more than %d bytes", f.Name(), max)
+	}
+	return data, err
 }
 
 // remove removes a file that begin would have opened.
@@ -193,47 +331,147 @@ func (o *output) finish(f *os.File, suffix string) error {
 }
 
 // device opens what is neither a regular file nor absent: a device or a pipe is
-// written to, never replaced. nil: it is a file.
-func (o *output) device() (*os.File, error) {
-	var st unix.Stat_t
-	err := unix.Fstatat(o.dir, o.base, &st, unix.AT_SYMLINK_NOFOLLOW)
-	if err != nil && !errors.Is(err, unix.ENOENT) {
-		return nil, o.fail("stat", "", err)
+// written to, never replaced. nil: it is a file. What the name leads to is opened
+// first, which changes nothing, and looked at then. A FIFO is waited for until it
+// has a reader.
+func (o *output) device(ctx context.Context) (*os.File, error) {
+	if o.given >= 0 {
+		fd, err := unix.FcntlInt(uintptr(o.given), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			return nil, o.fail("open", "", err)
+		}
+		return os.NewFile(uintptr(fd), o.path), nil
 	}
-	follow := unix.O_NOFOLLOW
-	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK && trustedOwner(st.Uid) {
-		// As /dev/stdout is. A link of another user's is replaced like a file.
-		follow = 0
-		err = unix.Fstatat(o.dir, o.base, &st, 0)
+	for {
+		fd, err := unix.Openat(o.dir, o.base, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+		var st unix.Stat_t
+		if err == nil {
+			if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+				// Only the opening must not wait; who writes does so under untilDone.
+				err = unix.SetNonblock(fd, false)
+			}
+			if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+				return os.NewFile(uintptr(fd), o.path), nil
+			}
+			unix.Close(fd)
+			if err != nil {
+				return nil, o.fail("open", "", err)
+			}
+			return nil, nil
+		}
+		// It can't be opened: whether it is to be replaced the name tells. Whoever
+		// makes that a lie gains nothing: a file is made beside and renamed, or is
+		// looked at again (existing).
+		if e := unix.Fstatat(o.dir, o.base, &st, unix.AT_SYMLINK_NOFOLLOW); e == unix.ENOENT {
+			return nil, nil
+		} else if e != nil {
+			return nil, o.fail("stat", "", e)
+		}
+		switch kind := st.Mode & unix.S_IFMT; {
+		case kind == unix.S_IFREG, kind == unix.S_IFLNK:
+			return nil, nil
+		case kind == unix.S_IFDIR:
+			return nil, usageErrorf("%q is a folder", o.path)
+		case kind != unix.S_IFIFO || err != unix.ENXIO && err != unix.EINTR:
+			return nil, o.fail("open", "", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(readerInterval):
+		}
 	}
-	switch kind := st.Mode & unix.S_IFMT; {
-	case err != nil, kind == unix.S_IFREG, kind == unix.S_IFLNK:
-		return nil, nil
-	case kind == unix.S_IFDIR:
-		return nil, usageErrorf("%q is a folder", o.path)
-	}
-	fd, err := unix.Openat(o.dir, o.base, unix.O_WRONLY|unix.O_CLOEXEC|follow, 0)
-	if err != nil {
-		return nil, o.fail("open", "", err)
-	}
-	return os.NewFile(uintptr(fd), o.path), nil
 }
 
-// writeOutput writes data to the file of that path.
-func writeOutput(path string, data []byte) error {
+// readerInterval is how often a FIFO is asked whether it has a reader.
+const readerInterval = 100 * time.Millisecond
+
+// A reportFile is where --report is written to. It is opened before the work
+// begins, so that a place that can't be written costs nothing.
+type reportFile struct {
+	out     *output
+	f       *os.File
+	regular bool
+	made    bool // by this run, and nothing is in it
+}
+
+// openReport opens the file of that path; nil: no report is wanted.
+func openReport(ctx context.Context, path string) (*reportFile, error) {
+	if path == "" {
+		return nil, nil
+	}
 	o, err := openOutput(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer o.close()
-	f, err := o.device()
-	switch {
-	case err != nil:
-		return err
-	case f == nil:
-		return o.replace("", data)
+	r := new(reportFile)
+	if r.out, err = o.target(); err != nil {
+		return nil, err
 	}
-	defer f.Close()
-	_, err = f.Write(data)
+	if r.f, err = r.out.device(ctx); err == nil && r.f == nil {
+		err = r.begin()
+	}
+	if err != nil {
+		r.out.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// begin opens a regular file, or makes it.
+func (r *reportFile) begin() (err error) {
+	r.regular = true
+	fd, err := unix.Openat(r.out.dir, r.out.base, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o666)
+	switch err {
+	case nil:
+		r.f, r.made = os.NewFile(uintptr(fd), r.out.path), true
+	case unix.EEXIST:
+		// In another's folder any file of ours there may have been given the name.
+		var here unix.Stat_t
+		if err = unix.Fstatat(r.out.dir, "", &here, unix.AT_EMPTY_PATH); err != nil {
+			return r.out.fail("stat", "", err)
+		}
+		if r.out.othersWrite(&here) {
+			return fmt.Errorf("%q exists, in a folder of another user (uid %d, mode %04o): remove it, or name another file", r.out.path, here.Uid, here.Mode&0o7777)
+		}
+		r.f, err = r.out.existing("", unix.O_RDWR)
+	default:
+		err = r.out.fail("create", "", err)
+	}
 	return err
+}
+
+// write writes the report in the place of what was there. A device or a pipe may
+// wait, no longer than until ctx is done.
+func (r *reportFile) write(ctx context.Context, data []byte) error {
+	if r == nil {
+		return nil
+	}
+	if !r.regular {
+		return untilDone(ctx, func() error {
+			_, err := r.f.Write(data)
+			return err
+		})
+	}
+	r.made = false
+	if err := r.f.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := r.f.WriteAt(data, 0); err != nil {
+		return err
+	}
+	return r.f.Sync() // what a close would say too late
+}
+
+// close ends the use of the file; one that was made for nothing is removed.
+func (r *reportFile) close() {
+	if r == nil {
+		return
+	}
+	if r.made && r.out.holds(r.f, "") {
+		unix.Unlinkat(r.out.dir, r.out.base, 0)
+	}
+	r.out.close()
+	r.f.Close()
 }

@@ -1,14 +1,30 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"io"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// writeReport is what a command does with --report.
+func writeReport(ctx context.Context, name, text string) error {
+	r, err := openReport(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	return r.write(ctx, []byte(text))
+}
 
 // TestOutputFollowsNoLink: whoever owns the folder of an output can't make the
 // command write elsewhere, whichever of the file's names he takes first.
@@ -20,7 +36,7 @@ func TestOutputFollowsNoLink(t *testing.T) {
 		_, _, err := fetchTest(t, "-q", "-o", name, server.URL+"/x")
 		return err
 	}
-	report := func(name string) error { return writeOutput(name, []byte("report")) }
+	report := func(name string) error { return writeReport(t.Context(), name, "report") }
 	symbolic := func(victim, name string) error { return os.Symlink(victim, name) }
 	pipe := func(_, name string) error { return unix.Mkfifo(name, 0o600) }
 	for _, test := range []struct {
@@ -38,7 +54,9 @@ func TestOutputFollowsNoLink(t *testing.T) {
 		{"a link as the source's record", download, ".part.from", symbolic, ""},
 		{"another name as the source's record", download, ".part.from", os.Link, ""},
 		{"a pipe as the source's record", download, ".part.from", pipe, ""},
-		{"a link as the report", report, "", symbolic, "symbolic link"},
+		{"a link as the report", report, "", func(victim, name string) error {
+			return errors.Join(symbolic(victim, name), os.Chmod(filepath.Dir(name), 0o777))
+		}, "symbolic link"},
 		{"another name as the report", report, "", os.Link, "other names"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -125,5 +143,193 @@ func TestOutputOfOthers(t *testing.T) {
 	os.Symlink("loop", filepath.Join(dir, "loop"))
 	if err := call("-q", "-o", filepath.Join(dir, "loop", "x")); err == nil {
 		t.Error("a circle of links leads somewhere")
+	}
+}
+
+// TestReportThroughLinks: a link is followed where nobody else can have put it.
+func TestReportThroughLinks(t *testing.T) {
+	const other = 54321
+	for _, test := range []struct {
+		name  string
+		mode  os.FileMode // of the folder
+		owner int         // of the folder
+		link  int         // owner of the link
+		ok    bool
+	}{
+		{"mine", 0o755, 0, 0, true},
+		{"in a sticky folder", 0o777 | os.ModeSticky, 0, 0, true},
+		{"in a folder for all", 0o777, 0, 0, false},
+		{"in another's folder", 0o755, other, 0, false},
+		{"in another's sticky folder", 0o777 | os.ModeSticky, other, 0, false},
+		{"another's", 0o755, 0, other, false},
+		{"another's in a sticky folder", 0o777 | os.ModeSticky, 0, other, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if os.Geteuid() != 0 && test.owner+test.link > 0 {
+				t.Skip("only root can make files of another user")
+			}
+			dir, in := t.TempDir(), ""
+			in = filepath.Join(dir, "in")
+			err := errors.Join(os.Mkdir(in, 0o755), os.Mkdir(dir+"/deep", 0o755),
+				os.Symlink("../deep", in+"/folder"), os.Symlink("../deep/b", in+"/file"), os.Symlink("/dev/null", in+"/device"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if os.Geteuid() == 0 {
+				err = errors.Join(os.Chown(in, test.owner, test.owner), os.Lchown(in+"/folder", test.link, test.link), os.Lchown(in+"/file", test.link, test.link), os.Lchown(in+"/device", test.link, test.link))
+			}
+			if err := errors.Join(err, os.Chmod(in, test.mode)); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.WriteFile(in+"/notes", []byte("notes"), 0o600), writeReport(t.Context(), in+"/notes.json", "report")); err != nil {
+				t.Error(err)
+			}
+			err = writeReport(t.Context(), in+"/notes", "report") // which he may have renamed
+			if text, _ := os.ReadFile(in + "/notes"); test.link == 0 && ((err == nil) != test.ok || (string(text) == "notes") == test.ok) {
+				t.Errorf("a file that is there: %v, %q", err, text)
+			}
+			for name, at := range map[string]string{"folder/a": "deep/a", "file": "deep/b", "device": "/dev/null"} {
+				err := writeReport(t.Context(), filepath.Join(in, name), "report")
+				if (err == nil) != test.ok || err != nil && !strings.Contains(err.Error(), "symbolic link") {
+					t.Errorf("%s: %v", name, err)
+				}
+				if text, err := os.ReadFile(filepath.Join(dir, at)); at[0] != '/' && ((string(text) == "report") != test.ok || (err == nil) != test.ok) {
+					t.Errorf("%s: %q, %v", name, text, err)
+				}
+			}
+		})
+	}
+}
+
+// TestReportFIFO: a FIFO is waited for, and so is who does not read, both no longer
+// than until a signal comes; what becomes a file while it is waited for is a file.
+func TestReportFIFO(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "r")
+	if err := unix.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("a signal")
+	time.AfterFunc(50*time.Millisecond, func() { cancel(stop) })
+	if err := writeReport(ctx, name, "x"); !errors.Is(err, stop) {
+		t.Errorf("without a reader: %v", err)
+	}
+	read := make(chan string)
+	go func() {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Error(err)
+		}
+		defer f.Close()
+		text, _ := io.ReadAll(f)
+		read <- string(text)
+	}()
+	if err := writeReport(t.Context(), name, "report"); err != nil {
+		t.Error(err)
+	}
+	if got := <-read; got != "report" {
+		t.Errorf("the reader has %q", got)
+	}
+	reader, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	ctx, cancel = context.WithCancelCause(t.Context())
+	time.AfterFunc(50*time.Millisecond, func() { cancel(stop) })
+	if err := writeReport(ctx, name, strings.Repeat("x", 1<<20)); !errors.Is(err, stop) {
+		t.Errorf("a reader that does not read: %v", err)
+	}
+	reader.Close()
+	// It becomes a file of this user's: written as such, whole.
+	go func() {
+		time.Sleep(2 * readerInterval)
+		os.WriteFile(name+".file", []byte("what was here is longer"), 0o600)
+		os.Rename(name+".file", name)
+	}()
+	if err := writeReport(t.Context(), name, "report"); err != nil {
+		t.Error(err)
+	}
+	if text, _ := os.ReadFile(name); string(text) != "report" {
+		t.Errorf("the file holds %q", text)
+	}
+}
+
+// TestReportUnused: nothing is left of a report that was not written, and what was
+// there before stays.
+func TestReportUnused(t *testing.T) {
+	t.Chdir(t.TempDir())
+	os.WriteFile("old", []byte("old"), 0o644)
+	for _, name := range []string{"new", "old"} {
+		r, err := openReport(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.close()
+	}
+	if text, _ := os.ReadFile("old"); folder(t) != "old" || string(text) != "old" {
+		t.Errorf("the folder holds %q, the file %q", folder(t), text)
+	}
+	// Another's file that took the name in the meantime stays.
+	r, err := openReport(t.Context(), "new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Rename("old", "new")
+	r.close()
+	if text, _ := os.ReadFile("new"); string(text) != "old" {
+		t.Errorf("it holds %q", text)
+	}
+}
+
+// TestReportFirst: a report that can't be written costs no extraction.
+func TestReportFirst(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := exec.Command("tar", "cf", "a.tar", "--files-from=/dev/null").Run(); err != nil {
+		t.Skip(err)
+	}
+	for _, report := range []string{"absent/r.json", "folder"} {
+		os.Mkdir("folder", 0o755)
+		err := untarCommand(t.Context(), &ui{out: io.Discard, err: io.Discard}, []string{"-C", "out", "--report", report, "a.tar"})
+		if err == nil || folder(t) != "a.tar folder" {
+			t.Errorf("%s: %v, %q is there", report, err, folder(t))
+		}
+	}
+	for path, fd := range map[string]int{"/dev/stdout": 1, "/dev/stderr": 2, "/dev/fd/7": 7, "/proc/self/fd/12": 12, "/dev/fd/x": -1, "/dev/fd/-1": -1, "/dev/fd/7/x": -1, "/dev/null": -1} {
+		if got := descriptorOf(path); got != fd {
+			t.Errorf("%s names %d, want %d", path, got, fd)
+		}
+	}
+}
+
+// TestOutputInNamespace: in a user namespace all users that are not mapped have one
+// number, which is not root's.
+func TestOutputInNamespace(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make files of another user")
+	}
+	const user, other = 54321, 54322
+	dir := t.TempDir()
+	err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Mkdir(dir+"/own", 0o755), os.WriteFile(dir+"/file", nil, 0o666), os.Chmod(dir+"/file", 0o666),
+		os.Chown(dir, user, user), os.Chown(dir+"/own", user, user), os.Chown(dir+"/file", other, other),
+		os.Symlink("own", dir+"/mine"), os.Symlink("own", dir+"/theirs"), os.Lchown(dir+"/mine", user, user), os.Lchown(dir+"/theirs", other, other))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ok := range map[string]bool{"own/r": true, "mine/r": true, "theirs/r": false, "file": false} {
+		cmd := exec.Command("/proc/self/exe", "untar", "-C", dir+"/out", "--report", dir+"/"+name)
+		cmd.Args[0] = "lxc-pull" // so testscript.Main runs the program
+		cmd.Stdin = strings.NewReader(strings.Repeat("\x00", 10240))
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags: syscall.CLONE_NEWUSER, Credential: &syscall.Credential{NoSetGroups: true},
+			UidMappings: []syscall.SysProcIDMap{{HostID: user, Size: 1}}, GidMappings: []syscall.SysProcIDMap{{HostID: user, Size: 1}},
+		}
+		out, err := cmd.CombinedOutput()
+		if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+			t.Skipf("no user namespace: %v", err)
+		}
+		if (err == nil) != ok || err != nil && !strings.Contains(string(out), "another user (uid 65534)") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
 	}
 }

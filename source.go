@@ -375,7 +375,7 @@ func (c *creation) openCache() {
 
 // cacheAt is the cache in a folder.
 func (c *creation) cacheAt(base string) *fetch.Cache {
-	return &fetch.Cache{Base: base, Chown: c.uid >= 0 || c.gid >= 0, UID: c.uid, GID: c.gid, Evidence: evidenceNames()}
+	return &fetch.Cache{Base: base, Above: hostPlaces().above(), Chown: c.uid >= 0 || c.gid >= 0, UID: c.uid, GID: c.gid, Evidence: evidenceNames()}
 }
 
 // evidenceNames are the names of all files that an entry's evidence may have.

@@ -315,6 +315,12 @@ func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) (err er
 			ui.warnf("removed what was extracted: %s", removed)
 		}
 	}()
+	// After the folder was looked at, since the report may be in it.
+	file, err := openReport(ctx, c.report)
+	if err != nil {
+		return err
+	}
+	defer file.close()
 	list := newLister(c.numeric)
 	say := func(line string) { // to a pipe that may be full
 		untilDone(ctx, func() error {
@@ -328,8 +334,8 @@ func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) (err er
 		c.opt.Each = func(e *untar.Entry) { say(list.quote(e.Name) + "\n") }
 	}
 	report, err := target.Root().Extract(body, c.opt)
-	if c.report != "" {
-		if werr := writeOutput(c.report, append(report.AppendJSON(nil), '\n')); err == nil {
+	if file != nil {
+		if werr := file.write(ctx, append(report.AppendJSON(nil), '\n')); err == nil {
 			err = werr
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -76,6 +75,9 @@ type Cache struct {
 	// Chown gives what is written to UID and GID.
 	Chown    bool
 	UID, GID int
+
+	// Above are users in whose folders BASE may lie, besides the cache's own.
+	Above []int
 
 	// Evidence is the names of the evidence files that entries have; others are
 	// not read. nil: all are.
@@ -146,36 +148,6 @@ func (c *Cache) unwritable(err error) error {
 func (c *Cache) own(f *os.File) {
 	if c.Chown {
 		unix.Fchown(int(f.Fd()), c.UID, c.GID)
-	}
-}
-
-// base opens the cache's folder; it makes it, with its parents, if make says so.
-func (c *Cache) base(make bool) (folder, error) {
-	if c.Base == "" {
-		return folder{}, errors.New("no folder is known for it")
-	}
-	owners := c.owners()
-	if make {
-		path := filepath.Clean(c.Base)
-		for i := 1; i <= len(path); i++ {
-			if i < len(path) && path[i] != '/' {
-				continue
-			}
-			if err := os.Mkdir(path[:i], 0o755); err == nil {
-				c.ownFolder(path[:i])
-			} else if i == len(path) && !errors.Is(err, fs.ErrExist) {
-				return folder{}, err
-			}
-		}
-	}
-	return openFolder(c.Base, owners)
-}
-
-// ownFolder gives a folder that was just made to the cache's owner.
-func (c *Cache) ownFolder(path string) {
-	if f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0); err == nil {
-		c.own(f)
-		f.Close()
 	}
 }
 
@@ -356,7 +328,7 @@ func (c *Cache) Lock(ctx context.Context, k Key) (*Slot, error) {
 	if err != nil {
 		return nil, c.unwritable(err)
 	}
-	l, err := c.lock(ctx, d, "."+k.Variant+".lock", maxLockWait)
+	l, err := c.lock(ctx, d, "."+k.Variant+lockSuffix, maxLockWait)
 	if err != nil {
 		d.Close()
 		return nil, c.unwritable(err)
@@ -393,17 +365,20 @@ func (s *Slot) Open() (*Entry, error) { return s.cache.openEntry(s.parent, s.key
 // The names beside an entry. A complete new one is renamed from part to fresh,
 // which is the moment when it counts; the rest, finished here or by whoever
 // comes next, only moves names.
-func (s *Slot) part() string  { return "." + s.key.Variant + ".part" }
-func (s *Slot) fresh() string { return "." + s.key.Variant + ".new" }
-func (s *Slot) stale() string { return "." + s.key.Variant + ".old" }
+func (s *Slot) part() string  { return "." + s.key.Variant + partSuffix }
+func (s *Slot) fresh() string { return "." + s.key.Variant + newSuffix }
+func (s *Slot) stale() string { return "." + s.key.Variant + oldSuffix }
 
 // settle finishes what a process that was killed had begun.
 func (s *Slot) settle() error {
-	if err := s.parent.removeAll(s.stale()); err != nil {
+	if err := s.parent.removeLeftover(s.stale()); err != nil {
 		return err
 	}
 	if !s.parent.exists(s.fresh()) {
 		return nil
+	}
+	if !s.parent.signs(s.fresh()).image() {
+		return s.parent.notOurs(s.fresh())
 	}
 	if err := s.setAside(); err != nil {
 		return err
@@ -424,6 +399,9 @@ func (s *Slot) setAside() error {
 	if !s.parent.exists(s.key.Variant) {
 		return nil
 	}
+	if err := s.replaceable(); err != nil {
+		return err
+	}
 	err := s.parent.rename(s.key.Variant, s.stale())
 	if errors.Is(err, unix.EXDEV) {
 		return s.parent.removeAll(s.key.Variant)
@@ -431,9 +409,19 @@ func (s *Slot) setAside() error {
 	return err
 }
 
+// replaceable says why what is at the entry's place may not give way: it is no
+// entry, not even the stock template's that was killed.
+func (s *Slot) replaceable() error {
+	there := s.parent.signs(s.key.Variant)
+	if there.empty || there.any() || !s.parent.exists(s.key.Variant) {
+		return nil
+	}
+	return s.parent.notOurs(s.key.Variant)
+}
+
 // Remove removes the image's entry, and what was begun for a new one.
 func (s *Slot) Remove() error {
-	return errors.Join(s.removeEntry(), s.parent.removeAll(s.part()))
+	return errors.Join(s.removeEntry(), s.parent.removeLeftover(s.part()))
 }
 
 func (s *Slot) removeEntry() error {
@@ -499,7 +487,10 @@ func (s *Slot) begun(tag string) (folder, bool) {
 func (s *Slot) stage(tag string) (*Stage, error) {
 	if d, ok := s.begun(tag); ok {
 		d.Close()
-	} else if err := s.parent.removeAll(s.part()); err != nil {
+	} else if err := s.parent.removeLeftover(s.part()); err != nil {
+		return nil, err
+	}
+	if err := s.replaceable(); err != nil { // before the download, not after
 		return nil, err
 	}
 	d, err := s.cache.step(s.parent, s.part(), true)
@@ -694,7 +685,10 @@ func (s *Slot) adopt(evidence map[string][]byte) error {
 		return err
 	}
 	defer d.Close()
-	aside := evidenceName + ".new"
+	aside := evidenceName + newSuffix
+	if !s.parent.signs(s.key.Variant).flat {
+		return s.parent.notOurs(s.key.Variant)
+	}
 	if err := d.removeAll(aside); err != nil {
 		return err
 	}

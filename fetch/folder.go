@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,25 +25,6 @@ type folder struct {
 
 // maxDepth bounds how deep removeAll goes; our own entries are two deep.
 const maxDepth = 16
-
-// openFolder opens the directory at path; here links are followed, for the user
-// has named the path.
-func openFolder(path string, owners []int) (folder, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY, 0)
-	if err != nil {
-		return folder{}, err
-	}
-	d := folder{f, owners}
-	var st unix.Stat_t
-	if err = unix.Fstat(int(f.Fd()), &st); err == nil {
-		err = d.distrust(&st, path)
-	}
-	if err != nil {
-		f.Close()
-		return folder{}, err
-	}
-	return d, nil
-}
 
 func (d folder) wrap(op, name string, err error) error {
 	if err == nil {
@@ -82,7 +62,7 @@ func (d folder) openFile(name string, flag int, perm uint32) (*os.File, error) {
 		unix.Close(fd)
 		return nil, d.wrap("open", name, err)
 	}
-	if err := d.distrust(&st, d.Name()+"/"+name); err != nil {
+	if err := d.distrust(fd, &st, d.Name()+"/"+name); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
@@ -93,7 +73,7 @@ func (d folder) openFile(name string, flag int, perm uint32) (*os.File, error) {
 func (d folder) open(name string) (folder, error) {
 	inner, st, err := d.openAny(name)
 	if err == nil {
-		if err = d.distrust(&st, inner.Name()); err != nil {
+		if err = d.distrust(int(inner.Fd()), &st, inner.Name()); err != nil {
 			inner.Close()
 		}
 	}
@@ -167,6 +147,9 @@ func (d folder) remove(name string) error {
 
 // removeAll removes a file, a link, or a folder with all that is in it. It goes
 // into no mount: rmdir(2) of a mount point is EBUSY, even where something is in it.
+// Package untar removes trees too; this is a second remover because neither
+// package imports the other, and it can be simple: what the caller has proved to
+// be the cache's is two folders deep. So a descriptor a level is enough.
 func (d folder) removeAll(name string) error { return d.removeTree(name, maxDepth) }
 
 func (d folder) removeTree(name string, depth int) error {
@@ -197,20 +180,33 @@ func (d folder) removeTree(name string, depth int) error {
 	if st.Dev != above.Dev {
 		return d.wrap("remove", name, errors.New("it is on another file system"))
 	}
-	names, err := inner.names()
-	if err != nil {
-		return err
-	}
-	for _, each := range names {
-		if err := inner.removeTree(each, depth-1); err != nil {
+	// Some file systems (NFS, some FUSE) skip names in a folder
+	// that changes while it is read: as long as a pass finds some, another follows.
+	for {
+		names, err := inner.names()
+		if err != nil {
 			return err
 		}
+		// The signs go last: a removal that breaks off leaves what proves whose the
+		// rest is.
+		for _, signs := range [2]bool{false, true} {
+			for _, each := range names {
+				if isSign(each) != signs {
+					continue
+				}
+				if err := inner.removeTree(each, depth-1); err != nil {
+					return err
+				}
+			}
+		}
+		err = unix.Unlinkat(int(d.Fd()), name, unix.AT_REMOVEDIR)
+		if err == nil || err == unix.ENOENT {
+			return nil
+		}
+		if err != unix.ENOTEMPTY && err != unix.EEXIST || len(names) == 0 {
+			return d.wrap("remove", name, err)
+		}
 	}
-	err = unix.Unlinkat(int(d.Fd()), name, unix.AT_REMOVEDIR)
-	if err == unix.ENOENT {
-		err = nil
-	}
-	return d.wrap("remove", name, err)
 }
 
 // sync writes the folder's names to the disk, where its file system can do that:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -31,6 +32,7 @@ type lock struct {
 	name string
 	file *os.File      // nil: by owner file
 	done chan struct{} // closed to end the beating of the file's heart
+	gone chan struct{} // closed when it has ended
 }
 
 const (
@@ -160,7 +162,7 @@ func tryFlock(dir folder, name string) (*lock, error) {
 	}
 	err = retry(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
 	if err == nil && isAt(f, dir, name) {
-		return &lock{dir: dir, name: name, file: f, done: make(chan struct{})}, nil
+		return &lock{dir: dir, name: name, file: f, done: make(chan struct{}), gone: make(chan struct{})}, nil
 	}
 	f.Close()
 	if err == unix.EWOULDBLOCK {
@@ -175,6 +177,12 @@ func openLock(dir folder, name string) (*os.File, error) {
 		f, err := dir.openFile(name, unix.O_RDWR|unix.O_CREAT, 0o600)
 		if err != nil {
 			return nil, err
+		}
+		text := make([]byte, maxOwner+1)
+		n, err := f.ReadAt(text, 0)
+		if err != nil && err != io.EOF || !isLock(text[:n]) {
+			f.Close()
+			return nil, dir.notOurs(name)
 		}
 		if private(f) {
 			return f, nil
@@ -219,7 +227,7 @@ func (w *waiter) tryOwner(dir folder, name string, lost bool) (*lock, error) {
 			dir.remove(name)
 			return nil, err
 		}
-		l := &lock{dir: dir, name: name, done: make(chan struct{})}
+		l := &lock{dir: dir, name: name, done: make(chan struct{}), gone: make(chan struct{})}
 		go l.beat()
 		return l, nil
 	}
@@ -231,6 +239,9 @@ func (w *waiter) tryOwner(dir folder, name string, lost bool) (*lock, error) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
+	}
+	if !isLock(owner) {
+		return nil, dir.notOurs(name)
 	}
 	if !lost && !abandoned(dir, name, owner) {
 		return nil, nil
@@ -250,6 +261,7 @@ func (w *waiter) tryOwner(dir folder, name string, lost bool) (*lock, error) {
 
 // beat shows others, on whatever machine, that the owner is there.
 func (l *lock) beat() {
+	defer close(l.gone)
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
 	for {
@@ -304,6 +316,7 @@ func abandoned(dir folder, name string, owner []byte) bool {
 // release gives the lock up.
 func (l *lock) release() error {
 	close(l.done)
+	<-l.gone // it uses l.dir, which the holder closes next
 	if l.file == nil {
 		// After a long sleep of the machine it may be another's.
 		if owner, err := l.dir.read(l.name, maxOwner); err != nil || string(owner) != self() {

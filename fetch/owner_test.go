@@ -181,10 +181,10 @@ func TestStrangersStay(t *testing.T) {
 	put(t, c, testKey, "20260101", "r")
 	old := time.Now().Add(-2 * Leftover)
 	part := filepath.Join(c.Base, filepath.Dir(inEntry), ".default.part")
-	if err := os.Mkdir(part, 0o755); err != nil {
+	if err := errors.Join(os.Mkdir(part, 0o755), os.WriteFile(filepath.Join(part, "tag"), nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{part, filepath.Join(c.Base, inEntry)} {
+	for _, path := range []string{part + "/tag", part, filepath.Join(c.Base, inEntry)} {
 		if err := errors.Join(os.Chown(path, stranger, -1), os.Chtimes(path, old, old)); err != nil {
 			t.Fatal(err)
 		}

@@ -60,7 +60,7 @@ func (c *Cache) Use(k Key) {
 func (c *Cache) Leftovers(now time.Time) ([]Key, error) {
 	var keys []Key
 	err := c.walkPlaces(func(d folder, k Key, name string) {
-		if name[0] == '.' && d.olderThan(name, now.Add(-Leftover)) {
+		if name[0] == '.' && d.olderThan(name, now.Add(-Leftover)) && d.isLeftover(name) {
 			keys = append(keys, k)
 		}
 	})
@@ -78,7 +78,7 @@ func (s *Slot) Sweep(now time.Time) (int64, error) {
 	var bytes int64
 	for _, name := range names {
 		variant, ok := hiddenVariant(name)
-		if !ok || variant != s.key.Variant || name == s.lock.name || !s.parent.olderThan(name, now.Add(-Leftover)) {
+		if !ok || variant != s.key.Variant || name == s.lock.name || !s.parent.olderThan(name, now.Add(-Leftover)) || !s.parent.isLeftover(name) {
 			continue
 		}
 		var info Info
@@ -94,25 +94,24 @@ func (s *Slot) Sweep(now time.Time) (int64, error) {
 // Shrink removes the images that were not used for the longest time, and
 // interrupted downloads as if they were images, until there are at most max
 // bytes of rootfs tarballs. spare does not count and is not removed, and neither
-// is what another user owns. Each that
-// was removed is told, and each that could not be, with the reason.
+// is what another user owns or what is not Proven. Each that was removed is told,
+// and each that could not be, with the reason.
 func (c *Cache) Shrink(max int64, spare Key, tell func(Info, error)) error {
 	list, err := c.List()
 	if err != nil {
 		return err
 	}
+	list = slices.DeleteFunc(list, func(i Info) bool { return i.Key == spare || !i.Proven })
 	var sum int64
 	for _, i := range list {
-		if i.Key != spare {
-			sum += i.Size
-		}
+		sum += i.Size
 	}
 	slices.SortStableFunc(list, func(a, b Info) int { return a.Used.Compare(b.Used) })
 	for _, i := range list {
 		if sum <= max {
 			return nil
 		}
-		if i.Key == spare || i.Foreign() {
+		if i.Foreign() {
 			continue
 		}
 		err := c.Drop(i)
@@ -125,7 +124,8 @@ func (c *Cache) Shrink(max int64, spare Key, tell func(Info, error)) error {
 }
 
 // Drop removes what List told of: an entry or an interrupted download. ErrLocked
-// says that a process has its place.
+// says that a process has its place. What is not Proven goes only if i, which the
+// user has named, was not Proven either.
 func (c *Cache) Drop(i Info) error {
 	s, err := c.TryLock(i.Key)
 	if err != nil {
@@ -133,7 +133,12 @@ func (c *Cache) Drop(i Info) error {
 	}
 	defer s.Unlock()
 	if i.Partial {
-		return s.parent.removeAll(s.part())
+		return s.parent.removeLeftover(s.part())
+	}
+	if i.Proven && s.parent.exists(i.Variant) {
+		if now, ok := look(s.parent, i.Key, i.Variant); !ok || !now.Proven {
+			return s.parent.notOurs(i.Variant)
+		}
 	}
 	return s.removeEntry()
 }
@@ -144,13 +149,13 @@ func hiddenVariant(name string) (string, bool) {
 	if name[0] != '.' {
 		return "", false
 	}
-	for _, end := range []string{".part", ".new", ".old", ".lock", ".lock.owner"} {
+	for _, end := range []string{partSuffix, newSuffix, oldSuffix, lockSuffix, lockSuffix + ownerSuffix} {
 		if variant, ok := strings.CutSuffix(name[1:], end); ok && checkName(variant) == nil {
 			return variant, true
 		}
 	}
 	// A lock that was being taken over has the process's number behind it.
-	if i := strings.LastIndex(name, ".lock.owner."); i > 0 && checkName(name[1:i]) == nil {
+	if i := strings.LastIndex(name, lockSuffix+ownerSuffix+"."); i > 0 && checkName(name[1:i]) == nil {
 		return name[1:i], true
 	}
 	return "", false
@@ -226,35 +231,13 @@ func (d folder) modified(name string) (time.Time, bool) {
 }
 
 // List returns what is in the cache, sorted by key; nothing when there is no
-// cache. Names that are no images, and what can't be read, are passed over.
+// cache. What has no signs of an image, and what can't be read, is passed over.
 func (c *Cache) List() ([]Info, error) {
 	var list []Info
 	err := c.walkPlaces(func(d folder, k Key, name string) {
-		info := Info{Key: k, Partial: strings.HasSuffix(name, ".part") && name[0] == '.'}
-		switch {
-		case info.Partial:
-			info.measure(d, name)
-		case name[0] == '.':
-			return
-		default:
-			inner, e, err := begin(d, name)
-			if err != nil {
-				info.Damage = err
-				info.measure(d, name)
-				break
-			}
-			info.Build, info.Modified, info.Size, info.Evidence = e.Build, e.Modified, e.Size, inner.exists(evidenceName)
-			e.Close()
-			inner.Close()
+		if info, ok := look(d, k, name); ok {
+			list = append(list, info)
 		}
-		info.Used = info.Modified
-		if entry, err := d.open(name); err == nil {
-			if t, ok := entry.modified(buildName); ok && t.After(info.Used) {
-				info.Used = t
-			}
-			entry.Close()
-		}
-		list = append(list, info)
 	})
 	slices.SortFunc(list, func(a, b Info) int {
 		if order := compareKeys(a.Key, b.Key); order != 0 {
@@ -271,6 +254,45 @@ func (c *Cache) List() ([]Info, error) {
 	return list, err
 }
 
+// look tells of the image, or the interrupted download, that has a name; ok is
+// false where it is neither.
+func look(d folder, k Key, name string) (info Info, ok bool) {
+	there := d.signs(name)
+	info = Info{Key: k, Partial: name == "."+k.Variant+partSuffix}
+	switch {
+	case info.Partial:
+		info.Proven = there.any()
+		if !info.Proven {
+			return info, false
+		}
+		info.measure(d, name)
+	case name[0] == '.', !there.rootfs && !there.build && !there.evidence:
+		return info, false
+	default:
+		inner, e, err := begin(d, name)
+		if err != nil {
+			info.Damage = err
+			info.Proven = there.flat && there.evidence || untrusted(err) && there.image()
+			if !info.Proven && !there.flat {
+				return info, false // a folder of something else
+			}
+			info.measure(d, name)
+			break
+		}
+		info.Build, info.Modified, info.Size, info.Evidence, info.Proven = e.Build, e.Modified, e.Size, there.evidence, there.flat
+		e.Close()
+		inner.Close()
+	}
+	info.Used = info.Modified
+	if entry, err := d.open(name); err == nil {
+		if t, ok := entry.modified(buildName); ok && t.After(info.Used) {
+			info.Used = t
+		}
+		entry.Close()
+	}
+	return info, true
+}
+
 // An Info is what List tells of an image.
 type Info struct {
 	Key
@@ -281,6 +303,11 @@ type Info struct {
 	Partial  bool      // only begun
 	Evidence bool      // with evidence
 	Damage   error     // why the entry can't be used
+
+	// Proven says that its content shows whose it is: the cache's. Half an entry of
+	// the stock template's (rootfs.tar.xz without build_id, or the reverse) may be
+	// anything: it is not removed unless the user names it.
+	Proven bool
 }
 
 // Foreign reports whether the entry is another user's, whose it stays unless its
