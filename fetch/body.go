@@ -371,9 +371,11 @@ func (b *Body) ended(err error) error {
 		return &Error{Kind: KindChanged, Err: errors.New("it is shorter now")}
 	case b.until >= 0 && b.offset == b.until && b.offset-b.from >= progress && b.offset != b.Size:
 		return errPart
-	case b.Size >= 0 && b.offset < b.Size, b.until >= 0 && b.offset != b.Size:
-		// A server that gives less than was asked for, and does not tell the
-		// size: only a 416 says that nothing follows (RFC 9110, 15.3.7).
+	case b.until >= 0 && b.offset == b.until && b.offset != b.Size:
+		// A server may give less than was asked for. Where it does not tell the
+		// size either only a 416 says that nothing follows (RFC 9110, 15.3.7).
+		return &Error{Kind: KindTruncated, Err: errors.New("the server gave a part, and told no size")}
+	case b.Size >= 0 && b.offset < b.Size, b.until >= 0 && b.offset < b.until:
 		return io.ErrUnexpectedEOF
 	}
 	return io.EOF

@@ -41,11 +41,11 @@ func (v *vigil) keep(ctx context.Context, c *Client) {
 				continue // the reader is elsewhere: that is not the network's
 			}
 			w := Waiting{URL: v.asked.Load().(string), Size: v.size}
-			if got > told {
+			w.Left = max(time.Unix(0, v.resume.Load()).Sub(now), 0)
+			if got > told && w.Left == 0 {
 				w.Got, w.For = got, now.Sub(begun)
 			} else {
 				w.For = now.Sub(time.Unix(0, since))
-				w.Left = max(time.Unix(0, v.resume.Load()).Sub(now), 0)
 			}
 			told = got
 			c.heard.Store(now.UnixNano())
