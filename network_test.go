@@ -27,7 +27,7 @@ func call(t *testing.T, args ...string) (said string, status int) {
 	u := &ui{out: &text, err: &text}
 	cmd, args, err := choose("lxc-pull", args)
 	if err == nil {
-		u.template = cmd.name == templateName
+		u.template, u.command = cmd.name == templateName, cmd.name
 		err = cmd.run(t.Context(), u, args)
 	}
 	status = u.finish(err)
