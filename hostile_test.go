@@ -2,10 +2,17 @@ package main
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -206,5 +213,44 @@ func writeCertificates(t *testing.T, name string, servers ...*httptest.Server) {
 	}
 	if err := os.WriteFile(name, all, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRefusedCertificate: a server that does not accept the client's certificate
+// is said not to, and one that wanted one gets no such word.
+func TestRefusedCertificate(t *testing.T) {
+	t.Chdir(t.TempDir())
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
+	if err := os.WriteFile("both", both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		server := httptest.NewUnstartedServer(http.NotFoundHandler())
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: x509.NewCertPool(), MaxVersion: version}
+		server.StartTLS()
+		writeCertificates(t, "ca", server)
+		said, status := call(t, "fetch", "-o-", "--cacert", "ca", "--cert", "both", server.URL)
+		if status != exitNetwork || !strings.Contains(said, "does not accept the client certificate") || strings.Contains(said, "attempt") || strings.Contains(said, "--cert FILE") {
+			t.Errorf("TLS %x: status %d, %s", version, status, said)
+		}
+		said, status = call(t, "fetch", "-o-", "--cacert", "ca", server.URL)
+		if status != exitNetwork || strings.Contains(said, "does not accept") || !strings.Contains(said, "--cert FILE") {
+			t.Errorf("TLS %x, without one: status %d, %s", version, status, said)
+		}
+		server.Close()
 	}
 }
