@@ -254,3 +254,13 @@ func TestRefusedCertificate(t *testing.T) {
 		server.Close()
 	}
 }
+
+// TestOfflineProxy: a proxy that is down is a network that is down: the cached
+// copy may be used. One that refuses is not.
+func TestOfflineProxy(t *testing.T) {
+	for status, want := range map[int]bool{0: true, 403: false, 407: false} {
+		if err := (&fetch.Error{Kind: fetch.KindProxy, Status: status}); offline(err) != want {
+			t.Errorf("status %d: offline %v", status, !want)
+		}
+	}
+}

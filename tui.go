@@ -497,11 +497,11 @@ func telling(err error) *fetch.Error {
 		switch {
 		case e.Kind == fetch.KindFile:
 			return 0
-		case offline(e):
+		case offline(e) && e.Kind != fetch.KindProxy:
 			return 1
 		case absent(e):
 			return 2
-		case e.Kind == fetch.KindStall, e.Kind == fetch.KindTruncated:
+		case e.Kind == fetch.KindProxy, e.Kind == fetch.KindStall, e.Kind == fetch.KindTruncated:
 			return 3
 		}
 		return 4
