@@ -13,10 +13,11 @@ import (
 // A clock is the time by which one run judges certificates, signatures and
 // expiry dates: the system's, unless that is known to be wrong. Boards without
 // a battery start in 1970. No program is older than its own build, so a clock
-// before it is behind, and the time is then the newest of the build's date and
-// of what the trusted keys have signed: the earliest that it can be. That holds
-// for this run and this server's keys alone; the system's clock is never set,
-// and the time never goes back.
+// before it is behind, and so is one before what a trusted key was seen to have
+// signed. The time is then the newest of the build's date and of what the
+// trusted keys have signed: the earliest that it can be. That holds for this run
+// and this server's keys alone; the system's clock is never set, and the time
+// never goes back.
 //
 // It is safe for concurrent use.
 type clock struct {
@@ -25,7 +26,7 @@ type clock struct {
 	system func() time.Time
 
 	mu     sync.Mutex
-	signed time.Time // the newest good signature, while the clock is behind
+	signed time.Time // the newest good signature that the clock is behind; zero: none
 }
 
 // maxAge is how long after its build a program believes signatures to be of
@@ -40,7 +41,17 @@ func newClock(given time.Time) *clock {
 
 // behind reports whether the system's clock is known to be wrong, so that now
 // is only the earliest time that it can be.
-func (c *clock) behind() bool { return c.given.IsZero() && c.system().Before(c.built) }
+func (c *clock) behind() bool {
+	system := c.system()
+	return c.given.IsZero() && (system.Before(c.built) || c.learned().After(system.Add(slack)))
+}
+
+// learned is the newest good signature that the clock is behind.
+func (c *clock) learned() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.signed
+}
 
 func (c *clock) now() time.Time {
 	switch {
@@ -49,18 +60,17 @@ func (c *clock) now() time.Time {
 	case !c.behind():
 		return c.system()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.signed.After(c.built) {
-		return c.signed
+	if signed := c.learned(); signed.After(c.built) {
+		return signed
 	}
 	return c.built
 }
 
 // learn takes the time of a good signature by one of the trusted keys as a sign
-// that it is at least as late.
+// that it is at least as late, unless it can't be so late. --time stays what it
+// is.
 func (c *clock) learn(made time.Time) {
-	if !c.behind() || made.After(c.latest()) {
+	if !c.behind() && !made.After(c.now().Add(slack)) || made.After(c.latest()) {
 		return
 	}
 	c.mu.Lock()
@@ -82,9 +92,26 @@ func (c *clock) policy() pgp.Policy {
 	return p
 }
 
+// isFuture reports whether a time can't be yet, whatever the clock: a signer's
+// clock was wrong, or ours when it was noted. What is only ahead of the clock
+// says that the clock is behind.
+func (c *clock) isFuture(t time.Time) bool {
+	return t.After(c.latest()) && t.After(c.now().Add(slack))
+}
+
 // warn says once that the clock is wrong.
 func (c *clock) warn(ui *ui) {
-	if c.behind() {
+	ui.given = c.given
+	signed := c.learned().UTC().Format(time.DateOnly)
+	switch {
+	case !c.given.IsZero():
+		if c.learned().After(c.given.Add(slack)) {
+			ui.warnf("--time is behind what was signed on %s: builds older than that are refused all the same", signed)
+		}
+	case c.behind() && !c.system().Before(c.built):
+		ui.warnf("the clock says %s and is behind what was signed on %s; going by that, and by what trusted keys sign. Set the clock, or pass --time",
+			c.system().UTC().Format(time.DateOnly), signed)
+	case c.behind():
 		ui.warnf("the system's clock says %s, and this program was made later; going by %s, and by what trusted keys sign. Set the clock, or pass --time",
 			c.system().UTC().Format(time.DateOnly), c.now().UTC().Format(time.DateOnly))
 	}

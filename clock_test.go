@@ -37,7 +37,9 @@ func TestClock(t *testing.T) {
 		behind                 bool
 	}{
 		{"the system's", time.Time{}, later, time.Time{}, later, false},
-		{"the system's, a later signature", time.Time{}, built, later, built, false},
+		{"the system's, a signature of the same day", time.Time{}, built, built.Add(slack), built, false},
+		{"the system's, a later signature", time.Time{}, built, later, later, true},
+		{"the system's, a signature too far off", time.Time{}, built, far, built, false},
 		{"1970", time.Time{}, in1970, time.Time{}, built, true},
 		{"1970, a signature", time.Time{}, in1970, later, later, true},
 		{"1970, an old signature", time.Time{}, in1970, given, built, true},
@@ -166,8 +168,8 @@ func TestClockless(t *testing.T) {
 		t.Errorf("a signature of 2099: %v, the time is %v, want %v", err, c.trust.clock.now(), built)
 	}
 
-	// One of the years that are believed moves this key's runs alone, and --time
-	// takes it back.
+	// One of the years that are believed moves this key's runs alone. --time takes
+	// it back for certificates; what was seen still counts.
 	far := begins.Add(5 * 365 * 24 * time.Hour).Truncate(time.Second)
 	cache := t.TempDir()
 	t.Setenv("LXC_CACHE_PATH", cache)
@@ -195,8 +197,99 @@ func TestClockless(t *testing.T) {
 		}
 		made := signature{c.trust.ring.Fingerprints()[:1], begins}
 		err := c.checkNotOlder(image.Image{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default", Build: "1"}, made, false)
-		if old := test.name == "the same key"; (err != nil) != old {
+		if old := test.name != "another key"; (err != nil) != old {
 			t.Errorf("%s: an image signed today: %v", test.name, err)
 		}
+	}
+}
+
+// TestClockBehindEvidence: a clock after the program's build, but before what a
+// trusted key was seen to have signed, lets nothing older pass and lowers no
+// record, whether it is the system's or --time.
+func TestClockBehindEvidence(t *testing.T) {
+	day := func(month time.Month, d int) time.Time { return time.Date(2026, month, d, 5, 24, 0, 0, time.UTC) }
+	publisher := newMinisigner("publisher")
+	ring, err := pgp.ReadKeyring(publisher.public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	signers := ring.Fingerprints()[:1]
+	img := func(build string) image.Image {
+		return image.Image{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default", Build: build}
+	}
+	cache := t.TempDir()
+	t.Setenv("LXC_CACHE_PATH", cache)
+	start := func(given, system time.Time) (*creation, *bytes.Buffer) {
+		var said bytes.Buffer
+		c := newCreation(&ui{out: io.Discard, err: &said}, options{}, lxc.HostNamespace)
+		c.trust.ring = ring
+		c.trust.clock = &clock{given: given, built: day(10, 30), system: func() time.Time { return system }}
+		c.recallTime()
+		c.trust.clock.warn(c.ui)
+		return c, &said
+	}
+	seen := func() (string, time.Time) {
+		list, err := (&fetch.Cache{Base: cache}).LoadSeen()
+		if err != nil || len(list) != 1 {
+			t.Fatalf("%d records, %v", len(list), err)
+		}
+		return list[0].Build, list[0].Signed.UTC()
+	}
+	const today, old = "20261129_05:24", "20261109_05:24"
+	c, said := start(time.Time{}, day(11, 29))
+	c.remember(t.Context(), &source{image: img(today), made: signature{signers, day(11, 29)}})
+	if said.Len() > 0 {
+		t.Errorf("a right clock: %s", said)
+	}
+	for name, clocks := range map[string][2]time.Time{
+		"the system's": {{}, day(11, 10)}, "--time": {day(11, 10), day(11, 29)}, "in 1970": {{}, in1970},
+	} {
+		c, said := start(clocks[0], clocks[1])
+		if name == "the system's" && (!c.trust.clock.behind() || !c.trust.clock.now().Equal(day(11, 29))) {
+			t.Errorf("%s: behind %v, now %v", name, c.trust.clock.behind(), c.trust.clock.now())
+		}
+		if name != "in 1970" && bytes.Count(said.Bytes(), []byte("behind what was signed on 2026-11-29")) != 1 {
+			t.Errorf("%s: %q", name, said)
+		}
+		var replay *replayError
+		if err := c.checkNotOlder(img(old), signature{signers, day(11, 9)}, false); !errors.As(err, &replay) {
+			t.Errorf("%s: an old build: %v", name, err)
+		}
+		if err := c.checkNotOlder(img(today), signature{signers, day(11, 29)}, false); err != nil {
+			t.Errorf("%s: the newest build: %v", name, err)
+		}
+		c.remember(t.Context(), &source{image: img(old), made: signature{signers, day(11, 9)}})
+		if build, signed := seen(); build != today || !signed.Equal(day(11, 29)) {
+			t.Errorf("%s: the record is of %s, %v", name, build, signed)
+		}
+		// What ended before that was signed has ended.
+		expired := &source{meta: lxc.Meta{"expiry": fmt.Append(nil, day(11, 20).Unix())}}
+		if err := c.checkFresh(expired); name != "--time" && !errors.As(err, &replay) || expired.expired(c) != (name != "--time") {
+			t.Errorf("%s: an expired image: %v", name, err)
+		}
+	}
+
+	// A build's name that is later than the signature over it is no date, and takes
+	// no date's place.
+	c, _ = start(time.Time{}, day(11, 29))
+	for _, build := range []string{"20301231_00:00", "20991231_00:00"} {
+		c.remember(t.Context(), &source{image: img(build), made: signature{signers, day(11, 29)}})
+		if got, _ := seen(); got != today {
+			t.Errorf("%s is remembered as %s", build, got)
+		}
+	}
+	list := c.note(nil, fetch.Seen{Signer: signers[0], Key: keyOf(img("")), Build: "20301231_00:00", Signed: day(11, 29)})
+	if list = c.note(list, fetch.Seen{Signer: signers[0], Key: keyOf(img("")), Build: today, Signed: day(11, 29)}); list[0].Build != today {
+		t.Errorf("a slip stays: %s", list[0].Build)
+	}
+	// A signature that can't be true gives way; with --allow-older all do.
+	far := fetch.Seen{Signer: signers[0], Key: keyOf(img("")), Build: "20990101_00:00", Signed: time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)}
+	if list = c.note([]fetch.Seen{far}, fetch.Seen{Signer: signers[0], Key: keyOf(img("")), Build: today, Signed: day(11, 29)}); list[0].Build != today || !list[0].Signed.Equal(day(11, 29)) {
+		t.Errorf("a signature of 2099 stays: %+v", list[0])
+	}
+	c.opt.allowOlder = true
+	c.remember(t.Context(), &source{image: img(old), made: signature{signers, day(11, 9)}})
+	if build, signed := seen(); build != old || !signed.Equal(day(11, 9)) {
+		t.Errorf("--allow-older: the record is of %s, %v", build, signed)
 	}
 }

@@ -139,6 +139,8 @@ func (c *creation) fill(ctx context.Context, p *place, source *source) (err erro
 		}
 		if !source.resumable(err) {
 			source.discard()
+		} else if source.stage != nil && source.body != nil && source.body.Offset() > 0 {
+			c.ui.resumes = true
 		}
 		if left := p.empty(); left != nil {
 			err = &leftError{err, left}

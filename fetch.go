@@ -176,7 +176,11 @@ func (c *fetchCall) check(sum hash.Hash) error {
 	if c.digest == nil || bytes.Equal(sum.Sum(nil), c.digest) {
 		return nil
 	}
-	return &unverifiedError{"file", fmt.Errorf("its SHA-256 is %x, not %x", sum.Sum(nil), c.digest)}
+	name := c.output
+	if name == "-" {
+		name = fetch.ShowURL(c.urls[0])
+	}
+	return &unverifiedError{fmt.Sprintf("%q", name), fmt.Errorf("its SHA-256 is %x, not %x", sum.Sum(nil), c.digest)}
 }
 
 // to writes the file to w as it comes, before its digest is known.

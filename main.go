@@ -96,7 +96,7 @@ func run(argv []string) int {
 	signal.Ignore(unix.SIGXFSZ) // a limit on the size of files is an error like a full disk
 	cmd, args, err := choose(name, args)
 	if err == nil {
-		ui.template = cmd.name == templateName
+		ui.template, ui.command = cmd.name == templateName, cmd.name
 		err = cmd.run(ctx, ui, args)
 	}
 	code := ui.finish(err)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -161,6 +162,7 @@ func (n *networkOptions) client(agent string, servers []string, clock *clock, vo
 		Certificate: certificate, CertificateFor: origins,
 		Now: clock.now, Earliest: func() bool { return vouched && clock.behind() },
 		LimitRate: n.limitRate, Retries: n.retries, StallWindow: n.stallTime, Notify: notes.tell, Waiting: notes.waiting,
+		Heard: func() time.Time { return time.Unix(0, notes.ui.heard.Load()) },
 	})
 	if err != nil {
 		return nil, usageErrorf("%v", err)
@@ -403,7 +405,7 @@ func (r *retryNotes) tell(e fetch.Event) {
 	r.ui.warnf("%s; %s", text, next)
 }
 
-// waiting tells of a server that sends nothing. Of several files that are
+// waiting tells of a server that sends nothing, or is slow. Of several files that are
 // waited for at the same time one is enough.
 func (r *retryNotes) waiting(w fetch.Waiting) {
 	now := time.Now()
@@ -417,12 +419,24 @@ func (r *retryNotes) waiting(w fetch.Waiting) {
 		return
 	}
 	text := fmt.Sprintf("waiting for %q, %s so far", fetch.ShowURL(w.URL), seconds(w.For))
-	if w.Left > 0 {
+	switch {
+	case w.Got > 0 && w.Size > w.Got:
+		text = fmt.Sprintf("%q: %s of %s so far", fetch.ShowURL(w.URL), byteCount(w.Got), byteCount(w.Size))
+	case w.Got > 0:
+		text = fmt.Sprintf("%q: %s so far", fetch.ShowURL(w.URL), byteCount(w.Got))
+	case w.Left > 0:
 		text = fmt.Sprintf("%q is asked again in %s", fetch.ShowURL(w.URL), seconds(w.Left))
 	}
 	if !r.ui.quiet && !r.ui.transient(text) {
 		r.ui.line("%s", text)
 	}
+}
+
+// proxySet reports whether the environment names a proxy.
+func proxySet() bool {
+	return slices.ContainsFunc([]string{"http_proxy", "https_proxy", "all_proxy"}, func(name string) bool {
+		return os.Getenv(name)+os.Getenv(strings.ToUpper(name)) != ""
+	})
 }
 
 // seconds is a time for people.

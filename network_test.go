@@ -27,7 +27,7 @@ func call(t *testing.T, args ...string) (said string, status int) {
 	u := &ui{out: &text, err: &text}
 	cmd, args, err := choose("lxc-pull", args)
 	if err == nil {
-		u.template = cmd.name == templateName
+		u.template, u.command = cmd.name == templateName, cmd.name
 		err = cmd.run(t.Context(), u, args)
 	}
 	status = u.finish(err)
@@ -205,14 +205,15 @@ func TestCertificateHints(t *testing.T) {
 	for kind, want := range map[fetch.Kind]string{
 		fetch.KindAuthority: "--cacert", fetch.KindExpired: "Tell the server's owner", fetch.KindName: "subjectAltName", fetch.KindWantsCert: "--cert FILE",
 		fetch.KindSpeaksHTTP: "http://", fetch.KindSpeaksTLS: "https://", fetch.KindTLS: "TLS 1.2", fetch.KindClock: "clock",
+		fetch.KindRefusesCert: "owner", fetch.KindSettings: "variable",
 	} {
-		hint := networkHint(&fetch.Error{Kind: kind})
+		hint := new(ui).networkHint(&fetch.Error{Kind: kind}, false)
 		if !strings.Contains(hint, want) || kind != fetch.KindAuthority && strings.Contains(hint, "--cacert") {
 			t.Errorf("%s: %q, want %q", kind, hint, want)
 		}
 	}
 	for year, want := range map[int]string{2026: "Tell the server's owner", 2099: "The system's clock says"} {
-		if hint := expiredHint(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)); !strings.Contains(hint, want) {
+		if hint := new(ui).expiredHint(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)); !strings.Contains(hint, want) {
 			t.Errorf("in %d: %q, want %q", year, hint, want)
 		}
 	}

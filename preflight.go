@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -162,34 +163,45 @@ const indexTail = 4 << 10
 
 // measure finds out how large an image is, packed and unpacked; -1 where that
 // can't be told before the download. Of a server it asks for the last few bytes
-// of the file, once: there is xz's index.
-func (c *creation) measure(ctx context.Context, s *source) (packed, content int64) {
+// of the file, once: there is xz's index. safe says that nobody but a --server
+// and who has its certificate can have invented them; only says to ask none else.
+func (c *creation) measure(ctx context.Context, s *source, only bool) (packed, content int64, safe bool) {
 	var tail []byte
 	if s.entry != nil {
 		packed = s.entry.Size
 		tail = make([]byte, min(indexTail, packed))
 		if _, err := s.entry.Rootfs.ReadAt(tail, packed-int64(len(tail))); err != nil && err != io.EOF {
-			return packed, -1
+			return packed, -1, true
 		}
+		safe = true
 	} else {
-		var err error
-		if tail, packed, err = c.tail(ctx, s.image.Path+"/"+rootfsFile); err != nil {
-			c.ui.notef("the size of the image is not known yet: %s", printable(err.Error()))
-			return -1, -1
+		urls := c.servers.files(s.image.Path + "/" + rootfsFile)
+		if only {
+			urls = slices.DeleteFunc(urls, func(u string) bool { return !c.servers.safe(u) })
 		}
+		if len(urls) == 0 {
+			return -1, -1, false
+		}
+		var err error
+		var from string
+		if tail, packed, from, err = c.tail(ctx, urls); err != nil {
+			c.ui.notef("the size of the image is not known yet: %s", printable(err.Error()))
+			return -1, -1, false
+		}
+		safe = c.servers.safe(from)
 	}
 	content, ok := xz.ContentSize(tail, packed)
 	if !ok {
-		return packed, -1
+		content = -1
 	}
-	return packed, content
+	return packed, content, safe
 }
 
 // tail asks the server that the file will come from. One that is down is asked
 // for nothing more where there is another.
-func (c *creation) tail(ctx context.Context, path string) (data []byte, size int64, err error) {
-	urls := c.servers.files(path)
+func (c *creation) tail(ctx context.Context, urls []string) (data []byte, size int64, from string, err error) {
 	for i, u := range urls {
+		from = u
 		data, size, err = c.client.Tail(ctx, u, indexTail)
 		var failed *fetch.Error
 		if err == nil || !errors.As(err, &failed) || !offline(err) && !absent(failed) || i+1 == len(urls) {
@@ -197,7 +209,7 @@ func (c *creation) tail(ctx context.Context, path string) (data []byte, size int
 		}
 		c.servers.failed(fetch.Event{Err: failed, Next: urls[i+1]})
 	}
-	return data, size, err
+	return data, size, from, err
 }
 
 // checkRoom refuses an image that surely does not fit, before its first byte.
@@ -206,9 +218,16 @@ func (c *creation) checkRoom(ctx context.Context, root *untar.Root, s *source) e
 		return nil
 	}
 	s.measured = true
-	packed, content := c.measure(ctx, s)
+	packed, content, safe := c.measure(ctx, s, false)
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if packed >= 0 && !safe && c.fits(root, packed, content, 0) != nil {
+		// A false size must not keep out an image that fits.
+		said := packed
+		if packed, content, safe = c.measure(ctx, s, true); !safe {
+			c.ui.warnf("the image is said to have %s, for which there is no room, by a server that nothing vouches for: going on", byteCount(said))
+		}
 	}
 	if packed < 0 {
 		return nil

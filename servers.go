@@ -327,6 +327,10 @@ func offline(err error) bool {
 	for _, e := range list {
 		switch e.Kind {
 		case fetch.KindDNS, fetch.KindRefused, fetch.KindUnreachable, fetch.KindTimeout:
+		case fetch.KindProxy:
+			if e.Status != 0 {
+				return false
+			}
 		default:
 			return false
 		}

@@ -60,17 +60,16 @@ func (c *creation) prepareTrust() (err error) {
 // recallTime lets a clock that is behind go by what was seen signed before, by
 // the keys that count in this run: another server's move nothing.
 func (c *creation) recallTime() {
-	if c.trust.ring == nil || !c.trust.clock.behind() {
+	if c.trust.ring == nil {
 		return
 	}
-	list, err := c.seen()
-	if err != nil {
-		return // checkNotOlder reports it
-	}
 	signers := c.trust.ring.Fingerprints()
-	for _, seen := range list {
-		if slices.Contains(signers, seen.Signer) {
-			c.trust.clock.learn(seen.Signed)
+	for _, h := range c.histories() {
+		list, _ := h.LoadSeen() // checkNotOlder reports what is wrong with it
+		for _, seen := range list {
+			if slices.Contains(signers, seen.Signer) {
+				c.trust.clock.learn(seen.Signed)
+			}
 		}
 	}
 }
@@ -217,15 +216,16 @@ func indexNames(mode lxc.Mode) []string {
 
 // signedFile brings a small file of a server's and its signature, which lies
 // beside it, and checks them. A server that publishes between the two requests
-// gives files of different moments: they are fetched again, once, as a pair.
+// gives files of different moments: they are fetched again, once, as a pair, and
+// with less patience.
 func (c *creation) signedFile(ctx context.Context, server *server, path string, max int64, hasty bool) (data, sig []byte, made signature, err error) {
 	url := server.url + "/" + path
 	for try := 0; ; try++ {
-		data, _, err = c.client.Load(ctx, fetch.Request{URLs: []string{url}, Max: max, Hasty: hasty})
+		data, _, err = c.client.Load(ctx, fetch.Request{URLs: []string{url}, Max: max, Hasty: hasty || try > 0})
 		if err != nil || c.trust.ring == nil {
 			return data, nil, signature{}, err
 		}
-		sig, _, err = c.client.Load(ctx, fetch.Request{URLs: []string{url + sigSuffix}, Max: maxSignature, Hasty: hasty})
+		sig, _, err = c.client.Load(ctx, fetch.Request{URLs: []string{url + sigSuffix}, Max: maxSignature, Hasty: hasty || try > 0})
 		if err != nil {
 			return nil, nil, signature{}, c.missingSignature(url+sigSuffix, err)
 		}
@@ -251,8 +251,9 @@ func (c *creation) missingSignature(url string, err error) error {
 // A source is an image that is found and vouched for: its metadata is here,
 // its root file system is ready to be streamed.
 type source struct {
-	image image.Image
-	made  signature // of the index, where it was asked for
+	image  image.Image
+	made   signature // of the index, where it was asked for
+	listed time.Time // when the index was signed, also where it came out of the cache
 
 	files    []untar.File // of the metadata, in the tarball's order
 	meta     lxc.Meta
@@ -555,7 +556,7 @@ func (c *creation) listed(s *source) error {
 		}
 		for _, img := range image.ParseIndex(text).Images {
 			if keyOf(img) == keyOf(s.image) && img.Build == s.image.Build {
-				s.image = img
+				s.image, s.listed = img, made.made
 				return c.checkNotOlder(img, made, true)
 			}
 		}
@@ -811,7 +812,7 @@ func (c *creation) locateIn(ctx context.Context, index image.Index) (_ *source, 
 		return nil, err
 	}
 	c.ui.notef("image %s, build %s", printable(img.Name()), printable(img.Build))
-	s := &source{image: img, made: made}
+	s := &source{image: img, made: made, listed: made.made}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -946,8 +947,7 @@ func (c *creation) unvouched(ctx context.Context, s *source, err error) error {
 // seal checks what vouches for s and prepares the checks of its two files.
 func (c *creation) seal(s *source) error {
 	listed := listing{folder: s.image.Path}
-	// A build id in the future is no date.
-	if built, ok := buildTime(s.image.Build); ok && !c.opt.allowOlder && built.Before(c.trust.clock.now()) {
+	if built, ok := buildTime(s.image.Build); ok && !c.opt.allowOlder && c.isDate(built, s.listed) {
 		listed.since = built.Add(-slack)
 	}
 	seals, err := c.trust.seals(s.evidence, listed, metaFile, rootfsFile)
@@ -985,7 +985,7 @@ func (c *creation) loadMeta(ctx context.Context, s *source) ([]byte, error) {
 	course := fetch.NewCourse(c.servers.files(s.image.Path + "/" + metaFile))
 	for {
 		data, sources, err := c.client.Load(ctx, fetch.Request{
-			URLs: course.URLs(), Pinned: s.metaSeal.checks(), Max: maxMeta, Hasty: c.servers.others(),
+			URLs: course.URLs(), Pinned: s.metaSeal.checks(), Max: maxMeta, Hasty: c.servers.others(), Anew: true,
 		})
 		bad := false
 		if err == nil {
@@ -1211,12 +1211,12 @@ func (c *creation) checkNotOlder(img image.Image, made signature, cached bool) e
 	}
 	for _, seen := range list {
 		if !slices.Contains(made.signers, seen.Signer) || seen.Key != keyOf(img) ||
-			c.isFuture(seen.Signed) || cached && seen.Build == img.Build {
+			c.trust.clock.isFuture(seen.Signed) || cached && seen.Build == img.Build {
 			continue
 		}
 		offered, ok1 := buildTime(img.Build)
 		known, ok2 := buildTime(seen.Build)
-		if ok1 && ok2 && !c.isFuture(known) && offered.Before(known.Add(-slack)) {
+		if ok1 && ok2 && c.isDate(known, seen.Signed) && offered.Before(known.Add(-slack)) {
 			return &replayError{fmt.Sprintf("%s build %q of %s, and %q was seen before", offers, img.Build, img.Name(), seen.Build)}
 		}
 		if made.made.Before(seen.Signed.Add(-slack)) {
@@ -1226,17 +1226,15 @@ func (c *creation) checkNotOlder(img image.Image, made signature, cached bool) e
 	return nil
 }
 
-// isFuture reports whether a record is of a time that is not yet: the signer's
-// clock was wrong, or ours when the record was made. It must not keep out what
-// is signed or built rightly now.
-//
-// Without a clock it is of the future only where it can't be of the present:
-// signatures without a time, as signify's, do not tell how late it is.
-func (c *creation) isFuture(t time.Time) bool {
-	if c.trust.clock.behind() {
-		return t.After(c.trust.clock.latest())
+// isDate reports whether a build's name, which reads as a date, is one. It is
+// not where the list that names it was signed before, nor where it can't be yet:
+// a slip of the publisher's must not keep out what is built rightly later. The
+// clock has no say, for who can set it back could bring back an old image.
+func (c *creation) isDate(built, signed time.Time) bool {
+	if !signed.IsZero() && built.After(signed.Add(slack)) {
+		return false
 	}
-	return t.After(c.trust.clock.now().Add(slack))
+	return !c.trust.clock.isFuture(built)
 }
 
 // checkFresh refuses to download an image after its signed expiry: a server
@@ -1290,7 +1288,8 @@ func (c *creation) remember(ctx context.Context, s *source) {
 	c.ui.warnf("the build is not remembered, so that an older one would not be noticed: %s", printable(err.Error()))
 }
 
-// note puts what is offered in list, in the place of what was seen before.
+// note puts what is offered in list, in the place of what was seen before. It
+// lowers no record without --allow-older, whatever the clock says.
 func (c *creation) note(list []fetch.Seen, offered fetch.Seen) []fetch.Seen {
 	for i, seen := range list {
 		if seen.Signer != offered.Signer || seen.Key != offered.Key {
@@ -1298,8 +1297,9 @@ func (c *creation) note(list []fetch.Seen, offered fetch.Seen) []fetch.Seen {
 		}
 		now, ok1 := buildTime(offered.Build)
 		known, ok2 := buildTime(seen.Build)
-		anew := c.opt.allowOlder || c.isFuture(seen.Signed)
-		if !ok1 || !ok2 || now.After(known) || anew || c.isFuture(known) {
+		anew := c.opt.allowOlder || c.trust.clock.isFuture(seen.Signed)
+		newer := now.After(known) && c.isDate(now, offered.Signed)
+		if !ok1 || !ok2 || newer || anew || !c.isDate(known, seen.Signed) {
 			list[i].Build = offered.Build
 		}
 		if offered.Signed.After(seen.Signed) || anew {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -33,11 +34,15 @@ type ui struct {
 	quiet    bool // -q: errors only
 	verbose  bool // -v
 
-	mu       sync.Mutex // warnings come from other goroutines than progress
-	columns  int        // of the terminal that err is; 0: none, no progress
-	progress *progress  // the line being shown; nil: none
-	passing  int        // columns of a passing line being shown
-	template bool       // called by lxc-create: the stock template's phrases
+	mu       sync.Mutex   // warnings come from other goroutines than progress
+	columns  int          // of the terminal that err is; 0: none, no progress
+	progress *progress    // the line being shown; nil: none
+	passing  int          // columns of a passing line being shown
+	template bool         // called by lxc-create: the stock template's phrases
+	resumes  bool         // a download is kept that the same command goes on with
+	command  string       // the command's name, whose options a hint may name
+	given    time.Time    // --time, in whose place a hint would put the clock; zero: not given
+	heard    atomic.Int64 // when a line was last shown, in ns of Unix time
 }
 
 func newUI(out, err *os.File) *ui {
@@ -75,9 +80,13 @@ func (u *ui) line(format string, args ...any) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
+	u.hear()
 	// Callers quote what comes from outside; that one forgets must not matter.
 	fmt.Fprintln(u.err, printable(fmt.Sprintf(format, args...)))
 }
+
+// hear notes that the user is told something.
+func (u *ui) hear() { u.heard.Store(time.Now().UnixNano()) }
 
 // transient shows a line on a terminal until anything else is shown there, and
 // reports whether there is a terminal.
@@ -93,6 +102,7 @@ func (u *ui) transient(text string) bool {
 		text = string(runes[:u.columns-1])
 	}
 	u.passing = u.columns - 1
+	u.hear()
 	fmt.Fprintf(u.err, "%s", strings.ReplaceAll(text, "\n", " "))
 	return true
 }
@@ -107,6 +117,7 @@ func (u *ui) sayRaw(text string) {
 		return
 	}
 	u.settle()
+	u.hear()
 	w := u.err
 	if u.template {
 		w = u.out
@@ -185,6 +196,7 @@ func (p *progress) show(now time.Time) {
 		text = text[:p.ui.columns-1]
 	}
 	p.widest = max(p.widest, len(text))
+	p.ui.hear()
 	fmt.Fprintf(p.ui.err, "\r%-*s", p.widest, text)
 }
 
@@ -365,7 +377,6 @@ func (u *ui) hint(err error) string {
 	var (
 		usage     *usageError
 		missing   *image.NotFoundError
-		network   *fetch.Error
 		untrusted *pgp.UntrustedError
 		badSig    *pgp.BadSignatureError
 		wrong     *unverifiedError
@@ -379,7 +390,13 @@ func (u *ui) hint(err error) string {
 		owner     *untar.OwnerError
 		unfit     *untar.UnfitError
 		mapped    *mappedError
+		kept      *keptError
 	)
+	network := telling(err)
+	nothing := "Nothing of it was kept. "
+	if errors.As(err, &kept) {
+		nothing = ""
+	}
 	switch {
 	case errors.As(err, &usage):
 		return "See lxc-pull --help."
@@ -397,18 +414,24 @@ func (u *ui) hint(err error) string {
 		return "It needs signatures by more of the trusted keys."
 	case errors.As(err, &seen):
 		return "Without it an old image can't be told from a new one. Remove the file \"seen\" to begin anew, or take what the server has with --allow-older."
+	case errors.As(err, &untrusted) && u.local():
+		return "None of the trusted keys signed it. Another key is given with --keyring FILE: get it from a source that you trust."
 	case errors.As(err, &untrusted):
 		return "None of the trusted keys signed it. A server with a key of its own needs --keyring FILE with that key: get it from a source that you trust, not from this server."
 	case errors.As(err, &badSig) && badSig.Future:
-		return clockHint()
+		return u.clockHint()
+	case errors.As(err, &badSig) && u.local():
+		return "The file is not what was signed, or the key may not sign any more."
 	case errors.As(err, &badSig):
 		return "Nothing of it was kept: the file is not what was signed, or the key may not sign any more. Try again later or another server."
-	case errors.As(err, &network) && errors.As(err, &wrong) && !offline(err):
+	case network != nil && errors.As(err, &wrong) && !offline(err):
 		return "The server has no signature where one must be. A mirror that drops signatures can't be trusted alone; --no-validate would trust it blindly."
-	case errors.As(err, &network):
-		return networkHint(network)
+	case network != nil:
+		return u.networkHint(network, kept != nil || u.resumes)
+	case errors.As(err, &wrong) && u.local():
+		return ""
 	case errors.As(err, &wrong):
-		return "Nothing of it was kept. Try again later or another server."
+		return nothing + "Try again later or another server."
 	case errors.As(err, &host):
 		return "If you trust the image with this host, pass --allow-host-config."
 	case errors.As(err, &include):
@@ -422,11 +445,11 @@ func (u *ui) hint(err error) string {
 	case errors.As(err, &owner):
 		return "The file system may not know owners, or not let you set them. Choose another place."
 	case errors.Is(err, untar.ErrTooBig):
-		return "Nothing of it was kept. Make room, or choose another place."
+		return nothing + "Make room, or choose another place."
 	case errors.As(err, &memory) && memory.Needed > 0:
 		return fmt.Sprintf("Allow more with --memory %dM.", (memory.Needed+1<<20-1)>>20)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "Nothing of it was kept. Make room, or choose another place."
+		return nothing + "Make room, or choose another place."
 	case errors.Is(err, syscall.EROFS):
 		return "Choose a place that can be written."
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
@@ -463,17 +486,58 @@ func (u *ui) nearHint(e *image.NotFoundError) string {
 	return hint
 }
 
-func clockHint() string {
+// local reports whether the command asks no server.
+func (u *ui) local() bool { return u.command == "verify" || u.command == "sopv" }
+
+// telling returns of the failures that err is made of, of several URLs or
+// servers, the one that says most of what to do: that one was down says less
+// than that another refused a certificate. nil: there are none.
+func telling(err error) *fetch.Error {
+	rank := func(e *fetch.Error) int {
+		switch {
+		case e.Kind == fetch.KindFile:
+			return 0
+		case offline(e) && e.Kind != fetch.KindProxy:
+			return 1
+		case absent(e):
+			return 2
+		case e.Kind == fetch.KindProxy, e.Kind == fetch.KindStall, e.Kind == fetch.KindTruncated:
+			return 3
+		}
+		return 4
+	}
+	var best *fetch.Error
+	for _, e := range fetch.Failures(err) {
+		if best == nil || rank(e) > rank(best) {
+			best = e
+		}
+	}
+	return best
+}
+
+// clockHint says that a clock may be wrong.
+func (u *ui) clockHint() string {
+	if !u.given.IsZero() {
+		return "--time says " + u.given.UTC().Format("2006-01-02 15:04") + " UTC. If that is wrong give another, or leave it out."
+	}
 	return "The system's clock says " + time.Now().UTC().Format("2006-01-02 15:04") + " UTC. If that is wrong set it, or pass --time."
 }
 
 // networkHint says what to do about a failed download. No advice about a
 // certificate is to trust more than is needed.
-func networkHint(e *fetch.Error) string {
+// resumes says that something was kept with which the same command goes on.
+func (u *ui) networkHint(e *fetch.Error, resumes bool) string {
+	server := "--server"
+	if u.command == "fetch" {
+		server = "the URL"
+	}
 	switch e.Kind {
 	case fetch.KindDNS:
 		return "Is the name right, and is there a network? Without name servers, pass --dns ADDRESS or --resolve HOST:ADDRESS."
 	case fetch.KindRefused, fetch.KindUnreachable, fetch.KindTimeout:
+		if e.Proxy != "" || proxySet() {
+			return "Is there a network, and the server up? A proxy is set: https_proxy, http_proxy, all_proxy and no_proxy say what goes through it."
+		}
 		return "Is there a network, and the server up? Behind a proxy, set https_proxy."
 	case fetch.KindProxy:
 		return "Check the proxy in https_proxy, http_proxy or all_proxy."
@@ -482,7 +546,7 @@ func networkHint(e *fetch.Error) string {
 	case fetch.KindAuthority:
 		return "If it is your own server, pass --cacert FILE with the certificate that signed its own."
 	case fetch.KindExpired:
-		return expiredHint(time.Now())
+		return u.expiredHint(time.Now())
 	case fetch.KindName:
 		return "Is the server's name right? If so its owner needs a certificate that has that name as a subjectAltName."
 	case fetch.KindWantsCert:
@@ -492,18 +556,28 @@ func networkHint(e *fetch.Error) string {
 	case fetch.KindSpeaksTLS:
 		return "Write https:// in the place of http://."
 	case fetch.KindClock:
-		return clockHint()
+		return u.clockHint()
 	case fetch.KindHTML:
-		return "A web page came instead, as from a network that wants a log-in first (open any page in a browser), or from a wrong --server."
+		return "A web page came instead, as from a network that wants a log-in first (open any page in a browser), or because " + server + " is wrong."
 	case fetch.KindStall, fetch.KindTruncated:
+		if !resumes {
+			return "The connection or the server is bad. Try again later."
+		}
 		return "The connection is bad; the same command goes on where this one stopped."
 	case fetch.KindRedirect:
-		return "The server sends elsewhere without end, or to an unsafe place. Check --server."
+		return "The server sends elsewhere without end, or to an unsafe place. Check " + server + "."
+	case fetch.KindSettings:
+		return "Mend that variable, or unset it."
+	case fetch.KindRefusesCert:
+		return "Is it the right one, and not ended? The server's owner says who must have signed it."
 	case fetch.KindStatus:
 		switch e.Status {
 		case 401, 403:
 			return "The server requires a login (--netrc-file FILE, --header-file FILE, or --cert FILE), or blocks you for a while."
 		case 404, 410:
+			if u.command == "fetch" {
+				return "The server lacks that file: is the URL right?"
+			}
 			return "The server lacks that file: --server may need a path, or a mirror is being updated. Try again later or another server."
 		case 407:
 			return "Check the proxy in https_proxy, http_proxy or all_proxy: it wants a user and password."
@@ -512,7 +586,7 @@ func networkHint(e *fetch.Error) string {
 	case fetch.KindChanged:
 		return "The server is being updated. Try again later."
 	case fetch.KindEncoding, fetch.KindProtocol, fetch.KindTooLarge:
-		return "Something between here and the server alters what it sends, or it is no image server. Try another server."
+		return "Something between here and the server alters what it sends, or it is not the server that was meant. Try another one."
 	case fetch.KindURL:
 		return "A URL begins with https://, http:// or file:///."
 	case fetch.KindFile:
@@ -523,9 +597,12 @@ func networkHint(e *fetch.Error) string {
 
 // expiredHint says what to do about a certificate that has ended by now. Long
 // after the program was built the clock is more likely to be wrong.
-func expiredHint(now time.Time) string {
+func (u *ui) expiredHint(now time.Time) string {
+	if !u.given.IsZero() {
+		return "Tell the server's owner. " + u.clockHint()
+	}
 	if now.After(buildDate().Add(maxAge)) {
-		return clockHint()
+		return u.clockHint()
 	}
 	return "Tell the server's owner; if this machine's clock is wrong, set it or pass --time."
 }
@@ -538,12 +615,12 @@ func exitStatus(err error) int {
 		missing  *image.NotFoundError
 		wrong    *unverifiedError
 		replay   *replayError
-		network  *fetch.Error
 		badSig   *pgp.BadSignatureError
 		noSigner *pgp.UntrustedError
 		owner    *untar.OwnerError
 		mapped   *mappedError
 	)
+	network := telling(err)
 	switch {
 	case errors.As(err, &own):
 		return own.code
@@ -553,9 +630,9 @@ func exitStatus(err error) int {
 		return exitNoImage
 	case errors.As(err, &wrong), errors.As(err, &replay), errors.As(err, &badSig), errors.As(err, &noSigner):
 		return exitUnverified
-	case errors.As(err, &network) && network.Kind == fetch.KindURL:
+	case network != nil && (network.Kind == fetch.KindURL || network.Kind == fetch.KindSettings):
 		return exitUsage
-	case errors.As(err, &network) && network.Kind != fetch.KindFile:
+	case network != nil && network.Kind != fetch.KindFile:
 		return exitNetwork
 	case errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EFBIG):
 		return exitDisk

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -41,7 +40,11 @@ type Request struct {
 	Max  int64 // most bytes that the whole file may have, 0: no limit
 	HTML bool  // a web page is welcome; else it is an error, for it hides one
 
-	heard int64 // when the caller last heard of an attempt before, as Body.heard; 0: there was none
+	// Anew says to Load that the caller itself begins anew when the file changes
+	// under the download, as a Course does.
+	Anew bool
+
+	spent int // failures of the same file in a row before this request
 }
 
 // A Body is a file being fetched: an io.ReadCloser that asks again when the
@@ -66,14 +69,12 @@ type Body struct {
 	hop     *url.URL      // where answer came from
 	hangup  context.CancelCauseFunc
 	guard   guard
-	skip    int64        // bytes that answer repeats
-	pending error        // what answer ended with, after its last bytes
-	asked   atomic.Value // string: the URL of the request under way
-	// In ns of Unix time: since when the network is waited for (0: it is not),
-	// when the caller last heard of it, when the next attempt is.
-	since, heard, resume atomic.Int64
-	rest                 int64 // when idle was last called
-	err                  error // sticky
+	skip    int64 // bytes that answer repeats
+	until   int64 // where the part that answer has ends; -1: it has the rest
+	from    int64 // where answer's bytes begin
+	pending error // what answer ended with, after its last bytes
+	vigil   vigil
+	err     error // sticky
 }
 
 // A source is one URL of a Request and what is known of it.
@@ -98,32 +99,43 @@ func (c *Client) Get(ctx context.Context, url string, max int64) ([]byte, error)
 // Load returns a small file whole, and which of the Request's URLs its bytes
 // came from. What Open can't mend is fetched again from the start.
 func (c *Client) Load(ctx context.Context, request Request) (data []byte, sources []string, err error) {
-	for try := 0; ; try++ {
-		data, sources, err := c.load(ctx, request)
+	for {
+		data, sources, spent, err := c.load(ctx, request)
 		var e *Error
 		if err == nil || ctx.Err() != nil || !errors.As(err, &e) {
 			return data, sources, err
 		}
+		// What Open has tried itself counts: a file has one budget.
+		request.spent = max(request.spent+1, spent)
 		switch {
-		case e.Kind != KindChanged && e.Kind != KindTruncated && e.Kind != KindStall, try >= c.retries(request):
+		case e.Kind != KindChanged && e.Kind != KindTruncated && e.Kind != KindStall, e.Kind == KindChanged && request.Anew,
+			request.spent > c.retries(request):
 			return nil, sources, err
 		}
-		d := c.backoff(try)
-		c.opt.Notify(Event{Err: e, Next: e.URL, Wait: d, Attempt: try + 2, Of: c.retries(request) + 1})
-		if request.heard, err = c.pause(ctx, d, e.URL); err != nil {
+		d := c.backoff(request.spent - 1)
+		c.notify(Event{Err: e, Next: e.URL, Wait: d, Attempt: request.spent + 1, Of: c.retries(request) + 1})
+		if err := c.pause(ctx, d, e.URL); err != nil {
 			return nil, nil, err
 		}
 	}
 }
 
-func (c *Client) load(ctx context.Context, request Request) ([]byte, []string, error) {
-	body, err := c.Open(ctx, request)
-	if err != nil {
-		return nil, nil, err
+// load is one try of Load. spent is how often in a row the source that failed
+// least has failed.
+func (c *Client) load(ctx context.Context, request Request) (data []byte, sources []string, spent int, err error) {
+	body, err := c.open(ctx, request)
+	if err == nil {
+		defer body.Close()
+		data, err = io.ReadAll(body)
 	}
-	defer body.Close()
-	data, err := io.ReadAll(body)
-	return data, body.Sources(), err
+	if body == nil {
+		return nil, nil, 0, err
+	}
+	spent = body.sources[0].fails
+	for _, s := range body.sources {
+		spent = min(spent, s.fails)
+	}
+	return data, body.Sources(), spent, err
 }
 
 // retries is how often a failure in a row is followed by another attempt.
@@ -147,9 +159,12 @@ func (c *Client) Tail(ctx context.Context, url string, n int64) (data []byte, si
 		return tailFile(u, n)
 	}
 	// So few bytes need no guard: in that time they are here, or it is a stall.
-	// Nobody is told of the waiting, so it is a short one.
 	ctx, cancel := context.WithTimeoutCause(ctx, min(c.opt.StallWindow, waitingInterval), errStalled)
 	defer cancel()
+	v := vigil{size: -1}
+	v.asked.Store(withoutUser(u))
+	v.busy()
+	v.keep(ctx, c)
 	answer, err := c.do(ctx, u, ask{tail: n})
 	if err != nil {
 		return nil, 0, err
@@ -192,7 +207,16 @@ func tailFile(u *url.URL, n int64) (data []byte, size int64, err error) {
 // answer. ctx ends the stream too. Errors are of type *Error (several, joined,
 // for several URLs), or the context's.
 func (c *Client) Open(ctx context.Context, request Request) (*Body, error) {
-	b := &Body{Size: -1, client: c, request: request, offset: request.Offset, counted: request.Offset}
+	b, err := c.open(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// open is Open; with an error it returns a Body too, once there are sources.
+func (c *Client) open(ctx context.Context, request Request) (*Body, error) {
+	b := &Body{Size: -1, until: -1, client: c, request: request, offset: request.Offset, counted: request.Offset}
 	if request.Size > 0 {
 		b.Size = request.Size
 	}
@@ -204,60 +228,24 @@ func (c *Client) Open(ctx context.Context, request Request) (*Body, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.sources = append(b.sources, &source{raw: raw, url: u})
+		b.sources = append(b.sources, &source{raw: raw, url: u, fails: request.spent})
 	}
 	if len(b.sources) == 0 {
 		return nil, &Error{Kind: KindURL, Err: errors.New("no URL")}
 	}
 	b.sources[0].validator, b.sources[0].host = request.Validator, b.sources[0].url.Host
 	b.ctx, b.cancel = context.WithCancel(ctx)
-	if c.opt.Waiting != nil {
-		b.heard.Store(request.heard)
-		b.since.Store(request.heard)
-		b.asked.Store(withoutUser(b.sources[0].url))
-		go b.watch(b.ctx)
-	}
+	b.vigil.size = b.Size
+	b.vigil.asked.Store(withoutUser(b.sources[0].url))
+	b.vigil.got.Store(b.offset)
+	b.vigil.keep(b.ctx, c)
 	if err := b.connect(); err != nil && err != io.EOF {
 		b.cancel()
-		return nil, err
+		return b, err
 	} else if err == io.EOF {
 		b.err = io.EOF
 	}
 	return b, nil
-}
-
-// watch tells of a server that sends nothing, until the stream ends: when for
-// ten seconds the caller has heard nothing, looking every five.
-func (b *Body) watch(ctx context.Context) {
-	tick := time.NewTicker(waitingInterval / 2)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case t := <-tick.C:
-			now, since, next := t.UnixNano(), b.since.Load(), b.resume.Load()
-			if since == 0 || time.Duration(now-b.heard.Load()) < waitingInterval {
-				continue
-			}
-			b.heard.Store(now)
-			b.client.opt.Waiting(Waiting{URL: b.asked.Load().(string), For: time.Duration(now - since), Left: time.Duration(max(next-now, 0))})
-		}
-	}
-}
-
-// busy says that the network is waited for from now on, idle that it is not:
-// the reader is elsewhere, and whoever listens hears of that.
-func (b *Body) busy() {
-	now := time.Now().UnixNano()
-	if b.since.Swap(now) == 0 && now-b.rest > int64(time.Second) {
-		b.heard.Store(now)
-	}
-}
-
-func (b *Body) idle() {
-	b.since.Store(0)
-	b.rest = time.Now().UnixNano()
 }
 
 // Offset returns where in the file the next byte will be.
@@ -318,6 +306,9 @@ func (b *Body) Read(p []byte) (int, error) {
 			b.Size, b.err = b.offset, io.EOF
 			return 0, io.EOF
 		}
+		if err == errPart {
+			continue
+		}
 		if err := b.next(b.failure(err)); err != nil {
 			b.err = err
 			return 0, err
@@ -331,9 +322,9 @@ func (b *Body) receive(p []byte) (int, error) {
 	if err := b.pending; err != nil {
 		return 0, b.ended(err)
 	}
-	b.busy()
+	b.vigil.busy()
 	n, err := b.guard.read(b.answer, p[:b.client.limiter.portion(len(p))])
-	b.idle()
+	b.vigil.idle()
 	b.pending = err
 	if d := b.client.limiter.take(n); d > 0 {
 		if err := b.client.opt.Wait(b.ctx, d); err != nil {
@@ -356,8 +347,11 @@ func (b *Body) receive(p []byte) (int, error) {
 	if max := b.request.Max; max > 0 && b.offset+int64(n) > max {
 		return 0, tooLarge(max)
 	}
+	if b.until >= 0 && b.offset+int64(n) > b.until {
+		return 0, &Error{Kind: KindProtocol, Err: fmt.Errorf("more bytes than the range to %d has", b.until-1)}
+	}
 	b.offset += int64(n)
-	b.heard.Store(time.Now().UnixNano())
+	b.vigil.got.Store(b.offset)
 	b.sources[b.at].gave = true
 	if b.offset-b.counted >= progress {
 		b.counted = b.offset
@@ -375,11 +369,21 @@ func (b *Body) ended(err error) error {
 		return err
 	case b.skip > 0:
 		return &Error{Kind: KindChanged, Err: errors.New("it is shorter now")}
-	case b.Size >= 0 && b.offset < b.Size:
+	case b.until >= 0 && b.offset == b.until && b.offset-b.from >= progress && b.offset != b.Size:
+		return errPart
+	case b.until >= 0 && b.offset == b.until && b.offset != b.Size:
+		// A server may give less than was asked for. Where it does not tell the
+		// size either only a 416 says that nothing follows (RFC 9110, 15.3.7).
+		return &Error{Kind: KindTruncated, Err: errors.New("the server gave a part, and told no size")}
+	case b.Size >= 0 && b.offset < b.Size, b.until >= 0 && b.offset < b.until:
 		return io.ErrUnexpectedEOF
 	}
 	return io.EOF
 }
+
+// errPart is the end of a part of the file that the server chose, and that is
+// large enough to go on at once.
+var errPart = errors.New("the part ended")
 
 func tooLarge(max int64) *Error {
 	return &Error{Kind: KindTooLarge, Err: fmt.Errorf("at most %d bytes are allowed", max)}
@@ -444,19 +448,20 @@ func (b *Body) next(err error) error {
 	chosen := b.sources[b.at]
 	var d time.Duration
 	if chosen.fails > 0 {
-		d = max(b.client.backoff(chosen.fails-1), chosen.last.Wait)
+		d = b.client.backoff(chosen.fails - 1)
+		if chosen.last != nil {
+			d = max(d, chosen.last.Wait)
+		}
 	}
 	of := b.client.retries(b.request) + 1
 	if chosen.last != nil {
 		of = b.patience(chosen.last) + 1
 	}
-	b.heard.Store(time.Now().UnixNano())
-	b.client.opt.Notify(Event{Err: e, Next: withoutUser(chosen.url), Wait: d, Offset: b.offset, Attempt: chosen.fails + 1, Of: of})
+	b.client.notify(Event{Err: e, Next: withoutUser(chosen.url), Wait: d, Offset: b.offset, Attempt: chosen.fails + 1, Of: of})
 	if d > 0 {
-		b.idle()
-		b.asked.Store(withoutUser(chosen.url))
-		b.busy()
-		b.resume.Store(time.Now().Add(d).UnixNano())
+		b.vigil.asked.Store(withoutUser(chosen.url))
+		b.vigil.busy()
+		b.vigil.resume.Store(time.Now().Add(d).UnixNano())
 		if err := b.client.opt.Wait(b.ctx, d); err != nil {
 			return err
 		}
@@ -514,9 +519,9 @@ func (b *Body) ask(s *source) error {
 		return b.openFile(s)
 	}
 	ctx, hangup := context.WithCancelCause(b.ctx)
-	b.asked.Store(withoutUser(s.url))
-	b.busy()
-	defer b.idle()
+	b.vigil.asked.Store(withoutUser(s.url))
+	b.vigil.busy()
+	defer b.vigil.idle()
 	// net/http waits for ever for a SOCKS proxy that says nothing.
 	late := time.AfterFunc(dialTimeout+tlsTimeout+b.client.opt.StallWindow, func() { hangup(context.DeadlineExceeded) })
 	defer late.Stop()
@@ -554,7 +559,7 @@ func (b *Body) saysHTTPS(page io.Reader, hangup context.CancelCauseFunc) bool {
 func (b *Body) accept(s *source, answer *http.Response) error {
 	h := answer.Header
 	total := int64(-1)
-	b.skip = 0
+	b.skip, b.until, b.from = 0, -1, b.offset
 	switch answer.StatusCode {
 	case http.StatusOK:
 		total = answer.ContentLength
@@ -566,12 +571,15 @@ func (b *Body) accept(s *source, answer *http.Response) error {
 		}
 		b.skip = b.offset
 	case http.StatusPartialContent:
-		first, _, size, ok := contentRange(h.Get("Content-Range"))
+		first, last, size, ok := contentRange(h.Get("Content-Range"))
 		if !ok || first != b.offset || b.offset == 0 || s.whole {
 			s.whole = true
 			return &Error{Kind: KindProtocol, Err: fmt.Errorf("asked for the bytes from %d on, got range %.100q", b.offset, h.Get("Content-Range"))}
 		}
-		total = size
+		total, b.until = size, last+1
+		if answer.ContentLength >= 0 && answer.ContentLength != b.until-first {
+			return &Error{Kind: KindProtocol, Err: fmt.Errorf("a range of %d bytes in an answer of %d", b.until-first, answer.ContentLength)}
+		}
 	case http.StatusRequestedRangeNotSatisfiable:
 		_, last, size, ok := contentRange(h.Get("Content-Range"))
 		ifRange := answer.Request.Header.Get("If-Range") != ""
@@ -643,7 +651,7 @@ func (b *Body) openFile(s *source) error {
 		f.Close()
 		return err
 	}
-	b.Size, b.skip = info.Size(), 0
+	b.Size, b.skip, b.until = info.Size(), 0, -1
 	b.answer, b.hangup, b.hop = f, func(error) {}, s.url
 	b.guard.begin(0, 0, nil)
 	return nil

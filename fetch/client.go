@@ -34,12 +34,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -114,9 +116,13 @@ type Options struct {
 	// Notify hears of each failure that is followed by another attempt, from
 	// the goroutine that reads. It may be nil.
 	Notify func(Event)
-	// Waiting hears every ten seconds of a server that sends nothing, and of
-	// a longer wait for the next attempt, from any goroutine. It may be nil.
+	// Waiting hears of a transfer, from any goroutine, when for ten seconds
+	// nothing else was told: of a server that sends nothing or is slow, and of
+	// a longer wait for the next attempt. It may be nil.
 	Waiting func(Waiting)
+	// Heard returns when the user was last told something, whoever told it.
+	// nil: only what Notify and Waiting heard counts.
+	Heard func() time.Time
 
 	// Wait waits for d or until ctx is done, and says which (nil, ctx.Err()).
 	// nil: really. Tests don't wait.
@@ -147,15 +153,17 @@ type Event struct {
 	Attempt, Of int
 }
 
-// A Waiting is a time in which nothing comes.
+// A Waiting is a time in which nothing comes, or comes without a word.
 type Waiting struct {
 	URL  string        // without a password
 	For  time.Duration // it has lasted so long
 	Left time.Duration // until the next attempt; 0: one is under way
+	Got  int64         // bytes of the file that are here; 0: none has come since the last word
+	Size int64         // bytes of the whole file, -1: not known
 }
 
-// waitingInterval is how often Options.Waiting is called: a person who hears
-// nothing for a quarter of a minute takes the program for dead.
+// waitingInterval is after what silence Options.Waiting is called: a person who
+// hears nothing for a quarter of a minute takes the program for dead.
 const waitingInterval = 10 * time.Second
 
 // A Client fetches. It is safe for concurrent use.
@@ -168,6 +176,7 @@ type Client struct {
 	early   earlyPools                      // where Now is the earliest time only
 	names   func() resolver                 // looks for name servers at its first call
 	limiter limiter
+	heard   atomic.Int64 // when Notify or Waiting last heard, in ns of Unix time; 0: nothing has begun
 
 	mu     sync.Mutex
 	jitter *rand.Rand
@@ -186,11 +195,15 @@ func NewClient(opt Options) (*Client, error) {
 		opt.Earliest = func() bool { return false }
 	}
 	if opt.Proxy == nil {
-		proxies, err := environmentProxies(os.Getenv)
-		if err != nil {
-			return nil, err
+		// At the first request: where none is made a wrong variable does no harm.
+		read := sync.OnceValues(func() (*proxies, error) { return environmentProxies(os.Getenv) })
+		opt.Proxy = func(r *http.Request) (*url.URL, error) {
+			p, err := read()
+			if err != nil {
+				return nil, &Error{Kind: KindSettings, Err: err}
+			}
+			return p.forRequest(r)
 		}
-		opt.Proxy = proxies.forRequest
 	}
 	if opt.Wait == nil {
 		opt.Wait = wait
@@ -273,9 +286,12 @@ func (c *Client) transport(config *tls.Config) *http.Transport {
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true,
 		Protocols:              protocols,
-		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+		OnProxyConnectResponse: func(ctx context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 			if answer.StatusCode != http.StatusOK {
 				return &proxyError{answer.StatusCode}
+			}
+			if tunnel, ok := ctx.Value(tunnelKey{}).(*atomic.Bool); ok {
+				tunnel.Store(true)
 			}
 			return nil
 		},
@@ -324,9 +340,11 @@ type ask struct {
 // no redirect; where it came from is its Request.URL.
 func (c *Client) do(ctx context.Context, u *url.URL, a ask) (*http.Response, error) {
 	hop := u
+	home := true // what is for u's origin alone may be sent: the way never left it
 	for range maxRedirects + 1 {
+		home = home && origin(u) == origin(hop)
 		request := (&http.Request{
-			Method: "GET", URL: hop, Host: hop.Host, Header: c.header(u, hop),
+			Method: "GET", URL: hop, Host: hop.Host, Header: c.header(u, home),
 			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		}).WithContext(ctx)
 		if a.tail > 0 {
@@ -338,12 +356,10 @@ func (c *Client) do(ctx context.Context, u *url.URL, a ask) (*http.Response, err
 				request.Header.Set("If-Range", a.validator)
 			}
 		}
-		answer, err := c.roundTrip(request, c.identified(u, hop))
+		identified := home && c.identified(hop)
+		answer, err := c.roundTrip(request, identified)
 		if err != nil {
-			if cause := context.Cause(ctx); cause != nil {
-				err = cause
-			}
-			return nil, failure(u, hop, err, c.opt.Now())
+			return nil, c.requestError(ctx, u, hop, err, identified)
 		}
 		answer.Request = request
 		switch answer.StatusCode {
@@ -366,18 +382,33 @@ func (c *Client) do(ctx context.Context, u *url.URL, a ask) (*http.Response, err
 	return nil, e
 }
 
-// identified reports whether a request that began at u and has come to hop may
-// show the client's certificate.
-func (c *Client) identified(u, hop *url.URL) bool {
-	return c.opt.Certificate != nil && hop.Scheme == "https" && origin(u) == origin(hop) && slices.Contains(c.opt.CertificateFor, origin(hop))
+// identified reports whether a request may show the client's certificate, unless
+// it came from elsewhere.
+func (c *Client) identified(u *url.URL) bool {
+	return c.opt.Certificate != nil && u.Scheme == "https" && slices.Contains(c.opt.CertificateFor, origin(u))
 }
 
 func (c *Client) roundTrip(request *http.Request, identified bool) (*http.Response, error) {
-	transport := c.plain
+	request = request.WithContext(context.WithValue(request.Context(), tunnelKey{}, new(atomic.Bool)))
 	proxy, err := c.opt.Proxy(request)
-	if err != nil {
-		return nil, &Error{Kind: KindProxy, Err: errors.New("the proxy's address is not a URL")}
+	var own *Error
+	switch {
+	case errors.As(err, &own):
+		return nil, &Error{Kind: own.Kind, Err: own.Err} // a copy, for each request has its URL
+	case err != nil:
+		return nil, &Error{Kind: KindSettings, Err: errors.New("the proxy's address is not a URL")}
 	}
+	answer, err := c.through(request, proxy, identified)
+	if err != nil && proxy != nil {
+		tunnel, _ := request.Context().Value(tunnelKey{}).(*atomic.Bool)
+		err = &viaError{proxy, tunnel != nil && tunnel.Load(), err}
+	}
+	return answer, err
+}
+
+// through sends a request through proxy, nil being none.
+func (c *Client) through(request *http.Request, proxy *url.URL, identified bool) (_ *http.Response, err error) {
+	transport := c.plain
 	if request.URL.Scheme != "https" && (proxy == nil || proxy.Scheme != "https") {
 		return transport.RoundTrip(request)
 	}
@@ -406,27 +437,28 @@ func redirect(hop *url.URL, location string) (*url.URL, error) {
 	}
 	next, err := hop.Parse(location)
 	if err != nil {
-		return nil, fmt.Errorf("a redirect to %.200q, which is not a URL", location)
+		return nil, fmt.Errorf("a redirect to %.200q, which is not a URL", ShowURL(location))
 	}
 	next.User, next.Fragment = nil, "" // a server has no credentials to hand out
 	switch {
 	case next.Scheme != "http" && next.Scheme != "https" || next.Hostname() == "":
-		return nil, fmt.Errorf("a redirect to %.200q, which is neither http nor https", location)
+		return nil, fmt.Errorf("a redirect to %.200q, which is neither http nor https", ShowURL(location))
 	case hop.Scheme == "https" && next.Scheme == "http":
-		return nil, fmt.Errorf("a redirect from https to http (%.200q) is refused", location)
+		return nil, fmt.Errorf("a redirect from https to http (%.200q) is refused", ShowURL(location))
 	}
 	return next, nil
 }
 
-// header returns the header of a request that began at u and has come to hop.
-func (c *Client) header(u, hop *url.URL) http.Header {
+// header returns the header of a request that began at u; home says that its
+// way never left u's origin.
+func (c *Client) header(u *url.URL, home bool) http.Header {
 	h := http.Header{
 		// Without this line some servers compress what they send.
 		"Accept-Encoding": {"identity"},
 		"Accept":          {"*/*"},
 		"User-Agent":      {c.opt.UserAgent},
 	}
-	if u.Scheme != hop.Scheme || u.Host != hop.Host {
+	if !home {
 		return h
 	}
 	basic := func(user, password string) {
@@ -434,7 +466,8 @@ func (c *Client) header(u, hop *url.URL) http.Header {
 		r.SetBasicAuth(user, password)
 	}
 	for _, k := range c.opt.Credentials {
-		if !strings.EqualFold(k.Host, u.Hostname()) && !strings.EqualFold(k.Host, u.Host) && k.Host != origin(u) {
+		if !strings.EqualFold(k.Host, u.Hostname()) && !strings.EqualFold(k.Host, u.Host) &&
+			!strings.EqualFold(k.Host, net.JoinHostPort(u.Hostname(), port(u))) && k.Host != origin(u) {
 			continue
 		}
 		for name, values := range k.Header {
@@ -463,19 +496,16 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// pause waits for d before url is asked again, and returns when the caller last
-// heard of it.
-func (c *Client) pause(ctx context.Context, d time.Duration, url string) (heard int64, err error) {
-	var waited time.Duration
-	heard = time.Now().UnixNano()
-	for c.opt.Waiting != nil && d > waitingInterval {
-		if err := c.opt.Wait(ctx, waitingInterval); err != nil {
-			return 0, err
-		}
-		d, waited, heard = d-waitingInterval, waited+waitingInterval, time.Now().UnixNano()
-		c.opt.Waiting(Waiting{URL: url, For: waited, Left: d})
-	}
-	return heard, c.opt.Wait(ctx, d)
+// pause waits for d before url is asked again.
+func (c *Client) pause(ctx context.Context, d time.Duration, url string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	v := vigil{size: -1}
+	v.asked.Store(url)
+	v.busy()
+	v.resume.Store(time.Now().Add(d).UnixNano())
+	v.keep(ctx, c)
+	return c.opt.Wait(ctx, d)
 }
 
 // backoff returns the wait before the round-th round of attempts (from 0):

@@ -108,7 +108,7 @@ func TestErrorKinds(t *testing.T) {
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		}), KindTruncated, 0, "the connection ended early: unexpected EOF"},
-		{"not HTTP", "http://" + notHTTP.Addr().String(), KindProtocol, 0, `malformed HTTP response "SSH-2.0-OpenSSH_9.2"`},
+		{"not HTTP", "http://" + notHTTP.Addr().String(), KindProtocol, 0, `: malformed HTTP response`},
 		{"a range unasked", handle(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Range", "bytes 0-0/1")
 			w.WriteHeader(206)
@@ -462,7 +462,7 @@ func TestProxy(t *testing.T) {
 		}
 	}
 	broken := Options{Proxy: func(*http.Request) (*url.URL, error) { return nil, errors.New("x") }}
-	if _, err = newClient(t, broken).Get(t.Context(), "http://images.test/x", 100); kindOf(err) != KindProxy {
+	if _, err = newClient(t, broken).Get(t.Context(), "http://images.test/x", 100); kindOf(err) != KindSettings {
 		t.Errorf("a proxy that is no URL: %v", err)
 	}
 }

@@ -20,30 +20,32 @@ import (
 type Kind string
 
 const (
-	KindURL         Kind = "url"         // not a URL, or a scheme other than http, https and file
-	KindDNS         Kind = "dns"         // the host's name has no address, or no name server was found
-	KindRefused     Kind = "refused"     // nothing listens there
-	KindUnreachable Kind = "unreachable" // no route, no network, or no permission to use it
-	KindTimeout     Kind = "timeout"     // no connection or no answer in time
-	KindProxy       Kind = "proxy"       // the proxy can't be reached (Status 0), or would not connect
-	KindTLS         Kind = "tls"         // the handshake, or the certificate for another reason than these:
-	KindClock       Kind = "clock"       // it isn't valid yet by our clock: the clock is behind
-	KindExpired     Kind = "expired"     // it is valid no more
-	KindAuthority   Kind = "authority"   // nobody whom we trust signed it
-	KindName        Kind = "name"        // it is for other hosts
-	KindWantsCert   Kind = "wants-cert"  // the server wants a certificate of the client
-	KindSpeaksHTTP  Kind = "speaks-http" // an https URL's port speaks no TLS
-	KindSpeaksTLS   Kind = "speaks-tls"  // an http URL's port speaks TLS
-	KindStatus      Kind = "status"      // an HTTP status other than success, in Status
-	KindStall       Kind = "stall"       // too few bytes over the stall window
-	KindTruncated   Kind = "truncated"   // the connection ended before the file did
-	KindChanged     Kind = "changed"     // the file is not the one whose first bytes are already here
-	KindHTML        Kind = "html"        // a web page where a file was expected: captive portal, soft 404
-	KindRedirect    Kind = "redirect"    // a circle, too many, or one that is refused (https to http)
-	KindTooLarge    Kind = "too-large"   // more bytes than the caller allows
-	KindEncoding    Kind = "encoding"    // a Content-Encoding that was not asked for
-	KindProtocol    Kind = "protocol"    // an answer that HTTP does not allow
-	KindFile        Kind = "file"        // a local file, of file:// or of certificates; Err has the cause
+	KindURL         Kind = "url"          // not a URL, or a scheme other than http, https and file
+	KindDNS         Kind = "dns"          // the host's name has no address, or no name server was found
+	KindRefused     Kind = "refused"      // nothing listens there
+	KindUnreachable Kind = "unreachable"  // no route, no network, or no permission to use it
+	KindTimeout     Kind = "timeout"      // no connection or no answer in time
+	KindProxy       Kind = "proxy"        // the proxy can't be reached (Status 0), or would not connect
+	KindSettings    Kind = "settings"     // what the environment says of proxies can't be used
+	KindTLS         Kind = "tls"          // the handshake, or the certificate for another reason than these:
+	KindClock       Kind = "clock"        // it isn't valid yet by our clock: the clock is behind
+	KindExpired     Kind = "expired"      // it is valid no more
+	KindAuthority   Kind = "authority"    // nobody whom we trust signed it
+	KindName        Kind = "name"         // it is for other hosts
+	KindWantsCert   Kind = "wants-cert"   // the server wants a certificate of the client
+	KindRefusesCert Kind = "refuses-cert" // the server does not accept the client's certificate
+	KindSpeaksHTTP  Kind = "speaks-http"  // an https URL's port speaks no TLS
+	KindSpeaksTLS   Kind = "speaks-tls"   // an http URL's port speaks TLS
+	KindStatus      Kind = "status"       // an HTTP status other than success, in Status
+	KindStall       Kind = "stall"        // too few bytes over the stall window
+	KindTruncated   Kind = "truncated"    // the connection ended before the file did
+	KindChanged     Kind = "changed"      // the file is not the one whose first bytes are already here
+	KindHTML        Kind = "html"         // a web page where a file was expected: captive portal, soft 404
+	KindRedirect    Kind = "redirect"     // a circle, too many, or one that is refused (https to http)
+	KindTooLarge    Kind = "too-large"    // more bytes than the caller allows
+	KindEncoding    Kind = "encoding"     // a Content-Encoding that was not asked for
+	KindProtocol    Kind = "protocol"     // an answer that HTTP does not allow
+	KindFile        Kind = "file"         // a local file, of file:// or of certificates; Err has the cause
 )
 
 // An Error is a fetch that failed for good. Errors of several URLs of one
@@ -51,6 +53,7 @@ const (
 type Error struct {
 	URL    string        // as asked, without user and password where it is a URL; ShowURL is for people
 	Via    string        // where redirects led, when elsewhere, without a query: it may be a key
+	Proxy  string        // that was asked, as scheme://host:port, "": none
 	Kind   Kind          //
 	Status int           // the HTTP status, 0 where there was none
 	Wait   time.Duration // how long the server asked us to stay away (Retry-After), 0: it did not
@@ -61,6 +64,9 @@ func (e *Error) Error() string {
 	where := fmt.Sprintf("%q", ShowURL(e.URL))
 	if e.Via != "" && e.Via != e.URL {
 		where += fmt.Sprintf(" (redirected to %q)", ShowURL(e.Via))
+	}
+	if e.Proxy != "" && e.Kind != KindProxy {
+		where += fmt.Sprintf(" (through the proxy %q)", e.Proxy)
 	}
 	return where + ": " + e.cause()
 }
@@ -74,9 +80,9 @@ func (e *Error) cause() string {
 			text += fmt.Sprintf(" and asks to wait %v", e.Wait)
 		}
 	case KindProxy:
-		text = "no way through the proxy"
+		text = fmt.Sprintf("no way through the proxy %q", e.Proxy)
 		if e.Status != 0 {
-			text = fmt.Sprintf("the proxy answered %d %s", e.Status, http.StatusText(e.Status))
+			text = fmt.Sprintf("the proxy %q answered %d %s", e.Proxy, e.Status, http.StatusText(e.Status))
 		}
 	case KindDNS:
 		text = "no address for the host name"
@@ -98,6 +104,8 @@ func (e *Error) cause() string {
 		text = "the server's certificate is for another host"
 	case KindWantsCert:
 		text = "the server wants a client certificate"
+	case KindRefusesCert:
+		text = "the server does not accept the client certificate"
 	case KindSpeaksHTTP:
 		text = "that port speaks no TLS (https), most likely plain http"
 	case KindSpeaksTLS:
@@ -143,6 +151,63 @@ type proxyError struct{ status int }
 
 func (e *proxyError) Error() string {
 	return fmt.Sprintf("CONNECT: %d %s", e.status, http.StatusText(e.status))
+}
+
+// A viaError is what a request through a proxy failed with. tunnel says that the
+// proxy had answered that the way to the server is open.
+type viaError struct {
+	proxy  *url.URL
+	tunnel bool
+	err    error
+}
+
+func (e *viaError) Error() string { return e.err.Error() }
+func (e *viaError) Unwrap() error { return e.err }
+
+// tunnelKey is the key of a request's context for an *atomic.Bool: viaError.tunnel.
+type tunnelKey struct{}
+
+// requestError makes the Error of a request that got no answer. identified says
+// that it showed the client's certificate.
+func (c *Client) requestError(ctx context.Context, u, hop *url.URL, err error, identified bool) *Error {
+	var via *viaError
+	errors.As(err, &via)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	e := failure(u, hop, err, c.opt.Now())
+	var alert *net.OpError
+	if errors.As(err, &alert) && alert.Op == "remote error" && e.Kind == KindTLS {
+		// A server judges no certificate but the client's.
+		switch text := alert.Err.Error(); {
+		case identified && (strings.Contains(text, "certificate") || strings.HasSuffix(text, "access denied")):
+			e.Kind, e.Err = KindRefusesCert, alert.Err
+		case text == "tls: bad certificate":
+			e.Kind, e.Err = KindWantsCert, nil // before TLS 1.3
+		}
+	}
+	if via == nil {
+		return e
+	}
+	e.Proxy = origin(via.proxy)
+	if via.tunnel || strings.HasPrefix(via.proxy.Scheme, "socks") {
+		return e
+	}
+	// No server was asked yet, or it was asked by the proxy: who is silent is
+	// the proxy.
+	why := ""
+	switch e.Kind {
+	case KindTruncated:
+		why = "it closed the connection without an answer"
+	case KindTimeout, KindStall:
+		why = "it did not answer in time"
+	case KindProtocol, KindSpeaksTLS:
+		why = "it does not answer as a http proxy"
+	default:
+		return e
+	}
+	e.Kind, e.Err = KindProxy, errors.New(why)
+	return e
 }
 
 // failure makes the Error of a request to u that led to hop and failed there
@@ -197,6 +262,12 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 		e.Kind = KindTruncated
 	default:
 		e.Kind = KindProtocol
+		// net/http repeats what came after its own words; a password may be in it.
+		if _, text, ok := strings.Cut(err.Error(), "malformed "); ok {
+			text, _, _ = strings.Cut(text, `"`)
+			text, _, _ = strings.Cut(text, ":")
+			e.Err = errors.New("malformed " + strings.TrimSpace(text))
+		}
 	}
 	return e
 }

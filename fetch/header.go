@@ -135,6 +135,18 @@ func isHTML(h http.Header) bool {
 // portals don't always say so in the header.
 func looksHTML(start []byte) bool {
 	s := strings.TrimLeft(strings.TrimPrefix(string(start[:min(len(start), 512)]), "\ufeff"), " \t\r\n")
+	// XHTML begins with a declaration of XML, and either may have comments first.
+	for {
+		begin, end := "<?xml", "?>"
+		if strings.HasPrefix(s, "<!--") {
+			begin, end = "<!--", "-->"
+		}
+		i := strings.Index(s, end)
+		if !strings.HasPrefix(s, begin) || i < 0 {
+			break
+		}
+		s = strings.TrimLeft(s[i+len(end):], " \t\r\n")
+	}
 	for _, prefix := range []string{"<!doctype html", "<html"} {
 		if len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) {
 			return true

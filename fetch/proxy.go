@@ -64,6 +64,9 @@ func proxyURL(value string) (*url.URL, error) {
 		value = "http://" + value
 	}
 	u, err := url.Parse(value)
+	if err == nil && u.Scheme == "socks" { // GNOME's word for it
+		u.Scheme = "socks5"
+	}
 	switch {
 	case err != nil:
 		return nil, errors.New("is not a URL (in its user and password %, @, : and / are written %25, %40, %3A and %2F)")

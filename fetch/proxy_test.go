@@ -1,12 +1,16 @@
 package fetch
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestEnvironmentProxies: which variable counts for which request.
@@ -79,8 +83,27 @@ func TestProxyUnreadable(t *testing.T) {
 		t.Error("a CGI program believes its client's HTTP_PROXY")
 	}
 	t.Setenv("ALL_PROXY", "http://u:s3cret%@p")
-	if _, err := NewClient(Options{}); err == nil || strings.Contains(err.Error(), "s3cret") {
-		t.Errorf("a client: %v", err)
+	asked := false
+	listener := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer listener.Close()
+	c, err := NewClient(Options{Wait: func(context.Context, time.Duration) error { t.Error("it is asked again"); return nil }})
+	if err != nil {
+		t.Fatalf("a client that asks nobody yet: %v", err)
+	}
+	for _, u := range []string{listener.URL + "/x", "https://images.test/x"} {
+		if _, err := c.Get(t.Context(), u, 10); kindOf(err) != KindSettings || strings.Contains(err.Error(), "s3cret") || asked {
+			t.Errorf("a request: %v, asked %v", err, asked)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "x")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Get(t.Context(), "file://"+file, 10); err != nil {
+		t.Errorf("a local file: %v", err)
+	}
+	if u, err := proxyURL("socks://p:1080/"); err != nil || u.Scheme != "socks5" {
+		t.Errorf("GNOME's socks: %v, %v", u, err)
 	}
 }
 

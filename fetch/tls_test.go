@@ -138,6 +138,8 @@ func TestClientCertificate(t *testing.T) {
 		switch r.URL.Path {
 		case "/to-other":
 			http.Redirect(w, r, other+"/x", 302)
+		case "/there-and-back":
+			http.Redirect(w, r, other+"/to-server", 302)
 		case "/to-server":
 			http.Redirect(w, r, server+"/x", 302)
 		default:
@@ -154,7 +156,7 @@ func TestClientCertificate(t *testing.T) {
 		}
 		c := newClient(t, opt)
 		for _, test := range [][2]string{
-			{server + "/x", "1"}, {other + "/x", "0"}, {other + "/to-server", "0"}, {server + "/to-other", "0"}, {server + "/to-server", "1"},
+			{server + "/x", "1"}, {other + "/x", "0"}, {other + "/to-server", "0"}, {server + "/to-other", "0"}, {server + "/to-server", "1"}, {server + "/there-and-back", "0"},
 		} {
 			if got, err := c.Get(t.Context(), test[0], 10); string(got) != test[1] {
 				t.Errorf("early %v: %s: %q certificates, %v, want %s", early, test[0], got, err, test[1])
