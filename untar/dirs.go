@@ -68,8 +68,9 @@ func (k *knownDirs) identify(fd int) (id folderID, ok bool) {
 	}
 	id.dev, id.ino = uint64(st.Dev), st.Ino
 	if !k.alone {
-		n, err := unix.IoctlGetInt(fd, getVersion)
-		if id.generation = uint32(n); err != nil || n == 0 {
+		// The kernel writes four bytes, whatever a long is.
+		n, err := unix.IoctlGetUint32(fd, getVersion)
+		if id.generation = n; err != nil || n == 0 {
 			return id, false
 		}
 	}

@@ -496,13 +496,13 @@ func (x *extractor) clear(parent int, name cname, path []byte) error {
 	if err != unix.EISDIR && err != unix.EPERM {
 		return err
 	}
-	err = unlinkat(parent, name, unix.AT_REMOVEDIR)
+	err = removeDir(parent, name)
 	if err == unix.ENOTEMPTY && x.opt.Layer {
 		dir, base := splitPath(path)
 		if err := x.purge(dir, string(base)); err != nil {
 			return err
 		}
-		err = unlinkat(parent, name, unix.AT_REMOVEDIR)
+		err = removeDir(parent, name)
 		if err == unix.ENOENT {
 			err = nil
 		}

@@ -287,11 +287,6 @@ func (rm *remover) up() {
 	}
 }
 
-// snapDestroy is BTRFS_IOC_SNAP_DESTROY (linux/btrfs.h): 0x94, 15, written, a
-// struct of 4,096 bytes. How "written" is encoded differs between machines, as in
-// FS_IOC_SETFLAGS.
-const snapDestroy = unix.FS_IOC_SETFLAGS&0xe0000000 | 4096<<16 | 0x94<<8 | 15
-
 // removeDir removes an empty folder. Before Linux 4.18 rmdir refuses a btrfs
 // subvolume, whose inode is always 256. The other way to remove that takes what is
 // in it, too.
@@ -316,9 +311,37 @@ func removeDir(dir int, name cname) error {
 	return destroySubvolume(dir, name)
 }
 
-func destroySubvolume(dir int, name cname) error {
+// RemoveDir removes an empty folder, also a btrfs subvolume. A name that is not there
+// is no error.
+func RemoveDir(dir int, name string) error {
+	if err := removeDir(dir, cname(name+"\x00")); err != unix.ENOENT {
+		return err
+	}
+	return nil
+}
+
+// Calls of btrfs (linux/btrfs.h): _IOW(0x94, 14 or 15, 4096 bytes). How "written" is
+// encoded differs between machines; FS_IOC_SETFLAGS is an _IOW as well.
+const (
+	btrfsCall    = unix.FS_IOC_SETFLAGS&0xe0000000 | 4096<<16 | 0x94<<8
+	subvolCreate = btrfsCall | 14 // BTRFS_IOC_SUBVOL_CREATE
+	snapDestroy  = btrfsCall | 15 // BTRFS_IOC_SNAP_DESTROY
+)
+
+func callBtrfs(dir int, call uintptr, name cname) error {
 	var args [4096]byte // struct btrfs_ioctl_vol_args: a descriptor, unused here, and the name
+	if len(name) > len(args)-8 {
+		return unix.ENAMETOOLONG
+	}
 	copy(args[8:], name)
-	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(dir), snapDestroy, uintptr(unsafe.Pointer(&args[0])))
+	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(dir), call, uintptr(unsafe.Pointer(&args[0])))
 	return errnoErr(e)
+}
+
+func destroySubvolume(dir int, name cname) error { return callBtrfs(dir, snapDestroy, name) }
+
+// MakeSubvolume makes a subvolume in a folder on btrfs, of the mode that a new folder
+// has. On other file systems the error is ENOTTY.
+func MakeSubvolume(dir int, name string) error {
+	return callBtrfs(dir, subvolCreate, cname(name+"\x00"))
 }

@@ -167,11 +167,11 @@ func bareError(err error) error {
 	return err
 }
 
-// A busyError is ErrBusy, with the process.
-type busyError struct{ pid int }
+// A BusyError is ErrBusy where the process is known.
+type BusyError struct{ PID int }
 
-func (e *busyError) Error() string { return fmt.Sprintf("%v (process %d)", ErrBusy, e.pid) }
-func (e *busyError) Unwrap() error { return ErrBusy }
+func (e *BusyError) Error() string { return fmt.Sprintf("%v (process %d)", ErrBusy, e.PID) }
+func (e *BusyError) Unwrap() error { return ErrBusy }
 
 // busy says that another run fills the folder, the one with this proof in r.
 func (t *Target) busy(r *Root, id string) error {
@@ -181,7 +181,7 @@ func (t *Target) busy(r *Root, id string) error {
 			text, _ := readFD(fd, t.path, 32)
 			unix.Close(fd)
 			if pid, e := strconv.Atoi(strings.TrimSpace(string(text))); e == nil && pid > 0 {
-				err = &busyError{pid}
+				err = &BusyError{pid}
 			}
 		}
 	}
@@ -682,6 +682,9 @@ func (t *Target) Recovered() string {
 // Resumed reports whether the folder holds the rest of an interrupted run, which
 // OpenMerge leaves there.
 func (t *Target) Resumed() bool { return t.resumed }
+
+// IsAt reports whether the folder's name still leads to it.
+func (t *Target) IsAt() bool { return leadsTo(int(t.parent.Fd()), t.name, t.root.fd) }
 
 // ParentMode is the mode that the folder around had before this run, or the one
 // that was interrupted, closed it to others (OpenTargetAt).
