@@ -1,12 +1,18 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"lxc-pull/lxc"
+	"lxc-pull/untar"
 )
 
 // TestPlaces shows where containers and the cache are on each kind of system.
@@ -77,5 +83,68 @@ func TestMapsRoot(t *testing.T) {
 		if mapsRoot(text, ranges) != want {
 			t.Errorf("%q: not %v", text, want)
 		}
+	}
+}
+
+// A container's folder whose root file system holds something that no marker
+// proves to be an interrupted run's stays, and no descriptor is left open.
+func TestRemoveInterruptedLeavesOthers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c")
+	if err := os.MkdirAll(filepath.Join(path, "rootfs/mine"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"config", partialName} {
+		if err := os.WriteFile(filepath.Join(path, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip(err)
+		}
+		return len(entries)
+	}
+	c := &creation{ui: &ui{out: io.Discard, err: io.Discard}}
+	before := open()
+	if c.removeInterrupted(path) {
+		t.Error("it was removed")
+	}
+	if now := open(); now != before {
+		t.Errorf("%d descriptors, %d before", now, before)
+	}
+	if _, err := os.Stat(filepath.Join(path, "rootfs/mine")); err != nil {
+		t.Error(err)
+	}
+}
+
+// The wait for another run in the same folder ends, and its process is named.
+func TestWaitBusyEnds(t *testing.T) {
+	var said strings.Builder
+	u := &ui{out: io.Discard, err: &said}
+	busy := &fs.PathError{Op: "fill", Path: "/r", Err: &untar.BusyError{PID: 12}}
+	calls := 0
+	err := u.waitBusy(t.Context(), 2*callerPoll, func() error { calls++; return busy })
+	if !errors.Is(err, untar.ErrBusy) || !strings.Contains(err.Error(), "process 12") || !strings.Contains(err.Error(), "waited") || calls != 3 {
+		t.Errorf("after %d calls: %v", calls, err)
+	}
+	if strings.Count(said.String(), "process 12") != 1 {
+		t.Errorf("said: %q", &said)
+	}
+	if err := u.waitBusy(t.Context(), 0, func() error { return busy }); err != error(busy) {
+		t.Errorf("without a wait: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := u.waitBusy(ctx, time.Hour, func() error { return busy }); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// An error is one line, however many it is made of.
+func TestLeftErrorIsOneLine(t *testing.T) {
+	err := &leftError{errors.New("a"), errors.Join(errors.New("b"), errors.New("c"))}
+	if got := err.Error(); strings.Contains(got, "\n") || !strings.HasSuffix(got, "b; c") {
+		t.Errorf("%q", got)
 	}
 }

@@ -14,8 +14,6 @@ import (
 	"path"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"lxc-pull/fetch"
 )
 
@@ -194,16 +192,11 @@ const (
 // FILE.part.from says of which file of which URL its bytes are, so that a later
 // call can go on with them.
 func (c *fetchCall) toFile(ctx context.Context, client *fetch.Client, out *output) error {
-	f, err := out.begin(partSuffix)
+	f, err := out.beginAlone(partSuffix)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	// The file may have been complete, and renamed, before we had the lock.
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == unix.EWOULDBLOCK || !out.holds(f, partSuffix) {
-		return fmt.Errorf("%q is being written by another process", f.Name())
-	}
 	if err = c.complete(ctx, client, out, f); err != nil {
 		return c.keep(out, f, err)
 	}
