@@ -31,7 +31,7 @@ type Root struct {
 // dirs returns a way to walk below the root.
 func (r *Root) dirs() dirStack {
 	if r.known.ids == nil {
-		r.known.start(false)
+		r.known.start(false, false)
 	}
 	return dirStack{root: r.fd, most: maxOpenDirs, known: &r.known}
 }
