@@ -388,3 +388,107 @@ func TestRememberedPathOfAnother(t *testing.T) {
 		t.Errorf("through a link: %v", err)
 	}
 }
+
+// The generation of an inode is read as the kernel writes it, on machines of either
+// byte order: it is never zero where the file system has one.
+func TestGeneration(t *testing.T) {
+	r, err := OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	id, ok := r.known.identify(r.fd)
+	if !ok {
+		t.Skip("this file system has no generations of inodes")
+	}
+	if id.generation == 0 {
+		t.Error("the generation is zero")
+	}
+}
+
+// What a file system does not have is asked for once.
+func TestGenerationsAreAskedForOnce(t *testing.T) {
+	f, err := os.Open("/proc")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer f.Close()
+	var k knownDirs
+	if _, ok := k.identify(int(f.Fd())); ok || !k.unknown {
+		t.Error("/proc has generations")
+	}
+	if _, ok := k.identify(int(f.Fd())); ok {
+		t.Error("asked again")
+	}
+}
+
+// Folders that were left stay open, few of them, until they are removed or the
+// extraction ends.
+func TestLeftFolders(t *testing.T) {
+	s := newSandbox(t)
+	for i := range 6 {
+		makeTree(t, s.root, fmt.Sprintf("%d/a/b/c/", i))
+	}
+	r, err := OpenRoot(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	r.known.start(false, true)
+	d := r.dirs()
+	enter := func(path string) {
+		t.Helper()
+		if _, _, err := d.enter([]byte(path)); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+	}
+	for i := range 6 {
+		enter(fmt.Sprintf("%d/a/b/c", i))
+	}
+	if len(r.known.left) != maxLeft {
+		t.Errorf("%d folders are open", len(r.known.left))
+	}
+	enter("3/a/b/c")
+	if d.open != 1 || len(d.levels) != 4 || string(d.path) != "3/a/b/c" {
+		t.Errorf("to come back opens %d of %d levels, to %q", d.open, len(d.levels), d.path)
+	}
+	// The way up from there is whole.
+	enter("3/a")
+	enter("4")
+	for _, path := range []string{"2/a/b/c", "2/a/b", "2/a", "2"} {
+		r.known.forget([]byte(path))
+	}
+	for _, l := range r.known.left {
+		if strings.HasPrefix(string(l.path), "2") {
+			t.Errorf("%s is still open", l.path)
+		}
+	}
+	r.known.start(false, false)
+	d.close()
+	if len(r.known.left) > 0 {
+		t.Errorf("at the end %d folders are open", len(r.known.left))
+	}
+}
+
+// A folder that a layer removes is not come back to: what takes its place is
+// entered anew, and a link there is not followed.
+func TestLeftFoldersThatAreRemoved(t *testing.T) {
+	s := newSandbox(t)
+	file := func(name string) tar.Header { return tar.Header{Name: name} }
+	low := build(t, "", file("a/b/c/d/low"), file("z/b/c/d/low"))
+	layer := build(t, "", file("z/b/c/d/1"), file("a/b/.wh.c"), file("z/b/c/d/2"), file("a/b/c/d/new"), file("z/b/c/d/3"), file("a/b/c/d/.wh.new"), file(".wh.z"), file("z/b/c/d/4"))
+	r, err := OpenRoot(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, archive := range [][]byte{low, layer} {
+		if _, err := r.Extract(bytes.NewReader(archive), Options{Layer: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "a/ a/b/ a/b/c/ a/b/c/d/ a/b/c/d/new z/ z/b/ z/b/c/ z/b/c/d/ z/b/c/d/1 z/b/c/d/2 z/b/c/d/3 z/b/c/d/4"
+	if got := strings.Join(s.tree(t), " "); got != want {
+		t.Errorf("the tree is %s\nwant %s", got, want)
+	}
+}
