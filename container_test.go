@@ -148,3 +148,45 @@ func TestLeftErrorIsOneLine(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// A folder that was there has its own mode before the marker goes: a kill in
+// between would leave a complete container closed for ever.
+func TestFolderIsOpenBeforeTheMarkerGoes(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, rootfsName), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o751); err != nil {
+		t.Fatal(err)
+	}
+	c := &creation{ui: &ui{out: io.Discard, err: io.Discard}, folder: dir, rootfs: filepath.Join(dir, rootfsName)}
+	p, err := c.openExisting(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	mode := func() os.FileMode {
+		info, err := os.Stat(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Mode().Perm()
+	}
+	if mode() != 0o700 {
+		t.Errorf("while it grows the folder has mode %o", mode())
+	}
+	// A folder in the place of the marker can't be removed as a file.
+	marker := filepath.Join(dir, rootfsMarker)
+	if err := os.Remove(marker); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(marker, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.commit(); err == nil {
+		t.Error("the marker stays, and it is no error")
+	}
+	if mode() != 0o751 {
+		t.Errorf("with the marker there the folder has mode %o", mode())
+	}
+}

@@ -213,15 +213,22 @@ func proofName(id string) string { return ".lxc-pull-" + id }
 // prove makes the proof in the folder.
 func (t *Target) prove(id string) error {
 	name := proofName(id)
-	fd, err := openat(t.root.fd, cname(name+"\x00"), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|openFlags, 0600)
-	if err != nil {
+	if err := t.sign(name, unix.O_CREAT|unix.O_EXCL); err != nil {
 		return pathError("make a file in", t.path, err)
 	}
 	t.proof, t.root.own = name, append(t.root.own, name)
-	// The number is for messages: a full disk will show where it matters.
-	unix.Write(fd, strconv.AppendInt(nil, int64(os.Getpid()), 10))
-	unix.Close(fd)
 	return nil
+}
+
+// sign writes the number of this process into the proof. It is for messages: a full
+// disk will show where it matters.
+func (t *Target) sign(name string, flags int) error {
+	fd, err := openat(t.root.fd, cname(name+"\x00"), flags|unix.O_WRONLY|openFlags, 0600)
+	if err == nil {
+		unix.Write(fd, strconv.AppendInt(nil, int64(os.Getpid()), 10))
+		unix.Close(fd)
+	}
+	return err
 }
 
 // isOurs reports whether st is of a file that this user made and nobody has
@@ -512,6 +519,7 @@ func (t *Target) recover(merge bool) error {
 		return err
 	case err == nil && ours && merge:
 		t.marker, t.markerFD, t.proof, t.resumed = t.markerName(), fd, proofName(m.id), true
+		t.sign(t.proof, unix.O_TRUNC)
 		return nil
 	case made: // another run's tree came to be complete here in the meantime
 		unix.Unlinkat(int(t.parent.Fd()), t.markerName(), 0)

@@ -149,6 +149,9 @@ func TestMergeEndsAnInterruption(t *testing.T) {
 	path := filepath.Join(dir, "root")
 	makeTree(t, dir, "root/")
 	kill(t, OpenMerge, path)
+	if err := os.WriteFile(filepath.Join(path, ".lxc-pull-"+only(t, path, ".lxc-pull-")), []byte("1"), 0o600); err != nil { // the killed run's number
+		t.Fatal(err)
+	}
 	target, err := OpenMerge(path)
 	if err != nil {
 		t.Fatal(err)
@@ -156,6 +159,10 @@ func TestMergeEndsAnInterruption(t *testing.T) {
 	defer target.Close()
 	if !target.Resumed() {
 		t.Error("it is not said that a run was interrupted")
+	}
+	var busy *BusyError
+	if _, err := OpenMerge(path); !errors.As(err, &busy) || busy.PID != os.Getpid() {
+		t.Errorf("a third run: %v", err)
 	}
 	if _, err := target.Root().Extract(bytes.NewReader(build(t, "x", nested...)), Options{}); err != nil {
 		t.Fatal(err)
