@@ -40,6 +40,9 @@ func workCases() []workCase {
 			}
 			return []headers{h}
 		}},
+		{"one deep chain", func(n int) []headers {
+			return []headers{{file("%sf", strings.Repeat("d/", 500*n))}}
+		}},
 		{"in turn below twenty chains", func(n int) []headers {
 			var h headers
 			for i := range entries * n {
