@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lxc-pull/lxc"
 	"lxc-pull/untar"
 )
@@ -149,8 +151,8 @@ func TestLeftErrorIsOneLine(t *testing.T) {
 	}
 }
 
-// A folder that was there has its own mode before the marker goes: a kill in
-// between would leave a complete container closed for ever.
+// A folder that was there has its own mode, and the container's owner, before the
+// marker goes: a kill in between would leave a complete container closed for ever.
 func TestFolderIsOpenBeforeTheMarkerGoes(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, rootfsName), 0o755); err != nil {
@@ -160,7 +162,11 @@ func TestFolderIsOpenBeforeTheMarkerGoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &creation{ui: &ui{out: io.Discard, err: io.Discard}, folder: dir, rootfs: filepath.Join(dir, rootfsName)}
-	p, err := c.openExisting(nil)
+	owner := &[2]uint32{uint32(os.Geteuid()), uint32(os.Getegid())}
+	if owner[0] == 0 {
+		owner = &[2]uint32{4242, 4243}
+	}
+	p, err := c.openExisting(owner)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,5 +194,9 @@ func TestFolderIsOpenBeforeTheMarkerGoes(t *testing.T) {
 	}
 	if mode() != 0o751 {
 		t.Errorf("with the marker there the folder has mode %o", mode())
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil || st.Uid != owner[0] || st.Gid != owner[1] {
+		t.Errorf("with the marker there the folder belongs to %d:%d (%v)", st.Uid, st.Gid, err)
 	}
 }
