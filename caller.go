@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lxc-pull/untar"
 )
 
 // A caller is the process that called the template and waits for it: lxc-create,
@@ -177,15 +179,15 @@ func (w *caller) removeContainer(interrupted bool) error {
 	if err != nil || !leadsTo(dir, partialName, w.partial) {
 		return nil // somebody else takes care of it
 	}
-	if err := unlink(dir, "rootfs", unix.AT_REMOVEDIR); err != nil {
-		return &fs.PathError{Op: "remove", Path: filepath.Join(w.path, "rootfs"), Err: err}
+	if err := untar.RemoveDir(dir, rootfsName); err != nil {
+		return &fs.PathError{Op: "remove", Path: filepath.Join(w.path, rootfsName), Err: err}
 	}
 	names := []string{"fstab", "config", partialName} // partial last: it says what the rest is
 	for _, name := range containerFiles {
 		names = append([]string{asideName(name), beforeName(name)}, names...)
 	}
 	for _, name := range names {
-		if err := unlink(dir, name, 0); err != nil {
+		if err := unlink(dir, name); err != nil {
 			return &fs.PathError{Op: "remove", Path: filepath.Join(w.path, name), Err: err}
 		}
 	}
@@ -195,7 +197,7 @@ func (w *caller) removeContainer(interrupted bool) error {
 	}
 	defer parent.Close()
 	if leadsTo(int(parent.Fd()), filepath.Base(w.path), w.folder) {
-		err = unlink(int(parent.Fd()), filepath.Base(w.path), unix.AT_REMOVEDIR)
+		err = untar.RemoveDir(int(parent.Fd()), filepath.Base(w.path))
 		if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
 			err = nil // what is left is not ours, and in nobody's way
 		}
@@ -210,9 +212,9 @@ func leadsTo(dir int, name string, f *os.File) bool {
 		there.Dev == open.Dev && there.Ino == open.Ino
 }
 
-// unlink removes a name; one that is not there is no error.
-func unlink(dir int, name string, flags int) error {
-	err := unix.Unlinkat(dir, name, flags)
+// unlink removes a file; a name that is not there is no error.
+func unlink(dir int, name string) error {
+	err := unix.Unlinkat(dir, name, 0)
 	if err == unix.ENOENT {
 		return nil
 	}

@@ -186,12 +186,14 @@ func (c *creation) removeInterrupted(path string) bool {
 		return false
 	}
 	target, err := untar.OpenTargetAt(w.folder, rootfsName, filepath.Join(path, rootfsName))
-	if err != nil || !target.IsEmpty() {
+	if err != nil {
 		return false
 	}
-	_, err = target.Abort()
-	target.Close()
-	if err == nil {
+	defer target.Close()
+	if !target.IsEmpty() {
+		return false
+	}
+	if _, err = target.Abort(); err == nil {
 		err = w.removeContainer(false)
 	}
 	if _, there := os.Lstat(path); err != nil || there == nil {

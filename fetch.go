@@ -212,19 +212,11 @@ func (c *fetchCall) toFile(ctx context.Context, client *fetch.Client, out *outpu
 	if err := c.claim(out); err != nil {
 		return err
 	}
-	f, err := out.begin(partSuffix)
+	f, err := c.begin(out)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	// The file may have been complete, and renamed, before we had the lock.
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == unix.EWOULDBLOCK || !out.holds(f, partSuffix) {
-		return fmt.Errorf("%q is being written by another process", f.Name())
-	}
-	if info, err := f.Stat(); err != nil || c.foreign && info.Size() != c.bytes {
-		return fmt.Errorf("%q is being written by another process", f.Name())
-	}
 	if !c.foreign && c.validator(out) == "" {
 		c.record(out, "")
 	}
@@ -239,6 +231,23 @@ func (c *fetchCall) toFile(ctx context.Context, client *fetch.Client, out *outpu
 	}
 	c.forget(out)
 	return nil
+}
+
+// begin opens FILE.part. A foreign one keeps its mode, and is never removed.
+func (c *fetchCall) begin(out *output) (*os.File, error) {
+	if !c.foreign {
+		return out.beginAlone(partSuffix)
+	}
+	f, err := out.begin(partSuffix, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil || info.Size() != c.bytes || !out.holds(f, partSuffix) || unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == unix.EWOULDBLOCK {
+		f.Close()
+		return nil, fmt.Errorf("%q is being written by another process", out.path+partSuffix)
+	}
+	return f, nil
 }
 
 // claim finds out whose FILE.part is, before anything is asked for or changed. One

@@ -58,7 +58,7 @@ func (f *containerDir) owner() (uid, mode uint32, err error) {
 
 // remove removes a file; a name that is not there is no error.
 func (f *containerDir) remove(name string) error {
-	return f.fail("remove", name, unlink(f.fd(), name, 0))
+	return f.fail("remove", name, unlink(f.fd(), name))
 }
 
 // rename gives a file another name.

@@ -232,10 +232,10 @@ func (o *output) fail(op, suffix string, err error) error {
 }
 
 // begin opens the file, or one beside it whose name has suffix, for reading and
-// writing. It makes the file if there is none.
-func (o *output) begin(suffix string) (*os.File, error) {
+// writing. It makes the file if there is none, of that mode less the umask.
+func (o *output) begin(suffix string, mode uint32) (*os.File, error) {
 	const flags = unix.O_RDWR | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	fd, err := unix.Openat(o.dir, o.base+suffix, flags|unix.O_CREAT|unix.O_EXCL, 0o666)
+	fd, err := unix.Openat(o.dir, o.base+suffix, flags|unix.O_CREAT|unix.O_EXCL, mode)
 	if err == unix.EEXIST {
 		return o.existing(suffix, flags)
 	}
@@ -243,6 +243,59 @@ func (o *output) begin(suffix string) (*os.File, error) {
 		return nil, o.fail("create", suffix, err)
 	}
 	return os.NewFile(uintptr(fd), o.path+suffix), nil
+}
+
+// newMode is the mode of a new file, less the umask.
+const newMode = 0o666
+
+// beginAlone opens a file beside the output that no other process writes or can
+// lock: its mode is 0600, since whoever can open a file can lock it (flock(2)).
+func (o *output) beginAlone(suffix string) (*os.File, error) {
+	for {
+		f, err := o.begin(suffix, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		busy, again, err := o.lock(f, suffix)
+		switch {
+		case busy:
+			err = fmt.Errorf("%q is being written by another process", f.Name())
+		case err == nil && !again && o.holds(f, suffix):
+			return f, nil
+		case err == nil && !again: // complete and renamed, or removed, before we had the lock
+			err = fmt.Errorf("another process has completed or removed %q just now", f.Name())
+		}
+		f.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// lock locks a file. busy says that another process of this user has it. One that
+// others may open, which an older version made, is closed to them; if they could
+// write to it, or have locked it, it is removed, which again says.
+func (o *output) lock(f *os.File, suffix string) (busy, again bool, err error) {
+	fd := int(f.Fd())
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return false, false, o.fail("stat", suffix, err)
+	}
+	busy = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == unix.EWOULDBLOCK
+	mode := st.Mode
+	// Where modes can't be set (FAT) no other file would be better.
+	if mode&0o077 == 0 || unix.Fchmod(fd, 0o600) != nil || unix.Fstat(fd, &st) != nil || st.Mode&0o077 != 0 {
+		return busy, false, nil
+	}
+	if !busy && mode&0o022 == 0 {
+		return false, false, nil
+	}
+	if o.holds(f, suffix) {
+		if err := unix.Unlinkat(o.dir, o.base+suffix, 0); err != nil {
+			return false, false, o.fail("remove", suffix, err)
+		}
+	}
+	return false, true, nil
 }
 
 // existing opens a file that is there and safe to be used.
@@ -275,7 +328,7 @@ func (o *output) existing(suffix string, flags int) (*os.File, error) {
 
 // replace writes data to the file, in the place of what was there.
 func (o *output) replace(suffix string, data []byte) error {
-	f, err := o.begin(suffix)
+	f, err := o.begin(suffix, newMode)
 	if err != nil {
 		return err
 	}
@@ -319,8 +372,12 @@ func (o *output) holds(f *os.File, suffix string) bool {
 		mine.Dev == there.Dev && mine.Ino == there.Ino
 }
 
-// finish gives f, which has a suffix to its name, the file's name itself.
+// finish gives f, which has a suffix to its name, the mode of a new file and the
+// file's name itself.
 func (o *output) finish(f *os.File, suffix string) error {
+	umask := unix.Umask(0)
+	unix.Umask(umask)
+	f.Chmod(os.FileMode(newMode &^ umask)) // FAT has no modes to set
 	if !o.holds(f, suffix) {
 		return fmt.Errorf("%q was replaced while it was written", o.path+suffix)
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http/httptest"
 	"os"
@@ -331,5 +333,71 @@ func TestOutputInNamespace(t *testing.T) {
 		if (err == nil) != ok || err != nil && !strings.Contains(string(out), "another user (uid 65534)") {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
+	}
+}
+
+// TestPartOfOthers: whoever can open the part of a download can't hold it up, nor
+// say what is in it; the file has a new file's mode at the end.
+func TestPartOfOthers(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789"), 10_000)
+	defer unix.Umask(unix.Umask(0o022))
+	for _, test := range []struct {
+		name   string
+		mode   os.FileMode // of a part that is there
+		locked bool
+		asked  string
+		fails  string
+	}{
+		{"our own part", 0o600, false, "[bytes=70000-]", ""},
+		{"another process of ours", 0o600, true, "[]", "is being written by another process"},
+		{"others may read it", 0o644, false, "[bytes=70000-]", ""},
+		{"others have locked it", 0o644, true, "[]", ""},
+		{"others may write to it", 0o666, false, "[]", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			s := &fetchServer{data: data, etag: `"1"`, cuts: []int{70_000, -1}}
+			server := httptest.NewServer(s)
+			defer server.Close()
+			if _, _, err := fetchTest(t, "-q", "-o", "x", server.URL+"/x"); err == nil {
+				t.Fatal("the first call did not fail")
+			}
+			if info, err := os.Stat("x.part"); err != nil || info.Mode() != 0o600 {
+				t.Fatalf("the part: %v, %v", info, err)
+			}
+			if err := os.Chmod("x.part", test.mode); err != nil {
+				t.Fatal(err)
+			}
+			if test.locked {
+				f, err := os.Open("x.part")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.asked = nil
+			_, _, err := fetchTest(t, "-q", "-o", "x", server.URL+"/x")
+			if test.fails != "" {
+				if err == nil || !strings.Contains(err.Error(), test.fails) {
+					t.Errorf("error %v, want %q", err, test.fails)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := fmt.Sprint(s.asked); got != test.asked {
+				t.Errorf("asked for %s, want %s", got, test.asked)
+			}
+			if got, _ := os.ReadFile("x"); !bytes.Equal(got, data) {
+				t.Errorf("%d bytes, not the file", len(got))
+			}
+			if info, err := os.Stat("x"); err != nil || info.Mode() != 0o644 || folder(t) != "x" {
+				t.Errorf("the file: %v, %v; the folder holds %q", info.Mode(), err, folder(t))
+			}
+		})
 	}
 }

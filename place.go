@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,7 +46,7 @@ type place struct {
 //
 // As the template a folder that holds something is merged into, as by the stock
 // template: a refusal would have lxc-create remove all of it. For the same reason
-// the end of another run in that folder is waited for. Since nothing of a merge
+// the end of another run in that folder is waited for, for an hour. Since nothing of a merge
 // can be undone, the image is verified before.
 func (c *creation) openRootfs(ctx context.Context) (p *place, err error) {
 	p = &place{caller: c.caller}
@@ -55,16 +56,14 @@ func (c *creation) openRootfs(ctx context.Context) (p *place, err error) {
 		}
 		p.edits = true
 	}
-	for waiting := false; ; waiting = true {
-		p.target, err = c.openTarget(p.folder)
-		if c.caller == nil || !errors.Is(err, untar.ErrBusy) || ctx.Err() != nil {
-			break
-		}
-		if !waiting {
-			c.ui.say("Waiting for another run that fills this folder")
-		}
-		time.Sleep(callerPoll)
+	most := time.Duration(0)
+	if c.caller != nil {
+		most = maxPlaceWait
 	}
+	err = c.ui.waitBusy(ctx, most, func() (err error) {
+		p.target, err = c.openTarget(p.folder)
+		return err
+	})
 	if err != nil {
 		p.close()
 		return nil, err
@@ -89,6 +88,42 @@ func (c *creation) openRootfs(ctx context.Context) (p *place, err error) {
 		return nil, p.abandon(err)
 	}
 	return p, nil
+}
+
+// maxPlaceWait bounds the wait for another run in the same folder: half a gigabyte
+// at 150 kB/s, as for the lock of an image in the cache.
+const maxPlaceWait = time.Hour
+
+// waitBusy calls open until no other run fills the folder, or for so long.
+func (u *ui) waitBusy(ctx context.Context, most time.Duration, open func() error) error {
+	for waited := time.Duration(0); ; waited += callerPoll {
+		err := open()
+		if !errors.Is(err, untar.ErrBusy) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if waited >= most {
+			if most > 0 {
+				err = fmt.Errorf("%w (waited %v)", err, most)
+			}
+			return err
+		}
+		if waited == 0 {
+			u.say("Waiting for another run that fills this folder" + who(err))
+		}
+		time.Sleep(callerPoll)
+	}
+}
+
+// who says which process fills a folder, where that is known.
+func who(err error) string {
+	var busy *untar.BusyError
+	if errors.As(err, &busy) {
+		return fmt.Sprintf(" (process %d)", busy.PID)
+	}
+	return ""
 }
 
 // openTarget opens the root file system's folder. In a container's folder that
@@ -123,7 +158,7 @@ func (c *creation) openContainer(owner *[2]uint32) (*place, error) {
 	file, err := target.Root().File()
 	if err == nil && !target.IsEmpty() {
 		file.Close()
-		err = &existsError{c.folder} // it came to be just now
+		err = &existsError{name: c.folder} // it came to be just now
 	}
 	if err == nil {
 		p.folder = &containerDir{file, c.folder}
@@ -154,22 +189,18 @@ const rootfsMarker = "." + rootfsName + ".incomplete"
 func (c *creation) openExisting(owner *[2]uint32) (*place, error) {
 	f, err := openFolder(c.folder)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, fs.ErrNotExist) {
-		return nil, &existsError{c.folder} // a file, or a link that leads nowhere
+		return nil, &existsError{name: c.folder} // a file, or a link that leads nowhere
 	}
 	if err != nil {
 		return nil, err
 	}
 	p := &place{folder: f, owner: owner}
 	owners := []uint32{uint32(os.Geteuid()), uint32(c.uid)}
-	uid := uint32(0)
-	if uid, p.mode, err = f.owner(); err == nil && !slices.Contains(owners, uid) {
-		err = &existsError{c.folder}
-	}
-	// Closed before it is looked at: nobody else puts anything into it then.
-	if err == nil {
-		err = p.own()
-	}
-	if err == nil {
+	if uid, _, e := f.owner(); e != nil {
+		err = e
+	} else if !slices.Contains(owners, uid) {
+		err = &existsError{c.folder, f.marker()}
+	} else {
 		err = f.checkFree()
 	}
 	if err == nil {
@@ -183,18 +214,31 @@ func (c *creation) openExisting(owner *[2]uint32) (*place, error) {
 			err = c.makeRootfs(p)
 			p.made = err == nil
 		case missing == nil && !slices.Contains(owners, st.Uid):
-			err = &existsError{c.rootfs}
+			err = &existsError{c.rootfs, f.marker()}
 		}
 	}
 	if err == nil {
 		p.target, err = untar.OpenTargetAt(f.file, rootfsName, c.rootfs)
 	}
 	if err == nil && !p.target.IsEmpty() {
-		err = &existsError{c.rootfs}
+		err = &existsError{c.rootfs, p.target.Stale()}
+	}
+	// The mode is written down (untar.OpenTargetAt): now the folder can be closed,
+	// and looked at once more, since nobody else puts anything into it any more.
+	if err == nil {
+		p.mode = p.target.ParentMode()
+		err = p.own()
+	}
+	if err == nil {
+		err = f.checkFree()
+	}
+	if err == nil && !p.target.IsAt() {
+		err = &existsError{name: c.rootfs}
 	}
 	if err != nil {
 		return nil, p.abandon(err)
 	}
+	warnStale(c.ui, p.target)
 	p.root, p.edits = p.target.Root(), true
 	if p.target.Recovered() != "" {
 		c.ui.warnf("%q held what an interrupted run left; it was emptied first", c.rootfs)
@@ -212,9 +256,20 @@ func (c *creation) openExisting(owner *[2]uint32) (*place, error) {
 	return p, nil
 }
 
+// marker is the path of the marker of an interrupted run, "" for none.
+func (f *containerDir) marker() string {
+	if _, err := f.stat(rootfsMarker); err != nil {
+		return ""
+	}
+	return filepath.Join(f.path, rootfsMarker)
+}
+
 // checkFree refuses a folder that holds what a new container's can't. What it
 // says of an interrupted run's files is up to checkNew.
 func (f *containerDir) checkFree() error {
+	if _, err := f.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
 	names, err := f.file.Readdirnames(16) // more than there can be
 	if err != nil && err != io.EOF {
 		return err
@@ -231,7 +286,7 @@ func (f *containerDir) checkFree() error {
 		free = free && known
 	}
 	if !free {
-		return &existsError{f.path}
+		return &existsError{f.path, f.marker()}
 	}
 	return nil
 }
@@ -239,7 +294,7 @@ func (f *containerDir) checkFree() error {
 // checkNew refuses a folder with a config, which makes it a container.
 func (f *containerDir) checkNew() error {
 	if _, err := f.stat("config"); err != unix.ENOENT {
-		return &existsError{f.path}
+		return &existsError{f.path, f.marker()}
 	}
 	return nil
 }
@@ -248,7 +303,7 @@ func (f *containerDir) checkNew() error {
 // lxc-create -B best does.
 func (c *creation) makeRootfs(p *place) error {
 	c.storage = "dir"
-	if os.Geteuid() == 0 && currentNamespace() == lxc.HostNamespace && makeSubvolume(p.folder.file, rootfsName) == nil {
+	if os.Geteuid() == 0 && currentNamespace() == lxc.HostNamespace && untar.MakeSubvolume(p.folder.fd(), rootfsName) == nil {
 		c.storage = "btrfs"
 		return nil
 	}
@@ -304,27 +359,21 @@ func (p *place) takeBack() {
 
 // commit makes everything durable and the place what it is to be.
 func (p *place) commit() error {
-	// A folder that is renamed must be right before; one that was there before
-	// is an incomplete one's until its marker is gone.
-	staged := p.grown && !p.edits
-	if staged {
-		if err := p.handOver(); err != nil {
-			return err
-		}
+	// Before: a folder that is renamed must be right, and one that was there would
+	// stay closed for ever if the run were killed when its marker is gone.
+	if err := p.handOver(); err != nil {
+		return err
 	}
 	if err := p.target.Commit(); err != nil {
 		var path *fs.PathError
 		if errors.As(err, &path) && errors.Is(err, fs.ErrExist) {
-			return &existsError{path.Path}
+			return &existsError{name: path.Path}
 		}
 		return err
 	}
 	// Nobody may have died in the meantime who was to take it over.
 	if p.caller != nil && p.caller.gone() {
 		return errCallerGone
-	}
-	if !staged {
-		return p.handOver()
 	}
 	return nil
 }
@@ -379,7 +428,7 @@ func (p *place) abandon(err error) error {
 		left = errors.Join(left, p.folder.restore())
 	}
 	if p.made && left == nil {
-		left = p.folder.fail("remove", rootfsName, unlink(p.folder.fd(), rootfsName, unix.AT_REMOVEDIR))
+		left = p.folder.fail("remove", rootfsName, untar.RemoveDir(p.folder.fd(), rootfsName))
 	}
 	if p.grown {
 		unix.Fchmod(p.folder.fd(), p.mode) // one that was there before has its own again
@@ -417,15 +466,24 @@ func (e *notEmptyError) Error() string {
 }
 
 // An existsError says that there is something where a container was to be made.
-type existsError struct{ name string }
+type existsError struct {
+	name   string
+	marker string // of an interrupted run that may have filled it; "": none
+}
 
-func (e *existsError) Error() string { return fmt.Sprintf("%q exists already", e.name) }
+func (e *existsError) Error() string {
+	if e.marker != "" {
+		return fmt.Sprintf("%q exists already; %q says that a run was interrupted there, but nothing proves that all in the folder is from that run", e.name, e.marker)
+	}
+	return fmt.Sprintf("%q exists already", e.name)
+}
 
 // A leftError says what could not be removed after a failure.
 type leftError struct{ err, left error }
 
 func (e *leftError) Error() string {
-	return fmt.Sprintf("%v; and not all that was made could be removed: %v", e.err, e.left)
+	// errors.Join has each error on a line of its own.
+	return fmt.Sprintf("%v; and not all that was made could be removed: %s", e.err, strings.ReplaceAll(e.left.Error(), "\n", "; "))
 }
 
 func (e *leftError) Unwrap() error { return e.err }

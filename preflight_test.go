@@ -1,8 +1,11 @@
 package main
 
 import (
+	"io"
 	"math"
+	"os"
 	"testing"
+	"time"
 
 	"lxc-pull/untar"
 )
@@ -57,6 +60,34 @@ func TestMappedOwners(t *testing.T) {
 		}
 		if got := someID(c.ranges); got != c.some {
 			t.Errorf("%v: owner %d, not %d", c.ranges, got, c.some)
+		}
+	}
+}
+
+// Where an image is merged into a folder nothing is tried there: a kill would leave
+// it in the tree for ever.
+func TestMergeTriesNothing(t *testing.T) {
+	for _, merges := range []bool{false, true} {
+		dir := t.TempDir()
+		if err := os.WriteFile(dir+"/mine", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		long := time.Unix(1234567890, 0)
+		if err := os.Chtimes(dir, long, long); err != nil {
+			t.Fatal(err)
+		}
+		root, err := untar.OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		c := &creation{ui: &ui{out: io.Discard, err: io.Discard}, merges: merges}
+		if err := c.checkPlace(root); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(dir)
+		if err != nil || info.ModTime().Equal(long) != merges {
+			t.Errorf("merges: %v, the folder's time: %v (%v)", merges, info.ModTime(), err)
 		}
 	}
 }

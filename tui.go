@@ -438,6 +438,8 @@ func (u *ui) hint(err error) string {
 		return "LXC would refuse the container. Where LXC keeps its configs elsewhere, pass --template-config DIR."
 	case errors.As(err, &notEmpty):
 		return "What is in it would be mixed with the image: empty it first."
+	case errors.As(err, &exists) && exists.marker != "":
+		return "Look, and remove both by hand, or choose another name."
 	case errors.As(err, &exists):
 		return "Choose another name, or remove it first."
 	case errors.As(err, &owner) && errors.Is(err, syscall.EINVAL):

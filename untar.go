@@ -3,10 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -237,7 +235,7 @@ func untarCommand(ctx context.Context, ui *ui, args []string) error {
 	in := os.Stdin
 	if c.file != "-" {
 		if in, err = openUntilDone(ctx, c.file); err != nil {
-			return fmt.Errorf("%q: %w", c.file, bare(err))
+			return fmt.Errorf("%q: %w", c.file, withoutPath(err))
 		}
 		defer in.Close()
 	}
@@ -250,15 +248,6 @@ func untarCommand(ctx context.Context, ui *ui, args []string) error {
 		return fmt.Errorf("%q: %w", c.file, err)
 	}
 	return nil
-}
-
-// bare drops the path from an error whose message names it already.
-func bare(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
 }
 
 // read does with an opened archive what was asked for.

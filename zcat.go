@@ -131,11 +131,11 @@ func (c *zcatCall) file(name string) error {
 		if c.several {
 			fmt.Fprintf(c.out, "%q:\n", name)
 		}
-		return bare(c.listFile(name, in))
+		return withoutPath(c.listFile(name, in))
 	}
 	d, err := untar.Decompress(in, c.opt)
 	if err != nil {
-		return bare(err)
+		return withoutPath(err)
 	}
 	defer d.Close()
 	if d.Format == untar.FormatPlain && !c.force {

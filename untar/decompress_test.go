@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -476,3 +477,41 @@ func TestDecompressErrorsOfOthers(t *testing.T) {
 type brokenWriter struct{ err error }
 
 func (b brokenWriter) Write([]byte) (int, error) { return 0, b.err }
+
+// A read of nothing is nothing, before, within and after the content.
+func TestReadOfNothing(t *testing.T) {
+	for format, data := range packed(t, []byte(hello)) {
+		if format != FormatLZMA { // which has one stream
+			data = slices.Concat(data, data)
+		}
+		done := make(chan error, 1)
+		go func() {
+			done <- func() error {
+				d, err := Decompress(bytes.NewReader(data), DecompressOptions{})
+				if err != nil {
+					return err
+				}
+				defer d.Close()
+				for at := 0; ; at++ {
+					if n, err := d.Read(nil); n != 0 || err != nil && err != io.EOF {
+						return fmt.Errorf("after %d bytes: %d, %w", at, n, err)
+					}
+					if _, err := io.ReadFull(d, make([]byte, 1)); err != nil {
+						if at < len(hello) {
+							return err
+						}
+						return nil
+					}
+				}
+			}()
+		}()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("%s: %v", format, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: it does not end", format)
+		}
+	}
+}

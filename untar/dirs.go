@@ -17,13 +17,14 @@ var errNotDir = errors.New("a parent is not a folder")
 // several are passed in one call, to come back to a folder, that must turn out to
 // be the same folder.
 type dirStack struct {
-	root   int // not the stack's own
-	path   []byte
+	root   int    // not the stack's own
+	base   []byte // the path of that folder, where it is not the Root's
+	path   []byte // below it
 	levels []level
 	open   int // how many levels have a descriptor
 	most   int // that may have one
 	name   cname
-	known  *knownDirs // nil: every way is gone component by component
+	known  *knownDirs
 }
 
 // farDepth is the depth from which folders are remembered. A root filesystem is
@@ -36,25 +37,89 @@ const maxKnown = 1 << 16
 // A folderID is a folder for as long as nobody removes it: then its number may
 // become another's. The generation tells these two, where the file system has it.
 type folderID struct {
-	dev, ino   uint64
+	inode
 	generation uint32
 }
 
 // knownDirs remembers deep folders by their paths, so that to come back to one
 // costs one call and not one for each of its components: entries in turn below
-// two deep chains would cost their number times the depth.
+// two deep chains would cost their number times the depth. All stacks of a Root
+// share it.
 type knownDirs struct {
 	ids  map[uint64]folderID // by the hashes of their paths
 	seed maphash.Seed
 	// alone says that nobody else can remove folders: the root was empty and is
 	// closed to others, as what a run makes is until its end.
-	alone bool
-	steps int64 // folders opened and entries looked at, for tests
+	alone   bool
+	unknown bool // this file system tells no generations
+	// The folders that were left last stay open, which needs no numbers: so it is
+	// also where generations are not told.
+	keeps bool
+	left  []leftDir // the oldest first
 }
 
+// A leftDir is a folder that was left and is still open.
+type leftDir struct {
+	path []byte
+	fd   int
+}
+
+// maxLeft is how many folders stay open after they were left. With those of two
+// dirStacks and a removal a process of 32 descriptors still has room.
+const maxLeft = 4
+
 // start forgets everything.
-func (k *knownDirs) start(alone bool) {
-	k.ids, k.seed, k.alone = make(map[uint64]folderID), maphash.MakeSeed(), alone
+func (k *knownDirs) start(alone, keeps bool) {
+	k.ids, k.seed, k.alone, k.keeps = make(map[uint64]folderID), maphash.MakeSeed(), alone, keeps
+	k.close(nil)
+}
+
+// leave keeps a folder open.
+func (k *knownDirs) leave(path []byte, fd int) {
+	var l leftDir
+	if len(k.left) == maxLeft {
+		l = k.left[0]
+		k.left = append(k.left[:0], k.left[1:]...)
+		k.remember(maphash.Bytes(k.seed, l.path), l.fd)
+		unix.Close(l.fd)
+	}
+	k.left = append(k.left, leftDir{append(l.path[:0], path...), fd})
+}
+
+// back returns the deepest folder that is open, deeper than the first have bytes of
+// path and on the way to it, with the length of its own path. It is the caller's
+// then. fd is -1 for none.
+func (k *knownDirs) back(path []byte, have int) (fd, length int) {
+	best := -1
+	for i, l := range k.left {
+		if n := len(l.path); n > have && isBelow(path, l.path) {
+			best, have = i, n
+		}
+	}
+	if best < 0 {
+		return -1, 0
+	}
+	fd = k.left[best].fd
+	k.left = append(k.left[:best], k.left[best+1:]...)
+	return fd, have
+}
+
+// close closes the folders at a path and below it.
+func (k *knownDirs) close(path []byte) {
+	kept := k.left[:0]
+	for _, l := range k.left {
+		if isBelow(l.path, path) {
+			unix.Close(l.fd)
+		} else {
+			kept = append(kept, l)
+		}
+	}
+	k.left = kept
+}
+
+// isBelow reports whether a clean path is that of a folder or leads into it.
+func isBelow(path, folder []byte) bool {
+	return bytes.HasPrefix(path, folder) && (len(folder) == 0 || len(path) == len(folder) || path[len(folder)] == '/')
 }
 
 // getVersion asks for an inode's generation. The number differs between
@@ -62,23 +127,24 @@ func (k *knownDirs) start(alone bool) {
 const getVersion = unix.FS_IOC_GETFLAGS&^0xff00 | 'v'<<8
 
 func (k *knownDirs) identify(fd int) (id folderID, ok bool) {
-	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil {
-		return id, false
-	}
-	id.dev, id.ino = uint64(st.Dev), st.Ino
 	if !k.alone {
-		n, err := unix.IoctlGetInt(fd, getVersion)
-		if id.generation = uint32(n); err != nil || n == 0 {
+		if k.unknown {
 			return id, false
 		}
+		// The kernel writes four bytes, whatever a long is.
+		n, err := unix.IoctlGetUint32(fd, getVersion)
+		if err != nil || n == 0 {
+			k.unknown = err != unix.EBADF // as of a folder that may only be passed
+			return id, false
+		}
+		id.generation = n
 	}
-	return id, true
+	id.inode = inodeOf(fd)
+	return id, id.inode != inode{}
 }
 
-// remember keeps the folder that fd is open on, before that is closed.
-func (k *knownDirs) remember(path []byte, fd int) {
-	h := maphash.Bytes(k.seed, path)
+// remember keeps the number of a folder, before fd is closed.
+func (k *knownDirs) remember(h uint64, fd int) {
 	if _, ok := k.ids[h]; ok {
 		return
 	}
@@ -95,6 +161,23 @@ func (k *knownDirs) forget(path []byte) {
 	if len(k.ids) > 0 {
 		delete(k.ids, maphash.Bytes(k.seed, path))
 	}
+	k.close(path)
+}
+
+// hash begins the hash by which a folder below the stack's is known.
+func (d *dirStack) hash() (h maphash.Hash) {
+	h.SetSeed(d.known.seed)
+	if len(d.base) > 0 {
+		h.Write(d.base)
+		h.WriteByte('/')
+	}
+	return h
+}
+
+func (d *dirStack) key(path []byte) uint64 {
+	h := d.hash()
+	h.Write(path)
+	return h.Sum64()
 }
 
 // maxOpenDirs is how many folders one dirStack keeps open. A root filesystem
@@ -103,8 +186,9 @@ const maxOpenDirs = 12
 
 // A level is one folder of the path.
 type level struct {
-	end int // path[:end] names it
-	fd  int // -1: closed to save descriptors
+	end int   // path[:end] names it
+	fd  int   // -1: closed to save descriptors
+	was inode // of a closed one, where generations are not told
 	inherit
 	access
 }
@@ -127,10 +211,19 @@ const (
 	accessOthers
 )
 
-// pop closes all but the first n levels.
+// pop leaves all but the first n levels. The last one stays open for a while where
+// it took several calls to come there.
 func (d *dirStack) pop(n int) {
+	if n > 0 && n < len(d.levels) {
+		d.climb(n)
+	}
 	for i := len(d.levels) - 1; i >= n; i-- {
-		if d.levels[i].fd >= 0 {
+		switch {
+		case d.levels[i].fd < 0:
+		case i == len(d.levels)-1 && i-n >= 2 && d.known.keeps && d.base == nil:
+			d.known.leave(d.path, d.levels[i].fd)
+			d.open--
+		default:
 			d.shut(i)
 		}
 	}
@@ -138,11 +231,40 @@ func (d *dirStack) pop(n int) {
 	d.path = d.path[:d.end(n)]
 }
 
+// climb opens the level above n through n, where that is open and the one above was
+// closed. It is another folder by now only if somebody has moved n and removed the
+// one above, whose number a folder of his own was given then.
+func (d *dirStack) climb(n int) {
+	parent, fd := &d.levels[n-1], d.levels[n].fd
+	if parent.fd >= 0 || fd < 0 || parent.was == (inode{}) {
+		return
+	}
+	up, err := openat(fd, cname("..\x00"), dirFlags, 0)
+	if err != nil {
+		return
+	}
+	if inodeOf(up) != parent.was {
+		unix.Close(up)
+		return
+	}
+	parent.fd, parent.access = up, accessUnknown
+	d.open++
+}
+
+// inodeOf returns zero for an error.
+func inodeOf(fd int) inode {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return inode{}
+	}
+	return inode{uint64(st.Dev), st.Ino}
+}
+
 // shut closes the descriptor of a level.
 func (d *dirStack) shut(i int) {
 	fd := d.levels[i].fd
-	if d.known != nil && i >= farDepth {
-		d.known.remember(d.path[:d.levels[i].end], fd)
+	if i >= farDepth && (d.known.alone || !d.known.unknown) {
+		d.known.remember(d.key(d.path[:d.levels[i].end]), fd)
 	}
 	unix.Close(fd)
 	d.levels[i].fd = -1
@@ -151,10 +273,18 @@ func (d *dirStack) shut(i int) {
 
 // openDir opens the folder of a component below fd.
 func (d *dirStack) openDir(fd int, component []byte) (int, error) {
-	if d.known != nil {
-		d.known.steps++
-	}
 	return openDir(fd, d.name.set(component))
+}
+
+// openPath opens a folder below another by all of a path at once, and so through
+// links, too: the caller makes sure that it is the one that was meant.
+func openPath(dir int, path []byte) (int, error) {
+	for {
+		fd, err := unix.Openat(dir, string(path), dirFlags, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
 }
 
 // openFar opens a folder that is known, by its path from a level that is open, n
@@ -166,7 +296,8 @@ func (d *dirStack) openFar(n int, path []byte) int {
 	for n > 0 && d.levels[n-1].fd < 0 {
 		n--
 	}
-	id, ok := d.known.ids[maphash.Bytes(d.known.seed, path)]
+	key := d.key(path)
+	id, ok := d.known.ids[key]
 	if !ok {
 		return -1
 	}
@@ -182,7 +313,7 @@ func (d *dirStack) openFar(n int, path []byte) int {
 			part = part[:bytes.LastIndexByte(part[:most], '/')]
 		}
 		rest = bytes.TrimPrefix(rest[len(part):], []byte("/"))
-		next, err := d.openDir(fd, part)
+		next, err := openPath(fd, part)
 		if fd != from {
 			unix.Close(fd)
 		}
@@ -193,20 +324,24 @@ func (d *dirStack) openFar(n int, path []byte) int {
 	}
 	if now, ok := d.known.identify(fd); !ok || now != id {
 		unix.Close(fd)
-		d.known.forget(path)
+		delete(d.known.ids, key)
 		return -1
 	}
 	return fd
 }
 
 // jump moves the stack, which stands at a parent of path, to the deepest folder
-// on the way that is known.
+// on the way that is still open or known.
 func (d *dirStack) jump(path []byte) {
-	if d.known == nil || len(d.known.ids) == 0 {
+	if d.base == nil {
+		if fd, n := d.known.back(path, len(d.path)); fd >= 0 {
+			d.land(path[:n], fd)
+		}
+	}
+	if len(d.known.ids) == 0 || bytes.Count(path[len(d.path):], []byte("/")) <= 2 {
 		return
 	}
-	var h maphash.Hash
-	h.SetSeed(d.known.seed)
+	h := d.hash()
 	best, depth, from := 0, 0, 0
 	for at := 0; at < len(path); {
 		i := bytes.IndexByte(path[at:], '/')
@@ -226,25 +361,33 @@ func (d *dirStack) jump(path []byte) {
 	if best == 0 {
 		return
 	}
-	fd := d.openFar(len(d.levels), path[:best])
-	if fd < 0 {
-		return
+	if fd := d.openFar(len(d.levels), path[:best]); fd >= 0 {
+		d.land(path[:best], fd)
 	}
-	for at := len(d.path); at < best; {
+}
+
+// land moves the stack, which stands at a parent of path, to the folder path, which
+// fd is open on.
+func (d *dirStack) land(path []byte, fd int) {
+	for at := len(d.path); at < len(path); {
 		start := at
 		if start > 0 {
 			start++
 		}
-		i := bytes.IndexByte(path[start:best], '/')
+		i := bytes.IndexByte(path[start:], '/')
 		if i < 0 {
-			i = best - start
+			i = len(path) - start
 		}
 		at = start + i
-		d.levels = append(d.levels, level{at, -1, inheritUnknown, accessUnknown})
+		d.levels = append(d.levels, level{end: at, fd: -1})
 	}
 	last := len(d.levels) - 1
+	end := d.end(last)
+	if last > 0 {
+		end++
+	}
 	d.path, d.levels = append(d.path[:0], path[:d.end(last)]...), d.levels[:last]
-	d.push(path[d.end(last)+1:best], fd, inheritUnknown)
+	d.push(path[end:], fd, inheritUnknown)
 }
 
 // end is the length of the path of n levels.
@@ -273,13 +416,16 @@ func (d *dirStack) push(component []byte, fd int, in inherit) {
 	d.path = append(d.path, component...)
 	if d.open == d.most {
 		for i := range d.levels {
-			if d.levels[i].fd >= 0 {
+			if fd := d.levels[i].fd; fd >= 0 {
+				if d.known.unknown {
+					d.levels[i].was = inodeOf(fd)
+				}
 				d.shut(i)
 				break
 			}
 		}
 	}
-	d.levels = append(d.levels, level{len(d.path), fd, in, accessUnknown})
+	d.levels = append(d.levels, level{end: len(d.path), fd: fd, inherit: in})
 	d.open++
 }
 
@@ -297,7 +443,7 @@ func (d *dirStack) top() (int, error) {
 	for i > 0 && d.levels[i-1].fd < 0 {
 		i--
 	}
-	if d.known != nil && n-i > 2 {
+	if n-i > 2 {
 		if fd := d.openFar(i, d.path); fd >= 0 {
 			d.levels[n-1].fd, d.levels[n-1].access = fd, accessUnknown
 			d.open++

@@ -129,8 +129,9 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 			return &x.rep, err
 		}
 	}
-	r.known.start(empty && x.isOurs(r.fd))
-	defer r.known.start(false)
+	x.targets.most = 8 // with what was left last and a removal's own, few enough
+	r.known.start(empty && x.isOurs(r.fd), true)
+	defer r.known.start(false, false)
 	old := unix.Umask(0)
 	defer unix.Umask(old)
 	if err := x.run(); err != nil {
@@ -526,13 +527,13 @@ func (x *extractor) clear(parent int, name cname, path []byte) error {
 	if err != unix.EISDIR && err != unix.EPERM {
 		return err
 	}
-	err = unlinkat(parent, name, unix.AT_REMOVEDIR)
+	err = removeDir(parent, name)
 	if err == unix.ENOTEMPTY && x.opt.Layer {
 		dir, base := splitPath(path)
-		if err := x.purge(dir, string(base)); err != nil {
+		if err := x.purge(parent, dir, string(base)); err != nil {
 			return err
 		}
-		err = unlinkat(parent, name, unix.AT_REMOVEDIR)
+		err = removeDir(parent, name)
 		if err == unix.ENOENT {
 			err = nil
 		}

@@ -38,6 +38,9 @@ func newGzipReader(src *bufio.Reader, strict bool) *gzipReader {
 
 // Read reads the content of all members, one after another.
 func (g *gzipReader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
 	for g.err == nil {
 		if !g.inside {
 			g.err = g.header()

@@ -24,7 +24,7 @@ func (x *extractor) whiteout(dir, base []byte) error {
 	if !opaque && (len(name) == 0 || string(name) == "." || string(name) == "..") {
 		return errWhiteout
 	}
-	_, rest, err := x.dirs.enter(dir)
+	fd, rest, err := x.dirs.enter(dir)
 	if err != nil && isNotDir(err) {
 		canon, rerr := x.root.resolve(string(dir), resolveOptions{last: true})
 		if errors.Is(rerr, fs.ErrNotExist) || errors.Is(rerr, unix.ENOTDIR) {
@@ -34,7 +34,7 @@ func (x *extractor) whiteout(dir, base []byte) error {
 			return rerr
 		}
 		dir = canon
-		_, rest, err = x.dirs.enter(dir)
+		fd, rest, err = x.dirs.enter(dir)
 	}
 	if err == unix.ENOENT && len(rest) > 0 {
 		return nil // nothing there to hide
@@ -44,29 +44,30 @@ func (x *extractor) whiteout(dir, base []byte) error {
 	}
 	x.targets.pop(0)
 	if opaque {
-		return x.purge(dir, "")
+		return x.purge(fd, dir, "")
 	}
-	return x.purge(dir, string(name))
+	return x.purge(fd, dir, string(name))
 }
 
-// purge removes what the layers below have at a name in a folder, in all of the
-// folder for "". What this run made stays. Where something did, it remembers that
+// purge removes what the layers below have at a name in a folder, which fd is open
+// on, in all of the folder for "". What this run made stays. Where something did, it remembers that
 // nothing of the lower layers is there any more: nothing of theirs can come back,
 // and to look again for every whiteout would cost their number times the files.
-func (x *extractor) purge(dir []byte, name string) error {
+func (x *extractor) purge(fd int, dir []byte, name string) error {
 	if x.isPurged(dir, name) {
 		return nil
 	}
-	rm := x.root.remover()
-	rm.judge = x.judge
-	rm.d.most = 4 // x has its own folders open
 	key := bytes.Clone(dir)
+	rm := &remover{d: dirStack{root: fd, base: key[:len(dir):len(dir)], most: 4, known: &x.root.known}, judge: x.judge}
+	if len(dir) == 0 {
+		rm.d.base, rm.ignore = nil, x.root.ignores
+	}
 	if name == "" {
-		rm.run(dir, nil)
 		key = contentKey(key)
+		rm.run(nil)
 	} else {
-		rm.run(dir, []string{name})
 		key = joinPath(key, name)
+		rm.run([]string{name})
 	}
 	if rm.err == nil && (name == "" || len(rm.frames[0].left) > 0) {
 		if x.purged == nil {

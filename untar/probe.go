@@ -280,14 +280,22 @@ type TempFile struct {
 
 // TempFile makes a file on the root's file system: in the root folder itself,
 // which may be the only folder there that the caller may write to. Until it is
-// closed the root counts as empty all the same, and what a kill leaves goes with
-// the tree. The file keeps its name: FUSE and NFS give a file that is removed
-// while it is open another one, which an image would be mixed with.
+// closed the root counts as empty all the same. It loses its name at once, so that a
+// kill leaves nothing, not even in a folder into which an archive is merged. Only
+// where a file that is removed while it is open is given another name, which an
+// image would be mixed with, it keeps its own: what a kill leaves goes with the tree.
 func (r *Root) TempFile() (*TempFile, error) {
 	name := proofName(newID())
 	fd, err := openat(r.fd, cname(name+"\x00"), unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|openFlags, 0600)
 	if err != nil {
 		return nil, &fs.PathError{Op: "make a file in", Path: r.path, Err: err}
+	}
+	switch r.FileSystem() {
+	case "ext4", "tmpfs", "ramfs", "f2fs", "btrfs", "bcachefs", "xfs", "zfs", "overlay", "jffs2", "ubifs", "vfat":
+		if err := r.removeOwn(name); err != nil {
+			unix.Close(fd)
+			return nil, err
+		}
 	}
 	f := &TempFile{os.NewFile(uintptr(fd), name), r, name}
 	r.own, r.temporary = append(r.own, name), append(r.temporary, f)

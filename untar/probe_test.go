@@ -74,6 +74,8 @@ func TestTempFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
+	// Where a removed file that is open is given another name it keeps its own.
+	r.fsKind = "nfs"
 	f, err := r.TempFile()
 	if err != nil {
 		t.Fatal(err)
@@ -88,14 +90,22 @@ func TestTempFile(t *testing.T) {
 	if text, err := io.ReadAll(io.NewSectionReader(f.File, 0, 10)); string(text) != "text" {
 		t.Errorf("%q, %v", text, err)
 	}
-	// It has a name all the while: a file system that gives a removed one that is
-	// open another name has no cause to.
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
 		t.Errorf("there is %v (%v)", left, err)
 	}
+	r.fsKind = "ext4"
 	second, err := r.TempFile()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("a kill would leave %v (%v)", left, err)
+	}
+	if _, err := second.File.WriteString("text"); err != nil {
+		t.Error(err)
+	}
+	if text, err := io.ReadAll(io.NewSectionReader(second.File, 0, 10)); string(text) != "text" {
+		t.Errorf("%q, %v", text, err)
 	}
 	if err := second.Close(); err != nil {
 		t.Error(err)

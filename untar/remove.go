@@ -22,7 +22,7 @@ var ErrMounted = errors.New("something is mounted here")
 func (r *Root) RemoveContents() error {
 	rm := r.remover()
 	rm.ignore = r.ignores
-	rm.run(nil, nil)
+	rm.run(nil)
 	if d := r.deferred; d != nil {
 		d.folder = nil
 		if err := r.Finish(); err != nil && rm.err == nil {
@@ -41,7 +41,7 @@ func (r *Root) RemoveNames(names ...string) error {
 		}
 	}
 	rm := r.remover()
-	rm.run(nil, names)
+	rm.run(names)
 	return r.removed(rm.err)
 }
 
@@ -88,17 +88,12 @@ func (rm *remover) fail(name string, err error) {
 	}
 }
 
-// run removes these entries of a folder, all for nil.
-func (rm *remover) run(dir []byte, names []string) {
+// run removes these entries of the folder at which the stack begins, all for nil.
+func (rm *remover) run(names []string) {
 	defer rm.d.close()
-	fd, _, err := rm.d.enter(dir)
-	if err != nil {
-		rm.fail(string(dir), err)
-		return
-	}
 	rm.frames = []frame{{again: names == nil}}
 	for _, name := range names {
-		rm.entry(fd, name)
+		rm.entry(rm.d.root, name)
 	}
 	for {
 		f := &rm.frames[len(rm.frames)-1]
@@ -149,12 +144,17 @@ func (rm *remover) read(f *frame) {
 	}
 }
 
-// path is that of an entry of the current folder.
-func (rm *remover) path(name string) []byte { return joinPath(bytes.Clone(rm.d.path), name) }
+// path is that of an entry of the current folder, from the Root's.
+func (rm *remover) path(name string) []byte {
+	path := bytes.Clone(rm.d.base)
+	if len(rm.d.path) > 0 {
+		path = joinPath(path, string(rm.d.path))
+	}
+	return joinPath(path, name)
+}
 
 // entry removes one entry of the current folder and reports whether it did.
 func (rm *remover) entry(dir int, name string) bool {
-	rm.d.known.steps++
 	f := &rm.frames[len(rm.frames)-1]
 	is := goes
 	if rm.judge != nil {
@@ -179,7 +179,7 @@ func (rm *remover) entry(dir int, name string) bool {
 	}
 	switch err {
 	case nil:
-		if len(rm.d.levels) >= farDepth {
+		if len(rm.d.levels) >= farDepth || rm.d.base != nil || len(rm.d.known.left) > 0 {
 			rm.d.known.forget(rm.path(name))
 		}
 		return true
@@ -263,8 +263,7 @@ func (rm *remover) up() {
 	keep := rm.frames[last].keep
 	rm.frames = rm.frames[:last]
 	f := &rm.frames[last-1]
-	path := bytes.Clone(rm.d.path)
-	_, base := splitPath(path)
+	_, base := splitPath(rm.d.path)
 	name := string(base)
 	rm.d.pop(len(rm.d.levels) - 1)
 	if keep {
@@ -277,7 +276,7 @@ func (rm *remover) up() {
 	}
 	switch {
 	case err == nil, err == unix.ENOENT:
-		rm.d.known.forget(path)
+		rm.d.known.forget(rm.path(name))
 	case rm.judge != nil && (err == unix.ENOTEMPTY || err == unix.EEXIST):
 		f.leave(name) // something that stays is in it
 	case rm.err != nil && err != unix.EBUSY:
@@ -286,11 +285,6 @@ func (rm *remover) up() {
 		rm.stuck(f, name, err)
 	}
 }
-
-// snapDestroy is BTRFS_IOC_SNAP_DESTROY (linux/btrfs.h): 0x94, 15, written, a
-// struct of 4,096 bytes. How "written" is encoded differs between machines, as in
-// FS_IOC_SETFLAGS.
-const snapDestroy = unix.FS_IOC_SETFLAGS&0xe0000000 | 4096<<16 | 0x94<<8 | 15
 
 // removeDir removes an empty folder. Before Linux 4.18 rmdir refuses a btrfs
 // subvolume, whose inode is always 256. The other way to remove that takes what is
@@ -316,9 +310,37 @@ func removeDir(dir int, name cname) error {
 	return destroySubvolume(dir, name)
 }
 
-func destroySubvolume(dir int, name cname) error {
+// RemoveDir removes an empty folder, also a btrfs subvolume. A name that is not there
+// is no error.
+func RemoveDir(dir int, name string) error {
+	if err := removeDir(dir, cname(name+"\x00")); err != unix.ENOENT {
+		return err
+	}
+	return nil
+}
+
+// Calls of btrfs (linux/btrfs.h): _IOW(0x94, 14 or 15, 4096 bytes). How "written" is
+// encoded differs between machines; FS_IOC_SETFLAGS is an _IOW as well.
+const (
+	btrfsCall    = unix.FS_IOC_SETFLAGS&0xe0000000 | 4096<<16 | 0x94<<8
+	subvolCreate = btrfsCall | 14 // BTRFS_IOC_SUBVOL_CREATE
+	snapDestroy  = btrfsCall | 15 // BTRFS_IOC_SNAP_DESTROY
+)
+
+func callBtrfs(dir int, call uintptr, name cname) error {
 	var args [4096]byte // struct btrfs_ioctl_vol_args: a descriptor, unused here, and the name
+	if len(name) > len(args)-8 {
+		return unix.ENAMETOOLONG
+	}
 	copy(args[8:], name)
-	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(dir), snapDestroy, uintptr(unsafe.Pointer(&args[0])))
+	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(dir), call, uintptr(unsafe.Pointer(&args[0])))
 	return errnoErr(e)
+}
+
+func destroySubvolume(dir int, name cname) error { return callBtrfs(dir, snapDestroy, name) }
+
+// MakeSubvolume makes a subvolume in a folder on btrfs, of the mode that a new folder
+// has. On other file systems the error is ENOTTY.
+func MakeSubvolume(dir int, name string) error {
+	return callBtrfs(dir, subvolCreate, cname(name+"\x00"))
 }

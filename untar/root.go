@@ -37,7 +37,7 @@ var ErrNotMade = errors.New("it is not of the archive")
 // dirs returns a way to walk below the root.
 func (r *Root) dirs() dirStack {
 	if r.known.ids == nil {
-		r.known.start(false)
+		r.known.start(false, false)
 	}
 	return dirStack{root: r.fd, most: maxOpenDirs, known: &r.known}
 }

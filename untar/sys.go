@@ -8,8 +8,8 @@ import (
 
 // A cname is one path component with a NUL after it, as system calls take it.
 // Components are kept in buffers that are used again, so that an entry costs no
-// garbage. Nothing with a '/' in it becomes a cname, but in dirStack.openFar: the
-// kernel gets one component at a time, below a descriptor.
+// garbage. Nothing with a '/' in it becomes a cname: the kernel gets one component
+// at a time, below a descriptor. A path of several is openPath's alone.
 type cname []byte
 
 // set makes c hold one component and returns it.

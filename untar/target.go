@@ -20,8 +20,8 @@ import (
 // finds and removes what a kill or a power cut left.
 //
 // Every run has an id of 128 random bits. While it goes on, the folder that it
-// fills holds an empty file, the proof, that is named by the id; an archive
-// can't know the name.
+// fills holds a small file, the proof, that is named by the id; an archive can't
+// know the name. In it is the number of the run's process, for messages.
 //
 // Where the folder is absent, the tree grows in a folder beside it,
 // ".NAME.partial-ID", which Commit renames. It is locked; the next run removes
@@ -31,6 +31,10 @@ import (
 // marker, and no other: inode numbers and file system ids are given out again.
 // Where the folder holds something else, the archive is merged into that, with
 // no such promise.
+//
+// Who can open a file or a folder can lock it (flock(2)), and so keep others from
+// what the lock guards. So only what nobody else can open is locked: the marker,
+// of mode 0600, and folders of mode 0700. A folder that exists is neither.
 type Target struct {
 	root      *Root
 	parent    *os.File // the folder of all three names; nil: merged, or no marker could be made
@@ -41,7 +45,8 @@ type Target struct {
 	markerFD  int      // locked, so that others know that it is in use; -1: none
 	proof     string   // of the file in the folder, "" if none
 	before    folderState
-	empty     bool // the folder held nothing at the start
+	around    uint32 // mode of the parent before a run closed it to others, or noMode
+	empty     bool   // the folder held nothing at the start
 	recovered bool
 	resumed   bool // an interrupted run's tree is merged into
 	stale     string
@@ -63,7 +68,7 @@ func openTarget(path string, merge bool) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Target{path: path, markerFD: -1}
+	t := &Target{path: path, markerFD: -1, around: noMode}
 	if real, err := filepath.EvalSymlinks(abs); err == nil {
 		abs = real
 	}
@@ -89,7 +94,11 @@ func openTarget(path string, merge bool) (*Target, error) {
 
 // take prepares a folder that exists.
 func (t *Target) take(merge bool) (err error) {
-	if t.parent == nil || t.name == string(filepath.Separator) {
+	if t.parent != nil && t.name == string(filepath.Separator) {
+		t.parent.Close() // a marker would be in the tree itself
+		t.parent = nil
+	}
+	if t.parent == nil {
 		t.empty, err = t.root.IsEmpty()
 	} else {
 		err = t.recover(merge)
@@ -101,27 +110,37 @@ func (t *Target) take(merge bool) (err error) {
 	if err == nil && !merge {
 		err = t.root.DropInheritedACLs()
 	}
-	if err == nil && t.parent != nil {
+	if err == nil && t.markerFD >= 0 {
 		err = t.writeMarker(merge)
+	}
+	if err != nil {
+		t.unmark()
 	}
 	return err
 }
 
 // OpenTargetAt opens an existing folder by its name in parent, as OpenTarget does.
 // Another user may own parent: a link of that name is not followed. path is for
-// messages.
+// messages. The caller may close parent to others while the tree grows: the marker
+// keeps its mode, and when the marker goes, parent has that again.
 func OpenTargetAt(parent *os.File, name, path string) (*Target, error) {
 	fd, err := openat(int(parent.Fd()), cname(name+"\x00"), dirFlags, 0)
 	if err != nil {
 		return nil, pathError("open", path, err)
 	}
-	t := &Target{path: path, name: name, markerFD: -1, root: &Root{fd: fd, path: path}}
+	t := &Target{path: path, name: name, markerFD: -1, around: noMode, root: &Root{fd: fd, path: path}}
 	own, err := openat(int(parent.Fd()), cname(".\x00"), dirFlags, 0)
 	if err != nil {
 		t.Close()
 		return nil, pathError("open", parent.Name(), err)
 	}
 	t.parent = os.NewFile(uintptr(own), parent.Name())
+	var st unix.Stat_t
+	if err := unix.Fstat(own, &st); err != nil {
+		t.Close()
+		return nil, pathError("stat", parent.Name(), err)
+	}
+	t.around = st.Mode & 07777
 	if err := t.take(false); err != nil {
 		t.Close()
 		return nil, err
@@ -148,16 +167,31 @@ func bareError(err error) error {
 	return err
 }
 
-// lock takes the lock of a folder that this run alone works in; the kernel gives
-// it back when the process ends, however it ends. Where the file system has no
-// locks, runs are not told apart.
-func lock(fd int) error {
-	if tryLock(fd) == unix.EWOULDBLOCK {
-		return ErrBusy
+// A BusyError is ErrBusy where the process is known.
+type BusyError struct{ PID int }
+
+func (e *BusyError) Error() string { return fmt.Sprintf("%v (process %d)", ErrBusy, e.PID) }
+func (e *BusyError) Unwrap() error { return ErrBusy }
+
+// busy says that another run fills the folder, the one with this proof in r.
+func (t *Target) busy(r *Root, id string) error {
+	err := ErrBusy
+	if r.holds(id) {
+		if fd, e := openat(r.fd, cname(proofName(id)+"\x00"), unix.O_RDONLY|openFlags|unix.O_NONBLOCK, 0); e == nil {
+			text, _ := readFD(fd, t.path, 32)
+			unix.Close(fd)
+			if pid, e := strconv.Atoi(strings.TrimSpace(string(text))); e == nil && pid > 0 {
+				err = &BusyError{pid}
+			}
+		}
 	}
-	return nil
+	return pathError("fill", t.path, err)
 }
 
+// tryLock takes the lock of what this user alone can open, for a run that works
+// there alone; the kernel gives it back when the process ends, however it ends.
+// The error is EWOULDBLOCK where another run has it, another one where the file
+// system has no locks.
 func tryLock(fd int) error {
 	for {
 		if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != unix.EINTR {
@@ -179,17 +213,26 @@ func proofName(id string) string { return ".lxc-pull-" + id }
 // prove makes the proof in the folder.
 func (t *Target) prove(id string) error {
 	name := proofName(id)
-	fd, err := openat(t.root.fd, cname(name+"\x00"), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|openFlags, 0600)
-	if err != nil {
+	if err := t.sign(name, unix.O_CREAT|unix.O_EXCL); err != nil {
 		return pathError("make a file in", t.path, err)
 	}
-	unix.Close(fd)
 	t.proof, t.root.own = name, append(t.root.own, name)
 	return nil
 }
 
-// isOurs reports whether fd is a file that this user made and nobody has linked
-// to a place of his choice.
+// sign writes the number of this process into the proof. It is for messages: a full
+// disk will show where it matters.
+func (t *Target) sign(name string, flags int) error {
+	fd, err := openat(t.root.fd, cname(name+"\x00"), flags|unix.O_WRONLY|openFlags, 0600)
+	if err == nil {
+		unix.Write(fd, strconv.AppendInt(nil, int64(os.Getpid()), 10))
+		unix.Close(fd)
+	}
+	return err
+}
+
+// isOurs reports whether st is of a file that this user made and nobody has
+// linked to a place of his choice.
 func isOurs(st *unix.Stat_t) bool {
 	return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Uid == uint32(os.Geteuid()) && st.Nlink == 1
 }
@@ -233,6 +276,8 @@ func (t *Target) sweepOne(name, id string) error {
 	if err := removeDir(dir, cname(name+"\x00")); err != unix.ENOTEMPTY && err != unix.EEXIST {
 		return nil // removed, mounted, no folder, or not ours to remove
 	}
+	was := t.stale
+	t.stale = filepath.Join(t.parent.Name(), name)
 	fd, err := openat(dir, cname(name+"\x00"), dirFlags, 0)
 	if err != nil {
 		return nil
@@ -240,13 +285,12 @@ func (t *Target) sweepOne(name, id string) error {
 	stale := &Root{fd: fd, path: name, own: []string{proofName(id)}}
 	defer stale.Close()
 	if !stale.holds(id) {
-		t.stale = filepath.Join(t.parent.Name(), name)
 		return nil
 	}
 	switch err := tryLock(fd); err {
 	case nil:
 	case unix.EWOULDBLOCK:
-		return pathError("fill", t.path, ErrBusy)
+		return t.busy(stale, id)
 	default:
 		return nil // no locks here: its process may live
 	}
@@ -260,6 +304,7 @@ func (t *Target) sweepOne(name, id string) error {
 	if err := removeDir(dir, cname(name+"\x00")); err != nil && err != unix.ENOENT {
 		return pathError("remove", name, err)
 	}
+	t.stale = was
 	return nil
 }
 
@@ -281,7 +326,9 @@ func (t *Target) stage() error {
 		fd, err := openat(dir, cname(name+"\x00"), dirFlags, 0)
 		if err == nil {
 			t.root, t.staging = &Root{fd: fd, path: t.path}, name
-			if err = lock(fd); err == nil {
+			if tryLock(fd) == unix.EWOULDBLOCK {
+				err = ErrBusy
+			} else {
 				err = t.root.DropInheritedACLs()
 			}
 			if err == nil {
@@ -290,7 +337,7 @@ func (t *Target) stage() error {
 			if err == nil {
 				return nil
 			}
-			unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
+			removeDir(dir, cname(name+"\x00"))
 			t.root.Close()
 			t.root, t.staging = nil, ""
 		}
@@ -374,14 +421,18 @@ func (r *Root) DropInheritedACLs() error {
 }
 
 // markerBegin is how every marker begins: what has its name and not this is some
-// other file. Behind it are the kind, the id, and the folder's state before:
-// "whole 0123… 755 - -".
+// other file. Behind it are the kind, the id, the folder's state before, and the
+// mode that the folder around it had: "whole 0123… 755 - - 750". An older version
+// leaves out the last, and this one where it is not needed.
 const markerBegin = "lxc-pull: incomplete: "
 
 const (
 	markWhole = "whole" // OpenTarget's
 	markMerge = "merge" // OpenMerge's: nobody empties the folder
 )
+
+// noMode is no mode.
+const noMode = ^uint32(0)
 
 // maxMarker is above what any marker has, in bytes: two ACLs of the most that an
 // attribute may hold (XATTR_SIZE_MAX, 64 KiB), in hexadecimal.
@@ -391,6 +442,7 @@ const maxMarker = 300 << 10
 type mark struct {
 	kind, id string
 	before   folderState
+	around   uint32
 }
 
 func (m mark) text() []byte {
@@ -400,22 +452,33 @@ func (m mark) text() []byte {
 		}
 		return hex.EncodeToString(b)
 	}
-	return fmt.Appendf(nil, "%s%s %s %o %s %s\n", markerBegin, m.kind, m.id, m.before.mode, acl(m.before.access), acl(m.before.def))
+	b := fmt.Appendf(nil, "%s%s %s %o %s %s", markerBegin, m.kind, m.id, m.before.mode, acl(m.before.access), acl(m.before.def))
+	if m.around != noMode {
+		b = fmt.Appendf(b, " %o", m.around)
+	}
+	return append(b, '\n')
 }
 
-// parseMark reads a marker. One that is cut, or an older version's, has no id.
+// parseMark reads a marker. One that is cut, or of another version, has no id.
 func parseMark(text string) mark {
+	none := mark{around: noMode}
 	f := strings.Fields(strings.TrimPrefix(text, markerBegin))
-	if len(f) != 5 || !strings.HasSuffix(text, "\n") || !isID(f[1]) {
-		return mark{}
+	if len(f) != 5 && len(f) != 6 || !strings.HasSuffix(text, "\n") || !isID(f[1]) {
+		return none
 	}
 	mode, err := strconv.ParseUint(f[2], 8, 32)
 	if err != nil {
-		return mark{}
+		return none
 	}
-	m := mark{f[0], f[1], folderState{mode: uint32(mode & 07777)}}
+	m := mark{f[0], f[1], folderState{mode: uint32(mode & 07777)}, noMode}
 	m.before.access, _ = hex.DecodeString(f[3]) // "-" is none
 	m.before.def, _ = hex.DecodeString(f[4])
+	if len(f) == 6 {
+		if mode, err = strconv.ParseUint(f[5], 8, 32); err != nil {
+			return none
+		}
+		m.around = uint32(mode & 07777)
+	}
 	return m
 }
 
@@ -423,14 +486,10 @@ func (t *Target) markerName() string { return "." + t.name + ".incomplete" }
 
 // recover finds out whether the folder is empty. Where a marker and the proof say
 // that it holds the rest of an interrupted run it empties it, if both runs are
-// for a whole tree.
+// for a whole tree. In an empty folder the run has a marker then, locked and still
+// to be written.
 func (t *Target) recover(merge bool) error {
-	if err := lock(t.root.fd); err != nil {
-		return pathError("fill", t.path, err)
-	}
-	marker := t.markerName()
-	dir := int(t.parent.Fd())
-	fd, m, err := t.ownMarker(marker)
+	fd, made, m, err := t.lockMarker()
 	if err != nil {
 		return err
 	}
@@ -443,47 +502,128 @@ func (t *Target) recover(merge bool) error {
 		t.recovered, t.empty = true, true
 		err = t.root.RemoveContents()
 	}
+	if fd < 0 {
+		return err
+	}
+	if m.around != noMode && t.parentIsClosed() {
+		t.around = m.around
+	}
 	switch {
-	case fd < 0:
-	case err != nil:
-		unix.Close(fd)
-	case !t.empty && ours && merge:
-		t.marker, t.markerFD, t.proof, t.resumed = marker, fd, proofName(m.id), true
-		tryLock(fd)
-	case !t.empty:
-		t.stale = filepath.Join(t.parent.Name(), marker)
-		unix.Close(fd)
-	default:
-		// Of a folder that is gone or empty, unless it is another mount
-		// namespace's of the same path, whose run has the lock.
+	case err == nil && t.empty:
 		if ours {
 			if err = t.root.restore(m.before); err == nil {
 				err = t.root.removeOwn(proofName(m.id))
 			}
 		}
-		if err == nil && tryLock(fd) == nil && leadsTo(dir, marker, fd) {
-			unix.Unlinkat(dir, marker, 0)
-		}
-		unix.Close(fd)
+		t.marker, t.markerFD = t.markerName(), fd
+		return err
+	case err == nil && ours && merge:
+		t.marker, t.markerFD, t.proof, t.resumed = t.markerName(), fd, proofName(m.id), true
+		t.sign(t.proof, unix.O_TRUNC)
+		return nil
+	case made: // another run's tree came to be complete here in the meantime
+		unix.Unlinkat(int(t.parent.Fd()), t.markerName(), 0)
+	default:
+		t.stale = filepath.Join(t.parent.Name(), t.markerName())
 	}
+	unix.Close(fd)
 	return err
 }
 
-// writeMarker makes the marker, and when it is durable the proof: a proof
-// without a marker would be in the way of the next run.
+// openMarker opens the marker, or makes one where there is none and the folder is
+// empty. fd is -1 where there is none then.
+func (t *Target) openMarker() (fd int, made bool, err error) {
+	const flags = unix.O_RDWR | openFlags | unix.O_NONBLOCK
+	name := cname(t.markerName() + "\x00")
+	for {
+		fd, err := openat(int(t.parent.Fd()), name, flags, 0)
+		if err != unix.ENOENT {
+			return fd, false, nil
+		}
+		if empty, err := t.root.IsEmpty(); err != nil || !empty {
+			return -1, false, err
+		}
+		fd, err = openat(int(t.parent.Fd()), name, flags|unix.O_CREAT|unix.O_EXCL, 0600)
+		if err != unix.EEXIST {
+			return fd, true, nil // -1: the folder beside which it would stand isn't ours
+		}
+	}
+}
+
+// lockMarker opens and locks the marker, and reads it. made says that it is new. fd
+// is -1 where there is none, or something else, or somebody else's, which must not
+// make us remove anything, or where nothing tells whether its run lives.
+func (t *Target) lockMarker() (fd int, made bool, m mark, err error) {
+	none := mark{around: noMode}
+	for range 10 {
+		fd, made, err := t.openMarker()
+		if err != nil {
+			return -1, false, none, err
+		}
+		var st unix.Stat_t
+		if fd < 0 || unix.Fstat(fd, &st) != nil || !isOurs(&st) {
+			unix.Close(fd)
+			return -1, false, none, t.lockFolder()
+		}
+		lock := tryLock(fd)
+		if lock == nil && !leadsTo(int(t.parent.Fd()), t.markerName(), fd) {
+			unix.Close(fd) // its run has ended just now
+			continue
+		}
+		data, err := readFD(fd, t.markerName(), maxMarker)
+		m := parseMark(string(data))
+		switch {
+		case err != nil || len(data) > 0 && !strings.HasPrefix(string(data), markerBegin):
+			err = nil // some other file
+		case lock == unix.EWOULDBLOCK && !othersMayLock(fd, &st):
+			err = t.busy(t.root, m.id)
+		case lock != nil && lock != unix.EWOULDBLOCK && !made: // no locks here: its process may live
+			t.stale = filepath.Join(t.parent.Name(), t.markerName())
+		default:
+			return fd, made, m, nil
+		}
+		unix.Close(fd)
+		return -1, false, none, err
+	}
+	return -1, false, none, pathError("fill", t.path, ErrBusy)
+}
+
+// othersMayLock reports whether others may have opened a file, by the mode that it
+// had, and so may have its lock. Where modes can't be set (FAT), that is not known,
+// and the lock counts.
+func othersMayLock(fd int, st *unix.Stat_t) bool {
+	return st.Mode&077 != 0 && unix.Fchmod(fd, 0600) == nil && unix.Fstat(fd, st) == nil && st.Mode&077 == 0
+}
+
+// lockFolder locks the folder itself, where there can be no marker, if nobody else
+// can open it.
+func (t *Target) lockFolder() error {
+	var st unix.Stat_t
+	if unix.Fstat(t.root.fd, &st) == nil && st.Uid == uint32(os.Geteuid()) && st.Mode&077 == 0 && tryLock(t.root.fd) == unix.EWOULDBLOCK {
+		return t.busy(t.root, "")
+	}
+	return nil
+}
+
+// parentIsClosed reports whether the folder around is closed to others.
+func (t *Target) parentIsClosed() bool {
+	var st unix.Stat_t
+	return unix.Fstat(int(t.parent.Fd()), &st) == nil && st.Mode&07777 == 0700
+}
+
+// writeMarker writes the marker, and when it is durable makes the proof: a proof
+// without a marker would be in the way of the next run. The folder is empty: a
+// marker that is cut here does no harm.
 func (t *Target) writeMarker(merge bool) error {
-	marker, kind := t.markerName(), markWhole
+	kind := markWhole
 	if merge {
 		kind = markMerge
 	}
-	fd, err := openat(int(t.parent.Fd()), cname(marker+"\x00"), unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|openFlags, 0600)
-	if err != nil {
-		return nil // the folder beside which it would stand isn't ours: go on without
+	id, fd := newID(), t.markerFD
+	err := unix.Ftruncate(fd, 0)
+	if err == nil {
+		err = pwriteFull(fd, mark{kind, id, t.before, t.around}.text(), 0)
 	}
-	id := newID()
-	t.marker, t.markerFD = marker, fd
-	tryLock(fd)
-	err = writeFull(fd, mark{kind, id, t.before}.text())
 	if err == nil {
 		err = unix.Fsync(fd)
 	}
@@ -491,38 +631,22 @@ func (t *Target) writeMarker(merge bool) error {
 		err = t.syncParent()
 	}
 	if err != nil {
-		t.unmark()
-		return pathError("write", marker, err)
+		return pathError("write", t.marker, err)
 	}
-	if err = t.prove(id); err != nil {
-		t.unmark()
-	}
-	return err
-}
-
-// ownMarker opens and reads a marker; fd is -1 where there is none, or something
-// else, or somebody else's, which must not make us remove anything.
-func (t *Target) ownMarker(marker string) (fd int, m mark, err error) {
-	fd, err = openat(int(t.parent.Fd()), cname(marker+"\x00"), unix.O_RDONLY|openFlags|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return -1, m, nil
-	}
-	var st unix.Stat_t
-	if unix.Fstat(fd, &st) == nil && isOurs(&st) {
-		data, err := readFD(fd, marker, maxMarker)
-		if err == nil && (len(data) == 0 || strings.HasPrefix(string(data), markerBegin)) {
-			return fd, parseMark(string(data)), nil
-		}
-	}
-	unix.Close(fd)
-	return -1, m, nil
+	return t.prove(id)
 }
 
 func (t *Target) unmark() error {
 	if t.marker == "" {
 		return nil
 	}
-	err := unix.Unlinkat(int(t.parent.Fd()), t.marker, 0)
+	dir := int(t.parent.Fd())
+	if t.around != noMode && t.parentIsClosed() {
+		if err := unix.Fchmod(dir, t.around); err != nil {
+			return pathError("chmod", t.parent.Name(), err)
+		}
+	}
+	err := unix.Unlinkat(dir, t.marker, 0)
 	if err != nil && err != unix.ENOENT {
 		return pathError("remove", t.marker, err)
 	}
@@ -566,6 +690,13 @@ func (t *Target) Recovered() string {
 // Resumed reports whether the folder holds the rest of an interrupted run, which
 // OpenMerge leaves there.
 func (t *Target) Resumed() bool { return t.resumed }
+
+// IsAt reports whether the folder's name still leads to it.
+func (t *Target) IsAt() bool { return leadsTo(int(t.parent.Fd()), t.name, t.root.fd) }
+
+// ParentMode is the mode that the folder around had before this run, or the one
+// that was interrupted, closed it to others (OpenTargetAt).
+func (t *Target) ParentMode() uint32 { return t.around }
 
 // Stale is the path of a marker or a staged folder that seems to be an
 // interrupted run's, and that nothing proves; else "". It is for the user to look

@@ -149,6 +149,9 @@ func TestMergeEndsAnInterruption(t *testing.T) {
 	path := filepath.Join(dir, "root")
 	makeTree(t, dir, "root/")
 	kill(t, OpenMerge, path)
+	if err := os.WriteFile(filepath.Join(path, ".lxc-pull-"+only(t, path, ".lxc-pull-")), []byte("1"), 0o600); err != nil { // the killed run's number
+		t.Fatal(err)
+	}
 	target, err := OpenMerge(path)
 	if err != nil {
 		t.Fatal(err)
@@ -156,6 +159,10 @@ func TestMergeEndsAnInterruption(t *testing.T) {
 	defer target.Close()
 	if !target.Resumed() {
 		t.Error("it is not said that a run was interrupted")
+	}
+	var busy *BusyError
+	if _, err := OpenMerge(path); !errors.As(err, &busy) || busy.PID != os.Getpid() {
+		t.Errorf("a third run: %v", err)
 	}
 	if _, err := target.Root().Extract(bytes.NewReader(build(t, "x", nested...)), Options{}); err != nil {
 		t.Fatal(err)
@@ -446,4 +453,185 @@ func TestSubvolumes(t *testing.T) {
 		t.Errorf("by its own call: %v", err)
 	}
 	there(t, false, filepath.Join(mnt, "s"))
+}
+
+// flock locks a file or folder as another process would.
+func flock(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A lock that others may have holds no run up; that of a run does, and is named.
+func TestOthersLocks(t *testing.T) {
+	for _, open := range []func(string) (*Target, error){OpenTarget, OpenMerge} {
+		dir := t.TempDir()
+		path, marker := filepath.Join(dir, "root"), filepath.Join(dir, ".root.incomplete")
+		makeTree(t, dir, "root/")
+		flock(t, dir)
+		flock(t, path)
+		target, err := open(path)
+		if err != nil {
+			t.Fatalf("others have locked the folder: %v", err)
+		}
+		info, err := os.Stat(marker)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the marker that is locked: %v, %v", info, err)
+		}
+		var busy *BusyError
+		if _, err := open(path); !errors.Is(err, ErrBusy) || !errors.As(err, &busy) || busy.PID != os.Getpid() {
+			t.Errorf("a second run: %v", err)
+		}
+		target.Close() // as by a kill
+		if err := os.Chmod(marker, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		flock(t, marker)
+		if target, err = open(path); err != nil {
+			t.Fatalf("others have locked a marker that they may open: %v", err)
+		}
+		if _, err := target.Abort(); err != nil {
+			t.Error(err)
+		}
+		target.Close()
+		there(t, false, marker)
+
+		// One that holds something, too.
+		makeTree(t, path, "mine=1")
+		if target, err = open(path); err != nil || target.IsEmpty() {
+			t.Fatalf("others have locked a folder that holds something: %v", err)
+		}
+		target.Close()
+		there(t, false, marker)
+	}
+}
+
+// Where no marker can be made, runs in a folder that is closed to others are told
+// apart all the same.
+func TestLockWithoutMarker(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "root")
+	makeTree(t, dir, "root/", ".root.incomplete/")
+	if err := os.Chmod(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	target, err := OpenTarget(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	if _, err := OpenTarget(path); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second run: %v", err)
+	}
+}
+
+// The root folder of all has no folder beside it: its marker would be in the tree.
+func TestNoMarkerInTheRoot(t *testing.T) {
+	dir := t.TempDir()
+	r, err := OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := &Target{path: "/", name: "/", root: r, parent: parent, markerFD: -1, around: noMode}
+	defer target.Close()
+	if err := target.take(false); err != nil || !target.IsEmpty() {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("in the root there is %v", left)
+	}
+	if err := target.Commit(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The folder around, which a run closes to others, has its mode again when the
+// marker is gone, also where that run was killed.
+func TestModeAround(t *testing.T) {
+	for _, end := range []string{"commit", "abort", "killed, then commit", "killed, then abort", "killed, then opened by its path", "killed, then changed"} {
+		dir := t.TempDir()
+		makeTree(t, dir, "root/")
+		if err := os.Chmod(dir, 0o751); err != nil {
+			t.Fatal(err)
+		}
+		open := func() *Target {
+			t.Helper()
+			parent, err := os.Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer parent.Close()
+			target, err := OpenTargetAt(parent, "root", filepath.Join(dir, "root"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			return target
+		}
+		want := os.FileMode(0o751)
+		target := open()
+		if how, ok := strings.CutPrefix(end, "killed, then "); ok {
+			target.Close()
+			switch how {
+			case "opened by its path":
+				var err error
+				if target, err = OpenMerge(filepath.Join(dir, "root")); err != nil {
+					t.Fatal(err)
+				}
+			case "changed":
+				if want = 0o711; os.Chmod(dir, want) != nil {
+					t.Fatal("chmod")
+				}
+				fallthrough
+			default:
+				target = open()
+			}
+			if got := target.ParentMode(); got != uint32(want) {
+				t.Errorf("%s: %o is remembered", end, got)
+			}
+		}
+		if strings.HasSuffix(end, "abort") {
+			_, err := target.Abort()
+			if err != nil {
+				t.Error(err)
+			}
+		} else if err := target.Commit(); err != nil {
+			t.Error(err)
+		}
+		target.Close()
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: mode %v (%v)", end, info.Mode(), err)
+		}
+	}
+}
+
+// Only one function removes folders: it knows btrfs's subvolumes, whatever the
+// kernel's age.
+func TestOneRemovesFolders(t *testing.T) {
+	sources, err := filepath.Glob("../*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, _ := filepath.Glob("*.go")
+	for _, source := range append(own, sources...) {
+		text, err := os.ReadFile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(text, []byte("AT_"+"REMOVEDIR")); n > 0 && source != "remove.go" {
+			t.Errorf("%s removes folders by itself", source)
+		}
+	}
 }

@@ -5,57 +5,65 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// The work of an extraction grows with the archive: twice the entries, in folders
-// twice as deep, are twice the folders opened and entries looked at, not four
-// times.
-func TestWorkIsLinear(t *testing.T) {
-	const depth, entries = 100, 150 // halves of the larger input
+// A workCase is an input of some size, and one of twice the entries in folders
+// twice as deep.
+type workCase struct {
+	name   string
+	layers func(n int) [][]tar.Header // extracted one after the other
+}
+
+func workCases() []workCase {
+	const depth, entries = 60, 90 // halves of the larger input
 	chain := func(component string, n int) string { return strings.Repeat(component+"/", depth*n) }
 	file := func(format string, args ...any) tar.Header { return tar.Header{Name: fmt.Sprintf(format, args...)} }
 	dir := func(name string) tar.Header {
 		return tar.Header{Name: strings.TrimSuffix(name, "/") + "/", Typeflag: tar.TypeDir, Mode: 0o755}
 	}
 	type headers = []tar.Header
-	for _, c := range []struct {
-		name   string
-		layers func(n int) []headers // extracted one after the other
-		merged bool                  // the last is into what somebody else may change, too
-	}{
+	return []workCase{
 		{"in turn below two chains", func(n int) []headers {
 			var h headers
 			for i := range entries * n {
 				h = append(h, file("%s%d", chain(string("ab"[i%2]), n), i))
 			}
 			return []headers{h}
-		}, false},
+		}},
+		{"one deep chain", func(n int) []headers {
+			return []headers{{file("%sf", strings.Repeat("d/", 500*n))}}
+		}},
 		{"in turn below twenty chains", func(n int) []headers {
 			var h headers
 			for i := range entries * n {
 				h = append(h, file("%c/%s%d", 'a'+i%20, chain("c", n), i))
 			}
 			return []headers{h}
-		}, false},
+		}},
 		{"paths longer than PATH_MAX", func(n int) []headers {
 			var h headers
 			for i := range entries * n {
 				h = append(h, file("%s%d", chain(strings.Repeat(string("ab"[i%2]), 50), 1), i))
 			}
 			return []headers{h}
-		}, false},
+		}},
 		{"hard links in turn", func(n int) []headers {
 			h := headers{file("%sf", chain("a", n)), file("%sf", chain("b", n))}
 			for i := range entries * n {
 				h = append(h, tar.Header{Name: fmt.Sprintf("%s%d", chain("c", n), i), Typeflag: tar.TypeLink, Linkname: chain(string("ab"[i%2]), n) + "f"})
 			}
 			return []headers{h}
-		}, false},
+		}},
 		{"merged, in turn below two chains", func(n int) []headers {
 			h := headers{file("%sf", chain("a", n)), file("%sf", chain("b", n))}
 			var second headers
@@ -63,14 +71,14 @@ func TestWorkIsLinear(t *testing.T) {
 				second = append(second, file("%s%d", chain(string("ab"[i%2]), n), i))
 			}
 			return []headers{h, second}
-		}, true},
+		}},
 		{"below a link to a chain", func(n int) []headers {
 			h := headers{file("%sf", chain("a", n)), {Name: "l", Typeflag: tar.TypeSymlink, Linkname: chain("a", n)}}
 			for i := range entries * n {
 				h = append(h, file("l/%d", i))
 			}
 			return []headers{h}
-		}, false},
+		}},
 		{"below links in turn", func(n int) []headers {
 			h := headers{file("%sf", chain("a", n)), {Name: "l1", Typeflag: tar.TypeSymlink, Linkname: "/l2"}, {Name: "l2", Typeflag: tar.TypeSymlink, Linkname: chain("a", n)},
 				file("%sf", chain("b", n)), {Name: chain("b", n) + "up", Typeflag: tar.TypeSymlink, Linkname: "/l1"}}
@@ -78,7 +86,7 @@ func TestWorkIsLinear(t *testing.T) {
 				h = append(h, file("l%d/%d", i%2+1, i), file("%sup/u%d", chain("b", n), i))
 			}
 			return []headers{h}
-		}, false},
+		}},
 		{"one opaque folder", func(n int) []headers {
 			var h headers
 			for i := range entries * n {
@@ -88,7 +96,7 @@ func TestWorkIsLinear(t *testing.T) {
 				h = append(h, file("d/.wh..wh..opq"))
 			}
 			return []headers{{dir("d"), file("d/low")}, h}
-		}, true},
+		}},
 		{"opaque folders upwards and downwards", func(n int) []headers {
 			h := headers{}
 			for i := range entries * n {
@@ -102,7 +110,7 @@ func TestWorkIsLinear(t *testing.T) {
 				h = append(h, file("%s.wh.a", all[:i]))
 			}
 			return []headers{{file("%slow", all)}, h}
-		}, true},
+		}},
 		{"whiteouts of names upwards", func(n int) []headers {
 			h := headers{}
 			for i := range entries * n {
@@ -113,7 +121,7 @@ func TestWorkIsLinear(t *testing.T) {
 				h = append(h, dir(all[:i+2]), file("%s.wh.a", all[:i]))
 			}
 			return []headers{{file("%slow", all)}, h}
-		}, true},
+		}},
 		{"whiteouts of a folder that stays", func(n int) []headers {
 			var low, h headers
 			h = append(h, dir("d"))
@@ -124,44 +132,150 @@ func TestWorkIsLinear(t *testing.T) {
 				h = append(h, file(".wh.d"), file("d/.wh.low1"))
 			}
 			return []headers{low, h}
-		}, true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			var steps [2]int64
-			for n := 1; n <= 2; n++ {
-				// ext4 and others number the generations of inodes, tmpfs does not.
-				target, err := OpenTarget(filepath.Join(t.TempDir(), "root"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer target.Close()
-				r := target.Root()
-				r.known.start(false)
-				_, generations := r.known.identify(r.fd)
-				if c.merged && !generations {
-					t.Skip("this file system has no generations of inodes")
-				}
-				for _, h := range c.layers(n) {
-					r.known.steps = 0
-					if _, err := r.Extract(bytes.NewReader(build(t, "", h...)), Options{Layer: true}); err != nil {
-						t.Fatal(err)
-					}
-				}
-				steps[n-1] = r.known.steps
-				r.known.steps = 0
-				if _, err := target.Abort(); err != nil {
-					t.Fatal(err)
-				}
-				if least := int64(depth * n); generations && r.known.steps > 8*(steps[n-1]+least) {
-					t.Errorf("to remove it takes %d steps", r.known.steps)
-				}
-			}
-			t.Logf("steps: %d, %d", steps[0], steps[1])
-			if steps[1]*2 > steps[0]*5 {
-				t.Errorf("twice the input is %d steps, and not about twice %d", steps[1], steps[0])
-			}
-		})
+		}},
 	}
+}
+
+// doWork extracts one input and removes it again.
+func doWork(t *testing.T, dir string, layers [][]tar.Header) {
+	target, err := OpenTarget(filepath.Join(dir, "root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	for _, h := range layers {
+		if _, err := target.Root().Extract(bytes.NewReader(build(t, "", h...)), Options{Layer: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err = target.Abort(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The work of an extraction and of a removal grows with the archive: twice the
+// entries, in folders twice as deep, are twice the system calls, not four times.
+// So it is on a file system that numbers the generations of inodes, and on tmpfs,
+// which does not.
+func TestWorkIsLinear(t *testing.T) {
+	if where := os.Getenv("WORK_IN"); where != "" { // the process whose calls are counted
+		n, _ := strconv.Atoi(os.Getenv("WORK_SIZE"))
+		for _, c := range workCases() {
+			if c.name == os.Getenv("WORK_CASE") {
+				doWork(t, where, c.layers(n))
+			}
+		}
+		return
+	}
+	for _, base := range []string{os.TempDir(), "/dev/shm"} {
+		for _, c := range workCases() {
+			t.Run(base+"/"+c.name, func(t *testing.T) {
+				var calls [2]int
+				for n := 1; n <= 2; n++ {
+					dir, err := os.MkdirTemp(base, "work")
+					if err != nil {
+						t.Skip(err)
+					}
+					defer os.RemoveAll(dir)
+					cmd := exec.Command(os.Args[0], "-test.run=^TestWorkIsLinear$")
+					cmd.Env = append(os.Environ(), "WORK_IN="+dir, "WORK_CASE="+c.name, fmt.Sprint("WORK_SIZE=", n))
+					calls[n-1] = countCalls(t, cmd)
+				}
+				t.Logf("system calls: %d, %d", calls[0], calls[1])
+				if calls[1]*2 > calls[0]*5 {
+					t.Errorf("twice the input is %d system calls, and not about twice %d", calls[1], calls[0])
+				}
+			})
+		}
+	}
+}
+
+// countCalls runs a program to its end and counts the system calls of all its
+// threads that concern files: those that the Go runtime makes by itself are left
+// out, since their number is never the same.
+func countCalls(t *testing.T, cmd *exec.Cmd) (calls int) {
+	t.Helper()
+	runtime.LockOSThread() // a tracer is a thread
+	defer runtime.UnlockOSThread()
+	file, err := os.CreateTemp(t.TempDir(), "output")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd.Stdout, cmd.Stderr = file, file
+	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
+	if err := cmd.Start(); err != nil {
+		t.Skipf("no process can be traced here: %v", err)
+	}
+	pid := cmd.Process.Pid
+	const sysGood = 1 // PTRACE_O_TRACESYSGOOD, and others of ptrace(2)
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.PtraceSetOptions(pid, sysGood|syscall.PTRACE_O_TRACECLONE|unix.PTRACE_O_EXITKILL); err != nil {
+		cmd.Process.Kill()
+		t.Skipf("ptrace: %v", err)
+	}
+	syscall.PtraceSyscall(pid, 0)
+	for {
+		// The threads of this child alone, whatever other children there are.
+		tid, err := syscall.Wait4(-1, &status, unix.WALL, nil)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tid == pid && (status.Exited() || status.Signaled()) {
+			break
+		}
+		if !status.Stopped() {
+			continue
+		}
+		signal := 0
+		switch s := status.StopSignal(); {
+		case s == syscall.SIGTRAP|0x80:
+			if nr, entry := systemCall(t, tid); entry && !ofRuntime(nr) {
+				calls++
+			}
+		case s == syscall.SIGTRAP, s == syscall.SIGSTOP: // a new thread
+		default:
+			signal = int(s)
+		}
+		syscall.PtraceSyscall(tid, signal)
+	}
+	if text, err := os.ReadFile(file.Name()); err != nil || status.ExitStatus() != 0 {
+		t.Fatalf("%v: %v: %s", cmd.Args, status, text)
+	}
+	return calls
+}
+
+// systemCall says which call a thread that was stopped is at, and whether at its
+// beginning (PTRACE_GET_SYSCALL_INFO, Linux 5.3).
+func systemCall(t *testing.T, tid int) (nr uint64, entry bool) {
+	t.Helper()
+	var info struct {
+		op         uint8
+		_          [3]uint8
+		arch       uint32
+		ip, sp, nr uint64
+		_          [64]byte
+	}
+	const getSyscallInfo, atEntry = 0x420e, 1
+	if _, _, e := syscall.Syscall6(syscall.SYS_PTRACE, getSyscallInfo, uintptr(tid), unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0); e != 0 {
+		t.Skipf("this kernel does not say which call a process makes: %v", e)
+	}
+	return info.nr, info.op == atEntry
+}
+
+func ofRuntime(nr uint64) bool {
+	switch nr {
+	case unix.SYS_FUTEX, unix.SYS_NANOSLEEP, unix.SYS_MADVISE, unix.SYS_TGKILL, unix.SYS_RT_SIGRETURN, unix.SYS_RT_SIGPROCMASK,
+		unix.SYS_SCHED_YIELD, unix.SYS_EPOLL_PWAIT, unix.SYS_MUNMAP, unix.SYS_GETPID, unix.SYS_CLONE, unix.SYS_SIGALTSTACK, unix.SYS_GETTID:
+		return true
+	}
+	return false
 }
 
 // A layer's whiteouts and a removal work with few descriptors, however deep the
@@ -225,7 +339,7 @@ func TestRemovedFoldersAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	r.known.start(true)
+	r.known.start(true, false)
 	for _, name := range []string{"empty", "full", "z/c"} {
 		d := r.dirs()
 		if _, _, err := d.enter([]byte(deep + name)); err != nil {
@@ -252,19 +366,20 @@ func TestRememberedPathOfAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	r.known.start(true)
+	r.known.start(true, false)
+	opened := 0
 	enter := func() error {
 		d := r.dirs()
 		defer d.close()
 		_, _, err := d.enter([]byte(strings.TrimSuffix(deep, "/")))
+		opened = d.open
 		return err
 	}
-	if err := enter(); err != nil {
-		t.Fatal(err)
+	if err := enter(); err != nil || opened != 12 {
+		t.Fatalf("%d folders opened (%v)", opened, err)
 	}
-	before := r.known.steps
-	if err := enter(); err != nil || r.known.steps != before+1 {
-		t.Errorf("to come back takes %d steps (%v)", r.known.steps-before, err)
+	if err := enter(); err != nil || opened != 1 {
+		t.Errorf("to come back opens %d folders (%v)", opened, err)
 	}
 	if err := os.Rename(filepath.Join(s.root, "d"), filepath.Join(s.root, "was")); err != nil {
 		t.Fatal(err)
@@ -274,5 +389,109 @@ func TestRememberedPathOfAnother(t *testing.T) {
 	}
 	if err := enter(); !isNotDir(err) {
 		t.Errorf("through a link: %v", err)
+	}
+}
+
+// The generation of an inode is read as the kernel writes it, on machines of either
+// byte order: it is never zero where the file system has one.
+func TestGeneration(t *testing.T) {
+	r, err := OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	id, ok := r.known.identify(r.fd)
+	if !ok {
+		t.Skip("this file system has no generations of inodes")
+	}
+	if id.generation == 0 {
+		t.Error("the generation is zero")
+	}
+}
+
+// What a file system does not have is asked for once.
+func TestGenerationsAreAskedForOnce(t *testing.T) {
+	f, err := os.Open("/proc")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer f.Close()
+	var k knownDirs
+	if _, ok := k.identify(int(f.Fd())); ok || !k.unknown {
+		t.Error("/proc has generations")
+	}
+	if _, ok := k.identify(int(f.Fd())); ok {
+		t.Error("asked again")
+	}
+}
+
+// Folders that were left stay open, few of them, until they are removed or the
+// extraction ends.
+func TestLeftFolders(t *testing.T) {
+	s := newSandbox(t)
+	for i := range 6 {
+		makeTree(t, s.root, fmt.Sprintf("%d/a/b/c/", i))
+	}
+	r, err := OpenRoot(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	r.known.start(false, true)
+	d := r.dirs()
+	enter := func(path string) {
+		t.Helper()
+		if _, _, err := d.enter([]byte(path)); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+	}
+	for i := range 6 {
+		enter(fmt.Sprintf("%d/a/b/c", i))
+	}
+	if len(r.known.left) != maxLeft {
+		t.Errorf("%d folders are open", len(r.known.left))
+	}
+	enter("3/a/b/c")
+	if d.open != 1 || len(d.levels) != 4 || string(d.path) != "3/a/b/c" {
+		t.Errorf("to come back opens %d of %d levels, to %q", d.open, len(d.levels), d.path)
+	}
+	// The way up from there is whole.
+	enter("3/a")
+	enter("4")
+	for _, path := range []string{"2/a/b/c", "2/a/b", "2/a", "2"} {
+		r.known.forget([]byte(path))
+	}
+	for _, l := range r.known.left {
+		if strings.HasPrefix(string(l.path), "2") {
+			t.Errorf("%s is still open", l.path)
+		}
+	}
+	r.known.start(false, false)
+	d.close()
+	if len(r.known.left) > 0 {
+		t.Errorf("at the end %d folders are open", len(r.known.left))
+	}
+}
+
+// A folder that a layer removes is not come back to: what takes its place is
+// entered anew, and a link there is not followed.
+func TestLeftFoldersThatAreRemoved(t *testing.T) {
+	s := newSandbox(t)
+	file := func(name string) tar.Header { return tar.Header{Name: name} }
+	low := build(t, "", file("a/b/c/d/low"), file("z/b/c/d/low"))
+	layer := build(t, "", file("z/b/c/d/1"), file("a/b/.wh.c"), file("z/b/c/d/2"), file("a/b/c/d/new"), file("z/b/c/d/3"), file("a/b/c/d/.wh.new"), file(".wh.z"), file("z/b/c/d/4"))
+	r, err := OpenRoot(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, archive := range [][]byte{low, layer} {
+		if _, err := r.Extract(bytes.NewReader(archive), Options{Layer: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "a/ a/b/ a/b/c/ a/b/c/d/ a/b/c/d/new z/ z/b/ z/b/c/ z/b/c/d/ z/b/c/d/1 z/b/c/d/2 z/b/c/d/3 z/b/c/d/4"
+	if got := strings.Join(s.tree(t), " "); got != want {
+		t.Errorf("the tree is %s\nwant %s", got, want)
 	}
 }
