@@ -40,6 +40,9 @@ func TestAttacked(t *testing.T) {
 		if err := os.Symlink("target", filepath.Join(victim, "l")); err != nil {
 			t.Fatal(err)
 		}
+		if err := os.Chmod(s.root, 0o777); err != nil {
+			t.Fatal(err)
+		}
 		before := describeVictim(t, victim)
 		// What is there already is not 0700 and may be anybody's.
 		if _, err := s.extract(t, archive, opt); err != nil {
@@ -95,7 +98,9 @@ func names(entries []os.DirEntry) []string {
 	return list
 }
 
-// attack changes what it finds below root until it is told to stop.
+// attack changes what it finds below root until it is told to stop. It is root,
+// so that it may link to the victim's files, but it keeps its hands off folders
+// that only their owner may write: in these nobody else could do the same.
 func attack(root, victim string, done chan struct{}) {
 	r := rand.New(rand.NewPCG(1, 2))
 	aside := filepath.Join(filepath.Dir(root), "aside")
@@ -107,20 +112,23 @@ func attack(root, victim string, done chan struct{}) {
 			return
 		case <-time.After(time.Duration(r.IntN(300)) * time.Microsecond):
 		}
-		d := fmt.Sprintf("%s/d%d", root, r.IntN(4))
+		d := fmt.Sprintf("d%d", r.IntN(4))
 		moved := fmt.Sprintf("%s/%d", aside, n)
 		switch r.IntN(6) {
 		case 0, 1: // a folder becomes a link to the victim, and a folder again
+			in, name := root, d
 			if r.IntN(2) == 0 {
-				d += "/e"
+				in, name = filepath.Join(root, d), "e"
 			}
 			os.Symlink(victim, moved)
-			if unix.Renameat2(unix.AT_FDCWD, d, unix.AT_FDCWD, moved, unix.RENAME_EXCHANGE) == nil {
-				for range r.IntN(50) {
-					os.Lstat(d)
+			inFolder(in, func(fd int) {
+				if unix.Renameat2(fd, name, unix.AT_FDCWD, moved, unix.RENAME_EXCHANGE) == nil {
+					for range r.IntN(50) {
+						os.Lstat(in)
+					}
+					unix.Renameat2(fd, name, unix.AT_FDCWD, moved, unix.RENAME_EXCHANGE)
 				}
-				unix.Renameat2(unix.AT_FDCWD, d, unix.AT_FDCWD, moved, unix.RENAME_EXCHANGE)
-			}
+			})
 			os.RemoveAll(moved)
 		default: // a file becomes another name of a file outside
 			name := []string{"hello", "l", "p", "h"}[r.IntN(4)]
@@ -129,9 +137,22 @@ func attack(root, victim string, done chan struct{}) {
 				from = victim + "/l"
 			}
 			if os.Link(from, moved) == nil {
-				os.Rename(moved, d+"/"+name)
+				inFolder(filepath.Join(root, d), func(fd int) { unix.Renameat(unix.AT_FDCWD, moved, fd, name) })
 			}
 			os.Remove(moved)
 		}
+	}
+}
+
+// inFolder calls f with a folder that others than its owner may write.
+func inFolder(path string, f func(fd int)) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) == nil && st.Mode&0o022 != 0 {
+		f(fd)
 	}
 }
