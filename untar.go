@@ -289,6 +289,7 @@ func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) (err er
 		ui.warnf("%q holds what an interrupted run left; nothing of it is removed, the archive is merged into it", c.dir)
 	}
 	warnStale(ui, target)
+	extracted := false
 	defer func() {
 		if err == nil {
 			return
@@ -298,10 +299,13 @@ func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) (err er
 			return
 		}
 		removed, rerr := target.Abort()
-		if rerr != nil {
-			ui.warnf("clean up: %v", rerr)
-		} else if removed != "" {
+		switch {
+		case rerr != nil:
+			err = &leftError{err, rerr}
+		case removed != "":
 			ui.warnf("removed what was extracted: %s", removed)
+		case extracted:
+			ui.warnf("what was extracted stays in %q", c.dir)
 		}
 	}()
 	// After the folder was looked at, since the report may be in it.
@@ -323,6 +327,7 @@ func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) (err er
 		c.opt.Each = func(e *untar.Entry) { say(list.quote(e.Name) + "\n") }
 	}
 	report, err := target.Root().Extract(body, c.opt)
+	extracted = report.Entries > 0
 	if file != nil {
 		if werr := file.write(ctx, append(report.AppendJSON(nil), '\n')); err == nil {
 			err = werr

@@ -110,6 +110,12 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 		}
 		r.owner = &owner{x.implicitUID, x.implicitGID}
 	}
+	// First, so that nobody adds a name after the look.
+	if opt.DeferRoot {
+		if err := r.deferRoot(); err != nil {
+			return &x.rep, err
+		}
+	}
 	empty, err := r.IsEmpty()
 	if err != nil {
 		return &x.rep, err
@@ -123,11 +129,6 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 	r.merged = nil
 	if opt.Merge && x.made != nil {
 		r.merged = x
-	}
-	if opt.DeferRoot {
-		if err := r.deferRoot(); err != nil {
-			return &x.rep, err
-		}
 	}
 	x.targets.most = 8 // with what was left last and a removal's own, few enough
 	r.known.start(empty && x.isOurs(r.fd), true)

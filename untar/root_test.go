@@ -221,17 +221,6 @@ func TestTarget(t *testing.T) {
 		_, err = target.Root().Extract(bytes.NewReader(archive), Options{})
 		return target, err
 	}
-	beside := func(t *testing.T, dir string) []string {
-		names, err := os.ReadDir(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var list []string
-		for _, n := range names {
-			list = append(list, n.Name())
-		}
-		return list
-	}
 	for _, kind := range []string{"absent", "empty"} {
 		t.Run(kind, func(t *testing.T) {
 			dir := t.TempDir()
@@ -574,4 +563,17 @@ func TestRewriterWritesLittle(t *testing.T) {
 	if got, _ := os.ReadFile(filepath.Join(dir, "f2")); len(got) != 200 {
 		t.Errorf("the file that is too much has %d bytes", len(got))
 	}
+}
+
+// beside lists the names in a folder.
+func beside(t *testing.T, dir string) []string {
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, n := range names {
+		list = append(list, n.Name())
+	}
+	return list
 }

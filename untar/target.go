@@ -45,7 +45,9 @@ type Target struct {
 	markerFD  int      // locked, so that others know that it is in use; -1: none
 	proof     string   // of the file in the folder, "" if none
 	before    folderState
+	owner     int    // user whose folder it was, -1: this process's
 	around    uint32 // mode of the parent before a run closed it to others, or noMode
+	merge     bool   // OpenMerge's, into a folder that exists
 	empty     bool   // the folder held nothing at the start
 	recovered bool
 	resumed   bool // an interrupted run's tree is merged into
@@ -68,7 +70,7 @@ func openTarget(path string, merge bool) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Target{path: path, markerFD: -1, around: noMode}
+	t := &Target{path: path, markerFD: -1, owner: -1, around: noMode}
 	if real, err := filepath.EvalSymlinks(abs); err == nil {
 		abs = real
 	}
@@ -92,8 +94,45 @@ func openTarget(path string, merge bool) (*Target, error) {
 	return t, nil
 }
 
+// takeOver makes an empty folder this process's own until the tree is complete: a
+// mode does not keep the owner out, who could put something else in the place of
+// what is made.
+func (t *Target) takeOver() error {
+	var st unix.Stat_t
+	if err := unix.Fstat(t.root.fd, &st); err != nil {
+		return pathError("stat", t.path, err)
+	}
+	if st.Uid == uint32(os.Geteuid()) {
+		return nil
+	}
+	if err := unix.Fchown(t.root.fd, os.Geteuid(), -1); err != nil {
+		return fmt.Errorf("%q belongs to user %d, who could change the tree while it grows: %w", t.path, st.Uid, err)
+	}
+	t.owner = int(st.Uid)
+	return nil
+}
+
+// giveBack undoes takeOver.
+func (t *Target) giveBack() {
+	if t.owner >= 0 {
+		unix.Fchown(t.root.fd, t.owner, -1)
+		t.owner = -1
+	}
+}
+
 // take prepares a folder that exists.
 func (t *Target) take(merge bool) (err error) {
+	t.merge = merge
+	if !merge {
+		if err := t.takeOver(); err != nil {
+			return err
+		}
+		defer func() {
+			if err != nil || !t.empty {
+				t.giveBack()
+			}
+		}()
+	}
 	if t.parent != nil && t.name == string(filepath.Separator) {
 		t.parent.Close() // a marker would be in the tree itself
 		t.parent = nil
@@ -128,7 +167,7 @@ func OpenTargetAt(parent *os.File, name, path string) (*Target, error) {
 	if err != nil {
 		return nil, pathError("open", path, err)
 	}
-	t := &Target{path: path, name: name, markerFD: -1, around: noMode, root: &Root{fd: fd, path: path}}
+	t := &Target{path: path, name: name, markerFD: -1, owner: -1, around: noMode, root: &Root{fd: fd, path: path}}
 	own, err := openat(int(parent.Fd()), cname(".\x00"), dirFlags, 0)
 	if err != nil {
 		t.Close()
@@ -764,15 +803,22 @@ func (t *Target) syncRoot() error {
 // rename gives a staged folder its own name. A plain rename would replace an
 // empty folder; renameat2 is not in kernels before 3.15, nor always allowed.
 func (t *Target) rename() error {
+	dir := int(t.parent.Fd())
 	err := error(unix.EEXIST)
 	if !t.exists() {
-		dir := int(t.parent.Fd())
+		// Who owns the parent can put another folder in the place of a name.
+		if !leadsTo(dir, t.staging, t.root.fd) {
+			return pathError("rename", filepath.Join(t.parent.Name(), t.staging), errReplaced)
+		}
 		err = unix.Renameat(dir, t.staging, dir, t.name)
 	}
 	if err != nil {
 		return pathError("rename", t.path, err)
 	}
 	t.staging, t.renamed = "", true
+	if !leadsTo(dir, t.name, t.root.fd) {
+		return pathError("rename", t.path, errReplaced)
+	}
 	return nil
 }
 
@@ -794,9 +840,18 @@ func (t *Target) fixStaging() error {
 // Abort removes what the run made, and nothing else: where the folder held
 // something at the start, that and all the rest stays. It returns the path of
 // what was emptied or removed, "" for none.
+//
+// In a folder that OpenMerge found, nobody is kept from putting in something of
+// their own, which no one can tell from the archive's: there all of it stays.
 func (t *Target) Abort() (string, error) {
 	if !t.empty {
 		return "", nil
+	}
+	if t.merge {
+		if err := t.unprove(); err != nil {
+			return "", err
+		}
+		return "", t.unmark()
 	}
 	if err := t.root.RemoveContents(); err != nil {
 		return "", err
@@ -805,6 +860,7 @@ func (t *Target) Abort() (string, error) {
 		if err := t.root.restore(t.before); err != nil {
 			return "", err
 		}
+		t.giveBack()
 	}
 	if err := t.unprove(); err != nil {
 		return "", err

@@ -635,3 +635,93 @@ func TestOneRemovesFolders(t *testing.T) {
 		}
 	}
 }
+
+// What a person puts into the folder while an archive is merged into it stays, and
+// with it all else: nobody can tell one from the other.
+func TestFailedMergeRemovesNothing(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "root")
+	makeTree(t, dir, "root/")
+	target, err := OpenMerge(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	makeTree(t, path, "extracted=1", "thesis=mine")
+	if removed, err := target.Abort(); removed != "" || err != nil {
+		t.Errorf("removed %q, %v", removed, err)
+	}
+	if got := strings.Join(beside(t, path), " "); got != "extracted thesis" {
+		t.Errorf("there is %q", got)
+	}
+	if got := strings.Join(beside(t, dir), " "); got != "root" {
+		t.Errorf("beside it is %q", got)
+	}
+}
+
+// An empty folder of another user's is this process's own while it is filled, and
+// the other's again after a failure.
+func TestFolderOfAnother(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a folder of another user's")
+	}
+	const other = 54321
+	owner := func(path string) uint32 {
+		var st unix.Stat_t
+		if err := unix.Stat(path, &st); err != nil {
+			t.Fatal(err)
+		}
+		return st.Uid
+	}
+	path := filepath.Join(t.TempDir(), "root")
+	for _, name := range []string{"", "mine"} {
+		if err := os.MkdirAll(filepath.Join(path, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(path, other, other); err != nil {
+			t.Fatal(err)
+		}
+		target, err := OpenTarget(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := uint32(0)
+		if name != "" {
+			want = other // it is not empty, and so nobody's whole tree
+		}
+		if got := owner(path); got != want {
+			t.Errorf("%q in it: meanwhile it is %d's", name, got)
+		}
+		if _, err := target.Abort(); err != nil {
+			t.Error(err)
+		}
+		target.Close()
+		if got := owner(path); got != other {
+			t.Errorf("%q in it: after a failure it is %d's", name, got)
+		}
+	}
+}
+
+// What was put in the place of a staged folder is not taken for it.
+func TestStagedOfAnother(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "root")
+	target, err := OpenTarget(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	staged := target.Path()
+	if err := errors.Join(os.Rename(staged, staged+"x"), os.Mkdir(staged, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	makeTree(t, staged, "evil=1")
+	if err := target.Commit(); !errors.Is(err, errReplaced) {
+		t.Errorf("%v", err)
+	}
+	there(t, false, path)
+	if _, err := target.Abort(); err != nil {
+		t.Error(err)
+	}
+	there(t, true, filepath.Join(staged, "evil"))
+}
