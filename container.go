@@ -79,13 +79,15 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 	places.root = places.root && !mapped
 	lxcPath := opt.lxcPath
 	if lxcPath == "" {
-		lxcPath = places.lxcPath()
+		if lxcPath, err = getUntilDone(ctx, func() (string, error) { return places.lxcPath(), nil }); err != nil {
+			return err
+		}
 		ui.notef("LXC path %q", lxcPath)
 	}
 	if lxcPath, err = filepath.Abs(lxcPath); err != nil {
 		return err
 	}
-	before, err := places.defaultConfig(opt.config)
+	before, err := getUntilDone(ctx, func() ([]byte, error) { return places.defaultConfig(opt.config) })
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,9 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 	clock := newClock(call.network.time)
 	clock.warn(ui)
 	// Without a digest nothing but the certificate says whose the bytes are.
-	client, err := call.network.client("lxc-pull/"+version(), call.urls, clock, call.digest != nil, &retryNotes{ui: ui})
+	client, err := getUntilDone(ctx, func() (*fetch.Client, error) { // it reads the files that options name
+		return call.network.client("lxc-pull/"+version(), call.urls, clock, call.digest != nil, &retryNotes{ui: ui})
+	})
 	if err != nil {
 		return err
 	}

@@ -56,16 +56,21 @@ func (c *cancelReader) Read(p []byte) (int, error) {
 	return c.f.Read(p)
 }
 
-// openUntilDone opens a file for reading. Opening a FIFO waits for its writer.
-func openUntilDone(ctx context.Context, name string) (*os.File, error) {
-	opened := make(chan *os.File, 1)
-	err := untilDone(ctx, func() error {
-		f, err := os.Open(name)
-		opened <- f
+// getUntilDone is untilDone for a function with a result.
+func getUntilDone[T any](ctx context.Context, f func() (T, error)) (result T, err error) {
+	got := make(chan T, 1)
+	err = untilDone(ctx, func() error {
+		value, err := f()
+		got <- value
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return result, err
 	}
-	return <-opened, nil
+	return <-got, nil
+}
+
+// openUntilDone opens a file for reading. Opening a FIFO waits for its writer.
+func openUntilDone(ctx context.Context, name string) (*os.File, error) {
+	return getUntilDone(ctx, func() (*os.File, error) { return os.Open(name) })
 }

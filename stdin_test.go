@@ -72,6 +72,10 @@ func TestSignalWhileWaiting(t *testing.T) {
 		{"fetch to a full pipe", []string{"fetch", "-o", "-", "file://" + at("big")}, nil, ""},
 		{"fetch to a FIFO", []string{"fetch", "-o", at("fifo"), "file://" + at("big")}, nil, ""},
 		{"create with a FIFO of keys", []string{"create", "x", "-P", at("lxc"), "-d", "a", "-r", "b", "--no-cache", "--keyring", at("fifo")}, nil, ""},
+		{"create with a FIFO for a config", []string{"create", "x", "-P", at("lxc"), "-f", at("fifo"), "-d", "a", "-r", "b", "--no-cache"}, nil, ""},
+		{"fetch with a FIFO of header lines", []string{"fetch", "-o", at("out"), "--header-file", at("fifo"), "file://" + at("big")}, nil, ""},
+		{"fetch with a FIFO of certificates", []string{"fetch", "-o", at("out"), "--cacert", at("fifo"), "https://127.0.0.1:1/x"}, nil, ""},
+		{"list with a FIFO of passwords", []string{"list", "--no-cache", "--netrc-file", at("fifo"), "--keyring", at("key")}, nil, ""},
 		{"list with a FIFO of keys", []string{"list", "--no-cache", "--keyring", at("fifo")}, nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
