@@ -46,9 +46,9 @@ func TestNoSecrets(t *testing.T) {
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/loop"):
-			http.Redirect(w, r, r.URL.String(), 302)
+			http.Redirect(w, r, r.URL.String(), http.StatusFound)
 		case strings.HasSuffix(r.URL.Path, "/away"):
-			http.Redirect(w, r, "http://u:s3cret@"+closed+"/?k=s3cret", 302)
+			http.Redirect(w, r, "http://u:s3cret@"+closed+"/?k=s3cret", http.StatusFound)
 		case strings.HasSuffix(r.URL.Path, "/broken"):
 			w.Header().Set("Location", "http://%zz")
 			w.WriteHeader(302)

@@ -168,12 +168,12 @@ func TestThereAndBack(t *testing.T) {
 	var home, away string
 	home = handle(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/f" {
-			http.Redirect(w, r, away, 302)
+			http.Redirect(w, r, away, http.StatusFound)
 			return
 		}
 		fmt.Fprintf(w, "%s|%s|%s", r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("X-Token"))
 	})
-	away = handle(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, home+"/evil", 302) })
+	away = handle(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, home+"/evil", http.StatusFound) })
 	c := newClient(t, Options{Credentials: []Credential{{Host: "127.0.0.1", User: "u", Password: "p", Header: http.Header{"X-Token": {"T"}}}}})
 	if data, err := c.Get(t.Context(), home+"/f", 100); string(data) != "/evil||" {
 		t.Errorf("%q, %v", data, err)

@@ -137,11 +137,11 @@ func TestClientCertificate(t *testing.T) {
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/to-other":
-			http.Redirect(w, r, other+"/x", 302)
+			http.Redirect(w, r, other+"/x", http.StatusFound)
 		case "/there-and-back":
-			http.Redirect(w, r, other+"/to-server", 302)
+			http.Redirect(w, r, other+"/to-server", http.StatusFound)
 		case "/to-server":
-			http.Redirect(w, r, server+"/x", 302)
+			http.Redirect(w, r, server+"/x", http.StatusFound)
 		default:
 			fmt.Fprint(w, len(r.TLS.PeerCertificates))
 		}
