@@ -230,10 +230,13 @@ func (p *probe) links() error {
 func (p *probe) modes() error {
 	for _, mode := range []uint32{0751, 0604} {
 		err := unix.Fchmod(p.file, mode)
+		var st unix.Stat_t
+		if err == unix.ENOENT && lstatat(p.dir, probeA, &st) == nil {
+			return p.unfit("changes of open files") // sshfs
+		}
 		if local(err) {
 			return p.fail("change a file in", err)
 		}
-		var st unix.Stat_t
 		if e := unix.Fstat(p.file, &st); err != nil || e != nil || st.Mode&07777 != mode {
 			return p.unfit("permissions")
 		}
@@ -246,13 +249,16 @@ func (p *probe) modes() error {
 func (p *probe) owners(uid, gid uint32) error {
 	for _, name := range []cname{probeLink, probeA} {
 		err := lchownat(p.dir, name, uid, gid)
+		var st unix.Stat_t
+		if err == unix.ENOENT && lstatat(p.dir, name, &st) == nil {
+			return p.unfit("owners of symbolic links") // sshfs follows them
+		}
 		if local(err) {
 			return p.fail("change a file in", err)
 		}
 		if err != nil {
 			return fmt.Errorf("%q on %s: %w", p.root.path, p.root.FileSystem(), &OwnerError{uid, gid, err})
 		}
-		var st unix.Stat_t
 		if err := lstatat(p.dir, name, &st); err != nil || st.Uid != uid || st.Gid != gid {
 			return p.unfit("owners")
 		}
