@@ -98,7 +98,7 @@ func (c *creation) run(ctx context.Context, open func(context.Context) (*place, 
 			err = p.abandon(err)
 		}
 	}()
-	if c.report, err = openReport(ctx, c.opt.report); err != nil {
+	if c.report, err = openReport(ctx, c.opt.report, p.root); err != nil {
 		return err
 	}
 	defer c.report.close()

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lxc-pull/untar"
 )
 
 // maxLinks is how many symbolic links a path may lead through: as the kernel's
@@ -444,7 +446,8 @@ func (o *output) device(ctx context.Context) (*os.File, error) {
 const readerInterval = 100 * time.Millisecond
 
 // A reportFile is where --report is written to. It is opened before the work
-// begins, so that a place that can't be written costs nothing.
+// begins, so that a place that can't be written costs nothing; but in the folder
+// that is to be filled only at the end, since that must be empty.
 type reportFile struct {
 	out     *output
 	f       *os.File
@@ -452,8 +455,9 @@ type reportFile struct {
 	made    bool // by this run, and nothing is in it
 }
 
-// openReport opens the file of that path; nil: no report is wanted.
-func openReport(ctx context.Context, path string) (*reportFile, error) {
+// openReport opens the file of that path for a report of what is put into root; nil:
+// no report is wanted.
+func openReport(ctx context.Context, path string, root *untar.Root) (*reportFile, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -467,7 +471,10 @@ func openReport(ctx context.Context, path string) (*reportFile, error) {
 		return nil, err
 	}
 	if r.f, err = r.out.device(ctx); err == nil && r.f == nil {
-		err = r.begin()
+		r.regular = true
+		if !root.IsFolder(r.out.dir) {
+			err = r.begin()
+		}
 	}
 	if err != nil {
 		r.out.close()
@@ -478,7 +485,6 @@ func openReport(ctx context.Context, path string) (*reportFile, error) {
 
 // begin opens a regular file, or makes it.
 func (r *reportFile) begin() (err error) {
-	r.regular = true
 	fd, err := unix.Openat(r.out.dir, r.out.base, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o666)
 	switch err {
 	case nil:
@@ -489,8 +495,11 @@ func (r *reportFile) begin() (err error) {
 		if err = unix.Fstatat(r.out.dir, "", &here, unix.AT_EMPTY_PATH); err != nil {
 			return r.out.fail("stat", "", err)
 		}
-		if r.out.othersWrite(&here) {
-			return fmt.Errorf("%q exists, in a folder of another user (uid %d, mode %04o): remove it, or name another file", r.out.path, here.Uid, here.Mode&0o7777)
+		switch {
+		case !trustedOwner(here.Uid):
+			return fmt.Errorf("%q exists, in a folder of another user (uid %d): remove it, or name another file", r.out.path, here.Uid)
+		case here.Mode&0o002 != 0 && here.Mode&unix.S_ISVTX == 0:
+			return fmt.Errorf("%q exists, in a folder that everybody may write: remove it, or name another file", r.out.path)
 		}
 		r.f, err = r.out.existing("", unix.O_RDWR)
 	default:
@@ -504,6 +513,11 @@ func (r *reportFile) begin() (err error) {
 func (r *reportFile) write(ctx context.Context, data []byte) error {
 	if r == nil {
 		return nil
+	}
+	if r.f == nil {
+		if err := r.begin(); err != nil {
+			return err
+		}
 	}
 	if !r.regular {
 		return untilDone(ctx, func() error {
@@ -530,5 +544,7 @@ func (r *reportFile) close() {
 		unix.Unlinkat(r.out.dir, r.out.base, 0)
 	}
 	r.out.close()
-	r.f.Close()
+	if r.f != nil {
+		r.f.Close()
+	}
 }

@@ -16,11 +16,18 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lxc-pull/untar"
 )
 
 // writeReport is what a command does with --report.
 func writeReport(ctx context.Context, name, text string) error {
-	r, err := openReport(ctx, name)
+	root, err := untar.OpenRoot("/") // some other folder
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	r, err := openReport(ctx, name, root)
 	if err != nil {
 		return err
 	}
@@ -261,9 +268,14 @@ func TestReportFIFO(t *testing.T) {
 // there before stays.
 func TestReportUnused(t *testing.T) {
 	t.Chdir(t.TempDir())
+	root, err := untar.OpenRoot("/") // some other folder
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
 	os.WriteFile("old", []byte("old"), 0o644)
 	for _, name := range []string{"new", "old"} {
-		r, err := openReport(t.Context(), name)
+		r, err := openReport(t.Context(), name, root)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -273,7 +285,7 @@ func TestReportUnused(t *testing.T) {
 		t.Errorf("the folder holds %q, the file %q", folder(t), text)
 	}
 	// Another's file that took the name in the meantime stays.
-	r, err := openReport(t.Context(), "new")
+	r, err := openReport(t.Context(), "new", root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,6 +293,30 @@ func TestReportUnused(t *testing.T) {
 	r.close()
 	if text, _ := os.ReadFile("new"); string(text) != "old" {
 		t.Errorf("it holds %q", text)
+	}
+}
+
+// TestReportInTheTree: a report in the folder that is filled comes at the end.
+func TestReportInTheTree(t *testing.T) {
+	t.Chdir(t.TempDir())
+	root, err := untar.OpenRoot(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	r, err := openReport(t.Context(), "r.json", root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	if empty, err := root.IsEmpty(); !empty || err != nil {
+		t.Errorf("it is in the way: %v, %v", empty, err)
+	}
+	if err := r.write(t.Context(), []byte("report")); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile("r.json"); string(text) != "report" {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 

@@ -308,8 +308,7 @@ func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) (err er
 			ui.warnf("what was extracted stays in %q", c.dir)
 		}
 	}()
-	// After the folder was looked at, since the report may be in it.
-	file, err := openReport(ctx, c.report)
+	file, err := openReport(ctx, c.report, target.Root())
 	if err != nil {
 		return err
 	}
