@@ -196,6 +196,9 @@ func (c *creation) openExisting(owner *[2]uint32) (*place, error) {
 	}
 	p := &place{folder: f, owner: owner}
 	owners := []uint32{uint32(os.Geteuid()), uint32(c.uid)}
+	if owner != nil && f.marker() != "" {
+		owners = append(owners, owner[0]) // a killed run had handed it over already
+	}
 	if uid, _, e := f.owner(); e != nil {
 		err = e
 	} else if !slices.Contains(owners, uid) {
@@ -315,6 +318,11 @@ func (p *place) own() error {
 	err := unix.Fstat(p.folder.fd(), &p.was)
 	if err == nil {
 		p.grown = true
+		if p.owner != nil && p.was.Uid == p.owner[0] {
+			err = unix.Fchown(p.folder.fd(), os.Geteuid(), -1)
+		}
+	}
+	if err == nil {
 		err = unix.Fchmod(p.folder.fd(), 0o700)
 	}
 	return p.folder.fail("close", "", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -45,7 +46,7 @@ type Target struct {
 	markerFD  int      // locked, so that others know that it is in use; -1: none
 	proof     string   // of the file in the folder, "" if none
 	before    folderState
-	owner     int    // user whose folder it was, -1: this process's
+	taken     bool   // from before.owner, see takeOver
 	around    uint32 // mode of the parent before a run closed it to others, or noMode
 	merge     bool   // OpenMerge's, into a folder that exists
 	empty     bool   // the folder held nothing at the start
@@ -70,7 +71,7 @@ func openTarget(path string, merge bool) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Target{path: path, markerFD: -1, owner: -1, around: noMode}
+	t := &Target{path: path, markerFD: -1, around: noMode}
 	if real, err := filepath.EvalSymlinks(abs); err == nil {
 		abs = real
 	}
@@ -96,43 +97,33 @@ func openTarget(path string, merge bool) (*Target, error) {
 
 // takeOver makes an empty folder this process's own until the tree is complete: a
 // mode does not keep the owner out, who could put something else in the place of
-// what is made.
+// what is made. The marker has the owner.
 func (t *Target) takeOver() error {
-	var st unix.Stat_t
-	if err := unix.Fstat(t.root.fd, &st); err != nil {
-		return pathError("stat", t.path, err)
-	}
-	if st.Uid == uint32(os.Geteuid()) {
+	if t.before.owner < 0 {
 		return nil
 	}
 	if err := unix.Fchown(t.root.fd, os.Geteuid(), -1); err != nil {
-		return fmt.Errorf("%q belongs to user %d, who could change the tree while it grows: %w", t.path, st.Uid, err)
+		return fmt.Errorf("%q belongs to user %d, who could change the tree while it grows: %w", t.path, t.before.owner, err)
 	}
-	t.owner = int(st.Uid)
-	return nil
+	t.taken = true
+	empty, err := t.root.IsEmpty()
+	if err == nil && !empty {
+		err = pathError("fill", t.path, ErrNotEmpty)
+	}
+	return err
 }
 
 // giveBack undoes takeOver.
 func (t *Target) giveBack() {
-	if t.owner >= 0 {
-		unix.Fchown(t.root.fd, t.owner, -1)
-		t.owner = -1
+	if t.taken {
+		unix.Fchown(t.root.fd, int(t.before.owner), -1)
+		t.taken = false
 	}
 }
 
 // take prepares a folder that exists.
 func (t *Target) take(merge bool) (err error) {
 	t.merge = merge
-	if !merge {
-		if err := t.takeOver(); err != nil {
-			return err
-		}
-		defer func() {
-			if err != nil || !t.empty {
-				t.giveBack()
-			}
-		}()
-	}
 	if t.parent != nil && t.name == string(filepath.Separator) {
 		t.parent.Close() // a marker would be in the tree itself
 		t.parent = nil
@@ -146,13 +137,17 @@ func (t *Target) take(merge bool) (err error) {
 		return err
 	}
 	t.before, err = t.root.state()
-	if err == nil && !merge {
-		err = t.root.DropInheritedACLs()
-	}
 	if err == nil && t.markerFD >= 0 {
 		err = t.writeMarker(merge)
 	}
+	if err == nil && !merge {
+		if err = t.takeOver(); err == nil {
+			err = t.root.DropInheritedACLs()
+		}
+	}
 	if err != nil {
+		t.giveBack()
+		t.unprove()
 		t.unmark()
 	}
 	return err
@@ -167,7 +162,7 @@ func OpenTargetAt(parent *os.File, name, path string) (*Target, error) {
 	if err != nil {
 		return nil, pathError("open", path, err)
 	}
-	t := &Target{path: path, name: name, markerFD: -1, owner: -1, around: noMode, root: &Root{fd: fd, path: path}}
+	t := &Target{path: path, name: name, markerFD: -1, around: noMode, root: &Root{fd: fd, path: path}}
 	own, err := openat(int(parent.Fd()), cname(".\x00"), dirFlags, 0)
 	if err != nil {
 		t.Close()
@@ -404,6 +399,7 @@ func leadsTo(dir int, name string, fd int) bool {
 // A folderState is what a run changes of an empty folder before it is filled.
 type folderState struct {
 	mode        uint32
+	owner       int64  // -1: this process's user
 	access, def []byte // ACLs as attributes, nil: none
 }
 
@@ -412,7 +408,11 @@ func (r *Root) state() (s folderState, err error) {
 	if err := unix.Fstat(r.fd, &st); err != nil {
 		return s, pathError("stat", r.path, err)
 	}
-	return folderState{st.Mode & 07777, readAttr(r.fd, attrACL), readAttr(r.fd, attrDefaultACL)}, nil
+	s = folderState{st.Mode & 07777, int64(st.Uid), readAttr(r.fd, attrACL), readAttr(r.fd, attrDefaultACL)}
+	if st.Uid == uint32(os.Geteuid()) {
+		s.owner = -1
+	}
+	return s, nil
 }
 
 // restore gives the folder back what it had, where that was changed.
@@ -432,6 +432,9 @@ func (r *Root) restore(s folderState) error {
 	}
 	if err == nil && (now.mode != s.mode || !bytes.Equal(s.access, now.access)) {
 		err = unix.Fchmod(r.fd, s.mode)
+	}
+	if err == nil && s.owner >= 0 && now.owner != s.owner {
+		err = unix.Fchown(r.fd, int(s.owner), -1)
 	}
 	if err != nil {
 		return pathError("restore the permissions of", r.path, err)
@@ -460,9 +463,9 @@ func (r *Root) DropInheritedACLs() error {
 }
 
 // markerBegin is how every marker begins: what has its name and not this is some
-// other file. Behind it are the kind, the id, the folder's state before, and the
-// mode that the folder around it had: "whole 0123… 755 - - 750". An older version
-// leaves out the last, and this one where it is not needed.
+// other file. Behind it are the kind, the id, the folder's mode and ACLs before, the
+// mode that the folder around it had, and the folder's owner where that was another
+// user: "whole 0123… 755 - - 750 -1".
 const markerBegin = "lxc-pull: incomplete: "
 
 const (
@@ -491,28 +494,29 @@ func (m mark) text() []byte {
 		}
 		return hex.EncodeToString(b)
 	}
-	b := fmt.Appendf(nil, "%s%s %s %o %s %s", markerBegin, m.kind, m.id, m.before.mode, acl(m.before.access), acl(m.before.def))
+	around := "-"
 	if m.around != noMode {
-		b = fmt.Appendf(b, " %o", m.around)
+		around = strconv.FormatUint(uint64(m.around), 8)
 	}
-	return append(b, '\n')
+	return fmt.Appendf(nil, "%s%s %s %o %s %s %s %d\n", markerBegin, m.kind, m.id, m.before.mode, acl(m.before.access), acl(m.before.def), around, m.before.owner)
 }
 
 // parseMark reads a marker. One that is cut, or of another version, has no id.
 func parseMark(text string) mark {
-	none := mark{around: noMode}
+	none := mark{before: folderState{owner: -1}, around: noMode}
 	f := strings.Fields(strings.TrimPrefix(text, markerBegin))
-	if len(f) != 5 && len(f) != 6 || !strings.HasSuffix(text, "\n") || !isID(f[1]) {
+	if len(f) != 7 || !strings.HasSuffix(text, "\n") || !isID(f[1]) {
 		return none
 	}
 	mode, err := strconv.ParseUint(f[2], 8, 32)
-	if err != nil {
+	owner, err2 := strconv.ParseInt(f[6], 10, 64)
+	if err != nil || err2 != nil || owner < -1 || owner > math.MaxUint32 {
 		return none
 	}
-	m := mark{f[0], f[1], folderState{mode: uint32(mode & 07777)}, noMode}
+	m := mark{f[0], f[1], folderState{mode: uint32(mode & 07777), owner: owner}, noMode}
 	m.before.access, _ = hex.DecodeString(f[3]) // "-" is none
 	m.before.def, _ = hex.DecodeString(f[4])
-	if len(f) == 6 {
+	if f[5] != "-" {
 		if mode, err = strconv.ParseUint(f[5], 8, 32); err != nil {
 			return none
 		}
@@ -593,7 +597,7 @@ func (t *Target) openMarker() (fd int, made bool, err error) {
 // is -1 where there is none, or something else, or somebody else's, which must not
 // make us remove anything, or where nothing tells whether its run lives.
 func (t *Target) lockMarker() (fd int, made bool, m mark, err error) {
-	none := mark{around: noMode}
+	none := mark{before: folderState{owner: -1}, around: noMode}
 	for range 10 {
 		fd, made, err := t.openMarker()
 		if err != nil {
@@ -601,6 +605,10 @@ func (t *Target) lockMarker() (fd int, made bool, m mark, err error) {
 		}
 		var st unix.Stat_t
 		if fd < 0 || unix.Fstat(fd, &st) != nil || !isOurs(&st) {
+			// What is made may belong to another user: vfat, NFS with root_squash.
+			if made && leadsTo(int(t.parent.Fd()), t.markerName(), fd) {
+				unix.Unlinkat(int(t.parent.Fd()), t.markerName(), 0)
+			}
 			unix.Close(fd)
 			return -1, false, none, t.lockFolder()
 		}
@@ -763,6 +771,9 @@ func (t *Target) Commit() error {
 			return err
 		}
 	}
+	if !t.root.named {
+		t.giveBack()
+	}
 	if err := t.unmark(); err != nil {
 		return err
 	}
@@ -860,7 +871,7 @@ func (t *Target) Abort() (string, error) {
 		if err := t.root.restore(t.before); err != nil {
 			return "", err
 		}
-		t.giveBack()
+		t.taken = false
 	}
 	if err := t.unprove(); err != nil {
 		return "", err

@@ -685,7 +685,7 @@ func TestFolderOfAnother(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := uint32(0)
+		want := uint32(os.Geteuid())
 		if name != "" {
 			want = other // it is not empty, and so nobody's whole tree
 		}
@@ -698,6 +698,35 @@ func TestFolderOfAnother(t *testing.T) {
 		target.Close()
 		if got := owner(path); got != other {
 			t.Errorf("%q in it: after a failure it is %d's", name, got)
+		}
+		if name != "" {
+			continue
+		}
+		// Killed, and then a run that fails.
+		if target, err = OpenTarget(path); err != nil {
+			t.Fatal(err)
+		}
+		target.Close()
+		if target, err = OpenTarget(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := target.Abort(); err != nil {
+			t.Error(err)
+		}
+		target.Close()
+		if got := owner(path); got != other {
+			t.Errorf("after a kill and a failure it is %d's", got)
+		}
+		// An archive that says nothing of the root folder leaves it its owner.
+		if target, err = OpenTarget(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := target.Commit(); err != nil {
+			t.Error(err)
+		}
+		target.Close()
+		if got := owner(path); got != other {
+			t.Errorf("after a success it is %d's", got)
 		}
 	}
 }
