@@ -155,12 +155,16 @@ func (o *output) distrust(name string, link *unix.Stat_t) error {
 		return o.fail("stat", "", err)
 	}
 	// What lies in "/" is as good as "/" itself, whose owner has the number of
-	// nobody in a user namespace, as all have who are not mapped there.
-	top := unix.Stat("/", &root) == nil && here.Dev == root.Dev && here.Ino == root.Ino
-	if !trustedOwner(link.Uid) && !(top && link.Uid == root.Uid) {
+	// nobody in a user namespace, as all have who are not mapped there; and so is a
+	// link that the same owner made in a folder that nobody else may write.
+	if unix.Stat("/", &root) == nil && link.Uid == root.Uid &&
+		(here.Dev == root.Dev && here.Ino == root.Ino || here.Uid == root.Uid && here.Mode&0o022 == 0) {
+		return nil
+	}
+	if !trustedOwner(link.Uid) {
 		return fmt.Errorf("%q: %q is a symbolic link that belongs to another user (uid %d), which is not followed: name what it leads to", o.path, name, link.Uid)
 	}
-	if !top && o.othersWrite(&here) {
+	if o.othersWrite(&here) {
 		return fmt.Errorf("%q: %q is a symbolic link in a folder of another user (uid %d, mode %04o), which is not followed: name what it leads to", o.path, name, here.Uid, here.Mode&0o7777)
 	}
 	return nil

@@ -118,11 +118,12 @@ func TestBaseInNamespace(t *testing.T) {
 	}
 	dir := t.TempDir()
 	err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o755), os.Mkdir(dir+"/own", 0o755), os.Symlink("own", dir+"/link"), os.Symlink("own", dir+"/mine"),
-		os.Chown(dir+"/own", stranger, stranger), os.Lchown(dir+"/mine", stranger, stranger))
+		os.Chown(dir+"/own", stranger, stranger), os.Lchown(dir+"/mine", stranger, stranger),
+		os.Mkdir(dir+"/all", 0o755), os.Chmod(dir+"/all", 0o777|os.ModeSticky), os.Symlink("../own", dir+"/all/link"), os.Lchown(dir+"/all/link", stranger+1, stranger+1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, ok := range map[string]bool{"own": true, "mine": true, "link": false} {
+	for name, ok := range map[string]bool{"own": true, "mine": true, "link": true, "all/link": false} {
 		cmd := exec.Command("/proc/self/exe", "-test.run=^TestBaseInNamespace$")
 		cmd.Env = append(os.Environ(), "TEST_BASE="+dir+"/"+name)
 		cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -196,9 +196,11 @@ func (w *baseWalk) follow(name, path string, here *unix.Stat_t) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return fail(unix.ENOTDIR)
 	}
-	// A link in "/" is as good as "/" itself: /home may be one, also in a user
-	// namespace.
-	top := here.Dev == w.root.Dev && here.Ino == w.root.Ino && st.Uid == w.root.Uid
+	// A link in "/" is as good as "/" itself, and so is one that the same owner made
+	// in a folder that nobody else may write: /home/alice may be one, also in a user
+	// namespace, where root outside has the number of nobody.
+	top := here.Dev == w.root.Dev && here.Ino == w.root.Ino || here.Mode&0o022 == 0 && here.Uid == st.Uid
+	top = top && (st.Uid == w.root.Uid || slices.Contains(w.cache.Above, int(st.Uid)))
 	if !top && !slices.Contains(w.cache.owners(), int(st.Uid)) {
 		return &UntrustedError{path, fmt.Sprintf("is a link of user %d, who is neither root nor this user; LXC_CACHE_PATH may name the folder that it leads to", st.Uid)}
 	}
