@@ -726,10 +726,17 @@ func (x *extractor) device(parent int, name cname, path []byte, e *Entry) error 
 	}
 	err := mknodat(parent, name, mode, e.Major, e.Minor)
 	if err == unix.EEXIST {
-		if err := x.clear(parent, name, path); err != nil {
-			return err
+		// Whether it can be made is tried before what is there goes.
+		trial := cname(proofName(newID()) + "\x00")
+		if err = mknodat(parent, trial, mode, e.Major, e.Minor); err == nil {
+			err = unlinkat(parent, trial, 0)
 		}
-		err = mknodat(parent, name, mode, e.Major, e.Minor)
+		if err == nil {
+			if err := x.clear(parent, name, path); err != nil {
+				return err
+			}
+			err = mknodat(parent, name, mode, e.Major, e.Minor)
+		}
 	}
 	if err == unix.EPERM || err == unix.EACCES && !x.chown {
 		x.rep.note(thing, "skipped", x.noPriv, e.Name)

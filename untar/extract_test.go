@@ -471,6 +471,9 @@ func TestSkippedThenMade(t *testing.T) {
 	if err := r.Rewrite("x", 100, func([]byte) []byte { return nil }); !errors.Is(err, ErrNotMade) {
 		t.Errorf("what was there before a device that is skipped: %v", err)
 	}
+	if data, err := os.ReadFile(s.root + "/x"); string(data) != "mine" {
+		t.Errorf("what was there before a device that is skipped: %q, %v", data, err)
+	}
 }
 
 // In a merge an entry that can't be made is left out, with what needs it, and

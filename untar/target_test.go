@@ -203,6 +203,7 @@ func TestProofLeavesNoTrace(t *testing.T) {
 		if err := errors.Join(target.Root().Finish(), target.Commit(), f.Close()); err != nil {
 			t.Fatal(err)
 		}
+		defer os.Chmod(path, 0o755) // so that an ordinary user's test can remove it
 		info, err := os.Stat(path)
 		if err != nil || !info.ModTime().Equal(when) || info.Mode().Perm() != 0o555 {
 			t.Errorf("%s: %v, %v", kind, info, err)
