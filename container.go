@@ -247,18 +247,20 @@ func (c *creation) shiftOwners(config []byte) (*[2]uint32, error) {
 // rootIDs returns the user and the group that lxc.idmap makes the container's
 // root.
 func rootIDs(ranges []lxc.IDRange) (ids [2]uint32, err error) {
-	missing := map[string]bool{"u": true, "g": true}
+	user, group := false, false
 	for _, r := range ranges {
 		if r.Inside == 0 && r.UID {
-			ids[0] = r.Outside
-			delete(missing, "u")
+			ids[0], user = r.Outside, true
 		}
 		if r.Inside == 0 && r.GID {
-			ids[1] = r.Outside
-			delete(missing, "g")
+			ids[1], group = r.Outside, true
 		}
 	}
-	for kind := range missing {
+	if !user || !group {
+		kind := "g"
+		if !user {
+			kind = "u"
+		}
 		return ids, fmt.Errorf("lxc.idmap of the config has no line for the container's root: \"lxc.idmap = %s 0 FIRST COUNT\"", kind)
 	}
 	return ids, nil

@@ -129,6 +129,9 @@ func noMap(config string) error {
 	if !lent {
 		remedy += "\nFirst root must lend you the ids:\n  usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + shellWords(userNames(uid, "/etc")[:1])
 	}
+	if hostPlaces().android() {
+		remedy = "On Android nobody lends ids: containers are made and started by root."
+	}
 	return &mappedError{
 		fmt.Sprintf("an ordinary user's container needs lxc.idmap, which %q does not have", config),
 		remedy + "\nA root file system alone needs no ids: lxc-pull rootfs DIR.",
