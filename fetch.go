@@ -46,6 +46,7 @@ type fetchCall struct {
 	// what it is: it may be a browser's. It had bytes, and goes back to them.
 	foreign bool
 	bytes   int64
+	empty   bool // FILE.part was there, with nothing in it and no record: it stays
 }
 
 // fetchCommand brings one file: wget's place.
@@ -220,7 +221,15 @@ func (c *fetchCall) toFile(ctx context.Context, client *fetch.Client, out *outpu
 	}
 	defer f.Close()
 	if !c.foreign && c.validator(out) == "" {
-		c.record(out, "")
+		// Before the first byte: one without a record is nobody's at the next call.
+		if err := c.record(out, ""); errors.As(err, new(*obstacleError)) {
+			c.ui.warnf("%v; should this call be killed, no later one can go on", err)
+		} else if err != nil {
+			if info, bad := f.Stat(); bad == nil && info.Size() == 0 {
+				return c.keep(out, f, err)
+			}
+			return err
+		}
 	}
 	if err = c.complete(ctx, client, out, f); err != nil {
 		return c.keep(out, f, err)
@@ -254,12 +263,27 @@ func (c *fetchCall) begin(out *output) (*os.File, error) {
 
 // claim finds out whose FILE.part is, before anything is asked for or changed. One
 // that no record of ours is beside is nobody's to empty or to remove. With --sha256
-// it may be gone on with, for then it is known what it must become.
+// it may be gone on with, for then it is known what it must become. An empty one has
+// nothing to lose: a call that was killed at once leaves it. One whose record a power
+// failure has emptied is known by the rest: its mode is that of our parts.
 func (c *fetchCall) claim(out *output) error {
 	var st unix.Stat_t
 	err := unix.Fstatat(out.dir, out.base+partSuffix, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if _, ours := readRecord(out); ours || err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil // begin says why it can't be used
+	}
+	if trustedOwner(st.Uid) && st.Nlink == 1 {
+		lost := out.blank(fromSuffix)
+		switch {
+		case st.Size == 0 && (lost || !out.exists(fromSuffix)):
+			c.empty = true
+			return nil
+		case lost && st.Mode&0o777 == 0o600:
+			if c.digest == nil {
+				c.ui.warnf("%q is empty, so nothing tells what %q is of: beginning anew", out.path+fromSuffix, out.path+partSuffix)
+			}
+			return nil
+		}
 	}
 	c.foreign, c.bytes = true, st.Size
 	if c.bytes > 0 && c.digest == nil && trustedOwner(st.Uid) && st.Nlink == 1 {
@@ -282,8 +306,14 @@ func (c *fetchCall) keep(out *output, f *os.File, err error) error {
 		return &keptError{err, info.Size(), f.Name()}
 	}
 	if out.holds(f, partSuffix) {
-		out.remove(partSuffix)
-		c.forget(out)
+		if c.empty {
+			bad = f.Truncate(0)
+		} else {
+			out.remove(partSuffix)
+		}
+		if bad == nil {
+			c.forget(out)
+		}
 	}
 	return err
 }
@@ -322,7 +352,11 @@ func (c *fetchCall) complete(ctx context.Context, client *fetch.Client, out *out
 		if err := f.Truncate(0); err != nil {
 			return err
 		}
-		c.record(out, "")
+		if !c.foreign {
+			if err := c.record(out, ""); err != nil && !errors.As(err, new(*obstacleError)) {
+				return err
+			}
+		}
 		c.continues = c.digest != nil
 		if !again {
 			return final
@@ -394,7 +428,11 @@ func (c *fetchCall) validator(out *output) string {
 
 // readRecord reads FILE.part.from; ok is false where it is absent or not ours.
 func readRecord(out *output) (lines []string, ok bool) {
-	data, err := out.read(fromSuffix, maxCredentials)
+	return parseRecord(out, fromSuffix)
+}
+
+func parseRecord(out *output, suffix string) (lines []string, ok bool) {
+	data, err := out.read(suffix, maxCredentials)
 	if err != nil {
 		return nil, false
 	}
@@ -407,14 +445,26 @@ func readRecord(out *output) (lines []string, ok bool) {
 }
 
 // record writes FILE.part.from, which shows that FILE.part is this program's; the
-// validator may be empty. It writes none for a foreign part, nor over another file.
+// validator may be empty. It writes none for a foreign part, nor over another file in
+// which there is anything: an empty one, or NULs, is what a power failure leaves.
 func (c *fetchCall) record(out *output, validator string) error {
-	var st unix.Stat_t
-	err := unix.Fstatat(out.dir, out.base+fromSuffix, &st, unix.AT_SYMLINK_NOFOLLOW)
-	if _, ours := readRecord(out); c.foreign || err == nil && st.Size > 0 && !ours {
-		return fmt.Errorf("%q or what it would be of is not lxc-pull's", out.path+fromSuffix)
+	if c.foreign {
+		return fmt.Errorf("%q is not lxc-pull's", out.path+partSuffix)
+	}
+	for _, suffix := range []string{fromSuffix, fromSuffix + asideSuffix} {
+		if _, ours := parseRecord(out, suffix); out.exists(suffix) && !ours && !out.blank(suffix) {
+			return &obstacleError{out.path + suffix}
+		}
 	}
 	return out.replace(fromSuffix, []byte(c.tag()+"\n"+validator+"\n"))
+}
+
+// An obstacleError says that something else has the record's name. It is no reason
+// to fail: in /tmp anybody can put it there.
+type obstacleError struct{ path string }
+
+func (e *obstacleError) Error() string {
+	return fmt.Sprintf("%q is nothing that lxc-pull writes, and stays", e.path)
 }
 
 // forget removes FILE.part.from, if it is a record.

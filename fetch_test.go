@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -393,5 +394,117 @@ func TestFetchCredentials(t *testing.T) {
 	}
 	if _, _, err := fetchTest(t, "-o-", "--header-file", "absent", server.URL); err == nil {
 		t.Error("an absent header file is passed over")
+	}
+}
+
+// TestFetchLostRecord: a power failure that empties the record, or a call that is
+// killed before it writes one, does not make a download nobody's.
+func TestFetchLostRecord(t *testing.T) {
+	good := bytes.Repeat([]byte("0123456789"), 10_000)
+	digest := []string{"--sha256", fmt.Sprintf("%x", sha256.Sum256(good))}
+	for _, test := range []struct {
+		name   string
+		mode   os.FileMode
+		from   string
+		args   []string
+		status int
+		asked  string
+	}{
+		{"an empty record", 0o600, "", nil, 0, "[]"},
+		{"NULs", 0o600, strings.Repeat("\x00", 70), nil, 0, "[]"},
+		{"an empty record, with the digest", 0o600, "", digest, 0, "[bytes=100-]"},
+		{"a part of another mode", 0o644, "", nil, exitUsage, "[]"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := &fetchServer{data: good, etag: `"1"`}
+			server := httptest.NewServer(s)
+			defer server.Close()
+			t.Chdir(t.TempDir())
+			os.WriteFile("x.part", good[:100], test.mode)
+			os.WriteFile("x.part.from", []byte(test.from), 0o644)
+			_, messages, err := fetchTest(t, append(test.args, "-o", "x", server.URL+"/x")...)
+			if test.status != 0 {
+				if err == nil || exitStatus(err) != test.status || folder(t) != "x.part x.part.from" || len(s.asked) > 0 {
+					t.Errorf("%v; %d requests; the folder holds %q", err, len(s.asked), folder(t))
+				}
+				return
+			}
+			if got, _ := os.ReadFile("x"); err != nil || !bytes.Equal(got, good) || folder(t) != "x" || fmt.Sprint(s.asked) != test.asked {
+				t.Errorf("%d bytes; asked for %s; the folder holds %q (%v)", len(got), s.asked, folder(t), err)
+			}
+			if said := strings.Contains(messages, "beginning anew"); said != (test.args == nil) {
+				t.Errorf("said %q", messages)
+			}
+		})
+	}
+}
+
+// TestFetchEmptyPart: an empty part is gone on with at the next call.
+func TestFetchEmptyPart(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789"), 10_000)
+	s := &fetchServer{data: data, etag: `"1"`, cuts: []int{70_000, -1}}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	t.Chdir(t.TempDir())
+	os.WriteFile("x.part", nil, 0o600)
+	if _, _, err := fetchTest(t, "-q", "-o", "x", server.URL+"/x"); err == nil {
+		t.Fatal("the first call did not fail")
+	}
+	if info, err := os.Stat("x.part"); err != nil || info.Size() != 70_000 {
+		t.Fatalf("the part: %v (%v); the folder holds %q", info, err, folder(t))
+	}
+	s.asked = nil
+	if _, _, err := fetchTest(t, "-q", "-o", "x", server.URL+"/x"); err != nil || fmt.Sprint(s.asked) != "[bytes=70000-]" || folder(t) != "x" {
+		t.Errorf("asked for %s; the folder holds %q (%v)", s.asked, folder(t), err)
+	}
+}
+
+// TestFetchRecordFirst: the record is there before the part has a byte, and a call
+// that can't write it says so and leaves nothing.
+func TestFetchRecordFirst(t *testing.T) {
+	var record string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		data, _ := os.ReadFile("x.part.from")
+		record = string(data)
+		w.Header().Set("Content-Type", "application/octet-stream")
+		io.WriteString(w, "data")
+	}))
+	defer server.Close()
+	call := func() (string, error) {
+		record = "not asked"
+		_, messages, err := fetchTest(t, "-o", "x", server.URL+"/x")
+		return messages, err
+	}
+	t.Chdir(t.TempDir())
+	// One that was cut off while it was written aside is no obstacle.
+	os.WriteFile("x.part.from.new", nil, 0o600)
+	if _, err := call(); err != nil || folder(t) != "x" || len(record) != 2*sha256.Size+2 {
+		t.Errorf("%v; the folder holds %q, the record %q", err, folder(t), record)
+	}
+	for _, name := range []string{"x.part.from", "x.part.from.new"} {
+		t.Chdir(t.TempDir())
+		os.WriteFile(name, []byte("of a person's\n"), 0o600)
+		messages, err := call()
+		text, _ := os.ReadFile(name)
+		if err != nil || !strings.Contains(messages, name) || string(text) != "of a person's\n" || folder(t) != "x "+name {
+			t.Errorf("%s: %v, said %q; the folder holds %q", name, err, messages, folder(t))
+		}
+	}
+	t.Chdir(t.TempDir())
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	signal.Ignore(unix.SIGXFSZ)
+	defer signal.Reset(unix.SIGXFSZ)
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 10, Max: old.Max}); err != nil { // a full disk
+		t.Fatal(err)
+	}
+	_, err := call()
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(err, unix.EFBIG) || record != "not asked" || folder(t) != "" {
+		t.Errorf("a full disk: %v; the server was asked: %q; the folder holds %q", err, record, folder(t))
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -332,20 +333,55 @@ func (o *output) existing(suffix string, flags int) (*os.File, error) {
 	return nil, err
 }
 
-// replace writes data to the file, in the place of what was there.
+// asideSuffix ends the name under which replace writes.
+const asideSuffix = ".new"
+
+// replace writes data aside, which only this user may read, and renames it: whoever
+// reads, and whoever comes after a power failure, finds the old content or the new.
 func (o *output) replace(suffix string, data []byte) error {
-	f, err := o.begin(suffix, newMode)
+	aside := suffix + asideSuffix
+	f, err := o.begin(aside, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := f.Truncate(0); err != nil {
+	if err = f.Truncate(0); err == nil {
+		_, err = f.Write(data)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	switch {
+	case !o.holds(f, aside):
+		return fmt.Errorf("%q was replaced while it was written", o.path+aside)
+	case err == nil:
+		if err = unix.Renameat(o.dir, o.base+aside, o.dir, o.base+suffix); err != nil {
+			err = o.fail("rename", aside, err)
+		}
+	}
+	if err != nil {
+		unix.Unlinkat(o.dir, o.base+aside, 0)
 		return err
 	}
-	if _, err := f.Write(data); err != nil {
-		return err
+	// The name, too, before what comes next. Some file systems (FUSE) can't do that.
+	if fd, err := unix.Openat(o.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+		unix.Fsync(fd)
+		unix.Close(fd)
 	}
-	return f.Close()
+	return nil
+}
+
+// blank reports whether a file that begin would open has nothing in it, or NULs: a
+// power failure leaves these of what was not yet on the disk.
+func (o *output) blank(suffix string) bool {
+	data, err := o.read(suffix, maxCredentials)
+	return err == nil && len(bytes.Trim(data, "\x00")) == 0
+}
+
+// exists reports whether anything has the name.
+func (o *output) exists(suffix string) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(o.dir, o.base+suffix, &st, unix.AT_SYMLINK_NOFOLLOW) != unix.ENOENT
 }
 
 // read returns a file of at most max bytes.

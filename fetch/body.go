@@ -161,7 +161,8 @@ func (c *Client) Tail(ctx context.Context, url string, n int64) (data []byte, si
 	// So few bytes need no guard: in that time they are here, or it is a stall.
 	ctx, cancel := context.WithTimeoutCause(ctx, min(c.opt.StallWindow, waitingInterval), errStalled)
 	defer cancel()
-	v := vigil{size: -1}
+	var v vigil
+	v.size.Store(-1)
 	v.asked.Store(withoutUser(u))
 	v.busy()
 	v.keep(ctx, c)
@@ -235,7 +236,7 @@ func (c *Client) open(ctx context.Context, request Request) (*Body, error) {
 	}
 	b.sources[0].validator, b.sources[0].host = request.Validator, b.sources[0].url.Host
 	b.ctx, b.cancel = context.WithCancel(ctx)
-	b.vigil.size = b.Size
+	b.vigil.size.Store(b.Size)
 	b.vigil.asked.Store(withoutUser(b.sources[0].url))
 	b.vigil.got.Store(b.offset)
 	b.vigil.keep(b.ctx, c)
@@ -471,11 +472,12 @@ func (b *Body) next(err error) error {
 
 // patience returns how many failures in a row a source may have. A name or an
 // address that never worked is most likely wrong: the user should not wait a
-// minute and a half to hear of a typing error.
+// minute and a half to hear of a typing error. A proxy that was reached and broke
+// off is asked as often as a server.
 func (b *Body) patience(e *Error) int {
 	switch e.Kind {
 	case KindDNS, KindRefused, KindUnreachable, KindProxy:
-		if b.offset == b.request.Offset {
+		if b.offset == b.request.Offset && (e.Kind != KindProxy || e.noProxy) {
 			return min(b.client.retries(b.request), 2)
 		}
 	}
@@ -614,6 +616,7 @@ func (b *Body) accept(s *source, answer *http.Response) error {
 	}
 	if b.Size < 0 {
 		b.Size = total
+		b.vigil.size.Store(total)
 	}
 	s.validator, s.host = validator(h), answer.Request.URL.Host
 	if b.Validator == "" || !b.request.Pinned {

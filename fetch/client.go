@@ -36,6 +36,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"slices"
@@ -389,7 +390,14 @@ func (c *Client) identified(u *url.URL) bool {
 }
 
 func (c *Client) roundTrip(request *http.Request, identified bool) (*http.Response, error) {
-	request = request.WithContext(context.WithValue(request.Context(), tunnelKey{}, new(atomic.Bool)))
+	tunnel := new(atomic.Bool)
+	ctx := context.WithValue(request.Context(), tunnelKey{}, tunnel)
+	if request.URL.Scheme == "https" {
+		// A connection to an https server is one whose way is open, also where an
+		// earlier request opened it: then no CONNECT is sent.
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { tunnel.Store(true) }})
+	}
+	request = request.WithContext(ctx)
 	proxy, err := c.opt.Proxy(request)
 	var own *Error
 	switch {
@@ -400,8 +408,7 @@ func (c *Client) roundTrip(request *http.Request, identified bool) (*http.Respon
 	}
 	answer, err := c.through(request, proxy, identified)
 	if err != nil && proxy != nil {
-		tunnel, _ := request.Context().Value(tunnelKey{}).(*atomic.Bool)
-		err = &viaError{proxy, tunnel != nil && tunnel.Load(), err}
+		err = &viaError{proxy, tunnel.Load(), err}
 	}
 	return answer, err
 }
@@ -500,7 +507,8 @@ func wait(ctx context.Context, d time.Duration) error {
 func (c *Client) pause(ctx context.Context, d time.Duration, url string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	v := vigil{size: -1}
+	var v vigil
+	v.size.Store(-1)
 	v.asked.Store(url)
 	v.busy()
 	v.resume.Store(time.Now().Add(d).UnixNano())

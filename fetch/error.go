@@ -58,6 +58,8 @@ type Error struct {
 	Status int           // the HTTP status, 0 where there was none
 	Wait   time.Duration // how long the server asked us to stay away (Retry-After), 0: it did not
 	Err    error         // the cause, may be nil
+
+	noProxy bool // with KindProxy: no connection to it, or none through a SOCKS one
 }
 
 func (e *Error) Error() string {
@@ -154,7 +156,8 @@ func (e *proxyError) Error() string {
 }
 
 // A viaError is what a request through a proxy failed with. tunnel says that the
-// proxy had answered that the way to the server is open.
+// proxy had answered, this request or an earlier one, that the way to the server is
+// open.
 type viaError struct {
 	proxy  *url.URL
 	tunnel bool
@@ -234,7 +237,7 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 	case errors.As(err, &proxy):
 		e.Kind, e.Status, e.Err = KindProxy, proxy.status, nil
 	case errors.As(err, &dial) && (dial.Op == "proxyconnect" || dial.Op == "socks connect"): // net/http's words
-		e.Kind, e.Err = KindProxy, dial.Err
+		e.Kind, e.Err, e.noProxy = KindProxy, dial.Err, true
 	case errors.Is(err, errStalled):
 		e.Kind, e.Err = KindStall, nil
 	case errors.As(err, &noServers):

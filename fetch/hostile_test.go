@@ -364,3 +364,94 @@ func TestLooksHTML(t *testing.T) {
 		}
 	}
 }
+
+// TestProxyReused: a tunnel that an earlier request opened is one too, and a server
+// that is slow behind it is not the proxy's fault.
+func TestProxyReused(t *testing.T) {
+	slow := make(chan struct{})
+	target, ca, _ := secure(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			<-slow
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		io.WriteString(w, "x")
+	})
+	defer close(slow)
+	address, seen := proxy(t, "")
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, Options{CACerts: []string{ca}, Paths: &Paths{}, Proxy: http.ProxyURL(u), Retries: -1, StallWindow: time.Second})
+	if _, err := c.Get(t.Context(), target+"/quick", 10); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Get(t.Context(), target+"/slow", 10)
+	if kindOf(err) != KindTimeout || len(*seen) != 1 {
+		t.Errorf("%v; the proxy saw %q", err, *seen)
+	}
+}
+
+// TestProxyPatience: a proxy that breaks off is asked as often as a server that does;
+// one that is not there, as often as a server that is not.
+func TestProxyPatience(t *testing.T) {
+	for _, test := range []struct {
+		name, proxy string
+		want        int
+	}{{"breaks off", rawServer(t, "", false), defaultRetries}, {"is not there", closedPort(t), 2}} {
+		for _, target := range []string{"http://images.test/x", "https://images.test/x"} {
+			retries := 0
+			c := newClient(t, Options{Paths: &Paths{}, Wait: noWait, Notify: func(Event) { retries++ },
+				Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: test.proxy})})
+			b, err := c.Open(t.Context(), Request{URLs: []string{target}})
+			if kindOf(err) != KindProxy || retries != test.want {
+				t.Errorf("%s, %s: %d retries, want %d (%v, %v)", test.name, target, retries, test.want, b, err)
+			}
+		}
+	}
+}
+
+// TestWaitingSize: who waits hears how large the file is, once that is known.
+func TestWaitingSize(t *testing.T) {
+	serve := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Content-Length", "9000")
+		w.Write(make([]byte, 300))
+		w.(http.Flusher).Flush()
+		time.Sleep(25 * time.Second)
+		w.Write(make([]byte, 8700))
+	}
+	var told []int64
+	opt := Options{Waiting: func(w Waiting) { told = append(told, w.Size) }}
+	inTime(t, serve, opt, func(t *testing.T, c *Client) {
+		if _, err := c.Get(t.Context(), "http://images.test/x", 10_000); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if fmt.Sprint(told) != "[9000 9000]" {
+			t.Errorf("told %v", told)
+		}
+	})
+}
+
+// TestWaitingClosed: nothing is said of a transfer that is closed.
+func TestWaitingClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 200 {
+			var closed, late atomic.Bool
+			c := newClient(t, Options{Waiting: func(Waiting) { late.Store(late.Load() || closed.Load()) }})
+			ctx, cancel := context.WithCancel(t.Context())
+			var v vigil
+			v.asked.Store("http://images.test/x")
+			v.busy()
+			v.keep(ctx, c)
+			time.Sleep(waitingInterval) // both are due at the same moment
+			closed.Store(true)
+			cancel()
+			synctest.Wait()
+			if late.Load() {
+				t.Fatal("said after the end")
+			}
+		}
+	})
+}

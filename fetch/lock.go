@@ -25,6 +25,9 @@ import (
 // change the cache can't hold up who may. A file of another mode is what an older
 // version left; anybody may have it open, and so its lock means nothing.
 //
+// What a power failure left of a lock (NULs, a line that is cut off) is locked and
+// written anew: the flock is the proof that nobody holds it.
+//
 // The file is removed while it is locked; whoever has it open and gets the lock
 // after that sees that the name leads elsewhere, and begins anew.
 type lock struct {
@@ -180,7 +183,7 @@ func openLock(dir folder, name string) (*os.File, error) {
 		}
 		text := make([]byte, maxOwner+1)
 		n, err := f.ReadAt(text, 0)
-		if err != nil && err != io.EOF || !isLock(text[:n]) {
+		if err != nil && err != io.EOF || !isLock(text[:n]) && !dir.isRemnant(name, text[:n]) {
 			f.Close()
 			return nil, dir.notOurs(name)
 		}
@@ -240,7 +243,7 @@ func (w *waiter) tryOwner(dir folder, name string, lost bool) (*lock, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	if !isLock(owner) {
+	if !isLock(owner) && !dir.isRemnant(name, owner) {
 		return nil, dir.notOurs(name)
 	}
 	if !lost && !abandoned(dir, name, owner) {
@@ -293,15 +296,16 @@ func bootID() string {
 // abandoned reports whether the process that an owner file describes is surely
 // gone: this machine, and another start of it or no such process.
 func abandoned(dir folder, name string, owner []byte) bool {
-	if len(owner) == 0 {
-		// Its process was killed between creating and writing it.
-		var st unix.Stat_t
-		err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
-		return err == nil && time.Since(time.Unix(st.Mtim.Unix())) > emptyOwner
-	}
 	pid, host, ok := parseOwner(owner)
 	if !ok {
-		return false
+		// Its process was killed between creating and writing it; or a power failure
+		// took what it wrote, and then only the heart that does not beat tells.
+		most := emptyOwner
+		if len(owner) > 0 {
+			most = lifeless
+		}
+		t, ok := dir.modified(name)
+		return ok && time.Since(t) > most
 	}
 	if here, _ := os.Hostname(); host != here {
 		return false

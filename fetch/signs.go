@@ -1,8 +1,10 @@
 package fetch
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -97,7 +99,7 @@ func (d folder) isLeftover(name string) bool {
 		return s.empty || s.any()
 	}
 	text, err := d.read(name, maxOwner)
-	return err == nil && isLock(text)
+	return err == nil && (isLock(text) || len(bytes.Trim(text, "\x00")) == 0 && d.isRemnant(name, text))
 }
 
 // isLock reports whether a file has the content of a lock. It is empty until its
@@ -105,6 +107,21 @@ func (d folder) isLeftover(name string) bool {
 func isLock(text []byte) bool {
 	_, _, ok := parseOwner(text)
 	return ok || len(text) == 0
+}
+
+// isRemnant reports whether a file is what a power failure leaves of a lock: NULs in
+// the place of its line, or the line's beginning, in a file as only a lock's maker
+// makes it. Who reads it has seen whose it is (openFile).
+func (d folder) isRemnant(name string, text []byte) bool {
+	var st unix.Stat_t
+	if len(text) > maxOwner || unix.Fstatat(int(d.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil ||
+		st.Mode != unix.S_IFREG|0o600 || st.Nlink != 1 {
+		return false
+	}
+	line := string(bytes.TrimRight(text, "\x00"))
+	pid, rest, _ := strings.Cut(line, "\t")
+	n, err := strconv.Atoi(pid)
+	return line == "" || err == nil && n > 0 && strings.Count(rest, "\t") < 2 && !strings.ContainsAny(line, "\n\x00")
 }
 
 // removeLeftover removes a folder with a hidden name of ours, if it is ours.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestShrink removes by the time of use, spares one image, and leaves alone
@@ -156,5 +158,102 @@ func TestDrop(t *testing.T) {
 	}
 	if list, _ := c.List(); len(list) != 0 {
 		t.Errorf("after the entry was dropped: %v", list)
+	}
+}
+
+// TestDamagedLock: what a power failure leaves of a lock is taken, in a file as
+// only a lock's maker makes it; else a lock's name that holds something else stays.
+func TestDamagedLock(t *testing.T) {
+	const at = "download/debian/trixie/arm64/"
+	for _, test := range []struct {
+		name, text string
+		mode       os.FileMode
+		links      bool
+		taken      bool
+		swept      bool // beside another lock
+	}{
+		{"NULs", strings.Repeat("\x00", 40), 0o600, false, true, true},
+		{"a cut line", "1234\thos", 0o600, false, true, false},
+		{"a cut line, then NULs", "1234\thos\x00\x00\x00", 0o600, false, true, false},
+		{"others may read it", strings.Repeat("\x00", 40), 0o644, false, false, false},
+		{"other names", strings.Repeat("\x00", 40), 0o600, true, false, false},
+		{"too long", strings.Repeat("\x00", maxOwner+1), 0o600, false, false, false},
+		{"text", "dear me", 0o600, false, false, false},
+		{"a number of another program", "1234\n", 0o600, false, false, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			old := time.Now().Add(-Leftover - time.Hour)
+			put := func(name string) *Cache {
+				c := &Cache{Base: write(t, map[string]string{name: test.text})}
+				path := filepath.Join(c.Base, name)
+				err := errors.Join(os.Chmod(path, test.mode), os.Chtimes(path, old, old))
+				if test.links {
+					err = errors.Join(err, os.Link(path, filepath.Join(c.Base, "other")))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				return c
+			}
+			for name, noFlock := range map[string]bool{".default.lock": false, ".default.lock.owner": true} {
+				c := put(at + name)
+				c.noFlock = noFlock
+				slot, err := c.TryLock(testKey)
+				if noFlock && test.taken && errors.Is(err, ErrLocked) { // the first try has removed it
+					slot, err = c.TryLock(testKey)
+				}
+				if (err == nil) != test.taken {
+					t.Errorf("%s: %v", name, err)
+				}
+				if err == nil {
+					if _, again := c.TryLock(testKey); !errors.Is(again, ErrLocked) {
+						t.Errorf("%s: locked twice: %v", name, again)
+					}
+					slot.Unlock()
+				} else if text, _ := os.ReadFile(filepath.Join(c.Base, at+name)); string(text) != test.text {
+					t.Errorf("%s holds %q", name, text)
+				}
+			}
+			c := put(".lxc-pull/seen.lock")
+			if err := c.UpdateSeen(t.Context(), func(s []Seen) ([]Seen, error) { return s, nil }); (err == nil) != test.taken {
+				t.Errorf("seen: %v", err)
+			}
+			c = put(at + ".default.lock.owner")
+			slot, err := c.TryLock(testKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer slot.Unlock()
+			if _, err := slot.Sweep(time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Lstat(filepath.Join(c.Base, at+".default.lock.owner")); errors.Is(err, fs.ErrNotExist) != test.swept {
+				t.Errorf("after Sweep: %v", err)
+			}
+		})
+	}
+}
+
+// TestDamagedLockHeld: a damaged lock is somebody's while its flock is held, or
+// while an owner file's heart may beat.
+func TestDamagedLockHeld(t *testing.T) {
+	const at = "download/debian/trixie/arm64/"
+	for _, name := range []string{".default.lock", ".default.lock.owner"} {
+		c := &Cache{Base: write(t, map[string]string{at + name: "\x00\x00"}), noFlock: strings.HasSuffix(name, ownerSuffix)}
+		path := filepath.Join(c.Base, at+name)
+		now := time.Now().Add(-lifeless / 2)
+		f, err := os.Open(path)
+		if err == nil {
+			defer f.Close()
+			err = errors.Join(os.Chmod(path, 0o600), os.Chtimes(path, now, now), unix.Flock(int(f.Fd()), unix.LOCK_EX))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := c.TryLock(testKey); !errors.Is(err, ErrLocked) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 // has heard nothing for waitingInterval: not of this transfer, of anything. That
 // bytes come is no news to him.
 type vigil struct {
-	size  int64        // of the whole file, -1: not known
+	size  atomic.Int64 // of the whole file, -1: not known; told by accept while keep watches
 	asked atomic.Value // string: the URL of the request under way
 	got   atomic.Int64 // bytes of the file that are here
 	// In ns of Unix time: since when the network is waited for (0: it is not),
@@ -40,7 +40,7 @@ func (v *vigil) keep(ctx context.Context, c *Client) {
 			if since == 0 && got == told {
 				continue // the reader is elsewhere: that is not the network's
 			}
-			w := Waiting{URL: v.asked.Load().(string), Size: v.size}
+			w := Waiting{URL: v.asked.Load().(string), Size: v.size.Load()}
 			w.Left = max(time.Unix(0, v.resume.Load()).Sub(now), 0)
 			if got > told && w.Left == 0 {
 				w.Got, w.For = got, now.Sub(begun)
@@ -48,6 +48,9 @@ func (v *vigil) keep(ctx context.Context, c *Client) {
 				w.For = now.Sub(time.Unix(0, since))
 			}
 			told = got
+			if ctx.Err() != nil {
+				return // it ended in this very moment: wait may say either
+			}
 			c.heard.Store(now.UnixNano())
 			c.opt.Waiting(w)
 		}
