@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -64,7 +65,8 @@ func (c *Cache) Leftovers(now time.Time) ([]Key, error) {
 			keys = append(keys, k)
 		}
 	})
-	slices.SortFunc(keys, compareKeys)
+	// A generic sort of these types would cost 60 kB of program; this one is in it.
+	sort.SliceStable(keys, func(i, j int) bool { return compareKeys(keys[i], keys[j]) < 0 })
 	return slices.Compact(keys), err
 }
 
@@ -106,7 +108,7 @@ func (c *Cache) Shrink(max int64, spare Key, tell func(Info, error)) error {
 	for _, i := range list {
 		sum += i.Size
 	}
-	slices.SortStableFunc(list, func(a, b Info) int { return a.Used.Compare(b.Used) })
+	sort.SliceStable(list, func(i, j int) bool { return list[i].Used.Before(list[j].Used) })
 	for _, i := range list {
 		if sum <= max {
 			return nil
@@ -239,17 +241,11 @@ func (c *Cache) List() ([]Info, error) {
 			list = append(list, info)
 		}
 	})
-	slices.SortFunc(list, func(a, b Info) int {
-		if order := compareKeys(a.Key, b.Key); order != 0 {
-			return order
+	sort.SliceStable(list, func(i, j int) bool {
+		if order := compareKeys(list[i].Key, list[j].Key); order != 0 {
+			return order < 0
 		}
-		switch {
-		case a.Partial == b.Partial:
-			return 0
-		case b.Partial:
-			return -1
-		}
-		return 1
+		return !list[i].Partial && list[j].Partial
 	})
 	return list, err
 }
