@@ -119,6 +119,7 @@ func modeOfFile(t *testing.T, name string) os.FileMode {
 // long before. The folder is closed to others meanwhile, but for a merge, whose DIR
 // keeps its mode.
 func TestSignalWhileUnpacking(t *testing.T) {
+	needsKernel(t)
 	image := manyEntries(t)
 	for _, merges := range []bool{false, true} {
 		dir := t.TempDir()

@@ -343,6 +343,7 @@ func TestReportFirst(t *testing.T) {
 // TestOutputInNamespace: in a user namespace all users that are not mapped have one
 // number, which is not root's.
 func TestOutputInNamespace(t *testing.T) {
+	needsKernel(t)
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make files of another user")
 	}

@@ -127,6 +127,14 @@ func emulate(env *testscript.Env) error {
 	return nil
 }
 
+// needsKernel skips a test that starts the program itself where only an emulator
+// can: its signals and namespaces are not the kernel's.
+func needsKernel(t *testing.T) {
+	if os.Getenv(emulator) != "" {
+		t.Skip("the kernel can't start this program")
+	}
+}
+
 // commandNames are the names by which the scripts call the program.
 func commandNames() []string {
 	return []string{"lxc-pull", "lxc-download", "untar", "sopv", "zcat", "xzcat", "zstdcat", "bzcat"}

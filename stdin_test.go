@@ -22,6 +22,7 @@ const endsWithin = 5 * time.Second
 // FIFO, or for a reader of its output, ends at a signal: with 128 and its
 // number, a word, and nothing half-made.
 func TestSignalWhileWaiting(t *testing.T) {
+	needsKernel(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	write := func(name string, data []byte) {
