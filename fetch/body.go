@@ -74,7 +74,8 @@ type Body struct {
 	from    int64 // where answer's bytes begin
 	pending error // what answer ended with, after its last bytes
 	vigil   vigil
-	err     error // sticky
+	unwatch func() // ends the vigil
+	err     error  // sticky
 }
 
 // A source is one URL of a Request and what is known of it.
@@ -165,7 +166,7 @@ func (c *Client) Tail(ctx context.Context, url string, n int64) (data []byte, si
 	v.size.Store(-1)
 	v.asked.Store(withoutUser(u))
 	v.busy()
-	v.keep(ctx, c)
+	defer v.keep(ctx, c)()
 	answer, err := c.do(ctx, u, ask{tail: n})
 	if err != nil {
 		return nil, 0, err
@@ -239,9 +240,9 @@ func (c *Client) open(ctx context.Context, request Request) (*Body, error) {
 	b.vigil.size.Store(b.Size)
 	b.vigil.asked.Store(withoutUser(b.sources[0].url))
 	b.vigil.got.Store(b.offset)
-	b.vigil.keep(b.ctx, c)
+	b.unwatch = b.vigil.keep(b.ctx, c)
 	if err := b.connect(); err != nil && err != io.EOF {
-		b.cancel()
+		b.end()
 		return b, err
 	} else if err == io.EOF {
 		b.err = io.EOF
@@ -270,8 +271,13 @@ func (b *Body) Close() error {
 		b.err = os.ErrClosed
 	}
 	b.disconnect()
-	b.cancel()
+	b.end()
 	return nil
+}
+
+func (b *Body) end() {
+	b.cancel()
+	b.unwatch()
 }
 
 func (b *Body) disconnect() {

@@ -505,14 +505,12 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // pause waits for d before url is asked again.
 func (c *Client) pause(ctx context.Context, d time.Duration, url string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var v vigil
 	v.size.Store(-1)
 	v.asked.Store(url)
 	v.busy()
 	v.resume.Store(time.Now().Add(d).UnixNano())
-	v.keep(ctx, c)
+	defer v.keep(ctx, c)()
 	return c.opt.Wait(ctx, d)
 }
 

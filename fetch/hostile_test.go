@@ -440,14 +440,13 @@ func TestWaitingClosed(t *testing.T) {
 		for range 200 {
 			var closed, late atomic.Bool
 			c := newClient(t, Options{Waiting: func(Waiting) { late.Store(late.Load() || closed.Load()) }})
-			ctx, cancel := context.WithCancel(t.Context())
 			var v vigil
 			v.asked.Store("http://images.test/x")
 			v.busy()
-			v.keep(ctx, c)
+			end := v.keep(t.Context(), c)
 			time.Sleep(waitingInterval) // both are due at the same moment
+			end()
 			closed.Store(true)
-			cancel()
 			synctest.Wait()
 			if late.Load() {
 				t.Fatal("said after the end")

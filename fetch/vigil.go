@@ -22,13 +22,17 @@ type vigil struct {
 func (v *vigil) busy() { v.since.Store(time.Now().UnixNano()) }
 func (v *vigil) idle() { v.since.Store(0) }
 
-// keep watches until ctx ends.
-func (v *vigil) keep(ctx context.Context, c *Client) {
+// keep watches until ctx ends or end is called. Once end has returned nothing more
+// is told.
+func (v *vigil) keep(ctx context.Context, c *Client) (end func()) {
 	if c.opt.Waiting == nil {
-		return
+		return func() {}
 	}
 	c.heard.CompareAndSwap(0, time.Now().UnixNano())
+	ctx, cancel := context.WithCancel(ctx)
+	gone := make(chan struct{})
 	go func() {
+		defer close(gone)
 		told, begun := v.got.Load(), time.Now()
 		for pause := time.Duration(0); wait(ctx, pause) == nil; {
 			now := time.Now()
@@ -55,6 +59,10 @@ func (v *vigil) keep(ctx context.Context, c *Client) {
 			c.opt.Waiting(w)
 		}
 	}()
+	return func() {
+		cancel()
+		<-gone
+	}
 }
 
 // lastHeard is when the user was last told something.
