@@ -72,6 +72,7 @@ func manyEntries(t *testing.T) []string {
 // and reports whether the file never was.
 func watched(t *testing.T, args []string, made string, look func(*os.Process), never string) (*os.ProcessState, string, bool) {
 	t.Helper()
+	needsKernel(t)
 	cmd := exec.Command("lxc-pull", args...)
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
 	var said bytes.Buffer
@@ -119,7 +120,6 @@ func modeOfFile(t *testing.T, name string) os.FileMode {
 // long before. The folder is closed to others meanwhile, but for a merge, whose DIR
 // keeps its mode.
 func TestSignalWhileUnpacking(t *testing.T) {
-	needsKernel(t)
 	image := manyEntries(t)
 	for _, merges := range []bool{false, true} {
 		dir := t.TempDir()

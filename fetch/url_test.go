@@ -72,7 +72,7 @@ func FuzzShowURL(f *testing.F) {
 	f.Fuzz(func(t *testing.T, before, after, host string) {
 		raw := before + "s3cret" + after + "@" + host
 		if strings.HasPrefix(raw, "file:///") || strings.Contains(before+host, "s3cret") || strings.Contains(before, "@") {
-			t.Skip() // a path, or a secret that is none
+			t.Skip("a path, or a secret that is none")
 		}
 		if got := ShowURL(raw); strings.Contains(got, "s3cret") {
 			t.Errorf("%q is shown as %q", raw, got)
