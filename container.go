@@ -135,7 +135,6 @@ func createCommand(ctx context.Context, ui *ui, args []string) (err error) {
 			return err
 		}
 	}
-	c.begin = before
 	return c.run(ctx, func(context.Context) (*place, error) {
 		if _, err := os.Lstat(final); err == nil && !c.removeInterrupted(final) {
 			return c.openExisting(owner)

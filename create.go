@@ -44,7 +44,6 @@ type creation struct {
 	container lxc.Container
 	rootfs    string          // the folder that is filled
 	folder    string          // the container's folder; "": a root file system alone
-	begin     []byte          // what the config of a container made without lxc-create begins with
 	storage   string          // LXC's name for what the rootfs is on; "": lxc-create has written it
 	merges    bool            // the image goes beside what is in the rootfs
 	idmap     []untar.IDRange // by which owners are shifted; nil: not at all
@@ -460,7 +459,7 @@ func (c *creation) writeContainer(p *place, source *source) error {
 	}
 	change.content = func(before []byte) []byte {
 		if c.storage != "" {
-			before = append(c.begin, "lxc.rootfs.path = "+c.storage+":"+c.container.Rootfs+"\n"...)
+			before = append(slices.Clip(c.before), "lxc.rootfs.path = "+c.storage+":"+c.container.Rootfs+"\n"...)
 		}
 		return c.container.Config(before, image, hasFstab)
 	}

@@ -38,6 +38,7 @@ type fetchCall struct {
 	output  string
 	digest  []byte // nil: not known
 	html    bool
+	help    bool
 	network networkOptions
 
 	continues bool // a later call can go on with what is in FILE.part
@@ -49,8 +50,8 @@ type fetchCall struct {
 	empty   bool // FILE.part was there, with nothing in it and no record: it stays
 }
 
-// fetchCommand brings one file: wget's place.
-func fetchCommand(ctx context.Context, ui *ui, args []string) error {
+// parseFetch reads the command line.
+func parseFetch(ui *ui, args []string) (*fetchCall, error) {
 	flags, operands, err := getopt(args, append([]option{
 		{short: 'o', long: "output", arg: true},
 		{long: "sha256", arg: true},
@@ -60,7 +61,7 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 		{short: 'h', long: "help"},
 	}, networkFlags()...))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	call := &fetchCall{ui: ui, urls: operands}
 	for _, f := range flags {
@@ -80,27 +81,37 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 		case "verbose":
 			ui.verbose = true
 		case "help":
-			_, err := io.WriteString(ui.out, fetchUsage)
-			return err
+			call.help = true
+			return call, nil
 		default:
 			_, err = call.network.set(f.name, f.value)
 		}
 		if err != nil {
-			return usageErrorf("--%s %q: %v", f.name, f.value, err)
+			return nil, usageErrorf("--%s %q: %v", f.name, f.value, err)
 		}
 	}
 	switch {
 	case len(call.urls) == 0:
-		return usageErrorf("fetch takes a URL")
+		return nil, usageErrorf("fetch takes a URL")
 	case len(call.urls) > 1 && call.digest == nil:
-		return usageErrorf("several URLs name one file, and nothing but --sha256 can tell that they do")
+		return nil, usageErrorf("several URLs name one file, and nothing but --sha256 can tell that they do")
 	}
 	for _, raw := range call.urls {
 		if err := fetch.CheckURL(raw); err != nil {
-			return usageErrorf("%v", err)
+			return nil, usageErrorf("%v", err)
 		}
 	}
-	if err := call.name(); err != nil {
+	return call, call.name()
+}
+
+// fetchCommand brings one file: wget's place.
+func fetchCommand(ctx context.Context, ui *ui, args []string) error {
+	call, err := parseFetch(ui, args)
+	if err != nil {
+		return err
+	}
+	if call.help {
+		_, err := io.WriteString(ui.out, fetchUsage)
 		return err
 	}
 	clock := newClock(call.network.time)
@@ -127,23 +138,8 @@ func fetchCommand(ctx context.Context, ui *ui, args []string) error {
 	}
 	defer out.close()
 	// A device or a pipe is written to, never replaced; both may wait.
-	regular := false
-	err = untilDone(ctx, func() error {
-		target, err := out.target()
-		if err != nil { // a link that is not followed is replaced, as a file is
-			regular = true
-			return nil
-		}
-		defer target.close()
-		f, err := target.device(ctx)
-		if f == nil {
-			regular = err == nil
-			return err
-		}
-		defer f.Close()
-		return call.to(ctx, client, f)
-	})
-	if err != nil || !regular {
+	done, err := getUntilDone(ctx, func() (bool, error) { return call.toDevice(ctx, client, out) })
+	if err != nil || done {
 		return err
 	}
 	return call.toFile(ctx, client, out)
@@ -199,6 +195,23 @@ func (c *fetchCall) to(ctx context.Context, client *fetch.Client, w io.Writer) e
 		return err
 	}
 	return c.check(sum)
+}
+
+// toDevice writes the file to where out leads, and reports whether it did: it does
+// not where that is a regular file, is absent, or is behind a link that is not
+// followed, which is replaced as a file is.
+func (c *fetchCall) toDevice(ctx context.Context, client *fetch.Client, out *output) (bool, error) {
+	target, err := out.target()
+	if err != nil {
+		return false, nil
+	}
+	defer target.close()
+	f, err := target.device(ctx)
+	if f == nil {
+		return false, err
+	}
+	defer f.Close()
+	return true, c.to(ctx, client, f)
 }
 
 // The names that a download has beside FILE until it is complete: its bytes,

@@ -2,8 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -97,12 +95,13 @@ func (f *containerDir) read(name string) (data []byte, st unix.Stat_t, err error
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink > 1 {
 		return nil, st, f.fail("read", name, errNotOwnFile)
 	}
-	data, err = io.ReadAll(io.LimitReader(file, maxConfig+1))
-	if err == nil && len(data) > maxConfig {
-		err = fmt.Errorf("%q is larger than %d bytes", file.Name(), maxConfig)
-	}
+	data, err = readLimit(file, maxConfig)
 	return data, st, err
 }
+
+// accessACL is the extended attribute that holds a file's access control list
+// (acl(5)).
+const accessACL = "system.posix_acl_access"
 
 // containerFiles are the files of a container's folder that are edited.
 var containerFiles = []string{"fstab", "config"}
@@ -147,7 +146,7 @@ func (f *containerDir) replace(e edit) (err error) {
 		}
 	}()
 	// A folder's default ACL would let its users into the file, whatever the mode.
-	unix.Fremovexattr(fd, "system.posix_acl_access")
+	unix.Fremovexattr(fd, accessACL)
 	if _, err := file.Write(e.content(before)); err != nil {
 		return err
 	}

@@ -123,14 +123,14 @@ func notMapped(opt options, grant string) error {
 // noMap is the error where an ordinary user's config has no lxc.idmap: all files
 // would be the user's, and LXC could neither start the container nor remove it.
 func noMap(config string) error {
-	uid := os.Geteuid()
-	lines, lent := mapLines(uid, "/etc")
-	remedy := "Write into that file:\n" + lines
-	if !lent {
-		remedy += "\nFirst root must lend you the ids:\n  usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + shellWords(userNames(uid, "/etc")[:1])
-	}
-	if hostPlaces().android() {
-		remedy = "On Android nobody lends ids: containers are made and started by root."
+	remedy := "On Android nobody lends ids: containers are made and started by root."
+	if !hostPlaces().android() {
+		uid := os.Geteuid()
+		lines, lent := mapLines(uid, "/etc")
+		remedy = "Write into that file:\n" + lines
+		if !lent {
+			remedy += "\nFirst root must lend you the ids:\n  usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + shellWords(userNames(uid, "/etc")[:1])
+		}
 	}
 	return &mappedError{
 		fmt.Sprintf("an ordinary user's container needs lxc.idmap, which %q does not have", config),

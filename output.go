@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -172,8 +171,8 @@ func (o *output) distrust(name string, link *unix.Stat_t) error {
 }
 
 // othersWrite reports whether other users can replace what is in the folder: its
-// owner can; in a sticky one nobody else; a group with its user's number is that user's own, unless
-// an access control list gives its bits another meaning (acl(5)).
+// owner can; in a sticky one nobody else; a group with its user's number is that
+// user's own, unless an access control list gives its bits another meaning (acl(5)).
 func (o *output) othersWrite(here *unix.Stat_t) bool {
 	if !trustedOwner(here.Uid) {
 		return true
@@ -189,7 +188,7 @@ func (o *output) othersWrite(here *unix.Stat_t) bool {
 		return true
 	}
 	defer unix.Close(fd)
-	n, err := unix.Fgetxattr(fd, "system.posix_acl_access", nil)
+	n, err := unix.Fgetxattr(fd, accessACL, nil)
 	return err == nil && n > 0
 }
 
@@ -391,11 +390,7 @@ func (o *output) read(suffix string, max int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err == nil && int64(len(data)) > max {
-		err = fmt.Errorf("%q has more than %d bytes", f.Name(), max)
-	}
-	return data, err
+	return readLimit(f, max)
 }
 
 // remove removes a file that begin would have opened.
@@ -407,12 +402,7 @@ func (o *output) remove(suffix string) {
 }
 
 // holds reports whether f is still the file of that name.
-func (o *output) holds(f *os.File, suffix string) bool {
-	var mine, there unix.Stat_t
-	return unix.Fstat(int(f.Fd()), &mine) == nil &&
-		unix.Fstatat(o.dir, o.base+suffix, &there, unix.AT_SYMLINK_NOFOLLOW) == nil &&
-		mine.Dev == there.Dev && mine.Ino == there.Ino
-}
+func (o *output) holds(f *os.File, suffix string) bool { return leadsTo(o.dir, o.base+suffix, f) }
 
 // finish gives f, which has a suffix to its name, the mode of a new file and the
 // file's name itself.
@@ -551,9 +541,6 @@ func (r *reportFile) begin() (err error) {
 // write writes the report in the place of what was there. A device or a pipe may
 // wait, no longer than until ctx is done.
 func (r *reportFile) write(ctx context.Context, data []byte) error {
-	if r == nil {
-		return nil
-	}
 	if r.f == nil {
 		if err := r.begin(); err != nil {
 			return err

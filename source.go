@@ -107,9 +107,14 @@ func readFileLimit(name string, max int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	return readLimit(f, max)
+}
+
+// readLimit reads an open file of at most max bytes.
+func readLimit(f *os.File, max int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(f, max+1))
 	if err == nil && int64(len(data)) > max {
-		err = fmt.Errorf("%q is larger than %d bytes", name, max)
+		err = fmt.Errorf("%q is larger than %d bytes", f.Name(), max)
 	}
 	return data, err
 }

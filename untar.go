@@ -220,10 +220,8 @@ func parseCount(f flagValue) (int64, error) {
 }
 
 func untarCommand(ctx context.Context, ui *ui, args []string) error {
-	var c *untarCall
-	err := untilDone(ctx, func() (err error) { // it reads files of names
-		c, err = parseUntar(ui, args)
-		return err
+	c, err := getUntilDone(ctx, func() (*untarCall, error) { // it reads files of names
+		return parseUntar(ui, args)
 	})
 	if err != nil {
 		return err

@@ -514,11 +514,7 @@ func sopInlineVerify(ctx context.Context, ui *ui, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	var keys *pgp.Keyring
-	err = untilDone(ctx, func() (err error) {
-		keys, err = sopKeys(operands)
-		return err
-	})
+	keys, err := getUntilDone(ctx, func() (*pgp.Keyring, error) { return sopKeys(operands) })
 	if err != nil {
 		return err
 	}

@@ -93,7 +93,7 @@ func (c *Cache) UpdateSeen(ctx context.Context, edit func([]Seen) ([]Seen, error
 		return c.unwritable(err)
 	}
 	defer d.Close()
-	l, err := c.lock(ctx, d, seenName+".lock", maxSeenWait)
+	l, err := c.lock(ctx, d, seenName+lockSuffix, maxSeenWait)
 	if err != nil {
 		return c.unwritable(err)
 	}
@@ -118,7 +118,7 @@ func (c *Cache) UpdateSeen(ctx context.Context, edit func([]Seen) ([]Seen, error
 // replace writes a file aside and renames it, so that a reader or a power
 // failure finds the old one or the new one.
 func (c *Cache) replace(d folder, name, text string) error {
-	aside := name + ".new"
+	aside := name + newSuffix
 	f, err := d.create(aside)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package untar
 
 import (
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
 	"slices"
@@ -27,7 +26,7 @@ type Room struct {
 func (r *Root) Room() (Room, error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(r.fd, &st); err != nil {
-		return Room{}, &fs.PathError{Op: "statfs", Path: r.path, Err: err}
+		return Room{}, pathError("statfs", r.path, err)
 	}
 	return roomOf(&st), nil
 }
@@ -142,7 +141,7 @@ func (r *Root) Probe(owner *[2]uint32) (lack Lack, err error) {
 	own := proofName(newID())
 	name := cname(own + "\x00")
 	if err := mkdirat(r.fd, name, 0700); err != nil {
-		return lack, &fs.PathError{Op: "make a folder in", Path: r.path, Err: err}
+		return lack, pathError("make a folder in", r.path, err)
 	}
 	defer func() {
 		if e := r.RemoveNames(own); err == nil {
@@ -151,7 +150,7 @@ func (r *Root) Probe(owner *[2]uint32) (lack Lack, err error) {
 	}()
 	dir, err := openat(r.fd, name, dirFlags, 0)
 	if err != nil {
-		return lack, &fs.PathError{Op: "open a folder in", Path: r.path, Err: err}
+		return lack, pathError("open a folder in", r.path, err)
 	}
 	defer unix.Close(dir)
 	p := probe{root: r, dir: dir}
@@ -182,7 +181,7 @@ type probe struct {
 }
 
 func (p *probe) fail(op string, err error) error {
-	return &fs.PathError{Op: op, Path: p.root.path, Err: err}
+	return pathError(op, p.root.path, err)
 }
 
 func (p *probe) unfit(need string) error {
@@ -294,7 +293,7 @@ func (r *Root) TempFile() (*TempFile, error) {
 	name := proofName(newID())
 	fd, err := openat(r.fd, cname(name+"\x00"), unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|openFlags, 0600)
 	if err != nil {
-		return nil, &fs.PathError{Op: "make a file in", Path: r.path, Err: err}
+		return nil, pathError("make a file in", r.path, err)
 	}
 	switch r.FileSystem() {
 	case "ext4", "tmpfs", "ramfs", "f2fs", "btrfs", "bcachefs", "xfs", "zfs", "overlay", "jffs2", "ubifs", "vfat":

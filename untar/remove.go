@@ -37,7 +37,7 @@ func (r *Root) RemoveContents() error {
 func (r *Root) RemoveNames(names ...string) error {
 	for _, name := range names {
 		if name == "" || name == "." || name == ".." || len(name) > maxComponent || strings.ContainsAny(name, "/\x00") {
-			return &fs.PathError{Op: "remove", Path: name, Err: unix.EINVAL}
+			return pathError("remove", name, unix.EINVAL)
 		}
 	}
 	rm := r.remover()

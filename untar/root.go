@@ -60,7 +60,7 @@ func OpenRoot(path string) (*Root, error) {
 			continue
 		}
 		if err != nil {
-			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+			return nil, pathError("open", path, err)
 		}
 		return &Root{fd: fd, path: path}, nil
 	}
@@ -73,7 +73,7 @@ func (r *Root) Close() error { return unix.Close(r.fd) }
 // writes are sure to show only from Linux 5.8 on.
 func (r *Root) Sync() error {
 	if err := unix.Syncfs(r.fd); err != nil {
-		return &fs.PathError{Op: "syncfs", Path: r.path, Err: err}
+		return pathError("syncfs", r.path, err)
 	}
 	return nil
 }
@@ -85,10 +85,10 @@ func (r *Root) deferRoot() error {
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(r.fd, &st); err != nil {
-		return &fs.PathError{Op: "stat", Path: r.path, Err: err}
+		return pathError("stat", r.path, err)
 	}
 	if err := unix.Fchmod(r.fd, 0700); err != nil {
-		return &fs.PathError{Op: "chmod", Path: r.path, Err: err}
+		return pathError("chmod", r.path, err)
 	}
 	r.deferred = &deferredRoot{mode: st.Mode & 07777}
 	return nil
@@ -137,7 +137,7 @@ func (r *Root) Reopen() error {
 func (r *Root) Open(name string) (*Root, error) {
 	fd, err := openDir(r.fd, cname(name+"\x00"))
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: filepath.Join(r.path, name), Err: err}
+		return nil, pathError("open", filepath.Join(r.path, name), err)
 	}
 	return &Root{fd: fd, path: filepath.Join(r.path, name)}, nil
 }
@@ -152,7 +152,7 @@ func (r *Root) IsFolder(fd int) bool {
 func (r *Root) File() (*os.File, error) {
 	fd, err := openat(r.fd, cname(".\x00"), dirFlags, 0)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: r.path, Err: err}
+		return nil, pathError("open", r.path, err)
 	}
 	return os.NewFile(uintptr(fd), r.path), nil
 }
@@ -201,13 +201,13 @@ func (d *dirReader) close() { unix.Close(d.fd) }
 func (r *Root) IsEmpty() (bool, error) {
 	d, err := newDirReader(r.fd)
 	if err != nil {
-		return false, &fs.PathError{Op: "read", Path: r.path, Err: err}
+		return false, pathError("read", r.path, err)
 	}
 	defer d.close()
 	for {
 		name, err := d.next()
 		if err != nil {
-			return false, &fs.PathError{Op: "read", Path: r.path, Err: err}
+			return false, pathError("read", r.path, err)
 		}
 		if name == "" {
 			return true, nil
@@ -236,7 +236,7 @@ func (r *Root) removeOwn(name string) error {
 		}
 	}
 	if err != nil && err != unix.ENOENT {
-		return &fs.PathError{Op: "remove", Path: r.path + "/" + name, Err: err}
+		return pathError("remove", r.path+"/"+name, err)
 	}
 	setTime(r.fd, nil, int64(st.Mtim.Sec), int32(st.Mtim.Nsec))
 	return nil
@@ -275,7 +275,7 @@ type resolveOptions struct {
 // were to be created.
 func (r *Root) resolve(name string, opt resolveOptions) ([]byte, error) {
 	if len(name) > maxName {
-		return nil, &fs.PathError{Op: "resolve", Path: name, Err: unix.ENAMETOOLONG}
+		return nil, pathError("resolve", name, unix.ENAMETOOLONG)
 	}
 	w := way{root: r, name: name, opt: opt, d: r.dirs()}
 	defer w.d.close()
@@ -317,7 +317,7 @@ func (w *way) push(s []byte, link string) {
 	}
 }
 
-func (w *way) fail(op string, err error) error { return &fs.PathError{Op: op, Path: w.name, Err: err} }
+func (w *way) fail(op string, err error) error { return pathError(op, w.name, err) }
 
 // step resolves what comes before the next link or "..".
 func (w *way) step() error {
@@ -423,7 +423,7 @@ func (r *Root) MkdirAll(name string, perm uint32) error {
 	d := r.dirs()
 	defer d.close()
 	if _, _, err := d.enter(path); err != nil {
-		return &fs.PathError{Op: "mkdir", Path: name, Err: err}
+		return pathError("mkdir", name, err)
 	}
 	return nil
 }
@@ -438,7 +438,7 @@ func (r *Root) open(name string, flags int) (int, *unix.Stat_t, error) {
 		return -1, nil, err
 	}
 	if len(path) == 0 {
-		return -1, nil, &fs.PathError{Op: "open", Path: name, Err: unix.EISDIR}
+		return -1, nil, pathError("open", name, unix.EISDIR)
 	}
 	d := r.dirs()
 	defer d.close()
@@ -465,7 +465,7 @@ func (r *Root) open(name string, flags int) (int, *unix.Stat_t, error) {
 		return -1, nil, &NotRegularError{name}
 	}
 	if err != nil {
-		return -1, nil, &fs.PathError{Op: "open", Path: name, Err: err}
+		return -1, nil, pathError("open", name, err)
 	}
 	return fd, &st, nil
 }
@@ -509,7 +509,7 @@ func readFD(fd int, name string, max int64) ([]byte, error) {
 			continue
 		}
 		if err != nil {
-			return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+			return nil, pathError("read", name, err)
 		}
 		data = data[:len(data)+n]
 		if int64(len(data)) > max {
@@ -570,7 +570,7 @@ func (w *Rewriter) Rewrite(name string) (err error) {
 	if err != nil {
 		return err
 	}
-	fail := func(op string, err error) error { return &fs.PathError{Op: op, Path: name, Err: err} }
+	fail := func(op string, err error) error { return pathError(op, name, err) }
 	defer func() {
 		if e := unix.Close(fd); err == nil && e != nil {
 			err = fail("close", e)
@@ -664,7 +664,7 @@ func (r *Root) touchFolder(name string, sec int64, nsec int32) error {
 		err = setTime(fd, nil, sec, nsec)
 	}
 	if err != nil {
-		return &fs.PathError{Op: "utimens", Path: name, Err: err}
+		return pathError("utimens", name, err)
 	}
 	return nil
 }
