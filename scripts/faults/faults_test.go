@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,36 +15,52 @@ import (
 	"testing"
 )
 
-// start serves one file under /x with the faults.
-func start(t *testing.T, data []byte, faults ...string) (url string, records func() []Record) {
+// A site serves one file under url with faults.
+type site struct {
+	url   string
+	asked chan struct{} // has a value once the first request is here
+
+	server *httptest.Server
+	// answers are the requests that are not answered yet. Server.Close does not
+	// wait for the handlers that took their connection out of net/http's hands.
+	answers sync.WaitGroup
+	mu      sync.Mutex
+	list    []Record
+}
+
+func start(t *testing.T, data []byte, faults ...string) *site {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "x"), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var mu sync.Mutex
-	var list []Record
+	s := &site{asked: make(chan struct{}, 1)}
 	faulty := &Server{Dir: dir, Seed: 1, Faults: faults, Chance: 1, Most: 1, Done: func(r Record) {
-		mu.Lock()
-		defer mu.Unlock()
-		list = append(list, r)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.list = append(s.list, r)
 	}}
-	// Server.Close does not wait for the handlers that took their connection
-	// out of net/http's hands.
-	var answers sync.WaitGroup
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answers.Add(1)
-		defer answers.Done()
+	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.answers.Add(1)
+		defer s.answers.Done()
+		select {
+		case s.asked <- struct{}{}:
+		default:
+		}
 		faulty.ServeHTTP(w, r)
 	}))
-	t.Cleanup(s.Close)
-	return s.URL + "/x", func() []Record {
-		s.Close()
-		answers.Wait()
-		mu.Lock()
-		defer mu.Unlock()
-		return slices.Clone(list)
-	}
+	t.Cleanup(s.server.Close)
+	s.url = s.server.URL + "/x"
+	return s
+}
+
+// records ends the server and returns what it was asked.
+func (s *site) records() []Record {
+	s.server.Close()
+	s.answers.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.list)
 }
 
 // TestFaults shows what a plain client sees of each fault, and that the next
@@ -63,30 +78,35 @@ func TestFaults(t *testing.T) {
 	// The blocks of this file are all alike: to swap two changes nothing.
 	for _, name := range All() {
 		t.Run(name, func(t *testing.T) {
-			url, records := start(t, data, name)
-			got := see(t, url, data, name == "silence" || name == "stall")
+			s := start(t, data, name)
+			got := see(t, s, data, name == "silence" || name == "stall")
 			if w := want[name]; w != "" && got != w || w == "" && !strings.HasPrefix(got, name) {
 				t.Errorf("a client sees %q, want %q", got, w)
 			}
-			if got := see(t, url, data, false); name != circle && got != whole {
+			// Only when the first request has met the fault is the second sane.
+			s.answers.Wait()
+			if got := see(t, s, data, false); name != circle && got != whole {
 				t.Errorf("and then %q", got)
 			}
-			if list := records(); !slices.ContainsFunc(list, func(r Record) bool { return r.Fault == name }) {
+			if list := s.records(); !slices.ContainsFunc(list, func(r Record) bool { return r.Fault == name }) {
 				t.Errorf("the records say %+v", list)
 			}
 		})
 	}
 }
 
-// see describes an answer. An impatient client gives up when the request is
-// sent and, if an answer comes, the first bytes of it are here.
-func see(t *testing.T, url string, data []byte, impatient bool) string {
+// see describes an answer. An impatient client gives up when the server has the
+// request and, if an answer comes, the first bytes of it are here.
+func see(t *testing.T, s *site, data []byte, impatient bool) string {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	if impatient && strings.HasSuffix(t.Name(), "silence") {
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { cancel() }})
+		go func() {
+			<-s.asked
+			cancel()
+		}()
 	}
-	request, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+	request, err := http.NewRequestWithContext(ctx, "GET", s.url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
