@@ -394,13 +394,13 @@ func growFile(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(f.Close())
 }
 
-// waitUntil is "until PATTERN": a file of such a name is there. What is waited
-// for comes; the limit is for a test that fails.
+// waitUntil is "until PATTERN [TEXT]": a file of such a name is there, and, with a
+// text, holds it. What is waited for comes; the limit is for a test that fails.
 func waitUntil(ts *testscript.TestScript, _ bool, args []string) {
 	for range 3000 {
 		found, err := filepath.Glob(ts.MkAbs(args[0]))
 		ts.Check(err)
-		if len(found) > 0 {
+		if len(found) > 0 && (len(args) == 1 || strings.Contains(ts.ReadFile(found[0]), args[1])) {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)

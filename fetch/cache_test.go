@@ -546,7 +546,7 @@ func TestReleaseOfLost(t *testing.T) {
 var testSeen = Seen{"E7FB0CAEC8173D669066514CBAEFF88C22F6E216", testKey, "20260101_05:24", time.Unix(1767225600, 0)}
 
 func TestSeen(t *testing.T) {
-	c := &Cache{Base: t.TempDir(), Wait: func(context.Context, time.Duration) error { time.Sleep(time.Millisecond); return nil }}
+	c := &Cache{Base: t.TempDir()}
 	if list, err := c.LoadSeen(); len(list) != 0 || err != nil {
 		t.Errorf("LoadSeen of nothing: %v, %v", list, err)
 	}
