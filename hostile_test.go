@@ -17,6 +17,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -216,10 +217,10 @@ func writeCertificates(t *testing.T, name string, servers ...*httptest.Server) {
 	}
 }
 
-// TestRefusedCertificate: a server that does not accept the client's certificate
-// is said not to, and one that wanted one gets no such word.
-func TestRefusedCertificate(t *testing.T) {
-	t.Chdir(t.TempDir())
+// writeClientCertificate writes a client's certificate, signed by itself, to the
+// files "cert" and "key", and both to "both".
+func writeClientCertificate(t *testing.T) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -233,10 +234,20 @@ func TestRefusedCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
-	if err := os.WriteFile("both", both, 0o600); err != nil {
-		t.Fatal(err)
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	secret := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+	for name, data := range map[string][]byte{"cert": cert, "key": secret, "both": slices.Concat(cert, secret)} {
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
+}
+
+// TestRefusedCertificate: a server that does not accept the client's certificate
+// is said not to, and one that wanted one gets no such word.
+func TestRefusedCertificate(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeClientCertificate(t)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		server := httptest.NewUnstartedServer(http.NotFoundHandler())
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)

@@ -2,14 +2,8 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -163,29 +157,8 @@ func TestFetchClientCertificate(t *testing.T) {
 	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
 	server.StartTLS()
 	defer server.Close()
-	write := func(name, kind string, der []byte) {
-		if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("ca", "CERTIFICATE", server.Certificate().Raw)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write("cert", "CERTIFICATE", der)
-	if der, err = x509.MarshalPKCS8PrivateKey(key); err != nil {
-		t.Fatal(err)
-	}
-	write("key", "PRIVATE KEY", der)
-	cert, _ := os.ReadFile("cert")
-	both, _ := os.ReadFile("key")
-	os.WriteFile("both", append(cert, both...), 0o600)
+	writeCertificates(t, "ca", server)
+	writeClientCertificate(t)
 	for _, args := range [][]string{{"--cert", "cert", "--key", "key"}, {"--cert", "both"}} {
 		all := append([]string{"fetch", "-q", "-o-", "--cacert", "ca", server.URL}, args...)
 		if said, status := call(t, all...); said != "1" || status != exitDone {
