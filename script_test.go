@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -27,6 +28,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/ulikunitz/xz"
+	"golang.org/x/sys/unix"
 )
 
 // The command line's contract is in testdata/script. The program under test is
@@ -35,6 +37,16 @@ func TestMain(m *testing.M) {
 	programs := map[string]func(){}
 	for _, name := range commandNames() {
 		programs[name] = func() { os.Exit(run(os.Args)) }
+	}
+	if programs[filepath.Base(os.Args[0])] == nil {
+		// What nohup(1) and a shell's "&" have this process ignore, its children would
+		// ignore too, and tests send it to them. A signal that is handled here they
+		// have as it is by default.
+		for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT} {
+			if signal.Ignored(s) {
+				signal.Notify(make(chan os.Signal, 1), s)
+			}
+		}
 	}
 	testscript.Main(m, programs)
 }

@@ -34,6 +34,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,6 +43,11 @@ import (
 )
 
 func main() {
+	// A shell's "&" lets this process ignore interruptions, and so what it starts,
+	// which is to be interrupted. A signal that is handled here is a child's own.
+	if signal.Ignored(os.Interrupt) {
+		signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "faultruns:", err)
 		os.Exit(1)
