@@ -46,7 +46,8 @@ const pollInterval = 200
 func (c *cancelReader) Read(p []byte) (int, error) {
 	for !c.regular && c.ctx.Err() == nil {
 		ready := []unix.PollFd{{Fd: int32(c.f.Fd()), Events: unix.POLLIN}}
-		if n, err := unix.Poll(ready, pollInterval); n != 0 || err != nil && err != unix.EINTR {
+		// A signal that interrupts the wait is no input: n is -1 then.
+		if n, err := unix.Poll(ready, pollInterval); n > 0 || err != nil && err != unix.EINTR {
 			break
 		}
 	}
