@@ -28,18 +28,33 @@ func goList(t *testing.T, args ...string) []string {
 	return strings.Fields(string(out))
 }
 
-// Main joins the leaves; they know nothing of each other.
-func TestLeavesDontImportEachOther(t *testing.T) {
-	allowed := map[string][]string{
-		"lxc-pull":             {"lxc-pull/cross", "lxc-pull/fetch", "lxc-pull/image", "lxc-pull/lxc", "lxc-pull/pgp", "lxc-pull/untar", "lxc-pull/untar/xz"},
-		"lxc-pull/cross/build": {"lxc-pull/cross"},
-		"lxc-pull/untar":       {"lxc-pull/untar/xz"},
+// Which package imports which: DESIGN.md draws it. What has no line imports nothing of
+// ours. An arrow more, or one that is drawn and not there, is a change of the design.
+func TestArrows(t *testing.T) {
+	arrows := map[string]string{
+		".":           "cli",
+		"cli":         "cross fetch image image/cache lxc lxc/host pgp pull pull/source untar untar/xz",
+		"pull":        "cross image lxc pull/source untar untar/xz",
+		"pull/source": "fetch image image/cache lxc pgp untar untar/xz",
+		"image/cache": "image",
+		"lxc/host":    "lxc",
+		"untar":       "untar/xz",
+		"cross/build": "cross",
 	}
+	const module = "lxc-pull"
 	for _, pkg := range goList(t, "./...") {
+		name := strings.TrimPrefix(strings.TrimPrefix(pkg, module), "/")
+		if name == "" {
+			name = "."
+		}
+		var imports []string
 		for _, imported := range goList(t, "-f", `{{join .Imports "\n"}}`, pkg) {
-			if strings.HasPrefix(imported, "lxc-pull") && !slices.Contains(allowed[pkg], imported) {
-				t.Errorf("%s imports %s", pkg, imported)
+			if ours, ok := strings.CutPrefix(imported, module+"/"); ok {
+				imports = append(imports, ours)
 			}
+		}
+		if got := strings.Join(imports, " "); got != arrows[name] {
+			t.Errorf("%s imports %s, want %s", name, got, arrows[name])
 		}
 	}
 }
@@ -181,43 +196,9 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// A usage text fits a small screen, goes to standard output, and is no
-// failure; a misuse writes nothing there.
-func TestUsage(t *testing.T) {
-	const lines, columns = 24, 80
-	calls := [][]string{{"--help"}}
-	for _, c := range commands() {
-		calls = append(calls, []string{c.name, "--help"})
-	}
-	for _, args := range calls {
-		cmd, rest, err := choose("lxc-pull", args)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out, errors bytes.Buffer
-		if err := cmd.run(t.Context(), &ui{out: &out, err: &errors}, rest); err != nil || errors.Len() > 0 {
-			t.Errorf("%q: %v, %q on standard error", args, err, &errors)
-		}
-		text := out.String()
-		if text == "" || strings.Count(text, "\n") > lines {
-			t.Errorf("%q: %d lines, not 1 to %d", args, strings.Count(text, "\n"), lines)
-		}
-		for line := range strings.Lines(text) {
-			if len(line) > columns+1 {
-				t.Errorf("%q: %d columns in %q", args, len(line)-1, line)
-			}
-		}
-		out.Reset()
-		wrong := append(slices.Clone(rest[:len(rest)-1]), "--no-such-option")
-		if err := cmd.run(t.Context(), &ui{out: &out, err: &errors}, wrong); exitStatus(err) != exitUsage && cmd.name != "sopv" || out.Len() > 0 {
-			t.Errorf("%q: %v, %q on standard output", wrong, err, &out)
-		}
-	}
-}
-
 // Every public name says what it is: units, errors, the source of a rule.
 func TestPublicNamesAreDocumented(t *testing.T) {
-	for _, dir := range []string{"cross", "fetch", "image", "lxc", "pgp", "untar", "untar/xz"} {
+	for _, dir := range []string{"cli", "cross", "fetch", "image", "image/cache", "lxc", "lxc/host", "pgp", "pull", "pull/source", "untar", "untar/xz"} {
 		files, err := filepath.Glob(dir + "/*.go")
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", dir, len(files), err)

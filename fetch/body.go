@@ -668,7 +668,7 @@ func (b *Body) openFile(s *source) error {
 
 // openRegular opens a local file that is a regular one. A tree on a file system
 // without colons (FAT, NTFS) has something else in the name of a build
-// (20260829_05:24), which is the folder of the file.
+// (20260829_05:24), which is the directory of the file.
 func openRegular(name string) (f *os.File, info fs.FileInfo, err error) {
 	file := strings.LastIndexByte(name, '/')
 	build := strings.LastIndexByte(name[:max(file, 0)], '/') + 1

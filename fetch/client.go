@@ -1,4 +1,4 @@
-// Package fetch brings bytes over HTTP and HTTPS, and keeps them.
+// Package fetch brings bytes over HTTP and HTTPS, and out of file URLs.
 //
 // A Client gets a small file whole (Get) or opens a big one as a stream that
 // mends itself (Open): when the connection breaks or stalls it asks again from
@@ -21,8 +21,6 @@
 //     Android and OpenWrt keep them (paths.go); no public resolver is asked
 //     unless the caller names one.
 //   - Nothing is logged; Options.Notify hears what was overcome.
-//
-// Cache (cache.go) keeps images in the layout of LXC's own template.
 //
 // Not here: HTTP/2 (0.4 MB of program for one stream at a time), cookies,
 // content that needs a login form, FTP.

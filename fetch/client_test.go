@@ -302,7 +302,7 @@ func TestTLS(t *testing.T) {
 	}{
 		{"trusted", base, "secure", Options{CACerts: []string{ca}, Paths: none}, "", ""},
 		{"by a store", base, "secure", Options{Paths: &Paths{Stores: []Store{{Files: []string{"/nowhere", ca}}}}}, "", ""},
-		{"by a folder", base, "secure", Options{Paths: &Paths{Stores: []Store{{Dirs: []string{"/nowhere", filepath.Dir(ca)}}}}}, "", ""},
+		{"by a directory", base, "secure", Options{Paths: &Paths{Stores: []Store{{Dirs: []string{"/nowhere", filepath.Dir(ca)}}}}}, "", ""},
 		{"unknown", base, "", Options{Paths: none}, KindAuthority, `signed by an unknown authority: "O=Acme Co"`},
 		{"wrong name", other, "", Options{CACerts: []string{ca}, Paths: none, Resolve: map[string][]string{"images.test": {"127.0.0.1"}}}, KindName, `not for "images.test"`},
 		{"1970", base, "", Options{CACerts: []string{ca}, Paths: none, Now: at(begins.Add(-time.Hour))}, KindClock, ""},

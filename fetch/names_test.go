@@ -127,7 +127,7 @@ func TestQuestion(t *testing.T) {
 	}
 }
 
-// write makes files under a folder of the test's and returns its path.
+// write makes files under a directory of the test's and returns its path.
 func write(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -50,9 +50,9 @@ func checkURL(raw string, u *url.URL) error {
 	case "file":
 		switch {
 		case u.Host != "" && u.Host != "localhost":
-			return errors.New("a file URL has no host: file:///FOLDER, with three slashes")
+			return errors.New("a file URL has no host: file:///DIR, with three slashes")
 		case !strings.HasPrefix(u.Path, "/"):
-			return errors.New("a file URL has an absolute path: file:///FOLDER, with three slashes")
+			return errors.New("a file URL has an absolute path: file:///DIR, with three slashes")
 		}
 	case "":
 		if (strings.HasPrefix(raw, "/") || strings.HasPrefix(raw, ".")) && !strings.ContainsAny(raw, "@?#") {

@@ -31,18 +31,34 @@ const (
 	maxName = 255
 )
 
-// An Image is one line of an index: the newest build of an image.
-type Image struct {
+// The names of the files of an image server's tree. The lists are in IndexDir.
+// A build's directory has the two tarballs and SHA256SUMS, and beside each file FILE a
+// signature FILE.asc.
+const (
+	IndexDir   = "meta/1.0"
+	RootfsFile = "rootfs.tar.xz" // the root file system
+	MetaFile   = "meta.tar.xz"   // the metadata
+	SumsFile   = "SHA256SUMS"    // the digests of a build's files
+	SigSuffix  = ".asc"          // makes a file's name that of its signature
+)
+
+// A Name is what an image is called, whatever its build.
+type Name struct {
 	Dist, Release, Arch, Variant string
-	Build                        string // by custom YYYYMMDD_HH:MM
-	// Path is the build's folder below the server's URL, cleaned: no slash at
-	// either end, no empty, "." or ".." component.
-	Path string
 }
 
-// Name returns the image's name for people: dist/release/arch/variant.
-func (i Image) Name() string {
-	return i.Dist + "/" + i.Release + "/" + i.Arch + "/" + i.Variant
+// String returns the name for people: dist/release/arch/variant.
+func (n Name) String() string {
+	return n.Dist + "/" + n.Release + "/" + n.Arch + "/" + n.Variant
+}
+
+// An Image is one line of an index: the newest build of an image.
+type Image struct {
+	Name
+	Build string // by custom YYYYMMDD_HH:MM
+	// Path is the build's directory below the server's URL, cleaned: no slash at
+	// either end, no empty, "." or ".." component.
+	Path string
 }
 
 // A Problem is a line of an index that was passed over.
@@ -58,7 +74,7 @@ type Index struct {
 }
 
 // ParseIndex reads an index. Lines that are no images (broken, or with a field
-// that could leave its folder) are passed over and listed as problems: one bad
+// that could leave its directory) are passed over and listed as problems: one bad
 // line of a server must not hide the others. Empty lines, CRLF, a missing last
 // newline and fields after the sixth are accepted; so is a line without a
 // build or path, which stands for an image without a build and is not listed.
@@ -99,7 +115,7 @@ func parseLine(line string) (Image, error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("path %q: %w", f[5], err)
 	}
-	return Image{Dist: f[0], Release: f[1], Arch: f[2], Variant: f[3], Build: f[4], Path: path}, nil
+	return Image{Name{f[0], f[1], f[2], f[3]}, f[4], path}, nil
 }
 
 // CheckName reports why name can't be one component of a path and of a URL:
@@ -125,7 +141,7 @@ func CheckName(name string) error {
 	return nil
 }
 
-// cleanPath checks a build's folder and drops empty components: the index says
+// cleanPath checks a build's directory and drops empty components: the index says
 // "/images/debian/…/", relative to the server's URL although it begins with a
 // slash.
 func cleanPath(path string) (string, error) {
@@ -247,15 +263,15 @@ func (x Index) near(q Query) []Image {
 		cost := 0
 		// A wrong distribution is further off than a wrong release, that
 		// further than a variant; images of other machines help least.
-		cost += 4 * distance(q.Dist, img.Dist)
-		cost += 2 * distance(q.Release, img.Release)
+		cost += 4 * Distance(q.Dist, img.Dist)
+		cost += 2 * Distance(q.Release, img.Release)
 		if !alike(q.Variant, img.Variant) {
 			cost++
 		}
 		if !hasArch(q.Arch, img.Arch) {
 			cost += 3
 		}
-		if q.Dist != "" && !alike(q.Dist, img.Dist) && distance(q.Dist, img.Dist) > 2 {
+		if q.Dist != "" && !alike(q.Dist, img.Dist) && Distance(q.Dist, img.Dist) > 2 {
 			continue
 		}
 		candidates = append(candidates, candidate{img, cost})
@@ -271,9 +287,9 @@ func (x Index) near(q Query) []Image {
 	return near
 }
 
-// distance is how many letters must be put in, left out or changed to make a
-// of b, letter case aside (Levenshtein); 0 where nothing was asked for.
-func distance(a, b string) int {
+// Distance returns how many letters must be put in, left out or changed to make a
+// of b, letter case aside (Levenshtein); 0 if a is empty.
+func Distance(a, b string) int {
 	if a == "" {
 		return 0
 	}

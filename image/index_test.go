@@ -73,7 +73,7 @@ func TestNear(t *testing.T) {
 		}
 		got := ""
 		if len(missing.Near) > 0 {
-			got = missing.Near[0].Name()
+			got = missing.Near[0].Name.String()
 		}
 		if got != c.want || len(missing.Near) > maxNear {
 			t.Errorf("near %v: %q of %d, want %q", c.q, got, len(missing.Near), c.want)
@@ -141,7 +141,7 @@ func TestProblemsAreBounded(t *testing.T) {
 	}
 }
 
-// Whatever an index holds, no field of an image can leave its folder.
+// Whatever an index holds, no field of an image can leave its directory.
 func FuzzParseIndex(f *testing.F) {
 	f.Add([]byte(sample))
 	f.Add([]byte("..;a;b;c;d;/../x\na;b;c;d;e;//x//y\r\n"))

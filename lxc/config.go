@@ -79,7 +79,7 @@ func unquote(value string) string {
 // A Loaded is what LXC would read in a config.
 type Loaded struct {
 	Arch     []string // values of lxc.arch
-	Includes []string // files and folders that lxc.include names
+	Includes []string // files and directories that lxc.include names
 	Name     string   // the last lxc.uts.name
 	Rootfs   []string // the lines that set lxc.rootfs.path
 	// Missing are the protections that LXC's common.conf gives a container and

@@ -1,4 +1,4 @@
-// Package lxc knows what a container's folder holds: which metadata file of an
+// Package lxc knows what a container's directory holds: which metadata file of an
 // image counts, how the container's config and fstab come out of it, and which
 // lines an image may not put there.
 //
@@ -47,6 +47,14 @@ const (
 	UserNamespace
 )
 
+// Mode returns the kind of container that is made for a namespace.
+func (n Namespace) Mode() Mode {
+	if n == HostNamespace {
+		return System
+	}
+	return User
+}
+
 // NamespaceOf decides from the text of /proc/self/uid_map and /proc/1/uid_map
 // (nil where a file can't be read), by the stock template's rules.
 func NamespaceOf(self, init []byte) Namespace {
@@ -72,7 +80,7 @@ func NamespaceOf(self, init []byte) Namespace {
 }
 
 // A Meta is the content of an image's metadata tarball: file names without a
-// folder, and their bytes.
+// directory, and their bytes.
 type Meta map[string][]byte
 
 // RelevantName returns which file counts for name: NAME, or NAME-MODE where that
@@ -128,10 +136,10 @@ func Expiry(file []byte) (t time.Time, ok bool) {
 // container will live.
 type Container struct {
 	Name           string // LXC_NAME
-	Path           string // LXC_PATH: the container's folder
-	Rootfs         string // LXC_ROOTFS: the folder of its root file system
-	TemplateConfig string // LXC_TEMPLATE_CONFIG: LXC's folder of configs to include
-	HookDir        string // LXC_HOOK_DIR: LXC's folder of hooks
+	Path           string // LXC_PATH: the container's directory
+	Rootfs         string // LXC_ROOTFS: the directory of its root file system
+	TemplateConfig string // LXC_TEMPLATE_CONFIG: LXC's directory of configs to include
+	HookDir        string // LXC_HOOK_DIR: LXC's directory of hooks
 
 	UserNamespace bool // it lives in a user namespace, so that its root is not the host's
 }
@@ -272,4 +280,26 @@ func IDMap(config []byte) ([]IDRange, error) {
 		}
 	}
 	return ranges, nil
+}
+
+// RootIDs returns the user and the group of the host that ranges make the
+// container's root. The error says which line of the config is missing.
+func RootIDs(ranges []IDRange) (ids [2]uint32, err error) {
+	user, group := false, false
+	for _, r := range ranges {
+		if r.Inside == 0 && r.UID {
+			ids[0], user = r.Outside, true
+		}
+		if r.Inside == 0 && r.GID {
+			ids[1], group = r.Outside, true
+		}
+	}
+	if !user || !group {
+		kind := "g"
+		if !user {
+			kind = "u"
+		}
+		return ids, fmt.Errorf("lxc.idmap of the config has no line for the container's root: \"lxc.idmap = %s 0 FIRST COUNT\"", kind)
+	}
+	return ids, nil
 }

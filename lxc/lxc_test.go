@@ -162,3 +162,17 @@ func TestNoHangup(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestRootIDs(t *testing.T) {
+	u := IDRange{UID: true, Outside: 100000, Count: 65536}
+	g := IDRange{GID: true, Outside: 200000, Count: 65536}
+	if ids, err := RootIDs([]IDRange{u, g}); err != nil || ids != [2]uint32{100000, 200000} {
+		t.Errorf("%v, %v", ids, err)
+	}
+	if _, err := RootIDs([]IDRange{u}); err == nil || !strings.Contains(err.Error(), `"lxc.idmap = g 0 `) {
+		t.Error(err)
+	}
+	if _, err := RootIDs([]IDRange{g}); err == nil || !strings.Contains(err.Error(), `"lxc.idmap = u 0 `) {
+		t.Error(err)
+	}
+}

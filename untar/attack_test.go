@@ -15,7 +15,7 @@ import (
 )
 
 // TestAttacked extracts while another process, as it were, puts links in the
-// place of what is being made: symbolic ones to a folder outside for folders
+// place of what is being made: symbolic ones to a directory outside for directories
 // and files, hard ones to a file outside for all else. Whatever comes of the
 // tree, nothing outside may change.
 func TestAttacked(t *testing.T) {
@@ -69,7 +69,7 @@ func TestAttacked(t *testing.T) {
 	}
 }
 
-// describeVictim describes a folder, its entries and content. Links to it from
+// describeVictim describes a directory, its entries and content. Links to it from
 // elsewhere are the attacker's.
 func describeVictim(t *testing.T, dir string) string {
 	entries, err := os.ReadDir(dir)
@@ -99,7 +99,7 @@ func names(entries []os.DirEntry) []string {
 }
 
 // attack changes what it finds below root until it is told to stop. It is root,
-// so that it may link to the victim's files, but it keeps its hands off folders
+// so that it may link to the victim's files, but it keeps its hands off directories
 // that only their owner may write: in these nobody else could do the same.
 func attack(root, victim string, done chan struct{}) {
 	r := rand.New(rand.NewPCG(1, 2))
@@ -115,13 +115,13 @@ func attack(root, victim string, done chan struct{}) {
 		d := fmt.Sprintf("d%d", r.IntN(4))
 		moved := fmt.Sprintf("%s/%d", aside, n)
 		switch r.IntN(6) {
-		case 0, 1: // a folder becomes a link to the victim, and a folder again
+		case 0, 1: // a directory becomes a link to the victim, and a directory again
 			in, name := root, d
 			if r.IntN(2) == 0 {
 				in, name = filepath.Join(root, d), "e"
 			}
 			os.Symlink(victim, moved)
-			inFolder(in, func(fd int) {
+			inDir(in, func(fd int) {
 				if unix.Renameat2(fd, name, unix.AT_FDCWD, moved, unix.RENAME_EXCHANGE) == nil {
 					for range r.IntN(50) {
 						os.Lstat(in)
@@ -137,15 +137,15 @@ func attack(root, victim string, done chan struct{}) {
 				from = victim + "/l"
 			}
 			if os.Link(from, moved) == nil {
-				inFolder(filepath.Join(root, d), func(fd int) { unix.Renameat(unix.AT_FDCWD, moved, fd, name) })
+				inDir(filepath.Join(root, d), func(fd int) { unix.Renameat(unix.AT_FDCWD, moved, fd, name) })
 			}
 			os.Remove(moved)
 		}
 	}
 }
 
-// inFolder calls f with a folder that others than its owner may write.
-func inFolder(path string, f func(fd int)) {
+// inDir calls f with a directory that others than its owner may write.
+func inDir(path string, f func(fd int)) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return

@@ -60,7 +60,7 @@ func (x *extractor) attributes(e *Entry) []xattr {
 			continue // owners as seen by another tool; ours are in the header
 		case bytes.HasPrefix(n, []byte("user.")):
 			if !opened {
-				continue // the kernel allows them on files and folders only
+				continue // the kernel allows them on files and directories only
 			}
 		case bytes.HasPrefix(n, []byte("trusted.")):
 		case string(n) == attrCapability:
@@ -99,7 +99,7 @@ func (x *extractor) attributes(e *Entry) []xattr {
 }
 
 // setAttrs sets the attributes of one side of the chmod on an open file or
-// folder.
+// directory.
 func (x *extractor) setAttrs(fd int, attrs []xattr, when phase, path []byte) error {
 	for p := when; p <= lastOfAll; p++ {
 		for _, a := range attrs {
@@ -204,7 +204,7 @@ var errNoProc = errors.New("/proc is not mounted")
 func procFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // viaProc sets the metadata of what can't be opened without side effects and
-// needs attributes or a mode, or is in a folder that others may write to: there
+// needs attributes or a mode, or is in a directory that others may write to: there
 // another file may bear its name by now, so what the name stands for is looked
 // at once, and the rest done to that. There is no system call for modes and
 // attributes before Linux 6.6 and 6.13, so this needs /proc; what can't be set

@@ -26,7 +26,7 @@ type testCase struct {
 }
 
 func readCases(t testing.TB) []testCase {
-	const dir = "../testdata/tar"
+	const dir = "testdata/tar"
 	text, err := os.ReadFile(filepath.Join(dir, "cases.txt"))
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func readCases(t testing.TB) []testCase {
 	return cases
 }
 
-// A sandbox is a root to extract into, beside a folder that must not change.
+// A sandbox is a root to extract into, beside a directory that must not change.
 type sandbox struct {
 	dir, root string
 	before    string
@@ -81,7 +81,7 @@ func newSandbox(t testing.TB) *sandbox {
 		t.Fatal(err)
 	}
 	s.before = s.outside(t)
-	// So that the temporary folder can be removed by an ordinary user.
+	// So that the temporary directory can be removed by an ordinary user.
 	t.Cleanup(func() {
 		r, err := OpenRoot(s.dir)
 		if err != nil {

@@ -8,17 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var errNotDir = errors.New("a parent is not a folder")
+var errNotDir = errors.New("a parent is not a directory")
 
-// A dirStack is a path of folders below a root, each with its descriptor. It
-// moves from one folder to another by way of their common part, so that
-// an archive in the usual order opens every folder once. Links are never
+// A dirStack is a path of directories below a root, each with its descriptor. It
+// moves from one directory to another by way of their common part, so that
+// an archive in the usual order opens every directory once. Links are never
 // followed: every component is opened from the descriptor before it, and where
-// several are passed in one call, to come back to a folder, that must turn out to
-// be the same folder.
+// several are passed in one call, to come back to a directory, that must turn out to
+// be the same directory.
 type dirStack struct {
 	root   int    // not the stack's own
-	base   []byte // the path of that folder, where it is not the Root's
+	base   []byte // the path of that directory, where it is not the Root's
 	path   []byte // below it
 	levels []level
 	open   int // how many levels have a descriptor
@@ -27,54 +27,54 @@ type dirStack struct {
 	known  *knownDirs
 }
 
-// farDepth is the depth from which folders are remembered. A root filesystem is
+// farDepth is the depth from which directories are remembered. A root filesystem is
 // hardly deeper, and pays nothing for it.
 const farDepth = 8
 
-// maxKnown bounds the folders that are remembered: 2 MB.
+// maxKnown bounds the directories that are remembered: 2 MB.
 const maxKnown = 1 << 16
 
-// A folderID is a folder for as long as nobody removes it: then its number may
+// A dirID is a directory for as long as nobody removes it: then its number may
 // become another's. The generation tells these two, where the file system has it.
-type folderID struct {
+type dirID struct {
 	inode
 	generation uint32
 }
 
-// knownDirs remembers deep folders by their paths, so that to come back to one
+// knownDirs remembers deep directories by their paths, so that to come back to one
 // costs one call and not one for each of its components: entries in turn below
 // two deep chains would cost their number times the depth. All stacks of a Root
 // share it.
 type knownDirs struct {
-	ids  map[uint64]folderID // by the hashes of their paths
+	ids  map[uint64]dirID // by the hashes of their paths
 	seed maphash.Seed
-	// alone says that nobody else can remove folders: the root was empty and is
+	// alone says that nobody else can remove directories: the root was empty and is
 	// closed to others, as what a run makes is until its end.
 	alone   bool
 	unknown bool // this file system tells no generations
-	// The folders that were left last stay open, which needs no numbers: so it is
+	// The directories that were left last stay open, which needs no numbers: so it is
 	// also where generations are not told.
 	keeps bool
 	left  []leftDir // the oldest first
 }
 
-// A leftDir is a folder that was left and is still open.
+// A leftDir is a directory that was left and is still open.
 type leftDir struct {
 	path []byte
 	fd   int
 }
 
-// maxLeft is how many folders stay open after they were left. With those of two
+// maxLeft is how many directories stay open after they were left. With those of two
 // dirStacks and a removal a process of 32 descriptors still has room.
 const maxLeft = 4
 
 // start forgets everything.
 func (k *knownDirs) start(alone, keeps bool) {
-	k.ids, k.seed, k.alone, k.keeps = make(map[uint64]folderID), maphash.MakeSeed(), alone, keeps
+	k.ids, k.seed, k.alone, k.keeps = make(map[uint64]dirID), maphash.MakeSeed(), alone, keeps
 	k.close(nil)
 }
 
-// leave keeps a folder open.
+// leave keeps a directory open.
 func (k *knownDirs) leave(path []byte, fd int) {
 	var l leftDir
 	if len(k.left) == maxLeft {
@@ -86,7 +86,7 @@ func (k *knownDirs) leave(path []byte, fd int) {
 	k.left = append(k.left, leftDir{append(l.path[:0], path...), fd})
 }
 
-// back returns the deepest folder that is open, deeper than the first have bytes of
+// back returns the deepest directory that is open, deeper than the first have bytes of
 // path and on the way to it, with the length of its own path. It is the caller's
 // then. fd is -1 for none.
 func (k *knownDirs) back(path []byte, have int) (fd, length int) {
@@ -104,7 +104,7 @@ func (k *knownDirs) back(path []byte, have int) (fd, length int) {
 	return fd, have
 }
 
-// close closes the folders at a path and below it.
+// close closes the directories at a path and below it.
 func (k *knownDirs) close(path []byte) {
 	kept := k.left[:0]
 	for _, l := range k.left {
@@ -117,16 +117,16 @@ func (k *knownDirs) close(path []byte) {
 	k.left = kept
 }
 
-// isBelow reports whether a clean path is that of a folder or leads into it.
-func isBelow(path, folder []byte) bool {
-	return bytes.HasPrefix(path, folder) && (len(folder) == 0 || len(path) == len(folder) || path[len(folder)] == '/')
+// isBelow reports whether a clean path is that of a directory or leads into it.
+func isBelow(path, directory []byte) bool {
+	return bytes.HasPrefix(path, directory) && (len(directory) == 0 || len(path) == len(directory) || path[len(directory)] == '/')
 }
 
 // getVersion asks for an inode's generation. The number differs between
 // machines as that of FS_IOC_GETFLAGS does ('f', 1, a long).
 const getVersion = unix.FS_IOC_GETFLAGS&^0xff00 | 'v'<<8
 
-func (k *knownDirs) identify(fd int) (id folderID, ok bool) {
+func (k *knownDirs) identify(fd int) (id dirID, ok bool) {
 	if !k.alone {
 		if k.unknown {
 			return id, false
@@ -134,7 +134,7 @@ func (k *knownDirs) identify(fd int) (id folderID, ok bool) {
 		// The kernel writes four bytes, whatever a long is.
 		n, err := unix.IoctlGetUint32(fd, getVersion)
 		if err != nil || n == 0 {
-			k.unknown = err != unix.EBADF // as of a folder that may only be passed
+			k.unknown = err != unix.EBADF // as of a directory that may only be passed
 			return id, false
 		}
 		id.generation = n
@@ -143,20 +143,20 @@ func (k *knownDirs) identify(fd int) (id folderID, ok bool) {
 	return id, id.inode != inode{}
 }
 
-// remember keeps the number of a folder, before fd is closed.
+// remember keeps the number of a directory, before fd is closed.
 func (k *knownDirs) remember(h uint64, fd int) {
 	if _, ok := k.ids[h]; ok {
 		return
 	}
 	if id, ok := k.identify(fd); ok {
 		if len(k.ids) >= maxKnown {
-			k.ids = make(map[uint64]folderID)
+			k.ids = make(map[uint64]dirID)
 		}
 		k.ids[h] = id
 	}
 }
 
-// forget drops a folder that was removed.
+// forget drops a directory that was removed.
 func (k *knownDirs) forget(path []byte) {
 	if len(k.ids) > 0 {
 		delete(k.ids, maphash.Bytes(k.seed, path))
@@ -164,7 +164,7 @@ func (k *knownDirs) forget(path []byte) {
 	k.close(path)
 }
 
-// hash begins the hash by which a folder below the stack's is known.
+// hash begins the hash by which a directory below the stack's is known.
 func (d *dirStack) hash() (h maphash.Hash) {
 	h.SetSeed(d.known.seed)
 	if len(d.base) > 0 {
@@ -180,11 +180,11 @@ func (d *dirStack) key(path []byte) uint64 {
 	return h.Sum64()
 }
 
-// maxOpenDirs is how many folders one dirStack keeps open. A root filesystem
+// maxOpenDirs is how many directories one dirStack keeps open. A root filesystem
 // is hardly deeper; a process with 32 descriptors still has room.
 const maxOpenDirs = 12
 
-// A level is one folder of the path.
+// A level is one directory of the path.
 type level struct {
 	end int   // path[:end] names it
 	fd  int   // -1: closed to save descriptors
@@ -193,7 +193,7 @@ type level struct {
 	access
 }
 
-// inherit says what a new file in a folder is given by it.
+// inherit says what a new file in a directory is given by it.
 type inherit uint8
 
 const (
@@ -202,7 +202,7 @@ const (
 	inheritSome            // a group (setgid, bsdgroups), an ACL, a fixed owner
 )
 
-// access says who may put something else in the place of a name in a folder.
+// access says who may put something else in the place of a name in a directory.
 type access uint8
 
 const (
@@ -232,8 +232,8 @@ func (d *dirStack) pop(n int) {
 }
 
 // climb opens the level above n through n, where that is open and the one above was
-// closed. It is another folder by now only if somebody has moved n and removed the
-// one above, whose number a folder of his own was given then.
+// closed. It is another directory by now only if somebody has moved n and removed the
+// one above, whose number a directory of his own was given then.
 func (d *dirStack) climb(n int) {
 	parent, fd := &d.levels[n-1], d.levels[n].fd
 	if parent.fd >= 0 || fd < 0 || parent.was == (inode{}) {
@@ -271,12 +271,12 @@ func (d *dirStack) shut(i int) {
 	d.open--
 }
 
-// openDir opens the folder of a component below fd.
+// openDir opens the directory of a component below fd.
 func (d *dirStack) openDir(fd int, component []byte) (int, error) {
 	return openDir(fd, d.name.set(component))
 }
 
-// openPath opens a folder below another by all of a path at once, and so through
+// openPath opens a directory below another by all of a path at once, and so through
 // links, too: the caller makes sure that it is the one that was meant.
 func openPath(dir int, path []byte) (int, error) {
 	for {
@@ -287,7 +287,7 @@ func openPath(dir int, path []byte) (int, error) {
 	}
 }
 
-// openFar opens a folder that is known, by its path from a level that is open, n
+// openFar opens a directory that is known, by its path from a level that is open, n
 // of them from the root. It returns -1 where there is another one now.
 func (d *dirStack) openFar(n int, path []byte) int {
 	if len(d.known.ids) == 0 {
@@ -330,7 +330,7 @@ func (d *dirStack) openFar(n int, path []byte) int {
 	return fd
 }
 
-// jump moves the stack, which stands at a parent of path, to the deepest folder
+// jump moves the stack, which stands at a parent of path, to the deepest directory
 // on the way that is still open or known.
 func (d *dirStack) jump(path []byte) {
 	if d.base == nil {
@@ -366,7 +366,7 @@ func (d *dirStack) jump(path []byte) {
 	}
 }
 
-// land moves the stack, which stands at a parent of path, to the folder path, which
+// land moves the stack, which stands at a parent of path, to the directory path, which
 // fd is open on.
 func (d *dirStack) land(path []byte, fd int) {
 	for at := len(d.path); at < len(path); {
@@ -408,7 +408,7 @@ func (d *dirStack) shared(path []byte) int {
 	return len(d.levels)
 }
 
-// push adds the folder that fd is open on.
+// push adds the directory that fd is open on.
 func (d *dirStack) push(component []byte, fd int, in inherit) {
 	if len(d.path) > 0 {
 		d.path = append(d.path, '/')
@@ -479,7 +479,7 @@ func (d *dirStack) top() (int, error) {
 	return fd, nil
 }
 
-// enter moves the stack to a folder. It stops at the first component that can't
+// enter moves the stack to a directory. It stops at the first component that can't
 // be opened and returns its error; the stack then stands at its parent, and
 // rest is what of path is still to go, without a leading '/'.
 func (d *dirStack) enter(path []byte) (fd int, rest []byte, err error) {

@@ -14,19 +14,19 @@ import (
 )
 
 // ErrNotEmpty says that a strict extraction found something in the root.
-var ErrNotEmpty = errors.New("the folder is not empty")
+var ErrNotEmpty = errors.New("the directory is not empty")
 
 var (
-	errRootType    = errors.New("the root entry is not a folder")
+	errRootType    = errors.New("the root entry is not a directory")
 	errRootLink    = errors.New("hard link to the root")
 	errNoTarget    = errors.New("empty link target")
 	errLongTarget  = errors.New("link target is too long")
 	errTargetNUL   = errors.New("link target with a NUL byte")
 	errTargetGone  = errors.New("target of the hard link is not in the archive")
-	errTargetDir   = errors.New("hard link to a folder")
+	errTargetDir   = errors.New("hard link to a directory")
 	errTooMany     = errors.New("too many entries")
-	errTooManyDirs = errors.New("too many folders")
-	errFull        = errors.New("a folder that is not empty is in the way")
+	errTooManyDirs = errors.New("too many directories")
+	errFull        = errors.New("a directory that is not empty is in the way")
 	errFixed       = errors.New("what is in the way can't be removed")
 	errReplaced    = errors.New("another process put something else in its place")
 	errWhiteout    = errors.New("bad whiteout name")
@@ -40,7 +40,7 @@ type extractor struct {
 	rep  Report
 
 	chown bool // owners are set
-	// implicitUID and implicitGID own the folders that the archive leaves out.
+	// implicitUID and implicitGID own the directories that the archive leaves out.
 	implicitUID, implicitGID uint32
 	uid, gid                 uint32
 	noPriv                   string // why a privilege is missing, for notes
@@ -49,10 +49,10 @@ type extractor struct {
 	targets     dirStack // the parent of a hard link's target
 	rootInherit inherit
 	rootAccess  access
-	folders     map[string]folder   // what remains to be set, by clean path
-	skipped     map[string]struct{} // paths of devices that could not be made
-	memory      int64               // of folders and skipped
-	made        map[uint64]struct{} // hashes of paths made by this run; nil: not kept
+	directories map[string]directory // what remains to be set, by clean path
+	skipped     map[string]struct{}  // paths of devices that could not be made
+	memory      int64                // of directories and skipped
+	made        map[uint64]struct{}  // hashes of paths made by this run; nil: not kept
 	seed        maphash.Seed
 	purged      map[uint64]struct{} // hashes of paths that hold nothing of the lower layers
 	selection   *selection
@@ -62,9 +62,9 @@ type extractor struct {
 	name, name2, attr       cname
 }
 
-// A folder is the metadata of a folder, to be set when nothing is made in it any
+// A directory is the metadata of a directory, to be set when nothing is made in it any
 // more.
-type folder struct {
+type directory struct {
 	mode     uint32
 	uid, gid uint32
 	sec      int64
@@ -84,14 +84,14 @@ type folder struct {
 // then stays.
 func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 	x := &extractor{
-		root:    r,
-		opt:     opt,
-		in:      newStream(tar, opt.Strict, opt.Vouched),
-		dirs:    r.dirs(),
-		targets: r.dirs(),
-		folders: make(map[string]folder),
-		uid:     uint32(os.Geteuid()),
-		gid:     uint32(os.Getegid()),
+		root:        r,
+		opt:         opt,
+		in:          newStream(tar, opt.Strict, opt.Vouched),
+		dirs:        r.dirs(),
+		targets:     r.dirs(),
+		directories: make(map[string]directory),
+		uid:         uint32(os.Geteuid()),
+		gid:         uint32(os.Getegid()),
 	}
 	defer x.dirs.close()
 	defer x.targets.close()
@@ -236,7 +236,7 @@ func (x *extractor) entry(e *Entry) error {
 		if err := idMap(x.opt.IDMap).owners(x, e); err != nil {
 			return err
 		}
-		return x.keepFolder(path, e, folder{})
+		return x.keepDir(path, e, directory{})
 	}
 	if err := idMap(x.opt.IDMap).owners(x, e); err != nil {
 		return err
@@ -261,7 +261,7 @@ func (x *extractor) entry(e *Entry) error {
 	}
 	if _, ok := x.skipped[string(path)]; ok { // one before it of the same name
 		delete(x.skipped, string(path))
-		x.memory -= int64(folderMemory + len(path))
+		x.memory -= int64(dirMemory + len(path))
 	}
 	switch e.Type {
 	case TypeDir:
@@ -297,7 +297,7 @@ func (x *extractor) isMade(path []byte) bool {
 	return ok
 }
 
-// parent opens the folder that the entry at path belongs into and makes those
+// parent opens the directory that the entry at path belongs into and makes those
 // that are missing. It returns the path again, which is another one where a
 // layer's parent is a link.
 func (x *extractor) parent(path, dir []byte) (int, []byte, error) {
@@ -326,11 +326,11 @@ func (x *extractor) parent(path, dir []byte) (int, []byte, error) {
 			return -1, nil, err
 		}
 		made := dir[:len(dir)-len(rest)+len(component)]
-		f := folder{mode: 0755, uid: x.implicitUID, gid: x.implicitGID, fresh: true}
+		f := directory{mode: 0755, uid: x.implicitUID, gid: x.implicitGID, fresh: true}
 		if in == inheritNothing {
 			f.inherit = in
 		}
-		if err := x.putFolder(made, f); err != nil {
+		if err := x.putDir(made, f); err != nil {
 			return -1, nil, err
 		}
 		fd, rest, err = x.dirs.enter(dir)
@@ -341,14 +341,14 @@ func (x *extractor) parent(path, dir []byte) (int, []byte, error) {
 	return fd, path, err
 }
 
-// inherits finds out what is given to new files in the folder fd, the last of
+// inherits finds out what is given to new files in the directory fd, the last of
 // x.dirs.
 func (x *extractor) inherits(fd int) inherit {
 	in := x.dirs.inherits(x.rootInherit)
 	if in != inheritUnknown {
 		return in
 	}
-	f, ok := x.folders[string(x.dirs.path)]
+	f, ok := x.directories[string(x.dirs.path)]
 	if !ok || !f.fresh {
 		return inheritUnknown // not made by us: the first file will tell
 	}
@@ -358,13 +358,13 @@ func (x *extractor) inherits(fd int) inherit {
 		if unix.Fstat(fd, &st) == nil && st.Uid == x.uid && st.Gid == x.gid && st.Mode&07777 == 0700 && !hasDefaultACL(fd) {
 			f.inherit = inheritNothing
 		}
-		x.folders[string(x.dirs.path)] = f
+		x.directories[string(x.dirs.path)] = f
 	}
 	x.setInherit(f.inherit)
 	return f.inherit
 }
 
-// isOurs reports whether nobody else can change names in the folder fd, the last
+// isOurs reports whether nobody else can change names in the directory fd, the last
 // of x.dirs. So it is in all that were made by this run, until the end.
 func (x *extractor) isOurs(fd int) bool {
 	a := &x.rootAccess
@@ -389,15 +389,15 @@ func (x *extractor) setInherit(in inherit) {
 	}
 }
 
-// passesOn reports whether a folder may give what is made in it something of
-// its own: an ACL, or its setgid bit, which shows only on folders where the
+// passesOn reports whether a directory may give what is made in it something of
+// its own: an ACL, or its setgid bit, which shows only on directories where the
 // group is the caller's.
 func passesOn(fd int) bool {
 	var st unix.Stat_t
 	return unix.Fstat(fd, &st) != nil || st.Mode&unix.S_ISGID != 0 || hasDefaultACL(fd)
 }
 
-// hasDefaultACL reports whether a folder may have an ACL that new files inherit.
+// hasDefaultACL reports whether a directory may have an ACL that new files inherit.
 func hasDefaultACL(fd int) bool {
 	_, err := unix.Fgetxattr(fd, "system.posix_acl_default", nil)
 	return err != unix.ENODATA && err != unix.EOPNOTSUPP
@@ -443,12 +443,12 @@ func (e *OwnerError) Error() string {
 
 func (e *OwnerError) Unwrap() error { return e.Err }
 
-// dir makes a folder or merges with one that exists.
+// dir makes a directory or merges with one that exists.
 func (x *extractor) dir(parent int, name cname, path []byte, e *Entry) error {
-	if f, ok := x.folders[string(path)]; ok && f.fresh {
-		return x.keepFolder(path, e, f)
+	if f, ok := x.directories[string(path)]; ok && f.fresh {
+		return x.keepDir(path, e, f)
 	}
-	f := folder{fresh: true}
+	f := directory{fresh: true}
 	in := x.inherits(parent)
 	err := mkdirat(parent, name, 0700)
 	if err == unix.EEXIST {
@@ -460,7 +460,7 @@ func (x *extractor) dir(parent int, name cname, path []byte, e *Entry) error {
 			if !x.chown && st.Mode&0700 != 0700 {
 				x.makeWritable(parent, name)
 			}
-			return x.keepFolder(path, e, folder{})
+			return x.keepDir(path, e, directory{})
 		}
 		if err := x.clear(parent, name, path); err != nil {
 			return err
@@ -473,10 +473,10 @@ func (x *extractor) dir(parent int, name cname, path []byte, e *Entry) error {
 	if in == inheritNothing {
 		f.inherit = in
 	}
-	return x.keepFolder(path, e, f)
+	return x.keepDir(path, e, f)
 }
 
-// makeWritable lets the owner into a folder of his own whose mode keeps him
+// makeWritable lets the owner into a directory of his own whose mode keeps him
 // out; the entry's mode replaces this one at the end.
 func (x *extractor) makeWritable(parent int, name cname) {
 	fd, err := openat(parent, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -487,9 +487,9 @@ func (x *extractor) makeWritable(parent int, name cname) {
 	unix.Fchmodat(unix.AT_FDCWD, procFD(fd), 0700, 0)
 }
 
-// keepFolder remembers an entry's metadata for the end. The last entry of a
+// keepDir remembers an entry's metadata for the end. The last entry of a
 // path wins.
-func (x *extractor) keepFolder(path []byte, e *Entry, f folder) error {
+func (x *extractor) keepDir(path []byte, e *Entry, f directory) error {
 	f.mode, f.uid, f.gid, f.sec, f.nsec, f.named = x.mode(e), e.UID, e.GID, e.Sec, e.Nsec, true
 	x.noteOwner(e)
 	f.attrs = nil
@@ -497,17 +497,17 @@ func (x *extractor) keepFolder(path []byte, e *Entry, f folder) error {
 		f.attrs = append(f.attrs, xattr{bytes.Clone(a.name), bytes.Clone(a.value)})
 		x.memory += int64(len(a.name) + len(a.value) + 64)
 	}
-	return x.putFolder(path, f)
+	return x.putDir(path, f)
 }
 
-func (x *extractor) putFolder(path []byte, f folder) error {
-	if _, ok := x.folders[string(path)]; !ok {
-		x.memory += int64(folderMemory + len(path))
+func (x *extractor) putDir(path []byte, f directory) error {
+	if _, ok := x.directories[string(path)]; !ok {
+		x.memory += int64(dirMemory + len(path))
 	}
-	if x.memory > maxFolderMemory {
+	if x.memory > maxDirMemory {
 		return errTooManyDirs
 	}
-	x.folders[string(path)] = f
+	x.directories[string(path)] = f
 	return nil
 }
 
@@ -518,7 +518,7 @@ func (x *extractor) noteOwner(e *Entry) {
 	}
 }
 
-// clear removes what is at a name, to make room for an entry. A folder goes
+// clear removes what is at a name, to make room for an entry. A directory goes
 // only when it is empty, unless it is a lower layer's.
 func (x *extractor) clear(parent int, name cname, path []byte) error {
 	err := unlinkat(parent, name, 0)
@@ -541,7 +541,7 @@ func (x *extractor) clear(parent int, name cname, path []byte) error {
 	}
 	switch err {
 	case nil:
-		delete(x.folders, string(path))
+		delete(x.directories, string(path))
 		x.targets.pop(0) // it may have passed through here
 		x.root.known.forget(path)
 	case unix.ENOTEMPTY, unix.EEXIST:
@@ -754,7 +754,7 @@ func (x *extractor) skip(path []byte) error {
 		x.skipped = make(map[string]struct{})
 	}
 	x.skipped[string(path)] = struct{}{}
-	if x.memory += int64(folderMemory + len(path)); x.memory > maxFolderMemory {
+	if x.memory += int64(dirMemory + len(path)); x.memory > maxDirMemory {
 		return errTooManyDirs
 	}
 	return nil
@@ -857,34 +857,34 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 	return err
 }
 
-// finish sets the metadata of all folders, every one after those below it.
+// finish sets the metadata of all directories, every one after those below it.
 func (x *extractor) finish() error {
-	paths := make([]string, 0, len(x.folders))
-	for p := range x.folders {
+	paths := make([]string, 0, len(x.directories))
+	for p := range x.directories {
 		paths = append(paths, p)
 	}
 	slices.SortFunc(paths, comparePaths)
 	x.targets.pop(0)
 	for _, path := range slices.Backward(paths) {
-		f := x.folders[path]
+		f := x.directories[path]
 		fd, _, err := x.dirs.enter([]byte(path))
 		switch {
 		case err == unix.ENOENT || err != nil && isNotDir(err):
 			continue // replaced meanwhile
 		case err == nil && path == "" && x.opt.DeferRoot:
 			f := f
-			x.root.deferred.folder, x.root.deferred.x = &f, x
+			x.root.deferred.directory, x.root.deferred.x = &f, x
 		case err == nil:
-			err = x.applyFolder(fd, f, []byte(path))
+			err = x.applyDir(fd, f, []byte(path))
 		}
 		if err != nil {
-			return fmt.Errorf("folder %s: %w", quote([]byte(path)), err)
+			return fmt.Errorf("directory %s: %w", quote([]byte(path)), err)
 		}
 	}
 	return nil
 }
 
-// comparePaths orders paths so that a folder comes right before what is below
+// comparePaths orders paths so that a directory comes right before what is below
 // it.
 func comparePaths(a, b string) int {
 	for i := 0; i < len(a) && i < len(b); i++ {
@@ -901,8 +901,8 @@ func comparePaths(a, b string) int {
 	return len(a) - len(b)
 }
 
-// applyFolder gives a folder its owner, mode, attributes and time.
-func (x *extractor) applyFolder(fd int, f folder, path []byte) error {
+// applyDir gives a directory its owner, mode, attributes and time.
+func (x *extractor) applyDir(fd int, f directory, path []byte) error {
 	known := f.fresh && f.inherit == inheritNothing // it is ours and 0700
 	if x.chown && !(known && f.uid == x.uid && f.gid == x.gid) {
 		if err := unix.Fchown(fd, int(f.uid), int(f.gid)); err != nil {

@@ -49,7 +49,7 @@ func build(t testing.TB, text string, headers ...tar.Header) []byte {
 	return b.Bytes()
 }
 
-// tree lists the paths below the root, folders with a slash.
+// tree lists the paths below the root, directories with a slash.
 func (s *sandbox) tree(t testing.TB) []string {
 	t.Helper()
 	var list []string
@@ -97,7 +97,7 @@ func TestSelection(t *testing.T) {
 	}{
 		{"all", Options{}, []string{"dev/", "dev/console", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
 		{"one file", Options{Exclude: []string{"./dev/console", ""}}, []string{"dev/", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
-		{"a folder takes in what is below", Options{Exclude: []string{"./dev/pts"}}, []string{"dev/", "dev/console", "dev/consoleX", "etc/", "etc/hosts", "etc/link"}},
+		{"a directory takes in what is below", Options{Exclude: []string{"./dev/pts"}}, []string{"dev/", "dev/console", "dev/consoleX", "etc/", "etc/hosts", "etc/link"}},
 		{"star matches slashes", Options{Exclude: []string{"./*s"}}, []string{"dev/", "dev/console", "dev/consoleX", "etc/", "etc/link"}[:3]},
 		{"without dot", Options{Exclude: []string{"dev/*"}}, []string{"dev/", "etc/", "etc/hosts", "etc/link"}},
 		{"members", Options{Members: []string{"dev/pts", "./etc/hosts"}}, []string{"dev/", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts"}},
@@ -198,15 +198,15 @@ func TestCopyFile(t *testing.T) {
 	}
 }
 
-func TestFolderMemoryIsBounded(t *testing.T) {
-	x := &extractor{folders: map[string]folder{}}
+func TestDirMemoryIsBounded(t *testing.T) {
+	x := &extractor{directories: map[string]directory{}}
 	var err error
 	n := 0
 	for ; err == nil; n++ {
-		err = x.putFolder([]byte(fmt.Sprintf("%0200d", n)), folder{})
+		err = x.putDir([]byte(fmt.Sprintf("%0200d", n)), directory{})
 	}
 	if !errors.Is(err, errTooManyDirs) || n < 100_000 {
-		t.Errorf("%d folders, then %v", n, err)
+		t.Errorf("%d directories, then %v", n, err)
 	}
 }
 
@@ -275,7 +275,7 @@ func TestExistingTree(t *testing.T) {
 		}
 		s.check(t)
 	})
-	t.Run("setgid folder", func(t *testing.T) {
+	t.Run("setgid directory", func(t *testing.T) {
 		s := newSandbox(t)
 		if err := os.Chmod(s.root, 0o755|os.ModeSetgid); err != nil {
 			t.Fatal(err)
@@ -352,12 +352,12 @@ func TestLayer(t *testing.T) {
 		wanted []string
 	}{
 		{"whiteout of a file", []tar.Header{{Name: ".wh.f"}}, "abs d/ d/a d/e/ d/e/b lib up usr/ usr/lib/ usr/lib/x", nil},
-		{"whiteout of a folder", []tar.Header{{Name: ".wh.d"}}, "abs f lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"whiteout of a directory", []tar.Header{{Name: ".wh.d"}}, "abs f lib up usr/ usr/lib/ usr/lib/x", nil},
 		{"whiteout of nothing", []tar.Header{{Name: "no/.wh.d"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x", nil},
 		{"opaque first", []tar.Header{{Name: "d/.wh..wh..opq"}, {Name: "d/new"}}, "abs d/ d/new f lib up usr/ usr/lib/ usr/lib/x", nil},
 		{"opaque last", []tar.Header{{Name: "d/new"}, {Name: "d/e/n2"}, {Name: "d/.wh..wh..opq"}}, "abs d/ d/e/ d/e/n2 d/new f lib up usr/ usr/lib/ usr/lib/x", nil},
 		{"whiteout after its replacement", []tar.Header{{Name: "f"}, {Name: ".wh.f"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x", []string{`f file 0644 "new"`}},
-		{"file over a folder", []tar.Header{{Name: "d"}}, "abs d f lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"file over a directory", []tar.Header{{Name: "d"}}, "abs d f lib up usr/ usr/lib/ usr/lib/x", nil},
 		{"parent is a link", []tar.Header{{Name: "lib/y"}, {Name: "abs/z"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x usr/lib/y usr/z", nil},
 		{"link below a link", []tar.Header{{Name: "l", Typeflag: tar.TypeLink, Linkname: "lib/x"}}, "abs d/ d/a d/e/ d/e/b f l lib up usr/ usr/lib/ usr/lib/x", nil},
 		{"parent leads outside", []tar.Header{{Name: "up/hello"}}, "", nil},
@@ -502,7 +502,7 @@ func TestMergeLeavesOut(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, want := range []string{"2 entries left out: a folder that is not empty is in the way", "2 entries left out: " + errNotDir.Error(), "2 entries left out: target of the hard link"} {
+	for _, want := range []string{"2 entries left out: a directory that is not empty is in the way", "2 entries left out: " + errNotDir.Error(), "2 entries left out: target of the hard link"} {
 		if got := rep.Summary(); !strings.Contains(got, want) {
 			t.Errorf("summary %q lacks %q", got, want)
 		}
@@ -517,7 +517,7 @@ func TestMergeLeavesOut(t *testing.T) {
 func TestXattrs(t *testing.T) {
 	s := newSandbox(t)
 	if err := unix.Setxattr(s.root, "user.probe", []byte("1"), 0); err != nil {
-		t.Skip("no user.* attributes on the temporary folder:", err)
+		t.Skip("no user.* attributes on the temporary directory:", err)
 	}
 	record := map[string]string{
 		"SCHILY.xattr.user.plain":             "\x00\xff\n",

@@ -172,7 +172,7 @@ func compare(t *testing.T, who string, list, other []outcome) {
 		a, b := list[i], other[i]
 		if who != "lenient" {
 			// archive/tar adds a slash to nothing and drops none, but makes a
-			// folder of a file with a slash only in the old types; and it knows
+			// directory of a file with a slash only in the old types; and it knows
 			// link targets of types that have none.
 			if a.typ != TypeLink && a.typ != TypeSymlink {
 				a.link, b.link = "", ""
@@ -228,7 +228,7 @@ func differs(archive []byte) bool {
 }
 
 // FuzzExtract extracts what it gets, strictly, leniently and as a layer, and
-// checks that nothing beside the root changes. It wants a folder on a tmpfs.
+// checks that nothing beside the root changes. It wants a directory on a tmpfs.
 func FuzzExtract(f *testing.F) {
 	addSeeds(f)
 	base := f.TempDir()

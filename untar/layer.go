@@ -10,7 +10,7 @@ import (
 )
 
 // Whiteouts of image layers (OCI image spec, "layer.md"): ".wh.NAME" hides NAME
-// of the layers below, ".wh..wh..opq" all that they have in the folder.
+// of the layers below, ".wh..wh..opq" all that they have in the directory.
 const (
 	whiteoutPrefix = ".wh."
 	whiteoutOpaque = ".wh..wh..opq"
@@ -49,8 +49,8 @@ func (x *extractor) whiteout(dir, base []byte) error {
 	return x.purge(fd, dir, string(name))
 }
 
-// purge removes what the layers below have at a name in a folder, which fd is open
-// on, in all of the folder for "". What this run made stays. Where something did, it remembers that
+// purge removes what the layers below have at a name in a directory, which fd is open
+// on, in all of the directory for "". What this run made stays. Where something did, it remembers that
 // nothing of the lower layers is there any more: nothing of theirs can come back,
 // and to look again for every whiteout would cost their number times the files.
 func (x *extractor) purge(fd int, dir []byte, name string) error {
@@ -78,8 +78,8 @@ func (x *extractor) purge(fd int, dir []byte, name string) error {
 	return rm.err
 }
 
-// contentKey is the key of x.purged for what is in a folder; the path itself is
-// that for the folder and all in it.
+// contentKey is the key of x.purged for what is in a directory; the path itself is
+// that for the directory and all in it.
 func contentKey(path []byte) []byte {
 	if len(path) > 0 {
 		path = append(path, '/')
@@ -92,7 +92,7 @@ func (x *extractor) hasPurged(key []byte) bool {
 	return ok
 }
 
-// isPurged reports whether a folder, or a name in it, is known to hold nothing of
+// isPurged reports whether a directory, or a name in it, is known to hold nothing of
 // the lower layers.
 func (x *extractor) isPurged(dir []byte, name string) bool {
 	if len(x.purged) == 0 {
@@ -109,7 +109,7 @@ func (x *extractor) isPurged(dir []byte, name string) bool {
 	}
 	for {
 		if has() {
-			return true // all of it, or all in the root folder
+			return true // all of it, or all in the root directory
 		}
 		if len(dir) == 0 {
 			return false
@@ -126,17 +126,17 @@ func (x *extractor) isPurged(dir []byte, name string) bool {
 
 // judge spares what this run made.
 func (x *extractor) judge(path []byte) verdict {
-	f, folder := x.folders[string(path)]
+	f, directory := x.directories[string(path)]
 	made := x.isMade(path)
 	switch {
-	case folder && f.fresh, !folder && made, x.hasPurged(path):
+	case directory && f.fresh, !directory && made, x.hasPurged(path):
 		return stays
 	case x.hasPurged(contentKey(path)):
 		if made {
 			return stays
 		}
 		return goesEmpty
-	case folder:
+	case directory:
 		return opens // it was there before, and this layer has an entry for it
 	}
 	return goes

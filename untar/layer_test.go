@@ -18,9 +18,9 @@ import (
 func TestLayerModel(t *testing.T) {
 	for seed := range uint64(40) {
 		rnd := rand.New(rand.NewPCG(1, seed))
-		// "m" is a folder in one layer and a file in the next.
+		// "m" is a directory in one layer and a file in the next.
 		pick := func(names ...string) string { return names[rnd.IntN(len(names))] }
-		folder := func(with ...string) string {
+		directory := func(with ...string) string {
 			p := ""
 			for range rnd.IntN(5) {
 				p = path.Join(p, pick(append(with, "d1", "d2", "d3")...))
@@ -32,7 +32,7 @@ func TestLayerModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		have := map[string]bool{} // path: is a folder
+		have := map[string]bool{} // path: is a directory
 		add := func(to map[string]bool, p string, isDir bool) {
 			to[p] = isDir
 			for p = path.Dir(p); p != "."; p = path.Dir(p) {
@@ -43,9 +43,9 @@ func TestLayerModel(t *testing.T) {
 			upper, hidden, opaque := map[string]bool{}, map[string]bool{}, map[string]bool{}
 			var headers []tar.Header
 			for range 5 + rnd.IntN(25) {
-				in := folder()
+				in := directory()
 				if layer%2 == 0 {
-					in = folder("m")
+					in = directory("m")
 				}
 				switch rnd.IntN(6) {
 				case 0, 1, 2:
@@ -90,7 +90,7 @@ func TestLayerModel(t *testing.T) {
 			have = next
 			rnd.Shuffle(len(headers), func(i, j int) { headers[i], headers[j] = headers[j], headers[i] })
 			if isDir, there := before["m"]; there && !isDir && upper["m"] {
-				headers = slices.Insert(headers, 0, tar.Header{Name: "m/", Typeflag: tar.TypeDir, Mode: 0o755}) // or it has no folder to be in
+				headers = slices.Insert(headers, 0, tar.Header{Name: "m/", Typeflag: tar.TypeDir, Mode: 0o755}) // or it has no directory to be in
 			}
 			if _, err := target.Root().Extract(bytes.NewReader(build(t, "x", headers...)), Options{Layer: true}); err != nil {
 				t.Fatalf("seed %d, layer %d: %v", seed, layer, err)

@@ -63,7 +63,7 @@ func cleanName(dst, name []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// splitPath cuts a clean path into its folder and its last component.
+// splitPath cuts a clean path into its directory and its last component.
 func splitPath(path []byte) (dir, base []byte) {
 	if i := bytes.LastIndexByte(path, '/'); i >= 0 {
 		return path[:i], path[i+1:]

@@ -8,7 +8,7 @@ import (
 
 // A pattern is one exclude pattern in the form of `tar --anchored --exclude`:
 // fnmatch(3) from the start of the name, wildcards match '/', and a match of a
-// folder takes in what is below it.
+// directory takes in what is below it.
 type pattern struct {
 	text string
 	bare string // text without its leading "./", "" if it has none

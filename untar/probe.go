@@ -110,7 +110,7 @@ func fsName(magic int64) string {
 	return "file system 0x" + strconv.FormatUint(uint64(uint32(magic)), 16)
 }
 
-// An UnfitError says what a root filesystem needs and the folder's file system
+// An UnfitError says what a root filesystem needs and the directory's file system
 // lacks.
 type UnfitError struct {
 	Path       string
@@ -128,8 +128,8 @@ type Lack struct {
 	Attributes bool // file capabilities and ACLs are lost
 }
 
-// Probe finds out by trying, in a folder that it makes and removes again,
-// whether the root's file system can hold a root filesystem: folders, files
+// Probe finds out by trying, in a directory that it makes and removes again,
+// whether the root's file system can hold a root filesystem: directories, files
 // whose names differ in case, symbolic links, modes, and files of the owner,
 // where owner is not nil (user and group). What is missing of these is an
 // *UnfitError; an owner that may not be set is an *OwnerError. Anything else
@@ -141,7 +141,7 @@ func (r *Root) Probe(owner *[2]uint32) (lack Lack, err error) {
 	own := proofName(newID())
 	name := cname(own + "\x00")
 	if err := mkdirat(r.fd, name, 0700); err != nil {
-		return lack, pathError("make a folder in", r.path, err)
+		return lack, pathError("make a directory in", r.path, err)
 	}
 	defer func() {
 		if e := r.RemoveNames(own); err == nil {
@@ -150,7 +150,7 @@ func (r *Root) Probe(owner *[2]uint32) (lack Lack, err error) {
 	}()
 	dir, err := openat(r.fd, name, dirFlags, 0)
 	if err != nil {
-		return lack, pathError("open a folder in", r.path, err)
+		return lack, pathError("open a directory in", r.path, err)
 	}
 	defer unix.Close(dir)
 	p := probe{root: r, dir: dir}
@@ -175,7 +175,7 @@ func (r *Root) Probe(owner *[2]uint32) (lack Lack, err error) {
 // A probe is one run of Root.Probe.
 type probe struct {
 	root *Root
-	dir  int // the folder for it
+	dir  int // the directory for it
 	file int // "a" in it
 	lack Lack
 }
@@ -276,17 +276,17 @@ func (p *probe) attributes() {
 	p.lack.Attributes = unix.Fsetxattr(p.file, "user.lxc-pull", []byte("x"), 0) != nil
 }
 
-// A TempFile is a file in a root folder that is not of the tree.
+// A TempFile is a file in a root directory that is not of the tree.
 type TempFile struct {
 	File *os.File
 	root *Root
 	name string
 }
 
-// TempFile makes a file on the root's file system: in the root folder itself,
-// which may be the only folder there that the caller may write to. Until it is
+// TempFile makes a file on the root's file system: in the root directory itself,
+// which may be the only directory there that the caller may write to. Until it is
 // closed the root counts as empty all the same. It loses its name at once, so that a
-// kill leaves nothing, not even in a folder into which an archive is merged. Only
+// kill leaves nothing, not even in a directory into which an archive is merged. Only
 // where a file that is removed while it is open is given another name, which an
 // image would be mixed with, it keeps its own: what a kill leaves goes with the tree.
 func (r *Root) TempFile() (*TempFile, error) {
@@ -308,7 +308,7 @@ func (r *Root) TempFile() (*TempFile, error) {
 }
 
 // Close closes the file and removes it, where Root.Finish has not done so. The
-// root folder keeps its time.
+// root directory keeps its time.
 func (f *TempFile) Close() error {
 	r := f.root
 	i := slices.Index(r.temporary, f)

@@ -53,7 +53,7 @@ func TestProbe(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := r.Probe(nil); !errors.Is(err, fs.ErrPermission) {
-			t.Errorf("in a folder that can't be written: %v", err)
+			t.Errorf("in a directory that can't be written: %v", err)
 		}
 		if err := os.Chmod(dir, 0o700); err != nil {
 			t.Fatal(err)
@@ -63,7 +63,7 @@ func TestProbe(t *testing.T) {
 		t.Errorf("there is %v, %v; want what was there before", left, err)
 	}
 	if left, err := os.ReadDir(dir + "/.lxc-pull-probe"); err != nil || len(left) != 1 {
-		t.Errorf("of somebody's folder there is %v, %v", left, err)
+		t.Errorf("of somebody's directory there is %v, %v", left, err)
 	}
 }
 

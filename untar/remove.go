@@ -11,20 +11,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrMounted says that a folder was left since something is mounted on it.
+// ErrMounted says that a directory was left since something is mounted on it.
 var ErrMounted = errors.New("something is mounted here")
 
-// RemoveContents removes everything below the root folder, except a file system's
-// own lost+found, the program's files and the folder itself. It follows no link and
-// enters no mount point: a mount point stays, with the folders that lead to it, and
+// RemoveContents removes everything below the root directory, except a file system's
+// own lost+found, the program's files and the directory itself. It follows no link and
+// enters no mount point: a mount point stays, with the directories that lead to it, and
 // is the error, an ErrMounted. The rest is removed all the same. What
-// Options.DeferRoot kept back is dropped, and the root folder has its own mode again.
+// Options.DeferRoot kept back is dropped, and the root directory has its own mode again.
 func (r *Root) RemoveContents() error {
 	rm := r.remover()
 	rm.ignore = r.ignores
 	rm.run(nil)
 	if d := r.deferred; d != nil {
-		d.folder = nil
+		d.directory = nil
 		if err := r.Finish(); err != nil && rm.err == nil {
 			rm.err = err
 		}
@@ -32,7 +32,7 @@ func (r *Root) RemoveContents() error {
 	return r.removed(rm.err)
 }
 
-// RemoveNames removes these entries of the root folder, with what is below
+// RemoveNames removes these entries of the root directory, with what is below
 // them, as RemoveContents does. Names that are not there are no error.
 func (r *Root) RemoveNames(names ...string) error {
 	for _, name := range names {
@@ -57,27 +57,27 @@ type verdict uint8
 
 const (
 	goes      verdict = iota // with what is in it and goes too
-	goesEmpty                // where it is no folder that holds something
+	goesEmpty                // where it is no directory that holds something
 	stays                    // untouched
-	opens                    // a folder that stays, but what is in it may go
+	opens                    // a directory that stays, but what is in it may go
 )
 
-// A remover removes what is in a folder, and keeps the first error. It walks
+// A remover removes what is in a directory, and keeps the first error. It walks
 // without recursion: depth costs it neither descriptors nor stack.
 type remover struct {
 	d      dirStack
-	ignore func(name string) bool // entries of the first folder that stay; nil: none
+	ignore func(name string) bool // entries of the first directory that stay; nil: none
 	judge  func(path []byte) verdict
-	frames []frame // of the first folder and of those below it on the way to the current one
+	frames []frame // of the first directory and of those below it on the way to the current one
 	err    error
 }
 
-// A frame is what is still to be done in a folder.
+// A frame is what is still to be done in a directory.
 type frame struct {
-	todo  []string // folders that are not empty
+	todo  []string // directories that are not empty
 	left  map[string]bool
 	again bool // some file systems skip names while others are removed
-	keep  bool // the folder itself stays
+	keep  bool // the directory itself stays
 }
 
 func (r *Root) remover() *remover { return &remover{d: r.dirs()} }
@@ -88,7 +88,7 @@ func (rm *remover) fail(name string, err error) {
 	}
 }
 
-// run removes these entries of the folder at which the stack begins, all for nil.
+// run removes these entries of the directory at which the stack begins, all for nil.
 func (rm *remover) run(names []string) {
 	defer rm.d.close()
 	rm.frames = []frame{{again: names == nil}}
@@ -112,7 +112,7 @@ func (rm *remover) run(names []string) {
 	}
 }
 
-// read removes the entries of the current folder that it can, and finds those
+// read removes the entries of the current directory that it can, and finds those
 // that hold something.
 func (rm *remover) read(f *frame) {
 	f.again = false
@@ -144,7 +144,7 @@ func (rm *remover) read(f *frame) {
 	}
 }
 
-// path is that of an entry of the current folder, from the Root's.
+// path is that of an entry of the current directory, from the Root's.
 func (rm *remover) path(name string) []byte {
 	path := bytes.Clone(rm.d.base)
 	if len(rm.d.path) > 0 {
@@ -153,7 +153,7 @@ func (rm *remover) path(name string) []byte {
 	return joinPath(path, name)
 }
 
-// entry removes one entry of the current folder and reports whether it did.
+// entry removes one entry of the current directory and reports whether it did.
 func (rm *remover) entry(dir int, name string) bool {
 	f := &rm.frames[len(rm.frames)-1]
 	is := goes
@@ -170,7 +170,7 @@ func (rm *remover) entry(dir int, name string) bool {
 	c := cname(name + "\x00")
 	err := unlinkat(dir, c, 0)
 	if err == unix.EISDIR || err == unix.EPERM || err == unix.EBUSY {
-		// The kernel refuses a mount point before it looks whether the folder
+		// The kernel refuses a mount point before it looks whether the directory
 		// is empty, so this keeps out of mounts, bind mounts included, without
 		// /proc.
 		if e := removeDir(dir, c); e != unix.ENOTDIR {
@@ -212,7 +212,7 @@ func (rm *remover) stuck(f *frame, name string, err error) {
 	f.leave(name)
 }
 
-// down goes into a folder that holds something.
+// down goes into a directory that holds something.
 func (rm *remover) down(f *frame, name string) {
 	dir, err := rm.d.top()
 	sub, c := -1, cname(name+"\x00")
@@ -243,7 +243,7 @@ func (rm *remover) down(f *frame, name string) {
 			return
 		}
 	}
-	// An ordinary user's own folder may keep him out.
+	// An ordinary user's own directory may keep him out.
 	var st unix.Stat_t
 	if unix.Fstat(sub, &st) != nil || !keep && st.Mode&0700 != 0700 {
 		if unix.Fchmod(sub, 0700) == unix.EBADF && unix.Fchmodat(unix.AT_FDCWD, procFD(sub), 0700, 0) == nil {
@@ -257,7 +257,7 @@ func (rm *remover) down(f *frame, name string) {
 	rm.frames = append(rm.frames, frame{again: true, keep: keep})
 }
 
-// up leaves a folder in which nothing is to be done any more, and removes it.
+// up leaves a directory in which nothing is to be done any more, and removes it.
 func (rm *remover) up() {
 	last := len(rm.frames) - 1
 	keep := rm.frames[last].keep
@@ -286,7 +286,7 @@ func (rm *remover) up() {
 	}
 }
 
-// removeDir removes an empty folder. Before Linux 4.18 rmdir refuses a btrfs
+// removeDir removes an empty directory. Before Linux 4.18 rmdir refuses a btrfs
 // subvolume, whose inode is always 256. The other way to remove that takes what is
 // in it, too.
 func removeDir(dir int, name cname) error {
@@ -310,7 +310,7 @@ func removeDir(dir int, name cname) error {
 	return destroySubvolume(dir, name)
 }
 
-// RemoveDir removes an empty folder, also a btrfs subvolume. A name that is not there
+// RemoveDir removes an empty directory, also a btrfs subvolume. A name that is not there
 // is no error.
 func RemoveDir(dir int, name string) error {
 	if err := removeDir(dir, cname(name+"\x00")); err != unix.ENOENT {
@@ -339,7 +339,7 @@ func callBtrfs(dir int, call uintptr, name cname) error {
 
 func destroySubvolume(dir int, name cname) error { return callBtrfs(dir, snapDestroy, name) }
 
-// MakeSubvolume makes a subvolume in a folder on btrfs, of the mode that a new folder
+// MakeSubvolume makes a subvolume in a directory on btrfs, of the mode that a new directory
 // has. On other file systems the error is ENOTTY.
 func MakeSubvolume(dir int, name string) error {
 	return callBtrfs(dir, subvolCreate, cname(name+"\x00"))

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Root is a folder that holds, or is to hold, a root filesystem. All work
+// A Root is a directory that holds, or is to hold, a root filesystem. All work
 // inside it goes through its descriptor.
 type Root struct {
 	fd       int
@@ -23,7 +23,7 @@ type Root struct {
 	named    bool   // an archive had an entry for the root
 	owner    *owner // of what is made in it besides archives; nil: the caller
 	fsKind   string
-	own      []string // names in the folder that are the program's, not the tree's
+	own      []string // names in the directory that are the program's, not the tree's
 	// temporary are the files of TempFile that are open.
 	temporary []*TempFile
 	known     knownDirs
@@ -44,15 +44,15 @@ func (r *Root) dirs() dirStack {
 
 type owner struct{ uid, gid uint32 }
 
-// A deferredRoot is what Finish still has to give to the root folder.
+// A deferredRoot is what Finish still has to give to the root directory.
 type deferredRoot struct {
-	mode    uint32 // its own
-	folder  *folder
-	x       *extractor
-	touched bool // something was made or edited in it since: its time is that
+	mode      uint32 // its own
+	directory *directory
+	x         *extractor
+	touched   bool // something was made or edited in it since: its time is that
 }
 
-// OpenRoot opens an existing folder.
+// OpenRoot opens an existing directory.
 func OpenRoot(path string) (*Root, error) {
 	for {
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -94,10 +94,10 @@ func (r *Root) deferRoot() error {
 	return nil
 }
 
-// Finish gives the root folder what Options.DeferRoot kept back: the archive's
+// Finish gives the root directory what Options.DeferRoot kept back: the archive's
 // own owner, mode, attributes and time, or the mode that it had before where
 // the archive has no entry for it. (The time is the present where MkdirAll or a
-// Rewriter changed the folder since.) Call it when the archive is known to be
+// Rewriter changed the directory since.) Call it when the archive is known to be
 // right and nothing is made in the root any more. It closes what TempFile made.
 func (r *Root) Finish() error {
 	for len(r.temporary) > 0 {
@@ -110,12 +110,12 @@ func (r *Root) Finish() error {
 		return nil
 	}
 	var err error
-	if d.folder == nil {
+	if d.directory == nil {
 		err = unix.Fchmod(r.fd, d.mode)
 	} else {
-		f := *d.folder
+		f := *d.directory
 		f.named = f.named && !d.touched
-		err = d.x.applyFolder(r.fd, f, nil)
+		err = d.x.applyDir(r.fd, f, nil)
 	}
 	if err != nil {
 		return &fs.PathError{Op: "finish", Path: r.path, Err: err}
@@ -124,16 +124,16 @@ func (r *Root) Finish() error {
 	return nil
 }
 
-// Reopen drops what Options.DeferRoot kept back: the root folder has the mode
+// Reopen drops what Options.DeferRoot kept back: the root directory has the mode
 // again that it had before.
 func (r *Root) Reopen() error {
 	if r.deferred != nil {
-		r.deferred.folder = nil
+		r.deferred.directory = nil
 	}
 	return r.Finish()
 }
 
-// Open opens a folder in the root folder, by one name; a link is not followed.
+// Open opens a directory in the root directory, by one name; a link is not followed.
 func (r *Root) Open(name string) (*Root, error) {
 	fd, err := openDir(r.fd, cname(name+"\x00"))
 	if err != nil {
@@ -142,13 +142,13 @@ func (r *Root) Open(name string) (*Root, error) {
 	return &Root{fd: fd, path: filepath.Join(r.path, name)}, nil
 }
 
-// IsFolder reports whether an open folder is the root folder.
-func (r *Root) IsFolder(fd int) bool {
+// IsDir reports whether an open directory is the root directory.
+func (r *Root) IsDir(fd int) bool {
 	var root, other unix.Stat_t
 	return unix.Fstat(r.fd, &root) == nil && unix.Fstat(fd, &other) == nil && root.Dev == other.Dev && root.Ino == other.Ino
 }
 
-// File opens the root folder once more.
+// File opens the root directory once more.
 func (r *Root) File() (*os.File, error) {
 	fd, err := openat(r.fd, cname(".\x00"), dirFlags, 0)
 	if err != nil {
@@ -157,14 +157,14 @@ func (r *Root) File() (*os.File, error) {
 	return os.NewFile(uintptr(fd), r.path), nil
 }
 
-// A dirReader lists a folder.
+// A dirReader lists a directory.
 type dirReader struct {
 	fd  int
 	buf []byte
 	at  []byte // what of buf is still to be parsed
 }
 
-// newDirReader opens the folder once more, so that fd keeps its place.
+// newDirReader opens the directory once more, so that fd keeps its place.
 func newDirReader(fd int) (*dirReader, error) {
 	own, err := openat(fd, cname(".\x00"), dirFlags, 0)
 	if err != nil {
@@ -196,7 +196,7 @@ func (d *dirReader) next() (string, error) {
 
 func (d *dirReader) close() { unix.Close(d.fd) }
 
-// IsEmpty reports whether the root folder has no entry but a file system's own
+// IsEmpty reports whether the root directory has no entry but a file system's own
 // lost+found, and the program's.
 func (r *Root) IsEmpty() (bool, error) {
 	d, err := newDirReader(r.fd)
@@ -218,10 +218,10 @@ func (r *Root) IsEmpty() (bool, error) {
 	}
 }
 
-// ignores reports whether an entry of the root folder is not of the tree.
+// ignores reports whether an entry of the root directory is not of the tree.
 func (r *Root) ignores(name string) bool { return r.isLostFound(name) || slices.Contains(r.own, name) }
 
-// removeOwn removes a file of the program's from the root folder, which keeps its
+// removeOwn removes a file of the program's from the root directory, which keeps its
 // time: that is the archive's by now.
 func (r *Root) removeOwn(name string) error {
 	var st unix.Stat_t
@@ -229,7 +229,7 @@ func (r *Root) removeOwn(name string) error {
 	if err == nil {
 		err = unix.Unlinkat(r.fd, name, 0)
 	}
-	if err == unix.EACCES { // an ordinary user's own folder, which the archive made read-only
+	if err == unix.EACCES { // an ordinary user's own directory, which the archive made read-only
 		if err = unix.Fchmod(r.fd, st.Mode&07777|0700); err == nil {
 			err = unix.Unlinkat(r.fd, name, 0)
 			unix.Fchmod(r.fd, st.Mode&07777)
@@ -242,7 +242,7 @@ func (r *Root) removeOwn(name string) error {
 	return nil
 }
 
-// isLostFound reports whether an entry of the root folder is the folder that
+// isLostFound reports whether an entry of the root directory is the directory that
 // every new ext file system has: its inode is the first that is not reserved
 // (EXT4_GOOD_OLD_FIRST_INO). Any other of that name is an image's.
 func (r *Root) isLostFound(name string) bool {
@@ -265,7 +265,7 @@ func (e *OutsideError) Error() string {
 
 type resolveOptions struct {
 	last   bool   // resolve also the last component where it is a link
-	create uint32 // not 0: make missing folders with this mode
+	create uint32 // not 0: make missing directories with this mode
 }
 
 // resolve finds the path without links that name stands for, as a process
@@ -413,7 +413,7 @@ func (w *way) follow(fd int, full, rest []byte, link string, why error) error {
 	return nil
 }
 
-// MkdirAll makes a folder and those above it that are missing, with mode perm
+// MkdirAll makes a directory and those above it that are missing, with mode perm
 // less the umask. Links are resolved inside the root, see OutsideError.
 func (r *Root) MkdirAll(name string, perm uint32) error {
 	path, err := r.resolve(name, resolveOptions{last: true, create: perm})
@@ -431,7 +431,7 @@ func (r *Root) MkdirAll(name string, perm uint32) error {
 // open resolves a name and opens the regular file that it stands for.
 func (r *Root) open(name string, flags int) (int, *unix.Stat_t, error) {
 	if strings.HasSuffix(name, "/") || strings.HasSuffix(name, "/.") {
-		return -1, nil, &NotRegularError{name} // names a folder, whatever is there
+		return -1, nil, &NotRegularError{name} // names a directory, whatever is there
 	}
 	path, err := r.resolve(name, resolveOptions{last: true})
 	if err != nil {
@@ -555,7 +555,7 @@ func (r *Root) Rewrite(name string, max int64, edit func([]byte) []byte) error {
 // read but not set. A crash in the middle leaves the old bytes, the new ones or
 // a mix; the tree's marker or mode must say until the end that it isn't
 // complete. Content is durable on return. The time of the file and that of its
-// folder become the present, whatever edit does: so it is after sed -i, by which
+// directory become the present, whatever edit does: so it is after sed -i, by which
 // others tell what a creation touched. Nothing else is written where edit changes
 // nothing.
 //
@@ -580,7 +580,7 @@ func (w *Rewriter) Rewrite(name string) (err error) {
 	sec, nsec := present.Unix(), int32(present.Nanosecond())
 	id := inode{uint64(st.Dev), st.Ino}
 	if _, done := w.done[id]; done {
-		return r.touchFolder(name, sec, nsec)
+		return r.touchDir(name, sec, nsec)
 	}
 	old, err := readFD(fd, name, w.Max)
 	if err != nil {
@@ -601,7 +601,7 @@ func (w *Rewriter) Rewrite(name string) (err error) {
 		w.done = map[inode]struct{}{}
 	}
 	w.done[id] = struct{}{}
-	return r.touchFolder(name, sec, nsec)
+	return r.touchDir(name, sec, nsec)
 }
 
 // overwrite replaces a file's content. op is the call that failed.
@@ -646,9 +646,9 @@ func (r *Root) checkMade(name string) error {
 	return ErrNotMade
 }
 
-// touchFolder sets the time of the folder that holds the file that name stands
+// touchDir sets the time of the directory that holds the file that name stands
 // for.
-func (r *Root) touchFolder(name string, sec int64, nsec int32) error {
+func (r *Root) touchDir(name string, sec int64, nsec int32) error {
 	path, err := r.resolve(name, resolveOptions{last: true})
 	if err != nil {
 		return err

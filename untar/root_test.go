@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// makeTree makes files ("a/b=text"), folders ("d/") and links ("l->target")
-// below a folder.
+// makeTree makes files ("a/b=text"), directories ("d/") and links ("l->target")
+// below a directory.
 func makeTree(t testing.TB, root string, entries ...string) {
 	t.Helper()
 	for _, e := range entries {
@@ -127,7 +127,7 @@ func TestRewrite(t *testing.T) {
 		t.Errorf("a link to outside: %v", err)
 	}
 	if err := r.Rewrite("etc/dir", 100, edit); !errors.As(err, &irregular) {
-		t.Errorf("a folder: %v", err)
+		t.Errorf("a directory: %v", err)
 	}
 	if err := r.Rewrite("etc/hostname/", 100, edit); !errors.As(err, &irregular) {
 		t.Errorf("a file with a slash behind it: %v", err)
@@ -165,7 +165,7 @@ func TestMkdirAll(t *testing.T) {
 		t.Errorf("below a link to outside: %v", err)
 	}
 	if err := r.MkdirAll("file", 0o755); err == nil {
-		t.Error("a file passes for a folder")
+		t.Error("a file passes for a directory")
 	}
 	s.check(t)
 }
@@ -296,11 +296,11 @@ func TestTarget(t *testing.T) {
 			t.Error(err)
 		}
 		if got := beside(t, dir); len(got) != 1 {
-			t.Errorf("beside the folder is %q", got)
+			t.Errorf("beside the directory is %q", got)
 		}
 	})
 	t.Run("removed and made anew", func(t *testing.T) {
-		// The new folder may well get the inode number of the old one.
+		// The new directory may well get the inode number of the old one.
 		dir := t.TempDir()
 		path := filepath.Join(dir, "root")
 		makeTree(t, filepath.Dir(path), "root/")
@@ -332,7 +332,7 @@ func TestTarget(t *testing.T) {
 		}
 		target.Close()
 		if got := beside(t, dir); len(got) != 1 {
-			t.Errorf("beside the folder is %q", got)
+			t.Errorf("beside the directory is %q", got)
 		}
 	})
 	t.Run("the mode comes back", func(t *testing.T) {
@@ -372,13 +372,13 @@ func TestTarget(t *testing.T) {
 		}
 		makeTree(t, filepath.Dir(path), "root/")
 		if err := target.Commit(); !errors.Is(err, fs.ErrExist) {
-			t.Errorf("commit over a new folder: %v", err)
+			t.Errorf("commit over a new directory: %v", err)
 		}
 		if _, err := target.Abort(); err != nil {
 			t.Error(err)
 		}
 		if got := beside(t, dir); len(got) != 1 || len(beside(t, path)) != 0 {
-			t.Errorf("beside the folder is %q, in it %q", got, beside(t, path))
+			t.Errorf("beside the directory is %q, in it %q", got, beside(t, path))
 		}
 	})
 	t.Run("killed before the marker was written", func(t *testing.T) {
@@ -394,7 +394,7 @@ func TestTarget(t *testing.T) {
 		}
 		target.Close()
 		if got := beside(t, dir); len(got) != 1 {
-			t.Errorf("beside the folder is %q", got)
+			t.Errorf("beside the directory is %q", got)
 		}
 	})
 	t.Run("names that only look like ours", func(t *testing.T) {
@@ -440,7 +440,7 @@ func TestTarget(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("a marker for another folder", func(t *testing.T) {
+	t.Run("a marker for another directory", func(t *testing.T) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "root")
 		makeTree(t, path, "mine=1")
@@ -565,7 +565,7 @@ func TestRewriterWritesLittle(t *testing.T) {
 	}
 }
 
-// beside lists the names in a folder.
+// beside lists the names in a directory.
 func beside(t *testing.T, dir string) []string {
 	names, err := os.ReadDir(dir)
 	if err != nil {

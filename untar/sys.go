@@ -45,7 +45,7 @@ func openat(dir int, name cname, flags int, mode uint32) (int, error) {
 	}
 }
 
-// openDir opens a folder, also one that may be searched but not read.
+// openDir opens a directory, also one that may be searched but not read.
 func openDir(dir int, name cname) (int, error) {
 	fd, err := openat(dir, name, dirFlags, 0)
 	if err == unix.EACCES {

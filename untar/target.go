@@ -20,49 +20,49 @@ import (
 // was interrupted for a complete one, and so that the next run on the same path
 // finds and removes what a kill or a power cut left.
 //
-// Every run has an id of 128 random bits. While it goes on, the folder that it
+// Every run has an id of 128 random bits. While it goes on, the directory that it
 // fills holds a small file, the proof, that is named by the id; an archive can't
 // know the name. In it is the number of the run's process, for messages.
 //
-// Where the folder is absent, the tree grows in a folder beside it,
+// Where the directory is absent, the tree grows in a directory beside it,
 // ".NAME.partial-ID", which Commit renames. It is locked; the next run removes
-// those that nobody has locked and that hold the proof. Where the folder exists
+// those that nobody has locked and that hold the proof. Where the directory exists
 // and is empty, a file beside it, the marker ".NAME.incomplete", says so until
-// Commit, with the id; the next run empties a folder that holds the proof of its
+// Commit, with the id; the next run empties a directory that holds the proof of its
 // marker, and no other: inode numbers and file system ids are given out again.
-// Where the folder holds something else, the archive is merged into that, with
+// Where the directory holds something else, the archive is merged into that, with
 // no such promise.
 //
-// Who can open a file or a folder can lock it (flock(2)), and so keep others from
+// Who can open a file or a directory can lock it (flock(2)), and so keep others from
 // what the lock guards. So only what nobody else can open is locked: the marker,
-// of mode 0600, and folders of mode 0700. A folder that exists is neither.
+// of mode 0600, and directories of mode 0700. A directory that exists is neither.
 type Target struct {
 	root      *Root
-	parent    *os.File // the folder of all three names; nil: merged, or no marker could be made
-	name      string   // of the folder in parent
-	staging   string   // of the folder that Commit renames, "" if none
+	parent    *os.File // the directory of all three names; nil: merged, or no marker could be made
+	name      string   // of the directory in parent
+	staging   string   // of the directory that Commit renames, "" if none
 	renamed   bool     // Commit has done so
 	marker    string   // of the marker, "" if none
 	markerFD  int      // locked, so that others know that it is in use; -1: none
-	proof     string   // of the file in the folder, "" if none
-	before    folderState
+	proof     string   // of the file in the directory, "" if none
+	before    dirState
 	taken     bool   // from before.owner, see takeOver
 	around    uint32 // mode of the parent before a run closed it to others, or noMode
-	merge     bool   // OpenMerge's, into a folder that exists
-	empty     bool   // the folder held nothing at the start
+	merge     bool   // OpenMerge's, into a directory that exists
+	empty     bool   // the directory held nothing at the start
 	recovered bool
 	resumed   bool // an interrupted run's tree is merged into
 	stale     string
 	path      string
 }
 
-// OpenTarget opens or makes the folder at path for a tree that is to be there
-// whole or not at all. It empties a folder that such a run left incomplete. In a
-// folder that exists it removes the ACLs: the tree's modes are the archive's. The
+// OpenTarget opens or makes the directory at path for a tree that is to be there
+// whole or not at all. It empties a directory that such a run left incomplete. In a
+// directory that exists it removes the ACLs: the tree's modes are the archive's. The
 // error is ErrBusy where another run works on it.
 func OpenTarget(path string) (*Target, error) { return openTarget(path, false) }
 
-// OpenMerge does the same for an archive that may be merged into what the folder
+// OpenMerge does the same for an archive that may be merged into what the directory
 // holds. It removes nothing from it.
 func OpenMerge(path string) (*Target, error) { return openTarget(path, true) }
 
@@ -95,7 +95,7 @@ func openTarget(path string, merge bool) (*Target, error) {
 	return t, nil
 }
 
-// takeOver makes an empty folder this process's own until the tree is complete: a
+// takeOver makes an empty directory this process's own until the tree is complete: a
 // mode does not keep the owner out, who could put something else in the place of
 // what is made. The marker has the owner.
 func (t *Target) takeOver() error {
@@ -121,7 +121,7 @@ func (t *Target) giveBack() {
 	}
 }
 
-// take prepares a folder that exists.
+// take prepares a directory that exists.
 func (t *Target) take(merge bool) (err error) {
 	t.merge = merge
 	if t.parent != nil && t.name == string(filepath.Separator) {
@@ -153,7 +153,7 @@ func (t *Target) take(merge bool) (err error) {
 	return err
 }
 
-// OpenTargetAt opens an existing folder by its name in parent, as OpenTarget does.
+// OpenTargetAt opens an existing directory by its name in parent, as OpenTarget does.
 // Another user may own parent: a link of that name is not followed. path is for
 // messages. The caller may close parent to others while the tree grows: the marker
 // keeps its mode, and when the marker goes, parent has that again.
@@ -182,8 +182,8 @@ func OpenTargetAt(parent *os.File, name, path string) (*Target, error) {
 	return t, nil
 }
 
-// ErrBusy says that another process fills the same folder.
-var ErrBusy = errors.New("another run is filling this folder")
+// ErrBusy says that another process fills the same directory.
+var ErrBusy = errors.New("another run is filling this directory")
 
 // pathError is a *fs.PathError, made in one place since there are many.
 //
@@ -207,7 +207,7 @@ type BusyError struct{ PID int }
 func (e *BusyError) Error() string { return fmt.Sprintf("%v (process %d)", ErrBusy, e.PID) }
 func (e *BusyError) Unwrap() error { return ErrBusy }
 
-// busy says that another run fills the folder, the one with this proof in r.
+// busy says that another run fills the directory, the one with this proof in r.
 func (t *Target) busy(r *Root, id string) error {
 	err := ErrBusy
 	if r.holds(id) {
@@ -241,10 +241,10 @@ func newID() string { return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint6
 
 func isID(s string) bool { return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == "" }
 
-// proofName is the name of the file that says whose the folder is.
+// proofName is the name of the file that says whose the directory is.
 func proofName(id string) string { return ".lxc-pull-" + id }
 
-// prove makes the proof in the folder.
+// prove makes the proof in the directory.
 func (t *Target) prove(id string) error {
 	name := proofName(id)
 	if err := t.sign(name, unix.O_CREAT|unix.O_EXCL); err != nil {
@@ -271,19 +271,19 @@ func isOurs(st *unix.Stat_t) bool {
 	return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Uid == uint32(os.Geteuid()) && st.Nlink == 1
 }
 
-// holds reports whether a folder has the proof of a run.
+// holds reports whether a directory has the proof of a run.
 func (r *Root) holds(id string) bool {
 	var st unix.Stat_t
 	return isID(id) && unix.Fstatat(r.fd, proofName(id), &st, unix.AT_SYMLINK_NOFOLLOW) == nil && isOurs(&st)
 }
 
-// sweep removes staged folders of this name whose processes are gone. A living
+// sweep removes staged directories of this name whose processes are gone. A living
 // one's is ErrBusy.
 func (t *Target) sweep() error {
 	dir := int(t.parent.Fd())
 	d, err := newDirReader(dir)
 	if err != nil {
-		return nil // a folder that may be written and not read
+		return nil // a directory that may be written and not read
 	}
 	defer d.close()
 	for {
@@ -303,12 +303,12 @@ func (t *Target) sweep() error {
 
 func (t *Target) stagingName(id string) string { return "." + t.name + ".partial-" + id }
 
-// sweepOne removes a staged folder that is empty or holds its own proof. The
+// sweepOne removes a staged directory that is empty or holds its own proof. The
 // kernel refuses to remove a mount point before it looks whether it is empty.
 func (t *Target) sweepOne(name, id string) error {
 	dir := int(t.parent.Fd())
 	if err := removeDir(dir, cname(name+"\x00")); err != unix.ENOTEMPTY && err != unix.EEXIST {
-		return nil // removed, mounted, no folder, or not ours to remove
+		return nil // removed, mounted, no directory, or not ours to remove
 	}
 	was := t.stale
 	t.stale = filepath.Join(t.parent.Name(), name)
@@ -342,7 +342,7 @@ func (t *Target) sweepOne(name, id string) error {
 	return nil
 }
 
-// stage makes the folder that Commit renames.
+// stage makes the directory that Commit renames.
 func (t *Target) stage() error {
 	if t.exists() {
 		return pathError("mkdir", t.path, unix.EEXIST) // a link that leads nowhere
@@ -376,47 +376,47 @@ func (t *Target) stage() error {
 			t.root, t.staging = nil, ""
 		}
 		if !errors.Is(err, unix.ENOENT) && err != ErrBusy {
-			return pathError("make a folder at", t.path, err)
+			return pathError("make a directory at", t.path, err)
 		}
 		// Another run's sweep came between mkdir and the proof.
 	}
 	return pathError("fill", t.path, ErrBusy)
 }
 
-// exists reports whether something is at the folder's own name.
+// exists reports whether something is at the directory's own name.
 func (t *Target) exists() bool {
 	var st unix.Stat_t
 	return unix.Fstatat(int(t.parent.Fd()), t.name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
 }
 
-// leadsTo reports whether a name in dir is the folder or file that fd is.
+// leadsTo reports whether a name in dir is the directory or file that fd is.
 func leadsTo(dir int, name string, fd int) bool {
 	var there, open unix.Stat_t
 	return unix.Fstatat(dir, name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil && unix.Fstat(fd, &open) == nil &&
 		there.Dev == open.Dev && there.Ino == open.Ino
 }
 
-// A folderState is what a run changes of an empty folder before it is filled.
-type folderState struct {
+// A dirState is what a run changes of an empty directory before it is filled.
+type dirState struct {
 	mode        uint32
 	owner       int64  // -1: this process's user
 	access, def []byte // ACLs as attributes, nil: none
 }
 
-func (r *Root) state() (s folderState, err error) {
+func (r *Root) state() (s dirState, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(r.fd, &st); err != nil {
 		return s, pathError("stat", r.path, err)
 	}
-	s = folderState{st.Mode & 07777, int64(st.Uid), readAttr(r.fd, attrACL), readAttr(r.fd, attrDefaultACL)}
+	s = dirState{st.Mode & 07777, int64(st.Uid), readAttr(r.fd, attrACL), readAttr(r.fd, attrDefaultACL)}
 	if st.Uid == uint32(os.Geteuid()) {
 		s.owner = -1
 	}
 	return s, nil
 }
 
-// restore gives the folder back what it had, where that was changed.
-func (r *Root) restore(s folderState) error {
+// restore gives the directory back what it had, where that was changed.
+func (r *Root) restore(s dirState) error {
 	now, err := r.state()
 	for _, a := range []struct {
 		name     string
@@ -442,8 +442,8 @@ func (r *Root) restore(s folderState) error {
 	return nil
 }
 
-// DropInheritedACLs removes the root folder's ACLs: its own, and the default that
-// everything made in it would inherit. A folder is given both by the one in which
+// DropInheritedACLs removes the root directory's ACLs: its own, and the default that
+// everything made in it would inherit. A directory is given both by the one in which
 // it is made, and a host's user whom they name could read the container's files.
 func (r *Root) DropInheritedACLs() error {
 	was, err := r.state()
@@ -463,14 +463,14 @@ func (r *Root) DropInheritedACLs() error {
 }
 
 // markerBegin is how every marker begins: what has its name and not this is some
-// other file. Behind it are the kind, the id, the folder's mode and ACLs before, the
-// mode that the folder around it had, and the folder's owner where that was another
+// other file. Behind it are the kind, the id, the directory's mode and ACLs before, the
+// mode that the directory around it had, and the directory's owner where that was another
 // user: "whole 0123… 755 - - 750 -1".
 const markerBegin = "lxc-pull: incomplete: "
 
 const (
 	markWhole = "whole" // OpenTarget's
-	markMerge = "merge" // OpenMerge's: nobody empties the folder
+	markMerge = "merge" // OpenMerge's: nobody empties the directory
 )
 
 // noMode is no mode.
@@ -483,7 +483,7 @@ const maxMarker = 300 << 10
 // A mark is a marker that was read.
 type mark struct {
 	kind, id string
-	before   folderState
+	before   dirState
 	around   uint32
 }
 
@@ -503,7 +503,7 @@ func (m mark) text() []byte {
 
 // parseMark reads a marker. One that is cut, or of another version, has no id.
 func parseMark(text string) mark {
-	none := mark{before: folderState{owner: -1}, around: noMode}
+	none := mark{before: dirState{owner: -1}, around: noMode}
 	f := strings.Fields(strings.TrimPrefix(text, markerBegin))
 	if len(f) != 7 || !strings.HasSuffix(text, "\n") || !isID(f[1]) {
 		return none
@@ -513,7 +513,7 @@ func parseMark(text string) mark {
 	if err != nil || err2 != nil || owner < -1 || owner > math.MaxUint32 {
 		return none
 	}
-	m := mark{f[0], f[1], folderState{mode: uint32(mode & 07777), owner: owner}, noMode}
+	m := mark{f[0], f[1], dirState{mode: uint32(mode & 07777), owner: owner}, noMode}
 	m.before.access, _ = hex.DecodeString(f[3]) // "-" is none
 	m.before.def, _ = hex.DecodeString(f[4])
 	if f[5] != "-" {
@@ -527,9 +527,9 @@ func parseMark(text string) mark {
 
 func (t *Target) markerName() string { return "." + t.name + ".incomplete" }
 
-// recover finds out whether the folder is empty. Where a marker and the proof say
+// recover finds out whether the directory is empty. Where a marker and the proof say
 // that it holds the rest of an interrupted run it empties it, if both runs are
-// for a whole tree. In an empty folder the run has a marker then, locked and still
+// for a whole tree. In an empty directory the run has a marker then, locked and still
 // to be written.
 func (t *Target) recover(merge bool) error {
 	fd, made, m, err := t.lockMarker()
@@ -573,7 +573,7 @@ func (t *Target) recover(merge bool) error {
 	return err
 }
 
-// openMarker opens the marker, or makes one where there is none and the folder is
+// openMarker opens the marker, or makes one where there is none and the directory is
 // empty. fd is -1 where there is none then.
 func (t *Target) openMarker() (fd int, made bool, err error) {
 	const flags = unix.O_RDWR | openFlags | unix.O_NONBLOCK
@@ -588,7 +588,7 @@ func (t *Target) openMarker() (fd int, made bool, err error) {
 		}
 		fd, err = openat(int(t.parent.Fd()), name, flags|unix.O_CREAT|unix.O_EXCL, 0600)
 		if err != unix.EEXIST {
-			return fd, true, nil // -1: the folder beside which it would stand isn't ours
+			return fd, true, nil // -1: the directory beside which it would stand isn't ours
 		}
 	}
 }
@@ -597,7 +597,7 @@ func (t *Target) openMarker() (fd int, made bool, err error) {
 // is -1 where there is none, or something else, or somebody else's, which must not
 // make us remove anything, or where nothing tells whether its run lives.
 func (t *Target) lockMarker() (fd int, made bool, m mark, err error) {
-	none := mark{before: folderState{owner: -1}, around: noMode}
+	none := mark{before: dirState{owner: -1}, around: noMode}
 	for range 10 {
 		fd, made, err := t.openMarker()
 		if err != nil {
@@ -610,7 +610,7 @@ func (t *Target) lockMarker() (fd int, made bool, m mark, err error) {
 				unix.Unlinkat(int(t.parent.Fd()), t.markerName(), 0)
 			}
 			unix.Close(fd)
-			return -1, false, none, t.lockFolder()
+			return -1, false, none, t.lockDir()
 		}
 		lock := tryLock(fd)
 		if lock == nil && !leadsTo(int(t.parent.Fd()), t.markerName(), fd) {
@@ -642,9 +642,9 @@ func othersMayLock(fd int, st *unix.Stat_t) bool {
 	return st.Mode&077 != 0 && unix.Fchmod(fd, 0600) == nil && unix.Fstat(fd, st) == nil && st.Mode&077 == 0
 }
 
-// lockFolder locks the folder itself, where there can be no marker, if nobody else
+// lockDir locks the directory itself, where there can be no marker, if nobody else
 // can open it.
-func (t *Target) lockFolder() error {
+func (t *Target) lockDir() error {
 	var st unix.Stat_t
 	if unix.Fstat(t.root.fd, &st) == nil && st.Uid == uint32(os.Geteuid()) && st.Mode&077 == 0 && tryLock(t.root.fd) == unix.EWOULDBLOCK {
 		return t.busy(t.root, "")
@@ -652,14 +652,14 @@ func (t *Target) lockFolder() error {
 	return nil
 }
 
-// parentIsClosed reports whether the folder around is closed to others.
+// parentIsClosed reports whether the directory around is closed to others.
 func (t *Target) parentIsClosed() bool {
 	var st unix.Stat_t
 	return unix.Fstat(int(t.parent.Fd()), &st) == nil && st.Mode&07777 == 0700
 }
 
 // writeMarker writes the marker, and when it is durable makes the proof: a proof
-// without a marker would be in the way of the next run. The folder is empty: a
+// without a marker would be in the way of the next run. The directory is empty: a
 // marker that is cut here does no harm.
 func (t *Target) writeMarker(merge bool) error {
 	kind := markWhole
@@ -701,7 +701,7 @@ func (t *Target) unmark() error {
 	return nil
 }
 
-// syncParent makes what was done to names durable, where folders can be synced.
+// syncParent makes what was done to names durable, where directories can be synced.
 func (t *Target) syncParent() error {
 	err := t.parent.Sync()
 	if errors.Is(err, unix.EINVAL) {
@@ -710,10 +710,10 @@ func (t *Target) syncParent() error {
 	return err
 }
 
-// Root is the folder to extract into.
+// Root is the directory to extract into.
 func (t *Target) Root() *Root { return t.root }
 
-// Path is where that folder is before Commit.
+// Path is where that directory is before Commit.
 func (t *Target) Path() string {
 	if t.staging == "" {
 		return t.path
@@ -721,11 +721,11 @@ func (t *Target) Path() string {
 	return filepath.Join(t.parent.Name(), t.staging)
 }
 
-// IsEmpty reports whether the folder held nothing at the start, or was emptied
+// IsEmpty reports whether the directory held nothing at the start, or was emptied
 // then.
 func (t *Target) IsEmpty() bool { return t.empty }
 
-// Recovered returns the folder's path where it was emptied of an interrupted
+// Recovered returns the directory's path where it was emptied of an interrupted
 // run, else "".
 func (t *Target) Recovered() string {
 	if t.recovered {
@@ -734,26 +734,26 @@ func (t *Target) Recovered() string {
 	return ""
 }
 
-// Resumed reports whether the folder holds the rest of an interrupted run, which
+// Resumed reports whether the directory holds the rest of an interrupted run, which
 // OpenMerge leaves there.
 func (t *Target) Resumed() bool { return t.resumed }
 
-// IsAt reports whether the folder's name still leads to it.
+// IsAt reports whether the directory's name still leads to it.
 func (t *Target) IsAt() bool { return leadsTo(int(t.parent.Fd()), t.name, t.root.fd) }
 
-// ParentMode is the mode that the folder around had before this run, or the one
+// ParentMode is the mode that the directory around had before this run, or the one
 // that was interrupted, closed it to others (OpenTargetAt).
 func (t *Target) ParentMode() uint32 { return t.around }
 
-// Stale is the path of a marker or a staged folder that seems to be an
+// Stale is the path of a marker or a staged directory that seems to be an
 // interrupted run's, and that nothing proves; else "". It is for the user to look
 // at and to remove.
 func (t *Target) Stale() string { return t.stale }
 
 // Commit makes the tree durable and complete: it syncs, and then removes the
-// proof and renames the folder or removes the marker. Whether it fails or not,
+// proof and renames the directory or removes the marker. Whether it fails or not,
 // Abort can still remove everything. The error is fs.ErrExist where something
-// came to be at the folder's own name.
+// came to be at the directory's own name.
 func (t *Target) Commit() error {
 	if err := t.root.Sync(); err != nil {
 		return err
@@ -803,7 +803,7 @@ func (t *Target) unprove() error {
 	return t.syncRoot()
 }
 
-// syncRoot makes what was done to names in the folder durable.
+// syncRoot makes what was done to names in the directory durable.
 func (t *Target) syncRoot() error {
 	if err := unix.Fsync(t.root.fd); err != nil && err != unix.EINVAL {
 		return pathError("fsync", t.path, err)
@@ -811,13 +811,13 @@ func (t *Target) syncRoot() error {
 	return nil
 }
 
-// rename gives a staged folder its own name. A plain rename would replace an
-// empty folder; renameat2 is not in kernels before 3.15, nor always allowed.
+// rename gives a staged directory its own name. A plain rename would replace an
+// empty directory; renameat2 is not in kernels before 3.15, nor always allowed.
 func (t *Target) rename() error {
 	dir := int(t.parent.Fd())
 	err := error(unix.EEXIST)
 	if !t.exists() {
-		// Who owns the parent can put another folder in the place of a name.
+		// Who owns the parent can put another directory in the place of a name.
 		if !leadsTo(dir, t.staging, t.root.fd) {
 			return pathError("rename", filepath.Join(t.parent.Name(), t.staging), errReplaced)
 		}
@@ -833,7 +833,7 @@ func (t *Target) rename() error {
 	return nil
 }
 
-// fixStaging gives a staged folder the mode of a new one where nobody has given
+// fixStaging gives a staged directory the mode of a new one where nobody has given
 // it another.
 func (t *Target) fixStaging() error {
 	var st unix.Stat_t
@@ -848,11 +848,11 @@ func (t *Target) fixStaging() error {
 	return nil
 }
 
-// Abort removes what the run made, and nothing else: where the folder held
+// Abort removes what the run made, and nothing else: where the directory held
 // something at the start, that and all the rest stays. It returns the path of
 // what was emptied or removed, "" for none.
 //
-// In a folder that OpenMerge found, nobody is kept from putting in something of
+// In a directory that OpenMerge found, nobody is kept from putting in something of
 // their own, which no one can tell from the archive's: there all of it stays.
 func (t *Target) Abort() (string, error) {
 	if !t.empty {
@@ -888,7 +888,7 @@ func (t *Target) Abort() (string, error) {
 	return t.path, t.unmark()
 }
 
-// Keep leaves what there is, under the folder's own name, without a marker.
+// Keep leaves what there is, under the directory's own name, without a marker.
 func (t *Target) Keep() error {
 	if err := t.unprove(); err != nil {
 		return err
@@ -902,7 +902,7 @@ func (t *Target) Keep() error {
 }
 
 // Close closes the descriptors. Without Commit, Abort or Keep before it a marker
-// or a staged folder stays, as after a kill.
+// or a staged directory stays, as after a kill.
 func (t *Target) Close() {
 	if t.root != nil {
 		t.root.Close()

@@ -29,7 +29,7 @@ func kill(t *testing.T, open func(string) (*Target, error), path string) {
 	target.Close()
 }
 
-// only returns the one entry of a folder with this beginning, less that.
+// only returns the one entry of a directory with this beginning, less that.
 func only(t *testing.T, dir, prefix string) string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
@@ -48,8 +48,8 @@ func there(t *testing.T, want bool, paths ...string) {
 	}
 }
 
-// What a person put into a folder after a run was killed in it stays, unless the
-// folder was for a whole tree and holds that run's proof.
+// What a person put into a directory after a run was killed in it stays, unless the
+// directory was for a whole tree and holds that run's proof.
 func TestOnlyTheProofLetsRemove(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -63,7 +63,7 @@ func TestOnlyTheProofLetsRemove(t *testing.T) {
 		{"merged, then merged", OpenMerge, nil, OpenMerge, false, false},
 		{"a tree, then merged", OpenTarget, nil, OpenMerge, false, false},
 		{"merged, then a tree", OpenMerge, nil, OpenTarget, false, true},
-		{"another folder", OpenTarget, func(t *testing.T, dir, path string) {
+		{"another directory", OpenTarget, func(t *testing.T, dir, path string) {
 			if err := os.Rename(path, filepath.Join(dir, "old")); err != nil {
 				t.Fatal(err)
 			}
@@ -177,7 +177,7 @@ func TestMergeEndsAnInterruption(t *testing.T) {
 	}
 }
 
-// The proof is no part of the tree: the folder's time is the archive's.
+// The proof is no part of the tree: the directory's time is the archive's.
 func TestProofLeavesNoTrace(t *testing.T) {
 	for _, kind := range []string{"absent", "empty"} {
 		dir := t.TempDir()
@@ -214,7 +214,7 @@ func TestProofLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// A staged folder goes when it is empty or holds the proof that its name tells.
+// A staged directory goes when it is empty or holds the proof that its name tells.
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "root")
@@ -235,7 +235,7 @@ func TestSweep(t *testing.T) {
 	there(t, true, filepath.Join(dir, ".root.partial-"+ones, "mine"), filepath.Join(dir, ".root.partial-4711", "mine"), filepath.Join(dir, ".root.partial-"+twos))
 }
 
-// What is mounted on a staged folder, or anywhere in what is removed, stays, also
+// What is mounted on a staged directory, or anywhere in what is removed, stays, also
 // where it is of the same file system.
 func TestMountsStay(t *testing.T) {
 	if os.Geteuid() != 0 {
@@ -274,7 +274,7 @@ func TestMountsStay(t *testing.T) {
 	there(t, true, precious, filepath.Join(grown, "a/b/c/on/precious"))
 	there(t, false, filepath.Join(grown, "a/x"))
 
-	// A layer's whiteout, too: below a folder of the lower layers, and below one
+	// A layer's whiteout, too: below a directory of the lower layers, and below one
 	// that the layer has an entry for.
 	opaque := build(t, "x", tar.Header{Name: "a/b/", Typeflag: tar.TypeDir, Mode: 0o755}, tar.Header{Name: "a/b/c/", Typeflag: tar.TypeDir, Mode: 0o755},
 		tar.Header{Name: "a/b/c/on/", Typeflag: tar.TypeDir, Mode: 0o755}, tar.Header{Name: ".wh..wh..opq"})
@@ -300,8 +300,8 @@ func acl() []byte {
 	return b
 }
 
-// A tree has no ACL but the archive's, whatever the folder that it is made in
-// gives to what is made there; an existing folder has its own back after a
+// A tree has no ACL but the archive's, whatever the directory that it is made in
+// gives to what is made there; an existing directory has its own back after a
 // failure. A merge is as tar's.
 func TestInheritedACLs(t *testing.T) {
 	archive := build(t, "x", nested...)
@@ -388,7 +388,7 @@ func TestInheritedACLs(t *testing.T) {
 	})
 }
 
-// A btrfs subvolume is removed as a folder is, with what is in it; the way for
+// A btrfs subvolume is removed as a directory is, with what is in it; the way for
 // old kernels takes none that holds something.
 func TestSubvolumes(t *testing.T) {
 	if os.Geteuid() != 0 || testing.Short() {
@@ -456,7 +456,7 @@ func TestSubvolumes(t *testing.T) {
 	there(t, false, filepath.Join(mnt, "s"))
 }
 
-// flock locks a file or folder as another process would.
+// flock locks a file or directory as another process would.
 func flock(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.Open(path)
@@ -479,7 +479,7 @@ func TestOthersLocks(t *testing.T) {
 		flock(t, path)
 		target, err := open(path)
 		if err != nil {
-			t.Fatalf("others have locked the folder: %v", err)
+			t.Fatalf("others have locked the directory: %v", err)
 		}
 		info, err := os.Stat(marker)
 		if err != nil || info.Mode().Perm() != 0o600 {
@@ -506,14 +506,14 @@ func TestOthersLocks(t *testing.T) {
 		// One that holds something, too.
 		makeTree(t, path, "mine=1")
 		if target, err = open(path); err != nil || target.IsEmpty() {
-			t.Fatalf("others have locked a folder that holds something: %v", err)
+			t.Fatalf("others have locked a directory that holds something: %v", err)
 		}
 		target.Close()
 		there(t, false, marker)
 	}
 }
 
-// Where no marker can be made, runs in a folder that is closed to others are told
+// Where no marker can be made, runs in a directory that is closed to others are told
 // apart all the same.
 func TestLockWithoutMarker(t *testing.T) {
 	dir := t.TempDir()
@@ -532,7 +532,7 @@ func TestLockWithoutMarker(t *testing.T) {
 	}
 }
 
-// The root folder of all has no folder beside it: its marker would be in the tree.
+// The root directory of all has no directory beside it: its marker would be in the tree.
 func TestNoMarkerInTheRoot(t *testing.T) {
 	dir := t.TempDir()
 	r, err := OpenRoot(dir)
@@ -556,7 +556,7 @@ func TestNoMarkerInTheRoot(t *testing.T) {
 	}
 }
 
-// The folder around, which a run closes to others, has its mode again when the
+// The directory around, which a run closes to others, has its mode again when the
 // marker is gone, also where that run was killed.
 func TestModeAround(t *testing.T) {
 	for _, end := range []string{"commit", "abort", "killed, then commit", "killed, then abort", "killed, then opened by its path", "killed, then changed"} {
@@ -618,9 +618,9 @@ func TestModeAround(t *testing.T) {
 	}
 }
 
-// Only one function removes folders: it knows btrfs's subvolumes, whatever the
+// Only one function removes directories: it knows btrfs's subvolumes, whatever the
 // kernel's age.
-func TestOneRemovesFolders(t *testing.T) {
+func TestOneRemovesDirs(t *testing.T) {
 	sources, err := filepath.Glob("../*.go")
 	if err != nil {
 		t.Fatal(err)
@@ -632,12 +632,12 @@ func TestOneRemovesFolders(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n := bytes.Count(text, []byte("AT_"+"REMOVEDIR")); n > 0 && source != "remove.go" {
-			t.Errorf("%s removes folders by itself", source)
+			t.Errorf("%s removes directories by itself", source)
 		}
 	}
 }
 
-// What a person puts into the folder while an archive is merged into it stays, and
+// What a person puts into the directory while an archive is merged into it stays, and
 // with it all else: nobody can tell one from the other.
 func TestFailedMergeRemovesNothing(t *testing.T) {
 	dir := t.TempDir()
@@ -660,11 +660,11 @@ func TestFailedMergeRemovesNothing(t *testing.T) {
 	}
 }
 
-// An empty folder of another user's is this process's own while it is filled, and
+// An empty directory of another user's is this process's own while it is filled, and
 // the other's again after a failure.
-func TestFolderOfAnother(t *testing.T) {
+func TestDirOfAnother(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can make a folder of another user's")
+		t.Skip("only root can make a directory of another user's")
 	}
 	const other = 54321
 	owner := func(path string) uint32 {
@@ -718,7 +718,7 @@ func TestFolderOfAnother(t *testing.T) {
 		if got := owner(path); got != other {
 			t.Errorf("after a kill and a failure it is %d's", got)
 		}
-		// An archive that says nothing of the root folder leaves it its owner.
+		// An archive that says nothing of the root directory leaves it its owner.
 		if target, err = OpenTarget(path); err != nil {
 			t.Fatal(err)
 		}
@@ -732,7 +732,7 @@ func TestFolderOfAnother(t *testing.T) {
 	}
 }
 
-// What was put in the place of a staged folder is not taken for it.
+// What was put in the place of a staged directory is not taken for it.
 func TestStagedOfAnother(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "root")

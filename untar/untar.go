@@ -15,7 +15,7 @@
 //     was there before; a parent that is a link is an error.
 //   - What exists at a name is removed before anything is made there, so no
 //     byte goes through a hard link to another file.
-//   - Owner, mode, times and attributes are set on descriptors; those of folders
+//   - Owner, mode, times and attributes are set on descriptors; those of directories
 //     come last, deepest first, so no late change meets a link.
 //   - A ".." is refused, numbers out of range are refused, a cut archive is an
 //     error, and memory stays bounded whatever the archive says.
@@ -69,10 +69,10 @@ type Options struct {
 	IDMap   []IDRange
 	SELinux bool // restore security.selinux
 	ACLs    bool // restore text ACLs (SCHILY.acl.*), as tar --acls
-	KeepOld bool // leave what exists and is not a folder
+	KeepOld bool // leave what exists and is not a directory
 	Merge   bool // extract beside what the root holds, in a strict run too
 
-	// DeferRoot makes the root folder 0700 for the time being; Root.Finish
+	// DeferRoot makes the root directory 0700 for the time being; Root.Finish
 	// gives it the archive's owner, mode and time, or its own mode back. Until
 	// a digest is known to be right nobody else can look inside.
 	DeferRoot bool
@@ -89,8 +89,8 @@ const (
 	// a hole costs nothing here, but those who copy the tree pay for it.
 	maxLogical = 1 << 48
 
-	// maxFolderMemory bounds what is kept per folder until the end: about 300,000
-	// folders.
-	maxFolderMemory = 64 << 20
-	folderMemory    = 200 // bytes for one, beside its name and attributes
+	// maxDirMemory bounds what is kept per directory until the end: about 300,000
+	// directories.
+	maxDirMemory = 64 << 20
+	dirMemory    = 200 // bytes for one, beside its name and attributes
 )

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A workCase is an input of some size, and one of twice the entries in folders
+// A workCase is an input of some size, and one of twice the entries in directories
 // twice as deep.
 type workCase struct {
 	name   string
@@ -87,7 +87,7 @@ func workCases() []workCase {
 			}
 			return []headers{h}
 		}},
-		{"one opaque folder", func(n int) []headers {
+		{"one opaque directory", func(n int) []headers {
 			var h headers
 			for i := range entries * n {
 				h = append(h, file("d/%d", i))
@@ -97,7 +97,7 @@ func workCases() []workCase {
 			}
 			return []headers{{dir("d"), file("d/low")}, h}
 		}},
-		{"opaque folders upwards and downwards", func(n int) []headers {
+		{"opaque directories upwards and downwards", func(n int) []headers {
 			h := headers{}
 			for i := range entries * n {
 				h = append(h, file("%s%d", chain("a", n), i))
@@ -122,7 +122,7 @@ func workCases() []workCase {
 			}
 			return []headers{{file("%slow", all)}, h}
 		}},
-		{"whiteouts of a folder that stays", func(n int) []headers {
+		{"whiteouts of a directory that stays", func(n int) []headers {
 			var low, h headers
 			h = append(h, dir("d"))
 			for i := range entries * n {
@@ -154,7 +154,7 @@ func doWork(t *testing.T, dir string, layers [][]tar.Header) {
 }
 
 // The work of an extraction and of a removal grows with the archive: twice the
-// entries, in folders twice as deep, are twice the system calls, not four times.
+// entries, in directories twice as deep, are twice the system calls, not four times.
 // So it is on a file system that numbers the generations of inodes, and on tmpfs,
 // which does not.
 func TestWorkIsLinear(t *testing.T) {
@@ -339,9 +339,9 @@ func TestRemovalNeedsFewDescriptors(t *testing.T) {
 	}
 }
 
-// A folder that is remembered by its number is forgotten when it is removed: the
+// A directory that is remembered by its number is forgotten when it is removed: the
 // next one may have its number, and stand where a link leads.
-func TestRemovedFoldersAreForgotten(t *testing.T) {
+func TestRemovedDirsAreForgotten(t *testing.T) {
 	s := newSandbox(t)
 	deep := strings.Repeat("d/", 10)
 	makeTree(t, s.root, deep+"empty/", deep+"full/x=1", deep+"z/c/")
@@ -359,14 +359,14 @@ func TestRemovedFoldersAreForgotten(t *testing.T) {
 		d.close()
 	}
 	if len(r.known.ids) < 5 {
-		t.Fatalf("%d folders are remembered", len(r.known.ids))
+		t.Fatalf("%d directories are remembered", len(r.known.ids))
 	}
 	if err := r.RemoveNames("d"); err != nil || len(r.known.ids) > 0 {
-		t.Errorf("%d removed folders are remembered (%v)", len(r.known.ids), err)
+		t.Errorf("%d removed directories are remembered (%v)", len(r.known.ids), err)
 	}
 }
 
-// A path that leads to another folder by now, through a link or not, is gone
+// A path that leads to another directory by now, through a link or not, is gone
 // component by component, and the link is an error.
 func TestRememberedPathOfAnother(t *testing.T) {
 	s := newSandbox(t)
@@ -387,10 +387,10 @@ func TestRememberedPathOfAnother(t *testing.T) {
 		return err
 	}
 	if err := enter(); err != nil || opened != 12 {
-		t.Fatalf("%d folders opened (%v)", opened, err)
+		t.Fatalf("%d directories opened (%v)", opened, err)
 	}
 	if err := enter(); err != nil || opened != 1 {
-		t.Errorf("to come back opens %d folders (%v)", opened, err)
+		t.Errorf("to come back opens %d directories (%v)", opened, err)
 	}
 	if err := os.Rename(filepath.Join(s.root, "d"), filepath.Join(s.root, "was")); err != nil {
 		t.Fatal(err)
@@ -439,9 +439,9 @@ func TestGenerationsAreAskedForOnce(t *testing.T) {
 	}
 }
 
-// Folders that were left stay open, few of them, until they are removed or the
+// Directories that were left stay open, few of them, until they are removed or the
 // extraction ends.
-func TestLeftFolders(t *testing.T) {
+func TestLeftDirs(t *testing.T) {
 	s := newSandbox(t)
 	for i := range 6 {
 		makeTree(t, s.root, fmt.Sprintf("%d/a/b/c/", i))
@@ -463,7 +463,7 @@ func TestLeftFolders(t *testing.T) {
 		enter(fmt.Sprintf("%d/a/b/c", i))
 	}
 	if len(r.known.left) != maxLeft {
-		t.Errorf("%d folders are open", len(r.known.left))
+		t.Errorf("%d directories are open", len(r.known.left))
 	}
 	enter("3/a/b/c")
 	if d.open != 1 || len(d.levels) != 4 || string(d.path) != "3/a/b/c" {
@@ -483,13 +483,13 @@ func TestLeftFolders(t *testing.T) {
 	r.known.start(false, false)
 	d.close()
 	if len(r.known.left) > 0 {
-		t.Errorf("at the end %d folders are open", len(r.known.left))
+		t.Errorf("at the end %d directories are open", len(r.known.left))
 	}
 }
 
-// A folder that a layer removes is not come back to: what takes its place is
+// A directory that a layer removes is not come back to: what takes its place is
 // entered anew, and a link there is not followed.
-func TestLeftFoldersThatAreRemoved(t *testing.T) {
+func TestLeftDirsThatAreRemoved(t *testing.T) {
 	s := newSandbox(t)
 	file := func(name string) tar.Header { return tar.Header{Name: name} }
 	low := build(t, "", file("a/b/c/d/low"), file("z/b/c/d/low"))

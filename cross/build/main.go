@@ -59,7 +59,7 @@ func flags(goarch string) []string {
 		linker += " -R=4096"
 	}
 	if date := os.Getenv("SOURCE_DATE_EPOCH"); date != "" {
-		linker += " -X main.sourceDate=" + date
+		linker += " -X lxc-pull/cli.sourceDate=" + date
 	}
 	list := []string{"-trimpath", "-buildvcs=auto", "-tags=nethttpomithttp2", linker, "-gcflags=all=-l"}
 	for _, pkg := range inlined() {
@@ -69,7 +69,7 @@ func flags(goarch string) []string {
 }
 
 func main() {
-	dir := flag.String("o", "dist", "folder for the binaries")
+	dir := flag.String("o", "dist", "directory for the binaries")
 	list := flag.Bool("list", false, "print the targets, and what runs each on amd64: an emulator, \"native\", or \"none\"")
 	flag.Parse()
 	if *list {

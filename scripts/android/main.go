@@ -7,7 +7,7 @@
 //
 // VERSION is 9, 11, 14 or main. The command, a whole path, must be of the same
 // architecture as this program: GOARCH=386 makes the one for 32-bit programs.
-// --root changes the root folder first, which the filter would not allow after.
+// --root changes the root directory first, which the filter would not allow after.
 // --old-kernel has uname(2) tell a kernel before 5.1, as the phones of Android 9
 // and 10 have: programs that pick calls by the version must not try newer ones.
 // The second form makes one call and exits with 0 where that returned, so that a
@@ -39,7 +39,7 @@ var lists embed.FS
 var versions = []string{"9", "11", "14", "main"}
 
 func main() {
-	root := flag.String("root", "", "change the root folder to this one")
+	root := flag.String("root", "", "change the root directory to this one")
 	old := flag.Bool("old-kernel", false, "uname tells a kernel before 5.1")
 	try := flag.String("try", "", "make this system call, and no more")
 	flag.Parse()

@@ -60,7 +60,7 @@ func run(args []string) error {
 	return err
 }
 
-// loadModules loads the files in a folder, by the order of their names.
+// loadModules loads the files in a directory, by the order of their names.
 func loadModules(dir string) error {
 	names, err := filepath.Glob(dir + "/*.ko")
 	if err != nil {
@@ -121,7 +121,7 @@ func setAddress(name, address string) error {
 	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, request)
 }
 
-// mountDisk mounts a block device by the kernel's name for it. The folder of all
+// mountDisk mounts a block device by the kernel's name for it. The directory of all
 // devices is there for that moment only.
 func mountDisk(name, dir string, flags uintptr) error {
 	const devices = "/devices"

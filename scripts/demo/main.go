@@ -35,7 +35,7 @@ func main() {
 }
 
 // A demo is the state of one run. All its commands run in the repository's top
-// folder, so that what is printed can be typed there.
+// directory, so that what is printed can be typed there.
 type demo struct {
 	ctx context.Context
 	env []string
@@ -48,7 +48,7 @@ const dir, bin = "demo", "bin/lxc-pull"
 const exitUnverified = 5
 
 func run(ctx context.Context) (err error) {
-	// go run -C scripts ./demo starts here, one folder below the top.
+	// go run -C scripts ./demo starts here, one directory below the top.
 	if _, err := os.Stat(bin); err != nil {
 		if err := os.Chdir(".."); err != nil {
 			return err

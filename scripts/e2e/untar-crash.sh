@@ -5,7 +5,7 @@
 #   untar-crash.sh LXC-PULL ROOTFS.tar [KILLS]
 #
 # Needs root. KILLS (default 200) are split between a target that is absent and
-# one that is an empty folder. E2E_DIR (default /var/tmp/lxc-pull-e2e) holds the
+# one that is an empty directory. E2E_DIR (default /var/tmp/lxc-pull-e2e) holds the
 # trees. Prints what it did; the exit status is 1 where something was wrong.
 set -u -o pipefail
 (($# >= 2)) || { echo "usage: untar-crash.sh LXC-PULL ROOTFS.tar [KILLS]" >&2; exit 2; }
@@ -63,7 +63,7 @@ for kind in absent empty; do
   echo "$kind: killed $early times in the middle and $late times after the end"
 done
 
-# The next run removes nothing from the folder: it merges into what there is, and
+# The next run removes nothing from the directory: it merges into what there is, and
 # ends the interruption.
 mkdir "$work/empty" "$work/precious"
 echo precious >"$work/precious/file"
@@ -88,7 +88,7 @@ else
 fi
 rm -rf "$work/empty"
 
-# 2 MB too small. The tree is measured on a tmpfs too: elsewhere folders cost
+# 2 MB too small. The tree is measured on a tmpfs too: elsewhere directories cost
 # blocks of their own.
 mkdir "$work/small" "$work/whole"
 mount -t tmpfs -o mode=755 none "$work/whole" || exit
@@ -103,7 +103,7 @@ for kind in absent empty; do
   code=$?
   ((code == 6)) || fail "full disk, $kind: exit status $code: $(tail -1 "$work/said")"
   [[ $kind == empty || ! -e $dir ]] || fail "full disk: $dir is there"
-  # In a folder that was there all stays: nobody can tell what was extracted from
+  # In a directory that was there all stays: nobody can tell what was extracted from
   # what somebody has put there since.
   [[ $kind == absent || -n $(ls -A "$dir") ]] || fail "full disk: $dir was emptied"
   [[ $kind == absent ]] || grep -q 'what was extracted stays in' "$work/said" || fail "full disk: what stays is not told"

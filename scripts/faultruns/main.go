@@ -5,7 +5,7 @@
 //
 //   - with the right tree and exit status 0, or
 //   - with 3 (network), 4 (no such image) or 5 (verification), the container's
-//     folder as lxc-create made it and the root file system empty,
+//     directory as lxc-create made it and the root file system empty,
 //
 // with no temporary file anywhere, without having asked a server for a byte of
 // the rootfs that it had, and with a cache from which a sane run then makes the
@@ -127,7 +127,7 @@ type world struct {
 	program string
 	key     string // the publisher's public key
 	// The trees of a server: build 2 with build 1 beside it; build 1 alone; a
-	// list that names build 2 whose folder is gone.
+	// list that names build 2 whose directory is gone.
 	trees map[string]string
 	right map[string]string // listings of a container's rootfs, by build
 	files map[string]string // the rootfs tarballs' bytes, by path below a tree
@@ -143,16 +143,16 @@ func newWorld(dir, program string) (*world, error) {
 	w := &world{dir: dir, program: program, key: filepath.Join(dir, "key.pub"), trees: map[string]string{}, right: map[string]string{}, files: map[string]string{}}
 	publish := filepath.Join(dir, "publish")
 	if out, err := exec.Command("go", "build", "-C", "scripts", "-o", publish, "./publish").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("go build ./publish (call faultruns in the top folder): %v\n%s", err, out)
+		return nil, fmt.Errorf("go build ./publish (call faultruns in the top directory): %v\n%s", err, out)
 	}
 	w.trees["lagging"], w.trees["whole"], w.trees["gone"] = filepath.Join(dir, "lagging"), filepath.Join(dir, "whole"), filepath.Join(dir, "gone")
 	for _, build := range []string{build1, build2} {
-		folder := filepath.Join(dir, "image", build)
-		if err := writeImage(folder, build); err != nil {
+		directory := filepath.Join(dir, "image", build)
+		if err := writeImage(directory, build); err != nil {
 			return nil, err
 		}
 		out, err := exec.Command(publish, "--tree", w.trees["whole"], "--key", filepath.Join(dir, "key"), "--new-key",
-			"--dist", "debian", "--release", "trixie", "--arch", "amd64", "--build", build, "--meta", "templates=/dev/null", folder).CombinedOutput()
+			"--dist", "debian", "--release", "trixie", "--arch", "amd64", "--build", build, "--meta", "templates=/dev/null", directory).CombinedOutput()
 		if err != nil {
 			return nil, fmt.Errorf("publish: %v\n%s", err, out)
 		}
@@ -161,7 +161,7 @@ func newWorld(dir, program string) (*world, error) {
 				return nil, err
 			}
 		}
-		w.right[build], err = listing(folder)
+		w.right[build], err = listing(directory)
 		if err != nil {
 			return nil, err
 		}
@@ -221,7 +221,7 @@ func writeImage(dir, build string) error {
 	return os.Symlink("usr/lib", filepath.Join(dir, "lib"))
 }
 
-// listing describes a folder: names, kinds, permissions, contents.
+// listing describes a directory: names, kinds, permissions, contents.
 func listing(dir string) (string, error) {
 	var b strings.Builder
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -211,17 +211,17 @@ func (t *trial) serve(s *faults.Server, secure bool) host {
 // create calls the program as lxc-create does, and judges what is there then.
 // With after it is interrupted so long after its start.
 func (t *trial) create(name string, hosts []host, options []string, after time.Duration) error {
-	folder := filepath.Join(t.dir, "lxc", name)
-	rootfs := filepath.Join(folder, "rootfs")
+	directory := filepath.Join(t.dir, "lxc", name)
+	rootfs := filepath.Join(directory, "rootfs")
 	if err := os.MkdirAll(rootfs, 0o755); err != nil {
 		return err
 	}
-	config := filepath.Join(folder, "config")
+	config := filepath.Join(directory, "config")
 	if err := os.WriteFile(config, []byte("lxc.rootfs.path = dir:"+rootfs+"\n"), 0o644); err != nil {
 		return err
 	}
 	args := []string{
-		"--name=" + name, "--path=" + folder, "--rootfs=" + rootfs, "-d", "debian", "-r", "trixie", "-a", "amd64", "-v",
+		"--name=" + name, "--path=" + directory, "--rootfs=" + rootfs, "-d", "debian", "-r", "trixie", "-a", "amd64", "-v",
 		"--keyring=" + t.world.key, "--cacert=" + filepath.Join(t.world.dir, "ca.pem"),
 	}
 	for _, h := range hosts {
@@ -263,7 +263,7 @@ func (t *trial) create(name string, hosts []host, options []string, after time.D
 	t.ledger.wait()
 	// Without a word it was interrupted before it had begun.
 	interrupted := after > 0 && (strings.Contains(said.String(), "interrupted") || said.Len() == 0)
-	err = t.judge(folder, status, interrupted, said.String())
+	err = t.judge(directory, status, interrupted, said.String())
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, said.String())
 	}
@@ -271,8 +271,8 @@ func (t *trial) create(name string, hosts []host, options []string, after time.D
 }
 
 // judge decides whether a run ended as it must.
-func (t *trial) judge(folder string, status int, interrupted bool, said string) error {
-	got, err := listing(filepath.Join(folder, "rootfs"))
+func (t *trial) judge(directory string, status int, interrupted bool, said string) error {
+	got, err := listing(filepath.Join(directory, "rootfs"))
 	if err != nil {
 		return err
 	}
@@ -292,7 +292,7 @@ func (t *trial) judge(folder string, status int, interrupted bool, said string) 
 		if strings.Count(got, "\n") != 1 {
 			return fmt.Errorf("exit status %d and a rootfs:\n%s", status, got)
 		}
-		data, err := os.ReadFile(filepath.Join(folder, "config"))
+		data, err := os.ReadFile(filepath.Join(directory, "config"))
 		if err != nil || strings.Count(string(data), "\n") != 1 {
 			return fmt.Errorf("exit status %d and a config: %q, %v", status, data, err)
 		}
@@ -322,18 +322,18 @@ func (t *trial) tidy(status int) error {
 		names["cache/download/debian/trixie/amd64"] = []string{"default"}
 	}
 	for pattern, allowed := range names {
-		folders, err := filepath.Glob(filepath.Join(t.dir, pattern))
+		directories, err := filepath.Glob(filepath.Join(t.dir, pattern))
 		if err != nil {
 			return err
 		}
-		for _, folder := range folders {
-			entries, err := os.ReadDir(folder)
+		for _, directory := range directories {
+			entries, err := os.ReadDir(directory)
 			if err != nil {
 				return err
 			}
 			for _, e := range entries {
 				if !slices.Contains(allowed, e.Name()) {
-					return fmt.Errorf("%q is left in %q", e.Name(), folder)
+					return fmt.Errorf("%q is left in %q", e.Name(), directory)
 				}
 			}
 		}

@@ -1,4 +1,4 @@
-// Package faults serves a folder as a bad network would: connections that break,
+// Package faults serves a directory as a bad network would: connections that break,
 // stall and crawl, wrong bytes, wrong lengths, wrong statuses, login pages, files
 // that change between two requests. faultserver is the same as a program.
 package faults

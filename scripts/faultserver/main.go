@@ -1,9 +1,9 @@
-// Command faultserver serves a folder as a bad network would: connections that
+// Command faultserver serves a directory as a bad network would: connections that
 // break, stall and crawl, wrong bytes, wrong lengths, wrong statuses, login
 // pages, files that change between two requests. It is for tests of programs
 // that download, and for trying one by hand.
 //
-//	faultserver [OPTION]... FOLDER
+//	faultserver [OPTION]... DIR
 //
 //	-listen ADDRESS   127.0.0.1:0; the URL is the first line on stdout
 //	-tls FILE         serve HTTPS; FILE gets the certificate to trust
@@ -69,7 +69,7 @@ func run(args []string) error {
 		return err
 	}
 	if flags.NArg() != 1 {
-		return errors.New("which folder?")
+		return errors.New("which directory?")
 	}
 	list, err := faults.Parse(*names)
 	if err != nil {

@@ -26,7 +26,7 @@ var (
 	lxcArch = cmp.Or(map[string]string{"amd64": "x86_64", "arm64": "aarch64", "386": "i686", "arm": "armv7l"}[runtime.GOARCH], runtime.GOARCH)
 )
 
-// canary is the folder of the host that links of the images lead to.
+// canary is the directory of the host that links of the images lead to.
 const canary = "/w/canary"
 
 // initScript tries devices that common.conf denies: a denied one gives EPERM at
@@ -192,7 +192,7 @@ func newPublisher(dir string) (*publisher, error) {
 	return p, nil
 }
 
-// publish writes the tree of a case into the folder tree.
+// publish writes the tree of a case into the directory tree.
 func (p *publisher) publish(tree string, c testCase) error {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)

@@ -7,7 +7,7 @@
 //
 // Fixed configs come first, then -n random ones. Each worker has a host of its
 // own to be attacked: namespaces of every kind, and the machine's files below an
-// overlay, whose upper folder tells of every change. So nothing is really
+// overlay, whose upper directory tells of every change. So nothing is really
 // changed, but for kernel settings that exist once: those are watched and put
 // back. With -self the configs are bad ones that lxc-pull is told to accept
 // (--allow-host-config), and each kind of watch must notice its own.

@@ -123,7 +123,7 @@ func (w *world) run(r *result, name string, c testCase) error {
 		r.Faults = append(r.Faults, fault{inProcesses, p})
 	}
 	if r.Status == 0 {
-		w.checkFolder(r, name)
+		w.checkDir(r, name)
 	}
 	groups, err := removeGroups(w.tag)
 	if err != nil {
@@ -235,8 +235,8 @@ func (w *world) ready(name string) int {
 	return pid
 }
 
-// checkFolder looks at the container's folder after its stop.
-func (w *world) checkFolder(r *result, name string) {
+// checkDir looks at the container's directory after its stop.
+func (w *world) checkDir(r *result, name string) {
 	dir := "/w/lxc/" + name
 	config, err := os.ReadFile(dir + "/config")
 	if err != nil {

@@ -138,7 +138,7 @@ func (s state) addFiles(dir, name string) error {
 			}
 			text += " to " + target
 		case unix.S_IFDIR:
-			// Folders that hold what is passed over change rightly.
+			// Directories that hold what is passed over change rightly.
 			switch full {
 			case "/w", "/w/lxc", "/run", "/", "/run/lxc":
 				text = fmt.Sprintf("mode %o owner %d:%d", st.Mode, st.Uid, st.Gid)
@@ -230,15 +230,15 @@ func removeGroups(tag string) ([]string, error) {
 			strange = append(strange, dir)
 		}
 		// The deepest first; what is in use stays for the next time.
-		for _, sub := range subfolders(dir) {
+		for _, sub := range subdirectories(dir) {
 			unix.Rmdir(sub)
 		}
 	}
 	return strange, nil
 }
 
-// subfolders returns dir and all folders below it, the deepest first.
-func subfolders(dir string) []string {
+// subdirectories returns dir and all directories below it, the deepest first.
+func subdirectories(dir string) []string {
 	var all []string
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
@@ -314,7 +314,7 @@ func (w *world) inspect(name string, pid int, warned bool) ([]fault, error) {
 			// A terminal that LXC has made for the container on the host's devpts:
 			// so its console, without lxc.pty.max.
 		case m.kind == "sysfs" || strings.HasPrefix(m.kind, "cgroup"):
-			// Its control groups, and the folders of /sys that common.conf binds.
+			// Its control groups, and the directories of /sys that common.conf binds.
 			if strings.HasPrefix(m.target, "/sys/") || m.target == "/sys" {
 				continue
 			}

@@ -22,7 +22,7 @@ type world struct {
 	job
 	publisher *publisher
 	tag       string // in the names of containers and control groups
-	upper     int    // the overlay's upper folder: what changed on the host
+	upper     int    // the overlay's upper directory: what changed on the host
 	before    state
 }
 
@@ -123,7 +123,7 @@ func (w *world) enter() error {
 	return unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "")
 }
 
-// runTag marks what the run with the folder dir makes outside of it.
+// runTag marks what the run with the directory dir makes outside of it.
 func runTag(dir string) string { return "hostile" + strings.TrimPrefix(filepath.Ext(dir), ".") }
 
 // bindSystem brings into the world what of the system lies on file systems of

@@ -54,34 +54,34 @@ func (s *source) androidModule() ([]product, error) {
 	return []product{{"lxc-pull-" + s.version() + "-module.zip", data}}, err
 }
 
-// termuxRecipe makes a folder for termux-packages: build.sh, and the programs
+// termuxRecipe makes a directory for termux-packages: build.sh, and the programs
 // that it installs. Where there is a build for Android's own loader it is taken:
 // Termux from Google Play starts no other.
 func (s *source) termuxRecipe() ([]product, error) {
 	const dir = "packages/lxc-pull/"
-	var folder tree
+	var directory tree
 	for _, a := range []struct{ termux, goarch string }{{"aarch64", "arm64"}, {"arm", "arm"}, {"i686", "386"}, {"x86_64", "amd64"}} {
 		if b, found := s.forPhone(a.goarch, true); found {
-			folder.file(dir+"lxc-pull-"+a.termux, 0o755, b.data)
+			directory.file(dir+"lxc-pull-"+a.termux, 0o755, b.data)
 		}
 	}
-	if len(folder) == 0 {
+	if len(directory) == 0 {
 		return nil, nil
 	}
 	script, err := recipe("termux/build.sh", s.words())
 	if err != nil {
 		return nil, err
 	}
-	folder.file(dir+"build.sh", 0o644, script)
+	directory.file(dir+"build.sh", 0o644, script)
 	man, err := recipe("lxc-pull.1", s.words())
 	if err != nil {
 		return nil, err
 	}
-	folder.file(dir+"lxc-pull.1", 0o644, man)
-	if err := s.licences(&folder, dir); err != nil {
+	directory.file(dir+"lxc-pull.1", 0o644, man)
+	if err := s.licences(&directory, dir); err != nil {
 		return nil, err
 	}
-	data, err := folder.tarGzip(s.date)
+	data, err := directory.tarGzip(s.date)
 	return []product{{"lxc-pull-" + s.version() + "-termux.tar.gz", data}}, err
 }
 

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// A tree is the files that a package installs, or holds. Folders are implied.
+// A tree is the files that a package installs, or holds. Directories are implied.
 type tree []entry
 
 // An entry is one regular file, or a symbolic link where target isn't empty.
@@ -33,14 +33,14 @@ func (t *tree) link(name, target string) {
 	*t = append(*t, entry{name: name, mode: 0o777, target: target})
 }
 
-// sorted returns the entries in byte order with the folders they lie in; a
-// folder's name ends in a slash.
+// sorted returns the entries in byte order with the directories they lie in; a
+// directory's name ends in a slash.
 func (t tree) sorted() []entry {
-	folders := map[string]bool{}
+	directories := map[string]bool{}
 	all := slices.Clone(t)
 	for _, e := range t {
-		for dir := path.Dir(e.name); dir != "." && !folders[dir]; dir = path.Dir(dir) {
-			folders[dir] = true
+		for dir := path.Dir(e.name); dir != "." && !directories[dir]; dir = path.Dir(dir) {
+			directories[dir] = true
 			all = append(all, entry{name: dir + "/", mode: 0o755})
 		}
 	}
@@ -77,7 +77,7 @@ func (t tree) tarGzip(date time.Time) ([]byte, error) {
 	return gzipped(buffer.Bytes())
 }
 
-// zip writes t as a zip archive, without entries for folders.
+// zip writes t as a zip archive, without entries for directories.
 func (t tree) zip(date time.Time) ([]byte, error) {
 	var buffer bytes.Buffer
 	zw := zip.NewWriter(&buffer)

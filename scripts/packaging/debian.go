@@ -72,7 +72,7 @@ func needsLess(a, b cross.Target) bool {
 // the program, and LXC's template, which is a link to it.
 //
 // A program in /usr/share would be against Debian's policy. LXC's own
-// lxc-download is never touched; a link of that name lies in a folder of ours,
+// lxc-download is never touched; a link of that name lies in a directory of ours,
 // for those who pass the template's whole path.
 func (s *source) program(b binary, prefix string) (tree, error) {
 	var t tree

@@ -3,7 +3,7 @@
 //	go run -C scripts ./packaging [-o DIR] [-maintainer "NAME <ADDRESS>"]
 //
 // Every package that the binaries allow is made: Debian's, OpenWrt's, the
-// Magisk and KernelSU module, and the recipe folders for OpenWrt's and Termux'
+// Magisk and KernelSU module, and the recipe directories for OpenWrt's and Termux'
 // own build systems. Nothing but Go is needed, and no root: the archives are
 // written here. The recipes, hooks and scripts inside are the files beside this
 // one, with words such as @VERSION@ filled in.
@@ -35,9 +35,9 @@ import (
 var recipes embed.FS
 
 func main() {
-	top := flag.String("top", "..", "the repository's top folder")
-	dist := flag.String("dist", "", "folder of the binaries and their SHA256SUMS (default: dist in the top folder)")
-	out := flag.String("o", "", "folder for the packages (default: packages in the binaries' folder)")
+	top := flag.String("top", "..", "the repository's top directory")
+	dist := flag.String("dist", "", "directory of the binaries and their SHA256SUMS (default: dist in the top directory)")
+	out := flag.String("o", "", "directory for the packages (default: packages in the binaries' directory)")
 	maintainer := flag.String("maintainer", "", "whom the packages name as responsible, \"NAME <ADDRESS>\" (default: the commit's author)")
 	flag.Parse()
 	if *dist == "" {
@@ -202,7 +202,7 @@ func recipe(name string, words map[string]string) ([]byte, error) {
 }
 
 // write writes the packages and their digests to dir, and prints their sizes.
-// Packages of an earlier run are removed: the folder holds one release.
+// Packages of an earlier run are removed: the directory holds one release.
 func write(dir string, packages []product) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

@@ -236,7 +236,7 @@ func TestDebianPackage(t *testing.T) {
 	}
 }
 
-// KiB, rounded up by the file; one for the folder and one for the link.
+// KiB, rounded up by the file; one for the directory and one for the link.
 func TestInstalledSize(t *testing.T) {
 	var files tree
 	files.file("usr/small", 0o644, make([]byte, 1))
@@ -435,7 +435,7 @@ func TestTermuxRecipe(t *testing.T) {
 0644 ./packages/lxc-pull/lxc-pull.1
 `
 	if list != want {
-		t.Errorf("folder:\n%s\nwant:\n%s", list, want)
+		t.Errorf("directory:\n%s\nwant:\n%s", list, want)
 	}
 	for arch, want := range map[string]string{"aarch64": "lxc-pull-android-arm64", "arm": "armv7", "i686": "386", "x86_64": "amd64"} {
 		if got := files["./packages/lxc-pull/lxc-pull-"+arch]; got != "program for "+want {

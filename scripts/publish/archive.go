@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A folderArchive says how a folder becomes a tar stream. The same folder gives
+// A dirArchive says how a directory becomes a tar stream. The same directory gives
 // the same bytes: entries in byte order, numeric owners without names, whole
 // seconds, no access times.
-type folderArchive struct {
+type dirArchive struct {
 	clamp time.Time        // later modification times become this one; zero: none do
 	owner *[2]int          // user and group of every entry; nil: as on disk
 	warn  func(msg string) // told of what has no place in an archive
@@ -29,7 +29,7 @@ var hostAttributes = []string{"security.selinux", "security.ima", "security.evm"
 
 // write writes dir as a tar stream with names that begin with "./", as GNU tar
 // writes "tar -C dir .".
-func (a *folderArchive) write(w io.Writer, dir string) error {
+func (a *dirArchive) write(w io.Writer, dir string) error {
 	tw := tar.NewWriter(w)
 	first := make(map[[2]uint64]string) // device and inode to the name of the first link
 	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
@@ -52,7 +52,7 @@ func (a *folderArchive) write(w io.Writer, dir string) error {
 	return tw.Close()
 }
 
-func (a *folderArchive) add(tw *tar.Writer, path, name string, first map[[2]uint64]string) error {
+func (a *dirArchive) add(tw *tar.Writer, path, name string, first map[[2]uint64]string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
 		return &fs.PathError{Op: "lstat", Path: path, Err: err}

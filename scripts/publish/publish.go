@@ -4,11 +4,11 @@
 //	publish --tree DIR --dist D --release R --arch A [OPTION...] ROOTFS
 //	publish --tree DIR [--key FILE]
 //
-// The first form adds a build: ROOTFS, a folder or a tarball, is packed, its
+// The first form adds a build: ROOTFS, a directory or a tarball, is packed, its
 // metadata is written, every file is signed, and then one rename puts the new
 // indexes with their signatures in the place of the old ones. Only after that
 // are builds beyond the newest three removed. The second form writes the
-// indexes anew, for instance after a build's folder was removed by hand.
+// indexes anew, for instance after a build's directory was removed by hand.
 //
 // docs/publishing.md is the manual.
 package main
@@ -30,7 +30,7 @@ import (
 const usage = `usage: publish --tree DIR --dist D --release R --arch A [OPTION...] ROOTFS
        publish --tree DIR [--key FILE]           (indexes only)
 
-ROOTFS is a folder or a tarball (.tar, .tar.xz, .tar.gz, .tar.zst, .tar.bz2).
+ROOTFS is a directory or a tarball (.tar, .tar.xz, .tar.gz, .tar.zst, .tar.bz2).
 
   --variant V            image variant (default "default")
   --build ID             build, beginning with a date (default: now, as 20260131_05:24)
@@ -42,11 +42,11 @@ ROOTFS is a folder or a tarball (.tar, .tar.xz, .tar.gz, .tar.zst, .tar.bz2).
   --meta NAME=FILE       content of a metadata file, in place of the generated one or besides;
                          NAME is config, fstab, expiry, excludes, templates or create-message,
                          with -system or -user and .LEVEL as needed; "NAME=" leaves it out
-  --owner UID:GID        owner of every entry of a folder (default: as on disk)
+  --owner UID:GID        owner of every entry of a directory (default: as on disk)
   --xz COMMAND           compress with it, as in --xz 'xz -9e -T0' (default: built in)
 
 Environment: SOURCE_DATE_EPOCH (seconds) stands for the time in archives and
-expiry, and no entry of a folder gets a later time.
+expiry, and no entry of a directory gets a later time.
 
 Example:
   publish --tree /srv/images --new-key --dist alpine --release 3.22 --arch arm64 rootfs/
@@ -250,7 +250,7 @@ func (o *options) fill(dir string, clamp, archiveTime time.Time) error {
 	warn := func(msg string) { fmt.Fprintf(os.Stderr, "publish: warning: %s\n", msg) }
 	var found facts
 	err := create(filepath.Join(dir, "rootfs.tar.xz"), func(f *os.File) (err error) {
-		found, err = packRootfs(f, o.rootfs, &folderArchive{clamp: clamp, owner: o.owner, warn: warn}, o.xzCommand)
+		found, err = packRootfs(f, o.rootfs, &dirArchive{clamp: clamp, owner: o.owner, warn: warn}, o.xzCommand)
 		return err
 	})
 	if err != nil {

@@ -228,7 +228,7 @@ func TestReproducible(t *testing.T) {
 
 func TestTarballs(t *testing.T) {
 	var plain bytes.Buffer
-	must(t, (&folderArchive{}).write(&plain, sampleRootfs(t)))
+	must(t, (&dirArchive{}).write(&plain, sampleRootfs(t)))
 	packed := map[string]func(io.Writer) io.WriteCloser{
 		"tar":     func(w io.Writer) io.WriteCloser { return nopCloser{w} },
 		"tar.gz":  func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
@@ -369,7 +369,7 @@ func TestRefused(t *testing.T) {
 	bad := filepath.Join(t.TempDir(), "bad")
 	write(t, bad, strings.Repeat("no tarball ", 100))
 	var whole bytes.Buffer
-	must(t, (&folderArchive{}).write(&whole, rootfs))
+	must(t, (&dirArchive{}).write(&whole, rootfs))
 	cut := filepath.Join(t.TempDir(), "cut.tar")
 	must(t, os.WriteFile(cut, whole.Bytes()[:1000], 0o644))
 
@@ -401,7 +401,7 @@ func TestRefused(t *testing.T) {
 }
 
 // treeList names every file below a tree and what links in it lead to. Empty
-// folders that a refused name has made don't count.
+// directories that a refused name has made don't count.
 func treeList(t *testing.T, tree string) []string {
 	t.Helper()
 	var list []string

@@ -32,18 +32,18 @@ var nameFiles = []string{"etc/hostname", "etc/hosts"}
 // lines long.
 const maxNameFile = 64 << 10
 
-// packRootfs writes the root filesystem at source, a folder or a tarball, to
+// packRootfs writes the root filesystem at source, a directory or a tarball, to
 // out as .tar.xz and returns what it has seen in it. A tarball that is .xz
 // already is copied byte for byte. xzCommand, if not empty, is a shell command
 // that compresses from its standard input to its standard output.
-func packRootfs(out io.Writer, source string, folder *folderArchive, xzCommand string) (facts, error) {
+func packRootfs(out io.Writer, source string, directory *dirArchive, xzCommand string) (facts, error) {
 	info, err := os.Stat(source)
 	if err != nil {
 		return facts{}, err
 	}
 	if info.IsDir() {
 		pr, pw := io.Pipe()
-		go func() { pw.CloseWithError(folder.write(pw, source)) }()
+		go func() { pw.CloseWithError(directory.write(pw, source)) }()
 		defer pr.Close()
 		return compressTar(out, pr, xzCommand)
 	}

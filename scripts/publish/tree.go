@@ -17,7 +17,7 @@ import (
 
 // A tree is a web server's document root:
 //
-//	images/DIST/RELEASE/ARCH/VARIANT/BUILD/   one folder for each build, complete from the moment it has this name
+//	images/DIST/RELEASE/ARCH/VARIANT/BUILD/   one directory for each build, complete from the moment it has this name
 //	snapshots/TIME/{meta,streams}/            all indexes with their signatures, as they were at one time
 //	current -> snapshots/TIME                 the one that counts; renaming a new link over it switches everything
 //	meta -> current/meta, streams -> current/streams
@@ -101,8 +101,8 @@ func (t *tree) sync() error {
 	return nil
 }
 
-// addBuild makes the folder of a build: fill writes rootfs.tar.xz and
-// meta.tar.xz into the folder it is given. The folder gets its name when it is
+// addBuild makes the directory of a build: fill writes rootfs.tar.xz and
+// meta.tar.xz into the directory it is given. The directory gets its name when it is
 // complete, signed and durable.
 func (t *tree) addBuild(im image, s *signer, fill func(dir string) error) error {
 	final := t.file(im.path())

@@ -25,7 +25,7 @@ func (p packing) String() string {
 }
 
 // pack makes a .tar.xz of dir. change is called before the members of again
-// are appended; it may be nil. scratch is a folder for the archive.
+// are appended; it may be nil. scratch is a directory for the archive.
 func (p packing) pack(dir, scratch string, change func() error) ([]byte, error) {
 	file := filepath.Join(scratch, "archive.tar")
 	defer os.Remove(file)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The ways from a folder in the rootfs to a path of the host.
+// The ways from a directory in the rootfs to a path of the host.
 func waysTo(target string) []string {
 	return []string{
 		target,
@@ -59,7 +59,7 @@ func templateAttacks(canary string) []attack {
 		attack{name: "templates: a file of 1 TiB of holes", rootfs: []member{sparse10("./huge", 1<<40)}, meta: templates("/huge"), want: either},
 		attack{name: "templates: absolute and relative links inside are followed", rootfs: []member{etc, mLink("./etc/a", "/usr/hostname"), mLink("./etc/b", "../usr/hostname")}, meta: templates("/etc/a"), want: created,
 			inRootfs: map[string]string{"usr/hostname": "web"}},
-		attack{name: "templates: a folder's link inside is followed", rootfs: []member{mLink("./etc", "/usr")}, meta: templates("/etc/hostname"), want: created, inRootfs: map[string]string{"usr/hostname": "web"}},
+		attack{name: "templates: a directory's link inside is followed", rootfs: []member{mLink("./etc", "/usr")}, meta: templates("/etc/hostname"), want: created, inRootfs: map[string]string{"usr/hostname": "web"}},
 		attack{name: "templates: very many lines", meta: templates(strings.Repeat("/usr/hostname\n", 50000)), want: either},
 	)
 	return list
@@ -91,15 +91,15 @@ func sparse10(name string, size int64) member {
 	return member{raw: append(x.raw, f.raw...)}
 }
 
-// folderAttacks use the paths that the recipe itself touches: dev/pts and
+// dirAttacks use the paths that the recipe itself touches: dev/pts and
 // etc/init/tty.conf.
-func folderAttacks(canary string) []attack {
+func dirAttacks(canary string) []attack {
 	var list []attack
 	for _, to := range waysTo(canary + "/empty") {
 		list = append(list,
 			attack{name: "dev is a link to " + to, rootfs: []member{mLink("./dev", to)}, want: created},
 			attack{name: "dev/pts is a link to " + to, rootfs: []member{mDir("./dev", 0o755), mLink("./dev/pts", to)}, want: created},
-			attack{name: "dev/pts is a link below " + to, rootfs: []member{mDir("./dev", 0o755), mLink("./dev/pts", to+"/new/folder")}, want: created})
+			attack{name: "dev/pts is a link below " + to, rootfs: []member{mDir("./dev", 0o755), mLink("./dev/pts", to+"/new/directory")}, want: created})
 	}
 	for _, to := range waysTo(canary + "/etc") {
 		list = append(list,
@@ -119,7 +119,7 @@ func folderAttacks(canary string) []attack {
 		attack{name: "dev dangles", rootfs: []member{mLink("./dev", "nowhere/at/all")}},
 		attack{name: "tty.conf is a FIFO", rootfs: append(init, mNode("./etc/init/tty.conf", tar.TypeFifo, 0, 0)), want: created},
 		attack{name: "tty.conf is a device", rootfs: append(init, mNode("./etc/init/tty.conf", tar.TypeChar, 1, 5)), want: created},
-		attack{name: "tty.conf is a folder", rootfs: append(init, mDir("./etc/init/tty.conf", 0o755)), want: created},
+		attack{name: "tty.conf is a directory", rootfs: append(init, mDir("./etc/init/tty.conf", 0o755)), want: created},
 		attack{name: "tty.conf is a link inside", rootfs: append(init, mLink("./etc/init/tty.conf", "/usr/tty.conf")), want: created, inRootfs: map[string]string{"usr/tty.conf": "mingetty --nohangup"}},
 		attack{name: "etc is a file", rootfs: []member{mFile("./etc", "x")}, want: created},
 	)
@@ -144,11 +144,11 @@ func archiveAttacks(canary string) []attack {
 		{name: "archive: written through a link", rootfs: []member{mLink("./l", canary), mFile("./l/file", "x")}, want: refused},
 		{name: "archive: written through a relative link", rootfs: []member{mLink("./l", up), mFile("./l/file", "x")}, want: refused},
 		{name: "archive: written through a chain", rootfs: []member{mLink("./a", ".."), mLink("./b", "a/.."), mLink("./c", "b/../canary"), mFile("./c/file", "x")}, want: refused},
-		{name: "archive: a folder made through a link", rootfs: []member{mLink("./l", up), mDir("./l/new", 0o777)}, want: refused},
+		{name: "archive: a directory made through a link", rootfs: []member{mLink("./l", up), mDir("./l/new", 0o777)}, want: refused},
 		{name: "archive: a file over a link", rootfs: []member{mLink("./l", up+"/file"), mFile("./l", "x")}, want: created, inRootfs: map[string]string{"l": "x"}},
-		{name: "archive: a folder over a link", rootfs: []member{mLink("./l", up), mDir("./l", 0o777), mFile("./l/file", "x")}, want: created, inRootfs: map[string]string{"l/file": "x"}},
-		{name: "archive: a link over a folder in use", rootfs: []member{mDir("./d", 0o755), mLink("./d", up), mFile("./d/file", "x")}, want: refused},
-		{name: "archive: a link in place of a folder, its mode late", rootfs: []member{mDir("./d", 0o777), mFile("./d/x", "x"), mLink("./e", up+"/dir"), mDir("./e", 0o1777), mLink("./e", up+"/dir")}},
+		{name: "archive: a directory over a link", rootfs: []member{mLink("./l", up), mDir("./l", 0o777), mFile("./l/file", "x")}, want: created, inRootfs: map[string]string{"l/file": "x"}},
+		{name: "archive: a link over a directory in use", rootfs: []member{mDir("./d", 0o755), mLink("./d", up), mFile("./d/file", "x")}, want: refused},
+		{name: "archive: a link in place of a directory, its mode late", rootfs: []member{mDir("./d", 0o777), mFile("./d/x", "x"), mLink("./e", up+"/dir"), mDir("./e", 0o1777), mLink("./e", up+"/dir")}},
 		{name: "archive: the root is a link", rootfs: []member{mLink("./", up)}, noBase: true, want: refused},
 		{name: "archive: the root becomes a link", rootfs: []member{mLink("./", up), mFile("./file", "x")}, want: refused},
 		{name: "archive: a hard link to the host", rootfs: []member{mHard("./h", canary+"/file")}, want: refused},
@@ -264,7 +264,7 @@ func configAttacks(canary string) []attack {
 	list = append(list,
 		attack{name: "config: without a line feed at the end", meta: []member{mFile("config", "lxc.arch = x86_64\n"+last)}, want: refused},
 		attack{name: "config: of the user's mode", meta: []member{mFile("config", last), mFile("config-system", last), mFile("config-user.7", last)}, want: refused},
-		attack{name: "config: a mount below a link of the image, its folder made by LXC", rootfs: []member{mLink("./link", canary)},
+		attack{name: "config: a mount below a link of the image, its directory made by LXC", rootfs: []member{mLink("./link", canary)},
 			meta: []member{mFile("config", "lxc.arch = x86_64\nlxc.mount.entry = tmpfs link/new tmpfs create=dir 0 0\n")}, want: refused})
 	for _, line := range []string{
 		"# lxc.hook.pre-start = /bin/sh", "hook = /bin/sh", "LXC.hook.pre-start = /bin/sh", "x lxc.hook.pre-start = /bin/sh", "lxc.cap.drop = sys_module", "lxc.mount.auto = proc:mixed sys:ro cgroup:mixed",

@@ -155,24 +155,24 @@ func (c *testCase) site(a *authority, im *image, meta map[string]metaFile, build
 	if err != nil {
 		return nil, err
 	}
-	folder := strings.Join([]string{"images", c.dist, c.release, c.arch, c.variant, build}, "/")
+	directory := strings.Join([]string{"images", c.dist, c.release, c.arch, c.variant, build}, "/")
 	s := site{}
-	if err := s.addBuild(a, folder, im.rootfs, archive, c.sums); err != nil {
+	if err := s.addBuild(a, directory, im.rootfs, archive, c.sums); err != nil {
 		return nil, err
 	}
-	line := func(build, folder string) string {
+	line := func(build, directory string) string {
 		if c.slash {
-			folder += "/"
+			directory += "/"
 		}
-		return strings.Join([]string{c.dist, c.release, c.arch, c.variant, build, "/" + folder}, ";")
+		return strings.Join([]string{c.dist, c.release, c.arch, c.variant, build, "/" + directory}, ";")
 	}
 	head := ""
 	for _, d := range c.decoys {
 		head += d + "\n"
 	}
-	index := head + line(build, folder) + tail
+	index := head + line(build, directory) + tail
 	if c.missing {
-		index = head + "x" + line(build, folder) + "\n"
+		index = head + "x" + line(build, directory) + "\n"
 	}
 	for _, mode := range []string{"system", "user"} {
 		name := "meta/1.0/index-" + mode

@@ -17,7 +17,7 @@ import (
 // A leftover is what one program left and showed in one call.
 type leftover struct {
 	result
-	files manifest // everything below the view, the container's folder at "@"
+	files manifest // everything below the view, the container's directory at "@"
 }
 
 // collect reads what a call left.
@@ -204,7 +204,7 @@ func (c *comparison) knownMode(p string, stock, ours entry) bool {
 		// sed loses set-id bits where it may not set them after the owner.
 		c.differences[inodesKept] = true
 	case inRootfs && ours.kind == unix.S_IFDIR && ours.mode == source.mode && stock.mode == source.mode|unix.S_ISGID:
-		// GNU tar leaves the bit that a folder gets from the one it is in.
+		// GNU tar leaves the bit that a directory gets from the one it is in.
 		c.differences[setGroupID] = true
 	case inCache && c.meta[file].data != nil && ours.mode == stock.mode&^0o022|0o400:
 		c.differences[cacheModes] = true
@@ -229,7 +229,7 @@ func (c *comparison) knownOwner(p string, ours entry) bool {
 }
 
 // cachePath tells the metadata file that a path in the cache holds, and
-// whether it lies in the image's cache folder at all.
+// whether it lies in the image's cache directory at all.
 func (c *comparison) cachePath(p string) (file string, ok bool) {
 	dir, file := path.Split(p)
 	return file, strings.HasSuffix(dir, path.Join("download", c.dist, c.release, c.arch, c.variant)+"/")
@@ -256,9 +256,9 @@ func (c *comparison) compareRootfs(name, p string, a, b entry) {
 		return
 	}
 	if a.kind == unix.S_IFDIR && stock == "new" && b.mtime.Unix() == source.mtime.Unix() {
-		// A folder whose members come before and after others keeps its
+		// A directory whose members come before and after others keeps its
 		// archived time with ours.
-		c.differences[folderTimes] = true
+		c.differences[dirTimes] = true
 		return
 	}
 	c.reportf("%q: mtime: stock %s, ours %s (archived %s)", p, stock, ours, source.mtime.UTC())

@@ -31,7 +31,7 @@ type testCase struct {
 	changed                             map[string][]byte // members that the archive has twice: their second contents
 
 	name     string // the container's
-	lxcpath  string // folder of containers, below the view
+	lxcpath  string // directory of containers, below the view
 	config   []byte // as lxc-create leaves it; "@ROOTFS@" stands for the rootfs path
 	confMode uint32
 	confUID  int
@@ -254,7 +254,7 @@ func (c *testCase) makeRootfs(r source) {
 			}
 		}
 		if r.chance(25) {
-			// A folder may come after what it holds.
+			// A directory may come after what it holds.
 			sort.Sort(sort.Reverse(sort.StringSlice(c.packing.order)))
 		}
 	}
@@ -324,7 +324,7 @@ func (b *treeBuilder) special(p string, k kind, rdev uint64) {
 	n.mode = pick[uint32](b.r, 0o666, 0o600, 0o640)
 }
 
-// random adds one entry of any kind below any folder but dev, whose contents
+// random adds one entry of any kind below any directory but dev, whose contents
 // the metadata may have to exclude.
 func (b *treeBuilder) random() {
 	r := b.r

@@ -16,7 +16,7 @@ import (
 
 // An attack is an image, signed by the trusted key, that tries to change, read
 // or show something of the host. What it aims at are canaries: files around the
-// rootfs, in the container's own folder, in the cache and beside them, that
+// rootfs, in the container's own directory, in the cache and beside them, that
 // hold a secret and the tokens which the recipe replaces.
 type attack struct {
 	name     string
@@ -29,7 +29,7 @@ type attack struct {
 	cached   map[string]string // links in the image's cache entry, as the stock template makes them of hostile metadata
 	once     bool              // as root only: the outcome makes no difference
 	want     verdict
-	inRootfs map[string]string // path: a piece of the contents that is to be there, "/" for a folder
+	inRootfs map[string]string // path: a piece of the contents that is to be there, "/" for a directory
 }
 
 // A verdict is what is to come of an attack. None may reach a canary.
@@ -144,7 +144,7 @@ func (h *harness) hostile() error {
 	var attacks []attack
 	canary := h.view + "/canary"
 	for _, list := range [][]attack{
-		templateAttacks(canary), folderAttacks(canary), archiveAttacks(canary), metaAttacks(canary), configAttacks(canary), indexAttacks(), messageAttacks(), cacheAttacks(canary),
+		templateAttacks(canary), dirAttacks(canary), archiveAttacks(canary), metaAttacks(canary), configAttacks(canary), indexAttacks(), messageAttacks(), cacheAttacks(canary),
 	} {
 		attacks = append(attacks, list...)
 	}
@@ -317,8 +317,8 @@ func (a attack) plantCache(s *side, p *plan, site site) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	folder := path.Join("images", p.dist, p.release, p.arch, p.variant, p.build)
-	for name, data := range map[string][]byte{"build_id": []byte(p.build + "\n"), "config": []byte("lxc.arch = x86_64\n"), "rootfs.tar.xz": site[folder+"/rootfs.tar.xz"]} {
+	directory := path.Join("images", p.dist, p.release, p.arch, p.variant, p.build)
+	for name, data := range map[string][]byte{"build_id": []byte(p.build + "\n"), "config": []byte("lxc.arch = x86_64\n"), "rootfs.tar.xz": site[directory+"/rootfs.tar.xz"]} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 			return err
 		}
@@ -351,7 +351,7 @@ func (s *side) ownFile(p string) bool {
 }
 
 // changes lists what differs between two manifests of what no creation may
-// change. The times of folders in which a creation makes its own files count
+// change. The times of directories in which a creation makes its own files count
 // for nothing.
 func changes(before, after manifest) []string {
 	var found []string
@@ -420,7 +420,7 @@ func (a attack) judge(s *side, r result) ([]string, error) {
 	for name, want := range a.inRootfs {
 		e, ok := made[filepath.Join(rootfs, name)]
 		if want == "/" && (!ok || e.kind != unix.S_IFDIR) {
-			found = append(found, fmt.Sprintf("no folder %q in the rootfs", name))
+			found = append(found, fmt.Sprintf("no directory %q in the rootfs", name))
 		}
 		if want != "/" && !bytes.Contains(e.data, []byte(want)) {
 			found = append(found, fmt.Sprintf("%q in the rootfs holds %q, not %q", name, e.data, want))
@@ -463,15 +463,15 @@ func (a attack) site(auth *authority, c *testCase, other string) (site, error) {
 			return nil, err
 		}
 	}
-	folder := strings.Join([]string{"images", c.dist, c.release, c.arch, c.variant, c.build}, "/")
+	directory := strings.Join([]string{"images", c.dist, c.release, c.arch, c.variant, c.build}, "/")
 	s := site{}
-	if err := s.addBuild(auth, folder, rootfs, meta, true); err != nil {
+	if err := s.addBuild(auth, directory, rootfs, meta, true); err != nil {
 		return nil, err
 	}
 	key := strings.Join([]string{c.dist, c.release, c.arch, c.variant}, ";")
-	index := key + ";" + c.build + ";/" + folder + "/\n"
+	index := key + ";" + c.build + ";/" + directory + "/\n"
 	if a.index != "" {
-		index = strings.NewReplacer("@KEY@", key, "@URL@", "/"+folder, "@OTHER@", other).Replace(a.index)
+		index = strings.NewReplacer("@KEY@", key, "@URL@", "/"+directory, "@OTHER@", other).Replace(a.index)
 	}
 	for _, mode := range []string{"system", "user"} {
 		if err := s.add(auth, "meta/1.0/index-"+mode, []byte(index)); err != nil {

@@ -9,7 +9,7 @@
 // has the differences that are on purpose, by number.
 //
 // It needs root, GNU tar, xz, sed, wget, gpg and LXC's template, and leaves
-// nothing outside a folder of its own. With -keep (or KEEP=1) the folders of
+// nothing outside a directory of its own. With -keep (or KEEP=1) the directories of
 // cases that differ stay.
 package main
 
@@ -73,11 +73,11 @@ func ownMounts() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM}
 }
 
-// workFolder makes the folder in which all happens: in memory, or with onDisk on
+// workDir makes the directory in which all happens: in memory, or with onDisk on
 // the disk. In memory means an ext4 in a file of a tmpfs: what an image has of
 // attributes is kept whatever the kernel, and a cache in a tmpfs itself is one
 // that we don't use. It isn't below /tmp, which some cases cover.
-func workFolder(onDisk bool) (string, error) {
+func workDir(onDisk bool) (string, error) {
 	dir, err := os.MkdirTemp("/var/tmp", "stockdiff.")
 	if err != nil || onDisk {
 		return dir, err
@@ -124,7 +124,7 @@ func run(args []string) error {
 	count := flag.Int("n", 100, "images")
 	seed := flag.Uint64("seed", 1, "seed of the first image; the next has the next")
 	workers := flag.Int("j", runtime.NumCPU(), "images at a time")
-	keep := flag.Bool("keep", os.Getenv("KEEP") != "", "keep the folders of cases that differ")
+	keep := flag.Bool("keep", os.Getenv("KEEP") != "", "keep the directories of cases that differ")
 	verbose := flag.Bool("v", false, "say what each case is")
 	disk := flag.Bool("disk", false, "work on the disk, not in memory; -keep does too")
 	if err := flag.Parse(args); err != nil {
@@ -135,7 +135,7 @@ func run(args []string) error {
 		parts = []string{"self", "diff", "hostile"}
 	}
 
-	dir, err := workFolder(*disk || *keep)
+	dir, err := workDir(*disk || *keep)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ const (
 	inodesKept      difference = 5
 	escapedMessages difference = 8
 	devicesSkipped  difference = 11
-	folderTimes     difference = 12
+	dirTimes        difference = 12
 	setGroupID      difference = 13
 	dotSlash        difference = 14
 	cacheModes      difference = 15

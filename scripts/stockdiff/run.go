@@ -38,7 +38,7 @@ const (
 const systemCache = "/var/cache/lxc"
 
 // An enterSpec says how to call one program: in a mount namespace where Side is
-// seen at View, its cache folder as the system's, and in a user namespace.
+// seen at View, its cache directory as the system's, and in a user namespace.
 type enterSpec struct {
 	Side, View string
 	OwnTmp     bool // Side/tmp is seen at /tmp, as a mount point
@@ -183,7 +183,7 @@ type program struct {
 	stock bool     // it is the stock template
 }
 
-// A side is one program's folder for one case, seen at the same place by both.
+// A side is one program's directory for one case, seen at the same place by both.
 type side struct {
 	dir     string
 	view    string
@@ -210,15 +210,15 @@ func (o outcome) owners(bare bool) (owner, root int) {
 	return 0, 0
 }
 
-// prepare makes the side's folders as they are when a template is called for
+// prepare makes the side's directories as they are when a template is called for
 // the first time.
 func (s *side) prepare(p *plan, a *authority) error {
 	owner, _ := p.outcome.owners(p.bare)
-	folders := []string{"", "cache", "home", "tmp", "trust", "elsewhere"}
+	directories := []string{"", "cache", "home", "tmp", "trust", "elsewhere"}
 	for dir := s.lxcpath; dir != "."; dir = filepath.Dir(dir) {
-		folders = append(folders, dir)
+		directories = append(directories, dir)
 	}
-	for _, dir := range folders {
+	for _, dir := range directories {
 		if err := os.MkdirAll(s.host(dir), 0o755); err != nil {
 			return err
 		}
@@ -242,7 +242,7 @@ func (s *side) prepare(p *plan, a *authority) error {
 	return s.newContainer(p)
 }
 
-// newContainer makes the container's folder as lxc-create does before it calls
+// newContainer makes the container's directory as lxc-create does before it calls
 // the template.
 func (s *side) newContainer(p *plan) error {
 	owner, root := p.outcome.owners(p.bare)

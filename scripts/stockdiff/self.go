@@ -65,7 +65,7 @@ func inRootfs(name string, apply func(path string) error) mutation {
 }
 
 // inFile makes a mutation of the first file that a pattern below the
-// container's folder, or the view, finds.
+// container's directory, or the view, finds.
 func inFile(name, pattern string, apply func(path string) error) mutation {
 	return mutation{name, func(s *side, r *result) (bool, error) {
 		found, err := filepath.Glob(s.host(strings.ReplaceAll(pattern, "@", s.container())))
@@ -106,7 +106,7 @@ var mutations = []mutation{
 	inRootfs("an xattr in the rootfs", func(p string) error { return unix.Setxattr(p, "user.x", []byte("y"), 0) }),
 	inRootfs("a file less", os.Remove),
 	inRootfs("a file more", func(p string) error { return os.WriteFile(p+"2", nil, 0o644) }),
-	inRootfs("a file for a folder", func(p string) error {
+	inRootfs("a file for a directory", func(p string) error {
 		if err := os.Remove(p); err != nil {
 			return err
 		}

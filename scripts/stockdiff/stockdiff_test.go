@@ -153,7 +153,7 @@ func TestChangesNoticesEverything(t *testing.T) {
 // The names of attacks are what a report is read by.
 func TestAttackNamesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
-	for _, a := range slices.Concat(templateAttacks("/c"), folderAttacks("/c"), archiveAttacks("/c"), metaAttacks("/c"), configAttacks("/c"), indexAttacks(), messageAttacks(), cacheAttacks("/c")) {
+	for _, a := range slices.Concat(templateAttacks("/c"), dirAttacks("/c"), archiveAttacks("/c"), metaAttacks("/c"), configAttacks("/c"), indexAttacks(), messageAttacks(), cacheAttacks("/c")) {
 		if seen[a.name] {
 			t.Errorf("two attacks are called %q", a.name)
 		}

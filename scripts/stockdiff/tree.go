@@ -260,7 +260,7 @@ func (m manifest) resolve(name string) (real string, ok bool) {
 	for len(rest) > 0 {
 		part := rest[0]
 		rest = rest[1:]
-		// Every component, an empty one too, asks for a folder to its left.
+		// Every component, an empty one too, asks for a directory to its left.
 		if e, exists := m[at]; !exists || e.kind != unix.S_IFDIR {
 			return "", false
 		}

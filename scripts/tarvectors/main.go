@@ -1,7 +1,7 @@
 // Command tarvectors writes the project's own odd and hostile tar archives, one
 // failure each, and an index that says what each is about:
 //
-//	go run ./tarvectors ../testdata/tar
+//	go run ./tarvectors ../untar/testdata/tar
 //
 // The index, cases.txt, has one paragraph for each archive: its name, what it is
 // about, the outcome of a strict and of a lenient reading (accept or refuse),

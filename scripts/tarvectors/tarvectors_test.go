@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-const checkedIn = "../../testdata/tar"
+const checkedIn = "../../untar/testdata/tar"
 
 // TestUpToDate compares what is checked in with what the generator makes.
 func TestUpToDate(t *testing.T) {
@@ -23,7 +23,7 @@ func TestUpToDate(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		} else if !bytes.Equal(got, data) {
-			t.Errorf("%s differs; run go run ./tarvectors ../testdata/tar", name)
+			t.Errorf("%s differs; run go run ./tarvectors ../untar/testdata/tar", name)
 		}
 	}
 	files, err := os.ReadDir(checkedIn)

@@ -34,7 +34,7 @@ func expect(name, about string, strict, lenient bool, data []byte, lines []strin
 
 func vectors() []vector {
 	var all []vector
-	for _, group := range [][]vector{framing(), numbers(), formats(), paxHeaders(), types(), sparse(), names(), symlinks(), hardlinks(), folders()} {
+	for _, group := range [][]vector{framing(), numbers(), formats(), paxHeaders(), types(), sparse(), names(), symlinks(), hardlinks(), directories()} {
 		all = append(all, group...)
 	}
 	return all
@@ -94,7 +94,7 @@ func numbers() []vector {
 func formats() []vector {
 	longName := "d/" + strings.Repeat("n", 150)
 	return []vector{
-		accept("format-v7", "v7: no magic, a folder by its slash", tar(header{name: "d/", magic: v7, mode: 0755}.bytes(), fileWith(header{name: "d/f", magic: v7, mode: 0600}, "x")), `d dir 0755`, `d/f file 0600 "x"`),
+		accept("format-v7", "v7: no magic, a directory by its slash", tar(header{name: "d/", magic: v7, mode: 0755}.bytes(), fileWith(header{name: "d/f", magic: v7, mode: 0600}, "x")), `d dir 0755`, `d/f file 0600 "x"`),
 		accept("format-ustar-prefix", "ustar: the prefix comes before the name", tar(fileWith(header{name: "f", typ: '0', mode: 0644, raw: map[int]string{345: "a/b"}}, "x")), `a/b/f file 0644 "x"`),
 		accept("format-gnu-no-prefix", "GNU: bytes 345 on are times, not a prefix", tar(fileWith(header{name: "f", typ: '0', mode: 0644, magic: gnu, raw: map[int]string{345: "14524770400\x00"}}, "x")), `f file 0644 "x"`),
 		accept("format-star-prefix", "star: a prefix of 131 bytes, then times", tar(fileWith(header{name: "f", typ: '0', mode: 0644, raw: map[int]string{345: "p" + strings.Repeat("/p", 65), 476: "00000000001 00000000001 ", 508: "tar\x00"}}, "x")), strings.Repeat("p/", 66)+`f file 0644 "x"`),
@@ -157,9 +157,9 @@ func types() []vector {
 		refuse("type-old-names", "GNU's old long names", tar(fileWith(header{name: "a", typ: 'N', magic: gnu}, "hello"))),
 		accept("type-volume-label", "a volume label makes nothing", tar(header{name: "label", typ: 'V', magic: gnu}.bytes(), file("a", "hello")), hello, "!label"),
 		accept("type-contiguous", "a contiguous file is a file", tar(fileWith(header{name: "a", typ: '7', mode: 0644}, "hello")), hello),
-		accept("type-dumpdir", "a folder of a GNU incremental archive; its body is passed over", tar(fileWith(header{name: "d", typ: 'D', mode: 0755, magic: gnu}, "Yone\x00\x00"), file("d/one", "x")), `d dir 0755`, `d/one file 0644 "x"`),
-		lenient("type-folder-with-size", "a folder with a size has no body", tar(header{name: "d", typ: '5', mode: 0755, size: 512}.bytes(), inner), `d dir 0755`, `inner file 0644 ""`),
-		lenient("type-slash-folder-with-size", "a folder by its slash with a size has no body", tar(header{name: "d/", typ: '0', mode: 0755, size: 512}.bytes(), inner), `d dir 0755`, `inner file 0644 ""`),
+		accept("type-dumpdir", "a directory of a GNU incremental archive; its body is passed over", tar(fileWith(header{name: "d", typ: 'D', mode: 0755, magic: gnu}, "Yone\x00\x00"), file("d/one", "x")), `d dir 0755`, `d/one file 0644 "x"`),
+		lenient("type-directory-with-size", "a directory with a size has no body", tar(header{name: "d", typ: '5', mode: 0755, size: 512}.bytes(), inner), `d dir 0755`, `inner file 0644 ""`),
+		lenient("type-slash-directory-with-size", "a directory by its slash with a size has no body", tar(header{name: "d/", typ: '0', mode: 0755, size: 512}.bytes(), inner), `d dir 0755`, `inner file 0644 ""`),
 		lenient("type-symlink-with-size", "a symbolic link with a size has no body", tar(header{name: "l", typ: '2', link: "x", size: 512}.bytes(), inner), `l symlink 0777 "x"`, `inner file 0644 ""`),
 		lenient("type-fifo-with-size", "a pipe with a size has no body", tar(header{name: "p", typ: '6', mode: 0600, size: 512}.bytes(), inner), `p fifo 0600`, `inner file 0644 ""`),
 		accept("type-link-with-size", "a hard link with the file's size and no body", tar(file("a", "hello"), header{name: "b", typ: '1', link: "a", size: 5}.bytes(), inner), hello, `b file 0644 "hello"`, `inner file 0644 ""`),
@@ -240,12 +240,12 @@ func symlinks() []vector {
 		refuse("symlink-absolute", "a file below an absolute link", tar(symlink("l", "/tmp"), file("l/f", "x"))),
 		refuse("symlink-inside", "a file below a link that stays inside", tar(dir("d", 0755), symlink("l", "d"), file("l/f", "x"))),
 		refuse("symlink-chain", "links that each stay near and together leave", tar(dir("a", 0755), symlink("a/b", ".."), symlink("c", "a/b/.."), file("c/victim/f", "x"))),
-		refuse("symlink-folder-below", "a folder below a link", tar(symlink("l", "../victim"), dir("l/d", 0755))),
-		refuse("symlink-after-folder", "an empty folder becomes a link, then a file below it (CVE-2021-32803)", tar(dir("d", 0755), file("d2/x", ""), dir("d", 0755), symlink("d", "../victim"), file("d/f", "x"))),
-		refuse("symlink-over-full-folder", "a folder that is not empty becomes a link", tar(file("d/f", ""), symlink("d", "../victim"))),
-		accept("symlink-over-folder-end", "a folder becomes a link; its mode and time must not reach the target (CVE-2021-31566)", tar(header{name: "d", typ: '5', mode: 0700, mtime: 1}.bytes(), symlink("d", "../victim")), `d symlink 0777 "../victim"`),
+		refuse("symlink-directory-below", "a directory below a link", tar(symlink("l", "../victim"), dir("l/d", 0755))),
+		refuse("symlink-after-directory", "an empty directory becomes a link, then a file below it (CVE-2021-32803)", tar(dir("d", 0755), file("d2/x", ""), dir("d", 0755), symlink("d", "../victim"), file("d/f", "x"))),
+		refuse("symlink-over-full-directory", "a directory that is not empty becomes a link", tar(file("d/f", ""), symlink("d", "../victim"))),
+		accept("symlink-over-directory-end", "a directory becomes a link; its mode and time must not reach the target (CVE-2021-31566)", tar(header{name: "d", typ: '5', mode: 0700, mtime: 1}.bytes(), symlink("d", "../victim")), `d symlink 0777 "../victim"`),
 		accept("symlink-replaced", "a file over a link replaces the link", tar(symlink("l", "../victim/hello"), file("l", "x")), `l file 0644 "x"`),
-		accept("symlink-folder-over", "a folder over a link replaces the link", tar(symlink("l", "../victim"), dir("l", 0700), file("l/f", "x")), `l dir 0700`, `l/f file 0644 "x"`),
+		accept("symlink-directory-over", "a directory over a link replaces the link", tar(symlink("l", "../victim"), dir("l", 0700), file("l/f", "x")), `l dir 0700`, `l/f file 0644 "x"`),
 		accept("symlink-fifo-over", "a pipe over a link replaces the link", tar(symlink("l", "../victim/new"), header{name: "l", typ: '6', mode: 0600}.bytes()), `l fifo 0600`),
 		accept("symlink-targets", "targets are kept as they are", tar(symlink("a", "/etc/passwd"), symlink("b", "../../x"), symlink("c", "//x/./y/")), `a symlink 0777 "/etc/passwd"`, `b symlink 0777 "../../x"`, `c symlink 0777 "//x/./y/"`),
 		refuse("symlink-empty", "an empty target", tar(symlink("l", ""))),
@@ -265,7 +265,7 @@ func hardlinks() []vector {
 		refuse("link-to-symlink-write", "and is no way to write through it", tar(symlink("s", "../victim"), hardlink("l", "s"), file("l/f", "x"))),
 		refuse("link-missing", "a target that is not there", tar(hardlink("l", "a"))),
 		refuse("link-forward", "a target that comes later", tar(hardlink("l", "a"), a)),
-		refuse("link-folder", "a folder as target", tar(dir("d", 0755), hardlink("l", "d"))),
+		refuse("link-directory", "a directory as target", tar(dir("d", 0755), hardlink("l", "d"))),
 		refuse("link-root", "the root as target", tar(hardlink("l", "."))),
 		refuse("link-empty", "an empty target", tar(hardlink("l", ""))),
 		accept("link-self", "a link to itself, as old GNU tar writes", tar(a, hardlink("a", "a")), hello),
@@ -273,24 +273,24 @@ func hardlinks() []vector {
 		accept("link-dot", "./ in the target", tar(file("d/a", "x"), hardlink("l", "./d/a")), `l file 0644 "x"`),
 		accept("link-rewrite", "writing one name again leaves the other", tar(a, hardlink("l", "a"), file("l", "new")), hello, `l file 0644 "new"`),
 		accept("link-metadata", "the metadata of a link's own header is not applied", tar(a, header{name: "l", typ: '1', link: "a", mode: 04777}.bytes()), hello),
-		accept("link-over-folder", "a link over an empty folder, its target in a third folder", tar(file("d/e/a", "hello"), dir("f/l", 0755), hardlink("f/l", "d/e/a")), `d/e/a file 0644 "hello"`, `f/l file 0644 "hello"`),
+		accept("link-over-directory", "a link over an empty directory, its target in a third directory", tar(file("d/e/a", "hello"), dir("f/l", 0755), hardlink("f/l", "d/e/a")), `d/e/a file 0644 "hello"`, `f/l file 0644 "hello"`),
 		accept("link-over-file", "a link over a file", tar(a, file("l", "old"), hardlink("l", "a")), `l file 0644 "hello"`),
-		refuse("link-target-replaced", "the target's folder became a link", tar(file("d/a", "x"), file("d/a", "x"), hardlink("k", "d/a"), symlink("d", "../victim"), hardlink("l", "d/hello"))),
+		refuse("link-target-replaced", "the target's directory became a link", tar(file("d/a", "x"), file("d/a", "x"), hardlink("k", "d/a"), symlink("d", "../victim"), hardlink("l", "d/hello"))),
 	}
 }
 
-func folders() []vector {
+func directories() []vector {
 	return []vector{
-		accept("folder-implicit", "missing parents are 0755", tar(file("d/e/f", "x")), `d dir 0755`, `d/e dir 0755`, `d/e/f file 0644 "x"`),
-		accept("folder-implicit-fixed", "a parent's own entry may come later", tar(file("d/f", "x"), dir("d", 0700)), `d dir 0700`, `d/f file 0644 "x"`),
-		accept("folder-twice", "the last entry of a folder counts", tar(dir("d", 0700), file("d/f", "x"), dir("d", 0750)), `d dir 0750`),
-		accept("folder-read-only", "a read-only folder gets its files", tar(dir("d", 0555), file("d/f", "x"), dir("d/e", 0500), file("d/e/g", "y")), `d dir 0555`, `d/e dir 0500`, `d/e/g file 0644 "y"`),
-		accept("folder-mtime", "the folder's time comes after its files", tar(header{name: "d", typ: '5', mode: 0755, mtime: 1000}.bytes(), file("d/f", "x")), `d dir 0755 mtime 1000.000000000`),
-		accept("folder-root", "the root's own mode and time", tar(header{name: "./", typ: '5', mode: 0711, mtime: 1234}.bytes(), file("./f", "x")), `. dir 0711 mtime 1234.000000000`, `f file 0644 "x"`),
-		accept("folder-sticky", "the umask does not count", tar(dir("t", 01777), fileWith(header{name: "f", typ: '0', mode: 0666}, "x")), `t dir 01777`, `f file 0666 "x"`),
-		accept("folder-over-file", "a folder over a file", tar(file("d", "x"), dir("d", 0755), file("d/f", "y")), `d dir 0755`, `d/f file 0644 "y"`),
-		accept("folder-file-over-empty", "a file over an empty folder", tar(dir("d", 0755), file("d", "x")), `d file 0644 "x"`),
-		refuse("folder-file-over-full", "a file over a folder that is not empty", tar(file("d/f", "x"), file("d", "y"))),
-		refuse("folder-file-as-parent", "a file as a parent", tar(file("d", "x"), file("d/f", "y"))),
+		accept("directory-implicit", "missing parents are 0755", tar(file("d/e/f", "x")), `d dir 0755`, `d/e dir 0755`, `d/e/f file 0644 "x"`),
+		accept("directory-implicit-fixed", "a parent's own entry may come later", tar(file("d/f", "x"), dir("d", 0700)), `d dir 0700`, `d/f file 0644 "x"`),
+		accept("directory-twice", "the last entry of a directory counts", tar(dir("d", 0700), file("d/f", "x"), dir("d", 0750)), `d dir 0750`),
+		accept("directory-read-only", "a read-only directory gets its files", tar(dir("d", 0555), file("d/f", "x"), dir("d/e", 0500), file("d/e/g", "y")), `d dir 0555`, `d/e dir 0500`, `d/e/g file 0644 "y"`),
+		accept("directory-mtime", "the directory's time comes after its files", tar(header{name: "d", typ: '5', mode: 0755, mtime: 1000}.bytes(), file("d/f", "x")), `d dir 0755 mtime 1000.000000000`),
+		accept("directory-root", "the root's own mode and time", tar(header{name: "./", typ: '5', mode: 0711, mtime: 1234}.bytes(), file("./f", "x")), `. dir 0711 mtime 1234.000000000`, `f file 0644 "x"`),
+		accept("directory-sticky", "the umask does not count", tar(dir("t", 01777), fileWith(header{name: "f", typ: '0', mode: 0666}, "x")), `t dir 01777`, `f file 0666 "x"`),
+		accept("directory-over-file", "a directory over a file", tar(file("d", "x"), dir("d", 0755), file("d/f", "y")), `d dir 0755`, `d/f file 0644 "y"`),
+		accept("directory-file-over-empty", "a file over an empty directory", tar(dir("d", 0755), file("d", "x")), `d file 0644 "x"`),
+		refuse("directory-file-over-full", "a file over a directory that is not empty", tar(file("d/f", "x"), file("d", "y"))),
+		refuse("directory-file-as-parent", "a file as a parent", tar(file("d", "x"), file("d/f", "y"))),
 	}
 }

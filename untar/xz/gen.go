@@ -19,9 +19,9 @@ import (
 )
 
 func main() {
-	folder := "." // or the first argument
+	directory := "." // or the first argument
 	if len(os.Args) > 1 {
-		folder = os.Args[1]
+		directory = os.Args[1]
 	}
 	for _, v := range []struct {
 		file, tag string
@@ -36,7 +36,7 @@ func main() {
 		if err != nil {
 			log.Fatalf("%v\n%s", err, g.Bytes())
 		}
-		if err := os.WriteFile(filepath.Join(folder, v.file), text, 0o666); err != nil {
+		if err := os.WriteFile(filepath.Join(directory, v.file), text, 0o666); err != nil {
 			log.Fatal(err)
 		}
 	}

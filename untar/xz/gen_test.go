@@ -10,12 +10,12 @@ import (
 
 // The generated files are what the generator makes.
 func TestGenerated(t *testing.T) {
-	folder := t.TempDir()
-	if out, err := exec.Command("go", "run", "gen.go", folder).CombinedOutput(); err != nil {
+	directory := t.TempDir()
+	if out, err := exec.Command("go", "run", "gen.go", directory).CombinedOutput(); err != nil {
 		t.Skipf("the generator can't be run here: %v\n%s", err, out)
 	}
 	for _, name := range []string{"decode_unsafe.go", "decode_checked.go"} {
-		want, err := os.ReadFile(filepath.Join(folder, name))
+		want, err := os.ReadFile(filepath.Join(directory, name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -54,7 +54,7 @@ func main() {
 	flag.StringVar(&b.keyring, "keyring", "", "`file` with its key")
 	flag.StringVar(&b.oracle, "oracle", "", "the stock `template`")
 	flag.StringVar(&b.server, "server", "", "the `program` scripts/faultserver")
-	flag.StringVar(&b.work, "work", "", "`folder` to make containers in, on a disk (default: a temporary one)")
+	flag.StringVar(&b.work, "work", "", "`directory` to make containers in, on a disk (default: a temporary one)")
 	rates := flag.String("rates", "0,50,8,2", "MB per second, 0: unshaped")
 	runs := flag.Int("n", 5, "runs of each on the fast links; on slower ones than 10 MB/s one")
 	flag.Parse()

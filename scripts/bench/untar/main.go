@@ -3,7 +3,7 @@
 //
 //	go run -C scripts ./bench/untar -tar ROOTFS.tar -work /dev/shm ../bin/lxc-pull
 //
-// All extract the same uncompressed archive into a folder on the same file
+// All extract the same uncompressed archive into a directory on the same file
 // system, taking turns, several times. The table has the medians of CPU time
 // (user and system) and wall time, the peak of resident memory, and CPU as a
 // ratio of GNU tar's. With strace it also counts system calls of the file system
@@ -37,10 +37,10 @@ const (
 	maxMemory = 8 << 10 // KiB above the resident memory at start-up
 )
 
-// A tool is one extractor; its arguments take the folder and the archive.
+// A tool is one extractor; its arguments take the directory and the archive.
 type tool struct {
 	name string
-	args func(folder, archive string) []string
+	args func(directory, archive string) []string
 
 	cpu, wall []time.Duration
 	memory    []int64 // KiB
@@ -62,7 +62,7 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("bench/untar: ")
 	archive := flag.String("tar", "", "uncompressed `archive` to extract")
-	work := flag.String("work", "", "`folder` to extract in, best on a tmpfs (default: a temporary one)")
+	work := flag.String("work", "", "`directory` to extract in, best on a tmpfs (default: a temporary one)")
 	runs := flag.Int("n", 7, "runs of each extractor")
 	flag.Parse()
 	if *archive == "" || flag.NArg() != 1 {
@@ -138,21 +138,21 @@ func count(archive string) (int, error) {
 	}
 }
 
-// empty makes an empty folder to extract into.
+// empty makes an empty directory to extract into.
 func empty(dir string) (string, error) {
-	folder := filepath.Join(dir, "root")
-	if err := os.RemoveAll(folder); err != nil {
+	directory := filepath.Join(dir, "root")
+	if err := os.RemoveAll(directory); err != nil {
 		return "", err
 	}
-	return folder, os.Mkdir(folder, 0o755)
+	return directory, os.Mkdir(directory, 0o755)
 }
 
 func (t *tool) run(dir, archive string) error {
-	folder, err := empty(dir)
+	directory, err := empty(dir)
 	if err != nil {
 		return err
 	}
-	args := t.args(folder, archive)
+	args := t.args(directory, archive)
 	cmd := exec.Command(args[0], args[1:]...)
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
@@ -201,12 +201,12 @@ var notFiles = []string{"futex", "nanosleep", "clock_nanosleep", "mmap", "munmap
 
 // trace counts the calls of one run.
 func (t *tool) trace(dir, archive string) (int, error) {
-	folder, err := empty(dir)
+	directory, err := empty(dir)
 	if err != nil {
 		return 0, err
 	}
 	summary := filepath.Join(dir, "calls")
-	cmd := exec.Command("strace", append([]string{"-f", "-c", "-o", summary, "--"}, t.args(folder, archive)...)...)
+	cmd := exec.Command("strace", append([]string{"-f", "-c", "-o", summary, "--"}, t.args(directory, archive)...)...)
 	if err := t.tolerate(cmd.Run()); err != nil {
 		return 0, err
 	}

@@ -38,7 +38,7 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("bench/zcat: ")
 	archive := flag.String("tar", "", "uncompressed `archive` to pack and unpack")
-	work := flag.String("work", "", "`folder` for the packed files, kept and reused (default: one that is removed)")
+	work := flag.String("work", "", "`directory` for the packed files, kept and reused (default: one that is removed)")
 	runs := flag.Int("n", 5, "runs of each decoder")
 	only := flag.String("only", "", "only files whose name contains this")
 	decode := flag.String("decode", "", "be the decoder of that `package` (internal)")
@@ -53,13 +53,13 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	folder := *work
-	if folder == "" {
+	directory := *work
+	if directory == "" {
 		var err error
-		if folder, err = os.MkdirTemp("", "bench-zcat"); err != nil {
+		if directory, err = os.MkdirTemp("", "bench-zcat"); err != nil {
 			log.Fatal(err)
 		}
-		defer os.RemoveAll(folder)
+		defer os.RemoveAll(directory)
 	}
 	ours, err := filepath.Abs(flag.Arg(0))
 	if err != nil {
@@ -75,7 +75,7 @@ func main() {
 		if !strings.Contains(f.name, *only) {
 			continue
 		}
-		name, err := f.pack(*archive, folder)
+		name, err := f.pack(*archive, directory)
 		if err != nil {
 			log.Printf("%s left out: %v", f.name, err)
 			continue
@@ -113,8 +113,8 @@ func files(ours, self string) []file {
 }
 
 // pack makes the file unless it is there.
-func (f file) pack(archive, folder string) (string, error) {
-	name := filepath.Join(folder, f.name)
+func (f file) pack(archive, directory string) (string, error) {
+	name := filepath.Join(directory, f.name)
 	if _, err := os.Stat(name); err == nil {
 		return name, nil
 	}

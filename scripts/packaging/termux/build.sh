@@ -1,4 +1,4 @@
-# For termux-packages: this folder goes to packages/lxc-pull there, and
+# For termux-packages: this directory goes to packages/lxc-pull there, and
 # ./build-package.sh -a aarch64 lxc-pull
 # makes the package. The programs beside this file are installed as they are;
 # nothing is fetched or compiled.
@@ -13,7 +13,7 @@ TERMUX_PKG_SKIP_SRC_EXTRACT=true
 TERMUX_PKG_BUILD_IN_SRC=true
 
 termux_step_make_install() {
-	# The program lies with the templates, where it finds LXC's other folders
+	# The program lies with the templates, where it finds LXC's other directories
 	# beside it; the command is the link.
 	install -Dm700 "$TERMUX_PKG_BUILDER_DIR/lxc-pull-$TERMUX_ARCH" "$TERMUX_PREFIX/share/lxc/templates/lxc-pull"
 	mkdir -p "$TERMUX_PREFIX/bin" "$TERMUX_PREFIX/share/lxc-pull/templates"

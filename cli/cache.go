@@ -1,0 +1,392 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"lxc-pull/cross"
+	"lxc-pull/image"
+	"lxc-pull/image/cache"
+	"lxc-pull/lxc"
+	"lxc-pull/lxc/host"
+	"lxc-pull/pgp"
+	"lxc-pull/pull/source"
+)
+
+const cacheUsage = `Usage: lxc-pull cache ls [--json] [IMAGE]...
+       lxc-pull cache verify [--keyring FILE] [IMAGE]...
+       lxc-pull cache gc [--max-size SIZE]
+       lxc-pull cache rm IMAGE... | --all
+
+Shows and tidies the images that were kept. IMAGE begins with DIST and may go
+on: DIST[/RELEASE[/ARCH[/VARIANT]]].
+
+  ls      image, build, size, age, expiry, whether signatures are kept with it;
+          interrupted downloads with what they have
+  verify  checks every image against its signatures; status 5 where one is bad,
+          or its signer is not known
+  gc      removes expired images, and what interrupted runs left a week ago;
+          with --max-size, then those unused for longest until SIZE holds
+  rm      removes images and their interrupted downloads; half an image, which
+          may be something else, only by its whole name
+
+The cache is LXC_CACHE_PATH, else /var/cache/lxc, else ~/.cache/lxc. To keep it
+small always, give creations --cache-size SIZE or set LXC_PULL_CACHE_SIZE.
+`
+
+// A cacheCall does what can be done with the cache by itself. No server is asked.
+type cacheCall struct {
+	finder  finderOptions
+	json    bool
+	all     bool
+	maxSize int64 // 0: not given
+
+	ui    *ui
+	cache *cache.Cache
+	now   time.Time
+	mode  lxc.Mode
+}
+
+func (c *cacheCall) groups() []group {
+	return []group{{"", []flag{
+		{long: "json", help: "ls: print JSON", into: &c.json, exact: true, more: true},
+		{long: "keyring", value: "FILE", help: "verify: trust the keys in FILE, not the built-in one", into: &c.finder.trust.keyrings, again: true, exact: true, more: true},
+		{long: "keyid", value: "FPR", help: "verify: of the trusted keys, take only this one", into: &c.finder.trust.keyids, again: true, exact: true, more: true},
+		{long: "memory", value: "SIZE", help: "verify: the most memory to take", into: &c.finder.memory, exact: true, more: true},
+		{long: "max-size", value: "SIZE", help: "gc: keep at most SIZE bytes", into: &c.maxSize, exact: true, more: true},
+		{long: "all", help: "rm: remove all images", into: &c.all, exact: true, more: true},
+		{long: "time", value: "TIME", help: "ls, verify, gc: go by TIME, not by the clock", into: &c.finder.network.time, exact: true, more: true},
+	}}, commonFlags()}
+}
+
+// check refuses an option of another word: who gives it wants something else than what
+// would be done.
+func (c *cacheCall) check(operands []string) error {
+	words := []string{"ls", "verify", "gc", "rm"}
+	if len(operands) == 0 {
+		return usageErrorf("cache: one of %s is needed", strings.Join(words, ", "))
+	}
+	word, names := operands[0], operands[1:]
+	if !slices.Contains(words, word) {
+		return usageErrorf("cache: no command %q%s", word, didYouMean(word, "", words))
+	}
+	for _, o := range []struct {
+		name  string
+		given bool
+		of    string
+	}{
+		{"json", c.json, "ls"}, {"keyring", len(c.finder.trust.keyrings) > 0, "verify"}, {"keyid", len(c.finder.trust.keyids) > 0, "verify"},
+		{"memory", c.finder.memory > 0, "verify"}, {"max-size", c.maxSize > 0, "gc"}, {"all", c.all, "rm"},
+		{"time", !c.finder.network.time.IsZero(), "ls verify gc"},
+	} {
+		if o.given && !slices.Contains(strings.Fields(o.of), word) {
+			return usageErrorf("cache %s takes no --%s", word, o.name)
+		}
+	}
+	switch {
+	case word == "gc" && len(names) > 0:
+		return usageErrorf("cache gc takes no names: %q", names)
+	case word == "rm" && len(names) == 0 && !c.all:
+		return usageErrorf("cache rm: name images, or say --all")
+	case word == "rm" && len(names) > 0 && c.all:
+		return usageErrorf("cache rm: names, or --all")
+	}
+	return nil
+}
+
+func (c *cacheCall) run(ctx context.Context, ui *ui, operands []string) error {
+	if err := c.check(operands); err != nil {
+		return err
+	}
+	word, names := operands[0], operands[1:]
+	c.ui = ui
+	c.finder.namespace, c.finder.owner = host.Namespace(), unchanged()
+	finder, err := getUntilDone(ctx, func() (*source.Finder, error) {
+		opt, err := c.finder.offline(ui)
+		if err != nil {
+			return nil, err
+		}
+		c.cache = c.finder.openCache(ui)
+		opt.Cache, c.mode = c.cache, opt.Mode
+		finder := newFinder(ui, opt)
+		c.now = opt.Clock.Now()
+		return finder, nil
+	})
+	if err != nil {
+		return err
+	}
+	if c.cache == nil {
+		return errors.New("there is no cache: neither LXC_CACHE_PATH nor HOME is set, or its place is in memory")
+	}
+	if word == "gc" {
+		return c.gc()
+	}
+	list, err := c.cache.List()
+	if err == nil {
+		list, err = selectCached(list, names)
+	}
+	if err != nil {
+		return err
+	}
+	switch word {
+	case "ls":
+		return c.list(list)
+	case "verify":
+		return c.verify(ctx, finder, list)
+	}
+	return c.remove(list, names)
+}
+
+// selectCached returns the images that names mean; all of them without names.
+func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
+	if len(names) == 0 {
+		return list, nil
+	}
+	wanted := make([]bool, len(list))
+	for _, name := range names {
+		found := false
+		for i, info := range list {
+			if cachedMatches(info.Name, strings.Split(name, "/")) {
+				wanted[i], found = true, true
+			}
+		}
+		if !found {
+			return nil, &exitError{exitNoImage, fmt.Errorf("no image %q in the cache", name)}
+		}
+	}
+	var some []cache.Info
+	for i, info := range list {
+		if wanted[i] {
+			some = append(some, info)
+		}
+	}
+	return some, nil
+}
+
+// cachedMatches reports whether the first fields of a key are those.
+func cachedMatches(k image.Name, fields []string) bool {
+	have := []string{k.Dist, k.Release, k.Arch, k.Variant}
+	if len(fields) > len(have) {
+		return false
+	}
+	for i, f := range fields {
+		if f != have[i] && !(i == 2 && slices.Contains(cross.Spellings(f), have[i])) {
+			return false
+		}
+	}
+	return true
+}
+
+// expiryOf returns until when a cached image is to be used; ok is false if it has none, is
+// damaged or was not downloaded to its end. An expiry that can't be read is over, as for a
+// creation.
+func (c *cacheCall) expiryOf(i cache.Info) (t time.Time, ok bool) {
+	if i.Partial || i.Damage != nil {
+		return t, false
+	}
+	files, err := c.cache.Metadata(i.Name, "expiry")
+	if err != nil {
+		return t, false
+	}
+	file, ok := lxc.Meta(files).Relevant("expiry", c.mode)
+	if !ok {
+		return t, false
+	}
+	if t, ok = lxc.Expiry(file); !ok {
+		t = time.Unix(0, 0)
+	}
+	return t, true
+}
+
+// list is cache ls.
+func (c *cacheCall) list(list []cache.Info) error {
+	if c.json {
+		return c.listJSON(list)
+	}
+	rows := [][]string{{"IMAGE", "BUILD", "SIZE", "AGE", "EXPIRES", "SIGNED"}}
+	for _, i := range list {
+		row := []string{i.Name.String(), i.Build, source.ByteCount(i.Size), source.Age(c.now.Sub(i.Modified)), "never", "no"}
+		switch {
+		case i.Partial:
+			row[1], row[4], row[5] = "-", "-", "interrupted"
+		case i.Damage != nil:
+			row[1], row[4], row[5] = "-", "-", "damaged"
+			if i.Foreign() {
+				row[5] = "another's"
+			}
+		case i.Evidence:
+			row[5] = "yes"
+		}
+		if t, ok := c.expiryOf(i); ok {
+			row[4] = t.UTC().Format(time.DateOnly)
+			if t.Before(c.now) {
+				row[4] += " (expired)"
+			}
+		}
+		for n := range row {
+			row[n] = printable(row[n])
+		}
+		rows = append(rows, row)
+	}
+	io.WriteString(c.ui.out, columns(rows, false))
+	return nil
+}
+
+func (c *cacheCall) listJSON(list []cache.Info) error {
+	var objects [][]jsonField
+	for _, i := range list {
+		o := []jsonField{
+			{"dist", jsonString(i.Dist)}, {"release", jsonString(i.Release)}, {"arch", jsonString(i.Arch)}, {"variant", jsonString(i.Variant)},
+			{"build", jsonString(i.Build)}, {"bytes", strconv.FormatInt(i.Size, 10)},
+			{"modified", jsonString(i.Modified.UTC().Format(time.RFC3339))}, {"used", jsonString(i.Used.UTC().Format(time.RFC3339))},
+			{"signed", strconv.FormatBool(i.Evidence)}, {"interrupted", strconv.FormatBool(i.Partial)}, {"damaged", strconv.FormatBool(i.Damage != nil)},
+		}
+		if t, ok := c.expiryOf(i); ok {
+			o = append(o, jsonField{"expires", jsonString(t.UTC().Format(time.RFC3339))})
+		}
+		objects = append(objects, o)
+	}
+	return printObjects(c.ui.out, objects)
+}
+
+// verify is cache verify: each image's own verdict on standard output.
+func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []cache.Info) error {
+	bad, unknown := 0, 0
+	var unreadable error
+	for _, i := range list {
+		if i.Partial {
+			continue
+		}
+		verdict := "good"
+		err := finder.Verify(ctx, i)
+		var untrusted *pgp.UntrustedError
+		switch {
+		case err == nil:
+		case errors.Is(err, context.Canceled):
+			return err
+		case errors.Is(err, source.ErrUnsigned):
+			verdict = "unsigned: " + err.Error()
+			unknown++
+		case errors.As(err, &untrusted):
+			verdict = "unknown key: " + err.Error()
+			unknown++
+		case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EIO):
+			verdict = "unreadable: " + err.Error()
+			unreadable = err
+		default:
+			verdict = "BAD: " + err.Error()
+			bad++
+		}
+		fmt.Fprintf(c.ui.out, "%s %s: %s\n", printable(i.Name.String()), printable(i.Build), printable(verdict))
+	}
+	if bad > 0 {
+		return &exitError{exitUnverified, fmt.Errorf("%d of the cached images can't be trusted; lxc-pull cache rm removes them", bad)}
+	}
+	if unknown > 0 {
+		return &exitError{exitUnverified, fmt.Errorf("%d of the cached images are not signed by a trusted key; --keyring FILE trusts the keys in FILE", unknown)}
+	}
+	return unreadable
+}
+
+// removal says what became of an image that was to be removed.
+func (c *cacheCall) removal(i cache.Info, why string, err error) {
+	what := i.Name.String()
+	if i.Partial {
+		what += ", an interrupted download"
+	} else if i.Build != "" {
+		what += " " + i.Build
+	}
+	if err != nil {
+		c.ui.warnf("%s stays: %s", printable(what), printable(err.Error()))
+		return
+	}
+	if !c.ui.quiet {
+		fmt.Fprintf(c.ui.out, "removed %s (%s%s)\n", printable(what), why, source.ByteCount(i.Size))
+	}
+}
+
+// remove is cache rm. What a creation is using stays, and so does what may be
+// anything, unless one of names is its whole name.
+func (c *cacheCall) remove(list []cache.Info, names []string) error {
+	var first error
+	for _, i := range list {
+		whole := func(name string) bool {
+			fields := strings.Split(name, "/")
+			return len(fields) == 4 && cachedMatches(i.Name, fields)
+		}
+		var err error
+		if i.Proven || slices.ContainsFunc(names, whole) {
+			err = c.cache.Drop(i)
+		} else {
+			err = errors.New("its content does not show that it is an image; its whole name removes it")
+		}
+		c.removal(i, "", err)
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// gc is cache gc.
+func (c *cacheCall) gc() error {
+	now := time.Now()
+	keys, err := c.cache.Leftovers(now)
+	if err != nil {
+		return err
+	}
+	var first error
+	for _, k := range keys {
+		slot, err := c.cache.TryLock(k)
+		if err == nil {
+			var size int64
+			size, err = slot.Sweep(now)
+			slot.Unlock()
+			if err == nil && size > 0 {
+				c.removal(cache.Info{Name: k, Partial: true, Size: size}, "a week old, ", nil)
+			}
+		}
+		if errors.Is(err, cache.ErrLocked) {
+			continue // so it is no leftover
+		} else if err != nil {
+			c.removal(cache.Info{Name: k, Partial: true}, "", err)
+			first = cmp.Or(first, err)
+		}
+	}
+	list, err := c.cache.List()
+	if err != nil {
+		return err
+	}
+	for _, i := range list {
+		if i.Partial {
+			continue
+		}
+		why := ""
+		if t, ok := c.expiryOf(i); ok && i.Proven && t.Before(c.now) {
+			why = "expired " + t.UTC().Format(time.DateOnly) + ", "
+		} else if i.Damage != nil && i.Proven && !i.Foreign() && now.Sub(i.Modified) > cache.Leftover {
+			why = "damaged, "
+		}
+		if why == "" {
+			continue
+		}
+		err := c.cache.Drop(i)
+		c.removal(i, why, err)
+		if !errors.Is(err, cache.ErrLocked) {
+			first = cmp.Or(first, err)
+		}
+	}
+	if c.maxSize > 0 {
+		err = c.cache.Shrink(c.maxSize, image.Name{}, func(i cache.Info, err error) { c.removal(i, "", err) })
+	}
+	return cmp.Or(first, err)
+}

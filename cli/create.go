@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"lxc-pull/cross"
+	"lxc-pull/image"
+	"lxc-pull/lxc"
+	"lxc-pull/lxc/host"
+	"lxc-pull/pull"
+)
+
+const createUsage = `Usage: lxc-pull create NAME DIST/RELEASE[/ARCH][/VARIANT] [OPTION]...
+       lxc-pull create NAME -d DIST -r RELEASE [-a ARCH] [OPTION]...
+
+Makes a whole container in the LXC path: config, fstab, root file system. A
+directory of that name must be absent or empty.
+`
+
+const createExample = `Example: lxc-pull create web debian/trixie
+`
+
+// A createCall makes a container without lxc-create. It leaves the bytes that lxc-create
+// with this template leaves, less the comments that lxc-create puts at the top.
+type createCall struct {
+	creation
+	name, lxcPath, config string
+	mappedUID, mappedGID  string // passed by enterNamespace
+
+	args []string // that the call was made with, for enterNamespace
+}
+
+func (c *createCall) groups() []group {
+	own := group{"The container", []flag{
+		{short: 'n', long: "name", value: "NAME", help: "NAME, as lxc-create takes it", into: &c.name},
+		{short: 'P', long: "lxcpath", value: "DIR", help: "where containers live (default: lxc.conf's place)", into: &c.lxcPath, exact: true},
+		{short: 'f', long: "config", value: "FILE", help: "the config's beginning (default: LXC's default.conf)", into: &c.config, exact: true},
+		{long: "mapped-uid", value: "UID", into: &c.mappedUID},
+		{long: "mapped-gid", value: "GID", into: &c.mappedGID},
+	}}
+	return append([]group{own}, c.creation.groups()...)
+}
+
+// words lets a bare "--" stand before options, where it stands in a call of lxc-create.
+func (c *createCall) words(args []string) []string {
+	c.args = args
+	for i, word := range args {
+		if word == "--" && i+1 < len(args) && strings.HasPrefix(args[i+1], "-") {
+			return slices.Delete(slices.Clone(args), i, i+1)
+		}
+	}
+	return args
+}
+
+// readOperands takes the name of what is to be made, unless it is known, and then of an
+// image.
+func (o *imageOptions) readOperands(name *string, operands []string, what string) error {
+	if *name == "" {
+		if len(operands) == 0 {
+			return usageErrorf("one name is needed, the %s's", what)
+		}
+		*name, operands = operands[0], operands[1:]
+		if what == "container" && strings.Contains(*name, "/") && len(operands) == 0 && o.dist == "" && image.CheckName(strings.Split(*name, "/")[0]) == nil {
+			return usageErrorf("%q names an image; the container needs a name before it: create NAME %s", *name, *name)
+		}
+	}
+	switch len(operands) {
+	case 0:
+		return nil
+	case 1:
+		return o.readImage(operands[0])
+	}
+	return usageErrorf("one name and one image are taken, and %q is neither", operands[1])
+}
+
+// readImage reads DIST/RELEASE[/ARCH][/VARIANT].
+func (o *imageOptions) readImage(text string) error {
+	fields := strings.Split(text, "/")
+	if len(fields) < 2 || len(fields) > 4 {
+		return usageErrorf("image %q: not DIST/RELEASE[/ARCH][/VARIANT]", text)
+	}
+	options := []*string{&o.dist, &o.release, &o.arch, &o.variant}
+	if len(fields) == 3 && !isArch(fields[2]) {
+		options[2] = &o.variant
+	}
+	for i, field := range fields {
+		if field == "" {
+			return usageErrorf("image %q: not DIST/RELEASE[/ARCH][/VARIANT]", text)
+		}
+		if *options[i] != "" && *options[i] != field {
+			return usageErrorf("image %q: an option says %q instead of %q", text, *options[i], field)
+		}
+		*options[i] = field
+	}
+	return nil
+}
+
+// isArch reports whether a word is a name of a machine.
+func isArch(word string) bool { return len(cross.Spellings(word)) > 1 || cross.LXCKnows(word) }
+
+func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err error) {
+	unix.Umask(newUmask)
+	if err := c.image.readOperands(&c.name, operands, "container"); err != nil {
+		return err
+	}
+	if err := image.CheckName(c.name); err != nil {
+		return usageErrorf("name %q: %v", c.name, err)
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	uid, mapped := mappedID(c.mappedUID)
+	gid, _ := mappedID(c.mappedGID)
+	mapped = mapped && host.Namespace() == lxc.UserNamespace // enterNamespace called
+	layout := host.This()
+	layout.Root = layout.Root && !mapped
+	if err := c.locate(ctx, ui, layout); err != nil {
+		return err
+	}
+	c.target.Owner = unchanged()
+	if err := c.shiftOwners(); err != nil {
+		return err
+	}
+	if mapped {
+		// As lxc-create leaves it: the group can look into the directory.
+		c.target.Owner = pull.Owner{UID: uid, GID: gid, Dir: &[2]uint32{0, uint32(gid)}} // -1: as it is
+		var stop context.CancelFunc
+		ctx, stop = pull.Parent().Watch(ctx)
+		defer stop()
+	}
+	if err := c.checkTarget(ui, layout); err != nil {
+		return err
+	}
+	finder, err := c.open(ctx, ui)
+	if err != nil {
+		return err
+	}
+	if err := c.askMissing(ctx, ui, finder, os.Stdin); err != nil {
+		return err
+	}
+	made, err := makeDirs(c.lxcPath)
+	defer func() {
+		if err != nil {
+			removeDirs(made)
+		}
+	}()
+	for _, dir := range made {
+		if err == nil {
+			err = os.Lchown(dir, c.target.Owner.UID, c.target.Owner.GID)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return c.creation.run(ctx, ui, finder)
+}
+
+// locate finds the directory of containers and the config with which this one begins. For
+// an ordinary user it then calls the program once more in a user namespace.
+func (c *createCall) locate(ctx context.Context, ui *ui, layout host.Layout) (err error) {
+	if c.lxcPath == "" {
+		if c.lxcPath, err = getUntilDone(ctx, func() (string, error) { return layout.LXCPath(), nil }); err != nil {
+			return err
+		}
+		ui.notef("LXC path %q", c.lxcPath)
+	}
+	if c.lxcPath, err = filepath.Abs(c.lxcPath); err != nil {
+		return err
+	}
+	c.target.Create = true
+	c.target.Begins, err = getUntilDone(ctx, func() ([]byte, error) { return layout.DefaultConfig(c.config) })
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(c.lxcPath, c.name)
+	c.place(c.name, path, filepath.Join(path, "rootfs"), host.ContainerNamespace(c.target.Begins))
+	return c.enterNamespace()
+}
+
+// checkTarget refuses a container that LXC would refuse, or could not start.
+func (c *createCall) checkTarget(ui *ui, layout host.Layout) error {
+	_, err := os.Stat(filepath.Join(c.target.Container.TemplateConfig, "common.conf"))
+	c.target.WithoutLXC = errors.Is(err, fs.ErrNotExist)
+	if err := checkNames(c.target); err != nil {
+		return err
+	}
+	if err := pull.Check(c.target, ui.listener()); err != nil {
+		return err
+	}
+	if ranges, _ := lxc.IDMap(c.target.Begins); len(ranges) == 0 && os.Geteuid() != 0 && !c.target.WithoutLXC && host.InPath("lxc-start") != "" && host.Namespace() == lxc.HostNamespace {
+		return noMap(layout.UserConfig(c.config))
+	}
+	return nil
+}
+
+// shiftOwners reads lxc.idmap of the config with which the container begins. For root the
+// owners are shifted on the way to the disk, unless this is the very namespace of that
+// map.
+func (c *createCall) shiftOwners() error {
+	ranges, err := lxc.IDMap(c.target.Begins)
+	if err != nil || len(ranges) == 0 || os.Geteuid() != 0 || host.IsIn(ranges) {
+		return err
+	}
+	ids, err := lxc.RootIDs(ranges)
+	if err != nil {
+		return err
+	}
+	c.target.IDMap, c.target.Owner.Dir = idRanges(ranges), &ids
+	return nil
+}

@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"lxc-pull/lxc"
+	"lxc-pull/lxc/host"
+	"lxc-pull/pull"
+	"lxc-pull/pull/source"
+	"lxc-pull/untar"
+)
+
+// A creation is what the commands that make something of an image have in common:
+// template, create and rootfs.
+type creation struct {
+	image  imageOptions
+	finder finderOptions
+	unpack unpackOptions
+	target pull.Target
+}
+
+// groups returns the flags that these commands have in common.
+func (c *creation) groups() []group {
+	return []group{
+		c.image.group(), c.finder.servers.group(), c.finder.trust.group(), c.finder.cache.group(),
+		c.unpack.group(), c.finder.network.group(), commonFlags(),
+	}
+}
+
+// check checks the options that a name or each other may contradict, and gives the
+// variant its default.
+func (c *creation) check() error {
+	if c.image.variant == "" {
+		c.image.variant = defaultVariant
+	}
+	if err := c.image.check(); err != nil {
+		return err
+	}
+	return c.finder.cache.check()
+}
+
+// newUmask is what lxc-create gives a template (lxccontainer.c, do_create): so directories
+// have the modes that LXC and the processes in the container need, whatever the caller's
+// umask.
+const newUmask = 0o022
+
+// place says where the container, or the root file system alone, is to be, and what this
+// machine lets it be.
+func (c *creation) place(name, path, rootfs string, namespace lxc.Namespace) {
+	t := &c.target
+	t.Container = lxc.Container{
+		Name: name, Path: path, Rootfs: rootfs, UserNamespace: namespace != lxc.HostNamespace,
+		TemplateConfig: host.TemplateConfig(c.unpack.templateConfig), HookDir: host.HookDir(c.unpack.hookDir),
+	}
+	t.Namespace = namespace
+	for i, ranges := range host.OwnIDs() {
+		t.IDs[i] = idRanges(ranges)
+	}
+	t.Subvolume = os.Geteuid() == 0 && host.Namespace() == lxc.HostNamespace
+	c.finder.namespace, c.finder.memory = namespace, c.unpack.memory
+	if !t.Alone {
+		c.finder.lxcPath = filepath.Dir(path)
+	}
+}
+
+// unchanged is the owner of what stays as it is made.
+func unchanged() pull.Owner { return pull.Owner{UID: -1, GID: -1} }
+
+func idRanges(ranges []lxc.IDRange) (list []untar.IDRange) {
+	for _, r := range ranges {
+		list = append(list, untar.IDRange(r))
+	}
+	return list
+}
+
+// open opens the Finder of the creation.
+func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
+	c.finder.owner = c.target.Owner
+	return getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })
+}
+
+// run makes the target.
+func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) error {
+	// Nobody reading the words any more must not leave half a container.
+	signal.Ignore(unix.SIGPIPE)
+	report, err := openReport(ctx, c.unpack.report, c.target.Container.Rootfs, c.target.Container.Path)
+	if err != nil {
+		return err
+	}
+	defer report.close()
+	how := pull.Options{
+		Memory: pull.Memory(c.unpack.memory), VerifyFirst: c.unpack.verifyFirst, SELinux: c.unpack.selinux,
+		NeedXattrs: c.unpack.xattrs, AllowHost: c.unpack.allowHost, Tell: ui.listener(),
+	}
+	if report != nil {
+		how.Report = func(ctx context.Context, r *untar.Report) error {
+			return report.write(ctx, append(r.AppendJSON(nil), '\n'))
+		}
+	}
+	message, err := pull.Run(ctx, finder, c.image.query(), c.target, how)
+	if err == nil && message != nil {
+		ui.sayRaw("\n---\n" + string(message))
+	}
+	return err
+}
+
+// makeDirs makes a directory and those above it, and returns which are new, the innermost
+// first.
+func makeDirs(path string) (made []string, err error) {
+	var missing []string
+	for dir := path; ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		missing = append(missing, dir)
+	}
+	for i := len(missing) - 1; i >= 0; i-- {
+		if err := os.Mkdir(missing[i], 0o755); err == nil {
+			made = append([]string{missing[i]}, made...)
+		} else if !errors.Is(err, fs.ErrExist) { // another run's by now
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+// removeDirs removes what makeDirs made and nobody has filled since.
+func removeDirs(made []string) {
+	for _, dir := range made {
+		unix.Rmdir(dir)
+	}
+}

@@ -1,0 +1,243 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"lxc-pull/image/cache"
+	"lxc-pull/lxc"
+	"lxc-pull/lxc/host"
+	"lxc-pull/pgp"
+	"lxc-pull/pull"
+	"lxc-pull/pull/source"
+)
+
+// What the commands that ask image servers, or look into the cache, have in common: out
+// of their options a source.Finder.
+
+// maxMirrorList is the largest file of mirrors, in bytes: the largest distribution has
+// 400 of them.
+const maxMirrorList = 256 << 10
+
+// parse reads --server, --mirror and --mirror-list.
+func (o *serverOptions) parse() (*source.Servers, error) {
+	s := new(source.Servers)
+	names := o.servers
+	if len(names) == 0 {
+		names = []string{source.DefaultServer}
+	}
+	for _, name := range names {
+		if err := s.Add(name); err != nil {
+			return nil, usageErrorf("--server %q: %v", withoutPassword(name), err)
+		}
+	}
+	for _, name := range o.mirrors {
+		if err := s.AddMirror(name); err != nil {
+			return nil, usageErrorf("--mirror %q: %v", withoutPassword(name), err)
+		}
+	}
+	for _, file := range o.mirrorLists {
+		if err := readMirrorList(file, s.AddMirror); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// readMirrorList passes each line of a file to add, without comments, which begin with
+// "#", and blanks.
+func readMirrorList(file string, add func(name string) error) error {
+	data, err := readOption("mirror-list", file, maxMirrorList)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for line := range strings.Lines(string(data)) {
+		n++
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		if err := add(line); err != nil {
+			return usageErrorf("--mirror-list %q, line %d: %v", file, n, err)
+		}
+	}
+	return nil
+}
+
+// withoutPassword returns what may be shown of a server's name as it was given.
+func withoutPassword(name string) string {
+	if i := strings.LastIndexByte(name, '@'); i >= 0 {
+		name = name[i+1:]
+	}
+	name, _, _ = strings.Cut(name, "?")
+	name, _, _ = strings.Cut(name, "#")
+	return name
+}
+
+// keys returns the keys that may vouch for images: those of --keyring, else the built-in
+// one; --keyid selects among them. nil means that nothing is checked.
+func (o *trustOptions) keys(ui *ui) (*pgp.Keyring, error) {
+	if o.keyserver {
+		ui.warnf("--keyserver is ignored: keys are built in or given with --keyring, never fetched")
+	}
+	if o.noValidate {
+		ui.warnf("--no-validate: nothing is checked; whoever controls the server or the way to it controls the container")
+		return nil, nil
+	}
+	ring, err := readTrusted(o.keyrings, nil)
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return nil, fmt.Errorf("--keyring %q: %w", path.Path, path.Err)
+	}
+	if err != nil || len(o.keyids) == 0 {
+		return ring, err
+	}
+	if ring, err = ring.Select(o.keyids); err != nil {
+		return nil, usageErrorf("--keyid: %v", err)
+	}
+	return ring, nil
+}
+
+// finderOptions are all that a Finder is made of.
+type finderOptions struct {
+	servers serverOptions
+	trust   trustOptions
+	network networkOptions
+	cache   cacheOptions
+	memory  int64
+
+	namespace lxc.Namespace
+	owner     pull.Owner // to whom the cache is given
+	lxcPath   string     // the directory of containers, which may have a history; "": none
+}
+
+// open returns a Finder that may ask servers. It reads the files that the options name,
+// which may wait, so call it under untilDone.
+func (o *finderOptions) open(ui *ui, withCache bool) (*source.Finder, error) {
+	servers, err := o.servers.parse()
+	if err != nil {
+		return nil, err
+	}
+	opt, err := o.offline(ui)
+	if err != nil {
+		return nil, err
+	}
+	if withCache {
+		opt.Cache = o.openCache(ui)
+	}
+	if opt.Cache != nil {
+		if opt.Use, err = o.cache.use(); err != nil {
+			return nil, err
+		}
+	}
+	agent := "lxc-pull/" + version() + " compat:" + strconv.Itoa(lxc.CompatLevel)
+	notes := &retryNotes{ui: ui, also: servers.Failed}
+	opt.Servers, opt.BuiltInKey = servers, len(o.trust.keyrings) == 0
+	if opt.Client, err = o.network.client(agent, servers.URLs(), opt.Clock, opt.Keys != nil, notes); err != nil {
+		return nil, err
+	}
+	return newFinder(ui, opt), nil
+}
+
+// newFinder opens a Finder, and warns of a wrong clock.
+func newFinder(ui *ui, opt source.Options) *source.Finder {
+	finder := source.Open(opt, ui.listener())
+	ui.setClock(opt.Clock)
+	return finder
+}
+
+// offline returns the options of a Finder that asks no server, and has no cache yet.
+func (o *finderOptions) offline(ui *ui) (opt source.Options, err error) {
+	opt.Keys, err = o.trust.keys(ui)
+	opt.Clock = source.NewClock(o.network.time, buildDate())
+	opt.Histories = o.histories()
+	opt.AllowOlder = o.trust.allowOlder
+	opt.Mode = o.namespace.Mode()
+	opt.Decoding = pull.Memory(o.memory).Decoding()
+	return opt, err
+}
+
+// cacheSizeVariable is --cache-size for all creations of a machine.
+const cacheSizeVariable = "LXC_PULL_CACHE_SIZE"
+
+// use returns how the cache is used.
+func (o *cacheOptions) use() (source.CacheUse, error) {
+	use := source.CacheUse{Flush: o.flush, Force: o.force, Refresh: o.refresh, Limit: o.size}
+	text := os.Getenv(cacheSizeVariable)
+	if o.size > 0 || text == "" {
+		return use, nil
+	}
+	var err error
+	if use.Limit, err = parseSize(text); err != nil {
+		return use, usageErrorf("%s %q: %v", cacheSizeVariable, text, err)
+	}
+	return use, nil
+}
+
+// openCache returns the cache; nil, after a warning, if the run goes on without one.
+func (o *finderOptions) openCache(ui *ui) *cache.Cache {
+	if o.cache.noCache {
+		return nil
+	}
+	layout := host.This()
+	base := layout.CacheDir(o.namespace)
+	if base == "" {
+		ui.warnf("no HOME and no LXC_CACHE_PATH: going on without a cache")
+		return nil
+	}
+	if layout.Forgets(base) {
+		ui.notef("%q is in memory: going on without a cache; LXC_CACHE_PATH names another place", base)
+		return nil
+	}
+	if info, err := os.Stat(base); err == nil && !info.IsDir() {
+		ui.warnf("going on without writing to the cache: %q is no directory", base)
+		return nil
+	}
+	c := o.cacheAt(base)
+	c.Waiting = func(holder string) {
+		if holder != "" {
+			holder = " (" + holder + ")"
+		}
+		ui.say("Waiting for another creation of the same image" + holder)
+	}
+	return c
+}
+
+// cacheAt returns the cache in a directory.
+func (o *finderOptions) cacheAt(base string) *cache.Cache {
+	return &cache.Cache{
+		Base: base, Above: host.This().CacheOwners(), Chown: o.owner.UID >= 0 || o.owner.GID >= 0,
+		UID: o.owner.UID, GID: o.owner.GID, Evidence: source.EvidenceNames(),
+	}
+}
+
+// histories returns the caches that know what builds were seen before, in the order of
+// preference: the cache's directory, also with --no-cache, and LXC's. A cache in memory
+// comes last. A root file system alone makes no directory for them: it promises to write
+// nothing elsewhere.
+func (o *finderOptions) histories() []*cache.Cache {
+	layout := host.This()
+	base := layout.CacheDir(o.namespace)
+	bases := []string{base, o.lxcPath}
+	if base != "" && layout.Forgets(base) {
+		slices.Reverse(bases)
+	}
+	var list []*cache.Cache
+	for _, base := range bases {
+		if o.lxcPath == "" && o.cache.noCache {
+			if _, err := os.Stat(base); err != nil {
+				continue
+			}
+		}
+		if base != "" {
+			list = append(list, o.cacheAt(base))
+		}
+	}
+	return list
+}

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+)
+
+// A flagValue is a flag as a command line has it.
+type flagValue struct {
+	flag  int // its index in the table
+	value string
+}
+
+// getopt splits args as util-linux getopt(1), which the stock template uses,
+// does: options and operands in any order, "--x=y" and "--x y", glued short
+// options ("-r3.20", "-lv"), unique prefixes of long names, and "--" before
+// operands only.
+func getopt(args []string, flags []flag) (values []flagValue, operands []string, err error) {
+	for len(args) > 0 {
+		word := args[0]
+		args = args[1:]
+		switch {
+		case word == "--":
+			return values, append(operands, args...), nil
+		case strings.HasPrefix(word, "--"):
+			name, value, given := strings.Cut(word[2:], "=")
+			i, err := longFlag(name, flags)
+			if err != nil {
+				return nil, nil, err
+			}
+			takes := flags[i].value != ""
+			switch {
+			case takes && !given && len(args) == 0:
+				return nil, nil, usageErrorf("option --%s needs a value", flags[i].long)
+			case takes && !given:
+				value, args = args[0], args[1:]
+			case !takes && given:
+				return nil, nil, usageErrorf("option --%s takes no value", flags[i].long)
+			}
+			values = append(values, flagValue{i, value})
+		case len(word) > 1 && word[0] == '-':
+			var some []flagValue
+			if some, args, err = shortFlags(word[1:], args, flags); err != nil {
+				return nil, nil, err
+			}
+			values = append(values, some...)
+		default:
+			operands = append(operands, word)
+		}
+	}
+	return values, operands, nil
+}
+
+// shortFlags reads the letters of one word. The last letter's value may be the first of
+// args; rest is what is left of these.
+func shortFlags(letters string, args []string, flags []flag) (values []flagValue, rest []string, err error) {
+	for letters != "" {
+		i := slices.IndexFunc(flags, func(f flag) bool { return f.short == letters[0] && f.short != 0 })
+		if i < 0 {
+			return nil, nil, usageErrorf("unknown option -%s", letters[:1])
+		}
+		value := ""
+		letters = letters[1:]
+		if flags[i].value != "" {
+			value, letters = letters, ""
+			if value == "" && len(args) == 0 {
+				return nil, nil, usageErrorf("option -%c needs a value", flags[i].short)
+			}
+			if value == "" {
+				value, args = args[0], args[1:]
+			}
+		}
+		values = append(values, flagValue{i, value})
+	}
+	return values, args, nil
+}
+
+// longFlag finds the flag of that name, or the only one that begins so.
+func longFlag(name string, flags []flag) (int, error) {
+	var found []int
+	for i, f := range flags {
+		if f.long == name && name != "" {
+			return i, nil
+		}
+		if name != "" && !f.exact && strings.HasPrefix(f.long, name) {
+			found = append(found, i)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return 0, usageErrorf("unknown option %q%s", "--"+name, didYouMean(name, "--", longNames(flags)))
+	}
+	names := make([]string, len(found))
+	for n, i := range found {
+		names[n] = "--" + flags[i].long
+	}
+	return 0, usageErrorf("option %q may be %s", "--"+name, strings.Join(names, " or "))
+}

@@ -1,0 +1,220 @@
+package cli
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// endsWithin is how long a command may take to end after a signal. It needs a
+// fraction of a second; the rest is for busy machines.
+const endsWithin = 5 * time.Second
+
+// A signal that interrupts the wait itself is no input: a read after it would wait
+// for ever, for the context is done only when the signal's goroutine has run.
+func TestSignalInterruptsWait(t *testing.T) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR1)
+	defer signal.Stop(signals)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	thread, ended := make(chan int), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		thread <- unix.Gettid()
+		_, err := newCancelReader(ctx, r).Read(make([]byte, 1))
+		ended <- err
+	}()
+	id := <-thread
+	for range 20 { // one of them comes while the thread waits
+		time.Sleep(10 * time.Millisecond)
+		if err := unix.Tgkill(os.Getpid(), id, unix.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		<-signals
+	}
+	cancel()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("it ends with %v", err)
+		}
+	case <-time.After(endsWithin):
+		t.Error("it waits on")
+	}
+}
+
+// Every command that waits for input that never comes, for the other end of a
+// FIFO, or for a reader of its output, ends at a signal: with 128 and its
+// number, a word, and nothing half-made.
+func TestSignalWhileWaiting(t *testing.T) {
+	needsKernel(t)
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	write := func(name string, data []byte) {
+		if err := os.WriteFile(at(name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("key", signify("public key", signer().Public().(ed25519.PublicKey)))
+	write("sig", signed([]byte("hello\n")))
+	write("big", bytes.Repeat([]byte("hello\n"), 1<<20))
+	var archive, many bytes.Buffer
+	w := tar.NewWriter(&archive)
+	w.WriteHeader(&tar.Header{Name: "file", Mode: 0o644, Size: 1 << 20})
+	w.Write(make([]byte, 200_000)) // the rest never comes
+	w = tar.NewWriter(&many)
+	for range 2000 { // more names than a pipe holds
+		w.WriteHeader(&tar.Header{Name: strings.Repeat("n", 250) + "/", Mode: 0o755})
+	}
+	w.Close()
+	write("many", many.Bytes())
+
+	for _, c := range []struct {
+		name  string
+		args  []string
+		input []byte // comes before the silence
+		made  string // is made before the signal
+	}{
+		{"zcat", []string{"zcat"}, nil, ""},
+		{"zcat, begun", []string{"zcat", "-f"}, []byte("hello\n"), ""},
+		{"zcat -t", []string{"zcat", "-t", "-"}, nil, ""},
+		{"zcat -l", []string{"zcat", "-l"}, nil, ""},
+		{"zcat of a FIFO", []string{"zcat", at("fifo")}, nil, ""},
+		{"zcat to a full pipe", []string{"zcat", "-f", at("big")}, nil, ""},
+		{"untar", []string{"untar", "-C", at("out")}, nil, ""},
+		{"untar, begun", []string{"untar", "-C", at("out")}, archive.Bytes(), ".out.partial-*/file"},
+		{"untar of a FIFO", []string{"untar", "-C", at("out"), at("fifo")}, nil, ""},
+		{"untar -X of a FIFO", []string{"untar", "-X", at("fifo"), "-C", at("out")}, nil, ""},
+		{"untar -v to a full pipe", []string{"untar", "-v", "-C", at("out"), at("many")}, nil, ""},
+		{"untar -t", []string{"untar", "-t"}, nil, ""},
+		{"untar -t to a full pipe", []string{"untar", "-t", at("many")}, nil, ""},
+		{"untar -O", []string{"untar", "-O"}, archive.Bytes(), ""},
+		{"verify", []string{"verify", "--keyring", at("key"), at("sig"), "-"}, []byte("hello\n"), ""},
+		{"verify of a message", []string{"verify", "-"}, nil, ""},
+		{"verify with a FIFO of keys", []string{"verify", "--keyring", at("fifo"), at("sig"), "-"}, nil, ""},
+		{"sopv verify", []string{"sopv", "verify", at("sig"), at("key")}, []byte("hello\n"), ""},
+		{"sopv verify, keys", []string{"sopv", "verify", at("sig"), "@FD:0"}, nil, ""},
+		{"sopv inline-verify", []string{"sopv", "inline-verify", "--verifications-out", at("out"), at("key")}, nil, "out"},
+		{"fetch to a full pipe", []string{"fetch", "-o", "-", "file://" + at("big")}, nil, ""},
+		{"fetch to a FIFO", []string{"fetch", "-o", at("fifo"), "file://" + at("big")}, nil, ""},
+		{"create with a FIFO of keys", []string{"create", "x", "-P", at("lxc"), "-d", "a", "-r", "b", "--no-cache", "--keyring", at("fifo")}, nil, ""},
+		{"create with a FIFO for a config", []string{"create", "x", "-P", at("lxc"), "-f", at("fifo"), "-d", "a", "-r", "b", "--no-cache"}, nil, ""},
+		{"fetch with a FIFO of header lines", []string{"fetch", "-o", at("out"), "--header-file", at("fifo"), "file://" + at("big")}, nil, ""},
+		{"fetch with a FIFO of certificates", []string{"fetch", "-o", at("out"), "--cacert", at("fifo"), "https://127.0.0.1:1/x"}, nil, ""},
+		{"list with a FIFO of passwords", []string{"list", "--no-cache", "--netrc-file", at("fifo"), "--keyring", at("key")}, nil, ""},
+		{"list with a FIFO of keys", []string{"list", "--no-cache", "--keyring", at("fifo")}, nil, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+				// A signal that comes before the program catches it ends it, too.
+				for wait := 100 * time.Millisecond; ; wait *= 4 {
+					own := t.TempDir() // of this run, in the place of out and lxc
+					// So is the FIFO: another run may be at its other end.
+					fifo := filepath.Join(t.TempDir(), "fifo")
+					if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+						t.Fatal(err)
+					}
+					var args []string
+					for _, a := range c.args {
+						for _, name := range []string{"out", "lxc"} {
+							if a == at(name) {
+								a = filepath.Join(own, name)
+							}
+						}
+						if a == at("fifo") {
+							a = fifo
+						}
+						args = append(args, a)
+					}
+					made := c.made
+					if made != "" {
+						made = filepath.Join(own, made)
+					}
+					state, words := interrupt(t, s, wait, args, c.input, made)
+					if status := state.Sys().(syscall.WaitStatus); status.Signaled() && status.Signal() == s && wait < 10*time.Second {
+						continue
+					}
+					if state.ExitCode() != exitSignal+int(s) || !strings.HasPrefix(words, "lxc-pull: interrupted; nothing half-made is left") && !strings.Contains(words, "\nlxc-pull: interrupted; ") {
+						t.Errorf("%v: %v, %q", s, state, words)
+					}
+					if left, err := os.ReadDir(own); err != nil || len(left) > 0 {
+						t.Errorf("%v: left %v, %v", s, left, err)
+					}
+					break
+				}
+			}
+		})
+	}
+}
+
+// interrupt runs the program with a pipe on each side, which stay open, sends a
+// signal once it waits, and returns how it ended and what it said.
+func interrupt(t *testing.T, s syscall.Signal, wait time.Duration, args []string, input []byte, made string) (*os.ProcessState, string) {
+	t.Helper()
+	var said bytes.Buffer
+	cmd := exec.Command("lxc-pull", args...)
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "LXC_TEMPLATE_CONFIG="+t.TempDir()) // there is no LXC
+	cmd.Stderr = &said
+	inRead, inWrite, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inWrite.Close()
+	outRead, outWrite, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outRead.Close()
+	cmd.Stdin, cmd.Stdout = inRead, outWrite
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	inRead.Close()
+	outWrite.Close()
+	go inWrite.Write(input) // some commands stop reading when their output is full
+	for i := 0; made != ""; i++ {
+		if found, _ := filepath.Glob(made); len(found) > 0 {
+			break
+		}
+		if i == 1000 {
+			t.Errorf("no %s", made)
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(wait)
+	if err := cmd.Process.Signal(s); err != nil {
+		t.Errorf("it has ended before: %v", err)
+	}
+	late := time.AfterFunc(endsWithin, func() {
+		t.Errorf("%v: it does not end", s)
+		cmd.Process.Kill()
+	})
+	defer late.Stop()
+	var exit *exec.ExitError
+	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState, said.String()
+}

@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"lxc-pull/pgp"
+)
+
+// listKeys prints each trusted key: its fingerprint, a tab, and what keeps it
+// from signing, if anything does.
+func listKeys(ui *ui, keys *pgp.Keyring, t time.Time) error {
+	for _, k := range keys.Keys(t) {
+		name, state := k.Fingerprint, "can sign"
+		if k.KeyFingerprint != name {
+			name += " subkey " + k.KeyFingerprint
+		}
+		if k.Problem != "" {
+			state = k.Problem
+		}
+		if _, err := fmt.Fprintf(ui.out, "%s\t%s\n", name, state); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readTrusted returns the keys of the files, or the built-in one where there
+// are none, reduced to the fingerprints, if any.
+func readTrusted(files, fingerprints []string) (keys *pgp.Keyring, err error) {
+	keys = pgp.LinuxContainers()
+	for i, name := range files {
+		data, err := readWhole(name, pgp.MaxKeyring)
+		if err != nil {
+			return nil, err
+		}
+		ring, err := pgp.ReadKeyring(data)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", name, err)
+		}
+		if i == 0 {
+			keys = ring
+		} else {
+			keys = pgp.Merge(keys, ring)
+		}
+	}
+	if len(fingerprints) == 0 {
+		return keys, nil
+	}
+	if keys, err = keys.Select(fingerprints); err != nil {
+		return nil, usageErrorf("--fingerprint: %v", err)
+	}
+	return keys, nil
+}

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"lxc-pull/image"
+	"lxc-pull/lxc/host"
+	"lxc-pull/pull/source"
+)
+
+const listUsage = `Usage: lxc-pull list [OPTION]...
+
+Lists the images of a server.
+`
+
+// A listCall prints what a server has.
+type listCall struct {
+	image  imageOptions
+	finder finderOptions
+	json   bool
+}
+
+func (c *listCall) groups() []group {
+	own := group{"", []flag{
+		{long: "json", help: "print JSON", into: &c.json, exact: true},
+		{long: "no-cache", into: &c.finder.cache.noCache, exact: true}, // no image is looked for in the cache
+	}}
+	return []group{own, c.image.filters(), c.finder.servers.group(), c.finder.trust.group(), c.finder.network.group(), commonFlags()}
+}
+
+func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
+	if len(operands) > 0 {
+		return usageErrorf("list takes no names: %q", operands)
+	}
+	if err := c.image.check(); err != nil {
+		return err
+	}
+	c.finder.namespace = host.Namespace()
+	index, err := c.finder.list(ctx, ui)
+	if err != nil {
+		return err
+	}
+	images := index.Select(c.image.query())
+	if c.json {
+		if err := printJSON(ui.out, images); err != nil {
+			return err
+		}
+	}
+	if len(images) == 0 && len(index.Images) > 0 {
+		_, err := index.Find(c.image.query()) // which says what there is instead
+		return err
+	}
+	if !c.json {
+		printTable(ui.out, images)
+	}
+	return nil
+}
+
+// list returns all that the server has.
+func (o *finderOptions) list(ctx context.Context, ui *ui) (image.Index, error) {
+	defer ui.settle()
+	o.owner = unchanged()
+	finder, err := getUntilDone(ctx, func() (*source.Finder, error) { return o.open(ui, false) })
+	if err != nil {
+		return image.Index{}, err
+	}
+	return finder.List(ctx)
+}
+
+// listTemplate is --list of the template, in the stock template's form. As there, only the
+// default variant is listed unless another is asked for.
+func listTemplate(ctx context.Context, ui *ui, finder finderOptions, which imageOptions) error {
+	index, err := finder.list(ctx, ui)
+	if err != nil {
+		return err
+	}
+	printImages(ui, index.Select(which.query()))
+	return nil
+}
+
+// printImages prints the stock template's list.
+func printImages(ui *ui, images []image.Image) {
+	fmt.Fprint(ui.out, "\n---\n")
+	printTable(ui.out, images)
+	fmt.Fprint(ui.out, "---\n")
+}
+
+// printTable prints a line for each image, in columns.
+func printTable(w io.Writer, images []image.Image) {
+	rows := [][]string{{"DIST", "RELEASE", "ARCH", "VARIANT", "BUILD"}}
+	for _, i := range images {
+		rows = append(rows, []string{printable(i.Dist), printable(i.Release), printable(i.Arch), printable(i.Variant), printable(i.Build)})
+	}
+	io.WriteString(w, columns(rows, false))
+}
+
+// printJSON prints the images as one array of objects.
+func printJSON(w io.Writer, images []image.Image) error {
+	var objects [][]jsonField
+	for _, i := range images {
+		objects = append(objects, []jsonField{
+			{"dist", jsonString(i.Dist)}, {"release", jsonString(i.Release)}, {"arch", jsonString(i.Arch)},
+			{"variant", jsonString(i.Variant)}, {"build", jsonString(i.Build)}, {"path", jsonString(i.Path)},
+		})
+	}
+	return printObjects(w, objects)
+}

@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"lxc-pull/lxc/host"
+)
+
+const rootfsUsage = `Usage: lxc-pull rootfs DIR DIST/RELEASE[/ARCH][/VARIANT] [OPTION]...
+       lxc-pull rootfs DIR -d DIST -r RELEASE [-a ARCH] [OPTION]...
+
+Puts an image's root file system into DIR, which must be empty or absent.
+Missing directories above it are made.
+`
+
+// A rootfsCall puts a root file system into a directory, and nothing else anywhere.
+type rootfsCall struct {
+	creation
+	name  string
+	cache bool
+}
+
+func (c *rootfsCall) groups() []group {
+	own := group{"The directory", []flag{
+		{long: "name", value: "NAME", help: "the host's name in the image's files (default: DIR's)", into: &c.name},
+		{long: "cache", help: "use the image cache", into: &c.cache, exact: true},
+	}}
+	return append([]group{own}, c.creation.groups()...)
+}
+
+func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
+	unix.Umask(newUmask)
+	dir := ""
+	if err := c.image.readOperands(&dir, operands, "directory"); err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.cache && c.finder.cache.noCache {
+		return usageErrorf("--no-cache goes with none of --cache, --force-cache, --refresh, --cache-size")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if c.name == "" {
+		c.name = filepath.Base(dir)
+	}
+	c.finder.cache.noCache = !c.cache
+	c.target.Alone, c.target.Owner = true, unchanged()
+	c.place(c.name, filepath.Dir(dir), dir, host.ContainerNamespace(nil))
+	finder, err := c.open(ctx, ui)
+	if err != nil {
+		return err
+	}
+	if err := c.askMissing(ctx, ui, finder, os.Stdin); err != nil {
+		return err
+	}
+	made, err := makeDirs(filepath.Dir(dir))
+	if err == nil {
+		err = c.creation.run(ctx, ui, finder)
+	}
+	if err != nil {
+		removeDirs(made)
+	}
+	return err
+}

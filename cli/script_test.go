@@ -1,0 +1,469 @@
+package cli
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/pem"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/ulikunitz/xz"
+	"golang.org/x/sys/unix"
+)
+
+// The command line's contract is in testdata/script. The program under test is
+// this test binary, called by the names that main knows.
+func TestMain(m *testing.M) {
+	programs := map[string]func(){}
+	for _, name := range programNames() {
+		programs[name] = func() { os.Exit(Run(os.Args)) }
+	}
+	if programs[filepath.Base(os.Args[0])] == nil {
+		// What nohup(1) and a shell's "&" have this process ignore, its children would
+		// ignore too, and tests send it to them. A signal that is handled here they
+		// have as it is by default.
+		for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT} {
+			if signal.Ignored(s) {
+				signal.Notify(make(chan os.Signal, 1), s)
+			}
+		}
+	}
+	testscript.Main(m, programs)
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir+"/home")
+			env.Setenv("LXC_CACHE_PATH", env.WorkDir+"/cache")
+			env.Setenv("LXC_TEMPLATE_CONFIG", env.WorkDir+"/lxcconfig")
+			env.Setenv("LXC_HOOK_DIR", env.WorkDir+"/hooks")
+			if err := os.MkdirAll(env.WorkDir+"/lxcconfig", 0o755); err != nil {
+				return err
+			}
+			if err := emulate(env); err != nil {
+				return err
+			}
+			env.Setenv("MODE", "system") // whose index and cache files are used
+			if os.Geteuid() != 0 {
+				env.Setenv("MODE", "user")
+				env.Setenv("PATH", withoutLXC(t, env.Getenv("PATH")))
+			}
+			return os.WriteFile(env.WorkDir+"/lxcconfig/common.conf", nil, 0o644)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"image": publishImage,
+			"serve": serveTree,
+			"flip":  flipByte,
+			"mode":  checkMode,
+			"sign":  signFile,
+			"empty": checkEmpty,
+			"grow":  growFile,
+			"until": waitUntil,
+			"lists": listNames,
+			"bytes": writeBytes,
+		},
+	})
+}
+
+// withoutLXC returns a search path with the programs of path but LXC's own: where
+// these are, an ordinary user's containers need ids that a test can't have.
+func withoutLXC(t *testing.T, path string) string {
+	dirs := filepath.SplitList(path)
+	for i, dir := range dirs {
+		if there, _ := filepath.Glob(filepath.Join(dir, "lxc-start")); there == nil {
+			continue
+		}
+		links := t.TempDir()
+		programs, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range programs {
+			if name := p.Name(); !strings.HasPrefix(name, "lxc-") {
+				os.Symlink(filepath.Join(dir, name), filepath.Join(links, name))
+			}
+		}
+		dirs[i] = links
+	}
+	return strings.Join(dirs, string(filepath.ListSeparator))
+}
+
+// emulator is the variable by which scripts/test32 names the program that runs
+// this test binary where the kernel can't.
+const emulator = "LXC_PULL_TEST_EMULATOR"
+
+// emulate puts scripts that call the emulator before the copies of the test
+// binary that testscript has made.
+func emulate(env *testscript.Env) error {
+	program := os.Getenv(emulator)
+	if program == "" {
+		return nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(env.WorkDir, ".emulated")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	for _, name := range programNames() {
+		script := fmt.Sprintf("#!/bin/sh\nexec %s -0 %s %s \"$@\"\n", program, name, self)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
+			return err
+		}
+	}
+	env.Setenv("PATH", dir+":"+env.Getenv("PATH"))
+	return nil
+}
+
+// needsKernel skips a test that starts the program itself where only an emulator
+// can: its signals and namespaces are not the kernel's.
+func needsKernel(t *testing.T) {
+	if os.Getenv(emulator) != "" {
+		t.Skip("the kernel can't start this program")
+	}
+}
+
+// programNames are the names by which the scripts call the program.
+func programNames() []string {
+	return []string{"lxc-pull", "lxc-download", "untar", "sopv", "zcat", "xzcat", "zstdcat", "bzcat"}
+}
+
+// signer is the key of the tests' image servers: any Ed25519 key will do.
+func signer() ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte("the key of the tests' image servers"))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// signify formats a key or signature as signify(1) does.
+func signify(comment string, payload []byte) []byte {
+	blob := append([]byte("Ed12345678"), payload...)
+	return fmt.Appendf(nil, "untrusted comment: %s\n%s\n", comment, base64.StdEncoding.EncodeToString(blob))
+}
+
+func signed(data []byte) []byte {
+	return signify("a test's", ed25519.Sign(signer(), data))
+}
+
+// publishImage is the command
+//
+//	image TREE META ROOTFS DIST/RELEASE/ARCH/VARIANT BUILD [nosums] [nosig] [huge] [gzip] [zeros|garbage]
+//
+// It adds an image to a server's tree out of two directories, with the key in
+// TREE.pub.
+func publishImage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 5 {
+		ts.Fatalf("usage: image TREE META ROOTFS DIST/RELEASE/ARCH/VARIANT BUILD [nosums] [nosig]")
+	}
+	tree, name, build := ts.MkAbs(args[0]), args[3], args[4]
+	options := strings.Join(args[5:], " ")
+	write := func(path string, data []byte) {
+		ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+		ts.Check(os.WriteFile(path, data, 0o644))
+		if !strings.Contains(options, "nosig") {
+			ts.Check(os.WriteFile(path+".asc", signed(data), 0o644))
+		}
+	}
+	ts.Check(os.MkdirAll(tree, 0o755))
+	ts.Check(os.WriteFile(tree+".pub", signify("public key", signer().Public().(ed25519.PublicKey)), 0o644))
+	dir := filepath.Join(tree, "images", name, build)
+	sums := ""
+	for i, file := range []string{"meta.tar.xz", "rootfs.tar.xz"} {
+		data := packXZ(ts, ts.MkAbs(args[1+i]))
+		if file == "rootfs.tar.xz" && strings.Contains(options, "huge") {
+			data = claim(data, 1<<50)
+		}
+		if file == "rootfs.tar.xz" && strings.Contains(options, "gzip") {
+			data = packGzip(ts, data)
+		}
+		for option, tail := range map[string]string{"zeros": strings.Repeat("\x00", 512), "garbage": "garbage"} {
+			if file == "rootfs.tar.xz" && strings.Contains(options, option) {
+				data = append(data, tail...)
+			}
+		}
+		write(filepath.Join(dir, file), data)
+		sums += fmt.Sprintf("%x  %s\n", sha256.Sum256(data), file)
+	}
+	if !strings.Contains(options, "nosums") {
+		write(filepath.Join(dir, "SHA256SUMS"), []byte(sums))
+	}
+	line := strings.ReplaceAll(name, "/", ";") + ";" + build + ";/images/" + name + "/" + build + "/\n"
+	for _, mode := range []string{"system", "user"} {
+		index := filepath.Join(tree, "meta/1.0/index-"+mode)
+		before, _ := os.ReadFile(index)
+		var lines []byte
+		for l := range strings.Lines(string(before)) {
+			if !strings.HasPrefix(l, strings.ReplaceAll(name, "/", ";")+";") {
+				lines = append(lines, l...)
+			}
+		}
+		write(index, append(lines, line...))
+	}
+}
+
+// packGzip makes a .gz of an .xz.
+func packGzip(ts *testscript.TestScript, file []byte) []byte {
+	var packed bytes.Buffer
+	r, err := xz.NewReader(bytes.NewReader(file))
+	ts.Check(err)
+	w := gzip.NewWriter(&packed)
+	_, err = io.Copy(w, r)
+	ts.Check(err)
+	ts.Check(w.Close())
+	return packed.Bytes()
+}
+
+// claim makes the index of an .xz file of one block say that it unpacks to so
+// many bytes (xz file format, sections 2.1.2 and 4).
+func claim(file []byte, content uint64) []byte {
+	sum := func(b []byte) []byte { return binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(b)) }
+	footer := file[len(file)-12:]
+	begin := len(file) - 12 - int(binary.LittleEndian.Uint32(footer[4:])+1)*4
+	unpadded, n := binary.Uvarint(file[begin+2:])
+	if file[begin+1] != 1 || n <= 0 {
+		panic("not one block")
+	}
+	index := binary.AppendUvarint(binary.AppendUvarint([]byte{0, 1}, unpadded), content)
+	index = append(index, make([]byte, -len(index)&3)...)
+	index = append(index, sum(index)...)
+	size := binary.LittleEndian.AppendUint32(nil, uint32(len(index)/4-1))
+	size = append(size, footer[8:10]...)
+	return slices.Concat(file[:begin], index, sum(size), size, footer[10:])
+}
+
+// packXZ makes a compressed tarball of a directory, owned by root, as a generator
+// of images does. A file "LINKS" in it lists symbolic links and devices to be
+// added: "name -> target", "name => hard link's target".
+func packXZ(ts *testscript.TestScript, dir string) []byte {
+	var paths []string
+	ts.Check(filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		paths = append(paths, path)
+		return err
+	}))
+	sort.Strings(paths)
+	var packed bytes.Buffer
+	xw, err := xz.NewWriter(&packed)
+	ts.Check(err)
+	tw := tar.NewWriter(xw)
+	when := time.Unix(1700000000, 0)
+	var links string
+	for _, path := range paths {
+		info, err := os.Lstat(path)
+		ts.Check(err)
+		rel, _ := filepath.Rel(dir, path)
+		if rel == "LINKS" {
+			data, err := os.ReadFile(path)
+			ts.Check(err)
+			links = string(data)
+			continue
+		}
+		h := &tar.Header{Name: "./" + rel, Mode: int64(info.Mode().Perm()), ModTime: when, Format: tar.FormatPAX}
+		if info.IsDir() {
+			h.Typeflag, h.Name = tar.TypeDir, "./"+strings.TrimPrefix(rel+"/", "./")
+			ts.Check(tw.WriteHeader(h))
+			continue
+		}
+		data, err := os.ReadFile(path)
+		ts.Check(err)
+		h.Typeflag, h.Size = tar.TypeReg, int64(len(data))
+		ts.Check(tw.WriteHeader(h))
+		_, err = tw.Write(data)
+		ts.Check(err)
+	}
+	for line := range strings.Lines(links) {
+		line = strings.TrimSpace(line)
+		h := &tar.Header{Mode: 0o777, ModTime: when, Format: tar.FormatPAX}
+		if name, target, ok := strings.Cut(line, " -> "); ok {
+			h.Typeflag, h.Name, h.Linkname = tar.TypeSymlink, name, target
+		} else if name, target, ok := strings.Cut(line, " => "); ok {
+			h.Typeflag, h.Name, h.Linkname = tar.TypeLink, name, target
+		} else {
+			h.Typeflag, h.Name = tar.TypeFifo, line
+		}
+		ts.Check(tw.WriteHeader(h))
+	}
+	ts.Check(tw.Close())
+	ts.Check(xw.Close())
+	return packed.Bytes()
+}
+
+// signFile is "sign FILE...": each gets its .asc anew.
+func signFile(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		data := ts.ReadFile(name)
+		ts.Check(os.WriteFile(ts.MkAbs(name)+".asc", signed([]byte(data)), 0o644))
+	}
+}
+
+// serveTree is "serve TREE [NAME]": HTTPS on loopback until the script ends. It
+// sets SERVER (or NAME) and CA; $WORK/requests (or requests.NAME) has a line for
+// each request. A file TREE/.html makes every answer a web page; TREE/.stall
+// keeps back the second half of a rootfs; with TREE/.whole there are no ranges; with
+// TREE/.forbidden what is absent is forbidden, as in stores of objects. A
+// file PATH.then takes the place of PATH once that has been asked for.
+func serveTree(ts *testscript.TestScript, _ bool, args []string) {
+	tree, name := ts.MkAbs(args[0]), "SERVER"
+	log := ts.MkAbs("requests")
+	if len(args) > 1 {
+		name = args[1]
+		log += "." + name
+	}
+	ts.Check(os.WriteFile(log, nil, 0o644))
+	var mu sync.Mutex
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		if _, err := os.Stat(filepath.Join(tree, ".stall")); err == nil && r.Header.Get("Range") == "" && strings.HasSuffix(r.URL.Path, "rootfs.tar.xz") {
+			mu.Unlock()
+			data, _ := os.ReadFile(filepath.Join(tree, filepath.FromSlash(r.URL.Path)))
+			w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+			w.Write(data[:len(data)/2])
+			http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			return
+		}
+		defer mu.Unlock()
+		f, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY, 0)
+		if err == nil {
+			fmt.Fprintln(f, r.Method, r.URL.Path)
+			f.Close()
+		}
+		if _, err := os.Stat(filepath.Join(tree, ".html")); err == nil {
+			w.Header().Set("Content-Type", "text/html")
+			fmt.Fprint(w, "<!DOCTYPE html><title>Log in</title>")
+			return
+		}
+		if _, err := os.Stat(filepath.Join(tree, ".whole")); err == nil {
+			r.Header.Del("Range")
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		file := filepath.Join(tree, filepath.FromSlash(r.URL.Path))
+		if _, err := os.Stat(filepath.Join(tree, ".forbidden")); err == nil {
+			if _, err := os.Stat(file); err != nil {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+		}
+		http.ServeFile(w, r, file)
+		os.Rename(file+".then", file) // there is one seldom
+	}))
+	ts.Defer(server.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), ca, 0o644))
+	ts.Setenv(name, server.URL)
+	ts.Setenv("CA", ts.MkAbs("ca.pem"))
+}
+
+// writeBytes is "bytes FILE TEXT...": the words, in which Go's escapes stand for
+// what an editor does not show, and a line feed after each.
+func writeBytes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: bytes FILE TEXT...")
+	}
+	var data []byte
+	for _, word := range args[1:] {
+		text, err := strconv.Unquote(`"` + word + `"`)
+		ts.Check(err)
+		data = append(data, text+"\n"...)
+	}
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o755))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+}
+
+// growFile is "grow FILE BYTES": bytes that can't be packed, appended.
+func growFile(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	data := make([]byte, n)
+	rand.NewChaCha8([32]byte{}).Read(data)
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o755))
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	ts.Check(err)
+	_, err = f.Write(data)
+	ts.Check(err)
+	ts.Check(f.Close())
+}
+
+// waitUntil is "until PATTERN [TEXT]": a file of such a name is there, and, with a
+// text, holds it. What is waited for comes; the limit is for a test that fails.
+func waitUntil(ts *testscript.TestScript, _ bool, args []string) {
+	for range 3000 {
+		found, err := filepath.Glob(ts.MkAbs(args[0]))
+		ts.Check(err)
+		if len(found) > 0 && (len(args) == 1 || strings.Contains(ts.ReadFile(found[0]), args[1])) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	ts.Fatalf("no %s", args[0])
+}
+
+// listNames is "lists DIR NAME...": those are in it, hidden ones too, and no
+// others.
+func listNames(ts *testscript.TestScript, _ bool, args []string) {
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	want := slices.Sorted(slices.Values(args[1:]))
+	if !slices.Equal(names, want) {
+		ts.Fatalf("%s holds %q, not %q", args[0], names, want)
+	}
+}
+
+// flipByte is "flip FILE OFFSET": one bit of one byte; a negative offset counts
+// from the end.
+func flipByte(ts *testscript.TestScript, _ bool, args []string) {
+	data := []byte(ts.ReadFile(args[0]))
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if at < 0 {
+		at += len(data)
+	}
+	data[at] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+}
+
+// checkMode is "mode 0755 FILE...".
+func checkMode(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args[1:] {
+		info, err := os.Lstat(ts.MkAbs(name))
+		ts.Check(err)
+		if got := fmt.Sprintf("%04o", info.Mode().Perm()); got != args[0] {
+			ts.Fatalf("%s has mode %s, not %s", name, got, args[0])
+		}
+	}
+}
+
+// checkEmpty is "[!] empty DIR".
+func checkEmpty(ts *testscript.TestScript, neg bool, args []string) {
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if (len(entries) == 0) == neg {
+		ts.Fatalf("%s holds %v", args[0], entries)
+	}
+}

@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"lxc-pull/lxc"
+	"lxc-pull/lxc/host"
+	"lxc-pull/pull"
+)
+
+const templateUsage = `Usage: lxc-create -t pull -n NAME -- -d DIST -r RELEASE [-a ARCH]
+
+Makes a container from a pre-built, signed image. lxc-create passes --name,
+--path, --rootfs, --mapped-uid and --mapped-gid.
+`
+
+const templateExample = `Example: lxc-create -t pull -n web -- -d debian -r trixie -a arm64
+`
+
+// A templateCall is the program as one of LXC's templates: the contract of lxc-create(1)
+// with the stock "download" template.
+type templateCall struct {
+	creation
+	caller callerOptions
+	list   bool
+}
+
+func (c *templateCall) groups() []group {
+	own := group{"", []flag{{short: 'l', long: "list", help: "list the images, and make nothing", into: &c.list}}}
+	return append([]group{own, c.caller.group()}, c.creation.groups()...)
+}
+
+// words takes lxc-create's own options out of what a bare "--" makes operands of:
+// lxc-create appends --mapped-uid and --mapped-gid to the user's words (lxccontainer.c,
+// create_run_template).
+func (c *templateCall) words(args []string) []string {
+	i := 0
+	for i < len(args) && args[i] != "--" {
+		i++
+	}
+	var internal, rest []string
+	for after := args[i:]; len(after) > 0; after = after[1:] {
+		if word := after[0]; (word == "--mapped-uid" || word == "--mapped-gid") && len(after) > 1 {
+			internal = append(internal, word, after[1])
+			after = after[1:]
+			continue
+		}
+		rest = append(rest, after[0])
+	}
+	return append(append(append([]string(nil), args[:i]...), internal...), rest...)
+}
+
+// noContainer is the end of --help and --list: when lxc-create waits for a container,
+// success would keep an empty one.
+func (c *templateCall) noContainer() error {
+	if c.caller.rootfs != "" {
+		return &exitError{code: exitFailure}
+	}
+	return nil
+}
+
+func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err error) {
+	if len(operands) > 0 {
+		ui.warnf("ignoring %q", operands)
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.list {
+		finder := c.finder
+		finder.namespace = host.Namespace()
+		if c.caller.path != "" {
+			finder.lxcPath = filepath.Dir(c.caller.path)
+		}
+		if err := listTemplate(ctx, ui, finder, c.image); err != nil {
+			return err
+		}
+		return c.noContainer()
+	}
+	if c.caller.name == "" || c.caller.path == "" || c.caller.rootfs == "" {
+		return &phraseError{usageErrorf("Please pass the name, path, and rootfs for the container")}
+	}
+	unix.Umask(newUmask) // as by lxc-create; others may call, too
+	namespace := host.Namespace()
+	uid, mapped := mappedID(c.caller.mappedUID)
+	gid, _ := mappedID(c.caller.mappedGID)
+	if namespace == lxc.UserNamespace && !mapped {
+		return &phraseError{errors.New("In a user namespace without a map")}
+	}
+	c.target.Owner = pull.Owner{UID: uid, GID: gid}
+	if !mapped {
+		c.target.Owner.UID = -1
+	}
+	c.place(c.caller.name, c.caller.path, c.caller.rootfs, namespace)
+	// From here on a death of lxc-create ends the run.
+	caller := pull.CallerOf(c.caller.path)
+	defer caller.Close()
+	caller.Doubt()
+	c.target.Caller = caller
+	ctx, stop := caller.Watch(ctx)
+	defer stop()
+	defer func() {
+		if err == nil {
+			return
+		}
+		if left := caller.RemoveContainer(ctx.Err() != nil); left != nil {
+			err = &pull.LeftError{Err: err, Left: left}
+		}
+	}()
+	if c.target.Begins, err = pull.ReadConfig(c.caller.path); err != nil {
+		return err
+	}
+	if err := checkNames(c.target); err != nil {
+		return err
+	}
+	if err := pull.Check(c.target, ui.listener()); err != nil {
+		return err
+	}
+	finder, err := c.open(ctx, ui)
+	if err != nil {
+		return err
+	}
+	if err := c.askMissing(ctx, ui, finder, os.Stdin); err != nil {
+		return err
+	}
+	return c.creation.run(ctx, ui, finder)
+}
+
+// checkNames refuses a name and a path that LXC would not take.
+func checkNames(target pull.Target) error {
+	if err := lxc.CheckName(target.Container.Name); err != nil {
+		return usageErrorf("name %q: %v", target.Container.Name, err)
+	}
+	if strings.ContainsFunc(target.Container.Path, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return usageErrorf("path %q: a control character", target.Container.Path)
+	}
+	return nil
+}

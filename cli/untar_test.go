@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"archive/tar"
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"lxc-pull/untar"
+)
+
+// TestListLine compares the listing with GNU tar's.
+func TestListLine(t *testing.T) {
+	gnu, err := exec.LookPath("tar")
+	if err != nil {
+		t.Skip("GNU tar is not there to compare with")
+	}
+	if out, err := exec.Command(gnu, "--version").Output(); err != nil || !bytes.Contains(out, []byte("GNU tar")) {
+		t.Skip("tar is not GNU tar")
+	}
+	files := []string{listArchive(t)}
+	for _, name := range []string{"format-v7", "format-ustar-prefix", "format-gnu-long-link", "type-fifo", "directory-root", "directory-sticky",
+		"directory-read-only", "link-over-file", "symlink-targets", "sparse-gnu", "sparse-1.0", "sparse-large-hole", "pax-mtime-fraction",
+		"number-mtime-negative", "pax-global-comment", "pax-size-wins", "name-bytes", "type-contiguous", "type-dumpdir"} {
+		files = append(files, "../untar/testdata/tar/"+name+".tar")
+	}
+	for _, file := range files {
+		archive, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 4 {
+			numeric, unicode := i&1 == 0, i&2 == 0
+			args := []string{"-tvf", file}
+			if numeric {
+				args = append(args, "--numeric-owner")
+			}
+			cmd := exec.Command(gnu, args...)
+			cmd.Env = []string{"TZ=UTC", "LC_ALL=C"}
+			if unicode {
+				cmd.Env[1] = "LC_ALL=C.UTF-8"
+			}
+			want, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			var got strings.Builder
+			list := lister{numeric: numeric, zone: time.UTC, unicode: unicode}
+			err = untar.Options{}.Walk(bytes.NewReader(archive), func(e *untar.Entry, _ io.Reader) error {
+				got.WriteString(list.line(e))
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.String() != string(want) {
+				t.Errorf("%s, numeric %v, UTF-8 %v:\n%swant\n%s", file, numeric, unicode, got.String(), want)
+			}
+		}
+	}
+}
+
+// listArchive packs entries whose lines are odd, or change the lines after
+// them.
+func listArchive(t *testing.T) string {
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	at := time.Unix(1700000000, 0)
+	for _, h := range []tar.Header{
+		{Name: "narrow", Typeflag: tar.TypeReg, Mode: 0o644, Uname: "root", Gname: "root"},
+		{Name: "wide", Typeflag: tar.TypeReg, Mode: 0o644, Uname: "systemd-timesync", Gname: "systemd-timesync"},
+		{Name: "after", Typeflag: tar.TypeReg, Mode: 0o6644, Uid: 1000, Gid: 1000},
+		{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o7755},
+		{Name: "d2/", Typeflag: tar.TypeDir, Mode: 0o1644},
+		{Name: "c", Typeflag: tar.TypeChar, Devmajor: 4095, Devminor: 1048575},
+		{Name: "b", Typeflag: tar.TypeBlock, Devmajor: 8},
+		{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "a b\tc\nd\\e\x1b\u00e9"},
+		{Name: "h", Typeflag: tar.TypeLink, Linkname: "a\\b"},
+		{Name: "na\\me\t\n\r\a\b\f\v\x1b\x7f \"q\" '?*[ \u00e9\xff", Typeflag: tar.TypeReg},
+		{Name: "before", Typeflag: tar.TypeReg, ModTime: time.Unix(-1e12, 0)},
+		{Name: "year10000", Typeflag: tar.TypeReg, ModTime: time.Unix(253402300800, 0)},
+		{Name: "last ", Typeflag: tar.TypeReg},
+	} {
+		h.Format = tar.FormatPAX
+		if h.ModTime.IsZero() {
+			h.ModTime = at
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "list.tar")
+	if err := os.WriteFile(name, out.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// TestListLineEscapes shows that a name can't draw on the terminal or begin a
+// line of its own.
+func TestListLineEscapes(t *testing.T) {
+	e := &untar.Entry{Type: untar.TypeSymlink, Name: []byte("a\x1b[2K\nb\t\xff"), Link: []byte("\r\u202e"), Uname: []byte("\x07"), Mode: 0o7777}
+	got := (&lister{zone: time.UTC, unicode: true}).line(e)
+	want := `lrwsrwsrwt \a/0              0 1970-01-01 00:00 a\033[2K\nb\t\377 -> \r\342\200\256` + "\n"
+	if got != want {
+		t.Errorf("line is %q, want %q", got, want)
+	}
+}
+
+func TestOldStyle(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"xpf a.tar", "-x -p -f a.tar"},
+		{"xCf dir a.tar m", "-x -C dir -f a.tar m"},
+		{"tvf a.tar", "-t -v -f a.tar"},
+		{"-xpf a.tar", "-xpf a.tar"},
+		{"xyz.tar", "xyz.tar"},
+		{"archive", "archive"},
+		{"xf", "-x -f"},
+		{"", ""},
+	} {
+		if got := oldStyle(strings.Fields(c.args)); !slices.Equal(got, strings.Fields(c.want)) {
+			t.Errorf("%q is %q, want %q", c.args, got, c.want)
+		}
+	}
+}

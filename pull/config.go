@@ -1,0 +1,243 @@
+package pull
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lxc-pull/cross"
+	"lxc-pull/lxc"
+	"lxc-pull/pull/source"
+)
+
+// What LXC would refuse once the container is made is refused here, before the network
+// is used or before the big download: LXC would destroy the container then
+// (lxccontainer.c, prepend_lxc_header and what follows).
+
+// The includes that are followed: LXC's own go three deep, over a dozen files.
+const (
+	maxIncludeDepth = 16
+	maxIncludeFiles = 1024
+)
+
+// maxWarnings is how many lines of one image are warned of: more say nothing more.
+const maxWarnings = 8
+
+// Check refuses a target whose config, as far as it exists before the image, LXC would
+// refuse. If lxc-create called, LXC has read that config and knows its own keys best:
+// then what is wrong with it is a warning.
+func Check(target Target, tell source.Listener) error {
+	r := &run{target: target, tell: tell}
+	const which = "the config with which the container begins"
+	loaded, err := lxc.CheckLoads(target.Begins)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", which, err)
+	} else {
+		err = r.checkLoaded(which, loaded)
+	}
+	if target.Caller != nil {
+		if err != nil {
+			r.warnf("%v", err)
+		}
+		return nil
+	}
+	if err == nil {
+		for _, line := range loaded.Rootfs {
+			r.warnf("%s has %q; the container gets a root file system of its own", which, lxc.Shown(line))
+		}
+	}
+	return err
+}
+
+// ReadConfig returns the config that lxc-create has left in a container's directory, nil
+// if there is none.
+func ReadConfig(path string) ([]byte, error) {
+	directory, err := openDir(path)
+	if err != nil {
+		return nil, err
+	}
+	defer directory.close()
+	data, _, err := directory.read("config")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return data, err
+}
+
+// inspect reads an image's metadata for the target, and refuses what LXC would refuse
+// once the container is made and what would configure the host.
+func (r *run) inspect(found *source.Found) (*contents, error) {
+	c := &contents{of: found}
+	mode := r.target.Namespace.Mode()
+	if templates, _ := found.Meta.Relevant("templates", mode); len(lxc.Lines(templates)) > maxTemplates {
+		return nil, fmt.Errorf("the image names more than %d templates", maxTemplates)
+	}
+	if r.target.Alone {
+		return c, nil
+	}
+	config, ok := found.Meta.Relevant("config", mode)
+	if !ok {
+		return nil, &Error{Kind: NoConfig, Text: "meta tarball is missing the configuration file"}
+	}
+	c.config = lxc.TrimCR(config)
+	container := r.target.Container
+	about, err := container.CheckConfig(container.Expand(c.config), r.opt.AllowHost)
+	if err != nil {
+		return nil, err
+	}
+	name := found.Meta.RelevantName("fstab", mode)
+	fstab, hasFstab := found.Meta[name]
+	if hasFstab {
+		c.hasFstab, c.fstab, c.fstabMode = true, lxc.TrimCR(fstab), fstabMode(found, name)
+		mounts, err := container.CheckFstab(container.Expand(c.fstab), r.opt.AllowHost)
+		if err != nil {
+			return nil, err
+		}
+		about.Creates = about.Creates || mounts.Creates
+		about.Foreign = append(about.Foreign, mounts.Foreign...)
+		about.Writable = append(about.Writable, mounts.Writable...)
+	}
+	c.creates = about.Creates
+	for _, arch := range about.Arch {
+		if cross.LXCKnows(arch) && !cross.LXCMeans(arch, found.Image.Arch) {
+			r.warnf("the image's lxc.arch is %q, although the image is listed as %q", arch, found.Image.Arch)
+		}
+	}
+	if err := r.checkLoaded("the image's config", about.Loaded); err != nil {
+		return nil, err
+	}
+	if err := r.checkFinal(c, &about); err != nil {
+		return nil, err
+	}
+	r.warnOfImage(about, found.Image.Arch)
+	return c, nil
+}
+
+// fstabMode returns the mode that the stock template's cp gives the container's fstab:
+// that of the metadata file called name, less the umask.
+func fstabMode(found *source.Found, name string) fs.FileMode {
+	mode, ok := found.FileMode(name)
+	if !ok {
+		return 0o644
+	}
+	return mode & 0o755
+}
+
+// checkLoaded checks what a config names: architectures, and files to include.
+func (r *run) checkLoaded(which string, loaded lxc.Loaded) error {
+	for _, arch := range loaded.Arch {
+		if !cross.LXCKnows(arch) {
+			return fmt.Errorf("%s has the lxc.arch %q, which is none that LXC knows", which, lxc.Shown(arch))
+		}
+	}
+	var walk includeWalk
+	for _, name := range loaded.Includes {
+		err := walk.check(name, 0)
+		if err != nil && r.target.WithoutLXC {
+			r.warnf("%s includes %q, which this machine lacks", which, lxc.Shown(name))
+			continue
+		}
+		if err != nil {
+			text := fmt.Sprintf("%s includes %q: %v", which, lxc.Shown(name), err)
+			return &Error{Kind: MissingInclude, Text: text, Err: err}
+		}
+	}
+	return nil
+}
+
+// An includeWalk follows includes from file to file.
+type includeWalk struct {
+	files  int
+	common bool // LXC's common.conf was among them
+}
+
+// check reports why LXC could not read an included file or directory, or one that
+// it includes in turn (set_config_includefiles and do_includedir in confile.c).
+// What else they hold is the host's.
+func (w *includeWalk) check(name string, depth int) error {
+	if w.files++; depth > maxIncludeDepth || w.files > maxIncludeFiles {
+		return errors.New("too many files include each other")
+	}
+	info, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(name, "/") {
+		return nil // LXC passes over a directory that is not there
+	}
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		list, err := os.ReadDir(name)
+		for _, entry := range list {
+			if file := entry.Name(); len(file) > len(".conf") && strings.HasSuffix(file, ".conf") && err == nil {
+				err = w.check(filepath.Join(name, file), depth+1)
+			}
+		}
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%q is not a regular file", name)
+	}
+	data, err := readFile(name, maxConfig)
+	if err != nil {
+		return err
+	}
+	w.common = w.common || filepath.Base(name) == "common.conf"
+	for _, included := range lxc.Includes(data) {
+		if err := w.check(included, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkFinal reads the whole config that the container will have as LXC will,
+// and finds out what it leaves out of LXC's protections.
+func (r *run) checkFinal(image *contents, about *lxc.ImageConfig) error {
+	container := r.target.Container
+	final, err := lxc.CheckLoads(container.Config(r.target.Begins, image.config, image.hasFstab))
+	if err != nil && r.target.Caller != nil {
+		return nil // Check has warned
+	}
+	if err != nil {
+		return fmt.Errorf("the container's config: %w", err)
+	}
+	if final.Name != container.Name {
+		return fmt.Errorf("LXC would read the name %q as %q", container.Name, lxc.Shown(final.Name))
+	}
+	about.Missing = final.Missing
+	if final.Missing != nil {
+		// A file that it includes may include common.conf in turn.
+		var walk includeWalk
+		for _, name := range final.Includes {
+			walk.check(name, 0) // checkLoaded has looked at the error
+		}
+		if walk.common {
+			about.Missing = nil
+		}
+	}
+	return nil
+}
+
+// warnOfImage tells what the user should know of an image before it is downloaded:
+// lines that the user lets pass, protections that are left out, a foreign machine.
+func (r *run) warnOfImage(about lxc.ImageConfig, arch string) {
+	for i, line := range about.Foreign {
+		if i == maxWarnings {
+			r.warnf("the image's config has %d more lines that reach for the host", len(about.Foreign)-i)
+			break
+		}
+		r.warnf("--allow-host-config lets the image's config have %q", lxc.Shown(line))
+	}
+	if about.Missing != nil {
+		r.warnf("the image's config does not include LXC's common.conf: nothing %s", strings.Join(about.Missing, ", nothing "))
+	}
+	if about.Writable != nil {
+		r.warnf("the image's config gives the container the host's %s, where its root may write", strings.Join(about.Writable, ", "))
+	}
+	if machine := foreignMachine(arch); machine != "" {
+		r.warnf("the image is for %q, which this machine (%s) can't run: the container won't start without an emulator (binfmt_misc)", arch, machine)
+	}
+}

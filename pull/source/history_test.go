@@ -1,0 +1,38 @@
+package source
+
+import (
+	"testing"
+	"time"
+
+	"lxc-pull/image"
+	"lxc-pull/image/cache"
+)
+
+// A list that two have signed is remembered for both: an old one from which the
+// signature of either was dropped is still old.
+func TestRememberEverySigner(t *testing.T) {
+	c := Open(Options{Clock: NewClock(time.Time{}, time.Now()), Histories: []*cache.Cache{{Base: t.TempDir()}}}, deaf())
+	img := image.Image{Name: image.Name{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default"}, Build: "20260829_05:24"}
+	made := time.Date(2026, 8, 29, 6, 0, 0, 0, time.UTC)
+	for _, by := range [][]string{{"AA", "BB"}, {"BB", "AA"}} {
+		found := &Found{finder: c, Image: img, asked: true, listedBy: signers{by, made}}
+		found.Remember(t.Context())
+	}
+	old := img
+	old.Build = "20260801_05:24"
+	for _, test := range []struct {
+		by  []string
+		old bool
+	}{{[]string{"AA"}, true}, {[]string{"BB"}, true}, {[]string{"CC", "BB"}, true}, {[]string{"CC"}, false}} {
+		if err := c.checkNotOlder(old, signers{test.by, made}, false); (KindOf(err) == Replayed) != test.old {
+			t.Errorf("an old build by %q: %v", test.by, err)
+		}
+		if err := c.checkNotOlder(img, signers{test.by, made}, false); err != nil {
+			t.Errorf("the same build by %q: %v", test.by, err)
+		}
+	}
+	list, err := c.seen()
+	if err != nil || len(list) != 2 {
+		t.Errorf("%d lines, want 2: %v", len(list), err)
+	}
+}

@@ -1,0 +1,123 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+
+	"lxc-pull/fetch"
+	"lxc-pull/image"
+	"lxc-pull/lxc"
+	"lxc-pull/untar"
+)
+
+// The largest metadata that is taken, in bytes.
+const (
+	maxMeta      = 4 << 20 // meta.tar.xz: today's have 1 kB
+	maxMetaFile  = 1 << 20 // one file in it
+	maxMetaTotal = 8 << 20 // all of them
+)
+
+// readMeta brings the metadata, out of the cached copy of the same build if that is
+// still good.
+func (found *Found) readMeta(ctx context.Context) error {
+	var data []byte
+	if entry := found.held.entry; entry != nil {
+		if kept := entry.Evidence[image.MetaFile]; kept != nil && found.proof.meta.checkBytes(kept) == nil {
+			data = kept
+		} else if err := found.renewSeals(); err != nil {
+			return err
+		}
+	}
+	if data == nil {
+		found.finder.tell.Say("Downloading the metadata")
+		var err error
+		if data, err = found.loadMeta(ctx); err != nil {
+			return err
+		}
+	}
+	found.proof.evidence[image.MetaFile] = data
+	return found.useMeta(data)
+}
+
+// loadMeta downloads the metadata from whichever server gives the right bytes.
+func (found *Found) loadMeta(ctx context.Context) ([]byte, error) {
+	f := found.finder
+	course := fetch.NewCourse(f.opt.Servers.files(found.Image.Path + "/" + image.MetaFile))
+	for {
+		data, sources, err := f.opt.Client.Load(ctx, fetch.Request{
+			URLs: course.URLs(), Pinned: found.proof.meta.checks(), Max: maxMeta, Hasty: f.opt.Servers.others(), Anew: true,
+		})
+		bad := false
+		if err == nil {
+			if err = found.proof.meta.checkBytes(data); err == nil {
+				return data, nil
+			}
+			bad = true
+			f.opt.Servers.noteWrong(sources)
+		}
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		again, final := course.Next(err, bad, 0, sources)
+		if !again {
+			return nil, final
+		}
+		f.tell.Warn(fmt.Sprintf("%v; starting again", err))
+		if err := found.renewSeals(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// useMeta unpacks a metadata tarball whose bytes are verified.
+func (found *Found) useMeta(tarball []byte) error {
+	how := found.finder.opt.Decoding
+	how.Workers = 1
+	plain, err := untar.Decompress(bytes.NewReader(tarball), how)
+	if err != nil {
+		return fmt.Errorf("%s: %w", image.MetaFile, err)
+	}
+	defer plain.Close()
+	files, err := untar.ReadFiles(plain, maxMetaFile, maxMetaTotal)
+	if err != nil {
+		return fmt.Errorf("%s: %w", image.MetaFile, err)
+	}
+	found.Meta = lxc.Meta{}
+	found.files = nil
+	for _, file := range files {
+		if err := checkMetaFile(file); err != nil {
+			return fmt.Errorf("%s: %w", image.MetaFile, err)
+		}
+		if file.Name == "" {
+			continue // "./", the directory that was packed
+		}
+		found.Meta[file.Name] = file.Data
+		found.files = append(found.files, file)
+	}
+	return nil
+}
+
+// checkMetaFile refuses what could lead a file of the metadata elsewhere, in the cache
+// or in whatever reads the cache: links and devices, directories, and the names of the
+// cache's own files.
+func checkMetaFile(f untar.File) error {
+	if f.Name == "" && f.Type == untar.TypeDir {
+		return nil
+	}
+	if f.Type != untar.TypeFile {
+		return fmt.Errorf("%q is not a regular file", f.Name)
+	}
+	if err := image.CheckName(f.Name); err != nil {
+		return fmt.Errorf("%q: %w", f.Name, err)
+	}
+	switch f.Name {
+	case image.RootfsFile, image.MetaFile, image.SumsFile, "build_id":
+		return fmt.Errorf("%q has the name of a file of the cache", f.Name)
+	}
+	if strings.HasPrefix(f.Name, ".") {
+		return fmt.Errorf("%q is a hidden file", f.Name)
+	}
+	return nil
+}

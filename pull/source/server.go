@@ -1,0 +1,160 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"sync"
+
+	"lxc-pull/fetch"
+	"lxc-pull/image"
+	"lxc-pull/lxc"
+	"lxc-pull/pgp"
+)
+
+// What one image server is asked: its list of images, and what vouches for the
+// files of a build.
+
+// The largest signed texts that a server may send, in bytes.
+const (
+	maxSums      = pgp.MaxSums // SHA256SUMS: a build has a dozen files
+	maxSignature = 64 << 10    // a few signatures of a few kilobytes
+)
+
+// listNames returns the names of a mode's lists, the one to prefer first.
+func listNames(mode lxc.Mode) []string {
+	plain := "index-" + string(mode)
+	return []string{plain + "." + strconv.Itoa(lxc.CompatLevel), plain}
+}
+
+// readList downloads a server's list of images. The list of this compat level and
+// the plain one are asked for at the same time; the first wins if it exists.
+func (f *Finder) readList(ctx context.Context, server *server) (*signedList, error) {
+	f.tell.Say("Downloading the image index")
+	names := listNames(f.opt.Mode)
+	type answer struct {
+		list *signedList
+		err  error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel() // runs first: the request that is not waited for ends
+	ask := func(name string, hasty bool) chan answer {
+		got := make(chan answer, 1)
+		asking.Go(func() {
+			text, sig, by, err := f.signedFile(ctx, server, image.IndexDir+"/"+name, image.MaxIndex, hasty)
+			list := &signedList{by: by}
+			if err == nil {
+				list.index = image.ParseIndex(text)
+			}
+			if sig != nil {
+				list.proof = evidence{name: text, name + image.SigSuffix: sig}
+			}
+			got <- answer{list, err}
+		})
+		return got
+	}
+	first, second := ask(names[0], true), ask(names[1], f.opt.Servers.others())
+	got := <-first
+	if got.err != nil && !isUnverified(got.err) {
+		got = <-second
+	}
+	if got.err != nil {
+		return nil, got.err
+	}
+	for _, p := range got.list.index.Problems {
+		f.tell.Note(fmt.Sprintf("the index's line %d is passed over: %v", p.Line, p.Err))
+	}
+	return got.list, nil
+}
+
+// signedFile downloads a small file of a server and its signature, which lies beside
+// it, and checks them. If the server publishes between the two requests, the files
+// are of different moments: then both are downloaded again, once, and with less
+// patience.
+func (f *Finder) signedFile(ctx context.Context, server *server, path string, max int64, hasty bool) (data, sig []byte, by signers, err error) {
+	url := server.url + "/" + path
+	for try := 0; ; try++ {
+		hasty = hasty || try > 0
+		data, _, err = f.opt.Client.Load(ctx, fetch.Request{URLs: []string{url}, Max: max, Hasty: hasty})
+		if err != nil || f.trust.keys == nil {
+			return data, nil, signers{}, err
+		}
+		sig, _, err = f.opt.Client.Load(ctx, fetch.Request{URLs: []string{url + image.SigSuffix}, Max: maxSignature, Hasty: hasty})
+		if err != nil {
+			return nil, nil, signers{}, f.missingSignature(url+image.SigSuffix, err)
+		}
+		by, err = f.trust.verify(fmt.Sprintf("%q", url), path, data, sig)
+		var bad *pgp.BadSignatureError
+		if errors.As(err, &bad) && try == 0 {
+			f.tell.Note(fmt.Sprintf("%v; fetching it and its signature again", err))
+			continue
+		}
+		return data, sig, by, err
+	}
+}
+
+// missingSignature turns the answer that a signature does not exist into what it
+// means: nobody vouches for the bytes. Other errors stay as they are.
+func (f *Finder) missingSignature(url string, err error) error {
+	if f.opt.Servers.hasNot(err) {
+		return unverified("signature", err)
+	}
+	return err
+}
+
+// vouch downloads what vouches for a build, and checks it: the signed SHA256SUMS if
+// the server has one, else each file's own signature. With the built-in key the list
+// is a must, on that key's server and on every mirror of it: its owner makes one for
+// each build, and with signatures of single files a mirror could mix the files of two
+// builds.
+func (f *Finder) vouch(ctx context.Context, found *Found) error {
+	found.proof.evidence = evidence{}
+	if f.trust.keys == nil {
+		return found.renewSeals()
+	}
+	servers := f.opt.Servers
+	server, hasty := servers.current(), servers.others()
+	maps.Copy(found.proof.evidence, server.list.proof)
+	list, sig, _, err := f.signedFile(ctx, server, found.Image.Path+"/"+image.SumsFile, maxSums, hasty)
+	if err == nil {
+		found.proof.evidence[image.SumsFile], found.proof.evidence[image.SumsFile+image.SigSuffix] = list, sig
+		return found.renewSeals()
+	}
+	switch must := f.opt.BuiltInKey; {
+	case must && servers.hasNot(err):
+		return f.unvouched(ctx, found.Image, err)
+	case must || !servers.withholds(err):
+		return err
+	}
+	for _, name := range []string{image.MetaFile, image.RootfsFile} {
+		url := server.url + "/" + found.Image.Path + "/" + name + image.SigSuffix
+		sig, _, err := f.opt.Client.Load(ctx, fetch.Request{URLs: []string{url}, Max: maxSignature, Hasty: hasty})
+		if err != nil {
+			return f.unvouched(ctx, found.Image, f.missingSignature(url, err))
+		}
+		found.proof.evidence[name+image.SigSuffix] = sig
+	}
+	return found.renewSeals()
+}
+
+// unvouched tells a build that is not there from one that nobody vouches for, after
+// err said that the server lacks what would vouch for it: it asks for the metadata.
+func (f *Finder) unvouched(ctx context.Context, img image.Image, err error) error {
+	if !f.opt.Servers.hasNot(err) {
+		return err
+	}
+	_, _, meta := f.opt.Client.Load(ctx, fetch.Request{
+		URLs: []string{f.opt.Servers.current().url + "/" + img.Path + "/" + image.MetaFile}, Max: maxMeta, Hasty: true,
+	})
+	if meta != nil && f.opt.Servers.hasNot(meta) {
+		return meta
+	}
+	if isUnverified(err) {
+		return err
+	}
+	return unverified("signature", err)
+}

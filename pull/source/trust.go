@@ -1,0 +1,219 @@
+package source
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"hash"
+	"slices"
+	"time"
+
+	"lxc-pull/image"
+	"lxc-pull/pgp"
+)
+
+// evidence is what an image server says about one build, by file name: its list of
+// images, SHA256SUMS with its signature, or the signature of each file. It is kept
+// beside the cached files and checked again whenever they are used.
+type evidence map[string][]byte
+
+// A seal decides whether a file's bytes, which are written to it, are the ones
+// that were signed. It is good for one pass over the file.
+type seal struct {
+	file     string
+	digest   hash.Hash // nil: no signed digest is known
+	want     [sha256.Size]byte
+	verifier *pgp.Verifier // nil: the file has no signature of its own
+	listing  listing
+}
+
+// A listing is what the signed list of images says of a build. The build's files
+// can't say that of themselves: the key that signed them has signed other builds
+// too.
+type listing struct {
+	directory string    // of the build, below the server's URL; "": not known
+	since     time.Time // nothing in it was signed before that; zero: not known
+}
+
+// path returns a file's path below the server's URL, "" if it is not known.
+func (l listing) path(file string) string {
+	if l.directory == "" {
+		return ""
+	}
+	return l.directory + "/" + file
+}
+
+// signedAfter refuses what was signed before the build was made: the files of an
+// old build in the place of a new one's. A signature without a time passes.
+func (l listing) signedAfter(signed time.Time) error {
+	if signed.IsZero() || !signed.Before(l.since) {
+		return nil
+	}
+	return &Error{Kind: Replayed, Err: fmt.Errorf("it was signed %s, before the build was made", signed.UTC().Format(time.RFC3339))}
+}
+
+func (s *seal) Write(p []byte) (int, error) {
+	switch {
+	case s.verifier != nil:
+		return s.verifier.Write(p)
+	case s.digest != nil:
+		return s.digest.Write(p)
+	}
+	return len(p), nil // no key was to be asked
+}
+
+// check returns an error unless all the bytes written are the ones that were
+// signed.
+func (s *seal) check() error {
+	if s.verifier != nil {
+		result, err := s.verifier.Finish()
+		if err == nil {
+			err = checkPath(result, s.listing.path(s.file))
+		}
+		if err == nil {
+			err = s.listing.signedAfter(newest(result).at)
+		}
+		if err != nil {
+			return unverified(s.file, err)
+		}
+	}
+	if s.digest != nil && subtle.ConstantTimeCompare(s.digest.Sum(nil), s.want[:]) != 1 {
+		return unverified(s.file, errors.New("its SHA-256 digest is not the one in the signed list"))
+	}
+	return nil
+}
+
+// checkBytes is check for a small file whose bytes are at hand.
+func (s *seal) checkBytes(data []byte) error {
+	if _, err := s.Write(data); err != nil {
+		return err
+	}
+	return s.check()
+}
+
+// digestKnown reports whether the digest is known beforehand, so that a download
+// may go on at another server, or in a later run.
+func (s *seal) digestKnown() bool { return s.digest != nil }
+
+// checks reports whether wrong bytes will be noticed at their end.
+func (s *seal) checks() bool { return s.digest != nil || s.verifier != nil }
+
+// unverified says that a file's bytes are not the ones that a trusted key signed,
+// or, if err is of that kind, that they are older ones.
+func unverified(file string, err error) error {
+	kind := Unverified
+	if KindOf(err) == Replayed {
+		kind = Replayed
+	}
+	return &Error{Kind: kind, What: file, Err: err}
+}
+
+// A trust is whose signatures count, and at what time.
+type trust struct {
+	keys  *pgp.Keyring // nil: nothing is checked
+	clock *Clock
+}
+
+// pathNotation names, in a signature of our publisher's, the file that was
+// signed: its path below the server's URL.
+const pathNotation = "path@lxc-pull"
+
+// checkPath refuses a signature that was made for a file of another path: rightly
+// signed bytes at the wrong place are one image in another's stead. A signature
+// without the notation passes.
+func checkPath(result *pgp.Result, path string) error {
+	for _, s := range result.Signatures {
+		for _, n := range s.Notations {
+			if n.Name == pathNotation && path != "" && n.Value != path {
+				return fmt.Errorf("it was signed as %q, not as %q", n.Value, path)
+			}
+		}
+	}
+	return nil
+}
+
+// verify checks a small file against its signature and returns who signed it. what
+// names the file in errors; path is its path below the server's URL, "" if that is
+// not known.
+func (t trust) verify(what, path string, data, sig []byte) (signers, error) {
+	if t.keys == nil {
+		return signers{}, nil
+	}
+	result, err := pgp.Verify(t.keys, data, sig, t.clock.Policy())
+	if err == nil {
+		err = checkPath(result, path)
+	}
+	if err != nil {
+		return signers{}, unverified(what, err)
+	}
+	by := newest(result)
+	t.clock.learn(by.at)
+	return by, nil
+}
+
+// signers are the trusted keys that signed a file.
+type signers struct {
+	keys []string  // fingerprints, each once
+	at   time.Time // when the newest of their signatures was made
+}
+
+// newest returns the signers of a verified file.
+func newest(result *pgp.Result) signers {
+	var s signers
+	for _, r := range result.Signatures {
+		if !slices.Contains(s.keys, r.Fingerprint) {
+			s.keys = append(s.keys, r.Fingerprint)
+		}
+		if r.Created.After(s.at) {
+			s.at = r.Created
+		}
+	}
+	return s
+}
+
+// seals checks what vouches for the files of a build and returns a seal for each
+// of them. A SHA256SUMS with its signature vouches for all of them; otherwise each
+// file needs its own signature.
+func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal, error) {
+	seals := map[string]*seal{}
+	if t.keys == nil {
+		for _, f := range files {
+			seals[f] = &seal{file: f}
+		}
+		return seals, nil
+	}
+	if list, sig := e[image.SumsFile], e[image.SumsFile+image.SigSuffix]; list != nil && sig != nil {
+		by, err := t.verify(image.SumsFile, at.path(image.SumsFile), list, sig)
+		if err != nil {
+			return nil, err
+		}
+		if err := at.signedAfter(by.at); err != nil {
+			return nil, unverified(image.SumsFile, err)
+		}
+		sums, err := pgp.ParseSums(list)
+		if err != nil {
+			return nil, unverified(image.SumsFile, err)
+		}
+		for _, f := range files {
+			sum, ok := sums[f]
+			if !ok {
+				return nil, unverified(f, errors.New("the signed list does not name it"))
+			}
+			seals[f] = &seal{file: f, digest: sha256.New(), want: sum}
+		}
+		return seals, nil
+	}
+	for _, f := range files {
+		sig := e[f+image.SigSuffix]
+		if sig == nil {
+			return nil, unverified(f, errors.New("no signature of it is at hand"))
+		}
+		v, err := pgp.NewVerifier(t.keys, sig, t.clock.Policy())
+		if err != nil {
+			return nil, unverified(f, err)
+		}
+		seals[f] = &seal{file: f, verifier: v, listing: at}
+	}
+	return seals, nil
+}
