@@ -19,7 +19,7 @@ const maxCredentials = 64 << 10
 // asked.
 func (n *networkOptions) credentials(first string) ([]fetch.Credential, error) {
 	var list []fetch.Credential
-	netrc := n.auth
+	netrc := n.files.netrc
 	if netrc == "" {
 		netrc = os.Getenv("NETRC")
 	}
@@ -32,16 +32,16 @@ func (n *networkOptions) credentials(first string) ([]fetch.Credential, error) {
 			return nil, fmt.Errorf("%q: %w", netrc, err)
 		}
 	}
-	if n.header == "" {
+	if n.files.header == "" {
 		return list, nil
 	}
-	data, err := readOption("header-file", n.header, maxCredentials)
+	data, err := readOption("header-file", n.files.header, maxCredentials)
 	if err != nil {
 		return nil, err
 	}
 	headers, err := parseHeaders(string(data), fetch.Origin(first))
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", n.header, err)
+		return nil, fmt.Errorf("%q: %w", n.files.header, err)
 	}
 	return append(list, headers...), nil
 }

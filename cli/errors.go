@@ -46,10 +46,13 @@ type signalError unix.Signal
 func (e signalError) Error() string        { return unix.Signal(e).String() + " signal received" }
 func (e signalError) Is(target error) bool { return target == context.Canceled }
 
-// A phraseError is an error in the stock template's words, which scripts look for.
-type phraseError struct{ err error }
+// A phraseError is an error in the words of the stock template, which scripts look for.
+type phraseError struct {
+	text string
+	err  error // whose exit status and remedy it has; nil: none
+}
 
-func (e *phraseError) Error() string { return "ERROR: " + e.err.Error() }
+func (e *phraseError) Error() string { return "ERROR: " + e.text }
 func (e *phraseError) Unwrap() error { return e.err }
 
 // A usageError is a command line that can't be carried out.

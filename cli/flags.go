@@ -266,25 +266,6 @@ func (o *callerOptions) group() group {
 	}}
 }
 
-// group is the table of networkOptions (network.go).
-func (o *networkOptions) group() group {
-	return group{"The network", []flag{
-		{long: "limit-rate", value: "N", help: "bytes per second, or 200K, 2M", into: &o.limitRate, exact: true, more: true},
-		{long: "retries", value: "N", help: "go on after so many failures in a row (default: 7)", into: o.setRetries, exact: true, more: true},
-		{long: "stall-time", value: "N", help: "seconds of next to no bytes that count as one (default: 30)", into: o.setStallTime, exact: true, more: true},
-		{short: '4', long: "ipv4", help: "IPv4 only", into: &o.ipv4, exact: true, more: true},
-		{short: '6', long: "ipv6", help: "IPv6 only", into: &o.ipv6, exact: true, more: true},
-		{long: "cacert", value: "FILE", help: "trust the certificates in FILE too", into: &o.cacerts, again: true, exact: true},
-		{long: "cert", value: "FILE", help: "this client's certificate, shown to no mirror", into: &o.cert, exact: true, more: true},
-		{long: "key", value: "FILE", help: "and its key", into: &o.key, exact: true, more: true},
-		{long: "dns", value: "ADDRESS", help: "ask this name server", into: &o.dns, again: true, exact: true, more: true},
-		{long: "resolve", value: "HOST:ADDRESS", help: "connect to ADDRESS for HOST", into: o.addAddress, again: true, exact: true, more: true},
-		{long: "time", value: "TIME", help: "judge certificates and signatures as of TIME, not by the clock", into: &o.time, exact: true, more: true},
-		{long: "header-file", value: "FILE", help: "send the lines of FILE (\"Name: value\") to the first server; those below a line [ORIGIN] to that instead", into: &o.header, exact: true, more: true},
-		{long: "netrc-file", value: "FILE", help: "users and passwords by host (default: NETRC's file)", into: &o.auth, exact: true, more: true},
-	}}
-}
-
 // similar returns the one of names that word was most likely meant to be, "" if none is
 // near.
 func similar(word string, names []string) string {

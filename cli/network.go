@@ -18,16 +18,35 @@ import (
 
 // networkOptions say how servers are asked, in every command that asks one.
 type networkOptions struct {
-	limitRate    int64
-	retries      int // as fetch.Options has them
-	stallTime    time.Duration
-	ipv4, ipv6   bool
-	cacerts      []string
-	dns          []string
-	resolve      map[string][]string // addresses by host name
-	time         time.Time           // zero: the clock's
-	header, auth string              // --header-file, --netrc-file
-	cert, key    string              // --cert, --key
+	limitRate  int64 // bytes per second
+	retries    int   // as fetch.Options has them
+	stallTime  time.Duration
+	ipv4, ipv6 bool
+	dns        []string
+	resolve    map[string][]string // addresses by host name
+	time       time.Time           // zero: the clock's
+	files      struct {
+		cacerts                  []string
+		cert, key, header, netrc string
+	}
+}
+
+func (n *networkOptions) group() group {
+	return group{"The network", []flag{
+		{long: "limit-rate", value: "N", help: "bytes per second, or 200K, 2M", into: &n.limitRate, exact: true, more: true},
+		{long: "retries", value: "N", help: "go on after so many failures in a row (default: 7)", into: n.setRetries, exact: true, more: true},
+		{long: "stall-time", value: "N", help: "seconds of next to no bytes that count as one (default: 30)", into: n.setStallTime, exact: true, more: true},
+		{short: '4', long: "ipv4", help: "IPv4 only", into: &n.ipv4, exact: true, more: true},
+		{short: '6', long: "ipv6", help: "IPv6 only", into: &n.ipv6, exact: true, more: true},
+		{long: "cacert", value: "FILE", help: "trust the certificates in FILE too", into: &n.files.cacerts, again: true, exact: true},
+		{long: "cert", value: "FILE", help: "this client's certificate, shown to no mirror", into: &n.files.cert, exact: true, more: true},
+		{long: "key", value: "FILE", help: "and its key", into: &n.files.key, exact: true, more: true},
+		{long: "dns", value: "ADDRESS", help: "ask this name server", into: &n.dns, again: true, exact: true, more: true},
+		{long: "resolve", value: "HOST:ADDRESS", help: "connect to ADDRESS for HOST", into: n.addAddress, again: true, exact: true, more: true},
+		{long: "time", value: "TIME", help: "judge certificates and signatures as of TIME, not by the clock", into: &n.time, exact: true, more: true},
+		{long: "header-file", value: "FILE", help: "send the lines of FILE (\"Name: value\") to the first server; those below a line [ORIGIN] to that instead", into: &n.files.header, exact: true, more: true},
+		{long: "netrc-file", value: "FILE", help: "users and passwords by host (default: NETRC's file)", into: &n.files.netrc, exact: true, more: true},
+	}}
 }
 
 // setRetries reads --retries. For fetch.Options 0 means the default.
@@ -72,7 +91,7 @@ func (n *networkOptions) client(agent string, servers []string, clock *source.Cl
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range n.cacerts {
+	for _, name := range n.files.cacerts {
 		if err := fetch.CheckCertificates(name); err != nil {
 			return nil, fmt.Errorf("--cacert %q: %w", name, withoutPath(err))
 		}
@@ -86,7 +105,7 @@ func (n *networkOptions) client(agent string, servers []string, clock *source.Cl
 		origins = append(origins, fetch.Origin(u))
 	}
 	client, err := fetch.NewClient(fetch.Options{
-		UserAgent: agent, CACerts: n.cacerts, DNS: n.dns, Resolve: n.resolve,
+		UserAgent: agent, CACerts: n.files.cacerts, DNS: n.dns, Resolve: n.resolve,
 		IPv4Only: n.ipv4, IPv6Only: n.ipv6, Credentials: credentials,
 		Certificate: certificate, CertificateFor: origins,
 		Now: clock.Now, Earliest: func() bool { return vouched && clock.Behind() },
@@ -102,25 +121,25 @@ func (n *networkOptions) client(agent string, servers []string, clock *source.Cl
 // certificate reads --cert and --key; nil where they are not given. One file
 // may hold both.
 func (n *networkOptions) certificate() (*tls.Certificate, error) {
-	if n.cert == "" {
-		if n.key != "" {
+	if n.files.cert == "" {
+		if n.files.key != "" {
 			return nil, usageErrorf("--key needs --cert")
 		}
 		return nil, nil
 	}
-	certificate, err := readOption("cert", n.cert, maxCredentials)
+	certificate, err := readOption("cert", n.files.cert, maxCredentials)
 	if err != nil {
 		return nil, err
 	}
 	key := certificate
-	if n.key != "" {
-		if key, err = readOption("key", n.key, maxCredentials); err != nil {
+	if n.files.key != "" {
+		if key, err = readOption("key", n.files.key, maxCredentials); err != nil {
 			return nil, err
 		}
 	}
 	pair, err := tls.X509KeyPair(certificate, key)
 	if err != nil {
-		return nil, fmt.Errorf("--cert %q and its key: %w", n.cert, err)
+		return nil, fmt.Errorf("--cert %q and its key: %w", n.files.cert, err)
 	}
 	return &pair, nil
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,14 +83,14 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 		return c.noContainer()
 	}
 	if c.caller.name == "" || c.caller.path == "" || c.caller.rootfs == "" {
-		return &phraseError{usageErrorf("Please pass the name, path, and rootfs for the container")}
+		return &phraseError{"Please pass the name, path, and rootfs for the container", &usageError{}}
 	}
 	unix.Umask(newUmask) // as by lxc-create; others may call, too
 	namespace := host.Namespace()
 	uid, mapped := mappedID(c.caller.mappedUID)
 	gid, _ := mappedID(c.caller.mappedGID)
 	if namespace == lxc.UserNamespace && !mapped {
-		return &phraseError{errors.New("In a user namespace without a map")}
+		return &phraseError{text: "In a user namespace without a map"}
 	}
 	c.target.Owner = pull.Owner{UID: uid, GID: gid}
 	if !mapped {

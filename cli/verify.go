@@ -82,45 +82,54 @@ func (c *verifyCall) verify(ui *ui, operands []string) error {
 	if err != nil {
 		return err
 	}
-	if c.list {
+	by := signers{ui, keys, policy}
+	switch {
+	case c.list:
 		return listKeys(ui, keys, policy.Now)
+	case len(operands) == 1:
+		return by.printMessage(operands[0])
+	case len(operands) == 2:
+		return by.verifyFile(operands[0], operands[1])
 	}
-	if len(operands) == 1 {
-		return verifyMessage(ui, keys, operands[0], policy)
-	}
-	if len(operands) > 2 {
-		return verifyListed(ui, keys, operands[0], operands[1], operands[2:], policy)
-	}
-	result, err := verifyFile(keys, operands[0], operands[1], policy)
+	sums, err := by.readSums(operands[0], operands[1])
 	if err != nil {
 		return err
 	}
-	return reportSignatures(ui, ui.out, result)
+	return compareFiles(ui, sums, operands[1], operands[2:])
 }
 
-// verifyListed verifies a list of digests, and the files by it. A file is
-// looked up by its name as it is given, else by the last part of it.
-func verifyListed(ui *ui, keys *pgp.Keyring, sigName, listName string, files []string, policy pgp.Policy) error {
+// signers are the keys that may have signed a file, and when they may have.
+type signers struct {
+	ui     *ui
+	keys   *pgp.Keyring
+	policy pgp.Policy
+}
+
+// readSums verifies the signature of a list of SHA-256 digests and returns the digests
+// by file name. It reads the list once, so the digests are those that were signed.
+func (by signers) readSums(sigName, listName string) (map[string][sha256.Size]byte, error) {
 	sig, err := readWhole(sigName, pgp.MaxSignature)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	// The list that is verified is the one that is read: from memory.
 	list, err := readWhole(listName, pgp.MaxSums)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	result, err := pgp.Verify(keys, list, sig, policy)
+	result, err := pgp.Verify(by.keys, list, sig, by.policy)
 	if err != nil {
-		return unverified(listName, err)
+		return nil, unverified(listName, err)
 	}
 	sums, err := pgp.ParseSums(list)
 	if err != nil {
-		return unverified(listName, err)
+		return nil, unverified(listName, err)
 	}
-	if err := reportSignatures(ui, ui.out, result); err != nil {
-		return err
-	}
+	return sums, reportSignatures(by.ui, by.ui.out, result)
+}
+
+// compareFiles compares files with the digests that the list listName has for them. It
+// looks for a file's name as it is given, else for the last part of the name.
+func compareFiles(ui *ui, sums map[string][sha256.Size]byte, listName string, files []string) error {
 	for _, name := range files {
 		want, ok := sums[name]
 		if !ok {
@@ -158,26 +167,26 @@ func sumFile(name string) (sum [sha256.Size]byte, err error) {
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
-// verifyFile verifies a file as it is read, so its size doesn't matter.
-func verifyFile(keys *pgp.Keyring, sigName, name string, policy pgp.Policy) (*pgp.Result, error) {
+// verifyFile verifies a file of any size and says who signed it.
+func (by signers) verifyFile(sigName, name string) error {
 	sig, err := readWhole(sigName, pgp.MaxSignature)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	v, err := pgp.NewVerifier(keys, sig, policy)
+	v, err := pgp.NewVerifier(by.keys, sig, by.policy)
 	if err != nil {
-		return nil, unverified(sigName, err)
+		return unverified(sigName, err)
 	}
 	f, err := openInput(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
 	result, err := verifyStream(v, f)
 	if err != nil {
-		return nil, unverified(name, err)
+		return unverified(name, err)
 	}
-	return result, nil
+	return reportSignatures(by.ui, by.ui.out, result)
 }
 
 // verifyStream reads r to its end and returns who signed it.
@@ -191,24 +200,25 @@ func verifyStream(v *pgp.Verifier, r io.Reader) (*pgp.Result, error) {
 	return v.Finish()
 }
 
-// verifyMessage prints the text of a cleartext-signed message: that text, and
-// no other, is what was signed.
-func verifyMessage(ui *ui, keys *pgp.Keyring, name string, policy pgp.Policy) error {
+// printMessage verifies a cleartext signed message and prints the text that was signed
+// (RFC 9580, section 7).
+func (by signers) printMessage(name string) error {
 	message, err := readWhole(name, pgp.MaxCleartext)
 	if err != nil {
 		return err
 	}
-	text, result, err := pgp.VerifyCleartext(keys, message, policy)
+	text, result, err := pgp.VerifyCleartext(by.keys, message, by.policy)
 	if err != nil {
 		return unverified(name, err)
 	}
-	if err := reportSignatures(ui, ui.err, result); err != nil {
+	if err := reportSignatures(by.ui, by.ui.err, result); err != nil {
 		return err
 	}
-	_, err = ui.out.Write(text)
+	_, err = by.ui.out.Write(text)
 	return err
 }
 
+// reportSignatures writes a line to w for each signature, unless -q is given.
 func reportSignatures(ui *ui, w io.Writer, result *pgp.Result) error {
 	for _, s := range result.Signatures {
 		line := "good signature by " + s.Fingerprint
