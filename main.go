@@ -1,9 +1,8 @@
-// Command lxc-pull puts a verified root filesystem on anything that runs
-// Linux. Installed as lxc-pull in LXC's template directory it is a drop-in for the
-// stock "download" template; the stages of that job (list, fetch, verify,
-// untar, zcat) are commands of their own.
+// Command lxc-pull puts a verified root file system on any machine that runs Linux.
+// Installed in LXC's directory of templates it takes the place of the stock "download"
+// template. The steps of that job (list, fetch, verify, untar, zcat) are commands, too.
 //
-// cli/cli.go has the table of commands; DESIGN.md says how to read the rest.
+// cli/cli.go has the table of commands. DESIGN.md says how to read the rest.
 package main
 
 import (

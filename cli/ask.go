@@ -14,10 +14,10 @@ import (
 	"lxc-pull/pull/source"
 )
 
-// askMissing fills in what the command line left out. If only the architecture is
-// missing, it is this machine's. Otherwise the images are listed, and a person at a
-// terminal chooses; without a terminal one line is read for each missing name, as by the
-// stock template, and an empty architecture is this machine's.
+// askMissing asks the user for the names of the image that the command line leaves out. At a
+// terminal the user chooses from lists. Otherwise askMissing prints all images and reads a
+// line for each missing name, as the stock template does. A missing architecture is this
+// machine's.
 func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder, stdin *os.File) error {
 	if c.image.dist != "" && c.image.release != "" {
 		if c.image.arch == "" {
@@ -41,7 +41,9 @@ func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder
 	return c.image.check()
 }
 
-// readNames is the stock template's way: the list, then a line for each name.
+var errNoImage = usageErrorf("distribution and release are missing: pass --dist and --release")
+
+// readNames prints the list of images and reads a line for each missing name.
 func (o *imageOptions) readNames(ui *ui, stdin io.Reader, index image.Index) error {
 	printImages(ui, index.Select(o.query()))
 	for _, f := range []struct {
@@ -57,7 +59,7 @@ func (o *imageOptions) readNames(ui *ui, stdin io.Reader, index image.Index) err
 			return err
 		}
 		if err != nil {
-			return usageErrorf("no distribution and release given: pass --dist and --release")
+			return errNoImage
 		}
 		*f.value = line
 	}
@@ -66,16 +68,16 @@ func (o *imageOptions) readNames(ui *ui, stdin io.Reader, index image.Index) err
 		o.arch = hostArch()
 	}
 	if o.dist == "" || o.release == "" {
-		return usageErrorf("no distribution and release given: pass --dist and --release")
+		return errNoImage
 	}
 	return nil
 }
 
-// maxLine is the longest answer that is read, in bytes: more than any name.
+// maxLine is the longest answer, in bytes. It is longer than any name.
 const maxLine = 1024
 
-// readLine reads one line and no byte beyond it. The last line counts without a newline;
-// the error is io.EOF if there is none.
+// readLine reads one line and no byte after it. The last line may lack its newline. The
+// error is io.EOF if no line is left.
 func readLine(r io.Reader) (string, error) {
 	var line []byte
 	var b [1]byte
@@ -98,8 +100,8 @@ func readLine(r io.Reader) (string, error) {
 	return "", fmt.Errorf("a line longer than %d bytes", maxLine)
 }
 
-// choose offers a person what there is for the wanted architecture: distributions, then
-// the releases of the one chosen.
+// choose lets the user choose a distribution that has images for the architecture, and then
+// one of its releases.
 func (o *imageOptions) choose(ui *ui, stdin io.Reader, index image.Index) error {
 	if o.arch == "" {
 		o.arch = hostArch()
@@ -134,8 +136,8 @@ func (o *imageOptions) choose(ui *ui, stdin io.Reader, index image.Index) error 
 	return nil
 }
 
-// pick lets a person at a terminal choose one of names, by number or name.
-func (u *ui) pick(in io.Reader, what string, names []string) (string, error) {
+// pick prints names with numbers and returns the name that the user chooses by either.
+func (u *ui) pick(in io.Reader, prompt string, names []string) (string, error) {
 	width, line := 0, ""
 	for _, n := range names {
 		width = max(width, len(printable(n)))
@@ -150,7 +152,7 @@ func (u *ui) pick(in io.Reader, what string, names []string) (string, error) {
 	}
 	fmt.Fprintln(u.out, strings.TrimRight(line, " "))
 	for {
-		fmt.Fprintf(u.out, "%s: ", what)
+		fmt.Fprintf(u.out, "%s: ", prompt)
 		answer, err := readLine(in)
 		if errors.Is(err, context.Canceled) {
 			return "", err

@@ -27,23 +27,23 @@ const cacheUsage = `Usage: lxc-pull cache ls [--json] [IMAGE]...
        lxc-pull cache gc [--max-size SIZE]
        lxc-pull cache rm IMAGE... | --all
 
-Shows and tidies the images that were kept. IMAGE begins with DIST and may go
-on: DIST[/RELEASE[/ARCH[/VARIANT]]].
+Shows, verifies and removes cached images. IMAGE is DIST or more of
+DIST/RELEASE/ARCH/VARIANT, and means all images whose name begins so.
 
-  ls      image, build, size, age, expiry, whether signatures are kept with it;
-          interrupted downloads with what they have
-  verify  checks every image against its signatures; status 5 where one is bad,
-          or its signer is not known
-  gc      removes expired images, and what interrupted runs left a week ago;
-          with --max-size, then those unused for longest until SIZE holds
-  rm      removes images and their interrupted downloads; half an image, which
-          may be something else, only by its whole name
+  ls      lists name, build, size, age, expiry date and whether signatures are
+          cached, and the size of interrupted downloads
+  verify  verifies every image; exit status 5 if one is bad or its signer is not
+          trusted
+  gc      removes expired images and interrupted downloads older than a week;
+          with --max-size also the images that were not used for longest
+  rm      removes images and their interrupted downloads; files that may not be
+          an image only if IMAGE has all four parts
 
-The cache is LXC_CACHE_PATH, else /var/cache/lxc, else ~/.cache/lxc. To keep it
-small always, give creations --cache-size SIZE or set LXC_PULL_CACHE_SIZE.
+The cache is LXC_CACHE_PATH, else /var/cache/lxc, else ~/.cache/lxc. The option
+--cache-size of create, or LXC_PULL_CACHE_SIZE, limits its size.
 `
 
-// A cacheCall does what can be done with the cache by itself. No server is asked.
+// A cacheCall is one use of "cache". It asks no server.
 type cacheCall struct {
 	finder  finderOptions
 	json    bool
@@ -59,25 +59,24 @@ type cacheCall struct {
 func (c *cacheCall) groups() []group {
 	return []group{{"", []flag{
 		{long: "json", help: "ls: print JSON", into: &c.json, exact: true, more: true},
-		{long: "keyring", value: "FILE", help: "verify: trust the keys in FILE, not the built-in one", into: &c.finder.trust.keyrings, again: true, exact: true, more: true},
-		{long: "keyid", value: "FPR", help: "verify: of the trusted keys, take only this one", into: &c.finder.trust.keyids, again: true, exact: true, more: true},
-		{long: "memory", value: "SIZE", help: "verify: the most memory to take", into: &c.finder.memory, exact: true, more: true},
+		{long: "keyring", value: "FILE", help: "verify: trust the keys in FILE instead of the built-in key", into: &c.finder.trust.keyrings, again: true, exact: true, more: true},
+		{long: "keyid", value: "FPR", help: "verify: trust only the key with this fingerprint", into: &c.finder.trust.keyids, again: true, exact: true, more: true},
+		{long: "memory", value: "SIZE", help: "verify: use at most SIZE bytes of memory", into: &c.finder.memory, exact: true, more: true},
 		{long: "max-size", value: "SIZE", help: "gc: keep at most SIZE bytes", into: &c.maxSize, exact: true, more: true},
 		{long: "all", help: "rm: remove all images", into: &c.all, exact: true, more: true},
-		{long: "time", value: "TIME", help: "ls, verify, gc: go by TIME, not by the clock", into: &c.finder.network.time, exact: true, more: true},
+		{long: "time", value: "TIME", help: "ls, verify, gc: take TIME for the current time", into: &c.finder.network.time, exact: true, more: true},
 	}}, commonFlags()}
 }
 
-// check refuses an option of another word: who gives it wants something else than what
-// would be done.
+// check refuses operands and options that the subcommand does not take.
 func (c *cacheCall) check(operands []string) error {
 	words := []string{"ls", "verify", "gc", "rm"}
 	if len(operands) == 0 {
-		return usageErrorf("cache: one of %s is needed", strings.Join(words, ", "))
+		return usageErrorf("cache needs one of %s", strings.Join(words, ", "))
 	}
 	word, names := operands[0], operands[1:]
 	if !slices.Contains(words, word) {
-		return usageErrorf("cache: no command %q%s", word, didYouMean(word, "", words))
+		return usageErrorf("cache has no command %q%s", word, didYouMean(word, "", words))
 	}
 	for _, o := range []struct {
 		name  string
@@ -96,9 +95,9 @@ func (c *cacheCall) check(operands []string) error {
 	case word == "gc" && len(names) > 0:
 		return usageErrorf("cache gc takes no names: %q", names)
 	case word == "rm" && len(names) == 0 && !c.all:
-		return usageErrorf("cache rm: name images, or say --all")
+		return usageErrorf("cache rm needs images or --all")
 	case word == "rm" && len(names) > 0 && c.all:
-		return usageErrorf("cache rm: names, or --all")
+		return usageErrorf("cache rm takes images or --all, not both")
 	}
 	return nil
 }
@@ -125,7 +124,7 @@ func (c *cacheCall) run(ctx context.Context, ui *ui, operands []string) error {
 		return err
 	}
 	if c.cache == nil {
-		return errors.New("there is no cache: neither LXC_CACHE_PATH nor HOME is set, or its place is in memory")
+		return errors.New("there is no cache: neither LXC_CACHE_PATH nor HOME is set, or the directory is in memory")
 	}
 	if word == "gc" {
 		return c.gc()
@@ -146,7 +145,7 @@ func (c *cacheCall) run(ctx context.Context, ui *ui, operands []string) error {
 	return c.remove(list, names)
 }
 
-// selectCached returns the images that names mean; all of them without names.
+// selectCached returns the images that names mean, or all images if there are no names.
 func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
 	if len(names) == 0 {
 		return list, nil
@@ -172,7 +171,7 @@ func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
 	return some, nil
 }
 
-// cachedMatches reports whether the first fields of a key are those.
+// cachedMatches reports whether an image's name begins with the parts in fields.
 func cachedMatches(k image.Name, fields []string) bool {
 	have := []string{k.Dist, k.Release, k.Arch, k.Variant}
 	if len(fields) > len(have) {
@@ -186,9 +185,8 @@ func cachedMatches(k image.Name, fields []string) bool {
 	return true
 }
 
-// expiryOf returns until when a cached image is to be used; ok is false if it has none, is
-// damaged or was not downloaded to its end. An expiry that can't be read is over, as for a
-// creation.
+// expiryOf returns when a cached image expires. ok is false if the image has no expiry date,
+// is damaged or is not complete. A date that can't be read is in the past, as for create.
 func (c *cacheCall) expiryOf(i cache.Info) (t time.Time, ok bool) {
 	if i.Partial || i.Damage != nil {
 		return t, false
@@ -207,7 +205,7 @@ func (c *cacheCall) expiryOf(i cache.Info) (t time.Time, ok bool) {
 	return t, true
 }
 
-// list is cache ls.
+// list prints the table of "cache ls".
 func (c *cacheCall) list(list []cache.Info) error {
 	if c.json {
 		return c.listJSON(list)
@@ -258,7 +256,7 @@ func (c *cacheCall) listJSON(list []cache.Info) error {
 	return printObjects(c.ui.out, objects)
 }
 
-// verify is cache verify: each image's own verdict on standard output.
+// verify verifies the images and prints a line for each.
 func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []cache.Info) error {
 	bad, unknown := 0, 0
 	var unreadable error
@@ -289,7 +287,7 @@ func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []ca
 		fmt.Fprintf(c.ui.out, "%s %s: %s\n", printable(i.Name.String()), printable(i.Build), printable(verdict))
 	}
 	if bad > 0 {
-		return &exitError{exitUnverified, fmt.Errorf("%d of the cached images can't be trusted; lxc-pull cache rm removes them", bad)}
+		return &exitError{exitUnverified, fmt.Errorf("%d of the cached images can't be trusted; \"lxc-pull cache rm\" removes them", bad)}
 	}
 	if unknown > 0 {
 		return &exitError{exitUnverified, fmt.Errorf("%d of the cached images are not signed by a trusted key; --keyring FILE trusts the keys in FILE", unknown)}
@@ -297,25 +295,25 @@ func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []ca
 	return unreadable
 }
 
-// removal says what became of an image that was to be removed.
+// removal tells the user that an image was removed, or why it was not.
 func (c *cacheCall) removal(i cache.Info, why string, err error) {
-	what := i.Name.String()
+	name := i.Name.String()
 	if i.Partial {
-		what += ", an interrupted download"
+		name += ", an interrupted download"
 	} else if i.Build != "" {
-		what += " " + i.Build
+		name += " " + i.Build
 	}
 	if err != nil {
-		c.ui.warnf("%s stays: %s", printable(what), printable(err.Error()))
+		c.ui.warnf("%s was not removed: %v", name, err)
 		return
 	}
 	if !c.ui.quiet {
-		fmt.Fprintf(c.ui.out, "removed %s (%s%s)\n", printable(what), why, source.ByteCount(i.Size))
+		fmt.Fprintf(c.ui.out, "removed %s (%s%s)\n", printable(name), why, source.ByteCount(i.Size))
 	}
 }
 
-// remove is cache rm. What a creation is using stays, and so does what may be
-// anything, unless one of names is its whole name.
+// remove removes the images, but none that another run is using. Files that may not be an
+// image are removed only if one of names is their whole name.
 func (c *cacheCall) remove(list []cache.Info, names []string) error {
 	var first error
 	for _, i := range list {
@@ -327,7 +325,7 @@ func (c *cacheCall) remove(list []cache.Info, names []string) error {
 		if i.Proven || slices.ContainsFunc(names, whole) {
 			err = c.cache.Drop(i)
 		} else {
-			err = errors.New("its content does not show that it is an image; its whole name removes it")
+			err = errors.New("nothing proves that it is an image; name it in full to remove it")
 		}
 		c.removal(i, "", err)
 		if first == nil {
@@ -337,7 +335,8 @@ func (c *cacheCall) remove(list []cache.Info, names []string) error {
 	return first
 }
 
-// gc is cache gc.
+// gc removes interrupted downloads that are old, expired images and, with --max-size, the
+// images that were not used for longest.
 func (c *cacheCall) gc() error {
 	now := time.Now()
 	keys, err := c.cache.Leftovers(now)
@@ -356,7 +355,7 @@ func (c *cacheCall) gc() error {
 			}
 		}
 		if errors.Is(err, cache.ErrLocked) {
-			continue // so it is no leftover
+			continue // a run is downloading it
 		} else if err != nil {
 			c.removal(cache.Info{Name: k, Partial: true}, "", err)
 			first = cmp.Or(first, err)

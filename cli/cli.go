@@ -1,9 +1,12 @@
-// Package cli is the command line: it reads the words that the program was called with,
-// runs the command that they name, and puts results and errors into sentences.
+// Package cli is the command line. It reads the arguments, runs the command that they
+// name, and turns results and errors into text.
 //
-// This file is the table of contents: which command a call names. flags.go has the options
-// that commands share, errors.go the exit statuses and what to do about an error,
-// terminal.go the rules for everything that a person reads.
+// Each command has a file of its own. Read first:
+//
+//   - cli.go: the table of commands, and how a command is chosen and run
+//   - flags.go: the options that commands share
+//   - errors.go: exit statuses, and what a user can do about an error
+//   - terminal.go: the rules for everything that a person reads
 package cli
 
 import (
@@ -18,71 +21,71 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A command is one word of the command line.
+// A command is a row of the table of commands.
 type command struct {
 	name    string
-	alias   []string // other names by which argv[0] may call it
-	summary string
-	usage   string // what --help begins with
-	example string // what --help ends with; "": nothing
-	raw     bool   // it reads its words itself
+	alias   []string // program names that mean this command when argv[0] is one of them
+	summary string   // a line in the overview
+	usage   string   // the beginning of the help text
+	example string   // the end of the help text; "": none
+	raw     bool     // the command parses its arguments itself
 	new     func() call
 }
 
-// A call is one call of a command: its options, and what it does with them.
+// A call is one use of a command: it holds the options and does the work.
 type call interface {
-	// groups returns the flags that the call takes; parsing sets them.
+	// groups returns the flags that the command takes. Parsing stores their values in
+	// the call.
 	groups() []group
-	// run does the work. operands are the words that are no options; of a raw command
-	// all words.
+	// run does the work. operands are the arguments that are not options; a raw command
+	// gets all arguments.
 	run(ctx context.Context, ui *ui, operands []string) error
 }
 
-// A wordReader is a call that changes its words before they are parsed, since it
-// understands more than getopt.
-type wordReader interface {
-	words(args []string) []string
+// An argReader is a call that rewrites its arguments before getopt parses them, because
+// it accepts forms that getopt does not know.
+type argReader interface {
+	rewrite(args []string) []string
 }
 
-// commands lists every command in the order in which help shows them.
+// commands returns the table of commands, in the order of the overview.
 func commands() []command {
 	return []command{
 		{name: "create", summary: "make a container without lxc-create", usage: createUsage, example: createExample, new: func() call { return new(createCall) }},
-		{name: "rootfs", summary: "only a root file system, into an empty directory", usage: rootfsUsage, new: func() call { return new(rootfsCall) }},
-		{name: "list", summary: "what images there are", usage: listUsage, new: func() call { return new(listCall) }},
-		{name: "cache", summary: "show, verify and tidy the images that were kept", usage: cacheUsage, new: func() call { return new(cacheCall) }},
-		{name: "fetch", summary: "bring a file: resume, mirrors, proxies", usage: fetchUsage, new: func() call { return new(fetchCall) }},
+		{name: "rootfs", summary: "unpack only a root file system, into an empty directory", usage: rootfsUsage, new: func() call { return new(rootfsCall) }},
+		{name: "list", summary: "list the images of a server", usage: listUsage, new: func() call { return new(listCall) }},
+		{name: "cache", summary: "show, verify and remove cached images", usage: cacheUsage, new: func() call { return new(cacheCall) }},
+		{name: "fetch", summary: "download a file: resume, mirrors, proxies", usage: fetchUsage, new: func() call { return new(fetchCall) }},
 		{name: "untar", alias: []string{"untar"}, summary: "extract a tar archive, safely", usage: untarUsage, example: untarExample, new: func() call { return new(untarCall) }},
 		{name: "zcat", alias: []string{"zcat", "xzcat", "zstdcat", "bzcat"}, summary: "decompress xz, gzip, zstd and bzip2", usage: zcatUsage, example: zcatExample, new: func() call { return new(zcatCall) }},
 		{name: "verify", summary: "say who signed a file", usage: verifyUsage, example: verifyExample, new: func() call { return new(verifyCall) }},
-		{name: "sopv", alias: []string{"sopv"}, summary: "verify as the Stateless OpenPGP command line has it", usage: sopvUsage, raw: true, new: func() call { return new(sopvCall) }},
+		{name: "sopv", alias: []string{"sopv"}, summary: "verify by the Stateless OpenPGP command line", usage: sopvUsage, raw: true, new: func() call { return new(sopvCall) }},
 		{name: "version", summary: "print the version", usage: versionUsage, new: func() call { return new(versionCall) }},
 		{name: "help", summary: "explain a command, with all its options", usage: helpUsage, new: func() call { return new(helpCall) }},
-		{name: "--install", summary: "make links by whose names it is called", usage: installUsage, example: installExample, new: func() call { return new(installCall) }},
+		{name: "--install", summary: "install links that name single commands", usage: installUsage, example: installExample, new: func() call { return new(installCall) }},
 	}
 }
 
-// template is the program as a template of LXC's, which is called with options only. Its
-// name is no word of the command line, but one that help understands.
+// template returns the command that lxc-create runs: the program as a template of LXC.
+// Only help knows it by its name; a call that begins with an option means it.
 func template() command {
 	return command{name: templateName, usage: templateUsage, example: templateExample, new: func() call { return new(templateCall) }}
 }
 
 const templateName = "template"
 
-// Run runs the command that argv names, argv[0] being the name that the program was called
-// by, and returns the exit status. SIGINT, SIGTERM and SIGHUP end the command in good
-// order.
+// Run runs the command that argv names and returns the exit status. argv[0] is the name by
+// which the program was called. After SIGINT, SIGTERM or SIGHUP the command cleans up and
+// ends.
 func Run(argv []string) int {
 	ui := newUI(os.Stdout, os.Stderr)
 	ctx, stop := untilSignal()
 	defer stop()
-	signal.Ignore(unix.SIGXFSZ) // a limit on the size of files is an error like a full disk
+	signal.Ignore(unix.SIGXFSZ) // so that write(2) returns an error at the limit of file sizes
 	return ui.carryOut(ctx, argv)
 }
 
-// carryOut runs the command that argv names, says how it failed, and returns the exit
-// status.
+// carryOut runs the command that argv names, prints its error, and returns the exit status.
 func (u *ui) carryOut(ctx context.Context, argv []string) int {
 	cmd, args, err := choose(argv)
 	if err == nil {
@@ -97,8 +100,8 @@ func (u *ui) carryOut(ctx context.Context, argv []string) int {
 	return code
 }
 
-// untilSignal returns a context that ends with the signal that is to end the program.
-// What nohup(1) or a shell's "&" lets a process ignore stays ignored.
+// untilSignal returns a context that a signal to end the program cancels. Signals that the
+// process was started with as ignored (by nohup(1), or a shell's "&") stay ignored.
 func untilSignal() (ctx context.Context, stop func()) {
 	ends := []os.Signal{unix.SIGTERM}
 	for _, s := range []os.Signal{unix.SIGINT, unix.SIGHUP} {
@@ -117,7 +120,8 @@ func untilSignal() (ctx context.Context, stop func()) {
 	return ctx, func() { signal.Stop(signals) }
 }
 
-// choose finds the command that argv[0] or the first word names.
+// choose returns the command that argv[0] or the first argument names, and the arguments
+// that are left for it.
 func choose(argv []string) (command, []string, error) {
 	name, args := "", []string(nil)
 	if len(argv) > 0 {
@@ -135,13 +139,13 @@ func choose(argv []string) (command, []string, error) {
 	case templateAlias:
 		return template(), args, nil
 	case "lxc-local", "lxc-oci":
-		// It would fetch an image although one at hand was meant.
-		return command{}, nil, usageErrorf("this program takes the place of LXC's download template, not of %q", name)
+		// These templates take an image that the user has. This program would download one.
+		return command{}, nil, usageErrorf("this program replaces LXC's download template, not %q", name)
 	}
 	if len(args) == 0 {
 		return command{raw: true, new: func() call { return new(missingCall) }}, nil, nil
 	}
-	// lxc-create asks a template in LXC's directory for its help (lxc_create.c).
+	// lxc-create -t TEMPLATE --help runs the template with --help (lxc_create.c).
 	asTemplate := filepath.Base(filepath.Dir(argv[0])) == "templates"
 	switch word := args[0]; {
 	case len(args) == 1 && (word == "--help" || word == "-h") && !asTemplate:
@@ -158,7 +162,7 @@ func choose(argv []string) (command, []string, error) {
 	return command{}, nil, usageErrorf("unknown command %q%s", args[0], didYouMean(args[0], "", commandNames()))
 }
 
-// named returns the command of that name; one without a name if there is none.
+// named returns the command of that name, or the zero command if there is none.
 func named(name string) command {
 	for _, c := range commands() {
 		if c.name == name {
@@ -176,17 +180,17 @@ func commandNames() (names []string) {
 	return names
 }
 
-// run reads the words and runs the call, or prints the help that they ask for.
+// run parses the arguments and runs the command, or prints its help text.
 func (c command) run(ctx context.Context, ui *ui, args []string) error {
 	one := c.new()
 	if c.raw {
 		return one.run(ctx, ui, args)
 	}
-	if w, ok := one.(wordReader); ok {
-		args = w.words(args)
+	if r, ok := one.(argReader); ok {
+		args = r.rewrite(args)
 	}
 	var given, operands []string
-	// A file that an option names may be a pipe, and wait.
+	// Parsing may wait: a file that an option names can be a pipe.
 	err := untilDone(ctx, func() (err error) {
 		given, operands, err = parse(args, one.groups())
 		return err

@@ -21,36 +21,37 @@ import (
 const createUsage = `Usage: lxc-pull create NAME DIST/RELEASE[/ARCH][/VARIANT] [OPTION]...
        lxc-pull create NAME -d DIST -r RELEASE [-a ARCH] [OPTION]...
 
-Makes a whole container in the LXC path: config, fstab, root file system. A
-directory of that name must be absent or empty.
+Makes a container with its config, fstab and root file system in the LXC path.
+A directory with the container's name must be absent or empty.
 `
 
 const createExample = `Example: lxc-pull create web debian/trixie
 `
 
-// A createCall makes a container without lxc-create. It leaves the bytes that lxc-create
-// with this template leaves, less the comments that lxc-create puts at the top.
+// A createCall is one use of "create", which makes a container without lxc-create. The
+// result is byte for byte that of lxc-create with this template, without the comments that
+// lxc-create writes at the top of the config.
 type createCall struct {
 	creation
 	name, lxcPath, config string
-	mappedUID, mappedGID  string // passed by enterNamespace
+	mappedUID, mappedGID  string // enterNamespace passes these options
 
-	args []string // that the call was made with, for enterNamespace
+	args []string // the arguments of this call, for enterNamespace
 }
 
 func (c *createCall) groups() []group {
 	own := group{"The container", []flag{
-		{short: 'n', long: "name", value: "NAME", help: "NAME, as lxc-create takes it", into: &c.name},
-		{short: 'P', long: "lxcpath", value: "DIR", help: "where containers live (default: lxc.conf's place)", into: &c.lxcPath, exact: true},
-		{short: 'f', long: "config", value: "FILE", help: "the config's beginning (default: LXC's default.conf)", into: &c.config, exact: true},
+		{short: 'n', long: "name", value: "NAME", help: "the container's name, as for lxc-create", into: &c.name},
+		{short: 'P', long: "lxcpath", value: "DIR", help: "where containers are (default: as in lxc.conf)", into: &c.lxcPath, exact: true},
+		{short: 'f', long: "config", value: "FILE", help: "begin the config with FILE (default: default.conf)", into: &c.config, exact: true},
 		{long: "mapped-uid", value: "UID", into: &c.mappedUID},
 		{long: "mapped-gid", value: "GID", into: &c.mappedGID},
 	}}
 	return append([]group{own}, c.creation.groups()...)
 }
 
-// words lets a bare "--" stand before options, where it stands in a call of lxc-create.
-func (c *createCall) words(args []string) []string {
+// rewrite removes a bare "--" that stands before options, as in a call of lxc-create.
+func (c *createCall) rewrite(args []string) []string {
 	c.args = args
 	for i, word := range args {
 		if word == "--" && i+1 < len(args) && strings.HasPrefix(args[i+1], "-") {
@@ -60,16 +61,16 @@ func (c *createCall) words(args []string) []string {
 	return args
 }
 
-// readOperands takes the name of what is to be made, unless it is known, and then of an
-// image.
-func (o *imageOptions) readOperands(name *string, operands []string, what string) error {
+// readOperands takes the target's name from the operands, unless an option gave it, and then
+// the image's name. kind is "container" or "directory".
+func (o *imageOptions) readOperands(name *string, operands []string, kind string) error {
 	if *name == "" {
 		if len(operands) == 0 {
-			return usageErrorf("one name is needed, the %s's", what)
+			return usageErrorf("the name of the %s is missing", kind)
 		}
 		*name, operands = operands[0], operands[1:]
-		if what == "container" && strings.Contains(*name, "/") && len(operands) == 0 && o.dist == "" && image.CheckName(strings.Split(*name, "/")[0]) == nil {
-			return usageErrorf("%q names an image; the container needs a name before it: create NAME %s", *name, *name)
+		if kind == "container" && strings.Contains(*name, "/") && len(operands) == 0 && o.dist == "" && image.CheckName(strings.Split(*name, "/")[0]) == nil {
+			return usageErrorf("%q is the name of an image, and a container's name must come before it: create NAME %s", *name, *name)
 		}
 	}
 	switch len(operands) {
@@ -78,10 +79,10 @@ func (o *imageOptions) readOperands(name *string, operands []string, what string
 	case 1:
 		return o.readImage(operands[0])
 	}
-	return usageErrorf("one name and one image are taken, and %q is neither", operands[1])
+	return usageErrorf("unexpected argument %q after the name and the image", operands[1])
 }
 
-// readImage reads DIST/RELEASE[/ARCH][/VARIANT].
+// readImage parses DIST/RELEASE[/ARCH][/VARIANT].
 func (o *imageOptions) readImage(text string) error {
 	fields := strings.Split(text, "/")
 	if len(fields) < 2 || len(fields) > 4 {
@@ -96,14 +97,14 @@ func (o *imageOptions) readImage(text string) error {
 			return usageErrorf("image %q: not DIST/RELEASE[/ARCH][/VARIANT]", text)
 		}
 		if *options[i] != "" && *options[i] != field {
-			return usageErrorf("image %q: an option says %q instead of %q", text, *options[i], field)
+			return usageErrorf("image %q: an option says %q, not %q", text, *options[i], field)
 		}
 		*options[i] = field
 	}
 	return nil
 }
 
-// isArch reports whether a word is a name of a machine.
+// isArch reports whether a word is the name of an architecture.
 func isArch(word string) bool { return len(cross.Spellings(word)) > 1 || cross.LXCKnows(word) }
 
 func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err error) {
@@ -119,7 +120,7 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 	}
 	uid, mapped := mappedID(c.mappedUID)
 	gid, _ := mappedID(c.mappedGID)
-	mapped = mapped && host.Namespace() == lxc.UserNamespace // enterNamespace called
+	mapped = mapped && host.Namespace() == lxc.UserNamespace // enterNamespace has called this process
 	layout := host.This()
 	layout.Root = layout.Root && !mapped
 	if err := c.locate(ctx, ui, layout); err != nil {
@@ -130,8 +131,8 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 		return err
 	}
 	if mapped {
-		// As lxc-create leaves it: the group can look into the directory.
-		c.target.Owner = pull.Owner{UID: uid, GID: gid, Dir: &[2]uint32{0, uint32(gid)}} // -1: as it is
+		// The caller's group can read the directory, as after lxc-create.
+		c.target.Owner = pull.Owner{UID: uid, GID: gid, Dir: &[2]uint32{0, uint32(gid)}}
 		var stop context.CancelFunc
 		ctx, stop = pull.Parent().Watch(ctx)
 		defer stop()
@@ -163,8 +164,8 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 	return c.creation.run(ctx, ui, finder)
 }
 
-// locate finds the directory of containers and the config with which this one begins. For
-// an ordinary user it then calls the program once more in a user namespace.
+// locate finds the directory of containers and the config with which the new container
+// begins. For an ordinary user it then runs the program again in a user namespace.
 func (c *createCall) locate(ctx context.Context, ui *ui, layout host.Layout) (err error) {
 	if c.lxcPath == "" {
 		if c.lxcPath, err = getUntilDone(ctx, func() (string, error) { return layout.LXCPath(), nil }); err != nil {
@@ -181,11 +182,11 @@ func (c *createCall) locate(ctx context.Context, ui *ui, layout host.Layout) (er
 		return err
 	}
 	path := filepath.Join(c.lxcPath, c.name)
-	c.place(c.name, path, filepath.Join(path, "rootfs"), host.ContainerNamespace(c.target.Begins))
+	c.setTarget(c.name, path, filepath.Join(path, "rootfs"), host.ContainerNamespace(c.target.Begins))
 	return c.enterNamespace()
 }
 
-// checkTarget refuses a container that LXC would refuse, or could not start.
+// checkTarget refuses a container that LXC would refuse or could not start.
 func (c *createCall) checkTarget(ui *ui, layout host.Layout) error {
 	_, err := os.Stat(filepath.Join(c.target.Container.TemplateConfig, "common.conf"))
 	c.target.WithoutLXC = errors.Is(err, fs.ErrNotExist)
@@ -201,9 +202,9 @@ func (c *createCall) checkTarget(ui *ui, layout host.Layout) error {
 	return nil
 }
 
-// shiftOwners reads lxc.idmap of the config with which the container begins. For root the
-// owners are shifted on the way to the disk, unless this is the very namespace of that
-// map.
+// shiftOwners sets the map of user ids by lxc.idmap in the config with which the container
+// begins. Root shifts the owners while it unpacks, unless this process is in the user
+// namespace of that map already.
 func (c *createCall) shiftOwners() error {
 	ranges, err := lxc.IDMap(c.target.Begins)
 	if err != nil || len(ranges) == 0 || os.Geteuid() != 0 || host.IsIn(ranges) {

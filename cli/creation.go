@@ -17,8 +17,8 @@ import (
 	"lxc-pull/untar"
 )
 
-// A creation is what the commands that make something of an image have in common:
-// template, create and rootfs.
+// A creation holds the options that the commands template, create and rootfs have in
+// common, and the target that they make.
 type creation struct {
 	image  imageOptions
 	finder finderOptions
@@ -26,7 +26,7 @@ type creation struct {
 	target pull.Target
 }
 
-// groups returns the flags that these commands have in common.
+// groups returns the flags that the three commands have in common.
 func (c *creation) groups() []group {
 	return []group{
 		c.image.group(), c.finder.servers.group(), c.finder.trust.group(), c.finder.cache.group(),
@@ -34,8 +34,8 @@ func (c *creation) groups() []group {
 	}
 }
 
-// check checks the options that a name or each other may contradict, and gives the
-// variant its default.
+// check refuses unsafe names and options that exclude each other. It sets the default
+// variant.
 func (c *creation) check() error {
 	if c.image.variant == "" {
 		c.image.variant = defaultVariant
@@ -46,14 +46,14 @@ func (c *creation) check() error {
 	return c.finder.cache.check()
 }
 
-// newUmask is what lxc-create gives a template (lxccontainer.c, do_create): so directories
-// have the modes that LXC and the processes in the container need, whatever the caller's
-// umask.
+// newUmask is the umask that lxc-create gives a template (lxccontainer.c, do_create). With it
+// new directories have the modes that LXC and the container's processes need, whatever the
+// caller's umask is.
 const newUmask = 0o022
 
-// place says where the container, or the root file system alone, is to be, and what this
-// machine lets it be.
-func (c *creation) place(name, path, rootfs string, namespace lxc.Namespace) {
+// setTarget sets where the container or the root file system goes, and what this machine
+// allows there.
+func (c *creation) setTarget(name, path, rootfs string, namespace lxc.Namespace) {
 	t := &c.target
 	t.Container = lxc.Container{
 		Name: name, Path: path, Rootfs: rootfs, UserNamespace: namespace != lxc.HostNamespace,
@@ -70,9 +70,10 @@ func (c *creation) place(name, path, rootfs string, namespace lxc.Namespace) {
 	}
 }
 
-// unchanged is the owner of what stays as it is made.
+// unchanged returns the Owner that leaves all owners as they are.
 func unchanged() pull.Owner { return pull.Owner{UID: -1, GID: -1} }
 
+// idRanges converts the ranges of lxc.idmap for package untar.
 func idRanges(ranges []lxc.IDRange) (list []untar.IDRange) {
 	for _, r := range ranges {
 		list = append(list, untar.IDRange(r))
@@ -80,7 +81,7 @@ func idRanges(ranges []lxc.IDRange) (list []untar.IDRange) {
 	return list
 }
 
-// open opens the Finder of the creation.
+// open opens a Finder for the image.
 func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 	c.finder.owner = c.target.Owner
 	return getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })
@@ -88,7 +89,8 @@ func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 
 // run makes the target.
 func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) error {
-	// Nobody reading the words any more must not leave half a container.
+	// If nobody reads our output any more, writing it fails and the run goes on. SIGPIPE
+	// would leave half a container.
 	signal.Ignore(unix.SIGPIPE)
 	report, err := openReport(ctx, c.unpack.report, c.target.Container.Rootfs, c.target.Container.Path)
 	if err != nil {
@@ -111,8 +113,8 @@ func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) error
 	return err
 }
 
-// makeDirs makes a directory and those above it, and returns which are new, the innermost
-// first.
+// makeDirs makes a directory and its missing parents. It returns the new ones, the
+// innermost first.
 func makeDirs(path string) (made []string, err error) {
 	var missing []string
 	for dir := path; ; dir = filepath.Dir(dir) {
@@ -124,14 +126,14 @@ func makeDirs(path string) (made []string, err error) {
 	for i := len(missing) - 1; i >= 0; i-- {
 		if err := os.Mkdir(missing[i], 0o755); err == nil {
 			made = append([]string{missing[i]}, made...)
-		} else if !errors.Is(err, fs.ErrExist) { // another run's by now
+		} else if !errors.Is(err, fs.ErrExist) { // another run has made it meanwhile
 			return made, err
 		}
 	}
 	return made, nil
 }
 
-// removeDirs removes what makeDirs made and nobody has filled since.
+// removeDirs removes the directories that makeDirs made, if they are still empty.
 func removeDirs(made []string) {
 	for _, dir := range made {
 		unix.Rmdir(dir)

@@ -20,14 +20,14 @@ import (
 	"lxc-pull/untar/xz"
 )
 
-// This file alone knows which exit status an error has, how it is put in words, and what
-// the user can do about it. Errors come with a Kind from where they are made: source.Kind,
-// pull.Kind, fetch.Kind.
+// Only this file knows the exit status of an error, its text for the user, and what the user
+// can do about it. Errors have a Kind from the place where they are made: source.Kind,
+// pull.Kind and fetch.Kind.
 
-// Exit statuses, the same for every command but sopv, which has SOP's own.
+// The exit statuses of every command but sopv, which has those of SOP.
 const (
 	exitDone       = 0
-	exitFailure    = 1 // anything without a status of its own
+	exitFailure    = 1 // any other error
 	exitUsage      = 2
 	exitNetwork    = 3
 	exitNoImage    = 4
@@ -35,12 +35,12 @@ const (
 	exitDisk       = 6 // disk full, quota, I/O error
 	exitPermission = 7
 
-	// A command that a signal ended has 128 and its number, as shells have it:
-	// 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP.
+	// After a signal the exit status is 128 and the number of the signal, as in shells: 130
+	// for SIGINT, 143 for SIGTERM, 129 for SIGHUP.
 	exitSignal = 128
 )
 
-// A signalError is the signal that ended the run.
+// A signalError is the signal that ends the run.
 type signalError unix.Signal
 
 func (e signalError) Error() string        { return unix.Signal(e).String() + " signal received" }
@@ -49,23 +49,23 @@ func (e signalError) Is(target error) bool { return target == context.Canceled }
 // A phraseError is an error in the words of the stock template, which scripts look for.
 type phraseError struct {
 	text string
-	err  error // whose exit status and remedy it has; nil: none
+	err  error // the cause, which decides on the exit status and the hint; nil: none
 }
 
 func (e *phraseError) Error() string { return "ERROR: " + e.text }
 func (e *phraseError) Unwrap() error { return e.err }
 
-// A usageError is a command line that can't be carried out.
+// A usageError is an error in the command line.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
 
+// usageErrorf returns a usageError.
 func usageErrorf(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
-// An exitError carries a command's own exit status; err may be nil, then
-// nothing is printed.
+// An exitError is an error with its exit status. If err is nil, nothing is printed.
 type exitError struct {
 	code int
 	err  error
@@ -80,8 +80,7 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// finish prints the error, if any, with what to do about it, and returns the exit
-// status.
+// finish prints an error with a hint, and returns the exit status. err may be nil.
 func (u *ui) finish(err error) int {
 	u.settle()
 	if err == nil {
@@ -95,7 +94,7 @@ func (u *ui) finish(err error) int {
 	text, phrase := u.describe(err)
 	switch kind := source.KindOf(err); {
 	case phrase && (kind == source.NotFound || kind == source.Gone):
-		u.say(text) // the stock template says this one on standard output
+		u.say(text) // the stock template prints this phrase on standard output
 	case phrase:
 		u.line("%s", text)
 	default:
@@ -107,7 +106,7 @@ func (u *ui) finish(err error) int {
 	return code
 }
 
-// exitStatus returns the documented status of an error.
+// exitStatus returns the exit status of an error.
 func exitStatus(err error) int {
 	var (
 		own    *exitError
@@ -141,7 +140,8 @@ func exitStatus(err error) int {
 	return exitFailure
 }
 
-// describe puts an error in words. phrase says that they are the stock template's.
+// describe returns the text of an error. phrase says that it is one of the stock template's
+// phrases.
 func (u *ui) describe(err error) (text string, phrase bool) {
 	var network *fetch.Error
 	var left *pull.LeftError
@@ -170,8 +170,8 @@ func (u *ui) describe(err error) (text string, phrase bool) {
 	return text, false
 }
 
-// hint says what to do about an error, in a sentence or two; "" if there is nothing to
-// say.
+// hint returns what the user can do about an error, in a sentence or two; "" if there is
+// nothing to say.
 func (u *ui) hint(err error) string {
 	var usage *usageError
 	var mapped *mappedError
@@ -181,7 +181,7 @@ func (u *ui) hint(err error) string {
 	case errors.As(err, &mapped):
 		return mapped.remedy
 	}
-	for _, hint := range []func(error) string{u.sourceHint, placeHint, u.diskHint} {
+	for _, hint := range []func(error) string{u.sourceHint, targetHint, u.diskHint} {
 		if text := hint(err); text != "" {
 			return text
 		}
@@ -189,7 +189,7 @@ func (u *ui) hint(err error) string {
 	return ""
 }
 
-// usageHint names the help text of the command that was called.
+// usageHint names the help text of the command.
 func (u *ui) usageHint() string {
 	switch {
 	case u.template:
@@ -202,18 +202,18 @@ func (u *ui) usageHint() string {
 	return "See lxc-pull " + u.command + " --help."
 }
 
-// keeps reports whether what came of a download is kept after err, and returns the
-// sentence that says so if it is not.
+// keeps reports whether a part of a download is kept after err. If not, nothing is a sentence
+// that says so.
 func keeps(err error) (kept bool, nothing string) {
 	var download *keptError
 	var resumable *pull.ResumableError
 	if errors.As(err, &download) {
 		return true, ""
 	}
-	return errors.As(err, &resumable), "Nothing of it was kept. "
+	return errors.As(err, &resumable), "Nothing was kept. "
 }
 
-// sourceHint is the hint about where an image comes from and who vouches for it.
+// sourceHint returns the hint about servers and signatures.
 func (u *ui) sourceHint(err error) string {
 	var (
 		missing   *image.NotFoundError
@@ -226,33 +226,33 @@ func (u *ui) sourceHint(err error) string {
 	case errors.As(err, &missing):
 		return u.nearHint(missing)
 	case kind == source.Replayed:
-		return "An old image may have holes that are known by now. Ask another server, or take it all the same with --allow-older."
+		return "An old image may have known security holes. Use another server, or accept the old image with --allow-older."
 	case errors.As(err, &untrusted) && untrusted.Good > 0:
-		return "It needs signatures by more of the trusted keys."
+		return "Signatures by more of the trusted keys are required."
 	case kind == source.History:
-		return "Without it an old image can't be told from a new one. Remove the file \"seen\" to begin anew, or take what the server has with --allow-older."
+		return "Without this history lxc-pull can't tell an old image from a new one. Remove the file \"seen\" to begin a new history, or accept any image with --allow-older."
 	case errors.As(err, &untrusted) && u.local():
-		return "None of the trusted keys signed it. Another key is given with --keyring FILE: get it from a source that you trust."
+		return "None of the trusted keys signed it. Pass another key with --keyring FILE; get the key from a source that you trust."
 	case errors.As(err, &untrusted):
-		return "None of the trusted keys signed it. A server with a key of its own needs --keyring FILE with that key: get it from a source that you trust, not from this server."
+		return "None of the trusted keys signed it. If the server has its own key, pass --keyring FILE; get the key from a source that you trust, not from this server."
 	case errors.As(err, &badSig) && badSig.Future:
 		return u.clockHint()
 	case errors.As(err, &badSig) && u.local():
-		return "The file is not what was signed, or the key may not sign any more."
+		return "The file differs from the signed file, or the key may no longer sign."
 	case errors.As(err, &badSig):
-		return "Nothing of it was kept: the file is not what was signed, or the key may not sign any more. Try again later or another server."
+		return "Nothing was kept: the file differs from the signed file, or the key may no longer sign. Try again later, or use another server."
 	case network != nil && kind == source.Unverified && !source.Offline(err):
-		return "The server has no signature where one must be. A mirror that drops signatures can't be trusted alone; --no-validate would trust it blindly."
+		return "The server lacks a signature that must be there. Use another server; --no-validate would trust this one blindly."
 	case network != nil:
 		return u.networkHint(network, kept)
 	case kind == source.Unverified && !u.local():
-		return nothing + "Try again later or another server."
+		return nothing + "Try again later, or use another server."
 	}
 	return ""
 }
 
-// placeHint is the hint about the place that is filled, and what LXC would say to it.
-func placeHint(err error) string {
+// targetHint returns the hint about the directory to fill and about LXC's rules.
+func targetHint(err error) string {
 	var (
 		host  *lxc.HostConfigError
 		unfit *untar.UnfitError
@@ -260,9 +260,9 @@ func placeHint(err error) string {
 	)
 	switch {
 	case errors.As(err, &unfit):
-		return "Choose a place on another file system: ext4, f2fs, btrfs, xfs and tmpfs have all that is needed."
+		return "Choose another file system: ext4, f2fs, btrfs, xfs and tmpfs have all features that are needed."
 	case errors.Is(err, untar.ErrBusy):
-		return "Wait until it is done."
+		return "Wait until the other run has ended."
 	case errors.As(err, &host):
 		return "If you trust the image with this host, pass --allow-host-config."
 	case !errors.As(err, &own):
@@ -270,45 +270,45 @@ func placeHint(err error) string {
 	}
 	switch own.Kind {
 	case pull.MissingInclude:
-		return "LXC would refuse the container. If LXC keeps its configs elsewhere, pass --template-config DIR."
+		return "LXC would refuse the container. If LXC's configs are in another directory, pass --template-config DIR."
 	case pull.NotEmpty:
-		return "What is in it would be mixed with the image: empty it first."
+		return "The image would be mixed with the files in it. Empty the directory first."
 	case pull.Exists:
 		if own.Marker != "" {
-			return "Look, and remove both by hand, or choose another name."
+			return "Check both and remove them by hand, or choose another name."
 		}
 		return "Choose another name, or remove it first."
 	}
 	return ""
 }
 
-// diskHint is the hint about room, memory and permissions.
+// diskHint returns the hint about disk space, memory and permissions.
 func (u *ui) diskHint(err error) string {
 	var memory *xz.MemoryError
 	var owner *untar.OwnerError
 	_, nothing := keeps(err)
 	switch {
 	case errors.As(err, &owner) && errors.Is(err, syscall.EINVAL):
-		return "The ids of the user namespace don't reach that far: widen the ranges in /etc/subuid, /etc/subgid and lxc.idmap."
+		return "The user namespace does not have that id: widen the ranges in /etc/subuid, /etc/subgid and lxc.idmap."
 	case errors.As(err, &owner):
-		return "The file system may not know owners, or not let you set them. Choose another place."
+		return "The file system can't store owners, or does not let you set them. Choose another directory."
 	case errors.As(err, &memory) && memory.Needed > 0:
 		return fmt.Sprintf("Allow more with --memory %dM.", (memory.Needed+1<<20-1)>>20)
 	case errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return nothing + "Make room, or choose another place."
+		return nothing + "Free some space, or choose another directory."
 	case errors.Is(err, syscall.EROFS):
-		return "Choose a place that can be written."
+		return "Choose a directory that is writable."
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		var path *fs.PathError
 		if errors.As(err, &path) {
-			return fmt.Sprintf("You may not write to %q, or read it. Use sudo, or choose another place (-P DIR, -o FILE).", path.Path)
+			return fmt.Sprintf("You may not read or write %q. Use sudo, or choose another directory (-P DIR, -o FILE).", path.Path)
 		}
-		return "Another user, or root, may do that."
+		return "Only another user or root may do that."
 	}
 	return ""
 }
 
-// nearHint names what there is instead.
+// nearHint returns the hint that names the most similar images.
 func (u *ui) nearHint(e *image.NotFoundError) string {
 	hint := ""
 	if u.template { // the error is the stock template's phrase, which names nothing
@@ -316,9 +316,9 @@ func (u *ui) nearHint(e *image.NotFoundError) string {
 	}
 	switch {
 	case e.Gone != "" && len(e.Near) == 0:
-		return "The server is being updated, or lags. Try again later or another server."
+		return "The server is being updated, or is out of date. Try again later, or use another server."
 	case e.Gone != "":
-		hint = "The server is being updated, or lags: try again later or another server. "
+		hint = "The server is being updated, or is out of date: try again later, or use another server. "
 	case len(e.Near) == 0:
 		return hint + "See lxc-pull list."
 	}
@@ -335,9 +335,9 @@ func (u *ui) nearHint(e *image.NotFoundError) string {
 // local reports whether the command asks no server.
 func (u *ui) local() bool { return u.command == "verify" || u.command == "sopv" }
 
-// telling returns of the failures that err is made of, of several URLs or
-// servers, the one that says most of what to do: that one was down says less
-// than that another refused a certificate. nil: there are none.
+// telling returns the most telling of the network failures in err, which may be of several
+// servers: a server that is down tells less than a server that refuses a certificate. It
+// returns nil if err has no network failure.
 func telling(err error) *fetch.Error {
 	rank := func(e *fetch.Error) int {
 		switch {
@@ -361,22 +361,22 @@ func telling(err error) *fetch.Error {
 	return best
 }
 
-// isAbsent reports whether a failure is the answer that there is no such file.
+// isAbsent reports whether the server answered that the file does not exist.
 func isAbsent(e *fetch.Error) bool {
 	return e.Kind == fetch.KindStatus && (e.Status == 404 || e.Status == 410)
 }
 
-// clockHint says that a clock may be wrong.
+// clockHint returns the hint that a clock may be wrong.
 func (u *ui) clockHint() string {
 	if given := u.clock.Given(); !given.IsZero() {
-		return "--time says " + given.UTC().Format("2006-01-02 15:04") + " UTC. If that is wrong give another, or leave it out."
+		return "--time says " + given.UTC().Format("2006-01-02 15:04") + " UTC. If that is wrong, pass another time or omit --time."
 	}
-	return "The system's clock says " + time.Now().UTC().Format("2006-01-02 15:04") + " UTC. If that is wrong set it, or pass --time."
+	return "The system's clock says " + time.Now().UTC().Format("2006-01-02 15:04") + " UTC. If that is wrong, set the clock or pass --time."
 }
 
-// networkHint says what to do about a failed download. No advice about a certificate is
-// to trust more than is needed. resumes says that something was kept with which the same
-// command goes on.
+// networkHint returns the hint about a failed download. It never advises to trust more
+// certificates than are needed. resumes says that a part is kept, so that the same command
+// continues the download.
 func (u *ui) networkHint(e *fetch.Error, resumes bool) string {
 	server := "--server"
 	if u.command == "fetch" {
@@ -384,70 +384,70 @@ func (u *ui) networkHint(e *fetch.Error, resumes bool) string {
 	}
 	switch e.Kind {
 	case fetch.KindDNS:
-		return "Is the name right, and is there a network? Without name servers, pass --dns ADDRESS or --resolve HOST:ADDRESS."
+		return "Check the name and the network. Without name servers, pass --dns ADDRESS or --resolve HOST:ADDRESS."
 	case fetch.KindRefused, fetch.KindUnreachable, fetch.KindTimeout:
 		if e.Proxy != "" || proxySet() {
-			return "Is there a network, and the server up? A proxy is set: https_proxy, http_proxy, all_proxy and no_proxy say what goes through it."
+			return "Check the network, and whether the server is up. A proxy is set: https_proxy, http_proxy, all_proxy and no_proxy say which requests use it."
 		}
-		return "Is there a network, and the server up? Behind a proxy, set https_proxy."
+		return "Check the network, and whether the server is up. Behind a proxy, set https_proxy."
 	case fetch.KindProxy:
 		return "Check the proxy in https_proxy, http_proxy or all_proxy."
 	case fetch.KindTLS:
 		return "This program speaks TLS 1.2 and later. The server may be older, or want a client certificate: --cert FILE --key FILE."
 	case fetch.KindAuthority:
-		return "If it is your own server, pass --cacert FILE with the certificate that signed its own."
+		return "If it is your own server, pass --cacert FILE with the certificate that signed the server's."
 	case fetch.KindExpired:
 		return u.expiredHint(time.Now())
 	case fetch.KindName:
-		return "Is the server's name right? If so its owner needs a certificate that has that name as a subjectAltName."
+		return "Check the server's name. If it is right, the server's owner needs a certificate with that name as a subjectAltName."
 	case fetch.KindWantsCert:
-		return "Pass --cert FILE and --key FILE, which the server's owner gives to you."
+		return "Pass --cert FILE and --key FILE. The server's owner provides both."
 	case fetch.KindSpeaksHTTP:
-		return "Is the port right? A server without TLS is written http://HOST:PORT."
+		return "Check the port. For a server without TLS write http://HOST:PORT."
 	case fetch.KindSpeaksTLS:
-		return "Write https:// in the place of http://."
+		return "Write https:// instead of http://."
 	case fetch.KindClock:
 		return u.clockHint()
 	case fetch.KindHTML:
-		return "A web page came instead, as from a network that wants a log-in first (open any page in a browser), or because " + server + " is wrong."
+		return "The answer is a web page. Either the network wants a login first (open any page in a browser), or " + server + " is wrong."
 	case fetch.KindStall, fetch.KindTruncated:
 		if !resumes {
-			return "The connection or the server is bad. Try again later."
+			return "The connection or the server fails. Try again later."
 		}
-		return "The connection is bad; the same command goes on where this one stopped."
+		return "The connection fails. The same command continues the download."
 	case fetch.KindRedirect:
-		return "The server sends elsewhere without end, or to an unsafe place. Check " + server + "."
+		return "The server redirects without end, or to an unsafe address. Check " + server + "."
 	case fetch.KindSettings:
-		return "Mend that variable, or unset it."
+		return "Correct that variable, or unset it."
 	case fetch.KindRefusesCert:
-		return "Is it the right one, and not ended? The server's owner says who must have signed it."
+		return "Check that the certificate is the right one and has not expired. Ask the server's owner who must have signed it."
 	case fetch.KindStatus:
 		switch e.Status {
 		case 401, 403:
-			return "The server requires a login (--netrc-file FILE, --header-file FILE, or --cert FILE), or blocks you for a while."
+			return "The server requires a login (--netrc-file FILE, --header-file FILE, or --cert FILE), or blocks you for some time."
 		case 404, 410:
 			if u.command == "fetch" {
-				return "The server lacks that file: is the URL right?"
+				return "The server does not have that file. Check the URL."
 			}
-			return "The server lacks that file: --server may need a path, or a mirror is being updated. Try again later or another server."
+			return "The server does not have that file: --server may need a path, or a mirror is being updated. Try again later, or use another server."
 		case 407:
-			return "Check the proxy in https_proxy, http_proxy or all_proxy: it wants a user and password."
+			return "The proxy in https_proxy, http_proxy or all_proxy requires a user and a password."
 		}
-		return "Try again later or another server."
+		return "Try again later, or use another server."
 	case fetch.KindChanged:
 		return "The server is being updated. Try again later."
 	case fetch.KindEncoding, fetch.KindProtocol, fetch.KindTooLarge:
-		return "Something between here and the server alters what it sends, or it is not the server that was meant. Try another one."
+		return "The network alters the server's answers, or this is not an image server. Use another server."
 	case fetch.KindURL:
 		return "A URL begins with https://, http:// or file:///."
 	case fetch.KindFile:
-		return "Is the path right, and readable?"
+		return "Check that the path is right and readable."
 	}
 	return ""
 }
 
-// expiredHint says what to do about a certificate that has expired by now. Long after
-// the program was built the clock is more likely to be wrong.
+// expiredHint returns the hint about a server's certificate that has expired at time now. If
+// now is long after the program was built, the clock is more likely to be wrong.
 func (u *ui) expiredHint(now time.Time) string {
 	switch {
 	case !u.clock.Given().IsZero():

@@ -17,14 +17,14 @@ import (
 	"lxc-pull/pull/source"
 )
 
-// What the commands that ask image servers, or look into the cache, have in common: out
-// of their options a source.Finder.
+// This file makes a source.Finder from the options of the commands that ask image servers
+// or read the cache.
 
-// maxMirrorList is the largest file of mirrors, in bytes: the largest distribution has
-// 400 of them.
+// maxMirrorList is the largest file of mirrors, in bytes. The largest distribution has 400
+// mirrors, which need a tenth of it.
 const maxMirrorList = 256 << 10
 
-// parse reads --server, --mirror and --mirror-list.
+// parse returns the servers and mirrors that the options name.
 func (o *serverOptions) parse() (*source.Servers, error) {
 	s := new(source.Servers)
 	names := o.servers
@@ -49,8 +49,8 @@ func (o *serverOptions) parse() (*source.Servers, error) {
 	return s, nil
 }
 
-// readMirrorList passes each line of a file to add, without comments, which begin with
-// "#", and blanks.
+// readMirrorList passes each line of a file to add, without comments (from "#" on), without
+// leading and trailing blanks, and without empty lines.
 func readMirrorList(file string, add func(name string) error) error {
 	data, err := readOption("mirror-list", file, maxMirrorList)
 	if err != nil {
@@ -70,7 +70,7 @@ func readMirrorList(file string, add func(name string) error) error {
 	return nil
 }
 
-// withoutPassword returns what may be shown of a server's name as it was given.
+// withoutPassword returns the part of a server's name that an error may show.
 func withoutPassword(name string) string {
 	if i := strings.LastIndexByte(name, '@'); i >= 0 {
 		name = name[i+1:]
@@ -80,14 +80,14 @@ func withoutPassword(name string) string {
 	return name
 }
 
-// keys returns the keys that may vouch for images: those of --keyring, else the built-in
-// one; --keyid selects among them. nil means that nothing is checked.
+// keys returns the trusted keys: those of --keyring, else the built-in key, of which --keyid
+// selects some. It returns nil if the user wants no signature verified.
 func (o *trustOptions) keys(ui *ui) (*pgp.Keyring, error) {
 	if o.keyserver {
-		ui.warnf("--keyserver is ignored: keys are built in or given with --keyring, never fetched")
+		ui.warnf("--keyserver is ignored: keys are built in or come from --keyring, never from a key server")
 	}
 	if o.noValidate {
-		ui.warnf("--no-validate: nothing is checked; whoever controls the server or the way to it controls the container")
+		ui.warnf("--no-validate: no signature is verified; whoever controls the server or the network controls the container")
 		return nil, nil
 	}
 	ring, err := readTrusted(o.keyrings, nil)
@@ -104,7 +104,7 @@ func (o *trustOptions) keys(ui *ui) (*pgp.Keyring, error) {
 	return ring, nil
 }
 
-// finderOptions are all that a Finder is made of.
+// finderOptions are the options from which a Finder is made.
 type finderOptions struct {
 	servers serverOptions
 	trust   trustOptions
@@ -113,12 +113,12 @@ type finderOptions struct {
 	memory  int64
 
 	namespace lxc.Namespace
-	owner     pull.Owner // to whom the cache is given
-	lxcPath   string     // the directory of containers, which may have a history; "": none
+	owner     pull.Owner // of the files in the cache
+	lxcPath   string     // the directory of containers, which may hold a history; "": none
 }
 
-// open returns a Finder that may ask servers. It reads the files that the options name,
-// which may wait, so call it under untilDone.
+// open returns a Finder that may ask servers. It reads the files that the options name. A
+// file may be a pipe that never ends, so callers use untilDone.
 func (o *finderOptions) open(ui *ui, withCache bool) (*source.Finder, error) {
 	servers, err := o.servers.parse()
 	if err != nil {
@@ -145,14 +145,14 @@ func (o *finderOptions) open(ui *ui, withCache bool) (*source.Finder, error) {
 	return newFinder(ui, opt), nil
 }
 
-// newFinder opens a Finder, and warns of a wrong clock.
+// newFinder opens a Finder and warns about a wrong clock.
 func newFinder(ui *ui, opt source.Options) *source.Finder {
 	finder := source.Open(opt, ui.listener())
 	ui.setClock(opt.Clock)
 	return finder
 }
 
-// offline returns the options of a Finder that asks no server, and has no cache yet.
+// offline returns the options of a Finder that asks no server. Its cache is not set yet.
 func (o *finderOptions) offline(ui *ui) (opt source.Options, err error) {
 	opt.Keys, err = o.trust.keys(ui)
 	opt.Clock = source.NewClock(o.network.time, buildDate())
@@ -163,10 +163,10 @@ func (o *finderOptions) offline(ui *ui) (opt source.Options, err error) {
 	return opt, err
 }
 
-// cacheSizeVariable is --cache-size for all creations of a machine.
+// cacheSizeVariable is the environment variable that stands for --cache-size.
 const cacheSizeVariable = "LXC_PULL_CACHE_SIZE"
 
-// use returns how the cache is used.
+// use returns how to use the cache.
 func (o *cacheOptions) use() (source.CacheUse, error) {
 	use := source.CacheUse{Flush: o.flush, Force: o.force, Refresh: o.refresh, Limit: o.size}
 	text := os.Getenv(cacheSizeVariable)
@@ -180,7 +180,8 @@ func (o *cacheOptions) use() (source.CacheUse, error) {
 	return use, nil
 }
 
-// openCache returns the cache; nil, after a warning, if the run goes on without one.
+// openCache returns the cache. If there is none it tells the user and returns nil; the run
+// goes on without a cache.
 func (o *finderOptions) openCache(ui *ui) *cache.Cache {
 	if o.cache.noCache {
 		return nil
@@ -188,15 +189,15 @@ func (o *finderOptions) openCache(ui *ui) *cache.Cache {
 	layout := host.This()
 	base := layout.CacheDir(o.namespace)
 	if base == "" {
-		ui.warnf("no HOME and no LXC_CACHE_PATH: going on without a cache")
+		ui.warnf("neither HOME nor LXC_CACHE_PATH is set: going on without a cache")
 		return nil
 	}
 	if layout.Forgets(base) {
-		ui.notef("%q is in memory: going on without a cache; LXC_CACHE_PATH names another place", base)
+		ui.notef("%q is in memory: going on without a cache; LXC_CACHE_PATH can name another directory", base)
 		return nil
 	}
 	if info, err := os.Stat(base); err == nil && !info.IsDir() {
-		ui.warnf("going on without writing to the cache: %q is no directory", base)
+		ui.warnf("going on without writing to the cache: %q is not a directory", base)
 		return nil
 	}
 	c := o.cacheAt(base)
@@ -209,7 +210,7 @@ func (o *finderOptions) openCache(ui *ui) *cache.Cache {
 	return c
 }
 
-// cacheAt returns the cache in a directory.
+// cacheAt returns the cache in the directory base.
 func (o *finderOptions) cacheAt(base string) *cache.Cache {
 	return &cache.Cache{
 		Base: base, Above: host.This().CacheOwners(), Chown: o.owner.UID >= 0 || o.owner.GID >= 0,
@@ -217,10 +218,10 @@ func (o *finderOptions) cacheAt(base string) *cache.Cache {
 	}
 }
 
-// histories returns the caches that know what builds were seen before, in the order of
-// preference: the cache's directory, also with --no-cache, and LXC's. A cache in memory
-// comes last. A root file system alone makes no directory for them: it promises to write
-// nothing elsewhere.
+// histories returns the places of histories (which builds earlier runs have seen), the
+// preferred one first: the cache, also with --no-cache, and the directory of containers. A
+// cache in memory comes last. The command rootfs promises to write nowhere else, so for it
+// only existing directories count.
 func (o *finderOptions) histories() []*cache.Cache {
 	layout := host.This()
 	base := layout.CacheDir(o.namespace)

@@ -14,21 +14,21 @@ import (
 	"lxc-pull/pull/source"
 )
 
-// The options that several commands take, in groups: a command takes the groups that it
-// names and its own, and refuses all others. A group is a small struct, which has the
-// values after parse, and its table of flags. Help texts and the manual page's part on
-// options are printed from the tables (help.go).
+// This file has the options that several commands take, in groups. A command takes the
+// groups that it names and its own, and refuses every other option. Each group is a small
+// struct, which holds the values after parsing, and a table of flags. The help texts and
+// the options in the manual page are printed from these tables (help.go).
 
-// A flag is one option.
+// A flag is one option of the command line.
 type flag struct {
 	short byte   // 0: none
 	long  string // "": none
-	value string // what its value stands for in help texts, "DIST"; "": it takes none
-	help  string // "": it is accepted, and not shown
-	into  any    // where its value goes (set); nil: nowhere
-	again bool   // it may be given again, which adds to what was given
-	more  bool   // it is not shown by --help, which fits a small screen, but by "help COMMAND"
-	exact bool   // the long name counts only in full, never by a prefix
+	value string // the name of its value in help texts, such as "DIST"; "": it takes no value
+	help  string // "": the option is accepted, but help texts do not show it
+	into  any    // where set stores the value; nil: the option has no effect
+	again bool   // it may be repeated, and each value counts
+	more  bool   // "help COMMAND" shows it; --help, which fits a small screen, does not
+	exact bool   // a prefix of the long name is not enough; so it makes no stock prefix ambiguous
 }
 
 // A group is a table of flags under a title.
@@ -37,7 +37,7 @@ type group struct {
 	flags []flag
 }
 
-// set takes over the value that a flag was given.
+// set stores the value that the command line gives to the flag.
 func (f *flag) set(value string) (err error) {
 	switch into := f.into.(type) {
 	case nil:
@@ -67,7 +67,7 @@ func (f *flag) name() string {
 	return string(f.short)
 }
 
-// byPrefix returns the group with all its long names counting by any unique prefix.
+// byPrefix returns the group with long names that any unique prefix can stand for.
 func (g group) byPrefix() group {
 	for i := range g.flags {
 		g.flags[i].exact = false
@@ -84,8 +84,8 @@ func flagsOf(groups []group) []flag {
 	return flags
 }
 
-// parse reads a command line of the flags in groups. given has the names of those that
-// it holds.
+// parse parses args by the flags in groups and stores their values. given has the names of
+// the flags that args holds.
 func parse(args []string, groups []group) (given, operands []string, err error) {
 	flags := flagsOf(groups)
 	values, operands, err := getopt(args, flags)
@@ -101,16 +101,17 @@ func parse(args []string, groups []group) (given, operands []string, err error) 
 	return given, operands, nil
 }
 
-// commonFlags are those of nearly every command. Command.run goes by their names.
+// commonFlags returns the flags of nearly every command. Method run of command looks for
+// them by name.
 func commonFlags() group {
 	return group{"Messages", []flag{
-		{short: 'q', long: "quiet", help: "say less: errors only", exact: true},
-		{short: 'v', long: "verbose", help: "say more"},
+		{short: 'q', long: "quiet", help: "print errors only", exact: true},
+		{short: 'v', long: "verbose", help: "print details"},
 		{short: 'h', long: "help", help: "this text", more: true},
 	}}
 }
 
-// imageOptions say which image is meant.
+// imageOptions name an image.
 type imageOptions struct {
 	dist, release, arch, variant string
 }
@@ -118,7 +119,7 @@ type imageOptions struct {
 // defaultVariant is the stock template's.
 const defaultVariant = "default"
 
-// group is the table of a command that makes something of one image.
+// group returns the flags of a command that unpacks one image.
 func (o *imageOptions) group() group {
 	g := o.filters()
 	for i, value := range map[int]string{2: "this machine's, " + hostArch(), 3: defaultVariant} {
@@ -127,8 +128,7 @@ func (o *imageOptions) group() group {
 	return g
 }
 
-// filters is the table of a command that is about all images unless an option says
-// which.
+// filters returns the flags of a command that is about all images which match.
 func (o *imageOptions) filters() group {
 	return group{"Which image", []flag{
 		{short: 'd', long: "dist", value: "DIST", help: "distribution", into: &o.dist},
@@ -138,23 +138,22 @@ func (o *imageOptions) filters() group {
 	}}
 }
 
-// check refuses names that could leave their directory or the server's tree, before they
-// meet a path or a URL.
+// check refuses names that are not safe as parts of a path or a URL.
 func (o *imageOptions) check() error {
-	for _, f := range []struct{ what, value string }{
+	for _, f := range []struct{ name, value string }{
 		{"dist", o.dist}, {"release", o.release}, {"arch", o.arch}, {"variant", o.variant},
 	} {
 		if f.value == "" {
 			continue
 		}
 		if err := image.CheckName(f.value); err != nil {
-			return usageErrorf("--%s %q: %v", f.what, f.value, err)
+			return usageErrorf("--%s %q: %v", f.name, f.value, err)
 		}
 	}
 	return nil
 }
 
-// query returns what the options say of the image.
+// query returns the query for the image that the options name.
 func (o *imageOptions) query() image.Query {
 	return image.Query{Dist: o.dist, Release: o.release, Variant: o.variant, Arch: cross.Spellings(o.arch)}
 }
@@ -169,7 +168,7 @@ func hostArch() string {
 	return cross.Host(runtime.GOARCH, machine)
 }
 
-// serverOptions say where images come from.
+// serverOptions name the servers to ask.
 type serverOptions struct {
 	servers, mirrors, mirrorLists []string // mirrorLists are files
 }
@@ -177,56 +176,59 @@ type serverOptions struct {
 func (o *serverOptions) group() group {
 	return group{"Where from", []flag{
 		{long: "server", value: "SERVER", help: "the image server (default: " + source.DefaultServer + ")", into: &o.servers, again: true},
-		{long: "mirror", value: "SERVER", help: "take the bytes from there", into: &o.mirrors, again: true, exact: true},
-		{long: "mirror-list", value: "FILE", help: "mirrors, one a line", into: &o.mirrorLists, again: true, exact: true, more: true},
+		{long: "mirror", value: "SERVER", help: "download images from this mirror, which is not trusted", into: &o.mirrors, again: true, exact: true},
+		{long: "mirror-list", value: "FILE", help: "read mirrors from FILE, one on each line", into: &o.mirrorLists, again: true, exact: true, more: true},
 	}}
 }
 
-// trustOptions say who may vouch for an image.
+// trustOptions say whose signatures count.
 type trustOptions struct {
 	keyrings   []string // files
 	keyids     []string // fingerprints
-	keyserver  bool     // given, and ignored
+	keyserver  bool     // --keyserver was given; it has no effect
 	noValidate bool
 	allowOlder bool
 }
 
 func (o *trustOptions) group() group {
 	return group{"Whom to trust", []flag{
-		{long: "keyring", value: "FILE", help: "trust the keys in FILE, not the built-in one", into: &o.keyrings, again: true, exact: true},
-		{long: "keyid", value: "FPR", help: "of the trusted keys, take only this one", into: &o.keyids, again: true, exact: true, more: true},
-		{long: "no-validate", help: "check no signature (dangerous)", into: &o.noValidate, exact: true},
-		{long: "allow-older", help: "accept an older build than was seen before", into: &o.allowOlder, exact: true, more: true},
-		// Of the stock template as it was when it had gpg.
+		{long: "keyring", value: "FILE", help: "trust the keys in FILE instead of the built-in key", into: &o.keyrings, again: true, exact: true},
+		{long: "keyid", value: "FPR", help: "trust only the key with this fingerprint", into: &o.keyids, again: true, exact: true, more: true},
+		{long: "no-validate", help: "do not verify signatures (dangerous)", into: &o.noValidate, exact: true},
+		{long: "allow-older", help: "accept an older build than an earlier run saw", into: &o.allowOlder, exact: true, more: true},
+		// The stock template had these two while it used gpg.
 		{long: "keyserver", value: "SERVER", into: func(string) error { o.keyserver = true; return nil }, exact: true},
 		{long: "standard-resolver", exact: true},
 	}}
 }
 
-// cacheOptions say how the image cache is used.
+// cacheOptions say how to use the image cache.
 type cacheOptions struct {
 	noCache, flush, force, refresh bool
-	size                           int64 // bytes that it may keep; 0: not given
+	size                           int64 // most bytes to keep; 0: not given
 }
 
 func (o *cacheOptions) group() group {
 	return group{"The cache", []flag{
-		{long: "flush-cache", help: "remove the image from the cache first", into: &o.flush, more: true},
+		{long: "flush-cache", help: "first remove the image from the cache", into: &o.flush, more: true},
 		{long: "force-cache", help: "use the cached image, even if it has expired", into: &o.force, more: true},
-		{long: "no-cache", help: "use no cache", into: &o.noCache, exact: true},
-		{long: "refresh", help: "ask the server, even if the cached image is fresh", into: &o.refresh, exact: true, more: true},
-		{long: "cache-size", value: "SIZE", help: "keep at most SIZE bytes of images", into: &o.size, exact: true, more: true},
+		{long: "no-cache", help: "do not use the cache", into: &o.noCache, exact: true},
+		{long: "refresh", help: "ask the server for a newer build in any case", into: &o.refresh, exact: true, more: true},
+		{long: "cache-size", value: "SIZE", help: "keep at most SIZE bytes of images in the cache", into: &o.size, exact: true, more: true},
 	}}
 }
 
+// check refuses options that exclude each other.
 func (o *cacheOptions) check() error {
 	if o.noCache && (o.force || o.refresh || o.size > 0) {
-		return usageErrorf("--no-cache goes with none of --cache, --force-cache, --refresh, --cache-size")
+		return errNoCache
 	}
 	return nil
 }
 
-// unpackOptions say how an image becomes a container or a root file system.
+var errNoCache = usageErrorf("--no-cache excludes --cache, --force-cache, --refresh and --cache-size")
+
+// unpackOptions say how to unpack an image.
 type unpackOptions struct {
 	verifyFirst     bool
 	memory          int64
@@ -239,18 +241,18 @@ type unpackOptions struct {
 
 func (o *unpackOptions) group() group {
 	return group{"How it is unpacked", []flag{
-		{long: "verify-first", help: "download and verify all of it, then unpack", into: &o.verifyFirst, exact: true, more: true},
-		{long: "memory", value: "SIZE", help: "the most memory to take, at least 20M", into: &o.memory, exact: true, more: true},
-		{long: "allow-host-config", help: "let the image configure the host (dangerous)", into: &o.allowHost, exact: true, more: true},
-		{long: "selinux", help: "store the image's SELinux labels", into: &o.selinux, exact: true, more: true},
-		{long: "xattrs", help: "refuse a place without extended attributes", into: &o.xattrs, exact: true, more: true},
-		{long: "report", value: "FILE", help: "write what was skipped and why, as JSON", into: &o.report, exact: true, more: true},
-		{long: "template-config", value: "DIR", help: "LXC's directory of configs to include", into: &o.templateConfig, exact: true, more: true},
-		{long: "hook-dir", value: "DIR", help: "LXC's directory of hooks", into: &o.hookDir, exact: true, more: true},
+		{long: "verify-first", help: "download and verify everything before unpacking", into: &o.verifyFirst, exact: true, more: true},
+		{long: "memory", value: "SIZE", help: "use at most SIZE bytes of memory (20M or more)", into: &o.memory, exact: true, more: true},
+		{long: "allow-host-config", help: "accept an image config that affects the host (dangerous)", into: &o.allowHost, exact: true, more: true},
+		{long: "selinux", help: "restore the image's SELinux labels", into: &o.selinux, exact: true, more: true},
+		{long: "xattrs", help: "fail on a file system without extended attributes", into: &o.xattrs, exact: true, more: true},
+		{long: "report", value: "FILE", help: "write a JSON report of what was not restored, and why", into: &o.report, exact: true, more: true},
+		{long: "template-config", value: "DIR", help: "directory of the configs that images include", into: &o.templateConfig, exact: true, more: true},
+		{long: "hook-dir", value: "DIR", help: "directory of LXC's hooks", into: &o.hookDir, exact: true, more: true},
 	}}
 }
 
-// callerOptions are what lxc-create, or this program, passes to itself.
+// callerOptions are the options that lxc-create passes to a template.
 type callerOptions struct {
 	name, path, rootfs   string
 	mappedUID, mappedGID string
@@ -266,10 +268,10 @@ func (o *callerOptions) group() group {
 	}}
 }
 
-// similar returns the one of names that word was most likely meant to be, "" if none is
-// near.
+// similar returns the name that is most like word, "" if none is. Image.Distance counts the
+// letters that differ; at most two may, and no more than half of them.
 func similar(word string, names []string) string {
-	best, least := "", min(2, len(word)/2)+1 // more letters must not differ
+	best, least := "", min(2, len(word)/2)+1
 	for _, name := range names {
 		if d := image.Distance(word, name); d < least {
 			best, least = name, d
@@ -289,7 +291,8 @@ func longNames(flags []flag) []string {
 	return names
 }
 
-// didYouMean ends an error about a word that is none of names.
+// didYouMean returns the end of an error about an unknown word: a question that names the
+// most similar of names, "" if none is similar. before stands before each name.
 func didYouMean(word, before string, names []string) string {
 	if name := similar(strings.TrimPrefix(word, before), names); name != "" {
 		return fmt.Sprintf("; did you mean %s%s?", before, name)

@@ -98,7 +98,7 @@ func TestDidYouMean(t *testing.T) {
 		{[]string{"list", "--jsno"}, `unknown option "--jsno"; did you mean --json?`},
 		{[]string{"create", "--sever", "x"}, `unknown option "--sever"; did you mean --server?`},
 		{[]string{"list", "--cache-size", "1G"}, `unknown option "--cache-size"`},
-		{[]string{"cache", "lss"}, `cache: no command "lss"; did you mean ls?`},
+		{[]string{"cache", "lss"}, `cache has no command "lss"; did you mean ls?`},
 		{[]string{"help", "verfy"}, `unknown command "verfy"; did you mean verify?`},
 	} {
 		_, _, err := perform(t, c.args...)

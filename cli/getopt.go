@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// A flagValue is a flag as a command line has it.
+// A flagValue is a flag that the command line gives, with its value.
 type flagValue struct {
-	flag  int // its index in the table
+	flag  int // its index in the table of flags
 	value string
 }
 
-// getopt splits args as util-linux getopt(1), which the stock template uses,
-// does: options and operands in any order, "--x=y" and "--x y", glued short
-// options ("-r3.20", "-lv"), unique prefixes of long names, and "--" before
-// operands only.
+// getopt splits args into options and operands by the rules of util-linux getopt(1), which
+// the stock template uses: options and operands in any order, "--x=y" and "--x y", short
+// options in one argument ("-r3.20", "-lv"), long names shortened to a unique prefix, and
+// only operands after "--".
 func getopt(args []string, flags []flag) (values []flagValue, operands []string, err error) {
 	for len(args) > 0 {
 		word := args[0]
@@ -51,8 +51,8 @@ func getopt(args []string, flags []flag) (values []flagValue, operands []string,
 	return values, operands, nil
 }
 
-// shortFlags reads the letters of one word. The last letter's value may be the first of
-// args; rest is what is left of these.
+// shortFlags reads an argument of short options, without its dash. The value of the last
+// option may be the first of args; rest is args without it.
 func shortFlags(letters string, args []string, flags []flag) (values []flagValue, rest []string, err error) {
 	for letters != "" {
 		i := slices.IndexFunc(flags, func(f flag) bool { return f.short == letters[0] && f.short != 0 })
@@ -75,7 +75,8 @@ func shortFlags(letters string, args []string, flags []flag) (values []flagValue
 	return values, args, nil
 }
 
-// longFlag finds the flag of that name, or the only one that begins so.
+// longFlag returns the index of the flag with that long name, or of the only flag whose
+// long name begins with it.
 func longFlag(name string, flags []flag) (int, error) {
 	var found []int
 	for i, f := range flags {

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// Help texts are made of a command's usage and example, and of its table of flags. --help
-// prints those flags that most people need, on one small screen; "help COMMAND" prints all
-// of them.
+// A help text consists of a command's usage, its table of flags and its example. --help
+// prints the flags that most people need, so that the text fits a small screen; "help
+// COMMAND" prints all flags.
 
 const helpUsage = `Usage: lxc-pull help [COMMAND]
 
-Explains a command with all its options, or says what commands there are.
-"lxc-pull help template" is about lxc-create -t pull.
+Explains a command and all its options, or lists the commands.
+"lxc-pull help template" explains lxc-create -t pull.
 `
 
-// A helpCall explains the program, or a command.
+// A helpCall is one use of "help".
 type helpCall struct{ install bool }
 
 func (c *helpCall) groups() []group {
@@ -26,19 +26,19 @@ func (c *helpCall) groups() []group {
 
 func (c *helpCall) run(_ context.Context, ui *ui, operands []string) error {
 	if c.install {
-		operands = append(operands, "--install") // a command whose name looks like an option
+		operands = append(operands, "--install") // the one command that looks like an option
 	}
 	switch {
 	case len(operands) > 1:
-		return usageErrorf("help explains one command: %q", operands)
+		return usageErrorf("help takes one command, not %q", operands)
 	case len(operands) == 1:
 		return explain(ui.out, operands[0])
 	}
 	return printOverview(ui.out)
 }
 
-// A missingCall is a call without words: it says what commands there are, and that nothing
-// was done.
+// A missingCall is a call without arguments. It prints the overview, and fails because
+// nothing was done.
 type missingCall struct{}
 
 func (c *missingCall) groups() []group { return nil }
@@ -50,7 +50,7 @@ func (c *missingCall) run(_ context.Context, ui *ui, _ []string) error {
 	return &exitError{code: exitUsage}
 }
 
-// explain prints a command's help text with all its options.
+// explain prints the help text of the command with that name, with all flags.
 func explain(w io.Writer, name string) error {
 	c := named(name)
 	if name == templateName {
@@ -62,7 +62,7 @@ func explain(w io.Writer, name string) error {
 	return c.printHelp(w, c.new().groups(), true)
 }
 
-// printOverview prints what commands there are.
+// printOverview prints the list of commands.
 func printOverview(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(`Usage: lxc-pull COMMAND ...
@@ -75,15 +75,14 @@ Makes containers and root file systems from pre-built, signed images.
 		fmt.Fprintf(&b, "  %-9s  %s\n", c.name, c.summary)
 	}
 	b.WriteString(`
-lxc-pull COMMAND --help says more, lxc-pull help COMMAND has all options.
+"lxc-pull COMMAND --help" says more, "lxc-pull help COMMAND" has all options.
 Example: lxc-pull create web debian/trixie
 `)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// printHelp prints a command's help text: with all flags, or with those alone that fit a
-// small screen.
+// printHelp prints a command's help text. all says whether it has all flags.
 func (c command) printHelp(w io.Writer, groups []group, all bool) error {
 	var b strings.Builder
 	b.WriteString(c.usage)
@@ -99,11 +98,12 @@ func (c command) printHelp(w io.Writer, groups []group, all bool) error {
 
 // The columns of a help text.
 const (
-	helpColumn = 26 // of a flag's explanation
+	helpColumn = 26 // where the explanation of a flag begins
 	helpWidth  = 80
 )
 
-// flagTable returns a line or more for each flag that is shown.
+// flagTable returns the lines of the flags in groups. all says whether it has all flags,
+// under the titles of their groups.
 func flagTable(groups []group, all bool) string {
 	var b strings.Builder
 	for _, g := range groups {
@@ -125,8 +125,8 @@ func flagTable(groups []group, all bool) string {
 	return b.String()
 }
 
-// line returns a flag's line, or lines, in a help text: with all that there is to say of
-// it, or less.
+// line returns the lines of a flag in a help text. all says whether it tells that the flag
+// may be repeated.
 func (f *flag) line(all bool) string {
 	left := "      "
 	if f.short != 0 {
@@ -148,7 +148,7 @@ func (f *flag) line(all bool) string {
 	}
 	help := f.help
 	if all && f.again {
-		help += "; again for more"
+		help += "; may be repeated"
 	}
 	for _, text := range wrap(help, helpWidth-helpColumn) {
 		fmt.Fprintf(&b, "%-*s%s\n", helpColumn, left, text)
@@ -157,7 +157,7 @@ func (f *flag) line(all bool) string {
 	return b.String()
 }
 
-// hiddenFlags returns how many flags --help does not explain.
+// hiddenFlags returns the number of flags that "help COMMAND" shows and --help does not.
 func hiddenFlags(groups []group) (n int) {
 	for _, f := range flagsOf(groups) {
 		if f.help != "" && f.more && f.long != "help" {

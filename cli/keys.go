@@ -7,8 +7,8 @@ import (
 	"lxc-pull/pgp"
 )
 
-// listKeys prints each trusted key: its fingerprint, a tab, and what keeps it
-// from signing, if anything does.
+// listKeys prints a line for each trusted key: its fingerprint, a tab, and whether the key
+// can sign at time t or why it can't.
 func listKeys(ui *ui, keys *pgp.Keyring, t time.Time) error {
 	for _, k := range keys.Keys(t) {
 		name, state := k.Fingerprint, "can sign"
@@ -25,8 +25,8 @@ func listKeys(ui *ui, keys *pgp.Keyring, t time.Time) error {
 	return nil
 }
 
-// readTrusted returns the keys of the files, or the built-in one where there
-// are none, reduced to the fingerprints, if any.
+// readTrusted returns the keys in files, or the built-in key if files is empty. If
+// fingerprints is not empty, only those keys are returned.
 func readTrusted(files, fingerprints []string) (keys *pgp.Keyring, err error) {
 	keys = pgp.LinuxContainers()
 	for i, name := range files {

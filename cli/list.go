@@ -12,10 +12,10 @@ import (
 
 const listUsage = `Usage: lxc-pull list [OPTION]...
 
-Lists the images of a server.
+Lists the images of a server, or only those that match the options.
 `
 
-// A listCall prints what a server has.
+// A listCall is one use of "list".
 type listCall struct {
 	image  imageOptions
 	finder finderOptions
@@ -25,7 +25,7 @@ type listCall struct {
 func (c *listCall) groups() []group {
 	own := group{"", []flag{
 		{long: "json", help: "print JSON", into: &c.json, exact: true},
-		{long: "no-cache", into: &c.finder.cache.noCache, exact: true}, // no image is looked for in the cache
+		{long: "no-cache", into: &c.finder.cache.noCache, exact: true}, // accepted: "list" reads no image from the cache
 	}}
 	return []group{own, c.image.filters(), c.finder.servers.group(), c.finder.trust.group(), c.finder.network.group(), commonFlags()}
 }
@@ -49,7 +49,7 @@ func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
 		}
 	}
 	if len(images) == 0 && len(index.Images) > 0 {
-		_, err := index.Find(c.image.query()) // which says what there is instead
+		_, err := index.Find(c.image.query()) // its error names the nearest images
 		return err
 	}
 	if !c.json {
@@ -58,7 +58,7 @@ func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
 	return nil
 }
 
-// list returns all that the server has.
+// list returns the list of a server.
 func (o *finderOptions) list(ctx context.Context, ui *ui) (image.Index, error) {
 	defer ui.settle()
 	o.owner = unchanged()
@@ -69,8 +69,8 @@ func (o *finderOptions) list(ctx context.Context, ui *ui) (image.Index, error) {
 	return finder.List(ctx)
 }
 
-// listTemplate is --list of the template, in the stock template's form. As there, only the
-// default variant is listed unless another is asked for.
+// listTemplate prints the template's --list as the stock template does. Like that, it lists
+// only the default variant unless the user names another.
 func listTemplate(ctx context.Context, ui *ui, finder finderOptions, which imageOptions) error {
 	index, err := finder.list(ctx, ui)
 	if err != nil {
@@ -80,14 +80,14 @@ func listTemplate(ctx context.Context, ui *ui, finder finderOptions, which image
 	return nil
 }
 
-// printImages prints the stock template's list.
+// printImages prints images as the stock template does.
 func printImages(ui *ui, images []image.Image) {
 	fmt.Fprint(ui.out, "\n---\n")
 	printTable(ui.out, images)
 	fmt.Fprint(ui.out, "---\n")
 }
 
-// printTable prints a line for each image, in columns.
+// printTable prints images in columns, a line for each.
 func printTable(w io.Writer, images []image.Image) {
 	rows := [][]string{{"DIST", "RELEASE", "ARCH", "VARIANT", "BUILD"}}
 	for _, i := range images {
@@ -96,7 +96,7 @@ func printTable(w io.Writer, images []image.Image) {
 	io.WriteString(w, columns(rows, false))
 }
 
-// printJSON prints the images as one array of objects.
+// printJSON prints images as a JSON array of objects.
 func printJSON(w io.Writer, images []image.Image) error {
 	var objects [][]jsonField
 	for _, i := range images {

@@ -13,15 +13,15 @@ import (
 	"lxc-pull/lxc/host"
 )
 
-// A mappedError says that an ordinary user's container can't have the owners that
-// LXC needs: those of lxc.idmap.
+// A mappedError says that an ordinary user's container can't have the file owners of
+// lxc.idmap, which LXC needs.
 type mappedError struct{ reason, remedy string }
 
 func (e *mappedError) Error() string { return e.reason }
 
-// enterNamespace calls this program once more in a user namespace with the ids of
-// lxc.idmap, if an ordinary user's container needs one. It does so as lxc-create does, by
-// lxc-usernsexec, and takes its place: it returns nil only if no namespace is needed.
+// enterNamespace replaces this process by another run of the program in a user namespace
+// with the ids of lxc.idmap, if an ordinary user's container needs that. Like lxc-create
+// it uses lxc-usernsexec(1). It returns nil only if no namespace is needed.
 func (c *createCall) enterNamespace() error {
 	ranges, err := lxc.IDMap(c.target.Begins)
 	uid := os.Geteuid()
@@ -33,7 +33,7 @@ func (c *createCall) enterNamespace() error {
 	}
 	grant := grantCommand(ranges, uid)
 	helper, own := host.InPath("lxc-usernsexec"), append(host.ProgramPaths(), templateAlias)[0]
-	if grant != "" || helper == "" || filepath.Base(own) == templateAlias { // by that name it would be the template
+	if grant != "" || helper == "" || filepath.Base(own) == templateAlias { // under that name the program is the template
 		return c.notMapped(grant)
 	}
 	argv := append([]string{helper}, mapArguments(ranges)...)
@@ -53,7 +53,7 @@ func (c *createCall) enterNamespace() error {
 	return fmt.Errorf("%q: %w", helper, syscall.Exec(helper, argv, os.Environ()))
 }
 
-// mapArguments are lxc-usernsexec's options for ranges.
+// mapArguments returns the options of lxc-usernsexec for ranges.
 func mapArguments(ranges []lxc.IDRange) (args []string) {
 	for _, r := range ranges {
 		kind := "u"
@@ -65,8 +65,8 @@ func mapArguments(ranges []lxc.IDRange) (args []string) {
 	return args
 }
 
-// notMapped is the error if the namespace of lxc.idmap can't be entered. grant is root's
-// command without which it never can be; "": none is needed.
+// notMapped returns the error for a user namespace that this process can't enter. grant is
+// the command by which root must first lend the ids; "": none is needed.
 func (c *createCall) notMapped(grant string) error {
 	words := []string{"lxc-create", "-t", lxcTemplate(), "-n", c.name, "-P", c.lxcPath}
 	if c.config != "" {
@@ -78,24 +78,24 @@ func (c *createCall) notMapped(grant string) error {
 			words = append(words, w[:]...)
 		}
 	}
-	remedy := "lxc-create gives them, in a user namespace; your other options go to its end:\n  " + shellWords(words)
+	remedy := "lxc-create does it in a user namespace; append your other options:\n  " + shellWords(words)
 	if grant != "" {
 		remedy += "\nFirst root must lend you the ids:\n  " + grant
 		if lines, lent := host.MapLines(os.Geteuid(), host.Etc); lent {
-			remedy += "\nOr the config has the ids that you may use:\n" + lines
+			remedy += "\nOr write the ids that you may use into the config:\n" + lines
 		}
 	}
 	return &mappedError{"an ordinary user can't give files to the ids of lxc.idmap", remedy}
 }
 
-// noMap is the error if an ordinary user's config has no lxc.idmap: all files would be the
-// user's, and LXC could neither start the container nor remove it.
+// noMap returns the error for an ordinary user's config without lxc.idmap. The user would
+// own all files, and LXC could neither start the container nor remove it.
 func noMap(config string) error {
-	remedy := "On Android nobody lends ids: containers are made and started by root."
+	remedy := "Android lends no ids: on Android, make and start containers as root."
 	if !host.This().Android() {
 		uid := os.Geteuid()
 		lines, lent := host.MapLines(uid, host.Etc)
-		remedy = "Write into that file:\n" + lines
+		remedy = "Add to that file:\n" + lines
 		if !lent {
 			remedy += "\nFirst root must lend you the ids:\n  usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + shellWords(host.UserNames(uid, host.Etc)[:1])
 		}
@@ -106,8 +106,8 @@ func noMap(config string) error {
 	}
 }
 
-// lxcTemplate is how lxc-create finds this program: its name in LXC's directory of
-// templates, else its path.
+// lxcTemplate returns the name by which lxc-create finds this program: its name in LXC's
+// directory of templates, else its path.
 func lxcTemplate() string {
 	for _, path := range host.ProgramPaths() {
 		if name, ok := strings.CutPrefix(path, "/usr/share/lxc/templates/lxc-"); ok {
@@ -117,7 +117,7 @@ func lxcTemplate() string {
 	return append(host.ProgramPaths(), "pull")[0]
 }
 
-// grantCommand is root's command that lets a user use the ids of ranges; "" if
+// grantCommand returns the command by which root lends the ids of ranges to a user, "" if
 // the user may use all of them already.
 func grantCommand(ranges []lxc.IDRange, uid int) string {
 	options := host.MissingIDs(ranges, uid, host.Etc)
@@ -127,7 +127,7 @@ func grantCommand(ranges []lxc.IDRange, uid int) string {
 	return shellWords(slices.Concat([]string{"usermod"}, options, host.UserNames(uid, host.Etc)[:1]))
 }
 
-// shellWords writes words so that a shell reads them as they are.
+// shellWords quotes words for a shell.
 func shellWords(words []string) string {
 	var quoted []string
 	for _, w := range words {
@@ -139,7 +139,7 @@ func shellWords(words []string) string {
 	return strings.Join(quoted, " ")
 }
 
-// special tells the characters that a shell may not leave as they are.
+// special reports whether a shell may treat the character in a special way.
 func special(r rune) bool {
 	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_./:=+,@%", r))
 }

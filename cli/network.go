@@ -16,7 +16,7 @@ import (
 	"lxc-pull/pull/source"
 )
 
-// networkOptions say how servers are asked, in every command that asks one.
+// networkOptions say how to reach servers. Every command that does so takes them.
 type networkOptions struct {
 	limitRate  int64 // bytes per second
 	retries    int   // as fetch.Options has them
@@ -33,23 +33,23 @@ type networkOptions struct {
 
 func (n *networkOptions) group() group {
 	return group{"The network", []flag{
-		{long: "limit-rate", value: "N", help: "bytes per second, or 200K, 2M", into: &n.limitRate, exact: true, more: true},
-		{long: "retries", value: "N", help: "go on after so many failures in a row (default: 7)", into: n.setRetries, exact: true, more: true},
-		{long: "stall-time", value: "N", help: "seconds of next to no bytes that count as one (default: 30)", into: n.setStallTime, exact: true, more: true},
+		{long: "limit-rate", value: "N", help: "download at most N bytes per second (200K, 2M)", into: &n.limitRate, exact: true, more: true},
+		{long: "retries", value: "N", help: "retry after up to N failures in a row (default: 7)", into: n.setRetries, exact: true, more: true},
+		{long: "stall-time", value: "N", help: "N seconds with almost no bytes are a failure (default: 30)", into: n.setStallTime, exact: true, more: true},
 		{short: '4', long: "ipv4", help: "IPv4 only", into: &n.ipv4, exact: true, more: true},
 		{short: '6', long: "ipv6", help: "IPv6 only", into: &n.ipv6, exact: true, more: true},
-		{long: "cacert", value: "FILE", help: "trust the certificates in FILE too", into: &n.files.cacerts, again: true, exact: true},
-		{long: "cert", value: "FILE", help: "this client's certificate, shown to no mirror", into: &n.files.cert, exact: true, more: true},
-		{long: "key", value: "FILE", help: "and its key", into: &n.files.key, exact: true, more: true},
-		{long: "dns", value: "ADDRESS", help: "ask this name server", into: &n.dns, again: true, exact: true, more: true},
+		{long: "cacert", value: "FILE", help: "also trust the certificates in FILE", into: &n.files.cacerts, again: true, exact: true},
+		{long: "cert", value: "FILE", help: "this client's certificate; mirrors do not see it", into: &n.files.cert, exact: true, more: true},
+		{long: "key", value: "FILE", help: "the key of that certificate", into: &n.files.key, exact: true, more: true},
+		{long: "dns", value: "ADDRESS", help: "ask the name server at ADDRESS", into: &n.dns, again: true, exact: true, more: true},
 		{long: "resolve", value: "HOST:ADDRESS", help: "connect to ADDRESS for HOST", into: n.addAddress, again: true, exact: true, more: true},
-		{long: "time", value: "TIME", help: "judge certificates and signatures as of TIME, not by the clock", into: &n.time, exact: true, more: true},
-		{long: "header-file", value: "FILE", help: "send the lines of FILE (\"Name: value\") to the first server; those below a line [ORIGIN] to that instead", into: &n.files.header, exact: true, more: true},
-		{long: "netrc-file", value: "FILE", help: "users and passwords by host (default: NETRC's file)", into: &n.files.netrc, exact: true, more: true},
+		{long: "time", value: "TIME", help: "take TIME for the current time, not the clock's", into: &n.time, exact: true, more: true},
+		{long: "header-file", value: "FILE", help: "send the headers in FILE (\"Name: value\") to the first server, those below a line [ORIGIN] to that origin", into: &n.files.header, exact: true, more: true},
+		{long: "netrc-file", value: "FILE", help: "users and passwords by host (default: the file in NETRC)", into: &n.files.netrc, exact: true, more: true},
 	}}
 }
 
-// setRetries reads --retries. For fetch.Options 0 means the default.
+// setRetries parses --retries. In fetch.Options 0 means the default, so no retry is -1.
 func (n *networkOptions) setRetries(value string) (err error) {
 	if n.retries, err = smallNumber(value); err == nil && n.retries == 0 {
 		n.retries = -1
@@ -57,7 +57,7 @@ func (n *networkOptions) setRetries(value string) (err error) {
 	return err
 }
 
-// setStallTime reads --stall-time, in seconds.
+// setStallTime parses --stall-time, in seconds.
 func (n *networkOptions) setStallTime(value string) error {
 	seconds, err := smallNumber(value)
 	if err == nil && seconds == 0 {
@@ -67,7 +67,7 @@ func (n *networkOptions) setStallTime(value string) error {
 	return err
 }
 
-// addAddress reads --resolve, HOST:ADDRESS.
+// addAddress parses --resolve, HOST:ADDRESS.
 func (n *networkOptions) addAddress(value string) error {
 	host, address, _ := strings.Cut(value, ":")
 	host, address = strings.ToLower(host), strings.Trim(address, "[]")
@@ -81,11 +81,10 @@ func (n *networkOptions) addAddress(value string) error {
 	return nil
 }
 
-// client makes the client, after all files that the options name are read:
-// what is wrong with them is told before the network is used. servers are the
-// URLs that may see the client's certificate; the lines of --header-file that
-// name no host are for the first. vouched says that the caller checks who
-// signed what comes, or its digest.
+// client returns the HTTP client. It reads all files that the options name, so their errors
+// come before the first request. servers are the URLs that may see the client's
+// certificate; headers of --header-file without an origin go to the first of them. vouched
+// says that the caller verifies a signature or a digest of everything that it downloads.
 func (n *networkOptions) client(agent string, servers []string, clock *source.Clock, vouched bool, notes *retryNotes) (*fetch.Client, error) {
 	credentials, err := n.credentials(servers[0])
 	if err != nil {
@@ -118,8 +117,8 @@ func (n *networkOptions) client(agent string, servers []string, clock *source.Cl
 	return client, nil
 }
 
-// certificate reads --cert and --key; nil where they are not given. One file
-// may hold both.
+// certificate reads the files of --cert and --key, which may be one file. It returns nil if
+// --cert is not given.
 func (n *networkOptions) certificate() (*tls.Certificate, error) {
 	if n.files.cert == "" {
 		if n.files.key != "" {
@@ -144,15 +143,14 @@ func (n *networkOptions) certificate() (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// retryNotes tell of failures that are followed by another attempt, a line for
-// each. On a terminal the first of each kind is a line; the others are one that
-// is rewritten.
+// retryNotes tells the user about failed attempts that are retried. Each is a line, but on a
+// terminal only the first of each kind: later ones rewrite a passing line.
 type retryNotes struct {
 	ui     *ui
-	also   func(fetch.Event) // hears of them too; nil: nobody
+	also   func(fetch.Event) // is called for each failure, too; nil: nothing
 	mu     sync.Mutex
 	told   map[fetch.Kind]bool
-	waited time.Time // when waiting last told something
+	waited time.Time // when waiting last printed a line
 }
 
 func (r *retryNotes) tell(e fetch.Event) {
@@ -183,8 +181,8 @@ func (r *retryNotes) tell(e fetch.Event) {
 	r.ui.warnf("%s; %s", text, next)
 }
 
-// waiting tells of a server that sends nothing, or is slow. Of several files that are
-// waited for at the same time one is enough.
+// waiting tells the user that a server sends nothing or is slow. While several downloads
+// wait at the same time, one line a second is enough.
 func (r *retryNotes) waiting(w fetch.Waiting) {
 	now := time.Now()
 	r.mu.Lock()
@@ -210,14 +208,14 @@ func (r *retryNotes) waiting(w fetch.Waiting) {
 	}
 }
 
-// proxySet reports whether the environment names a proxy.
+// proxySet reports whether an environment variable names a proxy.
 func proxySet() bool {
 	return slices.ContainsFunc([]string{"http_proxy", "https_proxy", "all_proxy"}, func(name string) bool {
 		return os.Getenv(name)+os.Getenv(strings.ToUpper(name)) != ""
 	})
 }
 
-// seconds is a time for people.
+// seconds formats a duration in whole seconds, at least one.
 func seconds(d time.Duration) string {
 	return strconv.Itoa(max(1, int(d.Round(time.Second)/time.Second))) + " s"
 }

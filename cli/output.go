@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// columns returns rows as lines, in columns as wide as their widest cell; right
-// aligns them to the right. All rows have as many cells as the first.
+// columns formats rows as a table, a line for each. Every row has as many cells as the
+// first. right aligns the cells to the right.
 func columns(rows [][]string, right bool) string {
 	width := make([]int, len(rows[0]))
 	for _, row := range rows {
@@ -32,10 +32,10 @@ func columns(rows [][]string, right bool) string {
 	return b.String()
 }
 
-// A jsonField is a field of an object; the value is JSON already.
+// A jsonField is a field of a JSON object. value is JSON.
 type jsonField struct{ key, value string }
 
-// printObjects prints one array of objects.
+// printObjects prints a JSON array of objects.
 func printObjects(w io.Writer, objects [][]jsonField) error {
 	var b strings.Builder
 	b.WriteString("[")
@@ -60,8 +60,8 @@ func printObjects(w io.Writer, objects [][]jsonField) error {
 	return err
 }
 
-// jsonString returns s as a JSON string (RFC 8259, section 7); bytes that are
-// not UTF-8 become U+FFFD. encoding/json would add 0.4 MB to the program.
+// jsonString returns s as a JSON string (RFC 8259, section 7). Bytes that are not UTF-8
+// become U+FFFD. Package encoding/json would add 0.4 MB to the program.
 func jsonString(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')

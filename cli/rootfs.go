@@ -13,11 +13,12 @@ import (
 const rootfsUsage = `Usage: lxc-pull rootfs DIR DIST/RELEASE[/ARCH][/VARIANT] [OPTION]...
        lxc-pull rootfs DIR -d DIST -r RELEASE [-a ARCH] [OPTION]...
 
-Puts an image's root file system into DIR, which must be empty or absent.
-Missing directories above it are made.
+Unpacks an image's root file system into DIR, which must be empty or absent.
+Missing parent directories are made.
 `
 
-// A rootfsCall puts a root file system into a directory, and nothing else anywhere.
+// A rootfsCall is one use of "rootfs", which unpacks a root file system into a directory and
+// writes nowhere else.
 type rootfsCall struct {
 	creation
 	name  string
@@ -26,7 +27,7 @@ type rootfsCall struct {
 
 func (c *rootfsCall) groups() []group {
 	own := group{"The directory", []flag{
-		{long: "name", value: "NAME", help: "the host's name in the image's files (default: DIR's)", into: &c.name},
+		{long: "name", value: "NAME", help: "host name for the image's files (default: DIR's name)", into: &c.name},
 		{long: "cache", help: "use the image cache", into: &c.cache, exact: true},
 	}}
 	return append([]group{own}, c.creation.groups()...)
@@ -42,7 +43,7 @@ func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 		return err
 	}
 	if c.cache && c.finder.cache.noCache {
-		return usageErrorf("--no-cache goes with none of --cache, --force-cache, --refresh, --cache-size")
+		return errNoCache
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -53,7 +54,7 @@ func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	}
 	c.finder.cache.noCache = !c.cache
 	c.target.Alone, c.target.Owner = true, unchanged()
-	c.place(c.name, filepath.Dir(dir), dir, host.ContainerNamespace(nil))
+	c.setTarget(c.name, filepath.Dir(dir), dir, host.ContainerNamespace(nil))
 	finder, err := c.open(ctx, ui)
 	if err != nil {
 		return err

@@ -15,15 +15,15 @@ import (
 
 const templateUsage = `Usage: lxc-create -t pull -n NAME -- -d DIST -r RELEASE [-a ARCH]
 
-Makes a container from a pre-built, signed image. lxc-create passes --name,
+Makes a container from a pre-built, signed image. lxc-create itself adds --name,
 --path, --rootfs, --mapped-uid and --mapped-gid.
 `
 
 const templateExample = `Example: lxc-create -t pull -n web -- -d debian -r trixie -a arm64
 `
 
-// A templateCall is the program as one of LXC's templates: the contract of lxc-create(1)
-// with the stock "download" template.
+// A templateCall is one use of the program as a template of LXC. It keeps the contract of
+// the stock "download" template with lxc-create(1).
 type templateCall struct {
 	creation
 	caller callerOptions
@@ -31,14 +31,14 @@ type templateCall struct {
 }
 
 func (c *templateCall) groups() []group {
-	own := group{"", []flag{{short: 'l', long: "list", help: "list the images, and make nothing", into: &c.list}}}
+	own := group{"", []flag{{short: 'l', long: "list", help: "list the images and make no container", into: &c.list}}}
 	return append([]group{own, c.caller.group()}, c.creation.groups()...)
 }
 
-// words takes lxc-create's own options out of what a bare "--" makes operands of:
-// lxc-create appends --mapped-uid and --mapped-gid to the user's words (lxccontainer.c,
-// create_run_template).
-func (c *templateCall) words(args []string) []string {
+// rewrite moves --mapped-uid and --mapped-gid before a bare "--". lxc-create appends these
+// options to the user's arguments (lxccontainer.c, create_run_template), so a "--" among
+// those would make operands of them.
+func (c *templateCall) rewrite(args []string) []string {
 	i := 0
 	for i < len(args) && args[i] != "--" {
 		i++
@@ -55,8 +55,8 @@ func (c *templateCall) words(args []string) []string {
 	return append(append(append([]string(nil), args[:i]...), internal...), rest...)
 }
 
-// noContainer is the end of --help and --list: when lxc-create waits for a container,
-// success would keep an empty one.
+// noContainer returns the error with which --help and --list end if lxc-create called. After
+// success lxc-create would keep an empty container.
 func (c *templateCall) noContainer() error {
 	if c.caller.rootfs != "" {
 		return &exitError{code: exitFailure}
@@ -85,7 +85,7 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	if c.caller.name == "" || c.caller.path == "" || c.caller.rootfs == "" {
 		return &phraseError{"Please pass the name, path, and rootfs for the container", &usageError{}}
 	}
-	unix.Umask(newUmask) // as by lxc-create; others may call, too
+	unix.Umask(newUmask) // lxc-create has set it; other callers may not
 	namespace := host.Namespace()
 	uid, mapped := mappedID(c.caller.mappedUID)
 	gid, _ := mappedID(c.caller.mappedGID)
@@ -96,8 +96,8 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	if !mapped {
 		c.target.Owner.UID = -1
 	}
-	c.place(c.caller.name, c.caller.path, c.caller.rootfs, namespace)
-	// From here on a death of lxc-create ends the run.
+	c.setTarget(c.caller.name, c.caller.path, c.caller.rootfs, namespace)
+	// From here on the end of lxc-create ends the run.
 	caller := pull.CallerOf(c.caller.path)
 	defer caller.Close()
 	caller.Doubt()
@@ -131,13 +131,13 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	return c.creation.run(ctx, ui, finder)
 }
 
-// checkNames refuses a name and a path that LXC would not take.
+// checkNames refuses a name or a path that LXC would refuse or misread.
 func checkNames(target pull.Target) error {
 	if err := lxc.CheckName(target.Container.Name); err != nil {
 		return usageErrorf("name %q: %v", target.Container.Name, err)
 	}
 	if strings.ContainsFunc(target.Container.Path, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return usageErrorf("path %q: a control character", target.Container.Path)
+		return usageErrorf("path %q: it contains a control character", target.Container.Path)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ func TestTemplateWords(t *testing.T) {
 		"-d a --mapped-uid 5":                                   "-d a --mapped-uid 5",
 		"":                                                      "",
 	} {
-		if got := new(templateCall).words(strings.Fields(args)); strings.Join(got, " ") != want {
+		if got := new(templateCall).rewrite(strings.Fields(args)); strings.Join(got, " ") != want {
 			t.Errorf("%q: %q, want %q", args, got, want)
 		}
 	}

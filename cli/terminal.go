@@ -14,31 +14,32 @@ import (
 	"lxc-pull/pull/source"
 )
 
-// The rules for words:
+// The rules for text that a person reads:
 //
 //   - Results go to standard output; messages, warnings and progress go to standard
-//     error. The template says its steps on standard output, as the stock template does.
-//   - Nothing from outside reaches either unescaped: texts are passed through printable,
-//     here where they are written; tables and lists pass their cells through it.
-//   - -q leaves errors alone; -v adds details.
-//   - On a terminal there may be one line that changes: progress, or a passing word.
+//     error. The template prints its steps on standard output, as the stock template does.
+//   - No text from outside is written unescaped. The functions of this file pass texts
+//     through printable; tables and lists pass their cells through it.
+//   - With -q only errors are printed; -v adds details.
+//   - On a terminal one line may change: progress, or a passing message.
 
-// A ui is where words for a person go.
+// A ui writes text for a person.
 type ui struct {
 	out, err io.Writer
 	quiet    bool          // -q
 	verbose  bool          // -v
-	command  string        // the command's name, whose options a remedy may name
-	template bool          // called by lxc-create: the stock template's phrases
-	clock    *source.Clock // by which certificates are judged, for remedies
-	heard    atomic.Int64  // when a line was last shown, in ns of Unix time
+	command  string        // the command's name, because hints depend on its options
+	template bool          // lxc-create called: use the stock template's phrases
+	clock    *source.Clock // the time of the run, for hints
+	heard    atomic.Int64  // when the last line was written, in ns of Unix time
 
-	mu       sync.Mutex // guards the rest: warnings come from other goroutines than progress
-	columns  int        // of the terminal that err is; 0: none, no progress
-	progress *progress  // the line being shown; nil: none
-	passing  int        // columns of a passing line being shown
+	mu       sync.Mutex // guards the fields below: several goroutines write
+	columns  int        // width of the terminal; 0: err is no terminal, and progress is not shown
+	progress *progress  // the progress line on the terminal; nil: none
+	passing  int        // width of the passing message on the terminal; 0: none
 }
 
+// newUI returns a ui for the two outputs.
 func newUI(out, err *os.File) *ui {
 	u := &ui{out: out, err: err, clock: source.NewClock(time.Time{}, buildDate())}
 	if os.Getenv("TERM") != "dumb" {
@@ -47,7 +48,7 @@ func newUI(out, err *os.File) *ui {
 	return u
 }
 
-// setClock notes by which clock the run goes, and warns if it is wrong.
+// setClock sets the clock of the run, and warns if it is wrong.
 func (u *ui) setClock(c *source.Clock) {
 	u.clock = c
 	if text := c.Warning(); text != "" {
@@ -55,29 +56,29 @@ func (u *ui) setClock(c *source.Clock) {
 	}
 }
 
-// settle takes away what is shown for a moment, before a result goes to
-// standard output, which may be the same terminal.
+// settle removes progress and passing messages from the terminal. Call it before a result
+// is written to standard output, which may be the same terminal.
 func (u *ui) settle() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
 }
 
-// warnf writes one warning.
+// warnf writes a warning.
 func (u *ui) warnf(format string, args ...any) {
 	if !u.quiet {
 		u.line("warning: "+format, args...)
 	}
 }
 
-// notef writes one line that only -v asks for.
+// notef writes a line if -v is given.
 func (u *ui) notef(format string, args ...any) {
 	if u.verbose {
 		u.line(format, args...)
 	}
 }
 
-// line writes a line to err, around the progress line if there is one.
+// line writes a line to err. A progress line comes back below it.
 func (u *ui) line(format string, args ...any) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -86,11 +87,11 @@ func (u *ui) line(format string, args ...any) {
 	fmt.Fprintln(u.err, printable(fmt.Sprintf(format, args...)))
 }
 
-// hear notes that the user is told something.
+// hear records that a line was written now.
 func (u *ui) hear() { u.heard.Store(time.Now().UnixNano()) }
 
-// transient shows a line on a terminal until anything else is shown there, and
-// reports whether there is a terminal.
+// transient shows a message on the terminal until the next line is written there. It reports
+// whether there is a terminal.
 func (u *ui) transient(text string) bool {
 	if u.columns == 0 || u.quiet {
 		return false
@@ -108,11 +109,11 @@ func (u *ui) transient(text string) bool {
 	return true
 }
 
-// say writes one of the stock template's phrases, which scripts look for. Other
-// commands have their results on standard output, and say this beside it.
+// say writes a phrase of the stock template, which scripts look for. Only the template
+// writes it to standard output: that of other commands has their results.
 func (u *ui) say(text string) { u.sayRaw(text + "\n") }
 
-// sayRaw is say for a text that may lack its last line end.
+// sayRaw is say for a text that may lack the newline at its end.
 func (u *ui) sayRaw(text string) {
 	if u.quiet {
 		return
@@ -126,23 +127,23 @@ func (u *ui) sayRaw(text string) {
 	io.WriteString(w, printable(text))
 }
 
-// terminalSize returns how many columns the terminal f has, 0 where f is none.
+// terminalSize returns the number of columns of the terminal f, 0 if f is not a terminal.
 func terminalSize(f *os.File) int {
 	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil {
 		return 0
 	}
 	if size.Col == 0 {
-		return 80 // a serial console does not know
+		return 80 // a serial console does not know its size
 	}
 	return int(size.Col)
 }
 
-// isTerminal reports whether f is a terminal that a person may sit at.
+// isTerminal reports whether f is a terminal.
 func isTerminal(f *os.File) bool { return terminalSize(f) > 0 }
 
-// A progress is one line on a terminal, rewritten in place: phase, bytes, rate,
-// time left.
+// A progress is a line on a terminal that is rewritten in place. It shows the phase, bytes,
+// bytes per second and the time left.
 type progress struct {
 	ui     *ui
 	phase  string
@@ -153,12 +154,12 @@ type progress struct {
 	widest int
 }
 
-// progressInterval is how often the line is rewritten: often enough to look
-// alive, seldom enough for a serial console.
+// progressInterval is the time between two rewritings of the line. It is short enough to look
+// alive and long enough for a serial console.
 const progressInterval = 200 * time.Millisecond
 
-// begin starts a progress line, which Close ends. If no terminal shows it, and after
-// -q, it is nil, on which the methods do nothing.
+// begin starts a progress line; Close ends it. Without a terminal, and with -q, begin returns
+// nil, on which the methods do nothing.
 func (u *ui) begin(phase string, total int64) *progress {
 	if u.columns == 0 || u.quiet {
 		return nil
@@ -169,7 +170,7 @@ func (u *ui) begin(phase string, total int64) *progress {
 	return u.progress
 }
 
-// Write counts bytes, so that a progress can stand behind io.TeeReader.
+// Write counts bytes, so that io.TeeReader can write to a progress.
 func (p *progress) Write(b []byte) (int, error) {
 	if p == nil {
 		return len(b), nil
@@ -201,7 +202,7 @@ func (p *progress) show(now time.Time) {
 	fmt.Fprintf(p.ui.err, "\r%-*s", p.widest, text)
 }
 
-// progressText is what a progress line says.
+// progressText returns the text of a progress line.
 func progressText(phase string, done, total int64, elapsed time.Duration) string {
 	text := phase + "  " + source.ByteCount(done)
 	if total > 0 {
@@ -218,7 +219,7 @@ func progressText(phase string, done, total int64, elapsed time.Duration) string
 	return text
 }
 
-// Close takes the line away.
+// Close removes the line.
 func (p *progress) Close() error {
 	if p == nil {
 		return nil
@@ -230,7 +231,8 @@ func (p *progress) Close() error {
 	return nil
 }
 
-// clear takes the progress line away for a moment. The caller holds the lock.
+// clear removes the progress line or passing message until the next line. The caller holds
+// the lock.
 func (u *ui) clear() {
 	if u.passing > 0 {
 		fmt.Fprintf(u.err, "\r%*s\r", u.passing, "")
@@ -241,7 +243,8 @@ func (u *ui) clear() {
 	}
 }
 
-// listener passes on what the packages below have to say.
+// listener returns the functions by which package source and package pull tell the user
+// something.
 func (u *ui) listener() source.Listener {
 	return source.Listener{
 		Say: u.say,

@@ -100,8 +100,8 @@ func (c *untarCall) dir() string {
 	return dir
 }
 
-// words understands tar's oldest form.
-func (c *untarCall) words(args []string) []string { return oldStyle(args) }
+// rewrite turns the oldest form of tar's arguments into options.
+func (c *untarCall) rewrite(args []string) []string { return oldStyle(args) }
 
 // oldStyle turns tar's oldest form, letters without a dash in the first word
 // with their values behind it, into options: "xCf DIR FILE".

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// parseTime reads a time as RFC 3339, as a date, or as seconds since 1970.
+// parseTime parses a time: RFC 3339, a date, or seconds since 1970.
 func parseTime(s string) (time.Time, error) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return time.Unix(n, 0).UTC(), nil
@@ -22,7 +22,7 @@ func parseTime(s string) (time.Time, error) {
 
 var errNotSize = errors.New("not a size such as 24M")
 
-// parseSize reads a number of bytes: digits, and K, M or G (powers of 1024).
+// parseSize parses a number of bytes: digits, and K, M or G for powers of 1024.
 func parseSize(s string) (int64, error) {
 	digits, unit := s, int64(1)
 	if s != "" {
@@ -42,9 +42,9 @@ func parseSize(s string) (int64, error) {
 	return n * unit, nil
 }
 
-// mappedID reads --mapped-uid or --mapped-gid: the id, in the namespace, of the user
-// who called lxc-create. -1 and nothing mean none, and so does the garbage that LXC
-// before 6.0.3 could pass.
+// mappedID parses --mapped-uid or --mapped-gid: the id that the user who called lxc-create
+// has in the user namespace. ok is false for -1, for an empty value, and for the garbage
+// that LXC before 6.0.3 could pass.
 func mappedID(s string) (id int, ok bool) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n >= 1<<32-1 {
@@ -53,7 +53,7 @@ func mappedID(s string) (id int, ok bool) {
 	return int(n), true
 }
 
-// smallNumber reads a number of times or seconds.
+// smallNumber parses a number of attempts or seconds.
 func smallNumber(s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err != nil {

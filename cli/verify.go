@@ -15,11 +15,10 @@ import (
 )
 
 const verifyUsage = `Usage: lxc-pull verify [OPTION]... SIGNATURE FILE
-       lxc-pull verify [OPTION]... MESSAGE    signed text, which is printed
-       lxc-pull verify [OPTION]... SIGNATURE LIST FILE...
-                       LIST, a signed SHA256SUMS, has the digest of each FILE
+       lxc-pull verify [OPTION]... MESSAGE             prints the signed text
+       lxc-pull verify [OPTION]... SIGNATURE SUMS FILE...
+                       verifies the list SUMS, and each FILE by its digest
        lxc-pull verify --list-keys [OPTION]...
-                       which keys are trusted, and which of them can sign
 `
 
 const verifyExample = `FILE or MESSAGE may be "-", standard input. TIME is 2026-08-29, RFC 3339, or
@@ -28,7 +27,7 @@ seconds since 1970. Example:
   lxc-pull verify --keyring keys.asc SHA256SUMS.asc SHA256SUMS rootfs.tar.xz
 `
 
-// A verifyCall says who signed a file: gpgv's place. It makes nothing.
+// A verifyCall is one use of "verify", which says who signed a file, as gpgv(1) does.
 type verifyCall struct {
 	keyrings     []string // files
 	fingerprints []string
@@ -38,24 +37,25 @@ type verifyCall struct {
 
 func (c *verifyCall) groups() []group {
 	return []group{{"", []flag{
-		{long: "keyring", value: "FILE", help: "trust the keys in FILE, not that of " + source.DefaultServer, into: &c.keyrings, again: true},
-		{long: "fingerprint", value: "FPR", help: "of the trusted keys, this one only", into: &c.fingerprints, again: true},
+		{long: "keyring", value: "FILE", help: "trust the keys in FILE (default: the key of " + source.DefaultServer + ")", into: &c.keyrings, again: true},
+		{long: "fingerprint", value: "FPR", help: "trust only the key with this fingerprint", into: &c.fingerprints, again: true},
 		{long: "keyid", value: "FPR", into: &c.fingerprints, exact: true},
-		{long: "require", value: "N", help: "signatures by N of the keys are needed, not by one", into: c.setRequire},
-		{long: "not-before", value: "TIME", help: "when it must have been made: not before TIME,", into: &c.policy.NotBefore},
-		{long: "not-after", value: "TIME", help: "nor after it", into: &c.policy.NotAfter},
-		{long: "strict", help: "refuse what is a warning else: an expired key", into: &c.policy.Strict},
-		{long: "now", value: "TIME", help: "verify as of that time", into: &c.policy.Now},
+		{long: "require", value: "N", help: "require signatures by N keys, not by one", into: c.setRequire},
+		{long: "not-before", value: "TIME", help: "refuse signatures made before TIME", into: &c.policy.NotBefore},
+		{long: "not-after", value: "TIME", help: "refuse signatures made after TIME", into: &c.policy.NotAfter},
+		{long: "strict", help: "refuse keys that have expired since they signed", into: &c.policy.Strict},
+		{long: "now", value: "TIME", help: "take TIME for the current time", into: &c.policy.Now},
 		{long: "time", value: "TIME", into: &c.policy.Now, exact: true},
-		{long: "list-keys", help: "which keys are trusted, and which of them can sign", into: &c.list},
-		{short: 'q', long: "quiet", help: "no warnings, no signers"},
+		{long: "list-keys", help: "print the trusted keys and whether they can sign", into: &c.list},
+		{short: 'q', long: "quiet", help: "print errors only"},
 		{short: 'h', long: "help", help: "this text", more: true},
 	}}}
 }
 
+// setRequire parses --require.
 func (c *verifyCall) setRequire(value string) (err error) {
 	if c.policy.Require, err = strconv.Atoi(value); err != nil || c.policy.Require < 1 {
-		return errors.New("not a number from 1 on")
+		return errors.New("not a number above 0")
 	}
 	return nil
 }
@@ -64,15 +64,16 @@ func (c *verifyCall) run(ctx context.Context, ui *ui, operands []string) error {
 	return untilDone(ctx, func() error { return c.verify(ui, operands) })
 }
 
+// verify does what the operands say.
 func (c *verifyCall) verify(ui *ui, operands []string) error {
 	switch {
 	case c.list && len(operands) > 0:
-		return usageErrorf("--list-keys verifies nothing")
+		return usageErrorf("--list-keys takes no files")
 	case c.list:
 	case len(operands) == 0:
-		return usageErrorf("verify takes a signature and a file, or a cleartext-signed message")
+		return usageErrorf("verify needs a signature and a file, or a cleartext signed message")
 	case operands[0] == "-" && len(operands) > 1:
-		return usageErrorf("the signature is read before the file, so it must be a file itself")
+		return usageErrorf("the signature can't come from standard input")
 	}
 	clock := source.NewClock(c.policy.Now, buildDate())
 	ui.setClock(clock)
@@ -98,7 +99,7 @@ func (c *verifyCall) verify(ui *ui, operands []string) error {
 	return compareFiles(ui, sums, operands[1], operands[2:])
 }
 
-// signers are the keys that may have signed a file, and when they may have.
+// signers are the keys whose signatures count, and the times at which they count.
 type signers struct {
 	ui     *ui
 	keys   *pgp.Keyring
@@ -136,14 +137,14 @@ func compareFiles(ui *ui, sums map[string][sha256.Size]byte, listName string, fi
 			want, ok = sums[filepath.Base(name)]
 		}
 		if !ok {
-			return &exitError{exitUnverified, fmt.Errorf("%q: not in the list %q", name, listName)}
+			return &exitError{exitUnverified, fmt.Errorf("%q: the list %q does not have it", name, listName)}
 		}
 		got, err := sumFile(name)
 		if err != nil {
 			return err
 		}
 		if got != want {
-			return &exitError{exitUnverified, fmt.Errorf("%q: its digest is not the one in the list %q", name, listName)}
+			return &exitError{exitUnverified, fmt.Errorf("%q: its digest differs from that in the list %q", name, listName)}
 		}
 		if !ui.quiet {
 			if _, err := fmt.Fprintf(ui.out, "good digest of %q\n", name); err != nil {
@@ -154,6 +155,7 @@ func compareFiles(ui *ui, sums map[string][sha256.Size]byte, listName string, fi
 	return nil
 }
 
+// sumFile returns the SHA-256 digest of a file.
 func sumFile(name string) (sum [sha256.Size]byte, err error) {
 	f, err := openInput(name)
 	if err != nil {
@@ -189,10 +191,10 @@ func (by signers) verifyFile(sigName, name string) error {
 	return reportSignatures(by.ui, by.ui.out, result)
 }
 
-// verifyStream reads r to its end and returns who signed it.
+// verifyStream reads r to its end and returns the signatures on it.
 func verifyStream(v *pgp.Verifier, r io.Reader) (*pgp.Result, error) {
-	// 256 KiB: large enough that system calls cost nothing beside the hash. The
-	// structs hide *os.File's own ways of copying, which allocate.
+	// With 256 KiB system calls cost almost nothing beside the hash. The structs hide the
+	// ReadFrom and WriteTo methods of *os.File, which allocate.
 	_, err := io.CopyBuffer(struct{ io.Writer }{v}, struct{ io.Reader }{r}, make([]byte, 256<<10))
 	if err != nil {
 		return nil, err
@@ -241,8 +243,8 @@ func reportSignatures(ui *ui, w io.Writer, result *pgp.Result) error {
 	return nil
 }
 
-// unverified names the file that an error of package pgp is about. What is no
-// signature is as good as none here.
+// unverified adds the file's name to an error of package pgp. A file that is not a signature
+// has the exit status of a bad signature.
 func unverified(name string, err error) error {
 	var format *pgp.FormatError
 	err = fmt.Errorf("%q: %w", name, err)
