@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -50,15 +49,10 @@ func (c *createCall) groups() []group {
 	return append([]group{own}, c.creation.groups()...)
 }
 
-// rewrite removes a bare "--" that stands before options, as in a call of lxc-create.
+// rewrite keeps the arguments for enterNamespace and removes a bare "--" before options.
 func (c *createCall) rewrite(args []string) []string {
 	c.args = args
-	for i, word := range args {
-		if word == "--" && i+1 < len(args) && strings.HasPrefix(args[i+1], "-") {
-			return slices.Delete(slices.Clone(args), i, i+1)
-		}
-	}
-	return args
+	return dropDashes(args)
 }
 
 // readOperands takes the target's name from the operands, unless an option gave it, and then

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -44,6 +46,16 @@ func (c *creation) check() error {
 		return err
 	}
 	return c.finder.cache.check()
+}
+
+// dropDashes removes a bare "--" that stands before options, as in a call of lxc-create.
+func dropDashes(args []string) []string {
+	for i, arg := range args {
+		if arg == "--" && i+1 < len(args) && strings.HasPrefix(args[i+1], "-") {
+			return slices.Delete(slices.Clone(args), i, i+1)
+		}
+	}
+	return args
 }
 
 // newUmask is the umask that lxc-create gives a template (lxccontainer.c, do_create). With it

@@ -194,7 +194,7 @@ func (u *ui) usageHint() string {
 	switch {
 	case u.template:
 		return "See lxc-pull help template."
-	case u.command == "":
+	case u.command == "", u.command == "help":
 		return "See lxc-pull --help."
 	case u.command == "sopv":
 		return "See lxc-pull sopv --help."

@@ -33,6 +33,9 @@ func (c *rootfsCall) groups() []group {
 	return append([]group{own}, c.creation.groups()...)
 }
 
+// rewrite removes a bare "--" before options.
+func (c *rootfsCall) rewrite(args []string) []string { return dropDashes(args) }
+
 func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	unix.Umask(newUmask)
 	dir := ""
