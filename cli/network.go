@@ -19,7 +19,7 @@ import (
 // networkOptions say how servers are asked, in every command that asks one.
 type networkOptions struct {
 	limitRate    int64
-	retries      int // as fetch.Options has them
+	retries      int // as in fetch.LimitOptions
 	stallTime    time.Duration
 	ipv4, ipv6   bool
 	cacerts      []string
@@ -30,7 +30,7 @@ type networkOptions struct {
 	cert, key    string              // --cert, --key
 }
 
-// setRetries reads --retries. For fetch.Options 0 means the default.
+// setRetries reads --retries. For fetch.LimitOptions 0 means the default.
 func (n *networkOptions) setRetries(value string) (err error) {
 	if n.retries, err = smallNumber(value); err == nil && n.retries == 0 {
 		n.retries = -1
@@ -86,12 +86,18 @@ func (n *networkOptions) client(agent string, servers []string, clock *source.Cl
 		origins = append(origins, fetch.Origin(u))
 	}
 	client, err := fetch.NewClient(fetch.Options{
-		UserAgent: agent, CACerts: n.cacerts, DNS: n.dns, Resolve: n.resolve,
-		IPv4Only: n.ipv4, IPv6Only: n.ipv6, Credentials: credentials,
-		Certificate: certificate, CertificateFor: origins,
-		Now: clock.Now, Earliest: func() bool { return vouched && clock.Behind() },
-		LimitRate: n.limitRate, Retries: n.retries, StallWindow: n.stallTime, Notify: notes.tell, Waiting: notes.waiting,
-		Heard: func() time.Time { return time.Unix(0, notes.ui.heard.Load()) },
+		UserAgent:   agent,
+		Credentials: credentials,
+		Address:     fetch.AddressOptions{DNS: n.dns, Resolve: n.resolve, IPv4Only: n.ipv4, IPv6Only: n.ipv6},
+		TLS: fetch.TLSOptions{
+			CACerts: n.cacerts, Certificate: certificate, CertificateFor: origins,
+			Now: clock.Now, ClockBehind: func() bool { return vouched && clock.Behind() },
+		},
+		Limits: fetch.LimitOptions{Rate: n.limitRate, Retries: n.retries, StallWindow: n.stallTime},
+		Report: fetch.ReportOptions{
+			Notify: notes.tell, Waiting: notes.waiting,
+			Heard: func() time.Time { return time.Unix(0, notes.ui.heard.Load()) },
+		},
 	})
 	if err != nil {
 		return nil, usageErrorf("%v", err)
