@@ -41,7 +41,7 @@ func checkURL(raw string, u *url.URL) error {
 	case "http", "https":
 		switch {
 		case !strings.HasPrefix(raw[len(u.Scheme):], "://"):
-			return fmt.Errorf("no host name in the URL: write %s://HOST/PATH", u.Scheme)
+			return fmt.Errorf("no host name in the URL: write a URL that begins with %s://HOST", u.Scheme)
 		case u.Hostname() == "":
 			return errors.New("no host name in the URL")
 		case !validPort(u):
