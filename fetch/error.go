@@ -33,7 +33,7 @@ const (
 	KindExpired     Kind = "expired"      // the server's certificate has expired
 	KindAuthority   Kind = "authority"    // no trusted CA signed the server's certificate
 	KindName        Kind = "name"         // the server's certificate is for other hosts
-	KindWantsCert   Kind = "wants-cert"   // the server requires a client certificate
+	KindWantsCert   Kind = "wants-cert"   // the server wants a client certificate
 	KindRefusesCert Kind = "refuses-cert" // the server does not accept the client certificate
 	KindSpeaksHTTP  Kind = "speaks-http"  // the port of an https URL does not use TLS
 	KindSpeaksTLS   Kind = "speaks-tls"   // the port of an http URL uses TLS
@@ -106,7 +106,7 @@ func (e *Error) cause() string {
 	case KindName:
 		text = "the server's certificate is for another host"
 	case KindWantsCert:
-		text = "the server requires a client certificate"
+		text = "the server wants a client certificate"
 	case KindRefusesCert:
 		text = "the server does not accept the client certificate"
 	case KindSpeaksHTTP:
