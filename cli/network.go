@@ -19,7 +19,7 @@ import (
 // networkOptions say how to reach servers. Every command that does so takes them.
 type networkOptions struct {
 	limitRate  int64 // bytes per second
-	retries    int   // as fetch.Options has them
+	retries    int   // as in fetch.LimitOptions
 	stallTime  time.Duration
 	ipv4, ipv6 bool
 	dns        []string
@@ -49,7 +49,7 @@ func (n *networkOptions) group() group {
 	}}
 }
 
-// setRetries parses --retries. In fetch.Options 0 means the default, so no retry is -1.
+// setRetries parses --retries. In fetch.LimitOptions 0 means the default, so no retry is -1.
 func (n *networkOptions) setRetries(value string) (err error) {
 	if n.retries, err = smallNumber(value); err == nil && n.retries == 0 {
 		n.retries = -1
@@ -104,12 +104,18 @@ func (n *networkOptions) client(agent string, servers []string, clock *source.Cl
 		origins = append(origins, fetch.Origin(u))
 	}
 	client, err := fetch.NewClient(fetch.Options{
-		UserAgent: agent, CACerts: n.files.cacerts, DNS: n.dns, Resolve: n.resolve,
-		IPv4Only: n.ipv4, IPv6Only: n.ipv6, Credentials: credentials,
-		Certificate: certificate, CertificateFor: origins,
-		Now: clock.Now, Earliest: func() bool { return vouched && clock.Behind() },
-		LimitRate: n.limitRate, Retries: n.retries, StallWindow: n.stallTime, Notify: notes.tell, Waiting: notes.waiting,
-		Heard: func() time.Time { return time.Unix(0, notes.ui.heard.Load()) },
+		UserAgent:   agent,
+		Credentials: credentials,
+		Address:     fetch.AddressOptions{DNS: n.dns, Resolve: n.resolve, IPv4Only: n.ipv4, IPv6Only: n.ipv6},
+		TLS: fetch.TLSOptions{
+			CACerts: n.files.cacerts, Certificate: certificate, CertificateFor: origins,
+			Now: clock.Now, ClockBehind: func() bool { return vouched && clock.Behind() },
+		},
+		Limits: fetch.LimitOptions{Rate: n.limitRate, Retries: n.retries, StallWindow: n.stallTime},
+		Report: fetch.ReportOptions{
+			Notify: notes.tell, Waiting: notes.waiting,
+			Heard: func() time.Time { return time.Unix(0, notes.ui.heard.Load()) },
+		},
 	})
 	if err != nil {
 		return nil, usageErrorf("%v", err)

@@ -14,37 +14,35 @@ import (
 	"time"
 )
 
-// Android keeps its name servers to itself: there is no resolv.conf, and since
-// Android 8 no property that an app may read. Programs ask netd over a socket,
-// a command per connection, as bionic's libc does
-// (bionic/libc/dns/net/getaddrinfo.c, packages/modules/DnsResolver/
-// DnsProxyListener.cpp):
+// Android has no resolv.conf, and since Android 8 no property that tells an app the
+// name servers. Programs ask the daemon netd over a socket, with one command per
+// connection, as bionic's libc does (bionic/libc/dns/net/getaddrinfo.c,
+// packages/modules/DnsResolver/DnsProxyListener.cpp):
 //
-//	resnsend NETID FLAGS BASE64\0              Android 10 and later: a DNS message
-//	getaddrinfo NAME SERVICE FLAGS FAMILY SOCKTYPE PROTOCOL NETID\0     and before
+//	resnsend NETID FLAGS BASE64\0     (a DNS message; Android 10 and later)
+//	getaddrinfo NAME SERVICE FLAGS FAMILY SOCKTYPE PROTOCOL NETID\0     (all versions)
 //
-// NETID 0 is the network that is the default for this process. Go's resolver is
-// given a connection that looks like DNS over TCP and carries either.
+// NETID 0 is the default network of the process. Go's resolver gets a connection
+// that looks like DNS over TCP, and androidConn translates it to these commands.
 
 const (
-	maxAndroidCommand = 1024    // netd's buffer, the final NUL included
+	maxAndroidCommand = 1024    // size of netd's buffer, with the final NUL
 	maxAndroidAnswer  = 8 << 10 // netd's MAXPACKET
 	maxAndroidRecords = 64      // addresses of one name
 )
 
-// askAndroid returns a resolver that asks the netd behind socket.
+// askAndroid returns a resolver that asks netd over the given socket.
 func askAndroid(socket string) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return &androidConn{socket: socket}, nil
 	}}
 }
 
-// An androidConn is one question to netd and its answer, framed as DNS over TCP
-// (RFC 7766, 8): two bytes of length, a message. The
-// connection to netd is made when the question is complete, for each of the two
-// commands needs one of its own.
+// An androidConn carries one question to netd and the answer, framed as DNS over
+// TCP (RFC 7766, 8): a length of two bytes, then a message. It connects to netd when
+// the question is complete, since each command needs its own connection.
 type androidConn struct {
-	net.Conn // nil until then: only the methods below are called before
+	net.Conn // nil before that; until then only the methods below are called
 	socket   string
 	deadline time.Time
 	question []byte
@@ -75,7 +73,7 @@ func (c *androidConn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	if len(answer) >= 2 {
-		copy(answer, message[:2]) // netd asks under an id of its own
+		copy(answer, message[:2]) // netd sends its own message ID
 	}
 	c.question = nil
 	c.answer = append(binary.BigEndian.AppendUint16(c.answer, uint16(len(answer))), answer...)
@@ -98,14 +96,14 @@ func (c *androidConn) Close() error {
 	return c.Conn.Close()
 }
 
-// errUnknownCommand is an answer in the text form of netd's errors ("500
-// Command not recognized") where a number was due.
+// errUnknownCommand means that netd sent a text ("500 Command not recognized")
+// instead of a number.
 var errUnknownCommand = errors.New("netd does not know the command")
 
-// send sends a command over a connection of its own.
+// send sends a command over a new connection.
 func (c *androidConn) send(command string) error {
 	if len(command)+1 > maxAndroidCommand {
-		return errors.New("question too long for netd")
+		return errors.New("the host name is too long for netd")
 	}
 	c.Close()
 	conn, err := net.Dial("unix", c.socket)
@@ -118,28 +116,29 @@ func (c *androidConn) send(command string) error {
 	return err
 }
 
+// number reads a number of four bytes.
 func (c *androidConn) number() (int32, error) {
 	var b [4]byte
 	_, err := io.ReadFull(c.Conn, b[:])
 	return int32(binary.BigEndian.Uint32(b[:])), err
 }
 
-// data reads a length and that many bytes.
+// data reads a length and then a value of this length.
 func (c *androidConn) data() ([]byte, error) {
 	n, err := c.number()
 	if err != nil {
 		return nil, err
 	}
 	if n < 0 || n > maxAndroidAnswer {
-		return nil, fmt.Errorf("netd announces %d bytes", n)
+		return nil, fmt.Errorf("netd announces an answer of %d bytes", n)
 	}
 	b := make([]byte, n)
 	_, err = io.ReadFull(c.Conn, b)
 	return b, err
 }
 
-// resnsend hands netd the DNS message. The answer is a number, a negative
-// errno or the response code, and then the message that came back.
+// resnsend sends the DNS message to netd. The answer is a number (a negative errno,
+// or the DNS response code), followed by the DNS response.
 func (c *androidConn) resnsend(message []byte) ([]byte, error) {
 	if err := c.send("resnsend 0 0 " + base64.StdEncoding.EncodeToString(message)); err != nil {
 		return nil, err
@@ -147,7 +146,7 @@ func (c *androidConn) resnsend(message []byte) ([]byte, error) {
 	n, err := c.number()
 	switch {
 	case err != nil:
-		// A netd that hangs up has not understood either.
+		// An old netd may also close the connection.
 		return nil, errUnknownCommand
 	case n < 0:
 		return nil, fmt.Errorf("netd: %w", syscall.Errno(-n))
@@ -157,8 +156,8 @@ func (c *androidConn) resnsend(message []byte) ([]byte, error) {
 	return c.data()
 }
 
-// getaddrinfo asks netd for the addresses of the name in message and makes a
-// DNS message of its answer.
+// getaddrinfo asks netd for the addresses of the name in message, and returns them
+// as a DNS response.
 func (c *androidConn) getaddrinfo(message []byte) ([]byte, error) {
 	name, kind, end, err := question(message)
 	if err != nil {
@@ -168,9 +167,9 @@ func (c *androidConn) getaddrinfo(message []byte) ([]byte, error) {
 	if kind == typeAAAA {
 		family = syscall.AF_INET6
 	}
-	// FrameworkListener splits at blanks and knows quotes.
+	// netd's FrameworkListener splits the command at spaces and interprets quotes.
 	if strings.ContainsAny(name, " \n\r\t^'\"\\\x00") || name == "" {
-		return nil, fmt.Errorf("netd can't be asked for %q", name)
+		return nil, fmt.Errorf("netd can't look up the name %q", name)
 	}
 	const noFlags, stream, anyProtocol, network = 0, syscall.SOCK_STREAM, 0, 0
 	if err := c.send(fmt.Sprintf("getaddrinfo %s ^ %d %d %d %d %d", name, noFlags, family, stream, anyProtocol, network)); err != nil {
@@ -189,9 +188,9 @@ func (c *androidConn) getaddrinfo(message []byte) ([]byte, error) {
 	return reply(message[:end], kind, addresses), nil
 }
 
-// addresses reads the list of addrinfo that follows code 222: a number that
-// says whether one more comes, flags, family, type, protocol, the length of
-// the sockaddr and it, the length of the canonical name and it.
+// addresses reads the list of addrinfo that follows code 222. Each entry has a
+// number that is 0 at the end of the list, flags, family, type and protocol, and then
+// the sockaddr and the canonical name, each preceded by its length.
 func (c *androidConn) addresses() ([]netip.Addr, error) {
 	var list []netip.Addr
 	for range maxAndroidRecords {
@@ -212,8 +211,8 @@ func (c *androidConn) addresses() ([]netip.Addr, error) {
 		if _, err := c.data(); err != nil {
 			return nil, err
 		}
-		// struct sockaddr_in and sockaddr_in6: family, port, then the address;
-		// the latter has four bytes of flow label before it.
+		// struct sockaddr_in has the family, the port and the address. sockaddr_in6
+		// has four bytes of flow label before the address.
 		switch {
 		case fields[1] == syscall.AF_INET && len(sockaddr) >= 8:
 			list = append(list, netip.AddrFrom4([4]byte(sockaddr[4:8])))
@@ -227,12 +226,12 @@ func (c *androidConn) addresses() ([]netip.Addr, error) {
 const (
 	typeA    = 1
 	typeAAAA = 28
-	// answerTTL is any: Go's resolver keeps nothing.
+	// answerTTL has no effect, since Go's resolver has no cache.
 	answerTTL = 60
 )
 
-// question returns the name and type that a DNS message with one question (RFC
-// 1035, 4.1) asks for, and where the question ends.
+// question parses a DNS message with one question (RFC 1035, 4.1). It returns the
+// name, the type, and the offset at which the question ends.
 func question(m []byte) (name string, kind uint16, end int, err error) {
 	malformed := errors.New("malformed DNS question")
 	if len(m) < 12 || binary.BigEndian.Uint16(m[4:]) != 1 {
@@ -261,18 +260,18 @@ func question(m []byte) (name string, kind uint16, end int, err error) {
 	return strings.Join(labels, "."), binary.BigEndian.Uint16(m[at:]), at + 4, nil
 }
 
-// reply returns a DNS message that answers asked, header and question, with the
-// addresses of that type.
+// reply returns a DNS response with the addresses of one type. asked has the header
+// and the question of the request.
 func reply(asked []byte, kind uint16, addresses []netip.Addr) []byte {
 	m := append([]byte(nil), asked...)
-	m[2], m[3] = 0x81, 0x80 // a response, recursion desired and available
+	m[2], m[3] = 0x81, 0x80 // flags: response, recursion desired, recursion available
 	clear(m[6:12])
 	records := uint16(0)
 	for _, a := range addresses {
 		if a.Is4() != (kind == typeA) {
 			continue
 		}
-		m = append(m, 0xc0, 12) // the name in the question
+		m = append(m, 0xc0, 12) // a pointer to the name in the question
 		m = binary.BigEndian.AppendUint16(m, kind)
 		m = append(m, 0, 1) // class IN
 		m = binary.BigEndian.AppendUint32(m, answerTTL)

@@ -17,10 +17,19 @@ import (
 	"time"
 )
 
-// noWait lets waiting cost nothing, and stops when ctx does.
+// kindOf returns the Kind of err, or "" if err is not an *Error.
+func kindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return ""
+}
+
+// noWait implements Options.Wait without waiting.
 func noWait(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
-// newClient returns a client that doesn't wait and whose jitter is repeatable.
+// newClient returns a Client that does not wait and whose jitter is repeatable.
 func newClient(t *testing.T, opt Options) *Client {
 	t.Helper()
 	if opt.Wait == nil {
@@ -38,7 +47,7 @@ func newClient(t *testing.T, opt Options) *Client {
 	return c
 }
 
-// file is the content that test servers serve.
+// file returns n random bytes, the same in each call, for test servers.
 func file(n int) []byte {
 	data := make([]byte, n)
 	r := rand.NewChaCha8([32]byte{1})
@@ -46,7 +55,7 @@ func file(n int) []byte {
 	return data
 }
 
-// A server serves one file and counts what it was asked for.
+// A server serves one file and records the requests.
 type server struct {
 	*httptest.Server
 	data     []byte
@@ -54,17 +63,17 @@ type server struct {
 	modified string
 	noRanges bool
 	noLength bool
-	script   []fault // one for each request, then none
+	script   []fault // one fault for each request; later requests have none
 	mu       sync.Mutex
-	requests []string // "Range|If-Range" of each
-	log      *history // the ranges, of several servers
+	requests []string // "Range|If-Range" of each request
+	log      *history // the Range of each request, shared by several servers
 }
 
-// A fault answers a request in place of the server; data is what a sane answer
-// would hold. It returns false to let the server answer.
+// A fault responds to a request instead of the server. It returns false to let the
+// server respond; it may have changed the request or the server.
 type fault func(s *server, w http.ResponseWriter, r *http.Request) bool
 
-// A history is what several servers were asked for, in order.
+// A history records the requests to several servers, in order.
 type history struct {
 	mu   sync.Mutex
 	list []string
@@ -78,7 +87,7 @@ func (h *history) add(s string) {
 	}
 }
 
-// change makes it another file from now on.
+// change replaces the served file.
 func (s *server) change(data []byte, etag string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,7 +137,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", modified, bytes.NewReader(data))
 }
 
-// cut answers sanely but hangs up after n bytes of the body.
+// cut sends the right response, but closes the connection after n bytes of the body.
 func cut(n int) fault {
 	return func(s *server, w http.ResponseWriter, r *http.Request) bool {
 		s.serve(&cutter{ResponseWriter: w, left: n}, r)
@@ -150,7 +159,7 @@ func (c *cutter) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// status answers with a status and header lines.
+// status sends a status and header fields (names and values in turn).
 func status(code int, header ...string) fault {
 	return func(_ *server, w http.ResponseWriter, _ *http.Request) bool {
 		for i := 0; i < len(header); i += 2 {
@@ -242,7 +251,7 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// TestMirrors: with the digest known a stream goes on at another server.
+// TestMirrors checks that a pinned stream continues at another server.
 func TestMirrors(t *testing.T) {
 	data := file(300_000)
 	page := func(_ *server, w http.ResponseWriter, r *http.Request) bool {
@@ -304,7 +313,7 @@ func TestMirrors(t *testing.T) {
 	}
 }
 
-// TestMirrorErrors: when all fail, each says why.
+// TestMirrorErrors checks that the error has the cause of each server.
 func TestMirrorErrors(t *testing.T) {
 	urls := []string{newServer(t, nil, status(404)).URL, "http://" + closedPort(t)}
 	_, err := newClient(t, Options{}).Open(t.Context(), Request{URLs: urls, Pinned: true})
@@ -314,7 +323,8 @@ func TestMirrorErrors(t *testing.T) {
 	}
 }
 
-// TestNotPinned: without a digest only what is surely the same file goes on.
+// TestNotPinned checks that an unpinned stream continues only with a file that is
+// provably the same.
 func TestNotPinned(t *testing.T) {
 	data := file(300_000)
 	other := func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
@@ -352,7 +362,7 @@ func TestNotPinned(t *testing.T) {
 			if test.set != nil {
 				test.set(s)
 			}
-			// A second URL must not be asked for the rest.
+			// The second URL must not be asked for the rest of the file.
 			never := newServer(t, data)
 			body, err := newClient(t, Options{}).Open(t.Context(), Request{URLs: []string{s.URL, never.URL}})
 			if err != nil {
@@ -370,7 +380,7 @@ func TestNotPinned(t *testing.T) {
 	}
 }
 
-// TestGetAgain: what can't go on is fetched again whole.
+// TestGetAgain checks that Get fetches a file again if the stream can't continue.
 func TestGetAgain(t *testing.T) {
 	data := file(1000)
 	s := newServer(t, data, cut(500), cut(400))
@@ -384,7 +394,7 @@ func TestGetAgain(t *testing.T) {
 	}
 }
 
-// TestOffset continues what an earlier run left.
+// TestOffset continues the download of an earlier run.
 func TestOffset(t *testing.T) {
 	data := file(300_000)
 	tests := []struct {
@@ -445,8 +455,8 @@ func TestOffset(t *testing.T) {
 	}
 }
 
-// TestRedirectedMirrors: a redirector that sends each request elsewhere must
-// not bring one server's tag to another.
+// TestRedirectedMirrors has a server that redirects each request to another mirror. The
+// ETag of one mirror must not be sent to another.
 func TestRedirectedMirrors(t *testing.T) {
 	data := file(300_000)
 	a, b := newServer(t, data, cut(100_000)), newServer(t, data)
@@ -469,9 +479,9 @@ func TestRedirectedMirrors(t *testing.T) {
 	}
 }
 
-// TestFaultScripts plays random faults of two servers against one stream. It
-// must end with the file, or with an *Error and a true beginning of the file;
-// and no range that it asks for begins before an earlier one.
+// TestFaultScripts reads one stream from two servers with random faults. The stream must
+// have the whole file, or a correct start of the file and an *Error. No requested range
+// may begin before an earlier one.
 func TestFaultScripts(t *testing.T) {
 	data := file(200_000)
 	changed := append([]byte{1}, data...)
@@ -482,7 +492,7 @@ func TestFaultScripts(t *testing.T) {
 		func(r *rand.Rand) fault { return cut(1 + r.IntN(100)) },
 		func(r *rand.Rand) fault { return status([]int{404, 408, 416, 429, 500, 502, 503, 504}[r.IntN(8)]) },
 		func(r *rand.Rand) fault { return status(503, "Retry-After", "5") },
-		func(*rand.Rand) fault { // hangs up at once
+		func(*rand.Rand) fault { // closes the connection at once
 			return func(*server, http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
 		},
 		func(*rand.Rand) fault { // a captive portal
@@ -491,19 +501,19 @@ func TestFaultScripts(t *testing.T) {
 				return true
 			}
 		},
-		func(*rand.Rand) fault { // a circle
+		func(*rand.Rand) fault { // a redirect loop
 			return func(_ *server, w http.ResponseWriter, r *http.Request) bool {
 				http.Redirect(w, r, r.URL.Path+"x", http.StatusFound)
 				return true
 			}
 		},
-		func(*rand.Rand) fault { // compressed on the way
+		func(*rand.Rand) fault { // compressed by a proxy
 			return func(_ *server, w http.ResponseWriter, r *http.Request) bool {
 				send("x", "Content-Encoding", "gzip", "Content-Type", "application/x-xz")(w, r)
 				return true
 			}
 		},
-		func(r *rand.Rand) fault { // another range than asked for
+		func(r *rand.Rand) fault { // another range than the requested one
 			return func(_ *server, _ http.ResponseWriter, q *http.Request) bool {
 				if q.Header.Get("Range") != "" {
 					q.Header.Set("Range", fmt.Sprintf("bytes=%d-", r.IntN(len(data))))
@@ -511,13 +521,13 @@ func TestFaultScripts(t *testing.T) {
 				return false
 			}
 		},
-		func(*rand.Rand) fault { // no ranges, this time
+		func(*rand.Rand) fault { // no range for this request
 			return func(_ *server, _ http.ResponseWriter, q *http.Request) bool {
 				q.Header.Del("Range")
 				return false
 			}
 		},
-		func(*rand.Rand) fault { // another file from now on
+		func(*rand.Rand) fault { // another file for this and later requests
 			return func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
 				s.change(changed, `"two"`)
 				return false
@@ -552,7 +562,7 @@ func TestFaultScripts(t *testing.T) {
 		for _, line := range asked.list {
 			var first int
 			if n, _ := fmt.Sscanf(line, "bytes=%d-", &first); n == 1 && first < least {
-				t.Errorf("seed %d: asks again for bytes that it has: %q", seed, asked.list)
+				t.Errorf("seed %d: requests bytes that it has: %q", seed, asked.list)
 			}
 			least = max(least, first)
 		}
@@ -567,7 +577,7 @@ func TestFaultScripts(t *testing.T) {
 	}
 }
 
-// FuzzContentRange: what parses is a range that can be.
+// FuzzContentRange checks that a parsed range is possible.
 func FuzzContentRange(f *testing.F) {
 	for _, s := range []string{"bytes 0-0/1", "bytes 2-9/*", "bytes */10", "Bytes 5-4/9", "bytes -1-2/3", "bytes 0-9/9", "bytes 0-18446744073709551616/*", "items 0-1/2", "bytes 0-1", ""} {
 		f.Add(s)

@@ -23,14 +23,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handle serves with f.
+// handle starts a server and returns its URL.
 func handle(t *testing.T, f http.HandlerFunc) string {
 	s := httptest.NewServer(f)
 	t.Cleanup(s.Close)
 	return s.URL
 }
 
-// send answers with a body and header lines.
+// send returns a handler that sends a body and header fields (names and values in turn).
 func send(body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i < len(header); i += 2 {
@@ -40,8 +40,8 @@ func send(body string, header ...string) http.HandlerFunc {
 	}
 }
 
-// closedPort is an address at which nothing listens, and nothing will while the
-// test runs: the port is bound, so that no other socket gets it.
+// closedPort returns an address at which no socket listens. The port stays bound
+// during the test, so that no other socket gets it.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -82,7 +82,7 @@ func TestErrorKinds(t *testing.T) {
 		name, url string
 		kind      Kind
 		status    int
-		text      string // at the end of the message
+		text      string // the end of the error text
 	}{
 		{"refused", "http://" + refused + "/x", KindRefused, 0, `/x": connection refused: ` + refused},
 		{"404", handle(t, http.NotFound), KindStatus, 404, "the server answered 404 Not Found"},
@@ -94,14 +94,14 @@ func TestErrorKinds(t *testing.T) {
 		}), KindStatus, 429, "the server answered 429 Too Many Requests and asks to wait 1h0m0s"},
 		{"a web page", handle(t, send("<p>", "Content-Type", "text/html; charset=utf-8")), KindHTML, 0, "a web page came instead of the file"},
 		{"a web page in disguise", handle(t, send("\n <!DOCTYPE HTML>", octets...)), KindHTML, 0, "a web page came instead of the file"},
-		{"encoded", handle(t, send("x", "Content-Encoding", "gzip", "Content-Type", "application/x-xz")), KindEncoding, 0, `unasked Content-Encoding "gzip"`},
-		{"too large, told", handle(t, send(strings.Repeat("x", 101), octets...)), KindTooLarge, 0, "larger than allowed: at most 100 bytes are allowed"},
+		{"encoded", handle(t, send("x", "Content-Encoding", "gzip", "Content-Type", "application/x-xz")), KindEncoding, 0, `unrequested Content-Encoding "gzip"`},
+		{"too large, told", handle(t, send(strings.Repeat("x", 101), octets...)), KindTooLarge, 0, "the file is too large: at most 100 bytes are allowed"},
 		{"too large, not told", handle(t, func(w http.ResponseWriter, _ *http.Request) {
 			for range 101 {
 				io.WriteString(w, "x")
 				w.(http.Flusher).Flush()
 			}
-		}), KindTooLarge, 0, "larger than allowed: at most 100 bytes are allowed"},
+		}), KindTooLarge, 0, "the file is too large: at most 100 bytes are allowed"},
 		{"always cut", handle(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10")
 			io.WriteString(w, "12345")
@@ -132,7 +132,7 @@ func TestErrorKinds(t *testing.T) {
 	}
 }
 
-// TestKindOf: a caller's %w and errors.Join keep the Kind visible.
+// TestKindOf checks that the Kind stays visible through %w and errors.Join.
 func TestKindOf(t *testing.T) {
 	e := &Error{Kind: KindStall}
 	if k := kindOf(fmt.Errorf("x: %w", errors.Join(errors.New("y"), e))); k != KindStall {
@@ -203,7 +203,7 @@ func TestRedirects(t *testing.T) {
 		}
 	})
 	c := newClient(t, Options{Credentials: []Credential{{Host: "127.0.0.1", User: "Aladdin", Password: "open sesame", Header: http.Header{"x-token": {"T"}}}}})
-	// The other server is on the same host, but another port: another origin.
+	// The other server has the same host but another port, so its origin differs.
 	const basic = "|Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==|T"
 	tests := []struct {
 		path, want string
@@ -215,7 +215,7 @@ func TestRedirects(t *testing.T) {
 		{"/elsewhere", "elsewhere /x||", ""},
 		{"/user", "elsewhere /||", ""},
 		{"/circle", `": more than 10 redirects`, KindRedirect},
-		{"/nowhere", `": a redirect that leads nowhere`, KindRedirect},
+		{"/nowhere", `": a redirect without a Location`, KindRedirect},
 		{"/file", `": a redirect to "file:///etc/hostname", which is neither http nor https`, KindRedirect},
 		{"/ftp", `": a redirect to "ftp://127.0.0.1/", which is neither http nor https`, KindRedirect},
 		{"/broken", `": a redirect to "http://[::1", which is not a URL`, KindRedirect},
@@ -261,7 +261,8 @@ func TestUserAgent(t *testing.T) {
 	}
 }
 
-// secure serves over TLS and returns its URL and its certificate in a file.
+// secure starts a TLS server. It returns the URL, a file with the certificate, and the
+// server.
 func secure(t *testing.T, f http.HandlerFunc) (url, certificate string, server *httptest.Server) {
 	s := httptest.NewUnstartedServer(f)
 	s.Config.ErrorLog = quiet()
@@ -300,21 +301,21 @@ func TestTLS(t *testing.T) {
 		kind            Kind
 		text            string
 	}{
-		{"trusted", base, "secure", Options{CACerts: []string{ca}, Paths: none}, "", ""},
+		{"trusted", base, "secure", Options{TLS: TLSOptions{CACerts: []string{ca}}, Paths: none}, "", ""},
 		{"by a store", base, "secure", Options{Paths: &Paths{Stores: []Store{{Files: []string{"/nowhere", ca}}}}}, "", ""},
 		{"by a directory", base, "secure", Options{Paths: &Paths{Stores: []Store{{Dirs: []string{"/nowhere", filepath.Dir(ca)}}}}}, "", ""},
 		{"unknown", base, "", Options{Paths: none}, KindAuthority, `signed by an unknown authority: "O=Acme Co"`},
-		{"wrong name", other, "", Options{CACerts: []string{ca}, Paths: none, Resolve: map[string][]string{"images.test": {"127.0.0.1"}}}, KindName, `not for "images.test"`},
-		{"1970", base, "", Options{CACerts: []string{ca}, Paths: none, Now: at(begins.Add(-time.Hour))}, KindClock, ""},
-		{"the clock is right at last", base, "secure", Options{CACerts: []string{ca}, Paths: none, Now: at(begins.Add(time.Hour))}, "", ""},
-		{"expired", base, "", Options{CACerts: []string{ca}, Paths: none, Now: at(ends.Add(time.Hour))}, KindExpired, "the clock says 2084-01-29T17:00:00Z"},
+		{"wrong name", other, "", Options{TLS: TLSOptions{CACerts: []string{ca}}, Paths: none, Address: AddressOptions{Resolve: map[string][]string{"images.test": {"127.0.0.1"}}}}, KindName, `not for "images.test"`},
+		{"1970", base, "", Options{TLS: TLSOptions{CACerts: []string{ca}, Now: at(begins.Add(-time.Hour))}, Paths: none}, KindClock, ""},
+		{"the clock is right at last", base, "secure", Options{TLS: TLSOptions{CACerts: []string{ca}, Now: at(begins.Add(time.Hour))}, Paths: none}, "", ""},
+		{"expired", base, "", Options{TLS: TLSOptions{CACerts: []string{ca}, Now: at(ends.Add(time.Hour))}, Paths: none}, KindExpired, "the clock says 2084-01-29T17:00:00Z"},
 		{"no TLS there", strings.Replace(plain, "http:", "https:", 1), "", Options{Paths: none}, KindSpeaksHTTP, "most likely plain http"},
 		{"TLS there", strings.Replace(base, "https:", "http:", 1), "", Options{Paths: none}, KindSpeaksTLS, "speaks https"},
-		{"to http", base + "/down", "", Options{CACerts: []string{ca}, Paths: none}, KindRedirect, "from https to http"},
-		{"from http", up, "secure", Options{CACerts: []string{ca}, Paths: none}, "", ""},
-		{"a file without certificates", base, "", Options{CACerts: []string{"/dev/null"}, Paths: none}, KindFile, `"/dev/null" is not a regular file`},
+		{"to http", base + "/down", "", Options{TLS: TLSOptions{CACerts: []string{ca}}, Paths: none}, KindRedirect, "from https to http"},
+		{"from http", up, "secure", Options{TLS: TLSOptions{CACerts: []string{ca}}, Paths: none}, "", ""},
+		{"a file without certificates", base, "", Options{TLS: TLSOptions{CACerts: []string{"/dev/null"}}, Paths: none}, KindFile, `"/dev/null" is not a regular file`},
 		{"an empty store that must be", base, "", Options{Paths: &Paths{Stores: []Store{{Name: "here", Must: true}, {Files: []string{ca}}}}}, KindFile, "here: no certificate found"},
-		{"an empty store that must be, and a file", base, "secure", Options{CACerts: []string{ca}, Paths: &Paths{Stores: []Store{{Name: "here", Must: true}}}}, "", ""},
+		{"an empty store that must be, and a file", base, "secure", Options{TLS: TLSOptions{CACerts: []string{ca}}, Paths: &Paths{Stores: []Store{{Name: "here", Must: true}}}}, "", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -326,8 +327,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestTrust shows which store is used, and that none is read before it is
-// needed.
+// TestTrust checks which store is used, and that no store is read before the first
+// https request.
 func TestTrust(t *testing.T) {
 	base, ca, _ := secure(t, send("secure"))
 	plain := handle(t, send("plain"))
@@ -385,8 +386,8 @@ func TestSystemPaths(t *testing.T) {
 	}
 }
 
-// proxy is an HTTP proxy that wants a password, "" for none. It answers
-// CONNECT, and requests for a whole URL.
+// proxy starts an HTTP proxy that requires a password, unless password is "". It
+// accepts CONNECT and requests with an absolute URL.
 func proxy(t *testing.T, password string) (address string, seen *[]string) {
 	seen = new([]string)
 	want := "Basic " + base64.StdEncoding.EncodeToString([]byte("user:"+password))
@@ -427,7 +428,7 @@ func TestProxy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return Options{CACerts: []string{ca}, Paths: &Paths{}, Proxy: http.ProxyURL(u)}
+		return Options{TLS: TLSOptions{CACerts: []string{ca}}, Paths: &Paths{}, Proxy: http.ProxyURL(u)}
 	}
 	data, err := newClient(t, through("user:secret@")).Get(t.Context(), target, 100)
 	if string(data) != `secure ""` || err != nil {
@@ -467,7 +468,8 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// pipes are connections in memory, for tests in which time is not real.
+// pipes is a net.Listener for connections in memory, for tests with synthetic time
+// (testing/synctest).
 type pipes chan net.Conn
 
 func (p pipes) Accept() (net.Conn, error) {
@@ -490,8 +492,8 @@ func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// inTime runs a test against a server in memory, in a bubble in which time
-// passes only while everybody waits.
+// inTime runs a test against a server in memory, in a synctest bubble: time passes only
+// while all goroutines wait.
 func inTime(t *testing.T, handler http.HandlerFunc, opt Options, test func(t *testing.T, c *Client)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := make(pipes)
@@ -499,7 +501,7 @@ func inTime(t *testing.T, handler http.HandlerFunc, opt Options, test func(t *te
 		go server.Serve(p)
 		opt.Wait = wait
 		c := newClient(t, opt)
-		c.plain.DialContext = p.dial
+		c.pools.plain.DialContext = p.dial
 		test(t, c)
 		c.Close()
 		server.Close()
@@ -508,7 +510,7 @@ func inTime(t *testing.T, handler http.HandlerFunc, opt Options, test func(t *te
 
 func TestStall(t *testing.T) {
 	data := file(10_000)
-	// drip serves chunks with pauses between them.
+	// drip serves chunks with pauses between them, and later requests at once.
 	drip := func(chunk int, pause time.Duration) http.HandlerFunc {
 		first := true
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -545,7 +547,7 @@ func TestStall(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var events []Event
-			inTime(t, test.serve, Options{Notify: func(e Event) { events = append(events, e) }}, func(t *testing.T, c *Client) {
+			inTime(t, test.serve, Options{Report: ReportOptions{Notify: func(e Event) { events = append(events, e) }}}, func(t *testing.T, c *Client) {
 				body, err := c.Open(t.Context(), Request{URLs: []string{"http://images.test/x"}})
 				if err != nil {
 					t.Fatal(err)
@@ -564,14 +566,13 @@ func TestStall(t *testing.T) {
 	}
 }
 
-// TestSlowReader: a reader that takes hours over the bytes is not a stalled
-// network.
+// TestSlowReader checks that a slow reader does not count as a stalled network.
 func TestSlowReader(t *testing.T) {
 	data := file(1 << 20)
 	serve := func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "x.bin", time.Unix(1, 0), bytes.NewReader(data))
 	}
-	inTime(t, serve, Options{Notify: func(e Event) { t.Errorf("event %+v", e) }}, func(t *testing.T, c *Client) {
+	inTime(t, serve, Options{Report: ReportOptions{Notify: func(e Event) { t.Errorf("event %+v", e) }}}, func(t *testing.T, c *Client) {
 		body, err := c.Open(t.Context(), Request{URLs: []string{"http://images.test/x"}})
 		if err != nil {
 			t.Fatal(err)
@@ -597,7 +598,7 @@ func TestSlowReader(t *testing.T) {
 
 func TestNoAnswer(t *testing.T) {
 	silent := func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-	inTime(t, silent, Options{Retries: -1}, func(t *testing.T, c *Client) {
+	inTime(t, silent, Options{Limits: LimitOptions{Retries: -1}}, func(t *testing.T, c *Client) {
 		start := time.Now()
 		_, err := c.Get(t.Context(), "http://images.test/x", 10)
 		if kindOf(err) != KindTimeout || time.Since(start) != 30*time.Second {
@@ -609,7 +610,7 @@ func TestNoAnswer(t *testing.T) {
 func TestLimitRate(t *testing.T) {
 	data := file(100_000)
 	serve := func(w http.ResponseWriter, r *http.Request) { w.Write(data) }
-	inTime(t, serve, Options{LimitRate: 10_000}, func(t *testing.T, c *Client) {
+	inTime(t, serve, Options{Limits: LimitOptions{Rate: 10_000}}, func(t *testing.T, c *Client) {
 		start := time.Now()
 		if _, err := c.Get(t.Context(), "http://images.test/x", 1<<20); err != nil {
 			t.Error(err)
@@ -620,7 +621,7 @@ func TestLimitRate(t *testing.T) {
 	})
 }
 
-// TestBackoff shows how long a client waits for a server that fails.
+// TestBackoff checks the waiting times after repeated failures of a server.
 func TestBackoff(t *testing.T) {
 	var waits []time.Duration
 	opt := Options{Wait: func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }}
@@ -678,5 +679,5 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// quiet is a server's log that nobody reads.
+// quiet returns a logger that discards everything.
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }

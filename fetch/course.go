@@ -5,53 +5,53 @@ import (
 	"slices"
 )
 
-// A Course is the order in which a caller who knows a file's digest asks its
-// URLs until the bytes are right. First all of them serve one stream together
-// (Request.URLs). When the whole has a wrong digest it is fetched anew: bytes
-// that an earlier run left are not used again, a server that gave wrong bytes
-// alone is not asked again, and of several whose bytes were mixed each is asked
-// alone, one after the other. Likewise where servers disagree on the file's
-// length; a single server's file that changes under the download is begun anew,
-// a few times.
+// A Course tells a caller that knows the digest of a file which URLs to ask until
+// the bytes are right.
+//
+// The first attempt asks all URLs for one stream (Request.URLs). If the digest of
+// the file is wrong, the caller fetches the file again from the start. If the
+// attempt used bytes of an earlier run, only those are dropped. If a single server
+// sent all bytes, it is not asked again. If several servers sent the bytes, each is
+// then asked alone, one after the other. The last rule also applies if servers
+// disagree about the size of the file. If there is only one server and its file
+// changes during the download, the file is fetched again up to three times.
 type Course struct {
-	ways    [][]string // sets of URLs still to be asked, the one in use first
+	sets    [][]string // sets of URLs still to be asked, the current set first
 	wrong   error      // the first wrong digest
-	changes int
+	changes int        // downloads started again because the file changed
 }
 
-// maxChanges is how often a file that changes under the download is begun anew.
 const maxChanges = 3
 
-// NewCourse returns the Course of a file under these URLs, in order of
-// preference.
-func NewCourse(urls []string) *Course { return &Course{ways: [][]string{urls}} }
+// NewCourse returns the Course for a file and its URLs, in order of preference.
+func NewCourse(urls []string) *Course { return &Course{sets: [][]string{urls}} }
 
-// URLs returns which URLs to ask now.
-func (c *Course) URLs() []string { return c.ways[0] }
+// URLs returns the URLs for the next attempt.
+func (c *Course) URLs() []string { return c.sets[0] }
 
-// Next is told what the attempt with URLs ended with: err, which is a wrong
-// digest if wrong says so, of bytes that came from sources (Body.Sources) after
-// had bytes of an earlier run. When again is true the caller drops all bytes and
-// begins anew with what URLs returns now. Otherwise final is the error to end
-// with; bytes that are here may stay for another run unless it is a wrong digest.
+// Next tells the Course that the attempt with URLs ended with err. wrong says that
+// err is a wrong digest; had is the number of bytes that came from an earlier run;
+// sources is Body.Sources. If again is true, the caller must drop all bytes and
+// fetch the file from the URLs that URLs returns now. Otherwise the fetch ends with
+// the error final; unless final is a wrong digest, a later run may use the bytes.
 func (c *Course) Next(err error, wrong bool, had int64, sources []string) (again bool, final error) {
 	if wrong && c.wrong == nil {
 		c.wrong = err
 	}
 	changed := slices.ContainsFunc(Failures(err), func(e *Error) bool { return e.Kind == KindChanged })
 	switch {
-	case wrong && had > 0: // those were wrong, most likely
+	case wrong && had > 0: // most likely the bytes of the earlier run were wrong
 	case wrong:
-		c.ways = append(otherWays(c.ways[0], sources), c.ways[1:]...)
-	case changed && len(c.ways[0]) > 1:
-		c.ways = append(alone(c.ways[0]), c.ways[1:]...)
+		c.sets = append(otherSets(c.sets[0], sources), c.sets[1:]...)
+	case changed && len(c.sets[0]) > 1:
+		c.sets = append(eachAlone(c.sets[0]), c.sets[1:]...)
 	case changed && c.changes < maxChanges:
 		c.changes++
 	default:
-		c.ways = c.ways[1:]
+		c.sets = c.sets[1:]
 	}
 	switch {
-	case len(c.ways) > 0:
+	case len(c.sets) > 0:
 		return true, nil
 	case c.wrong != nil:
 		return false, c.wrong
@@ -59,27 +59,26 @@ func (c *Course) Next(err error, wrong bool, had int64, sources []string) (again
 	return false, err
 }
 
-// otherWays returns which URLs to ask, in which company, after those of sources
-// gave bytes that together are wrong.
-func otherWays(urls, sources []string) [][]string {
+// otherSets returns the sets of URLs to ask after the bytes of sources were wrong.
+func otherSets(urls, sources []string) [][]string {
 	switch {
 	case len(urls) == 1:
 		return nil
 	case len(sources) == 1:
 		return [][]string{slices.DeleteFunc(slices.Clone(urls), func(u string) bool { return u == sources[0] })}
 	}
-	return alone(urls)
+	return eachAlone(urls)
 }
 
-// alone returns ways of one URL each.
-func alone(urls []string) (ways [][]string) {
+// eachAlone returns a set for each URL.
+func eachAlone(urls []string) (sets [][]string) {
 	for _, u := range urls {
-		ways = append(ways, []string{u})
+		sets = append(sets, []string{u})
 	}
-	return ways
+	return sets
 }
 
-// Failures returns the Errors that err is made of: several where several URLs
+// Failures returns all *Errors that err wraps. There are several if several URLs
 // failed.
 func Failures(err error) []*Error {
 	var list []*Error

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestCourse: who is asked, with whom, after what.
+// TestCourse checks which URLs are asked after each error.
 func TestCourse(t *testing.T) {
 	wrong, cut := errors.New("wrong digest"), &Error{Kind: KindTruncated}
 	changed := &Error{Kind: KindChanged}
@@ -20,13 +20,13 @@ func TestCourse(t *testing.T) {
 		name string
 		urls []string
 		ends []end
-		want string // what is asked after each, and what it ends with
+		want string // the URLs after each error, and the final error
 	}{
 		{"a broken connection", abc, []end{{cut, 0, abc[:1]}}, fmt.Sprint(cut)},
-		{"one liar", abc, []end{{wrong, 0, abc[1:2]}, {cut, 0, nil}}, "[a c] wrong digest"},
-		{"only a liar", abc[:1], []end{{wrong, 0, abc[:1]}}, "wrong digest"},
+		{"one server sends wrong bytes", abc, []end{{wrong, 0, abc[1:2]}, {cut, 0, nil}}, "[a c] wrong digest"},
+		{"the only server sends wrong bytes", abc[:1], []end{{wrong, 0, abc[:1]}}, "wrong digest"},
 		{"a mixture", abc, []end{{wrong, 0, abc[:2]}, {wrong, 0, abc[:1]}, {cut, 0, abc[1:2]}, {wrong, 0, abc[2:]}}, "[a] [b] [c] wrong digest"},
-		{"nobody gave a byte", abc[:2], []end{{wrong, 0, nil}, {wrong, 0, nil}, {wrong, 0, nil}}, "[a] [b] wrong digest"},
+		{"no server sent a byte", abc[:2], []end{{wrong, 0, nil}, {wrong, 0, nil}, {wrong, 0, nil}}, "[a] [b] wrong digest"},
 		{"wrong bytes of an earlier run", abc[:1], []end{{wrong, 9, abc[:1]}, {wrong, 0, abc[:1]}}, "[a] wrong digest"},
 		{"a file that changes", abc[:1], []end{{changed, 0, nil}, {changed, 0, nil}, {changed, 0, nil}, {changed, 0, nil}}, fmt.Sprint("[a] [a] [a] ", changed)},
 		{"servers that disagree", abc[:2], []end{{errors.Join(cut, changed), 0, abc[:1]}, {cut, 0, abc[:1]}, {wrong, 0, abc[1:2]}}, "[a] [b] wrong digest"},
@@ -67,7 +67,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestHasty: who has another server to turn to is told soon.
+// TestHasty checks that a Hasty request ends early.
 func TestHasty(t *testing.T) {
 	s := newServer(t, file(10), status(503), status(503), status(503))
 	_, _, err := newClient(t, Options{}).Load(t.Context(), Request{URLs: []string{s.URL}, Hasty: true})
@@ -81,8 +81,8 @@ func TestHasty(t *testing.T) {
 	}
 }
 
-// TestValidatorsOwner: what an earlier run learned of the first URL is told to
-// no other.
+// TestValidatorsOwner checks that Request.Validator is sent only to the host of the
+// first URL.
 func TestValidatorsOwner(t *testing.T) {
 	data := file(300_000)
 	a, b := newServer(t, data, status(404)), newServer(t, data)

@@ -8,58 +8,58 @@ import (
 	"time"
 )
 
-// While the clock is known to be behind, Now is only the earliest time that it
-// can be, and a server's certificate may well be younger: it is renewed every
-// few weeks, the program is not. That certificate is then judged as of the
-// moment from which it is valid. Its chain, its names and its purposes are
-// verified as ever, and so is that all of the chain was valid at one moment not
-// before Now; what nobody can know without a clock is whether it has ended
-// since. The caller allows this for bytes whose signer or digest it checks, and
-// moves Now as soon as it has seen a signature; from then on every connection is
-// a new one, judged by the new Now.
+// While the clock is known to be behind, TLSOptions.Now is only the earliest
+// possible time. The certificate of a server may begin later, since servers renew
+// it every few weeks. Such a certificate is then verified at the time when its
+// validity begins. The chain, the names and the key usage are verified as usual,
+// including that all certificates of the chain were valid at this moment, which is
+// not before Now. Only an expiry since then stays undetected. The caller allows
+// this for files whose signature or digest it checks, and moves Now forward when
+// it has seen a signature. After that every connection is new and is verified with
+// the new Now.
 
-// earlyPools are the connections to hosts whose certificates begin after Now.
+// earlyPools has the connection pools of hosts whose certificates begin after Now.
 type earlyPools struct {
-	mu     sync.Mutex
-	judged time.Time // by this Now
-	hosts  map[earlyHost]*http.Transport
+	mu    sync.Mutex
+	now   time.Time // the value of TLSOptions.Now for which hosts is valid
+	hosts map[earlyHost]*http.Transport
 }
 
-// An earlyHost is a host as asked through usual: with the client's certificate
-// or without.
+// An earlyHost is a host and the pool that would be used if the clock were right:
+// the pool with or without the client certificate.
 type earlyHost struct {
 	name  string
 	usual *http.Transport
 }
 
-// earliest sends a request where Now is the earliest time. usual is the
-// transport that goes by Now.
-func (c *Client) earliest(request *http.Request, usual *http.Transport) (*http.Response, error) {
+// roundTripEarly sends a request while the clock is behind. usual is the pool that
+// verifies certificates with TLSOptions.Now.
+func (c *Client) roundTripEarly(request *http.Request, usual *http.Transport) (*http.Response, error) {
 	host := earlyHost{request.URL.Host, usual}
 	transport := c.earlyPool(host)
-	answer, err := transport.RoundTrip(request)
-	begins, ok := notYetValid(err, c.opt.Now())
+	response, err := transport.RoundTrip(request)
+	begins, ok := notYetValid(err, c.opt.TLS.Now())
 	if !ok || transport != usual {
-		return answer, err
+		return response, err
 	}
 	config := usual.TLSClientConfig.Clone()
 	config.Time = func() time.Time { return begins }
 	transport = c.transport(config)
-	if answer, err = transport.RoundTrip(request); err == nil {
+	if response, err = transport.RoundTrip(request); err == nil {
 		c.early.mu.Lock()
 		c.early.hosts[host] = transport
 		c.early.mu.Unlock()
 	}
-	return answer, err
+	return response, err
 }
 
-// earlyPool returns the transport for a host. Where Now has moved, connections
-// that were judged by the Now of before are not used again.
+// earlyPool returns the pool for a host. If Now has moved since the last call, it
+// first closes the connections that were verified with the earlier Now.
 func (c *Client) earlyPool(host earlyHost) *http.Transport {
 	c.early.mu.Lock()
 	defer c.early.mu.Unlock()
-	if now := c.opt.Now(); !now.Equal(c.early.judged) {
-		c.early.judged = now
+	if now := c.opt.TLS.Now(); !now.Equal(c.early.now) {
+		c.early.now = now
 		host.usual.CloseIdleConnections()
 		for _, t := range c.early.hosts {
 			t.CloseIdleConnections()
@@ -72,10 +72,9 @@ func (c *Client) earlyPool(host earlyHost) *http.Transport {
 	return host.usual
 }
 
-// notYetValid returns from when on a certificate is valid that was refused for
-// being too young. Verification looks at the dates of the server's own
-// certificate before it looks at who made it, so nothing is to be believed of it
-// yet.
+// notYetValid returns when the certificate begins that caused err, if err says that
+// a certificate is not valid yet. crypto/x509 checks the dates of the server's
+// certificate before its signature, so the date is not authenticated.
 func notYetValid(err error, now time.Time) (begins time.Time, ok bool) {
 	var certificate x509.CertificateInvalidError
 	if errors.As(err, &certificate) && certificate.Reason == x509.Expired && now.Before(certificate.Cert.NotBefore) {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// TestEarliest: a clock that is behind a certificate's beginning. All but the
-// beginning is verified as ever.
-func TestEarliest(t *testing.T) {
+// TestClockBehind has a clock that is before the start of a certificate's validity.
+// Everything except this start must be verified as usual.
+func TestClockBehind(t *testing.T) {
 	base, ca, server := secure(t, send("secure"))
 	begins, ends := server.Certificate().NotBefore, server.Certificate().NotAfter
 	other := strings.Replace(base, "127.0.0.1", "images.test", 1)
@@ -16,7 +16,7 @@ func TestEarliest(t *testing.T) {
 	for _, test := range []struct {
 		name, url string
 		now       time.Time
-		earliest  bool
+		behind    bool
 		cacerts   []string
 		want      Kind
 	}{
@@ -29,9 +29,9 @@ func TestEarliest(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newClient(t, Options{
-				CACerts: test.cacerts, Paths: &Paths{}, Resolve: resolve,
-				Now:      func() time.Time { return test.now },
-				Earliest: func() bool { return test.earliest },
+				TLS:     TLSOptions{CACerts: test.cacerts, Now: func() time.Time { return test.now }, ClockBehind: func() bool { return test.behind }},
+				Paths:   &Paths{},
+				Address: AddressOptions{Resolve: resolve},
 			})
 			if _, err := c.Get(t.Context(), test.url, 100); kindOf(err) != test.want {
 				t.Errorf("%v, want kind %q", err, test.want)
@@ -40,15 +40,15 @@ func TestEarliest(t *testing.T) {
 	}
 }
 
-// TestEarliestMoves: when Now moves, connections judged by the Now of before
-// are not used again.
-func TestEarliestMoves(t *testing.T) {
+// TestClockBehindMoves checks that connections verified with an earlier Now are not
+// used after Now has moved.
+func TestClockBehindMoves(t *testing.T) {
 	base, ca, server := secure(t, send("secure"))
 	begins, ends := server.Certificate().NotBefore, server.Certificate().NotAfter
 	now, behind := begins.Add(-time.Hour), true
 	c := newClient(t, Options{
-		CACerts: []string{ca}, Paths: &Paths{},
-		Now: func() time.Time { return now }, Earliest: func() bool { return behind },
+		TLS:   TLSOptions{CACerts: []string{ca}, Now: func() time.Time { return now }, ClockBehind: func() bool { return behind }},
+		Paths: &Paths{},
 	})
 	for _, step := range []struct {
 		now  time.Time

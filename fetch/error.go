@@ -15,51 +15,52 @@ import (
 	"time"
 )
 
-// A Kind is the cause of a failed fetch, for callers that tell a person what
-// to do about it.
+// A Kind classifies an *Error, so that a caller can tell the user what to do.
 type Kind string
 
+// The kinds of errors. The kinds from KindClock to KindRefusesCert are about
+// certificates.
 const (
 	KindURL         Kind = "url"          // not a URL, or a scheme other than http, https and file
-	KindDNS         Kind = "dns"          // the host's name has no address, or no name server was found
-	KindRefused     Kind = "refused"      // nothing listens there
+	KindDNS         Kind = "dns"          // the host name has no address, or no name server was found
+	KindRefused     Kind = "refused"      // connection refused
 	KindUnreachable Kind = "unreachable"  // no route, no network, or no permission to use it
-	KindTimeout     Kind = "timeout"      // no connection or no answer in time
-	KindProxy       Kind = "proxy"        // the proxy can't be reached (Status 0), or would not connect
-	KindSettings    Kind = "settings"     // what the environment says of proxies can't be used
-	KindTLS         Kind = "tls"          // the handshake, or the certificate for another reason than these:
-	KindClock       Kind = "clock"        // it isn't valid yet by our clock: the clock is behind
-	KindExpired     Kind = "expired"      // it is valid no more
-	KindAuthority   Kind = "authority"    // nobody whom we trust signed it
-	KindName        Kind = "name"         // it is for other hosts
-	KindWantsCert   Kind = "wants-cert"   // the server wants a certificate of the client
-	KindRefusesCert Kind = "refuses-cert" // the server does not accept the client's certificate
-	KindSpeaksHTTP  Kind = "speaks-http"  // an https URL's port speaks no TLS
-	KindSpeaksTLS   Kind = "speaks-tls"   // an http URL's port speaks TLS
-	KindStatus      Kind = "status"       // an HTTP status other than success, in Status
-	KindStall       Kind = "stall"        // too few bytes over the stall window
+	KindTimeout     Kind = "timeout"      // no connection or no response in time
+	KindProxy       Kind = "proxy"        // the proxy can't be reached (Status 0), or did not connect
+	KindSettings    Kind = "settings"     // the proxy settings of the environment are invalid
+	KindTLS         Kind = "tls"          // the TLS handshake failed for another reason than those below
+	KindClock       Kind = "clock"        // the server's certificate is not valid yet: the clock is behind
+	KindExpired     Kind = "expired"      // the server's certificate has expired
+	KindAuthority   Kind = "authority"    // no trusted CA signed the server's certificate
+	KindName        Kind = "name"         // the server's certificate is for other hosts
+	KindWantsCert   Kind = "wants-cert"   // the server wants a client certificate
+	KindRefusesCert Kind = "refuses-cert" // the server does not accept the client certificate
+	KindSpeaksHTTP  Kind = "speaks-http"  // the port of an https URL does not use TLS
+	KindSpeaksTLS   Kind = "speaks-tls"   // the port of an http URL uses TLS
+	KindStatus      Kind = "status"       // an HTTP status other than success; Status has it
+	KindStall       Kind = "stall"        // fewer bytes than StallRate during StallWindow
 	KindTruncated   Kind = "truncated"    // the connection ended before the file did
-	KindChanged     Kind = "changed"      // the file is not the one whose first bytes are already here
-	KindHTML        Kind = "html"         // a web page where a file was expected: captive portal, soft 404
-	KindRedirect    Kind = "redirect"     // a circle, too many, or one that is refused (https to http)
-	KindTooLarge    Kind = "too-large"    // more bytes than the caller allows
-	KindEncoding    Kind = "encoding"     // a Content-Encoding that was not asked for
-	KindProtocol    Kind = "protocol"     // an answer that HTTP does not allow
-	KindFile        Kind = "file"         // a local file, of file:// or of certificates; Err has the cause
+	KindChanged     Kind = "changed"      // the file differs from the file whose first bytes were received
+	KindHTML        Kind = "html"         // a web page instead of the file, as from a captive portal
+	KindRedirect    Kind = "redirect"     // too many redirects, or a redirect that is refused
+	KindTooLarge    Kind = "too-large"    // the file has more bytes than the caller allows
+	KindEncoding    Kind = "encoding"     // a Content-Encoding that the request did not ask for
+	KindProtocol    Kind = "protocol"     // the response violates HTTP
+	KindFile        Kind = "file"         // a local file (file URL or certificate) failed; Err has the cause
 )
 
-// An Error is a fetch that failed for good. Errors of several URLs of one
-// Request are joined (errors.Join) in the order of its URLs.
+// An Error is the final error of one URL. If several URLs of a Request failed, their
+// Errors are joined (errors.Join) in the order of the URLs.
 type Error struct {
-	URL    string        // as asked, without user and password where it is a URL; ShowURL is for people
-	Via    string        // where redirects led, when elsewhere, without a query: it may be a key
-	Proxy  string        // that was asked, as scheme://host:port, "": none
-	Kind   Kind          //
-	Status int           // the HTTP status, 0 where there was none
-	Wait   time.Duration // how long the server asked us to stay away (Retry-After), 0: it did not
-	Err    error         // the cause, may be nil
+	URL    string        // of the request, without user and password; use ShowURL to display it
+	Via    string        // the URL of the last redirect without its query, which may be secret; "": none
+	Proxy  string        // the proxy, as scheme://host:port; "": none
+	Kind   Kind          // class of the error
+	Status int           // the HTTP status; 0: no response
+	Wait   time.Duration // the Retry-After of the response; 0: none
+	Err    error         // the cause; may be nil
 
-	noProxy bool // with KindProxy: no connection to it, or none through a SOCKS one
+	noProxy bool // with KindProxy: no connection to the proxy, or none through a SOCKS proxy
 }
 
 func (e *Error) Error() string {
@@ -82,7 +83,7 @@ func (e *Error) cause() string {
 			text += fmt.Sprintf(" and asks to wait %v", e.Wait)
 		}
 	case KindProxy:
-		text = fmt.Sprintf("no way through the proxy %q", e.Proxy)
+		text = fmt.Sprintf("can't connect through the proxy %q", e.Proxy)
 		if e.Status != 0 {
 			text = fmt.Sprintf("the proxy %q answered %d %s", e.Proxy, e.Status, http.StatusText(e.Status))
 		}
@@ -95,7 +96,7 @@ func (e *Error) cause() string {
 	case KindTimeout:
 		text = "no answer in time"
 	case KindTLS:
-		text = "no trusted TLS connection"
+		text = "the TLS handshake failed"
 	case KindClock:
 		text = "the server's certificate is not valid yet by this clock"
 	case KindExpired:
@@ -109,19 +110,19 @@ func (e *Error) cause() string {
 	case KindRefusesCert:
 		text = "the server does not accept the client certificate"
 	case KindSpeaksHTTP:
-		text = "that port speaks no TLS (https), most likely plain http"
+		text = "the port does not use TLS (https), most likely plain http"
 	case KindSpeaksTLS:
-		text = "that port speaks https, not plain http"
+		text = "the port speaks https, not plain http"
 	case KindStall:
 		text = "the transfer stalled"
 	case KindTruncated:
 		text = "the connection ended early"
 	case KindChanged:
-		text = "the file on the server is not the one the download began with"
+		text = "the file on the server is not the file with which the download began"
 	case KindHTML:
 		text = "a web page came instead of the file"
 	case KindTooLarge:
-		text = "larger than allowed"
+		text = "the file is too large"
 	}
 	switch {
 	case e.Err == nil && text == "":
@@ -136,28 +137,18 @@ func (e *Error) cause() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// kindOf returns err's Kind, "" when it has none.
-func kindOf(err error) Kind {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Kind
-	}
-	return ""
-}
+// errStalled is the cause of the cancellation of a stalled request.
+var errStalled = errors.New("the transfer stalled")
 
-// errStalled is the cause with which a stalled attempt is cancelled.
-var errStalled = errors.New("too few bytes for too long")
-
-// A proxyError is a proxy's answer to CONNECT other than 200.
+// A proxyError is the status of a proxy's response to CONNECT, if it is not 200.
 type proxyError struct{ status int }
 
 func (e *proxyError) Error() string {
 	return fmt.Sprintf("CONNECT: %d %s", e.status, http.StatusText(e.status))
 }
 
-// A viaError is what a request through a proxy failed with. tunnel says that the
-// proxy had answered, this request or an earlier one, that the way to the server is
-// open.
+// A viaError is the error of a request through a proxy. tunnel says that the proxy has
+// confirmed the connection to the server, in this or an earlier request.
 type viaError struct {
 	proxy  *url.URL
 	tunnel bool
@@ -167,21 +158,22 @@ type viaError struct {
 func (e *viaError) Error() string { return e.err.Error() }
 func (e *viaError) Unwrap() error { return e.err }
 
-// tunnelKey is the key of a request's context for an *atomic.Bool: viaError.tunnel.
+// tunnelKey is the key of an *atomic.Bool in the context of a request. Its value
+// becomes viaError.tunnel.
 type tunnelKey struct{}
 
-// requestError makes the Error of a request that got no answer. identified says
-// that it showed the client's certificate.
+// requestError returns the *Error of a request for u that got no response from hop, the
+// URL of the last redirect. identified says that the client certificate was sent.
 func (c *Client) requestError(ctx context.Context, u, hop *url.URL, err error, identified bool) *Error {
 	var via *viaError
 	errors.As(err, &via)
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	e := failure(u, hop, err, c.opt.Now())
+	e := failure(u, hop, err, c.opt.TLS.Now())
 	var alert *net.OpError
 	if errors.As(err, &alert) && alert.Op == "remote error" && e.Kind == KindTLS {
-		// A server judges no certificate but the client's.
+		// The only certificate that a server verifies is the client certificate.
 		switch text := alert.Err.Error(); {
 		case identified && (strings.Contains(text, "certificate") || strings.HasSuffix(text, "access denied")):
 			e.Kind, e.Err = KindRefusesCert, alert.Err
@@ -189,32 +181,36 @@ func (c *Client) requestError(ctx context.Context, u, hop *url.URL, err error, i
 			e.Kind, e.Err = KindWantsCert, nil // before TLS 1.3
 		}
 	}
-	if via == nil {
-		return e
+	if via != nil {
+		e.blameProxy(via)
 	}
-	e.Proxy = origin(via.proxy)
-	if via.tunnel || strings.HasPrefix(via.proxy.Scheme, "socks") {
-		return e
-	}
-	// No server was asked yet, or it was asked by the proxy: who is silent is
-	// the proxy.
-	why := ""
-	switch e.Kind {
-	case KindTruncated:
-		why = "it closed the connection without an answer"
-	case KindTimeout, KindStall:
-		why = "it did not answer in time"
-	case KindProtocol, KindSpeaksTLS:
-		why = "it does not answer as a http proxy"
-	default:
-		return e
-	}
-	e.Kind, e.Err = KindProxy, errors.New(why)
 	return e
 }
 
-// failure makes the Error of a request to u that led to hop and failed there
-// with err, now being the clock by which certificates were judged.
+// blameProxy names the proxy in the error of a request through a proxy. If the proxy
+// had not yet connected to the server, or the proxy itself sends the request, then an
+// absent or malformed response is a failure of the proxy.
+func (e *Error) blameProxy(via *viaError) {
+	e.Proxy = origin(via.proxy)
+	if via.tunnel || strings.HasPrefix(via.proxy.Scheme, "socks") {
+		return
+	}
+	why := ""
+	switch e.Kind {
+	case KindTruncated:
+		why = "it closed the connection without a response"
+	case KindTimeout, KindStall:
+		why = "it did not respond in time"
+	case KindProtocol, KindSpeaksTLS:
+		why = "it did not respond as an http proxy"
+	default:
+		return
+	}
+	e.Kind, e.Err = KindProxy, errors.New(why)
+}
+
+// failure returns the *Error of a request for u that failed with err at hop, the URL of
+// the last redirect. now is the time with which certificates were verified.
 func failure(u, hop *url.URL, err error, now time.Time) *Error {
 	e := &Error{URL: withoutUser(u), Err: err}
 	if hop != nil && hop.String() != u.String() {
@@ -236,7 +232,7 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 		return own
 	case errors.As(err, &proxy):
 		e.Kind, e.Status, e.Err = KindProxy, proxy.status, nil
-	case errors.As(err, &dial) && (dial.Op == "proxyconnect" || dial.Op == "socks connect"): // net/http's words
+	case errors.As(err, &dial) && (dial.Op == "proxyconnect" || dial.Op == "socks connect"): // set by net/http
 		e.Kind, e.Err, e.noProxy = KindProxy, dial.Err, true
 	case errors.Is(err, errStalled):
 		e.Kind, e.Err = KindStall, nil
@@ -247,12 +243,12 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 		if dns.IsNotFound {
 			e.Err = fmt.Errorf("%q", dns.Name)
 		}
-	case e.secure(err, now):
+	case e.setTLS(err, now):
 	case errors.Is(err, syscall.ECONNREFUSED):
 		e.Kind, e.Err = KindRefused, innermost(err)
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETDOWN),
 		errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		// The last two: a firewall, or an Android app outside group inet.
+		// EACCES and EPERM come from a firewall, or if an Android app lacks group inet.
 		e.Kind = KindUnreachable
 		var number syscall.Errno
 		if address := innermost(err); address != err && errors.As(err, &number) {
@@ -265,7 +261,7 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 		e.Kind = KindTruncated
 	default:
 		e.Kind = KindProtocol
-		// net/http repeats what came after its own words; a password may be in it.
+		// net/http appends what the server sent, which may contain a password.
 		if _, text, ok := strings.Cut(err.Error(), "malformed "); ok {
 			text, _, _ = strings.Cut(text, `"`)
 			text, _, _ = strings.Cut(text, ":")
@@ -275,8 +271,8 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 	return e
 }
 
-// secure reports whether err is one of TLS, and tells in e which.
-func (e *Error) secure(err error, now time.Time) bool {
+// setTLS sets the Kind of e if err is a TLS error, and reports whether it is.
+func (e *Error) setTLS(err error, now time.Time) bool {
 	var (
 		certificate x509.CertificateInvalidError
 		authority   x509.UnknownAuthorityError
@@ -291,7 +287,7 @@ func (e *Error) secure(err error, now time.Time) bool {
 	case young:
 		e.Kind, e.Err = KindClock, fmt.Errorf("valid from %s, the clock says %s", date(begins), date(now))
 	case errors.As(err, &certificate) && certificate.Reason == x509.Expired:
-		e.Kind, e.Err = KindExpired, fmt.Errorf("it ended %s, the clock says %s", date(certificate.Cert.NotAfter), date(now))
+		e.Kind, e.Err = KindExpired, fmt.Errorf("it expired %s, the clock says %s", date(certificate.Cert.NotAfter), date(now))
 	case errors.As(err, &name):
 		e.Kind, e.Err = KindName, otherNames(name)
 	case errors.As(err, &authority):
@@ -301,14 +297,14 @@ func (e *Error) secure(err error, now time.Time) bool {
 		}
 	case errors.As(err, &record):
 		e.Kind, e.Err = KindSpeaksHTTP, nil
-	case errors.As(err, &alert) && alert.Op == "remote error": // crypto/tls's word for an alert
-		e.Kind, e.Err = KindTLS, fmt.Errorf("the server refuses it: %w", alert.Err)
+	case errors.As(err, &alert) && alert.Op == "remote error": // crypto/tls marks an alert so
+		e.Kind, e.Err = KindTLS, fmt.Errorf("the server refused it: %w", alert.Err)
 		if alert.Err.Error() == "tls: certificate required" {
 			e.Kind, e.Err = KindWantsCert, nil
 		}
-	case errors.As(err, &other), strings.Contains(err.Error(), "tls: "): // crypto/tls has no types for most
+	case errors.As(err, &other), strings.Contains(err.Error(), "tls: "): // crypto/tls has no type for most errors
 		e.Kind = KindTLS
-	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`): // an alert
+	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`): // a TLS alert
 		e.Kind, e.Err = KindSpeaksTLS, nil
 	default:
 		return false
@@ -316,7 +312,7 @@ func (e *Error) secure(err error, now time.Time) bool {
 	return true
 }
 
-// otherNames says for whom a certificate is.
+// otherNames returns an error that lists the hosts of a certificate.
 func otherNames(e x509.HostnameError) error {
 	var names []string
 	for _, address := range e.Certificate.IPAddresses {
@@ -324,17 +320,17 @@ func otherNames(e x509.HostnameError) error {
 	}
 	names = append(names, e.Certificate.DNSNames...)
 	if len(names) == 0 {
-		return fmt.Errorf("it has no name but the common name %.100q, which counts no more", e.Certificate.Subject.CommonName)
+		return fmt.Errorf("it has only the common name %.100q, which TLS clients no longer use", e.Certificate.Subject.CommonName)
 	}
 	more := ""
-	if len(names) > 4 { // as many as a person reads
+	if len(names) > 4 { // more would make the message too long
 		names, more = names[:4], " and others"
 	}
 	return fmt.Errorf("it is for %q%s, not for %q", names, more, e.Host)
 }
 
-// innermost keeps of a dial error the part that names the address: the text
-// "connection refused" is the Kind's already.
+// innermost returns the address of a dial error as an error. The Kind already says
+// "connection refused".
 func innermost(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Addr != nil {
@@ -343,7 +339,7 @@ func innermost(err error) error {
 	return err
 }
 
-// transient reports whether asking again can help.
+// transient reports whether another attempt can succeed.
 func (e *Error) transient() bool {
 	switch e.Kind {
 	case KindRefused, KindUnreachable, KindTimeout, KindStall, KindTruncated, KindProtocol:

@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// contentRange parses a Content-Range (RFC 9110, 14.4): "bytes 2-9/10",
-// "bytes 2-9/*", "bytes */10" of a 416. total is -1 when it is not told; last
-// is -1 where no range is. ok is false for anything else.
+// contentRange parses the value of a Content-Range field (RFC 9110, 14.4):
+// "bytes 2-9/10", "bytes 2-9/*", or "bytes */10" in a 416 response. total is -1 if
+// the size of the file is unknown; last is -1 if there is no range. ok is false for
+// any other value.
 func contentRange(s string) (first, last, total int64, ok bool) {
 	unit, rest, found := strings.Cut(strings.TrimSpace(s), " ")
 	if !found || !strings.EqualFold(unit, "bytes") {
@@ -45,7 +46,7 @@ func contentRange(s string) (first, last, total int64, ok bool) {
 	return first, last, total, true
 }
 
-// digits parses 1*DIGIT; ParseInt alone would take a sign.
+// digits parses 1*DIGIT; ParseInt alone would also accept a sign.
 func digits(s string) (int64, bool) {
 	if s == "" || s[0] < '0' || s[0] > '9' {
 		return 0, false
@@ -54,9 +55,9 @@ func digits(s string) (int64, bool) {
 	return n, err == nil
 }
 
-// retryAfter returns how long the server asks to stay away (RFC 9110, 10.2.3),
-// 0 when it doesn't say. A date is taken relative to the answer's own Date:
-// our clock may be anywhere.
+// retryAfter returns the time that the server asks the client to wait (RFC 9110,
+// 10.2.3), at most 24 hours; 0 if the field is absent or malformed. A date is
+// compared with the Date of the same response, since the local clock may be wrong.
 func retryAfter(h http.Header) time.Duration {
 	s := strings.TrimSpace(h.Get("Retry-After"))
 	if n, ok := digits(s); ok {
@@ -76,9 +77,9 @@ func retryAfter(h http.Header) time.Duration {
 	return min(until.Sub(from), 24*time.Hour)
 }
 
-// validator returns what an If-Range may say about this answer: its ETag when
-// that is a strong one, else its Last-Modified when the file had rested for a
-// second by the server's own clock (RFC 9110, 8.8.2.2 and 13.1.5), else "".
+// validator returns the value for a later If-Range: the ETag if it is strong.
+// Otherwise it returns the Last-Modified date if that is at least one second before
+// the Date of the response (RFC 9110, 8.8.2.2 and 13.1.5), and else "".
 func validator(h http.Header) string {
 	if tag := h.Get("ETag"); len(tag) >= 2 && tag[0] == '"' && tag[len(tag)-1] == '"' {
 		return tag
@@ -94,15 +95,15 @@ func validator(h http.Header) string {
 	return h.Get("Last-Modified")
 }
 
-// matches reports whether an answer is of the same bytes as the one that gave
-// the validator v.
+// matches reports whether a response has the same file as the response with the
+// validator v.
 func matches(h http.Header, v string) bool {
 	return v != "" && (v == h.Get("ETag") || v == h.Get("Last-Modified"))
 }
 
-// encoded reports whether an answer has a Content-Encoding that changes the
-// bytes of the file. One that only repeats the file's own suffix does not:
-// Apache's AddEncoding labels files so, and we did not ask for compression.
+// encoded reports whether a response has a Content-Encoding that changes the bytes
+// of the file. An encoding that matches the file's suffix does not: Apache's
+// AddEncoding labels such files, and the request did not ask for compression.
 func encoded(h http.Header, u *url.URL) bool {
 	coding := strings.ToLower(strings.TrimSpace(strings.Join(h.Values("Content-Encoding"), ",")))
 	suffix := path.Ext(u.Path)
@@ -121,7 +122,7 @@ func encoded(h http.Header, u *url.URL) bool {
 	return true
 }
 
-// isHTML reports whether an answer calls itself a web page.
+// isHTML reports whether the Content-Type is that of a web page.
 func isHTML(h http.Header) bool {
 	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	switch strings.ToLower(strings.TrimSpace(media)) {
@@ -131,11 +132,11 @@ func isHTML(h http.Header) bool {
 	return false
 }
 
-// looksHTML reports whether a file that begins so is a web page: captive
-// portals don't always say so in the header.
+// looksHTML reports whether start is the start of a web page. Captive portals do not
+// always send the Content-Type of a web page.
 func looksHTML(start []byte) bool {
 	s := strings.TrimLeft(strings.TrimPrefix(string(start[:min(len(start), 512)]), "\ufeff"), " \t\r\n")
-	// XHTML begins with a declaration of XML, and either may have comments first.
+	// XHTML begins with an XML declaration, and comments may precede both kinds.
 	for {
 		begin, end := "<?xml", "?>"
 		if strings.HasPrefix(s, "<!--") {

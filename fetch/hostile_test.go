@@ -17,13 +17,13 @@ import (
 	"time"
 )
 
-// TestPartOfUnknownSize: a server gives parts of a file and never tells its
-// size. What comes out is the file or an error, never its beginning alone.
+// TestPartOfUnknownSize has a server that sends parts of a file without its size. The
+// stream must have the whole file or end with an error.
 func TestPartOfUnknownSize(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		size, part int
-		extra      int // bytes that the answer has beyond its range
+		extra      int // bytes in the response after the end of its range
 		ok         bool
 	}{
 		{"large parts", 600_000, 100_000, 0, true},
@@ -76,7 +76,7 @@ func TestPartOfUnknownSize(t *testing.T) {
 	}
 }
 
-// A range whose answer has another length is no range.
+// TestRangeOfAnotherLength has a response whose length differs from that of its range.
 func TestRangeOfAnotherLength(t *testing.T) {
 	data := file(10_000)
 	s := newServer(t, data, cut(1_000), func(_ *server, w http.ResponseWriter, _ *http.Request) bool {
@@ -88,15 +88,15 @@ func TestRangeOfAnotherLength(t *testing.T) {
 		return true
 	})
 	var kinds []Kind
-	c := newClient(t, Options{Notify: func(e Event) { kinds = append(kinds, e.Err.Kind) }})
+	c := newClient(t, Options{Report: ReportOptions{Notify: func(e Event) { kinds = append(kinds, e.Err.Kind) }}})
 	got, err := c.Get(t.Context(), s.URL, 1<<20)
 	if err != nil || !bytes.Equal(got, data) || len(kinds) != 2 || kinds[1] != KindProtocol {
 		t.Errorf("%d bytes, %v; %q", len(got), err, kinds)
 	}
 }
 
-// TestOneBudget: however a small file fails, it is asked for as often as the
-// retries say, and the waits together are the minute and a half of the docs.
+// TestOneBudget checks that Get makes as many attempts as Retries allows, whatever the
+// failure, and that the waits together last the minute and a half of docs/fetching.md.
 func TestOneBudget(t *testing.T) {
 	hangUp := func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }
 	short := func(etag string) http.HandlerFunc {
@@ -132,7 +132,7 @@ func TestOneBudget(t *testing.T) {
 			s.Config.ErrorLog = quiet()
 			s.Start()
 			waited := time.Duration(0)
-			c := newClient(t, Options{Retries: retries, Wait: func(_ context.Context, d time.Duration) error { waited += d; return nil }})
+			c := newClient(t, Options{Limits: LimitOptions{Retries: retries}, Wait: func(_ context.Context, d time.Duration) error { waited += d; return nil }})
 			_, err := c.Get(t.Context(), s.URL+"/x", 100)
 			s.Close()
 			want := map[int]int64{0: 8, 2: 3, -1: 1}[retries]
@@ -143,7 +143,7 @@ func TestOneBudget(t *testing.T) {
 	}
 }
 
-// Who begins anew himself is not outdone by Load.
+// TestAnew checks that Load does not start again if Request.Anew is set.
 func TestAnew(t *testing.T) {
 	n := 0
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -162,8 +162,8 @@ func TestAnew(t *testing.T) {
 	}
 }
 
-// TestThereAndBack: a way that left the origin and came back is not the
-// caller's: the URL at its end was chosen elsewhere.
+// TestThereAndBack checks that no credential is sent after redirects that left the
+// origin and came back, since another server chose the last URL.
 func TestThereAndBack(t *testing.T) {
 	var home, away string
 	home = handle(t, func(w http.ResponseWriter, r *http.Request) {
@@ -183,7 +183,7 @@ func TestThereAndBack(t *testing.T) {
 	}
 }
 
-// TestDefaultPort: a credential for HOST:80 is for http://HOST too.
+// TestDefaultPort checks that a credential for HOST:80 is also for http://HOST.
 func TestDefaultPort(t *testing.T) {
 	c := newClient(t, Options{Credentials: []Credential{{Host: "A.test:80", User: "u"}, {Host: "b.test:443", User: "u"}, {Host: "[::1]:80", User: "u"}}})
 	for raw, want := range map[string]bool{
@@ -200,7 +200,7 @@ func TestDefaultPort(t *testing.T) {
 	}
 }
 
-// TestRefusedRedirect: what a server wrote is shown without its secrets.
+// TestRefusedRedirect checks that an error shows no secret of a Location.
 func TestRefusedRedirect(t *testing.T) {
 	hop, err := url.Parse("https://a.test/x")
 	if err != nil {
@@ -216,8 +216,8 @@ func TestRefusedRedirect(t *testing.T) {
 	}
 }
 
-// rawServer answers each connection with text once something came, and hangs up.
-// With hang it waits instead.
+// rawServer starts a TCP server and returns its address. After the first bytes of a
+// connection it sends text. Then it closes the connection, or waits if hang is true.
 func rawServer(t *testing.T, text string, hang bool) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -243,28 +243,28 @@ func rawServer(t *testing.T, text string, hang bool) string {
 	return listener.Addr().String()
 }
 
-// TestMalformed: what came in the place of HTTP may be a secret.
+// TestMalformed checks that an error shows nothing of a response that is not HTTP, since
+// it may contain a secret.
 func TestMalformed(t *testing.T) {
 	for _, text := range []string{"SECRET\r\n\r\n", "HTTP/1.1 SECRET\r\n\r\n", "HTTP/1.1 200 OK\r\nSECRET\r\n\r\n", "HTTP/9.SECRET 200 OK\r\n\r\n"} {
-		_, err := newClient(t, Options{Retries: -1}).Get(t.Context(), "http://"+rawServer(t, text, false)+"/x", 10)
+		_, err := newClient(t, Options{Limits: LimitOptions{Retries: -1}}).Get(t.Context(), "http://"+rawServer(t, text, false)+"/x", 10)
 		if kindOf(err) != KindProtocol || strings.Contains(err.Error(), "SECRET") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
 
-// TestProxyBlamed: a fault of the proxy is not said to be the server's, and one
-// of a server behind a proxy not the proxy's.
+// TestProxyBlamed checks that a failure of the proxy is not reported as one of the
+// server, nor a failure of the server as one of the proxy.
 func TestProxyBlamed(t *testing.T) {
 	for name, proxy := range map[string]string{
 		"hangs up": rawServer(t, "", false), "no HTTP": rawServer(t, "SSH-2.0-SECRET\r\n", false), "silent": rawServer(t, "", true),
 	} {
 		for _, target := range []string{"https://images.test/x", "http://images.test/x"} {
-			// net/http gives CONNECT a minute; the caller's own limit is shorter.
-			c := newClient(t, Options{Retries: -1, StallWindow: time.Second, Paths: &Paths{},
-				Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy, User: url.UserPassword("u", "SECRET")})})
+			// net/http allows CONNECT a minute; this context is shorter.
+			c := newClient(t, Options{Limits: LimitOptions{Retries: -1, StallWindow: time.Second}, Paths: &Paths{}, Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy, User: url.UserPassword("u", "SECRET")})})
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errStalled)
-			answer, err := c.do(ctx, &url.URL{Scheme: target[:strings.Index(target, ":")], Host: "images.test", Path: "/x"}, ask{})
+			answer, err := c.do(ctx, &url.URL{Scheme: target[:strings.Index(target, ":")], Host: "images.test", Path: "/x"}, httpRange{})
 			cancel()
 			var e *Error
 			if !errors.As(err, &e) || e.Kind != KindProxy || e.Proxy != "http://"+proxy || !strings.Contains(err.Error(), proxy) || strings.Contains(err.Error(), "SECRET") {
@@ -272,16 +272,16 @@ func TestProxyBlamed(t *testing.T) {
 			}
 		}
 	}
-	// The way through the proxy is open, and the server hangs up.
+	// The proxy has connected to the server, and the server closes the connection.
 	proxy := rawServer(t, "HTTP/1.1 200 OK\r\n\r\n", false)
-	c := newClient(t, Options{Retries: -1, Paths: &Paths{}, Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy})})
+	c := newClient(t, Options{Limits: LimitOptions{Retries: -1}, Paths: &Paths{}, Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy})})
 	if _, err := c.Get(t.Context(), "https://images.test/x", 10); kindOf(err) != KindTruncated || !strings.Contains(err.Error(), "through the proxy") {
 		t.Errorf("a server behind a proxy: %v", err)
 	}
 }
 
-// TestNeverSilent: the user hears something in every quarter of a minute, over
-// files that are quick enough each, and while bytes come slowly.
+// TestNeverSilent checks that the user hears something every fifteen seconds, while
+// several files each come quickly, and while bytes come slowly.
 func TestNeverSilent(t *testing.T) {
 	slow := func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(9 * time.Second)
@@ -310,22 +310,22 @@ func TestNeverSilent(t *testing.T) {
 		name  string
 		serve http.HandlerFunc
 		files int
-		got   bool // something is said of bytes
+		got   bool // a report has Got
 	}{{"slow answers", slow, 5, false}, {"many answers", quick, 20, false}, {"slow bytes", trickle, 1, true}} {
 		t.Run(test.name, func(t *testing.T) {
 			heard := make(chan time.Time, 1000)
 			var got atomic.Int64
-			opt := Options{Waiting: func(w Waiting) {
+			opt := Options{Report: ReportOptions{Waiting: func(w Waiting) {
 				heard <- time.Now()
 				got.Store(max(got.Load(), w.Got))
-			}}
+			}}}
 			inTime(t, test.serve, opt, func(t *testing.T, c *Client) {
 				last := time.Now()
 				for range test.files {
 					if _, err := c.Get(t.Context(), "http://images.test/x", 10_000); err != nil {
 						t.Error(err)
 					}
-					// A look at the end of a file is one of the requests.
+					// Tail must report too.
 					c.Tail(t.Context(), "http://images.test/x", 10)
 				}
 				heard <- time.Now()
@@ -345,14 +345,15 @@ func TestNeverSilent(t *testing.T) {
 	}
 }
 
-// TestHeard: while others talk nothing is said of waiting.
+// TestHeard checks that Waiting is not called while other parts of the program tell the
+// user something.
 func TestHeard(t *testing.T) {
 	silent := func(w http.ResponseWriter, r *http.Request) { time.Sleep(25 * time.Second) }
-	opt := Options{Heard: time.Now, Waiting: func(w Waiting) { t.Errorf("%+v", w) }}
+	opt := Options{Report: ReportOptions{Heard: time.Now, Waiting: func(w Waiting) { t.Errorf("%+v", w) }}}
 	inTime(t, silent, opt, func(t *testing.T, c *Client) { c.Get(t.Context(), "http://images.test/x", 10) })
 }
 
-// TestLooksHTML: an XML declaration and comments may precede a page.
+// TestLooksHTML checks pages after an XML declaration and comments.
 func TestLooksHTML(t *testing.T) {
 	for text, want := range map[string]bool{
 		"<!DOCTYPE html>": true, " \n<HTML>": true, "<?xml version=\"1.0\"?>\n<!DOCTYPE html PUBLIC>": true,
@@ -365,8 +366,8 @@ func TestLooksHTML(t *testing.T) {
 	}
 }
 
-// TestProxyReused: a tunnel that an earlier request opened is one too, and a server
-// that is slow behind it is not the proxy's fault.
+// TestProxyReused checks that a slow server is not reported as a failure of the proxy if
+// an earlier request opened the tunnel.
 func TestProxyReused(t *testing.T) {
 	slow := make(chan struct{})
 	target, ca, _ := secure(t, func(w http.ResponseWriter, r *http.Request) {
@@ -382,7 +383,7 @@ func TestProxyReused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(t, Options{CACerts: []string{ca}, Paths: &Paths{}, Proxy: http.ProxyURL(u), Retries: -1, StallWindow: time.Second})
+	c := newClient(t, Options{TLS: TLSOptions{CACerts: []string{ca}}, Paths: &Paths{}, Proxy: http.ProxyURL(u), Limits: LimitOptions{Retries: -1, StallWindow: time.Second}})
 	if _, err := c.Get(t.Context(), target+"/quick", 10); err != nil {
 		t.Fatal(err)
 	}
@@ -392,8 +393,8 @@ func TestProxyReused(t *testing.T) {
 	}
 }
 
-// TestProxyPatience: a proxy that breaks off is asked as often as a server that does;
-// one that is not there, as often as a server that is not.
+// TestProxyPatience checks the number of retries after a proxy closed the connection,
+// and after a proxy refused it. The numbers are those for a server.
 func TestProxyPatience(t *testing.T) {
 	for _, test := range []struct {
 		name, proxy string
@@ -401,8 +402,7 @@ func TestProxyPatience(t *testing.T) {
 	}{{"breaks off", rawServer(t, "", false), defaultRetries}, {"is not there", closedPort(t), 2}} {
 		for _, target := range []string{"http://images.test/x", "https://images.test/x"} {
 			retries := 0
-			c := newClient(t, Options{Paths: &Paths{}, Wait: noWait, Notify: func(Event) { retries++ },
-				Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: test.proxy})})
+			c := newClient(t, Options{Paths: &Paths{}, Wait: noWait, Report: ReportOptions{Notify: func(Event) { retries++ }}, Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: test.proxy})})
 			b, err := c.Open(t.Context(), Request{URLs: []string{target}})
 			if kindOf(err) != KindProxy || retries != test.want {
 				t.Errorf("%s, %s: %d retries, want %d (%v, %v)", test.name, target, retries, test.want, b, err)
@@ -411,7 +411,7 @@ func TestProxyPatience(t *testing.T) {
 	}
 }
 
-// TestWaitingSize: who waits hears how large the file is, once that is known.
+// TestWaitingSize checks that Waiting.Size has the size of the file once it is known.
 func TestWaitingSize(t *testing.T) {
 	serve := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/octet-stream")
@@ -422,7 +422,7 @@ func TestWaitingSize(t *testing.T) {
 		w.Write(make([]byte, 8700))
 	}
 	var told []int64
-	opt := Options{Waiting: func(w Waiting) { told = append(told, w.Size) }}
+	opt := Options{Report: ReportOptions{Waiting: func(w Waiting) { told = append(told, w.Size) }}}
 	inTime(t, serve, opt, func(t *testing.T, c *Client) {
 		if _, err := c.Get(t.Context(), "http://images.test/x", 10_000); err != nil {
 			t.Error(err)
@@ -434,18 +434,18 @@ func TestWaitingSize(t *testing.T) {
 	})
 }
 
-// TestWaitingClosed: nothing is said of a transfer that is closed.
+// TestWaitingClosed checks that Waiting is not called after the stream was closed.
 func TestWaitingClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 200 {
 			var closed, late atomic.Bool
-			c := newClient(t, Options{Waiting: func(Waiting) { late.Store(late.Load() || closed.Load()) }})
-			var v vigil
-			v.asked.Store("http://images.test/x")
-			v.busy()
-			end := v.keep(t.Context(), c)
-			time.Sleep(waitingInterval) // both are due at the same moment
-			end()
+			c := newClient(t, Options{Report: ReportOptions{Waiting: func(Waiting) { late.Store(late.Load() || closed.Load()) }}})
+			var w watcher
+			w.url.Store("http://images.test/x")
+			w.beginWait()
+			w.start(t.Context(), c)
+			time.Sleep(reportInterval) // the report and the stop are due at the same moment
+			w.stop()
 			closed.Store(true)
 			synctest.Wait()
 			if late.Load() {

@@ -13,21 +13,21 @@ import (
 )
 
 const (
-	dialTimeout   = 30 * time.Second // for the name and all its addresses
+	dialTimeout   = 30 * time.Second // for the name lookup and all addresses together
 	maxResolvConf = 64 << 10
 )
 
-// A noNameServersError is a system on which no name server was found.
+// A noNameServersError says that the system names no name server.
 type noNameServersError struct {
-	Tried []string // the places
+	tried []string // files and sockets
 }
 
 func (e *noNameServersError) Error() string {
-	return "no name server found (looked for one in " + strings.Join(e.Tried, ", ") + ")"
+	return "no name server found (looked for one in " + strings.Join(e.tried, ", ") + ")"
 }
 
-// nameServer returns the address host:port of a name server that may lack the
-// port.
+// nameServer returns the address of a name server as host:port. In s the port may be
+// missing.
 func nameServer(s string) (string, error) {
 	if a, err := netip.ParseAddr(s); err == nil {
 		return netip.AddrPortFrom(a, 53).String(), nil
@@ -38,20 +38,21 @@ func nameServer(s string) (string, error) {
 	return "", fmt.Errorf("name server %q is not an address (1.2.3.4, 1.2.3.4:53, 2001:db8::1, [2001:db8::1]:53)", s)
 }
 
-// A resolver asks name servers.
+// A resolver resolves host names.
 type resolver struct {
 	*net.Resolver
-	source string              // a word on which
-	none   *noNameServersError // there are none; /etc/hosts is read all the same
+	source string              // where the name servers were found
+	none   *noNameServersError // not nil: there are none, and only /etc/hosts is used
 }
 
-// newResolver returns the resolver for this system.
-// The order: servers that the caller names, /etc/resolv.conf, Termux's, Android's
-// resolver, OpenWrt's files, the kernel's. A public server is never asked
-// unless somebody wrote it there.
+// newResolver returns the resolver for this system. It uses the first of these that
+// names a name server: the servers given by the caller, /etc/resolv.conf, the file of
+// Termux, the resolver of Android, the files of OpenWrt, the file of the kernel. It
+// uses a public server only if one of these names it.
 //
-// Go's resolver asks 127.0.0.1 and ::1 where /etc/resolv.conf names nobody
-// (golang.org/issue/10714), hence all this. It reads /etc/hosts in any case.
+// Without newResolver, Go's resolver would ask 127.0.0.1 and ::1 when
+// /etc/resolv.conf names no server (golang.org/issue/10714). Go's resolver always
+// reads /etc/hosts.
 func newResolver(servers []string, paths *Paths) resolver {
 	if len(servers) > 0 {
 		return resolver{askServers(servers), "the given name servers", nil}
@@ -63,7 +64,7 @@ func newResolver(servers []string, paths *Paths) resolver {
 		switch {
 		case len(servers) == 0:
 		case i == 0 && file == "/etc/resolv.conf":
-			// Go reads it itself, with its options and search list.
+			// Go's resolver reads this file itself, with its options and search list.
 			return resolver{&net.Resolver{PreferGo: true}, file, nil}
 		default:
 			return resolver{askServers(servers), file, nil}
@@ -71,7 +72,7 @@ func newResolver(servers []string, paths *Paths) resolver {
 	}
 	if _, err := os.Stat(paths.Properties); err == nil && paths.DNSProxy != "" {
 		tried = append(tried, paths.DNSProxy)
-		// SELinux may let an app connect to the socket but not stat it.
+		// SELinux may allow an app to connect to the socket, but not to stat it.
 		if conn, err := net.DialTimeout("unix", paths.DNSProxy, 5*time.Second); err == nil {
 			conn.Close()
 			return resolver{askAndroid(paths.DNSProxy), paths.DNSProxy, nil}
@@ -88,8 +89,8 @@ func newResolver(servers []string, paths *Paths) resolver {
 	return resolver{&net.Resolver{PreferGo: true, Dial: dial}, "", none}
 }
 
-// nameServersIn returns the addresses in the nameserver lines of a file in
-// resolv.conf(5)'s form; none when it can't be read.
+// nameServersIn returns the addresses in the nameserver lines of a file in the format
+// of resolv.conf(5). It returns none if the file can't be read.
 func nameServersIn(file string) []string {
 	data, err := readCapped(file, maxResolvConf)
 	if err != nil {
@@ -109,8 +110,8 @@ func nameServersIn(file string) []string {
 	return list
 }
 
-// askServers returns a resolver that asks these servers in place of the ones
-// that Go thinks of, each in turn: Go asks four times before it gives up.
+// askServers returns a resolver that asks these servers instead of the servers that
+// Go's resolver chooses. It asks each in turn; Go's resolver makes four attempts.
 func askServers(servers []string) *net.Resolver {
 	var turn atomic.Uint32
 	var dialer net.Dialer
@@ -120,14 +121,14 @@ func askServers(servers []string) *net.Resolver {
 	}}
 }
 
-// dial connects to addr, a host:port, over the address families that are
-// allowed. net.Dialer races the two families (RFC 6555).
+// dial connects to addr, a host:port, with the allowed address families. net.Dialer
+// tries both families at the same time (RFC 6555).
 func (c *Client) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	network := "tcp"
 	switch {
-	case c.opt.IPv4Only:
+	case c.opt.Address.IPv4Only:
 		network = "tcp4"
-	case c.opt.IPv6Only:
+	case c.opt.Address.IPv6Only:
 		network = "tcp6"
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
@@ -137,21 +138,8 @@ func (c *Client) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 		return nil, err
 	}
 	dialer := net.Dialer{KeepAlive: 15 * time.Second}
-	if given := c.opt.Resolve[strings.ToLower(host)]; len(given) > 0 {
-		var errs []error
-		for i, address := range given {
-			// Each gets its share of the time, as net.Dialer gives it.
-			conn, err := func() (net.Conn, error) {
-				ctx, cancel := context.WithTimeout(ctx, dialTimeout/time.Duration(len(given)-i))
-				defer cancel()
-				return dialer.DialContext(ctx, network, net.JoinHostPort(address, port))
-			}()
-			if err == nil {
-				return conn, nil
-			}
-			errs = append(errs, err)
-		}
-		return nil, errors.Join(errs...)
+	if given := c.opt.Address.Resolve[strings.ToLower(host)]; len(given) > 0 {
+		return dialEach(ctx, &dialer, network, given, port)
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
 		return dialer.DialContext(ctx, network, addr)
@@ -161,12 +149,31 @@ func (c *Client) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	conn, err := dialer.DialContext(ctx, network, addr)
 	var dns *net.DNSError
 	if names.none != nil && errors.As(err, &dns) {
-		err = names.none // of which the DNSError keeps only the text
+		err = names.none // the DNSError has only the text of this error
 	}
 	return conn, err
 }
 
-// NameServers says where name servers were found, "" when nowhere.
+// dialEach connects to the first of the addresses that accepts a connection.
+func dialEach(ctx context.Context, dialer *net.Dialer, network string, addresses []string, port string) (net.Conn, error) {
+	var errs []error
+	for i, address := range addresses {
+		// Each address gets its share of the time, as in net.Dialer.
+		conn, err := func() (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, dialTimeout/time.Duration(len(addresses)-i))
+			defer cancel()
+			return dialer.DialContext(ctx, network, net.JoinHostPort(address, port))
+		}()
+		if err == nil {
+			return conn, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// NameServers returns where the name servers were found: a file, a socket or "the
+// given name servers"; "" if there are none.
 func (c *Client) NameServers() string {
 	return c.names().source
 }

@@ -14,11 +14,12 @@ import (
 	"testing"
 )
 
-// netd answers on a socket as Android's does: resnsend when modern, and
-// getaddrinfo always. The host device.test has 192.0.2.7 and 2001:db8::7.
+// netd starts a server that answers on a socket like Android's netd, and returns the
+// path of the socket. It knows getaddrinfo, and resnsend if modern is true. The host
+// device.test has the addresses 192.0.2.7 and 2001:db8::7.
 func netd(t *testing.T, modern bool) string {
 	t.Helper()
-	// A short path: sun_path has 108 bytes.
+	// The path must be short, since sun_path has 108 bytes.
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +128,7 @@ func TestQuestion(t *testing.T) {
 	}
 }
 
-// write makes files under a directory of the test's and returns its path.
+// write makes files in a temporary directory and returns the path of the directory.
 func write(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -181,7 +182,7 @@ func TestNameServerOrder(t *testing.T) {
 
 func TestNoNameServers(t *testing.T) {
 	again := func(e Event) { t.Errorf("asked again: %+v", e) }
-	c := newClient(t, Options{Notify: again, Paths: &Paths{ResolvConf: []string{"/nowhere/resolv.conf"}, LateResolvConf: []string{"/nowhere/pnp"}}})
+	c := newClient(t, Options{Report: ReportOptions{Notify: again}, Paths: &Paths{ResolvConf: []string{"/nowhere/resolv.conf"}, LateResolvConf: []string{"/nowhere/pnp"}}})
 	_, err := c.Get(t.Context(), "http://images.test/x", 10)
 	if kindOf(err) != KindDNS || !strings.HasSuffix(err.Error(), "no address for the host name: no name server found (looked for one in /nowhere/resolv.conf, /nowhere/pnp)") {
 		t.Errorf("error %v, want one of DNS that names the places", err)
@@ -199,8 +200,8 @@ func TestNameServerAddress(t *testing.T) {
 	}
 }
 
-// TestDNS asks a name server of the test's own over UDP, and the addresses that
-// Options.Resolve gives.
+// TestDNS resolves names with a name server on loopback and with
+// AddressOptions.Resolve.
 func TestDNS(t *testing.T) {
 	l, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -221,26 +222,26 @@ func TestDNS(t *testing.T) {
 	}()
 	s := newServer(t, []byte("hello"))
 	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
-	for name, opt := range map[string]Options{
+	for name, opt := range map[string]AddressOptions{
 		"DNS":           {DNS: []string{l.LocalAddr().String()}},
 		"Resolve":       {Resolve: map[string][]string{"images.test": {"127.0.0.1"}}},
 		"second":        {Resolve: map[string][]string{"images.test": {"256.0.0.1", "127.0.0.1"}}},
 		"IPv4Only":      {IPv4Only: true, Resolve: map[string][]string{"images.test": {"::1", "127.0.0.1"}}},
 		"DNS, IPv4Only": {IPv4Only: true, DNS: []string{l.LocalAddr().String()}},
 	} {
-		got, err := newClient(t, opt).Get(t.Context(), "http://Images.test:"+port+"/", 10)
+		got, err := newClient(t, Options{Address: opt}).Get(t.Context(), "http://Images.test:"+port+"/", 10)
 		if err != nil || string(got) != "hello" {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
-	c := newClient(t, Options{IPv6Only: true, Resolve: map[string][]string{"images.test": {"127.0.0.1"}}})
+	c := newClient(t, Options{Address: AddressOptions{IPv6Only: true, Resolve: map[string][]string{"images.test": {"127.0.0.1"}}}})
 	if _, err := c.Get(t.Context(), "http://images.test:"+port+"/", 10); err == nil {
 		t.Error("IPv6Only connects to an IPv4 address")
 	}
-	if _, err := NewClient(Options{DNS: []string{"dns.test"}}); err == nil {
-		t.Error("a name server's name is accepted where an address is due")
+	if _, err := NewClient(Options{Address: AddressOptions{DNS: []string{"dns.test"}}}); err == nil {
+		t.Error("a host name is accepted as the address of a name server")
 	}
-	if _, err := NewClient(Options{IPv4Only: true, IPv6Only: true}); err == nil {
+	if _, err := NewClient(Options{Address: AddressOptions{IPv4Only: true, IPv6Only: true}}); err == nil {
 		t.Error("IPv4Only and IPv6Only at once are accepted")
 	}
 }

@@ -2,45 +2,47 @@ package fetch
 
 import "path/filepath"
 
-// Paths are the places of a system where name servers and certificates are
-// found. The order in which they are tried is that of the fields.
+// Paths lists the files of a system that name the name servers and contain CA
+// certificates. They are tried in the order of the fields.
 type Paths struct {
-	// Name servers: resolv.conf(5) files. The first is the system's own.
+	// ResolvConf lists files in the format of resolv.conf(5). The first is that of
+	// the system.
 	ResolvConf []string
-	// Android's resolver: the socket of netd's DNS proxy, asked only where
-	// Properties exists, which says that this is Android.
+	// DNSProxy is the socket of the DNS proxy of Android's netd. It is used only if
+	// Properties exists, which shows that the system is Android.
 	DNSProxy   string
 	Properties string
-	// Files in resolv.conf's form that are tried last.
+	// LateResolvConf lists files in the format of resolv.conf(5) that are tried last.
 	LateResolvConf []string
 
-	// Certificates: the first store that holds one is used. The embedded
-	// roots follow when none does.
+	// Stores lists stores of CA certificates. The first that contains a certificate
+	// is used; if none does, the certificates embedded in the program are used.
 	Stores []Store
 }
 
-// A Store is one place of CA certificates in PEM form.
+// A Store is a set of files with CA certificates in PEM form.
 type Store struct {
-	Name  string   // what Client.Trust says
-	Files []string // the first that can be read counts
-	Dirs  []string // every file in them counts
-	// Must says that the user named this store: when it has no certificate, the
-	// stores after it are not tried, for to trust more than was asked for would
-	// be worse. It is an error unless there are Options.CACerts.
+	Name  string   // returned by Client.Trust
+	Files []string // only the first readable file is used
+	Dirs  []string // every file in these directories is used
+	// Must says that the user chose this store. If it has no certificate, the next
+	// stores are not tried, since the user did not ask to trust them. It is then an
+	// error unless TLSOptions.CACerts has files.
 	Must bool
 }
 
-// SystemPaths returns the usual places. getenv is asked for SSL_CERT_FILE and
-// SSL_CERT_DIR (OpenSSL's, as in crypto/x509) and PREFIX (Termux's).
+// SystemPaths returns the usual Paths of Linux, Termux, Android and OpenWrt. getenv
+// returns environment variables, as os.Getenv does: SSL_CERT_FILE and SSL_CERT_DIR
+// (of OpenSSL, used as in crypto/x509) and PREFIX (of Termux).
 func SystemPaths(getenv func(string) string) *Paths {
 	p := &Paths{
 		ResolvConf: []string{"/etc/resolv.conf"},
 		DNSProxy:   "/dev/socket/dnsproxyd",
 		Properties: "/dev/__properties__",
 		LateResolvConf: []string{
-			"/tmp/resolv.conf.d/resolv.conf.auto", // OpenWrt since 21.02, where dnsmasq is off
-			"/tmp/resolv.conf.auto",               // OpenWrt before
-			"/proc/net/pnp",                       // the kernel's own, of ip=dhcp (nfsroot.txt)
+			"/tmp/resolv.conf.d/resolv.conf.auto", // OpenWrt since 21.02, if dnsmasq is off
+			"/tmp/resolv.conf.auto",               // OpenWrt before 21.02
+			"/proc/net/pnp",                       // written by the kernel for ip=dhcp (nfsroot.txt)
 		},
 	}
 	file, dir := getenv("SSL_CERT_FILE"), getenv("SSL_CERT_DIR")
@@ -53,7 +55,7 @@ func SystemPaths(getenv func(string) string) *Paths {
 	}
 	p.Stores = append(p.Stores, Store{
 		Name: "the system",
-		// As crypto/x509 looks for them on Linux.
+		// The files that crypto/x509 uses on Linux.
 		Files: []string{
 			"/etc/ssl/certs/ca-certificates.crt",
 			"/etc/pki/tls/certs/ca-bundle.crt",
@@ -68,7 +70,7 @@ func SystemPaths(getenv func(string) string) *Paths {
 		p.ResolvConf = append(p.ResolvConf, prefix+"/etc/resolv.conf")
 		p.Stores = append(p.Stores, Store{Name: "Termux", Files: []string{prefix + "/etc/tls/cert.pem"}})
 	}
-	const added = "/data/misc/keychain/certs-added" // by the owner of the device
+	const added = "/data/misc/keychain/certs-added" // added by the owner of the device
 	p.Stores = append(p.Stores,
 		Store{Name: "Android", Dirs: []string{"/apex/com.android.conscrypt/cacerts", added}}, // Android 14 and later
 		Store{Name: "Android", Dirs: []string{"/system/etc/security/cacerts", added}},

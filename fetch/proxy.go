@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// proxies are what the environment says of proxies. net/http's own reading of
-// it passes over a variable that is no URL, and then asks the server directly:
-// whoever set the variable did so lest that happen.
+// proxies has the proxy settings of the environment. http.ProxyFromEnvironment
+// ignores a variable that is not a URL, and the request then goes to the server
+// directly, which is what the user wanted to prevent.
 type proxies struct {
 	http, https *url.URL // nil: none
-	direct      []string // of NO_PROXY
+	direct      []string // the words of NO_PROXY
 }
 
-// environmentProxies reads HTTP_PROXY, HTTPS_PROXY, ALL_PROXY for both where
-// they are absent, and NO_PROXY, in upper or lower case. An error never shows a
-// value: it is likely to hold a password.
+// environmentProxies reads HTTP_PROXY, HTTPS_PROXY and NO_PROXY, in upper or lower
+// case. ALL_PROXY replaces an absent HTTP_PROXY or HTTPS_PROXY. An error does not
+// show the value of a variable, since it may contain a password.
 func environmentProxies(getenv func(string) string) (*proxies, error) {
 	p := new(proxies)
 	first := func(names ...string) (*url.URL, error) {
@@ -37,8 +37,8 @@ func environmentProxies(getenv func(string) string) (*proxies, error) {
 	}
 	var err error
 	if getenv("REQUEST_METHOD") != "" && getenv("HTTP_PROXY") != "" {
-		// A CGI program's HTTP_PROXY is a header of its client's (httpoxy.org).
-		return nil, errors.New("HTTP_PROXY is not believed in a CGI program: unset it")
+		// In a CGI program HTTP_PROXY comes from the client's header (httpoxy.org).
+		return nil, errors.New("HTTP_PROXY can't be trusted in a CGI program (REQUEST_METHOD is set): unset it")
 	}
 	if p.http, err = first("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"); err != nil {
 		return nil, err
@@ -58,27 +58,27 @@ func environmentProxies(getenv func(string) string) (*proxies, error) {
 	return p, nil
 }
 
-// proxyURL reads a proxy: a URL, or HOST:PORT of a http proxy.
+// proxyURL parses the URL of a proxy, or the HOST:PORT of an http proxy.
 func proxyURL(value string) (*url.URL, error) {
 	if !strings.Contains(value, "://") {
 		value = "http://" + value
 	}
 	u, err := url.Parse(value)
-	if err == nil && u.Scheme == "socks" { // GNOME's word for it
+	if err == nil && u.Scheme == "socks" { // the scheme that GNOME writes
 		u.Scheme = "socks5"
 	}
 	switch {
 	case err != nil:
-		return nil, errors.New("is not a URL (in its user and password %, @, : and / are written %25, %40, %3A and %2F)")
+		return nil, errors.New("is not a URL (write %, @, : and / in the user and password as %25, %40, %3A and %2F)")
 	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" && u.Scheme != "socks5h":
-		return nil, errors.New("is none of http://, https://, socks5:// and socks5h://")
+		return nil, errors.New("does not begin with http://, https://, socks5:// or socks5h://")
 	case u.Hostname() == "" || !validPort(u):
-		return nil, errors.New("has no host name, or a wrong port")
+		return nil, errors.New("has no host name, or its port is not a number from 1 to 65535")
 	}
 	return u, nil
 }
 
-// forRequest returns the proxy for a request, nil for none.
+// forRequest returns the proxy for a request, or nil for a direct connection.
 func (p *proxies) forRequest(r *http.Request) (*url.URL, error) {
 	proxy := p.http
 	if r.URL.Scheme == "https" {
@@ -90,10 +90,10 @@ func (p *proxies) forRequest(r *http.Request) (*url.URL, error) {
 	return proxy, nil
 }
 
-// isDirect reports whether NO_PROXY has the host, or it is this machine. A word
-// is "*", an address, a range of addresses (10.0.0.0/8), or a name, which means
-// the hosts below it too; with a dot or "*." before it those alone. Addresses
-// and names may have a port.
+// isDirect reports whether the host is this machine or is listed in NO_PROXY. A word
+// of NO_PROXY is "*", an address, a range of addresses (10.0.0.0/8) or a domain name.
+// A domain name includes its subdomains; if "." or "*." precedes it, the word means
+// only the subdomains. Addresses and names may have a port.
 func (p *proxies) isDirect(host, port string) bool {
 	host = strings.TrimSuffix(host, ".")
 	address, err := netip.ParseAddr(host)
@@ -133,7 +133,7 @@ func (p *proxies) isDirect(host, port string) bool {
 	return false
 }
 
-// port is a URL's, its scheme's where it names none.
+// port returns the port of a URL, or the default port of its scheme.
 func port(u *url.URL) string {
 	switch {
 	case u.Port() != "":
@@ -144,7 +144,7 @@ func port(u *url.URL) string {
 	return "80"
 }
 
-// validPort reports whether a URL's port, if it has one, can be one.
+// validPort reports whether a URL has no port or a port from 1 to 65535.
 func validPort(u *url.URL) bool {
 	n, ok := digits(u.Port())
 	return u.Port() == "" || ok && 0 < n && n < 1<<16

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// TestEnvironmentProxies: which variable counts for which request.
+// TestEnvironmentProxies checks which proxy is used for a request in an environment.
 func TestEnvironmentProxies(t *testing.T) {
 	for _, test := range []struct{ env, url, want string }{
 		{"", "http://a/", ""},
@@ -62,8 +62,8 @@ func TestEnvironmentProxies(t *testing.T) {
 	}
 }
 
-// TestProxyUnreadable: a proxy that can't be read stops the run before any
-// request, and its password is not shown.
+// TestProxyUnreadable checks that a malformed proxy variable is an error before any
+// request is sent, and that the error shows no password.
 func TestProxyUnreadable(t *testing.T) {
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"} {
 		for _, value := range []string{"http://u:s3cret%zz@p:1", "u:s3cret%@p", "http://u:s3cret@p:x", "http://u:s3/cret@p:1", "socks4://u:s3cret@p", "ftp://s3cret", "http://", "http://u:s3cret@p:99999", "http://u:s3cret@:80"} {
@@ -107,9 +107,9 @@ func TestProxyUnreadable(t *testing.T) {
 	}
 }
 
-// TestSOCKS: a proxy that says nothing, or answers no SOCKS, is given up.
+// TestSOCKS has a proxy that sends nothing, and a proxy that does not speak SOCKS.
 func TestSOCKS(t *testing.T) {
-	silent := Options{Proxy: http.ProxyURL(&url.URL{Scheme: "socks5", Host: "proxy.test", User: url.UserPassword("u", "s3cret")}), Retries: -1}
+	silent := Options{Proxy: http.ProxyURL(&url.URL{Scheme: "socks5", Host: "proxy.test", User: url.UserPassword("u", "s3cret")}), Limits: LimitOptions{Retries: -1}}
 	inTime(t, send("x"), silent, func(t *testing.T, c *Client) {
 		if _, err := c.Get(t.Context(), "http://images.test/", 10); kindOf(err) != KindTimeout {
 			t.Errorf("a silent proxy: %v", err)

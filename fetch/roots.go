@@ -11,13 +11,14 @@ import (
 )
 
 const (
-	maxCertFile  = 8 << 20 // a bundle of all public roots has 0.25 MB
-	maxCertFiles = 4096    // in one directory; Debian's has 300, links included
+	maxCertFile  = 8 << 20 // all public CA certificates have 0.25 MB
+	maxCertFiles = 4096    // in one directory; on Debian it has 300, with links
 )
 
-// certificates returns the roots that TLS servers are judged by and where they
-// were found: the first of the stores that holds one, else the embedded bundle,
-// and always what the extra files hold.
+// certificates returns the CA certificates for TLS servers and a text that says
+// where they were found. It uses the first store that has a certificate, or else the
+// embedded bundle, and always adds the certificates of the extra files. An error is
+// an *Error of KindFile.
 func certificates(paths *Paths, extra []string) (*x509.CertPool, string, error) {
 	pool, source := x509.NewCertPool(), ""
 	for _, store := range paths.Stores {
@@ -48,7 +49,7 @@ func certificates(paths *Paths, extra []string) (*x509.CertPool, string, error) 
 	return pool, source, nil
 }
 
-// CheckCertificates returns an error for a file that Options.CACerts can't name.
+// CheckCertificates returns an error if a file can't be used in TLSOptions.CACerts.
 func CheckCertificates(file string) error { return addCertificates(x509.NewCertPool(), file) }
 
 func addCertificates(pool *x509.CertPool, file string) error {
@@ -59,7 +60,7 @@ func addCertificates(pool *x509.CertPool, file string) error {
 	return err
 }
 
-// load adds what the store holds and reports whether there was anything.
+// load adds the certificates of the store to pool and reports whether there was one.
 func (s *Store) load(pool *x509.CertPool) bool {
 	found := false
 	for _, file := range s.Files {
@@ -77,9 +78,8 @@ func (s *Store) load(pool *x509.CertPool) bool {
 			continue
 		}
 		for _, entry := range entries {
-			// Of the hash links beside the files themselves (c_rehash) only
-			// the files count.
-			if entry.Type()&os.ModeSymlink != 0 && linksBeside(dir, entry.Name()) {
+			// The links that c_rehash makes lead to files that are read anyway.
+			if entry.Type()&os.ModeSymlink != 0 && linksWithin(dir, entry.Name()) {
 				continue
 			}
 			if seen++; seen > maxCertFiles {
@@ -94,21 +94,21 @@ func (s *Store) load(pool *x509.CertPool) bool {
 	return found
 }
 
-// linksBeside reports whether a link leads to another name in its directory.
-func linksBeside(dir, name string) bool {
+// linksWithin reports whether a link leads to another name in its own directory.
+func linksWithin(dir, name string) bool {
 	target, err := os.Readlink(filepath.Join(dir, name))
 	return err == nil && filepath.Base(target) == target
 }
 
-// loadBundle adds Mozilla's roots, with the constraints (dates after which a
-// root is trusted no more for new certificates) that their PEM form can't
-// carry. They are parsed here, at the first need: to import
-// x509roots/fallback itself costs 1.7 ms and 1.2 MB at every start.
+// loadBundle adds the CA certificates of Mozilla to pool, with their constraints
+// (dates after which a CA is not trusted for new certificates), which the PEM format
+// can't express. It parses them when they are first needed: importing
+// x509roots/fallback would cost 1.7 ms and 1.2 MB at every start.
 func loadBundle(pool *x509.CertPool) error {
 	for root := range bundle.Roots() {
 		certificate, err := x509.ParseCertificate(root.Certificate)
 		if err != nil {
-			return fmt.Errorf("embedded root: %v", err)
+			return fmt.Errorf("embedded CA certificate: %v", err)
 		}
 		if root.Constraint == nil {
 			pool.AddCert(certificate)
@@ -119,7 +119,7 @@ func loadBundle(pool *x509.CertPool) error {
 	return nil
 }
 
-// readCapped returns a regular file whole.
+// readCapped returns the content of a regular file of at most max bytes.
 func readCapped(name string, max int64) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-// certificate makes one that signs itself.
+// certificate makes a self-signed certificate.
 func certificate(t *testing.T, template *x509.Certificate) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -41,7 +41,7 @@ func certificate(t *testing.T, template *x509.Certificate) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// trustFile writes a certificate into a file for Options.CACerts.
+// trustFile writes a certificate to a file for TLSOptions.CACerts.
 func trustFile(t *testing.T, der []byte) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "ca.pem")
@@ -51,7 +51,8 @@ func trustFile(t *testing.T, der []byte) string {
 	return name
 }
 
-// secureWith serves over TLS as config says.
+// secureWith starts a TLS server with the given configuration. It returns the URL and
+// a file with the certificate.
 func secureWith(t *testing.T, config *tls.Config, f http.HandlerFunc) (url, ca string) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(f)
@@ -66,7 +67,8 @@ func secureWith(t *testing.T, config *tls.Config, f http.HandlerFunc) (url, ca s
 	return s.URL, trustFile(t, der)
 }
 
-// TestTLSRefusals: what TLS refuses is final at the first attempt, and named.
+// TestTLSRefusals checks that a TLS error ends the fetch at the first attempt, with
+// the right Kind.
 func TestTLSRefusals(t *testing.T) {
 	legacy := certificate(t, &x509.Certificate{Subject: pkix.Name{CommonName: "127.0.0.1"}})
 	alerts, err := net.Listen("tcp", "127.0.0.1:0")
@@ -74,7 +76,7 @@ func TestTLSRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer alerts.Close()
-	go func() { // a server that answers a plain request with an alert, as OpenSSL's does
+	go func() { // a server that sends an alert after a plain HTTP request, as OpenSSL does
 		for {
 			conn, err := alerts.Accept()
 			if err != nil {
@@ -94,13 +96,13 @@ func TestTLSRefusals(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name   string
-		config *tls.Config // nil: url is asked
+		config *tls.Config // nil: url is used
 		url    string
 		kind   Kind
 		text   string
 	}{
 		{"a client certificate, TLS 1.3", &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13}, "", KindWantsCert, "client certificate"},
-		{"a client certificate, TLS 1.2", &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}, "", KindTLS, "the server refuses it"},
+		{"a client certificate, TLS 1.2", &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}, "", KindTLS, "the server refused it"},
 		{"TLS 1.1 alone", &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, "", KindTLS, "protocol version"},
 		{"no common cipher", &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_RC4_128_SHA}}, "", KindTLS, "handshake failure"},
 		{"a common name alone", &tls.Config{Certificates: []tls.Certificate{legacy}}, "", KindName, `the common name "127.0.0.1"`},
@@ -114,10 +116,10 @@ func TestTLSRefusals(t *testing.T) {
 			opt := Options{Paths: &Paths{}}
 			if test.config != nil {
 				base, ca = secureWith(t, test.config, send("x"))
-				opt.CACerts = []string{ca}
+				opt.TLS.CACerts = []string{ca}
 			}
 			attempts := 0
-			opt.Notify = func(e Event) { attempts++ }
+			opt.Report.Notify = func(e Event) { attempts++ }
 			_, err := newClient(t, opt).Get(t.Context(), base, 10)
 			if kindOf(err) != test.kind || !strings.Contains(err.Error(), test.text) {
 				t.Errorf("%v; want kind %q, %q", err, test.kind, test.text)
@@ -129,8 +131,8 @@ func TestTLSRefusals(t *testing.T) {
 	}
 }
 
-// TestClientCertificate: it is shown to its origins alone, not to mirrors, not
-// after a redirect from or to elsewhere, nor to a proxy.
+// TestClientCertificate checks that the client certificate is sent to its origins only:
+// not to mirrors, not after a redirect from or to another origin, and not to a proxy.
 func TestClientCertificate(t *testing.T) {
 	mine := certificate(t, &x509.Certificate{Subject: pkix.Name{CommonName: "client"}})
 	var server, other string
@@ -148,11 +150,11 @@ func TestClientCertificate(t *testing.T) {
 	}
 	server, serverCA := secureWith(t, &tls.Config{ClientAuth: tls.RequestClientCert}, answer)
 	other, otherCA := secureWith(t, &tls.Config{ClientAuth: tls.RequestClientCert}, answer)
-	opt := Options{Paths: &Paths{}, CACerts: []string{serverCA, otherCA}, Certificate: &mine, CertificateFor: []string{Origin(server)}}
+	opt := Options{Paths: &Paths{}, TLS: TLSOptions{CACerts: []string{serverCA, otherCA}, Certificate: &mine, CertificateFor: []string{Origin(server)}}}
 	for _, early := range []bool{false, true} {
 		if early {
-			opt.Now = func() time.Time { return time.Unix(0, 0) }
-			opt.Earliest = func() bool { return true }
+			opt.TLS.Now = func() time.Time { return time.Unix(0, 0) }
+			opt.TLS.ClockBehind = func() bool { return true }
 		}
 		c := newClient(t, opt)
 		for _, test := range [][2]string{
@@ -163,15 +165,15 @@ func TestClientCertificate(t *testing.T) {
 			}
 		}
 	}
-	opt.Now, opt.Earliest = nil, nil
+	opt.TLS.Now, opt.TLS.ClockBehind = nil, nil
 	opt.Proxy = http.ProxyURL(&url.URL{Scheme: "https", Host: strings.TrimPrefix(other, "https://")})
 	if _, err := newClient(t, opt).Get(t.Context(), server+"/x", 10); err == nil || !strings.Contains(err.Error(), "client certificate") {
 		t.Errorf("through an https proxy: %v", err)
 	}
 }
 
-// TestWaiting: of a server that sends nothing somebody hears within fifteen
-// seconds, whatever it is that does not come.
+// TestWaiting checks that the user hears something every fifteen seconds while the
+// server sends no header, no body or only errors.
 func TestWaiting(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -193,19 +195,18 @@ func TestWaiting(t *testing.T) {
 			heard := make(chan time.Time, 1000)
 			attempts := 0
 			opt := Options{
-				Notify: func(e Event) {
+				Report: ReportOptions{Notify: func(e Event) {
 					heard <- time.Now()
 					attempts++
 					if e.Attempt != attempts+1 || e.Of != 8 {
 						t.Errorf("attempt %d of %d, want %d of 8", e.Attempt, e.Of, attempts+1)
 					}
-				},
-				Waiting: func(w Waiting) {
+				}, Waiting: func(w Waiting) {
 					heard <- time.Now()
 					if w.URL != "http://images.test/x" {
 						t.Errorf("waiting for %q", w.URL)
 					}
-				},
+				}},
 			}
 			inTime(t, test.serve, opt, func(t *testing.T, c *Client) {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
@@ -220,7 +221,7 @@ func TestWaiting(t *testing.T) {
 					t.Error("no error")
 				}
 				heard <- time.Now()
-				synctest.Wait() // the goroutine that tells has ended
+				synctest.Wait() // until the goroutine that reports has ended
 				close(heard)
 				for at := range heard {
 					if silence := at.Sub(last); silence > 15*time.Second {

@@ -8,21 +8,21 @@ import (
 	"strings"
 )
 
-// CheckURL returns an *Error of KindURL for what Open would not ask for; it
-// shows no password.
+// CheckURL returns an *Error of KindURL if Open does not accept the URL. The text of
+// the error shows no password.
 func CheckURL(raw string) error {
 	_, err := parseURL(raw)
 	return err
 }
 
-// parseURL accepts what a caller may ask for.
+// parseURL parses a URL given by the caller. An error is an *Error of KindURL.
 func parseURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		// The parser's error repeats the URL or parts of it.
+		// The error of url.Parse repeats parts of the URL, which may be secret.
 		err = errors.New("not a URL")
 		if strings.Contains(raw, "@") {
-			err = errors.New("not a URL (in its user and password %, @, : and / are written %25, %40, %3A and %2F)")
+			err = errors.New("not a URL (write %, @, : and / in the user and password as %25, %40, %3A and %2F)")
 		}
 	} else {
 		err = checkURL(raw, u)
@@ -34,14 +34,14 @@ func parseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// checkURL says what is wrong with a URL, with the right spelling where that
-// can be guessed.
+// checkURL returns an error if a URL can't be fetched. The error shows the right
+// spelling if checkURL can guess it.
 func checkURL(raw string, u *url.URL) error {
 	switch u.Scheme {
 	case "http", "https":
 		switch {
 		case !strings.HasPrefix(raw[len(u.Scheme):], "://"):
-			return fmt.Errorf("no host name in the URL: it begins with %s:// and then has the host", u.Scheme)
+			return fmt.Errorf("no host name in the URL: write a URL that begins with %s://HOST", u.Scheme)
 		case u.Hostname() == "":
 			return errors.New("no host name in the URL")
 		case !validPort(u):
@@ -50,14 +50,14 @@ func checkURL(raw string, u *url.URL) error {
 	case "file":
 		switch {
 		case u.Host != "" && u.Host != "localhost":
-			return errors.New("a file URL has no host: file:///DIR, with three slashes")
+			return errors.New("a file URL has no host: write file:///PATH, with three slashes")
 		case !strings.HasPrefix(u.Path, "/"):
-			return errors.New("a file URL has an absolute path: file:///DIR, with three slashes")
+			return errors.New("a file URL needs an absolute path: write file:///PATH, with three slashes")
 		}
 	case "":
 		if (strings.HasPrefix(raw, "/") || strings.HasPrefix(raw, ".")) && !strings.ContainsAny(raw, "@?#") {
 			if path, err := filepath.Abs(raw); err == nil {
-				return fmt.Errorf("not an http, https or file URL: a file here is %q", (&url.URL{Scheme: "file", Path: path}).String())
+				return fmt.Errorf("not an http, https or file URL: the URL of this local path is %q", (&url.URL{Scheme: "file", Path: path}).String())
 			}
 		}
 		return errNoURL
@@ -69,8 +69,8 @@ func checkURL(raw string, u *url.URL) error {
 
 var errNoURL = errors.New("not an http, https or file URL: a URL begins with https://, http:// or file:///")
 
-// Origin returns the scheme, host and port of a URL as scheme://host:port, ""
-// for a file URL and what is no URL.
+// Origin returns the scheme, host and port of a URL as scheme://host:port. It returns
+// "" for a file URL and for text that is not a URL.
 func Origin(raw string) string {
 	u, err := parseURL(raw)
 	if err != nil || u.Scheme == "file" {
@@ -87,16 +87,16 @@ func origin(u *url.URL) string {
 	return u.Scheme + "://" + host + ":" + port(u)
 }
 
-// withoutUser is a URL as an Error has it.
+// withoutUser returns a URL without its user and password.
 func withoutUser(u *url.URL) string {
 	bare := *u
 	bare.User = nil
 	return bare.String()
 }
 
-// ShowURL returns what may be shown of a URL: no user, for that may be a key
-// itself, no password, no query and no fragment. Of one that is none, and may
-// hold a password all the same, nothing is shown.
+// ShowURL returns a URL without the parts that may be secret: the user (which may
+// be an access key), the password, the query and the fragment. If raw is not a URL
+// and may contain a password, ShowURL returns a fixed text instead.
 func ShowURL(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -112,7 +112,9 @@ func ShowURL(raw string) string {
 	u.User, u.Fragment, u.RawFragment = nil, "", ""
 	text := u.String()
 	if strings.Contains(raw, "@") && (user == nil || strings.Contains(text, "@")) && !strings.HasPrefix(raw, "file:///") {
-		return notShown // a password with a /, ? or # in it, perhaps: what precedes that was taken for the host
+		// The password may contain a /, ? or #, so that url.Parse took the text
+		// before it for the host.
+		return notShown
 	}
 	return text
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestCheckURL: what is no URL is told with the right spelling.
+// TestCheckURL checks that an error shows the right spelling of a URL.
 func TestCheckURL(t *testing.T) {
 	t.Chdir("/")
 	for raw, want := range map[string]string{
@@ -42,7 +42,7 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
-// TestShowURL: nothing that may be a password is shown.
+// TestShowURL checks that no text is shown that may be a password.
 func TestShowURL(t *testing.T) {
 	for raw, want := range map[string]string{
 		"https://a/x":                   "https://a/x",
@@ -64,7 +64,7 @@ func TestShowURL(t *testing.T) {
 	}
 }
 
-// What precedes the last @ is never shown, whatever the URL.
+// FuzzShowURL checks that no text before the last @ is shown.
 func FuzzShowURL(f *testing.F) {
 	f.Add("http://u:", "", "host/x")
 	f.Add("https:/", "/%zz", "host:x?y#z")
@@ -83,7 +83,7 @@ func FuzzShowURL(f *testing.F) {
 	})
 }
 
-// TestColons: a tree on a file system without colons.
+// TestColons reads a directory tree from a file system without colons in names.
 func TestColons(t *testing.T) {
 	for _, build := range []string{"1_05:24", "1_05%3A24", "1_05_24"} {
 		dir := t.TempDir()

@@ -169,7 +169,7 @@ func TestFalseSize(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		client, err := fetch.NewClient(fetch.Options{CACerts: []string{ca}})
+		client, err := fetch.NewClient(fetch.Options{TLS: fetch.TLSOptions{CACerts: []string{ca}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -125,7 +125,7 @@ func TestClockless(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		client, err := fetch.NewClient(fetch.Options{CACerts: []string{ca}, Now: clock.Now, Earliest: func() bool { return by != nil && clock.Behind() }})
+		client, err := fetch.NewClient(fetch.Options{TLS: fetch.TLSOptions{CACerts: []string{ca}, Now: clock.Now, ClockBehind: func() bool { return by != nil && clock.Behind() }}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -210,7 +210,7 @@ func (s *Servers) find(u string) *server {
 
 // Failed notes a failure after which another server is asked: one that is down, or
 // has no such build, is not asked for another file of it. It is for
-// fetch.Options.Notify.
+// fetch.ReportOptions.Notify.
 func (s *Servers) Failed(e fetch.Event) {
 	each := s.find(e.Err.URL)
 	if each == nil || each == s.find(e.Next) {

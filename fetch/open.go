@@ -1,0 +1,189 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// A Hasty request is retried this often, and waits for this Retry-After at most.
+const (
+	hastyRetries    = 1 // a single failure is no reason to leave a server
+	hastyRetryAfter = 10 * time.Second
+)
+
+// A Request describes one file to fetch.
+type Request struct {
+	// URLs lists URLs of the same file, in order of preference.
+	URLs []string
+	// Pinned says that the caller knows the digest of the file, or will check a
+	// signature over the whole file. A broken stream may then continue with bytes
+	// from another URL, or from a server that can't prove that its file is the
+	// same: the caller's check detects a mixture of two files.
+	Pinned bool
+
+	// Offset is the number of bytes of the file that the caller already has; the
+	// stream begins there. Unless Pinned is set, Validator must identify the file
+	// that these bytes belong to: it is Body.Validator from the time when they
+	// came from the first URL.
+	Offset    int64
+	Validator string
+
+	// Hasty says that the caller can use another server. The second failure in a
+	// row then ends the fetch, as does a Retry-After of more than ten seconds.
+	Hasty bool
+
+	Size int64 // bytes of the whole file, as known to the caller; 0: unknown
+	Max  int64 // maximum number of bytes of the whole file; 0: no limit
+	HTML bool  // accept a web page; otherwise a web page is an error of KindHTML
+
+	// Anew tells Load not to start again when the file changes during the
+	// download, since the caller does so itself (see Course).
+	Anew bool
+
+	spent int // failures in a row for this file before this request
+}
+
+// Get returns the content of a file of at most max bytes. It returns the errors of
+// Load.
+func (c *Client) Get(ctx context.Context, url string, max int64) ([]byte, error) {
+	data, _, err := c.Load(ctx, Request{URLs: []string{url}, Max: max})
+	return data, err
+}
+
+// Load returns the content of a file and the URLs of the Request that sent bytes
+// of it. If the stream can't continue after an error, Load fetches the file again
+// from the start. It returns the errors of Open.
+func (c *Client) Load(ctx context.Context, request Request) (data []byte, sources []string, err error) {
+	for {
+		data, sources, spent, err := c.load(ctx, request)
+		var e *Error
+		if err == nil || ctx.Err() != nil || !errors.As(err, &e) {
+			return data, sources, err
+		}
+		// The attempts made by Open count too: each file has one budget of attempts.
+		request.spent = max(request.spent+1, spent)
+		switch {
+		case e.Kind != KindChanged && e.Kind != KindTruncated && e.Kind != KindStall, e.Kind == KindChanged && request.Anew,
+			request.spent > c.retries(request):
+			return nil, sources, err
+		}
+		d := c.backoff(request.spent - 1)
+		c.notify(Event{Err: e, Next: e.URL, Wait: d, Attempt: request.spent + 1, Of: c.retries(request) + 1})
+		if err := c.pause(ctx, d, e.URL); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// load makes one attempt for Load. spent is the number of failures in a row of the
+// URL that failed least.
+func (c *Client) load(ctx context.Context, request Request) (data []byte, sources []string, spent int, err error) {
+	body, err := c.open(ctx, request)
+	if err == nil {
+		defer body.Close()
+		data, err = io.ReadAll(body)
+	}
+	if body == nil {
+		return nil, nil, 0, err
+	}
+	return data, body.Sources(), body.sources.fewestFailures(), err
+}
+
+// retries returns the maximum number of further attempts after failures in a row.
+func (c *Client) retries(request Request) int {
+	if request.Hasty {
+		return min(c.opt.Limits.Retries, hastyRetries)
+	}
+	return c.opt.Limits.Retries
+}
+
+// Open requests a file and returns it as a stream when a server has begun to send
+// it. When ctx is done, the stream ends too. An error is an *Error, several joined
+// *Errors if the Request has several URLs, or the error of ctx.
+func (c *Client) Open(ctx context.Context, request Request) (*Body, error) {
+	b, err := c.open(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// open implements Open. Once the URLs are parsed it returns a Body even with an
+// error, so that load can count the failures.
+func (c *Client) open(ctx context.Context, request Request) (*Body, error) {
+	b := &Body{Size: -1, client: c, request: request, offset: request.Offset}
+	b.transfer.end = -1
+	if request.Size > 0 {
+		b.Size = request.Size
+	}
+	if request.Max > 0 && request.Size > request.Max {
+		return nil, &Error{Kind: KindTooLarge, Err: fmt.Errorf("%d bytes, at most %d are allowed", request.Size, request.Max)}
+	}
+	var err error
+	if b.sources, err = newSourceList(request); err != nil {
+		return nil, err
+	}
+	first := b.sources.current()
+	b.ctx, b.cancel = context.WithCancel(ctx)
+	b.watch.size.Store(b.Size)
+	b.watch.url.Store(withoutUser(first.url))
+	b.watch.got.Store(b.offset)
+	b.watch.start(b.ctx, c)
+	if err := b.connect(); err != nil && err != io.EOF {
+		b.release()
+		return b, err
+	} else if err == io.EOF {
+		b.err = io.EOF
+	}
+	return b, nil
+}
+
+// Tail returns the last n bytes of a file, or the whole file if it is shorter, and
+// the size of the file. It sends one request and reads at most n bytes. If the
+// server does not support ranges, the error is of KindProtocol. Tail is meant for
+// a look at a file before its download, so the caller can ignore every error.
+func (c *Client) Tail(ctx context.Context, url string, n int64) (data []byte, size int64, err error) {
+	u, err := parseURL(url)
+	if err != nil {
+		return nil, 0, err
+	}
+	if u.Scheme == "file" {
+		return tailFile(u, n)
+	}
+	// These few bytes need no stallTimer: a time limit for all of them is enough.
+	ctx, cancel := context.WithTimeoutCause(ctx, min(c.opt.Limits.StallWindow, reportInterval), errStalled)
+	defer cancel()
+	var w watcher
+	w.size.Store(-1)
+	w.url.Store(withoutUser(u))
+	w.beginWait()
+	w.start(ctx, c)
+	defer w.stop()
+	response, err := c.do(ctx, u, httpRange{tail: n})
+	if err != nil {
+		return nil, 0, err
+	}
+	defer response.Body.Close()
+	first, last, size, ok := contentRange(response.Header.Get("Content-Range"))
+	switch {
+	case response.StatusCode != http.StatusOK && response.StatusCode != http.StatusPartialContent:
+		err = &Error{Kind: KindStatus, Status: response.StatusCode, Wait: retryAfter(response.Header)}
+	case response.StatusCode == http.StatusOK, !ok, last-first >= n, last != size-1:
+		err = noRanges()
+	case encoded(response.Header, u):
+		err = &Error{Kind: KindEncoding}
+	default:
+		data = make([]byte, last-first+1)
+		if _, err = io.ReadFull(response.Body, data); err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+	}
+	if err != nil {
+		return nil, 0, failure(u, response.Request.URL, err, c.opt.TLS.Now())
+	}
+	return data, size, nil
+}

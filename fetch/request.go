@@ -1,0 +1,193 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+)
+
+// maxRedirects is half of what browsers allow; an image server needs two.
+const maxRedirects = 10
+
+// An httpRange is the part of a file that a request asks for. The same range is
+// sent again after each redirect.
+type httpRange struct {
+	offset    int64  // the first byte
+	tail      int64  // if not 0, only this number of bytes at the end of the file
+	whole     bool   // ask for the whole file, since the server does not support ranges
+	validator string // identifies the file whose bytes the caller has; "": unknown
+	host      string // the host that sent validator; it is sent to no other
+}
+
+func (r *httpRange) setHeader(h http.Header, host string) {
+	if r.tail > 0 {
+		h.Set("Range", fmt.Sprintf("bytes=-%d", r.tail))
+	}
+	if r.offset > 0 && !r.whole {
+		h.Set("Range", fmt.Sprintf("bytes=%d-", r.offset))
+		if r.validator != "" && r.host == host {
+			h.Set("If-Range", r.validator)
+		}
+	}
+}
+
+// do sends a request for u and follows redirects. It returns the first response
+// whose status is not a redirect; the response's Request has the final URL.
+func (c *Client) do(ctx context.Context, u *url.URL, part httpRange) (*http.Response, error) {
+	hop := u
+	home := true // no redirect has left the origin of u
+	for range maxRedirects + 1 {
+		home = home && origin(u) == origin(hop)
+		request := (&http.Request{
+			Method: "GET", URL: hop, Host: hop.Host, Header: c.header(u, home),
+			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		}).WithContext(ctx)
+		part.setHeader(request.Header, hop.Host)
+		identified := home && c.identifiesTo(hop)
+		response, err := c.roundTrip(request, identified)
+		if err != nil {
+			return nil, c.requestError(ctx, u, hop, err, identified)
+		}
+		response.Request = request
+		switch response.StatusCode {
+		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+			http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		default:
+			return response, nil
+		}
+		response.Body.Close() // without reading it: the read could stall
+		next, err := redirect(hop, response.Header.Get("Location"))
+		if err != nil {
+			e := failure(u, hop, err, c.opt.TLS.Now())
+			e.Kind, e.Status = KindRedirect, response.StatusCode
+			return nil, e
+		}
+		hop = next
+	}
+	e := failure(u, hop, fmt.Errorf("more than %d redirects", maxRedirects), c.opt.TLS.Now())
+	e.Kind = KindRedirect
+	return nil, e
+}
+
+// identifiesTo reports whether the client certificate may be sent to the origin
+// of u. The caller checks that no redirect from another origin led to u.
+func (c *Client) identifiesTo(u *url.URL) bool {
+	return c.opt.TLS.Certificate != nil && u.Scheme == "https" && slices.Contains(c.opt.TLS.CertificateFor, origin(u))
+}
+
+// roundTrip sends one request, through a proxy if Options.Proxy returns one.
+// identified says that the client certificate may be sent.
+func (c *Client) roundTrip(request *http.Request, identified bool) (*http.Response, error) {
+	tunnel := new(atomic.Bool)
+	ctx := context.WithValue(request.Context(), tunnelKey{}, tunnel)
+	if request.URL.Scheme == "https" {
+		// Once net/http has a connection for an https request, the tunnel is open.
+		// If an earlier request opened it, net/http sends no CONNECT again.
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { tunnel.Store(true) }})
+	}
+	request = request.WithContext(ctx)
+	proxy, err := c.opt.Proxy(request)
+	var own *Error
+	switch {
+	case errors.As(err, &own):
+		return nil, &Error{Kind: own.Kind, Err: own.Err} // a copy, since each request sets its own URL
+	case err != nil:
+		return nil, &Error{Kind: KindSettings, Err: errors.New("the proxy's address is not a URL")}
+	}
+	response, err := c.through(request, proxy, identified)
+	if err != nil && proxy != nil {
+		err = &viaError{proxy, tunnel.Load(), err}
+	}
+	return response, err
+}
+
+// through sends a request with the connection pool that fits its scheme. proxy is
+// nil if there is none.
+func (c *Client) through(request *http.Request, proxy *url.URL, identified bool) (_ *http.Response, err error) {
+	transport := c.pools.plain
+	if request.URL.Scheme != "https" && (proxy == nil || proxy.Scheme != "https") {
+		return transport.RoundTrip(request)
+	}
+	if transport, err = c.pools.secure(); err != nil {
+		return nil, err
+	}
+	if identified {
+		if proxy != nil && proxy.Scheme == "https" {
+			// net/http would send the certificate to the proxy too.
+			return nil, &Error{Kind: KindURL, Err: errors.New("a client certificate can't be used through an https proxy: use an http or socks5 proxy, or NO_PROXY")}
+		}
+		if transport, err = c.pools.identified(); err != nil {
+			return nil, err
+		}
+	}
+	if c.opt.TLS.ClockBehind() {
+		return c.roundTripEarly(request, transport)
+	}
+	return transport.RoundTrip(request)
+}
+
+// redirect returns the URL to which location redirects a request for hop.
+func redirect(hop *url.URL, location string) (*url.URL, error) {
+	if location == "" {
+		return nil, errors.New("a redirect without a Location")
+	}
+	next, err := hop.Parse(location)
+	if err != nil {
+		return nil, fmt.Errorf("a redirect to %.200q, which is not a URL", ShowURL(location))
+	}
+	next.User, next.Fragment = nil, "" // a server does not choose the credentials
+	switch {
+	case next.Scheme != "http" && next.Scheme != "https" || next.Hostname() == "":
+		return nil, fmt.Errorf("a redirect to %.200q, which is neither http nor https", ShowURL(location))
+	case hop.Scheme == "https" && next.Scheme == "http":
+		return nil, fmt.Errorf("a redirect from https to http (%.200q) is refused", ShowURL(location))
+	}
+	return next, nil
+}
+
+// header returns the header of a request for u, or of a redirect that u led to.
+// home says that no redirect has left the origin of u.
+func (c *Client) header(u *url.URL, home bool) http.Header {
+	h := http.Header{
+		// Without this field some servers compress the response.
+		"Accept-Encoding": {"identity"},
+		"Accept":          {"*/*"},
+		"User-Agent":      {c.opt.UserAgent},
+	}
+	if !home {
+		return h
+	}
+	basic := func(user, password string) {
+		r := http.Request{Header: h}
+		r.SetBasicAuth(user, password)
+	}
+	for _, k := range c.opt.Credentials {
+		if !k.isFor(u) {
+			continue
+		}
+		for name, values := range k.Header {
+			h[http.CanonicalHeaderKey(name)] = append([]string(nil), values...)
+		}
+		if k.User != "" {
+			basic(k.User, k.Password)
+		}
+	}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		basic(u.User.Username(), password)
+	}
+	return h
+}
+
+// isFor reports whether the credential belongs to the host of u.
+func (k *Credential) isFor(u *url.URL) bool {
+	return strings.EqualFold(k.Host, u.Hostname()) || strings.EqualFold(k.Host, u.Host) ||
+		strings.EqualFold(k.Host, net.JoinHostPort(u.Hostname(), port(u))) || k.Host == origin(u)
+}
