@@ -200,14 +200,14 @@ func (x Index) Find(q Query) (Image, error) {
 	if len(found) > 0 {
 		return found[0], nil
 	}
-	return Image{}, &NotFoundError{Query: q, Near: x.near(q)}
+	return Image{}, &NotFoundError{query: q, Near: x.near(q)}
 }
 
 // Gone returns the error for an image that q selects and whose build is missing on the
 // server.
 func (x Index) Gone(img Image, q Query) *NotFoundError {
 	rest := Index{Images: slices.DeleteFunc(slices.Clone(x.Images), func(i Image) bool { return i == img })}
-	return &NotFoundError{Query: q, Gone: img.Build, Near: rest.near(q)}
+	return &NotFoundError{query: q, Gone: img.Build, Near: rest.near(q)}
 }
 
 // matches reports whether a field of a Query selects name.
@@ -226,19 +226,19 @@ func matchesArch(wanted []string, arch string) bool {
 	return false
 }
 
-// A NotFoundError says that the server does not have the image that Query selects.
+// A NotFoundError says that the server does not have the image of a Query.
 type NotFoundError struct {
-	Query Query
+	query Query
 	Gone  string  // the build that is in the index and not on the server; "": not in the index
 	Near  []Image // images with similar names, the most similar first; at most six
 }
 
 func (e *NotFoundError) Error() string {
 	arch := ""
-	if len(e.Query.Arch) > 0 {
-		arch = e.Query.Arch[0]
+	if len(e.query.Arch) > 0 {
+		arch = e.query.Arch[0]
 	}
-	name := strings.Join([]string{anyName(e.Query.Dist), anyName(e.Query.Release), anyName(arch), anyName(e.Query.Variant)}, "/")
+	name := strings.Join([]string{anyName(e.query.Dist), anyName(e.query.Release), anyName(arch), anyName(e.query.Variant)}, "/")
 	if e.Gone != "" {
 		return fmt.Sprintf("the list has build %q of %q, the server does not", e.Gone, name)
 	}

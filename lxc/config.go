@@ -13,12 +13,12 @@ const maxHostName = 64
 // A configError says that LXC would refuse a line of a container's config, and the
 // container with it.
 type configError struct {
-	Line   string
-	Reason string
+	line   string
+	reason string
 }
 
 func (e *configError) Error() string {
-	return fmt.Sprintf("LXC would refuse the line %q: %s", Shown(e.Line), e.Reason)
+	return fmt.Sprintf("LXC would refuse the line %q: %s", Shown(e.line), e.reason)
 }
 
 // Shown returns at most the first 200 bytes of a line from outside, for a message. A line

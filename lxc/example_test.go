@@ -20,14 +20,14 @@ func ExampleContainer_CheckConfig() {
 		found, err := container.CheckConfig(container.Expand([]byte(config)), false)
 		var refused *lxc.HostConfigError
 		if errors.As(err, &refused) {
-			fmt.Println("refused:", refused.Line)
+			fmt.Println(refused)
 			continue
 		}
 		fmt.Println("arch:", found.Arch, "includes:", found.Includes)
 	}
 	// Output:
 	// arch: [x86_64] includes: [/usr/share/lxc/config/common.conf]
-	// refused: lxc.hook.pre-start = /var/lib/lxc/web/rootfs/bin/sh
+	// the image's config has "lxc.hook.pre-start = /var/lib/lxc/web/rootfs/bin/sh": an image may not set this key to this value
 }
 
 // Every LXC since 3.0 refuses the keys of LXC 1 and 2.

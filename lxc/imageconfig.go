@@ -9,13 +9,13 @@ import (
 // A HostConfigError says that an image's config or fstab has a line that an image may not
 // have: it concerns the host.
 type HostConfigError struct {
-	File   string // "config" or "fstab"
-	Line   string // the whole line
-	Reason string
+	file   string // "config" or "fstab"
+	line   string // the whole line
+	reason string
 }
 
 func (e *HostConfigError) Error() string {
-	return fmt.Sprintf("the image's %s has %q: %s", e.File, Shown(e.Line), e.Reason)
+	return fmt.Sprintf("the image's %s has %q: %s", e.file, Shown(e.line), e.reason)
 }
 
 // An ImageConfig is the result of a check of an image's config or fstab.

@@ -128,7 +128,7 @@ func TestCheckConfigRefuses(t *testing.T) {
 	for _, line := range foreignLines() {
 		var host *HostConfigError
 		text := []byte("lxc.arch = x86_64\n" + line + "\n")
-		if _, err := web.CheckConfig(text, false); !errors.As(err, &host) || host.Line != line {
+		if _, err := web.CheckConfig(text, false); !errors.As(err, &host) || host.line != line {
 			t.Errorf("%q: %v", line, err)
 		}
 		if got, err := web.CheckConfig(text, true); err != nil || len(got.Foreign) != 1 || got.Foreign[0] != line {
@@ -196,7 +196,7 @@ func TestCheckConfigRefusesAlways(t *testing.T) {
 		for _, hostConfig := range []bool{false, true} {
 			_, err := web.CheckConfig([]byte("lxc.arch = x86_64\n"+line+"\nlxc.tty.max = 4\n"), hostConfig)
 			refused := (*configError)(nil)
-			if known := errors.As(err, &refused) && refused.Line == line || want == "control character"; err == nil || !known || !strings.Contains(err.Error(), want) {
+			if known := errors.As(err, &refused) && refused.line == line || want == "control character"; err == nil || !known || !strings.Contains(err.Error(), want) {
 				t.Errorf("%q, %v: %v; want %q", line, hostConfig, err, want)
 			}
 		}
@@ -233,7 +233,7 @@ func TestCheckFstab(t *testing.T) {
 	} {
 		text := []byte("run run tmpfs rw,nosuid,nodev,relatime,mode=755 0 0\n" + line + "\n")
 		var host *HostConfigError
-		if _, err := web.CheckFstab(text, false); !errors.As(err, &host) || host.Line != line {
+		if _, err := web.CheckFstab(text, false); !errors.As(err, &host) || host.line != line {
 			t.Errorf("%q: %v", line, err)
 		}
 		if got, err := web.CheckFstab(text, true); err != nil || len(got.Foreign) != 1 {

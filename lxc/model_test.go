@@ -11,9 +11,9 @@ import (
 // parse.c and confile.c and shares no code with CheckConfig but the table of keys.
 type release struct {
 	version   float64
-	splitAtCR bool // 3.0.4 and later: at CR and LF; before at LF alone
-	quotes    bool // 2.1 and later take a pair of quotes off a value
-	whole     bool // 4.0.7 and later compare most names as a whole; before by their beginning
+	splitAtCR bool // split lines at CR and LF (3.0.4 and later), not only at LF
+	quotes    bool // remove a pair of quotes around a value (2.1 and later)
+	whole     bool // compare most keys as a whole (4.0.7 and later), not only their beginning
 }
 
 func releases() []release {

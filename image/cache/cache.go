@@ -6,7 +6,7 @@
 //	BASE/download/DIST/RELEASE/ARCH/VARIANT/    an entry: one image
 //	    rootfs.tar.xz
 //	    build_id                                the build's name and a newline
-//	    config, expiry, templates, ...          the files of meta.tar.xz, without directories
+//	    config, expiry, templates, ...          the files of meta.tar.xz
 //	    .lxc-pull/                              the evidence: files under their own names
 //	        meta.tar.xz, SHA256SUMS, SHA256SUMS.asc, ...
 //	BASE/download/DIST/RELEASE/ARCH/.VARIANT.*  the lock, and entries that are not in place
@@ -29,7 +29,7 @@
 //     new entry counts. Two more renames put it in place: the old entry becomes
 //     .VARIANT.old and is removed, .VARIANT.new becomes VARIANT.
 //  5. Slot.Unlock removes the lock file.
-//  6. Cache.Shrink, Cache.Drop and Slot.Remove remove entries; Cache.Leftovers and
+//  6. Cache.Shrink, Cache.Drop and Cache.Remove remove entries; Cache.Leftovers and
 //     Slot.Sweep remove the files of interrupted runs (sweep.go). They take the
 //     same lock, so an entry that a run is using stays.
 //
@@ -115,8 +115,8 @@ type Cache struct {
 	// Waiting, if not nil, is called once when another process holds a lock. holder is
 	// for people, such as "process 12"; "" if the process is not known.
 	Waiting func(holder string)
-	// Wait waits for d or until ctx is done. Tests replace it; nil means a real wait.
-	Wait func(ctx context.Context, d time.Duration) error
+	// pause waits for d or until ctx is done. Tests replace it; nil means a real wait.
+	pause func(ctx context.Context, d time.Duration) error
 
 	noFlock bool // tests only: behave as on a file system without flock(2)
 }
@@ -147,15 +147,15 @@ func checkName(s string) error {
 // An UnwritableError says that the cache can't be written. The caller can go on
 // without it.
 type UnwritableError struct {
-	Base string // the cache's directory
-	Err  error  // why
+	base string // the cache's directory
+	err  error  // why
 }
 
 func (e *UnwritableError) Error() string {
-	return fmt.Sprintf("cache %q can't be used: %v", e.Base, e.Err)
+	return fmt.Sprintf("cache %q can't be used: %v", e.base, e.err)
 }
 
-func (e *UnwritableError) Unwrap() error { return e.Err }
+func (e *UnwritableError) Unwrap() error { return e.err }
 
 // unwritable wraps err in an *UnwritableError, unless it is nil or a context's error.
 func (c *Cache) unwritable(err error) error {
@@ -229,5 +229,5 @@ func (c *Cache) Remove(ctx context.Context, n image.Name) error {
 		return err
 	}
 	defer s.Unlock()
-	return s.Remove()
+	return s.remove()
 }

@@ -316,7 +316,7 @@ func TestCacheLinks(t *testing.T) {
 					io.WriteString(stage, "new")
 					stage.Commit("build", map[string]File{"config": {Mode: 0o644}}, nil)
 				}
-				slot.Remove()
+				slot.remove()
 				slot.Unlock()
 			} else if unwritable := new(UnwritableError); !errors.As(err, &unwritable) {
 				t.Errorf("Lock: %v, which is no *UnwritableError", err)
@@ -457,7 +457,7 @@ func TestLock(t *testing.T) {
 			for i := range 8 {
 				all.Go(func() {
 					c := &Cache{Base: base, noFlock: noFlock,
-						Wait: func(context.Context, time.Duration) error { <-held; time.Sleep(time.Millisecond); return nil },
+						pause: func(context.Context, time.Duration) error { <-held; time.Sleep(time.Millisecond); return nil },
 						Waiting: func(string) {
 							mu.Lock()
 							defer mu.Unlock()
@@ -504,7 +504,7 @@ func TestOwnerFile(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c := &Cache{noFlock: true, Base: write(t, map[string]string{"download/debian/trixie/arm64/.default.lock.owner": test.owner}),
-				Wait: func(context.Context, time.Duration) error {
+				pause: func(context.Context, time.Duration) error {
 					if test.held {
 						return context.Canceled
 					}
@@ -528,7 +528,7 @@ func TestLostOwner(t *testing.T) {
 	for _, alive := range []bool{true, false} {
 		base := write(t, map[string]string{name: "1\telsewhere\t\n"})
 		var waited time.Duration
-		c := &Cache{noFlock: true, Base: base, Wait: func(_ context.Context, d time.Duration) error {
+		c := &Cache{noFlock: true, Base: base, pause: func(_ context.Context, d time.Duration) error {
 			if waited += d; waited > 2*deadAfter {
 				return context.Canceled
 			}

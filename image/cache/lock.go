@@ -87,9 +87,9 @@ func (e *lockedError) Error() string {
 
 func (e *lockedError) Unwrap() error { return ErrLocked }
 
-// acquire takes the lock. It returns a *lockedError after maxWait, or once a holder of
-// a flock has not set the file's time for deadAfter: then its process is stopped, since
-// the kernel releases the flock of a dead one.
+// acquire takes the lock. It returns a *lockedError after maxWait, or once the holder of a
+// flock has not set the file's time for deadAfter: the holder is stopped or its machine
+// can't be reached, since the kernel releases the flock of a process that ends.
 func (w waiter) acquire(ctx context.Context, dir directory, name string) (*lock, error) {
 	var beat time.Time               // the file's time
 	var waited, silent time.Duration // in all, and since the file's time changed

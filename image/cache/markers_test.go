@@ -115,7 +115,7 @@ func TestStageBesideOthers(t *testing.T) {
 			if stage, err = slot.Stage("tag"); err == nil {
 				stage.Discard()
 			}
-			if e := slot.Remove(); e == nil {
+			if e := slot.remove(); e == nil {
 				t.Errorf("%s: removed", name)
 			}
 			slot.Unlock()

@@ -22,11 +22,11 @@ import (
 // An untrustedError says why a file or directory of the cache is not used. It wraps
 // fs.ErrPermission.
 type untrustedError struct {
-	Path   string
+	path   string
 	reason string // "belongs to user 1000, ..."
 }
 
-func (e *untrustedError) Error() string { return fmt.Sprintf("%q %s", e.Path, e.reason) }
+func (e *untrustedError) Error() string { return fmt.Sprintf("%q %s", e.path, e.reason) }
 
 // Unwrap returns fs.ErrPermission.
 func (e *untrustedError) Unwrap() error { return fs.ErrPermission }

@@ -386,7 +386,7 @@ func TestOverlay(t *testing.T) {
 // user may open, is ignored, and that the mode of a new lock file lets no other user open it.
 func TestReadersLock(t *testing.T) {
 	const name = "download/debian/trixie/arm64/.default.lock"
-	c := &Cache{Base: write(t, map[string]string{name: ""}), Wait: func(_ context.Context, _ time.Duration) error { return errors.New("it waits") }}
+	c := &Cache{Base: write(t, map[string]string{name: ""}), pause: func(_ context.Context, _ time.Duration) error { return errors.New("it waits") }}
 	reader, err := os.Open(filepath.Join(c.Base, name))
 	if err != nil {
 		t.Fatal(err)
@@ -427,7 +427,7 @@ func TestPatience(t *testing.T) {
 			var waited time.Duration
 			told := ""
 			other := &Cache{Base: c.Base, noFlock: noFlock, Waiting: func(holder string) { told = holder },
-				Wait: func(_ context.Context, d time.Duration) error {
+				pause: func(_ context.Context, d time.Duration) error {
 					if waited += d; alive && waited%beatEvery < d {
 						return os.Chtimes(name, time.Time{}, time.Unix(int64(waited.Seconds()), 0))
 					}
@@ -456,7 +456,7 @@ func TestPatience(t *testing.T) {
 // TestSeenPatience checks that UpdateSeen gives up soon: a complete container waits for it.
 func TestSeenPatience(t *testing.T) {
 	var waited time.Duration
-	c := &Cache{Base: t.TempDir(), Wait: func(_ context.Context, d time.Duration) error { waited += d; return nil }}
+	c := &Cache{Base: t.TempDir(), pause: func(_ context.Context, d time.Duration) error { waited += d; return nil }}
 	d, err := c.walk(true, evidenceName)
 	if err != nil {
 		t.Fatal(err)

@@ -48,7 +48,7 @@ func (c *Cache) Lock(ctx context.Context, n image.Name) (*Slot, error) {
 func (c *Cache) TryLock(n image.Name) (*Slot, error) {
 	impatient := *c
 	impatient.Waiting = nil
-	impatient.Wait = func(context.Context, time.Duration) error { return ErrLocked }
+	impatient.pause = func(context.Context, time.Duration) error { return ErrLocked }
 	slot, err := impatient.Lock(context.Background(), n)
 	if errors.Is(err, ErrLocked) {
 		return nil, ErrLocked
@@ -61,7 +61,7 @@ func (c *Cache) TryLock(n image.Name) (*Slot, error) {
 
 // lock takes the lock name in d, and waits for it at most maxWait.
 func (c *Cache) lock(ctx context.Context, d directory, name string, maxWait time.Duration) (*lock, error) {
-	w := waiter{flock: !c.noFlock, maxWait: maxWait, onWait: c.Waiting, pause: c.Wait, giveAway: c.giveAway}
+	w := waiter{flock: !c.noFlock, maxWait: maxWait, onWait: c.Waiting, pause: c.pause, giveAway: c.giveAway}
 	if w.pause == nil {
 		w.pause = wait
 	}
@@ -139,8 +139,8 @@ func (s *Slot) checkReplaceable() error {
 	return s.parent.notOurs(s.name.Variant)
 }
 
-// Remove removes the image's entry and an interrupted download of a new one.
-func (s *Slot) Remove() error {
+// remove removes the image's entry and an interrupted download of a new one.
+func (s *Slot) remove() error {
 	return errors.Join(s.removeEntry(), s.parent.removeLeftover(s.part()))
 }
 

@@ -77,7 +77,7 @@ func MissingIDs(ranges []lxc.IDRange, uid int, etc string) (options []string) {
 			option, i = "--add-subgids", 1
 		}
 		first, count := uint64(r.Outside), uint64(r.Count)
-		own := first == uint64(uid) && count == 1 // newuidmap(1) allows the user's own id
+		own := first == uint64(uid) && count == 1 // the user's own id, which newuidmap(1) and newgidmap(1) allow
 		if !own && !slices.ContainsFunc(have[i], func(h idRange) bool { return h.first <= first && first+count <= h.first+h.count }) {
 			options = append(options, option, fmt.Sprintf("%d-%d", first, first+count-1))
 		}
