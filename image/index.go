@@ -1,13 +1,16 @@
-// Package image knows what there is to fetch: it reads an image server's list
-// and finds the image that a person means.
+// Package image parses the index of an image server and finds images in it. It does
+// no input or output.
 //
-// It is pure: bytes in, plain structs out. The list is the LXC index,
-// meta/1.0/index-{system,user} on the server, one image a line:
+// The index is the file meta/1.0/index-system or index-user on the server, with one
+// image per line:
 //
 //	distribution;release;architecture;variant;build;path
 //
-// Every field ends up in a path on the host or in a URL, so every field is
-// checked here (CheckName), before anything else sees it.
+// Every field becomes part of a path on the host or of a URL, so ParseIndex checks
+// every field (CheckName) and leaves out lines with a bad one.
+//
+// Reading order: the types Name and Image, ParseIndex, Query, Index.Find, and
+// NotFoundError, which carries the images with the most similar names.
 package image
 
 import (
@@ -19,21 +22,20 @@ import (
 	"strings"
 )
 
-// Limits of an index.
+// Limits.
 const (
-	// MaxIndex is the largest index read, in bytes. The one of
-	// images.linuxcontainers.org has 30 kB.
+	// MaxIndex is the size of the largest index that may be read, in bytes. The index
+	// of images.linuxcontainers.org has 30 kB.
 	MaxIndex = 4 << 20
-	// maxProblems is how many broken lines are kept to be told of; more of
-	// them say nothing more.
+	// maxProblems is how many broken lines ParseIndex reports.
 	maxProblems = 100
-	// maxName is the longest field. A file name has 255 bytes at the most.
+	// maxName is the longest field, in bytes: NAME_MAX of Linux.
 	maxName = 255
 )
 
-// The names of the files of an image server's tree. The lists are in IndexDir.
-// A build's directory has the two tarballs and SHA256SUMS, and beside each file FILE a
-// signature FILE.asc.
+// Names in the directory tree of an image server. IndexDir holds the indexes. The
+// directory of a build holds RootfsFile, MetaFile and SumsFile. The signature of each
+// file FILE is FILE.asc.
 const (
 	IndexDir   = "meta/1.0"
 	RootfsFile = "rootfs.tar.xz" // the root file system
@@ -42,42 +44,42 @@ const (
 	SigSuffix  = ".asc"          // makes a file's name that of its signature
 )
 
-// A Name is what an image is called, whatever its build.
+// A Name names an image independently of its build.
 type Name struct {
 	Dist, Release, Arch, Variant string
 }
 
-// String returns the name for people: dist/release/arch/variant.
+// String returns the name as dist/release/arch/variant.
 func (n Name) String() string {
 	return n.Dist + "/" + n.Release + "/" + n.Arch + "/" + n.Variant
 }
 
-// An Image is one line of an index: the newest build of an image.
+// An Image is a line of an index: an image and its newest build.
 type Image struct {
 	Name
-	Build string // by custom YYYYMMDD_HH:MM
-	// Path is the build's directory below the server's URL, cleaned: no slash at
-	// either end, no empty, "." or ".." component.
+	Build string // usually YYYYMMDD_HH:MM
+	// Path is the build's directory, relative to the server's URL. It has no slash at
+	// either end and no component that is empty, "." or "..".
 	Path string
 }
 
-// A Problem is a line of an index that was passed over.
+// A Problem is a line of an index that ParseIndex left out.
 type Problem struct {
-	Line int // from 1
-	Err  error
+	Line int   // the line's number, from 1
+	Err  error // why
 }
 
-// An Index is an image server's list.
+// An Index is the list of images of a server.
 type Index struct {
-	Images   []Image
-	Problems []Problem
+	Images   []Image   // in the order of the lines
+	Problems []Problem // the first of the lines that were left out
 }
 
-// ParseIndex reads an index. Lines that are no images (broken, or with a field
-// that could leave its directory) are passed over and listed as problems: one bad
-// line of a server must not hide the others. Empty lines, CRLF, a missing last
-// newline and fields after the sixth are accepted; so is a line without a
-// build or path, which stands for an image without a build and is not listed.
+// ParseIndex parses an index. It leaves out lines that are broken or have a bad field,
+// and lists them as Problems: one bad line must not hide the other images. A line
+// without a build or path, which names an image without a build, is such a line too.
+// ParseIndex accepts empty lines, CRLF, a last line without newline, and more than six
+// fields.
 func ParseIndex(text []byte) Index {
 	var index Index
 	line := 0
@@ -101,6 +103,7 @@ func ParseIndex(text []byte) Index {
 	return index
 }
 
+// parseLine parses a line of an index.
 func parseLine(line string) (Image, error) {
 	f := strings.Split(line, ";")
 	if len(f) < 6 {
@@ -118,9 +121,9 @@ func parseLine(line string) (Image, error) {
 	return Image{Name{f[0], f[1], f[2], f[3]}, f[4], path}, nil
 }
 
-// CheckName reports why name can't be one component of a path and of a URL:
-// empty, too long, ".", "..", a slash or backslash, a control character, or a
-// character with a meaning in URLs ('%', '?', '#').
+// CheckName returns an error if name can't be a component of a path and of a URL: it is
+// empty or longer than 255 bytes, has only dots, or has a slash, a backslash, a control
+// character, a semicolon, or a character with a meaning in URLs ('%', '?', '#').
 func CheckName(name string) error {
 	switch {
 	case name == "":
@@ -128,7 +131,7 @@ func CheckName(name string) error {
 	case len(name) > maxName:
 		return fmt.Errorf("longer than %d bytes", maxName)
 	case strings.Trim(name, ".") == "":
-		return errors.New("nothing but dots")
+		return errors.New("only dots")
 	}
 	for i := 0; i < len(name); i++ {
 		switch c := name[i]; {
@@ -141,12 +144,12 @@ func CheckName(name string) error {
 	return nil
 }
 
-// cleanPath checks a build's directory and drops empty components: the index says
-// "/images/debian/…/", relative to the server's URL although it begins with a
-// slash.
+// cleanPath checks the path of a build's directory and removes empty components. The
+// path in the index begins with a slash, such as "/images/debian/.../", although it is
+// relative to the server's URL.
 func cleanPath(path string) (string, error) {
 	if strings.Contains(path, "://") {
-		return "", errors.New("a URL of its own")
+		return "", errors.New("a URL, not a path on the server")
 	}
 	var parts []string
 	for part := range strings.SplitSeq(path, "/") {
@@ -164,29 +167,29 @@ func cleanPath(path string) (string, error) {
 	return strings.Join(parts, "/"), nil
 }
 
-// A Query says which images are meant. An empty field means any.
+// A Query selects images. An empty field selects all.
 type Query struct {
 	Dist, Release, Variant string
-	// Arch holds the spellings of one architecture that count as the same, the
-	// one that was asked for first.
+	// Arch lists the names of one architecture, such as amd64 and x86_64. The first is
+	// the name that the user gave.
 	Arch []string
 }
 
-// Select returns the images that q means, in the index's order.
+// Select returns the images that q selects, in the order of the index. It ignores letter
+// case.
 func (x Index) Select(q Query) []Image {
 	var found []Image
 	for _, img := range x.Images {
-		if alike(q.Dist, img.Dist) && alike(q.Release, img.Release) && alike(q.Variant, img.Variant) && hasArch(q.Arch, img.Arch) {
+		if matches(q.Dist, img.Dist) && matches(q.Release, img.Release) && matches(q.Variant, img.Variant) && matchesArch(q.Arch, img.Arch) {
 			found = append(found, img)
 		}
 	}
 	return found
 }
 
-// Find returns the image that q means. As in the stock template the first line
-// that is exactly as asked for wins; where there is none, letter case and the
-// spelling of the architecture don't count. Otherwise the error is a
-// *NotFoundError.
+// Find returns the image that q selects. As in the stock template, the first line with
+// exactly the fields of q is returned. If there is none, Find ignores letter case and
+// accepts every name in q.Arch. The error is a *NotFoundError.
 func (x Index) Find(q Query) (Image, error) {
 	found := x.Select(q)
 	for _, img := range found {
@@ -197,50 +200,52 @@ func (x Index) Find(q Query) (Image, error) {
 	if len(found) > 0 {
 		return found[0], nil
 	}
-	return Image{}, &NotFoundError{Query: q, Near: x.near(q)}
+	return Image{}, &NotFoundError{query: q, Near: x.near(q)}
 }
 
-// Gone is the error for an image that q means and whose build is not where the
-// index says.
+// Gone returns the error for an image that q selects and whose build is missing on the
+// server.
 func (x Index) Gone(img Image, q Query) *NotFoundError {
 	rest := Index{Images: slices.DeleteFunc(slices.Clone(x.Images), func(i Image) bool { return i == img })}
-	return &NotFoundError{Query: q, Gone: img.Build, Near: rest.near(q)}
+	return &NotFoundError{query: q, Gone: img.Build, Near: rest.near(q)}
 }
 
-func alike(asked, name string) bool { return asked == "" || strings.EqualFold(asked, name) }
+// matches reports whether a field of a Query selects name.
+func matches(wanted, name string) bool { return wanted == "" || strings.EqualFold(wanted, name) }
 
-func hasArch(spellings []string, arch string) bool {
-	if len(spellings) == 0 || spellings[0] == "" {
+// matchesArch reports whether Query.Arch selects arch.
+func matchesArch(wanted []string, arch string) bool {
+	if len(wanted) == 0 || wanted[0] == "" {
 		return true
 	}
-	for _, s := range spellings {
-		if strings.EqualFold(s, arch) {
+	for _, name := range wanted {
+		if strings.EqualFold(name, arch) {
 			return true
 		}
 	}
 	return false
 }
 
-// A NotFoundError says that the server has no such image.
+// A NotFoundError says that the server does not have the image of a Query.
 type NotFoundError struct {
-	Query Query
-	Gone  string  // the build that the index names although it is not there; "": it names none
-	Near  []Image // existing images most like it, the nearest first; few
+	query Query
+	Gone  string  // the build that is in the index and not on the server; "": not in the index
+	Near  []Image // images with similar names, the most similar first; at most six
 }
 
 func (e *NotFoundError) Error() string {
 	arch := ""
-	if len(e.Query.Arch) > 0 {
-		arch = e.Query.Arch[0]
+	if len(e.query.Arch) > 0 {
+		arch = e.query.Arch[0]
 	}
-	name := strings.Join([]string{anyName(e.Query.Dist), anyName(e.Query.Release), anyName(arch), anyName(e.Query.Variant)}, "/")
+	name := strings.Join([]string{anyName(e.query.Dist), anyName(e.query.Release), anyName(arch), anyName(e.query.Variant)}, "/")
 	if e.Gone != "" {
 		return fmt.Sprintf("the list has build %q of %q, the server does not", e.Gone, name)
 	}
 	return fmt.Sprintf("no image %q", name)
 }
 
-// anyName shows an empty field of a Query as what it means.
+// anyName returns s, or "*" for an empty field of a Query.
 func anyName(s string) string {
 	if s == "" {
 		return "*"
@@ -248,11 +253,11 @@ func anyName(s string) string {
 	return s
 }
 
-// maxNear is how many near images an error names: what fits a small screen.
+// maxNear is how many similar images an error lists: as many as fit on a small screen.
 const maxNear = 6
 
-// near returns existing images like q: those that differ in one field first,
-// then those whose distribution or release has a similar name.
+// near returns images with names similar to q: first those that differ in one field, then
+// those whose distribution or release has a similar name.
 func (x Index) near(q Query) []Image {
 	type candidate struct {
 		img  Image
@@ -261,17 +266,17 @@ func (x Index) near(q Query) []Image {
 	var candidates []candidate
 	for _, img := range x.Images {
 		cost := 0
-		// A wrong distribution is further off than a wrong release, that
-		// further than a variant; images of other machines help least.
+		// Another distribution counts more than another release, and that counts more than
+		// another variant. An image of another architecture is of little use.
 		cost += 4 * Distance(q.Dist, img.Dist)
 		cost += 2 * Distance(q.Release, img.Release)
-		if !alike(q.Variant, img.Variant) {
+		if !matches(q.Variant, img.Variant) {
 			cost++
 		}
-		if !hasArch(q.Arch, img.Arch) {
+		if !matchesArch(q.Arch, img.Arch) {
 			cost += 3
 		}
-		if q.Dist != "" && !alike(q.Dist, img.Dist) && Distance(q.Dist, img.Dist) > 2 {
+		if q.Dist != "" && !matches(q.Dist, img.Dist) && Distance(q.Dist, img.Dist) > 2 {
 			continue
 		}
 		candidates = append(candidates, candidate{img, cost})
@@ -287,8 +292,8 @@ func (x Index) near(q Query) []Image {
 	return near
 }
 
-// Distance returns how many letters must be put in, left out or changed to make a
-// of b, letter case aside (Levenshtein); 0 if a is empty.
+// Distance returns the Levenshtein distance of a and b, ignoring letter case: how many
+// bytes must be inserted, removed or changed to turn b into a. It is 0 if a is empty.
 func Distance(a, b string) int {
 	if a == "" {
 		return 0

@@ -23,7 +23,7 @@ func TestFind(t *testing.T) {
 	}
 	for _, c := range []struct {
 		q    Query
-		want string // path; "" for none
+		want string // the path; "" for no image
 	}{
 		{Query{"debian", "trixie", "default", []string{"amd64", "x86_64"}}, "images/debian/trixie/amd64/default/20260829_05:24"},
 		{Query{"debian", "trixie", "default", []string{"x86_64", "amd64"}}, "images/debian/trixie/amd64/default/20260829_05:24"},
@@ -44,8 +44,9 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// The stock template takes the first line that matches; a second line of the
-// same image must not shadow it, and an exact spelling beats a looser one.
+// TestFindTakesTheFirstExactLine checks that Find prefers the first line with exactly the
+// wanted fields, as the stock template does, to other lines of the same image and to
+// names in other letter case.
 func TestFindTakesTheFirstExactLine(t *testing.T) {
 	index := ParseIndex([]byte("Debian;x;amd64;default;1;/a\ndebian;x;amd64;default;2;/b\ndebian;x;amd64;default;3;/c\n"))
 	img, err := index.Find(Query{"debian", "x", "default", []string{"amd64"}})
@@ -58,7 +59,7 @@ func TestNear(t *testing.T) {
 	index := ParseIndex([]byte(sample))
 	for _, c := range []struct {
 		q    Query
-		want string // the nearest
+		want string // the most similar image
 	}{
 		{Query{"debian", "trixe", "default", []string{"amd64"}}, "debian/trixie/amd64/default"},
 		{Query{"debain", "trixie", "default", []string{"amd64"}}, "debian/trixie/amd64/default"},
@@ -141,7 +142,7 @@ func TestProblemsAreBounded(t *testing.T) {
 	}
 }
 
-// Whatever an index holds, no field of an image can leave its directory.
+// FuzzParseIndex checks that no field of a parsed image can lead out of a directory.
 func FuzzParseIndex(f *testing.F) {
 	f.Add([]byte(sample))
 	f.Add([]byte("..;a;b;c;d;/../x\na;b;c;d;e;//x//y\r\n"))

@@ -6,22 +6,23 @@ import (
 	"strings"
 )
 
-// maxHostName is the longest name of a container, in bytes: LXC keeps lxc.uts.name
-// in the kernel's struct utsname (set_config_uts_name in confile.c, uname(2)).
+// maxHostName is the longest name of a container, in bytes: LXC stores lxc.uts.name in
+// a struct utsname (set_config_uts_name in confile.c, uname(2)).
 const maxHostName = 64
 
-// A ConfigError says that LXC would refuse a line of a container's config, and
-// with it the container.
-type ConfigError struct {
-	Line   string
-	Reason string
+// A configError says that LXC would refuse a line of a container's config, and the
+// container with it.
+type configError struct {
+	line   string
+	reason string
 }
 
-func (e *ConfigError) Error() string {
-	return fmt.Sprintf("LXC would refuse the line %q: %s", Shown(e.Line), e.Reason)
+func (e *configError) Error() string {
+	return fmt.Sprintf("LXC would refuse the line %q: %s", Shown(e.line), e.reason)
 }
 
-// Shown cuts a line from outside for a message: a line may have a megabyte.
+// Shown returns at most the first 200 bytes of a line from outside, for a message. A line
+// may be a megabyte long.
 func Shown(line string) string {
 	const most = 200
 	if len(line) > most {
@@ -30,20 +31,20 @@ func Shown(line string) string {
 	return line
 }
 
-// ConfigLines splits a config into lines as LXC since 3.0.4 does: at every CR
-// and LF, empty lines left out (lxc_file_for_each_line_mmap in parse.c). LXC ends
-// at a NUL; here it stays in its line, for CheckLoads to refuse.
+// ConfigLines splits a config into lines as LXC since 3.0.4 does: at every CR and LF,
+// without empty lines (lxc_file_for_each_line_mmap in parse.c). LXC stops at a NUL byte;
+// ConfigLines leaves it in its line, and CheckLoads refuses the line.
 func ConfigLines(config []byte) []string {
 	return strings.FieldsFunc(string(config), func(r rune) bool { return r == '\n' || r == '\r' })
 }
 
-// TrimCR drops the CR of every CR LF.
+// TrimCR replaces every CR LF by LF.
 func TrimCR(text []byte) []byte { return bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")) }
 
-// controlCharacter returns the first line that has a control character other
-// than a tab. LXC since 3.0.4 takes CR for the end of a line and NUL for the
-// end of the text, older ones don't; musl's getmntent(3) takes all of them for
-// blanks. Where two programs read a text in two ways no check of it holds.
+// controlCharacter returns the first line that has a control character other than a
+// tab. Programs read these differently, so a check of such a text proves nothing: for LXC
+// since 3.0.4 a CR ends a line and a NUL ends the text (lxc_file_for_each_line_mmap in
+// parse.c), for older versions not; for getmntent(3) of musl some are separators.
 func controlCharacter(text []byte) (line string, found bool) {
 	for line := range strings.SplitSeq(string(text), "\n") {
 		for i := 0; i < len(line); i++ {
@@ -55,10 +56,10 @@ func controlCharacter(text []byte) (line string, found bool) {
 	return "", false
 }
 
-// configItem splits a config line as LXC does (parse_line in confile.c): blanks
-// around key and value cut off. ok is false for lines that LXC ignores: all that
-// don't begin with "lxc.". There is no continuation of a line, and no comment
-// behind a value. equals is false where the line lacks the "=", which is an error.
+// configItem splits a config line as LXC does (parse_line in confile.c) and removes
+// spaces and tabs around key and value. ok is false for lines that LXC ignores: those
+// that don't begin with "lxc.". equals is false if the line has no "=", which LXC refuses.
+// A config has no continuation lines and no comments after a value.
 func configItem(line string) (key, value string, equals, ok bool) {
 	line = strings.TrimLeft(line, " \t")
 	if !strings.HasPrefix(line, "lxc.") {
@@ -68,7 +69,8 @@ func configItem(line string) (key, value string, equals, ok bool) {
 	return strings.Trim(key, " \t"), strings.Trim(value, " \t"), equals, true
 }
 
-// unquote takes one pair of quotes around a value away, as LXC since 2.1 does.
+// unquote removes one pair of quotes around a value, as LXC since 2.1 does (parse_line
+// in confile.c).
 func unquote(value string) string {
 	if n := len(value); n > 1 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
 		return value[1 : n-1]
@@ -76,29 +78,29 @@ func unquote(value string) string {
 	return value
 }
 
-// A Loaded is what LXC would read in a config.
+// A Loaded is the content of a config as LXC reads it.
 type Loaded struct {
 	Arch     []string // values of lxc.arch
-	Includes []string // files and directories that lxc.include names
+	Includes []string // files and directories, from lxc.include
 	Name     string   // the last lxc.uts.name
-	Rootfs   []string // the lines that set lxc.rootfs.path
-	// Missing are the protections that LXC's common.conf gives a container and
-	// that this config, which does not include it, leaves out. (A file that it
-	// includes may do so in turn.)
+	Rootfs   []string // whole lines that set lxc.rootfs.path
+	// Missing describes protections of LXC's common.conf that this config lacks,
+	// because it does not include common.conf. Included files are not read, so one
+	// of them may include it.
 	Missing []string
 }
 
-// CheckLoads reads a config as LXC 3.0 and later do, and refuses with a
-// *ConfigError what every one of them refuses: keys that none knows, those of
-// LXC 1 and 2 (with their new spelling), lines without "=", host names that are
-// too long, a NUL, at which LXC would stop, and some mistyped values (refuseValue).
+// CheckLoads parses a config as LXC 3.0 and later do. It returns an error for lines that
+// all of them refuse: unknown keys, keys of LXC 1 and 2 (the error has the new name),
+// lines without "=", a host name that is too long, and some wrong values (refuseValue). A
+// line with a NUL byte, at which LXC would stop, is an error too.
 func CheckLoads(config []byte) (Loaded, error) {
 	var found Loaded
 	common := false
 	drops, mounts := " ", ""
 	for line := range strings.SplitSeq(string(config), "\n") {
 		if strings.IndexByte(line, 0) >= 0 {
-			return found, &ConfigError{line, "a NUL"}
+			return found, &configError{line, "a NUL"}
 		}
 		key, value, equals, ok := configItem(line)
 		if !ok {
@@ -112,7 +114,7 @@ func CheckLoads(config []byte) (Loaded, error) {
 			reason = refuseValue(key, value)
 		}
 		if reason != "" {
-			return found, &ConfigError{line, reason}
+			return found, &configError{line, reason}
 		}
 		switch key {
 		case "lxc.arch":
@@ -124,7 +126,7 @@ func CheckLoads(config []byte) (Loaded, error) {
 			}
 		case "lxc.uts.name":
 			if len(value) > maxHostName {
-				return found, &ConfigError{line, fmt.Sprintf("a host name longer than %d bytes", maxHostName)}
+				return found, &configError{line, fmt.Sprintf("a host name longer than %d bytes", maxHostName)}
 			}
 			found.Name = value
 		case "lxc.rootfs.path":
@@ -141,8 +143,8 @@ func CheckLoads(config []byte) (Loaded, error) {
 	return found, nil
 }
 
-// missing names what common.conf of LXC 5.0 to 7.0 does to a container's root and
-// a config that drops the capabilities in drops and mounts mounts does not.
+// missing lists restrictions of common.conf of LXC 5.0 to 7.0 that a config lacks. drops
+// are the values of its lxc.cap.drop, mounts those of lxc.mount.auto.
 func missing(drops, mounts string) []string {
 	var list, kept []string
 	for _, capability := range []string{"mac_admin", "mac_override", "sys_time", "sys_module", "sys_rawio"} {
@@ -159,7 +161,7 @@ func missing(drops, mounts string) []string {
 	return append(list, "denies devices", "filters system calls")
 }
 
-// Includes lists what a config includes, whatever else it holds.
+// Includes returns the values of lxc.include in a config, which may have errors.
 func Includes(config []byte) []string {
 	var names []string
 	for _, line := range ConfigLines(config) {

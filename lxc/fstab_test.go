@@ -5,10 +5,10 @@ import (
 	"testing"
 )
 
-// The entries that C libraries' getmntent_r(3) finds in a text, with LXC's buffer
-// of 4096 bytes: glibc's passes over comments and what is beyond the buffer,
-// musl's parts fields at every blank, Android's knows no comments, takes what is
-// beyond the buffer for a line, and wants both numbers.
+// mountEntries returns the entries that getmntent_r(3) of any of three C libraries finds in
+// a text, with LXC's buffer of 4096 bytes. glibc skips comments and the rest of a line
+// beyond the buffer. musl separates fields at every white space. Android's knows no
+// comments, reads the rest beyond the buffer as a line, and needs both numbers.
 func mountEntries(text string) (entries [][]string) {
 	isBlank := func(r rune) bool { return r < 0x80 && strings.ContainsRune(" \t\n\v\f\r", r) }
 	text, _, _ = strings.Cut(text, "\x00")
@@ -35,8 +35,8 @@ func mountEntries(text string) (entries [][]string) {
 	return entries
 }
 
-// FuzzCheckFstab: in a text that CheckFstab accepts no C library finds another
-// mount than the stock ones.
+// FuzzCheckFstab checks that in a text which CheckFstab accepts no C library finds a mount
+// that is not allowed.
 func FuzzCheckFstab(f *testing.F) {
 	for _, s := range []string{
 		"# see fstab(5)\n", "none dev/shm tmpfs nosuid,nodev,noexec,mode=1777 0 0\n", "\trun  run tmpfs rw,nosuid,nodev,relatime,mode=755", "#proc proc proc rw 0 0", "/ mnt none bind 0 0",

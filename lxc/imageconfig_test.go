@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What images and LXC's own config/templates have.
+// TestCheckConfigAccepts checks lines of real images and of LXC's own config/templates.
 func TestCheckConfigAccepts(t *testing.T) {
 	config := `# lxc.rootfs.path = /
 lxc.include = /usr/share/lxc/config/common.conf
@@ -49,8 +49,8 @@ func inUserNamespace(c Container) Container {
 	return c
 }
 
-// What protects a container whose root is the host's is taken away by LXC's own
-// files for user namespaces, and by mounts that only these have.
+// The file userns.conf, and mounts that only it has, lift restrictions. They are refused in
+// a container without a user namespace, whose root is the host's root.
 func TestUserNamespaceLines(t *testing.T) {
 	for _, line := range []string{
 		"lxc.include = /usr/share/lxc/config/userns.conf",
@@ -78,10 +78,10 @@ func TestUserNamespaceLines(t *testing.T) {
 	}
 }
 
-// Lines that an image may not have, and that LXC would take.
+// Lines that an image may not have, although LXC would accept them.
 func foreignLines() []string {
 	return []string{
-		// Hooks, scripts and their version, wherever they lie.
+		// Hooks, scripts and their version, in any directory.
 		"lxc.hook.pre-start = /bin/sh -c id", " \tlxc.hook.post-stop\t=\t\"/bin/id\"", "lxc.hook.mount = /usr/share/lxc/hooks/dhclient-script",
 		"lxc.hook.clone = /usr/share/lxc/hooks/clonehostname", "lxc.hook.version = 1", "lxc.hook.pre-start =", "lxc.hook =", "lxc.net.0.script.up = /usr/share/lxc/hooks/x",
 		// Includes.
@@ -89,7 +89,7 @@ func foreignLines() []string {
 		"lxc.include = /usr/share/lxc/config/nesting.conf", "lxc.include = /usr/share/lxc/config/oci.common.conf", "lxc.include = /usr/share/lxc/config/common.conf.d/", "lxc.include = common.conf",
 		"lxc.include = \"/usr/share/lxc/config/common.conf\"", "lxc.include = /usr/share/lxc/config//common.conf", "lxc.include = /usr/share/lxc/config/x/debian.common.conf",
 		"lxc.include = /usr/share/lxc/config/debian.common.conf.x", "lxc.include = /usr/share/lxc/config/.common.conf", "lxc.include = /usr/share/lxc/config/debian ubuntu.common.conf", "lxc.include =",
-		// The host's DISTRO.common.conf may be anything: two deny no devices under cgroup2, one has a clone hook.
+		// The host's DISTRO.common.conf: two of these allow all devices under cgroup2, one sets a clone hook.
 		"lxc.include=/usr/share/lxc/config/debian.common.conf", "lxc.include = /usr/share/lxc/config/openwrt.common.conf", "lxc.include = /usr/share/lxc/config/ubuntu-cloud.common.conf",
 		"lxc.include = /usr/share/lxc/config/ubuntu.userns.conf", "lxc.include = /usr/share/lxc/config/common", "lxc.include = /usr/share/lxc/config/xcommon.conf",
 		"lxc.mount.auto = cgroup", "lxc.mount.auto = proc:mixed cgroup",
@@ -99,14 +99,14 @@ func foreignLines() []string {
 		"lxc.seccomp.profile = /usr/share/lxc/config/common.seccomp", "lxc.seccomp.profile =", "lxc.seccomp.notify.proxy = unix:/run/x", "lxc.proc.oom_score_adj = 10", "lxc.sysctl.net.ipv4.ip_forward = 1",
 		// Networks.
 		"lxc.net.0.type = veth", "lxc.net.1.type = empty", "lxc.net.1.link = lxcbr0", "lxc.net =", "lxc.net.0 =",
-		// What loosens.
+		// Keys that lift restrictions.
 		"lxc.cap.drop =", "lxc.cap.drop = none", "lxc.cap.drop = 16", "lxc.cap.drop = sys_module 17", "lxc.cap.drop = SYS_MODULE", "lxc.cap.drop = \"sys_module\"", "lxc.cap.keep = chown", "lxc.cap.keep = 16 17 21 25", "lxc.cap.keep =",
 		"lxc.cgroup.devices.allow = c 10:200 rwm", "lxc.cgroup2.devices.allow = a", "lxc.cgroup2.devices.allow = c *:* rwm", "lxc.cgroup.devices.deny =", "lxc.cgroup2.memory.high = 1G", "lxc.cgroup.dir = x", "lxc.cgroup2.cgroup.procs = 1",
 		"lxc.keyring.session = 0", "lxc.apparmor.profile = unconfined", "lxc.apparmor.profile = lxc-container-default-with-mounting", "lxc.apparmor.raw = x", "lxc.apparmor.allow_nesting = 1", "lxc.apparmor.allow_incomplete = 1",
 		"lxc.selinux.context = system_u:system_r:spc_t:s0", "lxc.selinux.context.keyring = x", "lxc.no_new_privs = 0", "lxc.prlimit.nofile = 1", "lxc.sched.core = 0",
 		"lxc.start.auto = 1", "lxc.start.delay = 1", "lxc.group = onboot", "lxc.ephemeral = 1", "lxc.monitor.unshare = 1", "lxc.monitor.signal.pdeath = SIGKILL", "lxc.execute.cmd = /x", "lxc.init.cmd = /x", "lxc.init.uid = 0",
 		"lxc.time.offset.boot = 1d",
-		// Values of the allowed keys.
+		// Other values of allowed keys.
 		"lxc.mount.auto =", "lxc.mount.auto = proc:rw", "lxc.mount.auto = proc:mixed sys:rw", "lxc.mount.auto = cgroup-full:mixed", "lxc.mount.auto = cgroup:rw", "lxc.mount.auto = shmounts:/:/mnt", "lxc.mount.auto = proc:mixed shmounts:/",
 		"lxc.tty.max = 65", "lxc.tty.max = +4", "lxc.tty.max =", "lxc.pty.max = 4097", "lxc.tty.dir = ../../x", "lxc.tty.dir = .", "lxc.tty.dir = LXC",
 		"lxc.autodev = 0", "lxc.autodev =", "lxc.autodev = 01", "lxc.autodev.tmpfs.size = 1", "lxc.uts.name = a b", "lxc.uts.name =", "lxc.arch = x86_64 x", "lxc.arch =", "lxc.arch = ../x",
@@ -114,7 +114,7 @@ func foreignLines() []string {
 		"lxc.environment = SECRET", "lxc.environment = A=B", "lxc.environment = PATH=/bin", "lxc.environment = LD_PRELOAD=x.so", "lxc.environment = TERM=/x", "lxc.environment = TERM=", "lxc.environment = TERM", "lxc.environment = LANG=$(id)",
 		"lxc.environment = IF_METRIC=a[$(id>x)]", "lxc.environment = 'TERM=linux'", "lxc.environment = LANG LC_ALL=x", "lxc.environment =", "lxc.environment = LANG=" + strings.Repeat("x", 65),
 		"lxc.environment.runtime = TERM=linux", "lxc.environment.hooks = TERM=linux",
-		// Mounts: whole stock lines alone.
+		// Mounts: only the stock lines are allowed.
 		"lxc.mount.entry = / mnt none bind 0 0", "lxc.mount.entry = /sys/kernel/debug sys/kernel/debug none bind 0 0", "lxc.mount.entry = /sys/kernel/debug sys/kernel/debug none rbind,optional 0 0",
 		"lxc.mount.entry = /sys/kernel/debug mnt none bind,optional 0 0", "lxc.mount.entry = tmpfs mnt tmpfs rw 0 0", "lxc.mount.entry = tmpfs /devLXC_ROOTFS/link/x tmpfs create=dir,optional 0 0",
 		"lxc.mount.entry = proc dev/p proc create=dir 0 0", "lxc.mount.entry = proc proc proc nodev,noexec,nosuid 0 0", "lxc.mount.entry = sysfs sys sysfs defaults 0 0", "lxc.mount.entry = /dev/null dev/null none bind,create=file 0 0",
@@ -128,7 +128,7 @@ func TestCheckConfigRefuses(t *testing.T) {
 	for _, line := range foreignLines() {
 		var host *HostConfigError
 		text := []byte("lxc.arch = x86_64\n" + line + "\n")
-		if _, err := web.CheckConfig(text, false); !errors.As(err, &host) || host.Line != line {
+		if _, err := web.CheckConfig(text, false); !errors.As(err, &host) || host.line != line {
 			t.Errorf("%q: %v", line, err)
 		}
 		if got, err := web.CheckConfig(text, true); err != nil || len(got.Foreign) != 1 || got.Foreign[0] != line {
@@ -140,8 +140,8 @@ func TestCheckConfigRefuses(t *testing.T) {
 	}
 }
 
-// What is refused whatever the user allows: two readers would read two texts,
-// or LXC would destroy the container once it is made.
+// Lines that are refused even if the user allows foreign lines: two programs would read
+// them differently, or LXC would refuse them and destroy the complete container.
 func TestCheckConfigRefusesAlways(t *testing.T) {
 	for line, want := range map[string]string{
 		"# x\rlxc.hook.pre-start = /usr/bin/touch x": "control character", "lxc.tty.max = 4\r": "control character", "lxc.arch = x86_64\x00": "control character",
@@ -195,8 +195,8 @@ func TestCheckConfigRefusesAlways(t *testing.T) {
 	} {
 		for _, hostConfig := range []bool{false, true} {
 			_, err := web.CheckConfig([]byte("lxc.arch = x86_64\n"+line+"\nlxc.tty.max = 4\n"), hostConfig)
-			refused := (*ConfigError)(nil)
-			if known := errors.As(err, &refused) && refused.Line == line || want == "control character"; err == nil || !known || !strings.Contains(err.Error(), want) {
+			refused := (*configError)(nil)
+			if known := errors.As(err, &refused) && refused.line == line || want == "control character"; err == nil || !known || !strings.Contains(err.Error(), want) {
 				t.Errorf("%q, %v: %v; want %q", line, hostConfig, err, want)
 			}
 		}
@@ -233,7 +233,7 @@ func TestCheckFstab(t *testing.T) {
 	} {
 		text := []byte("run run tmpfs rw,nosuid,nodev,relatime,mode=755 0 0\n" + line + "\n")
 		var host *HostConfigError
-		if _, err := web.CheckFstab(text, false); !errors.As(err, &host) || host.Line != line {
+		if _, err := web.CheckFstab(text, false); !errors.As(err, &host) || host.line != line {
 			t.Errorf("%q: %v", line, err)
 		}
 		if got, err := web.CheckFstab(text, true); err != nil || len(got.Foreign) != 1 {
@@ -267,7 +267,7 @@ func TestConfigLines(t *testing.T) {
 	}
 }
 
-// A line of a megabyte is refused in a sentence.
+// TestLongLine checks that the error for a line of a megabyte is short.
 func TestLongLine(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	for _, config := range []string{"lxc.hook.start = " + long, "lxc." + long + " = 1", "# \r" + long} {

@@ -5,12 +5,11 @@ import (
 	"strings"
 )
 
-// keyTable has the names of all keys that LXC 1.0 to 7.0 know, without "lxc.",
-// as they stand in config_jump_table of LXC's confile.c: "NAME@FIRST" or
-// "NAME@FIRST-LAST" with the first and the last minor release that knows the
-// key. LXC 2.1 is the last one that knows the keys of before; "OLD=NEW" says what
-// such a key is called since. A name that ends with a dot begins a family of
-// keys. (One string: a map literal would cost four times the bytes.)
+// keyTable lists the keys of LXC 1.0 to 7.0, without "lxc.", from config_jump_table in
+// confile.c: "NAME@FIRST" or "NAME@FIRST-LAST" with the first and the last release that
+// knows the key. "OLD=NEW" is a key of LXC 1 and 2, which 2.1 is the last to know, and its
+// new name. A name that ends with a dot is the beginning of several keys. (It is
+// one string because a map literal would add four times the bytes to the program.)
 const keyTable = "aa_allow_incomplete=apparmor.allow_incomplete@1.1-2.1 aa_profile=apparmor.profile@1.0-2.1 " +
 	"apparmor.allow_incomplete@2.1 apparmor.allow_nesting@3.1 apparmor.profile@2.1 apparmor.raw@3.1 arch@1.0 autodev@1.0 autodev.tmpfs.size@4.0 " +
 	"cap.drop@1.0 cap.keep@1.0 cgroup@1.0-6.0 cgroup.@1.0-6.0 cgroup.dir@2.1 cgroup.dir.container@5.0 cgroup.dir.container.inner@5.0 cgroup.dir.monitor@5.0 cgroup.dir.monitor.pivot@5.0 " +
@@ -26,13 +25,13 @@ const keyTable = "aa_allow_incomplete=apparmor.allow_incomplete@1.1-2.1 aa_profi
 	"selinux.context@2.1 selinux.context.keyring@4.0 signal.halt@2.1 signal.reboot@2.1 signal.stop@2.1 start.auto@1.0 start.delay@1.0 start.order@1.0 stopsignal=signal.stop@1.0-2.1 " +
 	"sysctl@3.0 sysctl.@3.0 syslog=log.syslog@2.1-2.1 time.offset.boot@5.0 time.offset.monotonic@5.0 tty=tty.max@1.0-2.1 tty.dir@2.1 tty.max@2.1 uts.name@2.1 utsname=uts.name@1.0-2.1"
 
-// netKeys are the names that may follow "lxc.net.N." (config_jump_table_net).
+// netKeys are the names that may follow "lxc.net.N." (config_jump_table_net in
+// confile.c).
 const netKeys = " flags hwaddr ipv4.address ipv4.gateway ipv6.address ipv6.gateway ipvlan.isolation ipvlan.mode l2proxy link macvlan.mode mtu name script.down script.up type " +
 	"veth.ipv4.route veth.ipv6.route veth.mode veth.n_rxqueues veth.n_txqueues veth.pair veth.vlan.id veth.vlan.tagged.id vlan.id "
 
-// refuseKey returns why LXC 3.0 and later refuse a key; "" if one of them takes
-// it. Which LXC a machine has can't be told for sure, so a key that any of them
-// knows passes.
+// refuseKey returns why all LXC from 3.0 on refuse a key, or "" if one of them accepts it.
+// (This program can't find out for sure which LXC a machine has.)
 func refuseKey(key string) string {
 	name := strings.TrimPrefix(key, "lxc.")
 	if rest, ok := strings.CutPrefix(name, "net."); ok {
@@ -63,9 +62,10 @@ func refuseKey(key string) string {
 	return "LXC knows no such key"
 }
 
-// Keys whose values LXC reads with lxc_safe_uint and the like: 0 or 1, and
-// numbers of 32 bits. All but the families' names take an empty value, which
-// clears what was set before.
+// Keys and values for refuseValue. The values of booleanKeys are 0 or 1, those of
+// numberKeys 32-bit numbers (lxc_safe_uint in string_utils.c). The keys of familyKeys
+// only clear all keys that begin with them, and have no value. All keys may have an empty
+// value, which clears earlier ones.
 const (
 	booleanKeys = " apparmor.allow_incomplete apparmor.allow_nesting autodev cgroup.relative console.rotate ephemeral keyring.session no_new_privs rootfs.managed sched.core start.auto "
 	numberKeys  = " monitor.unshare pty.max start.delay tty.max "
@@ -74,8 +74,8 @@ const (
 	mountKinds  = "cgroup cgroup-full cgroup2 proc shmounts sys"
 )
 
-// refuseValue returns why every LXC since 3.0 refuses the value of a key that it
-// knows; "" if one may take it. It looks at what is easily mistyped, not at all.
+// refuseValue returns why all LXC from 3.0 on refuse the value of a known key, or "" if
+// one of them may accept it. It checks values that are easily mistyped, not all.
 func refuseValue(key, value string) string {
 	if value == "" {
 		return ""

@@ -14,15 +14,15 @@ import (
 	"testing"
 )
 
-// A liblxc is a program that answers for the real liblxc (scripts/liblxc): on
-// standard input a length of four bytes, the lowest first, and a config; on
-// standard output a length and what liblxc made of it, again and again.
+// A liblxc is a running program that calls the real liblxc (scripts/liblxc). It reads from
+// standard input a length (four bytes, little endian) and a config of that length, writes
+// to standard output a length and what liblxc read in the config, and repeats.
 type liblxc struct {
 	in  io.WriteCloser
 	out *bufio.Reader
 }
 
-// An answer is what liblxc made of a config.
+// An answer is what liblxc read in a config.
 type answer struct {
 	version float64
 	verdict string
@@ -99,7 +99,7 @@ func unescape(t *testing.T, s string) string {
 	return text
 }
 
-// randomConfig makes a config of what matters to a parser.
+// randomConfig returns a config of random pieces that matter to a parser.
 func randomConfig(r *rand.Rand, names []string) string {
 	pick := func(list ...string) string { return list[r.IntN(len(list))] }
 	stock := []string{"lxc.arch = x86_64", "lxc.cap.drop = sys_module mknod", "lxc.mount.auto = proc:mixed sys", "lxc.mount.entry = /sys/fs/pstore sys/fs/pstore none bind,optional 0 0", "lxc.tty.max = 4", "lxc.pty.max = 1024",
@@ -120,10 +120,10 @@ func randomConfig(r *rand.Rand, names []string) string {
 	return b.String()
 }
 
-// TestModelAgainstLiblxc holds the model, and CheckConfig, to the real liblxc: it
-// cuts lines where the model does, refuses the lines that the model refuses, and
-// loads every config that CheckConfig accepts, with no key that is not allowed;
-// and CheckLoads refuses nothing that it takes.
+// TestModelAgainstLiblxc compares the model, CheckConfig and CheckLoads with the real
+// liblxc. liblxc must split lines as the model does and refuse the lines that the model
+// refuses. It must load every config that CheckConfig accepts, and set no key that is not
+// allowed. CheckLoads must accept every config that liblxc loads.
 func TestModelAgainstLiblxc(t *testing.T) {
 	program := os.Getenv("LXC_PULL_LIBLXC")
 	if program == "" {
@@ -188,10 +188,10 @@ func TestModelAgainstLiblxc(t *testing.T) {
 	}
 }
 
-// compareLines compares the lines that liblxc cut with the model's, up to the one
-// that it refused: it may refuse a value before the line bad, whose key or form
-// the model refuses, and must not go beyond that. Blank lines, and those of
-// lxc.idmap, it does not tell.
+// compareLines compares liblxc's lines with the model's, up to the line that liblxc
+// refused. The model refuses the line bad because of its key or form; liblxc may refuse
+// the value of an earlier line, but must not go on after bad. The program does not report
+// blank lines and lines with lxc.idmap.
 func compareLines(model release, config string, a answer, bad string) error {
 	drop := func(s string) bool {
 		return strings.Trim(s, " \t\r\n\f") == "" || strings.Contains(s, "lxc.idmap")

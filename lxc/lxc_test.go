@@ -34,7 +34,7 @@ func TestRelevant(t *testing.T) {
 	for _, c := range []struct {
 		files string
 		mode  Mode
-		want  string // the file's name is its content
+		want  string // each file has its name as content
 	}{
 		{"", System, ""},
 		{"config", System, "config"},
@@ -112,8 +112,8 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// What the stock template (LXC 5.0.2, GNU sed 4.9) makes of the same input, but
-// for a last line without its newline.
+// The results that the stock template (LXC 5.0.2, GNU sed 4.9) writes for the same input,
+// except where the last line has no newline.
 func TestConfig(t *testing.T) {
 	for _, c := range []struct {
 		what          string
@@ -141,8 +141,8 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// A container may be called like a token: its name and paths are written as they
-// are, and LXC reads them so.
+// The name and paths of a container may look like tokens. They are written unchanged, and
+// LXC reads them so.
 func TestConfigOfTokens(t *testing.T) {
 	c := Container{Name: "LXC_HOOK_DIR-x", Path: "/lxc/LXC_NAME", Rootfs: "/lxc/LXC_NAME/rootfs", HookDir: "/hooks"}
 	got := string(c.Config([]byte("# LXC_NAME\nlxc.rootfs.path = dir:/lxc/LXC_NAME/rootfs\nlxc.environment = X=LXC_NAME\nlxc.net.0.link = LXC_HOOK_DIR"), []byte("# LXC_NAME\n"), true))

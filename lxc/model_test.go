@@ -7,25 +7,24 @@ import (
 	"testing"
 )
 
-// A release is how one line of LXC releases reads a config. It is written from
-// the facts of parse.c and confile.c alone and shares nothing with CheckConfig but
-// the table of names.
+// A release is a model of how a series of LXC releases reads a config. It is written from
+// parse.c and confile.c and shares no code with CheckConfig but the table of keys.
 type release struct {
 	version   float64
-	splitAtCR bool // 3.0.4 and later: at CR and LF; before at LF alone
-	quotes    bool // 2.1 and later take a pair of quotes off a value
-	whole     bool // 4.0.7 and later compare most names as a whole; before by their beginning
+	splitAtCR bool // split lines at CR and LF (3.0.4 and later), not only at LF
+	quotes    bool // remove a pair of quotes around a value (2.1 and later)
+	whole     bool // compare most keys as a whole (4.0.7 and later), not only their beginning
 }
 
 func releases() []release {
 	return []release{{1.0, false, false, false}, {1.1, false, false, false}, {2.0, false, false, false}, {2.1, false, true, false}, {3.0, false, true, false}, {3.2, true, true, false}, {4.0, true, true, false}, {5.0, true, true, true}, {7.0, true, true, true}}
 }
 
-// An item is a key that LXC found: entry is the name in its table, key what the
-// text has, value what is set.
+// An item is a key and value that LXC reads: entry is the name in LXC's table, key the key
+// in the text.
 type item struct{ entry, key, value string }
 
-// names lists the table of a release.
+// names lists the keys that a release knows.
 func (r release) names() []string {
 	var list []string
 	for word := range strings.SplitSeq(keyTable, " ") {
@@ -44,12 +43,12 @@ func (r release) names() []string {
 	return list
 }
 
-// cut splits a text as the release's lxc_file_for_each_line does.
+// cut splits a text into lines as lxc_file_for_each_line of the release does (parse.c).
 func (r release) cut(text string) (lines []string) {
 	for len(text) > 0 {
 		end := strings.IndexByte(text, '\n')
 		if r.splitAtCR {
-			// strtok(3) on one string: a NUL is its end, empty lines are none.
+			// strtok(3) on one string: it ends at a NUL, and empty lines are left out.
 			text, _, _ = strings.Cut(text, "\x00")
 			text = strings.TrimLeft(text, "\r\n")
 			end = strings.IndexAny(text, "\r\n")
@@ -66,13 +65,14 @@ func (r release) cut(text string) (lines []string) {
 	return lines
 }
 
-// read is lxc_config_read: the items up to the first line that is an error.
+// read returns the items up to the first line that is an error (lxc_config_read in
+// confile.c).
 func (r release) read(text string) (items []item, ok bool) {
 	items, bad := r.readTo(text)
 	return items, bad == ""
 }
 
-// readTo is read, and returns the line that is an error.
+// readTo is read, and also returns the line that is an error.
 func (r release) readTo(text string) (items []item, bad string) {
 	names := r.names()
 	for _, whole := range r.cut(text) {
@@ -118,8 +118,8 @@ func (r release) readTo(text string) (items []item, bad string) {
 	return items, ""
 }
 
-// harmless tells what an image's item may be, told another way than by
-// Container.allows: by what the value means.
+// harmless reports whether an image may have the item. It decides by the meaning of the
+// value, independently of Container.allows.
 func (i item) harmless(templateConfig string) bool {
 	words := strings.FieldsFunc(i.value, func(r rune) bool { return r == ' ' || r == '\t' })
 	text := strings.Join(words, " ")
@@ -167,9 +167,9 @@ func (i item) harmless(templateConfig string) bool {
 	return false
 }
 
-// FuzzCheckConfig: whatever CheckConfig accepts, no LXC from 1.0 to 7.0 reads as
-// anything but what an image may set; and where the user allows all, LXC 3.2 and
-// later read every line of it.
+// FuzzCheckConfig checks that in a config which CheckConfig accepts no LXC from 1.0 to 7.0
+// reads an item that an image may not have, and that LXC 3.2 and later accept every line of
+// a config that CheckConfig accepts when the user allows foreign lines.
 func FuzzCheckConfig(f *testing.F) {
 	for word := range strings.SplitSeq(keyTable, " ") {
 		name, _, _ := strings.Cut(word, "@")
@@ -217,8 +217,8 @@ func FuzzCheckConfig(f *testing.F) {
 	})
 }
 
-// usesEnded reports whether config has a key that some LXC from 3.0 to 7.0 knows
-// and r does not: which LXC a machine has can't be told for sure.
+// usesEnded reports whether config has a key that some LXC from 3.0 to 7.0 knows and r does
+// not. CheckConfig accepts such keys, because it does not know which LXC a machine has.
 func usesEnded(config string, r release) bool {
 	names := r.names()
 	for line := range strings.SplitSeq(config, "\n") {
@@ -233,7 +233,7 @@ func usesEnded(config string, r release) bool {
 	return false
 }
 
-// The model itself: what the sources of LXC say of single lines.
+// TestModel checks the model on single lines, by LXC's sources.
 func TestModel(t *testing.T) {
 	for _, test := range []struct {
 		version float64

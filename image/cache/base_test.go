@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestBaseAbove: no stranger decides where LXC_CACHE_PATH leads.
+// TestBaseAbove checks that another user can't decide where LXC_CACHE_PATH leads.
 func TestBaseAbove(t *testing.T) {
 	needRoot(t)
 	link := func(uid int, target, name string) error {
@@ -21,8 +21,8 @@ func TestBaseAbove(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name string
-		make func(dir string) error // below dir, BASE is a/cache
-		says string                 // "": it is used
+		make func(dir string) error // creates files below dir; BASE is a/cache there
+		says string                 // part of the error; "": BASE is used
 	}{
 		{"absent", func(dir string) error { return nil }, ""},
 		{"a stranger's directory", func(dir string) error {
@@ -80,8 +80,8 @@ func groupACL() []byte {
 	return acl
 }
 
-// TestACL: what an access control list lets others write is not used, although the
-// group has its user's number.
+// TestACL checks that a directory which an access control list lets another user write
+// is not used, although its group has the number of its user.
 func TestACL(t *testing.T) {
 	needRoot(t)
 	for _, place := range []string{"..", ".", "download", inEntry, inEntry + "/rootfs.tar.xz", inEntry + "/.lxc-pull"} {
@@ -103,8 +103,8 @@ func TestACL(t *testing.T) {
 	}
 }
 
-// TestBaseInNamespace: a user namespace has no number for root outside, to whom "/"
-// belongs; the cache below is used all the same, but no link of the nameless.
+// TestBaseInNamespace checks a user namespace in which the owner of "/" is not mapped:
+// the cache below is used, but a link of a user who is not mapped is not followed.
 func TestBaseInNamespace(t *testing.T) {
 	needRoot(t)
 	if base := os.Getenv("TEST_BASE"); base != "" {

@@ -19,7 +19,7 @@ import (
 
 var testName = image.Name{Dist: "debian", Release: "trixie", Arch: "arm64", Variant: "default"}
 
-// write makes files, with the directories above them, in a directory of the test's.
+// write creates files, and the directories above them, in a test's directory.
 func write(t *testing.T, files map[string]string) string {
 	t.Helper()
 	base := t.TempDir()
@@ -36,7 +36,7 @@ func write(t *testing.T, files map[string]string) string {
 	return base
 }
 
-// tree lists the files under dir with their contents, links with their targets.
+// tree lists the files below dir with their contents, and links with their targets.
 func tree(t *testing.T, dir string) []string {
 	t.Helper()
 	var list []string
@@ -65,7 +65,7 @@ func tree(t *testing.T, dir string) []string {
 	return list
 }
 
-// put makes an entry whose rootfs is text.
+// put stores an entry whose rootfs is text.
 func put(t *testing.T, c *Cache, k image.Name, build, text string) {
 	t.Helper()
 	slot, err := c.Lock(t.Context(), k)
@@ -86,7 +86,7 @@ func put(t *testing.T, c *Cache, k image.Name, build, text string) {
 	}
 }
 
-// describe is an entry in a line.
+// describe returns an entry as one line.
 func describe(t *testing.T, e *Entry) string {
 	t.Helper()
 	rootfs, err := io.ReadAll(e.Rootfs)
@@ -118,7 +118,7 @@ func TestCache(t *testing.T) {
 	defer old.Close()
 	put(t, c, testName, "20260102_05:24", "new")
 
-	// The layout is the stock template's, and nothing else is left.
+	// The cache has the stock template's layout and no other files.
 	want := []string{
 		"download/debian/trixie/arm64/default/.lxc-pull/SHA256SUMS s",
 		"download/debian/trixie/arm64/default/build_id 20260102_05:24\n",
@@ -147,8 +147,7 @@ func TestCache(t *testing.T) {
 	}
 }
 
-// TestStockEntry reads an entry that the stock template made, and its half-made
-// ones.
+// TestStockEntry reads complete and incomplete entries of the stock template.
 func TestStockEntry(t *testing.T) {
 	const at = "download/debian/trixie/arm64/default/"
 	files := map[string]string{at + "rootfs.tar.xz": "r", at + "build_id": "20260101_05:24\n", at + "config": "c", at + "expiry": "1\n"}
@@ -174,7 +173,7 @@ func TestStockEntry(t *testing.T) {
 	}
 }
 
-// TestStage shows which bytes of an earlier run are kept.
+// TestStage checks which bytes of an earlier run Stage keeps.
 func TestStage(t *testing.T) {
 	c := &Cache{Base: t.TempDir()}
 	last := ""
@@ -192,7 +191,7 @@ func TestStage(t *testing.T) {
 			t.Errorf("tag %q after %q: begun %v", step.tag, last, got)
 		}
 		if last != "" && !slot.Begun(last) {
-			t.Errorf("to ask for %q takes %q away", step.tag, last)
+			t.Errorf("Begun(%q) removes the bytes of %q", step.tag, last)
 		}
 		last = step.tag
 		stage, err := slot.Stage(step.tag)
@@ -242,14 +241,14 @@ func TestStage(t *testing.T) {
 	}
 }
 
-// TestKilled begins with what a process leaves that was killed between two of
-// the renames of a Commit or a Remove.
+// TestKilled begins with the files that a process leaves if it is killed between two
+// renames of Commit or Remove.
 func TestKilled(t *testing.T) {
 	entry := func(text string) map[string]string { return map[string]string{"rootfs.tar.xz": text, "build_id": text} }
 	tests := []struct {
 		name  string
-		there map[string]map[string]string // by name beside the entry
-		want  string                       // the entry's build, "" for none
+		there map[string]map[string]string // directories with their files
+		want  string                       // build of the entry afterwards, "" for no entry
 	}{
 		{"new is complete", map[string]map[string]string{"default": entry("old"), ".default.new": entry("new")}, "new"},
 		{"old is aside", map[string]map[string]string{".default.old": entry("old"), ".default.new": entry("new")}, "new"},
@@ -290,8 +289,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestCacheLinks puts a link to a directory outside at each place below BASE: it
-// is never followed, and what it leads to stays as it is.
+// TestCacheLinks replaces each directory below BASE by a link that leads out of BASE. The
+// cache must not follow it and must not change the target.
 func TestCacheLinks(t *testing.T) {
 	places := []string{
 		"download", "download/debian", "download/debian/trixie", "download/debian/trixie/arm64",
@@ -317,7 +316,7 @@ func TestCacheLinks(t *testing.T) {
 					io.WriteString(stage, "new")
 					stage.Commit("build", map[string]File{"config": {Mode: 0o644}}, nil)
 				}
-				slot.Remove()
+				slot.remove()
 				slot.Unlock()
 			} else if unwritable := new(UnwritableError); !errors.As(err, &unwritable) {
 				t.Errorf("Lock: %v, which is no *UnwritableError", err)
@@ -331,7 +330,7 @@ func TestCacheLinks(t *testing.T) {
 	}
 }
 
-// TestEntryLinks puts links inside an entry, as an image's own might be.
+// TestEntryLinks puts links into an entry, as an image's metadata might have them.
 func TestEntryLinks(t *testing.T) {
 	const at = "download/debian/trixie/arm64/default/"
 	for _, name := range []string{"rootfs.tar.xz", "build_id", "config", ".lxc-pull", ".lxc-pull/SHA256SUMS"} {
@@ -440,7 +439,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// TestLock counts who is inside, with flock and without.
+// TestLock counts the holders of a lock, with flock and without.
 func TestLock(t *testing.T) {
 	for _, noFlock := range []bool{false, true} {
 		t.Run(fmt.Sprintf("noFlock=%v", noFlock), func(t *testing.T) {
@@ -458,7 +457,7 @@ func TestLock(t *testing.T) {
 			for i := range 8 {
 				all.Go(func() {
 					c := &Cache{Base: base, noFlock: noFlock,
-						Wait: func(context.Context, time.Duration) error { <-held; time.Sleep(time.Millisecond); return nil },
+						pause: func(context.Context, time.Duration) error { <-held; time.Sleep(time.Millisecond); return nil },
 						Waiting: func(string) {
 							mu.Lock()
 							defer mu.Unlock()
@@ -472,7 +471,7 @@ func TestLock(t *testing.T) {
 						return
 					}
 					count(1)
-					<-held // the first one waits until the others do
+					<-held // the first holder waits until the others wait
 					count(-1)
 					slot.Unlock()
 				})
@@ -488,7 +487,7 @@ func TestLock(t *testing.T) {
 	}
 }
 
-// TestOwnerFile shows which owner files hold a lock.
+// TestOwnerFile checks which owner files count as a held lock.
 func TestOwnerFile(t *testing.T) {
 	host, _ := os.Hostname()
 	tests := []struct {
@@ -505,7 +504,7 @@ func TestOwnerFile(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c := &Cache{noFlock: true, Base: write(t, map[string]string{"download/debian/trixie/arm64/.default.lock.owner": test.owner}),
-				Wait: func(context.Context, time.Duration) error {
+				pause: func(context.Context, time.Duration) error {
 					if test.held {
 						return context.Canceled
 					}
@@ -522,24 +521,24 @@ func TestOwnerFile(t *testing.T) {
 	}
 }
 
-// TestLostOwner waits for an owner on another machine, where nobody can see
-// whether its process lives: as long as the file's time is set again and again.
+// TestLostOwner waits for an owner file of another machine, whose process can't be
+// checked: the lock counts as held as long as the file's time changes.
 func TestLostOwner(t *testing.T) {
 	const name = "download/debian/trixie/arm64/.default.lock.owner"
 	for _, alive := range []bool{true, false} {
 		base := write(t, map[string]string{name: "1\telsewhere\t\n"})
 		var waited time.Duration
-		c := &Cache{noFlock: true, Base: base, Wait: func(_ context.Context, d time.Duration) error {
-			if waited += d; waited > 2*lifeless {
+		c := &Cache{noFlock: true, Base: base, pause: func(_ context.Context, d time.Duration) error {
+			if waited += d; waited > 2*deadAfter {
 				return context.Canceled
 			}
-			if alive && waited%heartbeat < d {
+			if alive && waited%beatEvery < d {
 				return os.Chtimes(filepath.Join(base, name), time.Time{}, time.Unix(int64(waited.Seconds()), 0))
 			}
 			return nil
 		}}
 		slot, err := c.Lock(t.Context(), testName)
-		if alive != (err != nil) || err == nil && waited < lifeless {
+		if alive != (err != nil) || err == nil && waited < deadAfter {
 			t.Errorf("alive %v: after %v: %v", alive, waited, err)
 		}
 		if err == nil {
@@ -548,7 +547,7 @@ func TestLostOwner(t *testing.T) {
 	}
 }
 
-// A lock that another machine has taken over is not released.
+// TestReleaseOfLost checks that release leaves a lock that another machine has taken over.
 func TestReleaseOfLost(t *testing.T) {
 	c := &Cache{noFlock: true, Base: t.TempDir()}
 	slot, err := c.Lock(t.Context(), testName)
@@ -607,7 +606,7 @@ func TestSeen(t *testing.T) {
 	}
 }
 
-// FuzzSeen: what parses is stored and parses to the same again.
+// FuzzSeen checks that UpdateSeen stores every parsed list and LoadSeen returns it.
 func FuzzSeen(f *testing.F) {
 	f.Add("")
 	f.Add("a\tb\tc\td\te\tf\t1\n")

@@ -6,26 +6,28 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// A directory is an open directory of the cache. Every name that its methods take
-// is a single component, looked up in the directory itself, and a symbolic link
-// is never followed: what stands in a cache may have been put there by somebody
-// else. The system calls are those of Linux 2.6.16 (no openat2, renameat2,
-// faccessat2: Android's filter kills a process that tries them).
+// A directory is an open directory of the cache. The names that its methods take are
+// names in this directory, without slashes. The methods follow no symbolic link,
+// because another user may have put it there. They use only system calls of Linux
+// 2.6.16: Android's system call filter kills a process that calls openat2, renameat2
+// or faccessat2.
 //
-// Whatever open and openFile open belongs to one of owners, and nobody else may
-// write it (owner.go).
+// The files and directories that open and openFile return belong to one of owners,
+// and no other user may write them (owner.go).
 type directory struct {
 	*os.File
 	owners []int
 }
 
-// maxDepth bounds how deep removeAll goes; our own entries are two deep.
+// maxDepth is how many levels of directories removeAll removes; an entry has two.
 const maxDepth = 16
 
+// wrap returns err as an *fs.PathError for name in d, or nil.
 func (d directory) wrap(op, name string, err error) error {
 	if err == nil {
 		return nil
@@ -33,8 +35,8 @@ func (d directory) wrap(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: d.Name() + "/" + name, Err: err}
 }
 
-// retry repeats a call that a signal interrupted, as os does: network file
-// systems let open fail so.
+// retry repeats a system call that fails with EINTR, as package os does: a signal can
+// interrupt open(2) on a network file system.
 func retry(call func() error) error {
 	for {
 		if err := call(); err != unix.EINTR {
@@ -43,11 +45,11 @@ func retry(call func() error) error {
 	}
 }
 
-// openFile opens or creates a file. What is no regular file is an error.
+// openFile opens or creates a file. It returns an error if the file is not regular.
 func (d directory) openFile(name string, flag int, perm uint32) (*os.File, error) {
 	fd := -1
 	err := retry(func() (err error) {
-		// O_NONBLOCK: to open a FIFO must not hang; on a file it means nothing.
+		// O_NONBLOCK: opening a FIFO must not block. It has no effect on a regular file.
 		fd, err = unix.Openat(int(d.Fd()), name, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_LARGEFILE, perm)
 		return err
 	})
@@ -62,18 +64,18 @@ func (d directory) openFile(name string, flag int, perm uint32) (*os.File, error
 		unix.Close(fd)
 		return nil, d.wrap("open", name, err)
 	}
-	if err := d.distrust(fd, &st, d.Name()+"/"+name); err != nil {
+	if err := d.checkTrust(fd, &st, d.Name()+"/"+name); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), d.Name()+"/"+name), nil
 }
 
-// open opens a directory inside.
+// open opens a directory in d.
 func (d directory) open(name string) (directory, error) {
-	inner, st, err := d.openAny(name)
+	inner, st, err := d.openUntrusted(name)
 	if err == nil {
-		if err = d.distrust(int(inner.Fd()), &st, inner.Name()); err != nil {
+		if err = d.checkTrust(int(inner.Fd()), &st, inner.Name()); err != nil {
 			inner.Close()
 		}
 	}
@@ -83,7 +85,7 @@ func (d directory) open(name string) (directory, error) {
 	return inner, nil
 }
 
-// create makes a file, in place of the one that has the name.
+// create creates a file, and removes an old file of that name first.
 func (d directory) create(name string) (*os.File, error) {
 	if err := d.remove(name); err != nil {
 		return nil, err
@@ -91,8 +93,8 @@ func (d directory) create(name string) (*os.File, error) {
 	return d.openFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o644)
 }
 
-// openAny opens a directory inside, whoever may write it.
-func (d directory) openAny(name string) (inner directory, st unix.Stat_t, err error) {
+// openUntrusted opens a directory in d without checking who owns it or may write it.
+func (d directory) openUntrusted(name string) (inner directory, st unix.Stat_t, err error) {
 	fd := -1
 	err = retry(func() (err error) {
 		fd, err = unix.Openat(int(d.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -101,7 +103,7 @@ func (d directory) openAny(name string) (inner directory, st unix.Stat_t, err er
 	path := d.Name() + "/" + name
 	if err != nil {
 		if d.isLink(name) {
-			return directory{}, st, &UntrustedError{path, "is a symbolic link, and no link is followed in the cache; LXC_CACHE_PATH may name another place"}
+			return directory{}, st, &untrustedError{path, "is a symbolic link, and no link is followed in the cache; LXC_CACHE_PATH may name another place"}
 		}
 		return directory{}, st, d.wrap("open", name, err)
 	}
@@ -112,13 +114,14 @@ func (d directory) openAny(name string) (inner directory, st unix.Stat_t, err er
 	return directory{os.NewFile(uintptr(fd), path), d.owners}, st, nil
 }
 
+// isLink reports whether name is a symbolic link.
 func (d directory) isLink(name string) bool {
 	var st unix.Stat_t
 	return unix.Fstatat(int(d.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK
 }
 
-// mkdir makes a directory inside and reports whether it is new.
-func (d directory) mkdir(name string) (made bool, err error) {
+// mkdir creates a directory in d if there is none; created reports whether it did.
+func (d directory) mkdir(name string) (created bool, err error) {
 	err = unix.Mkdirat(int(d.Fd()), name, 0o755)
 	if err == unix.EEXIST {
 		return false, nil
@@ -126,17 +129,18 @@ func (d directory) mkdir(name string) (made bool, err error) {
 	return err == nil, d.wrap("mkdir", name, err)
 }
 
+// rename renames a file or directory within d.
 func (d directory) rename(from, to string) error {
 	return d.wrap("rename", from, unix.Renameat(int(d.Fd()), from, int(d.Fd()), to))
 }
 
-// exists reports whether the name is there, be it a dangling link.
+// exists reports whether d has an entry of that name, a dangling link included.
 func (d directory) exists(name string) bool {
 	var st unix.Stat_t
 	return unix.Fstatat(int(d.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
 }
 
-// remove removes a file or a link; one that is absent is no error.
+// remove removes a file or a link. A missing file is no error.
 func (d directory) remove(name string) error {
 	err := unix.Unlinkat(int(d.Fd()), name, 0)
 	if err == unix.ENOENT {
@@ -145,13 +149,15 @@ func (d directory) remove(name string) error {
 	return d.wrap("remove", name, err)
 }
 
-// removeAll removes a file, a link, or a directory with all that is in it. It goes
-// into no mount: rmdir(2) of a mount point is EBUSY, even where something is in it.
-// Package untar removes trees too; this is a second remover because neither
-// package imports the other, and it can be simple: what the caller has proved to
-// be the cache's is two directories deep. So a descriptor a level is enough.
+// removeAll removes a file, a link, or a directory with its content. It does not
+// enter a mounted file system, and fails there: rmdir(2) of a mount point is EBUSY.
+//
+// Package untar has such a function too, but neither package imports the other.
+// This one can be simple, because an entry has two levels of directories: it keeps one
+// descriptor open for each level.
 func (d directory) removeAll(name string) error { return d.removeTree(name, maxDepth) }
 
+// removeTree is removeAll for at most depth levels of directories.
 func (d directory) removeTree(name string, depth int) error {
 	err := unix.Unlinkat(int(d.Fd()), name, 0)
 	if err == unix.EISDIR || err == unix.EPERM { // Linux and POSIX
@@ -167,8 +173,8 @@ func (d directory) removeTree(name string, depth int) error {
 	if depth == 0 {
 		return d.wrap("remove", name, fmt.Errorf("directories more than %d deep", maxDepth))
 	}
-	// Whoever made what is to go: no rule of owners here.
-	inner, st, err := d.openAny(name)
+	// The owner does not matter for a removal.
+	inner, st, err := d.openUntrusted(name)
 	if err != nil {
 		return err
 	}
@@ -180,18 +186,18 @@ func (d directory) removeTree(name string, depth int) error {
 	if st.Dev != above.Dev {
 		return d.wrap("remove", name, errors.New("it is on another file system"))
 	}
-	// Some file systems (NFS, some FUSE) skip names in a directory
-	// that changes while it is read: as long as a pass finds some, another follows.
+	// NFS and some FUSE file systems skip names of a directory that changes while it
+	// is read, so the loop goes on as long as it finds names.
 	for {
 		names, err := inner.names()
 		if err != nil {
 			return err
 		}
-		// The signs go last: a removal that breaks off leaves what proves whose the
-		// rest is.
-		for _, signs := range [2]bool{false, true} {
+		// The marker files are removed last: if the removal is interrupted, they
+		// still show that the rest belongs to the cache.
+		for _, markers := range [2]bool{false, true} {
 			for _, each := range names {
-				if isSign(each) != signs {
+				if isMarker(each) != markers {
 					continue
 				}
 				if err := inner.removeTree(each, depth-1); err != nil {
@@ -209,8 +215,7 @@ func (d directory) removeTree(name string, depth int) error {
 	}
 }
 
-// sync writes the directory's names to the disk, where its file system can do that:
-// some FUSE ones can't.
+// sync writes the directory to disk. Some FUSE file systems can't; that is no error.
 func (d directory) sync() error {
 	err := d.Sync()
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
@@ -219,7 +224,14 @@ func (d directory) sync() error {
 	return err
 }
 
-// names lists what is inside, from the start at every call.
+// modified returns the time of the last change to name; ok is false if it is not there.
+func (d directory) modified(name string) (t time.Time, ok bool) {
+	var st unix.Stat_t
+	err := unix.Fstatat(int(d.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return time.Unix(st.Mtim.Unix()), err == nil
+}
+
+// names returns the names in d. Every call reads the directory from its start.
 func (d directory) names() ([]string, error) {
 	if _, err := d.Seek(0, io.SeekStart); err != nil {
 		return nil, err
@@ -227,7 +239,7 @@ func (d directory) names() ([]string, error) {
 	return d.Readdirnames(-1)
 }
 
-// read returns a regular file whole, of at most max bytes.
+// read returns the content of a regular file of at most max bytes.
 func (d directory) read(name string, max int64) ([]byte, error) {
 	f, err := d.openFile(name, unix.O_RDONLY, 0)
 	if err != nil {

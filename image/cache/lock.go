@@ -15,47 +15,48 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A lock is held by one process at a time. It is a flock(2) on a file of its
-// own, which is gone when nobody holds it; where the file system has no flock
-// (some FUSE, NFS without its lock service), it is the existence of a second
-// file that names its owner.
+// A lock is held by one process at a time. It is a flock(2) on a file made for it,
+// which release removes. On a file system without flock (some FUSE, NFS without its lock
+// service) the lock is instead the existence of a second file, the owner file, which
+// names its owner.
 //
-// A flock needs no more than an open file, and a read lock of fcntl(2) no more
-// than one that is open for reading. So the file has mode 0600: who may not
-// change the cache can't hold up who may. A file of another mode is what an older
-// version left; anybody may have it open, and so its lock means nothing.
+// The lock file has mode 0600: a process can flock any file that it can open, and one
+// that may not change the cache must not be able to hold its lock. A lock file of
+// another mode is from an older version; other users may have it open, so its flock is
+// ignored.
 //
-// What a power failure left of a lock (NULs, a line that is cut off) is locked and
-// written anew: the flock is the proof that nobody holds it.
+// A lock file that a power failure damaged (NULs, a cut line) is locked and
+// written again: if flock succeeds, no process holds it.
 //
-// The file is removed while it is locked; whoever has it open and gets the lock
-// after that sees that the name leads elsewhere, and begins anew.
+// release removes the file while it is locked. A process that had opened it before and
+// then gets the flock sees that the name leads to no file, or to another one, and opens
+// the name again (isAt).
 type lock struct {
-	dir  directory // where it is; the holder's, open until release
-	name string
-	file *os.File      // nil: by owner file
-	done chan struct{} // closed to end the beating of the file's heart
-	gone chan struct{} // closed when it has ended
+	dir     directory // where the lock file is; the Slot closes it after release
+	name    string
+	file    *os.File      // nil: the lock is an owner file
+	done    chan struct{} // release closes it to stop the heartbeat
+	stopped chan struct{} // heartbeat closes it when it has returned
 }
 
 const (
 	lockPoll   = 200 * time.Millisecond
-	maxOwner   = 512              // bytes of who holds a lock: host name, boot id, pid
-	heartbeat  = 30 * time.Second // how often who holds it sets the file's time
-	lifeless   = 5 * time.Minute  // after which who did not is gone or stopped, wherever it ran
-	emptyOwner = 10 * time.Second // how long an owner file may be empty: it is written at once
-	// maxLockWait bounds the wait for another creation of the same image: half a
-	// gigabyte at 150 kB/s. After that the run goes on without the cache.
+	maxHolder  = 512              // bytes of a lock file: process id, host name, boot id
+	beatEvery  = 30 * time.Second // how often a holder sets the time of its lock file
+	deadAfter  = 5 * time.Minute  // a holder that has not set the time for so long is dead or stopped
+	emptyOwner = 10 * time.Second // how long an owner file may be empty: its maker writes it at once
+	// maxLockWait is how long a run waits for another download of the same image: half
+	// a gigabyte at 150 kB/s. Then it goes on without the cache.
 	maxLockWait = time.Hour
 )
 
-// A waiter is how a lock is waited for.
+// A waiter acquires a lock.
 type waiter struct {
-	flock bool                                             // try flock first
-	most  time.Duration                                    // to wait
-	told  func(holder string)                              // called once before waiting; may be nil
-	pause func(ctx context.Context, d time.Duration) error // waits
-	own   func(*os.File)                                   // gives a file to the cache's owner
+	flock    bool // try flock first
+	maxWait  time.Duration
+	onWait   func(holder string)                              // called once before the first wait; may be nil
+	pause    func(ctx context.Context, d time.Duration) error // waits
+	giveAway func(*os.File)                                   // Cache.giveAway
 }
 
 // wait waits for d or until ctx is done.
@@ -68,46 +69,51 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// A LockedError says that a lock was waited for in vain.
-type LockedError struct {
-	Holder string // as in Cache.Waiting
-	Waited time.Duration
+// ErrLocked says that another process has locked the image.
+var ErrLocked = errors.New("in use by another process")
+
+// A lockedError is ErrLocked after a wait.
+type lockedError struct {
+	holder string // as for Cache.Waiting
+	waited time.Duration
 }
 
-func (e *LockedError) Error() string {
-	if e.Holder == "" {
-		return fmt.Sprintf("%v (waited %v)", ErrLocked, e.Waited)
+func (e *lockedError) Error() string {
+	if e.holder == "" {
+		return fmt.Sprintf("%v (waited %v)", ErrLocked, e.waited)
 	}
-	return fmt.Sprintf("%v: %s (waited %v)", ErrLocked, e.Holder, e.Waited)
+	return fmt.Sprintf("%v: %s (waited %v)", ErrLocked, e.holder, e.waited)
 }
 
-func (e *LockedError) Unwrap() error { return ErrLocked }
+func (e *lockedError) Unwrap() error { return ErrLocked }
 
-// acquire takes the lock. A *LockedError says that it waited as long as it may,
-// or as long as who holds it can have been silent.
+// acquire takes the lock. It returns a *lockedError after maxWait, or once the holder of a
+// flock has not set the file's time for deadAfter: the holder is stopped or its machine
+// can't be reached, since the kernel releases the flock of a process that ends.
 func (w waiter) acquire(ctx context.Context, dir directory, name string) (*lock, error) {
-	var seen time.Time              // of the file
-	var waited, still time.Duration // in all, and since it had another time
+	var beat time.Time               // the file's time
+	var waited, silent time.Duration // in all, and since the file's time changed
 	for first := true; ; first = false {
-		l, err := w.try(dir, name, still >= lifeless)
+		l, err := w.try(dir, name, silent >= deadAfter)
 		if l != nil || err != nil {
 			return l, err
 		}
-		if first && w.told != nil {
-			w.told(holder(dir, name))
+		if first && w.onWait != nil {
+			w.onWait(holder(dir, name))
 		}
-		if waited >= w.most || w.flock && still >= lifeless {
-			return nil, &LockedError{holder(dir, name), waited}
+		if waited >= w.maxWait || w.flock && silent >= deadAfter {
+			return nil, &lockedError{holder(dir, name), waited}
 		}
-		// Only the waiting is counted: clocks of two machines differ.
+		// Add up the pauses instead of comparing times: the clocks of two machines
+		// differ.
 		waited += lockPoll
-		still += lockPoll
-		beating := name
+		silent += lockPoll
+		file := name
 		if !w.flock {
-			beating += ownerSuffix
+			file += ownerSuffix
 		}
-		if t, ok := dir.modified(beating); !ok || !t.Equal(seen) {
-			seen, still = t, 0
+		if t, ok := dir.modified(file); !ok || !t.Equal(beat) {
+			beat, silent = t, 0
 		}
 		if err := w.pause(ctx, lockPoll); err != nil {
 			return nil, err
@@ -115,14 +121,14 @@ func (w waiter) acquire(ctx context.Context, dir directory, name string) (*lock,
 	}
 }
 
-// holder says who has a lock: "process 12", with the machine where it is
-// another one. "" where that is not known.
+// holder describes the process that holds a lock: "process 12", with the host name if
+// it runs on another machine. It returns "" if the process is not known.
 func holder(dir directory, name string) string {
-	text, err := dir.read(name, maxOwner)
+	text, err := dir.read(name, maxHolder)
 	if err != nil || len(text) == 0 {
-		text, _ = dir.read(name+ownerSuffix, maxOwner)
+		text, _ = dir.read(name+ownerSuffix, maxHolder)
 	}
-	pid, host, ok := parseOwner(text)
+	pid, host, ok := parseHolder(text)
 	if !ok {
 		return ""
 	}
@@ -132,8 +138,8 @@ func holder(dir directory, name string) string {
 	return fmt.Sprintf("process %d", pid)
 }
 
-// parseOwner reads what self wrote.
-func parseOwner(text []byte) (pid int, host string, ok bool) {
+// parseHolder parses the line that self returns.
+func parseHolder(text []byte) (pid int, host string, ok bool) {
 	fields := strings.Split(strings.TrimSuffix(string(text), "\n"), "\t")
 	if len(fields) != 3 {
 		return 0, "", false
@@ -142,12 +148,12 @@ func parseOwner(text []byte) (pid int, host string, ok bool) {
 	return pid, fields[1], err == nil && pid > 0
 }
 
-// ownerSuffix makes the lock's name the owner file's.
+// ownerSuffix is added to a lock's name for its owner file.
 const ownerSuffix = ".owner"
 
-// try returns nil, nil when somebody else has the lock. lost says that an owner
-// file is nobody's any more.
-func (w *waiter) try(dir directory, name string, lost bool) (l *lock, err error) {
+// try returns nil, nil if another process has the lock. holderDead says that an owner
+// file may be taken over.
+func (w *waiter) try(dir directory, name string, holderDead bool) (l *lock, err error) {
 	if w.flock {
 		l, err = tryFlock(dir, name)
 		switch {
@@ -155,19 +161,21 @@ func (w *waiter) try(dir directory, name string, lost bool) (l *lock, err error)
 			w.flock = false
 			dir.remove(name)
 		case l != nil:
-			// Should this process be killed, the owner can still use what is left.
-			w.own(l.file)
+			// If this process is killed, the cache's owner can remove the file.
+			w.giveAway(l.file)
 			l.file.Truncate(0)
-			l.file.WriteString(self()) // for people: a full disk is no reason to fail
-			go l.beat()
+			l.file.WriteString(self()) // for people; a full disk is no reason to fail
+			go l.heartbeat()
 			return l, nil
 		default:
 			return nil, err
 		}
 	}
-	return w.tryOwner(dir, name+ownerSuffix, lost)
+	return w.tryOwner(dir, name+ownerSuffix, holderDead)
 }
 
+// tryFlock locks the lock file; nil, nil: another process has locked it, or has just
+// removed it.
 func tryFlock(dir directory, name string) (*lock, error) {
 	f, err := openLock(dir, name)
 	if err != nil {
@@ -175,7 +183,7 @@ func tryFlock(dir directory, name string) (*lock, error) {
 	}
 	err = retry(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
 	if err == nil && isAt(f, dir, name) {
-		return &lock{dir: dir, name: name, file: f, done: make(chan struct{}), gone: make(chan struct{})}, nil
+		return &lock{dir: dir, name: name, file: f, done: make(chan struct{}), stopped: make(chan struct{})}, nil
 	}
 	f.Close()
 	if err == unix.EWOULDBLOCK {
@@ -184,23 +192,24 @@ func tryFlock(dir directory, name string) (*lock, error) {
 	return nil, dir.wrap("lock", name, err)
 }
 
-// openLock opens or makes a lock file that nobody else can have open.
+// openLock opens or creates a lock file that other users can't have open.
 func openLock(dir directory, name string) (*os.File, error) {
 	for {
 		f, err := dir.openFile(name, unix.O_RDWR|unix.O_CREAT, 0o600)
 		if err != nil {
 			return nil, err
 		}
-		text := make([]byte, maxOwner+1)
+		text := make([]byte, maxHolder+1)
 		n, err := f.ReadAt(text, 0)
-		if err != nil && err != io.EOF || !isLock(text[:n]) && !dir.isRemnant(name, text[:n]) {
+		if err != nil && err != io.EOF || !isLock(text[:n]) && !dir.isDamagedLock(name, text[:n]) {
 			f.Close()
 			return nil, dir.notOurs(name)
 		}
 		if private(f) {
 			return f, nil
 		}
-		// Of an older version. Where modes can't be set (FAT), no file is better.
+		// The file is from an older version: replace it. On a file system that does
+		// not store modes (FAT) a new file would be no better.
 		if f.Chmod(0o600) != nil || !private(f) {
 			return f, nil
 		}
@@ -214,13 +223,13 @@ func openLock(dir directory, name string) (*os.File, error) {
 	}
 }
 
-// private reports whether only its owner may open f.
+// private reports whether the mode of f lets only its owner open it.
 func private(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&0o077 == 0
 }
 
-// isAt reports whether f is what the name in dir leads to.
+// isAt reports whether the name in dir leads to f.
 func isAt(f *os.File, dir directory, name string) bool {
 	var mine, there unix.Stat_t
 	return unix.Fstat(int(f.Fd()), &mine) == nil &&
@@ -228,10 +237,12 @@ func isAt(f *os.File, dir directory, name string) bool {
 		mine.Dev == there.Dev && mine.Ino == there.Ino
 }
 
-func (w *waiter) tryOwner(dir directory, name string, lost bool) (*lock, error) {
+// tryOwner creates the owner file, or removes one whose owner is dead, so that the
+// next try can create it. nil, nil: there is, or was, an owner file.
+func (w *waiter) tryOwner(dir directory, name string, holderDead bool) (*lock, error) {
 	f, err := dir.openFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err == nil {
-		w.own(f)
+		w.giveAway(f)
 		_, err = f.WriteString(self())
 		if e := f.Close(); err == nil {
 			err = e
@@ -240,42 +251,43 @@ func (w *waiter) tryOwner(dir directory, name string, lost bool) (*lock, error) 
 			dir.remove(name)
 			return nil, err
 		}
-		l := &lock{dir: dir, name: name, done: make(chan struct{}), gone: make(chan struct{})}
-		go l.beat()
+		l := &lock{dir: dir, name: name, done: make(chan struct{}), stopped: make(chan struct{})}
+		go l.heartbeat()
 		return l, nil
 	}
 	if !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	owner, err := dir.read(name, maxOwner)
+	owner, err := dir.read(name, maxHolder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
-	if !isLock(owner) && !dir.isRemnant(name, owner) {
+	if !isLock(owner) && !dir.isDamagedLock(name, owner) {
 		return nil, dir.notOurs(name)
 	}
-	if !lost && !abandoned(dir, name, owner) {
+	if !holderDead && !abandoned(dir, name, owner) {
 		return nil, nil
 	}
-	// Moved aside first, so that of two who find it abandoned one does not
-	// remove the other's new lock.
+	// Rename the file before removing it: another process may have done the same and
+	// created its own owner file since the read, which must not be removed.
 	aside := name + "." + strconv.Itoa(os.Getpid())
 	if dir.rename(name, aside) != nil {
 		return nil, nil
 	}
-	if now, err := dir.read(aside, maxOwner); err == nil && !bytes.Equal(now, owner) {
+	if now, err := dir.read(aside, maxHolder); err == nil && !bytes.Equal(now, owner) {
 		dir.rename(aside, name)
 		return nil, nil
 	}
 	return nil, dir.remove(aside)
 }
 
-// beat shows others, on whatever machine, that the owner is there.
-func (l *lock) beat() {
-	defer close(l.gone)
-	tick := time.NewTicker(heartbeat)
+// heartbeat sets the time of the lock file regularly, which shows processes on this and
+// other machines that the holder is alive.
+func (l *lock) heartbeat() {
+	defer close(l.stopped)
+	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -288,13 +300,14 @@ func (l *lock) beat() {
 	}
 }
 
-// self describes this process so that others can tell whether it still lives.
+// self returns the line in a lock file that describes this process: process id, host
+// name and boot id, between tabs.
 func self() string {
 	host, _ := os.Hostname()
 	return fmt.Sprintf("%d\t%s\t%s\n", os.Getpid(), host, bootID())
 }
 
-// bootID changes at every start of the system; "" where /proc is missing.
+// bootID returns the kernel's random id of this boot, "" if /proc is not mounted.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -303,19 +316,20 @@ func bootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// abandoned reports whether the process that an owner file describes is surely
-// gone: this machine, and another start of it or no such process.
+// abandoned reports whether the process that an owner file describes has certainly
+// ended: the file names this machine, and an earlier boot of it or a process that does
+// not exist.
 func abandoned(dir directory, name string, owner []byte) bool {
-	pid, host, ok := parseOwner(owner)
+	pid, host, ok := parseHolder(owner)
 	if !ok {
-		// Its process was killed between creating and writing it; or a power failure
-		// took what it wrote, and then only the heart that does not beat tells.
-		most := emptyOwner
+		// An empty file: its process was killed between creating and writing it. A
+		// damaged file: only the missing heartbeat shows that its process has ended.
+		limit := emptyOwner
 		if len(owner) > 0 {
-			most = lifeless
+			limit = deadAfter
 		}
 		t, ok := dir.modified(name)
-		return ok && time.Since(t) > most
+		return ok && time.Since(t) > limit
 	}
 	if here, _ := os.Hostname(); host != here {
 		return false
@@ -327,13 +341,13 @@ func abandoned(dir directory, name string, owner []byte) bool {
 	return unix.Kill(pid, 0) == unix.ESRCH
 }
 
-// release gives the lock up.
+// release stops the heartbeat and removes the lock file.
 func (l *lock) release() error {
 	close(l.done)
-	<-l.gone // it uses l.dir, which the holder closes next
+	<-l.stopped // the heartbeat uses l.dir, which the Slot closes next
 	if l.file == nil {
-		// After a long sleep of the machine it may be another's.
-		if owner, err := l.dir.read(l.name, maxOwner); err != nil || string(owner) != self() {
+		// Another process may have taken the lock over while this machine was suspended.
+		if owner, err := l.dir.read(l.name, maxHolder); err != nil || string(owner) != self() {
 			return err
 		}
 		return l.dir.remove(l.name)

@@ -19,13 +19,13 @@ import (
 	"lxc-pull/image"
 )
 
-// inEntry is where put's entry is, below a cache's directory.
+// inEntry is the path of put's entry below BASE.
 const inEntry = "download/debian/trixie/arm64/default"
 
-// stranger is a user id that no test runs as.
+// stranger is the id of a user that is never the user of the test.
 const stranger = 54321
 
-// needRoot skips what a test can only do as root.
+// needRoot skips the test if it does not run as root.
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -33,8 +33,8 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// TestUntrusted gives one file or directory of a cache to another user, or lets
-// others write it: then nothing below it is used.
+// TestUntrusted gives one file or directory of a cache to another user, or lets others
+// write it. Then the cache must use nothing below it.
 func TestUntrusted(t *testing.T) {
 	places := []string{
 		".", "download", "download/debian", "download/debian/trixie", "download/debian/trixie/arm64",
@@ -58,9 +58,9 @@ func TestUntrusted(t *testing.T) {
 					t.Fatal(err)
 				}
 				e, err := c.Open(testName)
-				var untrusted *UntrustedError
+				var untrusted *untrustedError
 				if !errors.As(err, &untrusted) || !errors.Is(err, fs.ErrPermission) {
-					t.Errorf("Open: %v, want an *UntrustedError", err)
+					t.Errorf("Open: %v, want an *untrustedError", err)
 				}
 				if err == nil {
 					e.Close()
@@ -78,7 +78,7 @@ func TestUntrusted(t *testing.T) {
 					slot.Unlock()
 				}
 				if strings.HasPrefix(place, inEntry) {
-					// Only the entry is at fault: it is replaced.
+					// Only the entry is untrusted: a new one may replace it.
 					put(t, c, testName, "20260102", "new")
 					if e, err := c.Open(testName); err != nil {
 						t.Errorf("made anew: %v", err)
@@ -91,8 +91,8 @@ func TestUntrusted(t *testing.T) {
 	}
 }
 
-// TestTrusted shows what is used all the same: a sticky directory, a group with its
-// user's number, the user to whom the cache is given.
+// TestTrusted checks cases that are used: a sticky directory, a group with its user's
+// number, files of the user to whom the cache is given.
 func TestTrusted(t *testing.T) {
 	needRoot(t)
 	for name, change := range map[string]func(c *Cache) error{
@@ -122,7 +122,7 @@ func TestTrusted(t *testing.T) {
 	}
 }
 
-// beginStage begins an entry.
+// beginStage leaves a partial download.
 func beginStage(t *testing.T, c *Cache, tag string) *Stage {
 	t.Helper()
 	slot, err := c.Lock(t.Context(), testName)
@@ -136,7 +136,7 @@ func beginStage(t *testing.T, c *Cache, tag string) *Stage {
 	return stage
 }
 
-// TestUntrustedPart begins with a download that another user has begun.
+// TestUntrustedPart begins with another user's partial download.
 func TestUntrustedPart(t *testing.T) {
 	needRoot(t)
 	for _, name := range []string{"", "/tag", "/rootfs.tar.xz"} {
@@ -150,14 +150,14 @@ func TestUntrustedPart(t *testing.T) {
 		}
 		stage := beginStage(t, c, "tag")
 		if stage.Have != 0 {
-			t.Errorf("%q: %d bytes of another user's are gone on with", name, stage.Have)
+			t.Errorf("%q: %d bytes of another user's are kept", name, stage.Have)
 		}
 		stage.Close()
 		stage.slot.Unlock()
 	}
 }
 
-// TestUntrustedSeen: what a stranger wrote of builds seen is not believed.
+// TestUntrustedSeen checks that a file seen which another user may write is not used.
 func TestUntrustedSeen(t *testing.T) {
 	needRoot(t)
 	for _, name := range []string{".lxc-pull", ".lxc-pull/seen"} {
@@ -175,8 +175,7 @@ func TestUntrustedSeen(t *testing.T) {
 	}
 }
 
-// TestStrangersStay: what another user owns is neither swept up nor made to give
-// way.
+// TestStrangersStay checks that neither Sweep nor Shrink removes another user's files.
 func TestStrangersStay(t *testing.T) {
 	needRoot(t)
 	c := &Cache{Base: t.TempDir()}
@@ -200,14 +199,14 @@ func TestStrangersStay(t *testing.T) {
 		t.Errorf("List: %v, %v", list, err)
 	}
 	err = c.Shrink(-1, image.Name{}, func(i Info, err error) {
-		t.Errorf("%v gives way (%v)", i, err)
+		t.Errorf("%v is removed (%v)", i, err)
 	})
 	if after := tree(t, c.Base); err != nil || !slices.Equal(before, after) {
 		t.Errorf("left %q of %q, %v", after, before, err)
 	}
 }
 
-// TestModes: an image's metadata may not make files that others write.
+// TestModes checks that the modes of an image's metadata can't let others write files.
 func TestModes(t *testing.T) {
 	c := &Cache{Base: t.TempDir()}
 	slot, err := c.Lock(t.Context(), testName)
@@ -229,13 +228,13 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestManyEvidence has far more evidence than there may be: List reads none of
-// it, Open no more than its limit, and only the names that are asked for.
+// TestManyEvidence has far more evidence than maxKept allows: List must read none of it,
+// and Open only files named in Cache.Evidence, up to the limit.
 func TestManyEvidence(t *testing.T) {
 	c := &Cache{Base: t.TempDir()}
 	put(t, c, testName, "20260101", "r")
 	for i := range 20 {
-		// Holes: they cost the test no disk.
+		// Sparse files: they take no space on disk.
 		name := filepath.Join(c.Base, inEntry, ".lxc-pull", fmt.Sprint("more", i))
 		if err := errors.Join(os.WriteFile(name, nil, 0o644), os.Truncate(name, maxKept/10)); err != nil {
 			t.Fatal(err)
@@ -250,7 +249,7 @@ func TestManyEvidence(t *testing.T) {
 	}
 	if e, err := c.Open(testName); err == nil {
 		e.Close()
-		t.Error("twice as much evidence as there may be is read")
+		t.Error("twice as much evidence as maxKept is read")
 	}
 	c.Evidence = []string{"SHA256SUMS"}
 	e, err := c.Open(testName)
@@ -269,7 +268,7 @@ func TestManyEvidence(t *testing.T) {
 	}
 }
 
-// TestMetadata reads some of an entry's files.
+// TestMetadata reads files of an entry by a prefix.
 func TestMetadata(t *testing.T) {
 	const at = inEntry + "/"
 	c := &Cache{Base: write(t, map[string]string{at + "rootfs.tar.xz": "r", at + "build_id": "b", at + "expiry": "1", at + "expiry-user": "2", at + "config": "c"})}
@@ -279,11 +278,11 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// TestRemoveMount: what is mounted in an entry, or is one, is not removed.
+// TestRemoveMount checks that files of a file system mounted in or on an entry stay.
 func TestRemoveMount(t *testing.T) {
 	needRoot(t)
 	for _, at := range []string{inEntry, inEntry + "/.lxc-pull", inEntry + "/.lxc-pull/deep"} {
-		for _, bind := range []bool{false, true} { // of the same file system, where st_dev is the same
+		for _, bind := range []bool{false, true} { // a bind mount of the same file system, which has the same st_dev
 			c := &Cache{Base: t.TempDir()}
 			put(t, c, testName, "20260101", "r")
 			place := filepath.Join(c.Base, at)
@@ -308,12 +307,12 @@ func TestRemoveMount(t *testing.T) {
 			if err := c.Remove(t.Context(), testName); err == nil {
 				t.Errorf("%s, bind %v: removed", at, bind)
 			}
-			// A rename may have taken the entry aside, with what is mounted in it.
+			// The entry may have been renamed, and the mount with it.
 			aside := strings.Replace(file, "/default", "/.default.old", 1)
 			_, err1 := os.Stat(file)
 			_, err2 := os.Stat(aside)
 			if err1 != nil && err2 != nil {
-				t.Errorf("%s, bind %v: what is mounted was emptied", at, bind)
+				t.Errorf("%s, bind %v: the mounted file system was emptied", at, bind)
 			}
 			unix.Unmount(place, unix.MNT_DETACH)
 			unix.Unmount(filepath.Dir(aside), unix.MNT_DETACH)
@@ -324,8 +323,8 @@ func TestRemoveMount(t *testing.T) {
 	}
 }
 
-// TestOverlay has the cache in a lower layer of an overlay, where no directory can
-// be renamed.
+// TestOverlay has the cache in a lower layer of overlayfs, where directories can't be
+// renamed.
 func TestOverlay(t *testing.T) {
 	needRoot(t)
 	dir := t.TempDir()
@@ -341,7 +340,7 @@ func TestOverlay(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		do   func(c *Cache) error
-		want string // the build that is there then
+		want string // the build in the cache afterwards
 	}{
 		{"replace", func(c *Cache) error { put(t, c, testName, "20260102", "new"); return nil }, "20260102"},
 		{"go on", func(c *Cache) error { put(t, c, testName, "20260103", "gun"); return nil }, "20260103"},
@@ -383,11 +382,11 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
-// TestReadersLock: a lock file that an older version left, held by whoever may
-// read it, holds nobody up, and a new one can't be opened by others.
+// TestReadersLock checks that the flock of a lock file from an older version, which any
+// user may open, is ignored, and that the mode of a new lock file lets no other user open it.
 func TestReadersLock(t *testing.T) {
 	const name = "download/debian/trixie/arm64/.default.lock"
-	c := &Cache{Base: write(t, map[string]string{name: ""}), Wait: func(_ context.Context, _ time.Duration) error { return errors.New("it waits") }}
+	c := &Cache{Base: write(t, map[string]string{name: ""}), pause: func(_ context.Context, _ time.Duration) error { return errors.New("it waits") }}
 	reader, err := os.Open(filepath.Join(c.Base, name))
 	if err != nil {
 		t.Fatal(err)
@@ -414,8 +413,8 @@ func TestReadersLock(t *testing.T) {
 	}
 }
 
-// TestPatience: a wait ends, and says for whom it was: soon where nothing is
-// heard of the holder, late where it shows that it lives.
+// TestPatience checks that a wait ends, and names the holder: after deadAfter if the
+// holder has no heartbeat, else after maxLockWait.
 func TestPatience(t *testing.T) {
 	for _, noFlock := range []bool{false, true} {
 		for _, alive := range []bool{false, true} {
@@ -428,25 +427,25 @@ func TestPatience(t *testing.T) {
 			var waited time.Duration
 			told := ""
 			other := &Cache{Base: c.Base, noFlock: noFlock, Waiting: func(holder string) { told = holder },
-				Wait: func(_ context.Context, d time.Duration) error {
-					if waited += d; alive && waited%heartbeat < d {
+				pause: func(_ context.Context, d time.Duration) error {
+					if waited += d; alive && waited%beatEvery < d {
 						return os.Chtimes(name, time.Time{}, time.Unix(int64(waited.Seconds()), 0))
 					}
 					return nil
 				}}
 			got, err := other.Lock(t.Context(), testName)
-			var locked *LockedError
+			var locked *lockedError
 			want := fmt.Sprint("process ", os.Getpid())
 			switch {
-			case noFlock && !alive: // an owner file without its owner is taken over
+			case noFlock && !alive: // an owner file without heartbeat is taken over
 				if err != nil {
 					t.Errorf("owner file, silent: %v", err)
 				} else {
 					got.Unlock()
 				}
-			case !errors.As(err, &locked) || locked.Holder != want || told != want:
+			case !errors.As(err, &locked) || locked.holder != want || told != want:
 				t.Errorf("noFlock %v, alive %v: %v (told %q)", noFlock, alive, err, told)
-			case alive && waited < maxLockWait || waited > maxLockWait+lifeless || waited < lifeless:
+			case alive && waited < maxLockWait || waited > maxLockWait+deadAfter || waited < deadAfter:
 				t.Errorf("noFlock %v, alive %v: waited %v", noFlock, alive, waited)
 			}
 			slot.Unlock()
@@ -454,10 +453,10 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestSeenPatience: what was seen is given up soon, for a container is complete.
+// TestSeenPatience checks that UpdateSeen gives up soon: a complete container waits for it.
 func TestSeenPatience(t *testing.T) {
 	var waited time.Duration
-	c := &Cache{Base: t.TempDir(), Wait: func(_ context.Context, d time.Duration) error { waited += d; return nil }}
+	c := &Cache{Base: t.TempDir(), pause: func(_ context.Context, d time.Duration) error { waited += d; return nil }}
 	d, err := c.walk(true, evidenceName)
 	if err != nil {
 		t.Fatal(err)

@@ -14,31 +14,33 @@ import (
 	"lxc-pull/image"
 )
 
-// BASE/.lxc-pull/seen remembers the newest build of each image that each signer
-// has signed, so that a server can't give an old one for new. A line per image:
-// signer, dist, release, arch, variant, build and the signature's time in Unix
-// seconds, between tabs. To remove images from the cache does not touch it.
+// The file BASE/.lxc-pull/seen records the newest build of each image that each
+// signer has signed, so that a server can't present an old build as the newest. Each
+// line has signer, dist, release, arch, variant, build and the signature's time in
+// seconds since 1970, between tabs. Removing images from the cache leaves the file.
 
 const (
 	seenName = "seen"
-	// maxSeen bounds the file: images.linuxcontainers.org has 500 images, a line
-	// has about 100 bytes.
+	// maxSeen is the largest file, in bytes: images.linuxcontainers.org has 500 images,
+	// and a line has about 100 bytes.
 	maxSeen = 4 << 20
-	// maxSeenWait bounds the wait for the file's lock: a container is complete by
-	// then, and others hold it for as long as a small file takes to be written.
+	// maxSeenWait is how long UpdateSeen waits for the lock. A complete container
+	// waits with it, and other processes hold the lock only while they write a small
+	// file.
 	maxSeenWait = 10 * time.Second
 )
 
-// A Seen is the newest build of an image that was seen from a signer.
+// A Seen is the newest build of an image that a signer has signed, as far as this cache
+// has seen.
 type Seen struct {
-	Signer string // a key's fingerprint
+	Signer string // the fingerprint of the key
 	image.Name
 	Build  string
-	Signed time.Time // to the second
+	Signed time.Time // the signature's time, in whole seconds
 }
 
-// LoadSeen returns what has been seen; nothing when there is no such file. A
-// damaged file is an error: to forget it silently would be an attacker's wish.
+// LoadSeen returns the recorded builds, none if there is no file. A damaged file is an
+// error, because ignoring it would let an attacker present old builds.
 func (c *Cache) LoadSeen() ([]Seen, error) {
 	d, err := c.walk(false, evidenceName)
 	if err == nil {
@@ -54,6 +56,7 @@ func (c *Cache) LoadSeen() ([]Seen, error) {
 	return nil, err
 }
 
+// loadSeen reads the file seen in d.
 func loadSeen(d directory) ([]Seen, error) {
 	data, err := d.read(seenName, maxSeen)
 	if err != nil {
@@ -62,6 +65,7 @@ func loadSeen(d directory) ([]Seen, error) {
 	return parseSeen(string(data))
 }
 
+// parseSeen parses the content of the file seen.
 func parseSeen(text string) ([]Seen, error) {
 	var list []Seen
 	for n, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
@@ -82,13 +86,14 @@ func parseSeen(text string) ([]Seen, error) {
 	return list, nil
 }
 
+// check returns an error if a field can't be stored.
 func (s *Seen) check() error {
 	return errors.Join(checkName(s.Signer), checkImage(s.Name), checkName(s.Build))
 }
 
-// UpdateSeen lets edit change the list of what has been seen and stores it, with
-// the file locked all the time. An error of edit's is returned, and nothing is
-// stored.
+// UpdateSeen locks the file, calls edit with the recorded builds, and stores the list
+// that edit returns. If edit returns an error, UpdateSeen stores nothing and returns it.
+// The error is an *UnwritableError if the file can't be locked or written.
 func (c *Cache) UpdateSeen(ctx context.Context, edit func([]Seen) ([]Seen, error)) error {
 	d, err := c.walk(true, evidenceName)
 	if err != nil {
@@ -117,15 +122,15 @@ func (c *Cache) UpdateSeen(ctx context.Context, edit func([]Seen) ([]Seen, error
 	return c.unwritable(c.replace(d, seenName, b.String()))
 }
 
-// replace writes a file aside and renames it, so that a reader or a power
-// failure finds the old one or the new one.
+// replace writes text to a temporary file and renames it to name, so that readers, also
+// after a power failure, find the old content or the new one.
 func (c *Cache) replace(d directory, name, text string) error {
-	aside := name + newSuffix
-	f, err := d.create(aside)
+	temporary := name + newSuffix
+	f, err := d.create(temporary)
 	if err != nil {
 		return err
 	}
-	c.own(f)
+	c.giveAway(f)
 	_, err = f.WriteString(text)
 	if err == nil {
 		err = f.Sync()
@@ -134,7 +139,7 @@ func (c *Cache) replace(d directory, name, text string) error {
 		err = e
 	}
 	if err == nil {
-		err = d.rename(aside, name)
+		err = d.rename(temporary, name)
 	}
 	return err
 }

@@ -1,10 +1,6 @@
 package cache
 
 import (
-	"context"
-	"errors"
-	"io/fs"
-	"os"
 	"slices"
 	"sort"
 	"strings"
@@ -15,40 +11,22 @@ import (
 	"lxc-pull/image"
 )
 
-// What is taken out of the cache again. All of it under the locks that
-// creations take: what a creation has is left alone, for it would lose its work.
+// The functions of this file remove images and files of interrupted runs. They take the
+// lock of the image first, so they remove nothing that a run is using.
 
-// Leftover is how long what a run left behind may stay: an interrupted download
-// that nobody went on with, a lock of another machine. No creation takes a week.
+// Leftover is how long files of an interrupted run stay: a partial download, a
+// lock of another machine. No run takes a week.
 const Leftover = 7 * 24 * time.Hour
 
-// ErrLocked says that a process is using an image's place in the cache.
-var ErrLocked = errors.New("in use by another process")
-
-// TryLock is Lock where it need not wait; else the error is ErrLocked.
-func (c *Cache) TryLock(k image.Name) (*Slot, error) {
-	none := *c
-	none.Waiting = nil
-	none.Wait = func(context.Context, time.Duration) error { return ErrLocked }
-	slot, err := none.Lock(context.Background(), k)
-	if errors.Is(err, ErrLocked) {
-		return nil, ErrLocked
-	}
-	if slot != nil {
-		slot.cache = c
-	}
-	return slot, err
-}
-
-// Use notes that the image is used now, for Shrink. Where that can't be written
-// the last time stays.
-func (c *Cache) Use(k image.Name) {
-	d, err := c.parent(k, false)
+// Use records that the image is used now, for Shrink: it sets the time of build_id.
+// Errors are ignored; then the last recorded time stays.
+func (c *Cache) Use(n image.Name) {
+	d, err := c.parent(n, false)
 	if err != nil {
 		return
 	}
 	defer d.Close()
-	entry, err := d.open(k.Variant)
+	entry, err := d.open(n.Variant)
 	if err != nil {
 		return
 	}
@@ -57,23 +35,23 @@ func (c *Cache) Use(k image.Name) {
 	unix.UtimesNanoAt(int(entry.Fd()), buildName, now, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// Leftovers are the images beside whose place something older than Leftover is
-// left of a process that ended: an interrupted download, an entry that was not
-// put in its place or not removed, a lock.
+// Leftovers returns the images that have files of interrupted runs older than Leftover
+// at the time now: a partial download, an entry that was not renamed to its name or not
+// removed, a lock.
 func (c *Cache) Leftovers(now time.Time) ([]image.Name, error) {
-	var keys []image.Name
-	err := c.walkPlaces(func(d directory, k image.Name, name string) {
+	var list []image.Name
+	err := c.walkEntries(func(d directory, n image.Name, name string) {
 		if name[0] == '.' && d.olderThan(name, now.Add(-Leftover)) && d.isLeftover(name) {
-			keys = append(keys, k)
+			list = append(list, n)
 		}
 	})
-	// A generic sort of these types would cost 60 kB of program; this one is in it.
-	sort.SliceStable(keys, func(i, j int) bool { return compareNames(keys[i], keys[j]) < 0 })
-	return slices.Compact(keys), err
+	// slices.SortFunc of this type would add 60 kB to the program, which uses sort anyway.
+	sort.SliceStable(list, func(i, j int) bool { return compareNames(list[i], list[j]) < 0 })
+	return slices.Compact(list), err
 }
 
-// Sweep removes what Leftovers found of an image, and returns the size of the
-// download that was removed.
+// Sweep removes the image's files that Leftovers looks for, and returns how many bytes
+// of downloads were removed.
 func (s *Slot) Sweep(now time.Time) (int64, error) {
 	names, err := s.parent.names()
 	if err != nil {
@@ -82,7 +60,7 @@ func (s *Slot) Sweep(now time.Time) (int64, error) {
 	var bytes int64
 	for _, name := range names {
 		variant, ok := hiddenVariant(name)
-		if !ok || variant != s.key.Variant || name == s.lock.name || !s.parent.olderThan(name, now.Add(-Leftover)) || !s.parent.isLeftover(name) {
+		if !ok || variant != s.name.Variant || name == s.lock.name || !s.parent.olderThan(name, now.Add(-Leftover)) || !s.parent.isLeftover(name) {
 			continue
 		}
 		var info Info
@@ -95,12 +73,11 @@ func (s *Slot) Sweep(now time.Time) (int64, error) {
 	return bytes, nil
 }
 
-// Shrink removes the images that were not used for the longest time, and
-// interrupted downloads as if they were images, until there are at most max
-// bytes of rootfs tarballs. spare does not count and is not removed, and neither
-// is what another user owns or what is not Proven. Each that was removed is told,
-// and each that could not be, with the reason.
-func (c *Cache) Shrink(max int64, spare image.Name, tell func(Info, error)) error {
+// Shrink removes images, least recently used first, until the rootfs tarballs in the
+// cache have at most max bytes. Partial downloads count as images. The image spare and
+// directories that are not Proven don't count and stay; images of other users count and
+// stay. report is called for each removal, with the error if it failed.
+func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) error {
 	list, err := c.List()
 	if err != nil {
 		return err
@@ -122,14 +99,15 @@ func (c *Cache) Shrink(max int64, spare image.Name, tell func(Info, error)) erro
 		if err == nil {
 			sum -= i.Size
 		}
-		tell(i, err)
+		report(i, err)
 	}
 	return nil
 }
 
-// Drop removes what List told of: an entry or an interrupted download. ErrLocked
-// says that a process has its place. What is not Proven goes only if i, which the
-// user has named, was not Proven either.
+// Drop removes the entry or partial download that i, which List returned, describes. The
+// error is ErrLocked if another process uses the image. If i is Proven, Drop checks the
+// entry again, leaves it if it has changed, and returns an error. The caller passes an i
+// that is not Proven only if the user has named the image.
 func (c *Cache) Drop(i Info) error {
 	s, err := c.TryLock(i.Name)
 	if err != nil {
@@ -140,16 +118,16 @@ func (c *Cache) Drop(i Info) error {
 		return s.parent.removeLeftover(s.part())
 	}
 	if i.Proven && s.parent.exists(i.Variant) {
-		if now, ok := look(s.parent, i.Name, i.Variant); !ok || !now.Proven {
+		if now, ok := inspect(s.parent, i.Name, i.Variant); !ok || !now.Proven {
 			return s.parent.notOurs(i.Variant)
 		}
 	}
 	return s.removeEntry()
 }
 
-// hiddenVariant finds out of which image the name beside an entry is: what
-// stage.go and lock.go make.
-func hiddenVariant(name string) (string, bool) {
+// hiddenVariant returns the variant to which a hidden name belongs: the names that
+// slot.go and lock.go create. ok is false for other names.
+func hiddenVariant(name string) (variant string, ok bool) {
 	if name[0] != '.' {
 		return "", false
 	}
@@ -158,56 +136,15 @@ func hiddenVariant(name string) (string, bool) {
 			return variant, true
 		}
 	}
-	// A lock that was being taken over has the process's number behind it.
+	// tryOwner adds the process id when it takes an owner file over.
 	if i := strings.LastIndex(name, lockSuffix+ownerSuffix+"."); i > 0 && checkName(name[1:i]) == nil {
 		return name[1:i], true
 	}
 	return "", false
 }
 
-// walkPlaces calls visit for each name in the directories in which entries are.
-func (c *Cache) walkPlaces(visit func(d directory, k image.Name, name string)) error {
-	d, err := c.walk(false, "download")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	defer d.Close()
-	walkPlaces(d, nil, visit)
-	return nil
-}
-
-func walkPlaces(d directory, above []string, visit func(d directory, k image.Name, name string)) {
-	names, err := d.names()
-	if err != nil {
-		return
-	}
-	for _, name := range names {
-		if len(above) < 3 {
-			if checkName(name) != nil {
-				continue
-			}
-			if inner, err := d.open(name); err == nil {
-				walkPlaces(inner, append(above, name), visit)
-				inner.Close()
-			}
-			continue
-		}
-		variant, hidden := hiddenVariant(name)
-		if !hidden {
-			variant = name
-		}
-		if checkName(variant) == nil {
-			visit(d, image.Name{Dist: above[0], Release: above[1], Arch: above[2], Variant: variant}, name)
-		}
-	}
-}
-
-func compareNames(a, b image.Name) int { return strings.Compare(a.String(), b.String()) }
-
-// olderThan reports whether nothing in the file, or in the directory's first level,
-// was changed since then.
+// olderThan reports whether the file or directory name, and the files in that directory,
+// were last changed before then.
 func (d directory) olderThan(name string, then time.Time) bool {
 	t, ok := d.modified(name)
 	if !ok || t.After(then) {
@@ -215,7 +152,7 @@ func (d directory) olderThan(name string, then time.Time) bool {
 	}
 	inner, err := d.open(name)
 	if err != nil {
-		return !untrusted(err) // no directory, or another user's: not ours to remove
+		return !untrusted(err) // a file; or another user's directory, which stays
 	}
 	defer inner.Close()
 	names, err := inner.names()
@@ -225,110 +162,4 @@ func (d directory) olderThan(name string, then time.Time) bool {
 		}
 	}
 	return err == nil
-}
-
-// modified is the time of a name's last change.
-func (d directory) modified(name string) (time.Time, bool) {
-	var st unix.Stat_t
-	err := unix.Fstatat(int(d.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	return time.Unix(st.Mtim.Unix()), err == nil
-}
-
-// List returns what is in the cache, sorted by key; nothing when there is no
-// cache. What has no signs of an image, and what can't be read, is passed over.
-func (c *Cache) List() ([]Info, error) {
-	var list []Info
-	err := c.walkPlaces(func(d directory, k image.Name, name string) {
-		if info, ok := look(d, k, name); ok {
-			list = append(list, info)
-		}
-	})
-	sort.SliceStable(list, func(i, j int) bool {
-		if order := compareNames(list[i].Name, list[j].Name); order != 0 {
-			return order < 0
-		}
-		return !list[i].Partial && list[j].Partial
-	})
-	return list, err
-}
-
-// look tells of the image, or the interrupted download, that has a name; ok is
-// false where it is neither.
-func look(d directory, k image.Name, name string) (info Info, ok bool) {
-	there := d.signs(name)
-	info = Info{Name: k, Partial: name == "."+k.Variant+partSuffix}
-	switch {
-	case info.Partial:
-		info.Proven = there.any()
-		if !info.Proven {
-			return info, false
-		}
-		info.measure(d, name)
-	case name[0] == '.', !there.rootfs && !there.build && !there.evidence:
-		return info, false
-	default:
-		inner, e, err := begin(d, name)
-		if err != nil {
-			info.Damage = err
-			info.Proven = there.flat && there.evidence || untrusted(err) && there.image()
-			if !info.Proven && !there.flat {
-				return info, false // a directory of something else
-			}
-			info.measure(d, name)
-			break
-		}
-		info.Build, info.Modified, info.Size, info.Evidence, info.Proven = e.Build, e.Modified, e.Size, there.evidence, there.flat
-		e.Close()
-		inner.Close()
-	}
-	info.Used = info.Modified
-	if entry, err := d.open(name); err == nil {
-		if t, ok := entry.modified(buildName); ok && t.After(info.Used) {
-			info.Used = t
-		}
-		entry.Close()
-	}
-	return info, true
-}
-
-// An Info is what List tells of an image.
-type Info struct {
-	image.Name
-	Build    string    // "" while Partial
-	Modified time.Time // when the rootfs was last written
-	Used     time.Time // when the image was last used, as far as that could be noted
-	Size     int64     // of the rootfs, as far as it is there, in bytes
-	Partial  bool      // only begun
-	Evidence bool      // with evidence
-	Damage   error     // why the entry can't be used
-
-	// Proven says that its content shows whose it is: the cache's. Half an entry of
-	// the stock template's (rootfs.tar.xz without build_id, or the reverse) may be
-	// anything: it is not removed unless the user names it.
-	Proven bool
-}
-
-// Foreign reports whether the entry is another user's, whose it stays unless its
-// removal is asked for.
-func (i Info) Foreign() bool { return untrusted(i.Damage) }
-
-// measure tells of a rootfs that is only begun, or of a damaged entry's.
-func (i *Info) measure(parent directory, name string) {
-	i.Modified, _ = parent.modified(name)
-	d, err := parent.open(name)
-	if err != nil {
-		if untrusted(err) {
-			i.Damage = err
-		}
-		return
-	}
-	defer d.Close()
-	f, err := d.openFile(rootfsName, os.O_RDONLY, 0)
-	if err != nil {
-		return
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil {
-		i.Size, i.Modified = info.Size(), info.ModTime()
-	}
 }

@@ -17,8 +17,8 @@ import (
 	"lxc-pull/image"
 )
 
-// TestShrink removes by the time of use, spares one image, and leaves alone
-// what a process has.
+// TestShrink checks that images are removed by the time of use, except the spared image and
+// a locked one.
 func TestShrink(t *testing.T) {
 	key := func(n int) image.Name {
 		return image.Name{Dist: "debian", Release: fmt.Sprint("r", n), Arch: "arm64", Variant: "default"}
@@ -27,7 +27,7 @@ func TestShrink(t *testing.T) {
 		max    int64
 		spare  int
 		locked int
-		want   string // what stays; 0 was used last
+		want   string // the images that stay; 0 was used last
 	}{
 		{100, -1, -1, "[0 1 2 3]"},
 		{40, -1, -1, "[0 1 2 3]"},
@@ -82,8 +82,8 @@ func TestShrink(t *testing.T) {
 	}
 }
 
-// TestSweep removes what processes left that ended long ago, and nothing that is
-// newer, an entry's, or held.
+// TestSweep checks that Sweep removes old files of interrupted runs, and no newer files, no
+// entry and no held lock.
 func TestSweep(t *testing.T) {
 	const at = "download/debian/trixie/arm64/"
 	c := &Cache{Base: write(t, map[string]string{
@@ -135,7 +135,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// Drop takes an entry or an interrupted download, and only that.
+// TestDrop checks that Drop removes an entry or a partial download, and nothing else.
 func TestDrop(t *testing.T) {
 	c := &Cache{Base: t.TempDir()}
 	put(t, c, testName, "20260101", "r")
@@ -167,8 +167,8 @@ func TestDrop(t *testing.T) {
 	}
 }
 
-// TestDamagedLock: what a power failure leaves of a lock is taken, in a file as
-// only a lock's maker makes it; else a lock's name that holds something else stays.
+// TestDamagedLock checks that a lock file which a power failure damaged can be locked if it
+// has the mode and links of a lock file, and that other files under its name stay.
 func TestDamagedLock(t *testing.T) {
 	const at = "download/debian/trixie/arm64/"
 	for _, test := range []struct {
@@ -176,14 +176,14 @@ func TestDamagedLock(t *testing.T) {
 		mode       os.FileMode
 		links      bool
 		taken      bool
-		swept      bool // beside another lock
+		swept      bool // by the Sweep of a Slot with another lock
 	}{
 		{"NULs", strings.Repeat("\x00", 40), 0o600, false, true, true},
 		{"a cut line", "1234\thos", 0o600, false, true, false},
 		{"a cut line, then NULs", "1234\thos\x00\x00\x00", 0o600, false, true, false},
 		{"others may read it", strings.Repeat("\x00", 40), 0o644, false, false, false},
 		{"other names", strings.Repeat("\x00", 40), 0o600, true, false, false},
-		{"too long", strings.Repeat("\x00", maxOwner+1), 0o600, false, false, false},
+		{"too long", strings.Repeat("\x00", maxHolder+1), 0o600, false, false, false},
 		{"text", "dear me", 0o600, false, false, false},
 		{"a number of another program", "1234\n", 0o600, false, false, false},
 	} {
@@ -205,7 +205,7 @@ func TestDamagedLock(t *testing.T) {
 				c := put(at + name)
 				c.noFlock = noFlock
 				slot, err := c.TryLock(testName)
-				if noFlock && test.taken && errors.Is(err, ErrLocked) { // the first try has removed it
+				if noFlock && test.taken && errors.Is(err, ErrLocked) { // the first try removed the file
 					slot, err = c.TryLock(testName)
 				}
 				if (err == nil) != test.taken {
@@ -240,14 +240,14 @@ func TestDamagedLock(t *testing.T) {
 	}
 }
 
-// TestDamagedLockHeld: a damaged lock is somebody's while its flock is held, or
-// while an owner file's heart may beat.
+// TestDamagedLockHeld checks that a damaged lock counts as held while its flock is held, or
+// until an owner file has had no heartbeat for deadAfter.
 func TestDamagedLockHeld(t *testing.T) {
 	const at = "download/debian/trixie/arm64/"
 	for _, name := range []string{".default.lock", ".default.lock.owner"} {
 		c := &Cache{Base: write(t, map[string]string{at + name: "\x00\x00"}), noFlock: strings.HasSuffix(name, ownerSuffix)}
 		path := filepath.Join(c.Base, at+name)
-		now := time.Now().Add(-lifeless / 2)
+		now := time.Now().Add(-deadAfter / 2)
 		f, err := os.Open(path)
 		if err == nil {
 			defer f.Close()

@@ -10,13 +10,13 @@ import (
 	"lxc-pull/lxc"
 )
 
-// TestLayout shows where containers and the cache are on each kind of system.
+// TestLayout checks the directories of containers and of the cache on each kind of system.
 func TestLayout(t *testing.T) {
 	const termux = "/data/data/com.termux/files/usr"
 	for _, test := range []struct {
 		name      string
 		p         Layout
-		files     []string // that the system has; "name=content"
+		files     []string // files of the system, as "name=content"
 		path      string
 		cacheBase string
 	}{
@@ -72,7 +72,7 @@ func TestMapsRoot(t *testing.T) {
 		"         0          0 4294967295\n": false,
 		"         0     100000       1000\n": true,
 		"      1000       1000          1\n         0     100000 9\n": true,
-		"         0    1000000      65536\n":                          false, // in a container
+		"         0    1000000      65536\n":                          false, // inside a container
 		"    100000          0          1\n":                          false,
 	} {
 		if mapsRoot(text, ranges) != want {
@@ -81,8 +81,8 @@ func TestMapsRoot(t *testing.T) {
 	}
 }
 
-// TestCacheOwners: on Android alone the cache may lie below directories of the system's user
-// and of Termux's.
+// TestCacheOwners checks that only on Android the cache may be in directories of the user
+// system and of the Termux app's user.
 func TestCacheOwners(t *testing.T) {
 	top := t.TempDir()
 	if got := (Layout{top: top, prefix: top}).CacheOwners(); got != nil {
@@ -102,7 +102,7 @@ func TestCacheOwners(t *testing.T) {
 func TestMissingIDs(t *testing.T) {
 	ranges := []lxc.IDRange{
 		{UID: true, Inside: 0, Outside: 100000, Count: 65536}, {GID: true, Inside: 0, Outside: 200000, Count: 10},
-		{UID: true, Inside: 70000, Outside: 1000, Count: 1}, // the user's own
+		{UID: true, Inside: 70000, Outside: 1000, Count: 1}, // the user's own id
 	}
 	for _, c := range []struct{ passwd, subuid, subgid, want string }{
 		{"", "", "", "--add-subuids 100000-165535 --add-subgids 200000-200009 1000"},

@@ -1,8 +1,9 @@
-// Package host is this machine as LXC sees it: the directories and settings that LXC
-// has on Debian, Android, Termux and OpenWrt, the user namespace that the program
-// runs in, and the ids that an ordinary user may use.
+// Package host finds out how LXC is set up on this machine: its directories and settings
+// on Debian, Android, Termux and OpenWrt, the user namespace of this process, and the
+// subordinate ids of a user. It only reads files and changes nothing.
 //
-// It reads the machine and changes nothing.
+// Reading order: layout.go (directories and settings), namespace.go (user namespaces),
+// subid.go (subordinate ids).
 package host
 
 import (
@@ -21,17 +22,17 @@ import (
 	"lxc-pull/lxc"
 )
 
-// maxConfig is the largest settings file that is read, in bytes: lxc.conf,
-// default.conf, /etc/passwd, /etc/subuid. Real ones have a few kilobytes.
+// maxConfig is the size of the largest file that readFile reads, in bytes. Real
+// lxc.conf, default.conf, /etc/passwd and /etc/subuid have a few kilobytes.
 const maxConfig = 1 << 20
 
 // A Layout says where LXC keeps its settings, containers and images on this
 // machine.
 type Layout struct {
-	Root   bool   // the settings are root's, not an ordinary user's
-	home   string // "": none
-	prefix string // Termux's tree, "" elsewhere
-	top    string // before every path of the system: "", but in tests
+	Root   bool   // use root's settings, not an ordinary user's
+	home   string // the user's home directory, "" if not known
+	prefix string // the directory of Termux's files, "" elsewhere
+	top    string // prepended to every path of the system; "" except in tests
 }
 
 // This returns the layout of this machine for the user of this process.
@@ -39,8 +40,8 @@ func This() Layout {
 	return Layout{os.Geteuid() == 0, os.Getenv("HOME"), termuxPrefix(), ""}
 }
 
-// termuxPrefix returns the directory of Termux's tree, "" elsewhere. Others set
-// PREFIX too, so that alone does not tell.
+// termuxPrefix returns the directory of Termux's files, "" elsewhere. Other programs set
+// PREFIX too, so PREFIX alone does not show that this is Termux.
 func termuxPrefix() string {
 	prefix := os.Getenv("PREFIX")
 	if filepath.IsAbs(prefix) && (strings.Contains(prefix, "com.termux") || os.Getenv("TERMUX_VERSION") != "") {
@@ -55,8 +56,8 @@ func (l Layout) has(path string) bool {
 	return err == nil
 }
 
-// Android reports whether this is an Android system: every one has the directory of
-// its properties.
+// Android reports whether this is an Android system. All of them have the directory of
+// system properties.
 func (l Layout) Android() bool { return l.has("/dev/__properties__") }
 
 // openWrt reports whether this is an OpenWrt system.
@@ -74,8 +75,8 @@ func (l Layout) settings() []string {
 	return append(dirs, l.top+"/etc/lxc")
 }
 
-// UserConfig returns the path of the config that an ordinary user's containers
-// begin with: the one that was named, else the user's own default.conf.
+// UserConfig returns the path of the config that a new container of an ordinary user
+// begins with: named if it is not empty, else the user's own default.conf.
 func (l Layout) UserConfig(named string) string {
 	if named != "" {
 		return named
@@ -83,8 +84,8 @@ func (l Layout) UserConfig(named string) string {
 	return filepath.Join(l.settings()[0], "default.conf")
 }
 
-// setting returns the value of a key in lxc.conf, "" if no file sets it. As in
-// LXC, an ordinary user's file comes before the system's.
+// setting returns the value of a key in lxc.conf, "" if no file sets it. An ordinary
+// user's file comes before the system's (lxc_global_config_value in LXC's initutils.c).
 func (l Layout) setting(key string) string {
 	for _, dir := range l.settings() {
 		data, err := readFile(filepath.Join(dir, "lxc.conf"))
@@ -105,9 +106,9 @@ func (l Layout) setting(key string) string {
 	return ""
 }
 
-// LXCPath returns the directory of containers: what lxc.conf says, else the usual one
-// of this kind of system. LXC itself knows lxc.conf and its own default only, so a
-// system of no special kind gets that default.
+// LXCPath returns the directory of containers: lxc.lxcpath of lxc.conf, else the usual
+// directory on this kind of system. LXC itself uses only lxc.conf and its default, so
+// on other systems LXCPath returns LXC's default.
 func (l Layout) LXCPath() string {
 	if path := l.setting("lxc.lxcpath"); path != "" {
 		return path
@@ -122,14 +123,15 @@ func (l Layout) LXCPath() string {
 	case l.Android():
 		return "/data/lxc" // there is no /var, and the root is read-only
 	case l.openWrt() && l.has("/srv/lxc"):
-		return "/srv/lxc" // Turris; /var is in memory
+		return "/srv/lxc" // Turris, where /var is in memory
 	}
 	return "/var/lib/lxc"
 }
 
-// CacheDir returns the directory of the image cache, as the stock template
-// chooses it: LXC_CACHE_PATH, else the system's, or the user's own in a user
-// namespace that an ordinary user made. It is "" if there is none.
+// CacheDir returns the directory of the image cache, chosen as in the stock template:
+// LXC_CACHE_PATH if it is set; in a user namespace that an ordinary user created, and for
+// an ordinary user, the user's cache; else the system's. It returns "" if the user's home
+// directory is not known.
 func (l Layout) CacheDir(n lxc.Namespace) string {
 	if base := os.Getenv("LXC_CACHE_PATH"); base != "" {
 		return base
@@ -154,14 +156,14 @@ func (l Layout) systemCache() string {
 	return "/var/cache/lxc"
 }
 
-// Forgets reports whether a cache directory is the system's and lies in memory, so
-// that it is lost when the machine stops, and LXC_CACHE_PATH does not ask for it.
+// Forgets reports whether cache is the system's cache directory, is on a file system in
+// memory, so that it is lost when the machine stops, and is not set by LXC_CACHE_PATH.
 func (l Layout) Forgets(cache string) bool {
 	return os.Getenv("LXC_CACHE_PATH") == "" && cache == l.systemCache() && inMemory(cache)
 }
 
-// inMemory reports whether a directory, or the nearest existing one above it, is on a
-// file system in memory, as /var is on OpenWrt.
+// inMemory reports whether a directory is on a file system in memory, as /var is on
+// OpenWrt. If it does not exist, the nearest existing directory above it counts.
 func inMemory(dir string) bool {
 	const tmpfs, ramfs = 0x01021994, 0x858458f6 // linux/magic.h
 	for {
@@ -176,10 +178,10 @@ func inMemory(dir string) bool {
 	}
 }
 
-// CacheOwners returns the users, besides root and the cache's own user, in whose
-// directories the cache may lie. On Android /data belongs to the system's user
-// (AID_SYSTEM), and Termux's tree, in which root's containers and their cache are
-// too, to its app's.
+// CacheOwners returns the users, besides root and the owner of the cache, who may own the
+// directories above the cache. On Android /data belongs to the user system (AID_SYSTEM
+// in android_filesystem_config.h), and Termux's directory, which also holds root's
+// containers and cache, belongs to the user of the Termux app.
 func (l Layout) CacheOwners() []int {
 	if !l.Android() {
 		return nil
@@ -193,10 +195,10 @@ func (l Layout) CacheOwners() []int {
 	return users
 }
 
-// DefaultConfig returns the text that a new container's config begins with: that
-// of the named file, else of the one that lxc.conf names, else of default.conf if
-// there is one. As in lxc-create, empty lines are left out and lines of blanks
-// become empty (parse_line in LXC's confile.c).
+// DefaultConfig returns the text that a new container's config begins with: the content
+// of the file named if it is not empty, else of lxc.default_config in lxc.conf, else of
+// default.conf; "" if there is none. As in lxc-create, empty lines are left out, and
+// lines of spaces and tabs become empty (parse_line in LXC's confile.c).
 func (l Layout) DefaultConfig(named string) ([]byte, error) {
 	var data []byte
 	var err error
@@ -229,27 +231,27 @@ func (l Layout) DefaultConfig(named string) ([]byte, error) {
 	return out, nil
 }
 
-// The directories of LXC's own files as LXC and Debian install them.
+// The default directories of LXC's own files.
 const (
 	defaultTemplateConfig = "/usr/share/lxc/config"
 	defaultHookDir        = "/usr/share/lxc/hooks"
 )
 
-// TemplateConfig returns LXC's directory of configs to include: named, else
-// LXC_TEMPLATE_CONFIG, else the one beside the template directory that this program
-// is installed in, else the default.
+// TemplateConfig returns LXC's directory of configs to include: named if it is not
+// empty, else the environment variable LXC_TEMPLATE_CONFIG, else the directory "config"
+// beside the directory of this program, else the default.
 func TemplateConfig(named string) string {
 	return lxcDir(named, "LXC_TEMPLATE_CONFIG", "config", "common.conf", defaultTemplateConfig)
 }
 
-// HookDir returns LXC's directory of hooks, found as TemplateConfig is; the variable
-// is LXC_HOOK_DIR.
+// HookDir returns LXC's directory of hooks. It is found as in TemplateConfig, with the
+// variable LXC_HOOK_DIR and the directory "hooks".
 func HookDir(named string) string {
 	return lxcDir(named, "LXC_HOOK_DIR", "hooks", ".", defaultHookDir)
 }
 
-// lxcDir finds one of LXC's own directories. marker is a file by which the right
-// directory is known.
+// lxcDir finds one of LXC's own directories for TemplateConfig and HookDir. The
+// directory beside this program's counts only if it has a file called marker.
 func lxcDir(named, variable, beside, marker, fallback string) string {
 	dir := named
 	if dir == "" {
@@ -270,8 +272,8 @@ func lxcDir(named, variable, beside, marker, fallback string) string {
 	return strings.TrimRight(dir, "/")
 }
 
-// ProgramPaths returns the paths of this program that are known: the kernel's,
-// which needs /proc and follows links, and the caller's if it is a whole path.
+// ProgramPaths returns the known paths of this program: the path in the kernel, with
+// symbolic links resolved, if /proc is mounted; and argv[0] if it is an absolute path.
 func ProgramPaths() []string {
 	var paths []string
 	if exe, err := os.Executable(); err == nil {
@@ -283,8 +285,9 @@ func ProgramPaths() []string {
 	return paths
 }
 
-// InPath returns the path of a program that PATH leads to, "" if it leads to none.
-// (exec.LookPath makes a system call that Android's filter punishes.)
+// InPath returns the path of a program in a directory of PATH, "" if there is none. (Not
+// exec.LookPath: it calls faccessat2, for which Android's system call filter kills the
+// process.)
 func InPath(name string) string {
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
 		path := filepath.Join(dir, name)
@@ -295,7 +298,7 @@ func InPath(name string) string {
 	return ""
 }
 
-// readFile returns a file of at most maxConfig bytes.
+// readFile returns the content of a file of at most maxConfig bytes.
 func readFile(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {

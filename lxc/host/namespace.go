@@ -8,8 +8,8 @@ import (
 	"lxc-pull/lxc"
 )
 
-// Namespace returns the kind of user namespace that this process is in. Without
-// /proc it is the host's, as for the stock template.
+// Namespace returns the kind of user namespace that this process is in. If /proc is not
+// mounted it returns lxc.HostNamespace, as the stock template does.
 func Namespace() lxc.Namespace {
 	self, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil {
@@ -22,9 +22,10 @@ func Namespace() lxc.Namespace {
 	return lxc.NamespaceOf(self, first)
 }
 
-// ContainerNamespace returns the kind of user namespace that a container will live
-// in which lxc-create does not make: that of this process, or the one that config,
-// which the container begins with, maps.
+// ContainerNamespace returns the kind of user namespace of a container that this program
+// creates without lxc-create: that of this process; but if that is the host's and config
+// has lxc.idmap or the user is not root, lxc.RootNamespace. config is the text that the
+// container's config begins with.
 func ContainerNamespace(config []byte) lxc.Namespace {
 	n := Namespace()
 	if ids, _ := lxc.IDMap(config); n == lxc.HostNamespace && (len(ids) > 0 || os.Geteuid() != 0) {
@@ -33,14 +34,14 @@ func ContainerNamespace(config []byte) lxc.Namespace {
 	return n
 }
 
-// IsIn reports whether this process is in the very user namespace that ranges
-// describe: so it is after "lxc-usernsexec lxc-pull create".
+// IsIn reports whether this process is in the user namespace that ranges describe, as it
+// is after "lxc-usernsexec lxc-pull create".
 func IsIn(ranges []lxc.IDRange) bool {
 	text, err := os.ReadFile("/proc/self/uid_map")
 	return err == nil && mapsRoot(string(text), ranges)
 }
 
-// mapsRoot reports whether the text of a uid_map maps root as ranges do.
+// mapsRoot reports whether a uid_map maps root to the same user as ranges do.
 func mapsRoot(uidMap string, ranges []lxc.IDRange) bool {
 	for line := range strings.Lines(uidMap) {
 		f := strings.Fields(line)
@@ -53,9 +54,8 @@ func mapsRoot(uidMap string, ranges []lxc.IDRange) bool {
 	return false
 }
 
-// OwnIDs returns the user ids and the group ids that files can be given in this
-// process's user namespace. A kind is nil if it has no bounds, or they are not
-// known.
+// OwnIDs returns the user ids and the group ids that files can have in this process's
+// user namespace. An element is nil if all ids are possible, or if the map can't be read.
 func OwnIDs() (kinds [2][]lxc.IDRange) {
 	for i, file := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
 		text, err := os.ReadFile(file)
@@ -63,8 +63,8 @@ func OwnIDs() (kinds [2][]lxc.IDRange) {
 			continue
 		}
 		for line := range strings.Lines(string(text)) {
-			// Files get the ids as they are inside, whatever those are outside.
-			// The fields are split by hand: fmt's scanning is 30 KB of the program.
+			// chown(2) takes ids of this namespace, so Outside is the same as Inside.
+			// Not fmt.Sscanf, which would add 30 KB to the program.
 			fields := strings.Fields(line)
 			if len(fields) != 3 {
 				continue

@@ -9,14 +9,14 @@ import (
 	"lxc-pull/lxc"
 )
 
-// Etc is the directory of the files that name users and the ids they may use.
+// Etc is the directory of the files passwd, subuid and subgid.
 const Etc = "/etc"
 
 // An idRange is a line of /etc/subuid or /etc/subgid.
 type idRange struct{ first, count uint64 }
 
-// UserNames returns the names that the file passwd in the directory etc has for a
-// user, and last the user's number.
+// UserNames returns the names of a user in the file passwd of the directory etc, followed
+// by the decimal user id.
 func UserNames(uid int, etc string) (names []string) {
 	number := strconv.Itoa(uid)
 	passwd, _ := readFile(etc + "/passwd")
@@ -28,9 +28,9 @@ func UserNames(uid int, etc string) (names []string) {
 	return append(names, number)
 }
 
-// lentIDs returns the user ids and the group ids that a user may use besides the
-// user's own, by subuid(5) and subgid(5) in the directory etc.
-func lentIDs(uid int, etc string) (lent [2][]idRange) {
+// subIDs returns the subordinate user ids and group ids of a user, from the files
+// subuid(5) and subgid(5) in the directory etc.
+func subIDs(uid int, etc string) (ids [2][]idRange) {
 	names := UserNames(uid, etc)
 	for i, file := range []string{"/subuid", "/subgid"} {
 		text, _ := readFile(etc + file)
@@ -42,53 +42,54 @@ func lentIDs(uid int, etc string) (lent [2][]idRange) {
 			first, err1 := strconv.ParseUint(f[1], 10, 32)
 			count, err2 := strconv.ParseUint(f[2], 10, 32)
 			if err1 == nil && err2 == nil && count > 0 {
-				lent[i] = append(lent[i], idRange{first, count})
+				ids[i] = append(ids[i], idRange{first, count})
 			}
 		}
 	}
-	return lent
+	return ids
 }
 
-// MapLines returns the lines of a config that map the ids which a user may use by
-// the files in the directory etc. If the user may use none yet, lent is false and the
-// lines are those of the usual ids.
-func MapLines(uid int, etc string) (lines string, lent bool) {
-	lent = true
+// MapLines returns lines of lxc.idmap that map the container's ids to the subordinate ids
+// of a user in the files of the directory etc. If the user has no subordinate user ids or
+// group ids, ok is false, and the lines have the usual 100000 65536 instead.
+func MapLines(uid int, etc string) (lines string, ok bool) {
+	ok = true
 	fields := [2]string{}
-	for i, ranges := range lentIDs(uid, etc) {
+	for i, ranges := range subIDs(uid, etc) {
 		r := idRange{100000, 65536}
 		if len(ranges) > 0 {
 			r = ranges[0]
 		} else {
-			lent = false
+			ok = false
 		}
 		fields[i] = fmt.Sprintf("%d %d", r.first, r.count)
 	}
-	return fmt.Sprintf("  lxc.idmap = u 0 %s\n  lxc.idmap = g 0 %s", fields[0], fields[1]), lent
+	return fmt.Sprintf("  lxc.idmap = u 0 %s\n  lxc.idmap = g 0 %s", fields[0], fields[1]), ok
 }
 
-// MissingIDs returns usermod's options that let a user use the ids of ranges, nil
-// if the files in the directory etc let the user use all of them already.
+// MissingIDs returns the options of usermod(8) that make the ids of ranges subordinate
+// ids of a user. It returns nil if by the files in the directory etc they all are already.
 func MissingIDs(ranges []lxc.IDRange, uid int, etc string) (options []string) {
-	lent := lentIDs(uid, etc)
+	have := subIDs(uid, etc)
 	for _, r := range ranges {
 		option, i := "--add-subuids", 0
 		if r.GID {
 			option, i = "--add-subgids", 1
 		}
 		first, count := uint64(r.Outside), uint64(r.Count)
-		own := first == uint64(uid) && count == 1 // or the user's group, which newgidmap knows
-		if !own && !slices.ContainsFunc(lent[i], func(l idRange) bool { return l.first <= first && first+count <= l.first+l.count }) {
+		own := first == uint64(uid) && count == 1 // the user's own id, which newuidmap(1) and newgidmap(1) allow
+		if !own && !slices.ContainsFunc(have[i], func(h idRange) bool { return h.first <= first && first+count <= h.first+h.count }) {
 			options = append(options, option, fmt.Sprintf("%d-%d", first, first+count-1))
 		}
 	}
 	return options
 }
 
-// InsideID returns the id that a user (a group, if group is true) has in a
-// namespace with ranges. If ranges do not map it, known is false and inside is the
-// first id that is free there, as lxc-create chooses one.
-func InsideID(ranges []lxc.IDRange, group bool, id uint32) (inside uint32, known bool) {
+// InsideID returns the id in a user namespace with ranges to which the host's user id (or
+// group id, if group is true) is mapped. If ranges don't map it, mapped is false and
+// inside is the first free id, as lxc-create chooses it (find_unmapped_nsid in LXC's
+// conf.c).
+func InsideID(ranges []lxc.IDRange, group bool, id uint32) (inside uint32, mapped bool) {
 	for range len(ranges) + 1 {
 		for _, r := range ranges {
 			switch {

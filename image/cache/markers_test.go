@@ -16,7 +16,7 @@ import (
 	"lxc-pull/image"
 )
 
-// others are things that people keep four directories deep: none is an image, whatever
+// others are files that people may keep four directories deep. None is an image, whatever
 // its place and age.
 var others = map[string]string{
 	"download/music/artist/album/song.mp3":                    "a file",
@@ -40,8 +40,8 @@ var others = map[string]string{
 	"download/photos/2019/holiday/.half.new/rootfs.tar.xz/in": "a directory",
 }
 
-// TestOthersStay: neither age, nor a limit, nor --all takes what nothing proves to
-// be the cache's, and it counts for nothing.
+// TestOthersStay checks that no removal (by age, by size, of all images) takes a directory
+// without the cache's marker files, and that Shrink does not count it.
 func TestOthersStay(t *testing.T) {
 	c := &Cache{Base: write(t, others)}
 	want := tree(t, c.Base)
@@ -65,7 +65,7 @@ func TestOthersStay(t *testing.T) {
 			_, err = s.Sweep(time.Now())
 			s.Unlock()
 		}
-		if err != nil && !strings.Contains(err.Error(), "nothing that the cache makes") && !strings.Contains(err.Error(), "is a directory") {
+		if err != nil && !strings.Contains(err.Error(), "was not made by the cache") && !strings.Contains(err.Error(), "is a directory") {
 			t.Errorf("%s: %v", variant, err)
 		}
 	}
@@ -87,20 +87,20 @@ func TestOthersStay(t *testing.T) {
 	}; err != nil || !slices.Equal(listed, want) {
 		t.Errorf("List: %v, want %v (%v)", listed, want, err)
 	}
-	if err := c.Shrink(8, image.Name{}, func(i Info, err error) { t.Errorf("%v gives way though 8 bytes are images (%v)", i, err) }); err != nil {
+	if err := c.Shrink(8, image.Name{}, func(i Info, err error) { t.Errorf("%v is removed though only 8 bytes are images (%v)", i, err) }); err != nil {
 		t.Error(err)
 	}
 	var gone []string
 	if err := c.Shrink(0, image.Name{}, func(i Info, err error) { gone = append(gone, i.String()) }); err != nil || len(gone) != 2 {
-		t.Errorf("%v gave way (%v)", gone, err)
+		t.Errorf("%v is removed (%v)", gone, err)
 	}
 	if got := tree(t, c.Base); !slices.Equal(slices.DeleteFunc(got, func(s string) bool { return strings.HasSuffix(s, "arm64/") }), want) {
 		t.Errorf("left\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
-// TestStageBesideOthers: an image's names that hold something else stop the cache's
-// use, before a byte is asked for, and what they hold stays.
+// TestStageBesideOthers checks that a directory of others under a name of the cache stays,
+// and that Lock or Stage refuses to use it before anything is downloaded.
 func TestStageBesideOthers(t *testing.T) {
 	const at = "download/debian/trixie/arm64/"
 	for _, name := range []string{
@@ -115,7 +115,7 @@ func TestStageBesideOthers(t *testing.T) {
 			if stage, err = slot.Stage("tag"); err == nil {
 				stage.Discard()
 			}
-			if e := slot.Remove(); e == nil {
+			if e := slot.remove(); e == nil {
 				t.Errorf("%s: removed", name)
 			}
 			slot.Unlock()
@@ -130,7 +130,7 @@ func TestStageBesideOthers(t *testing.T) {
 	}
 }
 
-// TestDropProves: an entry that became something else since it was listed stays.
+// TestDropProves checks that Drop leaves an entry that has changed since List and is no entry now.
 func TestDropProves(t *testing.T) {
 	c := &Cache{Base: t.TempDir()}
 	put(t, c, testName, "20260101", "r")
@@ -151,8 +151,8 @@ func TestDropProves(t *testing.T) {
 	}
 }
 
-// TestSignsLast: a removal that breaks off leaves a sign of whose the rest is.
-func TestSignsLast(t *testing.T) {
+// TestMarkersLast checks that an interrupted removal leaves a marker file.
+func TestMarkersLast(t *testing.T) {
 	needRoot(t)
 	c := &Cache{Base: t.TempDir()}
 	put(t, c, testName, "20260101", "r")
@@ -172,7 +172,7 @@ func TestSignsLast(t *testing.T) {
 	if err := d.removeAll("default"); err == nil {
 		t.Error("removed with a mount in it")
 	}
-	if got := d.signs("default"); !got.build || !got.rootfs || !got.evidence {
-		t.Errorf("signs that are left: %+v", got)
+	if got := d.markers("default"); !got.build || !got.rootfs || !got.evidence {
+		t.Errorf("markers that are left: %+v", got)
 	}
 }

@@ -1,0 +1,158 @@
+package cache
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"sort"
+	"strings"
+	"time"
+
+	"lxc-pull/image"
+)
+
+// An Info describes an image or a partial download in the cache.
+type Info struct {
+	image.Name
+	Build    string    // "" for a partial download
+	Modified time.Time // when the rootfs was last written
+	Used     time.Time // when the image was last used, as far as Use could record it
+	Size     int64     // bytes of the rootfs that are there
+	Partial  bool      // an interrupted download
+	Evidence bool      // the entry has evidence
+	Damage   error     // why the entry can't be used; nil: it can
+
+	// Proven says that the marker files show that the cache made this directory. A
+	// directory with only one of rootfs.tar.xz and build_id can be an incomplete entry
+	// of the stock template, but also something else: it is removed only if the user
+	// names it.
+	Proven bool
+}
+
+// Foreign reports whether the entry belongs to another user or may be written by one.
+// Shrink leaves it.
+func (i Info) Foreign() bool { return untrusted(i.Damage) }
+
+// List returns the images and partial downloads in the cache, sorted by name; none if
+// there is no cache. Directories without the marker files of an image, and directories
+// that can't be read, are left out.
+func (c *Cache) List() ([]Info, error) {
+	var list []Info
+	err := c.walkEntries(func(d directory, n image.Name, name string) {
+		if info, ok := inspect(d, n, name); ok {
+			list = append(list, info)
+		}
+	})
+	sort.SliceStable(list, func(i, j int) bool {
+		if order := compareNames(list[i].Name, list[j].Name); order != 0 {
+			return order < 0
+		}
+		return !list[i].Partial && list[j].Partial
+	})
+	return list, err
+}
+
+// inspect describes the entry or partial download name in d. ok is false if name is
+// neither.
+func inspect(d directory, n image.Name, name string) (info Info, ok bool) {
+	there := d.markers(name)
+	info = Info{Name: n, Partial: name == "."+n.Variant+partSuffix}
+	switch {
+	case info.Partial:
+		info.Proven = there.any()
+		if !info.Proven {
+			return info, false
+		}
+		info.measure(d, name)
+	case name[0] == '.', !there.rootfs && !there.build && !there.evidence:
+		return info, false
+	default:
+		inner, e, err := openRootfs(d, name)
+		if err != nil {
+			info.Damage = err
+			info.Proven = there.flat && there.evidence || untrusted(err) && there.entry()
+			if !info.Proven && !there.flat {
+				return info, false // a directory of another program
+			}
+			info.measure(d, name)
+			break
+		}
+		info.Build, info.Modified, info.Size, info.Evidence, info.Proven = e.Build, e.Modified, e.Size, there.evidence, there.flat
+		e.Close()
+		inner.Close()
+	}
+	info.Used = info.Modified
+	if entry, err := d.open(name); err == nil {
+		if t, ok := entry.modified(buildName); ok && t.After(info.Used) {
+			info.Used = t
+		}
+		entry.Close()
+	}
+	return info, true
+}
+
+// measure sets Modified and Size from the rootfs of a partial download or a damaged
+// entry, and Damage if its directory is another user's.
+func (i *Info) measure(parent directory, name string) {
+	i.Modified, _ = parent.modified(name)
+	d, err := parent.open(name)
+	if err != nil {
+		if untrusted(err) {
+			i.Damage = err
+		}
+		return
+	}
+	defer d.Close()
+	f, err := d.openFile(rootfsName, os.O_RDONLY, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil {
+		i.Size, i.Modified = info.Size(), info.ModTime()
+	}
+}
+
+// walkEntries calls visit for every name, hidden ones included, in the directories that
+// hold entries.
+func (c *Cache) walkEntries(visit func(d directory, n image.Name, name string)) error {
+	d, err := c.walk(false, "download")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer d.Close()
+	walkBelow(d, nil, visit)
+	return nil
+}
+
+// walkBelow is walkEntries for a directory d, whose path below download is above.
+func walkBelow(d directory, above []string, visit func(d directory, n image.Name, name string)) {
+	names, err := d.names()
+	if err != nil {
+		return
+	}
+	for _, name := range names {
+		if len(above) < 3 {
+			if checkName(name) != nil {
+				continue
+			}
+			if inner, err := d.open(name); err == nil {
+				walkBelow(inner, append(above, name), visit)
+				inner.Close()
+			}
+			continue
+		}
+		variant, hidden := hiddenVariant(name)
+		if !hidden {
+			variant = name
+		}
+		if checkName(variant) == nil {
+			visit(d, image.Name{Dist: above[0], Release: above[1], Arch: above[2], Variant: variant}, name)
+		}
+	}
+}
+
+// compareNames compares images for sorting.
+func compareNames(a, b image.Name) int { return strings.Compare(a.String(), b.String()) }
