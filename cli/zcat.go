@@ -147,7 +147,7 @@ func notCompressed(plain io.Reader) error {
 	return errNotCompressed
 }
 
-// xzMagic begins an .xz file (xz-file-format 1.2.1, 2.1.1.1).
+// xzMagic begins an .xz file (The .xz File Format, section 2.1.1.1).
 const xzMagic = "\xfd7zXZ\x00"
 
 // listFile lists one file: an xz file block by block, any other in one line, for which it is
