@@ -269,7 +269,7 @@ func (d *download) seekEnd(sum hash.Hash) (int64, error) {
 
 // cleanUp ends a download that failed with err. A foreign part gets back the size that it
 // had. A part that a later call can continue stays, as the error that is returned says. Any
-// other part is removed, with its record.
+// other part is removed (an emptyPart is emptied), and so is its record.
 func (d *download) cleanUp(err error) error {
 	if d.origin == foreignPart {
 		if bad := d.part.Truncate(d.original); bad != nil {
