@@ -10,19 +10,22 @@ import (
 	"lxc-pull/fetch"
 )
 
-// maxCredentials bounds a header or netrc file.
+// This file reads what identifies the user to a server: a netrc file and a file of header
+// lines. Both come from files alone, since lxc-create writes its arguments into the container's
+// config, and ps(1) shows them to everybody. Each credential is for one host and is never sent
+// to another one that is asked.
+
+// maxCredentials is the largest file that is read here, in bytes.
 const maxCredentials = 64 << 10
 
-// credentials reads the netrc file and the file of header lines. They come from
-// files alone: lxc-create writes its arguments into the container's config, and
-// ps shows them to everybody. Each is for one host, never for all that are
-// asked.
+// credentials reads the netrc file (--netrc-file, else NETRC) and --header-file. first is the
+// URL to whose origin the header lines go that name no host.
 func (n *networkOptions) credentials(first string) ([]fetch.Credential, error) {
-	var list []fetch.Credential
 	netrc := n.files.netrc
 	if netrc == "" {
 		netrc = os.Getenv("NETRC")
 	}
+	var list []fetch.Credential
 	if netrc != "" {
 		data, err := readOption("netrc-file", netrc, maxCredentials)
 		if err != nil {
@@ -46,11 +49,10 @@ func (n *networkOptions) credentials(first string) ([]fetch.Credential, error) {
 	return append(list, headers...), nil
 }
 
-// parseHeaders reads lines "Name: value", and lines "[host]" that say for which
-// origin the lines below are: an https one unless it begins with "http://".
-// Those above are for the origin first, if there is one. Empty
-// lines and those that begin with # are passed over. A message never shows a
-// value: it is likely to be a secret.
+// parseHeaders reads lines of the form "Name: value". A line "[host]" says to which origin the
+// lines after it go; it means https unless it begins with "http://". The lines before it go to
+// the origin first, or nowhere if first is "". Empty lines and lines that begin with # are
+// skipped. An error never shows a value, since that is likely to be a secret.
 func parseHeaders(text, first string) ([]fetch.Credential, error) {
 	list := []fetch.Credential{{Host: first, Header: http.Header{}}}
 	n := 0
@@ -61,17 +63,11 @@ func parseHeaders(text, first string) ([]fetch.Credential, error) {
 			continue
 		}
 		if host, ok := strings.CutPrefix(line, "["); ok {
-			// The last bracket, for a host may be "[::1]".
-			if host, ok = strings.CutSuffix(strings.TrimSpace(host), "]"); !ok || host == "" {
-				return nil, fmt.Errorf("line %d is not of the form \"[host]\"", n)
+			origin, err := parseHost(host)
+			if err != nil {
+				return nil, fmt.Errorf("line %d %w", n, err)
 			}
-			if !strings.Contains(host, "://") {
-				host = "https://" + host
-			}
-			if host = fetch.Origin(host); host == "" {
-				return nil, fmt.Errorf("line %d has no host, host:port or http://host:port", n)
-			}
-			list = append(list, fetch.Credential{Host: host, Header: http.Header{}})
+			list = append(list, fetch.Credential{Host: origin, Header: http.Header{}})
 			continue
 		}
 		name, value, ok := strings.Cut(line, ":")
@@ -81,13 +77,29 @@ func parseHeaders(text, first string) ([]fetch.Credential, error) {
 		}
 		list[len(list)-1].Header.Add(name, value)
 	}
-	if first == "" { // a file URL: there is nobody to send them to
+	if first == "" { // a file URL has no server
 		list = list[1:]
 	}
 	return list, nil
 }
 
-// notToken reports whether a character can't be in a header's name (RFC 9110,
+// parseHost returns the origin that a line "[host]" names; text is the line after its "[".
+func parseHost(text string) (origin string, err error) {
+	// The last "]" ends it: the host may itself be "[::1]".
+	host, ok := strings.CutSuffix(strings.TrimSpace(text), "]")
+	if !ok || host == "" {
+		return "", errors.New("is not of the form \"[host]\"")
+	}
+	if !strings.Contains(host, "://") {
+		host = "https://" + host
+	}
+	if origin = fetch.Origin(host); origin == "" {
+		return "", errors.New("has no host, host:port or http://host:port in the brackets")
+	}
+	return origin, nil
+}
+
+// notToken reports whether a character may not be in the name of a header (RFC 9110, section
 // 5.6.2).
 func notToken(r rune) bool {
 	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
@@ -95,10 +107,9 @@ func notToken(r rune) bool {
 
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
-// parseNetrc reads the machine, login and password words of a netrc file
-// (ftp(1)). An entry is for its host at any port, or for HOST:PORT, as its
-// machine says. A "default" entry is refused: it would give a password to
-// whatever host is asked.
+// parseNetrc reads a netrc file (ftp(1)) of machine, login, password and account entries.
+// "machine HOST" is for the host at any port, "machine HOST:PORT" for that port. An entry
+// "default" is an error, since it would send a password to every host that is asked.
 func parseNetrc(text string) ([]fetch.Credential, error) {
 	var list []fetch.Credential
 	words, err := netrcWords(text)
@@ -110,15 +121,15 @@ func parseNetrc(text string) ([]fetch.Credential, error) {
 		words = words[1:]
 		switch {
 		case word == "default":
-			return nil, errors.New("a default entry is for every host, and so for the wrong one")
+			return nil, errors.New("a \"default\" entry is not supported: it would send a password to every host")
 		case word != "machine" && word != "login" && word != "password" && word != "account":
 			return nil, errors.New("not a netrc file of machine, login and password entries")
 		case len(words) == 0:
-			return nil, fmt.Errorf("%q ends the file", word)
+			return nil, fmt.Errorf("no value after %q at the end", word)
 		case word == "machine":
 			list = append(list, fetch.Credential{Host: words[0]})
 		case len(list) == 0:
-			return nil, fmt.Errorf("%q before any machine", word)
+			return nil, fmt.Errorf("%q before the first machine", word)
 		case word == "login":
 			list[len(list)-1].User = words[0]
 		case word == "password":
@@ -129,9 +140,9 @@ func parseNetrc(text string) ([]fetch.Credential, error) {
 	return list, nil
 }
 
-// netrcWords splits a netrc file as curl does: a word that begins with a
-// quotation mark ends at the next, and has backslashes before marks and
-// backslashes in it; a line that begins with # is a comment.
+// netrcWords splits a netrc file into words as curl does. A line that begins with # is a
+// comment. A word that begins with a quotation mark ends at the next one; in it a backslash
+// stands before a quotation mark or a backslash that belongs to the word.
 func netrcWords(text string) (words []string, err error) {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -139,27 +150,36 @@ func netrcWords(text string) (words []string, err error) {
 			continue
 		}
 		for ; line != ""; line = strings.TrimLeft(line, " \t") {
-			if line[0] != '"' {
+			var word string
+			if line[0] == '"' {
+				if word, line, err = quotedWord(line); err != nil {
+					return nil, err
+				}
+			} else {
 				end := strings.IndexAny(line, " \t")
 				if end < 0 {
 					end = len(line)
 				}
-				words, line = append(words, line[:end]), line[end:]
-				continue
+				word, line = line[:end], line[end:]
 			}
-			var word []byte
-			i := 1
-			for ; i < len(line) && line[i] != '"'; i++ {
-				if line[i] == '\\' && i+1 < len(line) {
-					i++
-				}
-				word = append(word, line[i])
-			}
-			if i == len(line) {
-				return nil, errors.New("a quotation mark without its second")
-			}
-			words, line = append(words, string(word)), line[i+1:]
+			words = append(words, word)
 		}
 	}
 	return words, nil
+}
+
+// quotedWord returns the word in quotation marks with which a line begins, and the rest of
+// the line.
+func quotedWord(line string) (word, rest string, err error) {
+	var b []byte
+	for i := 1; i < len(line); i++ {
+		switch {
+		case line[i] == '"':
+			return string(b), line[i+1:], nil
+		case line[i] == '\\' && i+1 < len(line):
+			i++
+		}
+		b = append(b, line[i])
+	}
+	return "", "", errors.New("a quotation mark is not closed")
 }

@@ -20,13 +20,13 @@ import (
 	"lxc-pull/fetch"
 )
 
-// fetchServer serves data under every name. While cuts holds a number, an
-// answer breaks off after so many bytes and the next ones are 404.
+// A fetchServer serves data under every name. Each number in cuts is for one request: the
+// answer breaks off after so many bytes; if the number is negative, the answer is 404.
 type fetchServer struct {
 	data  []byte
 	etag  string
 	cuts  []int
-	asked []string
+	asked []string // the Range header of each request
 }
 
 func (s *fetchServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -49,14 +49,14 @@ func (s *fetchServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// fetchTest calls the command in a directory of its own.
+// fetchTest runs "fetch" with these arguments in the current directory.
 func fetchTest(t *testing.T, args ...string) (out, messages string, err error) {
 	t.Helper()
 	return perform(t, append([]string{"fetch"}, args...)...)
 }
 
-// closedPort is an address at which nothing listens, and nothing will while the
-// test runs: the port is bound, so that no other socket gets it.
+// closedPort returns an address at which nothing listens while the test runs. The port is
+// bound, so that no other socket gets it.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -74,7 +74,7 @@ func closedPort(t *testing.T) string {
 	return fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
 }
 
-// directory lists what is in the current directory.
+// directory returns the names in the current directory, with spaces between them.
 func directory(t *testing.T) string {
 	t.Helper()
 	entries, err := os.ReadDir(".")
@@ -88,8 +88,8 @@ func directory(t *testing.T) string {
 	return strings.Join(names, " ")
 }
 
-// TestFetchContinues: what one call leaves the next one continues, if it is of
-// the same file.
+// A call continues the part file of an earlier call if that is of the same version of the
+// same file. Otherwise it downloads from the beginning.
 func TestFetchContinues(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789"), 10_000)
 	other := bytes.Repeat([]byte("abcdefghij"), 10_000)
@@ -112,7 +112,7 @@ func TestFetchContinues(t *testing.T) {
 		name  string
 		args  []string
 		path  string
-		file  []byte // that the server has now
+		file  []byte // the server's file at the second call
 		etag  string
 		asked string
 	}{
@@ -144,7 +144,7 @@ func TestFetchContinues(t *testing.T) {
 	}
 }
 
-// TestFetchWrongBytes: of servers of which one lies, the right bytes come.
+// If one of several servers sends wrong bytes, the file comes from the others.
 func TestFetchWrongBytes(t *testing.T) {
 	good := bytes.Repeat([]byte("0123456789"), 10_000)
 	bad := bytes.Repeat([]byte("abcdefghij"), 10_000)
@@ -173,7 +173,7 @@ func TestFetchWrongBytes(t *testing.T) {
 	if got, err := call(liarURL, goodURL); got != "right" || len(liar.asked) != 1 {
 		t.Errorf("a liar first: %s, %v; it was asked %d times", got, err, len(liar.asked))
 	}
-	_, cutURL := serve(good, 70_000, -1) // breaks off, then has no such file, then has it again
+	_, cutURL := serve(good, 70_000, -1) // breaks off, then answers 404, then sends the file
 	if got, err := call(cutURL, liarURL); got != "right" {
 		t.Errorf("a liar in the middle: %s, %v", got, err)
 	}
@@ -194,15 +194,15 @@ func TestFetchWrongBytes(t *testing.T) {
 	}
 }
 
-// TestFetchForeignPart: FILE.part may be a browser's. Whatever comes of the call, it
-// is what it was, or it has become the file.
+// A FILE.part of another program, such as a browser, is as it was after a call that fails;
+// after one that succeeds it has become the file.
 func TestFetchForeignPart(t *testing.T) {
 	good := bytes.Repeat([]byte("0123456789"), 10_000)
 	digest := []string{"--sha256", fmt.Sprintf("%x", sha256.Sum256(good))}
 	for _, test := range []struct {
 		name   string
 		part   string
-		from   string // "": none
+		from   string // content of the record; "": there is no record
 		args   []string
 		cuts   []int
 		status int
@@ -210,7 +210,7 @@ func TestFetchForeignPart(t *testing.T) {
 	}{
 		{"another program's", "half of it", "", nil, nil, exitUsage, 0},
 		{"with a record that is none", "half of it", "of a person's\n\n", nil, nil, exitUsage, 0},
-		{"with a long record", "half of it", strings.Repeat("x", maxCredentials+1), nil, nil, exitUsage, 0},
+		{"with a long record", "half of it", strings.Repeat("x", maxRecord+1), nil, nil, exitUsage, 0},
 		{"goes on", string(good[:100]), "", digest, nil, 0, 1},
 		{"is whole", string(good), "", digest, nil, 0, -1},
 		{"wrong bytes", "half of it", "", digest, nil, exitUnverified, 1},
@@ -358,7 +358,7 @@ func TestFetchCredentials(t *testing.T) {
 			t.Errorf("header %q: %v", text, err)
 		}
 	}
-	// Lines for one host are sent to no other.
+	// Lines for one host are not sent to another host.
 	os.WriteFile("header", []byte("X-Token: T\n["+strings.Replace(server.URL, "127.0.0.1", "other.test", 1)+"]\nX-Token: other's\n"), 0o600)
 	elsewhere := strings.Replace(server.URL, "127.0.0.1", "mirror.test", 1)
 	named := strings.Replace(server.URL, "127.0.0.1", "other.test", 1)
@@ -395,8 +395,8 @@ func TestFetchCredentials(t *testing.T) {
 	}
 }
 
-// TestFetchLostRecord: a power failure that empties the record, or a call that is
-// killed before it writes one, does not make a download nobody's.
+// If a power failure has emptied the record, the next call still knows FILE.part as a part
+// of this program.
 func TestFetchLostRecord(t *testing.T) {
 	good := bytes.Repeat([]byte("0123456789"), 10_000)
 	digest := []string{"--sha256", fmt.Sprintf("%x", sha256.Sum256(good))}
@@ -430,14 +430,14 @@ func TestFetchLostRecord(t *testing.T) {
 			if got, _ := os.ReadFile("x"); err != nil || !bytes.Equal(got, good) || directory(t) != "x" || fmt.Sprint(s.asked) != test.asked {
 				t.Errorf("%d bytes; asked for %s; the directory holds %q (%v)", len(got), s.asked, directory(t), err)
 			}
-			if said := strings.Contains(messages, "beginning anew"); said != (test.args == nil) {
+			if said := strings.Contains(messages, "from the beginning"); said != (test.args == nil) {
 				t.Errorf("said %q", messages)
 			}
 		})
 	}
 }
 
-// TestFetchEmptyPart: an empty part is gone on with at the next call.
+// A call uses an empty FILE.part that has no record, and the next call continues it.
 func TestFetchEmptyPart(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789"), 10_000)
 	s := &fetchServer{data: data, etag: `"1"`, cuts: []int{70_000, -1}}
@@ -457,8 +457,9 @@ func TestFetchEmptyPart(t *testing.T) {
 	}
 }
 
-// TestFetchRecordFirst: the record is there before the part has a byte, and a call
-// that can't write it says so and leaves nothing.
+// The record is written before the part has its first byte. A call whose record can't be
+// written, since another file has the name, warns and goes on; if the disk is full, it fails
+// and leaves nothing.
 func TestFetchRecordFirst(t *testing.T) {
 	var record string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -474,7 +475,7 @@ func TestFetchRecordFirst(t *testing.T) {
 		return messages, err
 	}
 	t.Chdir(t.TempDir())
-	// One that was cut off while it was written aside is no obstacle.
+	// An empty file aside, left by a call that was killed, is overwritten.
 	os.WriteFile("x.part.from.new", nil, 0o600)
 	if _, err := call(); err != nil || directory(t) != "x" || len(record) != 2*sha256.Size+2 {
 		t.Errorf("%v; the directory holds %q, the record %q", err, directory(t), record)

@@ -11,14 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A signal ends every command through its context, which knows nothing of a
-// system call that waits: for a terminal, for a pipe, for the other end of a
-// FIFO. Commands that make nothing run under untilDone; those that have to
-// clean up read through a cancelReader.
+// This file reads files and standard input. SIGINT, SIGTERM and SIGHUP end a command by
+// ending its context, but a system call that waits for a terminal, a pipe or the other end of
+// a FIFO does not see that. So a command that leaves nothing behind on the disk runs under
+// untilDone, and one that must clean up reads through a cancelReader. The functions at the
+// end read whole files, up to a limit.
 
-// untilDone runs f and returns its error, or ctx's cause as soon as ctx is done.
-// f may wait in a system call then. It is left behind and ends with the process,
-// so f must not make what has to be removed.
+// untilDone runs f in a goroutine and returns its error, or ctx's cause as soon as ctx is
+// done. Then f may still wait in a system call, and runs on until the process exits. So f
+// must not create anything that has to be removed.
 func untilDone(ctx context.Context, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
@@ -28,37 +29,6 @@ func untilDone(ctx context.Context, f func() error) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// A cancelReader reads a file and returns the context's cause once that is done,
-// also while nothing comes.
-type cancelReader struct {
-	ctx     context.Context
-	f       *os.File
-	regular bool // reads of f don't wait
-}
-
-func newCancelReader(ctx context.Context, f *os.File) *cancelReader {
-	info, err := f.Stat()
-	return &cancelReader{ctx, f, err == nil && info.Mode().IsRegular()}
-}
-
-// pollInterval, in milliseconds, is how late a cancelReader may notice that its
-// context is done.
-const pollInterval = 200
-
-func (c *cancelReader) Read(p []byte) (int, error) {
-	for !c.regular && c.ctx.Err() == nil {
-		ready := []unix.PollFd{{Fd: int32(c.f.Fd()), Events: unix.POLLIN}}
-		// A signal that interrupts the wait is no input: n is -1 then.
-		if n, err := unix.Poll(ready, pollInterval); n > 0 || err != nil && err != unix.EINTR {
-			break
-		}
-	}
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
-	}
-	return c.f.Read(p)
 }
 
 // getUntilDone is untilDone for a function with a result.
@@ -75,47 +45,41 @@ func getUntilDone[T any](ctx context.Context, f func() (T, error)) (result T, er
 	return <-got, nil
 }
 
-// openUntilDone opens a file for reading. Opening a FIFO waits for its writer.
+// A cancelReader reads a file. Its Read returns the context's cause once the context is done,
+// even while it waits for input.
+type cancelReader struct {
+	ctx     context.Context
+	f       *os.File
+	regular bool // a regular file, which is always ready to be read
+}
+
+func newCancelReader(ctx context.Context, f *os.File) *cancelReader {
+	info, err := f.Stat()
+	return &cancelReader{ctx, f, err == nil && info.Mode().IsRegular()}
+}
+
+// pollInterval is how long a cancelReader waits for input before it looks at its context
+// again, in milliseconds.
+const pollInterval = 200
+
+func (c *cancelReader) Read(p []byte) (int, error) {
+	for !c.regular && c.ctx.Err() == nil {
+		ready := []unix.PollFd{{Fd: int32(c.f.Fd()), Events: unix.POLLIN}}
+		// A signal that interrupts poll (EINTR) does not mean that there is input.
+		if n, err := unix.Poll(ready, pollInterval); n > 0 || err != nil && err != unix.EINTR {
+			break
+		}
+	}
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.f.Read(p)
+}
+
+// openUntilDone opens a file for reading. If it is a FIFO, that waits for a writer, but no
+// longer than until ctx is done.
 func openUntilDone(ctx context.Context, name string) (*os.File, error) {
 	return getUntilDone(ctx, func() (*os.File, error) { return os.Open(name) })
-}
-
-// readOption reads a file that an option names.
-func readOption(option, name string, max int64) ([]byte, error) {
-	data, err := readFile(name, max)
-	if err != nil {
-		return nil, fmt.Errorf("--%s %q: %w", option, name, withoutPath(err))
-	}
-	return data, nil
-}
-
-// withoutPath returns the cause of an error of a file whose name is told
-// already.
-func withoutPath(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
-}
-
-// readFile returns a file of at most max bytes.
-func readFile(name string, max int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readLimit(f, max)
-}
-
-// readLimit returns the rest of an open file, of at most max bytes.
-func readLimit(f *os.File, max int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err == nil && int64(len(data)) > max {
-		err = fmt.Errorf("larger than %d bytes", max)
-	}
-	return data, err
 }
 
 // openInput opens a file, or standard input for "-".
@@ -126,13 +90,57 @@ func openInput(name string) (*os.File, error) {
 	return os.Open(name)
 }
 
-// readWhole reads a file or, for "-", standard input: one byte more than max
-// at most, so that who parses it sees that it is too large.
+// readOption reads a file of at most max bytes that an option names.
+func readOption(option, name string, max int64) ([]byte, error) {
+	data, err := readFile(name, max)
+	if err != nil {
+		return nil, fmt.Errorf("--%s %q: %w", option, name, withoutPath(err))
+	}
+	return data, nil
+}
+
+// withoutPath returns the cause of an *fs.PathError, for messages that name the file
+// themselves. It returns any other error unchanged.
+func withoutPath(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// readFile returns the content of a file. It is an error if that has more than max bytes.
+func readFile(name string, max int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readLimit(f, max)
+}
+
+// readLimit returns the rest of an open file. It is an error if that has more than max bytes.
+func readLimit(f *os.File, max int64) ([]byte, error) {
+	data, err := readUpTo(f, max)
+	if err == nil && int64(len(data)) > max {
+		err = fmt.Errorf("larger than %d bytes", max)
+	}
+	return data, err
+}
+
+// readWhole returns the content of a file or, for "-", of standard input. Of a larger one
+// than max bytes it returns max+1 bytes: the parser refuses them, and knows a better message.
 func readWhole(name string, max int64) ([]byte, error) {
 	f, err := openInput(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, max+1))
+	return readUpTo(f, max)
+}
+
+// readUpTo returns what is left of r, but at most max+1 bytes, so that the caller sees
+// whether there are more than max.
+func readUpTo(r io.Reader, max int64) ([]byte, error) {
+	return io.ReadAll(io.LimitReader(r, max+1))
 }

@@ -19,12 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// endsWithin is how long a command may take to end after a signal. It needs a
-// fraction of a second; the rest is for busy machines.
+// endsWithin is how long a command may take to end after a signal. A fraction of a second is
+// enough, except on a busy machine.
 const endsWithin = 5 * time.Second
 
-// A signal that interrupts the wait itself is no input: a read after it would wait
-// for ever, for the context is done only when the signal's goroutine has run.
+// A cancelReader does not read when a signal interrupts poll: there is no input, so the read
+// would wait for ever. The context is done a little later, when the goroutine that receives the
+// signal has run.
 func TestSignalInterruptsWait(t *testing.T) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1)
@@ -45,7 +46,7 @@ func TestSignalInterruptsWait(t *testing.T) {
 		ended <- err
 	}()
 	id := <-thread
-	for range 20 { // one of them comes while the thread waits
+	for range 20 { // at least one signal comes while the thread waits in poll
 		time.Sleep(10 * time.Millisecond)
 		if err := unix.Tgkill(os.Getpid(), id, unix.SIGUSR1); err != nil {
 			t.Fatal(err)
@@ -56,16 +57,16 @@ func TestSignalInterruptsWait(t *testing.T) {
 	select {
 	case err := <-ended:
 		if !errors.Is(err, context.Canceled) {
-			t.Errorf("it ends with %v", err)
+			t.Errorf("Read returned %v", err)
 		}
 	case <-time.After(endsWithin):
-		t.Error("it waits on")
+		t.Error("Read did not return")
 	}
 }
 
-// Every command that waits for input that never comes, for the other end of a
-// FIFO, or for a reader of its output, ends at a signal: with 128 and its
-// number, a word, and nothing half-made.
+// A signal ends every command that waits for input, for the other end of a FIFO, or for a
+// reader of its output. The status is 128 and the signal's number, a message says so, and
+// nothing unfinished is left on the disk.
 func TestSignalWhileWaiting(t *testing.T) {
 	needsKernel(t)
 	dir := t.TempDir()
@@ -81,7 +82,7 @@ func TestSignalWhileWaiting(t *testing.T) {
 	var archive, many bytes.Buffer
 	w := tar.NewWriter(&archive)
 	w.WriteHeader(&tar.Header{Name: "file", Mode: 0o644, Size: 1 << 20})
-	w.Write(make([]byte, 200_000)) // the rest never comes
+	w.Write(make([]byte, 200_000)) // the rest is never written
 	w = tar.NewWriter(&many)
 	for range 2000 { // more names than a pipe holds
 		w.WriteHeader(&tar.Header{Name: strings.Repeat("n", 250) + "/", Mode: 0o755})
@@ -92,8 +93,8 @@ func TestSignalWhileWaiting(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		args  []string
-		input []byte // comes before the silence
-		made  string // is made before the signal
+		input []byte // written to the command's standard input, which then stays open
+		made  string // a file that the command has created when the signal is sent
 	}{
 		{"zcat", []string{"zcat"}, nil, ""},
 		{"zcat, begun", []string{"zcat", "-f"}, []byte("hello\n"), ""},
@@ -127,10 +128,10 @@ func TestSignalWhileWaiting(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
-				// A signal that comes before the program catches it ends it, too.
+				// If the signal came before the program caught it, try again and wait longer.
 				for wait := 100 * time.Millisecond; ; wait *= 4 {
-					own := t.TempDir() // of this run, in the place of out and lxc
-					// So is the FIFO: another run may be at its other end.
+					own := t.TempDir() // directory of this run, which takes the place of dir for "out" and "lxc"
+					// Each run has its own FIFO, since another run could open the other end.
 					fifo := filepath.Join(t.TempDir(), "fifo")
 					if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 						t.Fatal(err)
@@ -168,13 +169,14 @@ func TestSignalWhileWaiting(t *testing.T) {
 	}
 }
 
-// interrupt runs the program with a pipe on each side, which stay open, sends a
-// signal once it waits, and returns how it ended and what it said.
+// interrupt runs the program with pipes as standard input and output, which stay open. It sends
+// a signal when the file made is there and the time wait has passed, and returns how the
+// program ended and what it wrote to standard error.
 func interrupt(t *testing.T, s syscall.Signal, wait time.Duration, args []string, input []byte, made string) (*os.ProcessState, string) {
 	t.Helper()
 	var said bytes.Buffer
 	cmd := exec.Command("lxc-pull", args...)
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "LXC_TEMPLATE_CONFIG="+t.TempDir()) // there is no LXC
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "LXC_TEMPLATE_CONFIG="+t.TempDir()) // no LXC is found
 	cmd.Stderr = &said
 	inRead, inWrite, err := os.Pipe()
 	if err != nil {
@@ -205,7 +207,7 @@ func interrupt(t *testing.T, s syscall.Signal, wait time.Duration, args []string
 	}
 	time.Sleep(wait)
 	if err := cmd.Process.Signal(s); err != nil {
-		t.Errorf("it has ended before: %v", err)
+		t.Errorf("it ended before the signal: %v", err)
 	}
 	late := time.AfterFunc(endsWithin, func() {
 		t.Errorf("%v: it does not end", s)

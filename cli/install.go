@@ -12,105 +12,149 @@ import (
 	"strings"
 )
 
+// This file is the command "--install": it makes links to the program under the names that
+// choose a command by argv[0]. run goes through the names, and installName makes one of them.
+// A file of that name is replaced only if it is an older version of this program (isOurs).
+
 const installUsage = `Usage: lxc-pull --install [-s] DIR [NAME]...
 
-Makes links to this program in DIR, by whose names it is called: all of them,
-or only NAMEs. What is there and is another program stays.
+Makes links to this program in DIR, under the names that choose a command: all
+of them, or only each NAME. A file of another program is left as it is.
 `
 
 const installExample = `  lxc-pull --install -s /usr/local/bin untar xzcat sopv
   lxc-pull --install /usr/share/lxc/templates lxc-download
 `
 
-// templateAlias is the name of the stock template whose place this one takes.
+// templateAlias is the name of the stock template, as which this program can be called too.
 const templateAlias = "lxc-download"
 
-// An installCall makes the names that argv[0] chooses a command by.
+// An installCall is one call of the command: its options.
 type installCall struct {
 	symbolic bool
 }
 
 func (c *installCall) groups() []group {
 	return []group{{"", []flag{
-		{short: 's', long: "symbolic", help: "symbolic links; without it hard ones. If neither works, copies.", into: &c.symbolic},
+		{short: 's', long: "symbolic", help: "make symbolic links instead of hard links (or copies, if the file system has no links)", into: &c.symbolic},
 		{short: 'h', long: "help"},
 	}}}
 }
 
 func (c *installCall) run(_ context.Context, ui *ui, operands []string) error {
-	names := []string{templateAlias}
-	for _, each := range commands() {
-		names = append(names, each.alias...)
-	}
 	if len(operands) == 0 {
 		return usageErrorf("a directory is needed: --install DIR")
 	}
-	asked := operands[1:]
-	for _, name := range asked {
-		if !slices.Contains(names, name) {
-			return usageErrorf("%q is no name of this program; it has %s", name, strings.Join(names, ", "))
-		}
+	dir, names := operands[0], operands[1:]
+	if err := checkInstallNames(names); err != nil {
+		return err
 	}
-	if len(asked) > 0 {
-		names = asked
+	asked := len(names) > 0
+	if !asked {
+		names = installNames()
 	}
 	program, err := ownPath()
 	if err != nil {
 		return err
 	}
-	kept := 0
+	skipped := false
 	for _, name := range names {
-		path := filepath.Join(operands[0], name)
+		path := filepath.Join(dir, name)
 		how, err := installName(program, path, c.symbolic)
 		switch {
 		case errors.Is(err, errAnother):
-			kept++
-			ui.warnf("%q is another program, which stays", path)
+			skipped = true
+			ui.warnf("%q is another program and is left as it is", path)
 		case err != nil:
 			return err
 		default:
 			fmt.Fprintf(ui.out, "%s: %s\n", printable(path), how)
 		}
 	}
-	if kept > 0 && len(asked) > 0 {
+	if skipped && asked {
 		return &exitError{code: exitFailure}
 	}
 	return nil
 }
 
-// errAnother is a name that something else has.
+// installNames returns all names that choose a command by argv[0].
+func installNames() []string {
+	names := []string{templateAlias}
+	for _, each := range commands() {
+		names = append(names, each.alias...)
+	}
+	return names
+}
+
+// checkInstallNames returns a usage error if a name chooses no command.
+func checkInstallNames(names []string) error {
+	all := installNames()
+	for _, name := range names {
+		if !slices.Contains(all, name) {
+			return usageErrorf("%q is not a name of this program, which has %s", name, strings.Join(all, ", "))
+		}
+	}
+	return nil
+}
+
+// errAnother says that a file has the name that is not a version of this program.
 var errAnother = errors.New("another program")
 
-// installName makes path a name of program, and says how.
+// installName makes path a name of program, and returns how: "hard link", "symbolic link",
+// "copy", or "there already". An older version is replaced in one step: the new link is made
+// aside and renamed. Any other file is errAnother.
 func installName(program, path string, symbolic bool) (how string, err error) {
-	link := path
-	if there, err := os.Lstat(path); err == nil {
-		own, err := os.Stat(program)
-		if err != nil {
-			return "", err
-		}
-		if same, err := os.Stat(path); err == nil && os.SameFile(own, same) {
-			return "there already", nil
-		}
-		if !there.Mode().IsRegular() || !isOurs(path) {
-			return "", errAnother
-		}
-		// An older version of ours, under its own name: replaced in one step.
-		link += ".new"
-		if there, err := os.Lstat(link); err == nil {
-			// A killed run's, or somebody's.
-			leads, err := os.Stat(link)
-			linked := err == nil && os.SameFile(own, leads)
-			if !linked && !(there.Mode().IsRegular() && isOurs(link)) {
-				return "", errAnother
-			}
-			if err := os.Remove(link); err != nil {
-				return "", err
-			}
-		}
-	} else if !os.IsNotExist(err) {
+	old, err := os.Lstat(path)
+	if os.IsNotExist(err) {
+		return makeLink(program, path, symbolic)
+	}
+	if err != nil {
 		return "", err
 	}
+	own, err := os.Stat(program)
+	switch {
+	case err != nil:
+		return "", err
+	case leadsTo(path, own):
+		return "there already", nil
+	case !old.Mode().IsRegular() || !isOurs(path):
+		return "", errAnother
+	}
+	aside := path + ".new"
+	if err := removeAside(aside, own); err != nil {
+		return "", err
+	}
+	if how, err = makeLink(program, aside, symbolic); err != nil {
+		return "", err
+	}
+	if err := os.Rename(aside, path); err != nil {
+		os.Remove(aside)
+		return how, err
+	}
+	return how, nil
+}
+
+// removeAside removes a link or copy of this program that a run left aside when it was
+// killed. Any other file is errAnother.
+func removeAside(aside string, own os.FileInfo) error {
+	old, err := os.Lstat(aside)
+	if err != nil {
+		return nil // if it is there all the same, makeLink fails
+	}
+	if !leadsTo(aside, own) && !(old.Mode().IsRegular() && isOurs(aside)) {
+		return errAnother
+	}
+	return os.Remove(aside)
+}
+
+// leadsTo reports whether path, or the symbolic link there, is the file own.
+func leadsTo(path string, own os.FileInfo) bool {
+	info, err := os.Stat(path)
+	return err == nil && os.SameFile(own, info)
+}
+
+// makeLink makes a link to program, or a copy if no link can be made, and returns which.
+func makeLink(program, path string, symbolic bool) (how string, err error) {
 	ways := []struct {
 		how  string
 		make func(program, link string) error
@@ -119,24 +163,18 @@ func installName(program, path string, symbolic bool) (how string, err error) {
 		ways[0], ways[1] = ways[1], ways[0]
 	}
 	for _, way := range ways {
-		if err = way.make(program, link); err == nil {
-			how = way.how
-			break
+		if err = way.make(program, path); err == nil {
+			return way.how, nil
 		}
 		if os.IsExist(err) {
-			return "", err
+			break
 		}
 	}
-	if err == nil && link != path {
-		if err = os.Rename(link, path); err != nil {
-			os.Remove(link)
-		}
-	}
-	return how, err
+	return "", err
 }
 
-// copyProgram is for file systems without links, and for links that would
-// cross them.
+// copyProgram copies the program to a new file. It is for file systems without links, and for
+// directories on another file system.
 func copyProgram(program, path string) (err error) {
 	in, err := os.Open(program)
 	if err != nil {
@@ -159,12 +197,11 @@ func copyProgram(program, path string) (err error) {
 	return out.Sync()
 }
 
-// maxProgram bounds what is read of a file to see whether it is this program,
-// in bytes: no build is half as large.
+// maxProgram is how much of a file isOurs reads, in bytes. No build is half as large.
 const maxProgram = 64 << 20
 
-// isOurs tells whether the file is a version of this program, by what the
-// linker writes into each (debug/buildinfo reads it too).
+// isOurs reports whether the file is a version of this program: whether it holds the module's
+// name as the linker writes it into every Go program (debug/buildinfo).
 func isOurs(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {
@@ -175,8 +212,8 @@ func isOurs(path string) bool {
 	return err == nil && bytes.Contains(data, []byte("path\tlxc-pull\nmod\tlxc-pull\t"))
 }
 
-// ownPath returns the path of the running program: what the kernel says, else
-// (no /proc) what the shell must have found for the name in argv[0].
+// ownPath returns the path of the running program. The kernel knows it; without /proc it is
+// the file that a shell finds for argv[0].
 func ownPath() (string, error) {
 	if path, err := os.Executable(); err == nil {
 		return path, nil
@@ -190,5 +227,5 @@ func ownPath() (string, error) {
 			return filepath.Abs(path)
 		}
 	}
-	return "", fmt.Errorf("no /proc says where this program is: call it by its path, not as %q", os.Args[0])
+	return "", fmt.Errorf("the path of this program is not known without /proc: call it by its path, not as %q", os.Args[0])
 }

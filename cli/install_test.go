@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What argv[0] chooses.
+// argv[0], or else the first word, chooses the command.
 func TestNames(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -27,7 +27,8 @@ func TestNames(t *testing.T) {
 			t.Errorf("choose(%q, %q) = %q, %v, want %q", c.name, c.args, cmd.name, err, c.want)
 		}
 	}
-	// These templates bring what is at hand, or from another place.
+	// These templates of LXC take images from elsewhere, so this program must not stand in for
+	// them.
 	for _, name := range []string{"lxc-local", "lxc-oci"} {
 		if _, _, err := choose([]string{name, "-d", "debian"}); exitStatus(err) != exitUsage || !strings.Contains(err.Error(), name) {
 			t.Errorf("choose(%q) = %v", name, err)
@@ -35,8 +36,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// An older version of the program gives way, in one step; a name with other
-// content doesn't, nor a link that only looks like one of ours.
+// An older version of the program is replaced in one step. A file with other content is not,
+// nor is a symbolic link to another file.
 func TestInstallReplacesOnlyOlderVersions(t *testing.T) {
 	dir := t.TempDir()
 	put := func(name, content string) string {
@@ -65,7 +66,7 @@ func TestInstallReplacesOnlyOlderVersions(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "older.new")); err != nil {
 		t.Fatal(err)
 	}
-	put("older.new", version) // a killed run's
+	put("older.new", version) // left by a run that was killed
 	if how, err := installName(program, older, false); err != nil || how != "hard link" {
 		t.Errorf("over an older version: %q, %v", how, err)
 	}
@@ -95,7 +96,7 @@ func TestInstallReplacesOnlyOlderVersions(t *testing.T) {
 	}
 }
 
-// Where links don't work.
+// The copy is made if no link can be made.
 func TestCopyProgram(t *testing.T) {
 	dir := t.TempDir()
 	program, path := filepath.Join(dir, "program"), filepath.Join(dir, "copy")

@@ -20,9 +20,9 @@ import (
 	"lxc-pull/untar"
 )
 
-// writeReport is what a command does with --report.
+// writeReport writes a report as a command with --report does.
 func writeReport(ctx context.Context, name, text string) error {
-	r, err := openReport(ctx, name, "/") // some other directory
+	r, err := openReport(ctx, name, "/") // the command fills another directory
 	if err != nil {
 		return err
 	}
@@ -30,8 +30,8 @@ func writeReport(ctx context.Context, name, text string) error {
 	return r.write(ctx, []byte(text))
 }
 
-// TestOutputFollowsNoLink: whoever owns the directory of an output can't make the
-// command write elsewhere, whichever of the file's names he takes first.
+// The owner of an output's directory can't make the command write to another file, whichever
+// of the output's names the owner takes first.
 func TestOutputFollowsNoLink(t *testing.T) {
 	s := &fetchServer{data: []byte("from the server"), etag: `"1"`}
 	server := httptest.NewServer(s)
@@ -48,7 +48,7 @@ func TestOutputFollowsNoLink(t *testing.T) {
 		write  func(name string) error
 		suffix string
 		put    func(victim, name string) error
-		says   string // "": it is written
+		says   string // part of the error; "": the output is written
 	}{
 		{"a link", download, "", symbolic, ""},
 		{"another name", download, "", os.Link, ""},
@@ -86,7 +86,7 @@ func TestOutputFollowsNoLink(t *testing.T) {
 	}
 }
 
-// TestOutputOfOthers: files and links of another user are not used.
+// Files and links of another user are not used.
 func TestOutputOfOthers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make files of another user")
@@ -117,7 +117,7 @@ func TestOutputOfOthers(t *testing.T) {
 	if got, _ := os.ReadFile(out + ".part"); string(got) != "abc" {
 		t.Errorf("the part of another user's holds %q", got)
 	}
-	// A link in the path to the directory; one of root's is followed.
+	// A link of root's in the path of the directory is followed.
 	os.Mkdir(filepath.Join(dir, "real"), 0o755)
 	link := filepath.Join(dir, "link")
 	os.Symlink("real", link)
@@ -134,7 +134,7 @@ func TestOutputOfOthers(t *testing.T) {
 			t.Errorf("%s: a link of another user's is followed: %v", through, err)
 		}
 	}
-	// A link of another user's to a device: replaced, never written through.
+	// A link of another user's to a device is replaced, and not followed.
 	device := filepath.Join(dir, "device")
 	os.Symlink("/dev/full", device)
 	os.Lchown(device, nobody, nobody)
@@ -146,11 +146,11 @@ func TestOutputOfOthers(t *testing.T) {
 	}
 	os.Symlink("loop", filepath.Join(dir, "loop"))
 	if err := call("-q", "-o", filepath.Join(dir, "loop", "x")); err == nil {
-		t.Error("a circle of links leads somewhere")
+		t.Error("a link to itself was followed to a file")
 	}
 }
 
-// TestReportThroughLinks: a link is followed where nobody else can have put it.
+// A link is followed if nobody but this user and root can have made it.
 func TestReportThroughLinks(t *testing.T) {
 	const other = 54321
 	for _, test := range []struct {
@@ -188,7 +188,7 @@ func TestReportThroughLinks(t *testing.T) {
 			if err := errors.Join(os.WriteFile(in+"/notes", []byte("notes"), 0o600), writeReport(t.Context(), in+"/notes.json", "report")); err != nil {
 				t.Error(err)
 			}
-			err = writeReport(t.Context(), in+"/notes", "report") // which he may have renamed
+			err = writeReport(t.Context(), in+"/notes", "report") // the directory's owner may have renamed it
 			if text, _ := os.ReadFile(in + "/notes"); test.link == 0 && ((err == nil) != test.ok || (string(text) == "notes") == test.ok) {
 				t.Errorf("a file that is there: %v, %q", err, text)
 			}
@@ -205,8 +205,8 @@ func TestReportThroughLinks(t *testing.T) {
 	}
 }
 
-// TestReportFIFO: a FIFO is waited for, and so is who does not read, both no longer
-// than until a signal comes; what becomes a file while it is waited for is a file.
+// A report to a FIFO waits for a reader, and waits while the reader does not read, but ends
+// with the context. If a regular file replaces the FIFO in the meantime, that is written.
 func TestReportFIFO(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "r")
 	if err := unix.Mkfifo(name, 0o600); err != nil {
@@ -245,7 +245,7 @@ func TestReportFIFO(t *testing.T) {
 		t.Errorf("a reader that does not read: %v", err)
 	}
 	reader.Close()
-	// It becomes a file of this user's: written as such, whole.
+	// A file of this user replaces the FIFO, and its content is replaced.
 	go func() {
 		time.Sleep(2 * readerInterval)
 		os.WriteFile(name+".file", []byte("what was here is longer"), 0o600)
@@ -259,13 +259,12 @@ func TestReportFIFO(t *testing.T) {
 	}
 }
 
-// TestReportUnused: nothing is left of a report that was not written, and what was
-// there before stays.
+// If a report is not written, a new file is removed and an existing one is unchanged.
 func TestReportUnused(t *testing.T) {
 	t.Chdir(t.TempDir())
 	os.WriteFile("old", []byte("old"), 0o644)
 	for _, name := range []string{"new", "old"} {
-		r, err := openReport(t.Context(), name, "/") // some other directory is filled
+		r, err := openReport(t.Context(), name, "/") // the command fills another directory
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,7 +273,7 @@ func TestReportUnused(t *testing.T) {
 	if text, _ := os.ReadFile("old"); directory(t) != "old" || string(text) != "old" {
 		t.Errorf("the directory holds %q, the file %q", directory(t), text)
 	}
-	// Another's file that took the name in the meantime stays.
+	// A file that has taken the name in the meantime is not removed.
 	r, err := openReport(t.Context(), "new", "/")
 	if err != nil {
 		t.Fatal(err)
@@ -286,7 +285,7 @@ func TestReportUnused(t *testing.T) {
 	}
 }
 
-// TestReportInTheTree: a report in the directory that is filled comes at the end.
+// A report in the directory that the command fills is created only when it is written.
 func TestReportInTheTree(t *testing.T) {
 	t.Chdir(t.TempDir())
 	root, err := untar.OpenRoot(".")
@@ -310,7 +309,7 @@ func TestReportInTheTree(t *testing.T) {
 	}
 }
 
-// TestReportFirst: a report that can't be written costs no extraction.
+// A report that can't be written is an error before anything is extracted.
 func TestReportFirst(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := exec.Command("tar", "cf", "a.tar", "--files-from=/dev/null").Run(); err != nil {
@@ -330,8 +329,8 @@ func TestReportFirst(t *testing.T) {
 	}
 }
 
-// TestOutputInNamespace: in a user namespace all users that are not mapped have one
-// number, which is not root's.
+// In a user namespace all users who are not mapped have one number. Their files and links
+// are not used.
 func TestOutputInNamespace(t *testing.T) {
 	needsKernel(t)
 	if os.Geteuid() != 0 {
@@ -347,7 +346,7 @@ func TestOutputInNamespace(t *testing.T) {
 	}
 	for name, ok := range map[string]bool{"own/r": true, "mine/r": true, "theirs/r": false, "file": false} {
 		cmd := exec.Command("/proc/self/exe", "untar", "-C", dir+"/out", "--report", dir+"/"+name)
-		cmd.Args[0] = "lxc-pull" // so testscript.Main runs the program
+		cmd.Args[0] = "lxc-pull" // testscript.Main runs the program by this name
 		cmd.Stdin = strings.NewReader(strings.Repeat("\x00", 10240))
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Cloneflags: syscall.CLONE_NEWUSER, Credential: &syscall.Credential{NoSetGroups: true},
@@ -363,14 +362,14 @@ func TestOutputInNamespace(t *testing.T) {
 	}
 }
 
-// TestPartOfOthers: whoever can open the part of a download can't hold it up, nor
-// say what is in it; the file has a new file's mode at the end.
+// Users who could open the part file, which an older version made, can't stop the download
+// with a lock, nor choose its content. The complete file has the mode of a new file.
 func TestPartOfOthers(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789"), 10_000)
 	defer unix.Umask(unix.Umask(0o022))
 	for _, test := range []struct {
 		name   string
-		mode   os.FileMode // of a part that is there
+		mode   os.FileMode // of the part at the second call
 		locked bool
 		asked  string
 		fails  string

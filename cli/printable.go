@@ -7,9 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// printable returns s with control characters and broken UTF-8 escaped as Go
-// would write them in a string, line feeds and tabs kept, so that a text from
-// outside can't steer a terminal.
+// This file makes texts from outside safe to show on a terminal. All messages pass through
+// printable (terminal.go), and so do the cells of tables (list.go, cache.go).
+
+// printable returns s with control characters and invalid UTF-8 escaped as in a Go string, so
+// that a text from outside can't control a terminal. Line feeds and tabs stay.
 func printable(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); {
@@ -31,8 +33,8 @@ func printable(s string) string {
 	return b.String()
 }
 
-// steersTerminal tells C1 controls, and marks and tags that reorder or hide what
-// stands beside them, or can't be seen themselves.
+// steersTerminal reports whether a character above ASCII is a C1 control, or a mark or tag
+// that is invisible, or that reorders or hides the characters beside it.
 func steersTerminal(r rune) bool {
 	switch {
 	case 0x80 <= r && r < 0xa0, r == 0x061c, r == 0x180e, 0x200b <= r && r <= 0x200f, 0x2028 <= r && r <= 0x202e,

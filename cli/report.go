@@ -9,18 +9,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A reportFile is where --report is written to. It is opened before the work
-// begins, so that a place that can't be written costs nothing; but in the directory
-// that is to be filled only at the end, since that must be empty.
+// This file writes the file of --report. openReport opens it before a command begins its
+// work, so that a file that can't be written costs nothing; write writes it at the end; close
+// removes a new file that was not written.
+
+// A reportFile is the file that --report names.
 type reportFile struct {
 	out     *output
-	f       *os.File
-	regular bool
-	made    bool // by this run, and nothing is in it
+	regular bool // a regular file; else a device or a pipe
+	// postponed says that write is to open the file: it is in the directory that the command
+	// fills, which must be empty when the work begins.
+	postponed bool
+	created   bool     // this run created the file, and has not begun to write to it
+	f         *os.File // nil while the opening is postponed
 }
 
-// openReport opens the file of that path for a report; nil: no report is wanted. filled
-// are the directories that are to be filled.
+// openReport opens the report file at that path; it returns nil if path is "". filled are
+// the directories that the command fills.
 func openReport(ctx context.Context, path string, filled ...string) (*reportFile, error) {
 	if path == "" {
 		return nil, nil
@@ -34,10 +39,10 @@ func openReport(ctx context.Context, path string, filled ...string) (*reportFile
 	if r.out, err = o.target(); err != nil {
 		return nil, err
 	}
-	if r.f, err = r.out.device(ctx); err == nil && r.f == nil {
+	if r.f, err = r.out.openDevice(ctx); err == nil && r.f == nil {
 		r.regular = true
-		if !r.out.isIn(filled) {
-			err = r.begin()
+		if r.postponed = r.out.isIn(filled); !r.postponed {
+			err = r.open()
 		}
 	}
 	if err != nil {
@@ -49,47 +54,47 @@ func openReport(ctx context.Context, path string, filled ...string) (*reportFile
 
 // isIn reports whether the output's directory is one of those.
 func (o *output) isIn(directories []string) bool {
-	var here, there unix.Stat_t
-	if unix.Fstatat(o.dir, "", &here, unix.AT_EMPTY_PATH) != nil {
+	dir, err := o.statDir()
+	if err != nil {
 		return false
 	}
 	return slices.ContainsFunc(directories, func(path string) bool {
-		return unix.Stat(path, &there) == nil && there.Dev == here.Dev && there.Ino == here.Ino
+		var st unix.Stat_t
+		return unix.Stat(path, &st) == nil && st.Dev == dir.Dev && st.Ino == dir.Ino
 	})
 }
 
-// begin opens a regular file, or makes it.
-func (r *reportFile) begin() (err error) {
-	fd, err := unix.Openat(r.out.dir, r.out.base, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o666)
-	switch err {
-	case nil:
-		r.f, r.made = os.NewFile(uintptr(fd), r.out.path), true
-	case unix.EEXIST:
-		// In another's directory any file of ours there may have been given the name.
-		var here unix.Stat_t
-		if err = unix.Fstatat(r.out.dir, "", &here, unix.AT_EMPTY_PATH); err != nil {
-			return r.out.fail("stat", "", err)
-		}
-		switch {
-		case !trustedOwner(here.Uid):
-			return fmt.Errorf("%q exists, in a directory of another user (uid %d): remove it, or name another file", r.out.path, here.Uid)
-		case here.Mode&0o002 != 0 && here.Mode&unix.S_ISVTX == 0:
-			return fmt.Errorf("%q exists, in a directory that everybody may write: remove it, or name another file", r.out.path)
-		}
-		r.f, err = r.out.existing("", unix.O_RDWR)
-	default:
-		err = r.out.fail("create", "", err)
+// open opens a regular file, or creates it.
+func (r *reportFile) open() (err error) {
+	if r.f, err = r.out.create("", newMode); err == nil {
+		r.created = true
+		return nil
 	}
+	if err != unix.EEXIST {
+		return r.out.pathError("create", "", err)
+	}
+	// Who can rename files in the directory can give the name to any file of ours in it.
+	dir, err := r.out.statDir()
+	switch {
+	case err != nil:
+		return err
+	case !trustedOwner(dir.Uid):
+		return fmt.Errorf("%q exists, in a directory of another user (uid %d): remove it, or name another file", r.out.path, dir.Uid)
+	case dir.Mode&0o002 != 0 && dir.Mode&unix.S_ISVTX == 0:
+		return fmt.Errorf("%q exists, in a directory that everybody may write to: remove it, or name another file", r.out.path)
+	}
+	r.f, err = r.out.openExisting("", unix.O_RDWR)
 	return err
 }
 
-// write writes the report in the place of what was there. A device or a pipe may
-// wait, no longer than until ctx is done.
+// write replaces the file's content with the report. A device or a pipe may make it wait,
+// but no longer than until ctx is done.
 func (r *reportFile) write(ctx context.Context, data []byte) error {
-	if r.f == nil {
-		if err := r.begin(); err != nil {
+	if r.postponed {
+		if err := r.open(); err != nil {
 			return err
 		}
+		r.postponed = false
 	}
 	if !r.regular {
 		return untilDone(ctx, func() error {
@@ -97,22 +102,23 @@ func (r *reportFile) write(ctx context.Context, data []byte) error {
 			return err
 		})
 	}
-	r.made = false
+	r.created = false
 	if err := r.f.Truncate(0); err != nil {
 		return err
 	}
 	if _, err := r.f.WriteAt(data, 0); err != nil {
 		return err
 	}
-	return r.f.Sync() // what a close would say too late
+	return r.f.Sync() // reports errors that close would report too late
 }
 
-// close ends the use of the file; one that was made for nothing is removed.
+// close closes the file, and removes it if this run created it and did not write to it. It
+// does nothing if r is nil.
 func (r *reportFile) close() {
 	if r == nil {
 		return
 	}
-	if r.made && r.out.holds(r.f, "") {
+	if r.created && r.out.isStill(r.f, "") {
 		unix.Unlinkat(r.out.dir, r.out.base, 0)
 	}
 	r.out.close()

@@ -14,11 +14,14 @@ import (
 	"lxc-pull/pull/source"
 )
 
-// sopv is the verifying part of the Stateless OpenPGP Command Line Interface
-// (draft-dkg-openpgp-stateless-cli), so that test suites and Debian's tools can use this
-// verifier as any other.
+// This file is the command "sopv", the verifying part of the Stateless OpenPGP Command Line
+// Interface, SOP (draft-dkg-openpgp-stateless-cli). With it, test suites and Debian's tools can
+// use this verifier like any other. SOP has its own rules for options, for names of files
+// ("@FD:3") and for exit statuses, so the command parses its words itself. run chooses the
+// subcommand: sopVersion, sopVerify or sopInlineVerify. The functions at the end read keys and
+// open files by SOP's names.
 
-// Exit statuses of SOP.
+// Exit statuses of SOP ("Failure Modes").
 const (
 	sopFailure           = 1
 	sopNoSignature       = 3
@@ -42,11 +45,11 @@ const sopvUsage = `Usage: sopv verify [--not-before=T] [--not-after=T] SIGNATURE
                           [--verifications-out=FILE] CERTS... < MESSAGE
        sopv version [--backend|--extended|--sop-spec|--sopv]
 
-Verifies as the Stateless OpenPGP command line has it (draft-dkg-openpgp-
-stateless-cli), with its exit statuses.
+Verifies OpenPGP signatures with the interface and the exit statuses of the
+Stateless OpenPGP Command Line Interface (draft-dkg-openpgp-stateless-cli).
 `
 
-// A sopvCall is "sopv SUBCOMMAND ...". It reads its words by SOP's rules.
+// A sopvCall is one call of the command. It has no flags of this program's.
 type sopvCall struct{}
 
 func (c *sopvCall) groups() []group { return nil }
@@ -70,8 +73,9 @@ func (c *sopvCall) run(ctx context.Context, ui *ui, args []string) error {
 	}
 }
 
-// sopOptions splits SOP's command line. takes has the options and whether they
-// take a value.
+// sopOptions parses the words after a subcommand: takes says of each option whether it takes
+// a value. Options and operands may be mixed, and "--" ends the options. Every subcommand
+// takes --debug, which changes nothing.
 func sopOptions(args []string, takes map[string]bool) (values map[string]string, operands []string, err error) {
 	values = map[string]string{}
 	for len(args) > 0 {
@@ -99,6 +103,7 @@ func sopOptions(args []string, takes map[string]bool) (values map[string]string,
 	return values, operands, nil
 }
 
+// sopVersion is "version [OPTION]".
 func sopVersion(ui *ui, args []string) error {
 	values, operands, err := sopOptions(args, map[string]bool{"--backend": false, "--extended": false, "--sop-spec": false, "--sopv": false})
 	if err != nil {
@@ -117,7 +122,7 @@ func sopVersion(ui *ui, args []string) error {
 		case "--sopv":
 			line = "1.0"
 		case "--sop-spec":
-			// The tilde: a part of it.
+			// "~" says that only a part of the draft is implemented.
 			line = "~draft-dkg-openpgp-stateless-cli-11"
 		case "--extended":
 			line += "\nverifies only: OpenPGP (RFC 9580) detached and cleartext signatures, signify, minisign"
@@ -127,7 +132,8 @@ func sopVersion(ui *ui, args []string) error {
 	return err
 }
 
-// sopPolicy reads --not-before and --not-after.
+// sopPolicy returns the policy of --not-before and --not-after: "-" is no bound, "now" is the
+// present, and any other value is a date of RFC 3339 or ISO 8601.
 func sopPolicy(values map[string]string) (p pgp.Policy, err error) {
 	p = source.NewClock(time.Time{}, buildDate()).Policy()
 	for _, bound := range []struct {
@@ -152,14 +158,14 @@ func sopPolicy(values map[string]string) (p pgp.Policy, err error) {
 	return p, nil
 }
 
-// sopVerify is "verify SIGNATURES CERTS... < DATA > VERIFICATIONS".
+// sopVerify is "verify SIGNATURE CERTS... < DATA > VERIFICATIONS".
 func sopVerify(ui *ui, args []string) error {
 	values, operands, err := sopOptions(args, map[string]bool{"--not-before": true, "--not-after": true})
 	if err != nil {
 		return err
 	}
 	if len(operands) < 2 {
-		return sopErrorf(sopMissingArg, "verify takes SIGNATURES CERTS...")
+		return sopErrorf(sopMissingArg, "verify needs SIGNATURE CERTS...")
 	}
 	policy, err := sopPolicy(values)
 	if err != nil {
@@ -184,14 +190,15 @@ func sopVerify(ui *ui, args []string) error {
 	return sopWriteVerifications(ui.out, result)
 }
 
-// sopInlineVerify is "inline-verify CERTS... < MESSAGE > TEXT".
+// sopInlineVerify is "inline-verify CERTS... < MESSAGE > TEXT". A file that it creates for
+// --verifications-out is removed if anything fails.
 func sopInlineVerify(ctx context.Context, ui *ui, args []string) (err error) {
 	values, operands, err := sopOptions(args, map[string]bool{"--not-before": true, "--not-after": true, "--verifications-out": true})
 	if err != nil {
 		return err
 	}
 	if len(operands) < 1 {
-		return sopErrorf(sopMissingArg, "inline-verify takes CERTS...")
+		return sopErrorf(sopMissingArg, "inline-verify needs CERTS...")
 	}
 	policy, err := sopPolicy(values)
 	if err != nil {
@@ -201,41 +208,60 @@ func sopInlineVerify(ctx context.Context, ui *ui, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	var verifications io.WriteCloser
-	if name, ok := values["--verifications-out"]; ok {
-		if verifications, err = sopCreate(name); err != nil {
+	name, wanted := values["--verifications-out"]
+	if !wanted {
+		text, _, err := sopReadMessage(ctx, keys, policy)
+		if err != nil {
 			return err
 		}
-		defer func() {
-			verifications.Close()
-			if err != nil && !strings.HasPrefix(name, "@") {
-				os.Remove(name) // made by this run
-			}
-		}()
+		return sopWriteText(ctx, ui, text)
 	}
-	message, err := io.ReadAll(io.LimitReader(newCancelReader(ctx, os.Stdin), pgp.MaxCleartext+1))
+	verifications, created, err := sopCreate(name)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		verifications.Close()
+		if err != nil && created {
+			os.Remove(name)
+		}
+	}()
+	text, result, err := sopReadMessage(ctx, keys, policy)
+	if err != nil {
+		return err
+	}
+	if err := sopWriteVerifications(verifications, result); err != nil {
+		return err
+	}
+	if err := verifications.Close(); err != nil {
+		return err
+	}
+	return sopWriteText(ctx, ui, text)
+}
+
+// sopReadMessage reads a cleartext signed message from standard input, verifies it, and
+// returns the signed text.
+func sopReadMessage(ctx context.Context, keys *pgp.Keyring, policy pgp.Policy) ([]byte, *pgp.Result, error) {
+	message, err := readUpTo(newCancelReader(ctx, os.Stdin), pgp.MaxCleartext)
+	if err != nil {
+		return nil, nil, err
+	}
 	text, result, err := pgp.VerifyCleartext(keys, message, policy)
 	if err != nil {
-		return sopVerdict(err)
+		return nil, nil, sopVerdict(err)
 	}
-	if verifications != nil {
-		if err := sopWriteVerifications(verifications, result); err != nil {
-			return err
-		}
-		if err := verifications.Close(); err != nil {
-			return err
-		}
-	}
+	return text, result, nil
+}
+
+// sopWriteText writes to standard output, which may be a full pipe.
+func sopWriteText(ctx context.Context, ui *ui, text []byte) error {
 	return untilDone(ctx, func() error {
 		_, err := ui.out.Write(text)
 		return err
 	})
 }
 
-// sopVerdict gives an error of a verification its exit status.
+// sopVerdict adds its exit status to an error of a verification.
 func sopVerdict(err error) error {
 	var format *pgp.FormatError
 	var untrusted *pgp.UntrustedError
@@ -249,9 +275,9 @@ func sopVerdict(err error) error {
 	return &exitError{sopFailure, err}
 }
 
-// sopWriteVerifications writes a line for each good signature: when it was
-// made, by which key, of which certificate, and how. What has no time gets
-// 1970.
+// sopWriteVerifications writes a line for each good signature ("VERIFICATIONS"): its
+// date, the fingerprints of the key and of its certificate, and its mode. A signature
+// without a date gets 1970-01-01.
 func sopWriteVerifications(w io.Writer, result *pgp.Result) error {
 	for _, s := range result.Signatures {
 		mode, made := "binary", s.Created
@@ -268,6 +294,7 @@ func sopWriteVerifications(w io.Writer, result *pgp.Result) error {
 	return nil
 }
 
+// sopKeys reads the certificates of all these files.
 func sopKeys(names []string) (*pgp.Keyring, error) {
 	var rings []*pgp.Keyring
 	for _, name := range names {
@@ -284,23 +311,24 @@ func sopKeys(names []string) (*pgp.Keyring, error) {
 	return pgp.Merge(rings...), nil
 }
 
-// sopSpecial splits a name such as "@FD:3", SOP's way to pass what is no file.
+// sopSpecial splits a special designator such as "@FD:3", which is not the name of a file
+// ("Special Designators"). If there is a file of that name all the same, that is an error.
 func sopSpecial(name string) (kind, value string, special bool, err error) {
 	if !strings.HasPrefix(name, "@") {
 		return "", "", false, nil
 	}
 	if _, err := os.Lstat(name); err == nil {
-		return "", "", false, sopErrorf(sopAmbiguousInput, "%q may be a file: write ./ before it", name)
+		return "", "", false, sopErrorf(sopAmbiguousInput, "%q is also the name of a file: write ./ before it", name)
 	}
 	kind, value, _ = strings.Cut(name, ":")
 	return kind, value, true, nil
 }
 
-// sopDescriptor returns the descriptor of "@FD:N".
+// sopDescriptor returns the open file of "@FD:N"; value is N.
 func sopDescriptor(name, value string) (*os.File, error) {
 	n, err := strconv.ParseUint(value, 10, 31)
 	if err != nil {
-		return nil, sopErrorf(sopMissingInput, "%q is not a descriptor", name)
+		return nil, sopErrorf(sopMissingInput, "%q is not the number of a descriptor", name)
 	}
 	f := os.NewFile(uintptr(n), name)
 	if f == nil {
@@ -309,7 +337,8 @@ func sopDescriptor(name, value string) (*os.File, error) {
 	return f, nil
 }
 
-// sopRead reads a file, "@ENV:NAME" or "@FD:N": one byte more than max at most.
+// sopRead returns the content of a file, of the variable of "@ENV:NAME", or of "@FD:N". Of a
+// larger one than max bytes it returns more than max bytes, which the parser refuses.
 func sopRead(name string, max int64) ([]byte, error) {
 	kind, value, special, err := sopSpecial(name)
 	if err != nil {
@@ -325,7 +354,7 @@ func sopRead(name string, max int64) ([]byte, error) {
 	case kind == "@ENV":
 		text, ok := os.LookupEnv(value)
 		if !ok {
-			return nil, sopErrorf(sopMissingInput, "%q: no such variable", name)
+			return nil, sopErrorf(sopMissingInput, "%q: the variable is not set", name)
 		}
 		return []byte(text), nil
 	case kind == "@FD":
@@ -336,27 +365,28 @@ func sopRead(name string, max int64) ([]byte, error) {
 		return nil, sopErrorf(sopUnknownPrefix, "unsupported input %q", name)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, max+1))
+	data, err := readUpTo(f, max)
 	if err != nil {
 		return nil, &exitError{sopMissingInput, err}
 	}
 	return data, nil
 }
 
-// sopCreate opens a new file, or "@FD:N", for writing.
-func sopCreate(name string) (*os.File, error) {
+// sopCreate creates a file, or returns that of "@FD:N". created says that it created one.
+func sopCreate(name string) (f *os.File, created bool, err error) {
 	kind, value, special, err := sopSpecial(name)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, false, err
 	case special && kind == "@FD":
-		return sopDescriptor(name, value)
+		f, err = sopDescriptor(name, value)
+		return f, false, err
 	case special:
-		return nil, sopErrorf(sopUnknownPrefix, "unsupported output %q", name)
+		return nil, false, sopErrorf(sopUnknownPrefix, "unsupported output %q", name)
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if errors.Is(err, os.ErrExist) {
-		return nil, &exitError{sopOutputExists, err}
+		err = &exitError{sopOutputExists, err}
 	}
-	return f, err
+	return f, err == nil, err
 }

@@ -12,7 +12,11 @@ import (
 	"lxc-pull/untar"
 )
 
-// printList writes tar's long listing. Names are escaped.
+// This file writes what "untar" does not extract: printList the list of an archive in the
+// format of GNU tar's "tar -tv", line by line with a lister, and printContent the content of
+// its files. "untar -v" uses the lister too.
+
+// printList writes the list of an archive.
 func (c *untarCall) printList(w io.Writer, body io.Reader) error {
 	out := bufio.NewWriter(w)
 	list := newLister(c.numeric)
@@ -26,21 +30,21 @@ func (c *untarCall) printList(w io.Writer, body io.Reader) error {
 	return err
 }
 
-// A lister makes the lines of `tar -tv`, whose columns grow with the widest so
-// far.
+// A lister makes the lines of the list. Its columns are as wide as the widest line so far.
 type lister struct {
-	numeric bool // owners
-	zone    *time.Location
-	unicode bool // names are UTF-8; else all above ASCII is escaped
+	numeric bool           // owners as numbers
+	zone    *time.Location // of the dates
+	unicode bool           // the terminal shows UTF-8; else all bytes above ASCII are escaped
 
-	owners, date int // widths
+	// The widths of two columns so far, in bytes: owner, group and size; and date.
+	owners, date int
 }
 
 func newLister(numeric bool) *lister {
 	return &lister{numeric: numeric, zone: time.Local, unicode: unicodeLocale(os.Getenv)}
 }
 
-// line is an entry's.
+// line returns the line of an entry.
 func (l *lister) line(e *untar.Entry) string {
 	owner, group := string(e.Uname), string(e.Gname)
 	if l.numeric || owner == "" {
@@ -64,13 +68,13 @@ func (l *lister) line(e *untar.Entry) string {
 	}
 	owners := l.quote([]byte(owner)) + "/" + l.quote([]byte(group))
 	date := time.Unix(e.Sec, 0).In(l.zone).Format("2006-01-02 15:04")
-	const leastOwners, leastDate = 19, 16 // GNU tar's
+	const leastOwners, leastDate = 19, 16 // as in GNU tar
 	l.owners = max(l.owners, leastOwners, len(owners)+1+len(size))
 	l.date = max(l.date, leastDate, len(date))
 	return fmt.Sprintf("%s %s %*s %-*s %s\n", modeString(e), owners, l.owners-len(owners)-1, size, l.date, date, name)
 }
 
-// quote escapes as GNU tar does: C's escapes, and octal.
+// quote escapes a name as GNU tar does: with the escapes of C, else in octal.
 func (l *lister) quote(s []byte) string {
 	var b strings.Builder
 	for len(s) > 0 {
@@ -90,8 +94,8 @@ func (l *lister) quote(s []byte) string {
 	return b.String()
 }
 
-// unicodeLocale reports whether the environment says that text is UTF-8
-// (POSIX.1, "Environment Variables"; the first of the three that is set counts).
+// unicodeLocale reports whether the environment says that text is UTF-8: the first of the
+// three variables that is set counts (POSIX.1, "Environment Variables").
 func unicodeLocale(getenv func(string) string) bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
 		if v := strings.ToLower(getenv(name)); v != "" {
@@ -101,7 +105,8 @@ func unicodeLocale(getenv func(string) string) bool {
 	return false
 }
 
-// modeString is the type and mode in ls's letters.
+// modeString returns the type and mode of an entry in the letters of ls(1), and those that GNU
+// tar has beside them.
 func modeString(e *untar.Entry) string {
 	b := []byte("?rwxrwxrwx")
 	switch e.Type {
@@ -141,9 +146,9 @@ func modeString(e *untar.Entry) string {
 	return string(b)
 }
 
-// printContent writes the content of all files, one after another.
+// printContent writes the content of all files, one after the other.
 func (c *untarCall) printContent(w io.Writer, body io.Reader) error {
-	left := c.opt.MaxBytes // a hole is content here
+	left := c.opt.MaxBytes // holes of sparse files count here, since they are written as zeros
 	return c.opt.Walk(body, func(e *untar.Entry, r io.Reader) error {
 		if e.Type != untar.TypeFile {
 			return nil

@@ -14,30 +14,35 @@ import (
 	"lxc-pull/untar"
 )
 
+// This file is the command "untar". First come its options, then tar's oldest form of them,
+// then the work: run opens the archive; process lists it, prints its files, or extracts it;
+// extract makes the directory, and removes it again after a failure. tarlist.go prints the
+// list and the files.
+
 const untarUsage = `Usage: lxc-pull untar [-C DIR] [OPTION]... [FILE [MEMBER]...]
 
-Extracts a tar archive, compressed or not, with all that it records. Without
-FILE, or with "-", it comes from stdin. tar's "xpf FILE" is understood too.
+Extracts a tar archive, compressed or not, with everything that it records.
+Without FILE, or with "-", it reads stdin. tar's form "xpf FILE" works too.
 `
 
 const untarExample = `Example: lxc-pull untar -C /srv/rootfs rootfs.tar.xz
 `
 
-// An untarCall extracts an archive, or lists it.
+// An untarCall is one call of the command: its options.
 type untarCall struct {
 	opt     untar.Options
-	dirs    []string // -C, one after the other
-	file    string   // "": the first operand
+	dirs    []string // each -C
+	file    string   // -f; "": not given, so the first operand is the archive
 	list    bool
 	stdout  bool
 	numeric bool
-	verbose int
+	verbose int // how often -v was given
 	keep    bool
 	report  string
 }
 
-// groups are untar's own flags and those of tar that mean something here or nothing at all
-// (x, p, z, j, J, and what is so anyway).
+// groups returns untar's own flags, and the flags of tar that scripts pass: those that say
+// what untar does anyway (-x, -p, -z, -j, -J, ...) go nowhere.
 func (c *untarCall) groups() []group {
 	owners := func(p untar.Privilege) func(string) error {
 		return func(string) error { c.opt.Privilege = p; return nil }
@@ -46,29 +51,29 @@ func (c *untarCall) groups() []group {
 		return func(string) error { *b = value; return nil }
 	}
 	return []group{{"", []flag{
-		{short: 'C', long: "directory", value: "DIR", help: "extract into DIR; made if absent, whole or not at all", into: &c.dirs, again: true},
-		{short: 't', long: "list", help: "list the archive instead", into: &c.list},
-		{long: "exclude", value: "PATTERN", help: "leave out what matches, as tar --anchored does", into: &c.opt.Exclude, again: true},
-		{short: 'X', long: "exclude-from", value: "FILE", help: "patterns, one a line", into: readLines(&c.opt.Exclude), again: true},
-		{short: 'T', long: "files-from", value: "FILE", help: "members to extract, one a line", into: readLines(&c.opt.Members), again: true},
-		{long: "strip-components", value: "N", help: "drop N leading directories of every name, \".\" counts", into: c.setStrip},
+		{short: 'C', long: "directory", value: "DIR", help: "extract into DIR; a new DIR appears only when complete", into: &c.dirs, again: true},
+		{short: 't', long: "list", help: "list the archive, extract nothing", into: &c.list},
+		{long: "exclude", value: "PATTERN", help: "skip members that match, as tar --anchored does", into: &c.opt.Exclude, again: true},
+		{short: 'X', long: "exclude-from", value: "FILE", help: "skip members that match a line of FILE", into: readLines(&c.opt.Exclude), again: true},
+		{short: 'T', long: "files-from", value: "FILE", help: "extract the members that FILE names, one per line", into: readLines(&c.opt.Members), again: true},
+		{long: "strip-components", value: "N", help: "remove N leading directories of each name, \".\" counts", into: c.setStrip},
 		{short: 'O', long: "to-stdout", help: "write the content of files to stdout", into: &c.stdout},
 		{short: 'k', long: "keep-old-files", help: "leave existing files as they are", into: &c.opt.KeepOld},
-		{long: "same-owner", help: "owners as recorded", into: owners(untar.Owners), more: true},
-		{long: "keep-ids", help: "the same", into: owners(untar.Owners), more: true},
-		{long: "no-same-owner", help: "all files are mine", into: owners(untar.User), more: true},
+		{long: "same-owner", help: "set the owners that the archive records", into: owners(untar.Owners), more: true},
+		{long: "keep-ids", help: "the same as --same-owner", into: owners(untar.Owners), more: true},
+		{long: "no-same-owner", help: "make all files the caller's own", into: owners(untar.User), more: true},
 		{short: 'o', into: owners(untar.User)},
 		{long: "acls", help: "restore ACLs that are stored as text", into: on(&c.opt.ACLs, true), more: true},
 		{long: "selinux", help: "restore SELinux labels", into: on(&c.opt.SELinux, true), more: true},
-		{long: "strict", help: "refuse what only damage or an attack would explain", into: &c.opt.Strict},
-		{long: "layer", help: "an OCI layer: whiteouts remove", into: &c.opt.Layer},
-		{long: "max-size", value: "SIZE", help: "refuse more content than that", into: &c.opt.MaxBytes, more: true},
-		{long: "max-entries", value: "N", help: "refuse more entries than that", into: count(&c.opt.MaxEntries), more: true},
-		{long: "keep-partial", help: "keep what was extracted before a failure", into: &c.keep, more: true},
-		{long: "report", value: "FILE", help: "write what was skipped and why, as JSON", into: &c.report, more: true},
-		{long: "numeric-owner", help: "list the owners' numbers", into: &c.numeric, more: true},
-		{short: 'v', long: "verbose", help: "print names; twice: a long listing", into: func(string) error { c.verbose++; return nil }},
-		{short: 'q', long: "quiet", help: "no warnings"},
+		{long: "strict", help: "refuse an archive that looks damaged or malicious", into: &c.opt.Strict},
+		{long: "layer", help: "the archive is an OCI layer: whiteouts remove files", into: &c.opt.Layer},
+		{long: "max-size", value: "SIZE", help: "refuse more than SIZE bytes of content", into: &c.opt.MaxBytes, more: true},
+		{long: "max-entries", value: "N", help: "refuse more than N entries", into: count(&c.opt.MaxEntries), more: true},
+		{long: "keep-partial", help: "after a failure, keep what was extracted", into: &c.keep, more: true},
+		{long: "report", value: "FILE", help: "write to FILE, as JSON, what was skipped and why", into: &c.report, more: true},
+		{long: "numeric-owner", help: "list owners as numbers", into: &c.numeric, more: true},
+		{short: 'v', long: "verbose", help: "print names; twice: print a long listing", into: func(string) error { c.verbose++; return nil }},
+		{short: 'q', long: "quiet", help: "print no warnings"},
 		{short: 'h', long: "help", help: "this text", more: true},
 		{short: 'f', long: "file", value: "FILE", into: &c.file},
 		{long: "no-acls", into: on(&c.opt.ACLs, false)}, {long: "no-selinux", into: on(&c.opt.SELinux, false)},
@@ -79,15 +84,16 @@ func (c *untarCall) groups() []group {
 	}}}
 }
 
-// setStrip reads --strip-components.
+// setStrip sets --strip-components.
 func (c *untarCall) setStrip(value string) error {
 	var n int64
 	err := count(&n)(value)
-	c.opt.Strip = int(min(n, 1<<20))
+	c.opt.Strip = int(min(n, 1<<20)) // fits an int of 32 bits
 	return err
 }
 
-// dir returns the directory to extract into: as tar changes directories, one after the other.
+// dir returns the directory to extract into. Each -C is relative to the one before it, as for
+// tar.
 func (c *untarCall) dir() string {
 	dir := "."
 	for _, next := range c.dirs {
@@ -100,17 +106,17 @@ func (c *untarCall) dir() string {
 	return dir
 }
 
-// rewrite turns the oldest form of tar's arguments into options.
+// rewrite turns the oldest form of tar's arguments into options (argReader).
 func (c *untarCall) rewrite(args []string) []string { return oldStyle(args) }
 
-// oldStyle turns tar's oldest form, letters without a dash in the first word
-// with their values behind it, into options: "xCf DIR FILE".
+// oldStyle turns tar's oldest form into options: the first word holds letters without a dash,
+// and the values of these options follow in the same order, as in "xCf DIR FILE".
 func oldStyle(args []string) []string {
 	if len(args) == 0 || args[0] == "" || !strings.ContainsRune("xt", rune(args[0][0])) || strings.Trim(args[0], "xtpzjJvkOofCTXhUSa") != "" {
 		return args
 	}
 	if _, err := os.Lstat(args[0]); err == nil {
-		return args // a file of that name is the archive
+		return args // a file has that name, so it is the archive
 	}
 	var out []string
 	letters, values := args[0], args[1:]
@@ -123,10 +129,11 @@ func oldStyle(args []string) []string {
 	return append(out, values...)
 }
 
-// maxListFile is the largest file of patterns or member names, in bytes.
+// maxListFile is the largest file that --exclude-from and --files-from read, in bytes.
 const maxListFile = 1 << 20
 
-// readLines reads files of one item a line, without blank lines, into a list.
+// readLines returns a function for flag.into that adds the lines of a file to a list, without
+// the empty ones.
 func readLines(into *[]string) func(string) error {
 	return func(name string) error {
 		text, err := readFile(name, maxListFile)
@@ -139,7 +146,7 @@ func readLines(into *[]string) func(string) error {
 	}
 }
 
-// count reads a positive number.
+// count returns a function for flag.into that sets a number above 0.
 func count(into *int64) func(string) error {
 	return func(value string) error {
 		n, err := strconv.ParseInt(value, 10, 64)
@@ -152,33 +159,36 @@ func count(into *int64) func(string) error {
 }
 
 func (c *untarCall) run(ctx context.Context, ui *ui, operands []string) (err error) {
-	if c.file == "" && len(operands) > 0 {
-		c.file, operands = operands[0], operands[1:]
+	archive := c.file
+	if archive == "" && len(operands) > 0 {
+		archive, operands = operands[0], operands[1:]
 	}
-	if c.file == "" {
-		c.file = "-"
+	if archive == "" {
+		archive = "-"
 	}
 	c.opt.Members = append(c.opt.Members, operands...)
 	in := os.Stdin
-	if c.file != "-" {
-		if in, err = openUntilDone(ctx, c.file); err != nil {
-			return fmt.Errorf("%q: %w", c.file, withoutPath(err))
+	if archive != "-" {
+		if in, err = openUntilDone(ctx, archive); err != nil {
+			return fmt.Errorf("%q: %w", archive, withoutPath(err))
 		}
 		defer in.Close()
 	}
+	work := func() error { return c.process(ctx, ui, archive, in) }
 	if c.list || c.stdout {
-		err = untilDone(ctx, func() error { return c.read(ctx, ui, in) })
-	} else {
-		err = c.read(ctx, ui, in)
+		err = untilDone(ctx, work)
+	} else { // there may be something to remove
+		err = work()
 	}
 	if err != nil {
-		return fmt.Errorf("%q: %w", c.file, err)
+		return fmt.Errorf("%q: %w", archive, err)
 	}
 	return nil
 }
 
-// read does with an opened archive what was asked for.
-func (c *untarCall) read(ctx context.Context, ui *ui, in *os.File) error {
+// process decompresses the archive, and lists it, prints its files or extracts it. in is the
+// open archive, archive its name for messages.
+func (c *untarCall) process(ctx context.Context, ui *ui, archive string, in *os.File) error {
 	unpacked, err := untar.Decompress(newCancelReader(ctx, in), untar.DecompressOptions{})
 	if err != nil {
 		return err
@@ -196,76 +206,31 @@ func (c *untarCall) read(ctx context.Context, ui *ui, in *os.File) error {
 	case c.stdout:
 		err = c.printContent(ui.out, body)
 	default:
-		// A little of what is packed can be much of content.
+		// A few compressed bytes can become a lot of content, during which in is not read.
 		err = c.extract(ctx, ui, untar.Until(ctx, body))
 	}
 	if err == nil {
-		warnOfGarbage(ui, c.file, unpacked)
+		warnOfGarbage(ui, archive, unpacked)
 	}
 	return err
 }
 
-// extract writes the archive into the directory and reports what it lacks.
-func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) (err error) {
+// extract extracts the archive into the directory, and warns of what it could not restore.
+func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) error {
 	target, err := untar.OpenMerge(c.dir())
 	if err != nil {
 		return err
 	}
 	defer target.Close()
 	if target.Resumed() {
-		ui.warnf("%q holds what an interrupted run left; nothing of it is removed, the archive is merged into it", c.dir())
+		ui.warnf("%q holds what an interrupted run left; the archive is merged into it, and nothing is removed", c.dir())
 	}
 	if warning := pull.StaleWarning(target); warning != "" {
 		ui.warnf("%s", warning)
 	}
-	extracted := false
-	defer func() {
-		if err == nil {
-			return
-		}
-		if c.keep {
-			target.Keep()
-			return
-		}
-		removed, rerr := target.Abort()
-		switch {
-		case rerr != nil:
-			err = &pull.LeftError{Err: err, Left: rerr}
-		case removed != "":
-			ui.warnf("removed what was extracted: %s", removed)
-		case extracted:
-			ui.warnf("what was extracted stays in %q", c.dir())
-		}
-	}()
-	file, err := openReport(ctx, c.report, c.dir())
+	report, err := c.fill(ctx, ui, target, body)
 	if err != nil {
-		return err
-	}
-	defer file.close()
-	list := newLister(c.numeric)
-	say := func(line string) { // to a pipe that may be full
-		untilDone(ctx, func() error {
-			_, err := io.WriteString(ui.out, line)
-			return err
-		})
-	}
-	if c.verbose > 1 {
-		c.opt.Each = func(e *untar.Entry) { say(list.line(e)) }
-	} else if c.verbose > 0 {
-		c.opt.Each = func(e *untar.Entry) { say(list.quote(e.Name) + "\n") }
-	}
-	report, err := target.Root().Extract(body, c.opt)
-	extracted = report.Entries > 0
-	if file != nil {
-		if werr := file.write(ctx, append(report.AppendJSON(nil), '\n')); err == nil {
-			err = werr
-		}
-	}
-	if err != nil {
-		return err
-	}
-	if err := target.Commit(); err != nil {
-		return err
+		return c.abandon(ui, target, report.Entries > 0, err)
 	}
 	for _, n := range report.Notes {
 		if n.Thing == "file capability" {
@@ -278,4 +243,64 @@ func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) (err er
 		ui.warnf("%s", s)
 	}
 	return nil
+}
+
+// fill extracts the archive into target, writes the report file, and commits target. The
+// report that it returns is never nil; it is empty if nothing was extracted.
+func (c *untarCall) fill(ctx context.Context, ui *ui, target *untar.Target, body io.Reader) (*untar.Report, error) {
+	file, err := openReport(ctx, c.report, c.dir())
+	if err != nil {
+		return new(untar.Report), err
+	}
+	defer file.close()
+	c.opt.Each = c.printEach(ctx, ui.out)
+	report, err := target.Root().Extract(body, c.opt)
+	if file != nil {
+		if werr := file.write(ctx, append(report.AppendJSON(nil), '\n')); err == nil {
+			err = werr
+		}
+	}
+	if err != nil {
+		return report, err
+	}
+	return report, target.Commit()
+}
+
+// printEach returns the function that prints each entry that is extracted, as -v asks for;
+// nil without -v.
+func (c *untarCall) printEach(ctx context.Context, out io.Writer) func(*untar.Entry) {
+	list := newLister(c.numeric)
+	say := func(line string) {
+		untilDone(ctx, func() error { // out may be a full pipe
+			_, err := io.WriteString(out, line)
+			return err
+		})
+	}
+	switch c.verbose {
+	case 0:
+		return nil
+	case 1:
+		return func(e *untar.Entry) { say(list.quote(e.Name) + "\n") }
+	}
+	return func(e *untar.Entry) { say(list.line(e)) }
+}
+
+// abandon removes what an extraction that failed with err has left, unless --keep-partial was
+// given or the directory held something before. extracted says that there was an entry. It
+// returns err, or an error that also says what could not be removed.
+func (c *untarCall) abandon(ui *ui, target *untar.Target, extracted bool, err error) error {
+	if c.keep {
+		target.Keep()
+		return err
+	}
+	removed, rerr := target.Abort()
+	switch {
+	case rerr != nil:
+		return &pull.LeftError{Err: err, Left: rerr}
+	case removed != "":
+		ui.warnf("removed what was extracted: %s", removed)
+	case extracted:
+		ui.warnf("what was extracted stays in %q", c.dir())
+	}
+	return err
 }

@@ -15,11 +15,11 @@ import (
 	"lxc-pull/untar"
 )
 
-// TestListLine compares the listing with GNU tar's.
+// The long listing is the same as GNU tar's.
 func TestListLine(t *testing.T) {
 	gnu, err := exec.LookPath("tar")
 	if err != nil {
-		t.Skip("GNU tar is not there to compare with")
+		t.Skip("there is no tar to compare with")
 	}
 	if out, err := exec.Command(gnu, "--version").Output(); err != nil || !bytes.Contains(out, []byte("GNU tar")) {
 		t.Skip("tar is not GNU tar")
@@ -66,8 +66,8 @@ func TestListLine(t *testing.T) {
 	}
 }
 
-// listArchive packs entries whose lines are odd, or change the lines after
-// them.
+// listArchive makes an archive of entries whose lines are unusual, or that change the columns
+// of the lines after them, and returns its path.
 func listArchive(t *testing.T) string {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
@@ -105,8 +105,7 @@ func listArchive(t *testing.T) string {
 	return name
 }
 
-// TestListLineEscapes shows that a name can't draw on the terminal or begin a
-// line of its own.
+// A name can't control the terminal or begin a new line.
 func TestListLineEscapes(t *testing.T) {
 	e := &untar.Entry{Type: untar.TypeSymlink, Name: []byte("a\x1b[2K\nb\t\xff"), Link: []byte("\r\u202e"), Uname: []byte("\x07"), Mode: 0o7777}
 	got := (&lister{zone: time.UTC, unicode: true}).line(e)
@@ -116,6 +115,7 @@ func TestListLineEscapes(t *testing.T) {
 	}
 }
 
+// Options without a dash become options with one.
 func TestOldStyle(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"xpf a.tar", "-x -p -f a.tar"},

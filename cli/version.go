@@ -10,8 +10,32 @@ import (
 	"time"
 )
 
-// version returns the program's version from the build info: the module
-// version where there is one, else the commit.
+// This file is the command "version", and tells the rest of the program its version and the
+// earliest date at which it can have been built. Both come from the build info that the go
+// command puts into the program.
+
+const versionUsage = `Usage: lxc-pull version
+
+Prints the version, and the system and processor that the program was built for.
+`
+
+// A versionCall is one call of the command.
+type versionCall struct{}
+
+func (c *versionCall) groups() []group {
+	return []group{{"", []flag{{short: 'h', long: "help"}}}}
+}
+
+func (c *versionCall) run(_ context.Context, ui *ui, operands []string) error {
+	if len(operands) != 0 {
+		return usageErrorf("version takes no arguments")
+	}
+	_, err := fmt.Fprintf(ui.out, "lxc-pull %s %s/%s\n", version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}
+
+// version returns the program's version: that of its module if it has one, else "devel" and
+// the commit.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -35,35 +59,15 @@ func version() string {
 	return "devel-" + revision + dirty
 }
 
-const versionUsage = `Usage: lxc-pull version
-
-Prints the version and the machine that the program was built for.
-`
-
-// A versionCall prints the version.
-type versionCall struct{}
-
-func (c *versionCall) groups() []group {
-	return []group{{"", []flag{{short: 'h', long: "help"}}}}
-}
-
-func (c *versionCall) run(_ context.Context, ui *ui, operands []string) error {
-	if len(operands) != 0 {
-		return usageErrorf("version takes no arguments")
-	}
-	_, err := fmt.Fprintf(ui.out, "lxc-pull %s %s/%s\n", version(), runtime.GOOS, runtime.GOARCH)
-	return err
-}
-
-// sourceDate is the time of the sources in Unix seconds, if whoever builds the
-// program sets it: -ldflags "-X lxc-pull/cli.sourceDate=$SOURCE_DATE_EPOCH"
-// (reproducible-builds.org/specs/source-date-epoch).
+// sourceDate is the date of the sources, in decimal seconds of Unix time. A build sets it
+// with -ldflags "-X lxc-pull/cli.sourceDate=$SOURCE_DATE_EPOCH"
+// (reproducible-builds.org/specs/source-date-epoch); "": it is not set.
 var sourceDate string
 
-// buildDate returns a time before which this program can't have been made: the
-// newest of the sources' date, the commit's, and those in the versions of the
-// modules that it is made of. The last are there whatever the way of building.
-// The embedded roots' version is one, so this is no earlier than their date.
+// buildDate returns the earliest date at which this program can have been built: the newest
+// of sourceDate, the commit's date, and the dates in the versions of the modules in the
+// program, which every build has. The embedded root certificates are one of these modules, so
+// the date is never before theirs. It is zero if no date is known.
 func buildDate() time.Time {
 	newest := time.Time{}
 	if seconds, err := strconv.ParseInt(sourceDate, 10, 64); err == nil {
@@ -92,8 +96,9 @@ func buildDate() time.Time {
 	return newest
 }
 
-// versionDate returns the commit's time in a pseudo-version (go.dev/ref/mod,
-// "Pseudo-versions": v0.0.0-20261030153154-30a33513ff6d), else zero.
+// versionDate returns the commit's date in a pseudo-version, such as
+// v0.0.0-20261030153154-30a33513ff6d (go.dev/ref/mod, "Pseudo-versions"). For any other
+// version it returns zero.
 func versionDate(version string) time.Time {
 	version, _, _ = strings.Cut(version, "+")
 	parts := strings.Split(version, "-")
@@ -101,7 +106,7 @@ func versionDate(version string) time.Time {
 		return time.Time{}
 	}
 	stamp := parts[len(parts)-2]
-	stamp = stamp[strings.LastIndexByte(stamp, '.')+1:] // after a tag: v1.2.4-0.20261030153154-...
+	stamp = stamp[strings.LastIndexByte(stamp, '.')+1:] // "0.20261030153154" after a tag: v1.2.4-0.20261030153154-...
 	t, err := time.Parse("20060102150405", stamp)
 	if err != nil {
 		return time.Time{}

@@ -5,6 +5,7 @@ import (
 	"time"
 )
 
+// The date of a pseudo-version is found in all of its forms, and in no other version.
 func TestVersionDate(t *testing.T) {
 	for version, want := range map[string]string{
 		"v0.0.0-20261030153154-30a33513ff6d":       "2026-10-30T15:31:54Z",

@@ -13,39 +13,43 @@ import (
 	"lxc-pull/untar/xz"
 )
 
+// This file is the command "zcat", also called xzcat, zstdcat and bzcat: it decompresses files
+// to standard output (decompress), tests them (-t), or lists what they hold (-l: list, listXZ).
+// It leaves nothing behind on the disk.
+
 const zcatUsage = `Usage: lxc-pull zcat [OPTION]... [FILE]...
 
-Decompresses each FILE, or stdin, to stdout: xz, lzma, gzip, zstd and bzip2,
-recognised by content. Called as xzcat, zcat, zstdcat or bzcat it does the same.
-Garbage after the end of gzip and bzip2 data is a warning, status 0.
+Decompresses each FILE, or stdin, to stdout. The formats xz, lzma, gzip, zstd
+and bzip2 are recognised by content. xzcat, zcat, zstdcat and bzcat are the same
+command. Garbage after gzip or bzip2 data is ignored with a warning, status 0.
 `
 
 const zcatExample = `Example: lxc-pull zcat rootfs.tar.xz | tar -t
 `
 
-// A zcatCall is xzcat, zcat, zstdcat and bzcat. It makes nothing.
+// A zcatCall is one call of the command: its options, and where run writes to.
 type zcatCall struct {
 	opt               untar.DecompressOptions
 	test, list, force bool
 
 	ui      *ui
-	several bool // files
 	out     io.Writer
+	several bool // there are several files
 }
 
 func (c *zcatCall) groups() []group {
 	return []group{{"", []flag{
 		{short: 't', long: "test", help: "verify the files, write nothing", into: &c.test},
 		{short: 'l', long: "list", help: "list blocks, sizes, checks and dictionaries instead", into: &c.list},
-		{short: 'T', long: "threads", value: "N", help: "decode up to N blocks of xz -T side by side (default: 0, one for each processor)", into: c.setThreads},
-		{long: "memory", value: "SIZE", help: "let dictionaries and blocks take SIZE bytes: 64M, 1G (default: a quarter of what is free, at most 256M)", into: &c.opt.Memory},
-		{short: 'f', long: "force", help: "copy what is not compressed as it is; write binary content to a terminal", into: &c.force},
-		// stdout is where it goes, and no file is removed.
+		{short: 'T', long: "threads", value: "N", help: "decode up to N blocks of an xz file in parallel (default: 0, one for each processor)", into: c.setThreads},
+		{long: "memory", value: "SIZE", help: "allow SIZE bytes for dictionaries and blocks: 64M, 1G (default: a quarter of the free memory, at most 256M)", into: &c.opt.Memory},
+		{short: 'f', long: "force", help: "copy files that are not compressed; write binary content to a terminal", into: &c.force},
+		// These change nothing: the output always goes to stdout, and no file is removed.
 		{short: 'c', long: "stdout"}, {long: "to-stdout"}, {short: 'd', long: "decompress"}, {long: "uncompress"}, {short: 'k', long: "keep"},
 	}}, commonFlags().byPrefix()}
 }
 
-// maxZcatThreads bounds -T: each has a goroutine and 30 KB of tables.
+// maxZcatThreads is the largest value of -T. Each thread is a goroutine with 30 KB of tables.
 const maxZcatThreads = 1024
 
 func (c *zcatCall) setThreads(value string) (err error) {
@@ -60,7 +64,8 @@ func (c *zcatCall) run(ctx context.Context, ui *ui, files []string) error {
 	return untilDone(ctx, func() error { return c.all(ui, files) })
 }
 
-// all does what the call asks with all files.
+// all decompresses, tests or lists all files. As with cat(1), a file that fails does not stop
+// the others.
 func (c *zcatCall) all(ui *ui, files []string) error {
 	c.ui, c.out = ui, ui.out
 	if f, ok := ui.out.(*os.File); ok && !c.force && isTerminal(f) {
@@ -70,7 +75,6 @@ func (c *zcatCall) all(ui *ui, files []string) error {
 		files = []string{"-"}
 	}
 	c.several = len(files) > 1
-	// As with cat, one bad file does not keep the others back.
 	var failed []error
 	for _, name := range files {
 		if err := c.file(name); err != nil {
@@ -83,28 +87,26 @@ func (c *zcatCall) all(ui *ui, files []string) error {
 	return errors.Join(failed...)
 }
 
-// maxListRows is how many rows of a list are lined up, and so in memory.
-const maxListRows = 4096
-
-var errNotCompressed = errors.New("not compressed in a known format (-f copies it as it is)")
-
-// file does what the call asks with one file; "-" is stdin.
+// file decompresses, tests or lists one file; "-" is standard input.
 func (c *zcatCall) file(name string) error {
-	in := os.Stdin
+	in, err := openInput(name)
+	if err != nil {
+		return withoutPath(err) // the caller adds the name
+	}
 	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return errors.Unwrap(err) // the caller names the file
-		}
-		defer f.Close()
-		in = f
+		defer in.Close()
 	}
-	if c.list {
-		if c.several {
-			fmt.Fprintf(c.out, "%q:\n", name)
-		}
-		return withoutPath(c.listFile(name, in))
+	if !c.list {
+		return c.decompress(name, in)
 	}
+	if c.several {
+		fmt.Fprintf(c.out, "%q:\n", name)
+	}
+	return withoutPath(c.listFile(name, in))
+}
+
+// decompress writes the content of a file, or with -t only verifies it.
+func (c *zcatCall) decompress(name string, in io.Reader) error {
 	d, err := untar.Decompress(in, c.opt)
 	if err != nil {
 		return withoutPath(err)
@@ -122,16 +124,19 @@ func (c *zcatCall) file(name string) error {
 	return err
 }
 
-// warnOfGarbage warns as gzip(1) and bzip2(1) do.
+// warnOfGarbage warns of bytes after the end of the data, as gzip(1) and bzip2(1) do.
 func warnOfGarbage(ui *ui, name string, d *untar.Decompressed) {
 	if d.Garbage() {
 		ui.warnf("%q: garbage after the end of the %s data was ignored", name, d.Format)
 	}
 }
 
-// notCompressed says of data in no known format what they are, if that is known.
+var errNotCompressed = errors.New("not compressed in a known format (-f copies it as it is)")
+
+// notCompressed returns the error for data in no format that Decompress knows. The error
+// names the format if it is recognised all the same.
 func notCompressed(plain io.Reader) error {
-	head := make([]byte, 16) // more than any magic number
+	head := make([]byte, 16) // longer than any magic number
 	n, err := io.ReadFull(plain, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return err
@@ -142,17 +147,19 @@ func notCompressed(plain io.Reader) error {
 	return errNotCompressed
 }
 
-// listFile writes one line for each block, or for all of a format without
-// blocks to list.
+// xzMagic begins an .xz file (The .xz File Format, section 2.1.1.1).
+const xzMagic = "\xfd7zXZ\x00"
+
+// listFile lists one file: an xz file block by block, any other in one line, for which it is
+// decompressed.
 func (c *zcatCall) listFile(name string, in io.Reader) error {
-	const magicSize = 6
-	head := make([]byte, magicSize)
+	head := make([]byte, len(xzMagic))
 	n, err := io.ReadFull(in, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return err
 	}
 	counted := &countingReader{r: io.MultiReader(bytes.NewReader(head[:n]), in)}
-	if string(head[:n]) == "\xfd7zXZ\x00" {
+	if string(head[:n]) == xzMagic {
 		return c.listXZ(counted)
 	}
 	d, err := untar.Decompress(counted, c.opt)
@@ -175,7 +182,11 @@ func (c *zcatCall) listFile(name string, in io.Reader) error {
 	return err
 }
 
-// listXZ writes a line for each block of an xz file, and one for all.
+// maxListRows is how many rows of a list are held in memory, so that their columns line up. A
+// longer list has its columns lined up in parts.
+const maxListRows = 4096
+
+// listXZ writes a line for each block of an xz file, and one with the totals.
 func (c *zcatCall) listXZ(counted *countingReader) error {
 	rows := [][]string{{"stream", "block", "offset", "compressed", "uncompressed", "ratio", "check", "dictionary", "sizes", "filters"}}
 	block := 0
@@ -203,6 +214,7 @@ func (c *zcatCall) listXZ(counted *countingReader) error {
 	return err
 }
 
+// ratio returns the compressed size as a part of the uncompressed one; "-" if that is 0.
 func ratio(packed, content int64) string {
 	if content == 0 {
 		return "-"
@@ -210,10 +222,10 @@ func ratio(packed, content int64) string {
 	return fmt.Sprintf("%.3f", float64(packed)/float64(content))
 }
 
-// A countingReader counts what is read through it.
+// A countingReader counts the bytes that are read through it.
 type countingReader struct {
 	r io.Reader
-	n int64
+	n int64 // bytes read so far
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
@@ -222,8 +234,8 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A terminalText passes text to a terminal and refuses control characters,
-// which may steer it.
+// A terminalText passes text on to a terminal. A Write with control characters, which could
+// control the terminal, fails and writes nothing.
 type terminalText struct {
 	w io.Writer
 }
@@ -231,7 +243,7 @@ type terminalText struct {
 func (t *terminalText) Write(p []byte) (int, error) {
 	for _, b := range p {
 		if b < ' ' && b != '\n' && b != '\t' && b != '\r' || b == 0x7f {
-			return 0, errors.New("the content is binary, which is not written to a terminal (-f does)")
+			return 0, errors.New("the content is binary and is not written to a terminal (-f writes it)")
 		}
 	}
 	return t.w.Write(p)

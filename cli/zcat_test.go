@@ -13,14 +13,14 @@ import (
 	"lxc-pull/untar/xz"
 )
 
-// runZcat calls the command and returns what it writes to stdout.
+// runZcat runs the command and returns what it writes to stdout and stderr.
 func runZcat(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	out, messages, err := perform(t, append([]string{"zcat"}, args...)...)
 	return out + messages, err
 }
 
-// xzFile writes content to a file, packed in blocks of blockSize bytes.
+// xzFile makes an .xz file of content, in blocks of blockSize bytes, and returns its path.
 func xzFile(t *testing.T, content string, blockSize int64) string {
 	t.Helper()
 	var packed bytes.Buffer
@@ -102,7 +102,7 @@ func TestZcatErrors(t *testing.T) {
 	}
 }
 
-// Nothing that steers a terminal reaches one without -f.
+// Without -f no control character reaches a terminal.
 func TestTerminalText(t *testing.T) {
 	for text, ok := range map[string]bool{"hello\n\tworld\r\n": true, "caf\u00e9": true, "": true, "\x1b[2J": false, "a\x00": false, "\x7f": false} {
 		var out bytes.Buffer
