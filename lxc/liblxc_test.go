@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// A liblxc is a program that answers for the real liblxc (scripts/liblxc): on
+// A liblxc is a program that answers for the real liblxc (scripts/lab/liblxc): on
 // standard input a length of four bytes, the lowest first, and a config; on
 // standard output a length and what liblxc made of it, again and again.
 type liblxc struct {
