@@ -19,7 +19,7 @@ trap 'rm -rf "$work"; userdel -f "$user" 2>/dev/null' EXIT
 PATH=$PATH:/usr/sbin:/sbin
 failed=0
 
-CGO_ENABLED=0 go build -C "$here/../.." -o "$work/manifest" ./lab/e2e/manifest || exit
+"$here/programs" "$work" lab/e2e/manifest || exit
 install -m 755 "$ours" "$work/lxc-pull"
 case $archive in
 *.xz) xz -dc "$archive" >"$work/rootfs.tar" || exit ;;

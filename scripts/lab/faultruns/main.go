@@ -142,8 +142,8 @@ const (
 func newWorld(dir, program string) (*world, error) {
 	w := &world{dir: dir, program: program, key: filepath.Join(dir, "key.pub"), trees: map[string]string{}, right: map[string]string{}, files: map[string]string{}}
 	publish := filepath.Join(dir, "publish")
-	if out, err := exec.Command("go", "build", "-C", "scripts", "-o", publish, "./publish").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("go build ./publish (call faultruns in the top directory): %v\n%s", err, out)
+	if out, err := exec.Command("scripts/lab/e2e/programs", dir, "publish").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building publish (faultruns must be called in the top directory): %v\n%s", err, out)
 	}
 	w.trees["lagging"], w.trees["whole"], w.trees["gone"] = filepath.Join(dir, "lagging"), filepath.Join(dir, "whole"), filepath.Join(dir, "gone")
 	for _, build := range []string{build1, build2} {
