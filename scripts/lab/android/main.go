@@ -1,19 +1,19 @@
 // Command android runs a program under the system call filter that Android puts
-// around every app: a call that is not on the version's list ends the program
-// with SIGSYS, before it can see an error.
+// around every app: a system call that is not on the version's list ends the program
+// with SIGSYS, before the program can see an error.
 //
 //	android [--root DIR] [--old-kernel] VERSION COMMAND [ARGUMENT]...
 //	android --try NAME
 //
-// VERSION is 9, 11, 14 or main. The command, a whole path, must be of the same
-// architecture as this program: GOARCH=386 makes the one for 32-bit programs.
-// --root changes the root directory first, which the filter would not allow after.
-// --old-kernel has uname(2) tell a kernel before 5.1, as the phones of Android 9
-// and 10 have: programs that pick calls by the version must not try newer ones.
-// The second form makes one call and exits with 0 where that returned, so that a
-// test can show that the filter is there.
+// VERSION is 9, 11, 14 or main. COMMAND is an absolute path to a program of the same
+// architecture as this one; build this program with GOARCH=386 for 32-bit programs.
+// --root changes the root directory first, because the filter forbids that later.
+// --old-kernel makes uname(2) report a kernel before 5.1, as phones with Android 9
+// and 10 have, so that programs that choose calls by the version use no newer ones.
+// The second form makes one system call and exits with 0 if the call returns, so that
+// a test can show that the filter works.
 //
-// What is not imitated: rules about a call's arguments, and SELinux.
+// It does not imitate rules about a call's arguments, nor SELinux.
 package main
 
 import (
@@ -35,7 +35,7 @@ import (
 //go:embed allowed.*
 var lists embed.FS
 
-// versions in their order.
+// versions lists the versions, the oldest first.
 var versions = []string{"9", "11", "14", "main"}
 
 func main() {
@@ -55,8 +55,8 @@ func main() {
 	os.Exit(1)
 }
 
-// call makes a system call of the list by its name, with descriptors that are
-// none.
+// call makes a system call of the list by its name. Its arguments are no valid
+// descriptors.
 func call(name string) int {
 	numbers := map[string]uintptr{"openat2": unix.SYS_OPENAT2, "faccessat2": unix.SYS_FACCESSAT2, "chroot": unix.SYS_CHROOT, "getpid": unix.SYS_GETPID}
 	number, ok := numbers[name]
@@ -69,12 +69,12 @@ func call(name string) int {
 	return 0
 }
 
-// run becomes the command. It returns only where that fails.
+// run executes the command in place of this process. It returns only on an error.
 func run(root string, old bool, version string, command []string) error {
 	if old && !isOld() {
-		// Before anything else, and this program anew: its own runtime has
-		// chosen its calls by the version too.
-		const uname26 = 0x0020000 // linux/personality.h: 6.x is told as 2.6.60+x
+		// Do this first, and start this program again: its Go runtime has chosen
+		// its system calls by the kernel's version too.
+		const uname26 = 0x0020000 // linux/personality.h: reports 6.x as 2.6.60+x
 		if _, _, e := syscall.RawSyscall(unix.SYS_PERSONALITY, uname26, 0, 0); e != 0 {
 			return e
 		}
@@ -92,7 +92,7 @@ func run(root string, old bool, version string, command []string) error {
 	if err := os.Chdir("/"); err != nil {
 		return err
 	}
-	// The filter is the calling thread's, and that thread becomes the command.
+	// The filter applies to the calling thread, which then executes the command.
 	runtime.LockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
@@ -105,7 +105,7 @@ func run(root string, old bool, version string, command []string) error {
 	return syscall.Exec(command[0], command, os.Environ())
 }
 
-// isOld reports whether uname tells an old kernel.
+// isOld reports whether uname(2) reports an old kernel.
 func isOld() bool {
 	var u unix.Utsname
 	return unix.Uname(&u) == nil && strings.HasPrefix(unix.ByteSliceToString(u.Release[:]), "2.6.")
@@ -148,7 +148,7 @@ func allowed(version string) ([]uint32, error) {
 	return numbers, nil
 }
 
-// program is a filter (linux/seccomp.h) that allows these calls of this
+// program returns a filter (linux/seccomp.h) that allows these calls of this
 // architecture and raises SIGSYS for all others, as Android's does.
 func program(numbers []uint32) []unix.SockFilter {
 	const (
@@ -163,7 +163,7 @@ func program(numbers []uint32) []unix.SockFilter {
 	end := func(verdict uint32) unix.SockFilter {
 		return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: verdict}
 	}
-	// equal lets the next instruction run only where k is what was loaded.
+	// equal runs the next instruction only if the loaded value is k.
 	equal := func(k uint32) unix.SockFilter {
 		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: k}
 	}

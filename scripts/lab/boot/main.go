@@ -1,13 +1,13 @@
-// Command boot is the first program of an initramfs that holds lxc-pull and next
-// to nothing else: it brings a virtual machine (QEMU's "virt" board) to where
-// lxc-pull can run, runs it with the arguments that the kernel passes on, reads
-// back what it has written, says how it went on the console, and switches the
-// machine off.
+// Command boot is process 1 of an initramfs that holds lxc-pull and very little else.
+// On a virtual machine (QEMU's "virt" board) it loads the drivers, sets up the network
+// and mounts the disk. Then it runs lxc-pull with the arguments that the kernel passes
+// on, reads back the files that lxc-pull wrote, prints the result on the console, and
+// powers the machine off.
 //
-// It expects /lxc-pull and, in /modules, the kernel's modules, named in the order
-// in which they are to be loaded. The disk is mounted on /disk; the network is
-// that of QEMU's user mode (10.0.2.0/24, the host's loopback at 10.0.2.2).
-// Nothing else is mounted: no /proc, no /dev beyond the console, no /tmp.
+// It expects /lxc-pull and, in /modules, the kernel's modules, whose names sort in the
+// order in which to load them. It mounts the disk on /disk. The network is that of
+// QEMU's user mode (10.0.2.0/24; 10.0.2.2 is the host's loopback). Nothing else is
+// mounted: no /proc, no /dev except for the console, no /tmp.
 package main
 
 import (
@@ -48,7 +48,7 @@ func run(args []string) error {
 	if err := start("/lxc-pull", args); err != nil {
 		return err
 	}
-	// Written and read back are two things: by way of the disk.
+	// Mount the disk again, so that the files are read from it and not from memory.
 	if err := unix.Unmount("/disk", 0); err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func run(args []string) error {
 	return err
 }
 
-// loadModules loads the files in a directory, by the order of their names.
+// loadModules loads the kernel modules in a directory, in the order of their names.
 func loadModules(dir string) error {
 	names, err := filepath.Glob(dir + "/*.ko")
 	if err != nil {
@@ -79,7 +79,8 @@ func loadModules(dir string) error {
 	return nil
 }
 
-// eventually tries for ten seconds: devices appear after their drivers.
+// eventually calls try until it succeeds, for up to ten seconds: a device appears some
+// time after its driver is loaded.
 func eventually(try func() error) error {
 	var err error
 	for range 100 {
@@ -121,8 +122,8 @@ func setAddress(name, address string) error {
 	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, request)
 }
 
-// mountDisk mounts a block device by the kernel's name for it. The directory of all
-// devices is there for that moment only.
+// mountDisk mounts the block device with this kernel name on dir. devtmpfs is mounted
+// only while mountDisk needs it.
 func mountDisk(name, dir string, flags uintptr) error {
 	const devices = "/devices"
 	if err := os.MkdirAll(devices, 0o700); err != nil {
@@ -138,7 +139,7 @@ func mountDisk(name, dir string, flags uintptr) error {
 	return eventually(func() error { return unix.Mount(devices+"/"+name, dir, "ext4", flags, "") })
 }
 
-// start runs a program with an empty environment and says what it took.
+// start runs a program with an empty environment and prints its time and memory.
 func start(program string, args []string) error {
 	began := time.Now()
 	child, err := syscall.ForkExec(program, append([]string{program}, args...), &syscall.ProcAttr{Dir: "/", Files: []uintptr{0, 1, 2}})
@@ -148,7 +149,7 @@ func start(program string, args []string) error {
 	var status syscall.WaitStatus
 	var usage syscall.Rusage
 	for {
-		// The first program gets everybody's orphans too.
+		// Process 1 also gets the orphans of other processes.
 		pid, err := syscall.Wait4(-1, &status, 0, &usage)
 		if err == syscall.EINTR || err == nil && pid != child {
 			continue

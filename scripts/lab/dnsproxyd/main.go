@@ -1,12 +1,12 @@
-// Command dnsproxyd stands in for Android's netd: the socket by which programs
-// there find the addresses of names.
+// Command dnsproxyd stands in for Android's netd: it serves the socket through which
+// Android's programs resolve names.
 //
 //	dnsproxyd [--old] SOCKET NAME ADDRESS
 //
-// It knows one name, with one IPv4 address. It answers the command resnsend of
-// Android 10 and later, or with --old only getaddrinfo, the one before, and
-// prints a line for each command: its name and the host asked for. Written from
-// DnsProxyListener.cpp and bionic's getaddrinfo.c.
+// It knows one name with one IPv4 address. It answers the command resnsend of Android
+// 10 and later; with --old it answers only getaddrinfo, the command of earlier
+// versions. It prints a line for each command: the command and the requested name. The
+// protocol is that of DnsProxyListener.cpp and bionic's getaddrinfo.c.
 package main
 
 import (
@@ -43,8 +43,7 @@ type daemon struct {
 	address netip.Addr
 }
 
-// serve answers one command per connection, as netd does. It ends with an error
-// alone.
+// serve answers one command per connection, as netd does. It returns only on an error.
 func (d daemon) serve(socket string) error {
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
@@ -60,14 +59,14 @@ func (d daemon) serve(socket string) error {
 			conn.SetDeadline(time.Now().Add(30 * time.Second))
 			command, err := bufio.NewReader(conn).ReadString(0)
 			if err != nil {
-				return // connected to see whether anybody is here
+				return // a connection that only tests whether the socket is served
 			}
 			conn.Write(d.answer(strings.Fields(strings.TrimSuffix(command, "\x00"))))
 		}()
 	}
 }
 
-// notRecognized is netd's answer to a command that it does not know.
+// notRecognized is netd's answer to an unknown command.
 var notRecognized = []byte("500 0 Command not recognized\x00")
 
 func (d daemon) answer(words []string) []byte {
@@ -131,8 +130,8 @@ func question(m []byte) (name string, kind uint16, end int) {
 	return "", 0, 0
 }
 
-// getaddrinfo answers with the code 222 and a list of struct addrinfo, each
-// after a 1, a 0 at the end; or with an error's code.
+// getaddrinfo answers with the code 222 and a list of struct addrinfo, with a 1 before
+// each and a 0 after the last; or with the code of an error.
 func (d daemon) getaddrinfo(name, family string) []byte {
 	fmt.Println("getaddrinfo", name)
 	if name != d.name || family != inet {

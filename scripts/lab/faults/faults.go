@@ -1,6 +1,6 @@
-// Package faults serves a directory as a bad network would: connections that break,
-// stall and crawl, wrong bytes, wrong lengths, wrong statuses, login pages, files
-// that change between two requests. faultserver is the same as a program.
+// Package faults serves a directory and behaves like a bad network: connections break,
+// stall and slow down; bytes, lengths and statuses are wrong; login pages come in place
+// of files; files change between two requests. The command faultserver uses it.
 package faults
 
 import (
@@ -21,14 +21,14 @@ import (
 	"time"
 )
 
-// A fault answers a request in its own way. size is the file's, r is for what
-// is left to chance.
+// A fault answers a request in its own way. size is the file's size in bytes; r makes
+// the random choices.
 type fault struct {
 	name  string
 	serve func(a *answer, r *rand.Rand)
 }
 
-// faults are all of them. What each tests is in its name or comment.
+// faults returns all faults by name.
 func faults() []fault {
 	status := func(code int, header ...string) func(*answer, *rand.Rand) {
 		return func(a *answer, _ *rand.Rand) {
@@ -39,17 +39,17 @@ func faults() []fault {
 		}
 	}
 	return []fault{
-		// The connection breaks somewhere in the body.
+		// The connection breaks in the middle of the body.
 		{"cut", func(a *answer, r *rand.Rand) { a.serve(shape{cut: 1 + r.Int64N(max(1, a.size-1))}) }},
-		// It breaks before the answer.
+		// The connection breaks before the answer.
 		{"reset", func(a *answer, _ *rand.Rand) { a.hangUp() }},
 		// Bytes stop coming while the connection stays open.
 		{"stall", func(a *answer, r *rand.Rand) { a.serve(shape{stall: 1 + r.Int64N(max(1, a.size-1))}) }},
-		// Not even a header comes.
+		// The server sends nothing, not even a header.
 		{"silence", func(a *answer, _ *rand.Rand) { <-a.r.Context().Done() }},
-		// Slow, but not dead.
+		// The connection is slow, but not dead.
 		{"throttle", func(a *answer, _ *rand.Rand) { a.serve(shape{rate: 200_000}) }},
-		// A bit is wrong.
+		// One bit is wrong.
 		{"corrupt", func(a *answer, r *rand.Rand) { a.serve(shape{flip: 1 + r.Int64N(max(1, a.size))}) }},
 		// Two blocks come in the wrong order.
 		{"reorder", func(a *answer, r *rand.Rand) {
@@ -63,11 +63,11 @@ func faults() []fault {
 			}
 			a.content(data, a.tag)
 		}},
-		// The length that is told is too long: the body ends early.
+		// Content-Length is too long: the body ends early.
 		{"long", func(a *answer, r *rand.Rand) { a.raw(a.size+1+r.Int64N(1000), a.size) }},
-		// It is too short: the file is cut where nobody sees it.
+		// Content-Length is too short: the file is cut, and the client can't tell.
 		{"short", func(a *answer, r *rand.Rand) { n := r.Int64N(max(1, a.size)); a.raw(n, n) }},
-		// No length, and the end of the connection is the end of the file, or not.
+		// No length: the body ends with the connection, which may end too early.
 		{"endless", func(a *answer, r *rand.Rand) { a.raw(-1, r.Int64N(max(1, a.size))) }},
 		{"404", status(404)},
 		{"429", status(429, "Retry-After", "1")},
@@ -77,7 +77,7 @@ func faults() []fault {
 		{"504", status(504)},
 		{"416", status(416)},
 		{"circle", func(a *answer, _ *rand.Rand) { a.circle() }},
-		// A network's login page, with status 200.
+		// A login page of a network, with status 200.
 		{"html", func(a *answer, _ *rand.Rand) {
 			a.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			io.WriteString(a.w, "<!DOCTYPE html><title>Log in to the network</title>\n")
@@ -89,7 +89,7 @@ func faults() []fault {
 			z.Write(a.file())
 			z.Close()
 		}},
-		// Another file of the same length has taken its place.
+		// Another file of the same length has replaced the file.
 		{"changed", func(a *answer, _ *rand.Rand) {
 			data := bytes.Clone(a.file())
 			for i := range data {
@@ -97,14 +97,14 @@ func faults() []fault {
 			}
 			a.content(data, `"changed"`)
 		}},
-		// Another file of another length.
+		// Another file of another length has replaced the file.
 		{"grown", func(a *answer, _ *rand.Rand) { a.content(append(bytes.Clone(a.file()), "grown"...), `"grown"`) }},
 		// Ranges are ignored.
 		{"norange", func(a *answer, _ *rand.Rand) {
 			a.r.Header.Del("Range")
 			a.serve(shape{})
 		}},
-		// Another range than the one asked for.
+		// The answer has another range than the requested one.
 		{"wrongrange", func(a *answer, r *rand.Rand) {
 			if a.r.Header.Get("Range") != "" {
 				a.r.Header.Set("Range", fmt.Sprintf("bytes=%d-", r.Int64N(max(1, a.size))))
@@ -114,7 +114,7 @@ func faults() []fault {
 	}
 }
 
-// All are the names of all of them.
+// All returns the names of all faults.
 func All() []string {
 	var names []string
 	for _, f := range faults() {
@@ -123,7 +123,7 @@ func All() []string {
 	return names
 }
 
-// Parse reads a list of names with commas, "all" or "none".
+// Parse reads names of faults separated by commas, "all" or "none".
 func Parse(s string) ([]string, error) {
 	switch s {
 	case "all":
@@ -147,12 +147,12 @@ func Parse(s string) ([]string, error) {
 type Server struct {
 	Dir    string
 	Seed   uint64
-	Faults []string     // names; none: it is sane
-	Chance float64      // how likely a request is to meet one: 0 to 1
-	Most   int          // faults per path; then it is served sanely
+	Faults []string     // names of the faults; none: every answer is right
+	Chance float64      // the probability that a request meets a fault: 0 to 1
+	Most   int          // faults per path; later answers are right
 	Rate   int64        // bytes per second of every answer, 0: no limit
 	Only   string       // ending of the paths that meet faults, "": all
-	Done   func(Record) // is told of each request when it has been answered
+	Done   func(Record) // called for each request after it was answered
 
 	mu    sync.Mutex
 	asked map[string]int // requests by path
@@ -170,8 +170,8 @@ type Record struct {
 	Sent    int64     `json:"sent"` // bytes of the body
 }
 
-// draw decides which fault, if any, a request meets, and makes its source of
-// chance.
+// draw decides which fault, if any, a request meets, and returns the random source of
+// the request.
 func (s *Server) draw(p string) (string, *rand.Rand) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -261,8 +261,8 @@ type answer struct {
 	rate     int64
 }
 
-// A shape is what is done to a body; positions are of the body, from 1, and 0
-// is nowhere.
+// A shape says how a body is changed. Positions in the body count from 1; 0 means
+// nowhere.
 type shape struct {
 	cut, stall, flip, rate int64
 }
@@ -273,7 +273,7 @@ func (a *answer) file() []byte {
 	return data
 }
 
-// serve answers sanely but for the shape.
+// serve answers correctly except for the shape.
 func (a *answer) serve(s shape) {
 	a.w.Header().Set("ETag", a.tag)
 	if s.rate == 0 || a.rate > 0 && a.rate < s.rate {
@@ -300,14 +300,14 @@ func (a *answer) hangUp() {
 	conn.Close()
 }
 
-// circle is the fault and the query that marks its requests.
+// circle is the name of a fault, and the query that marks its requests.
 const circle = "circle"
 
-// circle redirects to where the same happens again.
+// circle redirects to a URL that redirects again, without end.
 func (a *answer) circle() { http.Redirect(a.w, a.r, a.r.URL.Path+"?"+circle, http.StatusFound) }
 
-// raw answers with the first sent bytes of the file under a length of told,
-// none when it is -1, and ends the connection.
+// raw answers with the first sent bytes of the file and ends the connection. The
+// Content-Length is told; -1 leaves the header out.
 func (a *answer) raw(told, sent int64) {
 	conn, _, err := http.NewResponseController(a.w.ResponseWriter).Hijack()
 	if err != nil {
@@ -323,7 +323,7 @@ func (a *answer) raw(told, sent int64) {
 	a.w.sent, _ = io.Copy(conn, io.NewSectionReader(a.f, 0, sent))
 }
 
-// A shaper gives a body its shape.
+// A shaper writes a body and changes it as its shape says.
 type shaper struct {
 	*counter
 	shape
@@ -331,7 +331,7 @@ type shaper struct {
 	at int64
 }
 
-// chunk is how much is written at once when something is timed or placed.
+// chunk is the number of bytes written at a time if the shape delays or counts bytes.
 const chunk = 8 << 10
 
 func (s *shaper) Write(p []byte) (int, error) {

@@ -54,7 +54,7 @@ func start(t *testing.T, data []byte, faults ...string) *site {
 	return s
 }
 
-// records ends the server and returns what it was asked.
+// records ends the server and returns its requests.
 func (s *site) records() []Record {
 	s.server.Close()
 	s.answers.Wait()
@@ -64,7 +64,7 @@ func (s *site) records() []Record {
 }
 
 // TestFaults shows what a plain client sees of each fault, and that the next
-// request is served sanely.
+// request gets the right answer.
 func TestFaults(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789abcdef"), 4096)
 	whole := fmt.Sprintf("200 %d, right", len(data))
@@ -75,7 +75,7 @@ func TestFaults(t *testing.T) {
 		"gzip": "200 fewer", "changed": fmt.Sprintf("200 %d, wrong", len(data)), "grown": "200 more",
 		"norange": whole, "wrongrange": whole,
 	}
-	// The blocks of this file are all alike: to swap two changes nothing.
+	// All blocks of this file are equal, so swapping two would change nothing.
 	for _, name := range All() {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, data, name)
@@ -83,7 +83,7 @@ func TestFaults(t *testing.T) {
 			if w := want[name]; w != "" && got != w || w == "" && !strings.HasPrefix(got, name) {
 				t.Errorf("a client sees %q, want %q", got, w)
 			}
-			// Only when the first request has met the fault is the second sane.
+			// The second request gets the right answer only after the first met the fault.
 			s.answers.Wait()
 			if got := see(t, s, data, false); name != circle && got != whole {
 				t.Errorf("and then %q", got)

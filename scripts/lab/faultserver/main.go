@@ -1,25 +1,26 @@
-// Command faultserver serves a directory as a bad network would: connections that
-// break, stall and crawl, wrong bytes, wrong lengths, wrong statuses, login
-// pages, files that change between two requests. It is for tests of programs
-// that download, and for trying one by hand.
+// Command faultserver serves a directory and behaves like a bad network: connections
+// break, stall and slow down; bytes, lengths and statuses are wrong; login pages come in
+// place of files; files change between two requests. It is for testing programs that
+// download, automatically or by hand.
 //
 //	faultserver [OPTION]... DIR
 //
-//	-listen ADDRESS   127.0.0.1:0; the URL is the first line on stdout
+//	-listen ADDRESS   default 127.0.0.1:0; the first line on stdout is the URL
 //	-tls FILE         serve HTTPS; FILE gets the certificate to trust
-//	-seed N           which faults come when; the same seed, the same faults
-//	-faults LIST      of these only: names with commas, or "all", or "none"
-//	-chance P         how likely a request is to meet a fault: 0 to 1
-//	-most N           faults per path; after them it is served sanely, so that
-//	                  a patient client succeeds
+//	-seed N           chooses the faults; the same seed gives the same faults
+//	-faults LIST      only these faults: names separated by commas, "all" or "none"
+//	-chance P         the probability that a request meets a fault: 0 to 1
+//	-most N           faults per path; later answers are right, so that a patient
+//	                  client succeeds
 //	-rate N           bytes per second of every answer, 0: no limit
-//	-only SUFFIX      faults for paths with that ending only
-//	-log FILE         a line of JSON for each request, when it has been answered
+//	-only SUFFIX      only requests for paths with this suffix meet faults
+//	-log FILE         write a line of JSON for each request after it was answered
 //
-// Which fault a request meets depends on the seed, its path and how often that
-// path was asked for before, so that requests side by side change nothing.
+// The fault that a request meets depends on the seed, the path and the number of
+// earlier requests for that path, so requests for other paths at the same time don't
+// change it.
 //
-// Example: lxc-pull against every fault, and what it asked for:
+// Example: serve lxc-pull every fault, and log its requests:
 //
 //	faultserver -seed 7 -log requests.json tree
 package main

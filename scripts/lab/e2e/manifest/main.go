@@ -1,11 +1,10 @@
-// Command manifest prints everything that an extraction can get right or wrong
-// about a tree, one JSON object a line, so that two trees can be compared with
-// diff.
+// Command manifest prints all properties of a tree that an extraction sets, one JSON
+// object per entry and line, so that diff can compare two trees.
 //
 //	manifest [--since EPOCH] DIR
 //
-// With --since, modification times from that second on read "new": what the
-// creation itself has touched.
+// With --since, a modification time at or after that second is printed as "new": the
+// creation itself set it.
 package main
 
 import (
@@ -26,8 +25,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An entry is one line. Names and values that aren't UTF-8 are escaped first,
-// since JSON would replace what it can't hold.
+// An entry is one line. Names and values that aren't UTF-8 are escaped first, because
+// JSON would replace their bytes.
 type entry struct {
 	Path   string            `json:"path"`
 	Type   string            `json:"type"`
@@ -117,7 +116,7 @@ func manifest(out io.Writer, root string, since int64) error {
 	})
 }
 
-// escape makes every byte that is not printable ASCII visible.
+// escape writes every byte that is not printable ASCII as an escape sequence.
 func escape(s string) string {
 	return strings.Trim(fmt.Sprintf("%+q", s), `"`)
 }
