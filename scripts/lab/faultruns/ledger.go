@@ -12,16 +12,16 @@ import (
 	"lxc-pull/scripts/lab/faults"
 )
 
-// A ledger has every request for a rootfs, of all servers of a trial.
+// A ledger records every request for a rootfs to all servers of a trial.
 type ledger struct {
 	files map[string]string // by path
 
 	mu    sync.Mutex
 	list  []entry
 	since time.Time // when the run began
-	busy  int       // requests that are being answered, of any file
+	busy  int       // requests for any file that are being answered
 	idle  sync.Cond
-	had   int // bytes of build 2 that the cache had when the run began
+	had   int // bytes of build 2 in the cache when the run began
 }
 
 type entry struct {
@@ -49,7 +49,7 @@ func (l *ledger) answer(h http.Handler, w http.ResponseWriter, r *http.Request) 
 	h.ServeHTTP(w, r)
 }
 
-// wait returns when all requests have been answered; whoever sent them has gone.
+// wait returns when all requests have been answered; their senders have ended.
 func (l *ledger) wait() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -61,7 +61,7 @@ func (l *ledger) wait() {
 func (l *ledger) add(host string, r faults.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// A look at the end of the file, for the unpacked size, keeps no byte.
+	// A request for the last bytes, which tell the unpacked size, keeps no byte.
 	look := strings.HasPrefix(r.Range, "bytes=-")
 	if _, ok := l.files[r.Path]; ok && !look && r.Begun.After(l.since) {
 		l.list = append(l.list, entry{host, r})
@@ -75,7 +75,8 @@ func (l *ledger) begin(had int) {
 	l.list, l.had, l.since = nil, had, time.Now()
 }
 
-// sent is how many bytes of rootfs tarballs the run's servers have sent.
+// sent returns the number of bytes of rootfs archives that the servers have sent in
+// this run.
 func (l *ledger) sent() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,13 +87,13 @@ func (l *ledger) sent() int {
 	return n
 }
 
-// slow finds, in what the program said, the attempts that it broke off because
-// next to nothing came: what is on its way then is lost, and asked for again.
+// slow matches the messages about attempts that the program ended because almost no
+// bytes came. Bytes that were on their way then are lost, and requested again.
 var slow = regexp.MustCompile(`rootfs\.tar\.xz".*(stalled|no answer in time)`)
 
-// check returns an error where a request asks for bytes that were here: that a
-// server had sent, rightly, in answer to an earlier one. What is dropped after
-// a wrong digest, or because servers disagree, is excepted, and so is what a
+// check returns an error if a request asks for bytes that the program had already: right
+// bytes that a server had sent in answer to an earlier request. Exempt are bytes that
+// the program dropped after a wrong digest or because servers disagree, and bytes that a
 // server without ranges repeats.
 func (l *ledger) check(said string) error {
 	l.mu.Lock()
@@ -105,7 +106,7 @@ func (l *ledger) check(said string) error {
 	path := ""
 	refuses := map[string]bool{}
 	for i, e := range list {
-		if e.Path != path { // another build: the first one's bytes are of no use
+		if e.Path != path { // another build: bytes of the first build are of no use
 			path, here = e.Path, 0
 			if strings.Contains(path, build2) {
 				here = l.had
@@ -115,7 +116,7 @@ func (l *ledger) check(said string) error {
 		fmt.Sscanf(e.Range, "bytes=%d-", &first)
 		switch {
 		case first >= here:
-		case e.Range == "" && refuses[e.host]: // it is asked for the whole; what is here is dropped as it comes
+		case e.Range == "" && refuses[e.host]: // the server sends the whole file; the program skips the bytes that it has
 			first = here
 		case first == 0 && restarts > 0:
 			restarts--
@@ -144,8 +145,8 @@ func (l *ledger) check(said string) error {
 	return nil
 }
 
-// kept returns an error where, after a failure of the network, the cache has
-// fewer bytes than the servers had rightly sent.
+// kept returns an error if, after a failure of the network, the cache has fewer bytes
+// than the number of right bytes that the servers sent.
 func (l *ledger) kept(have int, said string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -173,7 +174,7 @@ func (l *ledger) kept(have int, said string) error {
 	return nil
 }
 
-// text lists requests.
+// text returns the requests as lines.
 func (l *ledger) text(list []entry) string {
 	var b strings.Builder
 	for _, e := range list {

@@ -1,25 +1,26 @@
-// Command faultruns creates containers through random scripts of a bad network
-// (package faults): one server or two, mirrors that have no signatures, lag, lie
-// or lack the build, with the cache and without, a first run that is
-// interrupted. Whatever happens, a run must end
+// Command faultruns creates containers over a bad network (package faults) that is
+// random: one server or two; mirrors without signatures, with an older build, with wrong
+// bytes or without the build; with and without the cache; with a first run that is
+// interrupted. A run must always end
 //
 //   - with the right tree and exit status 0, or
-//   - with 3 (network), 4 (no such image) or 5 (verification), the container's
-//     directory as lxc-create made it and the root file system empty,
+//   - with 3 (network), 4 (no such image) or 5 (verification), with the container's
+//     directory as lxc-create made it and an empty root file system.
 //
-// with no temporary file anywhere, without having asked a server for a byte of
-// the rootfs that it had, and with a cache from which a sane run then makes the
-// right tree, asking for the missing bytes alone. After a failure of the network
-// the cache has all that came.
+// It must leave no temporary file and never request a byte of the rootfs that it has.
+// A later run over a good network must make the right tree from the cache, and request
+// only the missing bytes. After a failure of the network the cache must have every byte
+// that came.
 //
 //	faultruns [-ours FILE] [-n 300] [-seed 1] [-j 24] [-v]
 //
-// Seeds are seed, seed+1, ...; "-seed 17 -n 1 -v" is one of them again, with
-// what the program said. Chance has only one other source, the moment of an
-// interruption. The exit status is 1 where a run was wrong.
+// The runs have the seeds seed, seed+1, and so on; "-seed 17 -n 1 -v" repeats one and
+// shows the program's output. Only the moment of an interruption doesn't depend on the
+// seed. The exit status is 1 if a run was wrong.
 //
-// It needs the go command, and works in /dev/shm where there is one: a creation
-// ends with syncfs(2), which on a disk waits for everybody's writes.
+// It must be called in the top directory and needs the go command. It works in /dev/shm
+// if that exists, because a creation ends with syncfs(2), which on a disk waits for the
+// writes of all processes.
 package main
 
 import (
@@ -43,8 +44,8 @@ import (
 )
 
 func main() {
-	// A shell's "&" lets this process ignore interruptions, and so what it starts,
-	// which is to be interrupted. A signal that is handled here is a child's own.
+	// A shell that starts this process with "&" makes it ignore SIGINT, and children
+	// inherit that. Children of a process that handles the signal don't ignore it.
 	if signal.Ignored(os.Interrupt) {
 		signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 	}
@@ -121,13 +122,13 @@ func run() error {
 	return nil
 }
 
-// A world is what all runs share.
+// A world has the programs and images that all runs share.
 type world struct {
 	dir     string
 	program string
 	key     string // the publisher's public key
-	// The trees of a server: build 2 with build 1 beside it; build 1 alone; a
-	// list that names build 2 whose directory is gone.
+	// The trees of a server: "whole" has builds 1 and 2; "lagging" has only build 1;
+	// "gone" has a list with build 2, but not its directory.
 	trees map[string]string
 	right map[string]string // listings of a container's rootfs, by build
 	files map[string]string // the rootfs tarballs' bytes, by path below a tree
@@ -138,7 +139,7 @@ const (
 	build2 = "20260829_05:24"
 )
 
-// newWorld publishes the images and makes the containers that are right.
+// newWorld publishes the images and lists the trees that containers must have.
 func newWorld(dir, program string) (*world, error) {
 	w := &world{dir: dir, program: program, key: filepath.Join(dir, "key.pub"), trees: map[string]string{}, right: map[string]string{}, files: map[string]string{}}
 	publish := filepath.Join(dir, "publish")
@@ -195,8 +196,8 @@ func newWorld(dir, program string) (*world, error) {
 	return w, os.WriteFile(filepath.Join(dir, "ca.pem"), ca, 0o644)
 }
 
-// writeImage makes a small root file system of which the compressed size is
-// about 300 kB, in many places of which a connection can break.
+// writeImage makes a small root file system. Its compressed size of about 300 kB gives
+// a connection many places to break.
 func writeImage(dir, build string) error {
 	seed := sha256.Sum256([]byte(build))
 	r := rand.NewChaCha8(seed)
@@ -215,13 +216,13 @@ func writeImage(dir, build string) error {
 			return err
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "dev/pts"), 0o755); err != nil { // which every creation makes
+	if err := os.MkdirAll(filepath.Join(dir, "dev/pts"), 0o755); err != nil { // every creation makes it
 		return err
 	}
 	return os.Symlink("usr/lib", filepath.Join(dir, "lib"))
 }
 
-// listing describes a directory: names, kinds, permissions, contents.
+// listing returns the names, types, permissions and contents in a directory.
 func listing(dir string) (string, error) {
 	var b strings.Builder
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -22,14 +22,14 @@ import (
 	"lxc-pull/scripts/lab/faults"
 )
 
-// A trial is one script of faults and the runs through it.
+// A trial is one random network and the runs over it.
 type trial struct {
 	world    *world
 	seed     uint64
 	dir      string
-	setting  []string // what the seed drew, for a person
+	setting  []string // the seed's random choices, for a reader
 	outcomes []string
-	said     bytes.Buffer // by the program
+	said     bytes.Buffer // the program's output
 
 	cached bool
 	ledger *ledger
@@ -42,7 +42,7 @@ type host struct {
 	mirror bool
 }
 
-// patience is how long a run may take: every wait in it is bounded.
+// patience is the longest time for a run; every wait in the program is bounded.
 const patience = 3 * time.Minute
 
 func (t *trial) run() (err error) {
@@ -62,7 +62,7 @@ func (t *trial) run() (err error) {
 			h.close()
 		}
 	}()
-	broken := r.IntN(6) == 0 // every server's big file never comes to its end
+	broken := r.IntN(6) == 0 // no server ever sends the whole rootfs
 	for range 1 + r.IntN(2) {
 		hosts = append(hosts, t.draw(r, uint64(len(hosts)), false, broken))
 	}
@@ -86,7 +86,7 @@ func (t *trial) run() (err error) {
 	if err := t.create("web", hosts, options, 0); err != nil {
 		return err
 	}
-	// A sane server, and what the cache has by now.
+	// A good server, and the bytes that the cache has by now.
 	sane := t.serve(&faults.Server{Dir: t.world.trees["whole"]}, true)
 	hosts = append(hosts, sane)
 	have := t.inCache()
@@ -111,12 +111,12 @@ func (t *trial) run() (err error) {
 	return nil
 }
 
-// image is the path of a build's rootfs on a server.
+// image returns the path of a build's rootfs on a server.
 func image(build string) string {
 	return "/images/debian/trixie/amd64/default/" + build + "/rootfs.tar.xz"
 }
 
-// draw makes a server with faults.
+// draw makes a server with random faults.
 func (t *trial) draw(r *rand.Rand, number uint64, mirror, broken bool) host {
 	s := &faults.Server{Seed: t.seed<<8 + number, Chance: 0.2 + 0.6*r.Float64(), Most: 1 + r.IntN(3)}
 	tree := "whole"
@@ -138,7 +138,7 @@ func (t *trial) draw(r *rand.Rand, number uint64, mirror, broken bool) host {
 		kind = "sane"
 	case n < 5:
 		kind = "down"
-	case n < 8: // one fault, without end
+	case n < 8: // one fault, at every request
 		s.Chance, s.Most = 1, 1000
 		s.Only = []string{"", ".xz", ".asc"}[r.IntN(3)]
 		s.Faults = []string{all[r.IntN(len(all))]}
@@ -167,8 +167,8 @@ func (t *trial) draw(r *rand.Rand, number uint64, mirror, broken bool) host {
 	return h
 }
 
-// down is a server at whose port nothing listens: it is bound, so that no other
-// gets it.
+// down returns a server that doesn't listen. Its port is bound, so that no other process
+// gets the port.
 func down(secure bool) host {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err == nil {
@@ -192,7 +192,7 @@ func scheme(secure bool) string {
 	return "http"
 }
 
-// serve starts a server whose requests go to the ledger.
+// serve starts a server and records its requests in the ledger.
 func (t *trial) serve(s *faults.Server, secure bool) host {
 	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { t.ledger.answer(s, w, r) }))
 	web.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -208,8 +208,8 @@ func (t *trial) serve(s *faults.Server, secure bool) host {
 	}}
 }
 
-// create calls the program as lxc-create does, and judges what is there then.
-// With after it is interrupted so long after its start.
+// create calls the program as lxc-create does, and checks the result. If after is set,
+// the program is interrupted this long after its start.
 func (t *trial) create(name string, hosts []host, options []string, after time.Duration) error {
 	directory := filepath.Join(t.dir, "lxc", name)
 	rootfs := filepath.Join(directory, "rootfs")
@@ -261,7 +261,7 @@ func (t *trial) create(name string, hosts []host, options []string, after time.D
 		return err
 	}
 	t.ledger.wait()
-	// Without a word it was interrupted before it had begun.
+	// Without a message, the signal came before the program's main function.
 	interrupted := after > 0 && (strings.Contains(said.String(), "interrupted") || said.Len() == 0)
 	err = t.judge(directory, status, interrupted, said.String())
 	if err != nil {
@@ -270,7 +270,7 @@ func (t *trial) create(name string, hosts []host, options []string, after time.D
 	return nil
 }
 
-// judge decides whether a run ended as it must.
+// judge returns an error if a run ended as it must not.
 func (t *trial) judge(directory string, status int, interrupted bool, said string) error {
 	got, err := listing(filepath.Join(directory, "rootfs"))
 	if err != nil {
@@ -309,7 +309,7 @@ func (t *trial) judge(directory string, status int, interrupted bool, said strin
 	return t.ledger.check(said)
 }
 
-// tidy returns an error where a run left what it should not.
+// tidy returns an error if a run left files that it must not leave.
 func (t *trial) tidy(status int) error {
 	names := map[string][]string{
 		"tmp":   nil,
@@ -341,8 +341,8 @@ func (t *trial) tidy(status int) error {
 	return nil
 }
 
-// inCache is how many bytes of build 2's rootfs the cache has, in an entry or in
-// what an interrupted run left; what is no beginning of it does not count.
+// inCache returns the number of bytes of build 2's rootfs in the cache: in an entry or
+// in a partial download. A file that isn't a prefix of the rootfs doesn't count.
 func (t *trial) inCache() int {
 	variant := filepath.Join(t.dir, "cache/download/debian/trixie/amd64")
 	build, err := os.ReadFile(filepath.Join(variant, "default/build_id"))

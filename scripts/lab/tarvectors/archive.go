@@ -8,8 +8,8 @@ import (
 
 const block = 512
 
-// A header is a tar header to be written byte by byte; archive/tar would refuse
-// most of what the vectors need.
+// A header is a tar header that is written byte by byte, because archive/tar refuses
+// most of the headers that the vectors need.
 type header struct {
 	name, link   string
 	typ          byte
@@ -19,7 +19,7 @@ type header struct {
 	mtime        int64
 	major, minor int64
 	magic        string         // default: ustar
-	raw          map[int]string // bytes put in place last, by offset, before the checksum
+	raw          map[int]string // bytes by offset, written last, before the checksum
 	sum          string         // the checksum field itself
 }
 
@@ -58,7 +58,8 @@ func (h header) bytes() []byte {
 	return b
 }
 
-// checksum sums a header's bytes, signed as some historic tars did.
+// checksum returns the sum of a header's bytes as signed numbers, as some historic tars
+// computed it.
 func checksum(b []byte, signed bool) int64 {
 	sum := int64(0)
 	for i, c := range b {
@@ -74,13 +75,13 @@ func checksum(b []byte, signed bool) int64 {
 	return sum
 }
 
-// pad fills up to a whole block.
+// pad fills b up to a whole block.
 func pad(b []byte) []byte { return append(b, make([]byte, -len(b)&(block-1))...) }
 
-// zeros is n end-of-archive blocks.
+// zeros returns n blocks of zeros, as they end an archive.
 func zeros(n int) []byte { return make([]byte, n*block) }
 
-// tar joins pieces and ends the archive.
+// tar joins the pieces and appends the end of the archive.
 func tar(pieces ...[]byte) []byte {
 	return append(bytes.Join(pieces, nil), zeros(2)...)
 }
@@ -89,7 +90,7 @@ func file(name, content string) []byte {
 	return fileWith(header{name: name, typ: '0', mode: 0644}, content)
 }
 
-// fileWith is an entry with a body; its size is the body's unless it is set.
+// fileWith returns an entry with a body. Its size is the body's unless h sets it.
 func fileWith(h header, content string) []byte {
 	if h.size == 0 {
 		h.size = int64(len(content))
@@ -109,7 +110,7 @@ func hardlink(name, target string) []byte {
 	return header{name: name, link: target, typ: '1', mode: 0644}.bytes()
 }
 
-// record is one pax record with its length worked out.
+// record returns one pax record, including its length.
 func record(key, value string) string {
 	n := len(key) + len(value) + 3
 	for d := 1; ; d++ {
@@ -127,19 +128,19 @@ func records(kv ...string) string {
 	return b.String()
 }
 
-// pax is an extended header with these records.
+// pax returns an extended header with these records.
 func pax(kv ...string) []byte { return extended('x', records(kv...)) }
 
 func extended(typ byte, body string) []byte {
 	return fileWith(header{name: "PaxHeaders/x", typ: typ, mode: 0644}, body)
 }
 
-// long is a GNU long name or link.
+// long returns the entry of a GNU long name or link target.
 func long(typ byte, name string) []byte {
 	return fileWith(header{name: "././@LongLink", typ: typ, magic: gnu}, name+"\x00")
 }
 
-// base256 is GNU's binary form of a number.
+// base256 returns GNU's binary form of a number.
 func base256(width int, v int64) string {
 	b := make([]byte, width)
 	for i := width - 1; i >= 0; i-- {
@@ -150,7 +151,7 @@ func base256(width int, v int64) string {
 	return string(b)
 }
 
-// pairs are entries of an old GNU sparse map.
+// pairs returns entries of an old GNU sparse map.
 func pairs(numbers ...int64) string {
 	var b strings.Builder
 	for _, n := range numbers {

@@ -1,11 +1,11 @@
-// Command tarvectors writes the project's own odd and hostile tar archives, one
-// failure each, and an index that says what each is about:
+// Command tarvectors writes the project's own odd and hostile tar archives, each with
+// one fault, and an index that describes each:
 //
 //	go run -C scripts ./lab/tarvectors ../untar/testdata/tar
 //
-// The index, cases.txt, has one paragraph for each archive: its name, what it is
-// about, the outcome of a strict and of a lenient reading (accept or refuse),
-// and, where it is accepted, what must be in the tree and what must not:
+// The index, cases.txt, has one paragraph for each archive: its name, a description, the
+// outcome of strict and of lenient reading (accept or refuse) and, if it is accepted, the
+// entries that must be in the tree and the paths that must not be:
 //
 //	link-self.tar
 //	about hard link to itself, as old GNU tar writes: nothing to do
@@ -22,7 +22,7 @@ import (
 	"strings"
 )
 
-// A vector is one archive and what is to come of it.
+// A vector is one archive and the expected results.
 type vector struct {
 	name    string
 	about   string
@@ -53,7 +53,7 @@ func write(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "cases.txt"), []byte(index()), 0644)
 }
 
-// index is the text of cases.txt.
+// index returns the text of cases.txt.
 func index() string {
 	word := map[bool]string{true: "accept", false: "refuse"}
 	var b strings.Builder

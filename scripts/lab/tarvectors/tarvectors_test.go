@@ -9,7 +9,7 @@ import (
 
 const checkedIn = "../../../untar/testdata/tar"
 
-// TestUpToDate compares what is checked in with what the generator makes.
+// TestUpToDate compares the files in the repository with those that this program writes.
 func TestUpToDate(t *testing.T) {
 	want := map[string][]byte{"cases.txt": []byte(index())}
 	for _, v := range vectors() {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The outcomes: by both readings alike, or by the lenient one only.
+// The outcomes: of both readings, or of the lenient reading only.
 func accept(name, about string, data []byte, has ...string) vector {
 	return expect(name, about, true, true, data, has)
 }
@@ -19,7 +19,7 @@ func lenient(name, about string, data []byte, has ...string) vector {
 	return expect(name, about, false, true, data, has)
 }
 
-// expect builds a vector; a line that begins with '!' is what must not be there.
+// expect builds a vector. A line that begins with '!' names a path that must not exist.
 func expect(name, about string, strict, lenient bool, data []byte, lines []string) vector {
 	v := vector{name: name + ".tar", about: about, strict: strict, lenient: lenient, data: data}
 	for _, l := range lines {
@@ -139,7 +139,7 @@ func paxHeaders() []vector {
 	}
 	for i, value := range []string{"-1", "+5", "0x5", " 5", "5 ", "", "5.0", "18446744073709551621", "9223372036854775808"} {
 		if value == "" {
-			continue // unsets the keyword
+			continue // an empty value unsets the keyword
 		}
 		vs = append(vs, refuse(fmt.Sprintf("pax-size-bad-%d", i+1), fmt.Sprintf("pax size %q", value), tar(pax("size", value), a)))
 	}

@@ -1,16 +1,16 @@
-// Create compares the making of a container: lxc-pull's, and the stock
-// template's (GNU wget, tar, xz) with "sync -f", since ours ends with that.
+// Create measures the creation of a container: by lxc-pull, and by the stock template
+// (GNU wget, tar, xz) followed by "sync -f", because lxc-pull syncs too.
 //
 //	go run -C scripts ./lab/bench/create -tree TREE -keyring KEY -oracle TEMPLATE -server FAULTSERVER ../bin/lxc-pull
 //
-// The image server is in a network namespace of its own, behind a virtual cable
-// whose far end the kernel shapes (tc's token bucket) to so many MB (10^6 bytes)
-// a second. All take turns. The table has the medians of wall time, CPU time of
-// all processes, the peak of the sum of their resident memory, and the peak of
-// what lies on a disk besides the root file system: cache, temporary files,
-// deleted ones that are still open. The goals are at the bottom; the exit status
-// is 1 where one is missed. Needs root, ip and tc; wall times mean something on
-// an idle machine only.
+// The image server is in a network namespace of its own, behind a virtual cable. The
+// kernel limits the server's end of the cable (tc's token bucket filter) to a number of
+// MB (10^6 bytes) per second. The candidates take turns. The table has the medians of
+// wall time, CPU time of all processes, the peak of the sum of their resident memory,
+// and the peak of bytes on a disk besides the root file system: the cache, temporary
+// files, and deleted files that are still open. The goals are below the table; the exit
+// status is 1 if one is missed. It needs root, ip and tc. Wall times are meaningful only
+// on an idle machine.
 package main
 
 import (
@@ -34,15 +34,15 @@ import (
 
 // The goals.
 const (
-	maxOverlap     = 1.05 // wall time to the slower of transfer and decoding
-	maxRatio       = 0.50 // wall time to the stock template's, unshaped
+	maxOverlap     = 1.05 // wall time, as a ratio to the slower of transfer and decoding
+	maxRatio       = 0.50 // wall time, as a ratio to the stock template's, without a limit
 	maxRatioSmall  = 0.75 // the same with --memory 24M
-	maxMemory      = 96   // MB, two blocks side by side
+	maxMemory      = 96   // MB, with two blocks decoded in parallel
 	maxMemorySmall = 32   // MB, with --memory 24M
 )
 
 const (
-	host, address = "10.213.77.2", "10.213.77.1" // in namespaces of their own
+	host, address = "10.213.77.2", "10.213.77.1" // in separate network namespaces
 	image         = "--dist debian --release bookworm --arch amd64"
 )
 
@@ -72,7 +72,7 @@ func main() {
 	}
 }
 
-// A bench is everything that the runs share.
+// A bench has everything that the runs share.
 type bench struct {
 	tree, keyring, oracle, server, work, ours string
 
@@ -85,7 +85,7 @@ type bench struct {
 	missed bool
 }
 
-// A way is one of those who take turns, and what it took.
+// A way is one candidate and its measurements.
 type way struct {
 	name   string
 	argv   func(dir string) []string
@@ -135,7 +135,7 @@ func (b *bench) all(rates []string, runs int) (bool, error) {
 		}
 		n := runs
 		if rate > 0 && rate < 10 {
-			n = 1 // what takes that long is not noise
+			n = 1 // a run that long isn't dominated by noise
 		}
 		ways := b.ways(rate == 0)
 		for range n {
@@ -150,7 +150,7 @@ func (b *bench) all(rates []string, runs int) (bool, error) {
 	return !b.missed, nil
 }
 
-// network makes two namespaces with a cable between them.
+// network makes two network namespaces with a virtual cable between them.
 func (b *bench) network() error {
 	id := strconv.Itoa(os.Getpid())
 	b.near, b.far, b.cable = "benchnear"+id, "benchfar"+id, "bf"+id
@@ -184,10 +184,10 @@ func command(line string) error {
 	return nil
 }
 
-// shape limits what the server sends to rate MB per second; 0 lets it be.
+// shape limits the server's sending to rate MB per second; 0 removes the limit.
 func (b *bench) shape(rate float64) error {
 	tc := "tc -n " + b.far + " qdisc "
-	exec.Command("tc", "-n", b.far, "qdisc", "del", "dev", b.cable, "root").Run() // there may be none
+	exec.Command("tc", "-n", b.far, "qdisc", "del", "dev", b.cable, "root").Run() // it fails if there is none
 	if rate == 0 {
 		return nil
 	}
@@ -218,8 +218,7 @@ func (b *bench) serve() (stop func(), err error) {
 	return stop, os.WriteFile(b.dir+"/wgetrc", []byte("ca_certificate = "+b.dir+"/ca.pem\n"), 0o644)
 }
 
-// ways are those who take turns; ours is the first, the stock template the
-// second.
+// ways returns the candidates: ours is the first, the stock template the second.
 func (b *bench) ways(unshaped bool) []*way {
 	inside := []string{"ip", "netns", "exec", b.near}
 	create := func(program string, more ...string) func(string) []string {
@@ -264,7 +263,7 @@ func (b *bench) run(w *way) error {
 	if err := os.WriteFile(dir+"/c/config", []byte("lxc.rootfs.path = dir:"+dir+"/c/rootfs\n"), 0o644); err != nil {
 		return err
 	}
-	syscall.Sync() // what others have written
+	syscall.Sync() // so that earlier writes don't count
 	argv := w.argv(dir)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), "LXC_CACHE_PATH="+dir+"/cache", "TMPDIR="+dir+"/tmp", "WGETRC="+b.dir+"/wgetrc", "LXC_PULL_CACHE_SIZE=")
@@ -322,12 +321,12 @@ func family(pid int) []int {
 	return all
 }
 
-// sizes is what lies in dir, the root file system aside.
+// sizes returns the bytes in dir, without the root file system.
 func sizes(dir string) int64 {
 	sum := int64(0)
 	filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return nil // gone meanwhile
+			return nil // removed in the meantime
 		}
 		if entry.IsDir() && path == dir+"/c/rootfs" {
 			return fs.SkipDir
@@ -340,7 +339,7 @@ func sizes(dir string) int64 {
 	return sum
 }
 
-// deleted is the size of files without a name that processes have open.
+// deleted returns the bytes of deleted files that processes still have open.
 func deleted(processes []int) int64 {
 	sum := int64(0)
 	for _, pid := range processes {
@@ -357,7 +356,7 @@ func deleted(processes []int) int64 {
 	return sum
 }
 
-// show prints the table of a rate, and which goals are met.
+// show prints the table of a rate, and tells which goals are met.
 func (b *bench) show(rate float64, ways []*way) {
 	link := "unshaped"
 	if rate > 0 {
@@ -387,7 +386,7 @@ func (b *bench) show(rate float64, ways []*way) {
 	slower := max(measure.Median(ways[2].wall), measure.Median(ways[3].wall))
 	goal("wall time to the slower of transfer and decoding", measure.Median(ours.wall)/slower, maxOverlap)
 	goal("MB of memory", float64(measure.Median(ours.memory))/1e6, maxMemory)
-	// The config that a creation edits lies there before.
+	// A creation edits the config, so it must exist before.
 	goal("MB besides the root file system", float64(measure.Median(ours.disk))/1e6, 0.01)
 	if rate > 0 {
 		return

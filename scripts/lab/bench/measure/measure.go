@@ -1,4 +1,4 @@
-// Package measure is what the benches have in common.
+// Package measure has the functions that the benchmarks share.
 package measure
 
 import (
@@ -10,19 +10,19 @@ import (
 	"strings"
 )
 
-// Median is the middle one of v, which is not empty.
+// Median returns the median of v, which must not be empty.
 func Median[T cmp.Ordered](v []T) T {
 	v = slices.Clone(v)
 	slices.Sort(v)
 	return v[len(v)/2]
 }
 
-// HighWater is the peak of a live process's resident memory in KiB, 0 where it
-// can't be read. The ru_maxrss of a child that is waited for won't do: it begins
-// at its parent's size.
+// HighWater returns the peak of a running process's resident memory in KiB, or 0 if it
+// can't be read. A child's ru_maxrss can't be used, because it begins at its parent's
+// size.
 func HighWater(pid int) int64 { return status(pid, "VmHWM:") }
 
-// Resident is a live process's resident memory in KiB.
+// Resident returns a running process's resident memory in KiB.
 func Resident(pid int) int64 { return status(pid, "VmRSS:") }
 
 func status(pid int, field string) int64 {

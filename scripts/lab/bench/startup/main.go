@@ -1,12 +1,12 @@
-// Startup compares what it costs to start and do nothing: lxc-pull's version,
-// busybox's true, and what wget and curl say of their version.
+// Startup measures the cost of starting a program that does nothing: lxc-pull version,
+// busybox true, wget --version and curl --version.
 //
 //	go run -C scripts ./lab/bench/startup [-n 200] ../bin/lxc-pull
 //
 // The programs take turns. The table has the shortest and the median wall time
-// from fork to exit and the peak of resident memory. The peak is time(1)'s: a
-// child that this program starts itself would count this program's memory too,
-// up to its exec (getrusage(2), ru_maxrss).
+// from fork to exit and the peak of resident memory. time(1) measures the peak, because
+// a child of this program would count this program's memory too, until its exec
+// (getrusage(2), ru_maxrss).
 package main
 
 import (

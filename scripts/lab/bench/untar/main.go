@@ -1,14 +1,14 @@
-// Untar compares extractors: lxc-pull's, GNU tar with the flags of the stock LXC
+// Untar measures extractors: lxc-pull untar, GNU tar with the flags of the stock LXC
 // template, bsdtar and busybox.
 //
 //	go run -C scripts ./lab/bench/untar -tar ROOTFS.tar -work /dev/shm ../bin/lxc-pull
 //
 // All extract the same uncompressed archive into a directory on the same file
 // system, taking turns, several times. The table has the medians of CPU time
-// (user and system) and wall time, the peak of resident memory, and CPU as a
-// ratio of GNU tar's. With strace it also counts system calls of the file system
-// for an entry of the archive. The goals are at the bottom; the exit status is 1
-// where one is missed. It wants root, for owners and devices.
+// (user and system) and wall time, the peak of resident memory, and CPU time as a ratio
+// to GNU tar's. With strace it also counts the file system calls per entry of the
+// archive. The goals are below the table; the exit status is 1 if one is missed. It
+// needs root, for owners and devices.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 	"lxc-pull/scripts/lab/bench/measure"
 )
 
-// The goals: GNU tar's CPU time, half its calls, and memory for a small router.
+// The goals: GNU tar's CPU time, half its system calls, and memory for a small router.
 const (
 	maxRatio  = 1.0
 	maxCalls  = 5.0     // GNU tar needs 10
@@ -44,7 +44,7 @@ type tool struct {
 
 	cpu, wall []time.Duration
 	memory    []int64 // KiB
-	calls     float64 // of the file system, an entry
+	calls     float64 // file system calls per entry
 }
 
 func tools(ours string) []*tool {
@@ -121,7 +121,7 @@ func bench(ours, archive, work string, runs int) (bool, error) {
 	return show(list, entries, start), nil
 }
 
-// count counts the entries of the archive.
+// count returns the number of entries in the archive.
 func count(archive string) (int, error) {
 	f, err := os.Open(archive)
 	if err != nil {
@@ -158,8 +158,8 @@ func (t *tool) run(dir, archive string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	// ru_maxrss begins at this program's own size, so the high-water mark is
-	// read while the tool runs.
+	// ru_maxrss begins at this program's own size, so read the high-water mark while
+	// the tool runs.
 	var peak int64
 	done := make(chan error, 1)
 	go func() { done <- t.tolerate(cmd.Wait()) }()
@@ -183,8 +183,8 @@ func (t *tool) run(dir, archive string) error {
 	return nil
 }
 
-// tolerate drops an exit status of 1 or 2 of the other tools, which complain
-// about times and attributes; the time they took counts all the same.
+// tolerate ignores an exit status of 1 or 2 of the other tools, which complain about
+// times and attributes; their time counts nevertheless.
 func (t *tool) tolerate(err error) error {
 	var exit *exec.ExitError
 	if err == nil || errors.As(err, &exit) && t.name != "lxc-pull" && exit.ExitCode() > 0 {
@@ -193,13 +193,13 @@ func (t *tool) tolerate(err error) error {
 	return fmt.Errorf("%s: %w", t.name, err)
 }
 
-// notFiles are the calls that have nothing to do with the file system.
+// notFiles lists the system calls that have nothing to do with the file system.
 var notFiles = []string{"futex", "nanosleep", "clock_nanosleep", "mmap", "munmap", "mprotect", "madvise", "brk", "sched_yield", "sched_getaffinity",
 	"epoll_pwait", "epoll_create1", "epoll_ctl", "eventfd2", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "tgkill", "getpid", "gettid",
 	"clone", "clone3", "exit", "exit_group", "execve", "arch_prctl", "set_tid_address", "set_robust_list", "rseq", "prlimit64", "getrandom", "uname",
 	"geteuid", "getegid", "getuid", "getgid", "prctl", "wait4", "restart_syscall"}
 
-// trace counts the calls of one run.
+// trace counts the system calls of one run.
 func (t *tool) trace(dir, archive string) (int, error) {
 	directory, err := empty(dir)
 	if err != nil {
@@ -227,8 +227,8 @@ func (t *tool) trace(dir, archive string) (int, error) {
 	return calls, nil
 }
 
-// startMemory is the peak of resident memory of the program while it waits for
-// its first byte, KiB.
+// startMemory returns the program's peak of resident memory in KiB while it waits for
+// its first byte.
 func startMemory(ours string) (int64, error) {
 	cmd := exec.Command(ours, "untar", "-t", "-")
 	in, err := cmd.StdinPipe()
@@ -241,7 +241,7 @@ func startMemory(ours string) (int64, error) {
 	time.Sleep(200 * time.Millisecond)
 	peak := measure.HighWater(cmd.Process.Pid)
 	in.Close()
-	cmd.Wait() // nothing is no archive
+	cmd.Wait() // it fails: empty input is no archive
 	return peak, nil
 }
 

@@ -1,11 +1,11 @@
-// Verify compares the verifiers of detached signatures: lxc-pull's, gpgv and
-// sqv, where they are installed.
+// Verify measures verifiers of detached signatures: lxc-pull verify, and gpgv and sqv if
+// they are installed.
 //
 //	go run -C scripts ./lab/bench/verify [-size 500] ../bin/lxc-pull
 //
-// It signs a file of that many MiB with a throw-away key and lets each verify
-// it, taking turns. The table has the medians of user CPU, MB of data for each
-// second of it, the peak of resident memory, and user CPU as a ratio to gpgv's.
+// It signs a file of -size MiB with a throw-away key, and the verifiers take turns. The
+// table has the medians of user CPU time, MB of data per second of it, the peak of
+// resident memory, and user CPU time as a ratio to gpgv's.
 package main
 
 import (
@@ -46,7 +46,7 @@ func main() {
 	}
 }
 
-// A verifier is a command line, and what it took.
+// A verifier is a command line and its measurements.
 type verifier struct {
 	name   string
 	argv   []string
@@ -74,7 +74,7 @@ func bench(program string, size int64, runs int) error {
 			_, err := exec.LookPath(v.argv[0])
 			return err != nil
 		})
-		for run := range runs + 1 { // the first warms the page cache
+		for run := range runs + 1 { // the first run fills the page cache
 			for _, v := range verifiers {
 				cmd := exec.Command(v.argv[0], v.argv[1:]...)
 				if out, err := cmd.CombinedOutput(); err != nil {
@@ -97,7 +97,7 @@ func bench(program string, size int64, runs int) error {
 	return nil
 }
 
-// sign makes a file of random bytes, a key, and a signature with that digest.
+// sign makes a file of random bytes, a key, and a signature with this digest algorithm.
 func sign(dir string, size int64, digest crypto.Hash) (data, sig, key string, err error) {
 	data, sig, key = filepath.Join(dir, "data"), filepath.Join(dir, "data.sig"), filepath.Join(dir, "key.pgp")
 	f, err := os.Create(data)

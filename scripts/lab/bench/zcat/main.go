@@ -1,13 +1,12 @@
-// Zcat compares the decompressors: lxc-pull's, the command line tools', and
-// other Go packages'.
+// Zcat measures decompressors: lxc-pull zcat, the command line tools, and other Go
+// packages.
 //
 //	go run -C scripts ./lab/bench/zcat -tar ROOTFS.tar ../bin/lxc-pull
 //
-// It packs the archive with xz, gzip, zstd and bzip2 and lets each decoder
-// decompress to nowhere, taking turns, several times. The table has the medians
-// of user CPU and wall time, the peak of resident memory, and user CPU as a ratio
-// of the first decoder's of the same file. On a machine that does other work
-// only user CPU means much.
+// It packs the archive with xz, gzip, zstd and bzip2. The decoders take turns, several
+// times, and their output is discarded. The table has the medians of user CPU time and
+// wall time, the peak of resident memory, and user CPU time as a ratio to the first
+// decoder's for the same file. On a busy machine only user CPU time is meaningful.
 package main
 
 import (
@@ -85,7 +84,7 @@ func main() {
 	t.Flush()
 }
 
-// A file is a way to pack the archive, and who unpacks it.
+// A file is one way to pack the archive, and its decoders.
 type file struct {
 	name     string
 	packer   []string // reads stdin, writes stdout
@@ -112,7 +111,7 @@ func files(ours, self string) []file {
 	}
 }
 
-// pack makes the file unless it is there.
+// pack makes the file unless it exists.
 func (f file) pack(archive, directory string) (string, error) {
 	name := filepath.Join(directory, f.name)
 	if _, err := os.Stat(name); err == nil {
@@ -141,7 +140,7 @@ type sample struct {
 	peak       int64   // KiB
 }
 
-// compare lets the decoders of a file take turns and prints their rows.
+// compare runs the decoders of a file in turns and prints their rows.
 func compare(t io.Writer, f file, name string, runs int) {
 	samples := make([][]sample, len(f.decoders))
 	for range runs {
@@ -193,8 +192,8 @@ func run(command []string) (sample, error) {
 	if err := cmd.Start(); err != nil {
 		return sample{}, err
 	}
-	// The kernel's own peak (ru_maxrss) begins at the parent's size, so the
-	// child's high-water mark is read while it lives; it only grows.
+	// The kernel's own peak (ru_maxrss) begins at the parent's size, so read the
+	// child's high-water mark, which only grows, while the child runs.
 	peak, stop, stopped := int64(0), make(chan bool), make(chan bool)
 	go func() {
 		defer close(stopped)
@@ -218,7 +217,7 @@ func run(command []string) (sample, error) {
 	return sample{user: time.Duration(usage.Utime.Nano()).Seconds(), wall: wall.Seconds(), peak: peak}, nil
 }
 
-// decodeWith decodes a file with a package.
+// decodeWith decodes a file with a Go package.
 func decodeWith(name, file string) error {
 	f, err := os.Open(file)
 	if err != nil {
