@@ -2,14 +2,14 @@ package main
 
 import "strings"
 
-// stock begins the config of every image of images.linuxcontainers.org.
+// stock is the beginning of the config of every image of images.linuxcontainers.org.
 var stock = "lxc.include = LXC_TEMPLATE_CONFIG/common.conf\nlxc.arch = " + lxcArch + "\n"
 
 // touch is a command that a hook or script would run on the host.
 func touch(name string) string { return "/usr/bin/touch " + canary + "/" + name }
 
-// fixed are configs that have reached the host once, or took its protection
-// away in silence, and harmless ones that must be taken. Each run has them all.
+// fixed returns configs that once reached the host, or removed a protection without a
+// warning, and harmless configs that must be accepted. Each run tries all of them.
 var fixed = append([]testCase{
 	{Name: "stock", Config: stock, Take: true},
 	{Name: "stock, with comments and CRLF", Config: "# A comment\n\n" + strings.ReplaceAll(stock, "\n", "\r\n"), Rootfs: 1},
@@ -54,7 +54,7 @@ lxc.environment = IF_METRIC=a[$(id >` + canary + "/shell)]\n"},
 	{Name: "no seccomp filter", Config: stock + "lxc.seccomp.profile =\n", Warn: true},
 }, settings()...)
 
-// settings are single lines after the stock ones, each of its own kind.
+// settings are single lines to put after the stock lines, each of another kind.
 func settings() []testCase {
 	var cases []testCase
 	for _, line := range []string{
@@ -103,8 +103,8 @@ func settings() []testCase {
 	return cases
 }
 
-// selfCases show that each watch notices: each image is really bad, and taken
-// with --allow-host-config, in a world where nothing but the world is harmed.
+// selfCases show that each watch works: each image is really harmful and is accepted with
+// --allow-host-config, in a world where it can harm nothing but the world.
 var selfCases = []testCase{
 	{Name: "nothing at all", Config: stock},
 	{Name: "a new file", Notice: inFiles, At: canary + "/x:", Config: stock + "lxc.hook.pre-start = /bin/sh -c '" + touch("x") + "'\n"},

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// keys are those of liblxc's tables (confile.c) from 1.0 to 7.0, those of
-// networks with a number, and names that its tables take by their beginning.
+// keys are the keys in liblxc's tables (confile.c) from 1.0 to 7.0, keys of networks with
+// a number, and names that match a table entry by prefix.
 var keys = strings.Fields(`
 lxc.aa_allow_incomplete lxc.aa_profile lxc.apparmor.allow_incomplete lxc.apparmor.allow_nesting lxc.apparmor.profile
 lxc.apparmor.raw lxc.arch lxc.autodev lxc.autodev.tmpfs.size lxc.cap.drop lxc.cap.keep lxc.cgroup lxc.cgroup.dir
@@ -41,8 +41,8 @@ lxc.cgroup.devices.allow lxc.cgroup.devices.deny lxc.cgroup2.devices.allow lxc.c
 lxc.cgroup.memory.limit_in_bytes lxc.cgroup2.memory.max lxc.cgroup.release_agent lxc.cgroup../../tasks
 lxc.proc.root.w.canary.file lxc.proc.cwd.w.canary.file lxc.proc.sys.kernel.core_pattern`)
 
-// harmless are lines that images of the public servers have, or LXC's own
-// configuration files.
+// harmless are lines from images of the public servers and from LXC's own configuration
+// files.
 var harmless = []string{
 	"# Template used by a builder", "", "lxc.tty.max = 4", "lxc.tty.dir = lxc", "lxc.pty.max = 1024", "lxc.autodev = 1",
 	"lxc.cap.drop = sys_module", "lxc.cap.drop = mac_admin mac_override sys_time", "lxc.mount.auto = proc:mixed sys:mixed",
@@ -58,7 +58,7 @@ var harmless = []string{
 	"lxc.signal.halt = SIGPWR", "lxc.arch = " + lxcArch,
 }
 
-// hostile are values for any key; those of mounts and environments besides.
+// hostile are values for any key, and values for mounts and environments.
 var (
 	hostile = []string{
 		canary, canary + "/file", canary + "/new", canary + "/dir", canary + "/script", canary + "/hostile.conf",
@@ -101,10 +101,10 @@ var (
 
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 
-// generate draws the image of a number. Half have harmless lines only, most of
-// these with a byte changed; the rest have one to three hostile lines
-// between harmless ones, or a hostile fstab. The numbers see to it that each key
-// has its turn.
+// generate makes the random image with this number. Half of the images have only harmless
+// lines, most of these with one byte changed; the others have one to three hostile lines
+// between harmless ones, or a hostile fstab. The number chooses the key, so that a run
+// uses every key.
 func generate(r *rand.Rand, number int) testCase {
 	c := testCase{}
 	if r.IntN(3) == 0 {
@@ -133,7 +133,7 @@ func generate(r *rand.Rand, number int) testCase {
 		insert(hostileLine(r, key, hostileValue(r, key), turn >= len(keys)))
 		for range r.IntN(3) {
 			switch key := pick(r, keys); r.IntN(8) {
-			case 0: // what an image may say, changed
+			case 0: // an allowed value, changed
 				insert(changeByte(r, pick(r, harmless)))
 			case 1:
 				insert(hostileLine(r, "lxc.mount.entry", pick(r, mountValues), false))
@@ -155,7 +155,7 @@ func generate(r *rand.Rand, number int) testCase {
 	return c
 }
 
-// hostileValue draws a value that fits the key, mostly.
+// hostileValue returns a random value that usually suits the key.
 func hostileValue(r *rand.Rand, key string) string {
 	if r.IntN(4) > 0 {
 		switch {
@@ -170,10 +170,10 @@ func hostileValue(r *rand.Rand, key string) string {
 	return pick(r, hostile)
 }
 
-// hostileLine draws the form of a line, and of the key if changeKey is true.
+// hostileLine returns a line in a random form, also of the key if changeKey is true.
 func hostileLine(r *rand.Rand, key, value string, changeKey bool) string {
 	if changeKey {
-		switch r.IntN(16) { // old LXC goes by the beginning of a key
+		switch r.IntN(16) { // old LXC compares only the beginning of a key
 		case 0:
 			key += pick(r, []string{".x", "x", ".", "..", "_", " ", "\t", ".0"})
 		case 1:
@@ -194,7 +194,7 @@ func hostileLine(r *rand.Rand, key, value string, changeKey bool) string {
 	return mutate(r, line)
 }
 
-// mutate hides a line from a reader that isn't LXC's.
+// mutate changes a line so that LXC reads it but another parser may miss it.
 func mutate(r *rand.Rand, line string) string {
 	key, value, found := strings.Cut(line, "=")
 	switch r.IntN(24) {

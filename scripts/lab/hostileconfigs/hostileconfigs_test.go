@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestGenerate shows that a seed names a case, and that no key or mount is left
-// out of a run of 2,000.
+// TestGenerate shows that a seed always gives the same cases, and that a run of 2,000
+// cases uses every key and every mount.
 func TestGenerate(t *testing.T) {
 	var all strings.Builder
 	for i := range 2000 {
@@ -34,7 +34,7 @@ func TestGenerate(t *testing.T) {
 	}
 }
 
-// TestFixedCases shows that numbers and names tell the cases apart.
+// TestFixedCases shows that numbers and names of the cases are unique.
 func TestFixedCases(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range fixed {
@@ -50,7 +50,7 @@ func TestFixedCases(t *testing.T) {
 	for _, c := range selfCases {
 		kinds[c.Notice] = true
 	}
-	// left, ended and verdict are not the work of a container.
+	// A container can't cause left, ended and verdict.
 	for _, k := range []kind{inFiles, inMounts, inNames, inSettings, inNetwork, inGroups, inProcesses, gone, reach, shared, loosened} {
 		if !kinds[k] {
 			t.Errorf("no case of -self shows that %q is noticed", k)

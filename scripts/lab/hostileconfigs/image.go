@@ -20,17 +20,18 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// arch is the machine's name in Debian's manner, lxcArch the value of lxc.arch.
+// arch is Debian's name of the machine's architecture, lxcArch the value of lxc.arch.
 var (
 	arch    = cmp.Or(map[string]string{"386": "i386", "arm": "armhf", "ppc64le": "ppc64el"}[runtime.GOARCH], runtime.GOARCH)
 	lxcArch = cmp.Or(map[string]string{"amd64": "x86_64", "arm64": "aarch64", "386": "i686", "arm": "armv7l"}[runtime.GOARCH], runtime.GOARCH)
 )
 
-// canary is the directory of the host that links of the images lead to.
+// canary is the host's directory that the images' links lead to.
 const canary = "/w/canary"
 
-// initScript tries devices that common.conf denies: a denied one gives EPERM at
-// the opening, another one that it isn't there. It tells when it has done.
+// initScript opens devices that common.conf denies. Opening a denied device fails with
+// EPERM, opening an allowed one with another error, because it doesn't exist. The script
+// tells when it is done.
 const initScript = `#!/bin/busybox sh
 b=/bin/busybox
 $b mknod /probe.char c 10 223
@@ -43,7 +44,7 @@ exec $b sleep 60
 // A link is a symbolic link of a root file system.
 type link struct{ name, target string }
 
-// rootfses are root file systems whose links lead out; the first has none.
+// rootfses are root file systems whose links lead to the host; the first has no links.
 var rootfses = [][]link{
 	{},
 	{{"out", canary}, {"dev/out", canary}, {"dev/up", "../../../.." + canary}},
@@ -165,7 +166,7 @@ func pack(data []byte) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// A publisher writes signed image trees of one image.
+// A publisher writes signed image trees with one image each.
 type publisher struct {
 	entity   *openpgp.Entity
 	build    string
@@ -192,7 +193,7 @@ func newPublisher(dir string) (*publisher, error) {
 	return p, nil
 }
 
-// publish writes the tree of a case into the directory tree.
+// publish writes the image tree of a case into the directory tree.
 func (p *publisher) publish(tree string, c testCase) error {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)

@@ -1,16 +1,15 @@
-// Command hostileconfigs publishes images whose configs and fstabs try to reach
-// the host, creates containers of them with lxc-pull, starts each that was
-// accepted with the real lxc-start, and looks whether anything outside of the
-// container changed.
+// Command hostileconfigs publishes images whose configs and fstabs try to reach the host,
+// and creates containers from them with lxc-pull. It starts each accepted container with
+// the real lxc-start, and checks whether anything outside of the container changed.
 //
 //	hostileconfigs [-ours FILE] [-n 2000] [-seed S] [-j 2] [-only I] [-self] [-v]
 //
-// Fixed configs come first, then -n random ones. Each worker has a host of its
-// own to be attacked: namespaces of every kind, and the machine's files below an
-// overlay, whose upper directory tells of every change. So nothing is really
-// changed, but for kernel settings that exist once: those are watched and put
-// back. With -self the configs are bad ones that lxc-pull is told to accept
-// (--allow-host-config), and each kind of watch must notice its own.
+// It tries fixed configs first, then -n random ones. Each worker attacks a host of its
+// own: namespaces of every kind, and the machine's files below an overlay, whose upper
+// directory shows every change. So the machine itself doesn't change, except for kernel
+// settings without a namespace, which are watched and restored. With -self the configs
+// are harmful ones that lxc-pull must accept (--allow-host-config), and each kind of
+// watch must notice its harm.
 //
 // It needs root, Linux 5.0 or later, LXC and a static busybox.
 package main
@@ -39,26 +38,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A job is what a worker is told, as JSON in its last argument.
+// A job is a worker's task, as JSON in the worker's last argument.
 type job struct {
-	Dir           string // of the run
+	Dir           string // the run's directory
 	Seed          uint64
 	Count         int
 	Worker, Of    int
-	Only          int // if not negative, this case alone
+	Only          int // if not negative, try only this case
 	Self, Verbose bool
 }
 
-// A result is what a worker says of a case, as a line of JSON.
+// A result is a worker's report about a case, as a line of JSON.
 type result struct {
 	Index   int
 	Name    string
-	Status  int // of lxc-pull
+	Status  int // lxc-pull's exit status
 	Started bool
 	Faults  []fault
 	Config  string
-	Output  string // of lxc-pull and lxc-start
-	Want    kind   // -self: what must be noticed,
+	Output  string // output of lxc-pull and lxc-start
+	Want    kind   // -self: the watch that must notice something,
 	At      string // and where
 	Error   string // the worker itself failed
 	Notes   []string
@@ -106,7 +105,7 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
 	defer func() {
-		// What dead workers left. Their mounts are gone with their namespaces.
+		// Remove the files of dead workers; their mounts ended with their namespaces.
 		removeGroups(runTag(dir))
 		os.RemoveAll(dir)
 	}()
@@ -130,7 +129,7 @@ func run() error {
 	if sum.failed > 0 {
 		return errors.New("an image reached the host")
 	}
-	// A run in which nothing was started has shown nothing.
+	// A run that started no container proves nothing.
 	if *only < 0 && !*self && sum.started < len(j.indexes())/10 {
 		return fmt.Errorf("only %d containers were started", sum.started)
 	}
@@ -226,12 +225,12 @@ func runWorker(ctx context.Context, j job, results chan<- result) error {
 	}
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", workerWord, string(arg))
 	cmd.Stderr = os.Stderr
-	// Its death ends all that is in its namespace of processes.
+	// Its death ends all processes in its PID namespace.
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWNET,
 		Pdeathsig:  syscall.SIGKILL,
 	}
-	// Pdeathsig goes by the thread that started the child.
+	// The kernel sends Pdeathsig when the thread that started the child ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	out, err := cmd.StdoutPipe()
@@ -256,7 +255,7 @@ func runWorker(ctx context.Context, j job, results chan<- result) error {
 	return nil
 }
 
-// indexes are the numbers of the cases of the whole run.
+// indexes returns the numbers of all cases of the run.
 func (j job) indexes() []int {
 	total := len(fixed) + j.Count
 	if j.Self {
@@ -303,19 +302,19 @@ func work(arg string) error {
 			return err
 		}
 		if r.Error != "" {
-			return nil // said
+			return nil // it is reported already
 		}
 	}
 	return w.close()
 }
 
-// escape makes text fit for a line of a terminal.
+// escape makes text safe to print as a line on a terminal.
 func escape(text string) string {
 	quoted := strconv.QuoteToASCII(text)
 	return strings.ReplaceAll(quoted, `\n`, "\\n\n    ")
 }
 
-// prepare makes what all workers read: the program, the images' root file
+// prepare makes the files that all workers read: the program, the images' root file
 // systems and the key.
 func prepare(dir, ours string) error {
 	if err := os.Chmod(dir, 0o755); err != nil {

@@ -18,24 +18,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A testCase is an image. In Config and Fstab "@TAG@" stands for a word that
-// marks the world's own names on the machine, "@NAME@" for the container's name.
+// A testCase is an image. In Config and Fstab "@TAG@" stands for a word that is part of
+// the world's names on the machine, and "@NAME@" for the container's name.
 type testCase struct {
 	Name      string
 	Config    string
 	Fstab     string
 	Templates string
-	Rootfs    int    // of rootfses
+	Rootfs    int    // index in rootfses
 	Take      bool   // it must be created and started, without a warning
 	Warn      bool   // it must be refused, or created with a warning
 	Notice    kind   // -self: created with --allow-host-config, and this must be noticed
-	At        string // in the words of the fault
+	At        string // text that the report must have
 }
 
-// warning is how lxc-pull tells that a config takes protection away.
+// warning is the beginning of lxc-pull's warning that a config removes a protection.
 var warning = regexp.MustCompile(`(?i)warning|gives the container`)
 
-// Limits of time. A start that isn't through after startLimit has failed.
+// Time limits. A start that takes longer than startLimit has failed.
 const (
 	createLimit = 30 * time.Second
 	startLimit  = 20 * time.Second
@@ -50,7 +50,7 @@ func call(limit time.Duration, argv ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/w/home", "LXC_CACHE_PATH=/w/cache", "LC_ALL=C"}
 	cmd.Dir = "/w/home"
-	// A file, not a pipe: who outlives the command may keep it.
+	// Use a file and not a pipe: a process that outlives the command may keep it open.
 	out, err := os.CreateTemp("/w/log", "out.")
 	if err != nil {
 		return "", err
@@ -137,7 +137,7 @@ func (w *world) run(r *result, name string, c testCase) error {
 	return errors.Join(err, w.restore(r, name))
 }
 
-// judgeCreation fills in how lxc-pull ended, and what a refusal left.
+// judgeCreation records how lxc-pull ended, and the files that a refusal left.
 func (w *world) judgeCreation(r *result, name string, err error) error {
 	var exit *exec.ExitError
 	switch {
@@ -153,7 +153,7 @@ func (w *world) judgeCreation(r *result, name string, err error) error {
 	if r.Status > 7 || strings.Contains(r.Output, "panic:") || strings.Contains(r.Output, "goroutine ") {
 		r.Faults = append(r.Faults, fault{ended, fmt.Sprintf("status %d", r.Status)})
 	}
-	for _, c := range r.Output { // what isn't UTF-8 comes as U+FFFD
+	for _, c := range r.Output { // bytes that aren't UTF-8 come as U+FFFD
 		if c != '\n' && (c < ' ' || 0x7f <= c && c < 0xa0 || c == '\u2028' || c == utf8.RuneError) {
 			r.Faults = append(r.Faults, fault{raw, fmt.Sprintf("%q", c)})
 			break
@@ -175,7 +175,7 @@ func (w *world) judgeCreation(r *result, name string, err error) error {
 	return nil
 }
 
-// live starts the container, looks at it, and stops it.
+// live starts the container, inspects it, and stops it.
 func (w *world) live(r *result, name string, warned bool) error {
 	saved, err := os.ReadFile("/w/lxc/" + name + "/config")
 	if err != nil {
@@ -203,7 +203,7 @@ func (w *world) live(r *result, name string, warned bool) error {
 			r.Faults = append(r.Faults, faults...)
 		}
 	}
-	// What a config says to LXC but not to the kernel.
+	// Settings that LXC obeys itself and doesn't pass to the kernel.
 	if items, err := call(startLimit, "lxc-info", "-P", "/w/lxc", "-n", name, "-c", "lxc.start.auto",
 		"-c", "lxc.apparmor.profile", "-c", "lxc.selinux.context"); err == nil && !warned {
 		for line := range strings.Lines(items) {
@@ -213,12 +213,12 @@ func (w *world) live(r *result, name string, warned bool) error {
 			}
 		}
 	}
-	call(startLimit, "lxc-stop", "-k", "-P", "/w/lxc", "-n", name) // fails where it has ended by itself
+	call(startLimit, "lxc-stop", "-k", "-P", "/w/lxc", "-n", name) // it fails if the container has ended by itself
 	return nil
 }
 
-// ready waits for the init script to have done, and returns its number; 0 if
-// there is no container any more.
+// ready waits until the init script is done, and returns its process id, or 0 if the
+// container has ended.
 func (w *world) ready(name string) int {
 	end := time.Now().Add(readyLimit)
 	for time.Now().Before(end) {
@@ -235,7 +235,7 @@ func (w *world) ready(name string) int {
 	return pid
 }
 
-// checkDir looks at the container's directory after its stop.
+// checkDir checks the container's directory after the container was stopped.
 func (w *world) checkDir(r *result, name string) {
 	dir := "/w/lxc/" + name
 	config, err := os.ReadFile(dir + "/config")
@@ -263,8 +263,8 @@ func (w *world) checkDir(r *result, name string) {
 	}
 }
 
-// restore makes the world fit for the next case: without the container and what
-// a fault has made. Canaries are made anew.
+// restore prepares the world for the next case: it removes the container and everything
+// that a fault has made, and makes the canaries again.
 func (w *world) restore(r *result, name string) error {
 	entries, err := os.ReadDir("/w/lxc")
 	if err != nil {
@@ -275,7 +275,7 @@ func (w *world) restore(r *result, name string) error {
 			return err
 		}
 	}
-	// A device that was taken into a container is gone with it.
+	// A network device that was moved into the container has vanished with it.
 	for _, f := range r.Faults {
 		if f.Kind != inNetwork {
 			continue

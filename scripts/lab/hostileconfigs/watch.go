@@ -20,20 +20,20 @@ type kind string
 
 const (
 	inFiles     kind = "file"      // something of the host's files is new, changed or gone
-	inMounts    kind = "mount"     // so with the host's mounts
-	inNames     kind = "hostname"  // host's name
-	inSettings  kind = "sysctl"    // kernel settings
-	inNetwork   kind = "network"   // devices and addresses
-	inGroups    kind = "cgroup"    // control groups elsewhere than LXC puts them
+	inMounts    kind = "mount"     // the same for the host's mounts
+	inNames     kind = "hostname"  // the host's name changed
+	inSettings  kind = "sysctl"    // kernel settings changed
+	inNetwork   kind = "network"   // network devices or addresses changed
+	inGroups    kind = "cgroup"    // there are control groups where LXC doesn't put any
 	inProcesses kind = "process"   // a process outlived the container
-	gone        kind = "gone"      // the container, or a part of it
+	gone        kind = "gone"      // the container, or a part of it, is missing
 	reach       kind = "reach"     // the container has files of the host
 	shared      kind = "namespace" // the container has a namespace of the host
-	loosened    kind = "loosened"  // it lacks what common.conf gives, and nobody was warned
+	loosened    kind = "loosened"  // it lacks a protection of common.conf, without a warning
 	left        kind = "left"      // a refusal left something
-	ended       kind = "ended"     // lxc-pull ended otherwise than with a status of its own
+	ended       kind = "ended"     // lxc-pull ended with an undocumented exit status
 	raw         kind = "output"    // lxc-pull's output has a control character
-	unexpected  kind = "verdict"   // a case was refused or taken, and should not have been
+	unexpected  kind = "verdict"   // a case was wrongly refused or wrongly accepted
 )
 
 type fault struct {
@@ -41,11 +41,11 @@ type fault struct {
 	What string
 }
 
-// A state is what is watched of the host: a description by name, "KIND NAME".
+// A state has everything that is watched on the host: descriptions by "KIND NAME".
 type state map[string]string
 
-// sysctls are kernel settings that a container could change, all or most of
-// them the host's alone. Those of the world's own namespaces are watched too.
+// sysctls are kernel settings that a container could change. Most have no namespace; the
+// others are watched in the world's own namespaces.
 var sysctls = map[string]bool{
 	"/proc/sys/kernel/core_pattern": true, "/proc/sys/kernel/panic_on_oops": true, "/proc/sys/kernel/printk": true,
 	"/proc/sys/vm/swappiness": true, "/proc/sys/fs/lease-break-time": true, "/proc/sys/kernel/sched_rt_runtime_us": true,
@@ -54,7 +54,7 @@ var sysctls = map[string]bool{
 	"/proc/sys/net/ipv4/conf/all/forwarding": true, "/proc/sys/net/ipv6/conf/all/forwarding": true,
 }
 
-// passOver are files that a creation or LXC rightly writes.
+// passOver are files that a creation or LXC is allowed to write.
 func passOver(name string) bool {
 	for _, dir := range []string{"/w/lxc/", "/w/tree", "/w/home", "/w/cache", "/w/log", "/run/lxc", "/dev/pts/", "/run/mount"} {
 		if strings.HasPrefix(name, dir) {
@@ -64,7 +64,7 @@ func passOver(name string) bool {
 	return false
 }
 
-// look takes the state of the host.
+// look returns the host's state.
 func (w *world) look() (state, error) {
 	s := state{}
 	upper := fmt.Sprintf("/proc/self/fd/%d", w.upper)
@@ -94,7 +94,7 @@ func (w *world) look() (state, error) {
 	return s, s.addNetwork()
 }
 
-// addFiles adds all below dir, which the host knows as name.
+// addFiles adds all files below dir, whose path on the host is name.
 func (s state) addFiles(dir, name string) error {
 	// dir may be a link of /proc/self/fd.
 	return filepath.WalkDir(dir+"/.", func(path string, d fs.DirEntry, err error) error {
@@ -102,7 +102,7 @@ func (s state) addFiles(dir, name string) error {
 		full := filepath.Join(name, strings.TrimPrefix(path, dir))
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
-				return nil // a process of the last moment
+				return nil // a process that has just ended
 			}
 			return err
 		}
@@ -138,7 +138,7 @@ func (s state) addFiles(dir, name string) error {
 			}
 			text += " to " + target
 		case unix.S_IFDIR:
-			// Directories that hold what is passed over change rightly.
+			// Directories of files in passOver are allowed to change.
 			switch full {
 			case "/w", "/w/lxc", "/run", "/", "/run/lxc":
 				text = fmt.Sprintf("mode %o owner %d:%d", st.Mode, st.Uid, st.Gid)
@@ -166,8 +166,8 @@ func (s state) addNetwork() error {
 	return nil
 }
 
-// changes says what differs of the host, and takes back what is not the
-// world's own.
+// changes returns the differences between two states, and restores settings that don't
+// belong to the world alone.
 func (w *world) changes() ([]fault, error) {
 	now, err := w.look()
 	if err != nil {
@@ -206,7 +206,7 @@ func (w *world) changes() ([]fault, error) {
 func removeGroups(tag string) ([]string, error) {
 	var strange []string
 	patterns := []string{"/sys/fs/cgroup/*", "/sys/fs/cgroup/*/*"}
-	// LXC makes them below the group of the first process, a worker.
+	// LXC makes them below the control group of process 1, which is the worker.
 	own, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return nil, err
@@ -229,7 +229,7 @@ func removeGroups(tag string) ([]string, error) {
 		if !strings.HasPrefix(base, "lxc.payload.") && !strings.HasPrefix(base, "lxc.monitor.") {
 			strange = append(strange, dir)
 		}
-		// The deepest first; what is in use stays for the next time.
+		// The deepest first. A group in use is removed another time.
 		for _, sub := range subdirectories(dir) {
 			unix.Rmdir(sub)
 		}
@@ -273,7 +273,7 @@ func readMounts(name string) ([]mount, error) {
 	return mounts, nil
 }
 
-// inspect looks at a running container from outside.
+// inspect checks a running container from outside.
 func (w *world) inspect(name string, pid int, warned bool) ([]fault, error) {
 	var faults []fault
 	add := func(k kind, format string, args ...any) {
@@ -290,7 +290,7 @@ func (w *world) inspect(name string, pid int, warned bool) ([]fault, error) {
 		}
 	}
 	for key := range w.before {
-		// LXC gives a device back at the end.
+		// LXC returns a network device when the container ends.
 		if device, ok := strings.CutPrefix(key, string(inNetwork)+" "); ok {
 			if _, err := net.InterfaceByName(device); err != nil {
 				add(inNetwork, "%s: %v", device, err)
@@ -311,10 +311,10 @@ func (w *world) inspect(name string, pid int, warned bool) ([]fault, error) {
 		switch {
 		case i < 0, m.kind == "tmpfs" && (m.root == rootfs || strings.HasPrefix(m.root, rootfs+"/")):
 		case m.kind == "devpts" && len(m.root) > 1:
-			// A terminal that LXC has made for the container on the host's devpts:
-			// so its console, without lxc.pty.max.
+			// A terminal that LXC made for the container on the host's devpts, as it
+			// does for the console without lxc.pty.max.
 		case m.kind == "sysfs" || strings.HasPrefix(m.kind, "cgroup"):
-			// Its control groups, and the directories of /sys that common.conf binds.
+			// The container's control groups, and directories of /sys that common.conf binds.
 			if strings.HasPrefix(m.target, "/sys/") || m.target == "/sys" {
 				continue
 			}
@@ -340,10 +340,10 @@ func (w *world) inspect(name string, pid int, warned bool) ([]fault, error) {
 	return append(faults, more...), err
 }
 
-// kept are the capabilities that common.conf drops, by number.
+// kept are the capabilities that common.conf drops, by number: none may be kept.
 var kept = map[int]string{16: "sys_module", 17: "sys_rawio", 25: "sys_time", 32: "mac_override", 33: "mac_admin"}
 
-// loosened says what a container has that common.conf denies.
+// loosened returns the rights of a container that common.conf denies.
 func (w *world) loosened(name, proc string) ([]fault, error) {
 	var faults []fault
 	add := func(format string, args ...any) {
@@ -377,7 +377,7 @@ func (w *world) loosened(name, proc string) ([]fault, error) {
 	for _, f := range []string{"char", "block"} {
 		var st unix.Stat_t
 		if unix.Lstat(rootfs+"probe."+f, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR && st.Mode&unix.S_IFMT != unix.S_IFBLK {
-			continue // it couldn't even be made
+			continue // mknod failed already
 		}
 		out, err := os.ReadFile(rootfs + "probe." + f + ".out")
 		if err != nil {

@@ -12,21 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A world is a worker's host: the machine's files below an overlay, with its
-// own /dev, /run and /proc, in namespaces of its own, and what is watched there.
+// A world is a worker's host: the machine's files below an overlay, with its own /dev, /run
+// and /proc, in separate namespaces.
 //
-//	/w/canary    files that nothing may touch
+//	/w/canary    files that nothing may change
 //	/w/lxc       the containers
-//	/w/tree      the image server of the case
+//	/w/tree      the case's image tree
 type world struct {
 	job
 	publisher *publisher
-	tag       string // in the names of containers and control groups
-	upper     int    // the overlay's upper directory: what changed on the host
+	tag       string // part of the names of containers and control groups
+	upper     int    // the overlay's upper directory, which has every change
 	before    state
 }
 
-// devices are copied from the machine's /dev.
+// devices are the device nodes to copy from the machine's /dev.
 var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
 
 func newWorld(j job) (*world, error) {
@@ -45,7 +45,7 @@ func newWorld(j job) (*world, error) {
 	return w, err
 }
 
-// enter makes the world and goes into it.
+// enter makes the world and changes this process's root to it.
 func (w *world) enter() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("private mounts: %w", err)
@@ -119,15 +119,15 @@ func (w *world) enter() error {
 	if err := os.Remove("/w.old"); err != nil {
 		return err
 	}
-	// As systemd leaves it: what isn't made private comes out again.
+	// Shared, as systemd leaves it: mounts that aren't made private propagate to the host.
 	return unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "")
 }
 
-// runTag marks what the run with the directory dir makes outside of it.
+// runTag returns the word in all names that the run makes outside of its directory dir.
 func runTag(dir string) string { return "hostile" + strings.TrimPrefix(filepath.Ext(dir), ".") }
 
-// bindSystem brings into the world what of the system lies on file systems of
-// its own, which the overlay doesn't show: read-only.
+// bindSystem binds other file systems of the machine into the world, read-only, because the
+// overlay shows only the root file system.
 func bindSystem(root string) error {
 	mounts, err := readMounts("/proc/self/mountinfo")
 	if err != nil {
@@ -176,7 +176,7 @@ func (w *world) makeDevices(dev string) error {
 	return os.Symlink("pts/ptmx", filepath.Join(dev, "ptmx"))
 }
 
-// furnish makes the canaries and what creations need.
+// furnish makes the canaries and the files that creations need.
 func (w *world) furnish() error {
 	if err := unix.Sethostname([]byte("hostile-host")); err != nil {
 		return err
@@ -205,7 +205,7 @@ func (w *world) furnish() error {
 			return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, out)
 		}
 	}
-	// Some watches would find nothing if these weren't there.
+	// Without these some watches would have nothing to find.
 	for name := range sysctls {
 		if _, err := os.ReadFile(name); err != nil {
 			return err
@@ -214,8 +214,8 @@ func (w *world) furnish() error {
 	return nil
 }
 
-// quiet waits until no other process is left in the world, and returns those
-// that stayed.
+// quiet waits until this process is the only one in the world, and returns the processes
+// that don't end.
 func (w *world) quiet(patience time.Duration) ([]string, error) {
 	end := time.Now().Add(patience)
 	for {
@@ -238,7 +238,7 @@ func (w *world) quiet(patience time.Duration) ([]string, error) {
 	}
 }
 
-// killAll ends all processes of the world but this one, and says what they were.
+// killAll kills all processes of the world but this one, and returns their names.
 func (w *world) killAll() ([]string, error) {
 	var left []string
 	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -268,7 +268,7 @@ func (w *world) killAll() ([]string, error) {
 	}
 }
 
-// close takes away what outlives the world: control groups.
+// close removes the control groups, which outlive the world.
 func (w *world) close() error {
 	_, err := removeGroups(w.tag)
 	return err

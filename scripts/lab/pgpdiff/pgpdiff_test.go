@@ -1,7 +1,7 @@
-// Package pgpdiff compares what package pgp and ProtonMail/go-crypto make of
-// the certificates that Debian ships: which of their keys could have signed
-// something at a given time. Vectors made by hand don't have what two thousand
-// people's keys of twenty years have.
+// Package pgpdiff compares package pgp with ProtonMail/go-crypto on the certificates in
+// Debian's keyrings: which of the keys could make a valid signature at a given time? The
+// keys of two thousand people from twenty years have properties that no vector made by
+// hand has.
 package pgpdiff
 
 import (
@@ -25,16 +25,16 @@ var keyrings = []string{
 	"debian-archive-keyring.gpg", "debian-archive-removed-keys.gpg",
 }
 
-// explained are the keys that are judged differently, and why. go-crypto takes
-// the self-signature of one user id, the primary one, for everything; GnuPG the
-// newest that says something, and so do we.
+// explained lists the keys that the two packages judge differently, and the reasons.
+// go-crypto uses only the self-signature of the primary user ID; GnuPG and package pgp
+// use the newest self-signature that has the property in question.
 var explained = map[string]string{
 	// The owners extended the expiry on other user ids than the primary one;
 	// GnuPG says that the keys were good.
 	"8A7F208C6D9E73291657414D2135D123D8C19BEC/8A7F208C6D9E73291657414D2135D123D8C19BEC": otherIDExtended,
 	"16AD29CF574AD0206F9961E02CF0F17C43474B6F/16AD29CF574AD0206F9961E02CF0F17C43474B6F": otherIDExtended,
-	// The primary user id says certify, a newer signature on another one
-	// certify and sign; GnuPG says that they can sign.
+	// The key flags on the primary user ID are "certify"; those of a newer signature
+	// on another user ID are "certify and sign". GnuPG says that these keys can sign.
 	"2CCB26BC5C49BC221F20794255C9882D999BBCC4/2CCB26BC5C49BC221F20794255C9882D999BBCC4": otherIDSigns,
 	"A8DF13269E5D9A38E57CFAC29D20F6503E338888/A8DF13269E5D9A38E57CFAC29D20F6503E338888": otherIDSigns,
 	// A signing subkey on brainpoolP512r1, a curve that the standard library
@@ -46,11 +46,11 @@ const (
 	otherIDExtended = "extended on another user id: we say it can"
 	otherIDSigns    = "may sign by another user id: we say it can"
 	brainpool       = "brainpool: we refuse it"
-	// Keyrings are cleaned of older self-signatures, so a key's first years
-	// would be lost. go-crypto refuses what was signed in them; GnuPG accepts it,
-	// and we go by the oldest self-signature that is left.
+	// Keyrings don't keep older self-signatures, so nothing describes a key's first
+	// years. go-crypto refuses signatures from these years; GnuPG accepts them, and
+	// package pgp uses the oldest self-signature that is left.
 	cleaned = "only newer self-signatures: we say it can"
-	// Old keys, in forms that go-crypto gives up on; all of them are refused here.
+	// Old keys in forms that go-crypto can't parse; package pgp refuses all of them.
 	unread = "not read by go-crypto, refused by us"
 )
 
@@ -78,7 +78,7 @@ func TestDebianKeyrings(t *testing.T) {
 	}
 }
 
-// A verdict is what go-crypto says of one key.
+// A verdict is go-crypto's result for one key.
 type verdict struct {
 	able   bool
 	noSelf bool // the certificate has no self-signature by that time

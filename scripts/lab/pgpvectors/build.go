@@ -19,8 +19,8 @@ import (
 	"math/big"
 )
 
-// Times of the cases: the keys, what happens to them in between, the
-// signature on the document, later, and the time of verification.
+// Times in the cases: when the keys are made, when something happens to them, when the
+// document is signed, a later time, and the time of verification.
 const (
 	keyTime   = 1700000000 // 2023-11-14
 	midTime   = 1705000000
@@ -47,8 +47,8 @@ const (
 	sha3Long   = 14
 )
 
-// A stream of bytes that depends on a name alone: keys are the same in every
-// run. Nothing secret may ever be made of it.
+// A stream of bytes that depends only on a name, so that keys are the same in every run.
+// Nothing made from it is secret.
 func stream(name string, n int) []byte {
 	out := make([]byte, n)
 	s := sha3.NewSHAKE256()
@@ -57,13 +57,13 @@ func stream(name string, n int) []byte {
 	return out
 }
 
-// A key is a public key packet's body and what makes its signatures.
+// A key is the body of a public key packet, and a function that makes signatures.
 type key struct {
 	version byte
 	algo    byte
 	created uint32
 	body    []byte
-	sign    func(hash crypto.Hash, digest []byte) []byte // the material of a signature
+	sign    func(hash crypto.Hash, digest []byte) []byte // returns the algorithm-specific part of a signature
 }
 
 func be16(n int) []byte    { return binary.BigEndian.AppendUint16(nil, uint16(n)) }
@@ -87,7 +87,7 @@ func newKey(version, algo byte, created uint32, material []byte) *key {
 	return k
 }
 
-// eddsaKey is an Ed25519 key in the older form, which is what most keys are.
+// eddsaKey returns an Ed25519 key in the older form, which most keys have.
 func eddsaKey(name string, version byte, created uint32) *key {
 	private := ed25519.NewKeyFromSeed(stream(name, 32))
 	point := append([]byte{0x40}, private.Public().(ed25519.PublicKey)...)
@@ -109,7 +109,7 @@ func ed25519Key(name string, version byte, created uint32) *key {
 func ecdsaKey(name string, version byte, created uint32, curve elliptic.Curve, oid string) *key {
 	size := (curve.Params().BitSize + 7) / 8
 	scalar := stream(name, size)
-	scalar[0] = 0 // below the order
+	scalar[0] = 0 // so that it is less than the group's order
 	private, err := ecdsa.ParseRawPrivateKey(curve, scalar)
 	if err != nil {
 		panic(err)
@@ -120,7 +120,7 @@ func ecdsaKey(name string, version byte, created uint32, curve elliptic.Curve, o
 	}
 	k := newKey(version, ecdsaAlgo, created, cat([]byte{byte(len(oid))}, []byte(oid), mpi(point)))
 	k.sign = func(h crypto.Hash, digest []byte) []byte {
-		// Without a source of randomness: RFC 6979, the same in every run.
+		// Deterministic signatures (RFC 6979) are the same in every run.
 		der, err := private.Sign(nil, digest, h)
 		if err != nil {
 			panic(err)
@@ -134,8 +134,8 @@ func ecdsaKey(name string, version byte, created uint32, curve elliptic.Curve, o
 	return k
 }
 
-// rsaKey makes its primes of the name, since the standard library's are not
-// the same in every run.
+// rsaKey makes its primes from the name, because the standard library makes others in every
+// run.
 func rsaKey(name string, version byte, created uint32, bits int) *key {
 	one := big.NewInt(1)
 	prime := func(name string) *big.Int {
@@ -247,14 +247,14 @@ const (
 	flagEncrypt = 4
 )
 
-// A sig says how to make a signature packet. What is zero is as it should be.
+// A sig says how to make a signature packet. A zero field means the correct value.
 type sig struct {
 	by       *key
 	kind     byte
 	hash     byte // 0: SHA-256
 	time     uint32
 	more     [][]byte // hashed subpackets beside creation time and issuer
-	hashed   [][]byte // all hashed subpackets, instead
+	hashed   [][]byte // if set, these are all hashed subpackets
 	unhashed [][]byte
 	version  byte   // 0: as the key's
 	salt     []byte // version 6; nil: of the right length
@@ -283,7 +283,7 @@ func newHash(n byte) (crypto.Hash, hash.Hash) {
 	return crypto.SHA256, sha256.New()
 }
 
-// body makes the packet's body over what is signed.
+// body returns the packet's body for the signed bytes.
 func (s sig) body(over ...[]byte) []byte {
 	if s.version == 0 {
 		s.version = s.by.version
@@ -332,13 +332,13 @@ func (s sig) body(over ...[]byte) []byte {
 
 func (s sig) packet(over ...[]byte) []byte { return packet(2, s.body(over...)) }
 
-// Certificates are put together of these.
+// The parts of certificates.
 
 func hashedID(id string) []byte { return cat([]byte{0xb4}, be32(uint32(len(id))), []byte(id)) }
 
 const userID = "Test <test@example.org>"
 
-// selfSig is the owner's signature on the user id.
+// selfSig returns the owner's signature on the user ID.
 func selfSig(k *key, t uint32, more ...[]byte) sig {
 	return sig{by: k, kind: 0x13, time: t, more: more}
 }
@@ -347,18 +347,18 @@ func (s sig) onID(k *key, id string) []byte { return s.packet(k.hashed(), hashed
 func (s sig) onKey(k *key) []byte           { return s.packet(k.hashed()) }
 func (s sig) onSubkey(k, sub *key) []byte   { return s.packet(k.hashed(), sub.hashed()) }
 
-// cert is the plain certificate: key, user id, self-signature, and more.
+// cert returns a normal certificate: key, user ID, self-signature, and more packets.
 func cert(k *key, more ...[]byte) []byte {
 	self := selfSig(k, k.created, flags(flagCertify|flagSign))
 	return cat(primaryPacket(k), idPacket(userID), self.onID(k, userID), cat(more...))
 }
 
-// backSig is the subkey's agreement to its binding.
+// backSig returns the subkey's signature that agrees to its binding.
 func backSig(k, sub *key, t uint32, more ...[]byte) sig {
 	return sig{by: sub, kind: 0x19, time: t, more: more}
 }
 
-// binding is a good binding of a signing subkey.
+// binding returns a correct binding signature of a signing subkey.
 func binding(k, sub *key, t uint32, more ...[]byte) sig {
 	back := backSig(k, sub, t).body(k.hashed(), sub.hashed())
 	return sig{by: k, kind: 0x18, time: t, more: append([][]byte{flags(flagSign), embedded(back)}, more...)}

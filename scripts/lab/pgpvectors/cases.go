@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// A vector is one case: what is given, and what must come of it.
+// A vector is one case: the input and the expected result.
 type vector struct {
 	name, comment string
 	expect        string // "good", or the kind of error and a part of its text
@@ -30,7 +30,7 @@ var document = []byte("Hello, world.\nA second line.\n")
 // A set collects the vectors.
 type set struct{ list []vector }
 
-// detached adds a case of a detached signature over the document.
+// detached adds a case with a detached signature of the document.
 func (s *set) detached(name, expect, comment string, keys, sig []byte, policy ...string) {
 	s.list = append(s.list, vector{name: name, expect: expect, comment: comment, keys: keys, sig: sig, data: document, policy: policy})
 }
@@ -130,15 +130,15 @@ func (s *set) algorithms() {
 	}
 }
 
-// weakKeys are keys that can't be trusted with anything, or that this package
-// doesn't know, and the spellings of good ones that are refused.
+// weakKeys adds cases of keys that are too weak, of keys that package pgp doesn't know, and
+// of refused encodings of good keys.
 func (s *set) weakKeys() {
 	const refused = "bad signature: key is not accepted"
 	rsa := rsaKey("rsa2048", 4, keyTime, 2048)
 	p256 := ecdsaKey("p256", 4, keyTime, elliptic.P256(), oidP256)
 	ed := eddsaKey("a", 4, keyTime)
 	modulus, point := rsa.body[8:8+256], p256.body[6+1+len(oidP256)+2:]
-	// with is the key, and its signatures, below other material.
+	// with returns the key with other key material, and its signatures.
 	with := func(k *key, algo byte, material ...[]byte) *key {
 		other := newKey(4, algo, keyTime, cat(material...))
 		other.sign = k.sign
@@ -198,7 +198,7 @@ func (s *set) weakKeys() {
 	p521 := ecdsaKey("p521", 4, keyTime, elliptic.P521(), oidP521)
 	s.detached("p521-with-sha256", "good", "a digest shorter than the curve", cert(p521), sig{by: p521}.packet(document))
 
-	// Version 6 says the same things, in other places.
+	// Version 6 has the same fields in other places.
 	v6 := ed25519Key("a", 6, keyTime)
 	direct := func(more ...[]byte) []byte {
 		return cat(primaryPacket(v6), sig{by: v6, kind: 0x1f, time: keyTime, more: more}.onKey(v6))
@@ -452,7 +452,7 @@ func (s *set) armors() {
 	} {
 		s.detached("armor-"+c.name, c.expect, c.comment, cert(k), []byte(c.text))
 	}
-	// Base64 of a length that leaves bits over, and these not zero.
+	// Base64 whose length leaves unused bits, which aren't zero.
 	tail := cat(body, packet(60, make([]byte, (3-(len(body)+2)%3+1)%3)))
 	code := base64.StdEncoding.EncodeToString(tail)
 	i := strings.IndexByte(code, '=') - 1

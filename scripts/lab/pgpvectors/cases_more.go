@@ -346,7 +346,7 @@ func (s *set) cleartext() {
 
 func (s sig) with(k *key) sig { s.by = k; return s }
 
-// plain adds the cases of signify and minisign.
+// plain adds the cases of signify's and minisign's formats.
 func (s *set) plain() {
 	private := ed25519.NewKeyFromSeed(stream("plain", 32))
 	number := []byte("\x01\x23\x45\x67\x89\xab\xcd\xef")
@@ -362,7 +362,7 @@ func (s *set) plain() {
 	digest := blake2b.Sum512(document)
 	hashed := ed25519.Sign(private, digest[:])
 	signify := "untrusted comment: verify with key.pub\n" + line("Ed", number, raw)
-	spare := strings.LastIndexByte(signify, '=') - 1 // its last bits are left over
+	spare := strings.LastIndexByte(signify, '=') - 1 // its last bits are unused
 	mini := func(algo string, raw []byte, comment string) string {
 		over := ed25519.Sign(private, cat(raw, []byte(comment)))
 		return "untrusted comment: signature from minisign secret key\n" + line(algo, number, raw) +

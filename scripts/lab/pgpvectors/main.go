@@ -1,7 +1,7 @@
-// Command pgpvectors writes the signature cases that package pgp is tested
-// with, one file for each: a txtar archive whose comment says what must come of
-// it, and why. It makes packets by hand, since most cases are what no program
-// would make. Its output is the same in every run.
+// Command pgpvectors writes the signature cases for the tests of package pgp, one file for
+// each: a txtar archive whose comment says the expected result and the reason. It makes
+// packets by hand, because most of the cases are packets that no other program makes. Its
+// output is the same in every run.
 //
 // usage: pgpvectors DIR
 package main
@@ -27,7 +27,7 @@ func main() {
 	}
 }
 
-// write makes dir hold the vectors, and no others.
+// write writes the vectors into dir and removes all others.
 func write(dir string) error {
 	names := []string{}
 	for _, v := range vectors() {
@@ -72,8 +72,8 @@ func (v vector) file() []byte {
 	return b.Bytes()
 }
 
-// section writes one file of the archive: as it is where it is short text that
-// the format can hold, else in base64.
+// section writes one file of the archive: unchanged if it is short text that the format can
+// express, else in base64.
 func section(b *bytes.Buffer, name string, data []byte) {
 	text := utf8.Valid(data) && !bytes.ContainsAny(data, "\r\x00\x1b\v\f") && bytes.HasSuffix(data, []byte("\n")) && !bytes.Contains(data, []byte("-- ")) && !bytes.Contains(data, []byte(" \n")) && !bytes.HasPrefix(data, []byte("\xef\xbb\xbf"))
 	if text || len(data) == 0 {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The vectors in the repository are the ones that this program writes.
+// The vectors in the repository must be those that this program writes.
 func TestVectorsAreUpToDate(t *testing.T) {
 	const dir = "../../../pgp/testdata/vectors"
 	entries, err := os.ReadDir(dir)
