@@ -340,8 +340,8 @@ func (w *world) inspect(name string, pid int, warned bool) ([]fault, error) {
 	return append(faults, more...), err
 }
 
-// kept are the capabilities that common.conf drops, by number: none may be kept.
-var kept = map[int]string{16: "sys_module", 17: "sys_rawio", 25: "sys_time", 32: "mac_override", 33: "mac_admin"}
+// droppedCaps are the capabilities that common.conf drops, by number.
+var droppedCaps = map[int]string{16: "sys_module", 17: "sys_rawio", 25: "sys_time", 32: "mac_override", 33: "mac_admin"}
 
 // loosened returns the rights of a container that common.conf denies.
 func (w *world) loosened(name, proc string) ([]fault, error) {
@@ -362,7 +362,7 @@ func (w *world) loosened(name, proc string) ([]fault, error) {
 			if err != nil {
 				return nil, err
 			}
-			for n, word := range kept {
+			for n, word := range droppedCaps {
 				if caps>>n&1 == 1 {
 					add("capability %s", word)
 				}

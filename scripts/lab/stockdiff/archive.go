@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// A packing is how GNU tar and xz are called to make an archive of a tree.
+// A packing says how to call GNU tar and xz to make an archive of a tree.
 type packing struct {
 	format string   // v7, ustar, oldgnu, gnu, pax
 	args   []string // more options for tar
 	dot    bool     // members "./x" from one operand "."; else "x" from a list
-	order  []string // with !dot: the members in their order
-	again  []string // members appended once more, after the change in node data
+	order  []string // if dot is false: the members in their order
+	again  []string // members that are appended a second time, after change was called
 	xz     []string
 }
 
@@ -24,8 +24,8 @@ func (p packing) String() string {
 	return fmt.Sprintf("tar --format=%s %s dot=%v again=%d | xz %s", p.format, strings.Join(p.args, " "), p.dot, len(p.again), strings.Join(p.xz, " "))
 }
 
-// pack makes a .tar.xz of dir. change is called before the members of again
-// are appended; it may be nil. scratch is a directory for the archive.
+// pack makes a .tar.xz of dir. It calls change, which may be nil, before it appends the
+// members of again. The archive is made in the directory scratch.
 func (p packing) pack(dir, scratch string, change func() error) ([]byte, error) {
 	file := filepath.Join(scratch, "archive.tar")
 	defer os.Remove(file)

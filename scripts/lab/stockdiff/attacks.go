@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// The ways from a directory in the rootfs to a path of the host.
+// waysTo returns texts of links that lead from a directory in the rootfs to a path of the
+// host.
 func waysTo(target string) []string {
 	return []string{
 		target,
@@ -25,8 +26,8 @@ func waysTo(target string) []string {
 	}
 }
 
-// templateAttacks lead entries of templates out of the rootfs, or to what must
-// not be opened.
+// templateAttacks have entries in templates that lead out of the rootfs, or to files that
+// must not be opened.
 func templateAttacks(canary string) []attack {
 	templates := func(lines ...string) []member { return []member{mFile("templates", strings.Join(lines, "\n")+"\n")} }
 	etc := mDir("./etc/", 0o755)
@@ -65,7 +66,7 @@ func templateAttacks(canary string) []attack {
 	return list
 }
 
-// doublingLinks are links each of which passes twice through the one before.
+// doublingLinks returns links that each pass through the previous link twice.
 func doublingLinks() []member {
 	members := []member{mDir("./d", 0o755), mLink("./l0", "d")}
 	for i := range 60 {
@@ -74,7 +75,7 @@ func doublingLinks() []member {
 	return members
 }
 
-// sparse10 is a sparse file (PAX, 1.0) of nothing but a hole.
+// sparse10 returns a sparse file (PAX format 1.0) that is one hole.
 func sparse10(name string, size int64) member {
 	record := func(key, value string) string {
 		text := " " + key + "=" + value + "\n"
@@ -91,8 +92,7 @@ func sparse10(name string, size int64) member {
 	return member{raw: append(x.raw, f.raw...)}
 }
 
-// dirAttacks use the paths that the recipe itself touches: dev/pts and
-// etc/init/tty.conf.
+// dirAttacks use the paths that a creation itself changes: dev/pts and etc/init/tty.conf.
 func dirAttacks(canary string) []attack {
 	var list []attack
 	for _, to := range waysTo(canary + "/empty") {
@@ -125,7 +125,7 @@ func dirAttacks(canary string) []attack {
 	)
 }
 
-// archiveAttacks are those known from other tools' histories.
+// archiveAttacks are attacks that succeeded against other extractors.
 func archiveAttacks(canary string) []attack {
 	up := "../../../canary"
 	size0 := "00000000000\x00"
@@ -178,7 +178,7 @@ func archiveAttacks(canary string) []attack {
 	}
 }
 
-// metaAttacks bring metadata that is no list of plain files.
+// metaAttacks have metadata archives with other members than regular files.
 func metaAttacks(canary string) []attack {
 	config := mFile("config", "lxc.arch = x86_64\n")
 	up := "../../../../../../../canary"
@@ -223,9 +223,8 @@ func metaAttacks(canary string) []attack {
 	)
 }
 
-// configAttacks are lines of an image's config and fstab that would hand it
-// the host when the container starts, in every spelling that LXC's parser
-// takes.
+// configAttacks have lines in config and fstab that would give the image access to the host
+// when the container starts, in every spelling that LXC's parser accepts.
 func configAttacks(canary string) []attack {
 	var list []attack
 	for _, line := range []string{
@@ -282,7 +281,7 @@ func configAttacks(canary string) []attack {
 	return list
 }
 
-// indexAttacks are signed indexes whose fields lead elsewhere.
+// indexAttacks have signed indexes whose fields lead to other servers and paths.
 func indexAttacks() []attack {
 	var list []attack
 	for _, field := range []string{
@@ -304,7 +303,7 @@ func indexAttacks() []attack {
 	return list
 }
 
-// messageAttacks are texts that would steer the terminal.
+// messageAttacks have texts that would control the terminal.
 func messageAttacks() []attack {
 	var list []attack
 	for _, text := range []string{
@@ -315,8 +314,8 @@ func messageAttacks() []attack {
 	return append(list, attack{name: "message: LXC_NAME and tokens", meta: []member{mFile("create-message", "LXC_NAME LXC_PATH\n---\n")}, want: created})
 }
 
-// cacheAttacks are entries that the stock template made of hostile metadata,
-// whose links it unpacks, before ours was installed.
+// cacheAttacks have cache entries that the stock template made from hostile metadata before
+// our program was installed: the stock template unpacks links.
 func cacheAttacks(canary string) []attack {
 	var list []attack
 	for _, name := range []string{"config", "create-message", "templates", "fstab", "excludes", "expiry", "build_id", "rootfs.tar.xz", ".lxc-pull"} {

@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// A mutation changes what a program left, to see that the comparison notices.
+// A mutation changes the result of a program, to show that the comparison notices it.
 type mutation struct {
 	name  string
 	apply func(s *side, r *result) (done bool, err error)
 }
 
-// compareCase makes the image of a seed and creates containers from it in
-// every outcome with the stock template and a second program. With a mutation
-// it is applied to what the second left.
+// compareCase makes the image of a seed and creates containers from it, in every outcome,
+// with the stock template and a second program. It applies the mutation, if there is one,
+// to the second program's result.
 func (h *harness) compareCase(seed uint64, second program, m *mutation, outcomes ...outcome) error {
 	dir, err := os.MkdirTemp(h.dir, fmt.Sprintf("case%d.", seed))
 	if err != nil {
@@ -69,10 +69,10 @@ func (h *harness) report(c *testCase, o outcome, found []string, dir string) {
 	}
 }
 
-// An image is what a case publishes.
+// An image has the files that a case publishes.
 type image struct {
 	rootfs []byte
-	source manifest // of the tree that rootfs holds
+	source manifest // the tree in rootfs
 }
 
 // makeImage makes the root file system's tree and archive.
@@ -100,7 +100,7 @@ func (c *testCase) makeImage(a *authority, dir string) (*image, error) {
 	return &image{rootfs, source}, nil
 }
 
-// change gives the members that come twice their second contents.
+// change writes the second contents of the members that come twice.
 func (c *testCase) change(tree string) error {
 	for name, data := range c.changed {
 		for _, n := range c.nodes {
@@ -132,7 +132,7 @@ func (c *testCase) packMeta(meta map[string]metaFile, dir string) ([]byte, error
 	p := c.metaPacking
 	p.args = append([]string{"--mtime=@1700000000", "--sort=name"}, p.args...)
 	if p.format == "pax" || p.format == "posix" {
-		// A build that is published again under its id must be the same.
+		// A build that is published again under its name must be the same.
 		p.args = append(p.args, "--pax-option=delete=atime,delete=ctime")
 	}
 	p.order = nil
@@ -149,7 +149,7 @@ func (c *testCase) packMeta(meta map[string]metaFile, dir string) ([]byte, error
 	return p.pack(tree, dir, nil)
 }
 
-// site publishes the case's image, with given metadata and index ending.
+// site publishes the case's image with the given metadata and end of the index.
 func (c *testCase) site(a *authority, im *image, meta map[string]metaFile, build, tail, dir string) (site, error) {
 	archive, err := c.packMeta(meta, dir)
 	if err != nil {
@@ -212,7 +212,7 @@ func (h *harness) compareOutcome(c *testCase, im *image, o outcome, second progr
 	tails := [2]string{p.stockTail, c.tail}
 	if second.stock {
 		sides[1].name, metas[1], tails[1] = p.stockName, p.stockMeta, p.stockTail
-		clear(p.differences) // nothing is excused
+		clear(p.differences) // excuse nothing
 	}
 	var servers [2]*server
 	for i, s := range sides {
@@ -234,7 +234,7 @@ func (h *harness) compareOutcome(c *testCase, im *image, o outcome, second progr
 	creates := []string{""}
 	switch {
 	case c.second == "newer" && p.differences[badExpiry]:
-		// The stock template stays with the old build for ever.
+		// The stock template never replaces the old build.
 	case c.second != "":
 		creates = append(creates, c.second)
 	}
@@ -305,8 +305,8 @@ func (h *harness) compareOutcome(c *testCase, im *image, o outcome, second progr
 	return nil, os.RemoveAll(dir)
 }
 
-// refusesExpired asserts that a download past its signed expiry is refused
-// unless the user allows it, and that nothing is left.
+// refusesExpired checks that an image past its signed expiry is refused unless the user
+// allows it, and that nothing is left.
 func (h *harness) refusesExpired(p *plan, im *image, ours program, dir string) ([]string, error) {
 	s := &side{dir: filepath.Join(dir, "expired"), view: h.view, program: ours, lxcpath: p.lxcpath, name: p.name}
 	if err := s.prepare(p, h.authority); err != nil {

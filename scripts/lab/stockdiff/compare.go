@@ -14,16 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A leftover is what one program left and showed in one call.
+// A leftover has the files and output of one call of a program.
 type leftover struct {
 	result
 	files manifest // everything below the view, the container's directory at "@"
 }
 
-// collect reads what a call left.
+// collect reads the files that a call left.
 func (s *side) collect(r result) (leftover, error) {
 	files, err := readTree(s.dir, func(p string) bool {
-		// What either program keeps for itself (difference 9).
+		// The private files of each program (difference 9).
 		base := filepath.Base(p)
 		return base == ".lxc-pull" || p == "home/.wget-hsts"
 	})
@@ -46,12 +46,12 @@ func (s *side) collect(r result) (leftover, error) {
 	return l, nil
 }
 
-// A comparison gathers what differs between two calls.
+// A comparison collects the differences between two calls.
 type comparison struct {
 	*plan
 	stock, ours leftover
 	oursSide    *side
-	meta        map[string]metaFile // of the build that both created
+	meta        map[string]metaFile // the metadata of the build that both used
 	found       []string
 }
 
@@ -59,7 +59,7 @@ func (c *comparison) reportf(format string, args ...any) {
 	c.found = append(c.found, fmt.Sprintf(format, args...))
 }
 
-// run compares the two. It returns one line for each thing that differs.
+// run compares the two calls. It returns one line for each difference.
 func (c *comparison) run() []string {
 	if (c.stock.status == 0) != (c.ours.status == 0) {
 		c.reportf("exit status: stock %d, ours %d\nstock: %s\nours: %s", c.stock.status, c.ours.status,
@@ -71,7 +71,7 @@ func (c *comparison) run() []string {
 		if c.oursSide.program.stock {
 			return c.found
 		}
-		// What a failure leaves is our own affair: nothing.
+		// After a failure our program must leave nothing, whatever the stock template leaves.
 		for _, p := range paths(c.ours.files) {
 			if strings.HasPrefix(p, "@/rootfs/") {
 				c.reportf("%q is left in the rootfs after a failure", p)
@@ -122,7 +122,7 @@ func (c *comparison) compareWords() {
 		if i := strings.IndexFunc(ours, hidden); i >= 0 {
 			c.reportf("message: a character that steers terminals is shown as it is: %q", ours)
 		}
-		// What lies between such characters is shown unchanged, in order.
+		// The text between control characters is shown unchanged, in order.
 		rest := ours
 		for _, piece := range strings.FieldsFunc(stock, hidden) {
 			i := strings.Index(rest, piece)
@@ -146,7 +146,7 @@ func (c *comparison) comparePath(p string) {
 	switch {
 	case inStock && !inOurs:
 		if _, own := c.meta[cacheFile]; inCache && !own && c.stockMeta[cacheFile].data != nil {
-			return // a file that only the stock template was given
+			return // only the stock template got this file
 		}
 		c.reportf("%q: ours lacks it", p)
 		return
@@ -180,7 +180,7 @@ func (c *comparison) comparePath(p string) {
 			differ("contents", fmt.Sprintf("%q", a.data), fmt.Sprintf("%q", b.data))
 		}
 	case (p == "@/config" || p == "@/fstab") && c.differences[literalTokens]:
-		// compareModel looks at it.
+		// compareModel checks this file.
 	default:
 		if a.sum != b.sum {
 			differ("contents", fmt.Sprintf("%q", a.data), fmt.Sprintf("%q", b.data))
@@ -194,17 +194,17 @@ func (c *comparison) comparePath(p string) {
 	}
 }
 
-// knownMode says whether the modes of a path may differ, and how.
+// knownMode returns whether the modes of a path may differ, and how.
 func (c *comparison) knownMode(p string, stock, ours entry) bool {
 	name, inRootfs := strings.CutPrefix(p, "@/rootfs/")
 	source := c.source[name]
 	file, inCache := c.cachePath(p)
 	switch {
 	case inRootfs && c.isRewritten(name) && ours.mode == source.mode:
-		// sed loses set-id bits where it may not set them after the owner.
+		// sed loses set-ID bits if it may not set them after the owner.
 		c.differences[inodesKept] = true
 	case inRootfs && ours.kind == unix.S_IFDIR && ours.mode == source.mode && stock.mode == source.mode|unix.S_ISGID:
-		// GNU tar leaves the bit that a directory gets from the one it is in.
+		// GNU tar leaves the bit that a directory inherits from its parent.
 		c.differences[setGroupID] = true
 	case inCache && c.meta[file].data != nil && ours.mode == stock.mode&^0o022|0o400:
 		c.differences[cacheModes] = true
@@ -214,8 +214,8 @@ func (c *comparison) knownMode(p string, stock, ours entry) bool {
 	return true
 }
 
-// knownOwner says whether the owners of a path may differ, and how: where the
-// stock template hands back less than all of the cache to the user.
+// knownOwner returns whether the owners of a path may differ, and how: the stock template
+// gives only a part of the cache to the user.
 func (c *comparison) knownOwner(p string, ours entry) bool {
 	owner, _ := c.outcome.owners(c.bare)
 	if c.oursSide.program.stock || ours.uid != uint32(owner) || ours.gid != uint32(owner) {
@@ -228,14 +228,14 @@ func (c *comparison) knownOwner(p string, ours entry) bool {
 	return false
 }
 
-// cachePath tells the metadata file that a path in the cache holds, and
-// whether it lies in the image's cache directory at all.
+// cachePath returns the name of the metadata file at a path in the cache, and whether the
+// path is in the image's cache directory.
 func (c *comparison) cachePath(p string) (file string, ok bool) {
 	dir, file := path.Split(p)
 	return file, strings.HasSuffix(dir, path.Join("download", c.dist, c.release, c.arch, c.variant)+"/")
 }
 
-// compareRootfs compares what tar sets and the recipe may rewrite.
+// compareRootfs compares the properties that tar sets and the creation may rewrite.
 func (c *comparison) compareRootfs(name, p string, a, b entry) {
 	source := c.source[name]
 	if c.isRewritten(name) {
@@ -256,8 +256,8 @@ func (c *comparison) compareRootfs(name, p string, a, b entry) {
 		return
 	}
 	if a.kind == unix.S_IFDIR && stock == "new" && b.mtime.Unix() == source.mtime.Unix() {
-		// A directory whose members come before and after others keeps its
-		// archived time with ours.
+		// With our program a directory keeps its archived time even if its members
+		// come in several places of the archive.
 		c.differences[dirTimes] = true
 		return
 	}
@@ -271,8 +271,8 @@ func (c *comparison) when(t, start time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// isRewritten says whether a name of the rootfs names a file that the recipe
-// rewrites, by itself or by a hard link.
+// isRewritten reports whether the creation rewrites this file of the rootfs, under this name
+// or under another hard link's.
 func (c *comparison) isRewritten(name string) bool {
 	if c.rewritten[name] {
 		return true
@@ -298,14 +298,14 @@ func (c *comparison) holdsRewritten(dir string) bool {
 	return false
 }
 
-// sharesRewritten says whether two first names of one inode differ because a
-// rewritten name stands among them.
+// sharesRewritten reports whether two first names of one inode differ because one of its
+// names is rewritten.
 func (c *comparison) sharesRewritten(a, b string) bool {
 	return c.isRewritten(strings.TrimPrefix(a, "@/rootfs/")) || c.isRewritten(strings.TrimPrefix(b, "@/rootfs/"))
 }
 
-// compareRewritten checks a rewritten file: against the stock template's where
-// that is a reference, else against what the image holds (differences 2, 5).
+// compareRewritten checks a rewritten file against the stock template's if that is a
+// reference, else against the file in the image (differences 2, 5).
 func (c *comparison) compareRewritten(name, p string, a, b entry) {
 	if c.oursSide.program.stock {
 		if a.sum != b.sum || a.link != b.link || !maps.Equal(a.xattrs, b.xattrs) {
@@ -349,8 +349,8 @@ func (c *comparison) compareRewritten(name, p string, a, b entry) {
 	}
 }
 
-// linkLeft returns the first of the names that a name is hard linked to, among
-// those that were not excluded; "" where it is the only one.
+// linkLeft returns the first name of the same inode that was not excluded, or "" if there is
+// no other name.
 func (c *comparison) linkLeft(name string) string {
 	link := c.source[name].link
 	if link == "" {
@@ -382,7 +382,7 @@ func (c *comparison) rewrittenTTY(name string) bool {
 	return c.rewritten[tty] && (name == tty || c.source[name].link != "" && c.source[name].link == c.source[tty].link)
 }
 
-// addNoHangup is the stock template's edit of tty.conf: the first "mingetty" of
+// addNoHangup makes the stock template's change of tty.conf, to the first "mingetty" of
 // every line.
 func addNoHangup(data []byte) []byte {
 	var out []byte
@@ -392,16 +392,16 @@ func addNoHangup(data []byte) []byte {
 	return out
 }
 
-// rootedCapability is a security.capability of version 2 as the host sees it
-// when a namespace's root, id root on the host, has set it: version 3.
+// rootedCapability converts a security.capability of version 2 to the version 3 that the
+// host sees if the root of a namespace, with ID root on the host, has set it.
 func rootedCapability(v2 string, root uint32) string {
 	v := []byte(v2)
 	v[3] = 3
 	return string(binary.LittleEndian.AppendUint32(v, root))
 }
 
-// shiftedACL is an ACL as the host sees it when it was set in a namespace
-// whose ids begin at base.
+// shiftedACL converts an ACL to the one that the host sees if it was set in a namespace
+// whose IDs begin at base.
 func shiftedACL(acl string, base uint32) string {
 	v := []byte(acl)
 	for at := 4; at+8 <= len(v); at += 8 {
@@ -412,9 +412,9 @@ func shiftedACL(acl string, base uint32) string {
 	return string(v)
 }
 
-// compareModel checks config and fstab against the model: ours always, so that
-// difference 2 is checked where the stock template is no reference. In the
-// other cases ours equals the stock template's, which thereby checks the model.
+// compareModel checks our config and fstab against the model. So difference 2 is checked in
+// cases where the stock template is no reference. In all other cases ours equal the stock
+// template's, so these cases check the model.
 func (c *comparison) compareModel() {
 	dir := c.oursSide.inside(c.oursSide.container())
 	fstab := relevant(c.meta, "fstab", c.mode)

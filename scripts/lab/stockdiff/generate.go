@@ -18,8 +18,8 @@ type metaFile struct {
 	mode uint32
 }
 
-// A testCase is one random image, one random container and what is done with
-// them. The same seed makes the same case, on every machine.
+// A testCase is one random image, one random container and the calls that use them. The
+// same seed makes the same case on every machine.
 type testCase struct {
 	seed uint64
 
@@ -37,8 +37,8 @@ type testCase struct {
 	confUID  int
 
 	decoys     []string // index lines before the image's own
-	tail       string   // what follows the image's line
-	level      bool     // there is an index of our level too, and the plain one names an older build
+	tail       string   // text after the image's line
+	level      bool     // there is an index for our level too, and the plain index names an older build
 	missing    bool     // the index doesn't have the image
 	slash      bool     // the index's path ends in a slash
 	sums       bool     // SHA256SUMS, else every file's own signature only
@@ -49,17 +49,17 @@ type testCase struct {
 	second     string   // a second creation: "", "again", "flush", "force", "newer"
 }
 
-// Levels that metadata files may carry; 7 is the one that counts.
+// Levels of metadata files; 7 is the level in use.
 var levels = []string{"", "", "", "", ".7", ".7", ".4", ".6", ".8", ".70"}
 
-// A source is random choices by name.
+// A source makes random choices.
 type source struct{ *rand.Rand }
 
 func (r source) chance(percent int) bool { return r.IntN(100) < percent }
 
 func pick[T any](r source, from ...T) T { return from[r.IntN(len(from))] }
 
-// newCase makes the case of a seed.
+// newCase returns the case of a seed.
 func newCase(seed uint64) *testCase {
 	r := source{rand.New(rand.NewPCG(seed, 0))}
 	c := &testCase{
@@ -86,7 +86,7 @@ func newCase(seed uint64) *testCase {
 		c.confUID = pick(r, 1, 1000, 4711)
 	}
 	if r.chance(10) {
-		// Values that the stock template's sed stumbles over (difference 2).
+		// Values that the stock template's sed misinterprets (difference 2).
 		c.name = pick(r, "a&b", "a#b", `a\b`, "LXC_PATH", "LXC_HOOK_DIR-x", "a&#b")
 	}
 	c.cacheInEnv = r.chance(20)
@@ -106,7 +106,7 @@ func (c *testCase) makeIndex(r source) {
 		c.decoys = append(c.decoys, pick(r,
 			"",
 			key+"x;20260101_00:00;/images/no/",
-			key+";20260101_00:00;", // without a path: passed over
+			key+";20260101_00:00;", // no path: such a line is ignored
 			"x"+key+";20260101_00:00;/images/no/",
 			c.dist+";"+c.release+";"+c.arch,
 			"# comment",
@@ -115,13 +115,13 @@ func (c *testCase) makeIndex(r source) {
 			"ümlaut;1;amd64;default;20260101_00:00;/images/u/",
 		))
 	}
-	// The first line that fits wins; the last may lack its line feed
+	// The first matching line counts; the last line may lack its line feed
 	// (difference 4).
 	c.tail = pick(r, "\n", "\n", "\n", "", "\nother;1;amd64;default;20260101_00:00;/images/other/\n",
 		"\n"+key+";20260101_00:00;/images/second/\n", "\nother;1;amd64;default;20260101_00:00;/images/other/")
 }
 
-// Texts in which tokens are replaced, or just not.
+// Texts with tokens, and with words that are almost tokens.
 var tokenTexts = []string{
 	"LXC_NAME\n",
 	"127.0.0.1 localhost\n127.0.1.1 LXC_NAME LXC_NAME.local\n",
@@ -141,7 +141,7 @@ var oddNames = []string{
 	"$HOME", "hash#", "amp&", "x=y", "%41", ".hidden", "..dots", "...", "esc\x1b[31m", "bad\xff\xfeutf8", "CASE", "case", " lead", "trail ",
 }
 
-// limits is what a tar dialect can hold.
+// limits are the limits of a tar format.
 type limits struct {
 	path     int // bytes of a whole name
 	name     int // bytes of its last component, and of a link's target
@@ -160,8 +160,8 @@ var dialects = map[string]limits{
 	"pax":    {path: 900, name: 255, nodes: true, id: 60000, early: true, fraction: true, xattrs: true},
 }
 
-// templateFiles are the regular files that makeRootfs makes for templates, in
-// order; makeMeta names some of them.
+// templateFiles are the regular files that makeRootfs makes for templates, in order;
+// makeMeta names some of them.
 var templateFiles = []string{"etc/hostname", "etc/hosts", "etc/deep/er/file", "etc/with blank", "etc/ünï", "srv/setuid", "srv/noperm"}
 
 func (c *testCase) makeRootfs(r source) {
@@ -254,12 +254,12 @@ func (c *testCase) makeRootfs(r source) {
 			}
 		}
 		if r.chance(25) {
-			// A directory may come after what it holds.
+			// A directory may come after its contents.
 			sort.Sort(sort.Reverse(sort.StringSlice(c.packing.order)))
 		}
 	}
 	if r.chance(15) {
-		// The later of two members of one name counts.
+		// The later of two members with one name counts.
 		name := pick(r, "etc/hostname", "usr/lib/conf", "etc/with blank")
 		c.changed[name] = []byte("second LXC_NAME\n")
 		if c.packing.dot {
@@ -324,8 +324,8 @@ func (b *treeBuilder) special(p string, k kind, rdev uint64) {
 	n.mode = pick[uint32](b.r, 0o666, 0o600, 0o640)
 }
 
-// random adds one entry of any kind below any directory but dev, whose contents
-// the metadata may have to exclude.
+// random adds one entry of any type below any directory but dev, because the metadata may
+// have to exclude the contents of dev.
 func (b *treeBuilder) random() {
 	r := b.r
 	parent := pick(r, b.dirs...)
@@ -343,7 +343,7 @@ func (b *treeBuilder) random() {
 	case 3:
 		b.symlink(p, pick(r, "x", "/etc/passwd", "../../../..", "usr", strings.Repeat("t/", 40), p))
 	case 4:
-		// A hard link to what may be a link or a file itself.
+		// A hard link to a file, or to a symbolic link.
 		for _, n := range b.nodes {
 			if (n.kind == regular || n.kind == symlink) && r.chance(10) && !strings.HasPrefix(n.path, "etc") {
 				b.hardLink(p, n.path)
@@ -366,8 +366,7 @@ func (b *treeBuilder) random() {
 	}
 }
 
-// capability is a security.capability value of version 2: cap_net_raw, in
-// effect.
+// capability is a security.capability value of version 2: cap_net_raw, effective.
 const capability = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
 // accessACL is a system.posix_acl_access value: u::rw- u:1:r-- g::r-- m::r--
@@ -397,8 +396,7 @@ func (b *treeBuilder) addXattrs() {
 	}
 }
 
-// Lines of an image's own config: what an image may say about itself, and
-// tokens anywhere.
+// Lines of an image's own config: settings that images may have, and tokens anywhere.
 var imageConfig = []string{
 	"# common", "", "lxc.tty.max = 4", "lxc.cap.drop = sys_module mac_admin", "# LXC_HOOK_DIR/clonehostname",
 	"lxc.environment = TERM=linux", "  lxc.pty.max=1024", "lxc.signal.halt = SIGRTMIN+4", "text that is no key", "# LXC_PATH LXC_ROOTFS",
@@ -418,7 +416,7 @@ var excludeLines = []string{
 	"./*/deep", "./long*", "./f[0-4]*", "./f5", "./etc/with blank", "./a b", "./srv/sparse0", `./etc/host\name`, "./bad*", "./ünï*", "*/x*", "./[[:upper:]]*",
 }
 
-// Lines for templates: whatever one may find there. Links are difference 3.
+// Lines for templates, valid and odd. Links are difference 3.
 var templateLines = []string{
 	"/etc/hostname", "/etc/hostname", "/etc/hosts", "etc/hosts", "/srv/hard", "//etc///hostname", "/etc/./hosts", "/etc/deep/../hosts", "", " ",
 	"/etc", "/", "/no/such/file", "  /etc/with blank  ", "/etc/ünï", "/srv/setuid", "/srv/noperm", "/srv/fifo", "/dev/null", "# comment",
@@ -451,7 +449,7 @@ func (c *testCase) makeMeta(r source) {
 		"fstab": func() string {
 			s := lines(fstabLines, r.IntN(5)) + eol(20)
 			if strings.ContainsAny(c.lxcpath+c.name, " ") {
-				// A blank in a path would make another mount of the line.
+				// A blank in a path would change the meaning of the line.
 				s = strings.ReplaceAll(s, "LXC_ROOTFS/", "")
 			}
 			return s
@@ -481,7 +479,7 @@ func (c *testCase) makeMeta(r source) {
 		for _, form := range forms {
 			data := text[name]()
 			if name == "excludes" && r.chance(80) {
-				// What a user namespace can't make, named by the image.
+				// The image names the entries that a user namespace can't make.
 				data = "./dev/[nsb]*\ndev/[nsb]*\n" + data
 			}
 			c.meta[name+form] = metaFile{[]byte(data), pick[uint32](r, 0o644, 0o644, 0o644, 0o664, 0o600, 0o755, 0o444)}

@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An attack is an image, signed by the trusted key, that tries to change, read
-// or show something of the host. What it aims at are canaries: files around the
-// rootfs, in the container's own directory, in the cache and beside them, that
-// hold a secret and the tokens which the recipe replaces.
+// An attack is an image, signed by the trusted key, that tries to change, read or show
+// something of the host. Its targets are canaries: files next to the rootfs, in the
+// container's own directory, in the cache and elsewhere, that contain a secret and the
+// tokens that a creation replaces.
 type attack struct {
 	name     string
 	rootfs   []member          // after the base
@@ -26,25 +26,25 @@ type attack struct {
 	metaRaw  []byte            // in place of the compressed metadata archive
 	index    string            // in place of the index; "@URL@", "@KEY@", "@OTHER@" stand for the image's path and names, and another server
 	words    []string          // more words on the command line
-	cached   map[string]string // links in the image's cache entry, as the stock template makes them of hostile metadata
+	cached   map[string]string // links in the image's cache entry, as the stock template unpacks them from hostile metadata
 	once     bool              // as root only: the outcome makes no difference
 	want     verdict
-	inRootfs map[string]string // path: a piece of the contents that is to be there, "/" for a directory
+	inRootfs map[string]string // path to a part of its expected contents, "/" for a directory
 }
 
-// A verdict is what is to come of an attack. None may reach a canary.
+// A verdict is the expected result of an attack. No attack may reach a canary.
 type verdict int
 
 const (
 	either  verdict = iota // refused with a reason, or created without harm
 	refused                // a status other than 0, and nothing left
-	created                // status 0: the attack is passed over
+	created                // status 0: the attack is ignored
 )
 
-// secret is what no output may hold.
+// secret is the text that no output may contain.
 const secret = "CANARY-SECRET"
 
-// canaryText has a word for everything that the recipe edits.
+// canaryText has a word for each replacement that a creation makes.
 const canaryText = secret + " LXC_NAME LXC_PATH mingetty\n"
 
 // A member is one entry of a hand-made archive: a header for archive/tar, or
@@ -75,8 +75,7 @@ func mNode(name string, kind byte, major, minor int64) member {
 	return member{Header: tar.Header{Typeflag: kind, Name: name, Mode: 0o666, Devmajor: major, Devminor: minor}}
 }
 
-// mRaw makes a member of a ustar header whose fields are as given, whatever
-// they hold, and a body.
+// mRaw makes a member from a ustar header with the given fields, valid or not, and a body.
 func mRaw(name string, kind byte, link, uid, size, body string) member {
 	h := make([]byte, 512)
 	copy(h[0:100], name)
@@ -138,8 +137,8 @@ func writeTar(members []member) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// hostile runs every attack, as root on the host and as an ordinary user's
-// container, and reports what came of those that went wrong.
+// hostile runs every attack, as root on the host and in an ordinary user's container, and
+// reports the attacks with unexpected results.
 func (h *harness) hostile() error {
 	var attacks []attack
 	canary := h.view + "/canary"
@@ -187,7 +186,7 @@ feed:
 	return nil
 }
 
-// attack makes one attack in one outcome.
+// attack runs one attack in one outcome.
 func (h *harness) attack(a attack, o outcome) error {
 	dir, err := os.MkdirTemp(h.dir, "hostile.")
 	if err != nil {
@@ -223,7 +222,7 @@ func (h *harness) attack(a attack, o outcome) error {
 		return err
 	}
 	srv.show(site)
-	// The other server has it all too, should anyone ask.
+	// The other server has all files too, in case the program asks it.
 	other.show(site)
 
 	if err := a.plantCache(s, p, site); err != nil {
@@ -269,7 +268,7 @@ func (h *harness) attack(a attack, o outcome) error {
 	return os.RemoveAll(dir)
 }
 
-// plantCanaries puts the secret wherever a way out of the rootfs may lead.
+// plantCanaries writes the secret into every file that a way out of the rootfs may reach.
 func (s *side) plantCanaries(o outcome) error {
 	owner, _ := o.owners(false)
 	for _, dir := range []string{"canary", "canary/dir", "canary/dir/pts", "canary/etc", "canary/etc/init", "canary/empty", "lxc/other", "lxc/other/rootfs", "lxc/other/rootfs/etc", "cache/other"} {
@@ -302,7 +301,7 @@ func (s *side) plantCanaries(o outcome) error {
 	})
 }
 
-// plantCache leaves an entry in the cache as the stock template would have.
+// plantCache makes an entry in the cache as the stock template would have left it.
 func (a attack) plantCache(s *side, p *plan, site site) error {
 	if len(a.cached) == 0 {
 		return nil
@@ -340,7 +339,7 @@ func (a attack) plantCache(s *side, p *plan, site site) error {
 	})
 }
 
-// ownFile says of a path below the view that a creation may change it.
+// ownFile reports whether a creation may change this path below the view.
 func (s *side) ownFile(p string) bool {
 	switch p {
 	case s.container() + "/rootfs", s.container() + "/config", s.container() + "/fstab", "cache/download", "cache/.lxc-pull",
@@ -350,9 +349,8 @@ func (s *side) ownFile(p string) bool {
 	return false
 }
 
-// changes lists what differs between two manifests of what no creation may
-// change. The times of directories in which a creation makes its own files count
-// for nothing.
+// changes lists the differences between two manifests of files that no creation may change.
+// It ignores the times of directories in which a creation makes its own files.
 func changes(before, after manifest) []string {
 	var found []string
 	for _, p := range paths(before, after) {
@@ -373,7 +371,7 @@ func changes(before, after manifest) []string {
 	return found
 }
 
-// judge looks at what a creation made and showed.
+// judge checks the files and the output of a creation.
 func (a attack) judge(s *side, r result) ([]string, error) {
 	var found []string
 	if r.status < 0 {
@@ -429,8 +427,8 @@ func (a attack) judge(s *side, r result) ([]string, error) {
 	return found, nil
 }
 
-// steers says of a character that a terminal may obey it, or that it hides or
-// reorders what is around it.
+// steers reports whether a terminal may interpret a character as a command, or whether the
+// character hides or reorders the text around it.
 func steers(r rune) bool {
 	return hidden(r) || 0x200b <= r && r <= 0x200f || 0x2028 <= r && r <= 0x202e || 0x2066 <= r && r <= 0x2069 || r == 0xfeff
 }
@@ -481,7 +479,7 @@ func (a attack) site(auth *authority, c *testCase, other string) (site, error) {
 	return s, nil
 }
 
-// hasConfig says whether members bring a config of their own.
+// hasConfig reports whether the members include a config.
 func hasConfig(members []member) bool {
 	for _, m := range members {
 		if strings.HasSuffix(strings.TrimSuffix(m.Name, "/"), "config") || m.raw != nil && bytes.HasPrefix(m.raw, []byte("config\x00")) {

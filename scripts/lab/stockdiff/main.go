@@ -3,14 +3,14 @@
 //
 //	stockdiff [-ours FILE] [-n 100] [-seed 1] [-j 2] [-keep] [-disk] [-v] [PART...]
 //
-// The parts, all by default: "self" compares the stock template with itself
-// and shows that a changed byte is noticed; "diff" compares ours with it;
-// "hostile" gives ours images that try to reach the host. docs/stock-differences.md
-// has the differences that are on purpose, by number.
+// The parts, all by default: "self" compares the stock template with itself and shows that
+// a changed byte is noticed; "diff" compares ours with the stock template; "hostile" gives
+// ours images that try to reach the host. docs/stock-differences.md lists the intended
+// differences by number.
 //
-// It needs root, GNU tar, xz, sed, wget, gpg and LXC's template, and leaves
-// nothing outside a directory of its own. With -keep (or KEEP=1) the directories of
-// cases that differ stay.
+// It needs root, GNU tar, xz, sed, wget, gpg and LXC's template. It writes only into a
+// directory of its own, and removes that. With -keep (or KEEP=1) it keeps the directories
+// of cases that differ.
 package main
 
 import (
@@ -44,7 +44,7 @@ func main() {
 	}
 	var exit *exec.ExitError
 	if !inside && errors.As(err, &exit) {
-		os.Exit(1) // it has said why
+		os.Exit(1) // the child has printed why
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "stockdiff:", err)
@@ -55,9 +55,9 @@ func main() {
 // insideWord is argv[1] of the program in a mount namespace of its own.
 const insideWord = "in-own-mounts"
 
-// runInside calls the program again in a mount namespace of its own, in which
-// it may work in memory: a creation ends with syncfs(2), which on a disk waits
-// for what everybody else has written too.
+// runInside calls the program again in a mount namespace of its own, so that it can work in
+// memory: a creation ends with syncfs(2), which on a disk waits for the writes of all
+// processes.
 func runInside() error {
 	if os.Geteuid() != 0 {
 		return errors.New("needs root, to make namespaces and devices")
@@ -73,10 +73,10 @@ func ownMounts() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM}
 }
 
-// workDir makes the directory in which all happens: in memory, or with onDisk on
-// the disk. In memory means an ext4 in a file of a tmpfs: what an image has of
-// attributes is kept whatever the kernel, and a cache in a tmpfs itself is one
-// that we don't use. It isn't below /tmp, which some cases cover.
+// workDir makes the directory for all files of the run: in memory, or with onDisk on the
+// disk. In memory means an ext4 in a file of a tmpfs, because ext4 keeps every extended
+// attribute with every kernel, and our program doesn't use a cache in a tmpfs. The
+// directory isn't below /tmp, because some cases mount over /tmp.
 func workDir(onDisk bool) (string, error) {
 	dir, err := os.MkdirTemp("/var/tmp", "stockdiff.")
 	if err != nil || onDisk {
@@ -85,7 +85,7 @@ func workDir(onDisk bool) (string, error) {
 	if err := unix.Mount("stockdiff", dir, "tmpfs", 0, "mode=755"); err != nil {
 		return "", fmt.Errorf("mount %s: %w", dir, err)
 	}
-	// What is there at a time takes some tens of MiB; the rest is a hole.
+	// At most some tens of MiB are in use at a time; the rest is a hole.
 	for _, argv := range [][]string{
 		{"truncate", "--size=4G", dir + "/ext4"},
 		{"mkfs.ext4", "-q", "-O", "^has_journal", dir + "/ext4"},
@@ -100,7 +100,7 @@ func workDir(onDisk bool) (string, error) {
 
 // A harness is one run of this program.
 type harness struct {
-	dir       string // of its own, removed at the end
+	dir       string // removed at the end
 	view      string
 	authority *authority
 	stock     program
@@ -108,11 +108,11 @@ type harness struct {
 	workers   int
 	keep      bool
 	verbose   bool
-	quiet     bool // differences are looked for, and not reported
+	quiet     bool // differences are not reported
 
 	mu          sync.Mutex
 	failed      int
-	creations   int // by each of the two
+	creations   int // by each of the two programs
 	refusals    int
 	differences map[difference]int
 }
@@ -213,7 +213,7 @@ func (h *harness) prepare(stock, ours string, parts []string) error {
 		h.ours = h.stock
 		return nil
 	}
-	// A copy that a namespace's root can reach, and that doesn't change.
+	// A copy that the root of a namespace can reach, and that doesn't change.
 	binary, err := os.ReadFile(ours)
 	if err != nil {
 		return err
@@ -223,8 +223,8 @@ func (h *harness) prepare(stock, ours string, parts []string) error {
 	return os.WriteFile(h.ours.path, binary, 0o755)
 }
 
-// withXattrs makes the template of LXC 5.0 call tar as that of 7.0 does: all
-// else that it leaves is the same.
+// withXattrs makes LXC 5.0's template call tar as 7.0's does. Everything else that the two
+// leave is the same.
 func withXattrs(script []byte) ([]byte, error) {
 	const want = "--xattrs-include='*'"
 	s := string(script)

@@ -12,17 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This file says what a creation is to leave, as far as it takes the place of
-// the stock template where that is no reference: the differences by number of
-// docs/stock-differences.md. Wherever the stock template is the reference, it
-// checks this model too.
+// This file computes the expected results of a creation for the cases in which the stock
+// template is no reference: the differences in docs/stock-differences.md. In all other
+// cases the stock template checks this model too.
 
-// A difference is one that is on purpose, by its number in
-// docs/stock-differences.md.
+// A difference is an intended difference, by its number in docs/stock-differences.md.
 type difference int
 
-// Those that the comparison meets. It excuses nothing else, and of these only
-// what the page says.
+// The differences that the comparison allows, and only as that page describes them.
 const (
 	pastExpiry      difference = 1
 	literalTokens   difference = 2
@@ -51,8 +48,7 @@ func replaceTokens(data []byte, name, lxcPath, rootfs string) []byte {
 		"LXC_TEMPLATE_CONFIG", templateConfig, "LXC_HOOK_DIR", hookDir).Replace(string(data)))
 }
 
-// relevant returns the name of the metadata file that counts for a mode, ""
-// where there is none.
+// relevant returns the name of the metadata file in use for a mode, or "" if there is none.
 func relevant(meta map[string]metaFile, name, mode string) string {
 	for _, suffix := range []string{"-" + mode, ".7"} {
 		if _, ok := meta[name+suffix]; ok {
@@ -65,15 +61,14 @@ func relevant(meta map[string]metaFile, name, mode string) string {
 	return name
 }
 
-// The patterns of the stock template's two sed calls on config; bytes, as sed
-// has them in the C locale.
+// The patterns of the stock template's two sed calls on config. They match bytes, as sed
+// does in the C locale.
 var (
 	networkLine = regexp.MustCompile(`(?s)lxc.net.0`)
 	lxcLine     = regexp.MustCompile(`(?s)lxc.`)
 )
 
-// latin1 makes every byte a character of its own, so that "." of a regexp is
-// any byte.
+// latin1 converts every byte to one character, so that "." in a regexp matches any byte.
 func latin1(line []byte) string {
 	r := make([]rune, len(line))
 	for i, b := range line {
@@ -82,8 +77,8 @@ func latin1(line []byte) string {
 	return string(r)
 }
 
-// modelConfig is the config that a creation leaves. The tokens are replaced in all
-// of it but the container's own name and paths.
+// modelConfig returns the config that a creation leaves. The tokens are replaced everywhere
+// except in the container's own name and paths.
 func modelConfig(old, image []byte, hasFstab bool, lxcPath, name string) []byte {
 	replace := func(text []byte) []byte { return replaceTokens(text, name, lxcPath, lxcPath+"/rootfs") }
 	var top, network, auto, out bytes.Buffer
@@ -118,25 +113,25 @@ func modelConfig(old, image []byte, hasFstab bool, lxcPath, name string) []byte 
 	return out.Bytes()
 }
 
-// A plan is a case in one outcome of the namespace check: what each of the two
-// programs is served, and what may differ.
+// A plan is a case in one outcome of the namespace check: the files that each of the two
+// programs gets, and the differences that are allowed.
 type plan struct {
 	*testCase
 	outcome outcome
 	mode    string // "system" or "user"
 	source  manifest
 
-	// stockMeta is what the stock template gets in place of meta, so that it
-	// leaves what ours is to leave where the two differ on purpose.
+	// stockMeta replaces meta for the stock template, so that its result is the one
+	// that ours must have although the two differ on purpose.
 	stockMeta map[string]metaFile
 	stockName string
 	stockTail string
-	// stockConfig is the config that lxc-create has begun, its last line ended.
+	// stockConfig is lxc-create's config with a line feed after the last line.
 	stockConfig []byte
 	oursFlags   []string
 
-	rewritten   map[string]bool // files of the rootfs that the recipe rewrites
-	inTemplates map[string]bool // those of them that templates names
+	rewritten   map[string]bool // files of the rootfs that the creation rewrites
+	inTemplates map[string]bool // the rewritten files that templates names
 	differences map[difference]bool
 }
 
@@ -171,8 +166,8 @@ func newPlan(c *testCase, o outcome, source manifest) *plan {
 	return p
 }
 
-// metaLines returns the lines of the file that counts, the last one too where
-// it lacks its line feed, and the file's name.
+// metaLines returns the lines of the file in use, also a last line without line feed, and
+// the file's name.
 func (p *plan) metaLines(name string) (file string, lines []string) {
 	file = relevant(p.meta, name, p.mode)
 	data := string(p.meta[file].data)
@@ -186,7 +181,7 @@ func (p *plan) metaLines(name string) (file string, lines []string) {
 	return file, strings.Split(strings.TrimSuffix(data, "\n"), "\n")
 }
 
-// setStock gives the stock template other lines.
+// setStock replaces the lines of a file for the stock template.
 func (p *plan) setStock(file string, lines []string) {
 	data := strings.Join(lines, "\n")
 	if len(lines) > 0 {
@@ -204,7 +199,7 @@ func (p *plan) planTemplates() {
 		}
 		real, ok := p.source.resolve(name)
 		if plain := path.Join(".", "/"+name)[1:]; ok && real != plain || !ok && p.source.hasLink(plain) {
-			// The link's target is rewritten, or nothing.
+			// The link's target is rewritten, or nothing is.
 			p.differences[linksInside] = true
 			lines[i] = ""
 			if ok {
@@ -231,7 +226,7 @@ func (p *plan) planTemplates() {
 func (p *plan) planExcludes() {
 	file, lines := p.metaLines("excludes")
 	for i, line := range lines {
-		// A blank within is part of the pattern; "?" says so to a shell.
+		// A blank in the middle is part of the pattern; "?" matches it after the shell's splitting.
 		line = strings.Trim(line, " \t")
 		if strings.ContainsAny(line, " \t") {
 			p.differences[lastLines] = true
@@ -243,8 +238,8 @@ func (p *plan) planExcludes() {
 			}, line)
 		}
 	}
-	// A pattern counts for a name with and without "./", whichever the archive
-	// has; the stock template's tar takes them as they are.
+	// Our program matches a name with and without "./"; the stock template's tar matches
+	// only the form in the archive.
 	for _, line := range lines {
 		line = strings.Trim(line, " \t")
 		bare, dotted := strings.CutPrefix(line, "./")
@@ -258,8 +253,8 @@ func (p *plan) planExcludes() {
 		}
 	}
 	if p.mode == "user" {
-		// What a namespace can't make is left out, whether the image says so
-		// or not.
+		// Entries that a namespace can't make are left out, whether the image says
+		// so or not.
 		for name, e := range p.source {
 			if e.kind == unix.S_IFCHR || e.kind == unix.S_IFBLK {
 				p.differences[devicesSkipped] = true
@@ -291,7 +286,7 @@ func (p *plan) planExpiry() {
 	}
 }
 
-// hasLink says whether a path has a symbolic link in it.
+// hasLink reports whether a path has a symbolic link in it.
 func (m manifest) hasLink(name string) bool {
 	for p := name; p != "." && p != "/" && p != ""; p = path.Dir(p) {
 		if m[p].kind == unix.S_IFLNK {
@@ -301,8 +296,8 @@ func (m manifest) hasLink(name string) bool {
 	return false
 }
 
-// hidden says of a character that it may steer a terminal, and is not shown as
-// it is (difference 8).
+// hidden reports whether a character may control a terminal, so that it is not shown
+// unchanged (difference 8).
 func hidden(r rune) bool {
 	return r < 0x20 && r != '\n' && r != '\t' || 0x7f <= r && r < 0xa0 || r == '\uFFFD'
 }

@@ -25,17 +25,16 @@ import (
 	"time"
 )
 
-// An authority is all that a client is told to trust, and what is needed to
-// earn it: an OpenPGP key, made by gpg, and a CA with a server certificate.
-// It lives as long as the run.
+// An authority has everything that a client trusts: an OpenPGP key, made by gpg, and a
+// certificate authority with a server certificate. It exists as long as the run.
 type authority struct {
-	gnupg string // gpg's home
+	gnupg string // gpg's home directory
 	key   []byte // the public key, armored
 	ca    []byte // PEM
 	tls   *tls.Config
 
 	mu         sync.Mutex
-	signatures map[[32]byte][]byte // by the digest of what was signed
+	signatures map[[32]byte][]byte // by the SHA-256 digest of the signed bytes
 }
 
 func newAuthority(dir string) (*authority, error) {
@@ -53,7 +52,7 @@ func newAuthority(dir string) (*authority, error) {
 	return a, a.makeCertificates()
 }
 
-// close ends the gpg-agent that gpg started for this home.
+// close ends the gpg-agent that gpg started for this home directory.
 func (a *authority) close() error {
 	cmd := exec.Command("gpgconf", "--kill", "gpg-agent")
 	cmd.Env = append(os.Environ(), "GNUPGHOME="+a.gnupg)
@@ -126,8 +125,7 @@ func (a *authority) makeCertificates() error {
 // A site is an image server's tree, by path without a leading slash.
 type site map[string][]byte
 
-// add puts a file and its detached signature there; with no authority the file
-// alone.
+// add adds a file and its detached signature, or only the file if there is no authority.
 func (s site) add(a *authority, name string, data []byte) error {
 	if a == nil {
 		s[name] = data
@@ -141,8 +139,8 @@ func (s site) add(a *authority, name string, data []byte) error {
 	return nil
 }
 
-// addBuild puts an image's two archives there, signed; with sums also the list
-// of their digests.
+// addBuild adds an image's two signed archives and, if sums is true, the list of their
+// digests.
 func (s site) addBuild(a *authority, dir string, rootfs, meta []byte, sums bool) error {
 	if err := s.add(a, dir+"/rootfs.tar.xz", rootfs); err != nil {
 		return err
@@ -157,7 +155,7 @@ func (s site) addBuild(a *authority, dir string, rootfs, meta []byte, sums bool)
 	return s.add(a, dir+"/SHA256SUMS", []byte(list))
 }
 
-// A server serves one site over HTTPS on loopback and counts its requests.
+// A server serves one site over HTTPS on the loopback interface and counts requests.
 type server struct {
 	http   *http.Server
 	addr   string
@@ -179,10 +177,10 @@ func serve(a *authority, prefix string) (*server, error) {
 	return s, nil
 }
 
-// name is what --server takes.
+// name returns the value for --server.
 func (s *server) name() string { return s.addr + s.prefix }
 
-// show changes what is served, and forgets the requests.
+// show replaces the served site, and forgets the requests.
 func (s *server) show(site site) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,8 +196,8 @@ func (s *server) requests() []string {
 func (s *server) close() error { return s.http.Close() }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// Doubled slashes are one, as nginx and Apache have it: the stock
-	// template asks for "//meta/1.0/index-system".
+	// Treat two slashes as one, as nginx and Apache do: the stock template asks
+	// for "//meta/1.0/index-system".
 	name := path.Clean("/" + strings.TrimPrefix(r.URL.Path, s.prefix))[1:]
 	s.mu.Lock()
 	s.log = append(s.log, name)

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An outcome is what the template's check of its user namespace finds.
+// An outcome is a result of the template's check of its user namespace.
 type outcome string
 
 const (
@@ -27,30 +27,30 @@ const (
 
 var outcomes = []outcome{outcomeNo, outcomeRoot, outcomeYes}
 
-// Ids as lxc-create maps them for a user with subordinate ids.
+// IDs as lxc-create maps them for a user with subordinate IDs.
 const (
-	subID    = 100000 // the container's id 0 on the host
+	subID    = 100000 // the host's ID for the container's ID 0
 	subRange = 65536
 	userID   = 1000  // the user who calls lxc-create
-	mappedID = 65536 // the user's id in the namespace, the first free one
+	mappedID = 65536 // the user's ID in the namespace: the first free ID
 )
 
 const systemCache = "/var/cache/lxc"
 
-// An enterSpec says how to call one program: in a mount namespace where Side is
-// seen at View, its cache directory as the system's, and in a user namespace.
+// An enterSpec says how to call one program: in a mount namespace in which Side is mounted
+// at View and its cache directory over the system's, and in a user namespace.
 type enterSpec struct {
 	Side, View string
-	OwnTmp     bool // Side/tmp is seen at /tmp, as a mount point
+	OwnTmp     bool // Side/tmp is mounted at /tmp
 	Outcome    outcome
 	Bare       bool // userns-root: a container's map, equal to that of its process 1
-	Proc       bool // internal: the namespaces are entered, /proc is yet to be mounted
+	Proc       bool // internal: the process is in its namespaces and must still mount /proc
 	Argv       []string
 	Path       string
 	Env        []string
 }
 
-// A result is what a call showed.
+// A result has the output and exit status of a call.
 type result struct {
 	status         int
 	stdout, stderr string
@@ -58,8 +58,8 @@ type result struct {
 	start          time.Time
 }
 
-// runTimeout is far beyond what a small image takes; who needs longer waits
-// for something that never comes, a FIFO say.
+// runTimeout is much longer than a small image takes. A program that needs longer waits for
+// something that never comes, for instance from a FIFO.
 const runTimeout = 30 * time.Second
 
 func (s enterSpec) run() (result, error) {
@@ -75,7 +75,7 @@ func (s enterSpec) run() (result, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.Env = s.Env
-	r := result{start: time.Now().Add(-10 * time.Millisecond)} // the kernel's clock for files is coarse
+	r := result{start: time.Now().Add(-10 * time.Millisecond)} // the kernel's clock for file times is coarse
 	err = cmd.Run()
 	r.stdout, r.stderr = stdout.String(), stderr.String()
 	var exit *exec.ExitError
@@ -95,12 +95,11 @@ func (s enterSpec) run() (result, error) {
 }
 
 const (
-	enterWord   = "enter-namespaces" // argv[1] of the program that calls itself
+	enterWord   = "enter-namespaces" // argv[1] when the program calls itself
 	enterFailed = 126
 )
 
-// enter is the other side of run, in the new mount namespace. It doesn't
-// return.
+// enter is the child's side of run, in the new mount namespace. It doesn't return.
 func enter(spec string) {
 	var s enterSpec
 	err := json.Unmarshal([]byte(spec), &s)
@@ -112,7 +111,7 @@ func enter(spec string) {
 }
 
 func (s enterSpec) enter() error {
-	unix.Umask(0o022) // lxc-create's
+	unix.Umask(0o022) // as in lxc-create
 	if s.Proc {
 		if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 			return fmt.Errorf("mount proc: %w", err)
@@ -175,15 +174,15 @@ func (s enterSpec) exec() error {
 	return syscall.Exec(s.Path, s.Argv, s.Env)
 }
 
-// A program is one of the two that are compared.
+// A program is one of the two compared programs.
 type program struct {
 	name  string   // in messages
 	path  string   // absolute
-	extra []string // words after the user's own
+	extra []string // arguments after the user's
 	stock bool     // it is the stock template
 }
 
-// A side is one program's directory for one case, seen at the same place by both.
+// A side is one program's directory for one case; both programs see it at the same path.
 type side struct {
 	dir     string
 	view    string
@@ -196,8 +195,8 @@ func (s *side) host(rel string) string   { return filepath.Join(s.dir, rel) }
 func (s *side) inside(rel string) string { return filepath.Join(s.view, rel) }
 func (s *side) container() string        { return filepath.Join(s.lxcpath, s.name) }
 
-// owners returns the ids on the host of the container's owner (who called
-// lxc-create), and of its root.
+// owners returns the host's IDs of the container's owner, who called lxc-create, and of the
+// container's root.
 func (o outcome) owners(bare bool) (owner, root int) {
 	switch {
 	case o == outcomeYes:
@@ -210,8 +209,7 @@ func (o outcome) owners(bare bool) (owner, root int) {
 	return 0, 0
 }
 
-// prepare makes the side's directories as they are when a template is called for
-// the first time.
+// prepare makes the side's directories as they are before a template's first call.
 func (s *side) prepare(p *plan, a *authority) error {
 	owner, _ := p.outcome.owners(p.bare)
 	directories := []string{"", "cache", "home", "tmp", "trust", "elsewhere"}
@@ -301,7 +299,7 @@ func (s *side) create(p *plan, srv *server, words ...string) (result, error) {
 	if p.cacheInEnv {
 		env = append(env, "LXC_CACHE_PATH="+s.inside("elsewhere"))
 	}
-	// lxc-create holds this lock while it lives (lxccontainer.c, create_partial).
+	// lxc-create holds this lock until it ends (lxccontainer.c, create_partial).
 	partial, err := os.OpenFile(s.host(s.container()+"/partial"), os.O_RDWR, 0)
 	if err != nil {
 		return result{}, err

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// self shows that the comparison can be believed: the stock template equals
-// itself in everything, and each of the mutations is noticed.
+// self shows that the comparison works: the stock template equals itself in everything, and
+// each mutation is noticed.
 func (h *harness) self(seed uint64, count int) error {
 	if err := h.compareMany(seed, count, h.stock); err != nil || h.failed > 0 {
 		return err
@@ -29,8 +29,8 @@ func (h *harness) self(seed uint64, count int) error {
 	return nil
 }
 
-// notices says whether a mutation is noticed in the first case that has what
-// it changes.
+// notices reports whether a mutation is noticed in the first case that has the file it
+// changes.
 func (h *harness) notices(seed uint64, m mutation) (bool, error) {
 	applied := false
 	watched := mutation{m.name, func(s *side, r *result) (bool, error) {
@@ -53,7 +53,7 @@ func (h *harness) notices(seed uint64, m mutation) (bool, error) {
 	return false, fmt.Errorf("none of %d cases has what it changes", tries)
 }
 
-// inRootfs makes a mutation of one file that every image has.
+// inRootfs returns a mutation of one file that every image has.
 func inRootfs(name string, apply func(path string) error) mutation {
 	return mutation{name, func(s *side, r *result) (bool, error) {
 		p := s.host(s.container() + "/rootfs/srv/setuid")
@@ -64,8 +64,8 @@ func inRootfs(name string, apply func(path string) error) mutation {
 	}}
 }
 
-// inFile makes a mutation of the first file that a pattern below the
-// container's directory, or the view, finds.
+// inFile returns a mutation of the first file that matches a pattern below the container's
+// directory or the view.
 func inFile(name, pattern string, apply func(path string) error) mutation {
 	return mutation{name, func(s *side, r *result) (bool, error) {
 		found, err := filepath.Glob(s.host(strings.ReplaceAll(pattern, "@", s.container())))

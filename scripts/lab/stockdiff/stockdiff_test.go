@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The program calls itself; in a test that is the test's binary.
+// The program calls itself; in a test it calls the test's binary.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == enterWord || os.Args[1] == insideWord) {
 		main()
@@ -50,7 +50,7 @@ func TestSameSeedSameCase(t *testing.T) {
 	}
 }
 
-// Every form of what a case can be comes up among the seeds that are run.
+// The seeds of a normal run include every form of a case.
 func TestCasesVary(t *testing.T) {
 	formats, forms, seconds := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	odd := 0
@@ -150,7 +150,7 @@ func TestChangesNoticesEverything(t *testing.T) {
 	}
 }
 
-// The names of attacks are what a report is read by.
+// A report names attacks, so the names must be unique.
 func TestAttackNamesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
 	for _, a := range slices.Concat(templateAttacks("/c"), dirAttacks("/c"), archiveAttacks("/c"), metaAttacks("/c"), configAttacks("/c"), indexAttacks(), messageAttacks(), cacheAttacks("/c")) {

@@ -43,8 +43,8 @@ const (
 	blockDev  kind = 'b'
 )
 
-// makeTree makes the nodes below dir, parents before children. Metadata comes
-// last, deepest first, so that it survives the making of what is below.
+// makeTree makes the nodes below dir, parents before children. It sets metadata last, the
+// deepest first, so that making the entries below doesn't change it.
 func makeTree(dir string, nodes []node) error {
 	for _, n := range nodes {
 		p := filepath.Join(dir, n.path)
@@ -90,7 +90,7 @@ func writeSparse(p string, data []byte, hole int64) error {
 	if _, err := f.WriteAt(data, hole); err != nil {
 		return err
 	}
-	// A hole at the end too, where there is one before.
+	// If a hole precedes the data, another one follows the data.
 	if hole > 0 {
 		if err := f.Truncate(hole*2 + int64(len(data))); err != nil {
 			return err
@@ -120,7 +120,7 @@ func setMetadata(p string, n node) error {
 	return unix.UtimesNanoAt(unix.AT_FDCWD, p, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// An entry is what a tree holds at one path.
+// An entry has the properties of one path in a tree.
 type entry struct {
 	kind   uint32 // S_IFMT bits
 	mode   uint32
@@ -136,19 +136,19 @@ type entry struct {
 	ino    uint64
 }
 
-// keepData bounds the file contents that a manifest holds for showing what
-// differs, in bytes.
+// keepData is the largest file size in bytes whose contents a manifest keeps, to show
+// differences.
 const keepData = 256 << 10
 
-// maxFile bounds the files that are read, in bytes; a hostile image has one
-// of a tebibyte, all of it hole.
+// maxFile is the largest size in bytes of a file that is read; a hostile image has a file of
+// one tebibyte that is one hole.
 const maxFile = 64 << 20
 
 // A manifest is a tree by path, relative to its root.
 type manifest map[string]entry
 
-// readTree takes the manifest of a tree. Paths that skip says true of, and
-// what lies below them, are left out.
+// readTree returns the manifest of a tree, without the paths for which skip returns true and
+// everything below these paths.
 func readTree(root string, skip func(path string) bool) (manifest, error) {
 	m := manifest{}
 	inode := map[uint64]string{}
@@ -250,9 +250,8 @@ func readXattrs(p string) (map[string]string, error) {
 	return xattrs, nil
 }
 
-// resolve finds what a path names inside a tree as a chroot into it would,
-// following every link, the last one too. ok is false where it names nothing or
-// leads out of the tree.
+// resolve returns the path that a path leads to in a chroot to the tree, following every
+// link, also the last. ok is false if nothing is there or a link leads out of the tree.
 func (m manifest) resolve(name string) (real string, ok bool) {
 	links := 0
 	at := "."
@@ -260,7 +259,7 @@ func (m manifest) resolve(name string) (real string, ok bool) {
 	for len(rest) > 0 {
 		part := rest[0]
 		rest = rest[1:]
-		// Every component, an empty one too, asks for a directory to its left.
+		// Every component, also an empty one, needs a directory on its left.
 		if e, exists := m[at]; !exists || e.kind != unix.S_IFDIR {
 			return "", false
 		}
