@@ -16,19 +16,19 @@ demo: build
 	go run -C scripts ./demo
 
 e2e: build cross
-	scripts/e2e/all
+	scripts/lab/e2e/all
 
 e2e-boot:
-	scripts/e2e/boot
+	scripts/lab/e2e/boot
 
 fuzz:
-	scripts/fuzz $(FUZZTIME)
+	scripts/lab/fuzz $(FUZZTIME)
 
 bench: build
-	scripts/bench/run
+	scripts/lab/bench/run
 
 check:
-	scripts/check
+	scripts/lab/check
 
 clean:
 	rm -rf bin dist demo

@@ -110,7 +110,7 @@ func withoutLXC(t *testing.T, path string) string {
 	return strings.Join(dirs, string(filepath.ListSeparator))
 }
 
-// emulator is the variable by which scripts/test32 names the program that runs
+// emulator is the variable by which scripts/lab/test32 names the program that runs
 // this test binary where the kernel can't.
 const emulator = "LXC_PULL_TEST_EMULATOR"
 

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// A liblxc is a running program that calls the real liblxc (scripts/liblxc). It reads from
+// A liblxc is a running program that calls the real liblxc (scripts/lab/liblxc). It reads from
 // standard input a length (four bytes, little endian) and a config of that length, writes
 // to standard output a length and what liblxc read in the config, and repeats.
 type liblxc struct {

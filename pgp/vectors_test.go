@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A vector is one file of testdata/vectors, which scripts/pgpvectors writes: a
+// A vector is one file of testdata/vectors, which scripts/lab/pgpvectors writes: a
 // sentence, what must come of the case, and the files.
 type vector struct {
 	name, comment, expect string

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A testCase is one paragraph of testdata/tar/cases.txt; scripts/tarvectors
+// A testCase is one paragraph of testdata/tar/cases.txt; scripts/lab/tarvectors
 // explains the form.
 type testCase struct {
 	name    string

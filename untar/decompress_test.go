@@ -119,7 +119,7 @@ func TestDecompressCut(t *testing.T) {
 }
 
 // What may follow the end of a file, and what becomes of it, is for each format
-// what its own tool says (scripts/formats compares with them).
+// what its own tool says (scripts/lab/formats compares with them).
 func TestDecompressAfterTheEnd(t *testing.T) {
 	const (
 		silent  = iota // as if it were not there

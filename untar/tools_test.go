@@ -66,7 +66,7 @@ func packWithTool(t *testing.T, content []byte, command ...string) []byte {
 func TestOwnTools(t *testing.T) {
 	count, _ := strconv.Atoi(os.Getenv("FORMATS_COUNT"))
 	if count == 0 {
-		t.Skip("scripts/formats/run runs it: it needs gzip, bzip2, xz and zstd")
+		t.Skip("scripts/lab/formats/run runs it: it needs gzip, bzip2, xz and zstd")
 	}
 	seed, _ := strconv.ParseUint(os.Getenv("FORMATS_SEED"), 10, 64)
 	r := rand.New(rand.NewPCG(seed, 0))

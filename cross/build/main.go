@@ -10,7 +10,7 @@
 // more than 1 % above its budget in the table is an error.
 //
 // Two runs of the same commit make the same bytes: -trimpath, no C, no build
-// id that depends on the place (scripts/reproducible shows it).
+// id that depends on the place (scripts/lab/reproducible shows it).
 package main
 
 import (

@@ -1,10 +1,10 @@
-// Command demo shows lxc-pull at work on one machine, as an ordinary user, with
-// Go and nothing else: it publishes a small image of its own making, serves it
-// over HTTPS on loopback, makes a container from it with every signature
-// verified, then changes one byte on the server and shows what happens.
+// Command demo shows lxc-pull at work on one machine, as an ordinary user, and needs
+// nothing but Go. It makes and publishes a small image, serves it over HTTPS on the
+// loopback interface, makes a container from it with every signature verified, then
+// changes one byte on the server and shows that lxc-pull refuses the image.
 //
-// Everything lies in demo/ in the repository and is removed at the end. Each
-// step is checked: the exit status is 0 only if all went as it is told here.
+// All its files are in demo/ in the repository, and it removes them at the end. It
+// checks each step: the exit status is 0 only if every step went as described here.
 package main
 
 import (
@@ -35,20 +35,20 @@ func main() {
 }
 
 // A demo is the state of one run. All its commands run in the repository's top
-// directory, so that what is printed can be typed there.
+// directory, so that a reader can type the printed commands there.
 type demo struct {
 	ctx context.Context
 	env []string
 }
 
-// dir holds everything that the demo makes, bin the programs that it shows.
+// dir holds everything that the demo makes; bin is the program that it shows.
 const dir, bin = "demo", "bin/lxc-pull"
 
-// exitUnverified is lxc-pull's exit status for bytes that nobody trusted signed.
+// exitUnverified is lxc-pull's exit status for bytes without a trusted signature.
 const exitUnverified = 5
 
 func run(ctx context.Context) (err error) {
-	// go run -C scripts ./demo starts here, one directory below the top.
+	// go run -C scripts ./demo starts in scripts/, one directory below the top.
 	if _, err := os.Stat(bin); err != nil {
 		if err := os.Chdir(".."); err != nil {
 			return err
@@ -57,7 +57,7 @@ func run(ctx context.Context) (err error) {
 	if _, err := os.Stat(bin); err != nil {
 		return fmt.Errorf("%v: \"make build\" makes it", err)
 	}
-	if err := os.RemoveAll(dir); err != nil { // of a run that was killed
+	if err := os.RemoveAll(dir); err != nil { // left by a run that was killed
 		return err
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -72,7 +72,7 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	// What lxc-pull keeps at home (its cache, say) is to go with the rest.
+	// lxc-pull keeps files in the home directory (its cache): remove them with the rest.
 	home := filepath.Join(top, dir, "home")
 	d := &demo{ctx, append(os.Environ(), "LXC_CACHE_PATH="+filepath.Join(home, "cache"))}
 	for _, name := range []string{"publish", "serve"} {
@@ -95,10 +95,10 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d.env = append(d.env, "HOME="+home) // not earlier: go build has its cache at home
+	d.env = append(d.env, "HOME="+home) // only now: go build keeps its cache in the real home directory
 	if os.Geteuid() != 0 {
-		// LXC could not start an ordinary user's container without ids of its own,
-		// so that create refuses; where there is no LXC, it is made.
+		// Without subordinate ids LXC could not start an ordinary user's container,
+		// so create refuses to make one; without LXC's config files it makes one.
 		d.env = append(d.env, "LXC_TEMPLATE_CONFIG="+home)
 	}
 
@@ -148,14 +148,14 @@ func (d *demo) say(format string, args ...any) {
 	fmt.Printf("\n== "+format+"\n", args...)
 }
 
-// expect shows a command, runs it, shows and returns what it printed. Another
-// exit status than the expected one is an error.
+// expect prints a command, runs it, and prints and returns its output. An exit status
+// other than the expected one is an error.
 func (d *demo) expect(status int, name string, args ...string) (string, error) {
 	fmt.Printf("\n$ %s %s\n", name, strings.Join(args, " "))
 	cmd := exec.CommandContext(d.ctx, name, args...)
 	cmd.Env = d.env
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out // one writer: exec keeps their order
+	cmd.Stdout, cmd.Stderr = &out, &out // one writer for both, so that exec keeps the order
 	err := cmd.Run()
 	fmt.Print(out.String())
 	var exit *exec.ExitError
@@ -183,8 +183,8 @@ func (d *demo) build(pkg, name string) error {
 	return nil
 }
 
-// serve starts the web server and returns its URL. It ends with this process,
-// whose end it sees on its standard input.
+// serve starts the web server and returns its URL. The server ends when this process
+// ends, because its standard input is closed then.
 func (d *demo) serve(tree, ca string) (string, error) {
 	fmt.Printf("\n$ %s/serve --ca %s %s &\n", dir, ca, tree)
 	cmd := exec.CommandContext(d.ctx, dir+"/serve", "--stdin", "--ca", ca, tree)
@@ -207,10 +207,11 @@ func (d *demo) serve(tree, ca string) (string, error) {
 	return strings.TrimSpace(line), nil
 }
 
-// archNames gives Debian's name, which image servers use, for Go's where they differ.
+// archNames maps Go's names of architectures to Debian's, which image servers use,
+// where they differ.
 var archNames = map[string]string{"386": "i386", "arm": "armhf", "ppc64le": "ppc64el"}
 
-// makeRootfs makes a root filesystem for this machine in root and returns its
+// makeRootfs makes a root file system for this machine in root and returns its
 // architecture as image servers call it.
 func (d *demo) makeRootfs(root string) (arch string, err error) {
 	files := map[string]string{

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// forPhone picks the binary for a processor of Go's name: every phone has the
-// most of it that a build may ask for. Builds for Android's own loader are only
-// taken where loader says so, and there first.
+// forPhone picks the binary for a processor, by Go's name: of several builds the one for
+// the newest processors, because every phone has these. A build for Android's own loader
+// is picked only if loader is true, and then it is preferred.
 func (s *source) forPhone(goarch string, loader bool) (picked binary, found bool) {
 	for _, b := range s.binaries {
 		switch {
@@ -20,12 +20,12 @@ func (s *source) forPhone(goarch string, loader bool) (picked binary, found bool
 	return picked, found
 }
 
-// androidModule makes the zip that Magisk, KernelSU and APatch install. It
-// needs the binaries for 64-bit and 32-bit ARM, and is left out without them; the
-// module's customize.sh keeps the one for the phone.
+// androidModule makes the zip that Magisk, KernelSU and APatch install. It needs the
+// binaries for 64-bit and 32-bit ARM; without them there is no zip. The module's
+// customize.sh keeps the binary for the phone and removes the other.
 func (s *source) androidModule() ([]product, error) {
 	var zip tree
-	for _, arch := range []string{"arm64", "arm"} { // Magisk's $ARCH and Go's name alike
+	for _, arch := range []string{"arm64", "arm"} { // the names are the same in Magisk's $ARCH and in Go
 		b, found := s.forPhone(arch, false)
 		if !found {
 			return nil, nil
@@ -55,8 +55,8 @@ func (s *source) androidModule() ([]product, error) {
 }
 
 // termuxRecipe makes a directory for termux-packages: build.sh, and the programs
-// that it installs. Where there is a build for Android's own loader it is taken:
-// Termux from Google Play starts no other.
+// that it installs. It prefers a build for Android's own loader, because Termux from
+// Google Play can start no other.
 func (s *source) termuxRecipe() ([]product, error) {
 	const dir = "packages/lxc-pull/"
 	var directory tree
@@ -85,8 +85,8 @@ func (s *source) termuxRecipe() ([]product, error) {
 	return []product{{"lxc-pull-" + s.version() + "-termux.tar.gz", data}}, err
 }
 
-// licences adds, below prefix, what must come with the program where the system
-// has no licences of its own.
+// licences adds the licence files below prefix, for systems that don't have the texts of
+// common licences.
 func (s *source) licences(t *tree, prefix string) error {
 	copyright, err := recipe("debian/copyright", s.words())
 	if err != nil {

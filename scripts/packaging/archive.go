@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// A tree is the files that a package installs, or holds. Directories are implied.
+// A tree has the files that a package installs or contains. Directories are implied.
 type tree []entry
 
-// An entry is one regular file, or a symbolic link where target isn't empty.
+// An entry is one regular file, or a symbolic link if target isn't empty.
 type entry struct {
-	name   string // from the package's top, without a slash in front
+	name   string // relative to the package's root, without a leading slash
 	mode   int64
 	data   []byte
 	target string
@@ -33,8 +33,8 @@ func (t *tree) link(name, target string) {
 	*t = append(*t, entry{name: name, mode: 0o777, target: target})
 }
 
-// sorted returns the entries in byte order with the directories they lie in; a
-// directory's name ends in a slash.
+// sorted returns the entries and their directories in byte order; a directory's name ends
+// in a slash.
 func (t tree) sorted() []entry {
 	directories := map[string]bool{}
 	all := slices.Clone(t)
@@ -48,7 +48,7 @@ func (t tree) sorted() []entry {
 	return all
 }
 
-// tarGzip writes t as a compressed tar archive in which everything is root's.
+// tarGzip writes t as a compressed tar archive in which root owns every entry.
 // Names begin with "./", as dpkg and opkg expect.
 func (t tree) tarGzip(date time.Time) ([]byte, error) {
 	var buffer bytes.Buffer
@@ -101,8 +101,8 @@ func (t tree) zip(date time.Time) ([]byte, error) {
 	return buffer.Bytes(), nil
 }
 
-// arArchive writes members in the common form of ar(5), as deb(5) wants it:
-// names of up to 16 bytes, an odd member padded by a newline.
+// arArchive writes members in the common format of ar(5), as deb(5) requires: names of up
+// to 16 bytes, a newline after a member of odd length.
 func arArchive(date time.Time, members []product) []byte {
 	var buffer bytes.Buffer
 	io.WriteString(&buffer, "!<arch>\n")

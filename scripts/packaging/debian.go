@@ -9,8 +9,8 @@ import (
 	"lxc-pull/cross"
 )
 
-// debianPackages makes lxc-pull for every Debian architecture that has a
-// binary, and lxc-pull-rescue, which is the same for all.
+// debianPackages makes the package lxc-pull for every Debian architecture that has a
+// binary, and the package lxc-pull-rescue for all architectures.
 func (s *source) debianPackages() ([]product, error) {
 	var made []product
 	for _, b := range baselines(s.binaries) {
@@ -43,9 +43,9 @@ func (s *source) debianPackages() ([]product, error) {
 	return append(made, p), nil
 }
 
-// baselines picks, of the binaries that Debian has one name for, the one that
-// runs on every machine of that name: armel begins at ARMv5, and i386 before
-// SSE2.
+// baselines picks one binary for each Debian architecture: the one that runs on every
+// machine of that architecture. armel includes ARMv5, and i386 includes processors
+// without SSE2.
 func baselines(binaries []binary) []binary {
 	var picked []binary
 	for _, b := range binaries {
@@ -68,12 +68,12 @@ func needsLess(a, b cross.Target) bool {
 	return a.GOARM < b.GOARM || a.GO386 == "softfloat" && b.GO386 != "softfloat"
 }
 
-// program is what every package with the binary in it installs below prefix:
-// the program, and LXC's template, which is a link to it.
+// program returns the files that every package with a binary installs below prefix: the
+// program, and LXC's template, which is a symbolic link to it.
 //
-// A program in /usr/share would be against Debian's policy. LXC's own
-// lxc-download is never touched; a link of that name lies in a directory of ours,
-// for those who pass the template's whole path.
+// Debian's policy forbids programs in /usr/share. No package changes LXC's own
+// lxc-download; a link of that name is in a directory of ours, for callers that name the
+// template by its path.
 func (s *source) program(b binary, prefix string) (tree, error) {
 	var t tree
 	t.file(prefix+"bin/lxc-pull", 0o755, b.data)
@@ -84,7 +84,7 @@ func (s *source) program(b binary, prefix string) (tree, error) {
 	return t, err
 }
 
-// deb makes a binary package as deb(5) has it. Its control file is the recipe
+// deb makes a binary package in the format of deb(5). Its control file is the recipe
 // debian/NAME.control; scripts are further recipes debian/NAME.SCRIPT.
 func (s *source) deb(name, arch string, files tree, scripts []string) (product, error) {
 	fail := func(err error) (product, error) { return product{}, fmt.Errorf("%s for %s: %v", name, arch, err) }
@@ -128,8 +128,8 @@ func (s *source) deb(name, arch string, files tree, scripts []string) (product, 
 	return product{fmt.Sprintf("%s_%s_%s.deb", name, s.debianVersion(), arch), arArchive(s.date, members)}, nil
 }
 
-// documents adds what Debian's policy wants beside every package: copyright
-// and changelogs (section 12.5 and 12.7), and why lintian is overridden.
+// documents adds the documents that Debian's policy requires: copyright and changelogs
+// (sections 12.5 and 12.7), and the file of lintian overrides.
 func (s *source) documents(files *tree, name string, words map[string]string) error {
 	doc := "usr/share/doc/" + name + "/"
 	if !slices.ContainsFunc(*files, func(e entry) bool { return e.name == doc+"copyright" }) {
@@ -159,8 +159,8 @@ func (s *source) documents(files *tree, name string, words map[string]string) er
 	return nil
 }
 
-// installedSize is the field Installed-Size: KiB, every file rounded up, one
-// for anything else (deb-substvars(5)).
+// installedSize returns the field Installed-Size in KiB: the size of every file rounded
+// up, and 1 for every other entry (deb-substvars(5)).
 func (t tree) installedSize() int {
 	size := 0
 	for _, e := range t.sorted() {
@@ -169,7 +169,7 @@ func (t tree) installedSize() int {
 	return size
 }
 
-// md5sums is what dpkg --verify compares with.
+// md5sums returns the file of digests that dpkg --verify uses.
 func (t tree) md5sums() []byte {
 	var sums []byte
 	for _, e := range t.sorted() {

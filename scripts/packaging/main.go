@@ -2,15 +2,15 @@
 //
 //	go run -C scripts ./packaging [-o DIR] [-maintainer "NAME <ADDRESS>"]
 //
-// Every package that the binaries allow is made: Debian's, OpenWrt's, the
-// Magisk and KernelSU module, and the recipe directories for OpenWrt's and Termux'
-// own build systems. Nothing but Go is needed, and no root: the archives are
-// written here. The recipes, hooks and scripts inside are the files beside this
-// one, with words such as @VERSION@ filled in.
+// It makes every package for which there is a binary: Debian's, OpenWrt's, the module for
+// Magisk and KernelSU, and the recipe directories for the build systems of OpenWrt and
+// Termux. It needs only Go and no root, because it writes the archives itself. The
+// recipes, hooks and scripts in the packages are the files in this directory, with words
+// such as @VERSION@ replaced by their values.
 //
-// The version, the time of every file and the maintainer come from the commit,
-// so the same commit makes the same bytes. SOURCE_DATE_EPOCH sets the time,
-// -maintainer or DEBFULLNAME and DEBEMAIL the maintainer.
+// The version, the time of every file and the maintainer come from the commit, so the
+// same commit makes the same bytes. SOURCE_DATE_EPOCH sets the time; -maintainer, or
+// DEBFULLNAME and DEBEMAIL, set the maintainer.
 package main
 
 import (
@@ -86,21 +86,21 @@ func run(top, dist, out, maintainer string) error {
 	return write(out, packages)
 }
 
-// A source is all that packages are made of.
+// A source has everything that packages are made from.
 type source struct {
 	release
 	binaries           []binary
 	changelog, license []byte
 }
 
-// A binary is the program for one target.
+// A binary is the program built for one target.
 type binary struct {
 	cross.Target
 	data []byte
 }
 
-// isLinux tells the targets for any Linux system from those for Android's own
-// loader, which go to Termux alone.
+// isLinux reports whether a target is for any Linux system. The others are for Android's
+// own loader, and only Termux gets these.
 func (b binary) isLinux() bool { return b.GOOS == "" || b.GOOS == "linux" }
 
 // A product is one finished file.
@@ -109,7 +109,7 @@ type product struct {
 	data []byte
 }
 
-// packages makes every package that the binaries allow.
+// packages makes every package for which there is a binary.
 func (s *source) packages() ([]product, error) {
 	var all []product
 	for _, format := range []func() ([]product, error){s.debianPackages, s.openwrtPackages, s.openwrtFeed, s.androidModule, s.termuxRecipe, s.rescueArchive} {
@@ -122,9 +122,8 @@ func (s *source) packages() ([]product, error) {
 	return all, nil
 }
 
-// readBinaries reads what SHA256SUMS in dist lists, and holds the files to it.
-// A build of some targets only is enough; a file that is none of the targets'
-// is an error.
+// readBinaries reads the files that SHA256SUMS in dist lists, and checks their digests.
+// Targets may be missing; a file that belongs to no target is an error.
 func readBinaries(dist string, targets []cross.Target) ([]binary, error) {
 	list, err := os.ReadFile(filepath.Join(dist, "SHA256SUMS"))
 	if err != nil {
@@ -169,8 +168,8 @@ func readBinaries(dist string, targets []cross.Target) ([]binary, error) {
 	return binaries, nil
 }
 
-// checkBuiltFrom refuses a binary of another commit than the one that the
-// package would name. A binary that doesn't say is taken.
+// checkBuiltFrom refuses a binary that was built from another commit than the package's.
+// It accepts a binary that doesn't name its commit.
 func (r release) checkBuiltFrom(b binary) error {
 	info, err := buildinfo.Read(bytes.NewReader(b.data))
 	if err != nil {
@@ -186,8 +185,8 @@ func (r release) checkBuiltFrom(b binary) error {
 
 var placeholder = regexp.MustCompile(`@[A-Z_]+@`)
 
-// recipe returns one of the files beside this one with its words filled in.
-// A word without a value is an error, so that none reaches a package.
+// recipe returns one of the files in this directory with its words replaced by their
+// values. A word without a value is an error, so that no such word reaches a package.
 func recipe(name string, words map[string]string) ([]byte, error) {
 	text, err := recipes.ReadFile(name)
 	if err != nil {
@@ -202,7 +201,7 @@ func recipe(name string, words map[string]string) ([]byte, error) {
 }
 
 // write writes the packages and their digests to dir, and prints their sizes.
-// Packages of an earlier run are removed: the directory holds one release.
+// It removes packages of earlier runs: the directory has one release.
 func write(dir string, packages []product) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

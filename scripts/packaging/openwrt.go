@@ -7,19 +7,19 @@ import (
 	"lxc-pull/cross"
 )
 
-// A router is what OpenWrt calls the machines that one binary serves.
+// A router has OpenWrt's names for the machines that one binary serves.
 type router struct {
 	arch    string // ARCH in its build system, the first part of OPENWRT_ARCH
 	fpu     string // the class of processors of that ARCH; "" takes all
-	pattern string // of OPENWRT_ARCH, for case
+	pattern string // shell pattern for OPENWRT_ARCH
 }
 
-// routerOf returns OpenWrt's names for a target. Not all have one: OpenWrt
-// knows no s390x.
+// routerOf returns OpenWrt's names for a target. Some targets have none: OpenWrt doesn't
+// support s390x.
 //
-// OPENWRT_ARCH is ARCH_CPU, or ARCH_CPU_FPU for the 32-bit ARMs with one: vfp
-// is VFPv2 (the Raspberry Pi 1), vfpv3-d16 and up is what GOARM=7 needs. An ARM
-// without that part has no FPU, so ARMv5 code is all that is safe there.
+// OPENWRT_ARCH is ARCH_CPU, or ARCH_CPU_FPU for 32-bit ARMs with an FPU: vfp means VFPv2
+// (Raspberry Pi 1); GOARM=7 needs vfpv3-d16 or better. A name without that part means no
+// FPU, so only ARMv5 code is safe there.
 func routerOf(t cross.Target) (router, bool) {
 	arch, known := map[string]string{
 		"arm": "arm", "arm64": "aarch64", "386": "i386", "amd64": "x86_64", "mips": "mips", "mipsle": "mipsel",
@@ -37,12 +37,11 @@ func routerOf(t cross.Target) (router, bool) {
 	return r, known
 }
 
-// openwrtPackages makes an ipk for every binary that some OpenWrt runs.
+// openwrtPackages makes an ipk of every binary that some OpenWrt machine can run.
 //
-// The packages say "Architecture: all", since opkg compares the field with the
-// names of whole processor families (aarch64_cortex-a53, ...), of which one
-// static binary serves many; the script preinst refuses the wrong ones before
-// anything is unpacked.
+// The packages have "Architecture: all", because opkg compares the field with names such
+// as aarch64_cortex-a53, and one static binary serves many of these. The script preinst
+// refuses other machines before anything is unpacked.
 func (s *source) openwrtPackages() ([]product, error) {
 	var made []product
 	for _, b := range s.binaries {
@@ -100,8 +99,8 @@ func (s *source) ipk(b binary, r router) ([]byte, error) {
 	return outer.tarGzip(s.date)
 }
 
-// openwrtFeed makes a feed for OpenWrt's build system and SDK, which make an
-// apk or an ipk of it, as their release does, for the chosen target.
+// openwrtFeed makes a feed for OpenWrt's build system and SDK. They make an apk or an ipk
+// of it, depending on their release, for the chosen target.
 func (s *source) openwrtFeed() ([]product, error) {
 	var feed tree
 	var archs, targets []string

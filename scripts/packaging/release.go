@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// A release names what is packaged. Its version counts the commits since the
-// last tag, or since the first commit where there is none: later is greater for
-// every package manager.
+// A release says which commit is packaged. Its version counts the commits since the last
+// tag, or since the first commit if there is no tag, so that for every package manager a
+// later commit has a greater version.
 type release struct {
 	base     string // the tag's number: 1.2.0; 0.0.0 without a tag
-	pre      string // rc1, of the tag v1.2.0-rc1; most have none
+	pre      string // rc1 for the tag v1.2.0-rc1; usually empty
 	since    int    // commits since the tag
 	total    int    // commits in all
 	revision string // the commit, in full
-	dirty    bool   // the tree has changes that no commit has
+	dirty    bool   // the working tree has uncommitted changes
 
 	date       time.Time // of every file in the packages
 	maintainer string    // NAME <ADDRESS>
@@ -114,12 +114,12 @@ func (r release) version() string {
 	return v
 }
 
-// debianVersion has the packaging's own revision behind a hyphen.
+// debianVersion appends the revision of the packaging after a hyphen.
 func (r release) debianVersion() string { return r.version() + "-1" }
 
 // openwrtVersion is the version in the grammar of apk (apk-package(5)), which
 // OpenWrt uses for its ipk packages too: 1.2.0_rc1, 1.2.0,
-// 1.2.0_git7~0123456789ab. The grammar has no word for a changed tree.
+// 1.2.0_git7~0123456789ab. The grammar can't express a changed working tree.
 func (r release) openwrtVersion() string {
 	v := r.base
 	if r.pre != "" {
@@ -131,7 +131,7 @@ func (r release) openwrtVersion() string {
 	return v
 }
 
-// words are the values that every recipe may name.
+// words returns the values of the words that every recipe may use.
 func (r release) words() map[string]string {
 	return map[string]string{
 		"@VERSION@":         r.version(),

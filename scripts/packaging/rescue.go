@@ -1,8 +1,8 @@
 package main
 
-// rescue is the tree of the rescue menu, the same for every machine: the menu,
-// and what puts it and lxc-pull into an initramfs made by initramfs-tools or by
-// dracut, and into GRUB's boot menu.
+// rescue returns the files of the rescue menu, which are the same for every machine: the
+// menu, and the hooks that put it and lxc-pull into an initramfs made by initramfs-tools
+// or dracut, and into GRUB's boot menu.
 func (s *source) rescue() (tree, error) {
 	var t tree
 	for _, f := range []struct {
@@ -25,8 +25,8 @@ func (s *source) rescue() (tree, error) {
 	return t, nil
 }
 
-// rescueArchive is the rescue menu for systems without Debian's packages, to be
-// unpacked at the root.
+// rescueArchive makes the tar archive of the rescue menu for systems without Debian's
+// packages. It is unpacked in the root directory.
 func (s *source) rescueArchive() ([]product, error) {
 	t, err := s.rescue()
 	if err != nil {

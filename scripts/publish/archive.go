@@ -14,17 +14,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A dirArchive says how a directory becomes a tar stream. The same directory gives
-// the same bytes: entries in byte order, numeric owners without names, whole
-// seconds, no access times.
+// A dirArchive says how to write a directory as a tar stream. The same directory gives the
+// same bytes: entries are in byte order, owners are numbers without names, times are in
+// whole seconds, and there are no access times.
 type dirArchive struct {
-	clamp time.Time        // later modification times become this one; zero: none do
+	clamp time.Time        // a later modification time is replaced by this one; zero: none is
 	owner *[2]int          // user and group of every entry; nil: as on disk
-	warn  func(msg string) // told of what has no place in an archive
+	warn  func(msg string) // called for files that an archive can't contain
 }
 
-// hostAttributes are extended attributes that describe the publisher's machine
-// and not the image: its policy's labels and its integrity hashes.
+// hostAttributes are the extended attributes that describe the publisher's machine and not
+// the image: the labels of its security policy and its integrity hashes.
 var hostAttributes = []string{"security.selinux", "security.ima", "security.evm", "trusted.overlay."}
 
 // write writes dir as a tar stream with names that begin with "./", as GNU tar
@@ -128,8 +128,8 @@ func (a *dirArchive) add(tw *tar.Writer, path, name string, first map[[2]uint64]
 }
 
 // addAttributes puts the extended attributes of path into pax records
-// (SCHILY.xattr, as GNU tar and star write them; ACLs and file capabilities
-// are among them in their binary form).
+// (SCHILY.xattr, as GNU tar and star write them). They include ACLs and file
+// capabilities in their binary form.
 func addAttributes(h *tar.Header, path string) error {
 	names, err := attribute(func(buf []byte) (int, error) { return unix.Llistxattr(path, buf) })
 	if errors.Is(err, unix.ENOTSUP) {
@@ -149,7 +149,7 @@ names:
 			}
 		}
 		value, err := attribute(func(buf []byte) (int, error) { return unix.Lgetxattr(path, name, buf) })
-		if errors.Is(err, unix.ENODATA) { // removed meanwhile, or not ours to read
+		if errors.Is(err, unix.ENODATA) { // removed in the meantime, or not readable for us
 			continue
 		}
 		if err != nil {
@@ -163,7 +163,7 @@ names:
 	return nil
 }
 
-// attribute calls get with no buffer for the size and then with one that fits.
+// attribute calls get twice: without a buffer to learn the size, then with a buffer.
 func attribute(get func([]byte) (int, error)) ([]byte, error) {
 	n, err := get(nil)
 	if err != nil || n == 0 {

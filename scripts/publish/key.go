@@ -17,28 +17,27 @@ import (
 
 // pathNotation names a signature's notation (RFC 9580 section 5.2.3.24) that
 // holds the path of the signed file in the tree, such as
-// "images/alpine/3.20/amd64/default/20260101_00:00/rootfs.tar.xz". It ties the
-// signed bytes to the image they are: without it a mirror could serve another
-// image, or an older build, which the same key has signed as well. Verifiers
-// that don't know it pass over it.
+// "images/alpine/3.20/amd64/default/20260101_00:00/rootfs.tar.xz". It ties the signed
+// bytes to one image and build: without it a mirror could serve another image or an older
+// build that the same key has signed. Verifiers that don't know the notation ignore it.
 const pathNotation = "path@lxc-pull"
 
-// maxKeyFile bounds a key file: the largest of real use are some 100 kB of
-// other people's certifications.
+// maxKeyFile is the greatest size of a key file in bytes. The largest real key files have
+// about 100 kB, most of it other people's certifications.
 const maxKeyFile = 4 << 20
 
-// A signer signs files as they lie in a tree.
+// A signer signs files of a tree.
 type signer struct {
 	entity *openpgp.Entity
 	config packet.Config
 }
 
-// newKey makes a signing key and writes it to file, readable by its owner alone
-// and without a passphrase. An existing file is not touched.
+// newKey makes a signing key without a passphrase and writes it to file, which only its
+// owner can read. It never overwrites a file.
 func newKey(file, userID string, now time.Time) error {
 	never := false // Ed25519 is deterministic and needs no salt
 	config := &packet.Config{
-		Algorithm:   packet.PubKeyAlgoEdDSA, // as GnuPG 2.2 knows Ed25519
+		Algorithm:   packet.PubKeyAlgoEdDSA, // the form of Ed25519 that GnuPG 2.2 supports
 		DefaultHash: crypto.SHA512,
 		Time:        func() time.Time { return now },
 
@@ -48,7 +47,7 @@ func newKey(file, userID string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	entity.Subkeys = nil // it encrypts nothing
+	entity.Subkeys = nil // the key is not for encryption
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -106,7 +105,7 @@ func readKey(file string, passphrase []byte) (*signer, error) {
 			return nil, fmt.Errorf("%q: wrong passphrase? %v", file, err)
 		}
 	}
-	// Signing finds the key again: keep it to this one.
+	// Signing selects a key again: leave only this one to select.
 	s.config.SigningKeyId = key.PublicKey.KeyId
 	return s, nil
 }
@@ -124,8 +123,8 @@ func (s *signer) fingerprint() string {
 	return fmt.Sprintf("%X", s.entity.PrimaryKey.Fingerprint)
 }
 
-// detached writes the armored signature of file, which lies in the tree at
-// path, to file plus suffix.
+// detached writes the armored signature of file to file plus suffix. path is the file's
+// path in the tree.
 func (s *signer) detached(file, path, suffix string) error {
 	in, err := os.Open(file)
 	if err != nil {
@@ -142,7 +141,7 @@ func (s *signer) detached(file, path, suffix string) error {
 	return os.WriteFile(file+suffix, b.Bytes(), 0o644)
 }
 
-// cleartext writes text with a signature around it to file (RFC 9580 section 7).
+// cleartext writes text with a cleartext signature to file (RFC 9580 section 7).
 func (s *signer) cleartext(file, path string, text []byte) error {
 	key, ok := s.entity.SigningKeyById(s.config.Now(), s.config.SigningKeyId)
 	if !ok {
@@ -161,8 +160,8 @@ func (s *signer) cleartext(file, path string, text []byte) error {
 	if err != nil {
 		return fmt.Errorf("signing %q: %v", path, err)
 	}
-	// clearsign leaves out the armor's checksum, without which GnuPG 2.2 takes
-	// the end of one signature in three for data: the armor is made again.
+	// clearsign leaves out the armor's checksum. Without it GnuPG 2.2 mistakes the end
+	// of one signature in three for data, so make the armor again.
 	block, _ := clearsign.Decode(b.Bytes())
 	body, _, found := bytes.Cut(b.Bytes(), []byte("-----BEGIN PGP SIGNATURE-----"))
 	if block == nil || !found {
@@ -179,7 +178,7 @@ func (s *signer) cleartext(file, path string, text []byte) error {
 	return os.WriteFile(file, message.Bytes(), 0o644)
 }
 
-// armored writes what write writes, in ASCII armor with a line feed at its end.
+// armored writes the output of write in ASCII armor, with a line feed at the end.
 func armored(out io.Writer, blockType string, write func(io.Writer) error) error {
 	w, err := armor.Encode(out, blockType, nil)
 	if err != nil {

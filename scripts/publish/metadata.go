@@ -12,28 +12,27 @@ import (
 	"time"
 )
 
-// lxcArch gives lxc.arch, the kernel's personality name, for the architecture
-// names that image servers use (Debian's).
+// lxcArch maps the architecture names of image servers, which are Debian's, to values of
+// lxc.arch, which are the kernel's names of personalities.
 var lxcArch = map[string]string{
 	"amd64": "x86_64", "i386": "i686", "arm64": "aarch64", "armhf": "armv7l", "armel": "armel",
 	"ppc64el": "ppc64le", "riscv64": "riscv64", "s390x": "s390x", "loong64": "loongarch64",
 	"mipsel": "mipsel", "mips64el": "mips64el", "powerpc": "powerpc",
 }
 
-// oldConfig lists the distributions for which LXC before 2.1 had a
-// configuration file of its own, DIST.common.conf; compat levels 1 to 4 are
-// LXC 1.0, 1.1, 2.0 and 2.1.
+// oldConfig lists the distributions for which LXC before 2.1 had a separate configuration
+// file, DIST.common.conf. Compatibility levels 1 to 4 are LXC 1.0, 1.1, 2.0 and 2.1.
 var oldConfig = map[string]bool{
 	"alpine": true, "archlinux": true, "centos": true, "debian": true, "fedora": true, "gentoo": true,
 	"opensuse": true, "openwrt": true, "oracle": true, "plamo": true, "slackware": true, "ubuntu": true, "voidlinux": true,
 }
 
-// metaName is what a metadata file may be called: one of the template's names,
-// for one kind of container or both, for one compat level or all.
+// metaName matches the names of metadata files: one of the template's names, for one kind
+// of container or both, for one compatibility level or all.
 var metaName = regexp.MustCompile(`^(config|fstab|expiry|excludes|templates|create-message)(-(system|user))?(\.[1-9][0-9]*)?$`)
 
-// metadata returns the files of meta.tar.xz: generated from what is known, then
-// replaced or completed by the given ones. A given file that is nil is left out.
+// metadata returns the files of meta.tar.xz. It generates them, then the given files
+// replace generated ones or are added. A given file that is nil is left out.
 func metadata(im image, found facts, expiry time.Time, given map[string][]byte) (map[string][]byte, error) {
 	files := map[string][]byte{
 		"create-message": fmt.Appendf(nil, "You just created a %s %s %s (%s) container, variant %s.\n", im.dist, im.release, im.arch, im.build, im.variant),
@@ -76,11 +75,11 @@ func metadata(im image, found facts, expiry time.Time, given map[string][]byte) 
 	return files, nil
 }
 
-// excludes returns patterns for device nodes, which can't be made in a user
-// namespace. Names are as the archive has them, since GNU tar matches that.
+// excludes returns patterns for the device nodes, because a user namespace can't make
+// device nodes. The names are those in the archive, because GNU tar matches these.
 func excludes(devices []string) string {
 	if len(devices) == 0 {
-		return "\n" // as images.linuxcontainers.org has it
+		return "\n" // as on images.linuxcontainers.org
 	}
 	quote := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 	var b strings.Builder
@@ -90,7 +89,7 @@ func excludes(devices []string) string {
 	return b.String()
 }
 
-// packMetadata writes files as meta.tar.xz: flat, sorted, all of one time.
+// packMetadata writes files as meta.tar.xz: without directories, sorted, with equal times.
 func packMetadata(out io.Writer, files map[string][]byte, when time.Time) error {
 	names := make([]string, 0, len(files))
 	for name := range files {

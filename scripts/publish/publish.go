@@ -1,14 +1,14 @@
-// Command publish makes and updates an image tree: what lxc-pull, LXC's own
-// download template and simplestreams clients read from a web server.
+// Command publish makes and updates an image tree, which lxc-pull, LXC's own download
+// template and simplestreams clients read from a web server.
 //
 //	publish --tree DIR --dist D --release R --arch A [OPTION...] ROOTFS
 //	publish --tree DIR [--key FILE]
 //
-// The first form adds a build: ROOTFS, a directory or a tarball, is packed, its
-// metadata is written, every file is signed, and then one rename puts the new
-// indexes with their signatures in the place of the old ones. Only after that
-// are builds beyond the newest three removed. The second form writes the
-// indexes anew, for instance after a build's directory was removed by hand.
+// The first form adds a build. It packs ROOTFS, a directory or a tar archive, writes the
+// metadata and signs every file. Then one rename replaces the old indexes and their
+// signatures by the new ones, and after that it removes all builds but the newest three.
+// The second form rewrites the indexes, for instance after a build's directory was
+// removed by hand.
 //
 // docs/publishing.md is the manual.
 package main
@@ -36,16 +36,16 @@ ROOTFS is a directory or a tarball (.tar, .tar.xz, .tar.gz, .tar.zst, .tar.bz2).
   --build ID             build, beginning with a date (default: now, as 20260131_05:24)
   --key FILE             OpenPGP secret key (default: DIR.key)
   --new-key              make the key if there is none
-  --passphrase-file FILE what the key is protected with, if it is
-  --keep N               builds of an image that stay (default 3)
+  --passphrase-file FILE the key's passphrase, if it has one
+  --keep N               number of builds of an image to keep (default 3)
   --expiry SPAN          when clients should look again: 12h, 30d, 8w, never (default 30d)
-  --meta NAME=FILE       content of a metadata file, in place of the generated one or besides;
+  --meta NAME=FILE       use FILE as a metadata file, replacing a generated file of that name;
                          NAME is config, fstab, expiry, excludes, templates or create-message,
                          with -system or -user and .LEVEL as needed; "NAME=" leaves it out
   --owner UID:GID        owner of every entry of a directory (default: as on disk)
-  --xz COMMAND           compress with it, as in --xz 'xz -9e -T0' (default: built in)
+  --xz COMMAND           compress with COMMAND, as in --xz 'xz -9e -T0' (default: built in)
 
-Environment: SOURCE_DATE_EPOCH (seconds) stands for the time in archives and
+Environment: SOURCE_DATE_EPOCH (seconds) replaces the current time in archives and
 expiry, and no entry of a directory gets a later time.
 
 Example:
@@ -80,7 +80,7 @@ func parse(args []string) (*options, error) {
 	o := &options{meta: make(map[string][]byte)}
 	f := flag.NewFlagSet("publish", flag.ContinueOnError)
 	f.Usage = func() {}
-	f.SetOutput(new(bytes.Buffer)) // main prints
+	f.SetOutput(new(bytes.Buffer)) // main prints errors and usage
 	f.StringVar(&o.tree, "tree", "", "")
 	f.StringVar(&o.key, "key", "", "")
 	f.BoolVar(&o.newKey, "new-key", false, "")
@@ -115,7 +115,7 @@ func parse(args []string) (*options, error) {
 	case o.tree == "":
 		return nil, fmt.Errorf("--tree is missing")
 	case f.NArg() > 1:
-		return nil, fmt.Errorf("one root filesystem at a time, not %d (options come first)", f.NArg())
+		return nil, fmt.Errorf("one root file system at a time, not %d (options come first)", f.NArg())
 	case o.keep < 1:
 		return nil, fmt.Errorf("--keep %d would keep nothing", o.keep)
 	}
@@ -135,7 +135,7 @@ func parse(args []string) (*options, error) {
 
 // addMeta reads the file of one --meta NAME=FILE.
 func (o *options) addMeta(s string) error {
-	const maxMetaFile = 1 << 20 // what clients accept
+	const maxMetaFile = 1 << 20 // clients accept no larger file
 	name, file, ok := strings.Cut(s, "=")
 	if !ok || !metaName.MatchString(name) {
 		return fmt.Errorf("want NAME=FILE, with a NAME that templates look for")
@@ -212,10 +212,10 @@ func run(args []string) error {
 	return nil
 }
 
-// publicSuffix is what a key's public part is called beside it.
+// publicSuffix is appended to a key file's name for the file with its public part.
 const publicSuffix = ".pub"
 
-// openKey reads the signing key, or makes it on request.
+// openKey reads the signing key, or makes it if --new-key allows that.
 func openKey(o *options, now time.Time) (*signer, error) {
 	_, err := os.Stat(o.key)
 	switch {
@@ -245,7 +245,7 @@ func openKey(o *options, now time.Time) (*signer, error) {
 	return s, nil
 }
 
-// fill writes the two tarballs of a build into dir.
+// fill writes the two archives of a build into dir.
 func (o *options) fill(dir string, clamp, archiveTime time.Time) error {
 	warn := func(msg string) { fmt.Fprintf(os.Stderr, "publish: warning: %s\n", msg) }
 	var found facts
@@ -270,7 +270,7 @@ func (o *options) fill(dir string, clamp, archiveTime time.Time) error {
 	return create(filepath.Join(dir, "meta.tar.xz"), func(f *os.File) error { return packMetadata(f, files, archiveTime) })
 }
 
-// create makes a file that write fills.
+// create makes a file and calls write for its content.
 func create(name string, write func(*os.File) error) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {

@@ -18,24 +18,24 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// Facts are what the metadata must say about a root filesystem.
+// Facts are the facts about a root file system that the metadata needs.
 type facts struct {
-	devices   []string // member names of device nodes, as stored
-	templates []string // which of nameFiles hold LXC_NAME, with a leading slash
+	devices   []string // names of device nodes in the archive
+	templates []string // the nameFiles that contain LXC_NAME, with a leading slash
 	hostname  bool     // there is an etc/hostname
 }
 
-// nameFiles are the files in which a container's own name is expected.
+// nameFiles are the files that should contain the container's name.
 var nameFiles = []string{"etc/hostname", "etc/hosts"}
 
-// maxNameFile is how much of a name file is looked at: such files are a few
-// lines long.
+// maxNameFile is the number of bytes of a name file that are searched: such files have
+// only a few lines.
 const maxNameFile = 64 << 10
 
-// packRootfs writes the root filesystem at source, a directory or a tarball, to
-// out as .tar.xz and returns what it has seen in it. A tarball that is .xz
-// already is copied byte for byte. xzCommand, if not empty, is a shell command
-// that compresses from its standard input to its standard output.
+// packRootfs writes the root file system at source, a directory or a tar archive, to out as
+// .tar.xz, and returns facts about it. It copies an archive that is .xz already byte for
+// byte. xzCommand, if not empty, is a shell command that compresses its standard input to
+// its standard output.
 func packRootfs(out io.Writer, source string, directory *dirArchive, xzCommand string) (facts, error) {
 	info, err := os.Stat(source)
 	if err != nil {
@@ -88,7 +88,7 @@ func packRootfs(out io.Writer, source string, directory *dirArchive, xzCommand s
 	return compressTar(out, plain, xzCommand)
 }
 
-// compressTar copies a tar stream to out as .xz and scans it on the way.
+// compressTar compresses a tar stream to out as .xz, and scans it at the same time.
 func compressTar(out io.Writer, in io.Reader, xzCommand string) (facts, error) {
 	packer, err := newPacker(out, xzCommand)
 	if err != nil {
@@ -97,7 +97,7 @@ func compressTar(out io.Writer, in io.Reader, xzCommand string) (facts, error) {
 	found, err := scanTar(io.TeeReader(in, packer))
 	closeErr := packer.Close()
 	if closeErr != nil {
-		return facts{}, closeErr // the cause of a broken pipe, too
+		return facts{}, closeErr // which also explains a broken pipe
 	}
 	return found, err
 }
@@ -118,7 +118,7 @@ func newPacker(out io.Writer, xzCommand string) (io.WriteCloser, error) {
 	return &commandPacker{stdin, cmd}, nil
 }
 
-// A commandPacker is a compressor in a process of its own.
+// A commandPacker is a compressor that runs as a separate process.
 type commandPacker struct {
 	io.WriteCloser
 	cmd *exec.Cmd
@@ -152,7 +152,7 @@ func scanTar(in io.Reader) (facts, error) {
 			}
 			found.devices = append(found.devices, h.Name)
 			isDevice[path.Clean(h.Name)] = true
-		case tar.TypeLink: // a link to a node that is left out can't be made either
+		case tar.TypeLink: // a hard link to an excluded node can't be made either
 			if isDevice[path.Clean(h.Linkname)] {
 				found.devices = append(found.devices, h.Name)
 			}
@@ -178,7 +178,7 @@ func scanTar(in io.Reader) (facts, error) {
 		return facts{}, fmt.Errorf("no tar archive, or an empty one")
 	}
 	sort.Strings(found.templates)
-	// What follows the end-of-archive marker belongs to the file all the same.
+	// Bytes after the end-of-archive marker belong to the file too.
 	_, err := io.Copy(io.Discard, in)
 	return found, err
 }

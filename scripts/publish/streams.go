@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The simplestreams list of a tree, as Incus and lxc-pull read it. Unlike
-// index-system it holds sizes and digests of files, and older builds.
+// The simplestreams list of a tree, which Incus and lxc-pull read. Unlike index-system it
+// has sizes and digests of files, and older builds.
 type (
 	streamsIndex struct {
 		Format string                      `json:"format"`
@@ -47,7 +47,7 @@ type (
 )
 
 // streams returns images.json and index.json for images in scan's order. JSON
-// objects come out with sorted keys, so equal trees give equal bytes.
+// objects have sorted keys, so equal trees give equal bytes.
 func (t *tree) streams(images []image) (products, index []byte, err error) {
 	const datatype, format = "image-downloads", "products:1.0"
 	list := streamsProducts{ContentID: "images", Datatype: datatype, Format: format, Products: make(map[string]streamsProduct)}
@@ -84,9 +84,9 @@ func (t *tree) streams(images []image) (products, index []byte, err error) {
 	return append(products, '\n'), append(index, '\n'), err
 }
 
-// streamsItem describes a build's root filesystem. The digest is the one that
-// was signed with the build; hashing every tarball at every run would take
-// minutes on a server with a hundred of them.
+// streamsItem describes a build's root file system. It takes the digest from the build's
+// signed SHA256SUMS, because hashing every archive in every run would take minutes on a
+// server with a hundred images.
 func (t *tree) streamsItem(im image) (streamsItem, error) {
 	item := streamsItem{FileType: "root.tar.xz", Path: im.path() + "/rootfs.tar.xz"}
 	info, err := os.Stat(t.file(item.Path))

@@ -19,9 +19,9 @@ import (
 //
 //	images/DIST/RELEASE/ARCH/VARIANT/BUILD/   one directory for each build, complete from the moment it has this name
 //	snapshots/TIME/{meta,streams}/            all indexes with their signatures, as they were at one time
-//	current -> snapshots/TIME                 the one that counts; renaming a new link over it switches everything
+//	current -> snapshots/TIME                 the snapshot in use; renaming a new link over this one switches all indexes
 //	meta -> current/meta, streams -> current/streams
-//	.lock                                     held by the one publisher that may work here
+//	.lock                                     locked by the one publisher that is working
 type tree struct {
 	dir  string
 	lock *os.File
@@ -42,15 +42,15 @@ func (im image) path() string {
 	return "images/" + im.product() + "/" + im.build
 }
 
-// Names become parts of paths, of URLs and of index lines whose fields end at a
-// semicolon. A build begins with its date, which is what clients compare and
-// what simplestreams asks for.
+// Names become parts of paths, of URLs and of index lines, whose fields end at a
+// semicolon. A build's name begins with its date: clients compare it, and simplestreams
+// requires it.
 var (
 	nameRule  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}$`)
 	buildRule = regexp.MustCompile(`^[0-9]{8}([._:-][A-Za-z0-9._:-]{0,48})?$`)
 )
 
-// buildTime is the form of the builds of images.linuxcontainers.org.
+// buildTime is the time layout of build names on images.linuxcontainers.org.
 const buildTime = "20060102_15:04"
 
 func (im image) check() error {
@@ -65,7 +65,7 @@ func (im image) check() error {
 	return nil
 }
 
-// openTree opens or begins the tree in dir and waits for its lock.
+// openTree opens the tree in dir, or makes it, and waits for its lock.
 func openTree(dir string) (*tree, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "images"), 0o755); err != nil {
 		return nil, err
@@ -92,8 +92,8 @@ func (t *tree) close() { t.lock.Close() }
 
 func (t *tree) file(path string) string { return filepath.Join(t.dir, filepath.FromSlash(path)) }
 
-// sync makes everything written durable, so that a name that a rename gives is
-// never on disk before what it names.
+// sync writes everything to disk, so that a new name is never on disk before the files it
+// names.
 func (t *tree) sync() error {
 	if err := unix.Syncfs(int(t.lock.Fd())); err != nil {
 		return fmt.Errorf("writing %q to disk: %v", t.dir, err)
@@ -101,9 +101,9 @@ func (t *tree) sync() error {
 	return nil
 }
 
-// addBuild makes the directory of a build: fill writes rootfs.tar.xz and
-// meta.tar.xz into the directory it is given. The directory gets its name when it is
-// complete, signed and durable.
+// addBuild makes the directory of a build. It calls fill to write rootfs.tar.xz and
+// meta.tar.xz into a temporary directory. The directory gets its final name when it is
+// complete, signed and on disk.
 func (t *tree) addBuild(im image, s *signer, fill func(dir string) error) error {
 	final := t.file(im.path())
 	if _, err := os.Lstat(final); err == nil {
@@ -155,7 +155,7 @@ func (t *tree) addBuild(im image, s *signer, fill func(dir string) error) error 
 	return nil
 }
 
-// removeUnfinished removes what an interrupted run has left among builds.
+// removeUnfinished removes the unfinished builds of interrupted runs.
 func removeUnfinished(dir string) error {
 	left, err := filepath.Glob(filepath.Join(dir, ".[0-9]*"))
 	if err != nil {
@@ -231,10 +231,10 @@ func index(images []image) []byte {
 	return []byte(b.String())
 }
 
-// switchIndexes writes all indexes of images with their signatures into a new
-// snapshot and makes it the current one by one rename. A client that reads an
-// index before and its signature after it gets a pair that doesn't fit, and
-// fetches both again.
+// switchIndexes writes all indexes of images and their signatures into a new snapshot, and
+// makes that the current one by one rename. A client that reads an index before the
+// rename and its signature after it gets a pair that doesn't match, and fetches both
+// again.
 func (t *tree) switchIndexes(images []image, s *signer, now time.Time) error {
 	snapshot := "snapshots/" + now.UTC().Format("20060102T150405.000000000Z")
 	for _, dir := range []string{"/meta/1.0", "/streams/v1"} {
@@ -302,8 +302,8 @@ func (t *tree) switchIndexes(images []image, s *signer, now time.Time) error {
 	return t.removeSnapshots(snapshot, before)
 }
 
-// removeSnapshots removes all snapshots but two: the current one, and the one
-// before it, which a request may still be reading.
+// removeSnapshots removes all snapshots but the current one and the one before it, which
+// requests may still be reading.
 func (t *tree) removeSnapshots(current, before string) error {
 	entries, err := os.ReadDir(t.file("snapshots"))
 	if err != nil {
@@ -319,8 +319,8 @@ func (t *tree) removeSnapshots(current, before string) error {
 	return nil
 }
 
-// removeBuild removes a build that no index names any more. It loses its name
-// first, so that it is never there in part.
+// removeBuild removes a build that no index names any more. It renames the directory
+// first, so that the build is never there in part.
 func (t *tree) removeBuild(im image) error {
 	final := t.file(im.path())
 	unfinished := filepath.Join(filepath.Dir(final), "."+im.build)

@@ -12,34 +12,34 @@ import (
 )
 
 const (
-	// xzDictionary is what a client must allot to unpack: xz -6's, which
-	// fits a router with 64 MB.
+	// xzDictionary is the dictionary size that a client must allocate to unpack. It is
+	// that of xz -6, which fits a router with 64 MB.
 	xzDictionary = 8 << 20
 
 	// xzBlock is the uncompressed length of a block, three dictionaries, as
-	// xz -T uses. Blocks are independent of each other and their headers
-	// hold both sizes, so that they can be packed and unpacked in parallel.
-	// A dictionary that starts empty every 24 MiB costs about 1 % in size.
+	// xz -T uses. Blocks are independent of each other and their headers have both
+	// sizes, so blocks can be packed and unpacked in parallel. Starting with an empty
+	// dictionary every 24 MiB costs about 1 % in size.
 	xzBlock = 3 * xzDictionary
 
 	xzCheckCRC64 = 4
 	xzCheckSize  = 8
 )
 
-// An xzWriter packs what is written to it as one .xz stream of equal blocks
-// (The .xz File Format 1.2.1). github.com/ulikunitz/xz packs each block; its
-// own stream writer leaves the sizes out of the block headers and uses one
-// CPU, which is why the framing is here.
+// An xzWriter compresses the bytes written to it to one .xz stream of blocks of equal size
+// (The .xz File Format 1.2.1). github.com/ulikunitz/xz compresses each block. Its own
+// stream writer leaves the sizes out of the block headers and uses one processor, so
+// headers, index and footer are written here.
 type xzWriter struct {
 	out     io.Writer
-	block   []byte          // what is written but not yet handed to a packer
+	block   []byte          // bytes that no packer has yet
 	queue   chan chan block // packed blocks, in order
-	done    chan error      // what became of the goroutine that writes
+	done    chan error      // the result of the goroutine that writes
 	failed  chan struct{}   // closed when writing has failed
 	limiter chan struct{}   // one token for each block being packed
 }
 
-// A block is one packed block: its LZMA2 data and what header and index say.
+// A block is one packed block: its LZMA2 data and the values for header and index.
 type block struct {
 	data         []byte
 	uncompressed int
@@ -82,14 +82,14 @@ func (w *xzWriter) Write(p []byte) (int, error) {
 		}
 		select {
 		case <-w.failed:
-			return 0, io.ErrClosedPipe // Close tells the cause
+			return 0, io.ErrClosedPipe // Close returns the cause
 		default:
 		}
 	}
 	return written, nil
 }
 
-// pack hands the collected block to a goroutine of its own.
+// pack starts a goroutine that packs the collected block.
 func (w *xzWriter) pack() {
 	content, result := w.block, make(chan block, 1)
 	w.block = nil
@@ -112,11 +112,11 @@ func (w *xzWriter) Close() error {
 func packBlock(content []byte) block {
 	var packed bytes.Buffer
 	b := block{uncompressed: len(content), check: crc64.Checksum(content, crc64.MakeTable(crc64.ECMA))}
-	// A small file asks its reader for a small dictionary.
+	// A small file needs only a small dictionary in its reader.
 	capacity := 0
 	b.dictionary, capacity = dictionarySize(min(len(content), xzDictionary))
-	// The hash table, not the binary tree: that one takes minutes where a
-	// file holds a long run of one byte.
+	// Use the hash table, because the binary tree takes minutes for a file with a long
+	// run of one byte.
 	lw, err := lzma.Writer2Config{DictCap: capacity, Matcher: lzma.HashTable4}.NewWriter2(&packed)
 	if err == nil {
 		_, err = lw.Write(content)
@@ -128,8 +128,8 @@ func packBlock(content []byte) block {
 	return b
 }
 
-// dictionarySize returns the least dictionary that the LZMA2 filter's
-// properties byte can express and that holds n bytes (section 5.3.1).
+// dictionarySize returns the smallest dictionary size of at least n bytes that the
+// properties byte of the LZMA2 filter can express (section 5.3.1).
 func dictionarySize(n int) (bits byte, size int) {
 	for bits = 0; ; bits++ {
 		size = (2 | int(bits&1)) << (bits/2 + 11)

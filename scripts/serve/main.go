@@ -1,12 +1,11 @@
-// Command serve is a web server for trying an image tree on one machine: HTTPS
-// on loopback, under a certificate authority that is made for this run and
-// whose key is never written down.
+// Command serve is a web server for trying an image tree on one machine. It serves
+// HTTPS on the loopback interface, with a certificate authority that it makes for this
+// run and whose key it never writes to a file.
 //
 //	serve [--addr 127.0.0.1:0] [--name NAME]... [--log] --ca FILE TREE
 //
-// It writes the authority's certificate to FILE, then prints its URL on one
-// line and serves until it is ended or its standard input is closed by the
-// program that started it (--stdin).
+// It writes the authority's certificate to FILE, then prints its URL on one line and
+// serves until a signal ends it or, with --stdin, until its standard input is closed.
 package main
 
 import (
@@ -83,8 +82,8 @@ func serve(addr, ca, tree string, names []string, requests, stdin bool) error {
 }
 
 // throwawayCertificate makes a certificate authority and a server certificate
-// for this machine's own names and others, both good for a day. It returns the authority
-// in PEM; the authority's key is gone when it returns.
+// for this machine's own names and the given ones, both valid for a day. It returns the
+// authority's certificate in PEM, and drops the authority's key.
 func throwawayCertificate(now time.Time, names []string) (authority []byte, server tls.Certificate, err error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"testing/iotest"
 )
 
-// A liblzma is scripts/xzdiff/liblzma.c, running.
+// A liblzma is scripts/lab/xzdiff/liblzma.c, running.
 type liblzma struct {
 	in  *bufio.Writer
 	out *bufio.Reader
@@ -73,12 +73,12 @@ func (l *liblzma) decode(t *testing.T, form byte, data []byte) ([]byte, byte) {
 }
 
 // TestLiblzma decodes changed files with liblzma and with this package and wants
-// the same verdict and the same content. scripts/xzdiff/run runs it: it needs
+// the same verdict and the same content. scripts/lab/xzdiff/run runs it: it needs
 // the helper, and says how many files are tried.
 func TestLiblzma(t *testing.T) {
 	program := os.Getenv("LIBLZMA_HELPER")
 	if program == "" {
-		t.Skip("scripts/xzdiff/run builds what this compares with")
+		t.Skip("scripts/lab/xzdiff/run builds what this compares with")
 	}
 	count, _ := strconv.Atoi(os.Getenv("LIBLZMA_COUNT"))
 	seed, _ := strconv.ParseUint(os.Getenv("LIBLZMA_SEED"), 10, 64)

@@ -1,5 +1,5 @@
-// Command init is the whole userland of the demo's image: process 1 that says
-// hello and waits until it is told to stop.
+// Command init is the only program in the demo's image: process 1, which prints a
+// greeting and waits until it is told to stop.
 package main
 
 import (
@@ -15,7 +15,7 @@ func main() {
 		name = "?"
 	}
 	fmt.Printf("hello from %s, process %d\n", name, os.Getpid())
-	// SIGPWR is how lxc-stop asks for a shutdown.
+	// lxc-stop asks for a shutdown with SIGPWR.
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGPWR, syscall.SIGTERM, syscall.SIGINT)
 	<-stop
