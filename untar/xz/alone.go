@@ -31,13 +31,13 @@ func IsAlone(head []byte) bool {
 // alone is a .lzma file: a header, then one run of LZMA data that ends with a
 // marker, at the size in the header, or both.
 type alone struct {
-	z     lzma
-	src   *source
-	w     *window
-	left  int64 // bytes of content to come; negative: not known
-	short error // as in lzma2
-	eof   bool  // the source has all that there is
-	done  bool
+	z       lzma
+	src     *source
+	w       *window
+	left    int64 // bytes of content to come; negative: not known
+	fullErr error // as in lzma2
+	eof     bool  // the source has all that there is
+	done    bool
 }
 
 // NewAloneReader is NewReader for a .lzma file.
@@ -63,7 +63,7 @@ func NewAloneReader(r io.Reader, opt Options) (*Reader, error) {
 	}
 	x.src.pos += rangeStart
 	a.z.reset()
-	if a.short, err = x.openWindow(dict, a.left); err != nil {
+	if a.fullErr, err = x.openWindow(dict, a.left); err != nil {
 		return nil, err
 	}
 	x.alone, x.phase = a, phaseAlone
@@ -77,8 +77,8 @@ func (a *alone) next() ([]byte, error) {
 	}
 	w, src := a.w, a.src
 	if a.left != 0 && w.pos >= w.size {
-		if a.short != nil {
-			return nil, a.short
+		if a.fullErr != nil {
+			return nil, a.fullErr
 		}
 		w.wrap()
 	}

@@ -314,10 +314,10 @@ func (b *block) unpack() ([]byte, error) {
 	return p, nil
 }
 
-// whole decodes a block whose content is known to fit the window. It says how
+// decodeWhole decodes a block whose content is known to fit the window. It says how
 // much of it is ready (all at the end, where filters are to be undone), and stops
 // early when publish says so.
-func (b *block) whole(publish func(ready int) bool) error {
+func (b *block) decodeWhole(publish func(ready int) bool) error {
 	b.lzma2.flat = true
 	for !b.done {
 		more, err := b.lzma2.next()

@@ -15,7 +15,7 @@ type lzma2 struct {
 	max  int64 // bound of have
 
 	flat      bool  // the window holds the whole block
-	short     error // not nil: the window is less than the dictionary, and this is the error when it is full
+	fullErr   error // not nil: the window is less than the dictionary, and this is the error when it is full
 	needDict  bool  // a dictionary reset must come first
 	needProps bool  // new properties must come first
 
@@ -39,8 +39,8 @@ func (l *lzma2) next() (bool, error) {
 	}
 	w := l.w
 	if w.pos >= w.size {
-		if l.short != nil {
-			return false, l.short
+		if l.fullErr != nil {
+			return false, l.fullErr
 		}
 		w.wrap()
 	}
