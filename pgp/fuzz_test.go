@@ -54,7 +54,7 @@ func FuzzKeys(f *testing.F) {
 		if r, err := Verify(k, unsigned, good.sig, good.policy); err == nil {
 			t.Fatalf("accepted: %+v", r)
 		}
-		if again := Merge(k, k); len(again.Fingerprints()) > len(k.Fingerprints())+len(k.plain) {
+		if again := Merge(k, k); len(again.Fingerprints()) > len(k.Fingerprints())+len(k.signify) {
 			t.Fatal("merging a keyring with itself adds certificates")
 		}
 		if list := k.Fingerprints(); len(list) > 0 && len(list) < 100 {
@@ -191,7 +191,7 @@ func FuzzSums(f *testing.F) {
 	})
 }
 
-func FuzzPlain(f *testing.F) {
+func FuzzSignify(f *testing.F) {
 	var rings []*Keyring
 	for _, v := range readVectors(f) {
 		if strings.HasPrefix(v.name, "signify") || strings.HasPrefix(v.name, "minisign") {

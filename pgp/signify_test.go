@@ -42,7 +42,7 @@ func TestEmbeddedSignatures(t *testing.T) {
 		t.Errorf("empty lines after a signature: %v", err)
 	}
 	for _, other := range []string{"", "\x1f\x8b\x08\x10", "untrusted comment: x", "untrusted comment: x\nhello\nhello\n", "\x1f\x8b\x08\x10\x00\x00\x00\x00\x00\x03comment"} {
-		if why := embedded([]byte(other)); why != "" {
+		if why := embeddedSignature([]byte(other)); why != "" {
 			t.Errorf("%q: %s", other, why)
 		}
 	}
