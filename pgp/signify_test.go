@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// signify's -e and -z files are refused in words that say what they are.
+// The error for a signify -e or -z file says what the file is.
 func TestEmbeddedSignatures(t *testing.T) {
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	line := func(payload []byte) string {
@@ -45,5 +45,11 @@ func TestEmbeddedSignatures(t *testing.T) {
 		if why := embeddedSignature([]byte(other)); why != "" {
 			t.Errorf("%q: %s", other, why)
 		}
+	}
+}
+
+func TestSignifyResult(t *testing.T) {
+	if s := onlySignature(t, "signify"); !s.Created.IsZero() || s.Fingerprint != "0123456789ABCDEF" {
+		t.Errorf("%+v", s)
 	}
 }
