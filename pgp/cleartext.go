@@ -20,7 +20,7 @@ const cleartextBegin = "-----BEGIN PGP SIGNED MESSAGE-----"
 // [NewVerifier] and [Verifier.Finish].
 func VerifyCleartext(k *Keyring, msg []byte, p Policy) (text []byte, r *Result, err error) {
 	fail := func(err error) ([]byte, *Result, error) {
-		return nil, nil, &FormatError{File: "cleartext-signed message", Reason: err.Error()}
+		return nil, nil, &FormatError{File: "cleartext signed message", Reason: err.Error()}
 	}
 	if k.empty() {
 		return nil, nil, errNoKeys
