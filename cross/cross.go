@@ -1,39 +1,41 @@
-// Package cross has the table of the machines that lxc-pull is built for, and
-// the names that Go, the kernel, LXC and Debian give to the same machine.
+// Package cross has the table of the machines for which lxc-pull is built, and the names that
+// Go, the kernel, LXC and Debian use for the same machine.
 //
-// The build (cross/build), the emulated tests and the choice of a default
-// architecture all read this one table: a new target is one line in it.
+// The build (cross/build), the emulated tests and the choice of the default architecture
+// read this table: a new target is one more line in it.
+//
+// cross.go has the targets and the names; runs.go says which machines can run a program.
 package cross
 
 import "strings"
 
-// A Target is one build of lxc-pull. Empty settings are Go's defaults.
+// A Target is one build of lxc-pull. An empty setting means Go's default.
 type Target struct {
 	Name   string // in file names: lxc-pull-GOOS-NAME
-	GOOS   string // "": linux
+	GOOS   string // "" means linux
 	GOARCH string
 	GOARM  string // 5 (software floating point), 6, 7
 	GO386  string
 	GOMIPS string
 
-	Image string // what image servers call this machine: Debian's name
-	Qemu  string // the qemu-user program that runs it; "" where amd64 does
+	Image string // the image servers' name of the machine, which is Debian's
+	Qemu  string // the qemu-user program that runs the build; "" if amd64 runs it directly
 
-	// Budget is the size that a build may have, in bytes: one that is more
-	// than a hundredth above it fails. A change that is worth its bytes
-	// changes this figure too (docs/size.md says what costs what).
+	// Budget is the expected size of the build in bytes. A build that is more than 1 %
+	// larger is an error. A change that is worth more bytes raises this number, too
+	// (docs/size.md says how much each part costs).
 	Budget int
 }
 
-// NoQemu is the Qemu of a target that nothing but the system it is for runs.
+// NoQemu is the Qemu of a target that only its own system can run.
 const NoQemu = "none"
 
-// Targets lists every target, in the order in which builds are made.
+// Targets returns all targets, in the order in which they are built.
 //
-// Routers' MIPS processors and the older ARMs have no floating point unit. The
-// build for Android is a position-independent one, which is linked by the
-// system's linker: Termux from Google's store starts programs only through
-// that (termux-exec); everywhere else on a phone linux-arm64 does.
+// The MIPS processors of routers and the older ARM processors have no floating point unit.
+// The build for Android is position-independent and is loaded by the system's linker: Termux
+// from Google's store starts programs only through that linker (termux-exec). Everywhere
+// else on a phone, linux-arm64 works.
 func Targets() []Target {
 	return []Target{
 		{Name: "armv5", GOARCH: "arm", GOARM: "5", Image: "armel", Qemu: "qemu-arm-static", Budget: 7_240_000},
@@ -53,6 +55,7 @@ func Targets() []Target {
 	}
 }
 
+// goos returns the value of GOOS.
 func (t Target) goos() string {
 	if t.GOOS == "" {
 		return "linux"
@@ -60,7 +63,7 @@ func (t Target) goos() string {
 	return t.GOOS
 }
 
-// Env returns the settings that make the go command build t, as NAME=value.
+// Env returns the environment variables with which the go command builds t, as NAME=value.
 func (t Target) Env() []string {
 	env := []string{"CGO_ENABLED=0", "GOOS=" + t.goos(), "GOARCH=" + t.GOARCH}
 	for _, s := range []struct{ name, value string }{{"GOARM", t.GOARM}, {"GO386", t.GO386}, {"GOMIPS", t.GOMIPS}} {
@@ -74,14 +77,14 @@ func (t Target) Env() []string {
 // File returns the file name of the build of t.
 func (t Target) File() string { return "lxc-pull-" + t.goos() + "-" + t.Name }
 
-// An architecture is one machine under all its names. lxc holds the names that
-// lxc.arch takes for it (lxc_config_parse_arch in LXC's confile.c).
+// An architecture lists all names of one machine.
 type architecture struct {
 	image string   // Debian's name, which image servers use
-	other []string // the kernel's, Go's, and other distributions' names
-	lxc   []string
+	other []string // the names of the kernel, Go and other distributions
+	lxc   []string // the values of lxc.arch for it (lxc_config_parse_arch in LXC's confile.c)
 }
 
+// architectures returns the table of names.
 func architectures() []architecture {
 	return []architecture{
 		{"amd64", []string{"x86_64", "x86-64"}, []string{"amd64", "x86_64", "linux64"}},
@@ -103,8 +106,8 @@ func architectures() []architecture {
 	}
 }
 
-// Spellings returns every name of the machine that name means, name itself
-// first. An unknown name has itself alone.
+// Spellings returns all names of the machine that has the given name, and name itself first.
+// For an unknown name it returns only name.
 func Spellings(name string) []string {
 	names := []string{name}
 	for _, a := range architectures() {
@@ -122,8 +125,8 @@ func Spellings(name string) []string {
 	return names
 }
 
-// LXCKnows reports whether LXC takes name as the value of lxc.arch. The list is
-// that of LXC 7.0; earlier ones lack loong64 and a few aliases.
+// LXCKnows reports whether LXC accepts name as the value of lxc.arch. The names are those of
+// LXC 7.0; earlier versions lack loong64 and a few aliases.
 func LXCKnows(name string) bool {
 	for _, a := range architectures() {
 		if holds(a.lxc, name) {
@@ -133,9 +136,9 @@ func LXCKnows(name string) bool {
 	return false
 }
 
-// LXCMeans reports whether the value arch of lxc.arch can be that of an image
-// that a server lists as name: an lxc.arch names a set (all 32-bit ARMs are
-// one), and a name unknown here can't be ruled out.
+// LXCMeans reports whether an image that a server lists as name can have arch as its lxc.arch.
+// A value of lxc.arch may stand for several machines (all 32-bit ARM machines are one). For
+// an unknown name LXCMeans returns true.
 func LXCMeans(arch, name string) bool {
 	for _, a := range architectures() {
 		if a.image == strings.ToLower(name) || holds(a.other, strings.ToLower(name)) {
@@ -145,10 +148,10 @@ func LXCMeans(arch, name string) bool {
 	return true
 }
 
-// Host returns the image servers' name of the machine that a program built for
-// goarch sees: what its user space runs, so a 32-bit program on a 64-bit kernel
-// gets 32-bit images. machine is what uname(2) says, which tells the 32-bit
-// ARMs apart: Debian's armhf needs an ARMv7.
+// Host returns the image servers' name of the machine for a program that was built for
+// goarch. It is the machine of the user space: a 32-bit program on a 64-bit kernel gets
+// 32-bit images. machine is the name from uname(2), which distinguishes the 32-bit ARM
+// machines: Debian's armhf needs an ARMv7.
 func Host(goarch, machine string) string {
 	switch goarch {
 	case "arm":
@@ -167,6 +170,7 @@ func Host(goarch, machine string) string {
 	return goarch
 }
 
+// holds reports whether name is in list.
 func holds(list []string, name string) bool {
 	for _, n := range list {
 		if n == name {

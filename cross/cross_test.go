@@ -24,7 +24,7 @@ func TestSpellings(t *testing.T) {
 	}
 }
 
-// A name that means two machines would pick an image at random.
+// No name stands for two machines: the choice of the image would be random.
 func TestNamesAreUnambiguous(t *testing.T) {
 	seen := map[string]string{}
 	for _, a := range architectures() {
@@ -37,7 +37,7 @@ func TestNamesAreUnambiguous(t *testing.T) {
 	}
 }
 
-// The names that LXC 7.0 takes for lxc.arch.
+// LXCKnows accepts the names that LXC 7.0 accepts for lxc.arch.
 func TestLXCNames(t *testing.T) {
 	names := []string{"arm", "armel", "armhf", "armv7l", "athlon", "i386", "i486", "i586", "i686", "linux32", "mips", "mipsel", "ppc", "powerpc", "x32", "x86",
 		"aarch64", "amd64", "arm64", "linux64", "loongarch64", "loong64", "mips64", "mips64el", "ppc64", "ppc64el", "ppc64le", "powerpc64", "riscv64", "s390x", "x86_64"}

@@ -5,15 +5,17 @@ import (
 	"strings"
 )
 
-// elfOf has, for each machine, the class (a digit), the byte order (a digit)
-// and e_machine (hexadecimal) of its programs (elf(5), linux/elf-em.h).
-const elfOf = " amd64:21003e i386:110003 x32:11003e arm64:2100b7 armhf:110028 armel:110028 mips:120008 mipsel:110008 mips64:220008 mips64el:210008" +
+// elfHeaders has a word "NAME:HEADER " for each machine. HEADER holds three fields from the header
+// of its ELF files: the class (one digit), the byte order (one digit) and e_machine (four hex
+// digits); see elf(5) and linux/elf-em.h.
+const elfHeaders = " amd64:21003e i386:110003 x32:11003e arm64:2100b7 armhf:110028 armel:110028 mips:120008 mipsel:110008 mips64:220008 mips64el:210008" +
 	" powerpc:120014 ppc64:220015 ppc64el:210015 riscv64:2100f3 s390x:220016 loong64:210102 "
 
-// runsToo has the machines whose programs a kernel runs beside its own.
-const runsToo = " amd64:i386 amd64:x32 arm64:armhf arm64:armel armhf:armel mips64:mips mips64el:mipsel ppc64:powerpc "
+// alsoRuns has a word "KERNEL:PROGRAM" for each machine whose programs the kernel of another
+// machine can run.
+const alsoRuns = " amd64:i386 amd64:x32 arm64:armhf arm64:armel armhf:armel mips64:mips mips64el:mipsel ppc64:powerpc "
 
-// imageName returns the image servers' name of a machine; "" if it is not known.
+// imageName returns the image servers' name of a machine, or "" for an unknown name.
 func imageName(name string) string {
 	name = strings.ToLower(name)
 	for _, a := range architectures() {
@@ -24,34 +26,34 @@ func imageName(name string) string {
 	return ""
 }
 
-// Runs reports whether a kernel runs the programs of an image for arch, or
-// whether that can't be told. goarch is what this program was built for, machine
-// what uname(2) says. runs32 is asked whether a 64-bit ARM runs 32-bit programs.
+// Runs reports whether the kernel can run the programs of an image for arch. It returns true if
+// that is unknown. goarch is the GOARCH of this program, machine the name from uname(2).
+// Runs calls runs32 to find out whether a 64-bit ARM processor runs 32-bit programs.
 func Runs(goarch, machine, arch string, runs32 func() bool) bool {
 	image, host := imageName(arch), imageName(machine)
 	switch {
 	case strings.HasPrefix(machine, "mips"):
-		// uname(2) tells no byte order; this program has the kernel's.
+		// uname(2) does not give the byte order; it is that of this program.
 		if host = strings.TrimSuffix(machine, "el"); strings.HasSuffix(goarch, "le") {
 			host += "el"
 		}
 	case machine == "armv8l":
-		host = "arm64" // its name for a process with a 32-bit personality
+		host = "arm64" // armv8l is the name that a process with a 32-bit personality sees
 	case host == "armhf", host == "armel":
 		host = Host("arm", machine)
 	}
 	if image == "" || host == "" || image == host {
 		return true
 	}
-	return strings.Contains(runsToo, " "+host+":"+image+" ") && (host != "arm64" || runs32())
+	return strings.Contains(alsoRuns, " "+host+":"+image+" ") && (host != "arm64" || runs32())
 }
 
-// Interprets reports whether an entry of binfmt_misc, the text of its file below
-// /proc/sys/fs/binfmt_misc, is enabled and takes programs of arch: by the
-// beginning of an ELF file, whatever the interpreter is called (the kernel's
-// Documentation/admin-guide/binfmt-misc.rst).
+// Interprets reports whether an entry of binfmt_misc is enabled and matches the programs of
+// arch. entry is the text of a file in /proc/sys/fs/binfmt_misc. Interprets compares its
+// magic and mask with the beginning of an ELF file and does not look at the interpreter's
+// name. See Documentation/admin-guide/binfmt-misc.rst of the kernel.
 func Interprets(entry, arch string) bool {
-	_, elf, ok := strings.Cut(elfOf, " "+imageName(arch)+":")
+	_, elf, ok := strings.Cut(elfHeaders, " "+imageName(arch)+":")
 	if !ok {
 		return false
 	}

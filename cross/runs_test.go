@@ -8,7 +8,7 @@ import (
 func TestRuns(t *testing.T) {
 	for _, c := range []struct {
 		goarch, machine, arch string
-		runs, runs32          bool // where a 64-bit ARM runs 32-bit programs, and where not
+		runs, runs32          bool // the results if a 64-bit ARM runs 32-bit programs, and if not
 	}{
 		{"amd64", "x86_64", "amd64", true, true},
 		{"amd64", "x86_64", "i386", true, true},
@@ -36,7 +36,7 @@ func TestRuns(t *testing.T) {
 		{"loong64", "loongarch64", "loong64", true, true},
 		{"amd64", "x86_64", "x86_64", true, true},
 		{"amd64", "x86_64", "AMD64", true, true},
-		{"amd64", "x86_64", "all", true, true}, // not known: can't be told
+		{"amd64", "x86_64", "all", true, true}, // unknown names: Runs returns true
 		{"amd64", "unheard", "arm64", true, true},
 	} {
 		for answer, want := range map[bool]bool{true: c.runs, false: c.runs32} {
@@ -47,10 +47,10 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-// Every machine that an image can be for has its programs' header.
-func TestElfOf(t *testing.T) {
+// elfHeaders has an ELF header for every machine.
+func TestELFHeaders(t *testing.T) {
 	for _, a := range architectures() {
-		if !strings.Contains(elfOf, " "+a.image+":") {
+		if !strings.Contains(elfHeaders, " "+a.image+":") {
 			t.Errorf("no ELF header of %s", a.image)
 		}
 	}
@@ -69,7 +69,7 @@ func TestInterprets(t *testing.T) {
 		{strings.Replace(arm64, "enabled", "disabled", 1), "arm64", false},
 		{strings.Replace(arm64, "offset 0", "offset 2", 1), "arm64", false},
 		{"enabled\ninterpreter /usr/bin/python3\nflags: \nextension .py\n", "arm64", false},
-		{"enabled\noffset 0\nmagic 7f454c46\n", "arm64", false}, // every ELF file: not an emulator of one machine
+		{"enabled\noffset 0\nmagic 7f454c46\n", "arm64", false}, // matches every ELF file, so it is not an emulator of one machine
 		{"enabled\noffset 0\nmagic zz\n", "arm64", false},
 		{"", "arm64", false},
 	} {

@@ -7,18 +7,19 @@ import (
 	"fmt"
 )
 
-// Labels of the armored blocks that this package reads (RFC 9580, section 6.2).
+// The labels of the armored blocks that this package reads (RFC 9580, section 6.2).
 const (
 	labelSignature = "SIGNATURE"
 	labelPublicKey = "PUBLIC KEY BLOCK"
 )
 
+// armorBegin is how the first line of an armored block begins.
 const armorBegin = "-----BEGIN PGP "
 
-// blanks are what may stand at the end of an armored line, or between blocks.
+// blanks are the characters that may be at the end of an armored line and between blocks.
 const blanks = " \t\r\n"
 
-// cutLine splits the first line off text. The line comes without its line feed.
+// cutLine splits the first line off text and returns it without its line feed.
 func cutLine(text []byte) (line, rest []byte) {
 	if i := bytes.IndexByte(text, '\n'); i >= 0 {
 		return text[:i], text[i+1:]
@@ -26,7 +27,7 @@ func cutLine(text []byte) (line, rest []byte) {
 	return text, nil
 }
 
-// armorLabel returns X of a line "-----BEGIN PGP X-----".
+// armorLabel returns the label X of a line "-----BEGIN PGP X-----".
 func armorLabel(line []byte) (label string, ok bool) {
 	line = bytes.TrimRight(line, blanks)
 	line, ok = bytes.CutPrefix(line, []byte(armorBegin))
@@ -37,17 +38,16 @@ func armorLabel(line []byte) (label string, ok bool) {
 	return string(line), ok
 }
 
-// dearmor decodes the armored block at the start of text, whose first line is
-// its BEGIN line, and returns what follows the END line. The CRC is optional,
-// as RFC 9580 has it, but a wrong one is an error: it tells a damaged file from
-// a forged one, and no program makes it wrong.
+// dearmor decodes the armored block at the start of text. The first line of text is the
+// BEGIN line; rest is the text after the END line. The checksum is optional, as in RFC 9580,
+// but a wrong checksum is an error: no program writes one, so the file is damaged.
 func dearmor(text []byte) (label string, body, rest []byte, err error) {
 	line, rest := cutLine(text)
 	label, ok := armorLabel(line)
 	if !ok {
 		return "", nil, nil, errors.New("no armor")
 	}
-	for { // headers ("Version: ...", "Comment: ..."), none of which is used
+	for { // headers such as "Version: ..." and "Comment: ...", which are not used
 		if len(rest) == 0 {
 			return label, nil, nil, errors.New("armor without a body")
 		}
@@ -57,7 +57,7 @@ func dearmor(text []byte) (label string, body, rest []byte, err error) {
 			break
 		}
 		if name, _, ok := bytes.Cut(line, []byte(":")); !ok || len(name) == 0 || bytes.ContainsAny(name, " \t") {
-			return label, nil, nil, errors.New("armor header that is none")
+			return label, nil, nil, errors.New("a malformed armor header")
 		}
 	}
 	var code, crc []byte
@@ -71,7 +71,7 @@ func dearmor(text []byte) (label string, body, rest []byte, err error) {
 			break
 		}
 		switch {
-		case bytes.IndexByte(line, '\r') >= 0: // which the decoder would pass over
+		case bytes.IndexByte(line, '\r') >= 0: // the base64 decoder would ignore it
 			return label, nil, nil, errors.New("armor that is not base64")
 		case crc != nil && len(line) > 0:
 			return label, nil, nil, errors.New("armor that goes on after its checksum")
@@ -84,8 +84,8 @@ func dearmor(text []byte) (label string, body, rest []byte, err error) {
 	if string(line) != "-----END PGP "+label+"-----" {
 		return label, nil, nil, errors.New("armor without its end")
 	}
-	// Strict: the bits that padding leaves over must be zero, so that there is
-	// one spelling only.
+	// Strict requires the unused bits before the padding to be zero, so that there is
+	// only one encoding.
 	strict := base64.StdEncoding.Strict()
 	body, err = strict.DecodeString(string(code))
 	if err != nil {
@@ -100,7 +100,7 @@ func dearmor(text []byte) (label string, body, rest []byte, err error) {
 	return label, body, rest, nil
 }
 
-// crc24 is the checksum of RFC 9580, section 6.1.1.
+// crc24 returns the checksum of data (RFC 9580, section 6.1.1).
 func crc24(data []byte) uint32 {
 	crc := uint32(0xb704ce)
 	for _, b := range data {
@@ -115,9 +115,8 @@ func crc24(data []byte) uint32 {
 	return crc & 0xffffff
 }
 
-// signatureBlocks decodes a file of armored signatures: blocks with nothing
-// but blanks around them. Text around them would be text that somebody takes
-// for signed.
+// signatureBlocks decodes a file of armored signatures. Only blanks may be outside the
+// blocks, because a person could take other text there for signed text.
 func signatureBlocks(text []byte) (blocks [][]byte, err error) {
 	for text = bytes.TrimLeft(text, blanks); len(text) > 0; text = bytes.TrimLeft(text, blanks) {
 		line, _ := cutLine(text)
@@ -142,8 +141,8 @@ func signatureBlocks(text []byte) (blocks [][]byte, err error) {
 	return blocks, nil
 }
 
-// keyBlocks decodes the armored certificates of a key file, which may have
-// prose around them: people paste keys below an explanation.
+// keyBlocks decodes the armored certificates in a key file. Other text may be around them:
+// people paste keys below an explanation.
 func keyBlocks(file []byte) (blocks [][]byte, err error) {
 	for text := file; len(text) > 0; {
 		line, rest := cutLine(text)
@@ -172,8 +171,8 @@ func keyBlocks(file []byte) (blocks [][]byte, err error) {
 	return blocks, nil
 }
 
-// describe says what a file that should have been OpenPGP looks like: servers
-// answer with pages, and users mix files up.
+// describe returns the Reason for a file that is not in an OpenPGP format. Servers may send
+// an HTML page instead, and users confuse files.
 func describe(data []byte) string {
 	text := bytes.TrimLeft(data, blanks)
 	switch {
@@ -182,20 +181,21 @@ func describe(data []byte) string {
 	case text[0] == '<':
 		return "an HTML or XML page"
 	case isUTF16(text):
-		return "UTF-16 text, as a shell's redirection on Windows makes it"
+		return "UTF-16 text, which redirecting output in a Windows shell creates"
 	}
 	return "neither armor nor packets"
 }
 
-// isBinary tells packets from armor: every packet begins with a byte that no
-// ASCII has.
+// isBinary reports whether data can be packets rather than armor: the first byte of a packet
+// has its highest bit set.
 func isBinary(data []byte) bool { return len(data) > 0 && data[0]&0x80 != 0 && !isUTF16(data) }
 
+// isUTF16 reports whether data begins with a byte order mark of UTF-16.
 func isUTF16(data []byte) bool {
 	return bytes.HasPrefix(data, []byte{0xff, 0xfe}) || bytes.HasPrefix(data, []byte{0xfe, 0xff})
 }
 
-// clip shortens a text from outside for an error.
+// clip shortens a string from outside for an error text.
 func clip(s string) string {
 	if len(s) > 64 {
 		return s[:64] + "..."

@@ -6,49 +6,49 @@ import (
 	"hash"
 )
 
-// Bounds of one certificate. Debian's longest-serving developers have some
-// hundreds of self-signatures; a certificate beyond the bounds is refused,
-// since what was left out might have been its revocation.
+// Bounds of one certificate. A certificate that exceeds them is refused, since the part that
+// is left out might be the revocation. Some Debian developers have hundreds of
+// self-signatures.
 const (
 	maxSelfSignatures = 4096
 	maxUserIDs        = 1024
 	maxSubkeys        = 1024
 )
 
-const flagSign = 0x02 // key flags, RFC 9580, section 5.2.3.29
+const flagSign = 0x02 // key flag: may sign data (RFC 9580, section 5.2.3.29)
 
-// A certificate is a primary key and what its owner says of it, unchecked: the
-// signatures are verified when a signature names one of its keys, since of a
-// keyring of a thousand certificates one is needed.
+// A certificate is a primary key with its user ids, subkeys and signatures, none of which
+// has been verified. The method verify does that when a signature names one of the keys: a
+// keyring may hold a thousand certificates, and usually only one is needed.
 type certificate struct {
 	primary *publicKey
-	// pinned: the caller knows the bare key by its fingerprint, so it needs no
-	// self-signature. What it says of itself still counts against it.
+	// pinned is set if the caller knows the fingerprint of the primary key. The key then
+	// needs no self-signature, but an expiry or revocation still counts.
 	pinned            bool
-	overfull          bool
-	direct            []*signature // on the primary key
+	tooLarge          bool         // the certificate exceeds the bounds
+	direct            []*signature // direct-key signatures
 	revocations       []*signature // of the primary key
 	ids               []*userID
 	subkeys           []*subkey
-	subkeyRevocations []*signature // of any of the subkeys: one out of its place still counts
-	count             int          // of all these signatures
+	subkeyRevocations []*signature // of all subkeys: a revocation after the wrong subkey counts, too
+	count             int          // number of all these signatures
 }
 
-// A userID is a user id or user attribute with the owner's signatures on it.
+// A userID is a user id or user attribute with the self-signatures on it.
 type userID struct {
 	tag  byte
 	body []byte
-	sigs []*signature // certifications, and their revocations
+	sigs []*signature // certifications and their revocations
 }
 
-// A subkey is one with its bindings.
+// A subkey is a subkey with its subkey binding signatures.
 type subkey struct {
 	key      *publicKey
 	bindings []*signature
 }
 
-// addID returns the user id of that content, made if need be: a certificate may
-// come in several copies.
+// addID returns the userID with that content and adds it if it is new. The content may be
+// known, because a file may contain several copies of a certificate.
 func (c *certificate) addID(tag byte, body []byte) *userID {
 	for _, u := range c.ids {
 		if u.tag == tag && bytes.Equal(u.body, body) {
@@ -56,7 +56,7 @@ func (c *certificate) addID(tag byte, body []byte) *userID {
 		}
 	}
 	if len(c.ids) == maxUserIDs {
-		c.overfull = true
+		c.tooLarge = true
 		return nil
 	}
 	u := &userID{tag: tag, body: body}
@@ -64,7 +64,7 @@ func (c *certificate) addID(tag byte, body []byte) *userID {
 	return u
 }
 
-// addSubkey returns the subkey of that fingerprint, made if need be.
+// addSubkey returns the subkey with k's fingerprint and adds it if it is new.
 func (c *certificate) addSubkey(k *publicKey) *subkey {
 	for _, s := range c.subkeys {
 		if s.key.fingerprint == k.fingerprint {
@@ -72,7 +72,7 @@ func (c *certificate) addSubkey(k *publicKey) *subkey {
 		}
 	}
 	if len(c.subkeys) == maxSubkeys {
-		c.overfull = true
+		c.tooLarge = true
 		return nil
 	}
 	s := &subkey{key: k}
@@ -80,11 +80,11 @@ func (c *certificate) addSubkey(k *publicKey) *subkey {
 	return s
 }
 
-// addSignature files a signature that stands below u or sub, or below the
-// primary key where both are nil. What other people say of the key is dropped.
+// addSignature adds a signature that follows u or sub in the file, or follows the primary key
+// if both are nil. It drops signatures by other people.
 func (c *certificate) addSignature(s *signature, u *userID, sub *subkey) {
 	var list *[]*signature
-	switch own := len(s.issuers) == 0 || s.hints(c.primary); {
+	switch own := len(s.issuers) == 0 || s.names(c.primary); {
 	case s.kind == typeKeyRevocation: // maybe a designated revoker's
 		list = &c.revocations
 	case s.kind == typeSubkeyRevocation:
@@ -102,17 +102,17 @@ func (c *certificate) addSignature(s *signature, u *userID, sub *subkey) {
 		return
 	}
 	if c.count == maxSelfSignatures {
-		c.overfull = true
+		c.tooLarge = true
 		return
 	}
 	c.count++
 	*list = append(*list, s)
 }
 
-// join adds what another copy of the same certificate holds.
-func (c *certificate) join(other *certificate) {
+// merge adds the parts of another copy of the same certificate.
+func (c *certificate) merge(other *certificate) {
 	c.pinned = c.pinned || other.pinned
-	c.overfull = c.overfull || other.overfull
+	c.tooLarge = c.tooLarge || other.tooLarge
 	add := func(sigs []*signature, u *userID, sub *subkey) {
 		for _, s := range sigs {
 			c.addSignature(s, u, sub)
@@ -133,7 +133,8 @@ func (c *certificate) join(other *certificate) {
 	}
 }
 
-// writeTo hashes the id as certifications do (RFC 9580, section 5.2.4).
+// writeTo writes the user id to h in the form that certifications hash (RFC 9580, section
+// 5.2.4).
 func (u *userID) writeTo(h hash.Hash) {
 	head := [5]byte{0: 0xb4}
 	if u.tag == tagUserAttribute {
@@ -144,9 +145,9 @@ func (u *userID) writeTo(h hash.Hash) {
 	h.Write(u.body)
 }
 
-// signedBy says whether k made the signature over the keys and, where it isn't
-// nil, the user id, with a hash of at least the given strength. Nothing but a
-// revocation can be older than the key that made it.
+// signedBy reports whether k made the signature over the given keys and, if u is not nil,
+// the user id, with a hash of at least the strength need. Only a revocation may be older
+// than the key that made it.
 func (s *signature) signedBy(k *publicKey, need strength, u *userID, over ...*publicKey) bool {
 	if s.hash.strength < need || s.hash.new == nil || k.key == nil || need > forRevocation && s.created < k.created {
 		return false
@@ -162,26 +163,26 @@ func (s *signature) signedBy(k *publicKey, need strength, u *userID, over ...*pu
 	return k.verify(s, s.finish(h))
 }
 
-// A record is what was found true of a certificate: every signature in it is
-// made by the owner, or, for a revocation, by somebody the owner appointed.
-type record struct {
+// A verifiedCertificate is a certificate with those of its signatures that were verified: the
+// primary key made them or, in the case of a revocation, a designated revoker.
+type verifiedCertificate struct {
 	cert        *certificate
-	lists       [][]*signature // the direct ones first, then one list for each user id
-	revokers    []*publicKey   // the keys that may revoke this one, as far as they are at hand
+	lists       [][]*signature // the direct-key signatures, then a list for each user id
+	revokers    []*publicKey   // the designated revokers whose keys are known
 	revocations []*signature   // of the primary key
 }
 
-// verified checks the signatures on the primary key and on the user ids. keys
-// are all primary keys at hand, by fingerprint, to find designated revokers in.
-func (c *certificate) verified(keys map[string]*publicKey) *record {
-	r := &record{cert: c, lists: make([][]*signature, 1, 1+len(c.ids))}
+// verify checks the signatures on the primary key and on the user ids. keys holds all known
+// primary keys by fingerprint, among which designated revokers may be.
+func (c *certificate) verify(keys map[string]*publicKey) *verifiedCertificate {
+	r := &verifiedCertificate{cert: c, lists: make([][]*signature, 1, 1+len(c.ids))}
 	for _, s := range c.direct {
 		if s.invalid == "" && s.signedBy(c.primary, forBinding, nil, c.primary) {
 			r.lists[0] = append(r.lists[0], s)
 		}
 	}
 	for _, u := range c.ids {
-		r.lists = append(r.lists, u.verified(c.primary))
+		r.lists = append(r.lists, u.verify(c.primary))
 	}
 	for _, list := range r.lists {
 		for _, s := range list {
@@ -200,9 +201,9 @@ func (c *certificate) verified(keys map[string]*publicKey) *record {
 	return r
 }
 
-// verified returns the owner's signatures on the user id: none where it has
-// been revoked in a way that can't be read.
-func (u *userID) verified(owner *publicKey) (good []*signature) {
+// verify returns the self-signatures on the user id that owner, the primary key, made. It
+// returns none if one of them is a revocation with a fault.
+func (u *userID) verify(owner *publicKey) (good []*signature) {
 	for _, s := range u.sigs {
 		revocation, need := s.kind == typeCertificationRevoke, forBinding
 		if revocation {
@@ -219,9 +220,9 @@ func (u *userID) verified(owner *publicKey) (good []*signature) {
 	return good
 }
 
-// revokes says whether s is a revocation, over the given keys, by the owner or
-// a designated revoker.
-func (r *record) revokes(s *signature, over ...*publicKey) bool {
+// revokes reports whether the primary key or a designated revoker made the revocation s over
+// the given keys.
+func (r *verifiedCertificate) revokes(s *signature, over ...*publicKey) bool {
 	if s.signedBy(r.cert.primary, forRevocation, nil, over...) {
 		return true
 	}
@@ -233,10 +234,10 @@ func (r *record) revokes(s *signature, over ...*publicKey) bool {
 	return false
 }
 
-// inForce returns the newest of sigs at the time t; of two of one second a
-// revocation, else the later one in the file. One that has expired by then takes
-// nothing back of what an older one says, and revocations don't expire, as
-// GnuPG and Sequoia have both. made says whether there was any by then.
+// inForce returns the newest of sigs at the time t. Of two signatures of the same second it
+// returns the revocation, or else the later one in the file. It skips signatures that had
+// expired, except revocations, which don't expire; GnuPG and Sequoia do the same. made
+// reports whether any of sigs existed at the time t.
 func inForce(sigs []*signature, t int64) (newest *signature, made bool) {
 	for _, s := range sigs {
 		if int64(s.created) > t {
@@ -254,7 +255,7 @@ func inForce(sigs []*signature, t int64) (newest *signature, made bool) {
 	return newest, made
 }
 
-// oldest returns the first of the owner's statements in sigs.
+// oldest returns the signature in sigs with the earliest creation time, revocations excepted.
 func oldest(sigs []*signature) (first *signature) {
 	for _, s := range sigs {
 		if s.kind != typeCertificationRevoke && (first == nil || s.created < first.created) {
@@ -264,24 +265,25 @@ func oldest(sigs []*signature) (first *signature) {
 	return first
 }
 
-// A statement is what the owner's signatures in force say of the primary key.
+// A statement is what the self-signatures in force say about the primary key.
 type statement struct {
 	found   bool  // a self-signature is in force
-	expires int64 // seconds since 1970; 0: never
-	sign    bool  // the flags, if any, allow signing
+	expires int64 // when the key expires, in seconds since 1970; 0: never
+	sign    bool  // the key flags, if any, allow signing
 }
 
-// at returns what the certificate says of its primary key at the time t.
+// at returns what the self-signatures say about the primary key at the time t.
 //
-// That is: of the direct-key signatures and of those on each user id the newest
-// one by then. Keyrings are often cleaned of all but the newest signatures, so
-// where all are later than t the oldest of each count. Direct-key signatures and user
-// ids are read together and the earlier expiry wins, since the direct one may
-// be about something else (a designated revoker); of several user ids the
-// newest signature that sets an expiry decides, as GnuPG has it.
-func (r *record) at(t int64) statement {
+// Of the direct-key signatures, and of the signatures on each user id, the newest at the
+// time t counts. Many keyrings contain only the newest signatures; so if all of them are
+// later than t, the oldest of each list counts. If a direct-key signature and a user id both
+// set an expiry, the earlier one counts, because the direct-key signature may only be about
+// a designated revoker. Among user ids, the newest signature that sets an expiry decides,
+// and the newest that has key flags, as in GnuPG.
+func (r *verifiedCertificate) at(t int64) statement {
 	st := statement{sign: true}
-	var direct, expiry, flags *signature // the latter two of the user ids
+	var direct *signature
+	var expiry, flags *signature // on user ids
 	inForceAt := make([]*signature, len(r.lists))
 	any := false
 	for i, list := range r.lists {
@@ -322,11 +324,11 @@ func (r *record) at(t int64) statement {
 	return st
 }
 
-// revokedAt says whether one of the revocations is in force at the time t. A
-// hard one (the key was lost, or no reason or an unknown one is given) always
-// is, whenever it was made: who has the key can date signatures back. A soft
-// one (superseded, retired) is in force from its date until a newer signature
-// in renewals takes it back.
+// revokedAt reports whether one of the revocations is in force at the time t. A hard
+// revocation (the key is compromised, or the reason is unknown or missing) always is: whoever
+// has the secret key can make signatures with any creation time. A soft revocation
+// (superseded, retired, user id no longer valid; RFC 9580, section 5.2.3.31) is in force from
+// its creation time until a newer signature in renewals replaces it.
 func revokedAt(revocations []*signature, renewals [][]*signature, t int64) bool {
 	for _, r := range revocations {
 		soft := r.invalid == "" && r.hasReason && (r.reason == 1 || r.reason == 3 || r.reason == 32)
@@ -351,13 +353,13 @@ func revokedAt(revocations []*signature, renewals [][]*signature, t int64) bool 
 	return false
 }
 
-// problem returns why key, the primary key or a subkey of the certificate,
-// couldn't sign a document at the time t; "" where it could.
-func (r *record) problem(key *publicKey, t int64) string {
+// problem returns why key, the primary key or a subkey of the certificate, could not sign a
+// document at the time t, or "" if it could.
+func (r *verifiedCertificate) problem(key *publicKey, t int64) string {
 	c := r.cert
 	switch {
-	case c.overfull:
-		return "the certificate has more parts than this program reads"
+	case c.tooLarge:
+		return "the certificate has more signatures, user ids or subkeys than this program reads"
 	case t < int64(c.primary.created), t < int64(key.created):
 		return "the signature is older than its key"
 	case revokedAt(r.revocations, r.lists, t):
@@ -377,8 +379,8 @@ func (r *record) problem(key *publicKey, t int64) string {
 	return r.subkeyProblem(key, t)
 }
 
-// subkeyProblem is problem for what concerns the subkey alone.
-func (r *record) subkeyProblem(key *publicKey, t int64) string {
+// subkeyProblem is the part of problem about the subkey alone.
+func (r *verifiedCertificate) subkeyProblem(key *publicKey, t int64) string {
 	c := r.cert
 	var bindings []*signature
 	for _, sub := range c.subkeys {
@@ -394,7 +396,7 @@ func (r *record) subkeyProblem(key *publicKey, t int64) string {
 	binding, made := inForce(bindings, t)
 	switch {
 	case len(bindings) == 0:
-		return "the subkey is not bound to its certificate"
+		return "the subkey is not bound to its certificate: no valid subkey binding signature"
 	case !made:
 		return "the signature is older than the subkey's binding"
 	case binding == nil:
@@ -403,8 +405,8 @@ func (r *record) subkeyProblem(key *publicKey, t int64) string {
 		return "the subkey is not for signing"
 	case binding.keyExpires != 0 && t >= int64(key.created)+int64(binding.keyExpires):
 		return "the subkey had expired"
-	case !binding.agreed(c.primary, key, t):
-		return "the subkey did not agree to its binding"
+	case !binding.hasBackSignature(c.primary, key, t):
+		return "the subkey did not agree to its binding: no valid primary key binding signature"
 	}
 	var revocations []*signature
 	for _, s := range c.subkeyRevocations {
@@ -418,10 +420,10 @@ func (r *record) subkeyProblem(key *publicKey, t int64) string {
 	return ""
 }
 
-// agreed says whether a binding holds the subkey's own signature: else anybody
-// could bind somebody else's subkey and pass its signatures off as theirs (RFC
-// 9580, section 5.2.1.9).
-func (s *signature) agreed(primary, key *publicKey, t int64) bool {
+// hasBackSignature reports whether the subkey binding signature s contains a primary key
+// binding signature by the subkey. Without one, an attacker could bind another person's
+// subkey to his own primary key and claim its signatures (RFC 9580, section 5.2.1.9).
+func (s *signature) hasBackSignature(primary, key *publicKey, t int64) bool {
 	for _, body := range s.embedded {
 		back := parseSignature(body)
 		if back != nil && back.kind == typePrimaryBinding && back.invalid == "" &&

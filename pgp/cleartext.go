@@ -6,24 +6,26 @@ import (
 	"fmt"
 )
 
-// MaxCleartext is the largest cleartext-signed message in bytes: it is held in
-// memory. Debian's InRelease has 150 kB, Ubuntu's image index a few MB.
+// MaxCleartext is the size of the largest cleartext signed message that is read, in bytes.
+// The message is held in memory. Debian's InRelease has 150 kB, Ubuntu's image index a few
+// MB.
 const MaxCleartext = 16 << 20
 
+// cleartextBegin is the first line of a cleartext signed message.
 const cleartextBegin = "-----BEGIN PGP SIGNED MESSAGE-----"
 
-// VerifyCleartext verifies a cleartext-signed message (RFC 9580, section 7) and
-// returns the text that is signed: without dash escapes, without blanks at line
-// ends, every line ended by a line feed. Only that text is vouched for; what is
-// in msg beside it is not. Errors are those of NewVerifier and Finish.
+// VerifyCleartext verifies a cleartext signed message (RFC 9580, section 7) and returns the
+// signed text: without dash escapes, without blanks at line ends, and with a line feed after
+// every line. Use only this text; nothing else in msg is signed. Errors are those of
+// [NewVerifier] and [Verifier.Finish].
 func VerifyCleartext(k *Keyring, msg []byte, p Policy) (text []byte, r *Result, err error) {
 	fail := func(err error) ([]byte, *Result, error) {
-		return nil, nil, &FormatError{File: "cleartext-signed message", Reason: err.Error()}
+		return nil, nil, &FormatError{File: "cleartext signed message", Reason: err.Error()}
 	}
-	if k == nil || len(k.certs)+len(k.plain) == 0 {
-		return nil, nil, errors.New("no trusted keys to verify with")
+	if k.empty() {
+		return nil, nil, errNoKeys
 	}
-	if why := embedded(msg); why != "" {
+	if why := embeddedSignature(msg); why != "" {
 		return fail(errors.New(why))
 	}
 	if len(msg) > MaxCleartext {
@@ -44,13 +46,13 @@ func VerifyCleartext(k *Keyring, msg []byte, p Policy) (text []byte, r *Result, 
 	if err != nil {
 		return fail(err)
 	}
-	// Signatures of type binary are over the same bytes here: some programs
-	// (older Go ones) label them so.
+	// Some programs (older ones in Go) give these signatures the type binary, but make
+	// them over the same bytes.
 	v, err := newVerifier(k, sigs, p, true)
 	if err != nil {
 		return nil, nil, err
 	}
-	// The last line end belongs to the armor.
+	// The last line end is not part of the signed text.
 	v.Write(bytes.TrimSuffix(text, []byte("\n")))
 	r, err = v.Finish()
 	if err != nil {
@@ -59,11 +61,11 @@ func VerifyCleartext(k *Keyring, msg []byte, p Policy) (text []byte, r *Result, 
 	return text, r, nil
 }
 
-// splitCleartext returns the text of a message, with its line ends as line
-// feeds, and the armored signatures after it.
+// splitCleartext returns the text of a message, with line feeds as line ends, and the armored
+// signatures after the text.
 func splitCleartext(msg []byte) (text, armor []byte, err error) {
 	line, rest := cutLine(msg)
-	// Blanks may follow any line of an armor (RFC 9580, section 6.2).
+	// Any line of an armor may end with blanks (RFC 9580, section 6.2).
 	if string(bytes.TrimRight(line, blanks)) != cleartextBegin {
 		return nil, nil, errors.New("it does not begin with " + cleartextBegin)
 	}
@@ -107,9 +109,9 @@ func splitCleartext(msg []byte) (text, armor []byte, err error) {
 	}
 }
 
-// isHashHeader says whether line is "Hash: " and names of hash algorithms (RFC
-// 9580, section 9.5). They are not used, since the signatures say the same, but
-// anything else here would be text that a person takes for signed.
+// isHashHeader reports whether line consists of "Hash: " and names of hash algorithms (RFC
+// 9580, section 9.5). The names are not used, since the signature packets have the
+// algorithm. Other text here is refused because a person could take it for signed text.
 func isHashHeader(line []byte) bool {
 	names, ok := bytes.CutPrefix(line, []byte("Hash: "))
 	if !ok {

@@ -6,12 +6,13 @@ import (
 	"testing"
 )
 
-// The property of all targets: data that nobody signed is never accepted. Each
-// has keys that never signed what it verifies, so that nothing may come back.
+// All targets check that data which nobody signed is never accepted. They verify data that
+// none of their keys has signed, so every verification must fail.
 
-// unsigned is data that none of the vectors' keys has signed.
+// unsigned is data that no key of the vectors has signed.
 var unsigned = []byte("nobody signed this\n")
 
+// FuzzSignature changes signature files.
 func FuzzSignature(f *testing.F) {
 	var rings []*Keyring
 	for _, v := range readVectors(f) {
@@ -35,9 +36,8 @@ func FuzzSignature(f *testing.F) {
 	})
 }
 
-// FuzzKeys mutates the certificates beside signatures that are good for one key
-// that is not among them: a stranger's. Whatever the file holds, the stranger's
-// fingerprint is never reported for data that it didn't sign.
+// FuzzKeys changes key files and verifies a valid signature over other data with them. No key
+// file may make it good.
 func FuzzKeys(f *testing.F) {
 	good := readVector(f, "testdata/vectors/algo-eddsa.txt")
 	for _, v := range readVectors(f) {
@@ -47,14 +47,14 @@ func FuzzKeys(f *testing.F) {
 		k, err := ReadKeyring(keys)
 		if err != nil {
 			if k != nil {
-				t.Fatal("a keyring beside an error")
+				t.Fatal("a keyring together with an error")
 			}
 			return
 		}
 		if r, err := Verify(k, unsigned, good.sig, good.policy); err == nil {
 			t.Fatalf("accepted: %+v", r)
 		}
-		if again := Merge(k, k); len(again.Fingerprints()) > len(k.Fingerprints())+len(k.plain) {
+		if again := Merge(k, k); len(again.Fingerprints()) > len(k.Fingerprints())+len(k.signify) {
 			t.Fatal("merging a keyring with itself adds certificates")
 		}
 		if list := k.Fingerprints(); len(list) > 0 && len(list) < 100 {
@@ -65,10 +65,9 @@ func FuzzKeys(f *testing.F) {
 	})
 }
 
-// FuzzCertificate changes a certificate and keeps the signature that it is
-// good for: it may be accepted only if the key that signed is one of those that
-// made the vectors. (Which of them depends: a signature file may hold one by a
-// key that another vector's certificates bring.)
+// FuzzCertificate changes the certificate of a good signature. The signature may be accepted
+// only if its key is one of the keys of the vectors. (It may be the key of another vector: a
+// signature file may contain signatures by several keys.)
 func FuzzCertificate(f *testing.F) {
 	var sigs []vector
 	real := map[string]bool{}
@@ -106,6 +105,7 @@ func FuzzCertificate(f *testing.F) {
 	})
 }
 
+// FuzzCleartext changes cleartext signed messages.
 func FuzzCleartext(f *testing.F) {
 	var rings []*Keyring
 	signed := map[string]bool{}
@@ -123,7 +123,7 @@ func FuzzCleartext(f *testing.F) {
 		}
 		rings = append(rings, k)
 	}
-	// What the vectors sign and have refused for something else.
+	// These texts are signed in vectors that are refused for another reason.
 	for _, text := range []string{"Hello\n- dash\nlast", "\x1b[2J"} {
 		signed[text] = true
 	}
@@ -132,7 +132,7 @@ func FuzzCleartext(f *testing.F) {
 		text, r, err := VerifyCleartext(all, msg, Policy{})
 		if err != nil {
 			if text != nil || r != nil {
-				t.Fatal("something beside an error")
+				t.Fatal("a text or result together with an error")
 			}
 			return
 		}
@@ -142,7 +142,7 @@ func FuzzCleartext(f *testing.F) {
 	})
 }
 
-// FuzzArmor: what is decoded, encoded again, decodes to the same.
+// FuzzArmor changes armored signatures. No text outside the blocks may be accepted.
 func FuzzArmor(f *testing.F) {
 	for _, v := range readVectors(f) {
 		if !isBinary(v.sig) && !v.cleartext {
@@ -155,10 +155,9 @@ func FuzzArmor(f *testing.F) {
 			return
 		}
 		for _, line := range bytes.Split(text, []byte("\n")) {
-			// Everything in an accepted file is part of an armor: no line may
-			// stand outside of one.
+			// All of an accepted file is armored signatures: no line may be outside.
 			if bytes.HasPrefix(line, []byte("-----")) && !bytes.Contains(line, []byte(labelSignature)) {
-				t.Fatalf("a line %q was passed over", line)
+				t.Fatalf("the line %q was ignored", line)
 			}
 		}
 		if len(blocks) == 0 {
@@ -167,8 +166,7 @@ func FuzzArmor(f *testing.F) {
 	})
 }
 
-// FuzzSums: every entry of a list that is accepted stands in it, as a line of
-// its own.
+// FuzzSums changes lists of digests. Each name of an accepted list must be in a line of it.
 func FuzzSums(f *testing.F) {
 	f.Add([]byte(gnuSums))
 	f.Add([]byte(bsdSums))
@@ -176,7 +174,7 @@ func FuzzSums(f *testing.F) {
 		sums, err := ParseSums(text)
 		if err != nil {
 			if sums != nil {
-				t.Fatal("a list beside an error")
+				t.Fatal("a list together with an error")
 			}
 			return
 		}
@@ -191,7 +189,8 @@ func FuzzSums(f *testing.F) {
 	})
 }
 
-func FuzzPlain(f *testing.F) {
+// FuzzSignify changes signatures of signify and minisign.
+func FuzzSignify(f *testing.F) {
 	var rings []*Keyring
 	for _, v := range readVectors(f) {
 		if strings.HasPrefix(v.name, "signify") || strings.HasPrefix(v.name, "minisign") {

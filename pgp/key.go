@@ -21,18 +21,18 @@ const (
 	algoRSA     = 1
 	algoRSASign = 3
 	algoECDSA   = 19
-	algoEdDSA   = 22 // the older Ed25519, of version 4 keys only
+	algoEdDSA   = 22 // EdDSALegacy: Ed25519 in version 4 keys only
 	algoEd25519 = 27
 )
 
-// RSA moduli outside of these lengths in bits are refused: below, keys can be
-// factored; above, one check takes a router seconds.
+// The smallest and the largest accepted RSA modulus, in bits. Shorter keys can be factored;
+// with longer ones a single verification takes seconds on a router.
 const (
 	minRSABits = 2048
 	maxRSABits = 16384
 )
 
-// refusedKey is the problem of a key whose algorithm or size isn't accepted.
+// refusedKey is the problem of a key whose algorithm or size is not accepted.
 const refusedKey = "the key is not accepted: not RSA of 2048 bits or more, ECDSA on a NIST curve, or Ed25519"
 
 // A publicKey is a primary key or subkey.
@@ -40,14 +40,14 @@ type publicKey struct {
 	version     byte
 	algo        byte
 	created     uint32 // seconds since 1970
-	body        []byte // as the packet has it; what signatures on the key are over
-	fingerprint string // 20 bytes, or 32 of version 6
-	// key is *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey; nil where
-	// this package doesn't accept signatures of such a key.
+	body        []byte // the body of the packet, which signatures on the key are over
+	fingerprint string // 20 bytes; of version 6, 32 bytes
+	// key is a *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey. It is nil if this
+	// package does not accept signatures by such a key.
 	key crypto.PublicKey
 }
 
-// Object identifiers of the curves (RFC 9580, section 9.2).
+// The object identifiers of the curves (RFC 9580, section 9.2).
 var (
 	oidP256    = "\x2a\x86\x48\xce\x3d\x03\x01\x07"
 	oidP384    = "\x2b\x81\x04\x00\x22"
@@ -55,10 +55,10 @@ var (
 	oidEd25519 = "\x2b\x06\x01\x04\x01\xda\x47\x0f\x01"
 )
 
-// parsePublicKey reads the body of a public key packet (RFC 9580, section
-// 5.5.2). It returns nil for versions other than 4 and 6 and for a body whose
-// frame is broken; a key of an algorithm that isn't accepted comes back with a
-// nil key, so that what is bound to it stays apart from what isn't.
+// parsePublicKey reads the body of a public key packet (RFC 9580, section 5.5.2). It returns
+// nil for versions other than 4 and 6 and for a malformed body. For an algorithm that is not
+// accepted it returns a publicKey without key, so that the signatures that follow in the
+// file are not taken for signatures on the key before.
 func parsePublicKey(body []byte) *publicKey {
 	f := fields{b: body}
 	k := &publicKey{version: f.u8(), body: body}
@@ -67,7 +67,7 @@ func parsePublicKey(body []byte) *publicKey {
 	switch k.version {
 	case 4:
 		if len(body) > 0xffff {
-			return nil // its length doesn't fit what a fingerprint is made of
+			return nil // the fingerprint is computed with a length of 16 bits
 		}
 		sum := sha1.New()
 		k.writeTo(sum)
@@ -89,8 +89,8 @@ func parsePublicKey(body []byte) *publicKey {
 	return k
 }
 
-// parseMaterial reads the part of a key that its algorithm decides on, and
-// returns nil where the key isn't one that this package accepts.
+// parseMaterial reads the part of a public key that is specific to its algorithm. It returns
+// nil if this package does not accept the key.
 func (k *publicKey) parseMaterial(f *fields) crypto.PublicKey {
 	switch k.algo {
 	case algoRSA, algoRSASign:
@@ -134,8 +134,8 @@ func (k *publicKey) parseMaterial(f *fields) crypto.PublicKey {
 	case algoEdDSA:
 		oid := string(f.take(uint32(f.u8())))
 		point := f.mpi()
-		// 0x40 marks the curve's own encoding (RFC 9580, section 11.2). The
-		// RFC forbids the algorithm to version 6.
+		// 0x40 says that the curve's native encoding follows (RFC 9580, section 11.2).
+		// The RFC forbids this algorithm in version 6 keys.
 		if !f.done() || k.version != 4 || oid != oidEd25519 || len(point) != 1+ed25519.PublicKeySize || point[0] != 0x40 {
 			return nil
 		}
@@ -150,8 +150,8 @@ func (k *publicKey) parseMaterial(f *fields) crypto.PublicKey {
 	return nil
 }
 
-// writeTo hashes the key as its fingerprint and the signatures on it do (RFC
-// 9580, sections 5.2.4 and 5.5.4).
+// writeTo writes the key to h in the form that fingerprints and signatures on the key hash
+// (RFC 9580, sections 5.2.4 and 5.5.4).
 func (k *publicKey) writeTo(h hash.Hash) {
 	if k.version == 6 {
 		head := [5]byte{0: 0x9b}
@@ -171,14 +171,14 @@ func (k *publicKey) id() string {
 	return k.fingerprint[len(k.fingerprint)-8:]
 }
 
-// hexID writes a fingerprint or key id as people do: upper-case hex digits.
+// hexID formats a fingerprint or key id as upper-case hex digits.
 func hexID(id string) string { return strings.ToUpper(hex.EncodeToString([]byte(id))) }
 
-// verify checks the mathematics of a signature over digest, and nothing else.
+// verify reports whether k made the signature s over digest. It checks nothing else.
 func (k *publicKey) verify(s *signature, digest []byte) bool {
-	// A version 6 key signs with version 6, and a version 4 key with version
-	// 4 (RFC 9580, section 10.3.2.3). The first bytes of the digest are a quick
-	// test for others; here, a wrong one is a damaged signature.
+	// A version 6 key makes version 6 signatures, and a version 4 key version 4
+	// signatures (RFC 9580, section 10.3.2.3). The packet has the first two bytes of the
+	// digest; if they are wrong the signature is damaged.
 	if s.version != k.version || !bytes.Equal(s.left, digest[:2]) {
 		return false
 	}
@@ -192,7 +192,7 @@ func (k *publicKey) verify(s *signature, digest []byte) bool {
 		if !f.done() || len(value) > key.Size() {
 			return false
 		}
-		// An MPI has lost its leading zeros; the standard library wants them.
+		// An MPI has no leading zeros; the standard library requires them.
 		padded := make([]byte, key.Size())
 		copy(padded[len(padded)-len(value):], value)
 		return rsa.VerifyPKCS1v15(key, s.hash.id, digest, padded) == nil

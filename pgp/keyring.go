@@ -9,33 +9,39 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of a file of keys.
+// Bounds of a key file.
 const (
-	// MaxKeyring is the largest file of keys, in bytes. The largest in use,
-	// debian-keyring.gpg, has 28 MB.
+	// MaxKeyring is the size of the largest key file that is read, in bytes. The largest
+	// known, debian-keyring.gpg, has 28 MB.
 	MaxKeyring = 64 << 20
-	// maxCertificates of one file; debian-keyring.gpg has 900.
+	// maxCertificates is how many certificates a file may contain; debian-keyring.gpg has
+	// 900.
 	maxCertificates = 1 << 16
 )
 
-// A Keyring is a set of keys that the caller trusts. It doesn't change once it
-// is made.
+// A Keyring is a set of keys that the caller trusts. It does not change after it is made.
 type Keyring struct {
-	certs []*certificate
-	plain []*plainKey // signify's and minisign's
-	// all are the primary keys of everything that was read, also of what
-	// Select left out, by fingerprint: they may be designated revokers.
+	certs   []*certificate
+	signify []*signifyKey // the keys of signify and minisign
+	// all holds the primary keys of everything that was read, by fingerprint, also those
+	// that Select left out: they may be designated revokers.
 	all map[string]*publicKey
 }
 
-// ReadKeyring reads a file of public keys: OpenPGP certificates, binary or
-// armored, several of them and with prose around the armor; or keys of signify,
-// usign or minisign. An error is a *FormatError.
+// errNoKeys is the error of a verification with an empty Keyring.
+var errNoKeys = errors.New("no trusted keys to verify with")
+
+// empty reports whether k is nil or has no keys.
+func (k *Keyring) empty() bool { return k == nil || len(k.certs)+len(k.signify) == 0 }
+
+// ReadKeyring reads a file of public keys: one or more OpenPGP certificates, binary or
+// armored, with other text around the armor; or keys of signify, usign or minisign. Errors
+// are of type *[FormatError].
 //
-// Parts of a certificate that it can't read, or that nobody signed, are passed
-// over and never trusted. A certificate that can't be used (an algorithm that
-// is refused, no valid self-signature, a revocation) is no error here: the
-// verification that would need it fails and says why.
+// ReadKeyring ignores parts of a certificate that it can't read or that have no valid
+// signature; they are never trusted. A certificate that can't be used (because its algorithm
+// is refused, it has no valid self-signature, or it is revoked) is not an error here: a
+// verification that needs it fails and says why.
 func ReadKeyring(data []byte) (*Keyring, error) {
 	fail := func(err error) (*Keyring, error) {
 		return nil, &FormatError{File: "public key file", Reason: err.Error()}
@@ -43,21 +49,21 @@ func ReadKeyring(data []byte) (*Keyring, error) {
 	if len(data) > MaxKeyring {
 		return fail(fmt.Errorf("larger than %d bytes", MaxKeyring))
 	}
-	// A byte order mark goes before the text of some editors.
-	if text := bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")); isPlain(text) {
-		keys, err := parsePlainKeys(text)
+	// Some editors put a byte order mark before the text.
+	if text := bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")); isSignify(text) {
+		keys, err := parseSignifyKeys(text)
 		if err != nil {
 			return fail(err)
 		}
-		return &Keyring{plain: keys}, nil
+		return &Keyring{signify: keys}, nil
 	}
 	var blocks [][]byte
 	switch {
 	case len(data) >= 12 && string(data[8:12]) == "KBXf":
 		return fail(errors.New(`a keybox, GnuPG's own format: write the keys with "gpg --export FINGERPRINT > keys.gpg" and give that file`))
-	// Prose before the armor may begin with a letter beyond ASCII. What is not
-	// text as a whole is packets: armor that stands in a user id or a notation
-	// in it, where anybody can put one, is no key of the file's.
+	// Text before the armor may begin with a letter outside ASCII. A file that is not
+	// valid text as a whole is taken for packets. It is not searched for armor: anybody can
+	// put armor into a user id or a notation, and that is not a key of the file.
 	case isBinary(data) && !utf8.Valid(data):
 		blocks = [][]byte{data}
 	default:
@@ -96,14 +102,14 @@ func ReadKeyring(data []byte) (*Keyring, error) {
 	return k, nil
 }
 
-// readCertificates reads the packets of one block (RFC 9580, section 10.1) and
-// returns how many primary keys it saw. add returns the certificate of a
-// primary key, nil where there is no room.
+// readCertificates reads the packets of one block (RFC 9580, section 10.1) and returns the
+// number of primary keys in it. It calls add for each primary key, to get the certificate;
+// add returns nil if there are too many.
 func readCertificates(data []byte, add func(*publicKey) *certificate) (seen int, err error) {
-	var c *certificate // nil: what comes belongs to nothing that counts
+	var c *certificate // nil if the packets that follow belong to an ignored primary key
 	var id *userID
 	var sub *subkey
-	below := false // c's own signatures may come: the last key or id was read
+	known := false // the last key or user id was read, and signatures on it count
 	for len(data) > 0 {
 		p, rest, err := nextPacket(data)
 		if err != nil {
@@ -115,21 +121,21 @@ func readCertificates(data []byte, add func(*publicKey) *certificate) (seen int,
 			return seen, errors.New("a secret key: give the public one")
 		case tagPublicKey:
 			seen++
-			c, id, sub, below = nil, nil, nil, true
+			c, id, sub, known = nil, nil, nil, true
 			if primary := parsePublicKey(p.body); primary != nil {
 				c = add(primary)
 			}
 		case tagUserID, tagUserAttribute:
-			id, sub, below = nil, nil, false
+			id, sub, known = nil, nil, false
 			if c != nil {
 				id = c.addID(p.tag, p.body)
-				below = id != nil
+				known = id != nil
 			}
 		case tagPublicSubkey:
-			id, sub, below = nil, nil, false
+			id, sub, known = nil, nil, false
 			if k := parsePublicKey(p.body); c != nil && k != nil && k.version == c.primary.version {
 				sub = c.addSubkey(k)
-				below = sub != nil
+				known = sub != nil
 			}
 		case tagSignature:
 			if seen == 0 {
@@ -139,23 +145,22 @@ func readCertificates(data []byte, add func(*publicKey) *certificate) (seen int,
 			if c == nil || s == nil {
 				continue
 			}
-			// Below a part that can't be read only what is about the
-			// primary key or may be about any subkey counts.
-			if below || s.kind == typeKeyRevocation || s.kind == typeSubkeyRevocation {
+			// After a part that can't be read, only signatures count that are about
+			// the primary key or may be about any subkey.
+			if known || s.kind == typeKeyRevocation || s.kind == typeSubkeyRevocation {
 				c.addSignature(s, id, sub)
 			}
 		case 1, 3, tagOnePass, 8, 9, 11, 18, 19, 20:
 			return seen, errors.New("a message, not keys")
 		}
-		// Everything else (markers, GnuPG's trust packets, what is to come) says
-		// nothing about keys.
+		// All other packets (markers, GnuPG's trust packets, future types) are ignored.
 	}
 	return seen, nil
 }
 
-// Merge returns the keys of all rings. Of a certificate that several hold, the
-// parts are put together, so that the copy with the revocation counts. A nil
-// ring is an empty one.
+// Merge returns a Keyring with the keys of all rings. If several rings have a copy of the
+// same certificate, Merge combines their parts, so that a revocation in one of them counts.
+// A nil ring counts as empty.
 func Merge(rings ...*Keyring) *Keyring {
 	k := &Keyring{all: map[string]*publicKey{}}
 	byPrint := map[string]*certificate{}
@@ -163,7 +168,7 @@ func Merge(rings ...*Keyring) *Keyring {
 		if ring == nil {
 			continue
 		}
-		k.plain = append(k.plain, ring.plain...)
+		k.signify = append(k.signify, ring.signify...)
 		for fingerprint, key := range ring.all {
 			k.all[fingerprint] = key
 		}
@@ -174,17 +179,17 @@ func Merge(rings ...*Keyring) *Keyring {
 				k.certs = append(k.certs, c)
 				byPrint[from.primary.fingerprint] = c
 			}
-			c.join(from)
+			c.merge(from)
 		}
 	}
 	return k
 }
 
-// Select returns the keys of k that have one of the fingerprints: 40 hex digits
-// of an OpenPGP certificate's primary key, 64 of version 6, or the 16 of a
-// signify or minisign key's number. "0x", blanks and lower case are allowed. It
-// never makes a key trusted; one that k doesn't hold is an error, and so is an
-// OpenPGP key id, which anybody can make a second key for.
+// Select returns a Keyring with those keys of k that have one of the fingerprints: 40 hex
+// digits for the primary key of an OpenPGP certificate, 64 for version 6, or 16 for the key
+// number of signify or minisign. "0x", blanks and lower case are allowed. A fingerprint that
+// is not in k is an error. So is an OpenPGP key id: anybody can make another key with the
+// same id.
 func (k *Keyring) Select(fingerprints []string) (*Keyring, error) {
 	picked := &Keyring{all: k.all}
 	for _, given := range fingerprints {
@@ -197,9 +202,9 @@ func (k *Keyring) Select(fingerprints []string) (*Keyring, error) {
 				found = true
 			}
 		}
-		for _, p := range k.plain {
+		for _, p := range k.signify {
 			if hexID(p.number) == want {
-				picked.plain = append(picked.plain, p)
+				picked.signify = append(picked.signify, p)
 				found = true
 			}
 		}
@@ -214,15 +219,15 @@ func (k *Keyring) Select(fingerprints []string) (*Keyring, error) {
 	return picked, nil
 }
 
-// Fingerprints returns the fingerprints of the keys in k, in the order in which
-// they were read: of a certificate's primary key in upper-case hex digits, of a
-// signify or minisign key its number.
+// Fingerprints returns the fingerprints of the certificates in k, and the key numbers of
+// signify and minisign keys after them, in upper-case hex digits and in the order in which
+// they were read.
 func (k *Keyring) Fingerprints() []string {
 	var list []string
 	for _, c := range k.certs {
 		list = append(list, hexID(c.primary.fingerprint))
 	}
-	for _, p := range k.plain {
+	for _, p := range k.signify {
 		list = append(list, hexID(p.number))
 	}
 	return list
@@ -230,19 +235,18 @@ func (k *Keyring) Fingerprints() []string {
 
 // A Key is one key of a keyring.
 type Key struct {
-	// Fingerprint is of the certificate, KeyFingerprint of the key itself, as
-	// in Signature.
+	// Fingerprint is the fingerprint of the certificate, KeyFingerprint that of the key
+	// itself, as in Signature.
 	Fingerprint, KeyFingerprint string
-	// Problem is why the key couldn't have signed anything; "" where it could.
+	// Problem says why the key could not sign; it is "" if the key could.
 	Problem string
 }
 
-// Keys returns every key of k, and whether it could have made a signature at
-// the time t.
+// Keys returns every key of k, and whether it could sign at the time t.
 func (k *Keyring) Keys(t time.Time) []Key {
 	var list []Key
 	for _, c := range k.certs {
-		r := c.verified(k.all)
+		r := c.verify(k.all)
 		for _, key := range c.keys() {
 			problem := refusedKey
 			if key.key != nil {
@@ -251,7 +255,7 @@ func (k *Keyring) Keys(t time.Time) []Key {
 			list = append(list, Key{hexID(c.primary.fingerprint), hexID(key.fingerprint), problem})
 		}
 	}
-	for _, p := range k.plain {
+	for _, p := range k.signify {
 		list = append(list, Key{hexID(p.number), hexID(p.number), ""})
 	}
 	return list

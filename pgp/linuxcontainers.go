@@ -1,15 +1,12 @@
 package pgp
 
-import (
-	"encoding/hex"
-)
+import "encoding/hex"
 
-// The key of images.linuxcontainers.org, as facts: OpenPGP version 4, RSA of
-// 4096 bits, no expiry, no subkeys, for certifying and signing; user id "LXC
-// pre-built images <lxc-devel@lists.linuxcontainers.org>". LXC's download
-// template carried the fingerprint from 2014 to 2022. The key's only
-// self-signature is made with SHA-1, which proves nothing that the fingerprint
-// doesn't; so the bare key is what is trusted.
+// The parts of the key of images.linuxcontainers.org: OpenPGP version 4, RSA of 4096 bits,
+// no expiry, no subkeys, for certifying and signing; user id "LXC pre-built images
+// <lxc-devel@lists.linuxcontainers.org>". LXC's download template contained the fingerprint
+// from 2014 to 2022. The key's only self-signature uses SHA-1 and proves no more than the
+// fingerprint does, so this package trusts the primary key without a self-signature.
 const (
 	linuxContainersFingerprint = "E7FB0CAEC8173D669066514CBAEFF88C22F6E216"
 	linuxContainersCreated     = 1389412108 // 2014-01-11 03:48:28 UTC
@@ -27,7 +24,8 @@ const (
 		"5f0873b4333c70bf654e9d36c7fa4ef601c9e2da9893c27d003ddf4b2a29573b"
 )
 
-// LinuxContainers returns the key that signs images.linuxcontainers.org.
+// LinuxContainers returns a Keyring with the key that signs the images of
+// images.linuxcontainers.org.
 func LinuxContainers() *Keyring {
 	body := []byte{4, linuxContainersCreated >> 24, linuxContainersCreated >> 16 & 0xff,
 		linuxContainersCreated >> 8 & 0xff, linuxContainersCreated & 0xff, algoRSA,

@@ -2,8 +2,8 @@ package pgp
 
 import "testing"
 
-// TestLinuxContainers rebuilds the fingerprint that LXC's download template
-// carried from 2014 to 2022 out of the key's facts.
+// TestLinuxContainers computes the fingerprint from the parts of the key. LXC's download
+// template contained that fingerprint from 2014 to 2022.
 func TestLinuxContainers(t *testing.T) {
 	const want = "E7FB0CAEC8173D669066514CBAEFF88C22F6E216"
 	list := LinuxContainers().Fingerprints()

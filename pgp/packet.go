@@ -16,8 +16,8 @@ const (
 	tagPadding       = 21
 )
 
-// firstNonCritical is the first packet type that a reader may pass over
-// without knowing it (RFC 9580, section 4.3: 40 to 63 are non-critical).
+// firstNonCritical is the first of the packet types, 40 to 63, that a reader may ignore if
+// it does not know them (RFC 9580, section 4.3).
 const firstNonCritical = 40
 
 var (
@@ -26,15 +26,15 @@ var (
 	errStreamed  = errors.New("packet of partial or indeterminate length")
 )
 
-// A packet is one element of an OpenPGP file; body is a slice of the file.
+// A packet is one packet of an OpenPGP file; body is a slice of the file.
 type packet struct {
 	tag  byte
 	body []byte
 }
 
-// nextPacket splits the first packet off data. Lengths that are not known
-// beforehand are refused: no key or signature needs one, and they are a way of
-// saying the same bytes twice.
+// nextPacket splits the first packet off data. It refuses partial and indeterminate
+// lengths: keys and signatures don't need them, and with them the same packet could be
+// encoded in several ways.
 func nextPacket(data []byte) (p packet, rest []byte, err error) {
 	f := fields{b: data}
 	head := f.u8()
@@ -52,7 +52,7 @@ func nextPacket(data []byte) (p packet, rest []byte, err error) {
 		default:
 			return p, nil, errStreamed
 		}
-	case head&0x80 != 0: // section 4.2.2, the old format
+	case head&0x80 != 0: // section 4.2.2, the legacy format
 		p.tag = head >> 2 & 0x0f
 		switch head & 3 {
 		case 0:
@@ -77,15 +77,15 @@ func nextPacket(data []byte) (p packet, rest []byte, err error) {
 	return p, f.b, nil
 }
 
-// fields reads a packet body from front to back. After the first read past the
-// end, short is set and everything read is zero, so that a parser checks once.
+// fields reads the fields of a packet body from front to back. After the first read past the
+// end short is set and all reads return zero, so a parser checks short once, at the end.
 type fields struct {
 	b     []byte
 	short bool
 }
 
-// take returns the next n bytes, as a slice of the body. n is as the file has
-// it: up to 4 GiB, which an int of 32 bits doesn't hold.
+// take returns the next n bytes, as a slice of the body. n may come from the file and be up
+// to 4 GiB, which is too large for an int of 32 bits.
 func (f *fields) take(n uint32) []byte {
 	if f.short || uint64(n) > uint64(len(f.b)) {
 		f.short, f.b = true, nil
@@ -96,6 +96,7 @@ func (f *fields) take(n uint32) []byte {
 	return part
 }
 
+// u8 reads one byte.
 func (f *fields) u8() byte {
 	if b := f.take(1); b != nil {
 		return b[0]
@@ -103,6 +104,7 @@ func (f *fields) u8() byte {
 	return 0
 }
 
+// u16 reads two bytes in big-endian order.
 func (f *fields) u16() uint16 {
 	if b := f.take(2); b != nil {
 		return uint16(b[0])<<8 | uint16(b[1])
@@ -110,6 +112,7 @@ func (f *fields) u16() uint16 {
 	return 0
 }
 
+// u32 reads four bytes in big-endian order.
 func (f *fields) u32() uint32 {
 	if b := f.take(4); b != nil {
 		return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
@@ -117,9 +120,9 @@ func (f *fields) u32() uint32 {
 	return 0
 }
 
-// mpi reads a multiprecision integer (RFC 9580, section 3.2) and returns its
-// big-endian bytes. Its length must count from the highest bit that is set, as
-// the RFC demands of version 6: else one signature had many spellings.
+// mpi reads a multiprecision integer (RFC 9580, section 3.2) and returns its bytes in
+// big-endian order. The length must count from the highest bit that is set, which the RFC
+// requires for version 6. Otherwise one signature would have many encodings.
 func (f *fields) mpi() []byte {
 	bits := uint32(f.u16())
 	b := f.take((bits + 7) / 8)
@@ -133,9 +136,9 @@ func (f *fields) mpi() []byte {
 	return b
 }
 
-// scalar reads one of the two numbers of an EdDSA signature. GnuPG's betas of
-// 2014 gave all of them 256 bits, leading zeros and all; subkeys still in use
-// have agreed to their bindings so.
+// scalar reads one of the two numbers of an EdDSA signature. Beta versions of GnuPG in 2014
+// wrote all 256 bits, with leading zeros; subkeys still in use have primary key binding
+// signatures of that form.
 func (f *fields) scalar() []byte {
 	if len(f.b) >= 2 && f.b[0] == 1 && f.b[1] == 0 {
 		f.u16()
@@ -144,5 +147,5 @@ func (f *fields) scalar() []byte {
 	return f.mpi()
 }
 
-// done says whether everything was read, and nothing was missing.
+// done reports whether all bytes were read and none were missing.
 func (f *fields) done() bool { return !f.short && len(f.b) == 0 }

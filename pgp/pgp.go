@@ -1,52 +1,71 @@
-// Package pgp says who signed a file. It verifies and does nothing else: no
-// secret keys, no key servers, no trust store, no clock of its own.
+// Package pgp verifies signatures of files and says who made them. It does nothing else: it
+// has no secret keys, no key servers and no trust store.
 //
-// It reads detached OpenPGP signatures (RFC 9580; armored or binary),
-// cleartext-signed messages, the signatures of signify (OpenWrt's usign) and
-// minisign, and the SHA256SUMS lists that any of them vouch for.
+// It reads detached OpenPGP signatures (RFC 9580; armored or binary), cleartext signed
+// messages, the signatures of signify (OpenWrt's usign) and minisign, and the SHA256SUMS
+// lists that such signatures are made for.
 //
 // # What a good signature is
 //
-// A signature is good when a key that may sign made it over the data, and the
-// key belongs to a certificate in the caller's [Keyring]. In detail:
+// A signature is good if a key that may sign made it over the data, and if that key belongs
+// to a certificate in the caller's [Keyring]. In detail:
 //
-//   - It is of version 4 or 6 and of type binary or text, over SHA-256, SHA-384
-//     or SHA-512, by RSA of 2048 to 16384 bits, ECDSA on the NIST curves P-256,
+//   - The signature packet has version 4 or 6 and the type binary or text. It uses SHA-256,
+//     SHA-384 or SHA-512 with RSA of 2048 to 16384 bits, ECDSA on the NIST curves P-256,
 //     P-384 and P-521, or Ed25519.
-//   - Its signed part has one creation time, which lies neither before the key's
-//     nor more than [ClockSlack] after now; it has not expired; nothing in it is
-//     critical and unknown.
-//   - At that time the certificate had a valid self-signature, had not expired,
-//     and was allowed to sign. SHA-1 is accepted in what an owner says of the
-//     own key, since the caller trusts the certificate already.
-//   - A subkey was bound to the certificate by then, flagged for signing, and
-//     had agreed to that with a signature of its own.
-//   - Neither key is revoked: at no time where the reason is a loss of the key or
-//     isn't given, not by then where the reason is that it was retired or
-//     replaced. A revocation by a designated revoker counts where the revoker's
-//     key is in the same file.
+//   - Its hashed area has exactly one creation time, which is not before the creation of the
+//     key and at most [ClockSlack] after now. The signature has not expired, and no critical
+//     subpacket in the hashed area is unknown.
+//   - At the creation time the certificate had a valid self-signature, had not expired, and
+//     was allowed to sign. Self-signatures and subkey binding signatures may use SHA-1,
+//     because the caller already trusts the certificate.
+//   - If a subkey made the signature: at the creation time, a subkey binding signature by the
+//     primary key was in force, its key flags allowed signing, and it contained a primary key
+//     binding signature by the subkey.
+//   - Neither the primary key nor the subkey is revoked. A revocation counts at all times
+//     unless its reason is that the key was superseded or retired; then it counts from its
+//     own creation time on. A revocation by a designated revoker counts if the revoker's key
+//     is in the same file.
 //
-// Of several signatures one good one is enough, or as many as [Policy] asks
-// for, by distinct certificates; others (unknown signers, unknown algorithms,
-// expired ones) don't matter, so that a key can be replaced by signing with
-// both. Which key made a signature is believed to no hint: the key that the
-// hint names must verify it.
+// One good signature is enough, or as many as [Policy] requires, by distinct certificates.
+// Other signatures in the file (of unknown signers, with unknown algorithms, expired) do not
+// matter, so that a project can replace its key by signing with both. The issuer
+// subpackets of a signature are hints: they only say which key to try.
 //
 // # What is refused
 //
-// A signature file that holds anything but signatures, text around the armor, a
-// wrong armor checksum, packets of unknown length. Messages that carry their
-// data in packets. In cleartext messages: every header but "Hash", text around
-// the message, control characters, unescaped dashes.
+// Signature files are refused if they contain anything but signatures, text outside the
+// armor, a wrong armor checksum, or packets of unknown length; so are messages that carry
+// their data in packets. Cleartext signed messages are refused if they have a header other
+// than "Hash", text outside the message, control characters or unescaped dashes.
 //
 // # Use
 //
-// The signature comes first: [NewVerifier] fails before the data is fetched
-// where no trusted key can have signed. The data goes through Write, and
-// nothing of it may be acted upon before Finish returns its [Result].
+// A caller gets the signature first: [NewVerifier] fails before the data is downloaded if no
+// trusted key can have made the signature. The caller then writes the data to the
+// [Verifier], and may use no part of it before [Verifier.Finish] has returned a [Result].
 //
-// Errors are *[FormatError], *[UntrustedError] or *[BadSignatureError]; their
-// texts quote nothing from outside but hex digits and %q.
+// Errors are *[FormatError], *[UntrustedError] or *[BadSignatureError]. Their texts contain
+// nothing from outside except hex digits and strings quoted with %q.
+//
+// # Reading the code
+//
+// Read the files in this order: pgp.go (what a caller asks and gets), packet.go (packets and
+// their fields), armor.go, key.go (public keys), signature.go (signature packets),
+// certificate.go (may this key sign at this time?), keyring.go, verifier.go, cleartext.go.
+// The others stand alone: signify.go and minisign.go, sums.go, linuxcontainers.go.
+//
+// # The life of one signature
+//
+// NewVerifier decodes the armor with signatureBlocks. readSignatures splits the bytes into
+// packets with nextPacket, and parseSignature reads each signature packet. Verifier.add then
+// looks for the keys in the Keyring that the signature names. It checks everything that does
+// not need the data: Verifier.problem checks type, hash algorithm and times, and
+// Verifier.usable asks verifiedCertificate.problem whether the key could sign at that time,
+// for which certificate.verify checks the self-signatures once. Verifier.streamFor starts
+// the hash, Verifier.Write feeds it with the data, and Verifier.Finish completes it with
+// signature.finish and has publicKey.verify compare it with the signature. The signature
+// becomes a Signature of the Result.
 package pgp
 
 import (
@@ -55,24 +74,24 @@ import (
 	"time"
 )
 
-// ClockSlack is how far after now a signature may be made: a device whose clock
-// runs on local time, or was set by hand, is off by up to a day.
+// ClockSlack is how far after now the creation time of a signature may be. The clock of a
+// device that runs on local time, or was set by hand, can be wrong by up to a day.
 const ClockSlack = 24 * time.Hour
 
-// A Policy is what a caller asks of signatures beyond their being good.
+// A Policy says what a caller requires of signatures, besides that they are good.
 type Policy struct {
-	// Now is the time of verification; the zero Time is the system's clock.
-	// A device without a clock gives the latest time that it is sure of.
+	// Now is the time of verification; the zero Time means the system's clock. A device
+	// without a clock sets the latest time that it knows to be past.
 	Now time.Time
-	// Latest, where it is later than Now, is the latest time that it can be, for
-	// a device whose clock is known to be behind: signatures made until then are
-	// not from the future. What has ended is still judged by Now.
+	// Latest, if later than Now, is the latest time that it can be now, for a device
+	// whose clock is known to be behind. Signatures made up to Latest are not from the
+	// future. Whether something has expired is still decided by Now.
 	Latest time.Time
-	// NotBefore and NotAfter bound the time at which a signature was made, both
-	// included. The zero Time is no bound. A signify signature, which has no
-	// time, satisfies no bound.
+	// NotBefore and NotAfter are the earliest and the latest creation time that a
+	// signature may have. The zero Time is no limit. A signify signature has no time and
+	// is refused if a limit is set.
 	NotBefore, NotAfter time.Time
-	// Require is how many distinct certificates must have signed; 0 is 1.
+	// Require is how many distinct certificates must have signed; 0 means 1.
 	Require int
 	// Strict refuses a signature that would come with a Warning.
 	Strict bool
@@ -86,18 +105,19 @@ func (p Policy) now() int64 {
 	return p.Now.Unix()
 }
 
+// need returns how many certificates must have signed.
 func (p Policy) need() int { return max(p.Require, 1) }
 
-// fromFuture is the problem of a signature that BadSignatureError.Future tells.
+// fromFuture is the reason of a BadSignatureError whose Future is set.
 const fromFuture = "the signature is from the future; the clock may be wrong"
 
-// timeProblem returns why a signature made at the time t is refused, or "". The
-// zero Time is an unknown one.
+// timeProblem returns why a signature made at the time t is refused, or "". The zero Time
+// means that the time is unknown.
 func (p Policy) timeProblem(t time.Time) string {
 	bounded := !p.NotBefore.IsZero() || !p.NotAfter.IsZero()
 	switch {
 	case t.IsZero() && bounded:
-		return "the signature has no time, and one is asked for"
+		return "the signature has no time, but a time is asked for"
 	case t.IsZero():
 		return ""
 	case t.Unix() > max(p.now(), p.Latest.Unix())+int64(ClockSlack/time.Second):
@@ -110,54 +130,55 @@ func (p Policy) timeProblem(t time.Time) string {
 	return ""
 }
 
-// A Result is a successful verification.
+// A Result describes a successful verification.
 type Result struct {
-	Signatures []Signature // the good ones, by at least Policy.Require certificates
+	Signatures []Signature // the good signatures, by at least Policy.Require certificates
 }
 
 // A Signature is a good signature.
 type Signature struct {
-	// Fingerprint is of the certificate, that is of its primary key: 40 or 64
-	// upper-case hex digits. For signify and minisign it is the key's number,
-	// 16 digits.
+	// Fingerprint is the fingerprint of the certificate, that is of its primary key: 40
+	// or 64 upper-case hex digits. For signify and minisign it is the key number, 16
+	// digits.
 	Fingerprint string
-	// KeyFingerprint is of the key that signed, maybe a subkey.
+	// KeyFingerprint is the fingerprint of the key that signed, which may be a subkey.
 	KeyFingerprint string
-	// Created is when the signature was made, as its maker says; zero for
-	// signify, and for minisign where the trusted comment has no time.
+	// Created is when the signature was made, according to the signer. It is zero for
+	// signify, and for minisign if the trusted comment has no time.
 	Created time.Time
-	// Text: line ends were brought to CR LF before signing.
+	// Text is set if the signature is of type text: it is over the data with CR LF as
+	// line ends.
 	Text bool
-	// Warning is what a person should know of a signature that is good all the
-	// same: the key has expired or was retired since.
+	// Warning, if not "", says what is wrong with the key by now: it has expired or was
+	// retired after it made this signature.
 	Warning string
-	// Notations are what the signer added, all of it signed.
+	// Notations are the notations that the signer added. They are signed.
 	Notations []Notation
 	// Comment is minisign's trusted comment, which is signed.
 	Comment string
 }
 
-// A Notation is a name and a value in the signed part of a signature (RFC 9580,
-// section 5.2.3.24). Its text is the signer's: escape it before showing it.
+// A Notation is a name and a value in the hashed area of a signature (RFC 9580, section
+// 5.2.3.24). The signer chose the text: escape it before you print it.
 type Notation struct {
 	Name, Value string
-	Text        bool // the value is flagged as text
+	Text        bool // the signer flagged the value as text
 }
 
-// A FormatError is a file that isn't what it should be.
+// A FormatError reports a file that does not have the expected format.
 type FormatError struct {
-	File   string // what it should be: "signature file", "public key file", ...
+	File   string // the expected kind of file: "signature file", "public key file", ...
 	Reason string
 }
 
 func (e *FormatError) Error() string { return fmt.Sprintf("not a valid %s: %s", e.File, e.Reason) }
 
-// An UntrustedError is data without enough signatures by trusted keys.
+// An UntrustedError reports data with fewer signatures by trusted keys than required.
 type UntrustedError struct {
-	// Issuers are the ids, in hex digits, that the signatures name as their
-	// keys. Nobody vouches for them.
+	// Issuers are the key ids and fingerprints, in hex digits, that the other signatures
+	// name as their keys. They are hints: nothing proves them.
 	Issuers []string
-	// Good is how many certificates of those asked for have signed.
+	// Good is how many certificates have signed, and Need how many are required.
 	Good, Need int
 }
 
@@ -172,14 +193,16 @@ func (e *UntrustedError) Error() string {
 	return text
 }
 
-// A BadSignatureError is a signature that names a trusted key and isn't good.
+// A BadSignatureError reports a signature that names a trusted key and is not good.
 type BadSignatureError struct {
 	Issuer string // the fingerprint of the trusted certificate
 	Reason string
-	// Future: nothing is wrong with it but its time, so maybe the clock is.
+	// Future is set if only the creation time is wrong: it is after now, so the clock of
+	// the machine may be wrong.
 	Future bool
 }
 
+// badSignature returns a BadSignatureError; issuer is a fingerprint in bytes.
 func badSignature(issuer, reason string) error {
 	return &BadSignatureError{Issuer: hexID(issuer), Reason: reason, Future: reason == fromFuture}
 }
@@ -188,7 +211,8 @@ func (e *BadSignatureError) Error() string {
 	return fmt.Sprintf("bad signature by %s: %s", e.Issuer, e.Reason)
 }
 
-// Verify verifies data in memory with its detached signature.
+// Verify verifies data in memory with its detached signature. Errors are those of
+// [NewVerifier] and [Verifier.Finish].
 func Verify(k *Keyring, data, sig []byte, p Policy) (*Result, error) {
 	v, err := NewVerifier(k, sig, p)
 	if err != nil {

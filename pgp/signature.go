@@ -11,7 +11,7 @@ import (
 	"hash"
 )
 
-// Signature types (RFC 9580, section 5.2.1).
+// Signature type ids (RFC 9580, section 5.2.1).
 const (
 	typeBinary              = 0x00
 	typeText                = 0x01
@@ -25,34 +25,33 @@ const (
 	typeCertificationRevoke = 0x30
 )
 
-// A digestAlgo is a hash algorithm, and what it is still good for.
+// A digestAlgo is a hash algorithm and how far it is trusted.
 type digestAlgo struct {
 	id       crypto.Hash
-	new      func() hash.Hash
-	saltSize int // of a version 6 signature; 0: none may use it
+	new      func() hash.Hash // nil for an unknown algorithm
+	saltSize int              // bytes of salt in a version 6 signature; 0: not allowed there
 	strength strength
 }
 
-// strength is how much an algorithm is trusted with.
+// strength says for which signatures a hash algorithm is accepted. A stronger algorithm is
+// accepted for everything that a weaker one is.
 type strength int
 
 const (
-	_ strength = iota // a hash that this package doesn't compute
-	// forRevocation: MD5. Collisions are easy, but who revokes a key loses
-	// nothing by being believed.
+	_ strength = iota // a hash that this package does not compute
+	// forRevocation is the strength of MD5. Collisions are easy to make, but a false
+	// revocation makes no false signature good.
 	forRevocation
-	// forBinding: SHA-1, in what a key's owner says of the key, in a
-	// certificate that the user trusts already. More than a third of Arch
-	// Linux's keys, and the one of images.linuxcontainers.org, have nothing
-	// better.
+	// forBinding is the strength of SHA-1. It is accepted in a certificate's own
+	// signatures, since the caller trusts the certificate. More than a third of Arch
+	// Linux's keys, and the key of images.linuxcontainers.org, have no better ones.
 	forBinding
-	// forDocument: anything.
+	// forDocument is the strength of the algorithms that are accepted for everything.
 	forDocument
 )
 
-// digestAlgoOf returns the algorithm of a number (RFC 9580, section 9.5).
-// SHA-224 and SHA-3 sign no file that we ever met, but a key may be revoked with
-// them.
+// digestAlgoOf returns the algorithm with the given number (RFC 9580, section 9.5). No known
+// file is signed with SHA-224 or SHA-3, but a revocation may use them.
 func digestAlgoOf(number byte) digestAlgo {
 	switch number {
 	case 1:
@@ -75,45 +74,43 @@ func digestAlgoOf(number byte) digestAlgo {
 	return digestAlgo{}
 }
 
-// Of one signature, maxEmbedded embedded ones are looked at, where a subkey's
-// binding needs one, and maxHints issuers, where two are usual.
+// Bounds of one signature packet; what exceeds them is ignored.
 const (
-	maxEmbedded = 4
-	maxHints    = 16
+	maxEmbedded = 4  // embedded signatures; a subkey binding signature needs one
+	maxHints    = 16 // issuer subpackets; two are usual
 )
 
-// A signature is one signature packet.
+// A signature holds the fields of one signature packet.
 type signature struct {
-	version, kind, algo byte
+	version, kind, algo byte // kind is the signature type
 	hash                digestAlgo
 	hashNumber          byte
-	head                []byte // from the version to the end of the hashed area: what is signed of the packet itself
-	salt                []byte // version 6 only
+	head                []byte // the signed part of the packet: from the version to the end of the hashed area
+	salt                []byte // of version 6 only
 	left                []byte // the first two bytes of the digest
-	material            []byte // what the key's algorithm makes
+	material            []byte // the numbers that are specific to the key's algorithm
 
-	// From the hashed area. Where invalid isn't empty the rest may be missing.
-	invalid    string // why the signature can't count, for all its mathematics
+	// From the hashed area. If invalid is not empty the other fields may be missing.
+	invalid    string // why the signature does not count even if a key made it
 	created    uint32 // seconds since 1970
 	hasCreated bool
 	expires    uint32 // seconds after created; 0: never
 	keyExpires uint32 // seconds after the key's creation; 0: never
-	flags      byte   // key flags, the first octet
+	flags      byte   // the first byte of the key flags
 	hasFlags   bool
-	reason     byte // for a revocation; only where hasReason
+	reason     byte // of a revocation; valid if hasReason is set
 	hasReason  bool
 	revokers   []string // fingerprints of designated revokers
 	notations  []Notation
 
-	// From both areas. Nobody need have signed these: hints only.
+	// From both areas. The unhashed area is not signed, so these are hints.
 	issuers  []string // key ids and fingerprints
-	embedded [][]byte // signature packets' bodies
+	embedded [][]byte // bodies of embedded signature packets
 }
 
-// parseSignature reads the body of a signature packet (RFC 9580, section
-// 5.2.3). It returns nil where the version is neither 4 nor 6 or the frame is
-// broken. What is wrong inside of the frame is left in invalid: a revocation
-// that nobody can read is one all the same.
+// parseSignature reads the body of a signature packet (RFC 9580, section 5.2.3). It returns
+// nil if the version is neither 4 nor 6, or if the lengths of the main fields are wrong.
+// Other faults are recorded in invalid: a revocation with such a fault still revokes.
 func parseSignature(body []byte) *signature {
 	f := fields{b: body}
 	s := &signature{version: f.u8(), kind: f.u8(), algo: f.u8(), hashNumber: f.u8()}
@@ -149,15 +146,15 @@ func parseSignature(body []byte) *signature {
 	return s
 }
 
-// refuse notes why the signature can't count; the first reason stays.
+// refuse sets invalid, unless an earlier reason is set.
 func (s *signature) refuse(reason string) {
 	if s.invalid == "" {
 		s.invalid = reason
 	}
 }
 
-// readArea reads one area of subpackets (RFC 9580, section 5.2.3.7). Of the
-// area that isn't signed, only hints count.
+// readArea reads one area of subpackets (RFC 9580, section 5.2.3.7). In the unhashed area,
+// only hints count.
 func (s *signature) readArea(area []byte, hashed bool) {
 	f := fields{b: area}
 	for len(f.b) > 0 {
@@ -185,24 +182,23 @@ func (s *signature) readArea(area []byte, hashed bool) {
 	}
 }
 
-// readHint reads the subpackets that need not be signed: they only say where
-// to look.
+// readHint reads a subpacket that may be in the unhashed area.
 func (s *signature) readHint(kind byte, body []byte) {
 	switch {
 	case kind == 16 && len(body) == 8 && len(s.issuers) < maxHints: // issuer key id
-		// All zero is what hides the issuer: no hint.
+		// A key id of zeros hides the issuer.
 		if string(body) != "\x00\x00\x00\x00\x00\x00\x00\x00" {
 			s.issuers = append(s.issuers, string(body))
 		}
-	case kind == 33 && (len(body) == 21 || len(body) == 33) && len(s.issuers) < maxHints: // issuer fingerprint, after a key version
+	case kind == 33 && (len(body) == 21 || len(body) == 33) && len(s.issuers) < maxHints: // key version, issuer fingerprint
 		s.issuers = append(s.issuers, string(body[1:]))
 	case kind == 32 && len(s.embedded) < maxEmbedded: // embedded signature
 		s.embedded = append(s.embedded, body)
 	}
 }
 
-// readSubpacket reads one subpacket of the hashed area. Of a number that comes
-// twice the reading that allows less is taken.
+// readSubpacket reads one subpacket of the hashed area. If a subpacket type occurs twice, the
+// value that allows less counts.
 func (s *signature) readSubpacket(kind byte, critical bool, body fields) {
 	switch kind {
 	case 2: // creation time
@@ -229,7 +225,7 @@ func (s *signature) readSubpacket(kind byte, critical bool, body fields) {
 		n.Text = flags == 0x80000000
 		s.notations = append(s.notations, n)
 	case 27: // key flags
-		flags := body.u8() // an empty field flags nothing
+		flags := body.u8() // 0 if the field is empty
 		if s.hasFlags {
 			flags &= s.flags
 		}
@@ -238,13 +234,13 @@ func (s *signature) readSubpacket(kind byte, critical bool, body fields) {
 	case 29: // reason for revocation
 		code := body.u8()
 		if s.hasReason && s.reason != code {
-			code = 0 // none is given, which is the hardest
+			code = 0 // no reason: the revocation counts at all times
 		}
 		s.reason, s.hasReason = code, true
 		return
 	case 4, 5, 6, 7, 11, 16, 21, 22, 23, 24, 25, 26, 28, 30, 31, 32, 33, 34, 35, 37, 38, 39:
-		// Known, and of no weight here: exportable, trust, regular expression,
-		// revocable, preferences, issuer, primary user id, policy, signer,
+		// Known types that this package does not need: exportable, trust, regular
+		// expression, revocable, preferences, issuer, primary user id, policy, signer,
 		// features, target, embedded signature, recipient, attestations.
 		return
 	default:
@@ -258,7 +254,7 @@ func (s *signature) readSubpacket(kind byte, critical bool, body fields) {
 	}
 }
 
-// sooner returns the shorter of two lifetimes, of which 0 is for ever.
+// sooner returns the shorter of two lifetimes; 0 means forever.
 func sooner(a, b uint32) uint32 {
 	if a == 0 || b != 0 && b < a {
 		return b
@@ -266,8 +262,8 @@ func sooner(a, b uint32) uint32 {
 	return a
 }
 
-// hints says whether the signature names k, in either area.
-func (s *signature) hints(k *publicKey) bool {
+// names reports whether an issuer subpacket, in either area, names k.
+func (s *signature) names(k *publicKey) bool {
 	for _, id := range s.issuers {
 		if id == k.fingerprint || id == k.id() {
 			return true
@@ -276,8 +272,8 @@ func (s *signature) hints(k *publicKey) bool {
 	return false
 }
 
-// finish adds to h, which has taken in what is signed, what the packet says of
-// itself, and returns the digest (RFC 9580, section 5.2.4).
+// finish writes the signed part of the packet and the trailer to h, which has hashed the
+// salt and the signed data, and returns the digest (RFC 9580, section 5.2.4).
 func (s *signature) finish(h hash.Hash) []byte {
 	h.Write(s.head)
 	trailer := [6]byte{s.version, 0xff}
@@ -286,7 +282,7 @@ func (s *signature) finish(h hash.Hash) []byte {
 	return h.Sum(nil)
 }
 
-// expiredAt says whether the signature itself had run out at the time t.
+// expiredAt reports whether the signature itself had expired at the time t.
 func (s *signature) expiredAt(t int64) bool {
 	return s.expires != 0 && t >= int64(s.created)+int64(s.expires)
 }

@@ -9,24 +9,25 @@ import (
 )
 
 const (
-	// MaxSums is the largest list of digests in bytes; OpenWrt's have 100 kB.
+	// MaxSums is the size of the largest list of digests that is read, in bytes. OpenWrt's
+	// lists have 100 kB.
 	MaxSums = 4 << 20
-	// maxName is the longest file name in one, as long as Linux allows a path.
+	// maxName is the longest file name in a list, in bytes: as long as a path of Linux.
 	maxName = 4096
 )
 
-// Sums are the SHA-256 digests of files by their names, as the list has them
-// but for a "./" in front, as "sha256sum ./*" writes: nothing else is cleaned or
-// shortened, so a name is to be looked up in full.
+// Sums maps the names of files to their SHA-256 digests. The names are those in the list
+// without a "./" in front, which "sha256sum ./*" writes. ParseSums changes nothing else in
+// them, so a caller looks a name up in full.
 type Sums map[string][sha256.Size]byte
 
-// ParseSums reads a SHA256SUMS list, in the format of sha256sum(1)
-// ("DIGEST  NAME" or "DIGEST *NAME") or in BSD's ("SHA256 (NAME) = DIGEST").
+// ParseSums reads a SHA256SUMS list in the format of sha256sum(1) ("DIGEST  NAME" or
+// "DIGEST *NAME") or in the format of BSD ("SHA256 (NAME) = DIGEST").
 //
-// The list is read whole and in one of the formats, or refused with a
-// *FormatError: the key that signs a list may sign other texts too, and a line
-// in the middle of a build's log is not a list. A name that comes twice with
-// different digests is refused, too.
+// If a line is not in the format of the list, ParseSums refuses the whole list with a
+// *FormatError. The key that signs lists may sign other texts, too, and a line in the middle
+// of a build log that looks like a digest is not a list. A name with two different digests
+// is also refused.
 func ParseSums(text []byte) (Sums, error) {
 	fail := func(line int, err error) (Sums, error) {
 		return nil, &FormatError{File: "SHA256SUMS list", Reason: fmt.Sprintf("line %d: %v", line, err)}
@@ -68,6 +69,7 @@ func ParseSums(text []byte) (Sums, error) {
 	return sums, nil
 }
 
+// parseGNUSum splits a line of sha256sum(1).
 func parseGNUSum(line string) (name, digits string, ok bool) {
 	digits, name, ok = strings.Cut(line, " ")
 	if !ok || name == "" || name[0] != ' ' && name[0] != '*' {
@@ -76,6 +78,7 @@ func parseGNUSum(line string) (name, digits string, ok bool) {
 	return name[1:], digits, true
 }
 
+// parseBSDSum splits a line in the format of BSD.
 func parseBSDSum(line string) (name, digits string, ok bool) {
 	line, ok = strings.CutPrefix(line, "SHA256 (")
 	end := strings.LastIndex(line, ") = ")
@@ -85,12 +88,12 @@ func parseBSDSum(line string) (name, digits string, ok bool) {
 	return line[:end], line[end+len(") = "):], true
 }
 
-// checkName refuses names that no list has a use for. sha256sum escapes line
-// feeds and backslashes in names, and marks such a line with a backslash; it
-// fails as a digest.
+// checkName refuses empty names, names that are too long, and control characters. Names with
+// line feeds or backslashes don't get here: sha256sum puts a backslash in front of such a
+// line, which makes the digest invalid.
 func checkName(name string) error {
 	if name == "" || len(name) > maxName {
-		return errors.New("a name of a wrong length")
+		return fmt.Errorf("an empty name or a name of more than %d bytes", maxName)
 	}
 	for _, b := range []byte(name) {
 		if b < ' ' || b == 0x7f {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A vector is one file of testdata/vectors, which scripts/lab/pgpvectors writes: a
-// sentence, what must come of the case, and the files.
+// A vector is one file of testdata/vectors, which scripts/lab/pgpvectors writes: a sentence about
+// the case, the expected outcome, and the files to verify.
 type vector struct {
 	name, comment, expect string
 	policy                Policy
@@ -22,7 +22,7 @@ type vector struct {
 	cleartext             bool
 }
 
-// The files are txtar archives.
+// sectionLine matches the line before a file in a vector, which is a txtar archive.
 var sectionLine = regexp.MustCompile(`(?m)^-- (\S+) --\n`)
 
 func readVectors(t testing.TB) []vector {
@@ -73,7 +73,7 @@ func readVector(t testing.TB, name string) vector {
 		case key == "policy" && word == "strict":
 			v.policy.Strict = true
 		default:
-			t.Fatalf("%s: what is %q?", name, line)
+			t.Fatalf("%s: unknown line %q", name, line)
 		}
 	}
 	for i, part := range parts[1:] {
@@ -96,13 +96,13 @@ func readVector(t testing.TB, name string) vector {
 		case "text":
 			v.text = content
 		default:
-			t.Fatalf("%s: what is %q?", name, section)
+			t.Fatalf("%s: unknown section %q", name, section)
 		}
 	}
 	return v
 }
 
-// run verifies the vector and names what came of it as its expect line does.
+// run verifies the vector and describes the outcome in the form of its expect line.
 func (v vector) run() (outcome string, text []byte, result *Result) {
 	keys, err := ReadKeyring(v.keys)
 	if err != nil {
@@ -139,7 +139,7 @@ func TestVectors(t *testing.T) {
 			}
 			if v.expect != "good" {
 				if text != nil || result != nil {
-					t.Error("something came back beside the error")
+					t.Error("a text or result together with the error")
 				}
 				return
 			}

@@ -12,84 +12,86 @@ import (
 
 // Bounds of a signature file.
 const (
-	// MaxSignature is the largest signature file in bytes; the largest that we
-	// met, of Debian's release files, has 3 kB.
+	// MaxSignature is the size of the largest signature file that is read, in bytes. The
+	// largest known, for Debian's release files, has 3 kB.
 	MaxSignature = 64 << 10
-	// maxPackets of a signature file; Debian signs with three keys.
+	// maxPackets is how many packets a signature file may contain; Debian signs with three
+	// keys.
 	maxPackets = 64
-	// maxStreams is how many hashes of the data are computed at a time, one for
-	// each algorithm, kind of line end and salt.
+	// maxStreams is how many hashes of the data are computed at the same time: one for each
+	// combination of algorithm, signature type and salt.
 	maxStreams = 16
-	// maxTries is how many public keys are tried in all where a signature
-	// doesn't say which one made it.
+	// maxTries is how often a public key is tried in one verification. Without an issuer
+	// subpacket all keys are tried.
 	maxTries = 4096
-	// maxIssuers is how many unknown signers an error lists.
+	// maxIssuers is how many unknown signers an UntrustedError lists.
 	maxIssuers = 16
 )
 
-// A Verifier verifies data that streams through it. It is used once.
+// A Verifier verifies data that is written to it. It is used once.
 type Verifier struct {
-	policy  Policy
-	keys    map[string]*publicKey // to find designated revokers in
-	records map[*certificate]*record
-	streams []*stream
-	checks  []check
-	issuers []string // of signatures by nobody that is trusted
-	bad     error    // the first signature that names a trusted key and isn't good
-	plain   *plainVerifier
-	err     error // from Write, or of a second Finish
+	policy   Policy
+	keys     map[string]*publicKey                 // all primary keys, among which designated revokers may be
+	verified map[*certificate]*verifiedCertificate // the certificates that were needed so far
+	streams  []*stream
+	checks   []check
+	issuers  []string         // the signers that signatures by unknown keys name
+	bad      error            // about the first signature that names a trusted key and is not good
+	signify  *signifyVerifier // for a signature of signify or minisign; else nil
+	err      error            // the result of further calls of Write and Finish
 }
 
-// A check is a signature that may turn out good.
+// A check is a signature that is good if one of the signers made it over the data.
 type check struct {
 	sig     *signature
 	stream  *stream
 	signers []signer
-	hinted  bool // the signature names the signers, and they may sign; else they are all there are
+	// named is set if the signature names the signers; then all of them could sign at that
+	// time. Otherwise signers are all trusted keys of the signature's version.
+	named bool
 }
 
-// A signer is a key of a certificate.
+// A signer is a key and its certificate.
 type signer struct {
 	cert *certificate
 	key  *publicKey
 }
 
-// A stream is one hash of the data.
+// A stream is a hash of the data, for all signatures with the same algorithm, type and salt.
 type stream struct {
-	number byte
-	text   bool
+	number byte // of the hash algorithm
+	text   bool // for signatures of type text
 	salt   string
 	h      hash.Hash
 	lines  lineEnds
 }
 
-// NewVerifier reads a signature file and returns a Verifier for the data that
-// it signs. sig is a detached OpenPGP signature, armored or binary, one or more
-// of them, or a signature of signify or minisign.
+// NewVerifier reads a signature file and returns a Verifier for the signed data. sig holds one
+// or more detached OpenPGP signatures, armored or binary, or a signature of signify or
+// minisign.
 //
-// It fails at once, before any data, with a *FormatError where sig is no
-// signature file, with an *UntrustedError where no trusted key is named as its
-// maker, and with a *BadSignatureError where one is but the signature couldn't
-// count whatever the data.
+// NewVerifier returns a *[FormatError] if sig is not a signature file, an *[UntrustedError]
+// if no signature names a trusted key, and a *[BadSignatureError] if one does but can't be
+// good, whatever the data is.
 func NewVerifier(k *Keyring, sig []byte, p Policy) (*Verifier, error) {
 	fail := func(err error) (*Verifier, error) {
 		return nil, &FormatError{File: "signature file", Reason: err.Error()}
 	}
-	if k == nil || len(k.certs)+len(k.plain) == 0 {
-		return nil, errors.New("no trusted keys to verify with")
+	if k.empty() {
+		return nil, errNoKeys
 	}
-	if why := embedded(sig); why != "" {
+	if why := embeddedSignature(sig); why != "" {
 		return fail(errors.New(why))
 	}
 	if len(sig) > MaxSignature {
 		return fail(fmt.Errorf("larger than %d bytes", MaxSignature))
 	}
-	if isPlain(sig) {
-		plain, err := newPlainVerifier(k, sig, p)
+	if isSignify(sig) {
+		signify, err := newSignifyVerifier(k, sig, p)
 		if err != nil {
 			return nil, err
 		}
-		return &Verifier{policy: p, plain: plain}, nil
+		return &Verifier{policy: p, signify: signify}, nil
 	}
 	blocks := [][]byte{sig}
 	if !isBinary(sig) {
@@ -105,9 +107,8 @@ func NewVerifier(k *Keyring, sig []byte, p Policy) (*Verifier, error) {
 	return newVerifier(k, sigs, p, false)
 }
 
-// readSignatures reads the packets of a signature file. A signature that can't
-// be read comes back as nil: it stands beside the others and counts for
-// nothing.
+// readSignatures reads the packets of a signature file. A signature that parseSignature can't
+// read becomes nil; it does not prevent the others from counting.
 func readSignatures(blocks [][]byte) (sigs []*signature, err error) {
 	packets := 0
 	for _, data := range blocks {
@@ -127,8 +128,8 @@ func readSignatures(blocks [][]byte) (sigs []*signature, err error) {
 			case p.tag == tagPublicKey || p.tag == tagSecretKey:
 				return nil, errors.New("keys, not signatures")
 			default:
-				// A message carries the data that it signs; whoever looks at
-				// other data would be told that it is signed.
+				// A message contains the data that it signs. It must not count as a
+				// signature of other data.
 				return nil, errors.New("a message, not a detached signature")
 			}
 		}
@@ -139,10 +140,10 @@ func readSignatures(blocks [][]byte) (sigs []*signature, err error) {
 	return sigs, nil
 }
 
-// newVerifier prepares the checks. text makes every signature one over text, as
-// cleartext messages have it.
+// newVerifier prepares the checks. text says to verify all signatures as signatures of type
+// text, as in cleartext signed messages.
 func newVerifier(k *Keyring, sigs []*signature, p Policy, text bool) (*Verifier, error) {
-	v := &Verifier{policy: p, keys: k.all, records: map[*certificate]*record{}}
+	v := &Verifier{policy: p, keys: k.all, verified: map[*certificate]*verifiedCertificate{}}
 	for _, s := range sigs {
 		if s != nil {
 			v.add(k, s, text)
@@ -154,55 +155,55 @@ func newVerifier(k *Keyring, sigs []*signature, p Policy, text bool) (*Verifier,
 	return v, nil
 }
 
-// add prepares the check of one signature, or notes why there is none.
+// add prepares the check of one signature, or records why it can't be good.
 func (v *Verifier) add(k *Keyring, s *signature, text bool) {
-	c := check{sig: s, hinted: len(s.issuers) > 0}
-	var named *signer // a trusted key that the signature names but can't be by
+	c := check{sig: s, named: len(s.issuers) > 0}
+	var unusable *signer // a trusted key that the signature names, but which can't have made it
 	problem := ""
 	for _, cert := range k.certs {
 		for _, key := range cert.keys() {
 			by := signer{cert, key}
 			switch {
-			case c.hinted && !s.hints(key):
+			case c.named && !s.names(key):
 			case key.key != nil && key.version == s.version:
 				c.signers = append(c.signers, by)
-			case c.hinted && named == nil:
-				named = &by
+			case c.named && unusable == nil:
+				unusable = &by
 				problem = refusedKey
 				if key.version != s.version {
-					problem = "it is of another version than its key"
+					problem = "its version is not that of its key"
 				}
 			}
 		}
 	}
 	if len(c.signers) == 0 {
-		if named != nil {
-			v.blame(*named, problem)
+		if unusable != nil {
+			v.noteBad(*unusable, problem)
 		} else {
 			v.addIssuers(s)
 		}
 		return
 	}
 	problem = v.problem(s)
-	if problem == "" && c.hinted {
-		c.signers, problem = v.able(s, c.signers)
+	if problem == "" && c.named {
+		c.signers, problem = v.usable(s, c.signers)
 	}
 	if problem == "" {
 		if c.stream = v.streamFor(s, text || s.kind == typeText); c.stream == nil {
-			problem = "it is one of too many different signatures"
+			problem = "the signature file needs too many different hashes of the data"
 		}
 	}
 	if problem != "" {
-		if c.hinted {
-			v.blame(c.signers[0], problem)
+		if c.named {
+			v.noteBad(c.signers[0], problem)
 		}
 		return
 	}
 	v.checks = append(v.checks, c)
 }
 
-// addIssuers notes whom a signature by nobody that is trusted names: the
-// fingerprints, and the key ids that are not part of one.
+// addIssuers records the signers that a signature by an unknown key names: fingerprints, and
+// key ids that don't belong to one of the fingerprints.
 func (v *Verifier) addIssuers(s *signature) {
 	for _, id := range s.issuers {
 		known := false
@@ -215,7 +216,7 @@ func (v *Verifier) addIssuers(s *signature) {
 	}
 }
 
-// keys returns the keys of a certificate, the primary one first.
+// keys returns the keys of a certificate, the primary key first.
 func (c *certificate) keys() []*publicKey {
 	list := []*publicKey{c.primary}
 	for _, sub := range c.subkeys {
@@ -224,7 +225,7 @@ func (c *certificate) keys() []*publicKey {
 	return list
 }
 
-// problem returns why s can't count, whoever made it.
+// problem returns why s is not good, whoever made it, or "".
 func (v *Verifier) problem(s *signature) string {
 	switch {
 	case s.kind != typeBinary && s.kind != typeText:
@@ -239,30 +240,31 @@ func (v *Verifier) problem(s *signature) string {
 	return v.policy.timeProblem(time.Unix(int64(s.created), 0))
 }
 
-// able returns those of the signers that could sign a document when s was made.
-// Where there are none it returns them all, and what is wrong with the first.
-func (v *Verifier) able(s *signature, signers []signer) (able []signer, problem string) {
+// usable returns those signers that could sign a document when s was made. If there are none
+// it returns all signers, and the problem of the first.
+func (v *Verifier) usable(s *signature, signers []signer) (good []signer, problem string) {
 	for _, by := range signers {
-		reason := v.record(by.cert).problem(by.key, int64(s.created))
+		reason := v.verify(by.cert).problem(by.key, int64(s.created))
 		if reason == "" && v.policy.Strict {
 			reason = v.warning(by)
 		}
 		if reason == "" {
-			able = append(able, by)
+			good = append(good, by)
 		} else if problem == "" {
 			problem = reason
 		}
 	}
-	if len(able) > 0 {
-		return able, ""
+	if len(good) > 0 {
+		return good, ""
 	}
 	return signers, problem
 }
 
-// warning returns what is wrong with a key by now that wasn't when it signed.
+// warning returns what is wrong with a key now, although it could sign at the time of its
+// signature, or "".
 func (v *Verifier) warning(by signer) string {
-	if reason := v.record(by.cert).problem(by.key, v.policy.now()); reason != "" {
-		// A key may be younger than a slow clock.
+	if reason := v.verify(by.cert).problem(by.key, v.policy.now()); reason != "" {
+		// If the clock is behind, the key may have been created after now.
 		if v.policy.now() >= int64(by.key.created) {
 			return "not good for a signature of today: " + reason
 		}
@@ -270,23 +272,24 @@ func (v *Verifier) warning(by signer) string {
 	return ""
 }
 
-func (v *Verifier) record(c *certificate) *record {
-	r := v.records[c]
+// verify returns the verified form of a certificate. It verifies each certificate once.
+func (v *Verifier) verify(c *certificate) *verifiedCertificate {
+	r := v.verified[c]
 	if r == nil {
-		r = c.verified(v.keys)
-		v.records[c] = r
+		r = c.verify(v.keys)
+		v.verified[c] = r
 	}
 	return r
 }
 
-// blame notes a signature that names a trusted key and isn't good.
-func (v *Verifier) blame(by signer, reason string) {
+// noteBad records that a signature which names a trusted key is not good.
+func (v *Verifier) noteBad(by signer, reason string) {
 	if v.bad == nil {
 		v.bad = badSignature(by.cert.primary.fingerprint, reason)
 	}
 }
 
-// streamFor returns the hash that s is over, or nil where there are too many.
+// streamFor returns the hash of the data that s needs, or nil if there are too many.
 func (v *Verifier) streamFor(s *signature, text bool) *stream {
 	for _, st := range v.streams {
 		if st.number == s.hashNumber && st.text == text && st.salt == string(s.salt) {
@@ -302,14 +305,14 @@ func (v *Verifier) streamFor(s *signature, text bool) *stream {
 	return st
 }
 
-// Write takes in the next part of the data. It fails only where the signature's
-// format limits the size of the data, and keeps nothing of p.
+// Write adds p to the data. It returns an error only after Finish, or if the data is larger
+// than the signature's format allows, and does not keep p.
 func (v *Verifier) Write(p []byte) (int, error) {
 	if v.err != nil {
 		return 0, v.err
 	}
-	if v.plain != nil {
-		if v.err = v.plain.write(p); v.err != nil {
+	if v.signify != nil {
+		if v.err = v.signify.write(p); v.err != nil {
 			return 0, v.err
 		}
 		return len(p), nil
@@ -324,16 +327,16 @@ func (v *Verifier) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Finish says who signed the data that was written: all of it, so it is not to
-// be called after a read that failed. Its error is an *UntrustedError or a
-// *BadSignatureError.
+// Finish returns who signed the data that was written. The caller must have written all of the
+// data; don't call Finish after a failed read. Its error is an *[UntrustedError] or a
+// *[BadSignatureError], or the error of Write.
 func (v *Verifier) Finish() (*Result, error) {
 	if v.err != nil {
 		return nil, v.err
 	}
-	v.err = errors.New("verification is over")
-	if v.plain != nil {
-		return v.plain.finish(v.policy)
+	v.err = errors.New("the verification has already finished")
+	if v.signify != nil {
+		return v.signify.finish(v.policy)
 	}
 	var good []Signature
 	signed := map[string]bool{}
@@ -347,7 +350,7 @@ func (v *Verifier) Finish() (*Result, error) {
 		by, reason := v.signer(c, digest, &tries)
 		if reason != "" {
 			if by.key != nil {
-				v.blame(by, reason)
+				v.noteBad(by, reason)
 			}
 			continue
 		}
@@ -368,8 +371,8 @@ func (v *Verifier) Finish() (*Result, error) {
 	return &Result{Signatures: good}, nil
 }
 
-// signer returns the key that made the signature of a check. Where none did it
-// returns the reason, and who is to blame if a key is named.
+// signer returns the key that made the signature of a check. If no key did, it returns the
+// reason, and the signer to report if the signature names one. tries counts the attempts.
 func (v *Verifier) signer(c check, digest []byte, tries *int) (by signer, reason string) {
 	for _, by := range c.signers {
 		if *tries == maxTries {
@@ -379,20 +382,20 @@ func (v *Verifier) signer(c check, digest []byte, tries *int) (by signer, reason
 		if !by.key.verify(c.sig, digest) {
 			continue
 		}
-		if c.hinted {
-			return by, "" // add has seen to it that the key may sign
+		if c.named {
+			return by, "" // add has checked that the key could sign
 		}
-		_, reason := v.able(c.sig, []signer{by})
+		_, reason := v.usable(c.sig, []signer{by})
 		return by, reason
 	}
-	if c.hinted {
+	if c.named {
 		return c.signers[0], "the data or the signature was changed"
 	}
 	return signer{}, "no trusted key made it"
 }
 
-// failure is the error of a verification with so many good certificates, too
-// few.
+// failure returns the error of a verification in which good certificates have signed, fewer
+// than required.
 func (v *Verifier) failure(good int) error {
 	if v.bad != nil {
 		return v.bad
@@ -400,14 +403,14 @@ func (v *Verifier) failure(good int) error {
 	return &UntrustedError{Issuers: v.issuers, Good: good, Need: v.policy.need()}
 }
 
-// lineEnds hashes text as text signatures are over it: with every line feed
-// preceded by a carriage return (RFC 9580, section 5.2.4). It leaves a carriage
-// return that stands alone, and blanks at line ends, as they are.
+// lineEnds hashes text in the form that text signatures are over, with CR LF as line ends (RFC
+// 9580, section 5.2.4). It does not change single carriage returns, or blanks at line ends.
 type lineEnds struct {
-	crlf [2]byte // here, so that a write allocates nothing
+	crlf [2]byte // a field, so that write allocates nothing
 	cr   bool    // the last byte was a carriage return
 }
 
+// write writes p to h with CR LF as line ends.
 func (l *lineEnds) write(h hash.Hash, p []byte) {
 	for len(p) > 0 {
 		i := bytes.IndexByte(p, '\n')

@@ -1,16 +1,16 @@
-// Command build makes the static binaries of the target table.
+// Command build builds the static binaries for the targets in package cross.
 //
 //	go run ./cross/build [-o DIR] [TARGET...]
 //	go run ./cross/build -list
 //
-// Without targets it makes all of them. A target is named as in the table
-// (armv7; android-arm64), or "host", which is the machine at hand as the
-// settings of the go command describe it, and whose file is called lxc-pull.
-// It prints each file's size and writes SHA256SUMS beside them. A file that is
-// more than 1 % above its budget in the table is an error.
+// Without arguments it builds all targets. A TARGET is a name from the table (armv7,
+// android-arm64) or "host": the machine on which it runs, as the settings of the go command
+// describe it; that file is called lxc-pull. The command prints the size of each file and
+// writes SHA256SUMS into the same directory. A file that exceeds its budget in the table by
+// more than 1 % is an error.
 //
-// Two runs of the same commit make the same bytes: -trimpath, no C, no build
-// id that depends on the place (scripts/lab/reproducible shows it).
+// Two builds of the same commit give the same bytes, because of -trimpath, no C, and no build
+// id that depends on the directory (scripts/lab/reproducible verifies that).
 package main
 
 import (
@@ -27,11 +27,11 @@ import (
 	"lxc-pull/cross"
 )
 
-// inlined lists the packages in which the compiler may inline calls: those
-// where the time goes (decoders, ciphers, signatures' arithmetic, the runtime,
-// locks). Everywhere else a call stays a call: 0.33 MB less on amd64, most of
-// it tables of line numbers. Name resolution, HTTP, TLS's messages and our own
-// commands wait for the network or the disk anyway.
+// inlined returns the packages in which the compiler may inline calls: those that need most of
+// the time (decoders, ciphers, the arithmetic of signatures, the runtime, locks). Without
+// inlining in the other packages the file is 0.33 MB smaller on amd64; most of that is tables
+// of line numbers. The other packages (name resolution, HTTP, TLS's messages, our commands)
+// mostly wait for the network or the disk.
 func inlined() []string {
 	return []string{
 		"runtime", "internal/runtime/...", "internal/abi", "internal/bytealg",
@@ -41,15 +41,15 @@ func inlined() []string {
 	}
 }
 
-// flags are the settings of every build.
+// flags returns the arguments of "go build" for a processor.
 //
-// HTTP/2 is left out: one server, a few files, 0.4 MB. -funcalign: the linker
-// else aligns functions to 32 bytes on amd64 and 16 on 386, 0.1 MB of padding;
-// those written in assembly keep the alignment that they ask for. -R: pages of
-// 32-bit ARM have 4 KiB, and padding segments to 64 KiB is up to 0.1 MB; other
-// processors with that padding may have larger pages.
-// SOURCE_DATE_EPOCH gives sources that are no checkout their date, before which
-// no clock is right.
+// The tag nethttpomithttp2 leaves out HTTP/2: a run downloads a few files from one server,
+// and HTTP/2 costs 0.4 MB. -funcalign: by default the linker aligns functions to 32 bytes on
+// amd64 and to 16 on 386, which costs 0.1 MB of padding; functions in assembly keep the
+// alignment that they request. -R: 32-bit ARM has pages of 4 KiB, and by default the linker
+// pads segments to 64 KiB, which costs up to 0.1 MB; other processors with that padding may
+// have larger pages. SOURCE_DATE_EPOCH is the build date for sources that are not a git
+// checkout; the program knows that a clock before the build date is wrong.
 func flags(goarch string) []string {
 	linker := "-ldflags=-s -w -buildid="
 	switch goarch {
@@ -84,7 +84,7 @@ func main() {
 	}
 }
 
-// runner is the program that runs a target's binary on amd64.
+// runner returns the program that runs a target's binary on amd64.
 func runner(t cross.Target) string {
 	if t.Qemu == "" {
 		return "native"
@@ -92,12 +92,13 @@ func runner(t cross.Target) string {
 	return t.Qemu
 }
 
-// name is a target's on the command line.
+// name returns a target's name on the command line.
 func name(t cross.Target) string {
 	return strings.TrimPrefix(strings.TrimPrefix(t.File(), "lxc-pull-"), "linux-")
 }
 
-// files returns the targets that names ask for, by the names of their files.
+// files returns the targets with the given names, or all without names, by their file names,
+// and the file names in the order of the builds.
 func files(names []string) (map[string]cross.Target, []string, error) {
 	targets, order := map[string]cross.Target{}, []string(nil)
 	add := func(file string, t cross.Target) {
@@ -117,11 +118,12 @@ func files(names []string) (map[string]cross.Target, []string, error) {
 		add("lxc-pull", cross.Target{GOARCH: strings.TrimSpace(string(goarch))})
 	}
 	if len(names) > 0 && len(order) != len(names) {
-		return nil, nil, fmt.Errorf("%q: not all of these are targets", names)
+		return nil, nil, fmt.Errorf("unknown target in %q", names)
 	}
 	return targets, order, nil
 }
 
+// build builds the named targets into dir.
 func build(dir string, names []string) error {
 	targets, order, err := files(names)
 	if err != nil {

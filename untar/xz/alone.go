@@ -9,14 +9,14 @@ import (
 
 const (
 	aloneHeaderSize = 13
-	maxAloneSize    = 1 << 38 // 256 GiB: a larger size is none, says liblzma
+	maxAloneSize    = 1 << 38 // 256 GiB; liblzma takes a larger size for an error
 )
 
-// IsAlone guesses whether head, at least 14 bytes, begins a .lzma file, which
-// has no magic. Such have a valid properties byte, a dictionary of 2^n or
-// 2^n + 2^(n-1) bytes, a size that is unknown or plausible, and a first byte of
-// the range coder, which is always 0. These are liblzma's conditions; that the
-// dictionary is at least 4 KiB besides keeps tar archives out.
+// IsAlone guesses whether a file that begins with head, at least 14 bytes, is a .lzma file.
+// The format has no magic number. IsAlone requires, as liblzma does, a valid properties
+// byte, a dictionary of 2^n or 2^n + 2^(n-1) bytes, a size that is unknown or at most
+// 256 GiB, and 0 as the first byte of the range coder's data. It also requires a dictionary
+// of at least 4 KiB; some tar archives would pass without this condition.
 func IsAlone(head []byte) bool {
 	if len(head) <= aloneHeaderSize || head[aloneHeaderSize] != 0 || !new(lzma).setProps(head[0]) {
 		return false
@@ -28,19 +28,20 @@ func IsAlone(head []byte) bool {
 		(size == math.MaxUint64 || size <= maxAloneSize)
 }
 
-// alone is a .lzma file: a header, then one run of LZMA data that ends with a
-// marker, at the size in the header, or both.
+// alone decodes a .lzma file: a header, then LZMA data that ends with an end marker, at the
+// size that the header gives, or both.
 type alone struct {
-	z     lzma
-	src   *source
-	w     *window
-	left  int64 // bytes of content to come; negative: not known
-	short error // as in lzma2
-	eof   bool  // the source has all that there is
-	done  bool
+	z       lzma
+	src     *source
+	w       *window
+	left    int64 // bytes of content to come; negative if unknown
+	fullErr error // as in lzma2
+	eof     bool  // the source has buffered the end of the input
+	done    bool
 }
 
-// NewAloneReader is NewReader for a .lzma file.
+// NewAloneReader returns a Reader of the .lzma file r. It reads the header and returns the
+// errors that NewReader returns. Options.Workers is not used: the format has no blocks.
 func NewAloneReader(r io.Reader, opt Options) (*Reader, error) {
 	opt.Workers = 1
 	x := newReader(r, opt)
@@ -63,22 +64,22 @@ func NewAloneReader(r io.Reader, opt Options) (*Reader, error) {
 	}
 	x.src.pos += rangeStart
 	a.z.reset()
-	if a.short, err = x.openWindow(dict, a.left); err != nil {
+	if a.fullErr, err = x.openWindow(dict, a.left); err != nil {
 		return nil, err
 	}
 	x.alone, x.phase = a, phaseAlone
 	return x, nil
 }
 
-// next returns more of the content; io.EOF when it ended well.
+// next returns more of the content, or io.EOF after a valid end.
 func (a *alone) next() ([]byte, error) {
 	if a.done {
 		return nil, io.EOF
 	}
 	w, src := a.w, a.src
 	if a.left != 0 && w.pos >= w.size {
-		if a.short != nil {
-			return nil, a.short
+		if a.fullErr != nil {
+			return nil, a.fullErr
 		}
 		w.wrap()
 	}
@@ -89,7 +90,7 @@ func (a *alone) next() ([]byte, error) {
 			return nil, err
 		}
 	}
-	// A symbol that begins before inEnd has all its bytes.
+	// All bytes of a symbol that begins before inEnd are in the buffer.
 	inEnd := src.end
 	if !a.eof {
 		inEnd -= inputSlack
@@ -121,7 +122,7 @@ func (a *alone) next() ([]byte, error) {
 	return w.take(), nil
 }
 
-// status takes note of how decode ended.
+// status sets the source's position to at and returns the error for decode's result.
 func (a *alone) status(at int, result status) error {
 	src := a.src
 	if a.eof && at > src.end {
@@ -132,15 +133,14 @@ func (a *alone) status(at int, result status) error {
 	src.pos = at
 	switch result {
 	case statusTooFar:
-		return src.errorf("a distance reaches behind the dictionary")
+		return src.errorf("a match refers to bytes before the dictionary")
 	case statusTooLong:
 		return src.errorf("more content than the size in the header")
 	}
 	return nil
 }
 
-// finish reads what follows content whose size was known: nothing, or the end
-// marker.
+// finish reads what follows content whose size the header gave: nothing, or the end marker.
 func (a *alone) finish(inEnd int) error {
 	if at := a.z.normalize(a.src.buf, a.src.pos); a.z.code != 0 || at > a.src.end {
 		a.w.wrap()
@@ -158,7 +158,7 @@ func (a *alone) finish(inEnd int) error {
 	return a.end()
 }
 
-// end checks that the range coder and the file are at their end.
+// end checks that the range coder's data and the file have ended.
 func (a *alone) end() error {
 	src := a.src
 	if err := a.status(a.z.normalize(src.buf, src.pos), statusMore); err != nil {
@@ -168,7 +168,7 @@ func (a *alone) end() error {
 		return src.errorf("LZMA data does not end properly")
 	}
 	if src.pos == src.end && !a.eof {
-		if err := src.atEnd(); err != nil {
+		if err := src.tryMore(); err != nil {
 			return err
 		}
 	}

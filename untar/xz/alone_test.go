@@ -107,7 +107,7 @@ func TestAloneBad(t *testing.T) {
 	}
 }
 
-// Tar archives and text are no .lzma files.
+// IsAlone takes neither tar archives nor text for .lzma files.
 func TestIsAlone(t *testing.T) {
 	for _, head := range []string{
 		"", "./\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "a\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",

@@ -10,11 +10,10 @@ import (
 )
 
 const (
-	minDict   = 4 << 10 // liblzma's least dictionary
-	maxBefore = 3       // filters before LZMA2 in a block
+	minDict = 4 << 10 // liblzma's smallest dictionary, in bytes
 )
 
-// A checkType is how a stream's blocks are checked (xz file format, section
+// A checkType is the type of check in the blocks of a stream (xz file format, section
 // 2.1.1.2).
 type checkType byte
 
@@ -25,8 +24,8 @@ const (
 	checkSHA256 checkType = 10
 )
 
-// size of the check field in bytes; false for one that is unknown. Data that
-// can't be checked is refused.
+// size returns the size of the check field in bytes. It returns false for an unknown type:
+// data that can't be checked is refused.
 func (c checkType) size() (int, bool) {
 	switch c {
 	case checkNone:
@@ -41,6 +40,7 @@ func (c checkType) size() (int, bool) {
 	return 0, false
 }
 
+// String returns the name of the check as xz(1) prints it in lists.
 func (c checkType) String() string {
 	switch c {
 	case checkNone:
@@ -55,7 +55,7 @@ func (c checkType) String() string {
 	return "unknown"
 }
 
-// newHash is the check's hash; nil for none.
+// newHash returns a hash that computes the check, or nil for checkNone.
 func (c checkType) newHash() hash.Hash {
 	switch c {
 	case checkCRC32:
@@ -68,8 +68,8 @@ func (c checkType) newHash() hash.Hash {
 	return nil
 }
 
-// equalsField compares a sum with the check field, in which CRCs are little
-// endian.
+// equalsField compares a hash's sum with the check field of a block, in which CRCs are in
+// little-endian order. It may change sum.
 func (c checkType) equalsField(sum, field []byte) bool {
 	if c != checkSHA256 {
 		for i, j := 0, len(sum)-1; i < j; i, j = i+1, j-1 {
@@ -79,24 +79,25 @@ func (c checkType) equalsField(sum, field []byte) bool {
 	return bytes.Equal(sum, field)
 }
 
-// A blockHeader says how a block is made (xz file format, section 3.1).
+// A blockHeader holds a block header's fields (xz file format, section 3.1).
 type blockHeader struct {
-	offset  int64 // where it begins in the stream
-	size    int   // of the header itself
-	packed  int64 // compressed bytes; -1 where the header does not say
-	content int64 // uncompressed bytes; -1 likewise
-	dict    uint32
-	before  []filterSpec // in the encoder's order
+	offset  int64        // of the header in the file
+	size    int          // of the header, in bytes
+	packed  int64        // compressed size in bytes; -1 if the header does not have it
+	content int64        // uncompressed size in bytes; -1 if the header does not have it
+	dict    uint32       // dictionary size in bytes
+	before  []filterSpec // the filters before LZMA2, in the encoder's order
 }
 
-// A filterSpec is one filter of a block's chain but the last.
+// A filterSpec is a filter of a block's filter chain, with its properties.
 type filterSpec struct {
 	id       int64
-	start    uint32 // branch filters: the address of the block's begin
-	distance int    // Delta
+	start    uint32 // of a branch filter: the address of the block's first byte
+	distance int    // of Delta, in bytes
 }
 
-// readBlockHeader reads a block header. There is one: the next byte is not 0.
+// readBlockHeader reads a block header. The caller knows that the next byte is not 0, which
+// would begin the index.
 func readBlockHeader(src *source) (*blockHeader, error) {
 	b, err := src.need(1)
 	if err != nil {
@@ -110,7 +111,7 @@ func readBlockHeader(src *source) (*blockHeader, error) {
 	if crc32.ChecksumIEEE(b[:end]) != binary.LittleEndian.Uint32(b[end:]) {
 		return nil, src.errorf("the block header's CRC32 is wrong")
 	}
-	// A source of its own, so that nothing reads beyond the header.
+	// With a source of its own, parse can't read beyond the header.
 	own := &source{buf: b[:end], end: end, base: src.offset()}
 	if err := h.parse(own); err != nil {
 		if f, ok := err.(*FormatError); ok && f.truncated {
@@ -122,6 +123,8 @@ func readBlockHeader(src *source) (*blockHeader, error) {
 	return h, nil
 }
 
+// parse reads the fields after the size of the header. src ends where the header's CRC32
+// begins.
 func (h *blockHeader) parse(src *source) error {
 	b, err := src.next(2)
 	if err != nil {
@@ -160,7 +163,7 @@ func (h *blockHeader) parse(src *source) error {
 	return nil
 }
 
-// filterFlags reads a filter's identifier and properties.
+// filterFlags reads a filter's identifier and properties (xz file format, section 3.1.5).
 func filterFlags(src *source) (id int64, props []byte, err error) {
 	if id, err = src.vli(nil); err != nil {
 		return 0, nil, err
@@ -176,6 +179,7 @@ func filterFlags(src *source) (id int64, props []byte, err error) {
 	return id, props, err
 }
 
+// parseBefore reads the flags of a filter that is not the last of the chain.
 func (h *blockHeader) parseBefore(src *source) error {
 	id, props, err := filterFlags(src)
 	if err != nil {
@@ -204,6 +208,7 @@ func (h *blockHeader) parseBefore(src *source) error {
 	return nil
 }
 
+// parseLast reads the flags of the last filter of the chain, which must be LZMA2.
 func (h *blockHeader) parseLast(src *source) error {
 	id, props, err := filterFlags(src)
 	if err != nil {
@@ -224,27 +229,27 @@ func (h *blockHeader) parseLast(src *source) error {
 	return nil
 }
 
-// maxBlockOverhead is the most that a block takes beyond its compressed data:
-// header, padding and check.
+// maxBlockOverhead is how many bytes a block can have besides its compressed data: header,
+// padding and check.
 const maxBlockOverhead = 1024 + 3 + 64
 
-// A block is one being decoded.
+// A block decodes one block of a stream.
 type block struct {
 	*blockHeader
 	check checkType
 	src   *source
 	w     *window
 	lzma2 lzma2
-	data  int64 // where the compressed data begins in the stream
-	hash  hash.Hash
+	data  int64     // offset of the compressed data in the file
+	hash  hash.Hash // of the content; nil for checkNone
 
-	stages []stage // in the decoder's order
-	todo   []byte  // decoded and not yet filtered
-	done   bool    // the compressed data ended
+	stages []stage // the filters to undo, in the decoder's order
+	todo   []byte  // bytes from lzma2 that have not gone through the stages
+	done   bool    // lzma2 has decoded all of the block
 }
 
-// begin prepares to decode the block whose header was just read. The window is
-// reserved for it.
+// begin prepares to decode the block whose header was just read. The caller has reserved
+// the window.
 func (b *block) begin(h *blockHeader, check checkType, src *source, w *window) {
 	b.blockHeader, b.src, b.w, b.data = h, src, w, src.offset()
 	if b.hash == nil || b.check != check {
@@ -267,8 +272,8 @@ func (b *block) begin(h *blockHeader, check checkType, src *source, w *window) {
 	b.lzma2.begin(src, w, most)
 }
 
-// next returns more of the content, which is valid until the next call; nil
-// when the block ended well.
+// next returns more of the content, which is valid until the next call. It returns nil when
+// the block has ended and its sizes and check are right.
 func (b *block) next() ([]byte, error) {
 	for {
 		p, err := b.unpack()
@@ -287,7 +292,7 @@ func (b *block) next() ([]byte, error) {
 	}
 }
 
-// unpack returns decoded and filtered bytes, perhaps none.
+// unpack returns decoded bytes with the filters undone, or none if this step gave none.
 func (b *block) unpack() ([]byte, error) {
 	if len(b.todo) == 0 && !b.done {
 		if b.packed >= 0 && b.src.offset()-b.data > b.packed {
@@ -314,10 +319,11 @@ func (b *block) unpack() ([]byte, error) {
 	return p, nil
 }
 
-// whole decodes a block whose content is known to fit the window. It says how
-// much of it is ready (all at the end, where filters are to be undone), and stops
-// early when publish says so.
-func (b *block) whole(publish func(ready int) bool) error {
+// decodeWhole decodes a block whose content fits the window, as the caller knows. It calls
+// publish with the number of bytes of content that are ready; with filters that is only
+// once, at the end, because matches refer to the bytes as they were before the filters. It
+// stops early if publish returns false.
+func (b *block) decodeWhole(publish func(ready int) bool) error {
 	b.lzma2.flat = true
 	for !b.done {
 		more, err := b.lzma2.next()
@@ -349,19 +355,19 @@ func (b *block) whole(publish func(ready int) bool) error {
 	return b.finish()
 }
 
-// filterStep is how many bytes are filtered at a time, outside the window:
-// matches refer to the bytes as they were before.
+// filterStep is how many bytes go through the stages at a time. They are copied out of the
+// window first, because matches refer to the bytes as they were before the filters.
 const filterStep = 64 << 10
 
-// A stage is a filter with room for what goes through it.
+// A stage is a filter with a buffer.
 type stage struct {
 	filter
 	buf []byte
-	out int // bytes at the front that were handed out
+	out int // the first out bytes of buf were returned
 }
 
-// undo takes in p and returns what is done, which is valid until the next
-// call; at the end that is everything.
+// undo adds p to the buffer, undoes the filter and returns the bytes that are finished,
+// which are valid until the next call. If end is set that is all of them.
 func (s *stage) undo(p []byte, end bool) []byte {
 	s.buf = append(s.buf[:copy(s.buf, s.buf[s.out:])], p...)
 	s.out = s.filter.undo(s.buf)
@@ -371,14 +377,15 @@ func (s *stage) undo(p []byte, end bool) []byte {
 	return s.buf[:s.out]
 }
 
-// finish checks what follows the compressed data.
+// finish compares the sizes with those in the header, and reads the padding and the check
+// that follow the compressed data.
 func (b *block) finish() error {
 	packed := b.src.offset() - b.data
 	if b.packed >= 0 && b.packed != packed {
-		return b.src.errorf("%d bytes of compressed data, the block's header says %d", packed, b.packed)
+		return b.src.errorf("%d bytes of compressed data, but the block's header says %d", packed, b.packed)
 	}
 	if b.content >= 0 && b.content != b.lzma2.have {
-		return b.src.errorf("%d bytes of content, the block's header says %d", b.lzma2.have, b.content)
+		return b.src.errorf("%d bytes of content, but the block's header says %d", b.lzma2.have, b.content)
 	}
 	b.packed, b.content = packed, b.lzma2.have
 	for n := packed; n%4 != 0; n++ {
@@ -405,7 +412,7 @@ func (b *block) finish() error {
 	return nil
 }
 
-// unpadded is the block's size without its padding, as the index has it.
+// unpadded returns the block's size without its padding, in bytes, as the index lists it.
 func (h *blockHeader) unpadded(check checkType) int64 {
 	size, _ := check.size()
 	return int64(h.size) + h.packed + int64(size)

@@ -11,42 +11,42 @@ import (
 	ulikunitz "github.com/ulikunitz/xz/lzma"
 )
 
-// A testBlock is a block to be written by a testStream; a field that is set
-// overrides what is right, so that a file has one fault.
+// A testBlock is a block that a testStream writes. A field that is set replaces the right
+// value, so that a file can have exactly one fault.
 type testBlock struct {
 	content []byte
 	payload []byte // LZMA2 data; nil: content in LZMA chunks
 	filters []byte // filter flags before LZMA2's; see count
-	count   int    // of them
+	count   int    // how many filters before LZMA2 there are
 	last    []byte // LZMA2's filter flags
-	sizes   bool   // in the header
+	sizes   bool   // the header has both sizes
 
 	flags      byte   // added to the block flags
-	packedSize int64  // in the header
-	size       int64  // likewise
+	packedSize int64  // compressed size in the header
+	size       int64  // uncompressed size in the header
 	rawHeader  []byte // header fields after the flags, without padding
-	padding    byte   // in the header
-	pad        byte   // after the data
-	sum        []byte // the check
-	headerCRC  uint32 // xored
+	padding    byte   // the header's last padding byte
+	pad        byte   // the last padding byte after the compressed data
+	sum        []byte // the check field
+	headerCRC  uint32 // xored with the header's CRC32
 }
 
-// A testStream is a stream to be written; its fields override likewise.
+// A testStream is a stream to be written. A field that is set replaces the right value.
 type testStream struct {
 	check  checkType
 	blocks []testBlock
 
-	flags0, footer0 byte // xored to the first byte of the flags
-	footerCheck     int  // in the footer; 0: check
+	flags0, footer0 byte // xored with the first byte of the flags
+	footerCheck     int  // check type in the footer; 0: check
 	headerCRC       uint32
-	count           int64    // added to the number of records
-	record          [2]int64 // added to the first record
-	swap            bool     // the first two records
+	count           int64    // added to the number of records in the index
+	record          [2]int64 // added to the first record of the index
+	swap            bool     // swap the first two records of the index
 	indexPad        byte
 	indexCRC        uint32
-	backward        uint32 // added
+	backward        uint32 // added to the backward size
 	footerCRC       uint32
-	magic           string // of the footer
+	magic           string // magic bytes of the footer
 }
 
 func appendVLI(b []byte, v int64) []byte { return binary.AppendUvarint(b, uint64(v)) }
@@ -110,7 +110,7 @@ func (s testStream) bytes(t testing.TB) []byte {
 	return append(out, s.magic...)
 }
 
-// sum is the check field of content.
+// sum returns the check field for content.
 func (c checkType) sum(content []byte) []byte {
 	h := c.newHash()
 	if h == nil {
@@ -159,7 +159,7 @@ func (b testBlock) header(packed int) []byte {
 	return appendCRC(header, header, b.headerCRC)
 }
 
-// lzma2Data packs content with another implementation.
+// lzma2Data compresses content with ulikunitz/xz.
 func lzma2Data(t testing.TB, content []byte) []byte {
 	return lzma2DataDict(t, content, 1<<20)
 }
@@ -181,7 +181,7 @@ func lzma2DataDict(t testing.TB, content []byte, dict int) []byte {
 	return out.Bytes()
 }
 
-// lzmaChunks is lzma2Data without the end marker, cut after each chunk.
+// lzmaChunks returns the chunks of lzma2Data, without the end marker.
 func lzmaChunks(t testing.TB, content []byte) [][]byte {
 	t.Helper()
 	data := lzma2Data(t, content)
@@ -201,7 +201,8 @@ func lzmaChunks(t testing.TB, content []byte) [][]byte {
 	}
 }
 
-// text is content of n bytes that packs like text does, the same for each seed.
+// text returns n bytes that compress as well as text does. The same seed gives the same
+// bytes.
 func text(seed uint64, n int) []byte {
 	r := rand.New(rand.NewPCG(seed, 0))
 	words := make([][]byte, 64)
@@ -226,8 +227,8 @@ func text(seed uint64, n int) []byte {
 	return out[:n]
 }
 
-// decodeAll decodes with the options, in reads of the size, or by WriteTo where
-// it is 0.
+// decodeAll decodes data with the options, in reads of size bytes, or by WriteTo if size
+// is 0.
 func decodeAll(data []byte, opt Options, size int) ([]byte, error) {
 	r, err := NewReader(bytes.NewReader(data), opt)
 	if err != nil {

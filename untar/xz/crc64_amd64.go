@@ -9,22 +9,25 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// The CRC64 of the standard library goes by tables, which is 7 % of the time
-// that decoding takes. Multiplication without carries folds 64 bytes into what
-// the 64 before them come to, six times as fast; the 16 bytes that are left in
-// the end have the same CRC as all that was folded, and are left to the tables.
+// The standard library computes CRC64 with tables, which would take 7 % of the decoding
+// time. Carry-less multiplication is six times as fast: each step folds the remainder of
+// the data so far into the next 64 bytes. In the end 16 bytes are left that have the same
+// CRC as all data that was folded, and the tables compute the CRC of these.
 //
-// fold512 and fold128 are x to the powers of the distance in bits and 63, and
-// of the distance less 1, modulo the polynomial, bits reversed.
+// fold512 and fold128 are the factors for a distance d of 512 and 128 bits: x to the power
+// d+63 and x to the power d-1, modulo the polynomial, in reversed bit order.
 var (
 	fold512 = [2]uint64{0x6ae3efbb9dd441f3, 0x081f6054a7842df4}
 	fold128 = [2]uint64{0xe05dd497ca393ae4, 0xdabe95afc7875f40}
 )
 
+// foldCRC64 folds n bytes at p, with crc as the CRC of the data before them, and stores the
+// remaining 16 bytes in rest. n is a multiple of 64, at least 64. (crc64_amd64.s)
+//
 //go:noescape
 func foldCRC64(rest *[16]byte, p *byte, n int, crc uint64)
 
-// newCRC64 is the hash of checkCRC64.
+// newCRC64 returns the hash of checkCRC64.
 func newCRC64() hash.Hash {
 	tables := crc64.MakeTable(crc64.ECMA)
 	if !cpu.X86.HasPCLMULQDQ {
@@ -33,6 +36,7 @@ func newCRC64() hash.Hash {
 	return &foldingCRC64{tables: tables}
 }
 
+// A foldingCRC64 is a hash.Hash that computes CRC64 with foldCRC64 where it can.
 type foldingCRC64 struct {
 	crc    uint64
 	tables *crc64.Table

@@ -4,9 +4,9 @@
 
 // func foldCRC64(rest *[16]byte, p *byte, n int, crc uint64)
 //
-// n is a multiple of 64, at least 64. The registers X0 to X3 hold what the 64
-// bytes so far come to; each step multiplies them, without carries, by x to the
-// power of the distance, and adds the next 64 bytes.
+// n is a multiple of 64, at least 64. The registers X0 to X3 hold 64 bytes that stand for
+// all data so far. Each step multiplies them, without carries, by x to the power of the
+// distance and adds the next 64 bytes.
 TEXT ·foldCRC64(SB), NOSPLIT, $0-32
 	MOVQ rest+0(FP), DI
 	MOVQ p+8(FP), SI

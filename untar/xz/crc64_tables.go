@@ -7,5 +7,5 @@ import (
 	"hash/crc64"
 )
 
-// newCRC64 is the hash of checkCRC64.
+// newCRC64 returns the hash of checkCRC64.
 func newCRC64() hash.Hash { return crc64.New(crc64.MakeTable(crc64.ECMA)) }

@@ -4,18 +4,19 @@
 
 package xz
 
-// A limit is an index of the input.
+// A limit is an index into the input.
 type limit = int
 
-// decode decodes symbols into the window, from input at inPos, until the window
-// reaches stop, the input passes inEnd, or something ends it; it returns where it
-// is in the input. A match may reach beyond stop, but not beyond end.
+// decode decodes symbols from input, beginning at inPos, into the window. It stops when
+// the window's pos reaches stop, when the input passes inEnd, at the end marker, or at an
+// error, and returns its position in the input and the reason. A match may write beyond
+// stop, but not beyond end.
 //
-// The caller sees to it that input is readable for inputSlack bytes behind inEnd,
-// that stop is at most w.size, behind which are windowSlack bytes, that w.dict is at
-// most w.size if the window wraps, and that z was reset since it was emptied. Then
-// every access is in bounds, whatever the input: trees end at a fixed depth, and
-// distance and length are checked before they are used.
+// The caller guarantees that inputSlack bytes after inEnd can be read, that stop is at
+// most w.size and windowSlack bytes follow there, that w.dict is at most w.size if the
+// window wraps, and that z has been reset after the window was emptied. Then every
+// access is in bounds, whatever the input: bit trees have a fixed depth, and distance and
+// length are checked before they are used.
 func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int, status) {
 	probs := &z.probs
 	buf := w.buf
@@ -23,13 +24,13 @@ func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int
 	at := inPos
 	rng, code := z.rng, z.code
 	state := z.state
-	rep0 := z.rep[0] // the others are needed seldom, and registers are few
+	rep0 := z.rep[0] // the other distances are seldom needed and stay in memory
 	z.last = inEnd
 	z.stop, z.end = stop, end
 	pos := w.pos
 	result := statusMore
 	var p, p0, p1, bound, mask uint32
-	var sym, old, wide uintptr // wide is mask, as wide as a register
+	var sym, old, wide uintptr // wide is mask extended to a register's width
 	var diff uint64
 	prev := uint32(w.last())
 	for pos < z.stop {

@@ -2,8 +2,8 @@ package xz
 
 import "encoding/binary"
 
-// Filter identifiers (xz file format, section 5.3; ARM64 and RISC-V as in
-// version 1.2.1 of it).
+// Filter identifiers (xz file format, section 5.3). ARM64 and RISC-V are in version
+// 1.2.1 of the format and not in 1.0.
 const (
 	filterDelta    = 0x03
 	filterX86      = 0x04
@@ -17,7 +17,7 @@ const (
 	filterLZMA2    = 0x21
 )
 
-// filterName is what xz calls a filter; "" for one that is unknown.
+// filterName returns xz(1)'s name of a filter, or "" for an unknown filter.
 func filterName(id int64) string {
 	switch id {
 	case filterDelta:
@@ -44,7 +44,8 @@ func filterName(id int64) string {
 	return ""
 }
 
-// alignment of the instructions that a branch filter converts, in bytes.
+// alignment returns the alignment in bytes of the instructions that a branch filter
+// converts.
 func alignment(id int64) uint32 {
 	switch id {
 	case filterPowerPC, filterARM, filterSPARC, filterARM64:
@@ -57,32 +58,32 @@ func alignment(id int64) uint32 {
 	return 1
 }
 
-// A filter undoes one filter of a block. The branch filters turned the targets
-// of calls and jumps from relative into absolute before compression, so that
-// calls of one function look alike; pos is the address at which the next byte
-// would run.
+// A filter undoes one filter of a block's filter chain. Before compression, a branch filter
+// made the relative targets of calls and jumps absolute, so that all calls of one function
+// have the same bytes; undoing it makes them relative again.
 type filter struct {
 	id  int64
-	pos uint32
+	pos uint32 // branch filters: the address of the next byte
 
-	// x86: which of the last bytes may have been an opcode, and where the last
-	// one was.
+	// x86 only: which of the last bytes may have been an opcode, and the address of the
+	// last one.
 	mask   uint32
 	opcode uint32
 
-	// Delta.
+	// Delta only.
 	distance int
-	history  [256]byte // the last bytes of output, by their number modulo 256
-	at       byte
+	history  [256]byte // the last 256 bytes of output; byte n of the output is at n modulo 256
+	at       byte      // where the next byte goes
 }
 
+// reset prepares the filter for a new block, whose first byte has the address start.
 func (f *filter) reset(start uint32) {
 	f.pos, f.mask, f.opcode = start, 0, start-5
 	f.history, f.at = [256]byte{}, 0
 }
 
-// undo converts b in place and returns how many bytes of it are done; the rest
-// has to be given again with what follows it, or is left as it is at the end.
+// undo converts b in place and returns how many bytes are finished. The caller passes the
+// others again, followed by more; at the end of the block they stay as they are.
 func (f *filter) undo(b []byte) int {
 	n := 0
 	switch f.id {
@@ -110,6 +111,7 @@ func (f *filter) undo(b []byte) int {
 	return n
 }
 
+// delta adds to each byte the byte of output that is distance before it.
 func (f *filter) delta(b []byte) {
 	back := byte(f.distance)
 	for i := range b {
@@ -119,10 +121,10 @@ func (f *filter) delta(b []byte) {
 	}
 }
 
-// x86 converts the operands of E8 (call) and E9 (jump), which stand at any
-// address. An operand's highest byte is 00 or FF if it is one. To convert fewer
-// bytes that are none, an opcode is passed over where the three bytes before it
-// hold others in certain places.
+// x86 converts the operands of the opcodes E8 (call) and E9 (jmp), which may be at any
+// address. Many such bytes are not opcodes. So x86 converts only operands whose highest
+// byte is 00 or FF, and skips an opcode if certain of the three bytes before it may be
+// opcodes, too. The rules are those of liblzma's simple/x86.c.
 func (f *filter) x86(b []byte) int {
 	sign := func(c byte) bool { return c == 0 || c == 0xff }
 	if len(b) < 5 {
@@ -159,8 +161,8 @@ func (f *filter) x86(b []byte) int {
 		}
 		v := binary.LittleEndian.Uint32(b[i+1:]) - (here + 5)
 		if mask != 0 {
-			// The operand overlaps one that was passed over: the encoder went
-			// on until the byte there could no longer be taken for a sign.
+			// The operand overlaps an opcode that was skipped. The encoder converted
+			// the operand again until the byte there was neither 00 nor FF.
 			shift := min(before, 3) * 8
 			for sign(byte(v >> (24 - shift))) {
 				v ^= 1<<(32-shift) - 1
@@ -177,6 +179,7 @@ func (f *filter) x86(b []byte) int {
 	return i
 }
 
+// powerPC converts the instruction bl.
 func powerPC(b []byte, pos uint32) int {
 	n := len(b) &^ 3
 	for i := 0; i < n; i += 4 {
@@ -188,8 +191,8 @@ func powerPC(b []byte, pos uint32) int {
 	return n
 }
 
-// ia64 converts the branches of bundles of 16 bytes: a template of five bits,
-// which tells the slots that hold a branch, and three slots of 41.
+// ia64 converts the branches in bundles of 16 bytes. A bundle has a template of 5 bits,
+// which says which slots can hold a branch, and three slots of 41 bits.
 func ia64(b []byte, pos uint32) int {
 	const templates = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
 		"\x04\x04\x06\x06\x00\x00\x07\x07\x04\x04\x00\x00\x04\x04\x00\x00"
@@ -223,10 +226,11 @@ func ia64(b []byte, pos uint32) int {
 	return n
 }
 
+// arm converts the instruction bl without a condition.
 func arm(b []byte, pos uint32) int {
 	n := len(b) &^ 3
 	for i := 0; i < n; i += 4 {
-		if b[i+3] == 0xeb { // bl, always
+		if b[i+3] == 0xeb { // bl
 			v := binary.LittleEndian.Uint32(b[i:])
 			v = v<<2 - (pos + uint32(i) + 8)
 			binary.LittleEndian.PutUint32(b[i:], 0xeb000000|v>>2&0xffffff)
@@ -235,11 +239,12 @@ func arm(b []byte, pos uint32) int {
 	return n
 }
 
+// armThumb converts the instruction bl, which consists of two halves of 16 bits.
 func armThumb(b []byte, pos uint32) int {
 	i := 0
 	for ; i <= len(b)-4; i += 2 {
 		first, second := uint32(binary.LittleEndian.Uint16(b[i:])), uint32(binary.LittleEndian.Uint16(b[i+2:]))
-		if first&0xf800 != 0xf000 || second&0xf800 != 0xf800 { // bl, in two halves
+		if first&0xf800 != 0xf000 || second&0xf800 != 0xf800 {
 			continue
 		}
 		v := (first&0x7ff<<11 | second&0x7ff) << 1
@@ -251,11 +256,12 @@ func armThumb(b []byte, pos uint32) int {
 	return i
 }
 
+// sparc converts the instruction call if its target fits 23 bits, its sign included.
 func sparc(b []byte, pos uint32) int {
 	n := len(b) &^ 3
 	for i := 0; i < n; i += 4 {
 		v := binary.BigEndian.Uint32(b[i:])
-		if top := v >> 22; top != 0x100 && top != 0x1ff { // call, 23 bits and sign
+		if top := v >> 22; top != 0x100 && top != 0x1ff {
 			continue
 		}
 		v = (v<<2 - (pos + uint32(i))) >> 2
@@ -265,6 +271,7 @@ func sparc(b []byte, pos uint32) int {
 	return n
 }
 
+// arm64 converts the instructions bl and adrp.
 func arm64(b []byte, pos uint32) int {
 	n := len(b) &^ 3
 	for i := 0; i < n; i += 4 {
@@ -273,7 +280,7 @@ func arm64(b []byte, pos uint32) int {
 		switch {
 		case v>>26 == 0x25: // bl
 			v = 0x94000000 | (v-pc>>2)&0x03ffffff
-		case v&0x9f000000 == 0x90000000: // adrp, within 512 MiB
+		case v&0x9f000000 == 0x90000000: // adrp; converted if within 512 MiB
 			page := v>>29&3 | v>>3&0x1ffffc
 			if (page+0x20000)&0x1c0000 != 0 {
 				continue
@@ -288,10 +295,10 @@ func arm64(b []byte, pos uint32) int {
 	return n
 }
 
-// riscV converts jal with ra or t0, and auipc with the instruction after it
-// where that uses its result. The encoder stored such a pair as an auipc to x2
-// with the address, big endian, behind it; and a pair that looked like that
-// before in the form of an ordinary one.
+// riscV converts the instruction jal to ra or t0, and pairs of auipc and an instruction that
+// uses its result. The encoder replaced such a pair by an auipc to x2, followed by the
+// address in big-endian order. A pair that looked like the replacement from the start was
+// stored in the form of an ordinary pair.
 func riscV(b []byte, pos uint32) int {
 	i := 0
 	for ; i <= len(b)-8; i += 2 {

@@ -14,14 +14,14 @@ import (
 
 var update = flag.Bool("update", false, "make testdata anew with xz, which must know the filter")
 
-// branches is content of n bytes in which the instructions that filters convert
-// are frequent, overlap and stand at the edges of what is converted.
+// branches returns n bytes with many of the instructions that filters convert. Some of the
+// instructions overlap, and some have operands at the limit of what is converted.
 func branches(seed uint64, n int) []byte {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var out []byte
 	word := func(v uint32) { out = binary.LittleEndian.AppendUint32(out, v) }
 	for len(out) < n {
-		// Targets with few bits, as real ones are, so that signs are signs.
+		// Real targets have few bits, so that their highest byte is 00 or FF.
 		near := r.Uint32() >> (8 + r.IntN(20))
 		if r.IntN(2) == 0 {
 			near = -near
@@ -52,7 +52,7 @@ func branches(seed uint64, n int) []byte {
 			}
 		case 8: // RISC-V jal
 			word(0xef | near<<8&0xfffff000 | uint32(r.IntN(4))<<7)
-		case 9: // RISC-V auipc and a user of its register
+		case 9: // RISC-V auipc and an instruction that uses its register
 			register := uint32(r.IntN(8))
 			word(0x17 | register<<7 | near<<12)
 			word(0x13 | r.Uint32()&0xfff07f80 | register<<15 | r.Uint32()&0x30)
@@ -69,7 +69,7 @@ func branches(seed uint64, n int) []byte {
 	return out[:n]
 }
 
-// testdata/filters has one file for each filter and chain, packed by xz.
+// testdata/filters has a file for each filter and some chains, compressed by xz(1).
 func TestFilters(t *testing.T) {
 	for i, c := range []struct {
 		name string
@@ -116,8 +116,8 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-// riscVEncode is the encoder of the RISC-V filter, which the xz of most
-// machines does not have yet. It is the inverse of riscV on all content.
+// riscVEncode is the encoder of the RISC-V filter, which the xz(1) of most machines does not
+// have yet. riscV undoes it on any content.
 func riscVEncode(b []byte, pos uint32) {
 	for i := 0; i <= len(b)-8; i += 2 {
 		first, second := binary.LittleEndian.Uint32(b[i:]), binary.LittleEndian.Uint32(b[i+4:])
@@ -132,7 +132,7 @@ func riscVEncode(b []byte, pos uint32) {
 			b[i+3] = byte(target >> 1)
 			i += 4 - 2
 		case first&0x7f == 0x17 && first&0xe80 != 0:
-			// Another instruction of the same register, which is not plain arithmetic.
+			// Convert only if a 32-bit instruction follows that uses the same register.
 			if second&3 != 3 || second>>15&0x1f != first>>7&0x1f {
 				i += 6 - 2
 				continue
@@ -147,7 +147,7 @@ func riscVEncode(b []byte, pos uint32) {
 				i += 4 - 2
 				continue
 			}
-			// Looks like the encoder's work: kept apart as an ordinary pair.
+			// The pair looks like an encoded one: store it as an ordinary pair.
 			binary.LittleEndian.PutUint32(b[i:], 0x17|register<<7|second&0xfffff000)
 			binary.LittleEndian.PutUint32(b[i+4:], first>>12|second<<20)
 			i += 8 - 2
@@ -173,7 +173,7 @@ func TestRISCV(t *testing.T) {
 	if converted < 100 {
 		t.Errorf("only %d contents were changed by the encoder", converted)
 	}
-	// jal ra to 0x1000 bytes further on, at 0x100.
+	// At address 0x100, jal ra to the address 0x1000 bytes further.
 	b := []byte{0xef, 0x00, 0x08, 0x80, 0, 0, 0, 0}
 	riscV(b, 0x100)
 	if want := []byte{0xef, 0x10, 0x00, 0x00, 0, 0, 0, 0}; !bytes.Equal(b, want) {
@@ -181,8 +181,7 @@ func TestRISCV(t *testing.T) {
 	}
 }
 
-// What a filter can't convert yet waits for more; where it is cut makes no
-// difference.
+// A filter's result does not depend on how its input is cut into pieces.
 func TestFilterPieces(t *testing.T) {
 	for _, id := range []int64{filterDelta, filterX86, filterPowerPC, filterIA64, filterARM, filterARMThumb, filterSPARC, filterARM64, filterRISCV} {
 		for seed := range uint64(20) {
@@ -210,7 +209,7 @@ func TestFilterPieces(t *testing.T) {
 	}
 }
 
-// The filters of files made elsewhere, when the checkout has them beside it.
+// The filter test files of ../../../shared decode, if that directory exists.
 func TestSharedVectors(t *testing.T) {
 	base := filepath.Join("..", "..", "..", "shared", "vectors", "compressed", "made")
 	names, _ := filepath.Glob(filepath.Join(base, "t-*.xz"))
@@ -222,7 +221,7 @@ func TestSharedVectors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Their own check tells whether the content is right.
+		// The check in each file shows whether the content is right.
 		if _, err := decodeAll(data, Options{}, 0); err != nil {
 			t.Error(fmt.Errorf("%s: %w", name, err))
 		}

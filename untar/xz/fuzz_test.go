@@ -12,7 +12,7 @@ import (
 	ulikunitz "github.com/ulikunitz/xz/lzma"
 )
 
-// maxFuzz bounds what a fuzzed file may decode to, for speed.
+// maxFuzz is how many bytes of a file's content the fuzz targets decode at most.
 const maxFuzz = 1 << 20
 
 func seedFiles(f *testing.F) {
@@ -24,7 +24,7 @@ func seedFiles(f *testing.F) {
 	}
 }
 
-// decodeLimited decodes up to maxFuzz bytes; more is left out of the test.
+// decodeLimited decodes up to maxFuzz bytes.
 func decodeLimited(t *testing.T, r io.Reader) ([]byte, error) {
 	got, err := io.ReadAll(io.LimitReader(r, maxFuzz+1))
 	if len(got) > maxFuzz {
@@ -33,8 +33,8 @@ func decodeLimited(t *testing.T, r io.Reader) ([]byte, error) {
 	return got, err
 }
 
-// FuzzReader compares the ways to decode a file with each other, and with
-// another implementation where that knows the filters.
+// FuzzReader compares decoding with one worker and with three, and compares the content with
+// that of ulikunitz/xz where it supports the filters.
 func FuzzReader(f *testing.F) {
 	seedFiles(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -75,7 +75,7 @@ func fuzzDecode(t *testing.T, data []byte, workers int) ([]byte, error) {
 	return decodeLimited(t, r)
 }
 
-// decodeLZMA2 decodes LZMA2 data alone, with a dictionary of 4 KiB.
+// decodeLZMA2 decodes LZMA2 data without a container, with a dictionary of 4 KiB.
 func decodeLZMA2(t *testing.T, data []byte) ([]byte, error) {
 	src := newSource(bytes.NewReader(data))
 	var w window
@@ -96,8 +96,8 @@ func decodeLZMA2(t *testing.T, data []byte) ([]byte, error) {
 	}
 }
 
-// FuzzLZMA2 fuzzes what no checksum stands before. The property: nothing is
-// accepted that another implementation decodes to something else.
+// FuzzLZMA2 fuzzes LZMA2 data, which no checksum protects. Whatever this package accepts,
+// ulikunitz/xz must not decode to other content.
 func FuzzLZMA2(f *testing.F) {
 	f.Add(lzma2DataDict(f, text(3, 20<<10), 4<<10))
 	f.Add(lzma2Data(f, short))
@@ -134,7 +134,7 @@ func FuzzAlone(f *testing.F) {
 		}
 		other, err := ulikunitz.NewReader(bytes.NewReader(data))
 		if err != nil {
-			return // wants a dictionary of 4 KiB or more
+			return // this package requires a dictionary of 4 KiB or more
 		}
 		if want, err := io.ReadAll(other); err == nil && !bytes.Equal(got, want) {
 			t.Fatalf("%d bytes, ulikunitz/xz has %d others", len(got), len(want))
@@ -149,8 +149,8 @@ func xzTool(data []byte, args ...string) ([]byte, error) {
 	return cmd.Output()
 }
 
-// FuzzAgainstXZ compares with xz: the same content, and the same verdict. Three
-// forms of file are tried: .xz, LZMA2 data alone, .lzma.
+// FuzzAgainstXZ compares content and verdict with those of xz(1), for three forms of file:
+// .xz, LZMA2 data without a container, and .lzma.
 func FuzzAgainstXZ(f *testing.F) {
 	if _, err := exec.LookPath("xz"); err != nil {
 		f.Skip("no xz to compare with")
@@ -164,14 +164,14 @@ func FuzzAgainstXZ(f *testing.F) {
 		got, err := fuzzDecode(t, data, 2)
 		want, wantErr := xzTool(data, "--format=xz")
 		if err != nil && strings.Contains(err.Error(), "check type") {
-			return // xz warns only
+			return // xz only warns
 		}
 		var memory *MemoryError
 		if !errors.As(err, &memory) {
 			compare(t, ".xz", got, err, want, wantErr)
 		}
 		got, err = decodeLZMA2(t, data)
-		// Without a container xz stops where the data ends; so the decoder here.
+		// Without a container xz stops where the data ends, and so does decodeLZMA2.
 		if want, wantErr = xzTool(data, "--format=raw", "--lzma2=dict=4KiB"); wantErr == nil || err != nil {
 			compare(t, "LZMA2", got, err, want, wantErr)
 		}

@@ -4,9 +4,9 @@
 // unchecked memory access (decode_unsafe.go), once with ordinary slices
 // (decode_checked.go, build tag nounsafe).
 //
-// The loop is generated because it must be one function: range, code, state and
-// the four distances have to stay in registers, a call for each bit costs more
-// than the bit, and Go has no macros. docs/xz.md says what each choice gained.
+// The loop is generated because it must be a single function: range, code and state have to
+// stay in registers, a call for each bit costs more than decoding the bit, and Go has no
+// macros. docs/xz.md says how much each choice gained.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 )
 
 func main() {
-	directory := "." // or the first argument
+	directory := "."
 	if len(os.Args) > 1 {
 		directory = os.Args[1]
 	}
@@ -42,16 +42,18 @@ func main() {
 	}
 }
 
+// A generator collects the text of one variant.
 type generator struct {
 	bytes.Buffer
 	checked bool
 }
 
+// p writes a line.
 func (g *generator) p(format string, args ...any) {
 	fmt.Fprintf(g, format+"\n", args...)
 }
 
-// either writes one of two texts.
+// either writes unchecked or checked, according to the variant.
 func (g *generator) either(unchecked, checked string) {
 	if g.checked {
 		g.p("%s", checked)
@@ -60,16 +62,17 @@ func (g *generator) either(unchecked, checked string) {
 	}
 }
 
-// A table is a range of probabilities that begins at an offset: a constant, or
-// one that g.table put into a variable.
+// A table is a range of probabilities in lzma.probs. It begins at a constant offset, or at
+// an offset that generator.table has put into a variable.
 type table struct {
-	constant string // "" : variable
-	variable string
+	constant string // if not "", the offset
+	variable string // else the name of the variable
 }
 
+// at returns the table at a constant offset.
 func at(offset string) table { return table{constant: offset} }
 
-// table puts the offset into a variable.
+// table writes a variable for the offset and returns the table that begins there.
 func (g *generator) table(name, offset string) table {
 	if g.checked {
 		g.p("%s := %s", name, offset)
@@ -79,7 +82,7 @@ func (g *generator) table(name, offset string) table {
 	return table{variable: name}
 }
 
-// slot is the expression of a probability.
+// slot returns the expression for a probability.
 func (g *generator) slot(t table, index string) string {
 	switch {
 	case g.checked && t.constant != "":
@@ -92,7 +95,7 @@ func (g *generator) slot(t table, index string) string {
 	return fmt.Sprintf("*(*uint16)(unsafe.Add(%s, uintptr(%s)*2))", t.variable, index)
 }
 
-// slotBefore is slot of index-1, of a variable that is a uintptr.
+// slotBefore is slot for index-1; index is a variable of type uintptr.
 func (g *generator) slotBefore(t table, index string) string {
 	switch {
 	case g.checked:
@@ -103,7 +106,7 @@ func (g *generator) slotBefore(t table, index string) string {
 	return fmt.Sprintf("*(*uint16)(unsafe.Add(%s, %s*2-2))", t.variable, index)
 }
 
-// byteAt is the expression of a byte of the window.
+// byteAt returns the expression for a byte of the window.
 func (g *generator) byteAt(index string) string {
 	if g.checked {
 		return fmt.Sprintf("buf[%s]", index)
@@ -111,7 +114,7 @@ func (g *generator) byteAt(index string) string {
 	return fmt.Sprintf("*(*byte)(unsafe.Add(buf, %s))", index)
 }
 
-// normalize refills the range coder.
+// normalize writes code that refills the range coder.
 func (g *generator) normalize() {
 	g.p("if rng < 1<<24 {")
 	g.p("rng <<= 8")
@@ -120,7 +123,8 @@ func (g *generator) normalize() {
 	g.p("}")
 }
 
-// choice decodes a bit with a branch; it pays where one value prevails.
+// choice writes code that decodes a bit with a branch, followed by the code that zero or one
+// writes. A branch is faster than bit if the processor can predict the value.
 func (g *generator) choice(t table, index string, zero, one func()) {
 	g.p("{")
 	g.p("i := %s", index)
@@ -140,14 +144,14 @@ func (g *generator) choice(t table, index string, zero, one func()) {
 	g.p("}")
 }
 
-// bit decodes a bit without a branch and leaves mask: all ones for 0, none for
-// 1. The difference in 64 bits has the mask as its upper half.
+// bit writes code that decodes a bit without a branch. It sets mask to all ones for a 0 bit
+// and to 0 for a 1 bit: the upper half of the 64-bit difference code - bound.
 func (g *generator) bit(t table, index string) {
 	g.p("p = uint32(%s)", g.slot(t, index))
 	g.decide(t, index)
 }
 
-// decide is bit with the probability already in p.
+// decide is bit for a probability that is already in p.
 func (g *generator) decide(t table, index string) {
 	g.normalize()
 	g.p("bound = rng >> probBits * p")
@@ -160,9 +164,9 @@ func (g *generator) decide(t table, index string) {
 	g.p("%s = uint16(p - uint32(int32(p+mask&probZero)>>probMove))", g.slot(t, index))
 }
 
-// tree decodes a bit tree of n bits into the variable sym, with its leading 1.
-// Both probabilities that may come next are loaded before it is known which:
-// the load would else lie in the chain from bit to bit.
+// tree writes code that decodes a bit tree of n bits into the variable sym, with a leading
+// 1 bit. The code loads both probabilities that may come next before the bit is known;
+// otherwise each bit would have to wait for the load.
 func (g *generator) tree(t table, sym string, n int, each func(i int)) {
 	g.p("%s = 1", sym)
 	g.p("p = uint32(%s)", g.slot(t, "1"))
@@ -184,7 +188,8 @@ func (g *generator) tree(t table, sym string, n int, each func(i int)) {
 	}
 }
 
-// length decodes a match length into the variable length.
+// length writes code that decodes a match length, with the length decoder at t, into the
+// variable length.
 func (g *generator) length(t string) {
 	g.choice(at(t), "uint32(lenChoice)", func() {
 		low := g.table("low", "("+t+"+lenLow+posState<<3)")
@@ -202,6 +207,7 @@ func (g *generator) length(t string) {
 	})
 }
 
+// file writes a whole file. tag is its build constraint.
 func (g *generator) file(tag string) {
 	g.p("// Code generated by go run gen.go; DO NOT EDIT.")
 	g.p("")
@@ -213,16 +219,17 @@ func (g *generator) file(tag string) {
 		g.p(`import "unsafe"`)
 		g.p("")
 	}
-	g.either("// A limit is an address of the input.\ntype limit = uintptr\n", "// A limit is an index of the input.\ntype limit = int\n")
-	g.p("// decode decodes symbols into the window, from input at inPos, until the window")
-	g.p("// reaches stop, the input passes inEnd, or something ends it; it returns where it")
-	g.p("// is in the input. A match may reach beyond stop, but not beyond end.")
+	g.either("// A limit is an address in the input.\ntype limit = uintptr\n", "// A limit is an index into the input.\ntype limit = int\n")
+	g.p("// decode decodes symbols from input, beginning at inPos, into the window. It stops when")
+	g.p("// the window's pos reaches stop, when the input passes inEnd, at the end marker, or at an")
+	g.p("// error, and returns its position in the input and the reason. A match may write beyond")
+	g.p("// stop, but not beyond end.")
 	g.p("//")
-	g.p("// The caller sees to it that input is readable for inputSlack bytes behind inEnd,")
-	g.p("// that stop is at most w.size, behind which are windowSlack bytes, that w.dict is at")
-	g.p("// most w.size if the window wraps, and that z was reset since it was emptied. Then")
-	g.p("// every access is in bounds, whatever the input: trees end at a fixed depth, and")
-	g.p("// distance and length are checked before they are used.")
+	g.p("// The caller guarantees that inputSlack bytes after inEnd can be read, that stop is at")
+	g.p("// most w.size and windowSlack bytes follow there, that w.dict is at most w.size if the")
+	g.p("// window wraps, and that z has been reset after the window was emptied. Then every")
+	g.p("// access is in bounds, whatever the input: bit trees have a fixed depth, and distance and")
+	g.p("// length are checked before they are used.")
 	g.p("func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int, status) {")
 	g.p("probs := %s", map[bool]string{true: "&z.probs", false: "unsafe.Pointer(&z.probs)"}[g.checked])
 	if g.checked {
@@ -235,13 +242,13 @@ func (g *generator) file(tag string) {
 	}
 	g.p("rng, code := z.rng, z.code")
 	g.p("state := z.state")
-	g.p("rep0 := z.rep[0] // the others are needed seldom, and registers are few")
+	g.p("rep0 := z.rep[0] // the other distances are seldom needed and stay in memory")
 	g.either("z.last = uintptr(unsafe.Pointer(unsafe.SliceData(input))) + uintptr(inEnd)", "z.last = inEnd")
 	g.p("z.stop, z.end = stop, end")
 	g.p("pos := w.pos")
 	g.p("result := statusMore")
 	g.p("var p, p0, p1, bound, mask uint32")
-	g.p("var sym, old, wide uintptr // wide is mask, as wide as a register")
+	g.p("var sym, old, wide uintptr // wide is mask extended to a register's width")
 	g.p("var diff uint64")
 	g.p("prev := uint32(w.last())")
 	g.p("for pos < z.stop {")
@@ -331,7 +338,7 @@ func (g *generator) file(tag string) {
 		g.length("probRepLen")
 		g.p("}")
 	})
-	// The copy. Everything that it touches is bounded here.
+	// Copy a match. The checks come first, so that no access is out of bounds.
 	g.p("if length > z.end-pos { result = statusTooLong; break }")
 	g.p("if rep0 >= w.dict { result = statusTooFar; break }")
 	g.p("src := pos - int(rep0) - 1")

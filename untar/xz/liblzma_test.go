@@ -16,13 +16,13 @@ import (
 	"testing/iotest"
 )
 
-// A liblzma is scripts/lab/xzdiff/liblzma.c, running.
+// A liblzma is a running helper process, scripts/lab/xzdiff/liblzma.c.
 type liblzma struct {
 	in  *bufio.Writer
 	out *bufio.Reader
 }
 
-// Results of liblzma: lzma_ret of lzma/base.h, and one of the helper's.
+// Results of liblzma: lzma_ret of lzma/base.h, and one result of the helper itself.
 const (
 	lzmaStreamEnd    = 1
 	lzmaMemError     = 5
@@ -72,9 +72,9 @@ func (l *liblzma) decode(t *testing.T, form byte, data []byte) ([]byte, byte) {
 	return content, head[0]
 }
 
-// TestLiblzma decodes changed files with liblzma and with this package and wants
-// the same verdict and the same content. scripts/lab/xzdiff/run runs it: it needs
-// the helper, and says how many files are tried.
+// TestLiblzma decodes changed files with liblzma and with this package, and requires the
+// same verdict and the same content. scripts/lab/xzdiff/run runs it: the script builds the
+// helper and says how many files to try.
 func TestLiblzma(t *testing.T) {
 	program := os.Getenv("LIBLZMA_HELPER")
 	if program == "" {
@@ -100,9 +100,9 @@ func TestLiblzma(t *testing.T) {
 		var memory *MemoryError
 		switch {
 		case ret == lzmaMemError || ret == lzmaTooMuch || len(got) > maxFuzz || errors.As(err, &memory):
-			continue // limits, which are each decoder's own
+			continue // each decoder has its own limits
 		case ret == lzmaOptionsError && err == nil && !m.riscV && bytes.Contains(data, []byte{filterRISCV}):
-			continue // a filter that this liblzma lacks
+			continue // this liblzma does not support the filter
 		case (ret == lzmaStreamEnd) != (err == nil):
 			t.Errorf("file %d, form %c: %d bytes, %v; liblzma: %d bytes, result %d%s", i, form, len(got), err, len(want), ret, keepFile(t, form, data))
 		case err == nil && !bytes.Equal(got, want):
@@ -118,7 +118,7 @@ func TestLiblzma(t *testing.T) {
 	}
 }
 
-// keepFile writes a file that was judged differently where LIBLZMA_KEEP says.
+// keepFile writes a file on which the verdicts differ to the directory LIBLZMA_KEEP.
 func keepFile(t *testing.T, form byte, data []byte) string {
 	dir := os.Getenv("LIBLZMA_KEEP")
 	if dir == "" {
@@ -131,7 +131,7 @@ func keepFile(t *testing.T, form byte, data []byte) string {
 	return ": " + name
 }
 
-// decodeForm decodes in one of the ways that there are.
+// decodeForm decodes data of the given form: .xz, .lzma or LZMA2 without a container.
 func decodeForm(t *testing.T, r *rand.Rand, form byte, data []byte) ([]byte, error) {
 	var in io.Reader = bytes.NewReader(data)
 	switch r.IntN(8) {
@@ -167,7 +167,7 @@ func decodeForm(t *testing.T, r *rand.Rand, form byte, data []byte) ([]byte, err
 	return out.Bytes(), err
 }
 
-// A limitedWriter takes a little more than maxFuzz bytes.
+// A limitedWriter fails after a little more than maxFuzz bytes.
 type limitedWriter struct{ b *bytes.Buffer }
 
 var errMuch = errors.New("too much content")
@@ -179,11 +179,11 @@ func (l *limitedWriter) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// A mutator makes files: right ones, and such with faults. It mends the
-// checksums of most, or nearly all would be refused at the first.
+// A mutator makes valid files and files with faults. It corrects the checksums of most
+// faulty files; otherwise decoders would refuse nearly all of them at the first checksum.
 type mutator struct {
 	r                     *rand.Rand
-	streams, alone, lzma2 [][]byte // to begin with
+	streams, alone, lzma2 [][]byte // the files from which it makes others
 	riscV                 bool     // liblzma before 5.6 has no such filter
 }
 
@@ -204,7 +204,7 @@ func (m *mutator) makeStreams(t *testing.T) {
 	}
 }
 
-// content is text, or bytes that branch filters find something in.
+// content returns text, or bytes with instructions that branch filters convert.
 func (m *mutator) content() []byte {
 	b := text(m.r.Uint64N(50), m.r.IntN(3000))
 	if m.r.IntN(2) == 0 {
@@ -227,8 +227,8 @@ func (m *mutator) content() []byte {
 	return b
 }
 
-// filters are the flags of up to three filters: mostly right ones, with an
-// address that may be odd.
+// filters returns the flags of up to three filters. Most are valid; some have a start
+// address that is not aligned.
 func (m *mutator) filters() (flags []byte, count int) {
 	for range m.r.IntN(4) {
 		id := byte(filterDelta + m.r.IntN(filterRISCV-filterDelta+1))
@@ -255,14 +255,14 @@ func (m *mutator) filters() (flags []byte, count int) {
 func (m *mutator) stream(t *testing.T) []byte {
 	s := testStream{check: []checkType{checkNone, checkCRC32, checkCRC64, checkSHA256}[m.r.IntN(4)]}
 	if m.r.IntN(2) == 0 {
-		s.check = checkNone // the content may be changed then
+		s.check = checkNone // a change of the content is no error then
 	}
 	for range m.r.IntN(4) {
 		content := m.content()
 		b := testBlock{content: content, sizes: m.r.IntN(2) == 0, last: []byte{filterLZMA2, 1, byte(m.r.IntN(20))}}
 		if b.filters, b.count = m.filters(); b.count > 0 {
-			// What is content here is what the filters are undone on; the check
-			// is that of the result, which only the decoders know.
+			// The content here is the input of the filters that decoders undo. Only the
+			// decoders know the result, and so its check.
 			s.check = checkNone
 		}
 		if m.r.IntN(2) == 0 {
@@ -276,7 +276,7 @@ func (m *mutator) stream(t *testing.T) []byte {
 	return s.bytes(t)
 }
 
-// file returns a form and a file of it.
+// file returns a form and a file of that form.
 func (m *mutator) file() (byte, []byte) {
 	switch m.r.IntN(4) {
 	case 0:
@@ -335,8 +335,8 @@ func (m *mutator) change(b []byte) []byte {
 	return b
 }
 
-// mend sets right the CRC32 of stream headers, block headers, indexes and
-// footers, as far as the file's structure can still be followed.
+// mend corrects the CRC32 of stream headers, block headers, indexes and stream footers, as
+// far as the structure of the file is intact.
 func mend(b []byte) {
 	crc := func(begin, end, at int) { binary.LittleEndian.PutUint32(b[at:], crc32.ChecksumIEEE(b[begin:end])) }
 	for at := 0; len(b)-at >= streamHeaderSize; {

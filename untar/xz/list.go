@@ -7,20 +7,20 @@ import (
 
 // BlockInfo describes a block of a file.
 type BlockInfo struct {
-	Stream     int   // number of its stream, from 0
-	Offset     int64 // of its header in the file, in bytes
-	HeaderSize int   // bytes
-	Packed     int64 // bytes of compressed data, without padding and check
-	Content    int64 // bytes uncompressed
-	SizesKnown bool  // the header has both sizes
-	Check      string
-	Dict       int64  // bytes
-	Filters    string // as "x86 lzma2", in the encoder's order
+	Stream     int    // number of the stream that the block is in, from 0
+	Offset     int64  // of the block header in the file, in bytes
+	HeaderSize int    // size of the block header in bytes
+	Packed     int64  // compressed size in bytes, without padding and check
+	Content    int64  // uncompressed size in bytes
+	SizesKnown bool   // the block header has both sizes
+	Check      string // "none", "CRC32", "CRC64" or "SHA-256"
+	Dict       int64  // dictionary size in bytes
+	Filters    string // such as "x86 lzma2", in the encoder's order
 }
 
-// List calls visit for each block of the .xz file r and returns how many streams
-// there are. It reads the whole file, without decompressing it: headers, sizes,
-// index and padding are verified, contents are not.
+// List calls visit for each block of the .xz file r and returns the number of streams. It
+// reads the whole file without decompressing it: List verifies headers, sizes, indexes and
+// padding, but no checks of the content. Errors are those of a Reader.
 func List(r io.Reader, visit func(BlockInfo)) (streams int, err error) {
 	src := newSource(r)
 	var blocks blockSums
@@ -58,7 +58,7 @@ func List(r io.Reader, visit func(BlockInfo)) (streams int, err error) {
 	return streams, nil
 }
 
-// listBlock reads over a block, from chunk to chunk.
+// listBlock reads a block, skipping from one LZMA2 chunk to the next.
 func listBlock(src *source, check checkType) (BlockInfo, *blockHeader, error) {
 	h, err := readBlockHeader(src)
 	if err != nil {
@@ -93,7 +93,7 @@ func listBlock(src *source, check checkType) (BlockInfo, *blockHeader, error) {
 	}
 	packed := src.offset() - begin
 	if h.packed >= 0 && h.packed != packed || h.content >= 0 && h.content != content {
-		return info, nil, src.errorf("the block has not the sizes that its header says")
+		return info, nil, src.errorf("the block's sizes are not those that its header says")
 	}
 	h.packed, h.content = packed, content
 	info.Packed, info.Content = packed, content

@@ -2,8 +2,9 @@ package xz
 
 //go:generate go run gen.go
 
-// The probabilities of one LZMA decoder lie in one array, so that the inner
-// loop needs one base register. A probability is that of a 0 bit, in 1/2048.
+// All probabilities of an LZMA decoder are in one array, so that the inner loop needs only
+// one base register. Each is the probability that a bit is 0, in units of 1/2048. The
+// constants prob... are indices into the array.
 const (
 	probBits = 11
 	probMove = 5                                     // adaptation: 1/32 of the distance to 0 or 1
@@ -13,7 +14,7 @@ const (
 	numStates    = 12
 	maxPosStates = 1 << 4
 
-	// A length decoder.
+	// Indices into the probabilities of a length decoder.
 	lenChoice  = 0
 	lenChoice2 = 1
 	lenLow     = 2
@@ -34,32 +35,32 @@ const (
 	probRepLen   = probMatchLen + lenProbs
 	probLiteral  = probRepLen + lenProbs
 
-	// liblzma and LZMA2 both want lc + lp <= 4: sixteen literal coders.
+	// liblzma and LZMA2 both require lc + lp <= 4: at most sixteen literal coders.
 	maxLcLp  = 4
 	numProbs = probLiteral + 0x300<<maxLcLp
 )
 
 const (
-	// rangeStart is how many bytes set the range coder up.
+	// rangeStart is how many bytes initialise the range coder.
 	rangeStart = 5
 
-	// inputSlack is how far behind its end the input must be readable: a
-	// symbol takes 20 bytes at most.
+	// inputSlack is how many bytes after the end of the input must be readable. A symbol
+	// takes at most 20 bytes.
 	inputSlack = 32
 )
 
-// status is how decode ended.
+// status says why decode returned.
 type status int
 
 const (
 	statusMore    status = iota // the window reached stop, or the input its end
 	statusMarker                // the end marker was read
-	statusTooFar                // a distance reaches behind the dictionary
-	statusTooLong               // a match reaches behind the end
+	statusTooFar                // a match refers to bytes before the dictionary
+	statusTooLong               // a match is longer than the content may become
 )
 
-// lzma is the state of an LZMA decoder: range coder, probabilities, and the
-// last four distances (each less one).
+// lzma is the state of an LZMA decoder: range coder, probabilities, and the last four
+// distances, each less 1. The field state is LZMA's: the kinds of the last symbols.
 type lzma struct {
 	rng, code uint32
 	state     uint32
@@ -69,12 +70,13 @@ type lzma struct {
 	pbMask    uint32
 	probs     [numProbs]uint16
 
-	// decode keeps its bounds here, to leave registers to the rest.
+	// decode keeps its bounds in memory, since the registers are needed for the rest.
 	stop, end int
 	last      limit
 }
 
-// setProps takes the properties byte, (pb*5 + lp)*9 + lc.
+// setProps sets the properties from their byte, (pb*5 + lp)*9 + lc. It returns false for a
+// byte that is not valid.
 func (z *lzma) setProps(b byte) bool {
 	if b >= 9*5*5 {
 		return false
@@ -87,7 +89,7 @@ func (z *lzma) setProps(b byte) bool {
 	return true
 }
 
-// reset forgets everything but the properties.
+// reset resets the state and the probabilities in use. The properties stay.
 func (z *lzma) reset() {
 	z.state = 0
 	z.rep = [4]uint32{}
@@ -98,16 +100,16 @@ func (z *lzma) reset() {
 	}
 }
 
-// start sets the range coder up with the bytes that begin its data; the
-// first is always 0.
+// start initialises the range coder with the first rangeStart bytes of its data. It returns
+// false if the first byte is not 0.
 func (z *lzma) start(b []byte) bool {
 	z.rng = 1<<32 - 1
 	z.code = uint32(b[1])<<24 | uint32(b[2])<<16 | uint32(b[3])<<8 | uint32(b[4])
 	return b[0] == 0
 }
 
-// normalize does what the range coder's encoder has done at the end of the
-// data, and returns the new position in the input.
+// normalize refills the range coder at the end of the data, as the encoder did, and returns
+// the new position in the input.
 func (z *lzma) normalize(input []byte, at int) int {
 	if z.rng < 1<<24 {
 		z.rng <<= 8

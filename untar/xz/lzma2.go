@@ -1,27 +1,27 @@
 package xz
 
-// step is about how much is decoded at a time: small enough to still be in the
-// processor's cache when the check and the reader look at it.
+// step is about how many bytes are decoded at a time. They are still in the processor's
+// cache when the check and the caller read them.
 const step = 256 << 10
 
-// lzma2 decodes the LZMA2 chunks of one block (xz file format, section 5.3.1;
-// the format itself is documented by liblzma only): a control byte and sizes,
-// then up to 64 KiB of LZMA data, or bytes as they are.
+// lzma2 decodes the LZMA2 chunks of one block (xz file format, section 5.3.1; only liblzma's
+// source documents the format itself). A chunk is a control byte and sizes, then up to
+// 64 KiB of LZMA data or uncompressed bytes.
 type lzma2 struct {
 	z    lzma
 	src  *source
 	w    *window
 	have int64 // uncompressed bytes so far
-	max  int64 // bound of have
+	max  int64 // have may not exceed this
 
 	flat      bool  // the window holds the whole block
-	short     error // not nil: the window is less than the dictionary, and this is the error when it is full
-	needDict  bool  // a dictionary reset must come first
-	needProps bool  // new properties must come first
+	fullErr   error // the error when the window is full, if it is smaller than the dictionary; else nil
+	needDict  bool  // the next chunk must reset the dictionary
+	needProps bool  // the next LZMA chunk must have new properties
 
-	raw  bool  // the chunk under way is not compressed
-	left int   // its uncompressed bytes still to come
-	end  int64 // where it ends: offset in the stream
+	raw  bool  // the current chunk is not compressed
+	left int   // how many uncompressed bytes of the current chunk are still to come
+	end  int64 // offset in the file at which the current chunk ends
 }
 
 // begin prepares for a new block.
@@ -30,7 +30,7 @@ func (l *lzma2) begin(src *source, w *window, max int64) {
 	l.needDict, l.needProps, l.left = true, true, 0
 }
 
-// next decodes up to step bytes into the window; false at the end marker.
+// next decodes up to step bytes into the window. It returns false at the end marker.
 func (l *lzma2) next() (bool, error) {
 	if l.left == 0 {
 		if ok, err := l.beginChunk(); !ok {
@@ -39,8 +39,8 @@ func (l *lzma2) next() (bool, error) {
 	}
 	w := l.w
 	if w.pos >= w.size {
-		if l.short != nil {
-			return false, l.short
+		if l.fullErr != nil {
+			return false, l.fullErr
 		}
 		w.wrap()
 	}
@@ -62,11 +62,11 @@ func (l *lzma2) next() (bool, error) {
 	return true, nil
 }
 
-// A chunk is the header of an LZMA2 chunk.
+// A chunk holds the fields of an LZMA2 chunk's header.
 type chunk struct {
 	control byte
-	content int // bytes uncompressed
-	packed  int // bytes that follow the header
+	content int // uncompressed size in bytes
+	packed  int // how many bytes follow the header
 	props   byte
 }
 
@@ -112,8 +112,8 @@ func readChunk(src *source) (c chunk, err error) {
 	return c, nil
 }
 
-// beginChunk reads the next chunk's header and prepares for its data; false at the
-// end marker.
+// beginChunk reads the next chunk's header and prepares for its data. It returns false at
+// the end marker.
 func (l *lzma2) beginChunk() (bool, error) {
 	src := l.src
 	c, err := readChunk(src)
@@ -161,8 +161,8 @@ func (l *lzma2) beginChunk() (bool, error) {
 	return true, nil
 }
 
-// decode decodes until stop, end being where the chunk's content ends in the
-// window. All the chunk's data is in the source's buffer.
+// decode decodes LZMA data until the window's pos reaches stop. The chunk's content ends at
+// end in the window. All of the chunk's data is in the source's buffer.
 func (l *lzma2) decode(stop, end int) error {
 	src := l.src
 	inEnd := int(l.end - src.base)
@@ -173,7 +173,7 @@ func (l *lzma2) decode(stop, end int) error {
 	src.pos = min(at, inEnd)
 	switch {
 	case result == statusTooFar:
-		return src.errorf("a distance reaches behind the dictionary")
+		return src.errorf("a match refers to bytes before the dictionary")
 	case result == statusTooLong:
 		return src.errorf("a match is longer than its LZMA2 chunk")
 	case result == statusMarker:

@@ -2,76 +2,79 @@ package xz
 
 import "sync"
 
-// jobs are blocks being decoded side by side. The Reader's caller reads them
-// one after the other; a goroutine each decodes them, from the first bytes on;
-// the content of the first of them is handed out while it comes to be.
+// jobs are the blocks that workers decode at the same time. The Reader's caller reads the
+// compressed bytes of one block after the other; one goroutine per block decodes, and it
+// starts with the first bytes that are read. The content of the first block is returned
+// while it is being decoded.
 //
-// There are as many windows as workers. One block more may be read ahead, so
-// that a worker that gets free finds its input: it waits for a window.
+// There are as many windows as workers. One block more may be read ahead, so that a
+// worker that becomes free finds its input; that block has no window yet.
 type jobs struct {
 	workers int
-	memory  int64 // bytes that may be mapped
-	used    int64 // bytes that are
+	memory  int64 // how many bytes may be mapped
+	used    int64 // how many bytes are mapped
 
-	filling *job   // the last of the queue while it is being read
-	queue   []*job // in the file's order
-	idle    []*job // done, their memory kept for others
+	filling *job   // the last job of queue while its bytes are being read; else nil
+	queue   []*job // in the order of the file
+	idle    []*job // finished jobs; their memory is kept for new ones
 }
 
-// A job is a block that a goroutine decodes whole: its content is the
-// dictionary, so that there is no other.
+// A job is one block that a goroutine decodes. The window holds all of the block's
+// content, so no other dictionary is needed.
 type job struct {
 	header blockHeader
 	check  checkType
-	data   []byte // mapped: compressed data, padding, check and slack
-	need   int    // bytes of data without the slack
-	base   int64  // where data begins in the stream
+	input  struct { // what follows the block header
+		data []byte // mapped: compressed data, padding, check, and inputSlack bytes
+		need int    // bytes of data without the slack
+		base int64  // offset of data[0] in the file
+	}
 	block  block
 	window window
-	waits  bool // for a window; the caller's alone
-	taken  int  // bytes of content handed out; the caller's alone
 
-	mu       sync.Mutex
-	changed  sync.Cond
-	have     int   // bytes of data read so far
-	cut      error // no more will come
-	ready    int   // bytes of content that may be handed out
-	finished bool
-	err      error // once finished
-	stopped  bool
+	// Only the Reader's caller uses these two.
+	needsWindow bool // the goroutine is not started before the job has a window
+	taken       int  // bytes of content that take has returned
+
+	state struct { // shared by the caller and the goroutine
+		sync.Mutex
+		changed  sync.Cond
+		have     int   // bytes of input.data read so far
+		cut      error // why no more bytes of input will come
+		ready    int   // bytes of content that take may return
+		finished bool
+		err      error // the result, once finished is set
+		stopped  bool  // the caller wants no more; the goroutine is to end
+	}
 }
 
-func newJobs(workers int, memory int64) jobs {
-	return jobs{workers: workers, memory: memory}
-}
-
-// pieceSize is how much is handed out at a time at most, so that reading and
-// handing out take turns.
+// pieceSize is the most that take returns at a time, in bytes: the Reader reads the file
+// and returns content in turns.
 const pieceSize = step
 
-// dataSize is how many bytes follow the header of a block whose sizes are
-// known.
+// dataSize returns how many bytes follow the header of a block whose sizes are known:
+// compressed data, padding and check.
 func (h *blockHeader) dataSize(check checkType) int64 {
 	size, _ := check.size()
 	return (h.packed+3)&^3 + int64(size)
 }
 
-// dataCost and windowCost are the memory that decoding the block whole takes, in
-// bytes.
+// dataCost and windowCost return the memory that a worker needs for the block's input and
+// for its content, in bytes.
 func (h *blockHeader) dataCost(check checkType) int64 { return h.dataSize(check) + inputSlack }
 func (h *blockHeader) windowCost() int64              { return max((h.content+15)&^15, 16) + windowSlack }
 
-// suits reports whether the block can be decoded beside others at all: its
-// sizes are known, and there is memory for two such.
+// suits reports whether a worker may decode the block at all: its sizes are known, and the
+// memory limit allows two such blocks.
 func (j *jobs) suits(h *blockHeader, check checkType) bool {
 	return j.workers > 1 && h.packed >= 0 && h.content >= 0 &&
 		h.packed <= j.memory/2 && h.content <= j.memory/2 && h.dataCost(check)+h.windowCost() <= j.memory/2
 }
 
-// mapped is the job's memory in bytes.
-func (k *job) mapped() int64 { return int64(len(k.data) + len(k.window.mem)) }
+// mapped returns the job's memory in bytes.
+func (k *job) mapped() int64 { return int64(len(k.input.data) + len(k.window.mem)) }
 
-// busy is how much memory the jobs of the queue have.
+// busy returns the memory of the jobs in the queue, in bytes.
 func (j *jobs) busy() int64 {
 	sum := int64(0)
 	for _, k := range j.queue {
@@ -80,11 +83,11 @@ func (j *jobs) busy() int64 {
 	return sum
 }
 
-// room reports whether there may be one block more. The memory of idle jobs
-// counts as free.
+// room reports whether one more block may start now. The memory of idle jobs counts as
+// free.
 func (j *jobs) room(h *blockHeader, check checkType) bool {
 	cost := h.dataCost(check)
-	if n := len(j.queue); n > j.workers || n > 0 && j.queue[n-1].waits {
+	if n := len(j.queue); n > j.workers || n > 0 && j.queue[n-1].needsWindow {
 		return false
 	} else if n < j.workers {
 		cost += h.windowCost()
@@ -92,7 +95,8 @@ func (j *jobs) room(h *blockHeader, check checkType) bool {
 	return j.busy()+cost <= j.memory
 }
 
-// grow has a mapping made at least size bytes long. Idle memory gives way.
+// grow calls reserve, which makes the mapping mem at least size bytes long, and counts the
+// memory. It frees the memory of idle jobs first if the limit demands it.
 func (j *jobs) grow(mem *[]byte, size int64, reserve func() error) error {
 	before := int64(len(*mem))
 	if size > before && j.used-before+size > j.memory {
@@ -103,13 +107,12 @@ func (j *jobs) grow(mem *[]byte, size int64, reserve func() error) error {
 	return err
 }
 
-// start begins a job whose data comes next in the file. There is room for it.
+// start begins a job for the block whose data comes next in the file, at offset. The
+// caller has asked room.
 func (j *jobs) start(h *blockHeader, check checkType, offset int64) error {
 	k := j.pick(h.dataCost(check), h.windowCost())
-	k.header, k.check, k.base, k.need = *h, check, offset, int(h.dataSize(check))
-	k.have, k.cut, k.ready, k.taken, k.finished, k.err, k.stopped = 0, nil, 0, 0, false, nil, false
-	k.waits = true
-	err := j.grow(&k.data, h.dataCost(check), func() error { return mapAtLeast(&k.data, k.need+inputSlack) })
+	k.prepare(h, check, offset)
+	err := j.grow(&k.input.data, h.dataCost(check), func() error { return mapAtLeast(&k.input.data, k.input.need+inputSlack) })
 	if err == nil && len(j.queue) < j.workers {
 		err = j.run(k)
 	}
@@ -121,117 +124,131 @@ func (j *jobs) start(h *blockHeader, check checkType, offset int64) error {
 	return nil
 }
 
-// pick returns a job that is not in use, with what memory it has if there is room
-// for that.
+// prepare sets a job up for a new block. The job keeps its memory.
+func (k *job) prepare(h *blockHeader, check checkType, offset int64) {
+	k.header, k.check = *h, check
+	k.input.base, k.input.need = offset, int(h.dataSize(check))
+	k.needsWindow, k.taken = true, 0
+	s := &k.state
+	s.have, s.cut, s.ready, s.finished, s.err, s.stopped = 0, nil, 0, false, nil, false
+}
+
+// pick returns an idle job or a new one, for data and window bytes of memory. An idle job
+// keeps its memory if the limit allows.
 func (j *jobs) pick(data, window int64) *job {
 	last := len(j.idle) - 1
 	if last < 0 {
 		k := new(job)
-		k.changed.L = &k.mu
+		k.state.changed.L = &k.state.Mutex
 		return k
 	}
 	k := j.idle[last]
 	j.idle = j.idle[:last]
-	if j.busy()+max(data, int64(len(k.data)))+max(window, int64(len(k.window.mem))) > j.memory {
+	if j.busy()+max(data, int64(len(k.input.data)))+max(window, int64(len(k.window.mem))) > j.memory {
 		j.drop(k)
 	}
 	return k
 }
 
-// run gives a job a window and a goroutine.
+// run reserves a job's window and starts its goroutine.
 func (j *jobs) run(k *job) error {
 	err := j.grow(&k.window.mem, k.header.windowCost(), func() error { return k.window.reserve(int(k.header.content)) })
 	if err != nil {
 		return err
 	}
 	k.window.dict = uint32(min(k.header.window(), int64(k.window.size)))
-	k.waits = false
+	k.needsWindow = false
 	go k.decode()
 	return nil
 }
 
-// fill reads once; true when the block is complete. After an error nothing more
-// of it comes.
+// fill reads once from src for the job being filled. It returns true when all of the
+// block's bytes are there. After an error no more of them will come.
 func (j *jobs) fill(src *source) (bool, error) {
-	k := j.filling
+	k, s := j.filling, &j.filling.state
 	n := 0
 	var err error
-	if k.have < k.need { // only this goroutine changes have
-		n, err = src.readInto(k.data[k.have:k.need])
+	if s.have < k.input.need { // without the lock: only this goroutine changes have
+		n, err = src.readInto(k.input.data[s.have:k.input.need])
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.have += n
-	k.cut = err
-	k.changed.Broadcast()
-	if err != nil || k.have == k.need {
+	s.Lock()
+	defer s.Unlock()
+	s.have += n
+	s.cut = err
+	s.changed.Broadcast()
+	if err != nil || s.have == k.input.need {
 		j.filling = nil
 		return err == nil, err
 	}
 	return false, nil
 }
 
-// input waits until more than end bytes of data are there and returns how many.
-// What is said to be there can be read with the slack behind it, which the
-// caller is not writing to.
-func (k *job) input(end int) (int, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+// wait blocks until more than end bytes of input are there and returns how many there are.
+// The decoder may read inputSlack bytes beyond that number, so until all input is there
+// wait keeps that many bytes back: fill is writing right behind them.
+func (k *job) wait(end int) (int, error) {
+	s := &k.state
+	s.Lock()
+	defer s.Unlock()
 	for {
-		have := k.have
-		if have < k.need {
+		have := s.have
+		if have < k.input.need {
 			have -= inputSlack
 		}
 		switch {
-		case k.stopped:
+		case s.stopped:
 			return end, errClosed
 		case have > end:
 			return have, nil
-		case k.cut != nil && k.have > end:
-			return k.have, nil // the slack behind it is not written to any more
-		case k.cut != nil:
-			return end, k.cut
-		case end == k.need:
+		case s.cut != nil && s.have > end:
+			return s.have, nil // fill writes no more
+		case s.cut != nil:
+			return end, s.cut
+		case end == k.input.need:
 			return end, errBlockEnd
 		}
-		k.changed.Wait()
+		s.changed.Wait()
 	}
 }
 
-// decode is the job's goroutine.
+// decode runs as the job's goroutine.
 func (k *job) decode() {
-	src := &source{buf: k.data, base: k.base, wait: k.input}
+	src := &source{buf: k.input.data, base: k.input.base, wait: k.wait}
 	k.block.begin(&k.header, k.check, src, &k.window)
-	err := k.block.whole(k.publish)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.finished, k.err = true, err
-	k.changed.Broadcast()
+	err := k.block.decodeWhole(k.publish)
+	s := &k.state
+	s.Lock()
+	defer s.Unlock()
+	s.finished, s.err = true, err
+	s.changed.Broadcast()
 }
 
-// publish says how many bytes of content may be handed out; false: the job is
-// to end.
+// publish records how many bytes of content take may return. It returns false if the job
+// is to end.
 func (k *job) publish(ready int) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.ready = ready
-	k.changed.Broadcast()
-	return !k.stopped
+	s := &k.state
+	s.Lock()
+	defer s.Unlock()
+	s.ready = ready
+	s.changed.Broadcast()
+	return !s.stopped
 }
 
+// waiting reports whether there are blocks whose content was not yet returned in full.
 func (j *jobs) waiting() bool { return len(j.queue) > 0 }
 
-// take returns a piece of the first job's content, which is valid until the next
-// call; wait says to wait for one. false: there is none yet. The piece is nil
-// where the job ended.
+// take returns a piece of the first job's content, which is valid until the next call, and
+// true. If the job has ended the piece is nil. If there is nothing yet, take waits if wait
+// is set, and else returns false.
 func (j *jobs) take(wait bool) ([]byte, bool, error) {
 	k := j.queue[0]
-	k.mu.Lock()
-	for k.ready == k.taken && !k.finished && wait {
-		k.changed.Wait()
+	s := &k.state
+	s.Lock()
+	for s.ready == k.taken && !s.finished && wait {
+		s.changed.Wait()
 	}
-	ready, finished, err := k.ready, k.finished, k.err
-	k.mu.Unlock()
+	ready, finished, err := s.ready, s.finished, s.err
+	s.Unlock()
 	if ready > k.taken {
 		begin := k.taken
 		k.taken = min(ready, begin+pieceSize)
@@ -246,8 +263,8 @@ func (j *jobs) take(wait bool) ([]byte, bool, error) {
 	return nil, true, err
 }
 
-// retire takes the first job, which has ended, out of the queue. Its window
-// goes to the one that waits for one.
+// retire moves the first job, which has finished, from the queue to idle, and gives its
+// window to the job that needs one.
 func (j *jobs) retire() error {
 	k := j.queue[0]
 	j.queue = append(j.queue[:0], j.queue[1:]...)
@@ -256,13 +273,14 @@ func (j *jobs) retire() error {
 		return nil
 	}
 	last := j.queue[len(j.queue)-1]
-	if !last.waits {
+	if !last.needsWindow {
 		return nil
 	}
 	last.window, k.window = k.window, last.window
 	more := max(last.header.windowCost()-int64(len(last.window.mem)), 0)
 	if alone := len(j.queue) == 1; alone || j.busy()+more <= j.memory {
-		// Alone it has to run, and suits said that it fits. Else it may wait on.
+		// A job that is alone must run, and suits has seen to it that it fits. Any
+		// other job may go on waiting.
 		if err := j.run(last); err != nil && alone {
 			return err
 		}
@@ -270,32 +288,34 @@ func (j *jobs) retire() error {
 	return nil
 }
 
+// dropIdle frees the memory of idle jobs.
 func (j *jobs) dropIdle() {
 	for _, k := range j.idle {
 		j.drop(k)
 	}
 }
 
+// drop frees the memory of a job.
 func (j *jobs) drop(k *job) {
 	j.used -= k.mapped()
-	unmap(&k.data)
+	unmap(&k.input.data)
 	k.window.free()
 }
 
-// stop ends all jobs and frees their memory.
+// stop ends all jobs, waits for their goroutines and frees the memory.
 func (j *jobs) stop() {
 	for _, k := range j.queue {
-		k.mu.Lock()
-		k.stopped = true
-		k.changed.Broadcast()
-		k.mu.Unlock()
+		k.state.Lock()
+		k.state.stopped = true
+		k.state.changed.Broadcast()
+		k.state.Unlock()
 	}
 	for _, k := range j.queue {
-		k.mu.Lock()
-		for !k.waits && !k.finished {
-			k.changed.Wait()
+		k.state.Lock()
+		for !k.needsWindow && !k.state.finished {
+			k.state.changed.Wait()
 		}
-		k.mu.Unlock()
+		k.state.Unlock()
 		j.drop(k)
 	}
 	j.dropIdle()

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A block's content is handed out while its data still comes in.
+// The Reader returns a block's content while it still reads the block's data.
 func TestBlockInParts(t *testing.T) {
 	const part = 60 << 10
 	content := bytes.Repeat([]byte("0123456789abcdef"), 2*part/16)
@@ -18,7 +18,7 @@ func TestBlockInParts(t *testing.T) {
 	first := len(payload)
 	payload = append(append(payload, chunk(2, content[part:])...), 0)
 	data := one(testBlock{content: content, payload: payload, sizes: true}).bytes(t)
-	// The first chunk with the slack behind it, and no more.
+	// The input has the first chunk and the slack after it, and no more.
 	r, err := NewReader(&limitedReads{data, len(data) - len(payload) + first + 2*inputSlack}, Options{Workers: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +30,7 @@ func TestBlockInParts(t *testing.T) {
 	}
 }
 
-// limitedReads gives the first n bytes of data, then nothing, without an error.
+// limitedReads is a reader of the first n bytes of data, which then fails.
 type limitedReads struct {
 	data []byte
 	n    int
@@ -40,12 +40,12 @@ func (l *limitedReads) Read(p []byte) (int, error) {
 	n := copy(p, l.data[:l.n])
 	l.data, l.n = l.data[n:], l.n-n
 	if n == 0 {
-		return 0, io.ErrNoProgress // after what was decoded
+		return 0, io.ErrNoProgress // the Reader returns the decoded content before this error
 	}
 	return n, nil
 }
 
-// Blocks side by side keep to the memory allowed, whatever their sizes are.
+// Blocks that workers decode keep to the memory limit, whatever their sizes are.
 func TestMemoryOfBlocks(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	s := testStream{check: checkCRC32}

@@ -7,36 +7,37 @@ import (
 	"math"
 )
 
-// inputSize is the size of the input buffer: one LZMA2 chunk of 64 KiB, which
-// must lie in one piece, and as much again so that reads are large.
+// inputSize is the size of the input buffer in bytes. An LZMA2 chunk, of up to 64 KiB,
+// must be in the buffer as a whole; twice that size makes reads large.
 const inputSize = 128 << 10
 
-// maxEmptyReads is how often in a row a reader may give neither bytes nor an
-// error.
+// maxEmptyReads is how often in a row a reader may return neither bytes nor an error.
 const maxEmptyReads = 100
 
-// A source is buffered input that knows its offset. A source without a reader
-// has all its bytes in buf from the start, or waits for them to be put there.
+// A source is buffered input that counts its offset. If r is nil, the bytes are in buf from
+// the start (a block header), or another goroutine puts them there and wait waits for them
+// (a block that a worker decodes).
 type source struct {
 	r        io.Reader
-	wait     func(end int) (int, error) // for more than end bytes in buf: how many there are then
-	buf      []byte                     // readable for inputSlack bytes behind end
-	pos, end int
-	base     int64 // offset of buf[0] in the stream
+	wait     func(end int) (int, error) // waits for more than end bytes in buf and returns their number
+	buf      []byte                     // inputSlack bytes after end may be read, whatever they are
+	pos, end int                        // buf[pos:end] has not been used yet
+	base     int64                      // offset of buf[0] in the file
 }
 
+// newSource returns a source that reads from r.
 func newSource(r io.Reader) *source {
 	return &source{r: r, buf: make([]byte, inputSize+inputSlack)}
 }
 
-// offset is the place of the next byte in the stream.
+// offset returns the offset of the next byte in the file.
 func (s *source) offset() int64 { return s.base + int64(s.pos) }
 
-// errBlockEnd is the end of the bytes that a source waits for.
+// errBlockEnd is the error of source.wait at the end of a block's bytes.
 var errBlockEnd = errors.New("the block's data ends")
 
-// more reads once, so that at least one byte more is buffered. The next n bytes
-// will lie in one piece; n is at most inputSize.
+// more reads once, and buffers at least one more byte unless it returns an error. It makes
+// room for the next n bytes in one piece; n is at most inputSize.
 func (s *source) more(n int) (err error) {
 	if s.wait != nil {
 		s.end, err = s.wait(s.end)
@@ -54,7 +55,7 @@ func (s *source) more(n int) (err error) {
 		k, err := s.r.Read(s.buf[s.end : len(s.buf)-inputSlack])
 		s.end += k
 		if k > 0 {
-			return nil // an error comes again
+			return nil // the reader returns its error again at the next call
 		}
 		if err != nil {
 			return err
@@ -63,8 +64,8 @@ func (s *source) more(n int) (err error) {
 	return io.ErrNoProgress
 }
 
-// need buffers at least n bytes in one piece and returns them all. It is an
-// error if there are fewer.
+// need buffers at least n bytes in one piece and returns all that is buffered, without
+// using it up. Fewer than n bytes are an error.
 func (s *source) need(n int) ([]byte, error) {
 	for s.end-s.pos < n {
 		if err := s.more(n); err == io.EOF {
@@ -78,7 +79,7 @@ func (s *source) need(n int) ([]byte, error) {
 	return s.buf[s.pos:s.end], nil
 }
 
-// next is need that also moves on.
+// next returns the next n bytes and uses them up.
 func (s *source) next(n int) ([]byte, error) {
 	b, err := s.need(n)
 	if err != nil {
@@ -88,14 +89,14 @@ func (s *source) next(n int) ([]byte, error) {
 	return b[:n], nil
 }
 
-// errorf is a FormatError at the current place.
+// errorf returns a FormatError at the current offset.
 func (s *source) errorf(format string, args ...any) error {
 	return &FormatError{Offset: s.offset(), Cause: fmt.Sprintf(format, args...)}
 }
 
-// vli reads a variable-length integer (xz file format, section 1.2): seven
-// bits a byte, the lowest first, in as few bytes as it takes, at most nine. The
-// bytes are added to sum, unless it is nil.
+// vli reads a variable-length integer (xz file format, section 1.2): seven bits per byte,
+// the lowest first, in as few bytes as possible and at most nine. It writes the bytes to
+// sum unless sum is nil.
 func (s *source) vli(sum io.Writer) (int64, error) {
 	var v uint64
 	for shift := 0; shift < 63; shift += 7 {
@@ -121,15 +122,17 @@ func (s *source) vli(sum io.Writer) (int64, error) {
 // maxVLI is the largest variable-length integer.
 const maxVLI = math.MaxInt64
 
-// atEnd tries to buffer a byte; at the end of the input it does nothing.
-func (s *source) atEnd() error {
+// tryMore buffers at least one more byte if the input has one; the end of the input is no
+// error.
+func (s *source) tryMore() error {
 	if err := s.more(1); err != io.EOF {
 		return err
 	}
 	return nil
 }
 
-// readInto reads once, past the buffer if that is empty.
+// readInto reads once into p: from the buffer if it holds bytes, else directly from the
+// reader.
 func (s *source) readInto(p []byte) (int, error) {
 	if s.pos == s.end {
 		for range maxEmptyReads {
@@ -139,7 +142,7 @@ func (s *source) readInto(p []byte) (int, error) {
 				return n, nil
 			}
 			if err == io.EOF {
-				_, err = s.need(1) // says so
+				_, err = s.need(1) // returns the error for truncated data
 			}
 			if err != nil {
 				return 0, err

@@ -26,7 +26,7 @@ func readStreamHeader(src *source) (checkType, error) {
 	if err != nil {
 		return 0, err
 	}
-	// What is not of the format is said to be so even if it is short.
+	// Data that is not in the format gets this error even if it is shorter than a header.
 	if n := min(len(b), len(streamMagic)); string(b[:n]) != streamMagic[:n] {
 		return 0, src.errorf("no xz stream begins here")
 	}
@@ -47,7 +47,8 @@ func readStreamHeader(src *source) (checkType, error) {
 	return check, nil
 }
 
-// streamFlags reads the two bytes that header and footer have in common.
+// streamFlags reads the stream flags (xz file format, section 2.1.1.2), two bytes that stream
+// header and footer have in common, and returns the check type.
 func streamFlags(src *source, b []byte) (checkType, error) {
 	check := checkType(b[1])
 	if b[0] != 0 || b[1] > 0xf {
@@ -59,15 +60,17 @@ func streamFlags(src *source, b []byte) (checkType, error) {
 	return check, nil
 }
 
-// blockSums is what a list of blocks comes to. Comparing two of them compares
-// the lists, in memory that does not grow with their length.
+// blockSums stands for a list of block sizes. Two lists are equal if their blockSums are:
+// the hash covers every size. The memory that it needs does not grow with the list.
 type blockSums struct {
-	count    int64
-	unpadded int64 // bytes of all blocks, padded
-	content  int64
-	hash     hash.Hash
+	count  int64 // number of blocks
+	padded int64 // bytes of all blocks, with their padding
+	// content is the number of uncompressed bytes of all blocks.
+	content int64
+	hash    hash.Hash // SHA-256 over both sizes of each block
 }
 
+// reset makes s stand for an empty list.
 func (s *blockSums) reset() {
 	*s = blockSums{hash: s.hash}
 	if s.hash == nil {
@@ -77,17 +80,18 @@ func (s *blockSums) reset() {
 	}
 }
 
-// add takes one block more; false if the sums leave the range of the format.
+// add adds a block by its unpadded size (xz file format, section 4.3) and its uncompressed
+// size. It returns false if a size or a sum is beyond what the format allows.
 func (s *blockSums) add(unpadded, content int64) bool {
 	if unpadded < minUnpadded || unpadded > maxUnpadded || content < 0 {
 		return false
 	}
 	padded := (unpadded + 3) &^ 3
-	if s.unpadded > maxVLI-padded || s.content > maxVLI-content {
+	if s.padded > maxVLI-padded || s.content > maxVLI-content {
 		return false
 	}
 	s.count++
-	s.unpadded += padded
+	s.padded += padded
 	s.content += content
 	var b [16]byte
 	binary.LittleEndian.PutUint64(b[:], uint64(unpadded))
@@ -96,13 +100,14 @@ func (s *blockSums) add(unpadded, content int64) bool {
 	return true
 }
 
+// equal reports whether s and t stand for the same list.
 func (s *blockSums) equal(t *blockSums) bool {
-	return s.count == t.count && s.unpadded == t.unpadded && s.content == t.content &&
+	return s.count == t.count && s.padded == t.padded && s.content == t.content &&
 		bytes.Equal(s.hash.Sum(nil), t.hash.Sum(nil))
 }
 
-// readIndex reads the index and the footer after it (xz file format, sections
-// 4 and 2.1.2), which must agree with the blocks and the header.
+// readIndex reads the index and the stream footer after it (xz file format, sections 4 and
+// 2.1.2). The index must list blocks; the footer must have the check of the stream header.
 func readIndex(src *source, check checkType, blocks *blockSums) error {
 	begin := src.offset()
 	listed, err := indexSums(src, blocks)
@@ -115,8 +120,8 @@ func readIndex(src *source, check checkType, blocks *blockSums) error {
 	return readFooter(src, check, src.offset()-begin)
 }
 
-// indexSums reads an index. Where the blocks are known, it stops as soon as the
-// index has more than they.
+// indexSums reads an index and returns what it lists. If blocks is not nil, indexSums stops
+// as soon as the index lists more than blocks, so that a wrong index costs no time.
 func indexSums(src *source, blocks *blockSums) (listed blockSums, err error) {
 	begin := src.offset()
 	sum := crc32.NewIEEE()
@@ -142,7 +147,7 @@ func indexSums(src *source, blocks *blockSums) (listed blockSums, err error) {
 		if err != nil {
 			return listed, err
 		}
-		if !listed.add(unpadded, content) || blocks != nil && (listed.unpadded > blocks.unpadded || listed.content > blocks.content) {
+		if !listed.add(unpadded, content) || blocks != nil && (listed.padded > blocks.padded || listed.content > blocks.content) {
 			return listed, src.errorf("the index does not match the blocks")
 		}
 	}
@@ -164,10 +169,10 @@ func indexSums(src *source, blocks *blockSums) (listed blockSums, err error) {
 	return listed, nil
 }
 
-// ContentSize returns how many bytes an .xz file decompresses to, as the index
-// at its end says: tail is the end of the file, size how many bytes the whole
-// file has. It is false where the index is longer than tail, and for what is no
-// .xz file of a single stream. Nothing but CRC32 vouches for the figure.
+// ContentSize returns the uncompressed size of an .xz file in bytes, as the index at the end
+// of the file gives it. tail holds the last bytes of the file; size is the size of the whole
+// file in bytes. ok is false if the index is longer than tail, or if the file is not an .xz
+// file with a single stream. Only a CRC32 protects the index, so the size is a hint.
 func ContentSize(tail []byte, size int64) (content int64, ok bool) {
 	at := len(tail) - streamHeaderSize
 	if at < 0 {
@@ -190,9 +195,11 @@ func ContentSize(tail []byte, size int64) (content int64, ok bool) {
 	if err != nil || readFooter(src, check, index) != nil {
 		return 0, false
 	}
-	return listed.content, size == streamHeaderSize+listed.unpadded+index+streamHeaderSize
+	return listed.content, size == streamHeaderSize+listed.padded+index+streamHeaderSize
 }
 
+// readFooter reads the stream footer and compares it with the check type of the stream
+// header and with the size of the index in bytes.
 func readFooter(src *source, check checkType, indexSize int64) error {
 	b, err := src.need(streamHeaderSize)
 	if err != nil {
@@ -204,25 +211,25 @@ func readFooter(src *source, check checkType, indexSize int64) error {
 	case crc32.ChecksumIEEE(b[4:10]) != binary.LittleEndian.Uint32(b):
 		return src.errorf("the stream footer's CRC32 is wrong")
 	case (int64(binary.LittleEndian.Uint32(b[4:]))+1)*4 != indexSize:
-		return src.errorf("the stream footer has another size of the index")
+		return src.errorf("the backward size in the stream footer is not the size of the index")
 	}
 	footer, err := streamFlags(src, b[8:10])
 	if err != nil {
 		return err
 	}
 	if footer != check {
-		return src.errorf("the stream footer's flags are not the header's")
+		return src.errorf("the stream footer's flags differ from the stream header's")
 	}
 	src.pos += streamHeaderSize
 	return nil
 }
 
-// nextStream reads padding (xz file format, section 2.2); false at the end of
-// the input.
+// nextStream reads stream padding (xz file format, section 2.2). It returns false at the end
+// of the input and true if other data follows.
 func nextStream(src *source) (bool, error) {
 	for {
 		for src.pos == src.end {
-			if err := src.atEnd(); err != nil {
+			if err := src.tryMore(); err != nil {
 				return false, err
 			}
 			if src.pos == src.end {

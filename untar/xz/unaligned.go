@@ -2,6 +2,6 @@
 
 package xz
 
-// unaligned says that loads and stores of a word need no alignment. ARMv5 turns
-// the bytes round, MIPS and RISC-V may trap.
+// unaligned says whether the processor may load and store words at any address. On ARMv5 an
+// unaligned load returns rotated bytes; on MIPS and RISC-V it may trap.
 const unaligned = true

@@ -6,31 +6,31 @@ import (
 )
 
 const (
-	// windowSlack follows the ring: a match that begins in the ring ends
-	// there, and copies of 16 bytes at a time reach a little further.
+	// windowSlack bytes follow the ring. A match that begins in the ring may end there,
+	// and copies of 16 bytes at a time reach a little further.
 	windowSlack = 512
 
-	// ringExtra is how much longer the ring is than the dictionary. What a
-	// wide copy writes too much destroys only bytes that no distance reaches.
+	// ringExtra is how many bytes longer the ring is than the dictionary. A copy of 16
+	// bytes at a time may write too far; it then overwrites only bytes that are older than
+	// any distance reaches.
 	ringExtra = 4096
 )
 
-// A window is the output of a decoder and the dictionary that matches refer to:
-// a ring of size bytes, or, where all of a block fits, its whole output. It is
-// handed out as slices, there is no other copy of the data.
+// A window holds the output of a decoder, which is also the dictionary that matches refer
+// to. It is a ring of size bytes or, if all of a block fits, the block's whole content.
+// The output is returned as slices of the window; there is no other copy.
 //
-// The memory is mapped rather than allocated: pages come to be as they are
-// written, so that a huge dictionary over little content costs little; the
-// garbage collector's pace does not depend on it; and if there is no such
-// address space, that is an error instead of a crash.
+// The memory is mapped, not allocated. The kernel adds pages as they are written, so a huge
+// dictionary with little content needs little memory; the garbage collector does not count
+// the memory; and a lack of address space is an error instead of the end of the process.
 type window struct {
-	mem     []byte // all of the mapping
-	buf     []byte // size + windowSlack bytes of it
-	size    int    // a multiple of 16, so that pos keeps its low bits
-	dict    uint32 // distances are below this, and below what was written
+	mem     []byte // the mapping
+	buf     []byte // size + windowSlack bytes of mem
+	size    int    // a multiple of 16: LZMA uses the low four bits of pos, which wrap must keep
+	dict    uint32 // distances are less than dict, and reach only bytes that were written
 	pos     int    // where the next byte goes
-	taken   int    // bytes before this were handed out
-	wrapped bool   // the ring was full once
+	taken   int    // the bytes before taken were returned by take
+	wrapped bool   // the ring was full at least once
 }
 
 // reserve makes the window at least size bytes long.
@@ -44,24 +44,25 @@ func (w *window) reserve(size int) error {
 	return nil
 }
 
-// rebase empties a window that holds a whole block, without losing what was
-// written. The window is then shorter by that.
+// rebase empties the dictionary of a window that holds a whole block and keeps the bytes in
+// memory: the window begins after them and is shorter by their number.
 func (w *window) rebase() {
 	w.buf, w.size = w.buf[w.pos:], w.size-w.pos
 	w.restart()
 }
 
-// restart empties the window.
+// restart empties the window; its memory stays.
 func (w *window) restart() {
 	w.pos, w.taken, w.wrapped = 0, 0, false
 }
 
+// free unmaps the window's memory.
 func (w *window) free() {
 	unmap(&w.mem)
 	*w = window{}
 }
 
-// last is the byte before pos; 0 in an empty window.
+// last returns the byte before pos, or 0 if the window is empty.
 func (w *window) last() byte {
 	switch {
 	case w.pos > 0:
@@ -72,15 +73,15 @@ func (w *window) last() byte {
 	return 0
 }
 
-// take returns what was written since the last call. It is valid until the
-// window is written to.
+// take returns the bytes written since the last call. They are valid until more is written.
 func (w *window) take() []byte {
 	p := w.buf[w.taken:w.pos]
 	w.taken = w.pos
 	return p
 }
 
-// wrap goes on at the ring's begin when its end is reached. All was taken.
+// wrap moves pos to the beginning of the ring if it has reached the end. The caller has
+// taken all bytes. Bytes in the slack move to the beginning, too.
 func (w *window) wrap() {
 	if w.pos >= w.size {
 		n := copy(w.buf, w.buf[w.size:w.pos])
@@ -88,8 +89,8 @@ func (w *window) wrap() {
 	}
 }
 
-// mapAtLeast makes mem at least size bytes long; what it held is lost when it
-// was shorter.
+// mapAtLeast makes the mapping mem at least size bytes long. If mem was shorter, its content
+// is lost.
 func mapAtLeast(mem *[]byte, size int) error {
 	if len(*mem) >= size {
 		return nil
@@ -97,12 +98,13 @@ func mapAtLeast(mem *[]byte, size int) error {
 	unmap(mem)
 	m, err := syscall.Mmap(-1, 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
 	if err != nil {
-		return fmt.Errorf("no memory for %d bytes: %w", size, err)
+		return fmt.Errorf("mapping %d bytes of memory: %w", size, err)
 	}
 	*mem = m
 	return nil
 }
 
+// unmap frees a mapping and sets mem to nil.
 func unmap(mem *[]byte) {
 	if *mem != nil {
 		syscall.Munmap(*mem) // can't fail for a mapping of ours

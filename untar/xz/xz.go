@@ -1,17 +1,40 @@
-// Package xz decodes .xz files, and .lzma files, which came before.
+// Package xz decodes .xz files, and files of the older .lzma format.
 //
-// It reads what liblzma 5.8 reads and refuses what that refuses: streams in a
-// row with padding between them, any number of blocks, the checks none, CRC32,
-// CRC64 and SHA-256, LZMA2 with any chain of the branch filters and Delta. Every
-// size, sum and check in a file is compared with the data, the index included.
-// Unlike xz(1), which warns, it refuses checks that it can't compute.
+// It reads what liblzma 5.8 reads and refuses what liblzma refuses: several streams in a
+// file with padding between them, any number of blocks, the checks none, CRC32, CRC64 and
+// SHA-256, and LZMA2 after up to three of the branch filters and Delta. Every size and
+// check in a file, the index included, is compared with the data. Unlike xz(1), which
+// only warns, this package refuses a check of an unknown type.
 //
-// The format is "The .xz File Format", version 1.2.1, of tukaani.org. docs/xz.md
-// tells how the decoder is made and what was measured.
+// The format is "The .xz File Format", version 1.2.1, from tukaani.org; the comments cite
+// its sections. docs/xz.md explains how the decoder works and what was measured.
 //
-// The memory is that of the dictionary, as far as content fills it, and less
-// than 2 MiB besides; with several workers a block's compressed and
-// uncompressed bytes for each block under way.
+// A [Reader] uses memory for the dictionary, as far as content has filled it, and less
+// than 2 MiB more. With several workers, each block being decoded also takes memory for
+// its compressed and its uncompressed bytes.
+//
+// # Reading the code
+//
+// Read the files in this order: xz.go (the Reader, which goes through the file step by
+// step), source.go (buffered input), stream.go (stream header, index, stream footer),
+// block.go (block header, filter chain, check), lzma2.go (the chunks of a block), lzma.go
+// (the state of the LZMA decoder), window.go (output and dictionary in one buffer),
+// filter.go (branch filters and Delta). gen.go writes the inner loop, lzma.decode, into
+// decode_unsafe.go and decode_checked.go. After that parallel.go (several blocks at a
+// time), memory.go (the default memory limit), alone.go (.lzma files), list.go (List) and
+// crc64_amd64.go can be read in any order.
+//
+// # The life of one block
+//
+// Reader.peekBlock reads the block header. Reader.startBlock reserves the window and calls
+// block.begin. Each Reader.Read then leads, by Reader.fill, next and advance, to
+// block.next: block.unpack has lzma2.next decode a part of a chunk into the window, takes
+// the new bytes from the window and undoes the filters on them; block.next adds them to
+// the check. After the last chunk block.finish compares the sizes and the check with those
+// in the file, and Reader.addBlock adds the sizes to the sums that readIndex later compares
+// with the index. If several blocks are decoded at a time, Reader.startBlock calls
+// jobs.start instead, jobs.fill reads the compressed bytes, job.decode decodes them in a
+// goroutine with block.decodeWhole, and jobs.take returns the content.
 package xz
 
 import (
@@ -22,16 +45,16 @@ import (
 	"runtime"
 )
 
-// Options are the limits of a Reader. The zero value is useful.
+// Options are the limits of a Reader. The zero value selects the defaults.
 type Options struct {
-	Memory  int64 // bytes of dictionary and block buffers allowed; 0: DefaultMemory()
-	Workers int   // blocks decoded side by side at most; 0: number of CPUs
+	Memory  int64 // limit for the dictionary and block buffers, in bytes; 0: DefaultMemory()
+	Workers int   // how many blocks may be decoded at a time; 0: GOMAXPROCS
 }
 
-// A FormatError is data that is no valid file, or one that needs something that
-// the format reserves.
+// A FormatError reports data that is not a valid file, or that uses a feature which the
+// format reserves or this package does not support.
 type FormatError struct {
-	Offset int64 // where that was found in the compressed data, in bytes
+	Offset int64 // where the fault was found in the compressed data, in bytes
 	Cause  string
 
 	truncated bool
@@ -39,12 +62,13 @@ type FormatError struct {
 
 func (e *FormatError) Error() string { return fmt.Sprintf("xz: at byte %d: %s", e.Offset, e.Cause) }
 
-// Is reports truncation as io.ErrUnexpectedEOF.
+// Is reports that an error about truncated data is io.ErrUnexpectedEOF.
 func (e *FormatError) Is(target error) bool { return e.truncated && target == io.ErrUnexpectedEOF }
 
-// A MemoryError is data whose dictionary or window exceeds Options.Memory.
+// A MemoryError reports data whose dictionary or content needs more memory than
+// Options.Memory allows.
 type MemoryError struct {
-	Needed  int64 // bytes; 0 where the data does not tell
+	Needed  int64 // bytes; 0 if the data does not say
 	Allowed int64 // bytes
 }
 
@@ -57,57 +81,61 @@ func (e *MemoryError) Error() string {
 
 var errClosed = errors.New("xz: reader is closed")
 
-// A Reader decodes a file. It reads its input only within its own methods, to
-// the end before io.EOF. After an error it returns that error forever.
+// A Reader decodes a file. It reads its input only within its own methods, up to the end
+// of the input before it returns io.EOF. After an error every call returns that error.
 type Reader struct {
 	src    *source
-	memory int64 // bytes
-
-	check  checkType
-	blocks blockSums // of this stream, so far
+	memory int64 // limit, in bytes
 	phase  phase
-	header *blockHeader // of the block to come
-	block  block        // the one being streamed
-	window window
+	alone  *alone // the decoder of a .lzma file; nil for .xz
 
-	alone *alone // a .lzma file
+	stream struct { // the .xz stream being read
+		check  checkType
+		blocks blockSums // the blocks read so far
+	}
+	header *blockHeader // of the block that was read last
+	block  block        // the block being decoded by the Reader itself
+	window window       // output of block or alone
 
-	jobs  jobs  // blocks being decoded side by side
-	turn  bool  // to read ahead of them: something was just handed out
-	ahead error // met while doing so
+	jobs  jobs     // blocks being decoded by workers
+	ahead struct { // reading the file while workers decode
+		turn bool  // it is time to read: the last call returned content
+		err  error // an error met by reading ahead; it is returned after all earlier content
+	}
 
-	pending []byte // decoded and not yet read
+	pending []byte // decoded bytes that the caller has not read yet
 	err     error
 }
 
-// phase is what comes next in the file.
+// phase says what comes next in the file.
 type phase int
 
 const (
 	phaseBlock  phase = iota // a block header or the index
-	phaseReady               // the block of Reader.header
-	phaseStream              // more of the block being streamed
-	phaseFill                // more of the block being read for a worker
-	phaseAlone               // more of a .lzma file
+	phaseReady               // the data of the block whose header was just read
+	phaseStream              // more data of the block that the Reader decodes
+	phaseFill                // more data of the block that is being read for a worker
+	phaseAlone               // more data of a .lzma file
 	phaseEnd                 // nothing
 )
 
-// NewReader returns a Reader of the .xz file r, after it has read the first
-// headers: what is no .xz file, or can't be decoded in the memory allowed as
-// far as they tell, is an error here.
+// NewReader returns a Reader of the .xz file r. It reads the stream header and the first
+// block header; if these show that r is not an .xz file it returns a *FormatError, and if
+// they show that decoding would exceed the memory limit a *MemoryError.
 func NewReader(r io.Reader, opt Options) (*Reader, error) {
 	x := newReader(r, opt)
 	var err error
-	if x.check, err = readStreamHeader(x.src); err != nil {
+	if x.stream.check, err = readStreamHeader(x.src); err != nil {
 		return nil, err
 	}
-	x.blocks.reset()
+	x.stream.blocks.reset()
 	if err := x.peekBlock(); err != nil {
 		return nil, err
 	}
 	return x, nil
 }
 
+// newReader returns a Reader that has read nothing yet.
 func newReader(r io.Reader, opt Options) *Reader {
 	if opt.Memory <= 0 {
 		opt.Memory = DefaultMemory()
@@ -119,7 +147,7 @@ func newReader(r io.Reader, opt Options) *Reader {
 	return &Reader{
 		src:    newSource(r),
 		memory: memory,
-		jobs:   newJobs(opt.Workers, memory),
+		jobs:   jobs{workers: opt.Workers, memory: memory},
 	}
 }
 
@@ -136,7 +164,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo writes all that is left to w, straight from the dictionary.
+// WriteTo writes the rest of the content to w, directly from the dictionary.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	var sum int64
 	for {
@@ -157,14 +185,14 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// Close frees the Reader's memory; it must be called. It does not close the
-// input.
+// Close frees the Reader's memory and ends its goroutines; it must be called. It does not
+// close the input.
 func (r *Reader) Close() error {
 	r.fail(errClosed)
 	return nil
 }
 
-// fill waits until there is something to read.
+// fill decodes until pending holds bytes or err is set.
 func (r *Reader) fill() error {
 	for len(r.pending) == 0 && r.err == nil {
 		p, err := r.next()
@@ -176,7 +204,7 @@ func (r *Reader) fill() error {
 	return r.err
 }
 
-// fail ends the decoding; the first error stays.
+// fail ends the decoding with err, unless an earlier error ended it already.
 func (r *Reader) fail(err error) {
 	if r.err == nil {
 		r.err = err
@@ -186,42 +214,44 @@ func (r *Reader) fail(err error) {
 	r.window.free()
 }
 
-// next returns more of the content, perhaps nothing yet; io.EOF at the end.
+// next returns more of the content, or nothing if a step of the work gave none; io.EOF at
+// the end. While workers decode, next takes turns between reading the file ahead and
+// returning the content of the first block.
 func (r *Reader) next() ([]byte, error) {
 	if r.jobs.waiting() {
-		ahead := r.canReadAhead()
-		if !ahead || !r.turn {
-			p, ok, err := r.jobs.take(!ahead)
+		canRead := r.canReadAhead()
+		if !canRead || !r.ahead.turn {
+			p, ok, err := r.jobs.take(!canRead)
 			if ok {
-				r.turn = true
+				r.ahead.turn = true
 				return p, err
 			}
 		}
-		r.turn = false
-	} else if r.ahead != nil {
-		return nil, r.ahead
+		r.ahead.turn = false
+	} else if r.ahead.err != nil {
+		return nil, r.ahead.err
 	}
 	p, err := r.advance()
 	if err != nil && r.jobs.waiting() {
-		// What came before the error is delivered before it.
-		r.ahead, err = err, nil
+		// Return the content of the blocks before the error first.
+		r.ahead.err, err = err, nil
 	}
 	return p, err
 }
 
-// canReadAhead reports whether the file can be read on while blocks are being
-// decoded: not beyond a block that has to be streamed or has no room yet.
+// canReadAhead reports whether the Reader can go on reading the file while workers decode.
+// It can't read past a block that it must decode itself or that has no room yet.
 func (r *Reader) canReadAhead() bool {
 	switch {
-	case r.ahead != nil || r.phase == phaseEnd:
+	case r.ahead.err != nil || r.phase == phaseEnd:
 		return false
 	case r.phase == phaseReady:
-		return r.jobs.suits(r.header, r.check) && r.jobs.room(r.header, r.check)
+		return r.jobs.suits(r.header, r.stream.check) && r.jobs.room(r.header, r.stream.check)
 	}
 	return true
 }
 
-// advance goes one step forward in the file.
+// advance does the next step in the file and returns the content that the step gave.
 func (r *Reader) advance() ([]byte, error) {
 	switch r.phase {
 	case phaseBlock:
@@ -248,8 +278,8 @@ func (r *Reader) advance() ([]byte, error) {
 	return nil, io.EOF
 }
 
-// peekBlock reads the next block header and sees whether the memory can do; or
-// the index, and what follows it.
+// peekBlock reads the next block header and compares the block's need with the memory
+// limit. If the index comes instead, peekBlock reads it and the header of the next stream.
 func (r *Reader) peekBlock() error {
 	b, err := r.src.need(1)
 	if err != nil {
@@ -269,8 +299,9 @@ func (r *Reader) peekBlock() error {
 	return nil
 }
 
+// endStream reads the index, the stream footer and, if another stream follows, its header.
 func (r *Reader) endStream() error {
-	if err := readIndex(r.src, r.check, &r.blocks); err != nil {
+	if err := readIndex(r.src, r.stream.check, &r.stream.blocks); err != nil {
 		return err
 	}
 	more, err := nextStream(r.src)
@@ -278,68 +309,68 @@ func (r *Reader) endStream() error {
 		r.phase = phaseEnd
 		return err
 	}
-	if r.check, err = readStreamHeader(r.src); err != nil {
+	if r.stream.check, err = readStreamHeader(r.src); err != nil {
 		return err
 	}
-	r.blocks.reset()
+	r.stream.blocks.reset()
 	r.phase = phaseBlock
 	return nil
 }
 
-// addBlock counts a block whose sizes are known.
+// addBlock adds a block, whose sizes are known by now, to those that the index must list.
 func (r *Reader) addBlock(h *blockHeader) error {
-	if !r.blocks.add(h.unpadded(r.check), h.content) {
+	if !r.stream.blocks.add(h.unpadded(r.stream.check), h.content) {
 		return r.src.errorf("the sizes of the blocks exceed the format's range")
 	}
 	return nil
 }
 
-// window is how many bytes matches may refer to.
+// window returns how far back a match may refer, in bytes.
 func (h *blockHeader) window() int64 { return max(int64(h.dict), minDict) }
 
-// startBlock begins the block of r.header: for a worker where its sizes are
-// known and there is room, else by streaming it.
+// startBlock begins the block of r.header. A worker decodes it if the header has both
+// sizes and there is room; else the Reader decodes it as it reads.
 func (r *Reader) startBlock() error {
-	h := r.header
-	if r.jobs.suits(h, r.check) && r.jobs.room(h, r.check) {
+	h, check := r.header, r.stream.check
+	if r.jobs.suits(h, check) && r.jobs.room(h, check) {
 		r.window.free()
 		r.phase = phaseFill
-		return r.jobs.start(h, r.check, r.src.offset())
+		return r.jobs.start(h, check, r.src.offset())
 	}
 	r.jobs.dropIdle()
 	var err error
-	if r.block.lzma2.short, err = r.openWindow(h.window(), h.content); err != nil {
+	if r.block.lzma2.fullErr, err = r.openWindow(h.window(), h.content); err != nil {
 		return err
 	}
-	r.block.begin(h, r.check, r.src, &r.window)
+	r.block.begin(h, check, r.src, &r.window)
 	r.phase = phaseStream
 	return nil
 }
 
-// openWindow reserves the window for a dictionary of dict bytes and as much
-// content, negative if that is not known. Where the memory allows less, short is
-// the error when that is used up.
-func (r *Reader) openWindow(dict, content int64) (short, err error) {
+// openWindow reserves the window for a dictionary of dict bytes and content bytes of
+// content; content is negative if unknown. With unknown content the window may become
+// smaller than the dictionary, since the content may be short. fullErr is then the error
+// to return when the window is full.
+func (r *Reader) openWindow(dict, content int64) (fullErr, err error) {
 	dict = max(dict, minDict)
 	size := dict + ringExtra
 	if content >= 0 {
 		size = min(size, content)
 	}
 	if size > r.memory+ringExtra {
-		short = &MemoryError{Needed: dict, Allowed: r.memory}
+		fullErr = &MemoryError{Needed: dict, Allowed: r.memory}
 		if content >= 0 {
-			return nil, short
+			return nil, fullErr
 		}
 		size = r.memory
 	}
 	err = r.window.reserve(int(size))
 	for err != nil && content < 0 && size > step {
-		// The content may be much less than the dictionary. If it is not, what
-		// the kernel says now is the error when the window is full.
-		short = err
+		// The kernel gives less. The content may still fit.
+		fullErr = err
 		size /= 2
 		err = r.window.reserve(int(size))
 	}
 	r.window.dict = uint32(min(dict, int64(r.window.size)))
-	return short, err
+	return fullErr, err
 }

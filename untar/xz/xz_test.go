@@ -21,7 +21,7 @@ var (
 
 func one(b testBlock) testStream { return testStream{check: checkCRC32, blocks: []testBlock{b}} }
 
-// raw is an uncompressed LZMA2 chunk.
+// raw returns an uncompressed LZMA2 chunk.
 func raw(control byte, content []byte) []byte {
 	return append([]byte{control, byte((len(content) - 1) >> 8), byte(len(content) - 1)}, content...)
 }
@@ -94,7 +94,7 @@ func TestBad(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		data  []byte
-		cause string // part of it
+		cause string // a part of FormatError.Cause
 	}{
 		{"nothing", nil, "too early"},
 		{"no xz file", []byte("hello, this is text"), "no xz stream"},
@@ -141,7 +141,7 @@ func TestBad(t *testing.T) {
 		{"backward size", testStream{check: 1, backward: 1}.bytes(t), "size of the index"},
 		{"footer CRC32", testStream{check: 1, footerCRC: 1}.bytes(t), "footer's CRC32"},
 		{"footer magic", testStream{check: 1, magic: "YX"}.bytes(t), "footer's magic"},
-		{"footer check", testStream{check: 1, footerCheck: 4}.bytes(t), "flags are not the header's"},
+		{"footer check", testStream{check: 1, footerCheck: 4}.bytes(t), "flags differ"},
 		{"footer flags", testStream{check: 1, footer0: 1}.bytes(t), "stream flags"},
 		{"padding of 3", join(plain, make([]byte, 3)), "too early"},
 		{"padding of 5", join(plain, make([]byte, 5), plain), "multiple of four"},
@@ -158,7 +158,7 @@ func TestBad(t *testing.T) {
 		{"content shorter than the chunk", one(testBlock{content: append(bytes.Clone(short), 0), payload: edit(2, first[2]+1)}).bytes(t), ""},
 		{"data longer than the chunk", one(testBlock{content: short, payload: edit(4, first[4]-1)}).bytes(t), ""},
 		{"data shorter than the chunk", one(testBlock{content: short, payload: join(edit(4, first[4]+1)[:len(first)], []byte{0, 0})}).bytes(t), "does not end with its chunk"},
-		{"match before the content", one(testBlock{content: short, payload: join([]byte{0xe0, 1, 43, 0, 8, 0x5d, 0}, bytes.Repeat([]byte{0xff}, 8), []byte{0})}).bytes(t), "reaches behind the dictionary"},
+		{"match before the content", one(testBlock{content: short, payload: join([]byte{0xe0, 1, 43, 0, 8, 0x5d, 0}, bytes.Repeat([]byte{0xff}, 8), []byte{0})}).bytes(t), "before the dictionary"},
 	} {
 		for _, workers := range []int{1, 2} {
 			got, err := decodeAll(c.data, Options{Workers: workers}, 0)
@@ -174,7 +174,7 @@ func TestBad(t *testing.T) {
 	}
 }
 
-// A file with a check, cut anywhere, is an error.
+// A file that is cut short, anywhere, is an error.
 func TestTruncated(t *testing.T) {
 	for _, sizes := range []bool{false, true} {
 		s := testStream{check: checkCRC64, blocks: []testBlock{{content: short, sizes: sizes}, {content: short[:50], sizes: sizes}}}
@@ -189,8 +189,8 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// With a bit wrong it is an error, or the content is right all the same: no bit
-// of the format is without a check.
+// A file with one wrong bit is an error, or its content is still right: some check covers
+// every bit of the format.
 func TestBitFlips(t *testing.T) {
 	for _, check := range []checkType{checkCRC32, checkCRC64, checkSHA256} {
 		s := testStream{check: check, blocks: []testBlock{{content: short, sizes: true}, {content: short[:50]}}}
@@ -206,8 +206,8 @@ func TestBitFlips(t *testing.T) {
 	}
 }
 
-// What the reader gives in small pieces, with errors and data at once, decodes
-// alike.
+// The content is the same if the input comes in small pieces, or data together with an
+// error.
 func TestPieces(t *testing.T) {
 	content := long[:300<<10]
 	data := testStream{check: checkCRC64, blocks: []testBlock{{content: content, sizes: true}, {content: content}}}.bytes(t)
@@ -227,7 +227,7 @@ func TestPieces(t *testing.T) {
 	}
 }
 
-// An error of the input is returned as it is.
+// The Reader returns an error of its input unchanged.
 func TestInputError(t *testing.T) {
 	data := one(testBlock{content: long, sizes: true}).bytes(t)
 	broken := errors.New("broken")
@@ -246,7 +246,7 @@ func TestInputError(t *testing.T) {
 	}
 }
 
-// A reader without bytes and errors does not hang the decoder.
+// A reader that returns neither bytes nor errors does not hang the decoder.
 func TestNoProgress(t *testing.T) {
 	if _, err := NewReader(readerFunc(func([]byte) (int, error) { return 0, nil }), Options{}); err != io.ErrNoProgress {
 		t.Error(err)
@@ -295,7 +295,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// If the kernel does not give all of the window, less may do.
+// If the kernel does not give memory for all of the window, a smaller window may be enough.
 func TestLessMemoryThanAllowed(t *testing.T) {
 	r := newReader(nil, Options{Memory: math.MaxInt64})
 	const dict = 1 << 50
@@ -309,7 +309,7 @@ func TestLessMemoryThanAllowed(t *testing.T) {
 	r.Close()
 }
 
-// What precedes a bad block is delivered first, by workers too.
+// The Reader returns the content before a bad block first, also with several workers.
 func TestErrorComesInOrder(t *testing.T) {
 	var s testStream
 	s.check = checkCRC32
@@ -323,7 +323,7 @@ func TestErrorComesInOrder(t *testing.T) {
 			t.Errorf("%d workers: %d bytes, then %v", workers, len(got), err)
 		}
 	}
-	// The same where reading ahead meets the error.
+	// The same if the Reader meets the error while it reads ahead.
 	data := s.bytes(t)
 	data = data[:len(data)/4]
 	for _, workers := range []int{1, 2, 4} {
@@ -334,8 +334,7 @@ func TestErrorComesInOrder(t *testing.T) {
 	}
 }
 
-// Close in mid-file ends the workers and frees everything; afterwards there is
-// nothing to read.
+// Close in the middle of a file ends the workers and frees all memory; reads after it fail.
 func TestClose(t *testing.T) {
 	s := testStream{check: checkCRC32}
 	for i := range 6 {
@@ -363,7 +362,7 @@ func TestClose(t *testing.T) {
 			t.Errorf("closed after %d bytes: memory is still mapped", n)
 		}
 	}
-	for range 1000 { // the last one has yet to return
+	for range 1000 { // the last goroutine may need a moment to return
 		if runtime.NumGoroutine() <= before {
 			return
 		}
@@ -372,7 +371,7 @@ func TestClose(t *testing.T) {
 	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 }
 
-// A run makes little garbage, however many blocks there are.
+// Decoding allocates little memory, however many blocks there are.
 func TestGarbage(t *testing.T) {
 	s := testStream{check: checkCRC64}
 	for i := range 200 {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// signify's -e and -z files are refused in words that say what they are.
+// The error for a signify -e or -z file says what the file is.
 func TestEmbeddedSignatures(t *testing.T) {
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	line := func(payload []byte) string {
@@ -42,8 +42,14 @@ func TestEmbeddedSignatures(t *testing.T) {
 		t.Errorf("empty lines after a signature: %v", err)
 	}
 	for _, other := range []string{"", "\x1f\x8b\x08\x10", "untrusted comment: x", "untrusted comment: x\nhello\nhello\n", "\x1f\x8b\x08\x10\x00\x00\x00\x00\x00\x03comment"} {
-		if why := embedded([]byte(other)); why != "" {
+		if why := embeddedSignature([]byte(other)); why != "" {
 			t.Errorf("%q: %s", other, why)
 		}
+	}
+}
+
+func TestSignifyResult(t *testing.T) {
+	if s := onlySignature(t, "signify"); !s.Created.IsZero() || s.Fingerprint != "0123456789ABCDEF" {
+		t.Errorf("%+v", s)
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// areas returns where, in a file of packets, the unhashed areas of signatures
-// lie: the bytes that nobody signed. Their length fields are not in it.
+// areas returns the offsets of the bytes, in a file of packets, that are in the unhashed area
+// of a signature, which is not signed. The length fields of the areas are not among them.
 func areas(t *testing.T, file []byte) map[int]bool {
 	t.Helper()
 	free := map[int]bool{}
@@ -30,9 +30,9 @@ func areas(t *testing.T, file []byte) map[int]bool {
 	return free
 }
 
-// TestBitFlips changes each single bit of a signature, of a certificate and of
-// the data. No change may be accepted but in the areas that nobody signs,
-// where a hint lies; and no file cut short.
+// TestBitFlips changes every single bit of a signature, of a certificate and of the data, and
+// cuts each of them at every byte. A change may be accepted only in the unhashed areas, and a
+// shortened file never.
 func TestBitFlips(t *testing.T) {
 	for _, name := range []string{"issuer-unhashed", "issuer-none", "subkey-agreement-unhashed", "algo-p256", "algo-rsa2048", "algo-ed25519-v6", "text-lf", "minisign", "signify", "minisign-legacy"} {
 		v := readVector(t, "testdata/vectors/"+name+".txt")
@@ -64,8 +64,8 @@ func TestBitFlips(t *testing.T) {
 			changed := bytes.Clone(part.file)
 			for i := range changed {
 				for bit := range 8 {
-					// RSA and ECDSA take their time on small machines: one bit
-					// of each byte.
+					// RSA and ECDSA are slow on small machines: change only one
+					// bit of each byte.
 					if (name == "algo-rsa2048" || name == "algo-p256") && bit != i%8 {
 						continue
 					}
@@ -80,9 +80,9 @@ func TestBitFlips(t *testing.T) {
 				rest := part.file[n:]
 				switch {
 				case part.what != "data" && !binary && len(bytes.TrimSpace(rest)) == 0:
-					continue // the last line's end
+					continue // only the end of the last line is missing
 				case name == "minisign-legacy" && bytes.HasPrefix(bytes.TrimLeft(rest, "\n"), []byte(trustedComment)):
-					continue // without its trusted comment it is a signature of signify
+					continue // without the trusted comment it is a valid signature of signify
 				}
 				if part.try(part.file[:n]) {
 					t.Errorf("%s: the first %d bytes of the %s: accepted", name, n, part.what)
@@ -92,8 +92,8 @@ func TestBitFlips(t *testing.T) {
 	}
 }
 
-// harmless says whether a change lies in text that no format signs: the
-// untrusted comment, and the blanks that end a line.
+// harmless reports whether a change is in text that no format signs: the untrusted comment and
+// the blanks at the end of a line.
 func harmless(v vector, what string, file, changed []byte, i int) bool {
 	if what == "data" || v.sig[0]&0x80 != 0 {
 		return false
