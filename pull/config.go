@@ -86,7 +86,7 @@ func (r *run) inspect(found *source.Found) (*contents, error) {
 	container := r.target.Container
 	about, err := container.CheckConfig(container.Expand(c.config), r.opt.AllowHost)
 	if err != nil {
-		return nil, err
+		return nil, hostConfig(err)
 	}
 	name := found.Meta.RelevantName("fstab", mode)
 	fstab, hasFstab := found.Meta[name]
@@ -94,7 +94,7 @@ func (r *run) inspect(found *source.Found) (*contents, error) {
 		c.hasFstab, c.fstab, c.fstabMode = true, lxc.TrimCR(fstab), fstabMode(found, name)
 		mounts, err := container.CheckFstab(container.Expand(c.fstab), r.opt.AllowHost)
 		if err != nil {
-			return nil, err
+			return nil, hostConfig(err)
 		}
 		about.Creates = about.Creates || mounts.Creates
 		about.Foreign = append(about.Foreign, mounts.Foreign...)
@@ -114,6 +114,16 @@ func (r *run) inspect(found *source.Found) (*contents, error) {
 	}
 	r.warnOfImage(about, found.Image.Arch)
 	return c, nil
+}
+
+// hostConfig gives an error of lxc that says that an image would configure the host the
+// Kind HostConfig. Other errors stay as they are.
+func hostConfig(err error) error {
+	var host *lxc.HostConfigError
+	if errors.As(err, &host) {
+		return &Error{Kind: HostConfig, Text: err.Error(), Err: err}
+	}
+	return err
 }
 
 // fstabMode returns the mode that the stock template's cp gives the container's fstab:

@@ -16,6 +16,7 @@ const (
 	Exists                         // something is where a container was to be made
 	NoConfig                       // the image's metadata has no config
 	MissingInclude                 // LXC on this machine lacks a file that a config includes
+	HostConfig                     // the image's config or fstab would configure the host
 )
 
 // An Error is an error of this package with its Kind.

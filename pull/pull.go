@@ -109,9 +109,10 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 	return message, nil
 }
 
-// interruption returns what ended ctx, if that is what err says.
+// interruption returns the reason for which ctx ended if err says only that it ended. An
+// error that has the reason stays as it is, with all that it says besides.
 func interruption(ctx context.Context, err error) error {
-	if why := context.Cause(ctx); why != nil && errors.Is(err, context.Canceled) {
+	if why := context.Cause(ctx); why != nil && errors.Is(err, context.Canceled) && !errors.Is(err, why) {
 		return why
 	}
 	return err
@@ -123,6 +124,7 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 		if err == nil {
 			return
 		}
+		err = interruption(ctx, err)
 		kept := found.Forget(err)
 		if left := r.place.empty(); left != nil {
 			err = &LeftError{err, left}

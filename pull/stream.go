@@ -68,7 +68,8 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 	// A few bytes that are read may unpack for minutes.
 	report, err := r.place.root.Extract(untar.Until(ctx, unpacked), how)
 	if errors.Is(err, untar.ErrTooBig) {
-		err = fmt.Errorf("%q has room for %s: %w", r.target.Container.Rootfs, source.ByteCount(how.MaxBytes), err)
+		text := fmt.Sprintf("%q has room for %s: %v", r.target.Container.Rootfs, source.ByteCount(how.MaxBytes), err)
+		err = &Error{Kind: NoRoom, Text: text, Err: err}
 	}
 	if err == nil {
 		_, err = io.Copy(io.Discard, packed) // the tail that the decoder did not ask for
