@@ -423,6 +423,7 @@ func TestNextAfterWrongMirror(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(server.dir, "images", build, image.RootfsFile), []byte("more wrong bytes"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	found.Forget(errors.New("begin anew"))
 	if err := found.renewSeals(); err != nil {
 		t.Fatal(err)
 	}
