@@ -98,7 +98,8 @@ const indexPath = image.IndexDir + "/index-system"
 func (s *testServer) publish(build string, expiry time.Time) {
 	var meta bytes.Buffer
 	tw := tar.NewWriter(&meta)
-	for name, text := range map[string]string{"config": build, "expiry": fmt.Sprint(expiry.Unix())} {
+	for _, file := range [][2]string{{"config", build}, {"expiry", fmt.Sprint(expiry.Unix())}} {
+		name, text := file[0], file[1]
 		if err := tw.WriteHeader(&tar.Header{Name: name, Mode: 0o640, Size: int64(len(text))}); err != nil {
 			s.t.Fatal(err)
 		}
