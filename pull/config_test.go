@@ -92,3 +92,40 @@ func TestWarnOfImage(t *testing.T) {
 		}
 	}
 }
+
+// Includes are followed as LXC follows them (confile.c), and not for ever.
+func TestIncludes(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for name, text := range map[string]string{
+		"common.conf": "", "good.conf": "lxc.include = " + at("common.conf") + "\n", "bad.conf": "lxc.include = " + at("missing.conf") + "\n",
+		"loop.conf": "lxc.include = " + at("loop.conf") + "\n", "some/a.conf": "", "some/not-read": "lxc.include = /missing\n",
+		"worse/b.conf": "lxc.include = " + at("missing.conf") + "\n",
+	} {
+		writeFile(t, at(name), []byte(text))
+	}
+	if err := unix.Mkfifo(at("pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, ok := range map[string]bool{
+		"common.conf": true, "good.conf": true, "bad.conf": false, "loop.conf": false, "missing.conf": false, "pipe": false,
+		"some": true, "worse": false, "missing": false, "missing/": true,
+	} {
+		var walk includeWalk
+		path := dir + "/" + name
+		if err := walk.check(path, 0); (err == nil) != ok || walk.common != (name == "common.conf" || name == "good.conf") {
+			t.Errorf("%s: %v, common.conf %v", name, err, walk.common)
+		}
+		// The same in a config: an error with its Kind, a warning without LXC, and a
+		// warning if lxc-create has read the config already.
+		for _, target := range []Target{{}, {WithoutLXC: true}, {Caller: new(Caller)}} {
+			var out strings.Builder
+			target.Begins = []byte("lxc.include = " + path + "\n")
+			err := Check(target, into(&out))
+			strict := !target.WithoutLXC && target.Caller == nil
+			if (KindOf(err) == MissingInclude) != (strict && !ok) || err != nil && KindOf(err) == 0 || (out.Len() > 0) != (!strict && !ok) {
+				t.Errorf("%s, %+v: %v; %s", name, target, err, &out)
+			}
+		}
+	}
+}

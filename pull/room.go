@@ -224,14 +224,15 @@ func (r *run) sharesDisk(directory string) bool {
 	return ok1 && ok2 && a.Dev == b.Dev
 }
 
-// whatIsFull makes an error of a full disk say if there are no inodes left, which no
-// listing of free space shows.
+// whatIsFull gives an error of a full disk the Kind NoRoom, and makes it say if there are
+// no inodes left, which no listing of free space shows. Other errors stay as they are.
 func (r *run) whatIsFull(err error) error {
-	if !errors.Is(err, syscall.ENOSPC) {
+	if KindOf(err) != 0 || !errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
+	text := err.Error()
 	if room, e := r.place.root.Room(); e == nil && room.Inodes == 0 && room.Bytes != 0 {
-		return fmt.Errorf("%w: %s at %q has no inodes left", err, r.place.root.FileSystem(), r.target.Container.Rootfs)
+		text = fmt.Sprintf("%s: %s at %q has no inodes left", text, r.place.root.FileSystem(), r.target.Container.Rootfs)
 	}
-	return err
+	return &Error{Kind: NoRoom, Text: text, Err: err}
 }

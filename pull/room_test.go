@@ -3,6 +3,7 @@ package pull
 import (
 	"archive/tar"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -11,7 +12,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -197,5 +200,66 @@ func writeCertificates(t *testing.T, name string, servers ...*httptest.Server) {
 	}
 	if err := os.WriteFile(name, all, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A size that only the first byte of a download tells is compared with the room as well,
+// unless that was done before.
+func TestLateRoom(t *testing.T) {
+	root, err := untar.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	tree := newTree(t)
+	tree.publish("1", testMeta(t), testRootfs(t))
+	found, err := source.Open(testOptions(t, "", tree.url()), into(new(strings.Builder))).Find(t.Context(), theImage())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer found.Close()
+	for _, test := range []struct {
+		size    int64
+		sized   bool
+		refused bool
+	}{{1 << 60, false, true}, {1 << 60, true, false}, {1, false, false}, {-1, false, false}} {
+		r := &run{place: &staging{root: root}, tell: into(new(strings.Builder)), image: &contents{sized: test.sized}}
+		err := r.checkLateRoom(found, &source.Stream{Size: test.size})
+		if (KindOf(err) == NoRoom) != test.refused || err != nil && !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
+}
+
+// Owners that can be given are those of lxc.idmap, of users and groups apart, else those of
+// this process's namespace.
+func TestGivableIDs(t *testing.T) {
+	users, groups := untar.IDRange{UID: true, Outside: 1, Count: 2}, untar.IDRange{GID: true, Outside: 3, Count: 4}
+	both := untar.IDRange{UID: true, GID: true, Inside: 5, Count: 6}
+	own := [2][]untar.IDRange{{users}, {groups}}
+	r := &run{target: Target{IDs: own}}
+	if got := r.givableIDs(); !reflect.DeepEqual(got, own) {
+		t.Errorf("of the namespace: %v", got)
+	}
+	r.target.IDMap = []untar.IDRange{users, both, groups}
+	if got, want := r.givableIDs(), [2][]untar.IDRange{{users, both}, {both, groups}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("of the map: %v", got)
+	}
+}
+
+// A full disk is said to lack inodes only if it does.
+func TestWhatIsFull(t *testing.T) {
+	root, err := untar.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	r := &run{place: &staging{root: root}}
+	other, full := errors.New("x"), fmt.Errorf("write: %w", syscall.ENOSPC)
+	if got := r.whatIsFull(other); got != other {
+		t.Error(got)
+	}
+	if got := r.whatIsFull(full); KindOf(got) != NoRoom || !errors.Is(got, syscall.ENOSPC) || got.Error() != full.Error() {
+		t.Error(got)
 	}
 }
