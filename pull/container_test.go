@@ -25,16 +25,16 @@ func testRun(t *testing.T) (r *run, dir string) {
 		t.Fatal(err)
 	}
 	return &run{
-		target: Target{Container: lxc.Container{Name: "web"}},
-		tell:   into(new(strings.Builder)),
-		place:  &staging{root: root},
-		image:  &contents{},
+		target:  Target{Container: lxc.Container{Name: "web"}},
+		tell:    into(new(strings.Builder)),
+		staging: &staging{root: root},
+		image:   &contents{},
 	}, dir
 }
 
 func TestPersonalizeEnds(t *testing.T) {
 	r, dir := testRun(t)
-	defer r.place.root.Close()
+	defer r.staging.root.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	meta := lxc.Meta{"templates": []byte("/f\n")}
@@ -70,7 +70,7 @@ func TestCheckDev(t *testing.T) {
 		t.Errorf("a link, and no mounts: %v", err)
 	}
 	r.image.creates = true
-	r.place.root.Close()
+	r.staging.root.Close()
 	if err := r.checkDev(); err == nil {
 		t.Error("an error passes")
 	}
@@ -80,7 +80,7 @@ func TestCheckDev(t *testing.T) {
 func TestManyTemplates(t *testing.T) {
 	for _, alone := range []bool{true, false} {
 		r, _ := testRun(t)
-		defer r.place.root.Close()
+		defer r.staging.root.Close()
 		r.target.Alone, r.target.Container.Path = alone, "/lxc/web"
 		for n, ok := range map[int]bool{maxTemplates: true, maxTemplates + 1: false} {
 			lines := strings.TrimSuffix(strings.Repeat("/x\n", n), "\n")

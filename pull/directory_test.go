@@ -34,7 +34,7 @@ func TestRestoreFiles(t *testing.T) {
 	if text, err := os.ReadFile(config); string(text) != "before after" {
 		t.Fatalf("%q, %v", text, err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, asideName("config")), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, newName("config")), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the second has nothing to do
@@ -48,7 +48,7 @@ func TestRestoreFiles(t *testing.T) {
 		}
 	}
 	// Killed between the link and the rename.
-	if err := os.Link(config, filepath.Join(dir, beforeName("config"))); err != nil {
+	if err := os.Link(config, filepath.Join(dir, oldName("config"))); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.restore(); err != nil {
@@ -110,7 +110,7 @@ func TestForeignNames(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{asideName("config"), beforeName("config"), "fstab"} {
+	for _, name := range []string{newName("config"), oldName("config"), "fstab"} {
 		if err := os.Symlink(secret, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}

@@ -73,7 +73,7 @@ func TestMappedOwners(t *testing.T) {
 		if got := mappedCount(c.ranges); got != c.count {
 			t.Errorf("%v: %d owners, not %d", c.ranges, got, c.count)
 		}
-		if got := someID(c.ranges); got != c.some {
+		if got := trialID(c.ranges); got != c.some {
 			t.Errorf("%v: owner %d, not %d", c.ranges, got, c.some)
 		}
 	}
@@ -96,7 +96,7 @@ func TestMergeTriesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer root.Close()
-		r := &run{place: &staging{root: root, merges: merges}, tell: into(new(strings.Builder))}
+		r := &run{staging: &staging{root: root, merges: merges}, tell: into(new(strings.Builder))}
 		if err := r.probe(); err != nil {
 			t.Fatal(err)
 		}
@@ -182,7 +182,7 @@ func TestFalseSize(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}
-		r := &run{place: &staging{root: root}, tell: into(&said), image: new(contents)}
+		r := &run{staging: &staging{root: root}, tell: into(&said), image: new(contents)}
 		err = r.checkRoom(t.Context(), found)
 		if (KindOf(err) == NoRoom) != test.refused || err != nil && KindOf(err) != NoRoom || strings.Contains(said.String(), "nothing vouches") != test.warned {
 			t.Errorf("%s: %v; %s", test.name, err, said.String())
@@ -223,7 +223,7 @@ func TestLateRoom(t *testing.T) {
 		sized   bool
 		refused bool
 	}{{1 << 60, false, true}, {1 << 60, true, false}, {1, false, false}, {-1, false, false}} {
-		r := &run{place: &staging{root: root}, tell: into(new(strings.Builder)), image: &contents{sized: test.sized}}
+		r := &run{staging: &staging{root: root}, tell: into(new(strings.Builder)), image: &contents{sized: test.sized}}
 		err := r.checkLateRoom(found, &source.Stream{Size: test.size})
 		if (KindOf(err) == NoRoom) != test.refused || err != nil && !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%+v: %v", test, err)
@@ -248,18 +248,18 @@ func TestGivableIDs(t *testing.T) {
 }
 
 // A full disk is said to lack inodes only if it does.
-func TestWhatIsFull(t *testing.T) {
+func TestExplainFull(t *testing.T) {
 	root, err := untar.OpenRoot(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	r := &run{place: &staging{root: root}}
+	r := &run{staging: &staging{root: root}}
 	other, full := errors.New("x"), fmt.Errorf("write: %w", syscall.ENOSPC)
-	if got := r.whatIsFull(other); got != other {
+	if got := r.explainFull(other); got != other {
 		t.Error(got)
 	}
-	if got := r.whatIsFull(full); KindOf(got) != NoRoom || !errors.Is(got, syscall.ENOSPC) || got.Error() != full.Error() {
+	if got := r.explainFull(full); KindOf(got) != NoRoom || !errors.Is(got, syscall.ENOSPC) || got.Error() != full.Error() {
 		t.Error(got)
 	}
 }

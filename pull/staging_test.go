@@ -215,7 +215,7 @@ func TestStageRootfsAlone(t *testing.T) {
 	if empty, err := s.root.IsEmpty(); !empty || err != nil || !strings.Contains(heard.String(), "it was emptied first") {
 		t.Errorf("empty %v, %v; %s", empty, err, &heard)
 	}
-	if err := s.abandon(errCallerGone); err != errCallerGone {
+	if err := s.abandon(errCallerEnded); err != errCallerEnded {
 		t.Error(err)
 	}
 	writeFile(t, filepath.Join(dir, "root", "mine"), nil)
@@ -269,10 +269,10 @@ func TestCommitForNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.commit(&Caller{parent: -1}); err != errCallerGone || !errors.Is(err, context.Canceled) {
+	if err := s.commit(&Caller{parent: -1}); err != errCallerEnded || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	if err := s.abandon(errCallerGone); err != errCallerGone {
+	if err := s.abandon(errCallerEnded); err != errCallerEnded {
 		t.Error(err)
 	}
 	if names, err := os.ReadDir(filepath.Dir(target.Container.Path)); len(names) > 0 || err != nil {
