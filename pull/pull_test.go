@@ -97,7 +97,7 @@ func TestRunContainer(t *testing.T) {
 	syscall.Umask(0o022)
 	const mount = "mqueue dev/mqueue mqueue rw,relatime,create=dir,optional 0 0\n"
 	tree := newTree(t)
-	tree.publish("1", testMeta(t, testEntry{name: "fstab", text: mount}), testRootfs(t))
+	tree.publish("1", testMeta(t, testEntry{name: "fstab", text: "# LXC_NAME\n" + mount}), testRootfs(t))
 	lxcPath, base := t.TempDir(), t.TempDir()
 	target := newContainer(t, lxcPath)
 	var heard strings.Builder
@@ -116,7 +116,7 @@ func TestRunContainer(t *testing.T) {
 			"\n# Container specific configuration\nlxc.start.auto = 0\nlxc.rootfs.path = dir:" + path + "/rootfs\n" +
 			"lxc.mount.fstab = " + path + "/fstab\nlxc.uts.name = web\n" +
 			"\n# Network configuration\nlxc.net.0.type = empty\n"
-		want := ". drwxrwx---\n" + fmt.Sprintf("config -rw-r----- %q\nfstab -rw-r--r-- %q\n", config, mount) +
+		want := ". drwxrwx---\n" + fmt.Sprintf("config -rw-r----- %q\nfstab -rw-r--r-- %q\n", config, "# web\n"+mount) +
 			"rootfs drwxr-xr-x\n" + unpacked("rootfs/")
 		if got := below(t, path); got != want {
 			t.Errorf("made:\n%swant:\n%s", got, want)
@@ -131,6 +131,76 @@ func TestRunContainer(t *testing.T) {
 	list, err := testOptions(t, base).Cache.LoadSeen()
 	if err != nil || len(list) != 1 || list[0].Build != "1" {
 		t.Errorf("remembered: %v, %v", list, err)
+	}
+}
+
+// As the template this program adds to the config that lxc-create has written, which keeps
+// its mode, and leaves its own beside it; a config that is new has the stock template's.
+func TestRunTemplate(t *testing.T) {
+	syscall.Umask(0o022)
+	tree := newTree(t)
+	tree.publish("1", testMeta(t), testRootfs(t))
+	for _, there := range []bool{true, false} {
+		target := newContainer(t, t.TempDir())
+		target.Create = false
+		path := target.Container.Path
+		if err := os.MkdirAll(target.Container.Rootfs, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		begun, mode := "", "-rw-r--r--"
+		if there {
+			begun, mode = "lxc.rootfs.path = dir:"+path+"/rootfs\n", "-rw-r-----"
+			writeFile(t, filepath.Join(path, "config"), []byte(begun))
+			if err := os.Chmod(filepath.Join(path, "config"), 0o640); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var heard strings.Builder
+		finder := source.Open(testOptions(t, "", tree.url()), into(&heard))
+		if _, err := Run(t.Context(), finder, theImage(), target, Options{Tell: into(&heard)}); err != nil {
+			t.Fatal(err)
+		}
+		config := "\n# Distribution configuration\n" +
+			"lxc.include = " + target.Container.TemplateConfig + "/common.conf\nlxc.arch = x86_64\n" +
+			"\n# Container specific configuration\n" + begun + "lxc.uts.name = web\n\n# Network configuration\n"
+		want := ". drwxr-xr-x\n" + fmt.Sprintf("config %s %q\n", mode, config) + "rootfs drwxr-xr-x\n" + unpacked("rootfs/")
+		if got := below(t, path); got != want {
+			t.Errorf("made:\n%swant:\n%s", got, want)
+		}
+	}
+}
+
+// Without a check, what came of a broken download is in the directory of a merge, and
+// no other server's bytes are put beside it.
+func TestMergeTriesOneImage(t *testing.T) {
+	syscall.Umask(0o022)
+	breaks, whole := newTree(t), newTree(t)
+	rootfs := largeRootfs(t)
+	breaks.publish("1", testMeta(t), rootfs)
+	whole.publish("2", testMeta(t), rootfs)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		if strings.HasSuffix(r.URL.Path, image.RootfsFile) && !strings.HasPrefix(r.Header.Get("Range"), "bytes=-") {
+			w.Header().Set("Content-Length", fmt.Sprint(len(rootfs)))
+			w.Write(rootfs[:3<<20])
+			panic(http.ErrAbortHandler)
+		}
+		http.ServeFile(w, r, filepath.Join(breaks.dir, filepath.FromSlash(r.URL.Path)))
+	}))
+	defer server.Close()
+	target := newContainer(t, t.TempDir())
+	target.Create, target.Caller = false, Parent()
+	writeFile(t, filepath.Join(target.Container.Rootfs, "mine"), nil)
+	var heard strings.Builder
+	opt := testOptions(t, "", server.URL, whole.url())
+	opt.Keys = nil
+	_, err := Run(t.Context(), source.Open(opt, into(&heard)), theImage(), target, Options{Tell: into(&heard)})
+	var left *LeftError
+	if source.KindOf(err) != source.Network || !errors.As(err, &left) {
+		t.Errorf("the error is %v", err)
+	}
+	if n := strings.Count(heard.String(), "Unpacking the rootfs"); n != 1 {
+		t.Errorf("unpacked %d times", n)
 	}
 }
 
@@ -195,7 +265,9 @@ func TestFailureLeavesNothing(t *testing.T) {
 		}},
 		{"a dev that leads out", config(testConfig + "lxc.mount.entry = mqueue dev/mqueue mqueue rw,relatime,create=dir,optional 0 0\n"), with("dev is no directory")},
 		{"the report fails", func(s *serverTree) { s.publish("1", testMeta(s.t), testRootfs(s.t)) }, func(err error) bool { return errors.Is(err, errReport) }},
-		{"the run is ended", func(s *serverTree) { s.publish("1", testMeta(s.t), testRootfs(s.t)) }, func(err error) bool {
+		{"the run is ended", func(s *serverTree) {
+			s.publish("1", pack(s.t, testEntry{name: "config", text: testConfig}), testRootfs(s.t))
+		}, func(err error) bool {
 			return errors.Is(err, cancelled{}) && errors.Is(err, context.Canceled)
 		}},
 	} {

@@ -254,6 +254,10 @@ func TestStageAfterAKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Restored before this run reads the config, not only when it fails.
+	if config, err := os.ReadFile(filepath.Join(path, "config")); string(config) != string(target.Begins) {
+		t.Errorf("%q, %v", config, err)
+	}
 	if err := s.abandon(errMerged); err != errMerged {
 		t.Error(err)
 	}
