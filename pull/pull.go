@@ -74,8 +74,8 @@ type run struct {
 //
 // After an error nothing that Run made is left, unless the error is a *LeftError, which
 // names what is left. A *ResumableError says that the cache keeps the bytes that were
-// downloaded. If ctx ends, the error has its cause. Errors that Run makes itself have a
-// Kind, those of package source a source.Kind.
+// downloaded. If ctx ended, the error wraps ctx's cause. KindOf and source.KindOf classify
+// the error.
 func Run(ctx context.Context, finder *source.Finder, query image.Query, target Target, how Options) (message []byte, err error) {
 	r := &run{target: target, opt: how, tell: how.Tell}
 	if r.staging, err = r.stage(ctx); err != nil {

@@ -31,7 +31,7 @@ func TestRememberEverySigner(t *testing.T) {
 			t.Errorf("the same build by %q: %v", test.by, err)
 		}
 	}
-	list, err := c.seen()
+	list, err := c.history()
 	if err != nil || len(list) != 2 {
 		t.Errorf("%d lines, want 2: %v", len(list), err)
 	}
