@@ -380,6 +380,55 @@ func TestBadCachedCopy(t *testing.T) {
 	}
 }
 
+// A cached copy whose metadata was changed, or which the caller refuses, is replaced by what
+// the server says of the same build, without a download of the root file system, and the new
+// evidence is kept.
+func TestReplacedEvidence(t *testing.T) {
+	const build = "20261101_00:00"
+	for _, refused := range []bool{false, true} {
+		server, base := newTestServer(t), t.TempDir()
+		server.publish(build, soon)
+		keepImage(t, serverOptions(t, base, server.URL))
+		server.forget()
+		f := Open(serverOptions(t, base, server.URL), deaf())
+		expiry := soon
+		if refused {
+			expiry = soon.Add(time.Hour) // other metadata of the same build
+			server.publish(build, expiry)
+		} else if err := os.WriteFile(filepath.Join(base, "download/d/r/a/v/.lxc-pull", image.MetaFile), []byte("changed"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		found, err := f.Find(t.Context(), testQuery())
+		if err != nil || !found.Cached {
+			t.Fatalf("refused %v: %+v, %v", refused, found, err)
+		}
+		if (server.asked(indexPath) == 0) != refused {
+			t.Errorf("refused %v: the server was asked for %q", refused, server.requests)
+		}
+		if refused {
+			if found, err = f.Next(t.Context(), found, &RefusedError{errors.New("not this one")}); err != nil || !found.Cached {
+				t.Fatalf("%+v, %v", found, err)
+			}
+		}
+		if text, err := read(t, found); err != nil || text != "rootfs "+build {
+			t.Errorf("refused %v: %q, %v", refused, text, err)
+		}
+		if n := server.asked("images/" + build + "/" + image.RootfsFile); n > 0 {
+			t.Errorf("refused %v: the root file system was downloaded", refused)
+		}
+		found.Keep()
+		found.Close()
+		server.Close()
+		if found, err = Open(serverOptions(t, base, server.URL), deaf()).Find(t.Context(), testQuery()); err != nil {
+			t.Fatalf("refused %v: the evidence was not kept: %v", refused, err)
+		}
+		if got := string(found.Meta["expiry"]); got != fmt.Sprint(expiry.Unix()) {
+			t.Errorf("refused %v: expiry %s", refused, got)
+		}
+		found.Close()
+	}
+}
+
 // A mirror whose bytes are wrong is not asked again, and what came of it is not kept.
 func TestNextAfterWrongMirror(t *testing.T) {
 	const build = "20261101_00:00"
@@ -412,6 +461,9 @@ func TestNextAfterWrongMirror(t *testing.T) {
 	next, err := f.Next(t.Context(), found, err)
 	if err != nil || next != found || !strings.Contains(heard.String(), "starting again") {
 		t.Fatalf("%+v, %v; %s", next, err, &heard)
+	}
+	if urls := f.opt.Servers.files("images/other/f"); slices.ContainsFunc(urls, func(u string) bool { return strings.HasPrefix(u, mirror.URL) }) {
+		t.Errorf("the mirror is to be asked for another build: %q", urls)
 	}
 	mirror.forget()
 	if text, err := read(t, found); text != "rootfs "+build || err != nil {

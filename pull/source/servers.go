@@ -204,8 +204,8 @@ func (s *Servers) find(u string) *server {
 }
 
 // Failed records a failure after which another server is asked: a server that is down is not
-// asked again, and one that lacks a file is not asked for other files of the same build.
-// Pass it to fetch.Options.Notify.
+// asked again, one that lacks a file is not asked for other files of the same build, and any
+// other one is asked after the others. Pass it to fetch.Options.Notify.
 func (s *Servers) Failed(e fetch.Event) {
 	each := s.find(e.Err.URL)
 	if each == nil || each == s.find(e.Next) {
