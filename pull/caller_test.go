@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// begin makes what lxc-create makes before it calls a template, and holds its
-// lock until it is closed.
+// begin makes the files that lxc-create makes before it calls a template. The lock of
+// lxc-create is held until creator is closed.
 func begin(t *testing.T, path string, more ...string) (creator *os.File) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(path, "rootfs"), 0o755); err != nil {

@@ -142,7 +142,7 @@ func fstabMode(found *source.Found, name string) fs.FileMode {
 func (r *run) checkLoaded(which string, loaded lxc.Loaded) error {
 	for _, arch := range loaded.Arch {
 		if !cross.LXCKnows(arch) {
-			return fmt.Errorf("%s has the lxc.arch %q, which is none that LXC knows", which, lxc.Shown(arch))
+			return fmt.Errorf("%s has the lxc.arch %q, which LXC does not know", which, lxc.Shown(arch))
 		}
 	}
 	var walk includeWalk

@@ -14,20 +14,20 @@ import (
 	"lxc-pull/pull/source"
 )
 
-// into is a Listener that writes what it hears into b, a line each.
+// into returns a Listener that writes each text to b, as a line.
 func into(b *strings.Builder) source.Listener {
 	line := func(text string) { b.WriteString(text + "\n") }
 	return source.Listener{Say: line, Tell: line, Warn: line, Note: line, Begin: func(string, int64) io.WriteCloser { return nothing{} }}
 }
 
-// nothing shows no progress.
+// A nothing ignores progress.
 type nothing struct{}
 
 func (nothing) Write(p []byte) (int, error) { return len(p), nil }
 func (nothing) Close() error                { return nil }
 
-// An image for a machine that this one is not gets a warning, unless the kernel
-// has an interpreter for it.
+// An image for another kind of machine gets a warning, unless the kernel has an interpreter
+// for its programs.
 func TestWarnForeignMachine(t *testing.T) {
 	foreign := "riscv64"
 	if runtime.GOARCH == foreign {
@@ -43,8 +43,8 @@ func TestWarnForeignMachine(t *testing.T) {
 	}
 }
 
-// The config in a container's directory may be anything where others may write:
-// only a regular file is read, and nothing is waited for.
+// Where other users may write, the config in a container's directory may be anything: only a
+// regular file is read, and a pipe makes nobody wait.
 func TestReadConfig(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "config")
@@ -75,8 +75,8 @@ func TestReadConfig(t *testing.T) {
 	}
 }
 
-// What an image's config has beyond the list, and what it leaves out, is told in
-// every namespace, and not without bounds.
+// In every namespace there are warnings of lines beyond the allow list and of missing
+// protections, and only so many of them.
 func TestWarnOfImage(t *testing.T) {
 	for _, namespace := range []lxc.Namespace{lxc.HostNamespace, lxc.RootNamespace, lxc.UserNamespace} {
 		var out strings.Builder

@@ -13,7 +13,7 @@ import (
 	"lxc-pull/untar"
 )
 
-// testRun is a run that has unpacked one file with a token into the directory dir.
+// testRun returns a run that has unpacked one file with a token into the directory dir.
 func testRun(t *testing.T) (r *run, dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -52,7 +52,7 @@ func TestPersonalizeEnds(t *testing.T) {
 	}
 }
 
-// A dev that can't be looked at is no dev that is not there.
+// An error of looking at dev does not count as a dev that is missing.
 func TestCheckDev(t *testing.T) {
 	r, dir := testRun(t)
 	r.image.creates = true
@@ -76,7 +76,7 @@ func TestCheckDev(t *testing.T) {
 	}
 }
 
-// The number of templates is bounded for a root file system alone, too.
+// The number of templates is limited for a root file system alone, too.
 func TestManyTemplates(t *testing.T) {
 	for _, alone := range []bool{true, false} {
 		r, _ := testRun(t)

@@ -7,7 +7,7 @@ import (
 	"lxc-pull/untar/xz"
 )
 
-// A Memory bounds the program, not its decoder alone, also in what is said.
+// A Memory limits the whole program, not only its decoder, and errors say so.
 func TestMemory(t *testing.T) {
 	for _, c := range []struct{ memory, decoder int64 }{
 		{0, 0}, {24 << 20, 12 << 20}, {ownMemory, 1}, {1, 1},

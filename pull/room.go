@@ -57,7 +57,7 @@ func (r *run) probe() error {
 		r.warnf("%q is on %s, which has no extended attributes: file capabilities and ACLs of the image will be lost", path, root.FileSystem())
 	}
 	if missing.HardLinks {
-		r.warnf("%q is on %s, which has no hard links: there will be copies, which take more room", path, root.FileSystem())
+		r.warnf("%q is on %s, which has no hard links: they become copies, which take more room", path, root.FileSystem())
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ func (r *run) checkRoom(ctx context.Context, found *source.Found) error {
 		// A mirror's false size must not make this run refuse an image that fits.
 		said := layer.Packed
 		if sure = found.Measure(ctx, true); !sure {
-			r.warnf("the image is said to have %s, for which there is no room, by a server that nothing vouches for: going on", source.ByteCount(said))
+			r.warnf("a server that nothing vouches for says that the image has %s, for which there is no room: going on", source.ByteCount(said))
 		}
 	}
 	if layer.Packed < 0 {

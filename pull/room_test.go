@@ -79,8 +79,8 @@ func TestMappedOwners(t *testing.T) {
 	}
 }
 
-// Where an image is merged into a directory nothing is tried there: a kill would leave
-// it in the tree for ever.
+// In a directory into which an image is merged nothing is tried: a killed run would leave the
+// trial's files there for ever.
 func TestMergeTriesNothing(t *testing.T) {
 	for _, merges := range []bool{false, true} {
 		dir := t.TempDir()
@@ -107,8 +107,7 @@ func TestMergeTriesNothing(t *testing.T) {
 	}
 }
 
-// TestFalseSize: a size for which there is no room counts only where it comes
-// from who may be believed.
+// An image is refused for its size only if the size comes from a server that can be believed.
 func TestFalseSize(t *testing.T) {
 	const absurd = int64(4e13)
 	serve := func(size int64, tls bool) *httptest.Server {
@@ -192,7 +191,7 @@ func TestFalseSize(t *testing.T) {
 	}
 }
 
-// writeCertificates writes those of servers as PEM.
+// writeCertificates writes the certificates of servers to a file, as PEM.
 func writeCertificates(t *testing.T, name string, servers ...*httptest.Server) {
 	var all []byte
 	for _, s := range servers {

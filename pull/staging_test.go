@@ -17,8 +17,8 @@ import (
 	"lxc-pull/untar"
 )
 
-// A container's directory whose root file system holds something that no marker
-// proves to be an interrupted run's stays, and no descriptor is left open.
+// A container's directory stays if its root file system is not empty and no marker proves
+// that an interrupted run filled it. No descriptor is left open.
 func TestRemoveInterruptedLeavesOthers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c")
 	if err := os.MkdirAll(filepath.Join(path, "rootfs/mine"), 0o755); err != nil {
@@ -80,8 +80,8 @@ func TestLeftErrorIsOneLine(t *testing.T) {
 	}
 }
 
-// A directory that was there has its own mode, and the container's owner, before the
-// marker goes: a kill in between would leave a complete container closed for ever.
+// An existing directory gets its mode back, and the container's owner, before the marker is
+// removed: otherwise a kill in between would leave a complete container closed for ever.
 func TestDirIsOpenBeforeTheMarkerGoes(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, rootfsName), 0o755); err != nil {

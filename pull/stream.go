@@ -163,7 +163,7 @@ func (r *run) report(ctx context.Context, report *untar.Report) error {
 	}
 	for _, n := range report.Notes {
 		if r.staging.merges && n.Fate == untar.LeftOut {
-			r.warnf("the image is not whole in %q, which keeps its own in the way of %d of its entries: %s", r.target.Container.Rootfs, n.Count, strings.Join(n.Names, ", "))
+			r.warnf("the image is not whole in %q, where existing files stay in the place of %d of its entries: %s", r.target.Container.Rootfs, n.Count, strings.Join(n.Names, ", "))
 		}
 	}
 	if r.opt.Report == nil {

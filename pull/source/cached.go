@@ -70,7 +70,7 @@ func (f *Finder) fromEntry(name image.Name, entry *cache.Entry) (*Found, error) 
 	}
 	tarball := entry.Evidence[image.MetaFile]
 	if tarball == nil {
-		return nil, errors.New("it lacks " + image.MetaFile)
+		return nil, errors.New(image.MetaFile + " is not kept with it")
 	}
 	if err := found.proof.meta.checkBytes(tarball); err != nil {
 		return nil, err
@@ -99,5 +99,5 @@ func (f *Finder) tieToList(found *Found) error {
 		}
 		return unverified(name, fmt.Errorf("it does not name build %q of this image", found.Image.Build))
 	}
-	return errors.New("no signed list is kept with it (the stock template or an older version made it); the next creation fetches one")
+	return errors.New("no signed list is kept with it (the stock template or an older version made it); the next creation downloads one")
 }

@@ -42,13 +42,13 @@ func (f *Finder) history() ([]cache.Seen, error) {
 		if errors.Is(err, fs.ErrPermission) {
 			// The history belongs to another user, and must not stop this one.
 			if !f.warnedHistory {
-				f.tell.Warn(fmt.Sprintf("what builds were seen before can't be read: %v", err))
+				f.tell.Warn(fmt.Sprintf("the history of builds can't be read: %v", err))
 				f.warnedHistory = true
 			}
 			continue
 		}
 		if err != nil {
-			what := fmt.Sprintf("what builds were seen before can't be read, in .lxc-pull of the cache %q", h.Base)
+			what := fmt.Sprintf("the history of builds can't be read, in .lxc-pull of the cache %q", h.Base)
 			return nil, &Error{Kind: History, What: what, Err: err}
 		}
 		all = append(all, list...)

@@ -188,7 +188,7 @@ func (found *Found) Keep() {
 		return
 	}
 	if !found.makeRoom() {
-		f.tell.Warn(fmt.Sprintf("the image is not kept: the cache may hold %s", ByteCount(f.opt.Use.Limit)))
+		f.tell.Warn(fmt.Sprintf("the image is not kept: it is larger than the cache may be (%s)", ByteCount(f.opt.Use.Limit)))
 		held.discard()
 		return
 	}
@@ -219,14 +219,14 @@ func (found *Found) makeRoom() bool {
 	}
 	err = f.opt.Cache.Shrink(limit-info.Size(), found.Image.Name, func(i cache.Info, err error) {
 		if err == nil {
-			f.tell.Note(fmt.Sprintf("%s gives way in the cache", i.Name))
+			f.tell.Note(fmt.Sprintf("%s is removed from the cache to make room", i.Name))
 		}
 	})
 	return err == nil
 }
 
 // ErrUnsigned says that a cached image can't be checked, since no evidence is kept with it.
-var ErrUnsigned = errors.New("no signatures are kept with it (the stock template made it); a creation with --refresh fetches them")
+var ErrUnsigned = errors.New("no signatures are kept with it (the stock template made it); a creation with --refresh downloads them")
 
 // Verify checks an image of the cache: the signatures, the two tarballs, and whether the
 // unpacked metadata files, which the stock template reads, are those of the tarball.

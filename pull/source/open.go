@@ -152,11 +152,11 @@ func (found *Found) Open(ctx context.Context) (*Stream, error) {
 	found.try.body = body
 	stream.Size, stream.body, stream.from = body.Size, body, &cacheWriter{body, found}
 	if limit := f.opt.Use.Limit; found.try.had == 0 && held.stage != nil && limit > 0 && body.Size > limit {
-		f.tell.Note("the image is larger than the cache may be: not kept")
+		f.tell.Note("the image is not kept: it is larger than the cache may be")
 		held.discard()
 	}
 	if found.try.had > 0 {
-		f.tell.Note(fmt.Sprintf("going on after the %s that an earlier run left", ByteCount(found.try.had)))
+		f.tell.Note(fmt.Sprintf("continuing after the %s that an earlier run left", ByteCount(found.try.had)))
 		stream.from = io.MultiReader(io.NewSectionReader(held.stage.Rootfs, 0, found.try.had), stream.from)
 	}
 	return stream, nil
@@ -191,7 +191,7 @@ func (w *cacheWriter) Read(p []byte) (int, error) {
 	n, err := w.from.Read(p)
 	if stage := w.to.held.stage; n > 0 && stage != nil {
 		if _, failed := stage.Write(p[:n]); failed != nil {
-			w.to.finder.tell.Warn(fmt.Sprintf("the cache is given up: %v", failed))
+			w.to.finder.tell.Warn(fmt.Sprintf("the image is not written to the cache: %v", failed))
 			w.to.held.discard()
 		}
 	}

@@ -92,11 +92,11 @@ func serverURL(server string) (string, error) {
 	switch {
 	case strings.Contains(server, "://"):
 	case strings.HasPrefix(server, "/"), strings.HasPrefix(server, "."), strings.HasPrefix(server, "~"):
-		return "", errors.New("a directory is given as file:///DIR, from the root directory on")
+		return "", errors.New("a directory is written file:///DIR, with its absolute path")
 	case scheme == "file":
-		return "", errors.New("after file: come three slashes: file:///DIR")
+		return "", errors.New("file: needs three slashes: file:///DIR")
 	case (scheme == "http" || scheme == "https") && strings.HasPrefix(rest, "/"):
-		return "", fmt.Errorf("after %s: come two slashes: %s://HOST", scheme, scheme)
+		return "", fmt.Errorf("%s: needs two slashes: %s://HOST", scheme, scheme)
 	default:
 		server = "https://" + server
 	}

@@ -201,7 +201,7 @@ func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal,
 	for _, f := range files {
 		sig := e[f+image.SigSuffix]
 		if sig == nil {
-			return nil, unverified(f, errors.New("no signature of it is at hand"))
+			return nil, unverified(f, errors.New("its signature is missing"))
 		}
 		v, err := pgp.NewVerifier(t.keys, sig, t.clock.Policy())
 		if err != nil {
