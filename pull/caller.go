@@ -17,32 +17,32 @@ import (
 	"lxc-pull/untar"
 )
 
-// A Caller is the process that called the template and waits for it: lxc-create,
-// or lxc-usernsexec on its behalf. Whoever waits removes the container's directory
-// when the template fails; when lxc-create is dead nobody would, and the directory
-// that stays makes LXC say "Container already exists" for ever.
+// A Caller is the process that runs this program as a template and waits for it:
+// lxc-create, or lxc-usernsexec on behalf of lxc-create. When the template fails, lxc-create
+// removes the container's directory. If lxc-create is dead, nobody does, and because of the
+// directory LXC says "Container already exists" until somebody removes it.
 //
-// The parent's death shows in getppid(2); PR_SET_PDEATHSIG would come at the end
-// of the parent's thread, and be lost with the thread of ours that asked for it.
-// In a user namespace the parent is lxc-usernsexec, which outlives lxc-create.
-// That one's life shows in the file "partial" in the container's directory, which
-// it holds locked (lxccontainer.c, create_partial).
+// getppid(2) shows that the parent died. PR_SET_PDEATHSIG does not serve: the signal comes
+// when the parent's thread ends, and is lost when the thread of this process that asked for
+// it ends. In a user namespace the parent is lxc-usernsexec, which outlives lxc-create;
+// there the lock shows whether lxc-create lives: it holds the file "partial" in the
+// container's directory locked (lxccontainer.c, create_partial).
 type Caller struct {
 	parent    int      // the process that waits
-	path      string   // the container's directory
-	directory *os.File // that, opened; nil: not there
-	partial   *os.File // lxc-create's; nil: called by something else
+	path      string   // of the container's directory
+	directory *os.File // the container's directory; nil: it does not exist
+	partial   *os.File // lxc-create's lock file; nil: there is none, so only parent is watched
 }
 
-// partialName is LXC's LXC_PARTIAL_FNAME.
+// partialName is the name of lxc-create's lock file: LXC's LXC_PARTIAL_FNAME.
 const partialName = "partial"
 
-// Parent returns a Caller of which nothing but the process is watched: that of
-// lxc-usernsexec, which started this process in another user namespace.
+// Parent returns a Caller of which only the parent process is watched: lxc-usernsexec, which
+// started this process in another user namespace.
 func Parent() *Caller { return &Caller{parent: os.Getppid()} }
 
-// CallerOf finds out who called for a container in the directory at path. Where the
-// lock can't be looked at, nothing but the parent is watched.
+// CallerOf returns the Caller that wants a container in the directory at path. If that has
+// no lock file, or it can't be opened, only the parent process is watched.
 func CallerOf(path string) *Caller {
 	w := &Caller{parent: os.Getppid(), path: filepath.Clean(path)}
 	directory, err := os.OpenFile(w.path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
@@ -55,17 +55,17 @@ func CallerOf(path string) *Caller {
 		return w
 	}
 	w.partial = os.NewFile(uintptr(fd), partialName)
-	if info, err := w.partial.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > 0 { // LXC's is empty
+	if info, err := w.partial.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > 0 { // LXC's lock file is empty
 		w.partial.Close()
 		w.partial = nil
 	}
 	return w
 }
 
-// Doubt forgets the lock where nothing but its absence speaks of a lxc-create
-// that is dead: something else may have called as lxc-create calls, with a file
-// of that name that it does not lock. What speaks for it is that the caller's
-// process was orphaned, or that lxc-usernsexec waits for us.
+// Doubt makes w ignore a lock file that nobody holds, unless something else also says that
+// lxc-create is dead: this process was orphaned, or lxc-usernsexec is its parent. Otherwise
+// another program may have called the template as lxc-create does, with a file of that name
+// that it never locks.
 func (w *Caller) Doubt() {
 	if !w.dead() || w.parent == 1 {
 		return
@@ -78,7 +78,7 @@ func (w *Caller) Doubt() {
 	w.partial = nil
 }
 
-// Close ends the use of the Caller.
+// Close closes the files of the Caller.
 func (w *Caller) Close() {
 	for _, f := range []*os.File{w.directory, w.partial} {
 		if f != nil {
@@ -87,8 +87,8 @@ func (w *Caller) Close() {
 	}
 }
 
-// own reports whether the container's directory is this user's, so that nobody else
-// can change what is in it.
+// own reports whether the container's directory belongs to this user and is not writable for
+// others, so that nobody else can change what is in it.
 func (w *Caller) own() bool {
 	info, err := w.directory.Stat()
 	if err != nil {
@@ -98,14 +98,14 @@ func (w *Caller) own() bool {
 	return ok && st.Uid == uint32(os.Geteuid()) && info.Mode()&0o002 == 0
 }
 
-// creates reports whether lxc-create lives and holds its lock. Not to know means
-// that it does. Its file without a lock is a dead one's: LXC makes and locks it
-// before it calls, and removes it afterwards.
+// creates reports whether lxc-create lives and holds its lock; true also if that can't be
+// found out. LXC makes and locks the file before it calls the template, and removes it
+// afterwards, so that a file without a lock belongs to a lxc-create that is dead.
 func (w *Caller) creates() bool {
 	fd := int(w.partial.Fd())
 	held := unix.Flock_t{Type: unix.F_WRLCK}
 	err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, &held)
-	if err == unix.EINVAL { // before Linux 3.15; there LXC takes the other kind of lock
+	if err == unix.EINVAL { // Linux before 3.15 has no F_OFD_GETLK; there LXC uses flock(2)
 		if err = unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB); err == nil {
 			unix.Flock(fd, unix.LOCK_UN)
 			return false
@@ -114,30 +114,30 @@ func (w *Caller) creates() bool {
 	return err != nil || held.Type != unix.F_UNLCK
 }
 
-// dead reports whether lxc-create called and is no more.
+// dead reports whether lxc-create called this program and has died.
 func (w *Caller) dead() bool { return w.partial != nil && !w.creates() }
 
-// gone reports whether nobody waits any more.
-func (w *Caller) gone() bool { return os.Getppid() != w.parent || w.dead() }
+// ended reports whether the process that waited has ended.
+func (w *Caller) ended() bool { return os.Getppid() != w.parent || w.dead() }
 
-// callerPoll is how often the caller is looked for: two system calls.
+// callerPoll is the time between two looks at the caller, of two system calls each.
 const callerPoll = 100 * time.Millisecond
 
-// errCallerGone is why a creation was ended when nobody waits for it.
-var errCallerGone error = callerGoneError{}
+// errCallerEnded is the reason for which a run ends when lxc-create has died.
+var errCallerEnded error = callerEndedError{}
 
-type callerGoneError struct{}
+type callerEndedError struct{}
 
-func (callerGoneError) Error() string { return "lxc-create is gone" }
+func (callerEndedError) Error() string { return "lxc-create is gone" }
 
-// Is makes it an interruption.
-func (callerGoneError) Is(target error) bool { return target == context.Canceled }
+// Is makes the error count as an interruption.
+func (callerEndedError) Is(target error) bool { return target == context.Canceled }
 
-// Watch returns a context that ends when the caller is gone.
+// Watch returns a context that is done when ctx is, or when the caller has ended.
 func (w *Caller) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	if w.gone() {
-		cancel(errCallerGone)
+	if w.ended() {
+		cancel(errCallerEnded)
 	}
 	go func() {
 		tick := time.NewTicker(callerPoll)
@@ -147,8 +147,8 @@ func (w *Caller) Watch(ctx context.Context) (context.Context, context.CancelFunc
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				if w.gone() {
-					cancel(errCallerGone)
+				if w.ended() {
+					cancel(errCallerEnded)
 					return
 				}
 			}
@@ -157,15 +157,16 @@ func (w *Caller) Watch(ctx context.Context) (context.Context, context.CancelFunc
 	return ctx, func() { cancel(nil) }
 }
 
-// callerGrace is how long lxc-create may take to die of the signal that ended
-// the template: a terminal sends it to both.
+// callerGrace is how long lxc-create may take to die of the signal that ended the template:
+// a terminal sends the signal to both.
 const callerGrace = time.Second
 
-// RemoveContainer removes the container's directory on behalf of a lxc-create that
-// is dead: what LXC and the template put into it, by name, and the directory where
-// nothing else is in it. The root file system must be empty. interrupted lets
-// lxc-create have a moment to die. While it lives, nothing is done, since that
-// is its own task, and since it may be another one's by now.
+// RemoveContainer removes the container's directory on behalf of a lxc-create that is dead.
+// It removes by name the files that LXC and the template put into the directory, and then
+// the directory if nothing else is in it. The root file system must be empty. If
+// interrupted is true, RemoveContainer first waits up to callerGrace for lxc-create to die.
+// If lxc-create lives, RemoveContainer does nothing: removing is then the task of
+// lxc-create, and the container may belong to another lxc-create by now.
 func (w *Caller) RemoveContainer(interrupted bool) error {
 	if w.partial == nil {
 		return nil
@@ -175,8 +176,7 @@ func (w *Caller) RemoveContainer(interrupted bool) error {
 			return nil
 		}
 	}
-	// The lock tells a new lxc-create of the same name that the container is
-	// not there for the taking yet.
+	// The lock keeps a new lxc-create of the same name from using the directory meanwhile.
 	lock := unix.Flock_t{Type: unix.F_WRLCK}
 	err := unix.FcntlFlock(w.partial.Fd(), unix.F_OFD_SETLK, &lock)
 	if err == unix.EINVAL {
@@ -184,14 +184,14 @@ func (w *Caller) RemoveContainer(interrupted bool) error {
 	}
 	dir := int(w.directory.Fd())
 	if err != nil || !leadsTo(dir, partialName, w.partial) {
-		return nil // somebody else takes care of it
+		return nil // another lxc-create has the directory
 	}
 	if err := untar.RemoveDir(dir, rootfsName); err != nil {
 		return &fs.PathError{Op: "remove", Path: filepath.Join(w.path, rootfsName), Err: err}
 	}
-	names := []string{"fstab", "config", partialName} // partial last: it says what the rest is
+	names := []string{"fstab", "config", partialName} // partial last: without it the rest looks like a container
 	for _, name := range containerFiles {
-		names = append([]string{asideName(name), beforeName(name)}, names...)
+		names = append([]string{newName(name), oldName(name)}, names...)
 	}
 	for _, name := range names {
 		if err := unlink(dir, name); err != nil {
@@ -206,20 +206,20 @@ func (w *Caller) RemoveContainer(interrupted bool) error {
 	if leadsTo(int(parent.Fd()), filepath.Base(w.path), w.directory) {
 		err = untar.RemoveDir(int(parent.Fd()), filepath.Base(w.path))
 		if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
-			err = nil // what is left is not ours, and in nobody's way
+			err = nil // the files that are left are neither LXC's nor this program's
 		}
 	}
 	return err
 }
 
-// leadsTo reports whether a name in dir is still the file that f is.
+// leadsTo reports whether a name in dir is still the open file f.
 func leadsTo(dir int, name string, f *os.File) bool {
 	var there, open unix.Stat_t
 	return unix.Fstatat(dir, name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil && unix.Fstat(int(f.Fd()), &open) == nil &&
 		there.Dev == open.Dev && there.Ino == open.Ino
 }
 
-// unlink removes a file; a name that is not there is no error.
+// unlink removes a file; it is no error if the file does not exist.
 func unlink(dir int, name string) error {
 	err := unix.Unlinkat(dir, name, 0)
 	if err == unix.ENOENT {
@@ -228,15 +228,15 @@ func unlink(dir int, name string) error {
 	return err
 }
 
-// removeInterrupted removes a container that a lxc-create left half-made when it was
-// killed together with the template: LXC takes it for a whole one. It reports whether
-// the container is gone; any other container stays as it is.
+// removeInterrupted removes an incomplete container that lxc-create left at path when it was
+// killed together with the template; LXC would take it for a complete one. It reports
+// whether the container was removed; any other container stays as it is.
 func (r *run) removeInterrupted(path string) bool {
 	w := CallerOf(path)
 	defer w.Close()
-	// What is in another user's directory may change while it is looked at. Root
-	// leaves that to lxc-destroy.
-	if !w.dead() || !w.own() || !beganHere(&directory{w.directory, path}) {
+	// Another user can change a directory of his own while this run looks at it. Removing
+	// such a container is left to lxc-destroy.
+	if !w.dead() || !w.own() || !configNamesRootfs(&directory{w.directory, path}) {
 		return false
 	}
 	target, err := untar.OpenTargetAt(w.directory, rootfsName, filepath.Join(path, rootfsName))
@@ -257,10 +257,10 @@ func (r *run) removeInterrupted(path string) bool {
 	return true
 }
 
-// beganHere reports whether the config in a container's directory, where there is one
-// yet, is that of a container whose root file system is to be in the directory. An
-// empty "rootfs" alone is no sign of that: so looks a mount point.
-func beganHere(f *directory) bool {
+// configNamesRootfs reports whether the config in a container's directory says that the root
+// file system is the directory's rootfs; true also if there is no config yet. An empty
+// rootfs alone does not say so: it may be a mount point.
+func configNamesRootfs(f *directory) bool {
 	config, _, err := f.read("config")
 	if errors.Is(err, fs.ErrNotExist) {
 		return true

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// begin makes what lxc-create makes before it calls a template, and holds its
-// lock until it is closed.
+// begin makes the files that lxc-create makes before it calls a template. The lock of
+// lxc-create is held until creator is closed.
 func begin(t *testing.T, path string, more ...string) (creator *os.File) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(path, "rootfs"), 0o755); err != nil {
@@ -42,7 +42,7 @@ func TestContainerOfADeadCreator(t *testing.T) {
 		creator := begin(t, path)
 		w := CallerOf(path)
 		defer w.Close()
-		if w.dead() || w.gone() {
+		if w.dead() || w.ended() {
 			t.Error("a living one is taken for dead")
 		}
 		if err := w.RemoveContainer(true); err != nil || !there(path, "config") || !there(path, "rootfs") {
@@ -52,7 +52,7 @@ func TestContainerOfADeadCreator(t *testing.T) {
 	})
 	t.Run("it dies", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "web")
-		creator := begin(t, path, "fstab", asideName("config"), beforeName("config"), beforeName("fstab"))
+		creator := begin(t, path, "fstab", newName("config"), oldName("config"), oldName("fstab"))
 		w := CallerOf(path)
 		defer w.Close()
 		ctx, stop := w.Watch(context.Background())
@@ -62,7 +62,7 @@ func TestContainerOfADeadCreator(t *testing.T) {
 		}
 		creator.Close()
 		<-ctx.Done()
-		if why := context.Cause(ctx); !errors.Is(why, errCallerGone) || !errors.Is(why, context.Canceled) {
+		if why := context.Cause(ctx); !errors.Is(why, errCallerEnded) || !errors.Is(why, context.Canceled) {
 			t.Errorf("the reason is %v", why)
 		}
 		if err := w.RemoveContainer(true); err != nil || there(path) {
@@ -89,7 +89,7 @@ func TestContainerOfADeadCreator(t *testing.T) {
 		w := CallerOf(path)
 		defer w.Close()
 		w.Doubt() // the parent is the go command
-		if w.dead() || w.gone() {
+		if w.dead() || w.ended() {
 			t.Error("a caller that locks nothing is taken for dead")
 		}
 		if err := w.RemoveContainer(true); err != nil || !there(path, "config") {

@@ -13,22 +13,23 @@ import (
 	"lxc-pull/pull/source"
 )
 
-// What LXC would refuse once the container is made is refused here, before the network
-// is used or before the big download: LXC would destroy the container then
-// (lxccontainer.c, prepend_lxc_header and what follows).
+// A config that LXC would refuse is refused here, before the network is used or before the
+// root file system is downloaded: LXC refuses it only after the template has run, and then
+// destroys the container (lxccontainer.c, prepend_lxc_header and its callers).
 
-// The includes that are followed: LXC's own go three deep, over a dozen files.
+// Limits of included files: LXC's own are three deep, a dozen files.
 const (
 	maxIncludeDepth = 16
 	maxIncludeFiles = 1024
 )
 
-// maxWarnings is how many lines of one image are warned of: more say nothing more.
+// maxWarnings is how many lines of an image's config get a warning each; the others are
+// counted.
 const maxWarnings = 8
 
-// Check refuses a target whose config, as far as it exists before the image, LXC would
-// refuse. If lxc-create called, LXC has read that config and knows its own keys best:
-// then what is wrong with it is a warning.
+// Check refuses a target if LXC would refuse the config that the container has before the
+// image's is added (Target.Begins). If lxc-create called this program, LXC has read that
+// config and knows its own keys best: then Check only warns.
 func Check(target Target, tell source.Listener) error {
 	r := &run{target: target, tell: tell}
 	const which = "the config with which the container begins"
@@ -67,8 +68,8 @@ func ReadConfig(path string) ([]byte, error) {
 	return data, err
 }
 
-// inspect reads an image's metadata for the target, and refuses what LXC would refuse
-// once the container is made and what would configure the host.
+// inspect reads the parts of an image's metadata that the target needs. It refuses a config
+// that LXC would refuse later, and a config or fstab that would configure the host.
 func (r *run) inspect(found *source.Found) (*contents, error) {
 	c := &contents{of: found}
 	mode := r.target.Namespace.Mode()
@@ -86,7 +87,7 @@ func (r *run) inspect(found *source.Found) (*contents, error) {
 	container := r.target.Container
 	about, err := container.CheckConfig(container.Expand(c.config), r.opt.AllowHost)
 	if err != nil {
-		return nil, err
+		return nil, hostConfig(err)
 	}
 	name := found.Meta.RelevantName("fstab", mode)
 	fstab, hasFstab := found.Meta[name]
@@ -94,7 +95,7 @@ func (r *run) inspect(found *source.Found) (*contents, error) {
 		c.hasFstab, c.fstab, c.fstabMode = true, lxc.TrimCR(fstab), fstabMode(found, name)
 		mounts, err := container.CheckFstab(container.Expand(c.fstab), r.opt.AllowHost)
 		if err != nil {
-			return nil, err
+			return nil, hostConfig(err)
 		}
 		about.Creates = about.Creates || mounts.Creates
 		about.Foreign = append(about.Foreign, mounts.Foreign...)
@@ -116,8 +117,18 @@ func (r *run) inspect(found *source.Found) (*contents, error) {
 	return c, nil
 }
 
-// fstabMode returns the mode that the stock template's cp gives the container's fstab:
-// that of the metadata file called name, less the umask.
+// hostConfig gives the Kind HostConfig to an *lxc.HostConfigError; other errors stay as they
+// are.
+func hostConfig(err error) error {
+	var host *lxc.HostConfigError
+	if errors.As(err, &host) {
+		return &Error{Kind: HostConfig, Text: err.Error(), Err: err}
+	}
+	return err
+}
+
+// fstabMode returns the mode that the stock template's cp gives the container's fstab: the
+// mode of the metadata file called name, without the bits of the umask 022.
 func fstabMode(found *source.Found, name string) fs.FileMode {
 	mode, ok := found.FileMode(name)
 	if !ok {
@@ -126,11 +137,12 @@ func fstabMode(found *source.Found, name string) fs.FileMode {
 	return mode & 0o755
 }
 
-// checkLoaded checks what a config names: architectures, and files to include.
+// checkLoaded checks the architectures and the includes that a config has. which names the
+// config in errors.
 func (r *run) checkLoaded(which string, loaded lxc.Loaded) error {
 	for _, arch := range loaded.Arch {
 		if !cross.LXCKnows(arch) {
-			return fmt.Errorf("%s has the lxc.arch %q, which is none that LXC knows", which, lxc.Shown(arch))
+			return fmt.Errorf("%s has the lxc.arch %q, which LXC does not know", which, lxc.Shown(arch))
 		}
 	}
 	var walk includeWalk
@@ -148,22 +160,22 @@ func (r *run) checkLoaded(which string, loaded lxc.Loaded) error {
 	return nil
 }
 
-// An includeWalk follows includes from file to file.
+// An includeWalk follows includes from file to file, and counts the files.
 type includeWalk struct {
 	files  int
 	common bool // LXC's common.conf was among them
 }
 
-// check reports why LXC could not read an included file or directory, or one that
-// it includes in turn (set_config_includefiles and do_includedir in confile.c).
-// What else they hold is the host's.
+// check returns an error if LXC could not read the file or directory name, or a file that
+// it includes in turn (set_config_includefiles and do_includedir in confile.c). It does
+// not check the other keys: these files belong to the host.
 func (w *includeWalk) check(name string, depth int) error {
 	if w.files++; depth > maxIncludeDepth || w.files > maxIncludeFiles {
 		return errors.New("too many files include each other")
 	}
 	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(name, "/") {
-		return nil // LXC passes over a directory that is not there
+		return nil // LXC skips a directory that does not exist
 	}
 	if err != nil {
 		return err
@@ -193,8 +205,8 @@ func (w *includeWalk) check(name string, depth int) error {
 	return nil
 }
 
-// checkFinal reads the whole config that the container will have as LXC will,
-// and finds out what it leaves out of LXC's protections.
+// checkFinal reads the config that the container will have as LXC will read it, and notes
+// in about which of LXC's protections it lacks.
 func (r *run) checkFinal(image *contents, about *lxc.ImageConfig) error {
 	container := r.target.Container
 	final, err := lxc.CheckLoads(container.Config(r.target.Begins, image.config, image.hasFstab))
@@ -209,10 +221,10 @@ func (r *run) checkFinal(image *contents, about *lxc.ImageConfig) error {
 	}
 	about.Missing = final.Missing
 	if final.Missing != nil {
-		// A file that it includes may include common.conf in turn.
+		// An included file may include common.conf in turn.
 		var walk includeWalk
 		for _, name := range final.Includes {
-			walk.check(name, 0) // checkLoaded has looked at the error
+			walk.check(name, 0) // checkLoaded has reported the error
 		}
 		if walk.common {
 			about.Missing = nil
@@ -221,8 +233,8 @@ func (r *run) checkFinal(image *contents, about *lxc.ImageConfig) error {
 	return nil
 }
 
-// warnOfImage tells what the user should know of an image before it is downloaded:
-// lines that the user lets pass, protections that are left out, a foreign machine.
+// warnOfImage warns, before the download, of lines that --allow-host-config lets pass, of
+// protections that the config lacks, and of an architecture that this machine can't run.
 func (r *run) warnOfImage(about lxc.ImageConfig, arch string) {
 	for i, line := range about.Foreign {
 		if i == maxWarnings {

@@ -14,20 +14,20 @@ import (
 	"lxc-pull/pull/source"
 )
 
-// into is a Listener that writes what it hears into b, a line each.
+// into returns a Listener that writes each text to b, as a line.
 func into(b *strings.Builder) source.Listener {
 	line := func(text string) { b.WriteString(text + "\n") }
 	return source.Listener{Say: line, Tell: line, Warn: line, Note: line, Begin: func(string, int64) io.WriteCloser { return nothing{} }}
 }
 
-// nothing shows no progress.
+// A nothing ignores progress.
 type nothing struct{}
 
 func (nothing) Write(p []byte) (int, error) { return len(p), nil }
 func (nothing) Close() error                { return nil }
 
-// An image for a machine that this one is not gets a warning, unless the kernel
-// has an interpreter for it.
+// An image for another kind of machine gets a warning, unless the kernel has an interpreter
+// for its programs.
 func TestWarnForeignMachine(t *testing.T) {
 	foreign := "riscv64"
 	if runtime.GOARCH == foreign {
@@ -43,8 +43,8 @@ func TestWarnForeignMachine(t *testing.T) {
 	}
 }
 
-// The config in a container's directory may be anything where others may write:
-// only a regular file is read, and nothing is waited for.
+// Where other users may write, the config in a container's directory may be anything: only a
+// regular file is read, and a pipe makes nobody wait.
 func TestReadConfig(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "config")
@@ -75,8 +75,8 @@ func TestReadConfig(t *testing.T) {
 	}
 }
 
-// What an image's config has beyond the list, and what it leaves out, is told in
-// every namespace, and not without bounds.
+// In every namespace there are warnings of lines beyond the allow list and of missing
+// protections, and only so many of them.
 func TestWarnOfImage(t *testing.T) {
 	for _, namespace := range []lxc.Namespace{lxc.HostNamespace, lxc.RootNamespace, lxc.UserNamespace} {
 		var out strings.Builder
@@ -89,6 +89,43 @@ func TestWarnOfImage(t *testing.T) {
 		text := out.String()
 		if got := strings.Count(text, `--allow-host-config lets the image's config have "lxc.cap.drop ="`); err != nil || got != maxWarnings || !strings.Contains(text, "8 more lines") || !strings.Contains(text, "nothing filters system calls") {
 			t.Errorf("namespace %v: %d warnings; %v\n%s", namespace, got, err, text)
+		}
+	}
+}
+
+// Includes are followed as LXC follows them (confile.c), and not for ever.
+func TestIncludes(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for name, text := range map[string]string{
+		"common.conf": "", "good.conf": "lxc.include = " + at("common.conf") + "\n", "bad.conf": "lxc.include = " + at("missing.conf") + "\n",
+		"loop.conf": "lxc.include = " + at("loop.conf") + "\n", "some/a.conf": "", "some/not-read": "lxc.include = /missing\n",
+		"worse/b.conf": "lxc.include = " + at("missing.conf") + "\n",
+	} {
+		writeFile(t, at(name), []byte(text))
+	}
+	if err := unix.Mkfifo(at("pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, ok := range map[string]bool{
+		"common.conf": true, "good.conf": true, "bad.conf": false, "loop.conf": false, "missing.conf": false, "pipe": false,
+		"some": true, "worse": false, "missing": false, "missing/": true,
+	} {
+		var walk includeWalk
+		path := dir + "/" + name
+		if err := walk.check(path, 0); (err == nil) != ok || walk.common != (name == "common.conf" || name == "good.conf") {
+			t.Errorf("%s: %v, common.conf %v", name, err, walk.common)
+		}
+		// The same in a config: an error with its Kind, a warning without LXC, and a
+		// warning if lxc-create has read the config already.
+		for _, target := range []Target{{}, {WithoutLXC: true}, {Caller: new(Caller)}} {
+			var out strings.Builder
+			target.Begins = []byte("lxc.include = " + path + "\n")
+			err := Check(target, into(&out))
+			strict := !target.WithoutLXC && target.Caller == nil
+			if (KindOf(err) == MissingInclude) != (strict && !ok) || err != nil && KindOf(err) == 0 || (out.Len() > 0) != (!strict && !ok) {
+				t.Errorf("%s, %+v: %v; %s", name, target, err, &out)
+			}
 		}
 	}
 }

@@ -12,25 +12,25 @@ import (
 	"lxc-pull/untar"
 )
 
-// The largest files of a root file system in which tokens are replaced.
+// Limits of the files of a root file system in which tokens are replaced.
 const (
-	maxTemplate  = 4 << 20  // bytes of one
-	maxTemplates = 4096     // such files: today's images have two
-	maxRewritten = 64 << 20 // bytes of all of them: a hole of 4 MiB takes no byte of an image, and 4 MiB of disk
+	maxTemplate  = 4 << 20  // bytes of one file
+	maxTemplates = 4096     // files: today's images name two
+	maxRewritten = 64 << 20 // bytes of all files: a sparse file of 4 MiB takes no space in an image, but 4 MiB of disk when rewritten
 )
 
-// checkDev refuses an image that has a dev which is no directory, if its config has LXC
-// make mount points in it: LXC would make them where a link leads, on the host.
+// checkDev refuses an image whose dev is not a directory if its config makes LXC create
+// mount points in dev: if dev is a link, LXC would follow it and create them on the host.
 func (r *run) checkDev() error {
 	if !r.image.creates {
 		return nil
 	}
-	dev, err := r.place.root.Open("dev")
+	dev, err := r.staging.root.Open("dev")
 	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
 		return errors.New("the image's dev is no directory, and its config has LXC make something in it")
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // LXC mounts its own, and makes the directory for it
+		return nil // LXC makes the directory and mounts a dev of its own
 	}
 	if err != nil {
 		return fmt.Errorf("the image's dev: %w", err)
@@ -38,11 +38,12 @@ func (r *run) checkDev() error {
 	return dev.Close()
 }
 
-// personalize makes the image's files this container's: dev/pts, the tokens in the
-// files that the metadata names, CentOS 6's tty.conf. The image chose these paths, so
-// every one is walked inside the root file system, links included, and never out of it.
+// personalize adapts the image's files to this container: it makes dev/pts, replaces the
+// tokens in the files that the metadata names, and edits CentOS 6's tty.conf. The image
+// chose these paths, so each is resolved inside the root file system, as chroot(2) would
+// resolve its links.
 func (r *run) personalize(ctx context.Context, meta lxc.Meta) error {
-	root := r.place.root
+	root := r.staging.root
 	if err := r.inside("dev/pts", root.MkdirAll("dev/pts", 0o755)); err != nil {
 		return err
 	}
@@ -59,9 +60,9 @@ func (r *run) personalize(ctx context.Context, meta lxc.Meta) error {
 	return r.inside("etc/init/tty.conf", root.Rewrite("etc/init/tty.conf", maxTemplate, lxc.NoHangup))
 }
 
-// inside passes over what the stock template passes over (a file that does not exist,
-// or is not a regular one), and, with a warning, what leads out of the root file system
-// or is not of the image. Other errors it returns.
+// inside returns the error of an edit of name, but nil for a file that the stock template
+// skips: one that does not exist or is not a regular file. It also returns nil, after a
+// warning, if name leads out of the root file system or is not of the image.
 func (r *run) inside(name string, err error) error {
 	var outside *untar.OutsideError
 	var irregular *untar.NotRegularError
@@ -79,9 +80,9 @@ func (r *run) inside(name string, err error) error {
 	return fmt.Errorf("%q in the rootfs: %w", name, err)
 }
 
-// writeContainer writes the container's fstab and config, the config last.
+// writeContainer writes the container's fstab, if it has one, and then its config.
 func (r *run) writeContainer() error {
-	s, container, image := r.place, r.target.Container, r.image
+	s, container, image := r.staging, r.target.Container, r.image
 	change := edit{name: "fstab", mode: uint32(image.fstabMode.Perm()), keep: s.edits, uid: r.target.Owner.UID, gid: r.target.Owner.GID}
 	if image.hasFstab {
 		change.content = func([]byte) []byte { return container.Expand(image.fstab) }

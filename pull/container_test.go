@@ -13,7 +13,7 @@ import (
 	"lxc-pull/untar"
 )
 
-// testRun is a run that has unpacked one file with a token into the directory dir.
+// testRun returns a run that has unpacked one file with a token into the directory dir.
 func testRun(t *testing.T) (r *run, dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -25,16 +25,16 @@ func testRun(t *testing.T) (r *run, dir string) {
 		t.Fatal(err)
 	}
 	return &run{
-		target: Target{Container: lxc.Container{Name: "web"}},
-		tell:   into(new(strings.Builder)),
-		place:  &staging{root: root},
-		image:  &contents{},
+		target:  Target{Container: lxc.Container{Name: "web"}},
+		tell:    into(new(strings.Builder)),
+		staging: &staging{root: root},
+		image:   &contents{},
 	}, dir
 }
 
 func TestPersonalizeEnds(t *testing.T) {
 	r, dir := testRun(t)
-	defer r.place.root.Close()
+	defer r.staging.root.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	meta := lxc.Meta{"templates": []byte("/f\n")}
@@ -52,7 +52,7 @@ func TestPersonalizeEnds(t *testing.T) {
 	}
 }
 
-// A dev that can't be looked at is no dev that is not there.
+// An error of looking at dev does not count as a dev that is missing.
 func TestCheckDev(t *testing.T) {
 	r, dir := testRun(t)
 	r.image.creates = true
@@ -70,17 +70,17 @@ func TestCheckDev(t *testing.T) {
 		t.Errorf("a link, and no mounts: %v", err)
 	}
 	r.image.creates = true
-	r.place.root.Close()
+	r.staging.root.Close()
 	if err := r.checkDev(); err == nil {
 		t.Error("an error passes")
 	}
 }
 
-// The number of templates is bounded for a root file system alone, too.
+// The number of templates is limited for a root file system alone, too.
 func TestManyTemplates(t *testing.T) {
 	for _, alone := range []bool{true, false} {
 		r, _ := testRun(t)
-		defer r.place.root.Close()
+		defer r.staging.root.Close()
 		r.target.Alone, r.target.Container.Path = alone, "/lxc/web"
 		for n, ok := range map[int]bool{maxTemplates: true, maxTemplates + 1: false} {
 			lines := strings.TrimSuffix(strings.Repeat("/x\n", n), "\n")

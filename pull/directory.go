@@ -12,16 +12,16 @@ import (
 )
 
 // A directory is a container's directory, held open. If lxc.idmap maps the container's root
-// to another user, the directory belongs to that user, who may put links, pipes and other
-// people's files into it at any moment. So every file is reached by one name below the
-// descriptor, no link is followed, and a file is looked at before it is read.
+// to another user, the directory belongs to that user, who may put links, pipes and hard
+// links to other users' files into it at any moment. So every file is opened by one name
+// below the descriptor, no link is followed, and a file is checked before it is read.
 type directory struct {
 	file *os.File
 	path string // for messages
 }
 
-// openDir opens the directory at path. Who may swap what is at path is trusted:
-// it is the owner of the directory of all containers.
+// openDir opens the directory at path. Only the owner of the directory above can put another
+// directory at path, and that user is trusted.
 func openDir(path string) (*directory, error) {
 	f, err := os.OpenFile(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -34,7 +34,7 @@ func (f *directory) close() { f.file.Close() }
 
 func (f *directory) fd() int { return int(f.file.Fd()) }
 
-// fail puts the error of a system call on name into words; nil stays nil.
+// fail returns the error of the system call op on name as a *fs.PathError; nil stays nil.
 func (f *directory) fail(op, name string, err error) error {
 	if err == nil {
 		return nil
@@ -42,30 +42,30 @@ func (f *directory) fail(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: filepath.Join(f.path, name), Err: err}
 }
 
-// stat looks at a name without following it.
+// stat returns the status of a name; it does not follow a link.
 func (f *directory) stat(name string) (st unix.Stat_t, err error) {
 	err = unix.Fstatat(f.fd(), name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	return st, err
 }
 
-// owner returns the user to whom the directory belongs, and its mode.
+// owner returns the directory's user ID and mode.
 func (f *directory) owner() (uid, mode uint32, err error) {
 	var st unix.Stat_t
 	err = f.fail("stat", "", unix.Fstat(f.fd(), &st))
 	return st.Uid, st.Mode & 0o7777, err
 }
 
-// remove removes a file; a name that is not there is no error.
+// remove removes a file; it is no error if the file does not exist.
 func (f *directory) remove(name string) error {
 	return f.fail("remove", name, unlink(f.fd(), name))
 }
 
-// rename gives a file another name.
+// rename renames a file, and replaces the file to.
 func (f *directory) rename(from, to string) error {
 	return f.fail("rename", from, unix.Renameat(f.fd(), from, f.fd(), to))
 }
 
-// sync makes the names in the directory durable, where directories can be synced.
+// sync makes the names in the directory durable, if the file system can sync directories.
 func (f *directory) sync() error {
 	if err := f.file.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
 		return err
@@ -73,17 +73,16 @@ func (f *directory) sync() error {
 	return nil
 }
 
-// errNotOwnFile says why a file is not read: what has another name may be
-// another user's, put there so that its content comes to light in the new file.
+// errNotOwnFile says why a file is not read. A file with a second name may be a hard link to
+// another user's secret file, whose content would be copied into the new config.
 var errNotOwnFile = errors.New("not a regular file with one name")
 
-// read returns the content of a file of at most maxConfig bytes, and what there
-// is to know about it.
+// read returns the content of a regular file of at most maxConfig bytes, and its status.
 func (f *directory) read(name string) (data []byte, st unix.Stat_t, err error) {
-	// O_NONBLOCK: a pipe must not make the run wait for a writer.
+	// With O_NONBLOCK the open of a pipe does not wait for a writer.
 	fd, err := unix.Openat(f.fd(), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_LARGEFILE, 0)
 	if err == unix.ELOOP {
-		err = errNotOwnFile // a link
+		err = errNotOwnFile // a symbolic link
 	}
 	if err != nil {
 		return nil, st, f.fail("open", name, err)
@@ -100,75 +99,74 @@ func (f *directory) read(name string) (data []byte, st unix.Stat_t, err error) {
 	return data, st, err
 }
 
-// accessACL is the extended attribute that holds a file's access control list
-// (acl(5)).
+// accessACL is the extended attribute with a file's access control list (acl(5)).
 const accessACL = "system.posix_acl_access"
 
-// containerFiles are the files of a container's directory that are edited.
+// containerFiles are the files of a container's directory that replace edits.
 var containerFiles = []string{"fstab", "config"}
 
-// asideName is where a file's new content is written.
-func asideName(name string) string { return "." + name + ".partial" }
+// newName is the name under which a file's new content is written.
+func newName(name string) string { return "." + name + ".partial" }
 
-// beforeName is where a file's old content is kept until the creation is
-// complete. That there was no such file before is kept as a link to nothing.
-func beforeName(name string) string { return "." + name + ".before" }
+// oldName is the name under which a file's old content is kept until the container is
+// complete. A dangling symlink of that name records that the file did not exist.
+func oldName(name string) string { return "." + name + ".before" }
 
 // An edit is a change of one file in a container's directory.
 type edit struct {
 	name     string
-	mode     uint32 // of a new file; one that is there keeps the bits of its mode that are permissions
-	keep     bool   // save the old file so that restore can put it back
-	uid, gid int    // the new owner; -1: as before
-	content  func(before []byte) []byte
+	mode     uint32                     // for a new file; a file that exists keeps its permissions
+	keep     bool                       // save the old file so that restore can put it back
+	uid, gid int                        // the new owner; -1 leaves it unchanged
+	content  func(before []byte) []byte // returns the new content
 }
 
-// replace writes a file anew: aside and with a rename, so that after a crash
-// the old one or the new one is there.
+// replace writes a file under another name and then renames it, so that after a crash
+// either the old file or the new one is there.
 func (f *directory) replace(e edit) (err error) {
-	aside, kept := asideName(e.name), beforeName(e.name)
+	temporary, kept := newName(e.name), oldName(e.name)
 	before, st, err := f.read(e.name)
 	absent := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !absent {
 		return err
 	}
-	if err := f.remove(aside); err != nil { // a killed run's
+	if err := f.remove(temporary); err != nil { // a killed run may have left it
 		return err
 	}
-	fd, err := unix.Openat(f.fd(), aside, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_LARGEFILE, 0o600)
+	fd, err := unix.Openat(f.fd(), temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_LARGEFILE, 0o600)
 	if err != nil {
-		return f.fail("make", aside, err)
+		return f.fail("make", temporary, err)
 	}
-	file := os.NewFile(uintptr(fd), filepath.Join(f.path, aside))
+	file := os.NewFile(uintptr(fd), filepath.Join(f.path, temporary))
 	defer func() {
 		file.Close()
 		if err != nil {
-			f.remove(aside)
+			f.remove(temporary)
 		}
 	}()
-	// A directory's default ACL would let its users into the file, whatever the mode.
+	// The directory's default ACL would give users access to the file, whatever its mode.
 	unix.Fremovexattr(fd, accessACL)
 	if _, err := file.Write(e.content(before)); err != nil {
 		return err
 	}
 	mode := e.mode
 	if !absent {
-		mode = st.Mode & 0o777 // never set-user-ID: the file may be another user's
-		// Fails where the owner is not ours to give; then the file is ours,
-		// as the one that sed makes for the stock template is.
+		mode = st.Mode & 0o777 // never set-user-ID: the file may get another owner
+		// This fails if this process may not give files away. Then the file belongs to this
+		// process's user, like the file that sed makes for the stock template.
 		unix.Fchown(fd, int(st.Uid), int(st.Gid))
 	}
-	// In a user namespace the file belongs to its root; its owner could not
-	// edit it. As in the stock template a failure is none.
+	// In a user namespace the file belongs to the namespace's root, and the user who
+	// called lxc-create could not edit it. As in the stock template, errors are ignored.
 	unix.Fchown(fd, e.uid, e.gid)
 	if err := unix.Fchmod(fd, mode); err != nil {
-		return f.fail("chmod", aside, err)
+		return f.fail("chmod", temporary, err)
 	}
 	if err := file.Sync(); err != nil {
 		return err
 	}
-	// Where the file system has no links, a failure from here on costs the old
-	// content; it is LXC's own, made anew by the next lxc-create.
+	// On a file system without links nothing is kept, and a failure from here on loses the
+	// old content. LXC wrote it, and the next lxc-create writes it again.
 	if e.keep {
 		f.remove(kept)
 		if absent {
@@ -177,21 +175,21 @@ func (f *directory) replace(e edit) (err error) {
 			unix.Linkat(f.fd(), e.name, f.fd(), kept, 0)
 		}
 	}
-	return f.rename(aside, e.name)
+	return f.rename(temporary, e.name)
 }
 
-// restore undoes what replace did to the files with keep.
+// restore undoes each replace with keep.
 func (f *directory) restore() error {
 	for _, name := range containerFiles {
-		kept := beforeName(name)
-		err := f.remove(asideName(name))
+		kept := oldName(name)
+		err := f.remove(newName(name))
 		st, missing := f.stat(kept)
 		switch {
 		case missing == unix.ENOENT || err != nil:
 		case missing != nil:
 			err = f.fail("stat", kept, missing)
 		case st.Mode&unix.S_IFMT == unix.S_IFREG:
-			// A rename between two names of one file does nothing, and leaves both.
+			// If both are names of one file, rename(2) does nothing and leaves both.
 			if err = f.rename(kept, name); err == nil {
 				err = f.remove(kept)
 			}
@@ -207,18 +205,18 @@ func (f *directory) restore() error {
 	return nil
 }
 
-// forget removes what replace kept: the new files are there to stay.
+// forget removes the old files that replace has kept.
 func (f *directory) forget() {
 	for _, name := range containerFiles {
-		f.remove(beforeName(name))
+		f.remove(oldName(name))
 	}
-	f.sync() // a name that came back after a power cut would do no harm
+	f.sync() // errors are ignored: an old file that is back after a power cut does no harm
 }
 
-// maxConfig is the largest config that is read, in bytes. LXC's have a few kilobytes.
+// maxConfig is the largest config that is read, in bytes. LXC's configs have a few kilobytes.
 const maxConfig = 1 << 20
 
-// readFile returns a file of at most max bytes.
+// readFile returns the content of a file of at most max bytes.
 func readFile(name string, max int64) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {

@@ -20,7 +20,7 @@ func openTestDir(t *testing.T) (f *directory, dir, config string) {
 
 func after(b []byte) []byte { return append(b, " after"...) }
 
-// What replace did is undone, also when it was killed in between.
+// restore undoes a replace, also one that was killed in between.
 func TestRestoreFiles(t *testing.T) {
 	f, dir, config := openTestDir(t)
 	if err := os.WriteFile(config, []byte("before"), 0o640); err != nil {
@@ -34,7 +34,7 @@ func TestRestoreFiles(t *testing.T) {
 	if text, err := os.ReadFile(config); string(text) != "before after" {
 		t.Fatalf("%q, %v", text, err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, asideName("config")), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, newName("config")), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the second has nothing to do
@@ -48,7 +48,7 @@ func TestRestoreFiles(t *testing.T) {
 		}
 	}
 	// Killed between the link and the rename.
-	if err := os.Link(config, filepath.Join(dir, beforeName("config"))); err != nil {
+	if err := os.Link(config, filepath.Join(dir, oldName("config"))); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.restore(); err != nil {
@@ -59,8 +59,8 @@ func TestRestoreFiles(t *testing.T) {
 	}
 }
 
-// The container's root may put anything into its directory. What is no file of the
-// directory's own is neither read nor copied, and a pipe makes nobody wait.
+// The container's root may put anything into its directory. A file with another name, a link
+// and a special file are neither read nor copied, and a pipe makes nobody wait.
 func TestForeignConfig(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte("secret"), 0o600); err != nil {
@@ -101,7 +101,7 @@ func TestForeignConfig(t *testing.T) {
 	}
 }
 
-// A name in the way of a new file, or of what is kept, is not followed either.
+// A link under the name of the new or the old file is not followed either.
 func TestForeignNames(t *testing.T) {
 	f, dir, config := openTestDir(t)
 	secret := filepath.Join(t.TempDir(), "secret")
@@ -110,7 +110,7 @@ func TestForeignNames(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{asideName("config"), beforeName("config"), "fstab"} {
+	for _, name := range []string{newName("config"), oldName("config"), "fstab"} {
 		if err := os.Symlink(secret, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -129,8 +129,7 @@ func TestForeignNames(t *testing.T) {
 	}
 }
 
-// A set-user-ID bit of the old file is not given to the new one, which may be
-// root's.
+// The new file, which may belong to root, does not get the old file's set-user-ID bit.
 func TestNoSetID(t *testing.T) {
 	f, _, config := openTestDir(t)
 	if err := os.WriteFile(config, []byte("before"), 0o600); err != nil {
@@ -148,7 +147,7 @@ func TestNoSetID(t *testing.T) {
 	}
 }
 
-// What the directory above gives every new file (acl(5)) is not the container's.
+// The new file does not get the default ACL of the directory (acl(5)).
 func TestNoInheritedACL(t *testing.T) {
 	f, dir, config := openTestDir(t)
 	// Version 2: user::rwx, user:1000:rwx, group::r-x, mask::rwx, other::---.

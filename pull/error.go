@@ -6,32 +6,34 @@ import (
 	"strings"
 )
 
-// A Kind says what is wrong, for whoever knows exit statuses and remedies.
+// A Kind classifies an error, so that the command line can choose an exit status and a
+// remedy for it.
 type Kind int
 
-// The kinds of errors of this package. Zero is any other error.
+// The kinds of errors of this package. Any other error has the Kind zero.
 const (
-	NoRoom         Kind = iota + 1 // a file system has too little room or too few inodes
+	NoRoom         Kind = iota + 1 // a file system has too little room, or too few inodes
 	NotEmpty                       // the directory for a root file system holds something
-	Exists                         // something is where a container was to be made
+	Exists                         // the path of a new container is taken
 	NoConfig                       // the image's metadata has no config
-	MissingInclude                 // LXC on this machine lacks a file that a config includes
+	MissingInclude                 // a config includes a file that this machine does not have
+	HostConfig                     // the image's config or fstab would configure the host
 )
 
 // An Error is an error of this package with its Kind.
 type Error struct {
 	Kind Kind
 	Text string
-	Err  error // the cause, which Text has said; nil: none
-	// Marker is the marker of an interrupted run that may have filled the directory, for
-	// NotEmpty and Exists; "": there is none.
+	Err  error // the cause, whose message is part of Text; nil: none
+	// Marker is the path of an interrupted run's marker beside the directory, for NotEmpty
+	// and Exists: that run may have filled the directory. "": there is no marker.
 	Marker string
 }
 
 func (e *Error) Error() string { return e.Text }
 func (e *Error) Unwrap() error { return e.Err }
 
-// KindOf returns the Kind of an error of this package.
+// KindOf returns the Kind of the first *Error in err's chain, zero if there is none.
 func KindOf(err error) Kind {
 	var own *Error
 	if errors.As(err, &own) {
@@ -40,7 +42,7 @@ func KindOf(err error) Kind {
 	return 0
 }
 
-// notEmpty says that the directory for the root file system holds something.
+// notEmpty returns the error for a root file system's directory that is not empty.
 func notEmpty(path, marker string) error {
 	text := fmt.Sprintf("%q is not empty", path)
 	if marker != "" {
@@ -49,7 +51,7 @@ func notEmpty(path, marker string) error {
 	return &Error{Kind: NotEmpty, Text: text, Marker: marker}
 }
 
-// exists says that there is something where a container was to be made.
+// exists returns the error for a new container's path that is taken.
 func exists(path, marker string) error {
 	text := fmt.Sprintf("%q exists already", path)
 	if marker != "" {
@@ -58,18 +60,19 @@ func exists(path, marker string) error {
 	return &Error{Kind: Exists, Text: text, Marker: marker}
 }
 
-// A LeftError is an error after which not all that was made could be removed.
+// A LeftError is the error Err of a run whose files could not all be removed; Left says
+// which stay, and why.
 type LeftError struct{ Err, Left error }
 
 func (e *LeftError) Error() string {
-	// errors.Join has each error on a line of its own.
+	// errors.Join puts each error on a line of its own.
 	return fmt.Sprintf("%v; and not all that was made could be removed: %s", e.Err, strings.ReplaceAll(e.Left.Error(), "\n", "; "))
 }
 
 func (e *LeftError) Unwrap() error { return e.Err }
 
-// A ResumableError is an error after which the same call goes on where this one
-// stopped: what has come of the download is kept.
+// A ResumableError is the error Err of a run whose downloaded bytes stay in the cache: the
+// next run of the same image continues the download.
 type ResumableError struct{ Err error }
 
 func (e *ResumableError) Error() string { return e.Err.Error() }

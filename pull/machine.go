@@ -11,8 +11,8 @@ import (
 	"lxc-pull/cross"
 )
 
-// foreignMachine returns the name of this machine if it can't run programs of an
-// architecture, "" if it can or that is not known.
+// foreignMachine returns this machine's name (uname -m) if it can't run programs of arch,
+// "" if it can or if that is not known.
 func foreignMachine(arch string) string {
 	var u unix.Utsname
 	if arch == "" || unix.Uname(&u) != nil {
@@ -25,8 +25,8 @@ func foreignMachine(arch string) string {
 	return machine
 }
 
-// runs32 reports whether a 64-bit ARM kernel runs 32-bit programs: without
-// CONFIG_COMPAT, or on a processor without AArch32, it knows no such personality.
+// runs32 reports whether a 64-bit ARM kernel runs 32-bit programs. A kernel without
+// CONFIG_COMPAT, or on a processor without AArch32, refuses PER_LINUX32 with EINVAL.
 func runs32() bool {
 	const linux32 = 8 // PER_LINUX32, linux/personality.h
 	runtime.LockOSThread()
@@ -38,7 +38,7 @@ func runs32() bool {
 	return err != unix.EINVAL
 }
 
-// interpreted reports whether the kernel has an interpreter for programs of arch.
+// interpreted reports whether binfmt_misc has an interpreter for programs of arch.
 func interpreted(arch string) bool {
 	const dir = "/proc/sys/fs/binfmt_misc"
 	if status, err := readFile(filepath.Join(dir, "status"), maxBinfmt); err != nil || !strings.HasPrefix(string(status), "enabled") {
@@ -54,5 +54,5 @@ func interpreted(arch string) bool {
 	return false
 }
 
-// maxBinfmt is the longest entry of binfmt_misc in bytes: the kernel writes a page.
+// maxBinfmt bounds a file of binfmt_misc, in bytes: the kernel writes at most a page.
 const maxBinfmt = 64 << 10

@@ -1,11 +1,14 @@
 // Package pull makes a container, or a root file system alone, out of an image that
-// package source finds: whole or not at all.
+// package source finds. The result is complete or absent.
 //
-// Run is the recipe. The rest of the package is, in the order in which Run comes to it:
-// the place where everything grows (staging.go, directory.go), what is known to end badly
-// (room.go, config.go, machine.go), the stream from the download to the disk (stream.go,
-// memory.go), what makes the image's files this container's (container.go), and who
-// waits for the result (caller.go).
+// Run is the recipe. The other files follow in the order in which Run needs them:
+//
+//	staging.go, directory.go            the directory in which the result is made
+//	room.go, config.go, machine.go      checks before the download
+//	stream.go, memory.go                from the download to the files on the disk
+//	container.go                        the image's files are edited, config is written
+//	caller.go                           the process that waits for the result
+//	error.go                            the kinds of errors
 package pull
 
 import (
@@ -20,24 +23,25 @@ import (
 	"lxc-pull/untar"
 )
 
-// A Target is what is to be made, and where.
+// A Target says what Run makes, and where.
 type Target struct {
 	Container lxc.Container
-	Alone     bool // a root file system, without a config and fstab
-	Create    bool // the container's directory is this run's to make; else lxc-create has made it
+	Alone     bool // make a root file system only, without config and fstab
+	Create    bool // make the container's directory too; false: lxc-create has made it
 
-	Namespace lxc.Namespace      // that the container will live in
-	IDMap     []untar.IDRange    // by which owners are shifted; nil: not at all
-	IDs       [2][]untar.IDRange // users and groups that files can be given, inside IDMap; nil: all, or not known
-	Owner     Owner              // of what is made beside the root file system
+	Namespace lxc.Namespace      // in which the container will run
+	IDMap     []untar.IDRange    // shifts the owners of files; nil: owners are not shifted
+	IDs       [2][]untar.IDRange // users and groups that this process's namespace maps; nil: all, or not known
+	Owner     Owner              // of the files beside the root file system
 	Subvolume bool               // this process may make the root file system a btrfs subvolume
 
-	Begins     []byte  // the config with which the container begins
-	Caller     *Caller // lxc-create, if it called; nil: a person did
-	WithoutLXC bool    // no LXC is on this machine: what its configs lack is a warning
+	Begins     []byte  // the config that the container has before the image's is added
+	Caller     *Caller // the lxc-create that runs this program as its template; nil: none
+	WithoutLXC bool    // LXC is not installed: a missing include is a warning, not an error
 }
 
-// An Owner says whose the files of a container's directory are.
+// An Owner says who gets the container's directory and the files beside the root file
+// system.
 type Owner struct {
 	UID, GID int        // of config and fstab; -1 leaves it unchanged
 	Dir      *[2]uint32 // user and group of the directory; nil leaves it unchanged
@@ -46,37 +50,40 @@ type Owner struct {
 // Options say how an image is unpacked.
 type Options struct {
 	Memory      Memory // that the whole program may take
-	VerifyFirst bool   // bring all of the image to the disk and check it before a byte is unpacked
+	VerifyFirst bool   // download all of the image and verify it before the first byte is unpacked
 	SELinux     bool   // store the image's SELinux labels
-	NeedXattrs  bool   // refuse a file system that can't hold extended attributes
-	AllowHost   bool   // let the image's config reach for the host
+	NeedXattrs  bool   // refuse a file system without extended attributes
+	AllowHost   bool   // accept an image whose config or fstab configures the host
 	Tell        source.Listener
-	// Report takes the report of what was unpacked, before the container is complete.
-	// Its error ends the run as any other. nil: no report is wanted.
+	// Report is given the report of what was unpacked before the container is complete. If
+	// it returns an error, Run fails. nil: no report is wanted.
 	Report func(context.Context, *untar.Report) error
 }
 
 // A run is one call of Run.
 type run struct {
-	target Target
-	opt    Options
-	tell   source.Listener
-	place  *staging
-	image  *contents // of the image that is being unpacked; nil: none is yet
+	target  Target
+	opt     Options
+	tell    source.Listener
+	staging *staging
+	image   *contents // of the image that is being unpacked; nil: no image was inspected yet
 }
 
-// Run finds the image that query means and makes the target out of it. It returns what
-// the image has to say to whoever made a container of it, nil for nothing. After an error
-// nothing is left but what a *LeftError names, and a *ResumableError says that a download
-// is kept.
+// Run finds the image that query means and makes target out of it. It returns the image's
+// create-message for the user, nil if it has none.
+//
+// After an error nothing that Run made is left, unless the error is a *LeftError, which
+// names what is left. A *ResumableError says that the cache keeps the bytes that were
+// downloaded. If ctx ended, the error wraps ctx's cause. KindOf and source.KindOf classify
+// the error.
 func Run(ctx context.Context, finder *source.Finder, query image.Query, target Target, how Options) (message []byte, err error) {
 	r := &run{target: target, opt: how, tell: how.Tell}
-	if r.place, err = r.stage(ctx); err != nil {
+	if r.staging, err = r.stage(ctx); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = r.place.abandon(interruption(ctx, err))
+			err = r.staging.abandon(interruption(ctx, err))
 		}
 	}()
 	if err := r.probe(); err != nil {
@@ -92,7 +99,7 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 		if failed == nil {
 			break
 		}
-		if !r.place.isClean() {
+		if !r.staging.isClean() {
 			return nil, failed
 		}
 		next, err := finder.Next(ctx, found, failed)
@@ -101,7 +108,7 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 		}
 		found = next
 	}
-	r.place.done()
+	r.staging.done()
 	found.Remember(ctx)
 	if text, ok := found.Meta.Relevant("create-message", target.Namespace.Mode()); ok {
 		message = append([]byte{}, text...)
@@ -109,22 +116,25 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 	return message, nil
 }
 
-// interruption returns what ended ctx, if that is what err says.
+// interruption returns ctx's cause if err says only that ctx has ended. A *LeftError says
+// more: what was not removed.
 func interruption(ctx context.Context, err error) error {
-	if why := context.Cause(ctx); why != nil && errors.Is(err, context.Canceled) {
+	var left *LeftError
+	if why := context.Cause(ctx); why != nil && errors.Is(err, context.Canceled) && !errors.As(err, &left) {
 		return why
 	}
 	return err
 }
 
-// fill makes the target out of an image, all of it or nothing.
+// fill makes the target out of an image. If it fails, it removes the image's files again.
 func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 	defer func() {
 		if err == nil {
 			return
 		}
+		err = interruption(ctx, err)
 		kept := found.Forget(err)
-		if left := r.place.empty(); left != nil {
+		if left := r.staging.empty(); left != nil {
 			err = &LeftError{err, left}
 		}
 		if kept {
@@ -141,7 +151,7 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 	}
 	for i := range found.Layers {
 		if err := r.unpack(ctx, found, i); err != nil {
-			return r.whatIsFull(err)
+			return r.explainFull(err)
 		}
 	}
 	if err := r.checkDev(); err != nil {
@@ -150,10 +160,10 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 	if err := r.personalize(ctx, found.Meta); err != nil {
 		return err
 	}
-	if err := r.place.root.Finish(); err != nil {
+	if err := r.staging.root.Finish(); err != nil {
 		return err
 	}
-	if err := r.place.root.Sync(); err != nil {
+	if err := r.staging.root.Sync(); err != nil {
 		return fmt.Errorf("writing %q to the disk: %w", r.target.Container.Rootfs, err)
 	}
 	if !r.target.Alone {
@@ -162,24 +172,24 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return err // it came while the disk was busy
+		return err // the signal came during Sync
 	}
-	if err := r.place.commit(r.target.Caller); err != nil {
+	if err := r.staging.commit(r.target.Caller); err != nil {
 		return err
 	}
 	found.Keep()
 	return nil
 }
 
-// contents are an image's metadata as they apply to the target.
+// contents are the parts of an image's metadata that the target needs.
 type contents struct {
 	of        *source.Found
 	config    []byte
 	hasFstab  bool
 	fstab     []byte
 	fstabMode fs.FileMode // of the container's fstab
-	creates   bool        // the config has LXC make mount points below dev
-	sized     bool        // the room for it was compared with its size
+	creates   bool        // the config makes LXC create mount points below dev
+	sized     bool        // the image's size was compared with the free room
 }
 
 func (r *run) warnf(format string, args ...any) { r.tell.Warn(fmt.Sprintf(format, args...)) }

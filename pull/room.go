@@ -12,13 +12,12 @@ import (
 	"lxc-pull/untar"
 )
 
-// What is known to end badly is refused before the big download: a file system that
-// can't hold a root file system, owners that can't be given, too little room. Nothing is
-// refused for what is not known.
+// Before the root file system is downloaded, probe and checkRoom refuse a target that surely
+// can't hold it: for lack of extended attributes, of room or of inodes. If something can't
+// be found out, they refuse nothing for it.
 
-// spare is what unpacking leaves free on a file system, in bytes: a host whose disk an
-// image has filled to the last block can't even log that. On the flash of a router that
-// is a sixteenth of it.
+// spare is how many bytes unpacking leaves free on a file system, so that the host can still
+// write its log: 16 MiB, on a small file system, as of a router, a sixteenth of its size.
 func spare(room untar.Room) int64 {
 	const most = 16 << 20
 	if room.Total < 0 {
@@ -27,14 +26,13 @@ func spare(room untar.Room) int64 {
 	return min(most, room.Total/16)
 }
 
-// usualIDs is how many owners an image may have without being odd: Debian's highest is
-// nobody, 65534.
+// usualIDs is how many user IDs an ordinary image needs: Debian's highest is nobody, 65534.
 const usualIDs = 65535
 
-// probe tries what the file system of the new root can hold, and asks nothing of the
-// network.
+// probe tries which features the root's file system has, and warns or refuses if it lacks
+// one. It does not use the network.
 func (r *run) probe() error {
-	path, root := r.target.Container.Rootfs, r.place.root
+	path, root := r.target.Container.Rootfs, r.staging.root
 	var owner *[2]uint32
 	if os.Geteuid() == 0 {
 		owner = &[2]uint32{}
@@ -42,30 +40,30 @@ func (r *run) probe() error {
 			if n := mappedCount(ranges); n > 0 && n < usualIDs {
 				r.warnf("only the owners 0 to %d are mapped here; an image with others, up to %d, can't be unpacked", n-1, usualIDs-1)
 			}
-			owner[i] = someID(ranges)
+			owner[i] = trialID(ranges)
 		}
 	}
-	if r.place.merges {
-		return nil // what a kill leaves of a trial would stay; the directory holds a tree already
+	if r.staging.merges {
+		return nil // a run that is killed during the trial would leave the trial's files there
 	}
-	lack, err := root.Probe(owner)
+	missing, err := root.Probe(owner)
 	if err != nil {
 		return err
 	}
-	if lack.Attributes {
+	if missing.Attributes {
 		if r.opt.NeedXattrs {
 			return &untar.UnfitError{Path: path, FileSystem: root.FileSystem(), Need: "extended attributes (--xattrs)"}
 		}
 		r.warnf("%q is on %s, which has no extended attributes: file capabilities and ACLs of the image will be lost", path, root.FileSystem())
 	}
-	if lack.HardLinks {
-		r.warnf("%q is on %s, which has no hard links: there will be copies, which take more room", path, root.FileSystem())
+	if missing.HardLinks {
+		r.warnf("%q is on %s, which has no hard links: they become copies, which take more room", path, root.FileSystem())
 	}
 	return nil
 }
 
-// givableIDs returns the ranges of users and of groups that files can be given here:
-// those of lxc.idmap, else those of the user namespace. nil: all, or not known.
+// givableIDs returns the ranges of users and of groups that files can get here: those of
+// lxc.idmap, else those of this process's user namespace. nil: all, or not known.
 func (r *run) givableIDs() (kinds [2][]untar.IDRange) {
 	if r.target.IDMap == nil {
 		return r.target.IDs
@@ -81,8 +79,8 @@ func (r *run) givableIDs() (kinds [2][]untar.IDRange) {
 	return kinds
 }
 
-// mappedCount returns how many owners, from 0 on, ranges cover without a hole; 0
-// where that is not known.
+// mappedCount returns how many IDs from 0 on ranges cover without a gap; 0 if ranges are not
+// known.
 func mappedCount(ranges []untar.IDRange) (n uint32) {
 	for range ranges {
 		for _, r := range ranges {
@@ -94,9 +92,9 @@ func mappedCount(ranges []untar.IDRange) (n uint32) {
 	return n
 }
 
-// someID is an owner on the disk to try with: not the caller, where there is
-// another one.
-func someID(ranges []untar.IDRange) uint32 {
+// trialID returns an ID outside the map with which to try chown(2): not that of the
+// container's root if the map has another.
+func trialID(ranges []untar.IDRange) uint32 {
 	id := uint32(0)
 	for _, r := range ranges {
 		if r.Inside == 0 && r.Count > 0 {
@@ -109,11 +107,11 @@ func someID(ranges []untar.IDRange) uint32 {
 	return id
 }
 
-// What an image takes on a disk, worked out from the size of its tar archive: an
-// eighth of that may be headers and padding of the archive, and on the average a
-// file, with its share of directories and links, has less than 64 KiB (20 KiB in
-// Debian's minimal tree). A packed image unpacks to at least twice its size,
-// most to four times.
+// An estimate of the least disk space and inodes that an image takes, from the size of its
+// tar archive. Up to an eighth of an archive is headers and padding. A file, together with
+// its share of directories and links, has less than 64 KiB on average (20 KiB in Debian's
+// minimal image). A compressed archive decompresses to at least twice its size; most images
+// decompress to four times.
 const (
 	leastShare   = 7
 	leastDivisor = 8
@@ -121,7 +119,7 @@ const (
 	leastFactor  = 2
 )
 
-// checkRoom refuses an image that surely does not fit, before its first byte.
+// checkRoom refuses an image for which there surely is too little room, before the download.
 func (r *run) checkRoom(ctx context.Context, found *source.Found) error {
 	sure := found.Measure(ctx, false)
 	if err := ctx.Err(); err != nil {
@@ -129,10 +127,10 @@ func (r *run) checkRoom(ctx context.Context, found *source.Found) error {
 	}
 	layer := &found.Layers[0]
 	if layer.Packed >= 0 && !sure && r.enoughRoom(layer, 0) != nil {
-		// A false size must not keep out an image that fits.
+		// A mirror's false size must not make this run refuse an image that fits.
 		said := layer.Packed
 		if sure = found.Measure(ctx, true); !sure {
-			r.warnf("the image is said to have %s, for which there is no room, by a server that nothing vouches for: going on", source.ByteCount(said))
+			r.warnf("a server that nothing vouches for says that the image has %s, for which there is no room: going on", source.ByteCount(said))
 		}
 	}
 	if layer.Packed < 0 {
@@ -147,13 +145,13 @@ func (r *run) checkRoom(ctx context.Context, found *source.Found) error {
 	}
 	beside := int64(0)
 	if !found.Cached && !found.WillKeep() && r.verifiesFirst(found) {
-		beside = layer.Packed // a file of its own
+		beside = layer.Packed // downloadFirst writes a temporary file
 	}
 	return r.enoughRoom(layer, beside)
 }
 
-// checkLateRoom is checkRoom for an image whose size the server has told only with its
-// first byte.
+// checkLateRoom is checkRoom for an image whose size the server tells only when the download
+// begins.
 func (r *run) checkLateRoom(found *source.Found, stream *source.Stream) error {
 	if r.image.sized || stream.Size <= 0 {
 		return nil
@@ -165,10 +163,10 @@ func (r *run) checkLateRoom(found *source.Found, stream *source.Stream) error {
 	return r.enoughRoom(&source.Layer{Packed: stream.Size, Content: -1}, beside)
 }
 
-// enoughRoom compares the room that there is with a layer's sizes and what is written
-// beside it, in bytes.
+// enoughRoom returns an error of Kind NoRoom if there surely is too little room for a layer
+// and for a temporary file of beside bytes.
 func (r *run) enoughRoom(layer *source.Layer, beside int64) error {
-	room, err := r.place.root.Room()
+	room, err := r.staging.root.Room()
 	if err != nil {
 		return err
 	}
@@ -176,18 +174,19 @@ func (r *run) enoughRoom(layer *source.Layer, beside int64) error {
 	if need == "" {
 		return nil
 	}
-	text := fmt.Sprintf("%q: the image needs %s, and %s there has %s free", r.target.Container.Rootfs, need, r.place.root.FileSystem(), have)
+	text := fmt.Sprintf("%q: the image needs %s, and %s there has %s free", r.target.Container.Rootfs, need, r.staging.root.FileSystem(), have)
 	return &Error{Kind: NoRoom, Text: text, Err: syscall.ENOSPC}
 }
 
-// shortage says what is needed and what there is of it; "" if it may be enough. packed
-// and content are the sizes of an image (content -1: not known), beside what is written
-// beside it, all in bytes.
+// shortage returns, in words, how much room an image needs and how much there is; "" if
+// there may be enough. packed and content are the sizes of the image's archive, compressed
+// and decompressed (content -1: not known), beside is the size of a temporary file, all in
+// bytes.
 func shortage(room untar.Room, packed, content, beside int64) (need, have string) {
 	least := min(packed, math.MaxInt64/leastFactor) * leastFactor
 	switch {
 	case room.Packs:
-		least = packed // whatever it does, it packs no better than xz
+		least = packed // the file system compresses, but no better than xz
 	case content >= 0:
 		least = content / leastDivisor * leastShare
 	}
@@ -204,13 +203,13 @@ func shortage(room untar.Room, packed, content, beside int64) (need, have string
 	return "", ""
 }
 
-// sharesDisk reports whether a directory is on the root's file system.
+// sharesDisk reports whether a directory is on the same file system as the root.
 func (r *run) sharesDisk(directory string) bool {
 	other, err := os.Stat(directory)
 	if err != nil {
 		return false
 	}
-	dir, err := r.place.root.File()
+	dir, err := r.staging.root.File()
 	if err != nil {
 		return false
 	}
@@ -224,14 +223,15 @@ func (r *run) sharesDisk(directory string) bool {
 	return ok1 && ok2 && a.Dev == b.Dev
 }
 
-// whatIsFull makes an error of a full disk say if there are no inodes left, which no
-// listing of free space shows.
-func (r *run) whatIsFull(err error) error {
-	if !errors.Is(err, syscall.ENOSPC) {
+// explainFull gives ENOSPC the Kind NoRoom. If no inodes are left the error says so: df(1)
+// without -i does not show it. Other errors stay as they are.
+func (r *run) explainFull(err error) error {
+	if KindOf(err) != 0 || !errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
-	if room, e := r.place.root.Room(); e == nil && room.Inodes == 0 && room.Bytes != 0 {
-		return fmt.Errorf("%w: %s at %q has no inodes left", err, r.place.root.FileSystem(), r.target.Container.Rootfs)
+	text := err.Error()
+	if room, e := r.staging.root.Room(); e == nil && room.Inodes == 0 && room.Bytes != 0 {
+		text = fmt.Sprintf("%s: %s at %q has no inodes left", text, r.staging.root.FileSystem(), r.target.Container.Rootfs)
 	}
-	return err
+	return &Error{Kind: NoRoom, Text: text, Err: err}
 }

@@ -3,6 +3,7 @@ package pull
 import (
 	"archive/tar"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -11,7 +12,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -70,14 +73,14 @@ func TestMappedOwners(t *testing.T) {
 		if got := mappedCount(c.ranges); got != c.count {
 			t.Errorf("%v: %d owners, not %d", c.ranges, got, c.count)
 		}
-		if got := someID(c.ranges); got != c.some {
+		if got := trialID(c.ranges); got != c.some {
 			t.Errorf("%v: owner %d, not %d", c.ranges, got, c.some)
 		}
 	}
 }
 
-// Where an image is merged into a directory nothing is tried there: a kill would leave
-// it in the tree for ever.
+// In a directory into which an image is merged nothing is tried: a killed run would leave the
+// trial's files there for ever.
 func TestMergeTriesNothing(t *testing.T) {
 	for _, merges := range []bool{false, true} {
 		dir := t.TempDir()
@@ -93,7 +96,7 @@ func TestMergeTriesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer root.Close()
-		r := &run{place: &staging{root: root, merges: merges}, tell: into(new(strings.Builder))}
+		r := &run{staging: &staging{root: root, merges: merges}, tell: into(new(strings.Builder))}
 		if err := r.probe(); err != nil {
 			t.Fatal(err)
 		}
@@ -104,8 +107,7 @@ func TestMergeTriesNothing(t *testing.T) {
 	}
 }
 
-// TestFalseSize: a size for which there is no room counts only where it comes
-// from who may be believed.
+// An image is refused for its size only if the size comes from a server that can be believed.
 func TestFalseSize(t *testing.T) {
 	const absurd = int64(4e13)
 	serve := func(size int64, tls bool) *httptest.Server {
@@ -179,7 +181,7 @@ func TestFalseSize(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}
-		r := &run{place: &staging{root: root}, tell: into(&said), image: new(contents)}
+		r := &run{staging: &staging{root: root}, tell: into(&said), image: new(contents)}
 		err = r.checkRoom(t.Context(), found)
 		if (KindOf(err) == NoRoom) != test.refused || err != nil && KindOf(err) != NoRoom || strings.Contains(said.String(), "nothing vouches") != test.warned {
 			t.Errorf("%s: %v; %s", test.name, err, said.String())
@@ -189,7 +191,7 @@ func TestFalseSize(t *testing.T) {
 	}
 }
 
-// writeCertificates writes those of servers as PEM.
+// writeCertificates writes the certificates of servers to a file, as PEM.
 func writeCertificates(t *testing.T, name string, servers ...*httptest.Server) {
 	var all []byte
 	for _, s := range servers {
@@ -197,5 +199,66 @@ func writeCertificates(t *testing.T, name string, servers ...*httptest.Server) {
 	}
 	if err := os.WriteFile(name, all, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A size that only the first byte of a download tells is compared with the room as well,
+// unless that was done before.
+func TestLateRoom(t *testing.T) {
+	root, err := untar.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	tree := newTree(t)
+	tree.publish("1", testMeta(t), testRootfs(t))
+	found, err := source.Open(testOptions(t, "", tree.url()), into(new(strings.Builder))).Find(t.Context(), theImage())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer found.Close()
+	for _, test := range []struct {
+		size    int64
+		sized   bool
+		refused bool
+	}{{1 << 60, false, true}, {1 << 60, true, false}, {1, false, false}, {-1, false, false}} {
+		r := &run{staging: &staging{root: root}, tell: into(new(strings.Builder)), image: &contents{sized: test.sized}}
+		err := r.checkLateRoom(found, &source.Stream{Size: test.size})
+		if (KindOf(err) == NoRoom) != test.refused || err != nil && !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
+}
+
+// Owners that can be given are those of lxc.idmap, of users and groups apart, else those of
+// this process's namespace.
+func TestGivableIDs(t *testing.T) {
+	users, groups := untar.IDRange{UID: true, Outside: 1, Count: 2}, untar.IDRange{GID: true, Outside: 3, Count: 4}
+	both := untar.IDRange{UID: true, GID: true, Inside: 5, Count: 6}
+	own := [2][]untar.IDRange{{users}, {groups}}
+	r := &run{target: Target{IDs: own}}
+	if got := r.givableIDs(); !reflect.DeepEqual(got, own) {
+		t.Errorf("of the namespace: %v", got)
+	}
+	r.target.IDMap = []untar.IDRange{users, both, groups}
+	if got, want := r.givableIDs(), [2][]untar.IDRange{{users, both}, {both, groups}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("of the map: %v", got)
+	}
+}
+
+// A full disk is said to lack inodes only if it does.
+func TestExplainFull(t *testing.T) {
+	root, err := untar.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	r := &run{staging: &staging{root: root}}
+	other, full := errors.New("x"), fmt.Errorf("write: %w", syscall.ENOSPC)
+	if got := r.explainFull(other); got != other {
+		t.Error(got)
+	}
+	if got := r.explainFull(full); KindOf(got) != NoRoom || !errors.Is(got, syscall.ENOSPC) || got.Error() != full.Error() {
+		t.Error(got)
 	}
 }

@@ -17,33 +17,33 @@ import (
 	"lxc-pull/untar"
 )
 
-// A staging is where a container, or a root file system alone, grows until all of it
-// is there. Nothing looks complete before, and whatever ends the run before leaves
-// nothing. What a kill leaves the next run finds (untar.Target).
+// A staging is where a container, or a root file system alone, is made. It looks
+// incomplete until commit; if the run ends before, abandon removes what the run made. If
+// the run is killed, the next run finds and removes it (untar.Target).
 type staging struct {
-	target    *untar.Target // what is there whole or not at all: the container's directory, or the root file system
-	root      *untar.Root   // the root file system: the target's own, or one below it
+	target    *untar.Target // complete or absent as a whole: the container's directory, or the root file system
+	root      *untar.Root   // the root file system: the target's own directory, or one below it
 	directory *directory    // the container's directory; nil: a root file system alone
-	closed    closedDir     // how directory is handed over when all is there
+	closed    closedDir     // how directory is handed over when the container is complete
 
-	storage string // LXC's name for what the root is on; "": lxc-create has written it
-	edits   bool   // the directory was there before: its files come back after a failure
-	merges  bool   // the root held something before: a failure removes nothing of it
-	begun   bool   // something was unpacked into it
-	made    bool   // the root's directory is new in a directory that was there before
+	storage string // LXC's name for the storage of the root file system; "": lxc-create has written it
+	edits   bool   // directory was there before this run: abandon restores its files
+	merges  bool   // root held something before this run: a failure removes nothing of it
+	begun   bool   // something was unpacked into root
+	made    bool   // this run made root in a directory that was there before
 }
 
-// A closedDir is the container's directory while it is this process's own and closed
-// to others. When all is there it gets its owner and mode.
+// A closedDir is the container's directory while it belongs to this process and is closed
+// to others. When the container is complete the directory gets its owner and mode.
 type closedDir struct {
-	shut  bool
-	owner *[2]uint32 // user and group; nil: they stay
-	mode  uint32
-	given bool        // it has these
-	was   unix.Stat_t // the directory before
+	shut  bool        // it is closed to others
+	owner *[2]uint32  // user and group to give it to; nil leaves them unchanged
+	mode  uint32      // to give it
+	given bool        // it has that owner and mode
+	was   unix.Stat_t // the directory before it was closed
 }
 
-// stage opens the place where the target is to grow.
+// stage opens the directory in which the target is made.
 func (r *run) stage(ctx context.Context) (*staging, error) {
 	if !r.target.Create {
 		return r.stageRootfs(ctx)
@@ -55,14 +55,14 @@ func (r *run) stage(ctx context.Context) (*staging, error) {
 	return r.stageContainer()
 }
 
-// stageRootfs opens the directory that the image goes into, for a root file system alone
-// or as the template. For a root file system alone it must be absent or empty, so that
-// what a failure removes is only what this run made.
+// stageRootfs opens the directory into which the image is unpacked, for a root file system
+// alone or as the template. For a root file system alone the directory must be absent or
+// empty, so that a failure removes only what this run made.
 //
-// As the template it merges the image into a directory that holds something, as the stock
-// template does: a refusal would have lxc-create remove all of it. For the same reason
-// it waits, for an hour, for the end of another run in that directory. Since nothing of a
-// merge can be undone, the image is verified before.
+// As the template this run merges the image into a directory that is not empty, as the
+// stock template does: after a refusal lxc-create would remove all of the directory. For
+// the same reason it waits up to an hour for another run in that directory. A merge can't
+// be undone, so the image is verified before the first byte is unpacked.
 func (r *run) stageRootfs(ctx context.Context) (s *staging, err error) {
 	s = new(staging)
 	rootfs := r.target.Container.Rootfs
@@ -106,11 +106,13 @@ func (r *run) stageRootfs(ctx context.Context) (s *staging, err error) {
 	return s, nil
 }
 
-// maxStagingWait bounds the wait for another run in the same directory: half a gigabyte
-// at 150 kB/s, as for the lock of an image in the cache.
+// maxStagingWait bounds the wait for another run in the same directory: an hour suffices
+// for half a gigabyte at 150 kB/s. The wait for the lock of an image in the cache has the
+// same bound.
 const maxStagingWait = time.Hour
 
-// waitBusy calls open until no other run fills the directory, or for so long.
+// waitBusy calls open until no other run fills the directory. It returns the error of open
+// if that takes longer than most, and ctx's cause once ctx is done.
 func (r *run) waitBusy(ctx context.Context, most time.Duration, open func() error) error {
 	for waited := time.Duration(0); ; waited += callerPoll {
 		err := open()
@@ -127,14 +129,14 @@ func (r *run) waitBusy(ctx context.Context, most time.Duration, open func() erro
 			return err
 		}
 		if waited == 0 {
-			r.tell.Say("Waiting for another run that fills this directory" + who(err))
+			r.tell.Say("Waiting for another run that fills this directory" + busyProcess(err))
 		}
 		time.Sleep(callerPoll)
 	}
 }
 
-// who says which process fills a directory, where that is known.
-func who(err error) string {
+// busyProcess names the process that fills a directory, "" if it is not known.
+func busyProcess(err error) string {
 	var busy *untar.BusyError
 	if errors.As(err, &busy) {
 		return fmt.Sprintf(" (process %d)", busy.PID)
@@ -142,14 +144,15 @@ func who(err error) string {
 	return ""
 }
 
-// warnStale names what a killed run seems to have left and no run removes.
+// warnStale warns of files that a killed run seems to have left and that no run removes.
 func (r *run) warnStale(target *untar.Target) {
 	if warning := StaleWarning(target); warning != "" {
 		r.tell.Warn(warning)
 	}
 }
 
-// StaleWarning returns the warning of what warnStale names, "" if there is nothing.
+// StaleWarning returns the text of the warning that an interrupted run seems to have left
+// something beside target, "" if there is nothing.
 func StaleWarning(target *untar.Target) string {
 	path := target.Stale()
 	if path == "" {
@@ -158,9 +161,9 @@ func StaleWarning(target *untar.Target) string {
 	return fmt.Sprintf("%q seems to be left by an interrupted run, but nothing proves it: look, and remove it by hand", path)
 }
 
-// openTarget opens the root file system's directory. In a container's directory that another
-// user may own it is opened below that, and no link is followed; any other --rootfs is
-// the administrator's choice.
+// openTarget opens the root file system's directory. If it is rootfs in a container's
+// directory that another user may own, it is opened below that directory's descriptor and
+// no link is followed. Any other --rootfs is the administrator's choice.
 func (r *run) openTarget(in *directory) (*untar.Target, error) {
 	path := r.target.Container.Rootfs
 	if in == nil || filepath.Clean(path) != filepath.Join(in.path, rootfsName) {
@@ -176,52 +179,58 @@ func (r *run) openTarget(in *directory) (*untar.Target, error) {
 	return untar.OpenTargetAt(in.file, rootfsName, path)
 }
 
-// rootfsName is the directory of the root file system in a container's.
+// rootfsName is the name of the root file system's directory in a container's directory.
 const rootfsName = "rootfs"
 
-// stageContainer makes the directory of a container beside its own place.
+// stageContainer makes a new container's directory, under another name until commit.
 func (r *run) stageContainer() (*staging, error) {
-	path := r.target.Container.Path
-	target, err := untar.OpenTarget(path)
+	target, err := untar.OpenTarget(r.target.Container.Path)
 	if err != nil {
 		return nil, err
 	}
 	r.warnStale(target)
 	// The mode is lxc-create's (lxccontainer.c, create_container_dir).
 	s := &staging{target: target, closed: closedDir{owner: r.target.Owner.Dir, mode: 0o770}}
-	file, err := target.Root().File()
-	if err == nil && !target.IsEmpty() {
-		file.Close()
-		err = exists(path, "") // it came to be just now
-	}
-	if err == nil {
-		s.directory = &directory{file, path}
-		err = r.makeRootfs(s)
-	}
-	if err == nil {
-		s.root, err = target.Root().Open(rootfsName)
-	}
-	if err == nil {
-		err = s.shut()
-	}
-	if err == nil && r.target.IDMap != nil {
-		err = s.shiftRoot()
-	}
-	if err != nil {
+	if err := r.fillNew(s); err != nil {
 		return nil, s.abandon(err)
 	}
 	return s, nil
+}
+
+// fillNew makes the root file system's directory in a new container's directory, and
+// closes the latter.
+func (r *run) fillNew(s *staging) error {
+	path := r.target.Container.Path
+	file, err := s.target.Root().File()
+	if err != nil {
+		return err
+	}
+	if !s.target.IsEmpty() { // another process made it after stage had looked
+		file.Close()
+		return exists(path, "")
+	}
+	s.directory = &directory{file, path}
+	if err := r.makeRootfs(s); err != nil {
+		return err
+	}
+	if s.root, err = s.target.Root().Open(rootfsName); err != nil {
+		return err
+	}
+	if err := s.shut(); err != nil {
+		return err
+	}
+	return r.shiftRoot(s)
 }
 
 // rootfsMarker says that the root file system in a container's directory is incomplete
 // (untar.Target).
 const rootfsMarker = "." + rootfsName + ".incomplete"
 
-// stageExisting takes a directory that exists for the container's, as lxc-create does: an
-// empty one, or one that holds an empty directory for the root file system and nothing
-// else. Both may be mount points. The directory keeps its mode.
+// stageExisting makes a container in a directory that exists, as lxc-create does: an empty
+// one, or one that holds an empty rootfs and nothing else. Both may be mount points. The
+// directory keeps its mode.
 func (r *run) stageExisting() (*staging, error) {
-	path, rootfs, owner := r.target.Container.Path, r.target.Container.Rootfs, r.target.Owner.Dir
+	path := r.target.Container.Path
 	f, err := openDir(path)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, fs.ErrNotExist) {
 		return nil, exists(path, "") // a file, or a link that leads nowhere
@@ -229,49 +238,59 @@ func (r *run) stageExisting() (*staging, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &staging{directory: f, closed: closedDir{owner: owner}}
+	s := &staging{directory: f, closed: closedDir{owner: r.target.Owner.Dir}}
+	if err := r.closeExisting(s); err != nil {
+		return nil, s.abandon(err)
+	}
+	if err := r.takeExisting(s); err != nil {
+		return nil, s.abandon(err)
+	}
+	return s, nil
+}
+
+// closeExisting checks that a directory that exists is free for a container, opens its
+// rootfs, and closes the directory to others.
+func (r *run) closeExisting(s *staging) error {
+	f, rootfs, owner := s.directory, r.target.Container.Rootfs, s.closed.owner
 	owners := []uint32{uint32(os.Geteuid()), uint32(r.target.Owner.UID)}
 	if owner != nil && f.marker() != "" {
 		owners = append(owners, owner[0]) // a killed run had handed it over already
 	}
-	if uid, _, e := f.owner(); e != nil {
-		err = e
-	} else if !slices.Contains(owners, uid) {
-		err = exists(path, f.marker())
-	} else {
-		err = f.checkFree()
-	}
-	if err == nil {
-		if owner != nil {
-			owners = append(owners, owner[0])
-		}
-		err = r.findRootfs(s, owners)
-	}
-	if err == nil {
-		s.target, err = untar.OpenTargetAt(f.file, rootfsName, rootfs)
-	}
-	if err == nil && !s.target.IsEmpty() {
-		err = exists(rootfs, s.target.Stale())
-	}
-	// The mode is written down (untar.OpenTargetAt): now the directory can be closed. Then
-	// nobody else puts anything into it any more, and it is looked at once more.
-	if err == nil {
-		s.closed.mode = s.target.ParentMode()
-		err = s.shut()
-	}
-	if err == nil {
-		err = f.checkFree()
-	}
-	if err == nil && !s.target.IsAt() {
-		err = exists(rootfs, "")
-	}
-	if err == nil {
-		err = r.takeExisting(s)
-	}
+	uid, _, err := f.owner()
 	if err != nil {
-		return nil, s.abandon(err)
+		return err
 	}
-	return s, nil
+	if !slices.Contains(owners, uid) {
+		return exists(f.path, f.marker())
+	}
+	if err := f.checkFree(); err != nil {
+		return err
+	}
+	if owner != nil {
+		owners = append(owners, owner[0])
+	}
+	if err := r.findRootfs(s, owners); err != nil {
+		return err
+	}
+	if s.target, err = untar.OpenTargetAt(f.file, rootfsName, rootfs); err != nil {
+		return err
+	}
+	if !s.target.IsEmpty() {
+		return exists(rootfs, s.target.Stale())
+	}
+	// OpenTargetAt has written the directory's mode down, so that the directory can be
+	// closed now. After that nobody else can put anything into it, and it is checked again.
+	s.closed.mode = s.target.ParentMode()
+	if err := s.shut(); err != nil {
+		return err
+	}
+	if err := f.checkFree(); err != nil {
+		return err
+	}
+	if !s.target.IsAt() {
+		return exists(rootfs, "")
+	}
+	return nil
 }
 
 // findRootfs makes the directory for the root file system in a directory that exists, or
@@ -290,8 +309,8 @@ func (r *run) findRootfs(s *staging, owners []uint32) error {
 	return nil
 }
 
-// takeExisting takes over a directory that exists and is closed, with what an interrupted
-// run left in it.
+// takeExisting takes over a directory that exists and is closed. It restores the files that
+// an interrupted run changed in it.
 func (r *run) takeExisting(s *staging) error {
 	r.warnStale(s.target)
 	s.root, s.edits = s.target.Root(), true
@@ -304,13 +323,10 @@ func (r *run) takeExisting(s *staging) error {
 	if err := s.directory.checkNew(); err != nil {
 		return err
 	}
-	if r.target.IDMap != nil {
-		return s.shiftRoot()
-	}
-	return nil
+	return r.shiftRoot(s)
 }
 
-// marker is the path of the marker of an interrupted run, "" for none.
+// marker returns the path of the marker of an interrupted run, "" for none.
 func (f *directory) marker() string {
 	if _, err := f.stat(rootfsMarker); err != nil {
 		return ""
@@ -318,13 +334,14 @@ func (f *directory) marker() string {
 	return filepath.Join(f.path, rootfsMarker)
 }
 
-// checkFree refuses a directory that holds what a new container's can't. What it
-// says of an interrupted run's files is up to checkNew.
+// checkFree refuses a directory that holds a file which a new container's directory does
+// not have. With an interrupted run's marker it lets that run's files pass; checkNew looks
+// at them once they are restored.
 func (f *directory) checkFree() error {
 	if _, err := f.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	names, err := f.file.Readdirnames(16) // more than there can be
+	names, err := f.file.Readdirnames(16) // more than a free directory has
 	if err != nil && err != io.EOF {
 		return err
 	}
@@ -334,7 +351,7 @@ func (f *directory) checkFree() error {
 		if slices.Contains(names, rootfsMarker) {
 			known = known || name == rootfsMarker
 			for _, file := range containerFiles {
-				known = known || name == file || name == asideName(file) || name == beforeName(file)
+				known = known || name == file || name == newName(file) || name == oldName(file)
 			}
 		}
 		free = free && known
@@ -364,7 +381,7 @@ func (r *run) makeRootfs(s *staging) error {
 	return s.directory.fail("mkdir", rootfsName, unix.Mkdirat(s.directory.fd(), rootfsName, 0o755))
 }
 
-// shut closes the container's directory to others.
+// shut closes the container's directory to others, until handOver or abandon.
 func (s *staging) shut() error {
 	c := &s.closed
 	err := unix.Fstat(s.directory.fd(), &c.was)
@@ -380,9 +397,12 @@ func (s *staging) shut() error {
 	return s.directory.fail("close", "", err)
 }
 
-// shiftRoot gives the directory of the root file system, to which nobody else has a way
-// yet, to the container's root.
-func (s *staging) shiftRoot() error {
+// shiftRoot gives the root file system's directory to the container's root if owners are
+// shifted. The container's directory is closed, so that nobody else can reach it yet.
+func (r *run) shiftRoot(s *staging) error {
+	if r.target.IDMap == nil {
+		return nil
+	}
 	root, err := s.root.File()
 	if err != nil {
 		return err
@@ -391,8 +411,8 @@ func (s *staging) shiftRoot() error {
 	return root.Chown(int(s.closed.owner[0]), int(s.closed.owner[1]))
 }
 
-// handOver gives the container's directory to the container's root, when nothing in
-// it is to be done by name any more.
+// handOver gives the container's directory its owner and mode. From then on the owner may
+// change what is in it, so nothing in it is worked on by name after that.
 func (s *staging) handOver() error {
 	if !s.closed.shut {
 		return nil
@@ -407,8 +427,8 @@ func (s *staging) handOver() error {
 	return s.directory.fail("chown", "", unix.Fchown(s.directory.fd(), int(int32(s.closed.owner[0])), int(int32(s.closed.owner[1]))))
 }
 
-// takeBack undoes handOver, before what is in the directory is removed. Where it
-// fails the removal does no harm all the same: it follows no link.
+// takeBack undoes handOver before the directory's content is removed. If takeBack fails,
+// the removal does no harm all the same, since it follows no link.
 func (s *staging) takeBack() {
 	if s.closed.given {
 		unix.Fchown(s.directory.fd(), int(s.closed.was.Uid), int(s.closed.was.Gid))
@@ -417,11 +437,12 @@ func (s *staging) takeBack() {
 	}
 }
 
-// commit makes everything durable, and complete. caller is who waits for it; nil: a
-// person.
+// commit makes the result durable and complete. caller is the process that waits for the
+// result; nil: a person.
 func (s *staging) commit(caller *Caller) error {
-	// This comes first: a directory that is renamed must be right, and one that was there
-	// would stay closed for ever if the run were killed after its marker is gone.
+	// handOver comes first: a new directory must have its owner and mode when Commit gives
+	// it its name, and a directory that was there would stay closed for ever if the run
+	// were killed after Commit had removed the marker.
 	if err := s.handOver(); err != nil {
 		return err
 	}
@@ -433,13 +454,13 @@ func (s *staging) commit(caller *Caller) error {
 		return err
 	}
 	// If lxc-create has died, nobody will register this container: fail and remove it.
-	if caller != nil && caller.gone() {
-		return errCallerGone
+	if caller != nil && caller.ended() {
+		return errCallerEnded
 	}
 	return nil
 }
 
-// done ends the use of a staging in which everything is right.
+// done ends the use of a staging after commit.
 func (s *staging) done() {
 	if s.edits {
 		s.directory.forget()
@@ -447,8 +468,8 @@ func (s *staging) done() {
 	s.close()
 }
 
-// isClean reports whether there may be another attempt: what one attempt left of an
-// image must not be mixed with the next.
+// isClean reports whether another image may be tried. It may not if files of the image
+// that failed are still there: the two would be mixed.
 func (s *staging) isClean() bool {
 	if s.merges {
 		return !s.begun
@@ -457,7 +478,7 @@ func (s *staging) isClean() bool {
 	return err == nil && empty
 }
 
-// empty removes what one attempt made, so that there may be another.
+// empty removes the files of an image that failed, so that another image can be tried.
 func (s *staging) empty() (err error) {
 	s.takeBack()
 	if s.merges {
@@ -474,11 +495,11 @@ func (s *staging) empty() (err error) {
 	return err
 }
 
-// errMerged says what stays of a merge that failed.
+// errMerged says that a merge that failed is not undone.
 var errMerged = errors.New("what was unpacked beside other files stays")
 
-// abandon removes what this run made, and returns err with what could not be
-// removed.
+// abandon removes what this run made. It returns err, as a *LeftError if not all of it
+// could be removed.
 func (s *staging) abandon(err error) error {
 	s.takeBack()
 	var left error

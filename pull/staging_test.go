@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,8 +17,8 @@ import (
 	"lxc-pull/untar"
 )
 
-// A container's directory whose root file system holds something that no marker
-// proves to be an interrupted run's stays, and no descriptor is left open.
+// A container's directory stays if its root file system is not empty and no marker proves
+// that an interrupted run filled it. No descriptor is left open.
 func TestRemoveInterruptedLeavesOthers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c")
 	if err := os.MkdirAll(filepath.Join(path, "rootfs/mine"), 0o755); err != nil {
@@ -79,8 +80,8 @@ func TestLeftErrorIsOneLine(t *testing.T) {
 	}
 }
 
-// A directory that was there has its own mode, and the container's owner, before the
-// marker goes: a kill in between would leave a complete container closed for ever.
+// An existing directory gets its mode back, and the container's owner, before the marker is
+// removed: otherwise a kill in between would leave a complete container closed for ever.
 func TestDirIsOpenBeforeTheMarkerGoes(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, rootfsName), 0o755); err != nil {
@@ -126,5 +127,200 @@ func TestDirIsOpenBeforeTheMarkerGoes(t *testing.T) {
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil || st.Uid != owner[0] || st.Gid != owner[1] {
 		t.Errorf("with the marker there the directory belongs to %d:%d (%v)", st.Uid, st.Gid, err)
+	}
+}
+
+// Which directories a new container is made in, and what a failure leaves of them.
+func TestStageExisting(t *testing.T) {
+	put := func(names ...string) func(t *testing.T, path string) {
+		return func(t *testing.T, path string) {
+			if err := os.Mkdir(path, 0o751); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range names {
+				if dir, ok := strings.CutSuffix(name, "/"); ok {
+					if err := os.MkdirAll(filepath.Join(path, dir), 0o755); err != nil {
+						t.Fatal(err)
+					}
+					continue
+				}
+				writeFile(t, filepath.Join(path, name), []byte("mine"))
+			}
+		}
+	}
+	for _, test := range []struct {
+		name string
+		put  func(t *testing.T, path string)
+		ok   bool
+	}{
+		{"an empty directory", put(), true},
+		{"an empty rootfs in it", put("rootfs/"), true},
+		{"a file system's own directory", put("lost+found/"), true},
+		{"a container", put("config", "rootfs/"), false},
+		{"a file of somebody's", put("mine"), false},
+		{"a rootfs that holds something", put("rootfs/mine"), false},
+		{"a file", func(t *testing.T, path string) { writeFile(t, path, nil) }, false},
+		{"a link that leads nowhere", func(t *testing.T, path string) {
+			if err := os.Symlink("nowhere", path); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			lxcPath := t.TempDir()
+			target := newContainer(t, lxcPath)
+			test.put(t, target.Container.Path)
+			before := below(t, lxcPath)
+			s, err := (&run{target: target, tell: into(new(strings.Builder))}).stage(t.Context())
+			if (err == nil) != test.ok || !test.ok && KindOf(err) != Exists {
+				t.Fatalf("%v", err)
+			}
+			if err == nil {
+				writeFile(t, filepath.Join(target.Container.Rootfs, "new"), nil)
+				failed := errors.New("failed")
+				if err := s.abandon(failed); err != failed {
+					t.Errorf("abandon: %v", err)
+				}
+			}
+			if after := below(t, lxcPath); after != before {
+				t.Errorf("left:\n%swas:\n%s", after, before)
+			}
+		})
+	}
+}
+
+// A directory for a root file system alone must be empty, and what a killed run left in it
+// is removed.
+func TestStageRootfsAlone(t *testing.T) {
+	dir := t.TempDir()
+	target := Target{Container: lxc.Container{Name: "web", Path: dir, Rootfs: filepath.Join(dir, "root")}, Alone: true, Owner: Owner{UID: -1, GID: -1}}
+	if err := os.Mkdir(target.Container.Rootfs, 0o755); err != nil { // an absent one would grow under another name
+		t.Fatal(err)
+	}
+	var heard strings.Builder
+	r := &run{target: target, tell: into(&heard)}
+	killed, err := r.stage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.stage(t.Context()); !errors.Is(err, untar.ErrBusy) {
+		t.Errorf("two runs in one directory: %v", err)
+	}
+	writeFile(t, filepath.Join(dir, "root", "half"), nil)
+	killed.close() // as the kernel does
+	s, err := r.stage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if empty, err := s.root.IsEmpty(); !empty || err != nil || !strings.Contains(heard.String(), "it was emptied first") {
+		t.Errorf("empty %v, %v; %s", empty, err, &heard)
+	}
+	if err := s.abandon(errCallerEnded); err != errCallerEnded {
+		t.Error(err)
+	}
+	writeFile(t, filepath.Join(dir, "root", "mine"), nil)
+	if _, err := r.stage(t.Context()); KindOf(err) != NotEmpty {
+		t.Errorf("somebody's file: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "root", "mine")); err != nil {
+		t.Error(err)
+	}
+}
+
+// What a killed run of the template changed in the container's directory is undone by the
+// next one.
+func TestStageAfterAKill(t *testing.T) {
+	target := newContainer(t, t.TempDir())
+	target.Create = false
+	path := target.Container.Path
+	writeFile(t, filepath.Join(path, "config"), target.Begins)
+	if err := os.Mkdir(target.Container.Rootfs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	before := below(t, path)
+	r := &run{target: target, tell: into(new(strings.Builder))}
+	killed, err := r.stage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range containerFiles {
+		if err := killed.directory.replace(edit{name: name, mode: 0o644, keep: true, uid: -1, gid: -1, content: after}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeFile(t, filepath.Join(target.Container.Rootfs, "half"), nil)
+	killed.close()
+	s, err := r.stage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Restored before this run reads the config, not only when it fails.
+	if config, err := os.ReadFile(filepath.Join(path, "config")); string(config) != string(target.Begins) {
+		t.Errorf("%q, %v", config, err)
+	}
+	if err := s.abandon(errMerged); err != errMerged {
+		t.Error(err)
+	}
+	if now := below(t, path); now != before {
+		t.Errorf("left:\n%swas:\n%s", now, before)
+	}
+}
+
+// A container that is complete when nobody waits for it any more is an error.
+func TestCommitForNobody(t *testing.T) {
+	target := newContainer(t, t.TempDir())
+	s, err := (&run{target: target, tell: into(new(strings.Builder))}).stage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.commit(&Caller{parent: -1}); err != errCallerEnded || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if err := s.abandon(errCallerEnded); err != errCallerEnded {
+		t.Error(err)
+	}
+	if names, err := os.ReadDir(filepath.Dir(target.Container.Path)); len(names) > 0 || err != nil {
+		t.Errorf("left %v, %v", names, err)
+	}
+}
+
+// A directory of another user's is no place for a container, but for the user to whom
+// the container's root is mapped.
+func TestStageOfAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	for _, test := range []struct {
+		name      string
+		directory int // owners
+		rootfs    int
+		ok        bool
+	}{
+		{"root's", 0, 0, true}, {"another's", 4242, 0, false}, {"another's rootfs", 0, 4242, false}, {"the container's rootfs", 0, 4343, true},
+	} {
+		target := newContainer(t, t.TempDir())
+		target.Owner.Dir = &[2]uint32{4343, 4343}
+		path := target.Container.Path
+		if err := os.MkdirAll(target.Container.Rootfs, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, uid := range map[string]int{path: test.directory, target.Container.Rootfs: test.rootfs} {
+			if err := os.Chown(name, uid, uid); err != nil {
+				t.Skip(err)
+			}
+		}
+		s, err := (&run{target: target, tell: into(new(strings.Builder))}).stage(t.Context())
+		if (err == nil) != test.ok || err != nil && KindOf(err) != Exists {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		if err == nil {
+			s.abandon(err)
+		}
+		for name, uid := range map[string]int{path: test.directory, target.Container.Rootfs: test.rootfs} {
+			info, err := os.Stat(name)
+			if err != nil || info.Sys().(*syscall.Stat_t).Uid != uint32(uid) {
+				t.Errorf("%s: %q has another owner, or %v", test.name, name, err)
+			}
+		}
 	}
 }

@@ -15,22 +15,22 @@ import (
 	"lxc-pull/untar"
 )
 
-// unpack streams one layer of the root file system in:
+// unpack downloads, decompresses and unpacks one layer of the root file system in one pass:
 //
-//	download or cached file -> cache, digest -> buffers -> decoder -> buffers -> files
+//	download or cached file -> cache, digest -> ReadAhead -> decoder -> ReadAhead -> files
 //
-// Each pair of buffers has a goroutine that reads what is left of it. The bytes are checked
-// while they pass, so files come to be before the last byte is known to be right; until
-// then, and until the image's own files are this container's, the root directory is closed
-// to others, and a wrong end removes everything.
+// Each ReadAhead has a goroutine that runs the stages before it. The digest is known to be
+// right only after the last byte, when the files are on the disk already. Until then, and
+// until personalize is done, the root directory is closed to others; if the digest is
+// wrong, fill removes all files.
 func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error {
 	if !found.Cached {
 		r.tell.Say("Downloading the rootfs")
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	var stages []io.Closer // in the order in which the bytes pass them
+	var stages []io.Closer // in the order of the pipeline; closed in the reverse order
 	defer func() {
-		cancel() // ends a read of the network that the stages would wait for
+		cancel() // ends a read from the network, for which Close would wait
 		for _, stage := range slices.Backward(stages) {
 			stage.Close()
 		}
@@ -64,14 +64,15 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 	if err != nil {
 		return err
 	}
-	r.place.begun = true
-	// A few bytes that are read may unpack for minutes.
-	report, err := r.place.root.Extract(untar.Until(ctx, unpacked), how)
+	r.staging.begun = true
+	// A few compressed bytes can take minutes to unpack, so ctx is checked here as well.
+	report, err := r.staging.root.Extract(untar.Until(ctx, unpacked), how)
 	if errors.Is(err, untar.ErrTooBig) {
-		err = fmt.Errorf("%q has room for %s: %w", r.target.Container.Rootfs, source.ByteCount(how.MaxBytes), err)
+		text := fmt.Sprintf("%q has room for %s: %v", r.target.Container.Rootfs, source.ByteCount(how.MaxBytes), err)
+		err = &Error{Kind: NoRoom, Text: text, Err: err}
 	}
 	if err == nil {
-		_, err = io.Copy(io.Discard, packed) // the tail that the decoder did not ask for
+		_, err = io.Copy(io.Discard, packed) // the decoder may stop before the last bytes
 	}
 	if err != nil {
 		unpacked.Close()
@@ -85,16 +86,16 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 	return r.report(ctx, report)
 }
 
-// verifiesFirst reports whether all of an image is to be verified before a byte of it
-// is unpacked: on request, since a merge can't be undone, and because of who could feed
-// the decoder.
+// verifiesFirst reports whether all of an image is verified before the first byte is
+// unpacked: if the user asked for it, if a merge could not be undone, or if bytes from a
+// mirror or over plain http would reach the decoder.
 func (r *run) verifiesFirst(found *source.Found) bool {
-	return found.Vouched() && (r.opt.VerifyFirst || r.place.merges || !found.Safe())
+	return found.Vouched() && (r.opt.VerifyFirst || r.staging.merges || !found.Safe())
 }
 
-// downloadFirst brings all of a stream to the disk, checks it, and returns a stream of
-// the same bytes, which end with beside: out of the cache if they are kept there, else
-// from a temporary file.
+// downloadFirst writes all of a stream to the disk and checks it. It returns a stream that
+// reads the same bytes from the cache, or from a temporary file if the cache does not keep
+// them. The caller closes beside, that file, after use.
 func (r *run) downloadFirst(stream *source.Stream) (whole *source.Stream, beside io.Closer, err error) {
 	line := r.tell.Begin("Downloading the rootfs", stream.Size)
 	defer line.Close()
@@ -102,7 +103,7 @@ func (r *run) downloadFirst(stream *source.Stream) (whole *source.Stream, beside
 		whole, err = stream.Complete(nil, line)
 		return whole, io.NopCloser(nil), err
 	}
-	file, err := r.place.root.TempFile()
+	file, err := r.staging.root.TempFile()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -113,9 +114,9 @@ func (r *run) downloadFirst(stream *source.Stream) (whole *source.Stream, beside
 	return whole, file, nil
 }
 
-// explain finds out what an error in the middle of an image means. Bytes that can't be
-// unpacked are most likely not the ones that were signed: the rest of them is read, and
-// a wrong digest is the better answer.
+// explain returns the error to report after unpacking failed with err. Bytes that can't be
+// unpacked most likely are not the signed ones. So explain reads the rest of them, and if
+// the digest is wrong, it returns that error instead.
 func (r *run) explain(stream *source.Stream, packed io.Reader, err error) error {
 	var number syscall.Errno
 	if errors.Is(err, context.Canceled) || errors.Is(err, untar.ErrTooBig) || source.KindOf(err) != 0 || errors.As(err, &number) {
@@ -130,14 +131,14 @@ func (r *run) explain(stream *source.Stream, packed io.Reader, err error) error 
 	return fmt.Errorf("%s: %w", image.RootfsFile, r.opt.Memory.explain(err))
 }
 
-// extraction says how a layer is unpacked: as the stock template's
-// "tar --anchored --exclude=… --numeric-owner --xattrs-include='*' -xpJf".
+// extraction returns the options for unpacking a layer. They do what the stock template's
+// "tar --anchored --exclude=… --numeric-owner --xattrs-include='*' -xpJf" does.
 func (r *run) extraction(found *source.Found, layer int) (untar.Options, error) {
-	room, err := r.place.root.Room()
+	room, err := r.staging.root.Room()
 	if err != nil {
 		return untar.Options{}, err
 	}
-	most := int64(0) // how much fits can't be told
+	most := int64(0) // no limit: the free room is not known
 	if room.Bytes >= 0 && !room.Packs {
 		most = max(room.Bytes-spare(room), 1)
 	}
@@ -145,9 +146,9 @@ func (r *run) extraction(found *source.Found, layer int) (untar.Options, error) 
 	return untar.Options{
 		Strict:    true,
 		Layer:     found.Layers[layer].OCI,
-		Merge:     r.place.merges,
+		Merge:     r.staging.merges,
 		Vouched:   found.Vouched(),
-		DeferRoot: !r.place.merges, // what was verified needs no closed door, and a kill would leave it closed
+		DeferRoot: !r.staging.merges, // a merge is verified before, and a kill would leave the directory closed
 		IDMap:     r.target.IDMap,
 		SELinux:   r.opt.SELinux,
 		Exclude:   lxc.Lines(excludes),
@@ -155,14 +156,14 @@ func (r *run) extraction(found *source.Found, layer int) (untar.Options, error) 
 	}, nil
 }
 
-// report tells what could not be kept of the image, and hands on the report.
+// report warns of what could not be restored of the image, and passes on the report.
 func (r *run) report(ctx context.Context, report *untar.Report) error {
 	if lost := report.Summary(); lost != "" {
 		r.tell.Warn(lost)
 	}
 	for _, n := range report.Notes {
-		if r.place.merges && n.Fate == untar.LeftOut {
-			r.warnf("the image is not whole in %q, which keeps its own in the way of %d of its entries: %s", r.target.Container.Rootfs, n.Count, strings.Join(n.Names, ", "))
+		if r.staging.merges && n.Fate == untar.LeftOut {
+			r.warnf("the image is not whole in %q, where existing files stay in the place of %d of its entries: %s", r.target.Container.Rootfs, n.Count, strings.Join(n.Names, ", "))
 		}
 	}
 	if r.opt.Report == nil {

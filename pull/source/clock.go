@@ -8,59 +8,56 @@ import (
 	"lxc-pull/pgp"
 )
 
-// slack is by how much clocks, build times and signatures may differ before
-// that means something: build ids are local time, and mirrors lag.
+// slack is by how much clocks, build times and signature times may differ without meaning
+// anything: build IDs are in local time, and mirrors lag.
 const slack = 24 * time.Hour
 
-// A Clock is the time by which one run judges certificates, signatures and
-// expiry dates. That is the system's time, unless the system's clock is known to
-// be wrong. Boards without a battery start in 1970. No program is older than its
-// own build, so a clock that is before the build is behind, and so is a clock that
-// is before a signature by a trusted key. Then the time is the newest of the
-// build's date and of what the trusted keys have signed: the earliest that it can
-// be. That holds for this run and this server's keys alone; the system's clock is
-// never set, and the time never goes back.
+// A Clock is the time by which a run judges certificates, signatures and expiry dates. It is
+// the system's time unless the system's clock is known to be wrong: boards without a battery
+// start in 1970. The clock is wrong if it says a time before this program was built, or
+// before a good signature by a trusted key. Then the time is the newest of the build date
+// and of the times of such signatures; it can't be earlier than that. Only this run uses
+// that time: the system's clock is never set, and the time never goes back.
 //
-// It is safe for concurrent use.
+// A Clock is safe for concurrent use.
 type Clock struct {
-	given  time.Time // by the user, overrides all; zero: not given
-	built  time.Time
-	system func() time.Time
+	given  time.Time        // by the user, overrides all else; zero: not given
+	built  time.Time        // when this program was built
+	system func() time.Time // the system's clock
 
 	mu     sync.Mutex
-	signed time.Time // the newest good signature that the clock is behind; zero: none
+	signed time.Time // of the newest good signature that is later than the clock; zero: none
 }
 
-// maxAge is how long after its build a program believes signatures to be of the
-// present when it has no clock. Its embedded roots have expired by then, and a
-// publisher whose clock says 2099 must not take the device along.
+// maxAge is how long after its build date a program without a right clock takes the times of
+// signatures for the present. By then its embedded roots have expired, and a publisher
+// whose clock says 2099 must not set this clock.
 const maxAge = 10 * 365 * 24 * time.Hour
 
-// NewClock returns the clock of a run. given is the time that the user says it is,
-// zero for the system's. built is when this program was built, as far as that is
-// known.
+// NewClock returns the clock of a run. given is the time that the user passed, zero for the
+// system's. built is when this program was built, or an earlier time if that is not known.
 func NewClock(given, built time.Time) *Clock {
 	return &Clock{given: given, built: built, system: time.Now}
 }
 
-// Given returns the time that the user says it is; zero: the user says nothing.
+// Given returns the time that the user passed, zero if there is none.
 func (c *Clock) Given() time.Time { return c.given }
 
-// Behind reports whether the system's clock is known to be wrong, so that Now is
-// only the earliest time that it can be.
+// Behind reports whether the system's clock is known to be wrong, so that Now is only the
+// earliest time that it can be.
 func (c *Clock) Behind() bool {
 	system := c.system()
 	return c.given.IsZero() && (system.Before(c.built) || c.learned().After(system.Add(slack)))
 }
 
-// learned returns the time of the newest good signature that the clock is behind.
+// learned returns the time of the newest good signature that is later than the clock.
 func (c *Clock) learned() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.signed
 }
 
-// Now returns the time.
+// Now returns the time by which the run judges.
 func (c *Clock) Now() time.Time {
 	switch {
 	case !c.given.IsZero():
@@ -74,8 +71,8 @@ func (c *Clock) Now() time.Time {
 	return c.built
 }
 
-// learn moves the time to that of a good signature by a trusted key, if it can be
-// that late. A time that the user gave stays.
+// learn advances the time to that of a good signature by a trusted key, unless that is too far
+// in the future. A time that the user passed stays.
 func (c *Clock) learn(signed time.Time) {
 	if !c.Behind() && !signed.After(c.Now().Add(slack)) || signed.After(c.latest()) {
 		return
@@ -87,10 +84,10 @@ func (c *Clock) learn(signed time.Time) {
 	}
 }
 
-// latest returns the latest time that it can be if Now is not sure.
+// latest returns the latest time that it can be while the system's clock is wrong.
 func (c *Clock) latest() time.Time { return c.built.Add(maxAge) }
 
-// Policy returns the times by which signatures are judged.
+// Policy returns the times by which package pgp judges signatures.
 func (c *Clock) Policy() pgp.Policy {
 	p := pgp.Policy{Now: c.Now()}
 	if c.Behind() {
@@ -99,19 +96,18 @@ func (c *Clock) Policy() pgp.Policy {
 	return p
 }
 
-// isFuture reports whether a time can't have come yet, whatever the clock says:
-// the signer's clock was wrong, or ours when the time was noted. A time that is
-// only ahead of the clock says that the clock is behind.
+// isFuture reports whether t can't have come yet, whatever the clock says: then the signer's
+// clock was wrong, or this machine's when t was recorded. A time that is only later than the
+// clock says that the clock is behind.
 func (c *Clock) isFuture(t time.Time) bool {
 	return t.After(c.latest()) && t.After(c.Now().Add(slack))
 }
 
-// CanBe reports whether it can be as late as t: when a program is as old as this one
-// would be by then, a clock that says t is more likely wrong.
+// CanBe reports whether t can be the present. This program would be so old by a later time
+// that a clock which says that time is more likely wrong.
 func (c *Clock) CanBe(t time.Time) bool { return !t.After(c.latest()) }
 
-// Warning returns what a user should know of the clock, "" if nothing is wrong
-// with it.
+// Warning returns what the user should know about the clock, "" if nothing is wrong with it.
 func (c *Clock) Warning() string {
 	signed := c.learned().UTC().Format(time.DateOnly)
 	system := c.system()

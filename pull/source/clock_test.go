@@ -60,8 +60,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// minisigner signs as minisign(1) does, which puts the time into the signed
-// comment.
+// A minisigner signs as minisign(1) does, which puts the time into the signed comment.
 type minisigner struct{ key ed25519.PrivateKey }
 
 func newMinisigner(seed string) minisigner {
@@ -85,8 +84,8 @@ func (m minisigner) sign(data []byte, when time.Time) []byte {
 	return fmt.Appendf(nil, "untrusted comment: a test's\n%s\ntrusted comment: %s\n%s\n", m.blob(sig), comment, base64.StdEncoding.EncodeToString(global))
 }
 
-// TestClockless is a board whose clock starts before its program was built, and
-// that before the server's certificate began (httptest's, in 1970).
+// A board's clock starts at a time before the program was built, and the program was built
+// before the server's certificate became valid (httptest's certificate begins in 1970).
 func TestClockless(t *testing.T) {
 	index := []byte("debian;trixie;amd64;default;20260829_05:24;/images/debian/trixie/amd64/default/20260829_05:24/\n")
 	publisher, another := newMinisigner("publisher"), newMinisigner("another")
@@ -110,8 +109,8 @@ func TestClockless(t *testing.T) {
 	}
 	begins := server.Certificate().NotBefore
 	built := begins.Add(-300 * 24 * time.Hour)
-	// start begins a run on the board that trusts a key, nil being --no-validate, and
-	// that has seen what histories hold.
+	// start begins a run on the board with one trusted key (nil: --no-validate) and with
+	// histories.
 	start := func(by *minisigner, given time.Time, histories ...*cache.Cache) *Finder {
 		servers := new(Servers)
 		if err := servers.Add(server.URL); err != nil {
@@ -151,8 +150,8 @@ func TestClockless(t *testing.T) {
 		t.Errorf("a signature of 2099: %v, the time is %v, want %v", err, c.trust.clock.Now(), built)
 	}
 
-	// One of the years that are believed moves this key's runs alone. --time takes
-	// it back for certificates; what was seen still counts.
+	// A signature of a possible year advances the clock of runs with this key alone. --time
+	// overrides it for certificates; the history still counts.
 	far := begins.Add(5 * 365 * 24 * time.Hour).Truncate(time.Second)
 	base := t.TempDir()
 	history := &cache.Cache{Base: base}
@@ -185,9 +184,9 @@ func TestClockless(t *testing.T) {
 	}
 }
 
-// TestClockBehindEvidence: a clock after the program's build, but before what a
-// trusted key was seen to have signed, lets nothing older pass and lowers no
-// record, whether it is the system's or --time.
+// A clock that is later than the program's build, but earlier than a recorded signature by a
+// trusted key, lets no older build pass and lowers no record, whether it is the system's
+// clock or --time.
 func TestClockBehindEvidence(t *testing.T) {
 	day := func(month time.Month, d int) time.Time { return time.Date(2026, month, d, 5, 24, 0, 0, time.UTC) }
 	publisher := newMinisigner("publisher")
@@ -249,8 +248,8 @@ func TestClockBehindEvidence(t *testing.T) {
 		}
 	}
 
-	// A build's name that is later than the signature over it is no date, and takes
-	// no date's place.
+	// A date in a build's name that is later than the signature over the list is not taken
+	// for a date, and does not replace a recorded one.
 	c, _ = start(time.Time{}, day(11, 29))
 	for _, build := range []string{"20301231_00:00", "20991231_00:00"} {
 		remember(c, build, day(11, 29))
@@ -262,7 +261,8 @@ func TestClockBehindEvidence(t *testing.T) {
 	if list = c.note(list, cache.Seen{Signer: by[0], Name: img("").Name, Build: today, Signed: day(11, 29)}); list[0].Build != today {
 		t.Errorf("a slip stays: %s", list[0].Build)
 	}
-	// A signature that can't be true gives way; with --allow-older all do.
+	// The record of a signature time that can't be true is replaced; with --allow-older every
+	// record is.
 	far := cache.Seen{Signer: by[0], Name: img("").Name, Build: "20990101_00:00", Signed: time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)}
 	if list = c.note([]cache.Seen{far}, cache.Seen{Signer: by[0], Name: img("").Name, Build: today, Signed: day(11, 29)}); list[0].Build != today || !list[0].Signed.Equal(day(11, 29)) {
 		t.Errorf("a signature of 2099 stays: %+v", list[0])

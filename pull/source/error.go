@@ -8,25 +8,24 @@ import (
 	"lxc-pull/pgp"
 )
 
-// A Kind says what is wrong, for whoever decides what to do next: this package,
-// which may ask another server, and the command line, which knows exit statuses
-// and remedies.
+// A Kind classifies an error. This package uses it to decide whether to ask another server,
+// the command line to choose an exit status and a remedy.
 type Kind int
 
-// The kinds of errors of this package. Zero is any other error.
+// The kinds of errors of this package. Any other error has the Kind zero.
 const (
-	Network    Kind = iota + 1 // a server or a file URL did not give what was asked for
+	Network    Kind = iota + 1 // a download from a server, or a read of a file URL, failed
 	NotFound                   // the server has no such image
 	Gone                       // the server's list names a build that the server does not have
 	Unverified                 // the bytes are not the ones that a trusted key signed
-	Replayed                   // an older image, or an older list, than was seen before
-	History                    // what was seen before can't be read
+	Replayed                   // an image or list that is older than one seen before, or has expired
+	History                    // the history of builds can't be read
 )
 
 // An Error is an error of this package with its Kind.
 type Error struct {
 	Kind Kind
-	What string // what failed; "": Err says it
+	What string // the file or step that failed; "": Err names it
 	Err  error
 }
 
@@ -39,8 +38,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// KindOf returns the Kind of an error of this package or of one that it passes
-// on from the packages fetch, image and pgp.
+// KindOf returns the Kind of an error of this package, and that of errors of the packages
+// fetch, image and pgp, which this package returns as they are.
 func KindOf(err error) Kind {
 	var own *Error
 	var missing *image.NotFoundError
@@ -59,15 +58,15 @@ func KindOf(err error) Kind {
 	return 0
 }
 
-// isUnverified reports whether err says that bytes are not the ones that were
-// signed, or are older ones.
+// isUnverified reports whether err says that bytes are not the signed ones, or are older
+// signed ones. Other bytes, of another server, may be right.
 func isUnverified(err error) bool {
 	var own *Error
 	return errors.As(err, &own) && (own.Kind == Unverified || own.Kind == Replayed)
 }
 
-// severity orders the errors of several servers. One that gives wrong bytes must
-// not be hidden by another that is down.
+// severity orders the errors of several servers: the error of a server that gives wrong bytes
+// must not be hidden by that of a server that is down.
 func severity(err error) int {
 	switch KindOf(err) {
 	case Unverified, Replayed:
@@ -81,7 +80,7 @@ func severity(err error) int {
 	return 0
 }
 
-// Offline reports whether an error says that no server was reached.
+// Offline reports whether err says that no server could be reached.
 func Offline(err error) bool {
 	list := fetch.Failures(err)
 	for _, e := range list {

@@ -9,18 +9,18 @@ import (
 	"lxc-pull/untar"
 )
 
-// A Found is an image that is found and vouched for: its metadata is here, and its
-// root file system is ready to be read.
+// A Found is an image that a trusted key vouches for. Its metadata is read and checked, and
+// its root file system can be opened.
 type Found struct {
 	Image  image.Image
 	Meta   lxc.Meta
 	Layers []Layer // of the root file system, the lowest first
-	Cached bool    // the bytes come out of the cache
+	Cached bool    // the bytes come from the cache
 
 	finder   *Finder
 	query    image.Query
-	listedBy signers // of the list that names the image, the server's or the cached one
-	asked    bool    // the server was asked in this run, so that list is its own of now
+	listedBy signers // of the list that names the image: the server's, or the one kept in the cache
+	asked    bool    // the list was downloaded in this run
 
 	files []untar.File // of the metadata, in the tarball's order
 	proof proof
@@ -31,20 +31,20 @@ type Found struct {
 // A Layer is one tar archive of a root file system.
 type Layer struct {
 	Name string
-	// Packed and Content are its sizes in bytes, as it is sent and unpacked; -1 until
-	// they are known (Measure).
+	// Packed and Content are the sizes of the archive in bytes, compressed and decompressed;
+	// -1: not known (Measure).
 	Packed, Content int64
-	OCI             bool // it is an OCI image layer, whose whiteouts remove
+	OCI             bool // an OCI image layer: its whiteouts remove files of lower layers
 }
 
-// A proof is what vouches for an image's files, and the checks that are ready to run.
+// A proof is the evidence for an image's files, and the prepared checks of the two tarballs.
 type proof struct {
 	evidence     evidence
 	meta, rootfs *seal
 }
 
-// renewSeals checks what vouches for the image and prepares the checks of its two
-// files. A check is good for one pass over a file.
+// renewSeals checks the evidence for the image and prepares new seals of its two tarballs. A
+// seal serves for one pass over a file.
 func (found *Found) renewSeals() error {
 	f := found.finder
 	at := listing{directory: found.Image.Path}
@@ -59,12 +59,12 @@ func (found *Found) renewSeals() error {
 	return nil
 }
 
-// Vouched reports whether a trusted key vouches for the image. It does unless the user
-// asked for no check.
+// Vouched reports whether a trusted key vouches for the image: true unless the user asked for
+// no checks (Options.Keys is nil).
 func (found *Found) Vouched() bool { return found.finder.trust.keys != nil }
 
-// FileMode returns the mode of a metadata file as the archive has it; ok is false if
-// the metadata has no such file.
+// FileMode returns the mode that the archive has for a metadata file; ok is false if there is
+// no such file.
 func (found *Found) FileMode(name string) (mode fs.FileMode, ok bool) {
 	for _, f := range found.files {
 		if f.Name == name {
@@ -74,7 +74,7 @@ func (found *Found) FileMode(name string) (mode fs.FileMode, ok bool) {
 	return 0, false
 }
 
-// built returns when the image was built, as far as its name or the cache tells.
+// built returns the date in the build's name, or else the time of the cache entry.
 func (found *Found) built() time.Time {
 	if t, ok := buildTime(found.Image.Build); ok {
 		return t
@@ -82,6 +82,6 @@ func (found *Found) built() time.Time {
 	return found.held.entry.Modified
 }
 
-// Close ends the use of what found holds in the cache. What has come of a download
-// that broke off stays there for the next run to go on with.
+// Close releases the image's files and lock in the cache. The bytes of an unfinished download
+// stay in the cache, and the next run continues it. Close may be called again.
 func (found *Found) Close() { found.held.close() }

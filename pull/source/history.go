@@ -13,19 +13,19 @@ import (
 	"lxc-pull/lxc"
 )
 
-// The history is what builds and lists were seen before, of which signer. Who can
-// replay an old image, rightly signed, brings back its holes: so nothing older than
-// what was seen is taken.
+// The history records the newest build and list that were seen of each image and signer. An
+// old image is rightly signed too, but has security holes that are fixed by now. So a build
+// or list that is older than the recorded one is refused.
 
-// recallTime moves the clock to what was seen signed before, by the keys that count
-// in this run: another server's keys move nothing.
+// recallTime advances the clock to the newest recorded signature by a key trusted in this run,
+// if the system clock is wrong.
 func (f *Finder) recallTime() {
 	if f.trust.keys == nil {
 		return
 	}
 	trusted := f.trust.keys.Fingerprints()
 	for _, h := range f.opt.Histories {
-		list, _ := h.LoadSeen() // checkNotOlder reports what is wrong with it
+		list, _ := h.LoadSeen() // checkNotOlder reports the error
 		for _, seen := range list {
 			if slices.Contains(trusted, seen.Signer) {
 				f.trust.clock.learn(seen.Signed)
@@ -34,22 +34,21 @@ func (f *Finder) recallTime() {
 	}
 }
 
-// seen returns what was seen before, out of all histories.
-func (f *Finder) seen() ([]cache.Seen, error) {
+// history returns the records of all histories.
+func (f *Finder) history() ([]cache.Seen, error) {
 	var all []cache.Seen
 	for _, h := range f.opt.Histories {
 		list, err := h.LoadSeen()
 		if errors.Is(err, fs.ErrPermission) {
-			// What another user saw is not this user's to know, or that user may
-			// have invented it.
-			if !f.saidUnseen {
-				f.tell.Warn(fmt.Sprintf("what builds were seen before can't be read: %v", err))
-				f.saidUnseen = true
+			// The history belongs to another user, and must not stop this one.
+			if !f.warnedHistory {
+				f.tell.Warn(fmt.Sprintf("the history of builds can't be read: %v", err))
+				f.warnedHistory = true
 			}
 			continue
 		}
 		if err != nil {
-			what := fmt.Sprintf("what builds were seen before can't be read, in .lxc-pull of the cache %q", h.Base)
+			what := fmt.Sprintf("the history of builds can't be read, in .lxc-pull of the cache %q", h.Base)
 			return nil, &Error{Kind: History, What: what, Err: err}
 		}
 		all = append(all, list...)
@@ -57,15 +56,14 @@ func (f *Finder) seen() ([]cache.Seen, error) {
 	return all, nil
 }
 
-// checkNotOlder refuses an image that is older than one seen before of the same
-// signer, and a list that was signed before one seen before. cached says that the
-// image is out of the cache, whose list is as old as the entry: if its build is the
-// newest seen, that is as it should be.
+// checkNotOlder refuses a build that is older than the recorded one of the same signer, and a
+// list that was signed before the recorded one. cached says that the image comes from the
+// cache, whose list is as old as the entry; it passes if its build is the recorded one.
 func (f *Finder) checkNotOlder(img image.Image, by signers, cached bool) error {
 	if len(by.keys) == 0 || f.opt.AllowOlder {
 		return nil
 	}
-	list, err := f.seen()
+	list, err := f.history()
 	if err != nil {
 		return err
 	}
@@ -94,10 +92,10 @@ func replayed(format string, args ...any) error {
 	return &Error{Kind: Replayed, Err: fmt.Errorf(format, args...)}
 }
 
-// isDate reports whether a build's name, which reads as a date, is one. It is not if
-// the list that names it was signed earlier, nor if that date can't have come yet: a
-// slip of the publisher's must not keep out what is built rightly later. The clock
-// has no say, for whoever can set it back could bring back an old image.
+// isDate reports whether built, read from a build's name, can be the date of the build. It
+// can't if the list that names the build was signed earlier, or if the date is in the far
+// future: a publisher's mistake must not make later builds look old. The system clock does
+// not matter, or whoever sets it back could bring back an old image.
 func (f *Finder) isDate(built, signed time.Time) bool {
 	if !signed.IsZero() && built.After(signed.Add(slack)) {
 		return false
@@ -105,8 +103,8 @@ func (f *Finder) isDate(built, signed time.Time) bool {
 	return !f.trust.clock.isFuture(built)
 }
 
-// checkFresh refuses to download an image after its signed expiry: a server that is
-// kept at an old state offers nothing newer for ever.
+// checkFresh refuses to download an image after its signed expiry date: a server that somebody
+// keeps in an old state never offers a newer image.
 func (f *Finder) checkFresh(found *Found) error {
 	file, ok := found.Meta.Relevant("expiry", f.opt.Mode)
 	if !ok || found.Cached || f.opt.AllowOlder || f.trust.keys == nil {
@@ -118,10 +116,10 @@ func (f *Finder) checkFresh(found *Found) error {
 	return nil
 }
 
-// Remember notes the image's build and signature as seen. It notes every signer:
-// otherwise who drops the noted signer's signature from an old list, and keeps
-// another's, could show that list again. The first history that can be written is
-// written.
+// Remember records the image's build and the list's signature time in the first history that
+// can be written. It records them for every signer: otherwise somebody could remove the
+// recorded signer's signature from an old list, keep another signer's, and offer the list
+// again. If Remember fails, it warns the listener.
 func (found *Found) Remember(ctx context.Context) {
 	f := found.finder
 	if !found.asked || len(found.listedBy.keys) == 0 {
@@ -141,7 +139,8 @@ func (found *Found) Remember(ctx context.Context) {
 	kept := false
 	for _, h := range f.opt.Histories {
 		if kept {
-			// What --allow-older lets pass must not be older than another record.
+			// With --allow-older the image may be older than a record of another history,
+			// which would refuse it in the next run.
 			if list, _ := h.LoadSeen(); !f.opt.AllowOlder || len(list) == 0 {
 				continue
 			}
@@ -155,8 +154,9 @@ func (found *Found) Remember(ctx context.Context) {
 	}
 }
 
-// note puts what is offered into list, in the place of what was seen before. Without
-// AllowOlder it lowers no record, whatever the clock says.
+// note returns list with the record of what is offered, in place of the earlier record of the
+// same image and signer. Without AllowOlder it never replaces a record by an older one,
+// whatever the system clock says.
 func (f *Finder) note(list []cache.Seen, offered cache.Seen) []cache.Seen {
 	for i, seen := range list {
 		if seen.Signer != offered.Signer || seen.Name != offered.Name {
@@ -177,8 +177,8 @@ func (f *Finder) note(list []cache.Seen, offered cache.Seen) []cache.Seen {
 	return append(list, offered)
 }
 
-// buildTime reads a build id that is a date, as images.linuxcontainers.org has them:
-// YYYYMMDD_HH:MM.
+// buildTime returns the date in a build ID of the form YYYYMMDD_HH:MM, which
+// images.linuxcontainers.org uses.
 func buildTime(build string) (time.Time, bool) {
 	t, err := time.Parse("20060102_15:04", build)
 	return t, err == nil

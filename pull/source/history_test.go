@@ -8,8 +8,8 @@ import (
 	"lxc-pull/image/cache"
 )
 
-// A list that two have signed is remembered for both: an old one from which the
-// signature of either was dropped is still old.
+// A list with two signers is recorded for both: an old list is refused even if the signature
+// of one of them was removed from it.
 func TestRememberEverySigner(t *testing.T) {
 	c := Open(Options{Clock: NewClock(time.Time{}, time.Now()), Histories: []*cache.Cache{{Base: t.TempDir()}}}, deaf())
 	img := image.Image{Name: image.Name{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default"}, Build: "20260829_05:24"}
@@ -31,7 +31,7 @@ func TestRememberEverySigner(t *testing.T) {
 			t.Errorf("the same build by %q: %v", test.by, err)
 		}
 	}
-	list, err := c.seen()
+	list, err := c.history()
 	if err != nil || len(list) != 2 {
 		t.Errorf("%d lines, want 2: %v", len(list), err)
 	}

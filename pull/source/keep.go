@@ -14,8 +14,8 @@ import (
 	"lxc-pull/lxc"
 )
 
-// EvidenceNames returns the names of all files that the evidence of a cache entry may
-// have: signatures, and what they are of.
+// EvidenceNames returns the names of all files that the evidence of a cache entry may have:
+// signatures and the files that they sign.
 func EvidenceNames() []string {
 	names := slices.Concat([]string{image.RootfsFile, image.MetaFile, image.SumsFile}, listNames(lxc.System), listNames(lxc.User))
 	for _, name := range names {
@@ -24,14 +24,14 @@ func EvidenceNames() []string {
 	return names
 }
 
-// A loan is what a run holds of an image's place in the cache.
+// A loan is the part of the cache that a Found uses. The three are independent.
 type loan struct {
-	slot  *cache.Slot  // the place, locked; nil: this run does not write to the cache
-	entry *cache.Entry // the cached copy that the bytes come from; nil: they come from a server
-	stage *cache.Stage // the copy that is being made; nil: none is
+	slot  *cache.Slot  // the lock for writing the image; nil: this run does not write to the cache
+	entry *cache.Entry // the cached copy from which the bytes come; nil: they come from a server
+	stage *cache.Stage // the copy that the download is written to; nil: it is not written
 }
 
-// close ends the loan. A copy that is not complete stays for the next run.
+// close ends the loan. The stage's bytes stay for the next run.
 func (l *loan) close() {
 	if l.stage != nil {
 		l.stage.Close()
@@ -43,7 +43,7 @@ func (l *loan) close() {
 	*l = loan{}
 }
 
-// dropEntry goes on without the cached copy.
+// dropEntry closes the cached copy, so that the bytes come from a server.
 func (l *loan) dropEntry() {
 	if l.entry != nil {
 		l.entry.Close()
@@ -51,7 +51,7 @@ func (l *loan) dropEntry() {
 	}
 }
 
-// discard throws the copy away that is being made.
+// discard removes the copy to which the download is written.
 func (l *loan) discard() {
 	if l.stage != nil {
 		l.stage.Discard()
@@ -59,8 +59,8 @@ func (l *loan) discard() {
 	}
 }
 
-// tag says which bytes a download will have: the digest if it is known, else the
-// build.
+// tag returns the name of a download's bytes in the cache: their digest if it is known, else
+// the build's path.
 func (found *Found) tag() string {
 	if found.proof.rootfs.digestKnown() {
 		return fmt.Sprintf("%x", found.proof.rootfs.want)
@@ -68,8 +68,8 @@ func (found *Found) tag() string {
 	return found.Image.Path
 }
 
-// beginStage begins a copy in the cache. Only bytes whose digest is known beforehand
-// are worth keeping from one run to the next.
+// beginStage begins a copy in the cache, or continues that of an earlier run. Without a known
+// digest the bytes of an earlier run can't be continued, and it drops them.
 func (found *Found) beginStage() error {
 	stage, err := found.held.slot.Stage(found.tag())
 	if err != nil {
@@ -85,9 +85,9 @@ func (found *Found) beginStage() error {
 	return nil
 }
 
-// lockInCache locks the image's place in the cache, so that of several runs at the
-// same time one downloads and the others use its copy, and opens the copy that is
-// there. If the cache can't be written the run goes on without writing to it.
+// lockInCache locks the image in the cache and opens the cached copy, if there is one. Of
+// several runs at the same time one downloads, and the others wait and use its copy. If the
+// cache can't be written, the run continues without writing to it.
 func (found *Found) lockInCache(ctx context.Context) error {
 	f := found.finder
 	if f.opt.Cache == nil {
@@ -116,7 +116,7 @@ func (found *Found) lockInCache(ctx context.Context) error {
 	return nil
 }
 
-// flush removes the image from the cache. What can't be removed is not used.
+// flush removes the image from the cache. If that fails, the cached copy is not used.
 func (f *Finder) flush(ctx context.Context, q image.Query) error {
 	for _, name := range names(q) {
 		entry, err := f.opt.Cache.Open(name)
@@ -135,7 +135,7 @@ func (f *Finder) flush(ctx context.Context, q image.Query) error {
 	return nil
 }
 
-// sayCached says that the image comes out of the cache, and how old it is.
+// sayCached tells the listener that the image comes from the cache, and how old it is.
 func (f *Finder) sayCached(found *Found) {
 	f.tell.Say("Using image from local cache")
 	f.tell.Tell(fmt.Sprintf("build %q, %s old", found.Image.Build, Age(f.trust.clock.Now().Sub(found.built()))))
@@ -153,7 +153,7 @@ func (found *Found) CacheDir() string {
 	return found.finder.opt.Cache.Base
 }
 
-// LeaveCache goes on without writing to the cache.
+// LeaveCache makes the run continue without writing to the cache.
 func (found *Found) LeaveCache() {
 	found.held.discard()
 	if found.held.slot != nil {
@@ -162,9 +162,9 @@ func (found *Found) LeaveCache() {
 	}
 }
 
-// Forget drops what the cache has of a download that failed with err, unless a later
-// run can go on with it: if the network or the user broke it off, and the digest that
-// the whole must have is known. kept says that a later run can.
+// Forget removes the bytes of a download that failed with err from the cache, unless a later
+// run can continue it: the network or the user broke it off, and the digest of the whole is
+// known. kept reports whether such bytes stay.
 func (found *Found) Forget(err error) (kept bool) {
 	resumable := found.proof.rootfs.digestKnown() && (len(fetch.Failures(err)) > 0 || errors.Is(err, context.Canceled))
 	if !resumable {
@@ -174,12 +174,12 @@ func (found *Found) Forget(err error) (kept bool) {
 	return found.held.stage != nil && found.try.body != nil && found.try.body.Offset() > 0
 }
 
-// Keep makes the download an entry of the cache, or adds to an entry of the stock
-// template's the evidence that it was just checked against. What can't be kept is told
-// to the listener.
+// Keep makes the download, which the caller has checked, an entry of the cache. If the bytes
+// came from an entry without good evidence, as the stock template makes them, Keep adds the
+// evidence with which they were checked. If Keep fails, it warns the listener.
 func (found *Found) Keep() {
 	f, held := found.finder, &found.held
-	if held.entry != nil && held.slot != nil && (f.unfit || held.entry.Evidence == nil) && found.Vouched() {
+	if held.entry != nil && held.slot != nil && (f.replaceEvidence || held.entry.Evidence == nil) && found.Vouched() {
 		if err := held.slot.Adopt(found.proof.evidence); err != nil {
 			f.tell.Warn(fmt.Sprintf("the evidence for the cached image is not kept: %v", err))
 		}
@@ -188,7 +188,7 @@ func (found *Found) Keep() {
 		return
 	}
 	if !found.makeRoom() {
-		f.tell.Warn(fmt.Sprintf("the image is not kept: the cache may hold %s", ByteCount(f.opt.Use.Limit)))
+		f.tell.Warn(fmt.Sprintf("the image is not kept: it is larger than the cache may be (%s)", ByteCount(f.opt.Use.Limit)))
 		held.discard()
 		return
 	}
@@ -205,8 +205,8 @@ func (found *Found) Keep() {
 	f.tell.Say("The image cache is now ready")
 }
 
-// makeRoom removes other images from the cache for the one that was just downloaded.
-// It returns false if that is too large to be kept.
+// makeRoom removes other images from the cache until the new one fits below the limit. It
+// returns false if the new one alone is too large.
 func (found *Found) makeRoom() bool {
 	f := found.finder
 	limit := f.opt.Use.Limit
@@ -219,17 +219,17 @@ func (found *Found) makeRoom() bool {
 	}
 	err = f.opt.Cache.Shrink(limit-info.Size(), found.Image.Name, func(i cache.Info, err error) {
 		if err == nil {
-			f.tell.Note(fmt.Sprintf("%s gives way in the cache", i.Name))
+			f.tell.Note(fmt.Sprintf("%s is removed from the cache to make room", i.Name))
 		}
 	})
 	return err == nil
 }
 
-// ErrUnsigned says that a cached image is neither good nor bad.
-var ErrUnsigned = errors.New("no signatures are kept with it (the stock template made it); a creation with --refresh fetches them")
+// ErrUnsigned says that a cached image can't be checked, since no evidence is kept with it.
+var ErrUnsigned = errors.New("no signatures are kept with it (the stock template made it); a creation with --refresh downloads them")
 
-// Verify checks one image of the cache: the signatures, the two tarballs, and that the
-// metadata's files, which the stock template reads, are the tarball's.
+// Verify checks an image of the cache: the signatures, the two tarballs, and whether the
+// unpacked metadata files, which the stock template reads, are those of the tarball.
 func (f *Finder) Verify(ctx context.Context, i cache.Info) error {
 	entry, err := f.opt.Cache.Open(i.Name)
 	if err != nil {

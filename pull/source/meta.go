@@ -12,15 +12,15 @@ import (
 	"lxc-pull/untar"
 )
 
-// The largest metadata that is taken, in bytes.
+// Limits of the metadata, in bytes.
 const (
 	maxMeta      = 4 << 20 // meta.tar.xz: today's have 1 kB
 	maxMetaFile  = 1 << 20 // one file in it
 	maxMetaTotal = 8 << 20 // all of them
 )
 
-// readMeta brings the metadata, out of the cached copy of the same build if that is
-// still good.
+// readMeta reads the metadata, from the cached copy of the same build if its bytes are the
+// signed ones, else from a server.
 func (found *Found) readMeta(ctx context.Context) error {
 	var data []byte
 	if entry := found.held.entry; entry != nil {
@@ -41,7 +41,7 @@ func (found *Found) readMeta(ctx context.Context) error {
 	return found.useMeta(data)
 }
 
-// loadMeta downloads the metadata from whichever server gives the right bytes.
+// loadMeta downloads the metadata from the first server that gives the signed bytes.
 func (found *Found) loadMeta(ctx context.Context) ([]byte, error) {
 	f := found.finder
 	course := fetch.NewCourse(f.opt.Servers.files(found.Image.Path + "/" + image.MetaFile))
@@ -91,7 +91,7 @@ func (found *Found) useMeta(tarball []byte) error {
 			return fmt.Errorf("%s: %w", image.MetaFile, err)
 		}
 		if file.Name == "" {
-			continue // "./", the directory that was packed
+			continue // "./", the archive's top directory
 		}
 		found.Meta[file.Name] = file.Data
 		found.files = append(found.files, file)
@@ -99,9 +99,8 @@ func (found *Found) useMeta(tarball []byte) error {
 	return nil
 }
 
-// checkMetaFile refuses what could lead a file of the metadata elsewhere, in the cache
-// or in whatever reads the cache: links and devices, directories, and the names of the
-// cache's own files.
+// checkMetaFile refuses a member of the metadata that must not become a file in the cache:
+// links, devices and directories, hidden files, and the names of the cache's own files.
 func checkMetaFile(f untar.File) error {
 	if f.Name == "" && f.Type == untar.TypeDir {
 		return nil

@@ -14,18 +14,18 @@ import (
 	"lxc-pull/untar/xz"
 )
 
-// maxRootfs is the largest root file system that is taken, packed, in bytes: a
-// thousand times today's.
+// maxRootfs is the largest compressed root file system that is downloaded, in bytes: a
+// thousand times the size of today's.
 const maxRootfs = 64 << 30
 
 // An attempt is one download of an image's root file system.
 type attempt struct {
-	course *fetch.Course // of its URLs; nil: no server was asked for it yet
-	body   *fetch.Body   // as it comes; nil: it is not on its way
-	had    int64         // bytes of it that an earlier run left
+	course *fetch.Course // the URLs to ask, in order; nil: no server was asked yet
+	body   *fetch.Body   // the response; nil: the download has not begun
+	had    int64         // bytes that an earlier run left in the cache
 }
 
-// sources returns the URLs that the bytes came from.
+// sources returns the URLs from which the bytes came.
 func (a *attempt) sources() []string {
 	if a.body == nil {
 		return nil
@@ -33,19 +33,20 @@ func (a *attempt) sources() []string {
 	return a.body.Sources()
 }
 
-// A Stream is a layer as it comes, from a server or out of the cache. The bytes are
-// checked while they pass, so they are not known to be right before Check says so.
+// A Stream is the bytes of a layer, from a server or from the cache. They are hashed while
+// they are read, and unverified until Check returns nil.
 type Stream struct {
-	Size int64 // bytes of the whole, -1 if that is not known
+	Size int64 // of the whole layer in bytes, -1 if it is not known
 
 	ctx   context.Context
 	from  io.Reader
-	body  *fetch.Body // to be closed; nil: nothing is
+	body  *fetch.Body // the download, to be closed; nil: the bytes come from the disk
 	seal  *seal
 	found *Found
 }
 
-// Read returns the context's error once there is one.
+// Read returns the context's error once the context is done, like any read that failed
+// otherwise.
 func (s *Stream) Read(p []byte) (int, error) {
 	if err := s.ctx.Err(); err != nil {
 		return 0, err
@@ -57,11 +58,11 @@ func (s *Stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Check returns an error unless all the bytes, which must have been read, are the ones
-// that were signed.
+// Check returns an error of Kind Unverified or Replayed unless the bytes are the ones that were
+// signed. Call it after reading the stream to its end.
 func (s *Stream) Check() error { return s.seal.check() }
 
-// Close ends the download.
+// Close ends the download. The bytes that the cache has stay there.
 func (s *Stream) Close() error {
 	if s.body == nil {
 		return nil
@@ -69,13 +70,14 @@ func (s *Stream) Close() error {
 	return s.body.Close()
 }
 
-// InCache reports whether the bytes are, or are being written, in the cache.
+// InCache reports whether the cache has the bytes, or gets them while they are read.
 func (s *Stream) InCache() bool { return s.found.held.entry != nil || s.found.held.stage != nil }
 
-// Complete reads the stream to its end, checks it, and returns a stream of the same
-// bytes from the disk. They are in the cache if InCache says so; then they are checked
-// again, since a file with a name can be changed. Otherwise they are written to
-// beside, which nobody else may be able to open. What passes is counted by progress.
+// Complete reads the stream to its end, checks it, and returns a stream of the same bytes
+// from the disk: from the cache if InCache is true, otherwise from beside, to which it
+// writes them. Bytes from the cache are checked a second time, since another process can
+// change the file; no other process may be able to open beside. Complete writes the bytes
+// to progress as well.
 func (s *Stream) Complete(beside *os.File, progress io.Writer) (*Stream, error) {
 	inCache := s.InCache()
 	sink := io.MultiWriter(progress)
@@ -110,7 +112,9 @@ func (s *Stream) Complete(beside *os.File, progress io.Writer) (*Stream, error) 
 	return whole, nil
 }
 
-// Open returns the bytes of the root file system.
+// Open returns the bytes of the root file system. A download begins after the bytes that an
+// earlier run left in the cache, and what is downloaded is written to the cache. The caller
+// closes the stream.
 func (found *Found) Open(ctx context.Context) (*Stream, error) {
 	stream := &Stream{ctx: ctx, seal: found.proof.rootfs, found: found}
 	held := &found.held
@@ -143,31 +147,31 @@ func (found *Found) Open(ctx context.Context) (*Stream, error) {
 		return nil, err
 	}
 	if held.slot != nil && !begun {
-		stage() // only now does what the cache has of another build give way
+		stage() // this removes an unfinished download of another build, so not before Open
 	}
 	found.try.body = body
-	stream.Size, stream.body, stream.from = body.Size, body, &keeper{body, found}
+	stream.Size, stream.body, stream.from = body.Size, body, &cacheWriter{body, found}
 	if limit := f.opt.Use.Limit; found.try.had == 0 && held.stage != nil && limit > 0 && body.Size > limit {
-		f.tell.Note("the image is larger than the cache may be: not kept")
+		f.tell.Note("the image is not kept: it is larger than the cache may be")
 		held.discard()
 	}
 	if found.try.had > 0 {
-		f.tell.Note(fmt.Sprintf("going on after the %s that an earlier run left", ByteCount(found.try.had)))
+		f.tell.Note(fmt.Sprintf("continuing after the %s that an earlier run left", ByteCount(found.try.had)))
 		stream.from = io.MultiReader(io.NewSectionReader(held.stage.Rootfs, 0, found.try.had), stream.from)
 	}
 	return stream, nil
 }
 
-// plan lists the URLs that the root file system is to be asked of.
+// plan chooses the URLs of the root file system, once.
 func (found *Found) plan() {
 	if found.try.course == nil {
 		found.try.course = fetch.NewCourse(found.finder.opt.Servers.files(found.Image.Path + "/" + image.RootfsFile))
 	}
 }
 
-// Safe reports whether a decoder may read the root file system before it is verified:
-// if it comes from image servers over https, or out of the cache. Over plain http
-// anybody on the way could feed the decoder, and a mirror is somebody else's machine.
+// Safe reports whether a decoder may read the root file system before it is verified: if the
+// bytes come from image servers over https or from a file, or from the cache, or if nothing
+// is verified at all. Plain http can be altered on the way, and a mirror is run by others.
 func (found *Found) Safe() bool {
 	if found.Cached || !found.Vouched() {
 		return true
@@ -176,32 +180,32 @@ func (found *Found) Safe() bool {
 	return !slices.ContainsFunc(found.try.course.URLs(), func(u string) bool { return !found.finder.opt.Servers.safe(u) })
 }
 
-// A keeper copies what passes to the cache, for as long as that works: a full cache is
-// no reason not to make a container.
-type keeper struct {
+// A cacheWriter copies the bytes that are read to the cache. If that fails, it gives up the
+// copy and warns: the container can be made without the cache.
+type cacheWriter struct {
 	from io.Reader
 	to   *Found
 }
 
-func (k *keeper) Read(p []byte) (int, error) {
-	n, err := k.from.Read(p)
-	if stage := k.to.held.stage; n > 0 && stage != nil {
+func (w *cacheWriter) Read(p []byte) (int, error) {
+	n, err := w.from.Read(p)
+	if stage := w.to.held.stage; n > 0 && stage != nil {
 		if _, failed := stage.Write(p[:n]); failed != nil {
-			k.to.finder.tell.Warn(fmt.Sprintf("the cache is given up: %v", failed))
-			k.to.held.discard()
+			w.to.finder.tell.Warn(fmt.Sprintf("the image is not written to the cache: %v", failed))
+			w.to.held.discard()
 		}
 	}
 	return n, err
 }
 
-// indexTail is how much of the end of an image is looked at, in bytes: xz's index has
-// at most 18 for each block, of which xz makes one in 24 MiB.
+// indexTail is how many bytes of the end of an archive are read for xz's index, which has at
+// most 18 bytes for each block; xz makes a block of 24 MiB.
 const indexTail = 4 << 10
 
-// Measure finds out how large the layers are and notes that in them. Of a server it
-// asks for the last few bytes of the file, once: there is xz's index. sure says that
-// nobody but a --server and whoever has its certificate can have invented the sizes;
-// sureOnly says to ask no other.
+// Measure finds out the sizes of the layers and stores them in Layers. It asks a server once,
+// for the last bytes of the file, which hold xz's index. sure is true if the sizes come from
+// the cache or from an image server over https; a mirror, or anybody on the way of plain
+// http, could invent them. With sureOnly Measure asks no server that could.
 func (found *Found) Measure(ctx context.Context, sureOnly bool) (sure bool) {
 	layer := &found.Layers[0]
 	layer.Packed, layer.Content = -1, -1
@@ -237,8 +241,9 @@ func (found *Found) Measure(ctx context.Context, sureOnly bool) (sure bool) {
 	return sure
 }
 
-// askTail asks the server that the file will come from. One that is down is asked for
-// nothing more if there is another.
+// askTail returns the end of a file, and the file's size, from the first of urls that answers.
+// A server that is down or has no such file is noted, so that it is not asked for the whole
+// file either.
 func (f *Finder) askTail(ctx context.Context, urls []string) (data []byte, size int64, from string, err error) {
 	for i, u := range urls {
 		from = u

@@ -14,23 +14,22 @@ import (
 	"lxc-pull/pgp"
 )
 
-// What one image server is asked: its list of images, and what vouches for the
-// files of a build.
+// Requests to one image server: its list of images, and the signatures of a build.
 
-// The largest signed texts that a server may send, in bytes.
+// Limits of signed texts and signatures, in bytes.
 const (
 	maxSums      = pgp.MaxSums // SHA256SUMS: a build has a dozen files
 	maxSignature = 64 << 10    // a few signatures of a few kilobytes
 )
 
-// listNames returns the names of a mode's lists, the one to prefer first.
+// listNames returns the file names of a mode's lists, the preferred one first.
 func listNames(mode lxc.Mode) []string {
 	plain := "index-" + string(mode)
 	return []string{plain + "." + strconv.Itoa(lxc.CompatLevel), plain}
 }
 
-// readList downloads a server's list of images. The list of this compat level and
-// the plain one are asked for at the same time; the first wins if it exists.
+// readList downloads a server's list of images. It requests the list of this compat level and
+// the plain list at the same time, and uses the plain one if the other does not exist.
 func (f *Finder) readList(ctx context.Context, server *server) (*signedList, error) {
 	f.tell.Say("Downloading the image index")
 	names := listNames(f.opt.Mode)
@@ -41,7 +40,7 @@ func (f *Finder) readList(ctx context.Context, server *server) (*signedList, err
 	ctx, cancel := context.WithCancel(ctx)
 	var asking sync.WaitGroup
 	defer asking.Wait()
-	defer cancel() // runs first: the request that is not waited for ends
+	defer cancel() // runs before Wait: it ends a request whose answer is not needed
 	ask := func(name string, hasty bool) chan answer {
 		got := make(chan answer, 1)
 		asking.Go(func() {
@@ -71,10 +70,9 @@ func (f *Finder) readList(ctx context.Context, server *server) (*signedList, err
 	return got.list, nil
 }
 
-// signedFile downloads a small file of a server and its signature, which lies beside
-// it, and checks them. If the server publishes between the two requests, the files
-// are of different moments: then both are downloaded again, once, and with less
-// patience.
+// signedFile downloads a small file of a server and the signature beside it, and checks them.
+// If the server publishes a new pair between the two requests, the signature is bad; so
+// signedFile downloads both again, once, with fewer retries (fetch.Request.Hasty).
 func (f *Finder) signedFile(ctx context.Context, server *server, path string, max int64, hasty bool) (data, sig []byte, by signers, err error) {
 	url := server.url + "/" + path
 	for try := 0; ; try++ {
@@ -90,15 +88,15 @@ func (f *Finder) signedFile(ctx context.Context, server *server, path string, ma
 		by, err = f.trust.verify(fmt.Sprintf("%q", url), path, data, sig)
 		var bad *pgp.BadSignatureError
 		if errors.As(err, &bad) && try == 0 {
-			f.tell.Note(fmt.Sprintf("%v; fetching it and its signature again", err))
+			f.tell.Note(fmt.Sprintf("%v; downloading the file and its signature again", err))
 			continue
 		}
 		return data, sig, by, err
 	}
 }
 
-// missingSignature turns the answer that a signature does not exist into what it
-// means: nobody vouches for the bytes. Other errors stay as they are.
+// missingSignature gives the Kind Unverified to the answer that a signature does not exist:
+// nobody vouches for the bytes. Other errors stay as they are.
 func (f *Finder) missingSignature(url string, err error) error {
 	if f.opt.Servers.hasNot(err) {
 		return unverified("signature", err)
@@ -106,11 +104,10 @@ func (f *Finder) missingSignature(url string, err error) error {
 	return err
 }
 
-// vouch downloads what vouches for a build, and checks it: the signed SHA256SUMS if
-// the server has one, else each file's own signature. With the built-in key the list
-// is a must, on that key's server and on every mirror of it: its owner makes one for
-// each build, and with signatures of single files a mirror could mix the files of two
-// builds.
+// vouch downloads the evidence for a build and checks it: the signed SHA256SUMS if the server
+// has one, else the signature of each file. With the built-in key SHA256SUMS is required:
+// the key's owner makes one for each build, and with signatures of single files a mirror
+// could mix the files of two builds.
 func (f *Finder) vouch(ctx context.Context, found *Found) error {
 	found.proof.evidence = evidence{}
 	if f.trust.keys == nil {
@@ -141,8 +138,9 @@ func (f *Finder) vouch(ctx context.Context, found *Found) error {
 	return found.renewSeals()
 }
 
-// unvouched tells a build that is not there from one that nobody vouches for, after
-// err said that the server lacks what would vouch for it: it asks for the metadata.
+// unvouched returns the error for a build whose evidence the server lacks, as err says. It
+// asks for the metadata as well: if that is missing too, the build is not there; otherwise
+// nobody vouches for it.
 func (f *Finder) unvouched(ctx context.Context, img image.Image, err error) error {
 	if !f.opt.Servers.hasNot(err) {
 		return err

@@ -17,58 +17,56 @@ import (
 // (pgp.LinuxContainers).
 const DefaultServer = "images.linuxcontainers.org"
 
-// maxServers bounds how many servers, and how many mirrors, a run may have: the
-// largest distribution has 400 mirrors.
+// maxServers is the largest number of servers, and of mirrors, of a run. The largest
+// distribution has 400 mirrors.
 const maxServers = 1000
 
-// A server is the base URL of an image tree and what this run knows of it.
+// A server is an image server or mirror, and what this run has found out about it.
 type server struct {
-	url    string // no slash at the end
-	failed error  // why it is not asked for signed text again; nil: it is asked
+	url    string // the base URL, without a slash at the end
+	failed error  // why it is not asked for lists and signatures again; nil: it may be asked
 
-	// What downloads found out. They know the digest, so that any server's bytes do.
+	// Set by downloads of files whose digest is known, which any server may give.
 	out     bool     // it sent wrong bytes or can't be reached: it is not asked again in this run
 	last    bool     // it failed and may have recovered: it is asked after the others
-	missing []string // URLs of builds' directories that it does not have
+	missing []string // URLs of the directories of builds that it does not have
 
-	list *signedList // of images; nil: not read yet
-	// reread says that list was read a second time, since the first named a build
-	// that is not there.
-	reread bool
+	list   *signedList // its list of images; nil: not read yet
+	reread bool        // list was read a second time, because the first named a build that is not there
 }
 
 // A signedList is a server's list of images.
 type signedList struct {
 	index image.Index
 	by    signers
-	proof evidence // the list itself and its signature
+	proof evidence // the list's text and its signature
 }
 
-// Servers are the image servers and mirrors of a run. Signed text comes from one
-// server at a time, in the order in which they were added; the files of a build,
-// whose digest the signed text tells, come from every server and mirror that has
-// them.
+// Servers are the image servers and mirrors of a run. Lists and signatures come from one
+// server at a time, in the order in which the servers were added. The files of a build,
+// whose digests are known then, come from any server or mirror that has them.
 type Servers struct {
 	list    []*server
-	mirrors []*server // their bytes are checked, and nothing that they say is believed
+	mirrors []*server // asked only for files whose digest is known
 
-	mu sync.Mutex // guards out, last and missing of each, which downloads side by side may set
+	mu sync.Mutex // guards out, last and missing of each server, which concurrent downloads set
 }
 
-// Add adds an image server by its name (see serverURL), unless it is there
-// already. The error shows no password.
+// Add adds an image server by its name, HOST[:PORT][/PATH] or a URL of scheme https, http or
+// file. A name that was added before is no error. The error shows no password.
 func (s *Servers) Add(name string) (err error) {
 	s.list, err = s.add(s.list, name)
 	return err
 }
 
-// AddMirror adds a server that only files whose digest is known are taken from.
+// AddMirror adds a server that is asked only for files whose digest is known. The name is as
+// for Add.
 func (s *Servers) AddMirror(name string) (err error) {
 	s.mirrors, err = s.add(s.mirrors, name)
 	return err
 }
 
-// add returns list with the server of that name, once.
+// add returns list with the server of that name added, unless list has it.
 func (s *Servers) add(list []*server, name string) ([]*server, error) {
 	u, err := serverURL(name)
 	if err != nil {
@@ -87,18 +85,18 @@ func (s *Servers) add(list []*server, name string) ([]*server, error) {
 	return append(list, &server{url: u}), nil
 }
 
-// serverURL returns the base URL of a server. HOST[:PORT][/PATH] means https, as for
-// the stock template. No error shows what may be a password.
+// serverURL returns the base URL of a server. HOST[:PORT][/PATH] means https, as for the stock
+// template. The error shows nothing of server, which may hold a password.
 func serverURL(server string) (string, error) {
 	scheme, rest, _ := strings.Cut(server, ":")
 	switch {
 	case strings.Contains(server, "://"):
 	case strings.HasPrefix(server, "/"), strings.HasPrefix(server, "."), strings.HasPrefix(server, "~"):
-		return "", errors.New("a directory is given as file:///DIR, from the root directory on")
+		return "", errors.New("a directory is written file:///DIR, with its absolute path")
 	case scheme == "file":
-		return "", errors.New("after file: come three slashes: file:///DIR")
+		return "", errors.New("file: needs three slashes: file:///DIR")
 	case (scheme == "http" || scheme == "https") && strings.HasPrefix(rest, "/"):
-		return "", fmt.Errorf("after %s: come two slashes: %s://HOST", scheme, scheme)
+		return "", fmt.Errorf("%s: needs two slashes: %s://HOST", scheme, scheme)
 	default:
 		server = "https://" + server
 	}
@@ -122,7 +120,7 @@ func serverURL(server string) (string, error) {
 	return server, nil
 }
 
-// current returns the server whose signed text counts now: the first that has not
+// current returns the server that is asked for lists and signatures: the first that has not
 // failed, nil if all have.
 func (s *Servers) current() *server {
 	for _, each := range s.list {
@@ -133,8 +131,7 @@ func (s *Servers) current() *server {
 	return nil
 }
 
-// others reports whether there is a server to turn to when the current one
-// fails.
+// others reports whether there is another server to ask if the current one fails.
 func (s *Servers) others() bool {
 	n := 0
 	for _, each := range s.list {
@@ -145,15 +142,14 @@ func (s *Servers) others() bool {
 	return n > 1
 }
 
-// giveUp notes that the current server failed with err, and returns the next
-// one, nil where there is none.
+// giveUp records that the current server failed with err, and returns the next server, nil if
+// there is none.
 func (s *Servers) giveUp(err error) *server {
 	s.current().failed = err
 	return s.current()
 }
 
-// verdict returns the error to end with when all servers have failed: the most
-// severe.
+// verdict returns the most severe of the servers' errors, after all servers have failed.
 func (s *Servers) verdict() error {
 	var verdict error
 	for _, each := range s.list {
@@ -164,9 +160,8 @@ func (s *Servers) verdict() error {
 	return verdict
 }
 
-// files returns the URLs of a file whose bytes will be checked, in the order in
-// which to ask: mirrors, the server that names it, the other servers; those
-// that failed before come last.
+// files returns the URLs of a file whose digest is known, in the order in which to ask: the
+// mirrors, the current server, the other servers, and at the end those that failed before.
 func (s *Servers) files(path string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,28 +171,28 @@ func (s *Servers) files(path string) []string {
 		all = append(all, current)
 	}
 	all = append(all, s.list...)
-	var urls, late []string
+	var urls, last []string
 	for _, each := range all {
 		u := each.url + "/" + path
 		switch {
-		case each.failed != nil || each.out || slices.Contains(urls, u) || slices.Contains(late, u):
+		case each.failed != nil || each.out || slices.Contains(urls, u) || slices.Contains(last, u):
 		case each != current && slices.Contains(each.missing, dirOf(u)):
 		case each.last:
-			late = append(late, u)
+			last = append(last, u)
 		default:
 			urls = append(urls, u)
 		}
 	}
-	if urls = append(urls, late...); len(urls) == 0 && current != nil {
-		urls = []string{current.url + "/" + path} // it says why it can't
+	if urls = append(urls, last...); len(urls) == 0 && current != nil {
+		urls = []string{current.url + "/" + path} // its error says why it can't give the file
 	}
 	return urls
 }
 
-// dirOf cuts the file's name off a URL.
+// dirOf returns a URL without the file's name.
 func dirOf(u string) string { return u[:strings.LastIndexByte(u, '/')+1] }
 
-// find returns the server that a URL is of; nil: none.
+// find returns the server to which a URL belongs, nil if there is none.
 func (s *Servers) find(u string) *server {
 	var found *server
 	for _, each := range slices.Concat(s.list, s.mirrors) {
@@ -208,9 +203,9 @@ func (s *Servers) find(u string) *server {
 	return found
 }
 
-// Failed notes a failure after which another server is asked: one that is down, or
-// has no such build, is not asked for another file of it. It is for
-// fetch.ReportOptions.Notify.
+// Failed records a failure after which another server is asked: a server that is down is not
+// asked again, one that lacks a file is not asked for other files of the same build, and any
+// other one is asked after the others. Pass it to fetch.ReportOptions.Notify.
 func (s *Servers) Failed(e fetch.Event) {
 	each := s.find(e.Err.URL)
 	if each == nil || each == s.find(e.Next) {
@@ -228,8 +223,8 @@ func (s *Servers) Failed(e fetch.Event) {
 	}
 }
 
-// noteWrong notes that bytes which came from sources were wrong, if that tells which
-// server sent them.
+// noteWrong records that the bytes from sources were wrong. If there are several sources,
+// nothing tells which of them sent wrong bytes, and it records nothing.
 func (s *Servers) noteWrong(sources []string) {
 	if len(sources) != 1 {
 		return
@@ -241,9 +236,8 @@ func (s *Servers) noteWrong(sources []string) {
 	}
 }
 
-// safe reports whether a URL's bytes may meet the decoders before they are
-// verified: over plain http anybody on the way could feed them, and a mirror is
-// somebody else's machine.
+// safe reports whether a decoder may read a URL's bytes before they are verified. Plain http
+// can be altered on the way, and a mirror is run by others.
 func (s *Servers) safe(u string) bool {
 	each := s.find(u)
 	return each != nil && !slices.Contains(s.mirrors, each) && !strings.HasPrefix(u, "http:")
@@ -256,9 +250,9 @@ func (s *Servers) hasNot(err error) bool {
 	})
 }
 
-// withholds reports whether err says that the current server has no such file,
-// or gives it to nobody. Of a file that need not be there that is the same: stores of
-// objects answer 403 for what is absent, other servers a web page.
+// withholds reports whether err says that the current server has no such file, or refuses to
+// give it. For an optional file both mean the same: object stores answer 403 if a file does
+// not exist, other servers answer with a web page.
 func (s *Servers) withholds(err error) bool {
 	return slices.ContainsFunc(fetch.Failures(err), func(e *fetch.Error) bool {
 		refused := e.Kind == fetch.KindHTML || e.Kind == fetch.KindStatus && (e.Status == 401 || e.Status == 403)
@@ -266,7 +260,7 @@ func (s *Servers) withholds(err error) bool {
 	})
 }
 
-// absent reports whether a failure is the answer that there is no such file.
+// absent reports whether a failure says that the file does not exist.
 func absent(e *fetch.Error) bool {
 	return e.Kind == fetch.KindStatus && (e.Status == 404 || e.Status == 410) || e.Kind == fetch.KindFile && errors.Is(e.Err, fs.ErrNotExist)
 }

@@ -11,7 +11,7 @@ import (
 	"lxc-pull/image"
 )
 
-// newServers returns servers and mirrors of those names.
+// newServers returns Servers with servers and mirrors of these names.
 func newServers(t *testing.T, names, mirrors []string) *Servers {
 	t.Helper()
 	s := new(Servers)
@@ -28,13 +28,13 @@ func newServers(t *testing.T, names, mirrors []string) *Servers {
 	return s
 }
 
-// deaf is a Listener that forgets what it hears.
+// deaf returns a Listener that ignores all texts.
 func deaf() Listener {
 	none := func(string) {}
 	return Listener{Say: none, Tell: none, Warn: none, Note: none}
 }
 
-// TestServers: who is asked for bytes, after what.
+// After each kind of failure the right servers are asked, in the right order.
 func TestServers(t *testing.T) {
 	start := func() *Servers {
 		return newServers(t, []string{"a", "http://b", "a/"}, []string{"m1", "m2/x/", "https://a"})
@@ -58,8 +58,8 @@ func TestServers(t *testing.T) {
 			e.Next = e.Err.URL
 			s.Failed(e)
 		}, "https://m1/f https://m2/x/f https://a/f http://b/f"},
-		{"a liar", func(s *Servers) { s.noteWrong([]string{"https://m1/g"}) }, "https://m2/x/f https://a/f http://b/f"},
-		{"a mixture", func(s *Servers) { s.noteWrong([]string{"https://m1/g", "https://a/g"}) }, "https://m1/f https://m2/x/f https://a/f http://b/f"},
+		{"wrong bytes", func(s *Servers) { s.noteWrong([]string{"https://m1/g"}) }, "https://m2/x/f https://a/f http://b/f"},
+		{"wrong bytes of two servers", func(s *Servers) { s.noteWrong([]string{"https://m1/g", "https://a/g"}) }, "https://m1/f https://m2/x/f https://a/f http://b/f"},
 		{"the next server", func(s *Servers) { s.giveUp(errors.New("x")) }, "https://m1/f https://m2/x/f http://b/f"},
 	} {
 		s := start()
@@ -80,7 +80,7 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// TestVerdict: the gravest failure counts, whatever the order.
+// The most severe failure is reported, whatever the order of the servers.
 func TestVerdict(t *testing.T) {
 	down := &fetch.Error{Kind: fetch.KindRefused}
 	busy := &fetch.Error{Kind: fetch.KindStatus, Status: 503}
@@ -111,7 +111,7 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// TestHasNot: only the current server's own answer says that a build is gone.
+// Only the current server's own answer says that a build is not there.
 func TestHasNot(t *testing.T) {
 	s := newServers(t, []string{"a", "file:///b"}, []string{"m"})
 	at := func(url string, kind fetch.Kind, status int, err error) *fetch.Error {
@@ -136,8 +136,8 @@ func TestHasNot(t *testing.T) {
 	}
 }
 
-// TestOfflineProxy: a proxy that is down is a network that is down: the cached
-// copy may be used. One that refuses is not.
+// If the proxy is down, no server can be reached, and the cached copy may be used. A proxy
+// that refuses is another failure.
 func TestOfflineProxy(t *testing.T) {
 	for status, want := range map[int]bool{0: true, 403: false, 407: false} {
 		if err := (&fetch.Error{Kind: fetch.KindProxy, Status: status}); Offline(err) != want {

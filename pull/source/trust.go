@@ -13,27 +13,26 @@ import (
 	"lxc-pull/pgp"
 )
 
-// evidence is what an image server says about one build, by file name: its list of
-// images, SHA256SUMS with its signature, or the signature of each file. It is kept
-// beside the cached files and checked again whenever they are used.
+// evidence is the signed files about one build, by file name: the list of images, SHA256SUMS
+// and their signatures, or the signatures of the two tarballs; and the metadata tarball. It
+// is kept beside the cached files and checked again whenever they are used.
 type evidence map[string][]byte
 
-// A seal decides whether a file's bytes, which are written to it, are the ones
-// that were signed. It is good for one pass over the file.
+// A seal checks whether a file's bytes, which are written to it, are the ones that were
+// signed. It serves for one pass over the file.
 type seal struct {
 	file     string
-	digest   hash.Hash // nil: no signed digest is known
+	digest   hash.Hash // nil: no signed SHA256SUMS is known
 	want     [sha256.Size]byte
-	verifier *pgp.Verifier // nil: the file has no signature of its own
+	verifier *pgp.Verifier // of the file's own signature; nil: it is not used
 	listing  listing
 }
 
-// A listing is what the signed list of images says of a build. The build's files
-// can't say that of themselves: the key that signed them has signed other builds
-// too.
+// A listing is what the signed list of images says about a build. A build's own signatures
+// can't replace it, since the same key has signed the files of other builds too.
 type listing struct {
 	directory string    // of the build, below the server's URL; "": not known
-	since     time.Time // nothing in it was signed before that; zero: not known
+	since     time.Time // the build's files were not signed before; zero: not known
 }
 
 // path returns a file's path below the server's URL, "" if it is not known.
@@ -44,8 +43,8 @@ func (l listing) path(file string) string {
 	return l.directory + "/" + file
 }
 
-// signedAfter refuses what was signed before the build was made: the files of an
-// old build in the place of a new one's. A signature without a time passes.
+// signedAfter refuses a file that was signed before the build was made: it belongs to an older
+// build. A signature without a time passes.
 func (l listing) signedAfter(signed time.Time) error {
 	if signed.IsZero() || !signed.Before(l.since) {
 		return nil
@@ -60,11 +59,10 @@ func (s *seal) Write(p []byte) (int, error) {
 	case s.digest != nil:
 		return s.digest.Write(p)
 	}
-	return len(p), nil // no key was to be asked
+	return len(p), nil // nothing is checked
 }
 
-// check returns an error unless all the bytes written are the ones that were
-// signed.
+// check returns an error unless the bytes that were written are the ones that were signed.
 func (s *seal) check() error {
 	if s.verifier != nil {
 		result, err := s.verifier.Finish()
@@ -84,7 +82,7 @@ func (s *seal) check() error {
 	return nil
 }
 
-// checkBytes is check for a small file whose bytes are at hand.
+// checkBytes is Write and check for the bytes of a small file.
 func (s *seal) checkBytes(data []byte) error {
 	if _, err := s.Write(data); err != nil {
 		return err
@@ -92,15 +90,14 @@ func (s *seal) checkBytes(data []byte) error {
 	return s.check()
 }
 
-// digestKnown reports whether the digest is known beforehand, so that a download
-// may go on at another server, or in a later run.
+// digestKnown reports whether the file's digest is known before the download, so that another
+// server, or a later run, can continue it.
 func (s *seal) digestKnown() bool { return s.digest != nil }
 
-// checks reports whether wrong bytes will be noticed at their end.
+// checks reports whether check will refuse wrong bytes.
 func (s *seal) checks() bool { return s.digest != nil || s.verifier != nil }
 
-// unverified says that a file's bytes are not the ones that a trusted key signed,
-// or, if err is of that kind, that they are older ones.
+// unverified returns an error of Kind Unverified for a file, of Kind Replayed if err is.
 func unverified(file string, err error) error {
 	kind := Unverified
 	if KindOf(err) == Replayed {
@@ -109,19 +106,18 @@ func unverified(file string, err error) error {
 	return &Error{Kind: kind, What: file, Err: err}
 }
 
-// A trust is whose signatures count, and at what time.
+// A trust is the trusted keys and the time by which their signatures are judged.
 type trust struct {
 	keys  *pgp.Keyring // nil: nothing is checked
 	clock *Clock
 }
 
-// pathNotation names, in a signature of our publisher's, the file that was
-// signed: its path below the server's URL.
+// pathNotation is the notation by which scripts/publish names the signed file in a signature:
+// the file's path below the server's URL.
 const pathNotation = "path@lxc-pull"
 
-// checkPath refuses a signature that was made for a file of another path: rightly
-// signed bytes at the wrong place are one image in another's stead. A signature
-// without the notation passes.
+// checkPath refuses a signature that was made for a file of another path: such a file is
+// signed, but belongs to another image. A signature without the notation passes.
 func checkPath(result *pgp.Result, path string) error {
 	for _, s := range result.Signatures {
 		for _, n := range s.Notations {
@@ -133,9 +129,8 @@ func checkPath(result *pgp.Result, path string) error {
 	return nil
 }
 
-// verify checks a small file against its signature and returns who signed it. what
-// names the file in errors; path is its path below the server's URL, "" if that is
-// not known.
+// verify checks a small file against its signature and returns who signed it. what names the
+// file in errors; path is the file's path below the server's URL, "" if it is not known.
 func (t trust) verify(what, path string, data, sig []byte) (signers, error) {
 	if t.keys == nil {
 		return signers{}, nil
@@ -172,9 +167,8 @@ func newest(result *pgp.Result) signers {
 	return s
 }
 
-// seals checks what vouches for the files of a build and returns a seal for each
-// of them. A SHA256SUMS with its signature vouches for all of them; otherwise each
-// file needs its own signature.
+// seals checks the evidence for a build and returns a seal for each of files. If there is a
+// signed SHA256SUMS, it must name all of them; otherwise each file needs its own signature.
 func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal, error) {
 	seals := map[string]*seal{}
 	if t.keys == nil {
@@ -207,7 +201,7 @@ func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal,
 	for _, f := range files {
 		sig := e[f+image.SigSuffix]
 		if sig == nil {
-			return nil, unverified(f, errors.New("no signature of it is at hand"))
+			return nil, unverified(f, errors.New("its signature is missing"))
 		}
 		v, err := pgp.NewVerifier(t.keys, sig, t.clock.Policy())
 		if err != nil {

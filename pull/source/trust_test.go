@@ -18,13 +18,13 @@ import (
 	"lxc-pull/pgp"
 )
 
-// signer is the key of the tests' publisher.
+// signer returns the key of the tests' publisher.
 func signer() ed25519.PrivateKey {
 	seed := sha256.Sum256([]byte("the key of the tests' publisher"))
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
-// signify formats a key or signature as signify(1) does, which gives it no time.
+// signify formats a key or signature as signify(1) does; it has no time.
 func signify(payload []byte) []byte {
 	blob := append([]byte("Ed12345678"), payload...)
 	return fmt.Appendf(nil, "untrusted comment: a test's\n%s\n", base64.StdEncoding.EncodeToString(blob))
@@ -32,7 +32,7 @@ func signify(payload []byte) []byte {
 
 func signed(data []byte) []byte { return signify(ed25519.Sign(signer(), data)) }
 
-// Rightly signed bytes at another's place are another image.
+// Bytes that are signed for another path belong to another image.
 func TestCheckPath(t *testing.T) {
 	at := func(path string) pgp.Signature {
 		return pgp.Signature{Notations: []pgp.Notation{{Name: "other@example", Value: "x"}, {Name: pathNotation, Value: path}}}
@@ -55,8 +55,8 @@ func TestCheckPath(t *testing.T) {
 	}
 }
 
-// Signatures of single files are enough for a key that the user gave, and not
-// for the built-in one, wherever its images lie.
+// Signatures of single files suffice for a key that the user gave. They do not for the
+// built-in key, whatever the server.
 func TestVouchWithoutList(t *testing.T) {
 	ring, err := pgp.ReadKeyring(signify(signer().Public().(ed25519.PublicKey)))
 	if err != nil {
@@ -92,7 +92,7 @@ func TestVouchWithoutList(t *testing.T) {
 	}
 }
 
-// An old build's files, rightly signed, in a new build's place.
+// The signed files of an old build are refused in the place of a new build's.
 func TestSealsOfOlderBuild(t *testing.T) {
 	publisher := newMinisigner("publisher")
 	ring, err := pgp.ReadKeyring(publisher.public())
@@ -156,15 +156,15 @@ func TestSeals(t *testing.T) {
 			t.Errorf("%s: %v", c.what, err)
 		}
 	}
-	// --no-validate: everything passes, and only then.
+	// Everything passes with --no-validate, and only then.
 	seals, err := trust{}.seals(evidence{}, listing{}, image.RootfsFile)
 	if err != nil || seals[image.RootfsFile].checkBytes(bytes.Repeat([]byte("x"), 100)) != nil {
 		t.Errorf("without a ring: %v", err)
 	}
 }
 
-// A cached file that is verified first is read twice: what its owner changes in
-// between is noticed in the pass that unpacks it.
+// A cached file that is verified first is read twice. If its owner changes it in between, the
+// second pass, which unpacks it, fails.
 func TestVerifyFirstReadsTwice(t *testing.T) {
 	ring, err := pgp.ReadKeyring(signify(signer().Public().(ed25519.PublicKey)))
 	if err != nil {

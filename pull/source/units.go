@@ -5,9 +5,7 @@ import (
 	"time"
 )
 
-// Sizes and ages in words, for this package and those above it.
-
-// ByteCount returns a number of bytes for people: three digits and a unit.
+// ByteCount formats a number of bytes for people, with three digits and a binary unit.
 func ByteCount(n int64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
 	value := float64(n)
@@ -22,7 +20,7 @@ func ByteCount(n int64) string {
 	return fmt.Sprintf("%.1f %s", value, units[unit])
 }
 
-// Age returns a duration for people.
+// Age formats a duration for people, in whole minutes, hours or days.
 func Age(d time.Duration) string {
 	count := func(n time.Duration, unit string) string {
 		if n == 1 {

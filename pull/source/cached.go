@@ -1,0 +1,103 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"lxc-pull/image"
+	"lxc-pull/image/cache"
+	"lxc-pull/lxc"
+)
+
+// inCache returns the cached copy of the image, nil if there is none. It sends no request.
+// The error says why the copy must not be used without asking a server.
+func (f *Finder) inCache(q image.Query) (*Found, error) {
+	if f.opt.Cache == nil || f.distrustCache {
+		return nil, nil
+	}
+	for _, name := range names(q) {
+		entry, err := f.opt.Cache.Open(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		found, err := f.fromEntry(name, entry)
+		if err != nil {
+			entry.Close()
+			return nil, err
+		}
+		found.query = q
+		return found, nil
+	}
+	return nil, nil
+}
+
+// names returns the names under which the cache may have the image: an entry has the names
+// of the server's list, which may spell the architecture differently from q.
+func names(q image.Query) []image.Name {
+	var list []image.Name
+	for _, arch := range q.Arch {
+		list = append(list, image.Name{Dist: q.Dist, Release: q.Release, Arch: arch, Variant: q.Variant})
+	}
+	return list
+}
+
+// fromEntry returns the image of a cache entry after checking the evidence that is kept with
+// it; the digest of the root file system is checked when that is read. The error says why
+// the evidence is not good.
+func (f *Finder) fromEntry(name image.Name, entry *cache.Entry) (*Found, error) {
+	found := &Found{
+		Image: image.Image{Name: name, Build: entry.Build}, Cached: true, Layers: []Layer{{Name: image.RootfsFile, Packed: -1, Content: -1}},
+		finder: f, proof: proof{evidence: evidence(entry.Evidence)}, held: loan{entry: entry},
+	}
+	if f.trust.keys == nil && entry.Evidence[image.MetaFile] == nil {
+		// The user wants no check, and the stock template made the entry.
+		found.proof.rootfs = &seal{file: image.RootfsFile}
+		found.Meta = lxc.Meta(entry.Files)
+		return found, nil
+	}
+	if f.trust.keys != nil {
+		if err := f.tieToList(found); err != nil {
+			return nil, err
+		}
+	}
+	if err := found.renewSeals(); err != nil {
+		return nil, err
+	}
+	tarball := entry.Evidence[image.MetaFile]
+	if tarball == nil {
+		return nil, errors.New(image.MetaFile + " is not kept with it")
+	}
+	if err := found.proof.meta.checkBytes(tarball); err != nil {
+		return nil, err
+	}
+	return found, found.useMeta(tarball)
+}
+
+// tieToList checks that an entry is the image and build that its directory and build_id say:
+// the signed list that is kept with it must name them, and no newer build may have been
+// seen. The list also has the image's path on the server, which signatures may name.
+func (f *Finder) tieToList(found *Found) error {
+	for _, name := range slices.Concat(listNames(lxc.System), listNames(lxc.User)) {
+		text, sig := found.proof.evidence[name], found.proof.evidence[name+image.SigSuffix]
+		if text == nil || sig == nil {
+			continue
+		}
+		by, err := f.trust.verify(name, image.IndexDir+"/"+name, text, sig)
+		if err != nil {
+			return err
+		}
+		for _, img := range image.ParseIndex(text).Images {
+			if img.Name == found.Image.Name && img.Build == found.Image.Build {
+				found.Image, found.listedBy = img, by
+				return f.checkNotOlder(img, by, true)
+			}
+		}
+		return unverified(name, fmt.Errorf("it does not name build %q of this image", found.Image.Build))
+	}
+	return errors.New("no signed list is kept with it (the stock template or an older version made it); the next creation downloads one")
+}
