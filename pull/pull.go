@@ -116,14 +116,16 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 	return message, nil
 }
 
-// interruption returns ctx's cause if err says only that ctx has ended. A *LeftError says
-// more: what was not removed.
+// interruption returns ctx's cause if err says only that ctx has ended. A *LeftError and a
+// *ResumableError say more: what stays on the disk.
 func interruption(ctx context.Context, err error) error {
 	var left *LeftError
-	if why := context.Cause(ctx); why != nil && errors.Is(err, context.Canceled) && !errors.As(err, &left) {
-		return why
+	var resumable *ResumableError
+	why := context.Cause(ctx)
+	if why == nil || !errors.Is(err, context.Canceled) || errors.As(err, &left) || errors.As(err, &resumable) {
+		return err
 	}
-	return err
+	return why
 }
 
 // fill makes the target out of an image. If it fails, it removes the image's files again.
