@@ -143,12 +143,12 @@ func modeString(e *untar.Entry) string {
 
 // printContent writes the content of all files, one after another.
 func (c *untarCall) printContent(w io.Writer, body io.Reader) error {
-	left := c.opt.MaxBytes // a hole is content here
+	left := c.opt.Limits.Bytes // a hole is content here
 	return c.opt.Walk(body, func(e *untar.Entry, r io.Reader) error {
 		if e.Type != untar.TypeFile {
 			return nil
 		}
-		if c.opt.MaxBytes > 0 {
+		if c.opt.Limits.Bytes > 0 {
 			if left -= e.Size; left < 0 {
 				return untar.ErrTooBig
 			}

@@ -40,7 +40,7 @@ type untarCall struct {
 // (x, p, z, j, J, and what is so anyway).
 func (c *untarCall) groups() []group {
 	owners := func(p untar.Privilege) func(string) error {
-		return func(string) error { c.opt.Privilege = p; return nil }
+		return func(string) error { c.opt.Metadata.Privilege = p; return nil }
 	}
 	on := func(b *bool, value bool) func(string) error {
 		return func(string) error { *b = value; return nil }
@@ -48,9 +48,9 @@ func (c *untarCall) groups() []group {
 	return []group{{"", []flag{
 		{short: 'C', long: "directory", value: "DIR", help: "extract into DIR; made if absent, whole or not at all", into: &c.dirs, again: true},
 		{short: 't', long: "list", help: "list the archive instead", into: &c.list},
-		{long: "exclude", value: "PATTERN", help: "leave out what matches, as tar --anchored does", into: &c.opt.Exclude, again: true},
-		{short: 'X', long: "exclude-from", value: "FILE", help: "patterns, one a line", into: readLines(&c.opt.Exclude), again: true},
-		{short: 'T', long: "files-from", value: "FILE", help: "members to extract, one a line", into: readLines(&c.opt.Members), again: true},
+		{long: "exclude", value: "PATTERN", help: "leave out what matches, as tar --anchored does", into: &c.opt.Filter.Exclude, again: true},
+		{short: 'X', long: "exclude-from", value: "FILE", help: "patterns, one a line", into: readLines(&c.opt.Filter.Exclude), again: true},
+		{short: 'T', long: "files-from", value: "FILE", help: "members to extract, one a line", into: readLines(&c.opt.Filter.Members), again: true},
 		{long: "strip-components", value: "N", help: "drop N leading directories of every name, \".\" counts", into: c.setStrip},
 		{short: 'O', long: "to-stdout", help: "write the content of files to stdout", into: &c.stdout},
 		{short: 'k', long: "keep-old-files", help: "leave existing files as they are", into: &c.opt.KeepOld},
@@ -58,12 +58,12 @@ func (c *untarCall) groups() []group {
 		{long: "keep-ids", help: "the same", into: owners(untar.Owners), more: true},
 		{long: "no-same-owner", help: "all files are mine", into: owners(untar.User), more: true},
 		{short: 'o', into: owners(untar.User)},
-		{long: "acls", help: "restore ACLs that are stored as text", into: on(&c.opt.ACLs, true), more: true},
-		{long: "selinux", help: "restore SELinux labels", into: on(&c.opt.SELinux, true), more: true},
+		{long: "acls", help: "restore ACLs that are stored as text", into: on(&c.opt.Metadata.ACLs, true), more: true},
+		{long: "selinux", help: "restore SELinux labels", into: on(&c.opt.Metadata.SELinux, true), more: true},
 		{long: "strict", help: "refuse what only damage or an attack would explain", into: &c.opt.Strict},
 		{long: "layer", help: "an OCI layer: whiteouts remove", into: &c.opt.Layer},
-		{long: "max-size", value: "SIZE", help: "refuse more content than that", into: &c.opt.MaxBytes, more: true},
-		{long: "max-entries", value: "N", help: "refuse more entries than that", into: count(&c.opt.MaxEntries), more: true},
+		{long: "max-size", value: "SIZE", help: "refuse more content than that", into: &c.opt.Limits.Bytes, more: true},
+		{long: "max-entries", value: "N", help: "refuse more entries than that", into: count(&c.opt.Limits.Entries), more: true},
 		{long: "keep-partial", help: "keep what was extracted before a failure", into: &c.keep, more: true},
 		{long: "report", value: "FILE", help: "write what was skipped and why, as JSON", into: &c.report, more: true},
 		{long: "numeric-owner", help: "list the owners' numbers", into: &c.numeric, more: true},
@@ -71,7 +71,7 @@ func (c *untarCall) groups() []group {
 		{short: 'q', long: "quiet", help: "no warnings"},
 		{short: 'h', long: "help", help: "this text", more: true},
 		{short: 'f', long: "file", value: "FILE", into: &c.file},
-		{long: "no-acls", into: on(&c.opt.ACLs, false)}, {long: "no-selinux", into: on(&c.opt.SELinux, false)},
+		{long: "no-acls", into: on(&c.opt.Metadata.ACLs, false)}, {long: "no-selinux", into: on(&c.opt.Metadata.SELinux, false)},
 		{short: 'x', long: "extract"}, {long: "get"}, {short: 'p', long: "preserve-permissions"},
 		{short: 'z', long: "gzip"}, {short: 'j', long: "bzip2"}, {short: 'J', long: "xz"}, {long: "zstd"},
 		{long: "anchored"}, {long: "xattrs"}, {long: "xattrs-include", value: "PATTERN"}, {short: 'U', long: "unlink-first"},
@@ -83,7 +83,7 @@ func (c *untarCall) groups() []group {
 func (c *untarCall) setStrip(value string) error {
 	var n int64
 	err := count(&n)(value)
-	c.opt.Strip = int(min(n, 1<<20))
+	c.opt.Filter.Strip = int(min(n, 1<<20))
 	return err
 }
 
@@ -158,7 +158,7 @@ func (c *untarCall) run(ctx context.Context, ui *ui, operands []string) (err err
 	if c.file == "" {
 		c.file = "-"
 	}
-	c.opt.Members = append(c.opt.Members, operands...)
+	c.opt.Filter.Members = append(c.opt.Filter.Members, operands...)
 	in := os.Stdin
 	if c.file != "-" {
 		if in, err = openUntilDone(ctx, c.file); err != nil {

@@ -68,7 +68,7 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 	// A few bytes that are read may unpack for minutes.
 	report, err := r.place.root.Extract(untar.Until(ctx, unpacked), how)
 	if errors.Is(err, untar.ErrTooBig) {
-		err = fmt.Errorf("%q has room for %s: %w", r.target.Container.Rootfs, source.ByteCount(how.MaxBytes), err)
+		err = fmt.Errorf("%q has room for %s: %w", r.target.Container.Rootfs, source.ByteCount(how.Limits.Bytes), err)
 	}
 	if err == nil {
 		_, err = io.Copy(io.Discard, packed) // the tail that the decoder did not ask for
@@ -148,10 +148,9 @@ func (r *run) extraction(found *source.Found, layer int) (untar.Options, error) 
 		Merge:     r.place.merges,
 		Vouched:   found.Vouched(),
 		DeferRoot: !r.place.merges, // what was verified needs no closed door, and a kill would leave it closed
-		IDMap:     r.target.IDMap,
-		SELinux:   r.opt.SELinux,
-		Exclude:   lxc.Lines(excludes),
-		MaxBytes:  most,
+		Filter:    untar.Filter{Exclude: lxc.Lines(excludes)},
+		Limits:    untar.Limits{Bytes: most},
+		Metadata:  untar.Metadata{IDMap: r.target.IDMap, SELinux: r.opt.SELinux},
 	}, nil
 }
 

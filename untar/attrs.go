@@ -3,8 +3,6 @@ package untar
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,7 +39,7 @@ func phaseOf(name []byte) phase {
 // attributes returns those of the entry's attributes that are to be set, and
 // notes those that are dropped on purpose. The slice is the entry's own.
 func (x *extractor) attributes(e *Entry) []xattr {
-	if x.opt.ACLs {
+	if x.opt.Metadata.ACLs {
 		x.textACLs(e)
 	}
 	if len(e.xattrs) == 0 {
@@ -76,7 +74,7 @@ func (x *extractor) attributes(e *Entry) []xattr {
 				continue
 			}
 		case string(n) == attrSELinux:
-			if !x.opt.SELinux {
+			if !x.opt.Metadata.SELinux {
 				x.rep.note("SELinux label", "left out", "not asked for", e.Name)
 				continue
 			}
@@ -122,10 +120,10 @@ func (x *extractor) setAttr(fd int, a xattr, path []byte) error {
 	if string(a.name) == attrCapability {
 		value = rootlessCapability(value)
 	}
-	err := fsetxattr(fd, x.attr.set(a.name), value)
-	if err == unix.EINVAL && string(a.name) == attrCapability && x.opt.IDMap == nil {
+	err := fsetxattr(fd, x.buf.attr.set(a.name), value)
+	if err == unix.EINVAL && string(a.name) == attrCapability && x.opt.Metadata.IDMap == nil {
 		if v2, ok := capabilityV2(a.value); ok {
-			err = fsetxattr(fd, x.attr, v2)
+			err = fsetxattr(fd, x.buf.attr, v2)
 		}
 	}
 	return x.attrErr(err, a, path)
@@ -143,7 +141,7 @@ func (x *extractor) attrErr(err error, a xattr, path []byte) error {
 	case unix.EOPNOTSUPP:
 		reason = "no such attributes on " + x.root.FileSystem()
 	case unix.EPERM, unix.EACCES:
-		reason = x.noPriv
+		reason = x.self.reason
 	}
 	if string(a.name) == attrCapability {
 		x.rep.note("file capability", "not stored", reason, path)
@@ -196,59 +194,4 @@ func readAttr(fd int, name string) []byte {
 		return nil
 	}
 	return value[:n]
-}
-
-var errNoProc = errors.New("/proc is not mounted")
-
-// procFD is a path to what fd, also an O_PATH one, is open on.
-func procFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
-
-// viaProc sets the metadata of what can't be opened without side effects and
-// needs attributes or a mode, or is in a directory that others may write to: there
-// another file may bear its name by now, so what the name stands for is looked
-// at once, and the rest done to that. There is no system call for modes and
-// attributes before Linux 6.6 and 6.13, so this needs /proc; what can't be set
-// without it is counted, and the time is set by name.
-func (x *extractor) viaProc(parent int, name cname, e *Entry, attrs []xattr, mode uint32, chown, chmod bool) error {
-	fd, err := openat(parent, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstatat(fd, "", &st, unix.AT_EMPTY_PATH); err != nil {
-		return err
-	}
-	if st.Mode&unix.S_IFMT != mode&unix.S_IFMT || st.Nlink > 1 {
-		return errReplaced
-	}
-	if chown {
-		if err := unix.Fchownat(fd, "", int(e.UID), int(e.GID), unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return &OwnerError{e.UID, e.GID, err}
-		}
-	}
-	path := procFD(fd)
-	if chmod {
-		err := unix.Fchmodat(unix.AT_FDCWD, path, mode&07777, 0)
-		if err == unix.ENOENT {
-			err = errNoProc
-		}
-		if err != nil {
-			x.rep.note("mode", "not kept", err.Error(), e.Name)
-		}
-	}
-	for _, a := range attrs {
-		err := unix.Setxattr(path, string(a.name), a.value, 0)
-		if err == unix.ENOENT {
-			err = errNoProc
-		}
-		if err := x.attrErr(err, a, e.Name); err != nil {
-			return err
-		}
-	}
-	err = utimensat(unix.AT_FDCWD, cname(path+"\x00"), e.Sec, e.Nsec, 0)
-	if err == unix.ENOENT || err == unix.ENOTDIR {
-		err = setTime(parent, name, e.Sec, e.Nsec)
-	}
-	return x.timeErr(err, e.Name)
 }

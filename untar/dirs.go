@@ -25,6 +25,7 @@ type dirStack struct {
 	most   int // that may have one
 	name   cname
 	known  *knownDirs
+	traits traits // of the root directory
 }
 
 // farDepth is the depth from which directories are remembered. A root filesystem is
@@ -189,8 +190,13 @@ type level struct {
 	end int   // path[:end] names it
 	fd  int   // -1: closed to save descriptors
 	was inode // of a closed one, where generations are not told
-	inherit
-	access
+	traits
+}
+
+// traits are what is known about a directory.
+type traits struct {
+	inherit inherit
+	access  access
 }
 
 // inherit says what a new file in a directory is given by it.
@@ -425,7 +431,7 @@ func (d *dirStack) push(component []byte, fd int, in inherit) {
 			}
 		}
 	}
-	d.levels = append(d.levels, level{end: len(d.path), fd: fd, inherit: in})
+	d.levels = append(d.levels, level{end: len(d.path), fd: fd, traits: traits{inherit: in}})
 	d.open++
 }
 
@@ -514,12 +520,12 @@ func (d *dirStack) enter(path []byte) (fd int, rest []byte, err error) {
 	return fd, rest, err
 }
 
-// inherits returns what new files in the last level are given.
-func (d *dirStack) inherits(root inherit) inherit {
-	if len(d.levels) == 0 {
-		return root
+// last returns the traits of the directory at which the stack stands.
+func (d *dirStack) last() *traits {
+	if n := len(d.levels); n > 0 {
+		return &d.levels[n-1].traits
 	}
-	return d.levels[len(d.levels)-1].inherit
+	return &d.traits
 }
 
 func (d *dirStack) close() { d.pop(0) }

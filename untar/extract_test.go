@@ -96,13 +96,13 @@ func TestSelection(t *testing.T) {
 		want []string
 	}{
 		{"all", Options{}, []string{"dev/", "dev/console", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
-		{"one file", Options{Exclude: []string{"./dev/console", ""}}, []string{"dev/", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
-		{"a directory takes in what is below", Options{Exclude: []string{"./dev/pts"}}, []string{"dev/", "dev/console", "dev/consoleX", "etc/", "etc/hosts", "etc/link"}},
-		{"star matches slashes", Options{Exclude: []string{"./*s"}}, []string{"dev/", "dev/console", "dev/consoleX", "etc/", "etc/link"}[:3]},
-		{"without dot", Options{Exclude: []string{"dev/*"}}, []string{"dev/", "etc/", "etc/hosts", "etc/link"}},
-		{"members", Options{Members: []string{"dev/pts", "./etc/hosts"}}, []string{"dev/", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts"}},
-		{"strip the dot", Options{Strip: 1}, []string{"dev/", "dev/console", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
-		{"strip", Options{Strip: 2}, []string{"console", "consoleX", "hosts", "link", "pts/", "pts/0"}},
+		{"one file", Options{Filter: Filter{Exclude: []string{"./dev/console", ""}}}, []string{"dev/", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
+		{"a directory takes in what is below", Options{Filter: Filter{Exclude: []string{"./dev/pts"}}}, []string{"dev/", "dev/console", "dev/consoleX", "etc/", "etc/hosts", "etc/link"}},
+		{"star matches slashes", Options{Filter: Filter{Exclude: []string{"./*s"}}}, []string{"dev/", "dev/console", "dev/consoleX", "etc/", "etc/link"}[:3]},
+		{"without dot", Options{Filter: Filter{Exclude: []string{"dev/*"}}}, []string{"dev/", "etc/", "etc/hosts", "etc/link"}},
+		{"members", Options{Filter: Filter{Members: []string{"dev/pts", "./etc/hosts"}}}, []string{"dev/", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts"}},
+		{"strip the dot", Options{Filter: Filter{Strip: 1}}, []string{"dev/", "dev/console", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
+		{"strip", Options{Filter: Filter{Strip: 2}}, []string{"console", "consoleX", "hosts", "link", "pts/", "pts/0"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSandbox(t)
@@ -121,7 +121,7 @@ func TestSelection(t *testing.T) {
 		})
 	}
 	s := newSandbox(t)
-	_, err := s.extract(t, build(t, "x", nested...), Options{Members: []string{"etc", "nowhere"}})
+	_, err := s.extract(t, build(t, "x", nested...), Options{Filter: Filter{Members: []string{"etc", "nowhere"}}})
 	var missing *MissingError
 	if !errors.As(err, &missing) || missing.Name != "nowhere" {
 		t.Errorf("a missing member: %v", err)
@@ -134,9 +134,9 @@ func TestLimits(t *testing.T) {
 		opt  Options
 		want error
 	}{
-		{Options{MaxBytes: 2000, MaxEntries: 2}, nil},
-		{Options{MaxBytes: 1999}, ErrTooBig},
-		{Options{MaxEntries: 1}, errTooMany},
+		{Options{Limits: Limits{Bytes: 2000, Entries: 2}}, nil},
+		{Options{Limits: Limits{Bytes: 1999}}, ErrTooBig},
+		{Options{Limits: Limits{Entries: 1}}, errTooMany},
 	} {
 		s := newSandbox(t)
 		if _, err := s.extract(t, archive, c.opt); !errors.Is(err, c.want) {
@@ -171,14 +171,14 @@ func TestCopyFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	x := &extractor{root: r, opt: Options{MaxBytes: 4}, chown: os.Geteuid() == 0}
+	x := &extractor{root: r, opt: Options{Limits: Limits{Bytes: 4}}, self: ownership{chown: os.Geteuid() == 0}}
 	for _, name := range []string{"f", "l", "d"} {
 		from, to := cname(name+"\x00"), cname("copy-"+name+"\x00")
 		var st unix.Stat_t
 		if err := lstatat(r.fd, from, &st); err != nil {
 			t.Fatal(err)
 		}
-		if err := x.copyFile(r.fd, from, r.fd, to, &st); (err == nil) != (name != "d") {
+		if err := x.copyFile(place{r.fd, from}, place{r.fd, to}, &st); (err == nil) != (name != "d") {
 			t.Fatalf("%s: %v", name, err)
 		}
 	}
@@ -193,13 +193,13 @@ func TestCopyFile(t *testing.T) {
 			t.Errorf("the copy's attribute is %q (%v)", value[:max(n, 0)], err)
 		}
 	}
-	if err := x.copyFile(r.fd, cname("f\x00"), r.fd, cname("again\x00"), &unix.Stat_t{Mode: unix.S_IFREG}); !errors.Is(err, ErrTooBig) {
+	if err := x.copyFile(place{r.fd, cname("f\x00")}, place{r.fd, cname("again\x00")}, &unix.Stat_t{Mode: unix.S_IFREG}); !errors.Is(err, ErrTooBig) {
 		t.Errorf("above the limit: %v", err)
 	}
 }
 
 func TestDirMemoryIsBounded(t *testing.T) {
-	x := &extractor{directories: map[string]directory{}}
+	x := &extractor{kept: keptPaths{directories: map[string]directory{}}}
 	var err error
 	n := 0
 	for ; err == nil; n++ {
@@ -400,7 +400,7 @@ func TestUser(t *testing.T) {
 		tar.Header{Name: "own", Mode: 0o4755},
 		tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o500, Uid: other, Gid: other},
 		tar.Header{Name: "d/f", Mode: 0o400, Uid: other, Gid: other, PAXRecords: map[string]string{"SCHILY.xattr.user.x": "1"}})
-	rep, err := s.extract(t, archive, Options{Privilege: User})
+	rep, err := s.extract(t, archive, Options{Metadata: Metadata{Privilege: User}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -444,7 +444,7 @@ func TestSkippedDevice(t *testing.T) {
 func TestSkippedThenMade(t *testing.T) {
 	opt := Options{}
 	if os.Geteuid() == 0 {
-		opt.IDMap = []IDRange{{UID: true, Count: 1 << 16}, {GID: true, Count: 1 << 16}}
+		opt.Metadata.IDMap = []IDRange{{UID: true, Count: 1 << 16}, {GID: true, Count: 1 << 16}}
 	}
 	device := tar.Header{Name: "x", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}
 	link := tar.Header{Name: "y", Typeflag: tar.TypeLink, Linkname: "x"}
@@ -651,7 +651,7 @@ func TestHolesStayHoles(t *testing.T) {
 			continue
 		}
 		s := newSandbox(t)
-		if _, err := s.extract(t, c.archive, Options{Strict: true, MaxBytes: 2}); err != nil {
+		if _, err := s.extract(t, c.archive, Options{Strict: true, Limits: Limits{Bytes: 2}}); err != nil {
 			t.Fatal(err)
 		}
 		var st unix.Stat_t

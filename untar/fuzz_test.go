@@ -250,7 +250,7 @@ func FuzzExtract(f *testing.F) {
 		}
 		defer r.Close()
 		for _, opt := range []Options{{Strict: true}, {}, {Layer: true}, {Strict: true, Layer: true}} {
-			opt.MaxBytes, opt.MaxEntries = 1<<20, 1000
+			opt.Limits = Limits{Bytes: 1 << 20, Entries: 1000}
 			_, err := r.Extract(bytes.NewReader(archive), opt)
 			s.check(t)
 			if err == nil && opt.Strict && !opt.Layer {

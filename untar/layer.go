@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+var errWhiteout = errors.New("bad whiteout name")
+
 // Whiteouts of image layers (OCI image spec, "layer.md"): ".wh.NAME" hides NAME
 // of the layers below, ".wh..wh..opq" all that they have in the directory.
 const (
@@ -70,15 +72,15 @@ func (x *extractor) purge(fd int, dir []byte, name string) error {
 		rm.run([]string{name})
 	}
 	if rm.err == nil && (name == "" || len(rm.frames[0].left) > 0) {
-		if x.purged == nil {
-			x.purged = make(map[uint64]struct{})
+		if x.made.purged == nil {
+			x.made.purged = make(map[uint64]struct{})
 		}
-		x.purged[maphash.Bytes(x.seed, key)] = struct{}{}
+		x.made.purged[maphash.Bytes(x.made.seed, key)] = struct{}{}
 	}
 	return rm.err
 }
 
-// contentKey is the key of x.purged for what is in a directory; the path itself is
+// contentKey is the key of x.made.purged for what is in a directory; the path itself is
 // that for the directory and all in it.
 func contentKey(path []byte) []byte {
 	if len(path) > 0 {
@@ -88,23 +90,23 @@ func contentKey(path []byte) []byte {
 }
 
 func (x *extractor) hasPurged(key []byte) bool {
-	_, ok := x.purged[maphash.Bytes(x.seed, key)]
+	_, ok := x.made.purged[maphash.Bytes(x.made.seed, key)]
 	return ok
 }
 
 // isPurged reports whether a directory, or a name in it, is known to hold nothing of
 // the lower layers.
 func (x *extractor) isPurged(dir []byte, name string) bool {
-	if len(x.purged) == 0 {
+	if len(x.made.purged) == 0 {
 		return false
 	}
 	if name != "" && x.hasPurged(joinPath(bytes.Clone(dir), name)) {
 		return true
 	}
 	var h maphash.Hash
-	h.SetSeed(x.seed)
+	h.SetSeed(x.made.seed)
 	has := func() bool {
-		_, ok := x.purged[h.Sum64()]
+		_, ok := x.made.purged[h.Sum64()]
 		return ok
 	}
 	for {
@@ -126,8 +128,8 @@ func (x *extractor) isPurged(dir []byte, name string) bool {
 
 // judge spares what this run made.
 func (x *extractor) judge(path []byte) verdict {
-	f, directory := x.directories[string(path)]
-	made := x.isMade(path)
+	f, directory := x.kept.directories[string(path)]
+	made := x.made.has(path)
 	switch {
 	case directory && f.fresh, !directory && made, x.hasPurged(path):
 		return stays

@@ -27,7 +27,7 @@ type Root struct {
 	// temporary are the files of TempFile that are open.
 	temporary []*TempFile
 	known     knownDirs
-	merged    *extractor // the last extraction, where it was beside other files
+	merged    *madePaths // of the last extraction, if that merged; else nil
 }
 
 // ErrNotMade says that a file was in the root before the image that was extracted
@@ -635,7 +635,7 @@ func (r *Root) checkMade(name string) error {
 		return nil
 	}
 	path, err := r.resolve(name, resolveOptions{last: true})
-	if err != nil || r.merged.isMade(path) {
+	if err != nil || r.merged.has(path) {
 		return err
 	}
 	fd, _, err := r.open(name, unix.O_RDONLY)

@@ -49,14 +49,14 @@ func (e *MissingError) Error() string { return fmt.Sprintf("%q is not in the arc
 
 func newSelection(opt Options) (*selection, error) {
 	s := &selection{
-		maxEntries: opt.MaxEntries, seed: maphash.MakeSeed(), steps: firstSteps,
+		maxEntries: opt.Limits.Entries, seed: maphash.MakeSeed(), steps: firstSteps,
 		literal: map[uint64]bool{}, bare: map[uint64]struct{}{}, byPath: map[uint64]int{},
 	}
 	if s.maxEntries == 0 {
 		s.maxEntries = DefaultMaxEntries
 	}
 	wildcards := 0
-	for _, text := range opt.Exclude {
+	for _, text := range opt.Filter.Exclude {
 		switch p := newPattern(text); {
 		case text == "":
 		case strings.ContainsAny(text, `*?[\`):
@@ -71,7 +71,7 @@ func newSelection(opt Options) (*selection, error) {
 			}
 		}
 	}
-	for _, m := range opt.Members {
+	for _, m := range opt.Filter.Members {
 		clean, err := cleanName(nil, []byte(m))
 		if err != nil {
 			return nil, fmt.Errorf("member %q: %w", m, err)
