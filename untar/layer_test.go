@@ -104,8 +104,8 @@ func TestLayerModel(t *testing.T) {
 			}
 			slices.Sort(want)
 			var got []string
-			err := filepath.Walk(target.Path(), func(p string, info os.FileInfo, err error) error {
-				rel, _ := filepath.Rel(target.Path(), p)
+			err := filepath.Walk(target.grown(), func(p string, info os.FileInfo, err error) error {
+				rel, _ := filepath.Rel(target.grown(), p)
 				if err != nil || rel == "." || strings.HasPrefix(rel, ".lxc-pull-") {
 					return err
 				}

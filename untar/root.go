@@ -142,12 +142,6 @@ func (r *Root) Open(name string) (*Root, error) {
 	return &Root{fd: fd, path: filepath.Join(r.path, name)}, nil
 }
 
-// IsDir reports whether an open directory is the root directory.
-func (r *Root) IsDir(fd int) bool {
-	var root, other unix.Stat_t
-	return unix.Fstat(r.fd, &root) == nil && unix.Fstat(fd, &other) == nil && root.Dev == other.Dev && root.Ino == other.Ino
-}
-
 // File opens the root directory once more.
 func (r *Root) File() (*os.File, error) {
 	fd, err := openat(r.fd, cname(".\x00"), dirFlags, 0)

@@ -15,6 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// grown returns where the tree is before Commit.
+func (t *Target) grown() string {
+	if t.staging == "" {
+		return t.path
+	}
+	return filepath.Join(t.parent.Name(), t.staging)
+}
+
 // kill leaves what a run leaves that is killed in the middle of an archive.
 func kill(t *testing.T, open func(string) (*Target, error), path string) {
 	t.Helper()
@@ -261,7 +269,7 @@ func TestMountsStay(t *testing.T) {
 	}
 	there(t, true, precious)
 
-	grown := target.Path()
+	grown := target.grown()
 	makeTree(t, grown, "a/b/c/on/", "a/x=1", "file=1")
 	mount(filepath.Join(grown, "a/b/c/on"))
 	if err := unix.Mount(precious, filepath.Join(grown, "file"), "", unix.MS_BIND, ""); err != nil {
@@ -423,7 +431,7 @@ func TestSubvolumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer target.Close()
-	deep := filepath.Join(target.Path(), strings.Repeat("d/", 12))
+	deep := filepath.Join(target.grown(), strings.Repeat("d/", 12))
 	makeTree(t, deep, "x=1")
 	subvolume(filepath.Join(deep, "rootfs"))
 	makeTree(t, filepath.Join(deep, "rootfs"), strings.Repeat("e/", 15)+"x=1")
@@ -543,7 +551,7 @@ func TestNoMarkerInTheRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := &Target{path: "/", name: "/", root: r, parent: parent, markerFD: -1, around: noMode}
+	target := &Target{path: "/", name: "/", root: r, parent: parent, marker: marker{fd: -1}, old: oldPermissions{parentMode: noMode}}
 	defer target.Close()
 	if err := target.take(false); err != nil || !target.IsEmpty() {
 		t.Error(err)
@@ -741,7 +749,7 @@ func TestStagedOfAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer target.Close()
-	staged := target.Path()
+	staged := target.grown()
 	if err := errors.Join(os.Rename(staged, staged+"x"), os.Mkdir(staged, 0o755)); err != nil {
 		t.Fatal(err)
 	}

@@ -320,7 +320,7 @@ func TestRemovalNeedsFewDescriptors(t *testing.T) {
 	}
 	_, err = target.Root().Extract(bytes.NewReader(layer), Options{Layer: true})
 	var aborted error
-	grown := filepath.Join(target.Path(), deep[:200])
+	grown := filepath.Join(target.grown(), deep[:200])
 	left, _ := filepath.Glob(grown + "/*")
 	if err == nil {
 		_, aborted = target.Abort()
