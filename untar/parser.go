@@ -6,13 +6,13 @@ import (
 	"fmt"
 )
 
-// Limits of the parser: what one archive may make it hold.
+// The parser keeps no more than this in memory.
 const (
-	maxPax     = 1 << 20  // bytes of one extended header; real ones have a few hundred
-	maxLong    = 64 << 10 // bytes of one GNU long name or link, 16 times PATH_MAX
-	maxExtents = 1 << 20  // pieces of one sparse file, 16 MB of map
-	maxGlobal  = 1 << 10  // bytes of one owner or time in a global header: it is read again for each entry
-	maxXattrs  = 1024     // attributes of one entry; the kernel lists at most 64 KiB of names
+	maxPax     = 1 << 20  // bytes of an extended header; usual ones have a few hundred
+	maxLong    = 64 << 10 // bytes of a GNU long name or link: 16 times PATH_MAX
+	maxExtents = 1 << 20  // extents of a sparse file: 16 MiB of memory
+	maxGlobal  = 1 << 10  // bytes of an owner or time in a global header, which is parsed again for each entry
+	maxXattrs  = 1024     // attributes of an entry; the kernel lists at most 64 KiB of names
 )
 
 var (
@@ -37,30 +37,30 @@ var (
 	errXattr          = errors.New("malformed extended attribute")
 )
 
-// An Entry is one member of an archive. Its slices are valid until the next
-// entry is read.
+// An Entry is a member of an archive. Its slices are valid until the next entry is read.
 type Entry struct {
 	Type         byte   // one of the Type constants
-	Name         []byte // as stored: leading "./" and "/", trailing "/" and all
+	Name         []byte // as stored, with "./" or "/" in front and "/" at the end
 	Link         []byte // target of a hard or symbolic link, as stored
-	Mode         uint32 // permissions with setuid, setgid, sticky: at most 07777
+	Mode         uint32 // permission, setuid, setgid and sticky bits: at most 07777
 	UID, GID     uint32
 	Uname, Gname []byte
 	Sec          int64 // modification time in seconds since 1970
 	Nsec         int32
-	Size         int64 // bytes of the file, holes included
+	Size         int64 // size of the file in bytes, holes included
 	Sparse       bool
-	Major, Minor uint32 // of a device
+	Major, Minor uint32 // device numbers
 
-	Flag byte // the type as the header has it
+	Flag byte // the type byte of the header
 
-	stored                int64      // bytes of body in the archive, less padding
-	extents               extentList // what of the file is stored, when Sparse
+	stored                int64      // bytes of the body in the archive, without padding
+	extents               extentList // the parts of a sparse file that are stored
 	xattrs                []xattr
 	aclAccess, aclDefault []byte // ACLs as text
 }
 
-// Unknown reports a type that no format defines; it is taken as a file.
+// Unknown reports whether no format defines the type byte. Such an entry is read as a
+// regular file.
 func (e *Entry) Unknown() bool {
 	switch e.Flag {
 	case TypeFile, typeOld, typeCont, typeSparse:
@@ -112,7 +112,7 @@ type state uint8
 
 const (
 	wantHeader  state = iota
-	wantPayload       // of an extended header
+	wantPayload       // a block of an extended header
 	wantPairs         // a block of an old GNU sparse map
 	wantMap           // a block of a 1.0 sparse map
 	wantZero          // the second end-of-archive block
@@ -123,19 +123,19 @@ type sparseForm uint8
 
 const (
 	notSparse sparseForm = iota
-	sparseGNU            // pairs in the header
+	sparseGNU            // old GNU: pairs in the header
 	sparse0              // pax 0.0 and 0.1: pairs in records
-	sparse1              // pax 1.0: pairs in front of the data
+	sparse1              // pax 1.0: pairs before the data
 )
 
-// An event is what a block led to.
+// An event is the result of feeding a block.
 type event uint8
 
 const (
 	more     event = iota // feed the next block
-	skipBody              // pass over p.skip bytes and their padding, then feed
+	skipBody              // skip p.skip bytes and their padding, then feed the next block
 	gotEntry              // p.entry is complete; entry.stored bytes and padding follow
-	end                   // the archive is complete; what follows means nothing
+	end                   // the archive is complete; ignore what follows
 )
 
 // feed takes the next block.
@@ -165,12 +165,12 @@ func (p *parser) feed(b []byte) (event, error) {
 	return p.head(b)
 }
 
-// eof says whether the input may end here, with rest, which is less than a
-// block.
+// eof returns an error unless the input may end here. rest is the incomplete block at the
+// end.
 func (p *parser) eof(rest []byte) error {
 	switch {
 	case p.state == wantZero && !p.strict:
-		return nil // a second zero block that was not written in full
+		return nil // the second zero block is incomplete
 	case len(rest) > 0 && !p.some:
 		return notTar(rest)
 	case len(rest) > 0:
@@ -189,18 +189,19 @@ func (p *parser) eof(rest []byte) error {
 	return nil
 }
 
-// notTar names the format of what is no archive where that is known.
+// notTar returns the error for input that is not a tar archive, with its format if that is
+// known.
 func notTar(head []byte) error {
 	if name := Unsupported(head); name != "" {
 		return fmt.Errorf("%w: it is %s, which is not supported", errNotTar, name)
 	}
-	if format := detectFormat(head); format != FormatPlain && format != FormatLZMA { // which has no magic
+	if format := detectFormat(head); format != FormatPlain && format != FormatLZMA { // lzma has no magic bytes
 		return fmt.Errorf("%w: its content is %s-compressed once more", errNotTar, format)
 	}
 	return errNotTar
 }
 
-// head takes a block where a header is due.
+// head takes a block at a place for a header.
 func (p *parser) head(b []byte) (event, error) {
 	if isZero(b) {
 		if p.ext.waiting() {
@@ -219,8 +220,8 @@ func (p *parser) head(b []byte) (event, error) {
 	}
 	switch sound := checksumOK(b, p.strict); {
 	case p.state == wantZero && !sound && !p.strict:
-		// No header, so nothing is lost by taking the one zero block for the
-		// end, as the others do.
+		// Like other programs, take the single zero block for the end. No entry is lost,
+		// since this block is no header.
 		p.state = ended
 		return end, nil
 	case p.state == wantZero:
@@ -291,14 +292,14 @@ func (p *parser) payload(b []byte) (event, error) {
 	return more, nil
 }
 
-// globalKeys are what a global header may say of all entries after it: what
-// `tar --pax-option=uid=0` writes.
+// globalKeys are the keywords that a global header may set for all entries after it, as `tar
+// --pax-option=uid=0` does.
 var globalKeys = [...]string{"uid", "gid", "uname", "gname", "mtime"}
 
-// readGlobal reads a global header. GNU tar applies all of its records, bsdtar
-// and archive/tar none. Here owners and times are applied; a name, a size or
-// attributes for every entry are an attack, or ignored if not strict. What git
-// archive writes is a comment.
+// readGlobal reads a global header. GNU tar applies all of its records, bsdtar and
+// archive/tar apply none. This parser applies owners and times. A name, a size or attributes
+// for all entries are an attack if strict, else ignored. The comments that git archive
+// writes are ignored.
 func (p *parser) readGlobal() error {
 	for b := p.ext.global.data; len(b) > 0; {
 		key, _, rest, err := nextRecord(b)
@@ -465,23 +466,23 @@ func (p *parser) applyType(b []byte, form format) error {
 	switch typ := e.Type; typ {
 	case TypeFile, typeOld, typeCont:
 		e.Type = TypeFile
-		if slash { // how v7 spells a directory
+		if slash { // a directory in v7 archives
 			e.Type = TypeDir
 			return p.noBody()
 		}
 		return nil
 	case typeSparse:
 		if form != formatGNU {
-			return errBadType // star's sparse files have another layout
+			return errBadType // sparse files of star have another layout
 		}
 		e.Type, p.sparse = TypeFile, sparseGNU
 		return nil
 	case typeDumpDir:
-		e.Type = TypeDir // its body is passed over
+		e.Type = TypeDir // the body, a list of names, is skipped
 		return nil
 	case TypeLink:
-		// Old tars write the file's size and no body. A body, if there is one,
-		// shows as a block that is no header.
+		// Old programs write the file's size, but no body. If there is a body, the next
+		// block is not a valid header, and linkBody makes that an error.
 		p.linkBody = e.stored != 0
 		e.stored = 0
 		return nil
@@ -496,7 +497,7 @@ func (p *parser) applyType(b []byte, form format) error {
 		if err != nil {
 			return err
 		}
-		// dev_t of the system call has 12 and 20 bits.
+		// mknod(2) takes 12 and 20 bits.
 		if major < 0 || major >= 1<<12 || minor < 0 || minor >= 1<<20 {
 			return errRange
 		}
@@ -506,13 +507,13 @@ func (p *parser) applyType(b []byte, form format) error {
 		if p.strict {
 			return errBadType
 		}
-		e.Type = TypeFile // POSIX: extract it as a file
+		e.Type = TypeFile // as POSIX demands
 		return nil
 	}
 }
 
-// noBody drops the size of an entry that can't have a body; GNU tar, bsdtar and
-// archive/tar do so too.
+// noBody ignores the size of an entry that can't have a body, as GNU tar, bsdtar and
+// archive/tar do; strict refuses it.
 func (p *parser) noBody() error {
 	if e := &p.entry; e.stored != 0 {
 		if p.strict {
@@ -523,7 +524,7 @@ func (p *parser) noBody() error {
 	return nil
 }
 
-// complete closes an entry whose headers are all read.
+// complete ends an entry after its last header block.
 func (p *parser) complete() (event, error) {
 	p.state = wantHeader
 	e := &p.entry

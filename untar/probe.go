@@ -3,8 +3,6 @@ package untar
 import (
 	"fmt"
 	"math"
-	"os"
-	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -274,52 +272,4 @@ func (p *probe) attributes() {
 		return
 	}
 	p.lack.Attributes = unix.Fsetxattr(p.file, "user.lxc-pull", []byte("x"), 0) != nil
-}
-
-// A TempFile is a file in a root directory that is not of the tree.
-type TempFile struct {
-	File *os.File
-	root *Root
-	name string
-}
-
-// TempFile makes a file on the root's file system: in the root directory itself,
-// which may be the only directory there that the caller may write to. Until it is
-// closed the root counts as empty all the same. It loses its name at once, so that a
-// kill leaves nothing, not even in a directory into which an archive is merged. Only
-// where a file that is removed while it is open is given another name, which an
-// image would be mixed with, it keeps its own: what a kill leaves goes with the tree.
-func (r *Root) TempFile() (*TempFile, error) {
-	name := proofName(newID())
-	fd, err := openat(r.fd, cname(name+"\x00"), unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|openFlags, 0600)
-	if err != nil {
-		return nil, pathError("make a file in", r.path, err)
-	}
-	switch r.FileSystem() {
-	case "ext4", "tmpfs", "ramfs", "f2fs", "btrfs", "bcachefs", "xfs", "zfs", "overlay", "jffs2", "ubifs", "vfat":
-		if err := r.removeOwn(name); err != nil {
-			unix.Close(fd)
-			return nil, err
-		}
-	}
-	f := &TempFile{os.NewFile(uintptr(fd), name), r, name}
-	r.own, r.temporary = append(r.own, name), append(r.temporary, f)
-	return f, nil
-}
-
-// Close closes the file and removes it, where Root.Finish has not done so. The
-// root directory keeps its time.
-func (f *TempFile) Close() error {
-	r := f.root
-	i := slices.Index(r.temporary, f)
-	if i < 0 {
-		return nil
-	}
-	r.temporary = slices.Delete(r.temporary, i, i+1)
-	err := f.File.Close()
-	if e := r.removeOwn(f.name); e != nil {
-		return e
-	}
-	r.own = slices.DeleteFunc(r.own, func(s string) bool { return s == f.name })
-	return err
 }

@@ -173,7 +173,7 @@ func (p *parser) setSparse(s *sparseRecords) error {
 	return nil
 }
 
-// attribute keeps a record that holds an extended attribute or an ACL.
+// attribute stores a record with an extended attribute or an ACL.
 func (p *parser) attribute(key, value []byte) error {
 	e := &p.entry
 	var x xattr
