@@ -77,6 +77,7 @@ func (x *extractor) keepDir(path []byte, e *Entry, f directory) error {
 	return x.putDir(path, f)
 }
 
+// putDir stores the metadata of a directory, within the limit of memory.
 func (x *extractor) putDir(path []byte, f directory) error {
 	if _, ok := x.kept.directories[string(path)]; !ok {
 		x.kept.memory += int64(dirMemory + len(path))

@@ -79,6 +79,7 @@ type buffers struct {
 	name, name2, attr       cname
 }
 
+// add remembers a path that this run made.
 func (m *madePaths) add(path []byte) {
 	if m.hashes != nil {
 		m.hashes[maphash.Bytes(m.seed, path)] = struct{}{}
@@ -186,6 +187,7 @@ func inUserNamespace() bool {
 	return !slices.Equal(fields, []string{"0", "0", "4294967295"})
 }
 
+// run extracts all entries.
 func (x *extractor) run() error {
 	for {
 		e, err := x.in.next()

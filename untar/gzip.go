@@ -134,6 +134,7 @@ func (g *gzipReader) trailer() error {
 	return g.rest(nil)
 }
 
+// gzipError adds the format to an error. The end of the input is unexpected here.
 func gzipError(err error) error {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF

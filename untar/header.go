@@ -71,6 +71,7 @@ const (
 	formatStar
 )
 
+// formatOf returns the format of a header block.
 func formatOf(b []byte) format {
 	switch magic := b[offMagic : offMagic+8]; {
 	case string(magic) == "ustar  \x00":

@@ -38,6 +38,7 @@ type mark struct {
 	parentMode uint32
 }
 
+// text formats the content of a marker.
 func (m mark) text() []byte {
 	acl := func(b []byte) string {
 		if len(b) == 0 {
@@ -77,6 +78,7 @@ func parseMark(text string) mark {
 	return m
 }
 
+// markerName returns the name that the directory's marker has.
 func (t *Target) markerName() string { return "." + t.name + ".incomplete" }
 
 // recover finds out whether the directory is empty. If a marker and a proof show that an

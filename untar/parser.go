@@ -108,6 +108,7 @@ type extendedHeader struct {
 // waiting reports whether an extended header needs an entry after it.
 func (x *extendedHeaders) waiting() bool { return x.pax.set || x.name.set || x.link.set }
 
+// A state says what the next block is.
 type state uint8
 
 const (
@@ -119,6 +120,7 @@ const (
 	ended
 )
 
+// A sparseForm says where the map of a sparse file is.
 type sparseForm uint8
 
 const (

@@ -14,6 +14,7 @@ type dirState struct {
 	access, def []byte // ACLs as attributes; nil: none
 }
 
+// state reads the mode, owner and ACLs of the root directory.
 func (r *Root) state() (s dirState, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(r.fd, &st); err != nil {

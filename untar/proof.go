@@ -15,6 +15,7 @@ import (
 // blocks, even early in the boot of a small board.
 func newID() string { return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()) }
 
+// isID reports whether s has the form of an ID.
 func isID(s string) bool { return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == "" }
 
 // proofName returns the name of the proof, the file that shows which run is filling a

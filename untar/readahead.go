@@ -38,6 +38,7 @@ func NewReadAhead(r io.Reader) *ReadAhead {
 	return a
 }
 
+// fill reads r in the goroutine.
 func (a *ReadAhead) fill(r io.Reader) {
 	defer close(a.full)
 	for {

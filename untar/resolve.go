@@ -20,6 +20,7 @@ func (e *OutsideError) Error() string {
 	return fmt.Sprintf("%q: the link %q leads out of the root", e.Name, e.Link)
 }
 
+// resolveOptions change what resolve does with the last and with missing components.
 type resolveOptions struct {
 	last   bool   // resolve the last component, too, if it is a link
 	create uint32 // mode for missing directories; 0: do not make them

@@ -28,6 +28,7 @@ type Rewriter struct {
 
 var errTotal = errors.New("more bytes would be rewritten in all files than are allowed")
 
+// An inode identifies a file by its device and inode number.
 type inode struct{ dev, ino uint64 }
 
 // Rewrite edits one file, as Rewriter.Rewrite does.

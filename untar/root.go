@@ -14,13 +14,13 @@ import (
 // A Root is a directory for a root filesystem. All work inside it goes through its
 // descriptor.
 type Root struct {
-	fd       int
-	path     string // as the caller gave it, for messages
-	deferred *deferredRoot // what Finish has to do; nil: nothing
-	named    bool   // an archive had an entry for the root directory
-	owner    *owner // of directories made by MkdirAll; nil: the caller
-	fsKind   string
-	own      []string // names of files in the directory that belong to this program, not to the tree
+	fd        int
+	path      string        // as the caller gave it, for messages
+	deferred  *deferredRoot // what Finish has to do; nil: nothing
+	named     bool          // an archive had an entry for the root directory
+	owner     *owner        // of directories made by MkdirAll; nil: the caller
+	fsKind    string
+	own       []string    // names of files in the directory that belong to this program, not to the tree
 	temporary []*TempFile // that are open
 	known     knownDirs
 	merged    *madePaths // of the last extraction, if that merged; else nil
@@ -34,6 +34,7 @@ func (r *Root) dirs() dirStack {
 	return dirStack{root: r.fd, most: maxOpenDirs, known: &r.known}
 }
 
+// An owner is a user and a group.
 type owner struct{ uid, gid uint32 }
 
 // A deferredRoot is the metadata that Finish has to set on the root directory.

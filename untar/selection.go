@@ -38,6 +38,7 @@ var (
 	errSteps     = errors.New("the patterns take too long: they have too many wildcards for names of this length")
 )
 
+// A member is a requested entry.
 type member struct {
 	path  []byte
 	found bool
@@ -48,6 +49,7 @@ type MissingError struct{ Name string }
 
 func (e *MissingError) Error() string { return fmt.Sprintf("%q is not in the archive", e.Name) }
 
+// newSelection prepares the lists of a filter.
 func newSelection(opt Options) (*selection, error) {
 	s := &selection{
 		maxEntries: opt.Limits.Entries, seed: maphash.MakeSeed(), steps: firstSteps,

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// stagingName returns the name of the staging directory of the run with this ID.
 func (t *Target) stagingName(id string) string { return "." + t.name + ".partial-" + id }
 
 // stage makes the staging directory, which Commit renames.

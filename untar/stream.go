@@ -33,6 +33,7 @@ type stream struct {
 	ended  bool  // r returned io.EOF
 }
 
+// newStream returns a stream that reads r.
 func newStream(r io.Reader, strict, vouched bool) *stream {
 	return &stream{r: r, parser: parser{strict: strict, vouched: vouched}, buf: make([]byte, bufferSize)}
 }
@@ -75,6 +76,7 @@ func (s *stream) take(n int) []byte {
 	return b
 }
 
+// bad returns a FormatError for the block at an offset.
 func (s *stream) bad(at int64, cause error) error {
 	return &FormatError{at, cause}
 }

@@ -19,6 +19,8 @@ type zstdReader struct {
 	z      *zstd.Decoder
 }
 
+// newZstdReader returns a reader of src. Windows of more than limit bytes are an
+// *xz.MemoryError.
 func newZstdReader(src *bufio.Reader, limit int64) (*zstdReader, error) {
 	// Stay below the limits of the library, which stores sizes in an int.
 	limit = min(limit, math.MaxInt>>1, 1<<41)
@@ -96,6 +98,7 @@ type zstdFrames struct {
 	err      error    // returned by Read from now on
 }
 
+// A zstdPart is a part of a frame.
 type zstdPart uint8
 
 const (
