@@ -18,7 +18,7 @@ const (
 var (
 	errNotTar         = errors.New("not a tar archive")
 	errChecksum       = errors.New("header checksum is wrong")
-	errLoneZero       = errors.New("data after a lone zero block")
+	errLoneZero       = errors.New("data after a single zero block")
 	errEmpty          = errors.New("archive is empty")
 	errNoEnd          = errors.New("archive has no end-of-archive blocks")
 	errTruncated      = errors.New("archive is cut off")
@@ -32,7 +32,7 @@ var (
 	errLinkBody       = errors.New("hard link with a body")
 	errBadType        = errors.New("entry type is not supported")
 	errMultiVolume    = errors.New("part of a multi-volume archive")
-	errTooManyExtents = errors.New("too many pieces in a sparse file")
+	errTooManyExtents = errors.New("too many extents in a sparse file")
 	errTooManyXattrs  = errors.New("too many extended attributes")
 	errXattr          = errors.New("malformed extended attribute")
 )

@@ -9,7 +9,7 @@ import (
 )
 
 // ErrNotMade means that a file was in the root before an archive was merged into it.
-var ErrNotMade = errors.New("it is not of the archive")
+var ErrNotMade = errors.New("it is not from the archive")
 
 // A Rewriter edits files inside a root. It edits each file once, even if the file has
 // several names.

@@ -186,7 +186,7 @@ func (t *Target) takeOver() error {
 		return nil
 	}
 	if err := unix.Fchown(t.root.fd, os.Geteuid(), -1); err != nil {
-		return fmt.Errorf("%q belongs to user %d, who could change the tree while it grows: %w", t.path, t.old.dir.owner, err)
+		return fmt.Errorf("%q belongs to user %d, who could change the tree during the extraction: %w", t.path, t.old.dir.owner, err)
 	}
 	t.old.takenOver = true
 	empty, err := t.root.IsEmpty()

@@ -44,9 +44,11 @@
 //
 // Around an extraction:
 //
-//   - target.go and marker.go make a new tree appear as a whole or not at all; remove.go
-//     removes trees; probe.go tests a file system in advance.
-//   - resolve.go resolves links inside the root; rewrite.go edits files there.
+//   - target.go makes a new tree appear as a whole or not at all. staging.go, marker.go and
+//     proof.go recognize what an interrupted run left; permissions.go restores modes and
+//     ACLs; remove.go removes trees.
+//   - probe.go tests a file system in advance. resolve.go resolves links inside the root,
+//     rewrite.go edits files there, and tempfile.go makes temporary files.
 //
 // # The life of one entry
 //

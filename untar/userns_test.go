@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// The test runs itself once more inside a user namespace; these variables say
-// what to do there.
+// The test starts itself again inside a user namespace. These variables tell that process
+// what to do.
 const (
 	insideRoot    = "UNTAR_TEST_ROOT"
 	insideArchive = "UNTAR_TEST_ARCHIVE"
