@@ -148,12 +148,12 @@ func modeString(e *untar.Entry) string {
 
 // printContent writes the content of all files, one after the other.
 func (c *untarCall) printContent(w io.Writer, body io.Reader) error {
-	left := c.opt.MaxBytes // holes of sparse files count here, since they are written as zeros
+	left := c.opt.Limits.Bytes // holes of sparse files count here, since they are written as zeros
 	return c.opt.Walk(body, func(e *untar.Entry, r io.Reader) error {
 		if e.Type != untar.TypeFile {
 			return nil
 		}
-		if c.opt.MaxBytes > 0 {
+		if c.opt.Limits.Bytes > 0 {
 			if left -= e.Size; left < 0 {
 				return untar.ErrTooBig
 			}

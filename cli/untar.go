@@ -45,7 +45,7 @@ type untarCall struct {
 // what untar does anyway (-x, -p, -z, -j, -J, ...) go nowhere.
 func (c *untarCall) groups() []group {
 	owners := func(p untar.Privilege) func(string) error {
-		return func(string) error { c.opt.Privilege = p; return nil }
+		return func(string) error { c.opt.Metadata.Privilege = p; return nil }
 	}
 	on := func(b *bool, value bool) func(string) error {
 		return func(string) error { *b = value; return nil }
@@ -53,9 +53,9 @@ func (c *untarCall) groups() []group {
 	return []group{{"", []flag{
 		{short: 'C', long: "directory", value: "DIR", help: "extract into DIR; a new DIR appears only when complete", into: &c.dirs, again: true},
 		{short: 't', long: "list", help: "list the archive, extract nothing", into: &c.list},
-		{long: "exclude", value: "PATTERN", help: "skip members that match, as tar --anchored does", into: &c.opt.Exclude, again: true},
-		{short: 'X', long: "exclude-from", value: "FILE", help: "skip members that match a line of FILE", into: readLines(&c.opt.Exclude), again: true},
-		{short: 'T', long: "files-from", value: "FILE", help: "extract the members that FILE names, one per line", into: readLines(&c.opt.Members), again: true},
+		{long: "exclude", value: "PATTERN", help: "skip members that match, as tar --anchored does", into: &c.opt.Filter.Exclude, again: true},
+		{short: 'X', long: "exclude-from", value: "FILE", help: "skip members that match a line of FILE", into: readLines(&c.opt.Filter.Exclude), again: true},
+		{short: 'T', long: "files-from", value: "FILE", help: "extract the members that FILE names, one per line", into: readLines(&c.opt.Filter.Members), again: true},
 		{long: "strip-components", value: "N", help: "remove N leading directories of each name, \".\" counts", into: c.setStrip},
 		{short: 'O', long: "to-stdout", help: "write the content of files to stdout", into: &c.stdout},
 		{short: 'k', long: "keep-old-files", help: "leave existing files as they are", into: &c.opt.KeepOld},
@@ -63,12 +63,12 @@ func (c *untarCall) groups() []group {
 		{long: "keep-ids", help: "the same as --same-owner", into: owners(untar.Owners), more: true},
 		{long: "no-same-owner", help: "make all files the caller's own", into: owners(untar.User), more: true},
 		{short: 'o', into: owners(untar.User)},
-		{long: "acls", help: "restore ACLs that are stored as text", into: on(&c.opt.ACLs, true), more: true},
-		{long: "selinux", help: "restore SELinux labels", into: on(&c.opt.SELinux, true), more: true},
+		{long: "acls", help: "restore ACLs that are stored as text", into: on(&c.opt.Metadata.ACLs, true), more: true},
+		{long: "selinux", help: "restore SELinux labels", into: on(&c.opt.Metadata.SELinux, true), more: true},
 		{long: "strict", help: "refuse an archive that looks damaged or malicious", into: &c.opt.Strict},
 		{long: "layer", help: "the archive is an OCI layer: whiteouts remove files", into: &c.opt.Layer},
-		{long: "max-size", value: "SIZE", help: "refuse more than SIZE bytes of content", into: &c.opt.MaxBytes, more: true},
-		{long: "max-entries", value: "N", help: "refuse more than N entries", into: count(&c.opt.MaxEntries), more: true},
+		{long: "max-size", value: "SIZE", help: "refuse more than SIZE bytes of content", into: &c.opt.Limits.Bytes, more: true},
+		{long: "max-entries", value: "N", help: "refuse more than N entries", into: count(&c.opt.Limits.Entries), more: true},
 		{long: "keep-partial", help: "after a failure, keep what was extracted", into: &c.keep, more: true},
 		{long: "report", value: "FILE", help: "write to FILE, as JSON, what was skipped and why", into: &c.report, more: true},
 		{long: "numeric-owner", help: "list owners as numbers", into: &c.numeric, more: true},
@@ -76,7 +76,7 @@ func (c *untarCall) groups() []group {
 		{short: 'q', long: "quiet", help: "print no warnings"},
 		{short: 'h', long: "help", help: "this text", more: true},
 		{short: 'f', long: "file", value: "FILE", into: &c.file},
-		{long: "no-acls", into: on(&c.opt.ACLs, false)}, {long: "no-selinux", into: on(&c.opt.SELinux, false)},
+		{long: "no-acls", into: on(&c.opt.Metadata.ACLs, false)}, {long: "no-selinux", into: on(&c.opt.Metadata.SELinux, false)},
 		{short: 'x', long: "extract"}, {long: "get"}, {short: 'p', long: "preserve-permissions"},
 		{short: 'z', long: "gzip"}, {short: 'j', long: "bzip2"}, {short: 'J', long: "xz"}, {long: "zstd"},
 		{long: "anchored"}, {long: "xattrs"}, {long: "xattrs-include", value: "PATTERN"}, {short: 'U', long: "unlink-first"},
@@ -88,7 +88,7 @@ func (c *untarCall) groups() []group {
 func (c *untarCall) setStrip(value string) error {
 	var n int64
 	err := count(&n)(value)
-	c.opt.Strip = int(min(n, 1<<20)) // fits an int of 32 bits
+	c.opt.Filter.Strip = int(min(n, 1<<20)) // fits an int of 32 bits
 	return err
 }
 
@@ -166,7 +166,7 @@ func (c *untarCall) run(ctx context.Context, ui *ui, operands []string) (err err
 	if archive == "" {
 		archive = "-"
 	}
-	c.opt.Members = append(c.opt.Members, operands...)
+	c.opt.Filter.Members = append(c.opt.Filter.Members, operands...)
 	in := os.Stdin
 	if archive != "-" {
 		if in, err = openUntilDone(ctx, archive); err != nil {

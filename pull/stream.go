@@ -68,7 +68,7 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 	// A few compressed bytes can take minutes to unpack, so ctx is checked here as well.
 	report, err := r.staging.root.Extract(untar.Until(ctx, unpacked), how)
 	if errors.Is(err, untar.ErrTooBig) {
-		text := fmt.Sprintf("%q has room for %s: %v", r.target.Container.Rootfs, source.ByteCount(how.MaxBytes), err)
+		text := fmt.Sprintf("%q has room for %s: %v", r.target.Container.Rootfs, source.ByteCount(how.Limits.Bytes), err)
 		err = &Error{Kind: NoRoom, Text: text, Err: err}
 	}
 	if err == nil {
@@ -149,10 +149,9 @@ func (r *run) extraction(found *source.Found, layer int) (untar.Options, error) 
 		Merge:     r.staging.merges,
 		Vouched:   found.Vouched(),
 		DeferRoot: !r.staging.merges, // a merge is verified before, and a kill would leave the directory closed
-		IDMap:     r.target.IDMap,
-		SELinux:   r.opt.SELinux,
-		Exclude:   lxc.Lines(excludes),
-		MaxBytes:  most,
+		Filter:    untar.Filter{Exclude: lxc.Lines(excludes)},
+		Limits:    untar.Limits{Bytes: most},
+		Metadata:  untar.Metadata{IDMap: r.target.IDMap, SELinux: r.opt.SELinux},
 	}, nil
 }
 

@@ -7,9 +7,8 @@ import (
 	"sort"
 )
 
-// Entries of an ACL as the kernel stores them in an attribute,
-// linux/posix_acl_xattr.h: a version, then tag, permissions and ID of each,
-// sorted by tag and ID.
+// Format of an ACL that is stored as an attribute (linux/posix_acl_xattr.h): a version,
+// then for each entry a tag, permissions and an ID, sorted by tag and ID.
 const (
 	aclVersion   = 2
 	aclUserOwner = 0x01
@@ -26,8 +25,8 @@ type aclEntry struct {
 	id        uint32
 }
 
-// textACLs adds the ACLs that the archive has as text to the entry's
-// attributes, unless it has them as attributes, too.
+// textACLs adds the entry's text ACLs to its attributes, unless it already has the same ACL
+// as an attribute.
 func (x *extractor) textACLs(e *Entry) {
 	if e.Type == TypeSymlink || e.Type == TypeLink {
 		return
@@ -48,9 +47,9 @@ func (x *extractor) textACLs(e *Entry) {
 	}
 }
 
-// aclValue turns an ACL's text form (acl(5), with star's numeric ID as a fourth
-// field) into an attribute's value. Names are not looked up: those of an image
-// are not those of the host.
+// aclValue converts a text ACL (acl(5), with star's numeric ID as a fourth field) to the
+// value of an attribute. It does not look up names: the names of an image are not those of
+// the host.
 func aclValue(text []byte) ([]byte, bool) {
 	var entries []aclEntry
 	for line := range bytes.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == '\n' }) {
@@ -65,8 +64,8 @@ func aclValue(text []byte) ([]byte, bool) {
 		}
 		entries = append(entries, e)
 	}
-	// sort.SliceStable is in the program already; a generic one for this type
-	// would be 5 KB.
+	// The program contains sort.SliceStable anyway. slices.SortStableFunc would add 5 KB for
+	// this type.
 	sort.SliceStable(entries, func(i, j int) bool {
 		a, b := entries[i], entries[j]
 		return a.tag < b.tag || a.tag == b.tag && a.id < b.id
@@ -80,10 +79,10 @@ func aclValue(text []byte) ([]byte, bool) {
 	return value, len(entries) > 0
 }
 
-// parseACLEntry reads "tag:qualifier:rwx" or "tag:qualifier:rwx:id".
+// parseACLEntry parses "tag:qualifier:rwx" or "tag:qualifier:rwx:id".
 func parseACLEntry(line []byte) (aclEntry, bool) {
 	f := bytes.Split(line, []byte(":"))
-	if len(f) == 2 { // "mask:rwx" and "other:rwx"
+	if len(f) == 2 { // "mask:rwx" or "other:rwx"
 		f = [][]byte{f[0], nil, f[1]}
 	}
 	if len(f) < 3 || len(f) > 4 {
@@ -134,8 +133,8 @@ func parseACLEntry(line []byte) (aclEntry, bool) {
 	return e, true
 }
 
-// aclGroupPerm returns what an ACL, as the attribute has it, gives to the owning
-// group, in the lowest three bits.
+// aclGroupPerm returns the permissions of the owning group in an ACL that is stored as an
+// attribute, in the lowest three bits.
 func aclGroupPerm(acl []byte) uint32 {
 	for at := 4; at+8 <= len(acl); at += 8 {
 		if binary.LittleEndian.Uint16(acl[at:]) == aclGroupOwn {

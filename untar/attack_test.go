@@ -14,10 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestAttacked extracts while another process, as it were, puts links in the
-// place of what is being made: symbolic ones to a directory outside for directories
-// and files, hard ones to a file outside for all else. Whatever comes of the
-// tree, nothing outside may change.
+// TestAttacked extracts while an attacker, as another process would, replaces new files with
+// links: directories and files with symbolic links to a directory outside, other files with
+// hard links to a file outside. The tree may suffer, but nothing outside may change.
 func TestAttacked(t *testing.T) {
 	var headers []tar.Header
 	at := time.Unix(1000, 0)
@@ -44,7 +43,7 @@ func TestAttacked(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := describeVictim(t, victim)
-		// What is there already is not 0700 and may be anybody's.
+		// Existing directories have another mode than 0700, and another owner.
 		if _, err := s.extract(t, archive, opt); err != nil {
 			t.Fatal(err)
 		}
@@ -69,8 +68,8 @@ func TestAttacked(t *testing.T) {
 	}
 }
 
-// describeVictim describes a directory, its entries and content. Links to it from
-// elsewhere are the attacker's.
+// describeVictim describes a directory, its entries and content. It ignores link counts,
+// since the attacker makes links.
 func describeVictim(t *testing.T, dir string) string {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -98,9 +97,9 @@ func names(entries []os.DirEntry) []string {
 	return list
 }
 
-// attack changes what it finds below root until it is told to stop. It is root,
-// so that it may link to the victim's files, but it keeps its hands off directories
-// that only their owner may write: in these nobody else could do the same.
+// attack changes what it finds below root until done is closed. It runs as root, so that it
+// can link to the victim's files. But it does not touch directories to which only their
+// owner may write, since an attacker could not.
 func attack(root, victim string, done chan struct{}) {
 	r := rand.New(rand.NewPCG(1, 2))
 	aside := filepath.Join(filepath.Dir(root), "aside")
@@ -115,7 +114,7 @@ func attack(root, victim string, done chan struct{}) {
 		d := fmt.Sprintf("d%d", r.IntN(4))
 		moved := fmt.Sprintf("%s/%d", aside, n)
 		switch r.IntN(6) {
-		case 0, 1: // a directory becomes a link to the victim, and a directory again
+		case 0, 1: // replace a directory with a link to the victim, then make it again
 			in, name := root, d
 			if r.IntN(2) == 0 {
 				in, name = filepath.Join(root, d), "e"
@@ -130,7 +129,7 @@ func attack(root, victim string, done chan struct{}) {
 				}
 			})
 			os.RemoveAll(moved)
-		default: // a file becomes another name of a file outside
+		default: // replace a file with a hard link to a file outside
 			name := []string{"hello", "l", "p", "h"}[r.IntN(4)]
 			from := victim + "/hello"
 			if name == "l" && r.IntN(2) == 0 {
@@ -144,7 +143,7 @@ func attack(root, victim string, done chan struct{}) {
 	}
 }
 
-// inDir calls f with a directory that others than its owner may write.
+// inDir calls f with a directory if other users than its owner may write to it.
 func inDir(path string, f func(fd int)) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -3,8 +3,6 @@ package untar
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,9 +14,9 @@ const (
 	attrDefaultACL = "system.posix_acl_default"
 )
 
-// A phase orders attributes around the chmod: user.* wants a file that its
-// owner may still write, an ACL must come after the mode, whose group bits it
-// holds, and a capability must come last, since every chown and write drops it.
+// A phase orders the attributes of a file. User attributes are set before the mode, because
+// the mode may deny the owner to write. ACLs are set after the mode, since its group bits
+// change with the ACL. Capabilities are set last, since each chown and write removes them.
 type phase uint8
 
 const (
@@ -28,6 +26,7 @@ const (
 	lastOfAll
 )
 
+// phaseOf returns when an attribute is set.
 func phaseOf(name []byte) phase {
 	switch {
 	case bytes.HasPrefix(name, []byte("user.")), bytes.HasPrefix(name, []byte("trusted.")):
@@ -38,10 +37,10 @@ func phaseOf(name []byte) phase {
 	return afterMode
 }
 
-// attributes returns those of the entry's attributes that are to be set, and
-// notes those that are dropped on purpose. The slice is the entry's own.
+// attributes returns the entry's attributes that are to be set. It notes the attributes that
+// it drops. The slice belongs to the entry.
 func (x *extractor) attributes(e *Entry) []xattr {
-	if x.opt.ACLs {
+	if x.opt.Metadata.ACLs {
 		x.textACLs(e)
 	}
 	if len(e.xattrs) == 0 {
@@ -53,11 +52,11 @@ func (x *extractor) attributes(e *Entry) []xattr {
 		n := a.name
 		switch {
 		case bytes.HasPrefix(n, []byte("trusted.overlay.")), bytes.HasPrefix(n, []byte("user.overlay.")):
-			// They steer overlayfs when the tree becomes one of its layers.
+			// overlayfs interprets them if the tree becomes one of its layers.
 			x.rep.note("extended attribute", "dropped", "overlayfs would obey it", e.Name)
 			continue
 		case string(n) == "user.rootlesscontainers":
-			continue // owners as seen by another tool; ours are in the header
+			continue // owners as stored by another tool; the header has them, too
 		case bytes.HasPrefix(n, []byte("user.")):
 			if !opened {
 				continue // the kernel allows them on files and directories only
@@ -76,13 +75,13 @@ func (x *extractor) attributes(e *Entry) []xattr {
 				continue
 			}
 		case string(n) == attrSELinux:
-			if !x.opt.SELinux {
+			if !x.opt.Metadata.SELinux {
 				x.rep.note("SELinux label", "left out", "not asked for", e.Name)
 				continue
 			}
 		case bytes.HasPrefix(n, []byte("security.")):
-			// ima, evm, SMACK64, apparmor: in an image they belong to another
-			// system's policy. A person's archive may be a backup of this one.
+			// ima, evm, SMACK64, apparmor: an image's attributes belong to the policy of
+			// another system. An archive that is not strict may be a backup of this one.
 			if !x.opt.Strict {
 				break
 			}
@@ -98,8 +97,8 @@ func (x *extractor) attributes(e *Entry) []xattr {
 	return keep
 }
 
-// setAttrs sets the attributes of one side of the chmod on an open file or
-// directory.
+// setAttrs sets the attributes that belong before the mode, or those that belong after it,
+// on an open file or directory.
 func (x *extractor) setAttrs(fd int, attrs []xattr, when phase, path []byte) error {
 	for p := when; p <= lastOfAll; p++ {
 		for _, a := range attrs {
@@ -117,22 +116,24 @@ func (x *extractor) setAttrs(fd int, attrs []xattr, when phase, path []byte) err
 	return nil
 }
 
+// setAttr sets an attribute. In a user namespace it retries a version 3 capability as
+// version 2.
 func (x *extractor) setAttr(fd int, a xattr, path []byte) error {
 	value := a.value
 	if string(a.name) == attrCapability {
 		value = rootlessCapability(value)
 	}
-	err := fsetxattr(fd, x.attr.set(a.name), value)
-	if err == unix.EINVAL && string(a.name) == attrCapability && x.opt.IDMap == nil {
+	err := fsetxattr(fd, x.buf.attr.set(a.name), value)
+	if err == unix.EINVAL && string(a.name) == attrCapability && x.opt.Metadata.IDMap == nil {
 		if v2, ok := capabilityV2(a.value); ok {
-			err = fsetxattr(fd, x.attr, v2)
+			err = fsetxattr(fd, x.buf.attr, v2)
 		}
 	}
 	return x.attrErr(err, a, path)
 }
 
-// attrErr counts an attribute that the file system or the kernel won't have,
-// and passes on what says that the disk is failing.
+// attrErr notes an attribute that the file system or the kernel refuses. It returns errors
+// that show that the disk is failing.
 func (x *extractor) attrErr(err error, a xattr, path []byte) error {
 	switch err {
 	case nil, unix.EIO, unix.EROFS:
@@ -143,7 +144,7 @@ func (x *extractor) attrErr(err error, a xattr, path []byte) error {
 	case unix.EOPNOTSUPP:
 		reason = "no such attributes on " + x.root.FileSystem()
 	case unix.EPERM, unix.EACCES:
-		reason = x.noPriv
+		reason = x.self.reason
 	}
 	if string(a.name) == attrCapability {
 		x.rep.note("file capability", "not stored", reason, path)
@@ -153,8 +154,8 @@ func (x *extractor) attrErr(err error, a xattr, path []byte) error {
 	return nil
 }
 
-// File capabilities, struct vfs_cap_data of linux/capability.h: version 2 has
-// 20 bytes, version 3 four more that name the namespace's root user.
+// File capabilities (struct vfs_cap_data of linux/capability.h). Version 2 has 20 bytes.
+// Version 3 has four more bytes, the user ID of the namespace's root.
 const (
 	capRevisionMask = 0xff000000
 	capRevision2    = 0x02000000
@@ -163,8 +164,8 @@ const (
 	capSize3        = 24
 )
 
-// rootlessCapability turns a version 3 capability of host root into the version
-// 2 that it is.
+// rootlessCapability converts a version 3 capability for root on the host to the equivalent
+// version 2.
 func rootlessCapability(value []byte) []byte {
 	if len(value) == capSize3 && binary.LittleEndian.Uint32(value[capSize2:]) == 0 {
 		if v2, ok := capabilityV2(value); ok {
@@ -174,8 +175,8 @@ func rootlessCapability(value []byte) []byte {
 	return value
 }
 
-// capabilityV2 drops the root user of a version 3 capability. In a user
-// namespace the kernel then stores the namespace's own.
+// capabilityV2 converts a version 3 capability to version 2, without its root user. In a
+// user namespace the kernel then stores the root of that namespace.
 func capabilityV2(value []byte) ([]byte, bool) {
 	if len(value) != capSize3 || binary.LittleEndian.Uint32(value)&capRevisionMask != capRevision3 {
 		return nil, false
@@ -185,7 +186,7 @@ func capabilityV2(value []byte) ([]byte, bool) {
 	return v2, true
 }
 
-// readAttr returns an attribute, nil where there is none.
+// readAttr returns the value of an attribute, or nil if there is none.
 func readAttr(fd int, name string) []byte {
 	n, err := unix.Fgetxattr(fd, name, nil)
 	if err != nil || n <= 0 {
@@ -196,59 +197,4 @@ func readAttr(fd int, name string) []byte {
 		return nil
 	}
 	return value[:n]
-}
-
-var errNoProc = errors.New("/proc is not mounted")
-
-// procFD is a path to what fd, also an O_PATH one, is open on.
-func procFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
-
-// viaProc sets the metadata of what can't be opened without side effects and
-// needs attributes or a mode, or is in a directory that others may write to: there
-// another file may bear its name by now, so what the name stands for is looked
-// at once, and the rest done to that. There is no system call for modes and
-// attributes before Linux 6.6 and 6.13, so this needs /proc; what can't be set
-// without it is counted, and the time is set by name.
-func (x *extractor) viaProc(parent int, name cname, e *Entry, attrs []xattr, mode uint32, chown, chmod bool) error {
-	fd, err := openat(parent, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstatat(fd, "", &st, unix.AT_EMPTY_PATH); err != nil {
-		return err
-	}
-	if st.Mode&unix.S_IFMT != mode&unix.S_IFMT || st.Nlink > 1 {
-		return errReplaced
-	}
-	if chown {
-		if err := unix.Fchownat(fd, "", int(e.UID), int(e.GID), unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return &OwnerError{e.UID, e.GID, err}
-		}
-	}
-	path := procFD(fd)
-	if chmod {
-		err := unix.Fchmodat(unix.AT_FDCWD, path, mode&07777, 0)
-		if err == unix.ENOENT {
-			err = errNoProc
-		}
-		if err != nil {
-			x.rep.note("mode", "not kept", err.Error(), e.Name)
-		}
-	}
-	for _, a := range attrs {
-		err := unix.Setxattr(path, string(a.name), a.value, 0)
-		if err == unix.ENOENT {
-			err = errNoProc
-		}
-		if err := x.attrErr(err, a, e.Name); err != nil {
-			return err
-		}
-	}
-	err = utimensat(unix.AT_FDCWD, cname(path+"\x00"), e.Sec, e.Nsec, 0)
-	if err == unix.ENOENT || err == unix.ENOTDIR {
-		err = setTime(parent, name, e.Sec, e.Nsec)
-	}
-	return x.timeErr(err, e.Name)
 }

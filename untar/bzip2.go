@@ -8,18 +8,17 @@ import (
 	"io"
 )
 
-// A bzip2Reader reads the streams of a bzip2 file. The library takes whatever
-// follows a stream for the next one: it reads two bytes, and fails unless they
-// are "BZ". So that its verdict can be told apart from damage, the reader is
-// itself the library's source: it knows which bytes the library has read last,
-// and adds two zeros to the end of the file, so that the library always finds
-// two bytes after the last stream.
+// A bzip2Reader reads the streams of a bzip2 file. The library expects another stream after
+// each stream: it reads two bytes and fails unless they are "BZ". The reader has to tell
+// this error from damage. So it is itself the source of the library: it remembers the last
+// two bytes that the library read, and it adds two zero bytes at the end of the file, so
+// that the library can always read two bytes.
 type bzip2Reader struct {
 	trailing
 	z     io.Reader
-	added int     // zeros after the end that the library has read
-	last  [2]byte // the bytes that it has read last
-	err   error   // Read ended with it
+	added int     // zero bytes after the end that the library read
+	last  [2]byte // the last two bytes that the library read
+	err   error   // returned by Read from now on
 }
 
 func newBzip2Reader(src *bufio.Reader, strict bool) *bzip2Reader {
@@ -28,15 +27,15 @@ func newBzip2Reader(src *bufio.Reader, strict bool) *bzip2Reader {
 	return b
 }
 
-// What the library says where no stream follows a stream: "BZ", "h" or a digit
-// is missing. bzip2(1) takes all three for garbage.
+// Errors of the library if no stream follows a stream: "BZ", "h" or the level is missing.
+// bzip2(1) treats all three as garbage.
 const (
 	bzip2NoBZ    = bzip2.StructuralError("bad magic value in continuation file")
 	bzip2NoH     = bzip2.StructuralError("non-Huffman entropy encoding")
 	bzip2NoLevel = bzip2.StructuralError("invalid compression level")
 )
 
-// Read reads the content of all streams, one after another.
+// Read reads the content of all streams.
 func (b *bzip2Reader) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
@@ -46,12 +45,13 @@ func (b *bzip2Reader) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
-// verdict says what an error of the library means.
+// verdict returns what an error of the library means.
 func (b *bzip2Reader) verdict(err error) error {
 	if err == nil {
 		return nil
 	}
-	// Decompress has seen that the first stream begins as one must.
+	// Decompress has checked the magic bytes of the first stream, so these errors can only
+	// come from a later one.
 	var structural bzip2.StructuralError
 	switch errors.As(err, &structural); {
 	case structural == bzip2NoBZ && (b.added == 0 || b.last[0] != 'B'):
@@ -64,8 +64,8 @@ func (b *bzip2Reader) verdict(err error) error {
 	return fmt.Errorf("bzip2: %w", err)
 }
 
-// A bzip2Source is what the library reads: byte by byte, because it then reads
-// none too many.
+// A bzip2Source is the source of the library. The library uses ReadByte, and so never reads
+// too many bytes.
 type bzip2Source struct{ b *bzip2Reader }
 
 func (s bzip2Source) ReadByte() (byte, error) {

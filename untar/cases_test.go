@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A testCase is one paragraph of testdata/tar/cases.txt; scripts/lab/tarvectors
-// explains the form.
+// A testCase is a paragraph of testdata/tar/cases.txt. scripts/lab/tarvectors describes the
+// format.
 type testCase struct {
 	name    string
 	about   string
@@ -63,7 +63,7 @@ func readCases(t testing.TB) []testCase {
 	return cases
 }
 
-// A sandbox is a root to extract into, beside a directory that must not change.
+// A sandbox is a root to extract into, next to a directory that must not change.
 type sandbox struct {
 	dir, root string
 	before    string
@@ -81,7 +81,7 @@ func newSandbox(t testing.TB) *sandbox {
 		t.Fatal(err)
 	}
 	s.before = s.outside(t)
-	// So that the temporary directory can be removed by an ordinary user.
+	// An ordinary user could not remove all of it with os.RemoveAll.
 	t.Cleanup(func() {
 		r, err := OpenRoot(s.dir)
 		if err != nil {
@@ -96,7 +96,7 @@ func newSandbox(t testing.TB) *sandbox {
 	return s
 }
 
-// outside describes everything beside the root.
+// outside describes everything next to the root.
 func (s *sandbox) outside(t testing.TB) string {
 	var b strings.Builder
 	err := filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
@@ -144,7 +144,7 @@ func (s *sandbox) extract(t testing.TB, archive []byte, opt Options) (*Report, e
 	return rep, err
 }
 
-// word takes the first word of a line, which may be quoted.
+// word returns the first word of a line, which may be quoted, and the rest.
 func word(line string) (string, string) {
 	if strings.HasPrefix(line, `"`) {
 		if q, err := strconv.QuotedPrefix(line); err == nil {
@@ -156,7 +156,7 @@ func word(line string) (string, string) {
 	return first, rest
 }
 
-// mustHave compares one entry of the tree with a line of a case.
+// mustHave compares an entry of the tree with a line of a case.
 func (s *sandbox) mustHave(line string) error {
 	name, rest := word(line)
 	path := filepath.Join(s.root, name)
@@ -236,8 +236,8 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// TestOneByteReads feeds the archives in the smallest pieces: the outcome must
-// not depend on how the input comes.
+// TestOneByteReads reads the archives byte by byte: the result must not depend on the size
+// of reads.
 func TestOneByteReads(t *testing.T) {
 	for _, c := range readCases(t) {
 		if len(c.archive) > 64<<10 {
@@ -271,3 +271,29 @@ type oneByte struct {
 }
 
 func (o *oneByte) Read(p []byte) (int, error) { return o.r.Read(p[:min(len(p), o.n)]) }
+
+// makeTree makes files ("a/b=text"), directories ("d/") and links ("l->target") below a
+// directory.
+func makeTree(t testing.TB, root string, entries ...string) {
+	t.Helper()
+	for _, e := range entries {
+		var err error
+		name, target, link := strings.Cut(e, "->")
+		name, text, _ := strings.Cut(name, "=")
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case link:
+			err = os.Symlink(target, path)
+		case strings.HasSuffix(name, "/"):
+			err = os.MkdirAll(path, 0o755)
+		default:
+			err = os.WriteFile(path, []byte(text), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -3,12 +3,13 @@ package untar
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 
 	"lxc-pull/untar/xz"
 )
 
-// Formats that Decompress tells apart.
+// The formats that Decompress recognizes.
 const (
 	FormatPlain = "plain"
 	FormatXZ    = "xz"
@@ -18,36 +19,36 @@ const (
 	FormatBzip2 = "bzip2"
 )
 
-// DecompressOptions limit what Decompress may use. The zero value is useful.
+// DecompressOptions limit Decompress. The zero value uses defaults.
 type DecompressOptions struct {
 	Memory  int64 // bytes of dictionary, window and block buffers; 0: xz.DefaultMemory()
-	Workers int   // xz blocks decoded side by side at most; 0: number of CPUs
-	Strict  bool  // garbage after the end is an error also where the format's own tool ignores it
+	Workers int   // xz blocks to decode at the same time; 0: number of CPUs
+	Strict  bool  // refuse garbage after the end, even if the format's own tool ignores it
 }
 
-// Decompressed is the uncompressed content of a stream. Close frees its memory
-// and leaves the input open.
+// A Decompressed is the uncompressed content of a stream. Close frees its memory and does
+// not close the input.
 type Decompressed struct {
 	Format   string // one of the Format constants
 	r        io.Reader
 	close    func() error // nil: nothing to free
-	trailing *trailing    // of formats that may have garbage after the end
+	trailing *trailing    // nil if the format allows no garbage after the end
 }
 
-// formatPeek is how many bytes detectFormat looks at: a .lzma header and the
-// first byte after it.
+// formatPeek is the number of bytes that detectFormat needs: a .lzma header and the byte
+// after it.
 const formatPeek = 14
 
-// Decompress recognises how r is compressed by its first bytes and returns the
-// uncompressed stream; what it does not recognise, the empty stream included,
-// it returns as it is. A stream that needs more memory than opt allows is an
-// *xz.MemoryError, whatever the format, from here or from Read.
+// Decompress recognizes the compression of r by its first bytes and returns the uncompressed
+// stream. It returns other input, including an empty stream, unchanged. If a stream of any
+// format needs more memory than opt allows, the error of Decompress or Read is an
+// *xz.MemoryError.
 //
-// Of each format all is read that its own tool reads: several members, streams
-// or frames in a row, padding, skippable frames. What else follows the end is an
-// error for xz, lzma and zstd; for gzip and bzip2 it is passed over, as their
-// tools do, and Garbage tells. The input is read only within Decompress and
-// Read, and to its end before Read says io.EOF.
+// Decompress reads everything that a format's own tool reads: several members, streams or
+// frames, padding, and skippable frames. Other bytes after the end are an error for xz, lzma
+// and zstd. For gzip and bzip2 they are ignored, as their tools do, and Garbage reports
+// them. Decompress and Read read the input only while they run, and to its end before Read
+// returns io.EOF.
 func Decompress(r io.Reader, opt DecompressOptions) (*Decompressed, error) {
 	if opt.Memory == 0 {
 		opt.Memory = xz.DefaultMemory()
@@ -92,14 +93,14 @@ func Decompress(r io.Reader, opt DecompressOptions) (*Decompressed, error) {
 // Read reads uncompressed bytes.
 func (d *Decompressed) Read(p []byte) (int, error) { return d.r.Read(p) }
 
-// WriteTo writes all that is left to w.
+// WriteTo writes the rest of the content to w.
 func (d *Decompressed) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, d.r) }
 
-// Garbage reports, once Read has said io.EOF, that bytes followed the end which
-// were ignored. Zeros are none.
+// Garbage reports whether bytes after the end were ignored; zero bytes do not count. It is
+// valid after Read has returned io.EOF.
 func (d *Decompressed) Garbage() bool { return d.trailing != nil && d.trailing.garbage }
 
-// Close frees the decoder's memory. Read must not be called afterwards.
+// Close frees the decoder's memory. Do not call Read afterwards.
 func (d *Decompressed) Close() error {
 	if d.close == nil {
 		return nil
@@ -107,7 +108,7 @@ func (d *Decompressed) Close() error {
 	return d.close()
 }
 
-// detectFormat names the format of a stream that begins with head.
+// detectFormat returns the format of a stream that begins with head.
 func detectFormat(head []byte) string {
 	switch {
 	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
@@ -124,13 +125,13 @@ func detectFormat(head []byte) string {
 	return FormatPlain
 }
 
-// Unsupported names the format of data that begin with head where that is one
-// that Decompress and the parser don't read, else "". A tar archive may begin
-// with any of these, as its first name does, so ask after it proved to be none.
+// Unsupported returns the name of a format that Decompress and the parser do not support, if
+// data in that format begins with head; else "". The first name of a tar archive may look
+// like such data, so call Unsupported only for input that is not a tar archive.
 func Unsupported(head []byte) string {
 	for _, f := range []struct{ magic, name string }{
 		{"\x04\x22\x4d\x18", "lz4-compressed"},
-		{"\x02\x21\x4c\x18", "lz4-compressed"}, // the legacy frame
+		{"\x02\x21\x4c\x18", "lz4-compressed"}, // legacy frame
 		{"\x1f\x9d", "compressed by compress (.Z)"},
 		{"\x1f\x1e", "compressed by pack (.z)"},
 		{"LZIP", "lzip-compressed"},
@@ -138,7 +139,7 @@ func Unsupported(head []byte) string {
 		{"7z\xbc\xaf\x27\x1c", "a 7z archive"},
 		{"Rar!\x1a\x07", "a rar archive"},
 		{"PK\x03\x04", "a zip archive"},
-		{"PK\x05\x06", "a zip archive"}, // an empty one
+		{"PK\x05\x06", "a zip archive"}, // empty
 		{"070701", "a cpio archive"},
 		{"070702", "a cpio archive"},
 		{"070707", "a cpio archive"},
@@ -154,4 +155,42 @@ func Unsupported(head []byte) string {
 		return "compressed by zstd before 0.8"
 	}
 	return ""
+}
+
+// A trailing reads the bytes after compressed data, in a format whose own tool ignores them.
+// Zero bytes are padding, as left by tapes and dd(1); gzip(1) does not mention them. Other
+// bytes are garbage, and the tools warn.
+type trailing struct {
+	src     *bufio.Reader
+	format  string
+	strict  bool // return an error for garbage
+	garbage bool // garbage was found
+	ahead   int  // bytes of src that were peeked at, but not yet discarded
+}
+
+// rest reads the rest of the input. read are bytes that were read already. It returns
+// io.EOF, or an error of the input or for garbage.
+func (t *trailing) rest(read []byte) error {
+	for {
+		for _, c := range read {
+			t.garbage = t.garbage || c != 0
+		}
+		if t.garbage && t.strict {
+			return fmt.Errorf("%s: garbage after the end", t.format)
+		}
+		t.src.Discard(t.ahead)
+		if _, err := t.src.Peek(1); err != nil {
+			return err
+		}
+		t.ahead = t.src.Buffered()
+		read, _ = t.src.Peek(t.ahead)
+	}
+}
+
+// noEOF turns io.EOF in the middle of data into io.ErrUnexpectedEOF.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }

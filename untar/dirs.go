@@ -10,71 +10,74 @@ import (
 
 var errNotDir = errors.New("a parent is not a directory")
 
-// A dirStack is a path of directories below a root, each with its descriptor. It
-// moves from one directory to another by way of their common part, so that
-// an archive in the usual order opens every directory once. Links are never
-// followed: every component is opened from the descriptor before it, and where
-// several are passed in one call, to come back to a directory, that must turn out to
-// be the same directory.
+// A dirStack is a path of directories below a root, with a descriptor for each. It moves
+// from one directory to another through their common parents, so that an archive in the
+// usual order opens each directory once.
+//
+// It never follows a link: it opens each component from the descriptor of its parent. Where
+// it returns to a known directory with a single call, which could follow links, it checks
+// that the result is the same directory.
 type dirStack struct {
-	root   int    // not the stack's own
-	base   []byte // the path of that directory, where it is not the Root's
-	path   []byte // below it
+	root   int    // descriptor of the first directory, which close does not close
+	base   []byte // path of the first directory below the Root; nil for the Root itself
+	path   []byte // of the current directory, below the first
 	levels []level
-	open   int // how many levels have a descriptor
-	most   int // that may have one
+	open   int // number of levels with a descriptor
+	most   int // how many levels may have a descriptor
 	name   cname
 	known  *knownDirs
+	traits traits // of the first directory
 }
 
-// farDepth is the depth from which directories are remembered. A root filesystem is
-// hardly deeper, and pays nothing for it.
+// farDepth is the depth from which on directories are remembered. Usual root filesystems are
+// not deeper, so they cost nothing here.
 const farDepth = 8
 
-// maxKnown bounds the directories that are remembered: 2 MB.
+// maxKnown is the number of directories that are remembered: 2 MB.
 const maxKnown = 1 << 16
 
-// A dirID is a directory for as long as nobody removes it: then its number may
-// become another's. The generation tells these two, where the file system has it.
+// A dirID identifies a directory. After the directory is removed, another one may get its
+// inode number. The generation differs then, on file systems that have generations.
 type dirID struct {
 	inode
 	generation uint32
 }
 
-// knownDirs remembers deep directories by their paths, so that to come back to one
-// costs one call and not one for each of its components: entries in turn below
-// two deep chains would cost their number times the depth. All stacks of a Root
-// share it.
+// knownDirs remembers deep directories by their paths, so that a return to one needs a
+// single call instead of one for each component. Without it, entries that alternate between
+// two deep chains of directories would cost their number times the depth. All stacks of a
+// Root share one knownDirs.
 type knownDirs struct {
-	ids  map[uint64]dirID // by the hashes of their paths
+	ids  map[uint64]dirID // by the hash of the path
 	seed maphash.Seed
-	// alone says that nobody else can remove directories: the root was empty and is
-	// closed to others, as what a run makes is until its end.
+	// alone means that no other user can remove directories: the root was empty and only
+	// we can write to it, as to all directories of a run until its end. Generations are
+	// then not needed.
 	alone   bool
-	unknown bool // this file system tells no generations
-	// The directories that were left last stay open, which needs no numbers: so it is
-	// also where generations are not told.
+	unknown bool // the file system has no generations
+	// keeps means that the directories that a stack left last stay open. This works on
+	// file systems without generations, too.
 	keeps bool
 	left  []leftDir // the oldest first
 }
 
-// A leftDir is a directory that was left and is still open.
+// A leftDir is a directory that a stack has left and that is still open.
 type leftDir struct {
 	path []byte
 	fd   int
 }
 
-// maxLeft is how many directories stay open after they were left. With those of two
-// dirStacks and a removal a process of 32 descriptors still has room.
+// maxLeft is the number of directories that stay open after a stack has left them. Together
+// with two dirStacks and a removal this leaves room in a process with 32 descriptors.
 const maxLeft = 4
 
-// start forgets everything.
+// start forgets all directories.
 func (k *knownDirs) start(alone, keeps bool) {
 	k.ids, k.seed, k.alone, k.keeps = make(map[uint64]dirID), maphash.MakeSeed(), alone, keeps
 	k.close(nil)
 }
 
-// leave keeps a directory open.
+// leave keeps a directory open that a stack leaves, and closes the oldest.
 func (k *knownDirs) leave(path []byte, fd int) {
 	var l leftDir
 	if len(k.left) == maxLeft {
@@ -86,9 +89,9 @@ func (k *knownDirs) leave(path []byte, fd int) {
 	k.left = append(k.left, leftDir{append(l.path[:0], path...), fd})
 }
 
-// back returns the deepest directory that is open, deeper than the first have bytes of
-// path and on the way to it, with the length of its own path. It is the caller's
-// then. fd is -1 for none.
+// back finds the deepest open directory that is path or one of its parents, if its own path
+// is longer than have. It returns its descriptor, which the caller then owns, and the length
+// of its path; -1 if there is none.
 func (k *knownDirs) back(path []byte, have int) (fd, length int) {
 	best := -1
 	for i, l := range k.left {
@@ -104,7 +107,7 @@ func (k *knownDirs) back(path []byte, have int) (fd, length int) {
 	return fd, have
 }
 
-// close closes the directories at a path and below it.
+// close closes the open directories at a path and below it.
 func (k *knownDirs) close(path []byte) {
 	kept := k.left[:0]
 	for _, l := range k.left {
@@ -117,24 +120,25 @@ func (k *knownDirs) close(path []byte) {
 	k.left = kept
 }
 
-// isBelow reports whether a clean path is that of a directory or leads into it.
+// isBelow reports whether a clean path is directory or a path below it.
 func isBelow(path, directory []byte) bool {
 	return bytes.HasPrefix(path, directory) && (len(directory) == 0 || len(path) == len(directory) || path[len(directory)] == '/')
 }
 
-// getVersion asks for an inode's generation. The number differs between
-// machines as that of FS_IOC_GETFLAGS does ('f', 1, a long).
+// getVersion asks for an inode's generation (FS_IOC_GETVERSION). Its number differs between
+// architectures in the same way as FS_IOC_GETFLAGS ('f', 1, a long).
 const getVersion = unix.FS_IOC_GETFLAGS&^0xff00 | 'v'<<8
 
+// identify returns the ID of an open directory. ok is false if there is none.
 func (k *knownDirs) identify(fd int) (id dirID, ok bool) {
 	if !k.alone {
 		if k.unknown {
 			return id, false
 		}
-		// The kernel writes four bytes, whatever a long is.
+		// The kernel writes four bytes, whatever the size of a long.
 		n, err := unix.IoctlGetUint32(fd, getVersion)
 		if err != nil || n == 0 {
-			k.unknown = err != unix.EBADF // as of a directory that may only be passed
+			k.unknown = err != unix.EBADF // EBADF: an O_PATH descriptor; others may still have generations
 			return id, false
 		}
 		id.generation = n
@@ -143,7 +147,7 @@ func (k *knownDirs) identify(fd int) (id dirID, ok bool) {
 	return id, id.inode != inode{}
 }
 
-// remember keeps the number of a directory, before fd is closed.
+// remember stores the ID of a directory before fd is closed. h is the hash of its path.
 func (k *knownDirs) remember(h uint64, fd int) {
 	if _, ok := k.ids[h]; ok {
 		return
@@ -156,7 +160,7 @@ func (k *knownDirs) remember(h uint64, fd int) {
 	}
 }
 
-// forget drops a directory that was removed.
+// forget forgets a directory that was removed.
 func (k *knownDirs) forget(path []byte) {
 	if len(k.ids) > 0 {
 		delete(k.ids, maphash.Bytes(k.seed, path))
@@ -164,7 +168,7 @@ func (k *knownDirs) forget(path []byte) {
 	k.close(path)
 }
 
-// hash begins the hash by which a directory below the stack's is known.
+// hash returns a hash to which a path below the first directory is to be written.
 func (d *dirStack) hash() (h maphash.Hash) {
 	h.SetSeed(d.known.seed)
 	if len(d.base) > 0 {
@@ -174,45 +178,51 @@ func (d *dirStack) hash() (h maphash.Hash) {
 	return h
 }
 
+// key returns the hash of a path below the first directory.
 func (d *dirStack) key(path []byte) uint64 {
 	h := d.hash()
 	h.Write(path)
 	return h.Sum64()
 }
 
-// maxOpenDirs is how many directories one dirStack keeps open. A root filesystem
-// is hardly deeper; a process with 32 descriptors still has room.
+// maxOpenDirs is the number of directories that a dirStack keeps open. Usual root
+// filesystems are not deeper, and a process with 32 descriptors still has some left.
 const maxOpenDirs = 12
 
-// A level is one directory of the path.
+// A level is a directory on the path of a dirStack.
 type level struct {
-	end int   // path[:end] names it
+	end int   // path[:end] is its path
 	fd  int   // -1: closed to save descriptors
-	was inode // of a closed one, where generations are not told
-	inherit
-	access
+	was inode // of a closed directory, on file systems without generations
+	traits
 }
 
-// inherit says what a new file in a directory is given by it.
+// traits are facts about a directory that are found out once.
+type traits struct {
+	inherit inherit
+	access  access
+}
+
+// inherit says what new files inherit from their directory.
 type inherit uint8
 
 const (
 	inheritUnknown inherit = iota
-	inheritNothing         // our own user and group, the mode that was asked for
-	inheritSome            // a group (setgid, bsdgroups), an ACL, a fixed owner
+	inheritNothing         // nothing: they get our user and group, and the requested mode
+	inheritSome            // a group (setgid, bsdgroups), an ACL, or a fixed owner
 )
 
-// access says who may put something else in the place of a name in a directory.
+// access says who can replace a file in a directory.
 type access uint8
 
 const (
 	accessUnknown access = iota
-	accessOurs           // nobody but us, and root
-	accessOthers
+	accessOurs           // only this user and root
+	accessOthers         // possibly other users
 )
 
-// pop leaves all but the first n levels. The last one stays open for a while where
-// it took several calls to come there.
+// pop leaves all but the first n levels. The deepest stays open for a while if it took
+// several calls to reach it.
 func (d *dirStack) pop(n int) {
 	if n > 0 && n < len(d.levels) {
 		d.climb(n)
@@ -231,9 +241,10 @@ func (d *dirStack) pop(n int) {
 	d.path = d.path[:d.end(n)]
 }
 
-// climb opens the level above n through n, where that is open and the one above was
-// closed. It is another directory by now only if somebody has moved n and removed the
-// one above, whose number a directory of his own was given then.
+// climb reopens the level before level n through its "..", if level n is open and its parent
+// was closed. It checks the parent's inode. That check can only fail to notice a change if
+// another process has moved level n, removed the old parent, and made a directory that got
+// the same inode number.
 func (d *dirStack) climb(n int) {
 	parent, fd := &d.levels[n-1], d.levels[n].fd
 	if parent.fd >= 0 || fd < 0 || parent.was == (inode{}) {
@@ -251,7 +262,7 @@ func (d *dirStack) climb(n int) {
 	d.open++
 }
 
-// inodeOf returns zero for an error.
+// inodeOf returns the inode that fd is open on, or zero for an error.
 func inodeOf(fd int) inode {
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil {
@@ -271,13 +282,13 @@ func (d *dirStack) shut(i int) {
 	d.open--
 }
 
-// openDir opens the directory of a component below fd.
+// openDir opens a directory in the directory fd.
 func (d *dirStack) openDir(fd int, component []byte) (int, error) {
 	return openDir(fd, d.name.set(component))
 }
 
-// openPath opens a directory below another by all of a path at once, and so through
-// links, too: the caller makes sure that it is the one that was meant.
+// openPath opens a path of several components below dir. This may follow links, so the
+// caller has to check that the result is the expected directory.
 func openPath(dir int, path []byte) (int, error) {
 	for {
 		fd, err := unix.Openat(dir, string(path), dirFlags, 0)
@@ -287,8 +298,8 @@ func openPath(dir int, path []byte) (int, error) {
 	}
 }
 
-// openFar opens a directory that is known, by its path from a level that is open, n
-// of them from the root. It returns -1 where there is another one now.
+// openFar opens a remembered directory by its path, starting from the deepest open level
+// among the first n. It returns -1 if the path no longer leads to that directory.
 func (d *dirStack) openFar(n int, path []byte) int {
 	if len(d.known.ids) == 0 {
 		return -1
@@ -306,7 +317,7 @@ func (d *dirStack) openFar(n int, path []byte) int {
 		from, rest = d.levels[n-1].fd, path[d.levels[n-1].end+1:]
 	}
 	fd := from
-	const most = 4000 // bytes in one call: PATH_MAX is 4096
+	const most = 4000 // bytes per call; PATH_MAX is 4096
 	for len(rest) > 0 {
 		part := rest
 		if len(part) > most {
@@ -330,8 +341,8 @@ func (d *dirStack) openFar(n int, path []byte) int {
 	return fd
 }
 
-// jump moves the stack, which stands at a parent of path, to the deepest directory
-// on the way that is still open or known.
+// jump moves the stack from a parent of path to the deepest directory on the way to path
+// that is still open or remembered.
 func (d *dirStack) jump(path []byte) {
 	if d.base == nil {
 		if fd, n := d.known.back(path, len(d.path)); fd >= 0 {
@@ -366,8 +377,7 @@ func (d *dirStack) jump(path []byte) {
 	}
 }
 
-// land moves the stack, which stands at a parent of path, to the directory path, which
-// fd is open on.
+// land moves the stack from a parent of path to path, on which fd is open.
 func (d *dirStack) land(path []byte, fd int) {
 	for at := len(d.path); at < len(path); {
 		start := at
@@ -390,7 +400,7 @@ func (d *dirStack) land(path []byte, fd int) {
 	d.push(path[end:], fd, inheritUnknown)
 }
 
-// end is the length of the path of n levels.
+// end returns the length of the path of the first n levels.
 func (d *dirStack) end(n int) int {
 	if n == 0 {
 		return 0
@@ -398,7 +408,7 @@ func (d *dirStack) end(n int) int {
 	return d.levels[n-1].end
 }
 
-// shared returns how many levels of the stack a path has in common with it.
+// shared returns how many levels of the stack are on the way to path.
 func (d *dirStack) shared(path []byte) int {
 	for i, l := range d.levels {
 		if len(path) < l.end || len(path) > l.end && path[l.end] != '/' || !bytes.Equal(path[d.end(i):l.end], d.path[d.end(i):l.end]) {
@@ -425,12 +435,12 @@ func (d *dirStack) push(component []byte, fd int, in inherit) {
 			}
 		}
 	}
-	d.levels = append(d.levels, level{end: len(d.path), fd: fd, inherit: in})
+	d.levels = append(d.levels, level{end: len(d.path), fd: fd, traits: traits{inherit: in}})
 	d.open++
 }
 
-// top returns the descriptor of the last level, reopening closed ones from the
-// nearest that is open.
+// top returns the descriptor of the current directory. It reopens closed levels from the
+// nearest open level.
 func (d *dirStack) top() (int, error) {
 	if len(d.levels) == 0 {
 		return d.root, nil
@@ -454,7 +464,7 @@ func (d *dirStack) top() (int, error) {
 	if i > 0 {
 		fd = d.levels[i-1].fd
 	}
-	passing := -1 // opened on the way and not kept
+	passing := -1 // descriptor opened on the way that is not kept
 	for ; i < n; i++ {
 		start := d.end(i)
 		if i > 0 {
@@ -479,9 +489,9 @@ func (d *dirStack) top() (int, error) {
 	return fd, nil
 }
 
-// enter moves the stack to a directory. It stops at the first component that can't
-// be opened and returns its error; the stack then stands at its parent, and
-// rest is what of path is still to go, without a leading '/'.
+// enter moves the stack to a directory. If a component can't be opened, enter returns the
+// error, and the stack is at the parent of that component. rest is the unopened part of
+// path, without a leading '/'.
 func (d *dirStack) enter(path []byte) (fd int, rest []byte, err error) {
 	n := d.shared(path)
 	if n < len(d.levels) {
@@ -514,12 +524,13 @@ func (d *dirStack) enter(path []byte) (fd int, rest []byte, err error) {
 	return fd, rest, err
 }
 
-// inherits returns what new files in the last level are given.
-func (d *dirStack) inherits(root inherit) inherit {
-	if len(d.levels) == 0 {
-		return root
+// last returns the traits of the current directory.
+func (d *dirStack) last() *traits {
+	if n := len(d.levels); n > 0 {
+		return &d.levels[n-1].traits
 	}
-	return d.levels[len(d.levels)-1].inherit
+	return &d.traits
 }
 
+// close closes all levels.
 func (d *dirStack) close() { d.pop(0) }

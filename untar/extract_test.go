@@ -15,8 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// build writes an archive of headers; a body is given by the header's Size and
-// taken from text.
+// build returns an archive with these headers. The content of every regular file is text.
 func build(t testing.TB, text string, headers ...tar.Header) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -49,7 +48,7 @@ func build(t testing.TB, text string, headers ...tar.Header) []byte {
 	return b.Bytes()
 }
 
-// tree lists the paths below the root, directories with a slash.
+// tree lists the paths below the root; directories end with a slash.
 func (s *sandbox) tree(t testing.TB) []string {
 	t.Helper()
 	var list []string
@@ -96,19 +95,19 @@ func TestSelection(t *testing.T) {
 		want []string
 	}{
 		{"all", Options{}, []string{"dev/", "dev/console", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
-		{"one file", Options{Exclude: []string{"./dev/console", ""}}, []string{"dev/", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
-		{"a directory takes in what is below", Options{Exclude: []string{"./dev/pts"}}, []string{"dev/", "dev/console", "dev/consoleX", "etc/", "etc/hosts", "etc/link"}},
-		{"star matches slashes", Options{Exclude: []string{"./*s"}}, []string{"dev/", "dev/console", "dev/consoleX", "etc/", "etc/link"}[:3]},
-		{"without dot", Options{Exclude: []string{"dev/*"}}, []string{"dev/", "etc/", "etc/hosts", "etc/link"}},
-		{"members", Options{Members: []string{"dev/pts", "./etc/hosts"}}, []string{"dev/", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts"}},
-		{"strip the dot", Options{Strip: 1}, []string{"dev/", "dev/console", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
-		{"strip", Options{Strip: 2}, []string{"console", "consoleX", "hosts", "link", "pts/", "pts/0"}},
+		{"one file", Options{Filter: Filter{Exclude: []string{"./dev/console", ""}}}, []string{"dev/", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
+		{"a directory takes in what is below", Options{Filter: Filter{Exclude: []string{"./dev/pts"}}}, []string{"dev/", "dev/console", "dev/consoleX", "etc/", "etc/hosts", "etc/link"}},
+		{"star matches slashes", Options{Filter: Filter{Exclude: []string{"./*s"}}}, []string{"dev/", "dev/console", "dev/consoleX", "etc/", "etc/link"}[:3]},
+		{"without dot", Options{Filter: Filter{Exclude: []string{"dev/*"}}}, []string{"dev/", "etc/", "etc/hosts", "etc/link"}},
+		{"members", Options{Filter: Filter{Members: []string{"dev/pts", "./etc/hosts"}}}, []string{"dev/", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts"}},
+		{"strip the dot", Options{Filter: Filter{Strip: 1}}, []string{"dev/", "dev/console", "dev/consoleX", "dev/pts/", "dev/pts/0", "etc/", "etc/hosts", "etc/link"}},
+		{"strip", Options{Filter: Filter{Strip: 2}}, []string{"console", "consoleX", "hosts", "link", "pts/", "pts/0"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSandbox(t)
 			_, err := s.extract(t, build(t, "x", nested...), c.opt)
 			if c.name == "star matches slashes" {
-				// ./etc/hosts is excluded and its link is not.
+				// ./etc/hosts is excluded, but not the hard link to it.
 				if !errors.Is(err, errTargetGone) {
 					t.Fatalf("error is %v", err)
 				}
@@ -121,7 +120,7 @@ func TestSelection(t *testing.T) {
 		})
 	}
 	s := newSandbox(t)
-	_, err := s.extract(t, build(t, "x", nested...), Options{Members: []string{"etc", "nowhere"}})
+	_, err := s.extract(t, build(t, "x", nested...), Options{Filter: Filter{Members: []string{"etc", "nowhere"}}})
 	var missing *MissingError
 	if !errors.As(err, &missing) || missing.Name != "nowhere" {
 		t.Errorf("a missing member: %v", err)
@@ -134,9 +133,9 @@ func TestLimits(t *testing.T) {
 		opt  Options
 		want error
 	}{
-		{Options{MaxBytes: 2000, MaxEntries: 2}, nil},
-		{Options{MaxBytes: 1999}, ErrTooBig},
-		{Options{MaxEntries: 1}, errTooMany},
+		{Options{Limits: Limits{Bytes: 2000, Entries: 2}}, nil},
+		{Options{Limits: Limits{Bytes: 1999}}, ErrTooBig},
+		{Options{Limits: Limits{Entries: 1}}, errTooMany},
 	} {
 		s := newSandbox(t)
 		if _, err := s.extract(t, archive, c.opt); !errors.Is(err, c.want) {
@@ -145,7 +144,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestVouched shows what a digest is good for: a missing end.
+// TestVouched checks that an archive without an end is accepted if it is vouched for.
 func TestVouched(t *testing.T) {
 	archive := build(t, "x", tar.Header{Name: "a"})
 	archive = archive[:len(archive)-2*blockSize]
@@ -157,49 +156,8 @@ func TestVouched(t *testing.T) {
 	}
 }
 
-// TestCopyFile copies what can't be linked.
-func TestCopyFile(t *testing.T) {
-	s := newSandbox(t)
-	record := map[string]string{"SCHILY.xattr.user.x": "1"}
-	archive := build(t, "text", tar.Header{Name: "f", Mode: 0o4751, ModTime: time.Unix(1000, 0), PAXRecords: record},
-		tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "f", ModTime: time.Unix(2000, 0)}, tar.Header{Name: "d/", Typeflag: tar.TypeDir})
-	if _, err := s.extract(t, archive, Options{}); err != nil {
-		t.Fatal(err)
-	}
-	r, err := OpenRoot(s.root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	x := &extractor{root: r, opt: Options{MaxBytes: 4}, chown: os.Geteuid() == 0}
-	for _, name := range []string{"f", "l", "d"} {
-		from, to := cname(name+"\x00"), cname("copy-"+name+"\x00")
-		var st unix.Stat_t
-		if err := lstatat(r.fd, from, &st); err != nil {
-			t.Fatal(err)
-		}
-		if err := x.copyFile(r.fd, from, r.fd, to, &st); (err == nil) != (name != "d") {
-			t.Fatalf("%s: %v", name, err)
-		}
-	}
-	for _, line := range []string{`copy-f file 04751 "text" mtime 1000.000000000`, `copy-l symlink 0777 "f" mtime 2000.000000000`} {
-		if err := s.mustHave(line); err != nil {
-			t.Error(err)
-		}
-	}
-	value := make([]byte, 4)
-	if _, err := unix.Getxattr(filepath.Join(s.root, "f"), "user.x", value); err == nil {
-		if n, err := unix.Getxattr(filepath.Join(s.root, "copy-f"), "user.x", value); err != nil || string(value[:n]) != "1" {
-			t.Errorf("the copy's attribute is %q (%v)", value[:max(n, 0)], err)
-		}
-	}
-	if err := x.copyFile(r.fd, cname("f\x00"), r.fd, cname("again\x00"), &unix.Stat_t{Mode: unix.S_IFREG}); !errors.Is(err, ErrTooBig) {
-		t.Errorf("above the limit: %v", err)
-	}
-}
-
 func TestDirMemoryIsBounded(t *testing.T) {
-	x := &extractor{directories: map[string]directory{}}
+	x := &extractor{kept: keptPaths{directories: map[string]directory{}}}
 	var err error
 	n := 0
 	for ; err == nil; n++ {
@@ -341,57 +299,6 @@ func TestDeferRoot(t *testing.T) {
 	}
 }
 
-func TestLayer(t *testing.T) {
-	lower := build(t, "low", tar.Header{Name: "d/a"}, tar.Header{Name: "d/e/b"}, tar.Header{Name: "f"}, tar.Header{Name: "usr/lib/x"},
-		tar.Header{Name: "lib", Typeflag: tar.TypeSymlink, Linkname: "usr/lib"}, tar.Header{Name: "abs", Typeflag: tar.TypeSymlink, Linkname: "/usr"},
-		tar.Header{Name: "up", Typeflag: tar.TypeSymlink, Linkname: "../victim"})
-	for _, c := range []struct {
-		name   string
-		layer  []tar.Header
-		want   string // of the tree, "" for an error
-		wanted []string
-	}{
-		{"whiteout of a file", []tar.Header{{Name: ".wh.f"}}, "abs d/ d/a d/e/ d/e/b lib up usr/ usr/lib/ usr/lib/x", nil},
-		{"whiteout of a directory", []tar.Header{{Name: ".wh.d"}}, "abs f lib up usr/ usr/lib/ usr/lib/x", nil},
-		{"whiteout of nothing", []tar.Header{{Name: "no/.wh.d"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x", nil},
-		{"opaque first", []tar.Header{{Name: "d/.wh..wh..opq"}, {Name: "d/new"}}, "abs d/ d/new f lib up usr/ usr/lib/ usr/lib/x", nil},
-		{"opaque last", []tar.Header{{Name: "d/new"}, {Name: "d/e/n2"}, {Name: "d/.wh..wh..opq"}}, "abs d/ d/e/ d/e/n2 d/new f lib up usr/ usr/lib/ usr/lib/x", nil},
-		{"whiteout after its replacement", []tar.Header{{Name: "f"}, {Name: ".wh.f"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x", []string{`f file 0644 "new"`}},
-		{"file over a directory", []tar.Header{{Name: "d"}}, "abs d f lib up usr/ usr/lib/ usr/lib/x", nil},
-		{"parent is a link", []tar.Header{{Name: "lib/y"}, {Name: "abs/z"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x usr/lib/y usr/z", nil},
-		{"link below a link", []tar.Header{{Name: "l", Typeflag: tar.TypeLink, Linkname: "lib/x"}}, "abs d/ d/a d/e/ d/e/b f l lib up usr/ usr/lib/ usr/lib/x", nil},
-		{"parent leads outside", []tar.Header{{Name: "up/hello"}}, "", nil},
-		{"whiteout of nothing named", []tar.Header{{Name: "d/.wh."}}, "", nil},
-		{"whiteout of .", []tar.Header{{Name: "d/.wh.."}}, "", nil},
-		{"whiteout of ..", []tar.Header{{Name: "d/.wh..."}}, "", nil},
-		{"whiteout below a link", []tar.Header{{Name: "lib/.wh.x"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/", nil},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := newSandbox(t)
-			if _, err := s.extract(t, lower, Options{Strict: true, Layer: true}); err != nil {
-				t.Fatal(err)
-			}
-			_, err := s.extract(t, build(t, "new", c.layer...), Options{Strict: true, Layer: true})
-			s.check(t)
-			if c.want == "" {
-				if err == nil {
-					t.Error("accepted")
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.wantTree(t, strings.Fields(c.want)...)
-			for _, line := range c.wanted {
-				if err := s.mustHave(line); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-}
-
 func TestUser(t *testing.T) {
 	s := newSandbox(t)
 	other := os.Geteuid() + 1
@@ -400,7 +307,7 @@ func TestUser(t *testing.T) {
 		tar.Header{Name: "own", Mode: 0o4755},
 		tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o500, Uid: other, Gid: other},
 		tar.Header{Name: "d/f", Mode: 0o400, Uid: other, Gid: other, PAXRecords: map[string]string{"SCHILY.xattr.user.x": "1"}})
-	rep, err := s.extract(t, archive, Options{Privilege: User})
+	rep, err := s.extract(t, archive, Options{Metadata: Metadata{Privilege: User}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -418,8 +325,7 @@ func TestUser(t *testing.T) {
 	}
 }
 
-// TestSkippedDevice shows that a link to a device that can't be made is skipped
-// with it.
+// TestSkippedDevice checks that a hard link to a device that can't be made is skipped, too.
 func TestSkippedDevice(t *testing.T) {
 	s := newSandbox(t)
 	rep, err := s.extract(t, build(t, "x",
@@ -429,7 +335,7 @@ func TestSkippedDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rep.Notes) == 0 { // devices may be made here
+	if len(rep.Notes) == 0 { // this process may make devices
 		s.wantTree(t, "dev/", "dev/link", "dev/link2", "dev/sda")
 		return
 	}
@@ -439,12 +345,12 @@ func TestSkippedDevice(t *testing.T) {
 	}
 }
 
-// What takes the place of a skipped device is a target of links as any other, and
-// a device that is skipped is nothing that the run made.
+// A file that replaces a skipped device can be the target of hard links. A skipped device
+// does not count as made by the run.
 func TestSkippedThenMade(t *testing.T) {
 	opt := Options{}
 	if os.Geteuid() == 0 {
-		opt.IDMap = []IDRange{{UID: true, Count: 1 << 16}, {GID: true, Count: 1 << 16}}
+		opt.Metadata.IDMap = []IDRange{{UID: true, Count: 1 << 16}, {GID: true, Count: 1 << 16}}
 	}
 	device := tar.Header{Name: "x", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}
 	link := tar.Header{Name: "y", Typeflag: tar.TypeLink, Linkname: "x"}
@@ -476,8 +382,8 @@ func TestSkippedThenMade(t *testing.T) {
 	}
 }
 
-// In a merge an entry that can't be made is left out, with what needs it, and
-// the others are made; else it is an error.
+// A merge leaves out an entry that can't be made, and the entries that need it, and makes
+// the others. Without Merge this is an error.
 func TestMergeLeavesOut(t *testing.T) {
 	archive := build(t, "new",
 		tar.Header{Name: "usr/bin/sh"},
@@ -514,101 +420,9 @@ func TestMergeLeavesOut(t *testing.T) {
 	}
 }
 
-func TestXattrs(t *testing.T) {
-	s := newSandbox(t)
-	if err := unix.Setxattr(s.root, "user.probe", []byte("1"), 0); err != nil {
-		t.Skip("no user.* attributes on the temporary directory:", err)
-	}
-	record := map[string]string{
-		"SCHILY.xattr.user.plain":             "\x00\xff\n",
-		"SCHILY.xattr.user.a%3Db%25":          "escaped",
-		"LIBARCHIVE.xattr.user.url%20encoded": "dmFsdWU",
-		"SCHILY.xattr.user.overlay.opaque":    "y",
-		"SCHILY.xattr.trusted.overlay.opaque": "y",
-		"SCHILY.xattr.unknown.x":              "1",
-		"SCHILY.xattr.security.selinux":       "label",
-		"SCHILY.xattr.user.read-only":         "1",
-	}
-	rep, err := s.extract(t, build(t, "x", tar.Header{Name: "f", Mode: 0o444, PAXRecords: record},
-		tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o555, PAXRecords: record}), Options{Strict: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"f", "d"} {
-		for attr, want := range map[string]string{
-			"user.plain": "\x00\xff\n", "user.a=b%": "escaped", "user.url encoded": "value", "user.read-only": "1",
-			"user.overlay.opaque": "", "security.selinux": "",
-		} {
-			buf := make([]byte, 100)
-			n, err := unix.Getxattr(filepath.Join(s.root, name), attr, buf)
-			if want == "" {
-				if err != unix.ENODATA && err != unix.EOPNOTSUPP {
-					t.Errorf("%s has %s (%v)", name, attr, err)
-				}
-			} else if err != nil || string(buf[:n]) != want {
-				t.Errorf("%s: %s is %q (%v)", name, attr, buf[:max(n, 0)], err)
-			}
-		}
-	}
-	if got := rep.Summary(); !strings.Contains(got, "overlayfs would obey it") || !strings.Contains(got, `"unknown.x" is in no known namespace`) || !strings.Contains(got, "2 SELinux labels left out: not asked for") {
-		t.Errorf("summary is %q", got)
-	}
-}
-
-func TestACLText(t *testing.T) {
-	for _, c := range []struct{ text, want string }{
-		{"user::rw-,user:lisa:r--:502,group::r--,mask::rw-,other::---", "\x02\x00\x00\x00" +
-			"\x01\x00\x06\x00\xff\xff\xff\xff" + "\x02\x00\x04\x00\xf6\x01\x00\x00" + "\x04\x00\x04\x00\xff\xff\xff\xff" + "\x10\x00\x06\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff"},
-		{"o::r\ng::r\nu::rwx\n", "\x02\x00\x00\x00" + "\x01\x00\x07\x00\xff\xff\xff\xff" + "\x04\x00\x04\x00\xff\xff\xff\xff" + "\x20\x00\x04\x00\xff\xff\xff\xff"},
-		{"user:7:r--", "\x02\x00\x00\x00" + "\x02\x00\x04\x00\x07\x00\x00\x00"},
-		{"user:lisa:r--", ""},
-		{"user:7:rwz", ""},
-		{"user:4294967295:r--", ""},
-		{"nobody:7:r--", ""},
-		{"", ""},
-	} {
-		got, ok := aclValue([]byte(c.text))
-		if ok != (c.want != "") || ok && string(got) != c.want {
-			t.Errorf("%q: %x, want %x", c.text, got, c.want)
-		}
-	}
-}
-
-func TestReport(t *testing.T) {
-	var r Report
-	r.Privilege = "user"
-	for i := range 3 {
-		r.note("device node", "skipped", "user namespace", []byte(fmt.Sprintf("dev/\x1b%d", i)))
-	}
-	r.note("file capability", "not stored", "no such attributes on vfat", []byte("ping"))
-	r.note("file capability", "not stored", "no such attributes on vfat", []byte("ping6"))
-	if got, want := r.Summary(), "3 device nodes skipped: user namespace; 2 file capabilities not stored: no such attributes on vfat"; got != want {
-		t.Errorf("summary is %q, want %q", got, want)
-	}
-	want := `{"entries":0,"bytes":0,"privilege":"user","notes":[` +
-		`{"count":3,"thing":"device node","fate":"skipped","reason":"user namespace","names":["\"dev/\\x1b0\"","\"dev/\\x1b1\"","\"dev/\\x1b2\""]},` +
-		`{"count":2,"thing":"file capability","fate":"not stored","reason":"no such attributes on vfat","names":["\"ping\"","\"ping6\""]}]}`
-	if got := string(r.AppendJSON(nil)); got != want {
-		t.Errorf("JSON is %s\nwant %s", got, want)
-	}
-	for i := range 1000 {
-		r.note("extended attribute", "not stored", fmt.Sprint(i), nil)
-	}
-	if len(r.Notes) != maxNotes {
-		t.Errorf("%d notes", len(r.Notes))
-	}
-	total := int64(0)
-	for _, n := range r.Notes {
-		total += n.Count
-	}
-	if total != 1005 {
-		t.Errorf("%d things counted", total)
-	}
-}
-
 func TestDeepTree(t *testing.T) {
-	// As deep as allowed, there and back: levels whose descriptors were closed
-	// are opened again.
+	// The deepest tree that is allowed. On the way back, levels whose descriptors were
+	// closed are opened again.
 	var headers []tar.Header
 	deep := strings.Repeat("d/", maxComponents-1)
 	headers = append(headers, tar.Header{Name: deep + "f"})
@@ -629,29 +443,13 @@ func TestDeepTree(t *testing.T) {
 	}
 }
 
-func TestReadFiles(t *testing.T) {
-	archive := build(t, "text", tar.Header{Name: "./config"}, tar.Header{Name: "dir/", Typeflag: tar.TypeDir}, tar.Header{Name: "dir/f"})
-	files, err := ReadFiles(bytes.NewReader(archive), 4, 8)
-	if err != nil || len(files) != 3 || files[0].Name != "config" || string(files[0].Data) != "text" || files[1].Type != TypeDir || files[2].Name != "dir/f" {
-		t.Errorf("files are %+v (%v)", files, err)
-	}
-	for _, limit := range [][2]int64{{3, 100}, {100, 7}} {
-		if _, err := ReadFiles(bytes.NewReader(archive), limit[0], limit[1]); !errors.Is(err, errFileSize) {
-			t.Errorf("limits %v: error is %v", limit, err)
-		}
-	}
-	if _, err := ReadFiles(bytes.NewReader(build(t, "x", tar.Header{Name: "../x"})), 10, 10); !errors.Is(err, errParentName) {
-		t.Errorf("error is %v", err)
-	}
-}
-
 func TestHolesStayHoles(t *testing.T) {
 	for _, c := range readCases(t) {
 		if c.name != "sparse-large-hole.tar" {
 			continue
 		}
 		s := newSandbox(t)
-		if _, err := s.extract(t, c.archive, Options{Strict: true, MaxBytes: 2}); err != nil {
+		if _, err := s.extract(t, c.archive, Options{Strict: true, Limits: Limits{Bytes: 2}}); err != nil {
 			t.Fatal(err)
 		}
 		var st unix.Stat_t

@@ -6,22 +6,22 @@ import (
 	"io"
 )
 
-// A File is one member of a small archive.
+// A File is a member of a small archive.
 type File struct {
-	Name string // clean: no leading "./", see cleanName; "" is the root itself
+	Name string // clean, without a leading "./"; "" is the root
 	Type byte   // TypeFile or another Type constant
 	Mode uint32 // permissions, at most 07777
-	Data []byte // content of a file
+	Data []byte // content of a regular file
 }
 
 var errFileSize = errors.New("larger than allowed")
 
-// maxFiles bounds the members of a small archive.
+// maxFiles is the most members that a small archive may have.
 const maxFiles = 4096
 
-// ReadFiles reads a small archive into memory, strictly: no file above maxFile
-// bytes, no more than maxTotal bytes in all. Members that are no files come
-// without data, for the caller to refuse or ignore.
+// ReadFiles reads a small archive into memory, with Options.Strict. No file may be larger
+// than maxFile bytes, and all files together no larger than maxTotal bytes. Members that are
+// not regular files have no Data.
 func ReadFiles(tar io.Reader, maxFile, maxTotal int64) ([]File, error) {
 	s := newStream(tar, true, false)
 	var files []File
@@ -54,9 +54,9 @@ func ReadFiles(tar io.Reader, maxFile, maxTotal int64) ([]File, error) {
 	}
 }
 
-// Walk calls fn for every entry that the options select, with its content,
-// holes read as zeros. What fn leaves of the content is passed over. It reads
-// the archive to its end.
+// Walk calls fn for each selected entry, with its content; holes are read as zeros. fn need
+// not read all content. Walk reads the archive to its end. It applies Strict, Vouched,
+// Filter (without Strip) and Limits.Entries.
 func (opt Options) Walk(tar io.Reader, fn func(e *Entry, body io.Reader) error) error {
 	sel, err := newSelection(opt)
 	if err != nil {
@@ -89,8 +89,8 @@ func (opt Options) Walk(tar io.Reader, fn func(e *Entry, body io.Reader) error) 
 type bodyReader struct {
 	s   *stream
 	e   *Entry
-	off int64 // in the file
-	i   int   // the extent at hand
+	off int64 // position in the file
+	i   int   // index of the current extent
 }
 
 func (b *bodyReader) Read(p []byte) (int, error) {

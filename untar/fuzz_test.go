@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fixChecksums makes every block that looks like a header pass the checksum, so
-// that a fuzzer's changes reach the code behind it. Blocks are taken for headers
-// where the magic or a known type byte says so.
+// fixChecksums corrects the checksum of each block that looks like a header, so that the
+// fuzzer's changes reach the code after the check. A block looks like a header if it has the
+// magic bytes or a known type byte.
 func fixChecksums(archive []byte) []byte {
 	b := bytes.Clone(archive)
 	for at := 0; at+blockSize <= len(b); at += blockSize {
@@ -39,7 +39,7 @@ func fixChecksums(archive []byte) []byte {
 	return b
 }
 
-// An outcome is one entry as both parsers see it.
+// An outcome is an entry as one of the two parsers reads it.
 type outcome struct {
 	name, link string
 	typ        byte
@@ -48,14 +48,13 @@ type outcome struct {
 	size       int64
 	sec        int64
 	nsec       int
-	sum        uint32 // of the content
+	sum        uint32 // CRC-32 of the content
 }
 
-// maxFuzzContent bounds what a fuzzed archive makes the oracle read: it returns
-// holes as zeros.
+// maxFuzzContent limits the content that archive/tar reads, since it returns holes as zeros.
 const maxFuzzContent = 1 << 20
 
-// ours reads an archive strictly, or leniently.
+// ours reads an archive with this package.
 func ours(archive []byte, strict bool) ([]outcome, error) {
 	s := newStream(bytes.NewReader(archive), strict, true)
 	var list []outcome
@@ -79,7 +78,7 @@ func ours(archive []byte, strict bool) ([]outcome, error) {
 	}
 }
 
-// theirs reads it with archive/tar.
+// theirs reads an archive with archive/tar.
 func theirs(archive []byte) ([]outcome, error) {
 	r := tar.NewReader(bytes.NewReader(archive))
 	var list []outcome
@@ -113,8 +112,7 @@ func theirs(archive []byte) ([]outcome, error) {
 	}
 }
 
-// maxFuzzArchive keeps inputs small: the fuzzer takes up to a minute to make a
-// large one smaller.
+// maxFuzzArchive limits inputs: the fuzzer needs up to a minute to minimize a large input.
 const maxFuzzArchive = 16 << 10
 
 func addSeeds(f *testing.F) {
@@ -125,10 +123,10 @@ func addSeeds(f *testing.F) {
 	}
 }
 
-// FuzzParser compares the parser with archive/tar. Where ours accepts an
-// archive strictly and theirs accepts it as well, both must see the same
-// entries. That ours refuses more is the point of it; that theirs refuses what
-// ours accepts is listed in differs.
+// FuzzParser compares the parser with archive/tar. If this package accepts an archive
+// strictly, and archive/tar accepts it too, both must return the same entries. This package
+// may refuse more. The archives that archive/tar refuses or reads differently are listed in
+// differs.
 func FuzzParser(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, archive []byte) {
@@ -141,7 +139,7 @@ func FuzzParser(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What is accepted strictly is read the same leniently.
+		// An archive that is accepted strictly has the same entries when read leniently.
 		if lenientErr != nil {
 			t.Fatalf("accepted strictly, refused leniently: %v", lenientErr)
 		}
@@ -151,10 +149,10 @@ func FuzzParser(f *testing.F) {
 		}
 		other, err := theirs(archive)
 		if err != nil {
-			return // it refuses more in places: bad ids, sparse forms, Solaris headers
+			return // archive/tar refuses some archives: bad IDs, sparse formats, Solaris headers
 		}
 		if bytes.Contains(archive, []byte("GNU.sparse.name")) {
-			// It takes that name for sparse files only; GNU tar for all.
+			// archive/tar uses this name for sparse files only, GNU tar for all files.
 			for i := range min(len(list), len(other)) {
 				other[i].name = list[i].name
 			}
@@ -171,9 +169,8 @@ func compare(t *testing.T, who string, list, other []outcome) {
 		}
 		a, b := list[i], other[i]
 		if who != "lenient" {
-			// archive/tar adds a slash to nothing and drops none, but makes a
-			// directory of a file with a slash only in the old types; and it knows
-			// link targets of types that have none.
+			// archive/tar treats a file with a trailing slash as a directory only for
+			// some types, and returns link targets for types without one.
 			if a.typ != TypeLink && a.typ != TypeSymlink {
 				a.link, b.link = "", ""
 			}
@@ -191,21 +188,19 @@ func compare(t *testing.T, who string, list, other []outcome) {
 	}
 }
 
-// differs lists on what archive/tar differs from GNU tar and bsdtar, or from
-// what we want, and skips such archives:
+// differs reports whether archive/tar reads an archive differently from GNU tar and bsdtar,
+// or from this package's rules:
 //
-//   - It does not know Solaris' X headers and volume labels: entries to it.
-//   - With a GNU long name and a pax path it takes the long name.
+//   - It returns Solaris X headers and volume labels as entries.
+//   - If there is a GNU long name and a pax path, it uses the long name.
 //   - Wide user IDs wrap where int has 32 bits.
-//   - A pax record without a value unsets the keyword for all that follows the
-//     header in its map, so "path=" leaves the ustar name as ours does, but
-//     "size=" and "uid=" are errors or zero depending on the key.
-//   - It wants SCHILY.xattr names without '='; unescapes nothing.
-//   - It takes a number's leading NULs away, so that it reads digits where GNU
-//     tar reads 0. (Strict refuses those.)
-//   - In a GNU header it reads a prefix that is not zero as one where that makes
-//     the times invalid, to read what Go 1.7 wrote.
-//   - v7 magic with a star trailer, and an X or V type.
+//   - A pax record without a value: "path=" leaves the ustar name, as here, but "size=" and
+//     "uid=" are errors or zero.
+//   - It refuses SCHILY.xattr names with '=' and decodes no escapes.
+//   - It skips all leading NULs of a number, so it reads digits where GNU tar reads 0. (Strict
+//     refuses those.)
+//   - In a GNU header it reads a prefix if its bytes are no valid times, as Go 1.7 wrote.
+//   - It reads v7 magic with a star trailer, and X and V types, differently.
 func differs(archive []byte) bool {
 	for at := 0; at+blockSize <= len(archive); at += blockSize {
 		h := archive[at : at+blockSize]
@@ -216,8 +211,7 @@ func differs(archive []byte) bool {
 		if formatOf(h) == formatGNU && h[offPrefix] != 0 {
 			return true
 		}
-		// Bytes that are neither blanks nor digits in fields of numbers that
-		// only devices have.
+		// Device numbers with bytes that are neither blanks nor digits.
 		for _, c := range h[offMajor : offMajor+16] {
 			if c != 0 && c != ' ' && (c < '0' || c > '7') && h[offType] != TypeChar && h[offType] != TypeBlock {
 				return true
@@ -227,8 +221,8 @@ func differs(archive []byte) bool {
 	return bytes.Contains(archive, []byte("=\n")) || bytes.Contains(archive, []byte("GNU.sparse")) && math.MaxInt == math.MaxInt32
 }
 
-// FuzzExtract extracts what it gets, strictly, leniently and as a layer, and
-// checks that nothing beside the root changes. It wants a directory on a tmpfs.
+// FuzzExtract extracts its input strictly, leniently and as a layer, and checks that nothing
+// outside the root changes. Run it with the temporary directory on a tmpfs.
 func FuzzExtract(f *testing.F) {
 	addSeeds(f)
 	base := f.TempDir()
@@ -250,12 +244,11 @@ func FuzzExtract(f *testing.F) {
 		}
 		defer r.Close()
 		for _, opt := range []Options{{Strict: true}, {}, {Layer: true}, {Strict: true, Layer: true}} {
-			opt.MaxBytes, opt.MaxEntries = 1<<20, 1000
+			opt.Limits = Limits{Bytes: 1 << 20, Entries: 1000}
 			_, err := r.Extract(bytes.NewReader(archive), opt)
 			s.check(t)
 			if err == nil && opt.Strict && !opt.Layer {
-				// The tree can be walked and removed again, and nothing in it
-				// has an owner other than the archive's.
+				// The tree can be walked and removed, and all owners are from the archive.
 				if err := r.RemoveContents(); err != nil {
 					t.Fatal(err)
 				}
@@ -273,8 +266,7 @@ func FuzzExtract(f *testing.F) {
 	})
 }
 
-// FuzzGlob compares excludes with a plain recursive matcher, for patterns
-// without brackets.
+// FuzzGlob compares glob with a plain recursive matcher, for patterns without brackets.
 func FuzzGlob(f *testing.F) {
 	for _, s := range []string{"./dev/*\x00./dev/x", "a*b*c\x00abcbc/d", "*\x00x", "\\*\x00*", "?\x00\xc3\xa9", "**a\x00bba", strings.Repeat("*a", 9) + "*\x00" + strings.Repeat("ab", 20), strings.Repeat("*", 19) + "c\x00" + strings.Repeat("ab", 20)} {
 		p, n, _ := strings.Cut(s, "\x00")
@@ -285,7 +277,7 @@ func FuzzGlob(f *testing.F) {
 			return
 		}
 		steps := int64(1 << 40)
-		glob(pattern, []byte(name), &steps) // any pattern: no panic, no endless loop
+		glob(pattern, []byte(name), &steps) // for any pattern: no panic, no endless loop
 		if strings.ContainsAny(pattern, "[\\") {
 			return
 		}
@@ -295,10 +287,11 @@ func FuzzGlob(f *testing.F) {
 	})
 }
 
-// slowGlob asks for each rest of the pattern, from the shortest, which rests of
-// the name it matches: no pattern takes more than the product of the lengths.
+// slowGlob is a matcher by dynamic programming: for each suffix of the pattern, from the
+// shortest, it computes which suffixes of the name match. The number of steps is the product
+// of the lengths.
 func slowGlob(pattern, name string) bool {
-	matches := make([]bool, len(name)+1) // by where the rest of the name begins
+	matches := make([]bool, len(name)+1) // by the start of the suffix of the name
 	for i := range matches {
 		matches[i] = i == len(name) || name[i] == '/'
 	}
@@ -320,7 +313,7 @@ func slowGlob(pattern, name string) bool {
 	return matches[0]
 }
 
-// nextRune is how many bytes the first character has.
+// nextRune returns the length of the first character in bytes.
 func nextRune(s string) int {
 	for i := range s {
 		if i > 0 {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// paxRecords are records of an extended header.
+// paxRecords returns the records of an extended header.
 func paxRecords(pairs ...string) string {
 	var b strings.Builder
 	for i := 0; i < len(pairs); i += 2 {
@@ -26,7 +26,7 @@ func paxRecords(pairs ...string) string {
 	return b.String()
 }
 
-// tarMember is one header of an archive with its body.
+// tarMember returns a header with its body.
 func tarMember(t testing.TB, typ byte, name, body string) []byte {
 	t.Helper()
 	b := build(t, body, tar.Header{Name: name, Uid: 11, Gid: 12, Uname: "u", Gname: "g", Format: tar.FormatUSTAR})
@@ -93,11 +93,11 @@ func TestGlobalHeader(t *testing.T) {
 	}
 }
 
-// A map takes the memory that maxExtents says, in whichever form it comes, and
-// leaves little of it behind.
+// A sparse map uses no more memory than maxExtents allows, in each format, and most of that
+// is freed after the entry.
 func TestSparseMapMemory(t *testing.T) {
 	const size = maxExtents * 2
-	pairs := func(from, to int) string { // one byte stored, one not
+	pairs := func(from, to int) string { // one byte stored, then a hole of one byte
 		var b strings.Builder
 		for i := from; i < to; i++ {
 			fmt.Fprintf(&b, "%d\n1\n", 2*i)

@@ -11,32 +11,32 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// Flags of a gzip member's header (RFC 1952, section 2.3.1).
+// Flags in the header of a gzip member (RFC 1952, section 2.3.1).
 const (
 	gzipHeaderCRC = 1 << 1
 	gzipExtra     = 1 << 2
 	gzipName      = 1 << 3
 	gzipComment   = 1 << 4
-	gzipReserved  = 0xe0 // may mean further fields
+	gzipReserved  = 0xe0 // a future version may add fields
 )
 
-// A gzipReader reads the members of a gzip file (RFC 1952, section 2.2). The
-// headers and trailers are read here: the library refuses names and comments of
-// 512 bytes and more, for which the RFC has no limit.
+// A gzipReader reads the members of a gzip file (RFC 1952, section 2.2). It reads headers
+// and trailers itself, because the library refuses names and comments of 512 bytes and more.
+// The RFC has no limit.
 type gzipReader struct {
 	trailing
-	z      io.ReadCloser // inflates the members
-	inside bool          // a header has been read, and not yet its member's end
-	sum    uint32        // of the member's content so far
-	size   uint32        // of the member's content so far, modulo 2^32
-	err    error         // Read ended with it
+	z      io.ReadCloser // inflates the content
+	inside bool          // between a member's header and its trailer
+	sum    uint32        // CRC-32 of the member's content so far
+	size   uint32        // size of the member's content so far, modulo 2^32
+	err    error         // returned by Read from now on
 }
 
 func newGzipReader(src *bufio.Reader, strict bool) *gzipReader {
 	return &gzipReader{trailing: trailing{src: src, format: FormatGzip, strict: strict}}
 }
 
-// Read reads the content of all members, one after another.
+// Read reads the content of all members.
 func (g *gzipReader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -62,8 +62,8 @@ func (g *gzipReader) Read(p []byte) (int, error) {
 	return 0, g.err
 }
 
-// header reads a member's header (RFC 1952, section 2.3). Its fields are passed
-// over as they come, so that none needs memory or a limit.
+// header reads a member's header (RFC 1952, section 2.3). It skips the optional fields piece
+// by piece, so that they need no memory and no limit.
 func (g *gzipReader) header() error {
 	var fixed [10]byte
 	if _, err := io.ReadFull(g.src, fixed[:]); err != nil {
@@ -100,7 +100,7 @@ func (g *gzipReader) header() error {
 		}
 	}
 	if flags&gzipHeaderCRC != 0 {
-		want := uint16(sum.Sum32()) // the lower half
+		want := uint16(sum.Sum32()) // the lower 16 bits
 		if _, err := io.ReadFull(g.src, two[:]); err != nil {
 			return gzipError(err)
 		}
@@ -116,8 +116,8 @@ func (g *gzipReader) header() error {
 	return g.z.(flate.Resetter).Reset(g.src, nil)
 }
 
-// trailer checks the end of a member and finds out what follows: nil where that
-// is another member, io.EOF where none does.
+// trailer checks the trailer of a member. It returns nil if another member follows, and
+// io.EOF at the end.
 func (g *gzipReader) trailer() error {
 	var b [8]byte
 	if _, err := io.ReadFull(g.src, b[:]); err != nil {
@@ -129,44 +129,15 @@ func (g *gzipReader) trailer() error {
 	g.inside = false
 	next, err := g.src.Peek(2)
 	if string(next) == "\x1f\x8b" || string(next) == "\x1f" && err == io.EOF {
-		return nil // in the latter case, cut off
+		return nil // if only "\x1f" is left, header returns io.ErrUnexpectedEOF
 	}
 	return g.rest(nil)
 }
 
+// gzipError adds the format to an error. The end of the input is unexpected here.
 func gzipError(err error) error {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("gzip: %w", err)
-}
-
-// A trailing reads what follows compressed data in a format whose own tool
-// ignores it. Zeros are padding, as tapes and dd(1) leave; gzip(1) says nothing
-// of them. Anything else is garbage: both tools warn.
-type trailing struct {
-	src     *bufio.Reader
-	format  string
-	strict  bool // garbage is an error
-	garbage bool // there was some
-	ahead   int  // bytes of src that are looked at and not yet taken
-}
-
-// rest reads all that is left, after the bytes in read. It returns io.EOF, or
-// what is wrong.
-func (t *trailing) rest(read []byte) error {
-	for {
-		for _, c := range read {
-			t.garbage = t.garbage || c != 0
-		}
-		if t.garbage && t.strict {
-			return fmt.Errorf("%s: garbage after the end", t.format)
-		}
-		t.src.Discard(t.ahead)
-		if _, err := t.src.Peek(1); err != nil {
-			return err // io.EOF, or the input's
-		}
-		t.ahead = t.src.Buffered()
-		read, _ = t.src.Peek(t.ahead)
-	}
 }

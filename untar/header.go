@@ -7,11 +7,12 @@ import (
 	"math"
 )
 
-// blockSize is tar's unit: headers are one block, bodies are padded to it.
+// blockSize is the unit of a tar archive in bytes. A header is one block, and bodies are
+// padded to full blocks.
 const blockSize = 512
 
-// The fields of a header block (pax(1), "ustar Interchange Format"; GNU tar's
-// tar.h for the bytes that GNU and star use otherwise).
+// Offsets of the fields in a header block (pax(1), "ustar Interchange Format"; tar.h of
+// GNU tar for the fields that GNU and star define differently).
 const (
 	offName     = 0
 	offMode     = 100
@@ -29,14 +30,14 @@ const (
 	offMinor    = 337
 	offPrefix   = 345
 
-	offGNUSparse   = 386 // 4 pairs of offset and length, 12 bytes each
-	offGNUExtended = 482 // not 0: another block of pairs follows
+	offGNUSparse   = 386 // 4 pairs of offset and length, each number 12 bytes
+	offGNUExtended = 482 // if not 0, a block with more pairs follows
 	offGNURealSize = 483
 
-	offStarMagic = 508 // "tar\0": the prefix has 131 bytes, not 155
+	offStarMagic = 508 // if "tar\0", the prefix has 131 bytes instead of 155
 )
 
-// Entry types as a header spells them.
+// Entry types: the type bytes of a header.
 const (
 	TypeFile     = '0'
 	TypeLink     = '1' // hard link
@@ -46,42 +47,44 @@ const (
 	TypeDir      = '5'
 	TypeFIFO     = '6'
 	typeOld      = 0   // v7: a regular file
-	typeCont     = '7' // contiguous file: a regular file everywhere today
+	typeCont     = '7' // contiguous file: treated as a regular file
 	typePax      = 'x'
 	typeGlobal   = 'g'
 	typeSolaris  = 'X' // pax header of Solaris before POSIX.1-2001
 	typeLongName = 'L'
 	typeLongLink = 'K'
 	typeSparse   = 'S' // old GNU sparse file
-	typeDumpDir  = 'D' // directory of a GNU incremental archive; the body lists names
+	typeDumpDir  = 'D' // directory in a GNU incremental archive; its body is a list of names
 	typeVolume   = 'V' // volume label
-	typeMulti    = 'M' // rest of a file that began in another volume
-	typeOldNames = 'N' // GNU's long names before 'L', with file names to rename
+	typeMulti    = 'M' // continuation of a file from another volume
+	typeOldNames = 'N' // long names in old GNU archives, before 'L'
 )
 
-// A format is what the magic bytes say; it decides what bytes 345 to 511 mean.
+// A format is the header format, identified by the magic bytes. It defines the meaning of
+// bytes 345 to 511.
 type format uint8
 
 const (
 	formatV7    format = iota
-	formatUSTAR        // also pax: its headers are ustar headers
-	formatGNU          // no prefix: bytes 345 on are access and change times
+	formatUSTAR        // also pax, which uses ustar headers
+	formatGNU          // no prefix: the access and change times are at byte 345
 	formatStar
 )
 
+// formatOf returns the format of a header block.
 func formatOf(b []byte) format {
 	switch magic := b[offMagic : offMagic+8]; {
 	case string(magic) == "ustar  \x00":
 		return formatGNU
 	case string(magic[:6]) != "ustar\x00":
-		return formatV7 // any other sixth byte, too: so GNU tar; bsdtar sees ustar
+		return formatV7 // "ustar" with another sixth byte is v7 for GNU tar, ustar for bsdtar
 	case string(b[offStarMagic:offStarMagic+4]) == "tar\x00":
 		return formatStar
 	}
 	return formatUSTAR
 }
 
-// isZero reports whether the block is all zeros, as end-of-archive blocks are.
+// isZero reports whether all bytes of a block are zero, as in an end-of-archive block.
 func isZero(b []byte) bool {
 	for ; len(b) >= 8; b = b[8:] {
 		if binary.NativeEndian.Uint64(b) != 0 {
@@ -91,15 +94,15 @@ func isZero(b []byte) bool {
 	return true
 }
 
-// checksumOK compares the block's sum, with the checksum field taken as blanks,
-// with the field. Historic tars summed signed bytes; either sum will do.
+// checksumOK compares the sum of all bytes, with the checksum field read as blanks, with
+// that field. Historic tar programs summed signed bytes, so either sum is accepted.
 func checksumOK(b []byte, strict bool) bool {
 	want, err := number(b[offChecksum:offChecksum+8], strict)
 	if err != nil {
 		return false
 	}
-	// Eight bytes at a time, in four lanes of 16 bits: 128 bytes of at most
-	// 255 each can't overflow a lane.
+	// Add eight bytes at a time, in four lanes of 16 bits. A lane adds 128 bytes of at most
+	// 255, so it can't overflow.
 	const lanes = 0x00ff00ff00ff00ff
 	var sum uint64
 	for i := 0; i < blockSize; i += 8 {
@@ -128,13 +131,12 @@ var (
 	errRange  = errors.New("number out of range")
 )
 
-// number reads a numeric field: octal digits between blanks or NULs, or GNU's
-// base-256 (first byte 0x80, or 0xff for a negative number). A field without
-// digits is 0: many writers leave fields that they don't use empty.
+// number parses a numeric field: octal digits between blanks or NULs, or GNU's base-256
+// (first byte 0x80, or 0xff for a negative number). A field without digits is 0, since many
+// programs leave unused fields empty.
 //
-// As GNU tar does, it passes over one NUL in front, which a historic tar wrote,
-// and ends the number at the next blank or NUL. Readers differ about digits
-// after that, so strict refuses them.
+// Like GNU tar, it skips one leading NUL, which a historic tar wrote, and stops at the next
+// blank or NUL. Programs read digits after that differently, so strict refuses them.
 func number(b []byte, strict bool) (int64, error) {
 	switch b[0] {
 	case 0x80:
@@ -149,7 +151,7 @@ func number(b []byte, strict bool) (int64, error) {
 	}
 	v, i := int64(0), 0
 	for ; i < len(b) && '0' <= b[i] && b[i] <= '7'; i++ {
-		v = v<<3 | int64(b[i]-'0') // 12 digits are 36 bits at most
+		v = v<<3 | int64(b[i]-'0') // at most 12 digits, 36 bits
 	}
 	for _, c := range b[i:] {
 		if c != ' ' && c != 0 {
@@ -162,8 +164,8 @@ func number(b []byte, strict bool) (int64, error) {
 	return v, nil
 }
 
-// base256 reads a big-endian two's complement number whose bytes above these
-// are all fill.
+// base256 parses a big-endian two's complement number. It fits in 64 bits if all bytes
+// before the last eight equal fill.
 func base256(b []byte, fill byte) (int64, error) {
 	for len(b) > 8 {
 		if b[0] != fill {
@@ -184,7 +186,7 @@ func base256(b []byte, fill byte) (int64, error) {
 	return int64(v), nil
 }
 
-// text returns a field's bytes up to the first NUL.
+// text returns the bytes of a field before its first NUL.
 func text(b []byte) []byte {
 	if i := bytes.IndexByte(b, 0); i >= 0 {
 		return b[:i]

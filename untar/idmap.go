@@ -7,18 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An IDRange maps owners in the archive to owners on the disk: Count ids from
-// Inside on become those from Outside on.
+// An IDRange maps owners in the archive to owners on the disk: Count IDs starting at Inside
+// become the IDs starting at Outside.
 type IDRange struct {
-	UID, GID               bool // for which kind of id it is
+	UID, GID               bool // which kinds of ID it maps
 	Inside, Outside, Count uint32
 }
 
-// An idMap is what the kernel does in a user namespace, done by root outside of
-// it (user_namespaces(7)). nil maps every id to itself.
+// An idMap maps IDs as the kernel does in a user namespace (user_namespaces(7)), for a
+// process outside of it. A nil idMap changes no ID.
 type idMap []IDRange
 
-// id maps one id.
+// id maps an ID. It returns false if no range contains it.
 func (m idMap) id(id uint32, group bool) (uint32, bool) {
 	if m == nil {
 		return id, true
@@ -31,10 +31,10 @@ func (m idMap) id(id uint32, group bool) (uint32, bool) {
 	return 0, false
 }
 
-// owners maps an entry's owners, and what its attributes say of owners.
+// owners maps an entry's owners, and the IDs in its attributes.
 func (m idMap) owners(x *extractor, e *Entry) error {
 	if m == nil || e.Type == TypeLink {
-		return nil // a link's metadata is its target's
+		return nil // the metadata of a hard link is not used
 	}
 	uid, ok1 := m.id(e.UID, false)
 	gid, ok2 := m.id(e.GID, true)
@@ -51,7 +51,7 @@ func (m idMap) owners(x *extractor, e *Entry) error {
 		case string(a.name) == attrACL, string(a.name) == attrDefaultACL:
 			a.value, ok = m.acl(a.value)
 		case bytes.HasPrefix(a.name, []byte("trusted.")):
-			ok = false // root in a user namespace may not set them
+			ok = false // root in a user namespace may not set these attributes
 		}
 		if !ok {
 			x.rep.note("extended attribute", "dropped", quote(a.name)+" does not fit the mapped ids", e.Name)
@@ -63,8 +63,7 @@ func (m idMap) owners(x *extractor, e *Entry) error {
 	return nil
 }
 
-// capability makes a file capability one of the namespace's root: version 3,
-// which names it.
+// capability converts a file capability to version 3, with the namespace's root.
 func (m idMap) capability(value []byte) ([]byte, bool) {
 	root := uint32(0)
 	v2 := value
@@ -83,9 +82,9 @@ func (m idMap) capability(value []byte) ([]byte, bool) {
 	return v3, true
 }
 
-// acl maps the ids in an access control list as it is stored.
+// acl maps the IDs in an ACL that is stored as an attribute.
 func (m idMap) acl(value []byte) ([]byte, bool) {
-	const head, size = 4, 8 // a version, and each entry
+	const head, size = 4, 8 // bytes of the version and of an entry
 	if len(value) < head || (len(value)-head)%size != 0 || binary.LittleEndian.Uint32(value) != aclVersion {
 		return nil, false
 	}

@@ -9,15 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whiteouts of image layers (OCI image spec, "layer.md"): ".wh.NAME" hides NAME
-// of the layers below, ".wh..wh..opq" all that they have in the directory.
+var errWhiteout = errors.New("bad whiteout name")
+
+// Names of whiteouts (OCI image spec, "layer.md"): ".wh.NAME" hides NAME of the lower
+// layers, ".wh..wh..opq" hides everything that the lower layers have in the directory.
 const (
 	whiteoutPrefix = ".wh."
 	whiteoutOpaque = ".wh..wh..opq"
 )
 
-// whiteout removes what the layers below have at a name. What this layer made
-// stays, whatever the order in the archive.
+// whiteout removes what the lower layers have at a name. Files of this layer stay, in
+// whichever order the entries come.
 func (x *extractor) whiteout(dir, base []byte) error {
 	name := base[len(whiteoutPrefix):]
 	opaque := string(base) == whiteoutOpaque
@@ -37,7 +39,7 @@ func (x *extractor) whiteout(dir, base []byte) error {
 		fd, rest, err = x.dirs.enter(dir)
 	}
 	if err == unix.ENOENT && len(rest) > 0 {
-		return nil // nothing there to hide
+		return nil // there is nothing to hide
 	}
 	if err != nil {
 		return err
@@ -49,10 +51,11 @@ func (x *extractor) whiteout(dir, base []byte) error {
 	return x.purge(fd, dir, string(name))
 }
 
-// purge removes what the layers below have at a name in a directory, which fd is open
-// on, in all of the directory for "". What this run made stays. Where something did, it remembers that
-// nothing of the lower layers is there any more: nothing of theirs can come back,
-// and to look again for every whiteout would cost their number times the files.
+// purge removes what the lower layers have at a name in a directory, or in the whole
+// directory if name is "". fd is open on the directory. Files that this run made stay. If
+// there are any, purge remembers that no file of a lower layer is left: none can appear
+// later, and to look again for each whiteout would cost the number of whiteouts times the
+// number of files.
 func (x *extractor) purge(fd int, dir []byte, name string) error {
 	if x.isPurged(dir, name) {
 		return nil
@@ -70,16 +73,16 @@ func (x *extractor) purge(fd int, dir []byte, name string) error {
 		rm.run([]string{name})
 	}
 	if rm.err == nil && (name == "" || len(rm.frames[0].left) > 0) {
-		if x.purged == nil {
-			x.purged = make(map[uint64]struct{})
+		if x.made.purged == nil {
+			x.made.purged = make(map[uint64]struct{})
 		}
-		x.purged[maphash.Bytes(x.seed, key)] = struct{}{}
+		x.made.purged[maphash.Bytes(x.made.seed, key)] = struct{}{}
 	}
 	return rm.err
 }
 
-// contentKey is the key of x.purged for what is in a directory; the path itself is
-// that for the directory and all in it.
+// contentKey returns the key in madePaths.purged for the content of a directory. The path
+// itself is the key for the directory and its content.
 func contentKey(path []byte) []byte {
 	if len(path) > 0 {
 		path = append(path, '/')
@@ -87,29 +90,30 @@ func contentKey(path []byte) []byte {
 	return path
 }
 
+// hasPurged reports whether a key is in madePaths.purged.
 func (x *extractor) hasPurged(key []byte) bool {
-	_, ok := x.purged[maphash.Bytes(x.seed, key)]
+	_, ok := x.made.purged[maphash.Bytes(x.made.seed, key)]
 	return ok
 }
 
-// isPurged reports whether a directory, or a name in it, is known to hold nothing of
-// the lower layers.
+// isPurged reports whether a directory, or a name in it, is known to contain no file of a
+// lower layer.
 func (x *extractor) isPurged(dir []byte, name string) bool {
-	if len(x.purged) == 0 {
+	if len(x.made.purged) == 0 {
 		return false
 	}
 	if name != "" && x.hasPurged(joinPath(bytes.Clone(dir), name)) {
 		return true
 	}
 	var h maphash.Hash
-	h.SetSeed(x.seed)
+	h.SetSeed(x.made.seed)
 	has := func() bool {
-		_, ok := x.purged[h.Sum64()]
+		_, ok := x.made.purged[h.Sum64()]
 		return ok
 	}
 	for {
 		if has() {
-			return true // all of it, or all in the root directory
+			return true // the directory and its content; first, the content of the root
 		}
 		if len(dir) == 0 {
 			return false
@@ -124,10 +128,10 @@ func (x *extractor) isPurged(dir []byte, name string) bool {
 	}
 }
 
-// judge spares what this run made.
+// judge tells a remover to keep what this run made.
 func (x *extractor) judge(path []byte) verdict {
-	f, directory := x.directories[string(path)]
-	made := x.isMade(path)
+	f, directory := x.kept.directories[string(path)]
+	made := x.made.has(path)
 	switch {
 	case directory && f.fresh, !directory && made, x.hasPurged(path):
 		return stays
@@ -137,7 +141,7 @@ func (x *extractor) judge(path []byte) verdict {
 		}
 		return goesEmpty
 	case directory:
-		return opens // it was there before, and this layer has an entry for it
+		return opens // a lower layer made it, and this layer has an entry for it
 	}
 	return goes
 }

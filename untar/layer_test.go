@@ -12,9 +12,8 @@ import (
 	"testing"
 )
 
-// TestLayerModel applies random layers and compares with what the image
-// specification says of whiteouts: they hide what the layers below have, in
-// whatever order they stand.
+// TestLayerModel applies random layers and compares the result with the image specification:
+// a whiteout hides the files of the lower layers, whatever the order of entries.
 func TestLayerModel(t *testing.T) {
 	for seed := range uint64(40) {
 		rnd := rand.New(rand.NewPCG(1, seed))
@@ -32,7 +31,7 @@ func TestLayerModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		have := map[string]bool{} // path: is a directory
+		have := map[string]bool{} // path to whether it is a directory
 		add := func(to map[string]bool, p string, isDir bool) {
 			to[p] = isDir
 			for p = path.Dir(p); p != "."; p = path.Dir(p) {
@@ -90,7 +89,7 @@ func TestLayerModel(t *testing.T) {
 			have = next
 			rnd.Shuffle(len(headers), func(i, j int) { headers[i], headers[j] = headers[j], headers[i] })
 			if isDir, there := before["m"]; there && !isDir && upper["m"] {
-				headers = slices.Insert(headers, 0, tar.Header{Name: "m/", Typeflag: tar.TypeDir, Mode: 0o755}) // or it has no directory to be in
+				headers = slices.Insert(headers, 0, tar.Header{Name: "m/", Typeflag: tar.TypeDir, Mode: 0o755}) // its parent must exist
 			}
 			if _, err := target.Root().Extract(bytes.NewReader(build(t, "x", headers...)), Options{Layer: true}); err != nil {
 				t.Fatalf("seed %d, layer %d: %v", seed, layer, err)
@@ -104,8 +103,8 @@ func TestLayerModel(t *testing.T) {
 			}
 			slices.Sort(want)
 			var got []string
-			err := filepath.Walk(target.Path(), func(p string, info os.FileInfo, err error) error {
-				rel, _ := filepath.Rel(target.Path(), p)
+			err := filepath.Walk(target.grown(), func(p string, info os.FileInfo, err error) error {
+				rel, _ := filepath.Rel(target.grown(), p)
 				if err != nil || rel == "." || strings.HasPrefix(rel, ".lxc-pull-") {
 					return err
 				}
@@ -131,5 +130,56 @@ func TestLayerModel(t *testing.T) {
 			t.Fatal(err)
 		}
 		target.Close()
+	}
+}
+
+func TestLayer(t *testing.T) {
+	lower := build(t, "low", tar.Header{Name: "d/a"}, tar.Header{Name: "d/e/b"}, tar.Header{Name: "f"}, tar.Header{Name: "usr/lib/x"},
+		tar.Header{Name: "lib", Typeflag: tar.TypeSymlink, Linkname: "usr/lib"}, tar.Header{Name: "abs", Typeflag: tar.TypeSymlink, Linkname: "/usr"},
+		tar.Header{Name: "up", Typeflag: tar.TypeSymlink, Linkname: "../victim"})
+	for _, c := range []struct {
+		name   string
+		layer  []tar.Header
+		want   string // paths of the tree; "" for an error
+		wanted []string
+	}{
+		{"whiteout of a file", []tar.Header{{Name: ".wh.f"}}, "abs d/ d/a d/e/ d/e/b lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"whiteout of a directory", []tar.Header{{Name: ".wh.d"}}, "abs f lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"whiteout of nothing", []tar.Header{{Name: "no/.wh.d"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"opaque first", []tar.Header{{Name: "d/.wh..wh..opq"}, {Name: "d/new"}}, "abs d/ d/new f lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"opaque last", []tar.Header{{Name: "d/new"}, {Name: "d/e/n2"}, {Name: "d/.wh..wh..opq"}}, "abs d/ d/e/ d/e/n2 d/new f lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"whiteout after its replacement", []tar.Header{{Name: "f"}, {Name: ".wh.f"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x", []string{`f file 0644 "new"`}},
+		{"file over a directory", []tar.Header{{Name: "d"}}, "abs d f lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"parent is a link", []tar.Header{{Name: "lib/y"}, {Name: "abs/z"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x usr/lib/y usr/z", nil},
+		{"link below a link", []tar.Header{{Name: "l", Typeflag: tar.TypeLink, Linkname: "lib/x"}}, "abs d/ d/a d/e/ d/e/b f l lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"parent leads outside", []tar.Header{{Name: "up/hello"}}, "", nil},
+		{"whiteout of nothing named", []tar.Header{{Name: "d/.wh."}}, "", nil},
+		{"whiteout of .", []tar.Header{{Name: "d/.wh.."}}, "", nil},
+		{"whiteout of ..", []tar.Header{{Name: "d/.wh..."}}, "", nil},
+		{"whiteout below a link", []tar.Header{{Name: "lib/.wh.x"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSandbox(t)
+			if _, err := s.extract(t, lower, Options{Strict: true, Layer: true}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := s.extract(t, build(t, "new", c.layer...), Options{Strict: true, Layer: true})
+			s.check(t)
+			if c.want == "" {
+				if err == nil {
+					t.Error("accepted")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.wantTree(t, strings.Fields(c.want)...)
+			for _, line := range c.wanted {
+				if err := s.mustHave(line); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
 }

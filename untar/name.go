@@ -6,13 +6,13 @@ import (
 	"fmt"
 )
 
-// Limits of names. The extractor walks one component at a time, so PATH_MAX is
-// none of them.
+// Limits of names. PATH_MAX is not a limit, because the extractor opens one component at a
+// time.
 const (
 	maxName       = 64 << 10 // bytes of one path
-	maxComponents = 1024     // a tree that deep is a bomb, not a root filesystem
-	maxComponent  = 255      // NAME_MAX of every Linux file system
-	maxTarget     = 4095     // bytes of a symbolic link's target: PATH_MAX less the NUL
+	maxComponents = 1024     // no real root filesystem is that deep
+	maxComponent  = 255      // NAME_MAX of all Linux file systems, in bytes
+	maxTarget     = 4095     // bytes of a symbolic link's target: PATH_MAX without the NUL
 )
 
 var (
@@ -23,9 +23,9 @@ var (
 	errNULName    = errors.New("name with a NUL byte")
 )
 
-// cleanName appends name to dst as the path below the root that it means: no
-// leading '/', no "." and no empty components, no trailing '/'. The root itself
-// is the empty path. A ".." is an error, never resolved.
+// cleanName appends the clean form of name to dst: its path below the root, without a
+// leading or trailing "/", without "." and empty components. The clean form of the root is
+// empty. A ".." is an error.
 func cleanName(dst, name []byte) ([]byte, error) {
 	if len(name) == 0 {
 		return nil, errEmptyName
@@ -63,7 +63,7 @@ func cleanName(dst, name []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// splitPath cuts a clean path into its directory and its last component.
+// splitPath splits a clean path into its directory and its last component.
 func splitPath(path []byte) (dir, base []byte) {
 	if i := bytes.LastIndexByte(path, '/'); i >= 0 {
 		return path[:i], path[i+1:]
@@ -79,9 +79,8 @@ func joinPath(path []byte, name string) []byte {
 	return append(path, name...)
 }
 
-// stripComponents drops the first n components of a name as stored, which GNU
-// tar counts as they stand between slashes, "." too. It reports false where
-// nothing is left.
+// stripComponents drops the first n components of a name as stored. Like GNU tar it counts
+// everything between slashes, including ".". It returns false if nothing is left.
 func stripComponents(name []byte, n int) ([]byte, bool) {
 	name = bytes.Trim(name, "/")
 	for ; n > 0; n-- {
@@ -94,8 +93,7 @@ func stripComponents(name []byte, n int) ([]byte, bool) {
 	return name, true
 }
 
-// quote shows a name in an error or a report: escaped, and cut where it is so
-// long that it would hide the rest.
+// quote formats a name for an error or a report: escaped, and cut after 200 bytes.
 func quote(name []byte) string {
 	const most = 200
 	if len(name) > most {

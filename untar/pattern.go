@@ -6,12 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// A pattern is one exclude pattern in the form of `tar --anchored --exclude`:
-// fnmatch(3) from the start of the name, wildcards match '/', and a match of a
-// directory takes in what is below it.
+// A pattern is an exclude pattern as for `tar --anchored --exclude`: it is matched with
+// fnmatch(3) from the start of the name, wildcards match "/", and a pattern that matches a
+// directory excludes everything below it.
 type pattern struct {
 	text string
-	bare string // text without its leading "./", "" if it has none
+	bare string // text without its leading "./"; "" if it has none
 }
 
 func newPattern(text string) pattern {
@@ -23,18 +23,18 @@ func newPattern(text string) pattern {
 	return p
 }
 
-// match reports whether the pattern matches a name as stored, or as it is
-// without "./" on both sides: an image made with "tar -C root -c ." has "./dev",
-// another one "dev".
+// match reports whether the pattern matches a name as stored, or matches if a "./" is
+// removed from both: the names in an image made with "tar -C root -c ." begin with "./",
+// those in other images do not.
 //
-// What it costs is taken from *steps. Once that is below zero the answer is no.
+// It subtracts its steps from *steps. If that becomes negative, the result is false.
 func (p pattern) match(name []byte, steps *int64) bool {
 	name = bytes.TrimRight(name, "/")
 	if glob(p.text, name, steps) {
 		return true
 	}
 	if string(name) == "." {
-		return false // the root has no name but this
+		return false // the root has no other name
 	}
 	bare, dotted := bytes.CutPrefix(name, []byte("./"))
 	switch {
@@ -46,12 +46,12 @@ func (p pattern) match(name []byte, steps *int64) bool {
 	return false
 }
 
-// glob is fnmatch(3) with FNM_LEADING_DIR: the pattern may also match a leading
-// part of the name that ends before a '/'. It tries each star once from the
-// right, so its cost is the product of the lengths at most; a step is a character,
-// or one in a bracket.
+// glob is fnmatch(3) with FNM_LEADING_DIR: the pattern may also match a leading part of the
+// name that ends before a "/". A step is a character, or a character in a bracket. The
+// number of steps is at most the product of the two lengths, because after a mismatch only
+// the last star is extended.
 func glob(pattern string, name []byte, steps *int64) bool {
-	star, retry := -1, 0 // where to go on after the last star
+	star, retry := -1, 0 // positions in pattern and name to continue from at the last star
 	p, n := 0, 0
 	for {
 		if *steps--; *steps < 0 {
@@ -79,12 +79,12 @@ func glob(pattern string, name []byte, steps *int64) bool {
 	}
 }
 
-// globOne matches what is not a star: one character or one bracket expression.
-// It returns the bytes used of both.
+// globOne matches one character or one bracket expression. It returns the number of bytes
+// used of the pattern and of the name.
 func globOne(pattern string, name []byte, steps *int64) (int, int, bool) {
 	r, size := utf8.DecodeRune(name)
 	if r == utf8.RuneError && size <= 1 {
-		r, size = rune(name[0])+0x110000, 1 // a byte that is no character equals itself only
+		r, size = rune(name[0])+0x110000, 1 // an invalid UTF-8 byte matches only itself
 	}
 	switch pattern[0] {
 	case '?':
@@ -101,12 +101,11 @@ func globOne(pattern string, name []byte, steps *int64) (int, int, bool) {
 	return 1, 1, pattern[0] == name[0]
 }
 
-// maxClass is the longest name of a class that is looked for, in bytes: fnmatch(3)
-// in the C library of GNU has this limit.
+// maxClass is the longest name of a character class, in bytes, as in fnmatch(3) of glibc.
 const maxClass = 256
 
-// globBracket matches "[a-z]", "[!a]" and "[[:digit:]]". closed is false where
-// the bracket has no end and is an ordinary character.
+// globBracket matches "[a-z]", "[!a]" and "[[:digit:]]". closed is false if the bracket has
+// no end; "[" is then an ordinary character.
 func globBracket(pattern string, r rune, steps *int64) (n int, ok, closed bool) {
 	i := 1
 	negate := i < len(pattern) && (pattern[i] == '!' || pattern[i] == '^')
@@ -139,8 +138,7 @@ func globBracket(pattern string, r rune, steps *int64) (n int, ok, closed bool) 
 	return 0, false, false
 }
 
-// globElement reads one end of a range: a character, or "[.x.]" or "[=x=]" for
-// one.
+// globElement reads one end of a range: a character, "[.x.]" or "[=x=]".
 func globElement(pattern string) (rune, int) {
 	if len(pattern) > 2 && pattern[0] == '[' && (pattern[1] == '.' || pattern[1] == '=') {
 		r, size := globChar(pattern[2:])
@@ -151,6 +149,7 @@ func globElement(pattern string) (rune, int) {
 	return globChar(pattern)
 }
 
+// globChar reads a character, which a backslash may escape.
 func globChar(pattern string) (rune, int) {
 	skip := 0
 	if pattern[0] == '\\' && len(pattern) > 1 {
@@ -163,7 +162,7 @@ func globChar(pattern string) (rune, int) {
 	return r, skip + size
 }
 
-// globClass knows the POSIX classes, for ASCII.
+// globClass implements the POSIX character classes for ASCII.
 func globClass(name string, r rune) bool {
 	lower, upper, digit := 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9'
 	switch name {

@@ -23,7 +23,7 @@ func plenty() *int64 {
 	return &steps
 }
 
-// TestPatterns compares excludes with GNU tar's.
+// TestPatterns compares excludes with GNU tar.
 func TestPatterns(t *testing.T) {
 	gnu, err := exec.LookPath("tar")
 	if err != nil {
@@ -53,7 +53,7 @@ func TestPatterns(t *testing.T) {
 			}
 		}
 		if p == "dev/console" {
-			continue // ours matches without "./", too
+			continue // this package also matches without "./"
 		}
 		if len(got) == 0 && len(want) == 1 && want[0] == "" {
 			continue
@@ -64,7 +64,7 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-// TestPatternsWithoutDot fixes what differs from GNU tar.
+// TestPatternsWithoutDot tests what differs from GNU tar.
 func TestPatternsWithoutDot(t *testing.T) {
 	for _, c := range []struct {
 		pattern, name string
@@ -87,11 +87,11 @@ func TestPatternsWithoutDot(t *testing.T) {
 	}
 }
 
-// Patterns without wildcards are looked up, and must match as in turn.
+// Patterns without wildcards are looked up by hash, with the same result as pattern.match.
 func TestListedPatterns(t *testing.T) {
 	names := append([]string{".", "./", "dev", "dev/", "dev/null", "././dev", "./dev//null", "/dev", "a/b/c/", ".//dev"}, patternNames...)
 	for _, text := range []string{"./dev", "dev", "./dev/", "dev/console", ".", "./", "./.", "/dev", "././dev", "./a/b", "a/b", "b", "./sp ace", "./a/b/c/d"} {
-		s, err := newSelection(Options{Exclude: []string{text}})
+		s, err := newSelection(Options{Filter: Filter{Exclude: []string{text}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,15 +106,15 @@ func TestListedPatterns(t *testing.T) {
 	}
 }
 
-// A list of patterns or members as long as a file of them may be costs an entry no
-// more than a short one.
+// A list of patterns or members may be as long as a list of all files. An entry costs the
+// same as with a short list.
 func TestLongLists(t *testing.T) {
 	var lines []string
 	for i := range 200_000 {
 		lines = append(lines, fmt.Sprintf("./usr/share/doc/p%d", i))
 	}
 	began := time.Now()
-	s, err := newSelection(Options{Exclude: lines, Members: append(lines, "var", "var/lib", "var")})
+	s, err := newSelection(Options{Filter: Filter{Exclude: lines, Members: append(lines, "var", "var/lib", "var")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestLongLists(t *testing.T) {
 			t.Fatal(ok, err)
 		}
 	}
-	// In turn they would be eight thousand million comparisons.
+	// One by one this would take eight thousand million comparisons.
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("took %v", took)
 	}
@@ -135,36 +135,36 @@ func TestLongLists(t *testing.T) {
 			t.Fatalf("%s found: %v", m.path, m.found)
 		}
 	}
-	if _, err := newSelection(Options{Exclude: []string{strings.Repeat("*", maxWildcards+1)}}); err != errWildcards {
+	if _, err := newSelection(Options{Filter: Filter{Exclude: []string{strings.Repeat("*", maxWildcards+1)}}}); err != errWildcards {
 		t.Errorf("too many wildcards: %v", err)
 	}
 }
 
-// What patterns cost is bounded, whatever they are, and counted in what they cost.
+// The cost of patterns is limited, whatever they are, and counted in steps.
 func TestPatternSteps(t *testing.T) {
 	component := strings.Repeat("a", 127) + "/"
 	long := strings.Repeat(component, 31)
 	for _, text := range []string{
 		"*" + strings.Repeat("?", 2000) + "b", strings.Repeat("*a", 30000) + "b", strings.Repeat("[", 60000), "*[" + strings.Repeat("[:", 30000), "*" + strings.Repeat("[^b]", 1000) + "b",
 	} {
-		s, err := newSelection(Options{Exclude: []string{text}})
+		s, err := newSelection(Options{Filter: Filter{Exclude: []string{text}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.steps = 1 << 20 // of so many the slowest machine takes a second
+		s.steps = 1 << 20 // a slow machine takes a second for that
 		before := time.Now()
 		for range 100 {
 			if _, err = s.selects([]byte(long)); err != nil {
 				break
 			}
 		}
-		// Without a bound these take minutes or hours.
+		// Without a limit these take minutes or hours.
 		if d := time.Since(before); err != nil && err != errSteps || d > 30*time.Second {
 			t.Errorf("%.20q: %v after %v", text, err, d)
 		}
 	}
 	for _, text := range []string{"*" + strings.Repeat("?", 2000) + "b", "*[" + strings.Repeat("[:", 30000)} {
-		s, err := newSelection(Options{Exclude: []string{text}})
+		s, err := newSelection(Options{Filter: Filter{Exclude: []string{text}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,12 +178,12 @@ func TestPatternSteps(t *testing.T) {
 			t.Errorf("%.20q: %v", text, err)
 		}
 	}
-	// An honest list never comes near the bound.
+	// A usual list stays far below the limit.
 	var list []string
 	for i := range 500 {
 		list = append(list, fmt.Sprintf("./usr/share/*/thing%d/*", i))
 	}
-	s, err := newSelection(Options{Exclude: list})
+	s, err := newSelection(Options{Filter: Filter{Exclude: list}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,8 +195,8 @@ func TestPatternSteps(t *testing.T) {
 	if s.steps < firstSteps {
 		t.Errorf("%d steps are left", s.steps)
 	}
-	// What is longer than a path of the kernel's matches no wildcard.
-	s, err = newSelection(Options{Exclude: []string{"*"}})
+	// A name longer than PATH_MAX matches no wildcard.
+	s, err = newSelection(Options{Filter: Filter{Exclude: []string{"*"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

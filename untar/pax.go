@@ -12,8 +12,8 @@ var (
 	errTime   = errors.New("bad time in a pax record")
 )
 
-// nextRecord splits the first "length keyword=value\n" off an extended header
-// (pax(1), "pax Extended Header"). The length counts the whole record.
+// nextRecord splits the first record "length keyword=value\n" off an extended header
+// (pax(1), "pax Extended Header"). The length is that of the whole record.
 func nextRecord(b []byte) (key, value, rest []byte, err error) {
 	n, i := 0, 0
 	for ; i < len(b) && '0' <= b[i] && b[i] <= '9'; i++ {
@@ -22,7 +22,7 @@ func nextRecord(b []byte) (key, value, rest []byte, err error) {
 			return nil, nil, nil, errRecord
 		}
 	}
-	// No digits, a leading zero, no blank, or no room for "k=\n" after it.
+	// No digits, a leading zero, no blank after them, or no room for "k=\n".
 	if i == 0 || b[0] == '0' || i == len(b) || b[i] != ' ' || n < i+4 || b[n-1] != '\n' {
 		return nil, nil, nil, errRecord
 	}
@@ -33,7 +33,7 @@ func nextRecord(b []byte) (key, value, rest []byte, err error) {
 	return key, value, b[n:], nil
 }
 
-// decimal reads an unsigned number: digits only, no sign, no blank.
+// decimal parses an unsigned decimal number. Signs and blanks are errors.
 func decimal(b []byte) (int64, error) {
 	if len(b) == 0 {
 		return 0, errNumber
@@ -52,7 +52,7 @@ func decimal(b []byte) (int64, error) {
 	return v, nil
 }
 
-// decimalOr is decimal, or another number where there is no value.
+// decimalOr is decimal, but returns other if there is no value.
 func decimalOr(b []byte, other int64) (int64, error) {
 	if len(b) == 0 {
 		return other, nil
@@ -60,10 +60,9 @@ func decimalOr(b []byte, other int64) (int64, error) {
 	return decimal(b)
 }
 
-// paxTime reads seconds since 1970 with an optional sign and fraction. The
-// fraction is cut after nanoseconds; nsec counts upwards also before 1970, as
-// in a timespec: -1.5 is -2 s and 500000000 ns. What follows the number is
-// ignored, as GNU tar and bsdtar do, unless strict.
+// paxTime parses seconds since 1970 with an optional sign and fraction. It drops digits
+// after nanoseconds. As in a timespec, nsec is never negative: -1.5 is -2 s and 500000000
+// ns. Bytes after the number are an error if strict, else ignored, as in GNU tar and bsdtar.
 func paxTime(b []byte, strict bool) (sec int64, nsec int32, err error) {
 	negative := len(b) > 0 && b[0] == '-'
 	if negative {
@@ -95,7 +94,7 @@ func paxTime(b []byte, strict bool) (sec int64, nsec int32, err error) {
 	return sec, nsec, nil
 }
 
-// digits counts the decimal digits in front.
+// digits returns how many decimal digits b begins with.
 func digits(b []byte) int {
 	n := 0
 	for n < len(b) && '0' <= b[n] && b[n] <= '9' {
@@ -104,8 +103,8 @@ func digits(b []byte) int {
 	return n
 }
 
-// An xattr is one extended attribute of an entry. Its slices are valid until
-// the parser is fed again.
+// An xattr is an extended attribute of an entry. Its slices are valid until the next call of
+// feed.
 type xattr struct {
 	name  []byte
 	value []byte
@@ -116,7 +115,8 @@ const (
 	libarchiveXattr = "LIBARCHIVE.xattr."
 )
 
-// schilyName undoes GNU tar's escapes of '=' and '%' in a keyword, in place.
+// schilyName decodes, in place, the escapes %3D and %25 that GNU tar writes for '=' and '%'
+// in keywords.
 func schilyName(b []byte) []byte {
 	out := b[:0]
 	for i := 0; i < len(b); i++ {
@@ -131,7 +131,7 @@ func schilyName(b []byte) []byte {
 	return out
 }
 
-// libarchiveName undoes libarchive's URL encoding of a name, in place.
+// libarchiveName decodes, in place, the percent-encoded name in a libarchive keyword.
 func libarchiveName(b []byte) []byte {
 	out := b[:0]
 	for i := 0; i < len(b); i++ {
@@ -144,6 +144,7 @@ func libarchiveName(b []byte) []byte {
 	return out
 }
 
+// hexDigit returns the value of a hexadecimal digit, or -1.
 func hexDigit(c byte) int {
 	switch {
 	case '0' <= c && c <= '9':
@@ -156,7 +157,7 @@ func hexDigit(c byte) int {
 	return -1
 }
 
-// libarchiveValue decodes base64, padded or not, in place.
+// libarchiveValue decodes base64 with or without padding, in place.
 func libarchiveValue(b []byte) ([]byte, error) {
 	b = bytes.TrimRight(b, "=")
 	n, err := base64.RawStdEncoding.Decode(b, b)

@@ -3,26 +3,23 @@ package untar
 import (
 	"fmt"
 	"math"
-	"os"
-	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
-// A Room is what a file system says it has left for the caller. A figure that
-// it doesn't know, or leaves at zero as some FUSE, network and memory file
-// systems do, is -1: nothing may be refused for it.
+// A Room is the free space of a file system. A number is -1 if the file system does not know
+// it, or reports zero as some FUSE, network and memory file systems do; then nothing may be
+// refused because of it.
 type Room struct {
-	Bytes  int64
-	Inodes int64
+	Bytes  int64 // free for the caller
+	Inodes int64 // free
 	Total  int64 // bytes of the whole file system
-	// Packs says that the file system may compress: more goes into it than
-	// Bytes, nobody knows how much.
+	// Packs means that the file system may compress, so that more than Bytes may fit.
 	Packs bool
 }
 
-// Room asks the root's file system (statfs(2)).
+// Room returns the free space of the root's file system (statfs(2)).
 func (r *Root) Room() (Room, error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(r.fd, &st); err != nil {
@@ -31,6 +28,7 @@ func (r *Root) Room() (Room, error) {
 	return roomOf(&st), nil
 }
 
+// roomOf converts the result of statfs(2).
 func roomOf(st *unix.Statfs_t) Room {
 	room := Room{Bytes: -1, Inodes: -1, Total: -1}
 	bytes := func(blocks uint64) int64 {
@@ -52,7 +50,7 @@ func roomOf(st *unix.Statfs_t) Room {
 	return room
 }
 
-// FileSystem names the root's file system, as mount(8) does.
+// FileSystem returns the name of the root's file system, as in mount(8).
 func (r *Root) FileSystem() string {
 	if r.fsKind == "" {
 		var st unix.Statfs_t
@@ -64,8 +62,8 @@ func (r *Root) FileSystem() string {
 	return r.fsKind
 }
 
-// fsName names the file systems that lack something a root filesystem needs,
-// and some others, by their statfs(2) magic.
+// fsName returns the name for a magic number of statfs(2): of file systems that lack
+// something a root filesystem needs, and of some others.
 func fsName(magic int64) string {
 	switch uint32(magic) {
 	case 0x4d44:
@@ -110,8 +108,8 @@ func fsName(magic int64) string {
 	return "file system 0x" + strconv.FormatUint(uint64(uint32(magic)), 16)
 }
 
-// An UnfitError says what a root filesystem needs and the directory's file system
-// lacks.
+// An UnfitError means that a directory's file system lacks something that a root filesystem
+// needs.
 type UnfitError struct {
 	Path       string
 	FileSystem string
@@ -122,22 +120,21 @@ func (e *UnfitError) Error() string {
 	return fmt.Sprintf("%q can't hold a root file system: it needs %s, which %s lacks there", e.Path, e.Need, e.FileSystem)
 }
 
-// A Lack is something that an extraction does without where it must.
+// A Lack says what an extraction on a file system has to do without.
 type Lack struct {
-	HardLinks  bool // copies are made instead
-	Attributes bool // file capabilities and ACLs are lost
+	HardLinks  bool // no hard links; the extractor makes copies instead
+	Attributes bool // no extended attributes; file capabilities and ACLs are lost
 }
 
-// Probe finds out by trying, in a directory that it makes and removes again,
-// whether the root's file system can hold a root filesystem: directories, files
-// whose names differ in case, symbolic links, modes, and files of the owner,
-// where owner is not nil (user and group). What is missing of these is an
-// *UnfitError; an owner that may not be set is an *OwnerError. Anything else
-// that goes wrong (a full disk, one that can't be written) is the system call's
-// error. Devices are not tried: an extraction counts those it can't make.
+// Probe tests whether the root's file system can hold a root filesystem. In a directory that
+// it makes and removes, it tries directories, names that differ in case, symbolic links,
+// modes, and, if owner is not nil, files of that user and group. If one of these is missing
+// the error is an *UnfitError; if the owner may not be set, an *OwnerError. Other errors
+// (the disk is full or read-only) are those of the system call. Probe does not try devices:
+// the extractor notes those that it can't make.
 func (r *Root) Probe(owner *[2]uint32) (lack Lack, err error) {
-	// Nothing else has this name. Where the root held nothing before, the next
-	// run removes what a kill leaves of it (Target); a merge removes nothing.
+	// The name is unique. If Probe is killed in an empty root, the next run removes the
+	// directory (see Target), unless it merges.
 	own := proofName(newID())
 	name := cname(own + "\x00")
 	if err := mkdirat(r.fd, name, 0700); err != nil {
@@ -175,7 +172,7 @@ func (r *Root) Probe(owner *[2]uint32) (lack Lack, err error) {
 // A probe is one run of Root.Probe.
 type probe struct {
 	root *Root
-	dir  int // the directory for it
+	dir  int // the directory that Probe makes
 	file int // "a" in it
 	lack Lack
 }
@@ -184,12 +181,13 @@ func (p *probe) fail(op string, err error) error {
 	return pathError(op, p.root.path, err)
 }
 
+// unfit returns the error for something that the file system lacks.
 func (p *probe) unfit(need string) error {
 	return &UnfitError{p.root.path, p.root.FileSystem(), need}
 }
 
-// local reports whether an error is of the moment or of the medium, not of the
-// kind of file system.
+// local reports whether an error is about the moment or the medium, not about the type of
+// the file system.
 func local(err error) bool {
 	switch err {
 	case unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO, unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.ENOENT:
@@ -200,6 +198,7 @@ func local(err error) bool {
 
 var probeA, probeCapitalA, probeB, probeLink, probeTarget = cname("a\x00"), cname("A\x00"), cname("b\x00"), cname("l\x00"), cname("target\x00")
 
+// names tests for names that differ only in case.
 func (p *probe) names() error {
 	var st unix.Stat_t
 	if lstatat(p.dir, probeCapitalA, &st) == nil {
@@ -208,6 +207,7 @@ func (p *probe) names() error {
 	return nil
 }
 
+// links tests for symbolic links and hard links.
 func (p *probe) links() error {
 	err := symlinkat(probeTarget, p.dir, probeLink)
 	if local(err) {
@@ -225,7 +225,7 @@ func (p *probe) links() error {
 	return nil
 }
 
-// modes sets two: one of them may be what the file system gives every file.
+// modes tests for modes. It sets two, because one may be the fixed mode of all files.
 func (p *probe) modes() error {
 	for _, mode := range []uint32{0751, 0604} {
 		err := unix.Fchmod(p.file, mode)
@@ -243,8 +243,8 @@ func (p *probe) modes() error {
 	return nil
 }
 
-// owners gives away a link and the file. Some file systems only say that they
-// did.
+// owners tests for owners. It checks the result, because some file systems only pretend to
+// change an owner.
 func (p *probe) owners(uid, gid uint32) error {
 	for _, name := range []cname{probeLink, probeA} {
 		err := lchownat(p.dir, name, uid, gid)
@@ -265,61 +265,13 @@ func (p *probe) owners(uid, gid uint32) error {
 	return nil
 }
 
-// attributes tries what images have: a capability (cap_net_raw, version 2 of
-// capability.h's vfs_cap_data), or where that may not be set an attribute of the
-// user's. tmpfs had only the first kind before Linux 6.6.
+// attributes tests for extended attributes with those of images: a capability (cap_net_raw,
+// version 2 of vfs_cap_data in capability.h) or, if that is not permitted, a user attribute.
+// tmpfs had no user attributes before Linux 6.6.
 func (p *probe) attributes() {
 	capability := []byte{1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 	if unix.Fsetxattr(p.file, attrCapability, capability, 0) == nil {
 		return
 	}
 	p.lack.Attributes = unix.Fsetxattr(p.file, "user.lxc-pull", []byte("x"), 0) != nil
-}
-
-// A TempFile is a file in a root directory that is not of the tree.
-type TempFile struct {
-	File *os.File
-	root *Root
-	name string
-}
-
-// TempFile makes a file on the root's file system: in the root directory itself,
-// which may be the only directory there that the caller may write to. Until it is
-// closed the root counts as empty all the same. It loses its name at once, so that a
-// kill leaves nothing, not even in a directory into which an archive is merged. Only
-// where a file that is removed while it is open is given another name, which an
-// image would be mixed with, it keeps its own: what a kill leaves goes with the tree.
-func (r *Root) TempFile() (*TempFile, error) {
-	name := proofName(newID())
-	fd, err := openat(r.fd, cname(name+"\x00"), unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|openFlags, 0600)
-	if err != nil {
-		return nil, pathError("make a file in", r.path, err)
-	}
-	switch r.FileSystem() {
-	case "ext4", "tmpfs", "ramfs", "f2fs", "btrfs", "bcachefs", "xfs", "zfs", "overlay", "jffs2", "ubifs", "vfat":
-		if err := r.removeOwn(name); err != nil {
-			unix.Close(fd)
-			return nil, err
-		}
-	}
-	f := &TempFile{os.NewFile(uintptr(fd), name), r, name}
-	r.own, r.temporary = append(r.own, name), append(r.temporary, f)
-	return f, nil
-}
-
-// Close closes the file and removes it, where Root.Finish has not done so. The
-// root directory keeps its time.
-func (f *TempFile) Close() error {
-	r := f.root
-	i := slices.Index(r.temporary, f)
-	if i < 0 {
-		return nil
-	}
-	r.temporary = slices.Delete(r.temporary, i, i+1)
-	err := f.File.Close()
-	if e := r.removeOwn(f.name); e != nil {
-		return e
-	}
-	r.own = slices.DeleteFunc(r.own, func(s string) bool { return s == f.name })
-	return err
 }

@@ -2,7 +2,6 @@ package untar
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -11,8 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What statfs doesn't know, or says so absurdly that it can't be, refuses
-// nothing.
+// If statfs does not know a number, or reports an absurd one, nothing is refused.
 func TestRoom(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -64,56 +62,5 @@ func TestProbe(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir + "/.lxc-pull-probe"); err != nil || len(left) != 1 {
 		t.Errorf("of somebody's directory there is %v, %v", left, err)
-	}
-}
-
-func TestTempFile(t *testing.T) {
-	dir := t.TempDir()
-	r, err := OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	// Where a removed file that is open is given another name it keeps its own.
-	r.fsKind = "nfs"
-	f, err := r.TempFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if empty, err := r.IsEmpty(); !empty || err != nil {
-		t.Errorf("empty: %v (%v)", empty, err)
-	}
-	if _, err := f.File.WriteString("text"); err != nil {
-		t.Fatal(err)
-	}
-	if text, err := io.ReadAll(io.NewSectionReader(f.File, 0, 10)); string(text) != "text" {
-		t.Errorf("%q, %v", text, err)
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
-		t.Errorf("there is %v (%v)", left, err)
-	}
-	r.fsKind = "ext4"
-	second, err := r.TempFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
-		t.Errorf("a kill would leave %v (%v)", left, err)
-	}
-	if _, err := second.File.WriteString("text"); err != nil {
-		t.Error(err)
-	}
-	if text, err := io.ReadAll(io.NewSectionReader(second.File, 0, 10)); string(text) != "text" {
-		t.Errorf("%q, %v", text, err)
-	}
-	if err := second.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := r.Finish(); err != nil {
-		t.Error(err)
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("there is %v (%v)", left, err)
 	}
 }

@@ -5,26 +5,26 @@ import (
 	"io"
 )
 
-// The buffers between two stages: enough for one to run on while the other
-// waits for a disk or the network, little enough for a router.
+// The buffers between two stages. They let one stage continue while the other waits for a
+// disk or the network, and are small enough for a router.
 const (
 	aheadBuffers = 8
 	aheadSize    = 64 << 10
 )
 
-// A ReadAhead reads from another reader in a goroutine of its own, a bounded
-// number of buffers ahead, so that stages run side by side.
+// A ReadAhead reads from another reader in its own goroutine, a bounded number of buffers
+// ahead, so that several stages run at the same time.
 type ReadAhead struct {
-	full  chan []byte // filled, in order
-	empty chan []byte // to be filled
+	full  chan []byte // filled buffers, in order
+	empty chan []byte // buffers to fill
 	done  chan struct{}
-	err   error // after full is closed: what the reader ended with
+	err   error // error of the other reader; valid after full is closed
 
-	rest    []byte // of the buffer being read
-	current []byte // that buffer
+	rest    []byte // unread part of current
+	current []byte // the buffer being read
 }
 
-// NewReadAhead begins to read r. Close it before r.
+// NewReadAhead starts to read r. Close the ReadAhead before r.
 func NewReadAhead(r io.Reader) *ReadAhead {
 	a := &ReadAhead{
 		full:  make(chan []byte, aheadBuffers),
@@ -38,6 +38,7 @@ func NewReadAhead(r io.Reader) *ReadAhead {
 	return a
 }
 
+// fill reads r in the goroutine.
 func (a *ReadAhead) fill(r io.Reader) {
 	defer close(a.full)
 	for {
@@ -50,7 +51,7 @@ func (a *ReadAhead) fill(r io.Reader) {
 		}
 		n, err := io.ReadAtLeast(r, b[:cap(b)], 1)
 		if n > 0 {
-			a.full <- b[:n] // never blocks: there are no more buffers than places
+			a.full <- b[:n] // never blocks: the channel has room for all buffers
 		}
 		if err != nil {
 			a.err = err
@@ -59,7 +60,7 @@ func (a *ReadAhead) fill(r io.Reader) {
 	}
 }
 
-// Read returns bytes, or what the other reader ended with.
+// Read returns buffered bytes, and then the error of the other reader.
 func (a *ReadAhead) Read(p []byte) (int, error) {
 	if len(a.rest) == 0 {
 		if a.current != nil {
@@ -77,8 +78,8 @@ func (a *ReadAhead) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close stops the reading and returns once the other reader is left alone. A
-// read of it that blocks must be ended by other means first (a context).
+// Close stops reading and waits until the goroutine no longer uses the other reader. It does
+// not interrupt a Read of that reader that blocks; use a context for that.
 func (a *ReadAhead) Close() error {
 	select {
 	case <-a.done:
@@ -91,8 +92,8 @@ func (a *ReadAhead) Close() error {
 	return nil
 }
 
-// Until returns a reader of r that ends with ctx's error once ctx is done. A plain file
-// would go on.
+// Until returns a reader of r that returns the error of ctx once ctx is done. A plain file
+// would go on reading.
 func Until(ctx context.Context, r io.Reader) io.Reader { return &until{ctx, r} }
 
 type until struct {

@@ -30,7 +30,7 @@ func TestReadAhead(t *testing.T) {
 	}
 	a.Close()
 
-	// Closed early, it leaves the other reader alone at once.
+	// After an early Close it no longer reads the other reader.
 	reader := &endlessReader{}
 	a = NewReadAhead(reader)
 	io.ReadFull(a, make([]byte, 10))
@@ -50,7 +50,7 @@ func (c *endlessReader) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A reader that goes on for ever ends with its context.
+// Until ends a reader without end when its context is done.
 func TestUntil(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := Until(ctx, &endlessReader{})

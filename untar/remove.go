@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrMounted says that a directory was left since something is mounted on it.
+// ErrMounted means that a directory was not removed because something is mounted on it.
 var ErrMounted = errors.New("something is mounted here")
 
-// RemoveContents removes everything below the root directory, except a file system's
-// own lost+found, the program's files and the directory itself. It follows no link and
-// enters no mount point: a mount point stays, with the directories that lead to it, and
-// is the error, an ErrMounted. The rest is removed all the same. What
-// Options.DeferRoot kept back is dropped, and the root directory has its own mode again.
+// RemoveContents removes everything below the root directory, except a file system's own
+// lost+found and this program's own files. It does not follow links. It does not enter mount
+// points: they stay, with the directories that lead to them, and the error is ErrMounted
+// after everything else is removed. It drops the metadata that Options.DeferRoot postponed,
+// and restores the root directory's mode.
 func (r *Root) RemoveContents() error {
 	rm := r.remover()
 	rm.ignore = r.ignores
@@ -32,8 +32,8 @@ func (r *Root) RemoveContents() error {
 	return r.removed(rm.err)
 }
 
-// RemoveNames removes these entries of the root directory, with what is below
-// them, as RemoveContents does. Names that are not there are no error.
+// RemoveNames removes some entries of the root directory and everything below them, as
+// RemoveContents does. A missing name is not an error.
 func (r *Root) RemoveNames(names ...string) error {
 	for _, name := range names {
 		if name == "" || name == "." || name == ".." || len(name) > maxComponent || strings.ContainsAny(name, "/\x00") {
@@ -45,6 +45,7 @@ func (r *Root) RemoveNames(names ...string) error {
 	return r.removed(rm.err)
 }
 
+// removed adds the root to the error of a removal.
 func (r *Root) removed(err error) error {
 	if err != nil {
 		return &fs.PathError{Op: "remove", Path: r.path, Err: err}
@@ -52,43 +53,45 @@ func (r *Root) removed(err error) error {
 	return nil
 }
 
-// A verdict is what a remover does with an entry.
+// A verdict says what a remover does with an entry.
 type verdict uint8
 
 const (
-	goes      verdict = iota // with what is in it and goes too
-	goesEmpty                // where it is no directory that holds something
-	stays                    // untouched
-	opens                    // a directory that stays, but what is in it may go
+	goes      verdict = iota // remove it, and everything in it that goes, too
+	goesEmpty                // remove it unless it is a directory that is not empty
+	stays                    // keep it and everything in it
+	opens                    // keep the directory, but examine its entries
 )
 
-// A remover removes what is in a directory, and keeps the first error. It walks
-// without recursion: depth costs it neither descriptors nor stack.
+// A remover removes the content of a directory and keeps the first error. It does not
+// recurse: the depth of a tree costs neither descriptors nor stack.
 type remover struct {
 	d      dirStack
-	ignore func(name string) bool // entries of the first directory that stay; nil: none
-	judge  func(path []byte) verdict
-	frames []frame // of the first directory and of those below it on the way to the current one
+	ignore func(name string) bool    // reports whether an entry of the first directory stays; nil: none does
+	judge  func(path []byte) verdict // nil: everything goes
+	frames []frame                   // of the first directory, and of each directory on the way to the current one
 	err    error
 }
 
-// A frame is what is still to be done in a directory.
+// A frame is the work that is left in a directory.
 type frame struct {
-	todo  []string // directories that are not empty
-	left  map[string]bool
-	again bool // some file systems skip names while others are removed
-	keep  bool // the directory itself stays
+	todo  []string        // subdirectories that are not empty
+	left  map[string]bool // entries that stay
+	again bool            // read the directory again: some file systems skip names after a removal
+	keep  bool            // do not remove the directory itself
 }
 
+// remover returns a remover that begins at the root.
 func (r *Root) remover() *remover { return &remover{d: r.dirs()} }
 
+// fail keeps the first error.
 func (rm *remover) fail(name string, err error) {
 	if rm.err == nil {
 		rm.err = fmt.Errorf("%q: %w", name, err)
 	}
 }
 
-// run removes these entries of the directory at which the stack begins, all for nil.
+// run removes the named entries of the first directory, or all entries if names is nil.
 func (rm *remover) run(names []string) {
 	defer rm.d.close()
 	rm.frames = []frame{{again: names == nil}}
@@ -112,8 +115,8 @@ func (rm *remover) run(names []string) {
 	}
 }
 
-// read removes the entries of the current directory that it can, and finds those
-// that hold something.
+// read removes the entries of the current directory, and collects the subdirectories that
+// are not empty.
 func (rm *remover) read(f *frame) {
 	f.again = false
 	fd, err := rm.d.top()
@@ -144,7 +147,7 @@ func (rm *remover) read(f *frame) {
 	}
 }
 
-// path is that of an entry of the current directory, from the Root's.
+// path returns the path of an entry of the current directory, below the Root.
 func (rm *remover) path(name string) []byte {
 	path := bytes.Clone(rm.d.base)
 	if len(rm.d.path) > 0 {
@@ -153,7 +156,7 @@ func (rm *remover) path(name string) []byte {
 	return joinPath(path, name)
 }
 
-// entry removes one entry of the current directory and reports whether it did.
+// entry removes an entry of the current directory and reports whether it did.
 func (rm *remover) entry(dir int, name string) bool {
 	f := &rm.frames[len(rm.frames)-1]
 	is := goes
@@ -170,9 +173,8 @@ func (rm *remover) entry(dir int, name string) bool {
 	c := cname(name + "\x00")
 	err := unlinkat(dir, c, 0)
 	if err == unix.EISDIR || err == unix.EPERM || err == unix.EBUSY {
-		// The kernel refuses a mount point before it looks whether the directory
-		// is empty, so this keeps out of mounts, bind mounts included, without
-		// /proc.
+		// For a mount point, also a bind mount, the kernel returns EBUSY before it checks
+		// whether the directory is empty. So this detects mounts without /proc.
 		if e := removeDir(dir, c); e != unix.ENOTDIR {
 			err = e
 		}
@@ -196,6 +198,7 @@ func (rm *remover) entry(dir int, name string) bool {
 	return false
 }
 
+// leave marks an entry that stays.
 func (f *frame) leave(name string) {
 	if f.left == nil {
 		f.left = map[string]bool{}
@@ -203,7 +206,7 @@ func (f *frame) leave(name string) {
 	f.left[name] = true
 }
 
-// stuck leaves an entry that can't be removed.
+// stuck marks an entry that can't be removed, and keeps the error.
 func (rm *remover) stuck(f *frame, name string, err error) {
 	if err == unix.EBUSY {
 		err = ErrMounted
@@ -212,7 +215,7 @@ func (rm *remover) stuck(f *frame, name string, err error) {
 	f.leave(name)
 }
 
-// down goes into a directory that holds something.
+// down enters a subdirectory that is not empty.
 func (rm *remover) down(f *frame, name string) {
 	dir, err := rm.d.top()
 	sub, c := -1, cname(name+"\x00")
@@ -228,8 +231,8 @@ func (rm *remover) down(f *frame, name string) {
 	}
 	keep := rm.judge != nil && rm.judge(rm.path(name)) == opens
 	if keep {
-		// Its name was not tried: only of one that holds something rmdir is
-		// sure to tell whether it is a mount point, and nothing else.
+		// rmdir was not yet tried on this directory. If it is not empty, rmdir removes
+		// nothing and shows whether it is a mount point.
 		empty, _ := (&Root{fd: sub}).IsEmpty()
 		err := error(nil)
 		if !empty {
@@ -243,7 +246,7 @@ func (rm *remover) down(f *frame, name string) {
 			return
 		}
 	}
-	// An ordinary user's own directory may keep him out.
+	// An ordinary user may have no access to his own directory: give it to him.
 	var st unix.Stat_t
 	if unix.Fstat(sub, &st) != nil || !keep && st.Mode&0700 != 0700 {
 		if unix.Fchmod(sub, 0700) == unix.EBADF && unix.Fchmodat(unix.AT_FDCWD, procFD(sub), 0700, 0) == nil {
@@ -257,7 +260,7 @@ func (rm *remover) down(f *frame, name string) {
 	rm.frames = append(rm.frames, frame{again: true, keep: keep})
 }
 
-// up leaves a directory in which nothing is to be done any more, and removes it.
+// up leaves a directory that is finished, and removes it.
 func (rm *remover) up() {
 	last := len(rm.frames) - 1
 	keep := rm.frames[last].keep
@@ -278,17 +281,17 @@ func (rm *remover) up() {
 	case err == nil, err == unix.ENOENT:
 		rm.d.known.forget(rm.path(name))
 	case rm.judge != nil && (err == unix.ENOTEMPTY || err == unix.EEXIST):
-		f.leave(name) // something that stays is in it
+		f.leave(name) // it contains an entry that stays
 	case rm.err != nil && err != unix.EBUSY:
-		f.leave(name) // what is left in it is the error
+		f.leave(name) // the error was about an entry in it
 	default:
 		rm.stuck(f, name, err)
 	}
 }
 
-// removeDir removes an empty directory. Before Linux 4.18 rmdir refuses a btrfs
-// subvolume, whose inode is always 256. The other way to remove that takes what is
-// in it, too.
+// removeDir removes an empty directory. Before Linux 4.18 rmdir refuses a btrfs subvolume,
+// whose inode number is always 256. The btrfs call to remove it would remove its content,
+// too, so removeDir checks first that it is empty.
 func removeDir(dir int, name cname) error {
 	err := unlinkat(dir, name, unix.AT_REMOVEDIR)
 	if err != unix.EPERM {
@@ -310,8 +313,8 @@ func removeDir(dir int, name cname) error {
 	return destroySubvolume(dir, name)
 }
 
-// RemoveDir removes an empty directory, also a btrfs subvolume. A name that is not there
-// is no error.
+// RemoveDir removes the empty directory name in dir, which may be a btrfs subvolume. A
+// missing name is not an error.
 func RemoveDir(dir int, name string) error {
 	if err := removeDir(dir, cname(name+"\x00")); err != unix.ENOENT {
 		return err
@@ -319,16 +322,17 @@ func RemoveDir(dir int, name string) error {
 	return nil
 }
 
-// Calls of btrfs (linux/btrfs.h): _IOW(0x94, 14 or 15, 4096 bytes). How "written" is
-// encoded differs between machines; FS_IOC_SETFLAGS is an _IOW as well.
+// ioctl numbers of btrfs (linux/btrfs.h): _IOW(0x94, 14 or 15, 4096 bytes). The direction
+// bits differ between architectures, so they are taken from FS_IOC_SETFLAGS, another _IOW.
 const (
 	btrfsCall    = unix.FS_IOC_SETFLAGS&0xe0000000 | 4096<<16 | 0x94<<8
 	subvolCreate = btrfsCall | 14 // BTRFS_IOC_SUBVOL_CREATE
 	snapDestroy  = btrfsCall | 15 // BTRFS_IOC_SNAP_DESTROY
 )
 
+// callBtrfs makes an ioctl that takes the name of a subvolume in dir.
 func callBtrfs(dir int, call uintptr, name cname) error {
-	var args [4096]byte // struct btrfs_ioctl_vol_args: a descriptor, unused here, and the name
+	var args [4096]byte // struct btrfs_ioctl_vol_args: an unused descriptor, and the name
 	if len(name) > len(args)-8 {
 		return unix.ENAMETOOLONG
 	}
@@ -337,10 +341,11 @@ func callBtrfs(dir int, call uintptr, name cname) error {
 	return errnoErr(e)
 }
 
+// destroySubvolume removes a subvolume with its content.
 func destroySubvolume(dir int, name cname) error { return callBtrfs(dir, snapDestroy, name) }
 
-// MakeSubvolume makes a subvolume in a directory on btrfs, of the mode that a new directory
-// has. On other file systems the error is ENOTTY.
+// MakeSubvolume makes a btrfs subvolume in dir, with the mode of a new directory. The error
+// is ENOTTY on other file systems.
 func MakeSubvolume(dir int, name string) error {
 	return callBtrfs(dir, subvolCreate, cname(name+"\x00"))
 }

@@ -6,30 +6,30 @@ import (
 	"unicode/utf8"
 )
 
-// A Report says what an extraction did and what it could not do.
+// A Report says what an extraction did, and what it could not do.
 type Report struct {
-	Entries   int64  // read from the archive, excluded ones too
-	Bytes     int64  // of content written, holes not counted
+	Entries   int64  // entries read from the archive, including excluded ones
+	Bytes     int64  // content written, without holes
 	Privilege string // "root", "user namespace" or "user"
 	Notes     []Note
 }
 
-// A Note counts one kind of thing that the tree lacks or has otherwise than the
-// archive says, for one reason.
+// A Note counts things of one kind that the tree lacks, or has differently from the archive,
+// for one reason.
 type Note struct {
 	Count  int64
 	Thing  string   // singular: "device node"
 	Fate   string   // "skipped"
 	Reason string   // "user namespace"
-	Names  []string // the first of them, quoted
+	Names  []string // the first 20 of them, quoted
 }
 
 const (
-	maxNotes     = 64 // kinds; an archive may invent attribute names without end
+	maxNotes     = 64 // an archive may contain any number of attribute names
 	maxNoteNames = 20
 )
 
-// note counts one more. A kind above maxNotes is counted with the last.
+// note counts a thing. If there are maxNotes kinds, it is counted with the last.
 func (r *Report) note(thing, fate, reason string, name []byte) {
 	var n *Note
 	for i := range r.Notes {
@@ -67,7 +67,7 @@ func (n Note) String() string {
 	return fmt.Sprintf("%d %s %s: %s", n.Count, thing, n.Fate, n.Reason)
 }
 
-// Summary is all notes in one line, "" where there are none.
+// Summary returns all notes in one line, or "" if there are none.
 func (r *Report) Summary() string {
 	s := make([]string, len(r.Notes))
 	for i, n := range r.Notes {
@@ -106,7 +106,7 @@ func (r *Report) AppendJSON(b []byte) []byte {
 	return append(b, "]}"...)
 }
 
-// appendJSONString appends s as a JSON string (RFC 8259 section 7).
+// appendJSONString appends s as a JSON string (RFC 8259, section 7).
 func appendJSONString(b []byte, s string) []byte {
 	b = append(b, '"')
 	for _, r := range s {

@@ -8,28 +8,29 @@ import (
 	"strings"
 )
 
-// A selection is what Options.Exclude, Members and MaxEntries leave of an
-// archive. A list may have a line for every file: what is written out is looked up
-// by the hashes of a name's leading parts, and only wildcards are tried in turn.
+// A selection applies Options.Filter and Limits.Entries. The lists of a filter may have a
+// line for every file of an archive, so patterns without wildcards and members are looked up
+// by hash, once for each leading part of a name. Only patterns with wildcards are tried one
+// after another.
 type selection struct {
 	seed       maphash.Seed
-	literal    map[uint64]bool     // hashes of exclude patterns without wildcards; true: it begins with "./"
-	bare       map[uint64]struct{} // and of these, without it
-	exclude    []pattern           // the others
+	literal    map[uint64]bool     // hashes of exclude patterns without wildcards; true if it begins with "./"
+	bare       map[uint64]struct{} // hashes of those patterns without their "./"
+	exclude    []pattern           // patterns with wildcards
 	members    []member
 	byPath     map[uint64]int // members by the hashes of their paths
 	maxEntries int64
-	steps      int64  // that matching wildcards may still take
-	path       []byte // of the entry at hand, clean
+	steps      int64  // that matching of wildcards may still take
+	path       []byte // clean path of the current entry
 }
 
-// What matching names with wildcards may cost. A list of a few hundred patterns
-// needs a few thousand steps an entry; a million steps take some milliseconds.
+// Limits of matching names with wildcards. A list of a few hundred patterns needs a few
+// thousand steps per entry. A million steps take some milliseconds.
 const (
-	maxWildcards = 64 << 10 // bytes of all such patterns
-	maxGlobName  = 4096     // bytes of a name that may match one: PATH_MAX
-	entrySteps   = 64 << 10 // for every entry that is read
-	firstSteps   = 1 << 28  // and once: a second or two
+	maxWildcards = 64 << 10 // bytes of all patterns with wildcards
+	maxGlobName  = 4096     // bytes of a name that may match: PATH_MAX
+	entrySteps   = 64 << 10 // for each entry that is read
+	firstSteps   = 1 << 28  // in addition, for the whole archive: a second or two
 )
 
 var (
@@ -37,26 +38,28 @@ var (
 	errSteps     = errors.New("the patterns take too long: they have too many wildcards for names of this length")
 )
 
+// A member is a requested entry.
 type member struct {
 	path  []byte
 	found bool
 }
 
-// A MissingError is a member that was asked for and is not in the archive.
+// A MissingError means that the archive does not contain a requested member.
 type MissingError struct{ Name string }
 
 func (e *MissingError) Error() string { return fmt.Sprintf("%q is not in the archive", e.Name) }
 
+// newSelection prepares the lists of a filter.
 func newSelection(opt Options) (*selection, error) {
 	s := &selection{
-		maxEntries: opt.MaxEntries, seed: maphash.MakeSeed(), steps: firstSteps,
+		maxEntries: opt.Limits.Entries, seed: maphash.MakeSeed(), steps: firstSteps,
 		literal: map[uint64]bool{}, bare: map[uint64]struct{}{}, byPath: map[uint64]int{},
 	}
 	if s.maxEntries == 0 {
 		s.maxEntries = DefaultMaxEntries
 	}
 	wildcards := 0
-	for _, text := range opt.Exclude {
+	for _, text := range opt.Filter.Exclude {
 		switch p := newPattern(text); {
 		case text == "":
 		case strings.ContainsAny(text, `*?[\`):
@@ -71,7 +74,7 @@ func newSelection(opt Options) (*selection, error) {
 			}
 		}
 	}
-	for _, m := range opt.Members {
+	for _, m := range opt.Filter.Members {
 		clean, err := cleanName(nil, []byte(m))
 		if err != nil {
 			return nil, fmt.Errorf("member %q: %w", m, err)
@@ -85,8 +88,7 @@ func newSelection(opt Options) (*selection, error) {
 	return s, nil
 }
 
-// leading calls fn with the hash of every part of name that ends before a '/', and
-// of the whole.
+// leading calls fn with the hash of each part of name before a "/", and of the whole name.
 func (s *selection) leading(name []byte, fn func(hash uint64)) {
 	var h maphash.Hash
 	h.SetSeed(s.seed)
@@ -102,8 +104,8 @@ func (s *selection) leading(name []byte, fn func(hash uint64)) {
 	}
 }
 
-// isListed reports whether a pattern without wildcards matches, as pattern.match
-// would.
+// isListed reports whether a pattern without wildcards matches, with the same result as
+// pattern.match.
 func (s *selection) isListed(name []byte) bool {
 	if len(s.literal) == 0 {
 		return false
@@ -129,8 +131,8 @@ func (s *selection) isListed(name []byte) bool {
 	return found
 }
 
-// selects cleans an entry's name, into s.path, and reports whether the entry is
-// wanted. A bad name is an error also where the entry is not wanted.
+// selects sets s.path to the clean form of an entry's name, and reports whether the entry is
+// selected. A bad name is an error even if the entry is not selected.
 func (s *selection) selects(name []byte) (bool, error) {
 	path, err := cleanName(s.path[:0], name)
 	if err != nil {
@@ -161,12 +163,12 @@ func (s *selection) selects(name []byte) (bool, error) {
 			s.members[i].found, wanted = true, true
 		}
 	}
-	find(maphash.Bytes(s.seed, nil)) // all of it
+	find(maphash.Bytes(s.seed, nil)) // the member "." selects everything
 	s.leading(path, find)
 	return wanted, nil
 }
 
-// missing returns an error where a member was not found.
+// missing returns an error if a member was not found.
 func (s *selection) missing() error {
 	for _, m := range s.members {
 		if !m.found {

@@ -5,20 +5,20 @@ import (
 	"math"
 )
 
-// An Extent is a piece of a sparse file that the archive stores; what lies
-// between extents is a hole.
+// An Extent is a part of a sparse file that the archive stores, in bytes. Between extents
+// are holes.
 type Extent struct {
 	Offset, Length int64
 }
 
-// extentChunk is how many extents come into one piece of memory, 16 KiB.
+// extentChunk is the number of extents allocated together: 16 KiB.
 const extentChunk = 1024
 
-// keptChunks is how much of a large map stays for the next file, 256 KiB.
+// keptChunks is the number of chunks that are reused for the next file: 256 KiB.
 const keptChunks = 16
 
-// An extentList is a map of extents. It grows by chunks: a slice that grows
-// leaves twice its size behind for the garbage collector, four times at worst.
+// An extentList is a sparse file's map. It grows by chunks, because a growing slice would
+// leave two to four times its size to the garbage collector.
 type extentList struct {
 	chunks []*[extentChunk]Extent
 	n      int
@@ -44,7 +44,7 @@ func (l *extentList) reset() {
 
 var errSparse = errors.New("bad sparse map")
 
-// addExtent appends a piece to the map of the entry at hand.
+// addExtent appends an extent to the map of the current entry.
 func (p *parser) addExtent(offset, length int64) error {
 	if p.entry.extents.n >= maxExtents {
 		return errTooManyExtents
@@ -53,7 +53,7 @@ func (p *parser) addExtent(offset, length int64) error {
 	return nil
 }
 
-// gnuPairs reads pairs of old GNU sparse headers up to the first empty one.
+// gnuPairs reads the pairs of an old GNU sparse header, up to the first empty pair.
 func (p *parser) gnuPairs(b []byte, n int) error {
 	for i := range n {
 		f := b[i*24 : i*24+24]
@@ -75,7 +75,7 @@ func (p *parser) gnuPairs(b []byte, n int) error {
 	return nil
 }
 
-// mapText reads the numbers of a 0.1 map: "offset,length,offset,length".
+// mapText parses the map of pax format 0.1: "offset,length,offset,length".
 func (p *parser) mapText(b []byte) error {
 	var pair [2]int64
 	for n := 0; len(b) > 0; n++ {
@@ -104,18 +104,18 @@ func (p *parser) mapText(b []byte) error {
 	return nil
 }
 
-// mapReader reads the map in front of a 1.0 sparse file's data: decimal
-// numbers, each with a line feed, the first of them the count of pairs, padded
-// to a whole block.
+// A mapReader reads the map before the data of a pax 1.0 sparse file: decimal numbers, each
+// followed by a line feed. The first is the number of pairs. The map is padded to a full
+// block.
 type mapReader struct {
-	count  int64 // pairs still to come; -1 before the count is known
+	count  int64 // pairs still to read; -1 until the count is read
 	value  int64
 	digits int
 	pair   [2]int64
-	half   bool // pair[0] is set
+	half   bool // pair[0] was read
 }
 
-// block takes one block and reports whether the map is complete.
+// mapBlock takes a block of the map and reports whether the map is complete.
 func (p *parser) mapBlock(b []byte) (bool, error) {
 	m := &p.sparseMap
 	for _, c := range b {
@@ -151,14 +151,14 @@ func (p *parser) mapBlock(b []byte) (bool, error) {
 			}
 		}
 		if m.count == 0 {
-			return true, nil // what is left of the block is padding
+			return true, nil // the rest of the block is padding
 		}
 	}
 	return false, nil
 }
 
-// checkExtents makes sure that a sparse map is sorted, free of overlaps, inside
-// the file, and holds as many bytes as the archive stores.
+// checkExtents checks that a map is sorted, does not overlap, lies within the file, and has
+// as many bytes as the archive stores.
 func (p *parser) checkExtents() error {
 	e := &p.entry
 	if e.Size < 0 {

@@ -5,13 +5,13 @@ import (
 	"io"
 )
 
-// bufferSize is how much of the archive is read at once. 128 KiB is two pipes
-// full and stays in the processor's cache between read and write.
+// bufferSize is the size of a read in bytes. 128 KiB is twice the size of a pipe, and stays
+// in the CPU cache between read and write.
 const bufferSize = 128 << 10
 
-// A FormatError is an archive that is damaged, cut off, or not what is allowed.
+// A FormatError means that an archive is damaged, cut off or not allowed.
 type FormatError struct {
-	Offset int64 // bytes of the uncompressed archive up to the block at fault
+	Offset int64 // of the bad block in the uncompressed archive, in bytes
 	Cause  error
 }
 
@@ -21,24 +21,25 @@ func (e *FormatError) Error() string {
 
 func (e *FormatError) Unwrap() error { return e.Cause }
 
-// A stream is the archive as a sequence of entries and their bodies.
+// A stream reads an archive as a sequence of entries and their bodies.
 type stream struct {
 	r      io.Reader
 	parser parser
 	buf    []byte
-	lo, hi int   // what of buf is read and not yet taken
-	off    int64 // bytes of the archive taken
-	body   int64 // bytes of the entry's body not yet taken
-	pad    int64 // padding after it
-	ended  bool  // r said io.EOF
+	lo, hi int   // buf[lo:hi] is read and not yet taken
+	off    int64 // bytes of the archive taken so far
+	body   int64 // bytes of the current body not yet taken
+	pad    int64 // bytes of padding after the body
+	ended  bool  // r returned io.EOF
 }
 
+// newStream returns a stream that reads r.
 func newStream(r io.Reader, strict, vouched bool) *stream {
 	return &stream{r: r, parser: parser{strict: strict, vouched: vouched}, buf: make([]byte, bufferSize)}
 }
 
-// fill reads until at least n bytes are buffered. It returns io.EOF where the
-// input ends before.
+// fill reads until at least n bytes are buffered. It returns io.EOF if the input ends before
+// that.
 func (s *stream) fill(n int) error {
 	if s.hi-s.lo >= n {
 		return nil
@@ -67,6 +68,7 @@ func (s *stream) fill(n int) error {
 	return nil
 }
 
+// take returns the next n buffered bytes.
 func (s *stream) take(n int) []byte {
 	b := s.buf[s.lo : s.lo+n]
 	s.lo += n
@@ -74,13 +76,14 @@ func (s *stream) take(n int) []byte {
 	return b
 }
 
+// bad returns a FormatError for the block at an offset.
 func (s *stream) bad(at int64, cause error) error {
 	return &FormatError{at, cause}
 }
 
-// next passes over what is left of the last entry and reads the next one. At
-// the archive's end it reads the input to its end, so that whoever checks a
-// digest below it has seen every byte, and returns io.EOF.
+// next skips the rest of the current entry and reads the next one. At the archive's end it
+// reads the input to its end, so that a digest below it covers every byte, and returns
+// io.EOF.
 func (s *stream) next() (*Entry, error) {
 	if err := s.discard(s.body); err != nil {
 		return nil, err
@@ -123,9 +126,9 @@ func (s *stream) next() (*Entry, error) {
 	}
 }
 
-// chunk returns the next piece of the entry's body, at most max bytes and at
-// least one, or io.EOF after the last. Pieces are as large as the buffer
-// allows, also where the input comes in small ones.
+// chunk returns the next part of the current body, at least one and at most max bytes, or
+// io.EOF at its end. It fills the buffer at least half, even if the input arrives in small
+// pieces.
 func (s *stream) chunk(max int64) ([]byte, error) {
 	n := min(s.body, max)
 	if n == 0 {
@@ -142,7 +145,7 @@ func (s *stream) chunk(max int64) ([]byte, error) {
 	return b, nil
 }
 
-// discard passes over n bytes.
+// discard skips n bytes.
 func (s *stream) discard(n int64) error {
 	for n > 0 {
 		if err := s.fill(1); err != nil {
@@ -156,13 +159,13 @@ func (s *stream) discard(n int64) error {
 	return nil
 }
 
-// drain reads the input to its end.
+// drain reads the input to its end. It returns io.EOF if it succeeds.
 func (s *stream) drain() error {
 	for {
 		s.off += int64(s.hi - s.lo)
 		s.lo, s.hi = 0, 0
 		if err := s.fill(1); err != nil {
-			return err // io.EOF: the end is reached
+			return err
 		}
 	}
 }

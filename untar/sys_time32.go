@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hasTime64 tells whether the kernel has utimensat_time64, by its version (5.1)
-// and never by trying: Android's system call filter kills who tries.
+// hasTime64 reports whether the kernel has utimensat_time64, by its version (5.1). It does
+// not try the call: Android's system call filter kills a process that does.
 var hasTime64 = sync.OnceValue(func() bool {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil {
@@ -32,9 +32,8 @@ var hasTime64 = sync.OnceValue(func() bool {
 	return major > 5 || major == 5 && minor >= 1
 })
 
-// utimensat is the system call itself, with 64 bits of seconds where the kernel
-// has it, else with the nearest time that 32 bits hold. A nil name means the
-// descriptor.
+// utimensat is the system call. It passes 64-bit seconds if the kernel supports that, else
+// the nearest time that fits in 32 bits. A nil name means the file that dir is open on.
 func utimensat(dir int, name cname, sec int64, nsec int32, flags uintptr) error {
 	var p unsafe.Pointer
 	if name != nil {

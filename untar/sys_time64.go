@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// utimensat is the system call itself: a nil name means the descriptor, which
-// unix.UtimesNanoAt can't say.
+// utimensat is the system call. A nil name means the file that dir is open on, which
+// unix.UtimesNanoAt does not support.
 func utimensat(dir int, name cname, sec int64, nsec int32, flags uintptr) error {
 	times := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: sec, Nsec: int64(nsec)}}
 	var p unsafe.Pointer

@@ -5,8 +5,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,7 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kill leaves what a run leaves that is killed in the middle of an archive.
+// grown returns where the tree is before Commit.
+func (t *Target) grown() string {
+	if t.staging == "" {
+		return t.path
+	}
+	return filepath.Join(t.parent.Name(), t.staging)
+}
+
+// kill leaves what a run leaves if it is killed in the middle of an archive.
 func kill(t *testing.T, open func(string) (*Target, error), path string) {
 	t.Helper()
 	whole := build(t, "x", nested...)
@@ -29,7 +37,7 @@ func kill(t *testing.T, open func(string) (*Target, error), path string) {
 	target.Close()
 }
 
-// only returns the one entry of a directory with this beginning, less that.
+// only returns the only name in a directory with this prefix, without the prefix.
 func only(t *testing.T, dir, prefix string) string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
@@ -48,8 +56,8 @@ func there(t *testing.T, want bool, paths ...string) {
 	}
 }
 
-// What a person put into a directory after a run was killed in it stays, unless the
-// directory was for a whole tree and holds that run's proof.
+// Files that a user put into a directory after a run was killed there stay, unless the
+// directory was for a whole tree and contains that run's proof.
 func TestOnlyTheProofLetsRemove(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -143,13 +151,13 @@ func TestOnlyTheProofLetsRemove(t *testing.T) {
 	}
 }
 
-// A merge that ends well ends the interruption, and leaves no trace of it.
+// A successful merge ends the interruption and leaves no trace of it.
 func TestMergeEndsAnInterruption(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "root")
 	makeTree(t, dir, "root/")
 	kill(t, OpenMerge, path)
-	if err := os.WriteFile(filepath.Join(path, ".lxc-pull-"+only(t, path, ".lxc-pull-")), []byte("1"), 0o600); err != nil { // the killed run's number
+	if err := os.WriteFile(filepath.Join(path, ".lxc-pull-"+only(t, path, ".lxc-pull-")), []byte("1"), 0o600); err != nil { // the killed run's process ID
 		t.Fatal(err)
 	}
 	target, err := OpenMerge(path)
@@ -177,7 +185,7 @@ func TestMergeEndsAnInterruption(t *testing.T) {
 	}
 }
 
-// The proof is no part of the tree: the directory's time is the archive's.
+// The proof does not belong to the tree: the directory keeps the archive's time.
 func TestProofLeavesNoTrace(t *testing.T) {
 	for _, kind := range []string{"absent", "empty"} {
 		dir := t.TempDir()
@@ -203,7 +211,7 @@ func TestProofLeavesNoTrace(t *testing.T) {
 		if err := errors.Join(target.Root().Finish(), target.Commit(), f.Close()); err != nil {
 			t.Fatal(err)
 		}
-		defer os.Chmod(path, 0o755) // so that an ordinary user's test can remove it
+		defer os.Chmod(path, 0o755) // so that an ordinary user can remove it
 		info, err := os.Stat(path)
 		if err != nil || !info.ModTime().Equal(when) || info.Mode().Perm() != 0o555 {
 			t.Errorf("%s: %v, %v", kind, info, err)
@@ -214,7 +222,8 @@ func TestProofLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// A staged directory goes when it is empty or holds the proof that its name tells.
+// A staging directory is removed if it is empty or contains the proof with the ID in its
+// name.
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "root")
@@ -235,58 +244,7 @@ func TestSweep(t *testing.T) {
 	there(t, true, filepath.Join(dir, ".root.partial-"+ones, "mine"), filepath.Join(dir, ".root.partial-4711", "mine"), filepath.Join(dir, ".root.partial-"+twos))
 }
 
-// What is mounted on a staged directory, or anywhere in what is removed, stays, also
-// where it is of the same file system.
-func TestMountsStay(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounting needs root")
-	}
-	dir := t.TempDir()
-	path := filepath.Join(dir, "root")
-	kill(t, OpenTarget, path)
-	staged := filepath.Join(dir, ".root.partial-"+only(t, dir, ".root.partial-"))
-	mount := func(on string) {
-		t.Helper()
-		if err := unix.Mount(staged, on, "", unix.MS_BIND, ""); err != nil {
-			t.Skipf("bind mounts: %v", err)
-		}
-		t.Cleanup(func() { unix.Unmount(on, unix.MNT_DETACH) })
-	}
-	precious := filepath.Join(staged, "precious")
-	makeTree(t, staged, "precious=1")
-	mount(staged) // it even has the proof
-	target, err := OpenTarget(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	there(t, true, precious)
-
-	grown := target.Path()
-	makeTree(t, grown, "a/b/c/on/", "a/x=1", "file=1")
-	mount(filepath.Join(grown, "a/b/c/on"))
-	if err := unix.Mount(precious, filepath.Join(grown, "file"), "", unix.MS_BIND, ""); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Unmount(filepath.Join(grown, "file"), unix.MNT_DETACH)
-	if _, err := target.Abort(); !errors.Is(err, ErrMounted) {
-		t.Errorf("abort: %v", err)
-	}
-	there(t, true, precious, filepath.Join(grown, "a/b/c/on/precious"))
-	there(t, false, filepath.Join(grown, "a/x"))
-
-	// A layer's whiteout, too: below a directory of the lower layers, and below one
-	// that the layer has an entry for.
-	opaque := build(t, "x", tar.Header{Name: "a/b/", Typeflag: tar.TypeDir, Mode: 0o755}, tar.Header{Name: "a/b/c/", Typeflag: tar.TypeDir, Mode: 0o755},
-		tar.Header{Name: "a/b/c/on/", Typeflag: tar.TypeDir, Mode: 0o755}, tar.Header{Name: ".wh..wh..opq"})
-	if _, err := target.Root().Extract(bytes.NewReader(opaque), Options{Layer: true}); err != nil && !errors.Is(err, ErrMounted) {
-		t.Error(err)
-	}
-	there(t, true, precious, filepath.Join(grown, "a/b/c/on/precious"))
-	target.Close()
-}
-
-// acl is one that lets a user in, as the attribute has it: the group itself has
-// nothing.
+// acl returns the value of an ACL that gives a user access; the owning group has no rights.
 func acl() []byte {
 	b := binary.LittleEndian.AppendUint32(nil, aclVersion)
 	for _, e := range []struct {
@@ -300,9 +258,9 @@ func acl() []byte {
 	return b
 }
 
-// A tree has no ACL but the archive's, whatever the directory that it is made in
-// gives to what is made there; an existing directory has its own back after a
-// failure. A merge is as tar's.
+// A whole tree has only the ACLs of the archive, even if its parent directory has a default
+// ACL. After a failure an existing directory has its own ACLs again. A merge behaves like
+// GNU tar.
 func TestInheritedACLs(t *testing.T) {
 	archive := build(t, "x", nested...)
 	open := func(t *testing.T, kind string) (dir, path string) {
@@ -388,75 +346,7 @@ func TestInheritedACLs(t *testing.T) {
 	})
 }
 
-// A btrfs subvolume is removed as a directory is, with what is in it; the way for
-// old kernels takes none that holds something.
-func TestSubvolumes(t *testing.T) {
-	if os.Geteuid() != 0 || testing.Short() {
-		t.Skip("needs root, and makes a file system")
-	}
-	dir := t.TempDir()
-	disk := filepath.Join(dir, "disk")
-	if err := os.WriteFile(disk, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(disk, 200<<20); err != nil {
-		t.Fatal(err)
-	}
-	mnt := filepath.Join(dir, "mnt")
-	if err := os.Mkdir(mnt, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, command := range [][]string{{"mkfs.btrfs", "-q", disk}, {"mount", "-o", "loop", disk, mnt}} {
-		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("%s: %v: %s", command[0], err, out)
-		}
-	}
-	defer unix.Unmount(mnt, unix.MNT_DETACH)
-	subvolume := func(path string) {
-		t.Helper()
-		if out, err := exec.Command("btrfs", "subvolume", "create", path).CombinedOutput(); err != nil {
-			t.Skipf("%v: %s", err, out)
-		}
-	}
-	target, err := OpenTarget(filepath.Join(mnt, "root"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer target.Close()
-	deep := filepath.Join(target.Path(), strings.Repeat("d/", 12))
-	makeTree(t, deep, "x=1")
-	subvolume(filepath.Join(deep, "rootfs"))
-	makeTree(t, filepath.Join(deep, "rootfs"), strings.Repeat("e/", 15)+"x=1")
-	subvolume(filepath.Join(deep, "rootfs/inner"))
-	makeTree(t, filepath.Join(deep, "rootfs/inner"), "f=1")
-	if _, err := target.Abort(); err != nil {
-		t.Error(err)
-	}
-	if left, _ := os.ReadDir(mnt); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
-
-	r, err := OpenRoot(mnt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	subvolume(filepath.Join(mnt, "s"))
-	makeTree(t, mnt, "s/f=1")
-	if err := removeDir(r.fd, cname("s\x00")); err != unix.ENOTEMPTY {
-		t.Errorf("one that holds something: %v", err)
-	}
-	there(t, true, filepath.Join(mnt, "s/f"))
-	if err := os.Remove(filepath.Join(mnt, "s/f")); err != nil {
-		t.Fatal(err)
-	}
-	if err := destroySubvolume(r.fd, cname("s\x00")); err != nil {
-		t.Errorf("by its own call: %v", err)
-	}
-	there(t, false, filepath.Join(mnt, "s"))
-}
-
-// flock locks a file or directory as another process would.
+// flock locks a file or directory, as another process would.
 func flock(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.Open(path)
@@ -469,7 +359,8 @@ func flock(t *testing.T, path string) {
 	}
 }
 
-// A lock that others may have holds no run up; that of a run does, and is named.
+// A lock that other users can hold does not block a run. The lock of another run does, and
+// the error names that run.
 func TestOthersLocks(t *testing.T) {
 	for _, open := range []func(string) (*Target, error){OpenTarget, OpenMerge} {
 		dir := t.TempDir()
@@ -489,7 +380,7 @@ func TestOthersLocks(t *testing.T) {
 		if _, err := open(path); !errors.Is(err, ErrBusy) || !errors.As(err, &busy) || busy.PID != os.Getpid() {
 			t.Errorf("a second run: %v", err)
 		}
-		target.Close() // as by a kill
+		target.Close() // as after a kill
 		if err := os.Chmod(marker, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -503,7 +394,7 @@ func TestOthersLocks(t *testing.T) {
 		target.Close()
 		there(t, false, marker)
 
-		// One that holds something, too.
+		// The same for a directory that is not empty.
 		makeTree(t, path, "mine=1")
 		if target, err = open(path); err != nil || target.IsEmpty() {
 			t.Fatalf("others have locked a directory that holds something: %v", err)
@@ -513,8 +404,8 @@ func TestOthersLocks(t *testing.T) {
 	}
 }
 
-// Where no marker can be made, runs in a directory that is closed to others are told
-// apart all the same.
+// If no marker can be made, two runs in a directory that is closed to others still exclude
+// each other.
 func TestLockWithoutMarker(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "root")
@@ -532,7 +423,7 @@ func TestLockWithoutMarker(t *testing.T) {
 	}
 }
 
-// The root directory of all has no directory beside it: its marker would be in the tree.
+// The directory "/" has no parent, so a marker would be in the tree. None is made.
 func TestNoMarkerInTheRoot(t *testing.T) {
 	dir := t.TempDir()
 	r, err := OpenRoot(dir)
@@ -543,7 +434,7 @@ func TestNoMarkerInTheRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := &Target{path: "/", name: "/", root: r, parent: parent, markerFD: -1, around: noMode}
+	target := &Target{path: "/", name: "/", root: r, parent: parent, marker: marker{fd: -1}, old: oldPermissions{parentMode: noMode}}
 	defer target.Close()
 	if err := target.take(false); err != nil || !target.IsEmpty() {
 		t.Error(err)
@@ -556,8 +447,8 @@ func TestNoMarkerInTheRoot(t *testing.T) {
 	}
 }
 
-// The directory around, which a run closes to others, has its mode again when the
-// marker is gone, also where that run was killed.
+// The parent directory, which a run closes to others, gets its mode back when the marker is
+// removed, even after a kill.
 func TestModeAround(t *testing.T) {
 	for _, end := range []string{"commit", "abort", "killed, then commit", "killed, then abort", "killed, then opened by its path", "killed, then changed"} {
 		dir := t.TempDir()
@@ -618,27 +509,8 @@ func TestModeAround(t *testing.T) {
 	}
 }
 
-// Only one function removes directories: it knows btrfs's subvolumes, whatever the
-// kernel's age.
-func TestOneRemovesDirs(t *testing.T) {
-	sources, err := filepath.Glob("../*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, _ := filepath.Glob("*.go")
-	for _, source := range append(own, sources...) {
-		text, err := os.ReadFile(source)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := bytes.Count(text, []byte("AT_"+"REMOVEDIR")); n > 0 && source != "remove.go" {
-			t.Errorf("%s removes directories by itself", source)
-		}
-	}
-}
-
-// What a person puts into the directory while an archive is merged into it stays, and
-// with it all else: nobody can tell one from the other.
+// Files that a user adds while an archive is merged stay, and so does everything else:
+// nothing tells one from the other.
 func TestFailedMergeRemovesNothing(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "root")
@@ -660,8 +532,8 @@ func TestFailedMergeRemovesNothing(t *testing.T) {
 	}
 }
 
-// An empty directory of another user's is this process's own while it is filled, and
-// the other's again after a failure.
+// This process's user owns another user's empty directory while a run fills it. After a
+// failure that user owns it again.
 func TestDirOfAnother(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make a directory of another user's")
@@ -688,7 +560,7 @@ func TestDirOfAnother(t *testing.T) {
 		}
 		want := uint32(os.Geteuid())
 		if name != "" {
-			want = other // it is not empty, and so nobody's whole tree
+			want = other // it is not empty, so it is not taken over
 		}
 		if got := owner(path); got != want {
 			t.Errorf("%q in it: meanwhile it is %d's", name, got)
@@ -703,7 +575,7 @@ func TestDirOfAnother(t *testing.T) {
 		if name != "" {
 			continue
 		}
-		// Killed, and then a run that fails.
+		// A run is killed, and the next run fails.
 		if target, err = OpenTarget(path); err != nil {
 			t.Fatal(err)
 		}
@@ -718,7 +590,7 @@ func TestDirOfAnother(t *testing.T) {
 		if got := owner(path); got != other {
 			t.Errorf("after a kill and a failure it is %d's", got)
 		}
-		// An archive that says nothing of the root directory leaves it its owner.
+		// If the archive has no entry for the root directory, its owner stays.
 		if target, err = OpenTarget(path); err != nil {
 			t.Fatal(err)
 		}
@@ -732,7 +604,7 @@ func TestDirOfAnother(t *testing.T) {
 	}
 }
 
-// What was put in the place of a staged directory is not taken for it.
+// A directory that replaced the staging directory is not renamed.
 func TestStagedOfAnother(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "root")
@@ -741,7 +613,7 @@ func TestStagedOfAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer target.Close()
-	staged := target.Path()
+	staged := target.grown()
 	if err := errors.Join(os.Rename(staged, staged+"x"), os.Mkdir(staged, 0o755)); err != nil {
 		t.Fatal(err)
 	}
@@ -754,4 +626,266 @@ func TestStagedOfAnother(t *testing.T) {
 		t.Error(err)
 	}
 	there(t, true, filepath.Join(staged, "evil"))
+}
+
+func TestTarget(t *testing.T) {
+	good := build(t, "x", nested...)
+	bad := good[:len(good)-1024-200] // cut off in the last header
+	run := func(t *testing.T, path string, archive []byte) (*Target, error) {
+		target, err := OpenTarget(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = target.Root().Extract(bytes.NewReader(archive), Options{})
+		return target, err
+	}
+	for _, kind := range []string{"absent", "empty"} {
+		t.Run(kind, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "root")
+			if kind == "empty" {
+				if err := os.Mkdir(path, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := strings.Join(beside(t, dir), " ")
+
+			target, err := run(t, path, bad)
+			if err == nil {
+				t.Fatal("a cut archive was accepted")
+			}
+			if len(beside(t, dir)) != len(strings.Fields(before))+1 {
+				t.Errorf("while it goes on there is %q", beside(t, dir))
+			}
+			if _, err := target.Abort(); err != nil {
+				t.Fatal(err)
+			}
+			target.Close()
+			if got := strings.Join(beside(t, dir), " "); got != before {
+				t.Errorf("after a failure there is %q, before %q", got, before)
+			}
+
+			// Killed in the middle: nothing is closed or removed.
+			if target, err = run(t, path, bad); err == nil {
+				t.Fatal("a cut archive was accepted")
+			}
+			target.Close()
+
+			target, err = run(t, path, good)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(beside(t, dir)) != len(strings.Fields(before))+1 {
+				t.Errorf("the killed run left something: %q", beside(t, dir))
+			}
+			if _, err := OpenTarget(path); !errors.Is(err, ErrBusy) {
+				t.Errorf("a second run at the same time: %v", err)
+			}
+			if (target.Recovered() != "") != (kind == "empty") {
+				t.Errorf("recovered: %q", target.Recovered())
+			}
+			if err := target.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			target.Close()
+			if got := beside(t, path); strings.Join(got, " ") != "dev etc" {
+				t.Errorf("tree has %q", got)
+			}
+			for _, name := range beside(t, dir) {
+				if strings.HasSuffix(name, ".incomplete") {
+					t.Errorf("%s is left", name)
+				}
+			}
+		})
+	}
+	t.Run("holds something", func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "root")
+		makeTree(t, path, "mine=1")
+		target, err := run(t, path, bad)
+		if err == nil {
+			t.Fatal("a cut archive was accepted")
+		}
+		if _, err := target.Abort(); err != nil {
+			t.Fatal(err)
+		}
+		target.Close()
+		if _, err := os.Lstat(filepath.Join(path, "mine")); err != nil {
+			t.Error(err)
+		}
+		if got := beside(t, dir); len(got) != 1 {
+			t.Errorf("beside the directory is %q", got)
+		}
+	})
+	t.Run("removed and made anew", func(t *testing.T) {
+		// The new directory may get the inode number of the old one.
+		dir := t.TempDir()
+		path := filepath.Join(dir, "root")
+		makeTree(t, filepath.Dir(path), "root/")
+		target, err := run(t, path, bad)
+		if err == nil {
+			t.Fatal("a cut archive was accepted")
+		}
+		target.Close()
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+		makeTree(t, path, "mine=1")
+		if target, err = OpenTarget(path); err != nil {
+			t.Fatal(err)
+		}
+		if target.IsEmpty() || target.Recovered() != "" {
+			t.Error("it was emptied")
+		}
+		target.Close()
+		// When the directory is empty, the old marker is reused.
+		if err := os.Remove(filepath.Join(path, "mine")); err != nil {
+			t.Fatal(err)
+		}
+		if target, err = run(t, path, good); err != nil {
+			t.Fatal(err)
+		}
+		if err := target.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		target.Close()
+		if got := beside(t, dir); len(got) != 1 {
+			t.Errorf("beside the directory is %q", got)
+		}
+	})
+	t.Run("the mode comes back", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "root")
+		makeTree(t, filepath.Dir(path), "root/")
+		if err := os.Chmod(path, 0o751); err != nil {
+			t.Fatal(err)
+		}
+		target, err := OpenTarget(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := target.Root().Extract(bytes.NewReader(bad), Options{DeferRoot: true}); err == nil {
+			t.Fatal("a cut archive was accepted")
+		}
+		target.Close()
+		if target, err = OpenTarget(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := target.Abort(); err != nil {
+			t.Fatal(err)
+		}
+		target.Close()
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o751 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+	})
+	t.Run("something came to be there", func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "root")
+		target, err := run(t, path, good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if target.grown() == path || filepath.Dir(target.grown()) != dir {
+			t.Errorf("it grows at %q", target.grown())
+		}
+		makeTree(t, filepath.Dir(path), "root/")
+		if err := target.Commit(); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("commit over a new directory: %v", err)
+		}
+		if _, err := target.Abort(); err != nil {
+			t.Error(err)
+		}
+		if got := beside(t, dir); len(got) != 1 || len(beside(t, path)) != 0 {
+			t.Errorf("beside the directory is %q, in it %q", got, beside(t, path))
+		}
+	})
+	t.Run("killed before the marker was written", func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "root")
+		makeTree(t, dir, "root/", ".root.incomplete=")
+		target, err := run(t, path, good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := target.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		target.Close()
+		if got := beside(t, dir); len(got) != 1 {
+			t.Errorf("beside the directory is %q", got)
+		}
+	})
+	t.Run("names that only look like ours", func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "root")
+		makeTree(t, dir, "root/", ".root.incomplete=mine", ".root.partial-/", ".root.partial-notes/a=1", ".root.partial-1y/")
+		target, err := run(t, path, good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := target.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		target.Close()
+		if target, err = run(t, path+"2", good); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := target.Abort(); err != nil {
+			t.Fatal(err)
+		}
+		target.Close()
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+		if target, err = run(t, path, good); err != nil {
+			t.Fatal(err)
+		}
+		if err := target.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		target.Close()
+		if got := beside(t, dir); len(got) != 5 {
+			t.Errorf("there is %q", got)
+		}
+		if text, err := os.ReadFile(filepath.Join(dir, ".root.incomplete")); string(text) != "mine" {
+			t.Errorf("%q, %v", text, err)
+		}
+	})
+	t.Run("a link that leads nowhere", func(t *testing.T) {
+		dir := t.TempDir()
+		makeTree(t, dir, "root->nowhere")
+		if _, err := OpenTarget(filepath.Join(dir, "root")); !errors.Is(err, fs.ErrExist) {
+			t.Error(err)
+		}
+	})
+	t.Run("a marker for another directory", func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "root")
+		makeTree(t, path, "mine=1")
+		makeTree(t, dir, ".root.incomplete=lxc-pull: incomplete: inode 1 generation 0 on device 1, mode 755\n")
+		target, err := run(t, path, good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := target.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		target.Close()
+		if _, err := os.Lstat(filepath.Join(path, "mine")); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// beside lists the names in a directory.
+func beside(t *testing.T, dir string) []string {
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, n := range names {
+		list = append(list, n.Name())
+	}
+	return list
 }

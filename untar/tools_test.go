@@ -13,20 +13,20 @@ import (
 	"testing"
 )
 
-// A toolVerdict is what became of a file.
+// A toolVerdict is the result of decompressing a file.
 type toolVerdict uint8
 
 const (
 	toolRefuses toolVerdict = iota
 	toolAccepts
-	toolWarns // of garbage after the end, and accepts
+	toolWarns // accepts, and warns of garbage after the end
 )
 
 func (v toolVerdict) String() string {
 	return [...]string{"refused", "accepted", "accepted with a warning"}[v]
 }
 
-// ownTool decompresses with the format's own tool.
+// ownTool decompresses data with the format's own tool.
 func ownTool(t *testing.T, format string, data []byte) ([]byte, toolVerdict) {
 	t.Helper()
 	command := map[string][]string{
@@ -49,7 +49,7 @@ func ownTool(t *testing.T, format string, data []byte) ([]byte, toolVerdict) {
 	return nil, toolRefuses
 }
 
-// pack compresses with the format's own tool.
+// packWithTool compresses content with a format's own tool.
 func packWithTool(t *testing.T, content []byte, command ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(command[0], command[1:]...)
@@ -61,8 +61,8 @@ func packWithTool(t *testing.T, content []byte, command ...string) []byte {
 	return out
 }
 
-// TestOwnTools decompresses files with their formats' own tools and with
-// Decompress, and wants the same verdict, warning and content.
+// TestOwnTools decompresses files with the formats' own tools and with Decompress, and
+// compares verdict, warning and content.
 func TestOwnTools(t *testing.T) {
 	count, _ := strconv.Atoi(os.Getenv("FORMATS_COUNT"))
 	if count == 0 {
@@ -149,7 +149,7 @@ func compareWithTool(t *testing.T, format, what string, data []byte) toolVerdict
 	if err == nil {
 		defer d.Close()
 		if d.Format != format {
-			return toolRefuses // another format's case
+			return toolRefuses // another format
 		}
 		if got, err = io.ReadAll(d); err == nil {
 			if ours = toolAccepts; d.Garbage() {
@@ -162,15 +162,15 @@ func compareWithTool(t *testing.T, format, what string, data []byte) toolVerdict
 	switch {
 	case ours == theirs:
 	case format == FormatBzip2 && ours == toolAccepts && theirs == toolWarns && data[len(data)-1] == 0:
-		return theirs // bzip2 warns of zeros, too
+		return theirs // bzip2 warns of zero bytes, too
 	case format == FormatGzip && ours == toolWarns && theirs == toolRefuses && !changed:
-		return theirs // gzip misses the second byte where garbage has one
+		return theirs // gzip fails if the garbage is a single byte
 	case format == FormatBzip2 && ours == toolAccepts && theirs == toolRefuses && changed:
-		return theirs // a block header that the library passes over; the content's sum is right
+		return theirs // the library ignores a bad block header; the checksum of the content is right
 	case format == FormatBzip2 && ours == toolRefuses && changed && strings.Contains(err.Error(), "Huffman"):
-		return theirs // a table with two equal codes, of which bzip2 needs none
+		return theirs // a table with two equal codes that bzip2 does not use
 	case format == FormatZstd && ours == toolRefuses && theirs == toolAccepts && changed:
-		return theirs // without a checksum zstd decodes what the library finds corrupt
+		return theirs // without a checksum zstd decodes data that the library finds corrupt
 	}
 	if ours != theirs {
 		t.Errorf("%s, %s: %v (%v), by its own tool %v", format, what, ours, err, theirs)

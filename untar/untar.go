@@ -1,96 +1,143 @@
-// Package untar writes a tar stream onto a file system, and nowhere else.
+// Package untar extracts tar archives. It writes below one directory, the root, and
+// nowhere else.
 //
-// Three parts build on each other: a parser that does no I/O (parser.go), the
-// stream of entries over an io.Reader (stream.go), and the extractor
-// (extract.go), which gives every system call one path component below a
-// descriptor, so that no name and no link leads out of the root. Decompress
-// recognises compressed streams.
+// # Guarantees
 //
-// The extractor leaves what GNU tar leaves when the stock LXC template calls it
-// (`tar --numeric-owner --xattrs-include='*' -xp`): numeric owners, whole modes,
-// times, extended attributes, capabilities, ACLs stored as attributes, hard
-// links, holes, devices. Its promises beyond that are:
+// The extractor leaves the same tree as GNU tar when the stock LXC template calls it
+// (`tar --numeric-owner --xattrs-include='*' -xp`): numeric owners, full modes, times,
+// extended attributes, capabilities, ACLs stored as attributes, hard links, holes and
+// devices. Beyond that it guarantees:
 //
-//   - A symbolic link is never followed, neither one of the archive nor one that
-//     was there before; a parent that is a link is an error.
-//   - What exists at a name is removed before anything is made there, so no
-//     byte goes through a hard link to another file.
-//   - Owner, mode, times and attributes are set on descriptors; those of directories
-//     come last, deepest first, so no late change meets a link.
-//   - A ".." is refused, numbers out of range are refused, a cut archive is an
-//     error, and memory stays bounded whatever the archive says.
+//   - It never follows a symbolic link, neither one from the archive nor one that
+//     existed before. A parent that is a symbolic link is an error.
+//   - It removes an existing file before it makes another one of the same name, so it
+//     never writes through a hard link into another file.
+//   - It sets owner, mode, times and attributes through descriptors. Directories get
+//     theirs at the end, the deepest first.
+//   - It refuses "..", numbers out of range and archives that are cut off. The memory
+//     that it uses is bounded, whatever the archive contains.
 //
-// Left out on purpose: text ACLs unless asked for (the template's tar ignores
-// them), file flags, SELinux labels unless asked for (an image's label makes
-// files unreadable on a host with another policy), attributes that steer
-// overlayfs, multi-volume archives, cpio.
+// It does not restore text ACLs and SELinux labels unless the caller asks for them (the
+// stock template's tar ignores text ACLs; an image's label makes files unreadable on a
+// host with another policy). It never restores file flags and attributes that configure
+// overlayfs. It does not read multi-volume archives and cpio.
+//
+// # Reading order
+//
+// Bytes to entries:
+//
+//   - decompress.go recognizes the compression; gzip.go, bzip2.go and zstd.go decode one
+//     format each, package xz decodes xz and lzma. readahead.go runs a decoder in its own
+//     goroutine.
+//   - header.go, pax.go and sparse.go read the fields of an archive; parser.go and
+//     records.go combine them into an Entry, without I/O. stream.go reads blocks from an
+//     io.Reader and feeds the parser. files.go reads an archive without a root.
+//
+// Entries to files:
+//
+//   - name.go, pattern.go and selection.go decide which entries are extracted, and where.
+//   - sys.go makes system calls with one path component each. dirs.go opens directories
+//     one component at a time. root.go holds the root directory.
+//   - extract.go extracts an archive. directory.go, file.go, special.go and hardlink.go
+//     each make one type of entry; attrs.go, acl.go and idmap.go set attributes and
+//     owners; layer.go applies the whiteouts of OCI layers; report.go counts losses.
+//
+// Around an extraction:
+//
+//   - target.go makes a new tree appear as a whole or not at all. staging.go, marker.go and
+//     proof.go recognize what an interrupted run left; permissions.go restores modes and
+//     ACLs; remove.go removes trees.
+//   - probe.go tests a file system in advance. resolve.go resolves links inside the root,
+//     rewrite.go edits files there, and tempfile.go makes temporary files.
+//
+// # The life of one entry
+//
+// stream.next passes blocks to parser.feed until it returns gotEntry. extractor.run gives
+// the entry to extractor.entry, which asks selection.selects for the clean path and calls
+// extractor.parent, which makes the missing parents and returns the descriptor of the
+// last one. Then extractor.file, for example, creates the file, copies the body from
+// stream.chunk, and sets owner, attributes, mode and time on the descriptor. For a
+// directory extractor.keepDir stores the metadata, which extractor.finish sets after the
+// last entry.
 package untar
 
-// Privilege says whose the extracted files become. What the process may do
-// beside (make devices, set attributes of the system) is found out by trying.
+// Privilege selects who owns the extracted files. Whether the process may make devices or
+// set privileged attributes is not configured: the extractor tries it.
 type Privilege uint8
 
 const (
-	DetectPrivilege Privilege = iota // Owners for user ID 0, also that of a user namespace; else User
-	Owners                           // every owner as in the archive, or the extraction fails
-	User                             // everything belongs to the caller
+	DetectPrivilege Privilege = iota // Owners if the effective user ID is 0 (also in a user namespace), else User
+	Owners                           // set each entry's owner; fail if that is impossible
+	User                             // the caller owns all files
 )
 
-// Options say how to extract. The zero value extracts everything, leniently.
+// Options control an extraction. The zero value extracts all entries, and reads the
+// archive as leniently as GNU tar and bsdtar do.
 type Options struct {
-	// Strict refuses what no generator of images writes and what is therefore
-	// damage or an attack: unknown types, a size on an entry without a body,
-	// repeated or contradicting extended headers, records for all entries,
-	// an empty archive, one without an end, and a root that is not empty.
-	// Without it these are read as GNU tar and bsdtar agree to read them.
+	// Strict refuses what no image generator writes, and what is therefore damage or an
+	// attack: unknown entry types, a size on an entry without a body, repeated or
+	// contradicting extended headers, global headers that set more than owners and times,
+	// an empty archive, an archive without an end, and a root that is not empty.
 	Strict bool
 
-	// Vouched lets a strict run accept an archive without end-of-archive
-	// blocks: set it where a digest says that the stream is whole.
+	// Vouched accepts an archive without end-of-archive blocks in spite of Strict. Set it
+	// if a digest proves that the stream is complete.
 	Vouched bool
 
-	// Layer treats the archive as an OCI image layer over what the root
-	// holds: whiteouts remove, and a parent that is a link is resolved inside
-	// the root.
+	// Layer extracts the archive as an OCI image layer over the content of the root:
+	// whiteouts remove files of lower layers, and a parent that is a symbolic link is
+	// resolved inside the root.
 	Layer bool
 
-	Exclude []string // patterns as for tar --anchored --exclude; see pattern
-	Members []string // only these entries and what is below them; empty: all
-	Strip   int      // leading components to drop from names and hard link targets; "." is one
+	KeepOld bool // do not replace existing files; existing directories are still updated
+	Merge   bool // accept a root that is not empty in spite of Strict
 
-	// MaxBytes and MaxEntries are limits of the caller's; above the first the
-	// error is ErrTooBig.
-	MaxBytes   int64 // bytes of content that may be written; 0: no limit but the disk's
-	MaxEntries int64 // entries that may be read; 0: DefaultMaxEntries
-
-	Privilege Privilege
-	// IDMap, where it is not nil, shifts all owners as a user namespace with
-	// these ranges would, for root outside of it. Device nodes are skipped.
-	IDMap   []IDRange
-	SELinux bool // restore security.selinux
-	ACLs    bool // restore text ACLs (SCHILY.acl.*), as tar --acls
-	KeepOld bool // leave what exists and is not a directory
-	Merge   bool // extract beside what the root holds, in a strict run too
-
-	// DeferRoot makes the root directory 0700 for the time being; Root.Finish
-	// gives it the archive's owner, mode and time, or its own mode back. Until
-	// a digest is known to be right nobody else can look inside.
+	// DeferRoot sets the root directory's mode to 0700, so that no other user can look
+	// inside before a digest is verified. Root.Finish then sets the archive's owner, mode
+	// and time, or restores the old mode.
 	DeferRoot bool
 
-	Each func(*Entry) // called for every entry before it is extracted
+	Filter   Filter
+	Limits   Limits
+	Metadata Metadata
+
+	Each func(*Entry) // called for each selected entry before it is extracted
+}
+
+// A Filter selects entries by their names.
+type Filter struct {
+	Exclude []string // patterns as for tar --anchored --exclude
+	Members []string // extract only these entries and what is below them; empty: all
+	Strip   int      // leading components to drop from names and hard link targets; "." counts
+}
+
+// Limits bound an extraction. The error is ErrTooBig above Bytes.
+type Limits struct {
+	Bytes   int64 // content to write, without holes; 0: unlimited
+	Entries int64 // entries to read, including excluded ones; 0: DefaultMaxEntries
+}
+
+// Metadata controls which owners and attributes are set.
+type Metadata struct {
+	Privilege Privilege
+	// IDMap, if not nil, maps all owners as a user namespace with these ranges would, for
+	// a caller who is root outside of that namespace. Device nodes are then skipped.
+	IDMap   []IDRange
+	SELinux bool // set security.selinux
+	ACLs    bool // set ACLs stored as text (SCHILY.acl.*), as tar --acls does
 }
 
 const (
-	// DefaultMaxEntries is above every known root filesystem by a factor of
-	// ten, and keeps a bomb of empty files from using up all inodes.
+	// DefaultMaxEntries is ten times the size of the largest known root filesystem. It
+	// keeps an archive of empty files from using up all inodes.
 	DefaultMaxEntries = 2 << 20
 
-	// maxLogical bounds the sum of all file sizes with their holes, 256 TiB:
-	// a hole costs nothing here, but those who copy the tree pay for it.
+	// maxLogical limits the sum of all file sizes, holes included, to 256 TiB. Holes cost
+	// no space here, but they do for anyone who copies the tree without them.
 	maxLogical = 1 << 48
 
-	// maxDirMemory bounds what is kept per directory until the end: about 300,000
-	// directories.
+	// maxDirMemory limits the metadata of directories that is kept until the end, in
+	// bytes: about 300,000 directories.
 	maxDirMemory = 64 << 20
-	dirMemory    = 200 // bytes for one, beside its name and attributes
+	dirMemory    = 200 // bytes per directory, besides path and attributes
 )

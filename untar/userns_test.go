@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// The test runs itself once more inside a user namespace; these variables say
-// what to do there.
+// The test starts itself again inside a user namespace. These variables tell that process
+// what to do.
 const (
 	insideRoot    = "UNTAR_TEST_ROOT"
 	insideArchive = "UNTAR_TEST_ARCHIVE"
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// extractInside extracts one archive leniently and prints what became of it.
+// extractInside extracts an archive leniently and prints the result.
 func extractInside() {
 	f, err := os.Open(os.Getenv(insideArchive))
 	if err != nil {
@@ -74,10 +74,10 @@ func inNamespace(self, root, archive string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// What ends otherwise in a user namespace, and why.
+// Cases with another result in a user namespace, and the reason.
 var (
-	// Rule: an owner without a mapping ends the extraction; the range of
-	// subordinate IDs must be wider.
+	// Rule: an owner without a mapping is an error. The user needs a wider range of
+	// subordinate IDs.
 	unmappedCases = words(`
 		go/gnu go/hdr-only go/invalid-go17 go/pax-bad-mtime-file go/pax-pos-size-file go/star go/ustar-file-reg go/v7 go/writer
 		libarchive/test_compat_gtar_2 libarchive/test_compat_mac-1 tar-rs/biguid_gnu tar-rs/biguid_pax tar-stream/base-256-uid-gid
@@ -86,11 +86,11 @@ var (
 		commons-compress/test-times-ustar commons-compress/test-times-v7 commons-compress/dirWith1TxtFile commons-compress/emptyDir
 		hostile/x17-uid-pax-large`)
 
-	// Rule: device nodes, other than 0:0, are skipped and counted.
+	// Rule: device nodes other than 0:0 are skipped and counted.
 	deviceCases = words(`cpython/test_testtar hostile/t04-block`)
 
-	// Rule: attributes of the system (security.ima, trusted.*) are counted as
-	// not stored. Capabilities are stored, and read as version 3 from outside.
+	// Rule: privileged attributes (security.ima, trusted.*) are counted as not stored.
+	// Capabilities are stored; processes outside read them as version 3.
 	attributeCases = words(`libarchive/test_read_pax_xattr_schily`)
 )
 
@@ -102,9 +102,9 @@ func words(s string) map[string]bool {
 	return m
 }
 
-// TestUserNamespace runs the reference archives, where the checkout has them
-// beside it, in a user namespace: all that is accepted by root is accepted
-// there, but for the cases above.
+// TestUserNamespace extracts the reference archives in a user namespace, if they are next to
+// the checkout. Except for the cases above, each archive that root accepts is accepted
+// there, too.
 func TestUserNamespace(t *testing.T) {
 	const vectors = "../../shared/vectors/tar"
 	list, err := os.Open(filepath.Join(vectors, "cases.jsonl"))
@@ -131,7 +131,7 @@ func TestUserNamespace(t *testing.T) {
 	if err := os.WriteFile(self, program, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range []string{dir, filepath.Dir(dir), filepath.Dir(self)} { // the namespace's root must reach it
+	for _, d := range []string{dir, filepath.Dir(dir), filepath.Dir(self)} { // the namespace's root must have access
 		if err := os.Chmod(d, 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -17,15 +17,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A workCase is an input of some size, and one of twice the entries in directories
+// A workCase is an input of some size, and another with twice the entries in directories
 // twice as deep.
 type workCase struct {
 	name   string
-	layers func(n int) [][]tar.Header // extracted one after the other
+	layers func(n int) [][]tar.Header // the archives to extract, one after another
 }
 
 func workCases() []workCase {
-	const depth, entries = 60, 90 // halves of the larger input
+	const depth, entries = 60, 90 // half of those of the larger input
 	chain := func(component string, n int) string { return strings.Repeat(component+"/", depth*n) }
 	file := func(format string, args ...any) tar.Header { return tar.Header{Name: fmt.Sprintf(format, args...)} }
 	dir := func(name string) tar.Header {
@@ -136,7 +136,7 @@ func workCases() []workCase {
 	}
 }
 
-// doWork extracts one input and removes it again.
+// doWork extracts an input and removes the tree.
 func doWork(t *testing.T, dir string, layers [][]tar.Header) {
 	target, err := OpenTarget(filepath.Join(dir, "root"))
 	if err != nil {
@@ -153,15 +153,14 @@ func doWork(t *testing.T, dir string, layers [][]tar.Header) {
 	}
 }
 
-// The work of an extraction and of a removal grows with the archive: twice the
-// entries, in directories twice as deep, are twice the system calls, not four times.
-// So it is on a file system that numbers the generations of inodes, and on tmpfs,
-// which does not.
+// The work of an extraction and a removal grows linearly: twice the entries, in directories
+// twice as deep, need twice the system calls, not four times as many. This holds on a file
+// system with inode generations, and on tmpfs, which has none.
 func TestWorkIsLinear(t *testing.T) {
 	if os.Getenv("LXC_PULL_TEST_EMULATOR") != "" {
 		t.Skip("an emulator's system calls are not the program's")
 	}
-	if where := os.Getenv("WORK_IN"); where != "" { // the process whose calls are counted
+	if where := os.Getenv("WORK_IN"); where != "" { // this is the process whose calls are counted
 		n, _ := strconv.Atoi(os.Getenv("WORK_SIZE"))
 		for _, c := range workCases() {
 			if c.name == os.Getenv("WORK_CASE") {
@@ -193,12 +192,11 @@ func TestWorkIsLinear(t *testing.T) {
 	}
 }
 
-// countCalls runs a program to its end and counts the system calls of all its
-// threads that concern files: those that the Go runtime makes by itself are left
-// out, since their number is never the same.
+// countCalls runs a program and counts the file system calls of all its threads. It ignores
+// calls that the Go runtime makes, since their number varies.
 func countCalls(t *testing.T, cmd *exec.Cmd) (calls int) {
 	t.Helper()
-	runtime.LockOSThread() // a tracer is a thread
+	runtime.LockOSThread() // ptrace works per thread
 	defer runtime.UnlockOSThread()
 	file, err := os.CreateTemp(t.TempDir(), "output")
 	if err != nil {
@@ -211,7 +209,7 @@ func countCalls(t *testing.T, cmd *exec.Cmd) (calls int) {
 		t.Skipf("no process can be traced here: %v", err)
 	}
 	pid := cmd.Process.Pid
-	const sysGood = 1 // PTRACE_O_TRACESYSGOOD, and others of ptrace(2)
+	const sysGood = 1 // PTRACE_O_TRACESYSGOOD; see ptrace(2)
 	var status syscall.WaitStatus
 	if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil {
 		t.Fatal(err)
@@ -222,7 +220,7 @@ func countCalls(t *testing.T, cmd *exec.Cmd) (calls int) {
 	}
 	syscall.PtraceSyscall(pid, 0)
 	for {
-		// The threads of this child alone, whatever other children there are.
+		// Wait for the threads of this child only.
 		tid, err := syscall.Wait4(-1, &status, unix.WALL, nil)
 		if err == syscall.EINTR {
 			continue
@@ -254,8 +252,8 @@ func countCalls(t *testing.T, cmd *exec.Cmd) (calls int) {
 	return calls
 }
 
-// systemCall says which call a thread that was stopped is at, and whether at its
-// beginning (PTRACE_GET_SYSCALL_INFO, Linux 5.3).
+// systemCall returns the number of the system call at which a thread has stopped, and
+// whether it is at its entry (PTRACE_GET_SYSCALL_INFO, Linux 5.3).
 func systemCall(t *testing.T, tid int) (nr uint64, entry bool) {
 	t.Helper()
 	var info struct {
@@ -281,8 +279,7 @@ func ofRuntime(nr uint64) bool {
 	return false
 }
 
-// A layer's whiteouts and a removal work with few descriptors, however deep the
-// tree is.
+// Whiteouts of a layer and removals need few descriptors, whatever the depth of the tree.
 func TestRemovalNeedsFewDescriptors(t *testing.T) {
 	dir := t.TempDir()
 	target, err := OpenTarget(filepath.Join(dir, "root"))
@@ -296,8 +293,8 @@ func TestRemovalNeedsFewDescriptors(t *testing.T) {
 	if _, err := target.Root().Extract(bytes.NewReader(low), Options{Layer: true}); err != nil {
 		t.Fatal(err)
 	}
-	// The limit is one of numbers, and numbers are taken that this test knows
-	// nothing of: so 20 are taken and given back.
+	// RLIMIT_NOFILE limits the numbers of descriptors, and some numbers are in use already.
+	// So open 20 descriptors and close them: the next ones get these numbers.
 	var free []*os.File
 	for range 20 {
 		f, err := os.Open(dir)
@@ -320,7 +317,7 @@ func TestRemovalNeedsFewDescriptors(t *testing.T) {
 	}
 	_, err = target.Root().Extract(bytes.NewReader(layer), Options{Layer: true})
 	var aborted error
-	grown := filepath.Join(target.Path(), deep[:200])
+	grown := filepath.Join(target.grown(), deep[:200])
 	left, _ := filepath.Glob(grown + "/*")
 	if err == nil {
 		_, aborted = target.Abort()
@@ -339,8 +336,8 @@ func TestRemovalNeedsFewDescriptors(t *testing.T) {
 	}
 }
 
-// A directory that is remembered by its number is forgotten when it is removed: the
-// next one may have its number, and stand where a link leads.
+// A remembered directory is forgotten when it is removed. Another directory may get its
+// inode number, at a path that leads through a link.
 func TestRemovedDirsAreForgotten(t *testing.T) {
 	s := newSandbox(t)
 	deep := strings.Repeat("d/", 10)
@@ -366,8 +363,8 @@ func TestRemovedDirsAreForgotten(t *testing.T) {
 	}
 }
 
-// A path that leads to another directory by now, through a link or not, is gone
-// component by component, and the link is an error.
+// If a remembered path now leads to another directory, through a link or not, each component
+// is opened again, and a link is an error.
 func TestRememberedPathOfAnother(t *testing.T) {
 	s := newSandbox(t)
 	deep := strings.Repeat("d/", 12)
@@ -403,8 +400,8 @@ func TestRememberedPathOfAnother(t *testing.T) {
 	}
 }
 
-// The generation of an inode is read as the kernel writes it, on machines of either
-// byte order: it is never zero where the file system has one.
+// The generation of an inode is read correctly on machines of both byte orders: it is never
+// zero on a file system with generations.
 func TestGeneration(t *testing.T) {
 	r, err := OpenRoot(t.TempDir())
 	if err != nil {
@@ -420,7 +417,7 @@ func TestGeneration(t *testing.T) {
 	}
 }
 
-// What a file system does not have is asked for once.
+// If a file system has no generations, the kernel is asked only once.
 func TestGenerationsAreAskedForOnce(t *testing.T) {
 	if os.Getenv("LXC_PULL_TEST_EMULATOR") != "" {
 		t.Skip("an emulator's system calls are not the program's")
@@ -439,7 +436,7 @@ func TestGenerationsAreAskedForOnce(t *testing.T) {
 	}
 }
 
-// Directories that were left stay open, few of them, until they are removed or the
+// A few directories stay open after a stack has left them, until they are removed or the
 // extraction ends.
 func TestLeftDirs(t *testing.T) {
 	s := newSandbox(t)
@@ -469,7 +466,7 @@ func TestLeftDirs(t *testing.T) {
 	if d.open != 1 || len(d.levels) != 4 || string(d.path) != "3/a/b/c" {
 		t.Errorf("to come back opens %d of %d levels, to %q", d.open, len(d.levels), d.path)
 	}
-	// The way up from there is whole.
+	// From there, all parents can be reached.
 	enter("3/a")
 	enter("4")
 	for _, path := range []string{"2/a/b/c", "2/a/b", "2/a", "2"} {
@@ -487,8 +484,8 @@ func TestLeftDirs(t *testing.T) {
 	}
 }
 
-// A directory that a layer removes is not come back to: what takes its place is
-// entered anew, and a link there is not followed.
+// A directory that a layer removes is not reused. Its replacement is opened anew, and if
+// that is a link, it is not followed.
 func TestLeftDirsThatAreRemoved(t *testing.T) {
 	s := newSandbox(t)
 	file := func(name string) tar.Header { return tar.Header{Name: name} }

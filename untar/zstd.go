@@ -19,17 +19,19 @@ type zstdReader struct {
 	z      *zstd.Decoder
 }
 
+// newZstdReader returns a reader of src. Windows of more than limit bytes are an
+// *xz.MemoryError.
 func newZstdReader(src *bufio.Reader, limit int64) (*zstdReader, error) {
-	// The library has a limit of its own, and keeps sizes in an int.
+	// Stay below the limits of the library, which stores sizes in an int.
 	limit = min(limit, math.MaxInt>>1, 1<<41)
 	z := &zstdReader{frames: zstdFrames{src: src, limit: limit}}
-	// The first header is read now: too large a window is an error before any
-	// content.
+	// Read the first header now, so that a window that is too large is an error before any
+	// content is decoded.
 	if err := z.frames.next(); err != nil && err != io.EOF {
 		return nil, z.error(err)
 	}
-	// One goroutine: the decoder then reads only within Read, and takes less
-	// memory and CPU (docs/xz.md has figures).
+	// Without goroutines the decoder reads its input only during Read, and needs less memory
+	// and CPU time (docs/xz.md has figures).
 	var err error
 	z.z, err = zstd.NewReader(&z.frames, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxWindow(uint64(max(limit, zstd.MinWindowSize))))
@@ -53,7 +55,7 @@ func (z *zstdReader) WriteTo(w io.Writer) (int64, error) {
 	return n, z.error(err)
 }
 
-// A sink remembers w's error, which is none of the decoder's.
+// A sink remembers an error of w, which must not be reported as the decoder's.
 type sink struct {
 	w   io.Writer
 	err error
@@ -65,8 +67,8 @@ func (s *sink) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// error says what an error of the decoder means. Where the frames are at fault
-// it takes some of their errors for the end.
+// error adds the format to an error of the decoder. If zstdFrames has failed it returns that
+// error, since the decoder mistakes some for the end.
 func (z *zstdReader) error(err error) error {
 	if err != nil && z.frames.err != nil {
 		err = z.frames.err
@@ -83,20 +85,20 @@ func (z *zstdReader) Close() error {
 	return nil
 }
 
-// zstdFrames hands the frames of a file (RFC 8878, section 3.1) to the decoder
-// and leaves out skippable ones. It follows their structure, because the
-// decoder does not say how large a window it refuses, which dictionary it
-// lacks, or that what follows a frame is none.
+// zstdFrames passes the frames of a file (RFC 8878, section 3.1) to the decoder, without
+// skippable frames. It parses their structure, because the decoder does not tell how large a
+// window it refuses, which dictionary is missing, or that garbage follows a frame.
 type zstdFrames struct {
 	src   *bufio.Reader
-	limit int64 // of a window, in bytes
-	left  int64 // bytes to hand on before the next piece begins
+	limit int64 // largest window, in bytes
+	left  int64 // bytes of the current part still to pass on
 
-	part     zstdPart // what the next piece is
-	checksum bool     // one follows the frame's last block
-	err      error    // Read ended with it
+	part     zstdPart // the kind of the next part
+	checksum bool     // a checksum follows the frame's last block
+	err      error    // returned by Read from now on
 }
 
+// A zstdPart is a part of a frame.
 type zstdPart uint8
 
 const (
@@ -118,8 +120,8 @@ func (z *zstdFrames) Read(p []byte) (int, error) {
 	return n, z.err
 }
 
-// next finds out how long the next piece is: a frame's header, a block, or a
-// checksum. After the last frame it returns io.EOF.
+// next finds the length of the next part: a frame's header, a block or a checksum. After the
+// last frame it returns io.EOF.
 func (z *zstdFrames) next() error {
 	switch z.part {
 	case zstdChecksum:
@@ -128,7 +130,7 @@ func (z *zstdFrames) next() error {
 	case zstdFrame:
 		return z.frame()
 	}
-	b, err := z.peek(3) // section 3.1.1.2
+	b, err := z.peek(3) // RFC 8878, section 3.1.1.2
 	if err != nil {
 		return err
 	}
@@ -138,7 +140,7 @@ func (z *zstdFrames) next() error {
 	if head>>1&3 == repeated {
 		z.left = 3 + 1
 	}
-	if head&1 != 0 { // the last one
+	if head&1 != 0 { // last block of the frame
 		if z.part = zstdFrame; z.checksum {
 			z.part = zstdChecksum
 		}
@@ -146,8 +148,8 @@ func (z *zstdFrames) next() error {
 	return nil
 }
 
-// frame passes over skippable frames and looks at the header of the next one
-// (section 3.1.1.1).
+// frame skips skippable frames and parses the header of the next frame (RFC 8878, section
+// 3.1.1.1).
 func (z *zstdFrames) frame() error {
 	for {
 		b, err := z.src.Peek(4)
@@ -176,7 +178,7 @@ func (z *zstdFrames) frame() error {
 	}
 	flags := b[4]
 	single := flags & (1 << 5) >> 5
-	// Sizes of the fields: window, dictionary, content.
+	// Sizes of the fields in bytes: window, dictionary ID, content size.
 	window := int(1 - single)
 	dictionary := [4]int{0, 1, 2, 4}[flags&3]
 	content := [4]int{int(single), 2, 4, 8}[flags>>6]
@@ -208,26 +210,19 @@ func (z *zstdFrames) frame() error {
 	return nil
 }
 
-// peek looks at n bytes within a frame.
+// peek returns the next n bytes of a frame without reading them.
 func (z *zstdFrames) peek(n int) ([]byte, error) {
 	b, err := z.src.Peek(n)
 	return b, noEOF(err)
 }
 
-func noEOF(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-// isZstdFrame reports whether head begins a frame with content.
+// isZstdFrame reports whether head is the beginning of a frame with content.
 func isZstdFrame(head []byte) bool {
 	return len(head) >= 4 && binary.LittleEndian.Uint32(head) == 0xfd2fb528
 }
 
-// isSkippableFrame reports a Zstandard skippable frame (RFC 8878, section
-// 3.1.2), which may stand before the first frame with content.
+// isSkippableFrame reports whether head is the beginning of a skippable frame (RFC 8878,
+// section 3.1.2). A file may begin with one.
 func isSkippableFrame(head []byte) bool {
 	return len(head) >= 4 && binary.LittleEndian.Uint32(head)&^0xf == 0x184d2a50
 }
