@@ -38,7 +38,7 @@ func main() {
 	top := flag.String("top", "..", "the repository's top directory")
 	dist := flag.String("dist", "", "directory of the binaries and their SHA256SUMS (default: dist in the top directory)")
 	out := flag.String("o", "", "directory for the packages (default: packages in the binaries' directory)")
-	maintainer := flag.String("maintainer", "", "whom the packages name as responsible, \"NAME <ADDRESS>\" (default: the commit's author)")
+	maintainer := flag.String("maintainer", "", "maintainer of the packages, \"NAME <ADDRESS>\" (default: the commit's author)")
 	flag.Parse()
 	if *dist == "" {
 		*dist = filepath.Join(*top, "dist")

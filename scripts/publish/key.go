@@ -145,7 +145,7 @@ func (s *signer) detached(file, path, suffix string) error {
 func (s *signer) cleartext(file, path string, text []byte) error {
 	key, ok := s.entity.SigningKeyById(s.config.Now(), s.config.SigningKeyId)
 	if !ok {
-		return errors.New("the signing key has expired meanwhile")
+		return errors.New("the signing key has expired during the run")
 	}
 	config := s.config
 	config.SignatureNotations = []*packet.Notation{{Name: pathNotation, Value: []byte(path), IsHumanReadable: true}}

@@ -28,10 +28,10 @@ import (
 )
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:0", "address to listen on; port 0 is any that is free")
+	addr := flag.String("addr", "127.0.0.1:0", "address to listen on; port 0 means any free port")
 	ca := flag.String("ca", "", "file to write the certificate authority to")
 	var names []string
-	flag.Func("name", "a name or address of the server, beside localhost's; again for more", func(name string) error {
+	flag.Func("name", "a name or address of the server besides localhost; may be repeated", func(name string) error {
 		names = append(names, name)
 		return nil
 	})

@@ -40,8 +40,8 @@ var versions = []string{"9", "11", "14", "main"}
 
 func main() {
 	root := flag.String("root", "", "change the root directory to this one")
-	old := flag.Bool("old-kernel", false, "uname tells a kernel before 5.1")
-	try := flag.String("try", "", "make this system call, and no more")
+	old := flag.Bool("old-kernel", false, "make uname(2) report a kernel before 5.1")
+	try := flag.String("try", "", "only make this system call")
 	flag.Parse()
 	if *try != "" {
 		os.Exit(call(*try))

@@ -23,7 +23,7 @@ import (
 )
 
 func main() {
-	old := flag.Bool("old", false, "know getaddrinfo alone")
+	old := flag.Bool("old", false, "answer only the command getaddrinfo")
 	flag.Parse()
 	address, err := netip.ParseAddr(flag.Arg(2))
 	if flag.NArg() != 3 || err != nil || !address.Is4() {

@@ -1,12 +1,12 @@
 #!/bin/bash
-# Kills lxc-pull untar at random points, and lets it run out of space. Neither
-# may leave a tree that looks complete, and the next run must start clean.
+# Kills lxc-pull untar at random moments, and lets it run out of space. Neither may leave a
+# tree that looks complete, and the next run must start without old files.
 #
 #   untar-crash.sh LXC-PULL ROOTFS.tar [KILLS]
 #
-# Needs root. KILLS (default 200) are split between a target that is absent and
-# one that is an empty directory. E2E_DIR (default /var/tmp/lxc-pull-e2e) holds the
-# trees. Prints what it did; the exit status is 1 where something was wrong.
+# Needs root. Half of the KILLS (default 200) use a target that doesn't exist, the others
+# an empty directory. The trees are made in E2E_DIR (default /var/tmp/lxc-pull-e2e). The
+# exit status is 1 if something was wrong.
 set -u -o pipefail
 (($# >= 2)) || { echo "usage: untar-crash.sh LXC-PULL ROOTFS.tar [KILLS]" >&2; exit 2; }
 ((EUID == 0)) || { echo "untar-crash: needs root" >&2; exit 2; }
@@ -15,7 +15,7 @@ base=${E2E_DIR:-/var/tmp/lxc-pull-e2e}
 mkdir -p "$base" && work=$(mktemp -d "$base/crash.XXXXXX") || exit
 trap 'umount "$work/small" "$work/whole" "$work/empty/zz/mounted" 2>/dev/null; rm -rf "$work"' EXIT
 failed=0
-RANDOM=4 # the same points in every run, as far as the machine allows
+RANDOM=4 # nearly the same moments in every run
 
 fail() { echo "FAIL $*"; failed=1; }
 count() { find "$1" | wc -l; }
@@ -52,7 +52,7 @@ for kind in absent empty; do
       continue
     fi
     ((++early))
-    # Only every tenth is run again to the end; the others pile up on top.
+    # Only every tenth is run again to its end; the others leave their files.
     ((i % 10 == 0)) || continue
     "$ours" untar -q -C "$dir" "$archive" || fail "$kind $i: the next run failed"
     [[ $(count "$dir") == "$whole" ]] || fail "$kind $i: the next run left $(count "$dir") entries"
@@ -63,8 +63,8 @@ for kind in absent empty; do
   echo "$kind: killed $early times in the middle and $late times after the end"
 done
 
-# The next run removes nothing from the directory: it merges into what there is, and
-# ends the interruption.
+# The next run removes nothing from the directory: it merges into the files that are
+# there, and removes the marker of the interrupted run.
 mkdir "$work/empty" "$work/precious"
 echo precious >"$work/precious/file"
 "$ours" untar -q -C "$work/empty" "$archive" &
@@ -77,8 +77,8 @@ if [[ -e $work/.empty.incomplete ]]; then
   echo thesis >"$work/empty/zz/thesis"
   mount --bind "$work/precious" "$work/empty/zz/mounted" || exit
   "$ours" untar -C "$work/empty" "$archive" 2>"$work/said" || fail "merge: the next run failed: $(tail -1 "$work/said")"
-  grep -q 'holds what an interrupted run left' "$work/said" || fail "merge: it was not told"
-  [[ $(<"$work/precious/file") == precious && $(<"$work/empty/zz/thesis") == thesis ]] || fail "merge: removed what it had not made"
+  grep -q 'holds what an interrupted run left' "$work/said" || fail "merge: no warning"
+  [[ $(<"$work/precious/file") == precious && $(<"$work/empty/zz/thesis") == thesis ]] || fail "merge: it removed files that it had not made"
   umount "$work/empty/zz/mounted"
   rm -r "$work/empty/zz"
   [[ $(count "$work/empty") == "$whole" && ! -e $work/.empty.incomplete ]] || fail "merge: left $(count "$work/empty") entries, $(ls -A "$work")"
@@ -88,8 +88,8 @@ else
 fi
 rm -rf "$work/empty"
 
-# 2 MB too small. The tree is measured on a tmpfs too: elsewhere directories cost
-# blocks of their own.
+# A disk that is 2 MB too small. The tree's size is measured on a tmpfs too, because on
+# other file systems directories need blocks.
 mkdir "$work/small" "$work/whole"
 mount -t tmpfs -o mode=755 none "$work/whole" || exit
 "$ours" untar -C "$work/whole" "$archive" || exit
@@ -103,10 +103,10 @@ for kind in absent empty; do
   code=$?
   ((code == 6)) || fail "full disk, $kind: exit status $code: $(tail -1 "$work/said")"
   [[ $kind == empty || ! -e $dir ]] || fail "full disk: $dir is there"
-  # In a directory that was there all stays: nobody can tell what was extracted from
-  # what somebody has put there since.
+  # In a directory that existed before, all files stay: the program can't distinguish
+  # extracted files from files that somebody put there since.
   [[ $kind == absent || -n $(ls -A "$dir") ]] || fail "full disk: $dir was emptied"
-  [[ $kind == absent ]] || grep -q 'what was extracted stays in' "$work/said" || fail "full disk: what stays is not told"
+  [[ $kind == absent ]] || grep -q 'what was extracted stays in' "$work/said" || fail "full disk: it doesn't say which files stay"
   left=$(find "$work/small" -mindepth 1 ! -path "$dir" ! -path "$dir/*" | head -3)
   [[ -z $left ]] || fail "full disk, $kind: left $left"
   echo "full disk, $kind: exit status $code, $(grep '^lxc-pull:' "$work/said" | cut -c1-160)"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Extracts a root filesystem with GNU tar, called as the stock template calls it,
+# Extracts a root file system with GNU tar, called as the stock template calls it,
 # and with lxc-pull untar, and compares the trees entry by entry: as root, in a
 # user namespace through lxc-usernsexec, and as an ordinary user (owners apart).
 #
@@ -27,7 +27,7 @@ case $archive in
 esac
 chmod 644 "$work/rootfs.tar"
 
-# As excludes-user in an image's metadata lists them.
+# The device nodes, as excludes-user in an image's metadata lists them.
 tar -tvf "$work/rootfs.tar" --quoting-style=literal | awk '/^[bc]/ {print $NF}' >"$work/devices"
 
 report() { # NAME WHY
@@ -70,7 +70,7 @@ else
   inside "$work/lxc-pull" untar -C "$work/ours" --exclude-from="$work/devices" "$work/rootfs.tar" || report userns "exit status $?"
   same userns
 
-  # Without excludes devices are skipped and said so.
+  # Without excludes, devices are skipped with a warning.
   mkdir "$work/ours" && chown "$sub:$subg" "$work/ours"
   if inside "$work/lxc-pull" untar -C "$work/ours" "$work/rootfs.tar" 2>"$work/said"; then
     n=$(wc -l <"$work/devices") why=
@@ -82,14 +82,14 @@ else
   rm -rf "$work/ours"
 fi
 
-# An ordinary user: everything but the owners, and what follows from them.
+# As an ordinary user: everything must be equal except for owners and set-ID bits.
 mkdir "$work/gnu" "$work/ours"
 chown "$user" "$work/gnu" "$work/ours"
 as() { su "$user" -c "cd / && exec $(printf '%q ' "$@")"; }
 as "${gnu[@]:0:4}" --exclude-from="$work/devices" "${gnu[@]:4}" -C "$work/gnu" 2>/dev/null
 as "$work/lxc-pull" untar -C "$work/ours" "$work/rootfs.tar" 2>"$work/said" || report user "exit status $?"
-# Ours drops set-ID bits of files whose owner is not kept; GNU tar lends the
-# caller's rights to everyone.
+# If the owner isn't kept, ours drops set-ID bits; GNU tar keeps them, which gives
+# everyone the caller's rights.
 find "$work/gnu" -type f -perm /6000 -exec chmod a-s {} +
 find "$work/ours" -type f -perm /6000 -exec chmod a-s {} +
 same user

@@ -57,10 +57,10 @@ func main() {
 
 func run() error {
 	ours := flag.String("ours", "bin/lxc-pull", "the program")
-	n := flag.Int("n", 300, "how many runs")
-	seed := flag.Uint64("seed", 1, "of the first one")
-	jobs := flag.Int("j", 24, "runs side by side: they wait most of the time")
-	verbose := flag.Bool("v", false, "print what the program said")
+	n := flag.Int("n", 300, "number of runs")
+	seed := flag.Uint64("seed", 1, "seed of the first run")
+	jobs := flag.Int("j", 24, "runs at the same time; they wait most of the time")
+	verbose := flag.Bool("v", false, "print the program's output")
 	flag.Parse()
 	program, err := filepath.Abs(*ours)
 	if err != nil {

@@ -83,9 +83,9 @@ func run() error {
 	count := flag.Int("n", 2000, "random configs, besides the fixed ones")
 	seed := flag.Uint64("seed", 0, "seed of the configs (0: a new one)")
 	workers := flag.Int("j", runtime.NumCPU(), "workers")
-	only := flag.Int("only", -1, "run this case alone, by the number that a failure tells")
-	self := flag.Bool("self", false, "show that each watch notices what it is there for")
-	verbose := flag.Bool("v", false, "say what became of each case")
+	only := flag.Int("only", -1, "run only the case with this number, which a failure prints")
+	self := flag.Bool("self", false, "show that each watch notices its kind of harm")
+	verbose := flag.Bool("v", false, "print the result of each case")
 	flag.Parse()
 	if os.Geteuid() != 0 {
 		return errors.New("needs root, to make namespaces and containers")

@@ -1,5 +1,5 @@
 /*
- * parse says what the installed liblxc takes from config files.
+ * parse prints the settings that the installed liblxc takes from config files.
  *
  *   parse FILE...   one answer per file, as text
  *   parse           reads configs from standard input and answers on standard
@@ -13,17 +13,17 @@
  *   item KEY TEXT   a value that differs from an empty config's, one line for
  *                   each element of a list. KEY with the empty TEXT: a value
  *                   that an empty config has is gone.
- *   line TEXT       a line as liblxc cut the text, in order; not those of
- *                   included files, and not those of lxc.idmap. Where it refused,
- *                   the last is the line that it refused (or that includes what
- *                   it refused). LF stands for an empty line.
+ *   line TEXT       a line as liblxc split the text, in order; without lines of
+ *                   included files and of lxc.idmap. If liblxc refused the
+ *                   config, the last line is the one that it refused, or the one
+ *                   that includes the refused file. LF stands for an empty line.
  *
  * TEXT has \\, \n, \t, and \xHH for bytes below 0x20 and from 0x7f.
  *
- * The exit status is 1 where liblxc refused a file (FILE... only) and 2 where
- * the program itself failed. Each config is read by a process of its own. Nothing
- * is started and no file is made: the functions below stand before libc's, and
- * liblxc calls them. lxc.log.file would be made by the mere reading of a config.
+ * The exit status is 1 if liblxc refused a file (FILE... only) and 2 if the program
+ * itself failed. A separate process reads each config. Nothing is started and no file
+ * is made: liblxc calls the functions below instead of libc's. Without them, reading
+ * a config would make the file that lxc.log.file names.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -54,7 +54,7 @@ static void die(const char *what)
 	_exit(2);
 }
 
-/* What liblxc opens: files to read, the two above; to write, the void. */
+/* Opens a file for liblxc: to read, any file and the two above; to write, /dev/null. */
 static int open_for_liblxc(int dir, const char *path, int flags)
 {
 	if (strcmp(path, CONFIG) == 0 || strcmp(path, LINES) == 0) {
@@ -82,7 +82,7 @@ int creat64(const char *path, mode_t mode) { return open_for_liblxc(AT_FDCWD, pa
 int mkdir(const char *path, mode_t mode) { return 0; }
 int mkdirat(int dir, const char *path, mode_t mode) { return 0; }
 
-/* What no reader of a config has to do. */
+/* Functions that reading a config must not need: they do nothing. */
 #define FORBID(declaration)                                       \
 	declaration                                               \
 	{                                                         \
@@ -125,7 +125,7 @@ static void print_text(FILE *out, const char *text, size_t size)
 	}
 }
 
-/* get returns what get_config_item or get_keys writes; NULL: no such key. */
+/* get returns the text from get_config_item or get_keys, or NULL if there is no such key. */
 static char *get(int (*f)(struct lxc_container *, const char *, char *, int), struct lxc_container *c, const char *key)
 {
 	int size = f(c, key, NULL, 0);
@@ -181,7 +181,7 @@ static void print_items(FILE *out, struct lxc_container *c, struct lxc_container
 		print_item(out, c, empty, key);
 	}
 	print_item(out, c, empty, "lxc.net");
-	for (int i = 0; i < 1000; i++) { /* the getters have no list of the numbers */
+	for (int i = 0; i < 1000; i++) { /* no function lists the numbers in use */
 		snprintf(key, sizeof(key), "lxc.net.%d.type", i);
 		if (c->get_config_item(c, key, NULL, 0) < 0)
 			continue;
@@ -210,13 +210,13 @@ static void print_lines(FILE *out, struct lxc_container *c)
 	free(text);
 }
 
-/* answer is the child's work. */
+/* answer runs in the child. */
 static int answer(FILE *out)
 {
 	struct lxc_log log = {.name = "parse", .level = "FATAL", .quiet = true};
 	lxc_log_init(&log);
-	/* Containers need a folder that is there, and none that liblxc could take
-	 * for a real one: neither /dev nor /proc has a file "config" or "partial". */
+	/* A container needs an existing directory that liblxc can't take for a real
+	 * container: neither /dev nor /proc has a file "config" or "partial". */
 	struct lxc_container *c = lxc_container_new("dev", "/");
 	struct lxc_container *empty = lxc_container_new("proc", "/");
 	if (!c || !empty)
@@ -227,7 +227,7 @@ static int answer(FILE *out)
 	fprintf(out, "verdict\t%s\n", ok ? "ok" : "refused");
 	if (ok)
 		print_items(out, c, empty);
-	/* save_config would hand the folder over to the map's root. */
+	/* save_config would change the directory's owner to the map's root. */
 	if (c->get_config_item(c, "lxc.idmap", NULL, 0) != 0 && !c->clear_config_item(c, "lxc.idmap"))
 		die("clearing lxc.idmap");
 	print_lines(out, c);

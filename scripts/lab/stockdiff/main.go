@@ -119,14 +119,14 @@ type harness struct {
 
 func run(args []string) error {
 	flag := flag.NewFlagSet("stockdiff", flag.ExitOnError)
-	ours := flag.String("ours", "bin/lxc-pull", "our template; \"stock\": the stock template in its place, to see what becomes of it")
+	ours := flag.String("ours", "bin/lxc-pull", "our template; \"stock\": test the stock template instead")
 	stock := flag.String("stock", "/usr/share/lxc/templates/lxc-download", "LXC's template, of 5.0 or later")
-	count := flag.Int("n", 100, "images")
-	seed := flag.Uint64("seed", 1, "seed of the first image; the next has the next")
+	count := flag.Int("n", 100, "number of images")
+	seed := flag.Uint64("seed", 1, "seed of the first image; later images have the next seeds")
 	workers := flag.Int("j", runtime.NumCPU(), "images at a time")
 	keep := flag.Bool("keep", os.Getenv("KEEP") != "", "keep the directories of cases that differ")
-	verbose := flag.Bool("v", false, "say what each case is")
-	disk := flag.Bool("disk", false, "work on the disk, not in memory; -keep does too")
+	verbose := flag.Bool("v", false, "describe each case")
+	disk := flag.Bool("disk", false, "work on the disk, not in memory; -keep implies it")
 	if err := flag.Parse(args); err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 /*
- * Decodes with liblzma what comes through a pipe, so that a test can compare
- * thousands of files a second with it.
+ * Decodes data from a pipe with liblzma, so that a test can compare thousands of
+ * files per second with it.
  *
  *   cc -O2 -o helper liblzma.c -llzma
  *

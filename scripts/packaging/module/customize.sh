@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # Sourced by the module installers of Magisk, KernelSU and APatch, which unpack
-# the zip to $MODPATH and set $ARCH. Keeps the program for this phone.
+# the zip to $MODPATH and set $ARCH. It keeps only the program for this phone.
 
 case $ARCH in
 arm64 | arm) ;;
@@ -16,4 +16,4 @@ set_perm "$MODPATH/uninstall.sh" 0 0 0755
 
 "$MODPATH/system/bin/lxc-pull" version || abort "! the program does not run on this phone"
 sh "$MODPATH/service.sh"
-ui_print "- lxc-pull is in /system/bin after the next start"
+ui_print "- lxc-pull is in /system/bin after the next boot"

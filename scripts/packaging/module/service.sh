@@ -1,7 +1,7 @@
 #!/system/bin/sh
-# Runs when the module is installed, and at every start, so that an LXC that
-# comes later is found too: puts the template where it looks. What is there
-# already is left alone.
+# Runs when the module is installed and at every boot, so that it finds an LXC that is
+# installed later. It links the template into LXC's template directories, and doesn't
+# change files that exist already.
 for lxc in /data/data/com.termux/files/usr /data/lxc /data/lxc3 /data/share; do
 	templates=$lxc/share/lxc/templates
 	[ -d "$templates" ] || continue

@@ -1,6 +1,7 @@
 #!/bin/sh
-# dracut hook: runs the rescue menu where the kernel's command line asks for it,
-# before the root is mounted. The network needs rd.neednet=1 ip=dhcp there too.
+# dracut hook: runs the rescue menu if the kernel's command line asks for it, before the
+# root file system is mounted. For the network the command line also needs
+# rd.neednet=1 ip=dhcp.
 case $(cat /proc/cmdline) in
 *lxc-pull.rescue* | *lxc-pull.disk=* | *lxc-pull.image=*)
 	# With systemd in the initramfs the hook's standard input is closed.

@@ -1,7 +1,7 @@
-# For termux-packages: this directory goes to packages/lxc-pull there, and
+# For termux-packages: put this directory into packages/lxc-pull there, then
 # ./build-package.sh -a aarch64 lxc-pull
-# makes the package. The programs beside this file are installed as they are;
-# nothing is fetched or compiled.
+# makes the package. It installs the programs in this directory unchanged, and downloads or
+# compiles nothing.
 TERMUX_PKG_HOMEPAGE=https://linuxcontainers.org/lxc/
 TERMUX_PKG_DESCRIPTION="LXC template that fetches signed root file systems"
 TERMUX_PKG_LICENSE="custom"
@@ -13,8 +13,8 @@ TERMUX_PKG_SKIP_SRC_EXTRACT=true
 TERMUX_PKG_BUILD_IN_SRC=true
 
 termux_step_make_install() {
-	# The program lies with the templates, where it finds LXC's other directories
-	# beside it; the command is the link.
+	# The program is in the directory of templates, from which it finds LXC's other
+	# directories; the command in bin is a link to it.
 	install -Dm700 "$TERMUX_PKG_BUILDER_DIR/lxc-pull-$TERMUX_ARCH" "$TERMUX_PREFIX/share/lxc/templates/lxc-pull"
 	mkdir -p "$TERMUX_PREFIX/bin" "$TERMUX_PREFIX/share/lxc-pull/templates"
 	ln -sf ../share/lxc/templates/lxc-pull "$TERMUX_PREFIX/bin/lxc-pull"

@@ -55,8 +55,8 @@ func main() {
 	flag.StringVar(&b.oracle, "oracle", "", "the stock `template`")
 	flag.StringVar(&b.server, "server", "", "the `program` scripts/lab/faultserver")
 	flag.StringVar(&b.work, "work", "", "`directory` to make containers in, on a disk (default: a temporary one)")
-	rates := flag.String("rates", "0,50,8,2", "MB per second, 0: unshaped")
-	runs := flag.Int("n", 5, "runs of each on the fast links; on slower ones than 10 MB/s one")
+	rates := flag.String("rates", "0,50,8,2", "MB per second, 0: no limit")
+	runs := flag.Int("n", 5, "runs of each on fast links; links below 10 MB/s get one run")
 	flag.Parse()
 	if flag.NArg() != 1 || b.tree == "" || b.keyring == "" || b.oracle == "" || b.server == "" {
 		flag.Usage()

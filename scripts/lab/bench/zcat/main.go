@@ -37,10 +37,10 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("bench/zcat: ")
 	archive := flag.String("tar", "", "uncompressed `archive` to pack and unpack")
-	work := flag.String("work", "", "`directory` for the packed files, kept and reused (default: one that is removed)")
+	work := flag.String("work", "", "`directory` for the packed files, kept and reused (default: a temporary one)")
 	runs := flag.Int("n", 5, "runs of each decoder")
 	only := flag.String("only", "", "only files whose name contains this")
-	decode := flag.String("decode", "", "be the decoder of that `package` (internal)")
+	decode := flag.String("decode", "", "decode with this `package` (internal)")
 	flag.Parse()
 	if *decode != "" {
 		if err := decodeWith(*decode, flag.Arg(0)); err != nil {

@@ -48,7 +48,7 @@ var types = map[uint32]string{
 }
 
 func main() {
-	since := flag.Int64("since", math.MaxInt64, "times from this second on read \"new\"")
+	since := flag.Int64("since", math.MaxInt64, "print times from this second on as \"new\"")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: manifest [--since EPOCH] DIR")
