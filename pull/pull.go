@@ -131,8 +131,8 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 		if err == nil {
 			return
 		}
-		err = interruption(ctx, err)
 		kept := found.Forget(err)
+		err = interruption(ctx, err)
 		if left := r.staging.empty(); left != nil {
 			err = &LeftError{err, left}
 		}
