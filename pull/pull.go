@@ -116,13 +116,16 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 	return message, nil
 }
 
-// interruption returns ctx's cause if err says only that ctx has ended. An error that
-// already has the cause stays as it is: it may say more.
+// interruption returns ctx's cause if err says that ctx has ended. A *LeftError and a
+// *ResumableError stay, with what they say besides: fill has given them the cause.
 func interruption(ctx context.Context, err error) error {
-	if why := context.Cause(ctx); why != nil && errors.Is(err, context.Canceled) && !errors.Is(err, why) {
-		return why
+	var left *LeftError
+	var resumable *ResumableError
+	why := context.Cause(ctx)
+	if why == nil || !errors.Is(err, context.Canceled) || errors.As(err, &left) || errors.As(err, &resumable) {
+		return err
 	}
-	return err
+	return why
 }
 
 // fill makes the target out of an image. If it fails, it removes the image's files again.
