@@ -82,25 +82,30 @@ func (r *run) inside(name string, err error) error {
 
 // writeContainer writes the container's fstab, if it has one, and then its config.
 func (r *run) writeContainer() error {
-	s, container, image := r.staging, r.target.Container, r.image
-	change := edit{name: "fstab", mode: uint32(image.fstabMode.Perm()), keep: s.edits, uid: r.target.Owner.UID, gid: r.target.Owner.GID}
+	s, container, image, owner := r.staging, r.target.Container, r.image, r.target.Owner
 	if image.hasFstab {
-		change.content = func([]byte) []byte { return container.Expand(image.fstab) }
-		if err := s.directory.replace(change); err != nil {
+		err := s.directory.replace(edit{
+			name: "fstab", mode: uint32(image.fstabMode.Perm()), keep: s.edits, uid: owner.UID, gid: owner.GID,
+			content: func([]byte) []byte { return container.Expand(image.fstab) },
+		})
+		if err != nil {
 			return err
 		}
 	}
-	change.name, change.mode = "config", 0o644
+	mode := uint32(0o644) // the stock template's, if lxc-create has written no config
 	if s.storage != "" {
-		change.mode = 0o640 // lxc-create's
+		mode = 0o640 // lxc-create's
 	}
-	change.content = func(before []byte) []byte {
-		if s.storage != "" {
-			before = append(slices.Clip(r.target.Begins), "lxc.rootfs.path = "+s.storage+":"+container.Rootfs+"\n"...)
-		}
-		return container.Config(before, image.config, image.hasFstab)
-	}
-	if err := s.directory.replace(change); err != nil {
+	err := s.directory.replace(edit{
+		name: "config", mode: mode, keep: s.edits, uid: owner.UID, gid: owner.GID,
+		content: func(before []byte) []byte {
+			if s.storage != "" {
+				before = append(slices.Clip(r.target.Begins), "lxc.rootfs.path = "+s.storage+":"+container.Rootfs+"\n"...)
+			}
+			return container.Config(before, image.config, image.hasFstab)
+		},
+	})
+	if err != nil {
 		return err
 	}
 	return s.directory.sync()

@@ -116,8 +116,8 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 	return message, nil
 }
 
-// interruption returns ctx's cause if err says only that ctx has ended. A *LeftError and a
-// *ResumableError say more: what stays on the disk.
+// interruption returns ctx's cause if err says that ctx has ended. A *LeftError and a
+// *ResumableError stay, with what they say besides: fill has given them the cause.
 func interruption(ctx context.Context, err error) error {
 	var left *LeftError
 	var resumable *ResumableError
@@ -134,8 +134,8 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 		if err == nil {
 			return
 		}
-		err = interruption(ctx, err)
 		kept := found.Forget(err)
+		err = interruption(ctx, err)
 		if left := r.staging.empty(); left != nil {
 			err = &LeftError{err, left}
 		}

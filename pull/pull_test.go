@@ -425,7 +425,7 @@ func TestCancelledMerge(t *testing.T) {
 	}
 	_, err := Run(ctx, source.Open(testOptions(t, "", tree.url()), how.Tell), theImage(), target, how)
 	var left *LeftError
-	if !errors.Is(err, cancelled{}) || !errors.As(err, &left) || !errors.Is(left.Left, errMerged) {
+	if !errors.As(err, &left) || left.Err != error(cancelled{}) || !errors.Is(left.Left, errMerged) {
 		t.Errorf("the error is %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(target.Container.Rootfs, "mine")); err != nil {

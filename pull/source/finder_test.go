@@ -387,15 +387,20 @@ func TestReplacedEvidence(t *testing.T) {
 	const build = "20261101_00:00"
 	for _, refused := range []bool{false, true} {
 		server, base := newTestServer(t), t.TempDir()
+		server.publish("other", soon)
 		server.publish(build, soon)
 		keepImage(t, serverOptions(t, base, server.URL))
+		other, err := os.ReadFile(filepath.Join(server.dir, "images/other", image.MetaFile))
+		if err != nil {
+			t.Fatal(err)
+		}
 		server.forget()
 		f := Open(serverOptions(t, base, server.URL), deaf())
 		expiry := soon
 		if refused {
 			expiry = soon.Add(time.Hour) // other metadata of the same build
 			server.publish(build, expiry)
-		} else if err := os.WriteFile(filepath.Join(base, "download/d/r/a/v/.lxc-pull", image.MetaFile), []byte("changed"), 0o644); err != nil {
+		} else if err := os.WriteFile(filepath.Join(base, "download/d/r/a/v/.lxc-pull", image.MetaFile), other, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		found, err := f.Find(t.Context(), testQuery())
@@ -486,6 +491,41 @@ func TestNextAfterWrongMirror(t *testing.T) {
 	}
 	if next, err := f.Next(t.Context(), found, err); next != nil || KindOf(err) != Unverified {
 		t.Errorf("%+v, %v", next, err)
+	}
+}
+
+// When the bytes of all servers are wrong that is the error; the servers that list the same
+// build are not asked a second time.
+func TestWrongBytesEverywhere(t *testing.T) {
+	const build = "20261101_00:00"
+	one, two := newTestServer(t), newTestServer(t)
+	for _, s := range []*testServer{one, two} {
+		s.publish(build, soon)
+		if err := os.WriteFile(filepath.Join(s.dir, "images", build, image.RootfsFile), []byte("wrong"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := Open(serverOptions(t, t.TempDir(), one.URL, two.URL), deaf())
+	found, err := f.Find(t.Context(), testQuery())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err = read(t, found); KindOf(err) != Unverified {
+			t.Fatal(err)
+		}
+		found.Forget(err)
+		if found, err = f.Next(t.Context(), found, err); err != nil {
+			break
+		}
+	}
+	if found != nil || KindOf(err) != Unverified {
+		t.Errorf("%+v, %v", found, err)
+	}
+	for _, s := range []*testServer{one, two} {
+		if n := s.asked("images/" + build + "/" + image.RootfsFile); n != 1 {
+			t.Errorf("asked %d times", n)
+		}
 	}
 }
 
