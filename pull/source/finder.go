@@ -24,7 +24,6 @@ package source
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -158,7 +157,7 @@ func (f *Finder) Find(ctx context.Context, q image.Query) (*Found, error) {
 // unfitOffline returns the error for a cached copy that can't be used while no server can be
 // reached.
 func (f *Finder) unfitOffline(unfit, offline error) error {
-	return unverified("the cached copy can't be used offline", errors.Join(unfit, offline))
+	return unverified("the cached copy can't be used offline", fmt.Errorf("%w; %w", unfit, offline))
 }
 
 // expired reports whether the image's expiry date has passed. An image without an expiry
