@@ -58,14 +58,17 @@ func (c *createCall) rewrite(args []string) []string {
 // readOperands takes the target's name from the operands, unless an option gave it, and then
 // the image's name. kind is "container" or "directory".
 func (o *imageOptions) readOperands(name *string, operands []string, kind string) error {
-	if *name == "" {
-		if len(operands) == 0 {
-			return usageErrorf("the name of the %s is missing", kind)
-		}
+	given := *name
+	if len(operands) > 0 && (given == "" || !strings.Contains(operands[0], "/")) {
 		*name, operands = operands[0], operands[1:]
-		if kind == "container" && strings.Contains(*name, "/") && len(operands) == 0 && o.dist == "" && image.CheckName(strings.Split(*name, "/")[0]) == nil {
-			return usageErrorf("%q is the name of an image, and a container's name must come before it: create NAME %s", *name, *name)
-		}
+	}
+	switch {
+	case *name == "":
+		return usageErrorf("the name of the %s is missing", kind)
+	case given != "" && given != *name:
+		return usageErrorf("the %s has two names, %q and %q", kind, given, *name)
+	case kind == "container" && given == "" && strings.Contains(*name, "/") && len(operands) == 0 && o.dist == "" && image.CheckName(strings.Split(*name, "/")[0]) == nil:
+		return usageErrorf("%q is the name of an image, and a container's name must come before it: create NAME %s", *name, *name)
 	}
 	switch len(operands) {
 	case 0:

@@ -63,8 +63,8 @@ type download struct {
 type partOrigin int
 
 const (
-	// ownPart is absent, or is this program's: removed, or left to a later call.
-	ownPart partOrigin = iota
+	// Zero is a file that is absent or this program's: it is removed, or left to a later call.
+	_ partOrigin = iota
 	// emptyPart is empty and has no record. A call that was killed at once leaves such a
 	// file, but anybody may have made it: it is left behind empty.
 	emptyPart

@@ -22,13 +22,13 @@ import (
 // A flag is one option of the command line.
 type flag struct {
 	short byte   // 0: none
+	again bool   // it may be repeated, and each value counts
+	more  bool   // "help COMMAND" shows it; --help, which fits a small screen, does not
+	exact bool   // a prefix of the long name is not enough; so it makes no stock prefix ambiguous
 	long  string // "": none
 	value string // the name of its value in help texts, such as "DIST"; "": it takes no value
 	help  string // "": the option is accepted, but help texts do not show it
 	into  any    // where set stores the value; nil: the option has no effect
-	again bool   // it may be repeated, and each value counts
-	more  bool   // "help COMMAND" shows it; --help, which fits a small screen, does not
-	exact bool   // a prefix of the long name is not enough; so it makes no stock prefix ambiguous
 }
 
 // A group is a table of flags under a title.
@@ -122,9 +122,8 @@ const defaultVariant = "default"
 // group returns the flags of a command that unpacks one image.
 func (o *imageOptions) group() group {
 	g := o.filters()
-	for i, value := range map[int]string{2: "this machine's, " + hostArch(), 3: defaultVariant} {
-		g.flags[i].help += " (default: " + value + ")"
-	}
+	g.flags[2].help += " (default: this machine's, " + hostArch() + ")"
+	g.flags[3].help += " (default: " + defaultVariant + ")"
 	return g
 }
 

@@ -41,8 +41,7 @@ type untarCall struct {
 	report  string
 }
 
-// groups returns untar's own flags, and the flags of tar that scripts pass: those that say
-// what untar does anyway (-x, -p, -z, -j, -J, ...) go nowhere.
+// groups returns untar's own flags and the flags of tar that scripts pass.
 func (c *untarCall) groups() []group {
 	owners := func(p untar.Privilege) func(string) error {
 		return func(string) error { c.opt.Metadata.Privilege = p; return nil }
@@ -77,11 +76,21 @@ func (c *untarCall) groups() []group {
 		{short: 'h', long: "help", help: "this text", more: true},
 		{short: 'f', long: "file", value: "FILE", into: &c.file},
 		{long: "no-acls", into: on(&c.opt.Metadata.ACLs, false)}, {long: "no-selinux", into: on(&c.opt.Metadata.SELinux, false)},
-		{short: 'x', long: "extract"}, {long: "get"}, {short: 'p', long: "preserve-permissions"},
-		{short: 'z', long: "gzip"}, {short: 'j', long: "bzip2"}, {short: 'J', long: "xz"}, {long: "zstd"},
-		{long: "anchored"}, {long: "xattrs"}, {long: "xattrs-include", value: "PATTERN"}, {short: 'U', long: "unlink-first"},
-		{short: 'S', long: "sparse"}, {short: 'a', long: "auto-compress"}, {long: "delay-directory-restore"},
-	}}}
+		{long: "xattrs-include", value: "PATTERN"},
+	}}, ignoredFlags()}
+}
+
+// ignoredFlags returns the flags of tar that say what untar does anyway.
+func ignoredFlags() (g group) {
+	for word := range strings.SplitSeq("extract,x get preserve-permissions,p gzip,z bzip2,j xz,J zstd anchored xattrs unlink-first,U sparse,S auto-compress,a delay-directory-restore", " ") {
+		long, short, found := strings.Cut(word, ",")
+		f := flag{long: long}
+		if found {
+			f.short = short[0]
+		}
+		g.flags = append(g.flags, f)
+	}
+	return g
 }
 
 // setStrip sets --strip-components.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -141,13 +142,16 @@ func hasDefaultACL(fd int) bool {
 
 // finish sets the metadata of all directories, of each after those below it.
 func (x *extractor) finish() error {
-	paths := make([]string, 0, len(x.kept.directories))
-	for p := range x.kept.directories {
-		paths = append(paths, p)
+	// With NUL, which no name contains, instead of "/" the order of bytes puts a directory
+	// directly before everything below it. slices.SortFunc would add 9 KB to the program.
+	keys := make([]string, 0, len(x.kept.directories))
+	for path := range x.kept.directories {
+		keys = append(keys, strings.ReplaceAll(path, "/", "\x00"))
 	}
-	slices.SortFunc(paths, comparePaths)
+	slices.Sort(keys)
 	x.targets.pop(0)
-	for _, path := range slices.Backward(paths) {
+	for _, key := range slices.Backward(keys) {
+		path := strings.ReplaceAll(key, "\x00", "/")
 		f := x.kept.directories[path]
 		fd, _, err := x.dirs.enter([]byte(path))
 		switch {
@@ -164,22 +168,6 @@ func (x *extractor) finish() error {
 		}
 	}
 	return nil
-}
-
-// comparePaths sorts a directory directly before everything below it.
-func comparePaths(a, b string) int {
-	for i := 0; i < len(a) && i < len(b); i++ {
-		if a[i] != b[i] {
-			switch {
-			case a[i] == '/':
-				return -1
-			case b[i] == '/':
-				return 1
-			}
-			return int(a[i]) - int(b[i])
-		}
-	}
-	return len(a) - len(b)
 }
 
 // applyDir sets a directory's owner, attributes, mode and time.
