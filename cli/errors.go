@@ -12,7 +12,6 @@ import (
 
 	"lxc-pull/fetch"
 	"lxc-pull/image"
-	"lxc-pull/lxc"
 	"lxc-pull/pgp"
 	"lxc-pull/pull"
 	"lxc-pull/pull/source"
@@ -132,7 +131,7 @@ func exitStatus(err error) int {
 		return exitUsage
 	case network != nil && network.Kind != fetch.KindFile:
 		return exitNetwork
-	case errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EFBIG):
+	case pull.KindOf(err) == pull.NoRoom, errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EFBIG):
 		return exitDisk
 	case errors.As(err, &owner), errors.As(err, &mapped), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return exitPermission
@@ -146,6 +145,7 @@ func (u *ui) describe(err error) (text string, phrase bool) {
 	var network *fetch.Error
 	var left *pull.LeftError
 	var kept *keptError
+	var resumable *pull.ResumableError
 	var own *phraseError
 	text = err.Error()
 	kind := source.KindOf(err)
@@ -154,6 +154,8 @@ func (u *ui) describe(err error) (text string, phrase bool) {
 		return "interrupted: " + text, false
 	case errors.Is(err, context.Canceled) && errors.As(err, &kept):
 		return "interrupted; " + kept.kept(), false
+	case errors.Is(err, context.Canceled) && errors.As(err, &resumable):
+		return "interrupted; nothing half-made is left, and the next run continues the download (" + text + ")", false
 	case errors.Is(err, context.Canceled):
 		return "interrupted; nothing half-made is left (" + text + ")", false
 	case errors.As(err, &own):
@@ -254,7 +256,6 @@ func (u *ui) sourceHint(err error) string {
 // targetHint returns the hint about the directory to fill and about LXC's rules.
 func targetHint(err error) string {
 	var (
-		host  *lxc.HostConfigError
 		unfit *untar.UnfitError
 		own   *pull.Error
 	)
@@ -263,12 +264,12 @@ func targetHint(err error) string {
 		return "Choose another file system: ext4, f2fs, btrfs, xfs and tmpfs have all features that are needed."
 	case errors.Is(err, untar.ErrBusy):
 		return "Wait until the other run has ended."
-	case errors.As(err, &host):
-		return "If you trust the image with this host, pass --allow-host-config."
 	case !errors.As(err, &own):
 		return ""
 	}
 	switch own.Kind {
+	case pull.HostConfig:
+		return "If you trust the image with this host, pass --allow-host-config."
 	case pull.MissingInclude:
 		return "LXC would refuse the container. If LXC's configs are in another directory, pass --template-config DIR."
 	case pull.NotEmpty:
@@ -294,7 +295,7 @@ func (u *ui) diskHint(err error) string {
 		return "The file system can't store owners, or does not let you set them. Choose another directory."
 	case errors.As(err, &memory) && memory.Needed > 0:
 		return fmt.Sprintf("Allow more with --memory %dM.", (memory.Needed+1<<20-1)>>20)
-	case errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case pull.KindOf(err) == pull.NoRoom, errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return nothing + "Free some space, or choose another directory."
 	case errors.Is(err, syscall.EROFS):
 		return "Choose a directory that is writable."

@@ -52,10 +52,16 @@ func (l listing) signedAfter(signed time.Time) error {
 	return &Error{Kind: Replayed, Err: fmt.Errorf("it was signed %s, before the build was made", signed.UTC().Format(time.RFC3339))}
 }
 
+// Write passes bytes of the file to the check. The error is of Kind Unverified: a plain
+// signature is over the whole file, which is too large to be signed so (pgp.Verifier).
 func (s *seal) Write(p []byte) (int, error) {
 	switch {
 	case s.verifier != nil:
-		return s.verifier.Write(p)
+		n, err := s.verifier.Write(p)
+		if err != nil {
+			err = unverified(s.file, err)
+		}
+		return n, err
 	case s.digest != nil:
 		return s.digest.Write(p)
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,6 +90,23 @@ func TestVouchWithoutList(t *testing.T) {
 		if !builtIn && err != nil || builtIn && KindOf(err) != Unverified {
 			t.Errorf("built-in key %v: %v", builtIn, err)
 		}
+	}
+}
+
+// A file that is too large for its plain signature is as bad as a wrong one: another server
+// may have the right file.
+func TestTooLargeForPlainSignature(t *testing.T) {
+	ring, err := pgp.ReadKeyring(signify(signer().Public().(ed25519.PublicKey)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := pgp.NewVerifier(ring, signed([]byte("x")), pgp.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &seal{file: image.RootfsFile, verifier: verifier}
+	if _, err := s.Write(make([]byte, pgp.MaxUnhashed+1)); KindOf(err) != Unverified || !strings.Contains(err.Error(), image.RootfsFile) {
+		t.Errorf("%v, Kind %v", err, KindOf(err))
 	}
 }
 
