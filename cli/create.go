@@ -174,12 +174,12 @@ func (c *createCall) locate(ctx context.Context, ui *ui, layout host.Layout) (er
 		return err
 	}
 	c.target.Create = true
-	c.target.Begins, err = getUntilDone(ctx, func() ([]byte, error) { return layout.DefaultConfig(c.config) })
+	c.target.BaseConfig, err = getUntilDone(ctx, func() ([]byte, error) { return layout.DefaultConfig(c.config) })
 	if err != nil {
 		return err
 	}
 	path := filepath.Join(c.lxcPath, c.name)
-	c.setTarget(c.name, path, filepath.Join(path, "rootfs"), host.ContainerNamespace(c.target.Begins))
+	c.setTarget(c.name, path, filepath.Join(path, "rootfs"), host.ContainerNamespace(c.target.BaseConfig))
 	return c.enterNamespace()
 }
 
@@ -193,7 +193,7 @@ func (c *createCall) checkTarget(ui *ui, layout host.Layout) error {
 	if err := pull.Check(c.target, ui.listener()); err != nil {
 		return err
 	}
-	if ranges, _ := lxc.IDMap(c.target.Begins); len(ranges) == 0 && os.Geteuid() != 0 && !c.target.WithoutLXC && host.InPath("lxc-start") != "" && host.Namespace() == lxc.HostNamespace {
+	if ranges, _ := lxc.IDMap(c.target.BaseConfig); len(ranges) == 0 && os.Geteuid() != 0 && !c.target.WithoutLXC && host.InPath("lxc-start") != "" && host.Namespace() == lxc.HostNamespace {
 		return noMap(layout.UserConfig(c.config))
 	}
 	return nil
@@ -203,7 +203,7 @@ func (c *createCall) checkTarget(ui *ui, layout host.Layout) error {
 // begins. Root shifts the owners while it unpacks, unless this process is in the user
 // namespace of that map already.
 func (c *createCall) shiftOwners() error {
-	ranges, err := lxc.IDMap(c.target.Begins)
+	ranges, err := lxc.IDMap(c.target.BaseConfig)
 	if err != nil || len(ranges) == 0 || os.Geteuid() != 0 || host.IsIn(ranges) {
 		return err
 	}

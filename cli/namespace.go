@@ -23,7 +23,7 @@ func (e *mappedError) Error() string { return e.reason }
 // with the ids of lxc.idmap, if an ordinary user's container needs that. Like lxc-create
 // it uses lxc-usernsexec(1). It returns nil only if no namespace is needed.
 func (c *createCall) enterNamespace() error {
-	ranges, err := lxc.IDMap(c.target.Begins)
+	ranges, err := lxc.IDMap(c.target.BaseConfig)
 	uid := os.Geteuid()
 	if err != nil || len(ranges) == 0 || uid == 0 || host.Namespace() != lxc.HostNamespace {
 		return err

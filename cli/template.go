@@ -100,7 +100,7 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	// From here on the end of lxc-create ends the run.
 	caller := pull.CallerOf(c.caller.path)
 	defer caller.Close()
-	caller.Doubt()
+	caller.IgnoreUnheldLock()
 	c.target.Caller = caller
 	ctx, stop := caller.Watch(ctx)
 	defer stop()
@@ -112,7 +112,7 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 			err = &pull.LeftError{Err: err, Left: left}
 		}
 	}()
-	if c.target.Begins, err = pull.ReadConfig(c.caller.path); err != nil {
+	if c.target.BaseConfig, err = pull.ReadConfig(c.caller.path); err != nil {
 		return err
 	}
 	if err := checkNames(c.target); err != nil {

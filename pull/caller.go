@@ -62,11 +62,11 @@ func CallerOf(path string) *Caller {
 	return w
 }
 
-// Doubt makes w ignore a lock file that nobody holds, unless something else also says that
+// IgnoreUnheldLock makes w ignore a lock file that nobody holds, unless something else also says that
 // lxc-create is dead: this process was orphaned, or lxc-usernsexec is its parent. Otherwise
 // another program may have called the template as lxc-create does, with a file of that name
 // that it never locks.
-func (w *Caller) Doubt() {
+func (w *Caller) IgnoreUnheldLock() {
 	if !w.dead() || w.parent == 1 {
 		return
 	}

@@ -88,7 +88,7 @@ func TestContainerOfADeadCreator(t *testing.T) {
 		begin(t, path).Close()
 		w := CallerOf(path)
 		defer w.Close()
-		w.Doubt() // the parent is the go command
+		w.IgnoreUnheldLock() // the parent is the go command
 		if w.dead() || w.ended() {
 			t.Error("a caller that locks nothing is taken for dead")
 		}

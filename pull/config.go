@@ -28,12 +28,12 @@ const (
 const maxWarnings = 8
 
 // Check refuses a target if LXC would refuse the config that the container has before the
-// image's is added (Target.Begins). If lxc-create called this program, LXC has read that
+// image's is added (Target.BaseConfig). If lxc-create called this program, LXC has read that
 // config and knows its own keys best: then Check only warns.
 func Check(target Target, tell source.Listener) error {
 	r := &run{target: target, tell: tell}
 	const which = "the config with which the container begins"
-	loaded, err := lxc.CheckLoads(target.Begins)
+	loaded, err := lxc.CheckLoads(target.BaseConfig)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", which, err)
 	} else {
@@ -209,7 +209,7 @@ func (w *includeWalk) check(name string, depth int) error {
 // in about which of LXC's protections it lacks.
 func (r *run) checkFinal(image *contents, about *lxc.ImageConfig) error {
 	container := r.target.Container
-	final, err := lxc.CheckLoads(container.Config(r.target.Begins, image.config, image.hasFstab))
+	final, err := lxc.CheckLoads(container.Config(r.target.BaseConfig, image.config, image.hasFstab))
 	if err != nil && r.target.Caller != nil {
 		return nil // Check has warned
 	}

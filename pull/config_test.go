@@ -120,7 +120,7 @@ func TestIncludes(t *testing.T) {
 		// warning if lxc-create has read the config already.
 		for _, target := range []Target{{}, {WithoutLXC: true}, {Caller: new(Caller)}} {
 			var out strings.Builder
-			target.Begins = []byte("lxc.include = " + path + "\n")
+			target.BaseConfig = []byte("lxc.include = " + path + "\n")
 			err := Check(target, into(&out))
 			strict := !target.WithoutLXC && target.Caller == nil
 			if (KindOf(err) == MissingInclude) != (strict && !ok) || err != nil && KindOf(err) == 0 || (out.Len() > 0) != (!strict && !ok) {

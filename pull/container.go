@@ -100,7 +100,7 @@ func (r *run) writeContainer() error {
 		name: "config", mode: mode, keep: s.edits, uid: owner.UID, gid: owner.GID,
 		content: func(before []byte) []byte {
 			if s.storage != "" {
-				before = append(slices.Clip(r.target.Begins), "lxc.rootfs.path = "+s.storage+":"+container.Rootfs+"\n"...)
+				before = append(slices.Clip(r.target.BaseConfig), "lxc.rootfs.path = "+s.storage+":"+container.Rootfs+"\n"...)
 			}
 			return container.Config(before, image.config, image.hasFstab)
 		},

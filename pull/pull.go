@@ -35,7 +35,7 @@ type Target struct {
 	Owner     Owner              // of the files beside the root file system
 	Subvolume bool               // this process may make the root file system a btrfs subvolume
 
-	Begins     []byte  // the config that the container has before the image's is added
+	BaseConfig []byte  // the config that the container has before the image's is added
 	Caller     *Caller // the lxc-create that runs this program as its template; nil: none
 	WithoutLXC bool    // LXC is not installed: a missing include is a warning, not an error
 }

@@ -30,10 +30,10 @@ func newContainer(t *testing.T, lxcPath string) Target {
 	t.Helper()
 	path := filepath.Join(lxcPath, "web")
 	target := Target{
-		Container: lxc.Container{Name: "web", Path: path, Rootfs: filepath.Join(path, "rootfs"), TemplateConfig: t.TempDir(), HookDir: "/hooks"},
-		Create:    true,
-		Owner:     Owner{UID: -1, GID: -1},
-		Begins:    []byte("# begun\nlxc.net.0.type = empty\nlxc.start.auto = 0\n"),
+		Container:  lxc.Container{Name: "web", Path: path, Rootfs: filepath.Join(path, "rootfs"), TemplateConfig: t.TempDir(), HookDir: "/hooks"},
+		Create:     true,
+		Owner:      Owner{UID: -1, GID: -1},
+		BaseConfig: []byte("# begun\nlxc.net.0.type = empty\nlxc.start.auto = 0\n"),
 	}
 	writeFile(t, filepath.Join(target.Container.TemplateConfig, "common.conf"), nil)
 	return target
@@ -279,7 +279,7 @@ func TestFailureLeavesNothing(t *testing.T) {
 				target := newContainer(t, lxcPath)
 				if calls {
 					target.Create = false
-					writeFile(t, filepath.Join(target.Container.Path, "config"), target.Begins)
+					writeFile(t, filepath.Join(target.Container.Path, "config"), target.BaseConfig)
 					if err := os.Mkdir(target.Container.Rootfs, 0o755); err != nil {
 						t.Fatal(err)
 					}
@@ -409,7 +409,7 @@ func TestCancelledMerge(t *testing.T) {
 	tree.publish("1", testMeta(t), largeRootfs(t))
 	target := newContainer(t, t.TempDir())
 	target.Create, target.Caller = false, Parent()
-	writeFile(t, filepath.Join(target.Container.Path, "config"), target.Begins)
+	writeFile(t, filepath.Join(target.Container.Path, "config"), target.BaseConfig)
 	writeFile(t, filepath.Join(target.Container.Rootfs, "mine"), nil)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
@@ -431,7 +431,7 @@ func TestCancelledMerge(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(target.Container.Rootfs, "mine")); err != nil {
 		t.Error(err)
 	}
-	if config, err := os.ReadFile(filepath.Join(target.Container.Path, "config")); string(config) != string(target.Begins) {
+	if config, err := os.ReadFile(filepath.Join(target.Container.Path, "config")); string(config) != string(target.BaseConfig) {
 		t.Errorf("%q, %v", config, err)
 	}
 }

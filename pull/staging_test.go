@@ -233,7 +233,7 @@ func TestStageAfterAKill(t *testing.T) {
 	target := newContainer(t, t.TempDir())
 	target.Create = false
 	path := target.Container.Path
-	writeFile(t, filepath.Join(path, "config"), target.Begins)
+	writeFile(t, filepath.Join(path, "config"), target.BaseConfig)
 	if err := os.Mkdir(target.Container.Rootfs, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestStageAfterAKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Restored before this run reads the config, not only when it fails.
-	if config, err := os.ReadFile(filepath.Join(path, "config")); string(config) != string(target.Begins) {
+	if config, err := os.ReadFile(filepath.Join(path, "config")); string(config) != string(target.BaseConfig) {
 		t.Errorf("%q, %v", config, err)
 	}
 	if err := s.abandon(errMerged); err != errMerged {
