@@ -175,7 +175,7 @@ type serverOptions struct {
 func (o *serverOptions) group() group {
 	return group{"Where from", []flag{
 		{long: "server", value: "SERVER", help: "the image server (default: " + source.DefaultServer + ")", into: &o.servers, again: true},
-		{long: "mirror", value: "SERVER", help: "download images from this mirror, which is not trusted", into: &o.mirrors, again: true, exact: true},
+		{long: "mirror", value: "SERVER", help: "download the image's tarballs from this mirror", into: &o.mirrors, again: true, exact: true},
 		{long: "mirror-list", value: "FILE", help: "read mirrors from FILE, one on each line", into: &o.mirrorLists, again: true, exact: true, more: true},
 	}}
 }
