@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The simplestreams list of a tree, which Incus and lxc-pull read. Unlike index-system it
+// The simplestreams list of a tree, which Incus reads. Unlike index-system it
 // has sizes and digests of files, and older builds.
 type (
 	streamsIndex struct {
