@@ -133,7 +133,7 @@ func serverOptions(t *testing.T, base string, servers ...string) Options {
 		Cache: &cache.Cache{Base: base, Evidence: EvidenceNames()}, Mode: lxc.System,
 	}
 	opt.Histories = []*cache.Cache{opt.Cache}
-	if opt.Client, err = fetch.NewClient(fetch.Options{Limits: fetch.LimitOptions{Retries: -1}, Report: fetch.ReportOptions{Notify: opt.Servers.Failed}}); err != nil {
+	if opt.Client, err = fetch.NewClient(fetch.Options{Limits: fetch.LimitOptions{Retries: -1}, Report: fetch.ReportOptions{Notify: opt.Servers.NoteFailure}}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { opt.Client.Close() })
@@ -208,7 +208,7 @@ func TestList(t *testing.T) {
 		t.Errorf("of one server alone: %v", err)
 	}
 	// A list of this compat level goes first.
-	two.write(image.IndexDir+"/"+listNames(lxc.System)[0], []byte("d;r;a;v;level;/images/level/\n"))
+	two.write(image.IndexDir+"/"+indexNames(lxc.System)[0], []byte("d;r;a;v;level;/images/level/\n"))
 	if index, err := Open(serverOptions(t, t.TempDir(), two.URL), deaf()).List(t.Context()); err != nil || index.Images[0].Build != "level" {
 		t.Errorf("%+v, %v", index, err)
 	}
@@ -543,7 +543,7 @@ func TestListIsReadAgainOnce(t *testing.T) {
 		if n := server.asked(indexPath); n != 2 {
 			t.Errorf("published %v: the list was read %d times", published, n)
 		}
-		if strings.Count(heard.String(), "reading the list again") != 1 {
+		if strings.Count(heard.String(), "reading the index again") != 1 {
 			t.Errorf("said: %s", &heard)
 		}
 		switch {
@@ -655,5 +655,32 @@ func TestForget(t *testing.T) {
 		if err != nil || partial != test.kept {
 			t.Errorf("%s: in the cache %+v, %v", test.name, list, err)
 		}
+	}
+}
+
+// If the cache can't be written any more, Complete fails with the error of the write.
+func TestCompleteKeepsWriteError(t *testing.T) {
+	server := newTestServer(t)
+	server.publish("20261101_00:00", soon)
+	var heard strings.Builder
+	found, err := Open(serverOptions(t, t.TempDir(), server.URL), hearing(&heard)).Find(t.Context(), testQuery())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer found.Close()
+	stream, err := found.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	if !stream.InCache() {
+		t.Fatal("the download is not written to the cache")
+	}
+	found.cache.stage.Rootfs.Close() // every write fails from now on
+	if _, err := stream.Complete(nil, io.Discard); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Complete: %v", err)
+	}
+	if !strings.Contains(heard.String(), "the image is not written to the cache") {
+		t.Errorf("heard: %s", &heard)
 	}
 }

@@ -85,7 +85,7 @@ func TestVouchWithoutList(t *testing.T) {
 		}
 		defer client.Close()
 		f := Open(Options{Servers: servers, Client: client, Keys: ring, BuiltInKey: builtIn, Clock: NewClock(time.Time{}, time.Now())}, deaf())
-		servers.current().list = new(signedList)
+		servers.current().index = new(signedIndex)
 		err = f.vouch(t.Context(), &Found{finder: f, Image: image.Image{Path: "build"}})
 		if !builtIn && err != nil || builtIn && KindOf(err) != Unverified {
 			t.Errorf("built-in key %v: %v", builtIn, err)
@@ -205,7 +205,7 @@ func TestVerifyFirstReadsTwice(t *testing.T) {
 			}
 			defer file.Close()
 			f := Open(Options{Keys: ring, Clock: NewClock(time.Time{}, time.Now())}, deaf())
-			found := &Found{finder: f, proof: proof{evidence: e}, held: loan{entry: &cache.Entry{Rootfs: file, Size: int64(len(data))}}}
+			found := &Found{finder: f, checks: checks{evidence: e}, cache: cacheParts{entry: &cache.Entry{Rootfs: file, Size: int64(len(data))}}}
 			if err := found.renewSeals(); err != nil {
 				t.Fatal(err)
 			}
