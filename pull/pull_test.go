@@ -231,11 +231,11 @@ func TestFailureLeavesNothing(t *testing.T) {
 		publish func(*serverTree)
 		want    func(error) bool
 	}{
-		{"no list", func(s *serverTree) {}, kindOf(source.Network)},
+		{"no index", func(s *serverTree) {}, kindOf(source.Network)},
 		{"no such image", func(s *serverTree) {
 			s.write(image.IndexDir+"/index-system", []byte("other;r;amd64;default;1;/images/1/\n"))
 		}, kindOf(source.NotFound)},
-		{"another's list", func(s *serverTree) {
+		{"another's index", func(s *serverTree) {
 			s.publish("1", testMeta(s.t), testRootfs(s.t))
 			writeFile(s.t, filepath.Join(s.dir, image.IndexDir, "index-system"), []byte("d;r;amd64;default;2;/images/2/\n"))
 		}, kindOf(source.Unverified)},

@@ -248,7 +248,7 @@ func TestClockBehindEvidence(t *testing.T) {
 		}
 	}
 
-	// A date in a build's name that is later than the signature over the list is not taken
+	// A date in a build's name that is later than the signature over the index is not taken
 	// for a date, and does not replace a recorded one.
 	c, _ = start(time.Time{}, day(11, 29))
 	for _, build := range []string{"20301231_00:00", "20991231_00:00"} {

@@ -8,7 +8,7 @@ import (
 	"lxc-pull/image/cache"
 )
 
-// A list with two signers is recorded for both: an old list is refused even if the signature
+// An index with two signers is recorded for both: an old index is refused even if the signature
 // of one of them was removed from it.
 func TestRememberEverySigner(t *testing.T) {
 	c := Open(Options{Clock: NewClock(time.Time{}, time.Now()), Histories: []*cache.Cache{{Base: t.TempDir()}}}, deaf())

@@ -31,14 +31,14 @@ func (f *Finder) next(ctx context.Context, found *Found, err error) (*Found, err
 		return nil, err
 	case errors.As(err, &refused) && found.Cached && !found.indexDownloaded: // a server may have a newer build
 		return f.insteadOfRefused(ctx, found, refused.Err)
-	case errors.As(err, &refused): // the newest build is refused
+	case errors.As(err, &refused): // the server's build is refused
 		return nil, refused.Err
 	case found.Cached && wrong: // the bytes in the cache have changed: download the image again
 		f.tell.Warn(fmt.Sprintf("the cached copy is damaged (%v); downloading it anew", err))
 		found.Close()
 		f.distrustCache = true
 		return f.onServer(ctx, found.query)
-	case found.try.course == nil: // no server has sent bytes of the root file system
+	case found.try.course == nil: // no server was asked for the root file system
 		return nil, err
 	case !wrong && len(fetch.Failures(err)) == 0: // neither the bytes nor the network: no server can help
 		return nil, err
