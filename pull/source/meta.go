@@ -47,7 +47,7 @@ func (found *Found) loadMeta(ctx context.Context) ([]byte, error) {
 	course := fetch.NewCourse(f.opt.Servers.files(found.Image.Path + "/" + image.MetaFile))
 	for {
 		data, sources, err := f.opt.Client.Load(ctx, fetch.Request{
-			URLs: course.URLs(), Pinned: found.checks.meta.checks(), Max: maxMeta, Hasty: f.opt.Servers.others(), CallerRestarts: true,
+			URLs: course.URLs(), Pinned: found.checks.meta.refusesWrong(), Max: maxMeta, Hasty: f.opt.Servers.others(), CallerRestarts: true,
 		})
 		wrong := false
 		if err == nil {
@@ -73,9 +73,9 @@ func (found *Found) loadMeta(ctx context.Context) ([]byte, error) {
 
 // useMeta unpacks a metadata tarball whose bytes are verified.
 func (found *Found) useMeta(tarball []byte) error {
-	how := found.finder.opt.Decoding
-	how.Workers = 1
-	plain, err := untar.Decompress(bytes.NewReader(tarball), how)
+	opt := found.finder.opt.Decoding
+	opt.Workers = 1
+	plain, err := untar.Decompress(bytes.NewReader(tarball), opt)
 	if err != nil {
 		return fmt.Errorf("%s: %w", image.MetaFile, err)
 	}

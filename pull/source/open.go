@@ -168,7 +168,7 @@ func (found *Found) beginPart(ctx context.Context) (*Stream, error) {
 // ones. The bytes are written to the cache while they are read, if cache.stage is set by then.
 func (found *Found) download(ctx context.Context, resumed int64) (*Stream, error) {
 	found.try.resumed, found.try.body, found.try.cacheErr = resumed, nil, nil
-	request := fetch.Request{URLs: found.urls(), Pinned: found.checks.rootfs.checks(), Max: maxRootfs, Offset: resumed}
+	request := fetch.Request{URLs: found.urls(), Pinned: found.checks.rootfs.refusesWrong(), Max: maxRootfs, Offset: resumed}
 	body, err := found.finder.opt.Client.Open(ctx, request)
 	if err != nil {
 		return nil, err

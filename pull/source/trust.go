@@ -100,8 +100,8 @@ func (s *seal) checkBytes(data []byte) error {
 // server, or a later run, can continue it.
 func (s *seal) digestKnown() bool { return s.digest != nil }
 
-// checks reports whether check will refuse wrong bytes.
-func (s *seal) checks() bool { return s.digest != nil || s.verifier != nil }
+// refusesWrong reports whether check will refuse wrong bytes.
+func (s *seal) refusesWrong() bool { return s.digest != nil || s.verifier != nil }
 
 // unverified returns an error of Kind Unverified for a file, of Kind Replayed if err is.
 func unverified(file string, err error) error {
