@@ -173,7 +173,7 @@ func (c *createCall) locate(ctx context.Context, ui *ui, layout host.Layout) (er
 	if c.lxcPath, err = filepath.Abs(c.lxcPath); err != nil {
 		return err
 	}
-	c.target.Create = true
+	c.target.MakeDir = true
 	c.target.BaseConfig, err = getUntilDone(ctx, func() ([]byte, error) { return layout.DefaultConfig(c.config) })
 	if err != nil {
 		return err

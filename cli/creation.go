@@ -77,7 +77,7 @@ func (c *creation) setTarget(name, path, rootfs string, namespace lxc.Namespace)
 	}
 	t.Subvolume = os.Geteuid() == 0 && host.Namespace() == lxc.HostNamespace
 	c.finder.namespace, c.finder.memory = namespace, c.unpack.memory
-	if !t.Alone {
+	if !t.RootfsOnly {
 		c.finder.lxcPath = filepath.Dir(path)
 	}
 }

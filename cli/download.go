@@ -182,15 +182,15 @@ func (d *download) complete(ctx context.Context) error {
 		if wrong && d.origin == foreignPart && d.original > 0 {
 			return fmt.Errorf("%w, with the %s that %q had before: move it away to download from the beginning", err, source.ByteCount(d.original), d.part.Name())
 		}
-		again, final := course.Next(err, wrong, before, sources)
-		if !again && source.KindOf(final) != source.Unverified {
-			return final // a later call may continue with the bytes that have come
+		again, last := course.Next(fetch.Attempt{Err: err, Wrong: wrong, Resumed: before, Sources: sources})
+		if !again && source.KindOf(last) != source.Unverified {
+			return last // a later call may continue with the bytes that have come
 		}
 		if err := d.drop(); err != nil {
 			return err
 		}
 		if !again {
-			return final
+			return last
 		}
 		d.call.ui.warnf("%v; starting again", err)
 	}

@@ -137,7 +137,7 @@ func (o *finderOptions) open(ui *ui, withCache bool) (*source.Finder, error) {
 		}
 	}
 	agent := "lxc-pull/" + version() + " compat:" + strconv.Itoa(lxc.CompatLevel)
-	notes := &retryNotes{ui: ui, also: servers.Failed}
+	notes := &retryNotes{ui: ui, also: servers.NoteFailure}
 	opt.Servers, opt.BuiltInKey = servers, len(o.trust.keyrings) == 0
 	if opt.Client, err = o.network.client(agent, servers.URLs(), opt.Clock, opt.Keys != nil, notes); err != nil {
 		return nil, err

@@ -56,7 +56,7 @@ func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 		c.name = filepath.Base(dir)
 	}
 	c.finder.cache.noCache = !c.cache
-	c.target.Alone, c.target.Owner = true, unchanged()
+	c.target.RootfsOnly, c.target.Owner = true, unchanged()
 	c.setTarget(c.name, filepath.Dir(dir), dir, host.ContainerNamespace(nil))
 	finder, err := c.open(ctx, ui)
 	if err != nil {

@@ -12,7 +12,7 @@ func TestCourse(t *testing.T) {
 	changed := &Error{Kind: KindChanged}
 	type end struct {
 		err     error
-		had     int64
+		resumed int64
 		sources []string
 	}
 	abc := []string{"a", "b", "c"}
@@ -35,9 +35,9 @@ func TestCourse(t *testing.T) {
 			course := NewCourse(test.urls)
 			got := ""
 			for i, e := range test.ends {
-				again, final := course.Next(e.err, e.err == wrong, e.had, e.sources)
+				again, last := course.Next(Attempt{e.err, e.err == wrong, e.resumed, e.sources})
 				if !again {
-					got += fmt.Sprint(final)
+					got += fmt.Sprint(last)
 					if i != len(test.ends)-1 {
 						t.Errorf("it ends after %d of %d", i+1, len(test.ends))
 					}

@@ -143,8 +143,8 @@ func TestOneBudget(t *testing.T) {
 	}
 }
 
-// TestAnew checks that Load does not start again if Request.Anew is set.
-func TestAnew(t *testing.T) {
+// TestCallerRestarts checks that Load does not start again if Request.CallerRestarts is set.
+func TestCallerRestarts(t *testing.T) {
 	n := 0
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n++
@@ -156,7 +156,7 @@ func TestAnew(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}))
 	defer s.Close()
-	_, _, err := newClient(t, Options{}).Load(t.Context(), Request{URLs: []string{s.URL}, Pinned: true, Anew: true})
+	_, _, err := newClient(t, Options{}).Load(t.Context(), Request{URLs: []string{s.URL}, Pinned: true, CallerRestarts: true})
 	if kindOf(err) != KindChanged || n != 2 {
 		t.Errorf("%v after %d requests", err, n)
 	}

@@ -40,9 +40,9 @@ type Request struct {
 	Max  int64 // maximum number of bytes of the whole file; 0: no limit
 	HTML bool  // accept a web page; otherwise a web page is an error of KindHTML
 
-	// Anew tells Load not to start again when the file changes during the
+	// CallerRestarts tells Load not to start again when the file changes during the
 	// download, since the caller does so itself (see Course).
-	Anew bool
+	CallerRestarts bool
 
 	spent int // failures in a row for this file before this request
 }
@@ -67,7 +67,7 @@ func (c *Client) Load(ctx context.Context, request Request) (data []byte, source
 		// The attempts made by Open count too: each file has one budget of attempts.
 		request.spent = max(request.spent+1, spent)
 		switch {
-		case e.Kind != KindChanged && e.Kind != KindTruncated && e.Kind != KindStall, e.Kind == KindChanged && request.Anew,
+		case e.Kind != KindChanged && e.Kind != KindTruncated && e.Kind != KindStall, e.Kind == KindChanged && request.CallerRestarts,
 			request.spent > c.retries(request):
 			return nil, sources, err
 		}

@@ -31,7 +31,7 @@ const maxWarnings = 8
 // image's is added (Target.BaseConfig). If lxc-create called this program, LXC has read that
 // config and knows its own keys best: then Check only warns.
 func Check(target Target, tell source.Listener) error {
-	r := &run{target: target, tell: tell}
+	r := &run{target: target, opt: Options{Tell: tell}}
 	const which = "the config with which the container begins"
 	loaded, err := lxc.CheckLoads(target.BaseConfig)
 	if err != nil {
@@ -76,7 +76,7 @@ func (r *run) inspect(found *source.Found) (*contents, error) {
 	if templates, _ := found.Meta.Relevant("templates", mode); len(lxc.Lines(templates)) > maxTemplates {
 		return nil, fmt.Errorf("the image names more than %d templates", maxTemplates)
 	}
-	if r.target.Alone {
+	if r.target.RootfsOnly {
 		return c, nil
 	}
 	config, ok := found.Meta.Relevant("config", mode)
@@ -207,9 +207,9 @@ func (w *includeWalk) check(name string, depth int) error {
 
 // checkFinal reads the config that the container will have as LXC will read it, and notes
 // in about which of LXC's protections it lacks.
-func (r *run) checkFinal(image *contents, about *lxc.ImageConfig) error {
+func (r *run) checkFinal(c *contents, about *lxc.ImageConfig) error {
 	container := r.target.Container
-	final, err := lxc.CheckLoads(container.Config(r.target.BaseConfig, image.config, image.hasFstab))
+	final, err := lxc.CheckLoads(container.Config(r.target.BaseConfig, c.config, c.hasFstab))
 	if err != nil && r.target.Caller != nil {
 		return nil // Check has warned
 	}

@@ -35,7 +35,7 @@ func TestWarnForeignMachine(t *testing.T) {
 	}
 	for arch, want := range map[string]bool{"": false, "unheard": false, foreign: !interpreted(foreign)} {
 		var out strings.Builder
-		r := &run{tell: into(&out)}
+		r := &run{opt: Options{Tell: into(&out)}}
 		r.warnOfImage(lxc.ImageConfig{}, arch)
 		if got := strings.Contains(out.String(), `can't run`); got != want {
 			t.Errorf("%q: %q", arch, out.String())
@@ -84,7 +84,7 @@ func TestWarnOfImage(t *testing.T) {
 		if err := Check(target, into(&out)); err != nil {
 			t.Fatal(err)
 		}
-		r := &run{target: target, opt: Options{AllowHost: true}, tell: into(&out)}
+		r := &run{target: target, opt: Options{AllowHost: true, Tell: into(&out)}}
 		_, err := r.inspect(&source.Found{Meta: lxc.Meta{"config": []byte(strings.Repeat("lxc.cap.drop =\r\n", 2*maxWarnings))}})
 		text := out.String()
 		if got := strings.Count(text, `--allow-host-config lets the image's config have "lxc.cap.drop ="`); err != nil || got != maxWarnings || !strings.Contains(text, "8 more lines") || !strings.Contains(text, "nothing filters system calls") {

@@ -22,7 +22,7 @@ const (
 // checkDev refuses an image whose dev is not a directory if its config makes LXC create
 // mount points in dev: if dev is a link, LXC would follow it and create them on the host.
 func (r *run) checkDev() error {
-	if !r.image.creates {
+	if !r.contents.creates {
 		return nil
 	}
 	dev, err := r.staging.root.Open("dev")
@@ -82,11 +82,11 @@ func (r *run) inside(name string, err error) error {
 
 // writeContainer writes the container's fstab, if it has one, and then its config.
 func (r *run) writeContainer() error {
-	s, container, image, owner := r.staging, r.target.Container, r.image, r.target.Owner
-	if image.hasFstab {
+	s, container, contents, owner := r.staging, r.target.Container, r.contents, r.target.Owner
+	if contents.hasFstab {
 		err := s.directory.replace(edit{
-			name: "fstab", mode: uint32(image.fstabMode.Perm()), keep: s.edits, uid: owner.UID, gid: owner.GID,
-			content: func([]byte) []byte { return container.Expand(image.fstab) },
+			name: "fstab", mode: uint32(contents.fstabMode.Perm()), keep: s.dirExisted, uid: owner.UID, gid: owner.GID,
+			content: func([]byte) []byte { return container.Expand(contents.fstab) },
 		})
 		if err != nil {
 			return err
@@ -97,12 +97,12 @@ func (r *run) writeContainer() error {
 		mode = 0o640 // lxc-create's
 	}
 	err := s.directory.replace(edit{
-		name: "config", mode: mode, keep: s.edits, uid: owner.UID, gid: owner.GID,
+		name: "config", mode: mode, keep: s.dirExisted, uid: owner.UID, gid: owner.GID,
 		content: func(before []byte) []byte {
 			if s.storage != "" {
 				before = append(slices.Clip(r.target.BaseConfig), "lxc.rootfs.path = "+s.storage+":"+container.Rootfs+"\n"...)
 			}
-			return container.Config(before, image.config, image.hasFstab)
+			return container.Config(before, contents.config, contents.hasFstab)
 		},
 	})
 	if err != nil {

@@ -25,10 +25,10 @@ func testRun(t *testing.T) (r *run, dir string) {
 		t.Fatal(err)
 	}
 	return &run{
-		target:  Target{Container: lxc.Container{Name: "web"}},
-		tell:    into(new(strings.Builder)),
-		staging: &staging{root: root},
-		image:   &contents{},
+		target:   Target{Container: lxc.Container{Name: "web"}},
+		opt:      Options{Tell: into(new(strings.Builder))},
+		staging:  &staging{root: root},
+		contents: &contents{},
 	}, dir
 }
 
@@ -55,7 +55,7 @@ func TestPersonalizeEnds(t *testing.T) {
 // An error of looking at dev does not count as a dev that is missing.
 func TestCheckDev(t *testing.T) {
 	r, dir := testRun(t)
-	r.image.creates = true
+	r.contents.creates = true
 	if err := r.checkDev(); err != nil {
 		t.Errorf("no dev: %v", err)
 	}
@@ -65,11 +65,11 @@ func TestCheckDev(t *testing.T) {
 	if err := r.checkDev(); err == nil || !strings.Contains(err.Error(), "no directory") {
 		t.Errorf("a link: %v", err)
 	}
-	r.image.creates = false
+	r.contents.creates = false
 	if err := r.checkDev(); err != nil {
 		t.Errorf("a link, and no mounts: %v", err)
 	}
-	r.image.creates = true
+	r.contents.creates = true
 	r.staging.root.Close()
 	if err := r.checkDev(); err == nil {
 		t.Error("an error passes")
@@ -81,7 +81,7 @@ func TestManyTemplates(t *testing.T) {
 	for _, alone := range []bool{true, false} {
 		r, _ := testRun(t)
 		defer r.staging.root.Close()
-		r.target.Alone, r.target.Container.Path = alone, "/lxc/web"
+		r.target.RootfsOnly, r.target.Container.Path = alone, "/lxc/web"
 		for n, ok := range map[int]bool{maxTemplates: true, maxTemplates + 1: false} {
 			lines := strings.TrimSuffix(strings.Repeat("/x\n", n), "\n")
 			if _, err := r.inspect(&source.Found{Meta: lxc.Meta{"config": nil, "templates": []byte(lines)}}); (err == nil) != ok {

@@ -46,7 +46,7 @@ func KindOf(err error) Kind {
 func notEmpty(path, marker string) error {
 	text := fmt.Sprintf("%q is not empty", path)
 	if marker != "" {
-		text += fmt.Sprintf("; %q says that a run was interrupted there, but nothing proves that all in the directory is from that run: look, and remove both by hand", marker)
+		text += fmt.Sprintf("; %q says that a run was interrupted there, but nothing proves that all in the directory is from that run: look at both, and remove them yourself if you do not need them", marker)
 	}
 	return &Error{Kind: NotEmpty, Text: text, Marker: marker}
 }

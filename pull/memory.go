@@ -20,11 +20,11 @@ const ownMemory = 12 << 20
 // Decoding returns the options for decompressing an image. The decoder gets the bytes of m
 // that the rest of the program does not need.
 func (m Memory) Decoding() untar.DecompressOptions {
-	how := untar.DecompressOptions{Strict: true} // an image with other bytes at its end is damaged
+	opt := untar.DecompressOptions{Strict: true} // an image with other bytes at its end is damaged
 	if m > 0 {
-		how.Memory = max(int64(m)-ownMemory, 1)
+		opt.Memory = max(int64(m)-ownMemory, 1)
 	}
-	return how
+	return opt
 }
 
 // explain changes the numbers in a decoder's *xz.MemoryError to those of the whole program,

@@ -25,9 +25,9 @@ import (
 
 // A Target says what Run makes, and where.
 type Target struct {
-	Container lxc.Container
-	Alone     bool // make a root file system only, without config and fstab
-	Create    bool // make the container's directory too; false: lxc-create has made it
+	Container  lxc.Container
+	RootfsOnly bool // make a root file system only, without config and fstab
+	MakeDir    bool // make the container's directory too; false: lxc-create has made it
 
 	Namespace lxc.Namespace      // in which the container will run
 	IDMap     []untar.IDRange    // shifts the owners of files; nil: owners are not shifted
@@ -62,11 +62,10 @@ type Options struct {
 
 // A run is one call of Run.
 type run struct {
-	target  Target
-	opt     Options
-	tell    source.Listener
-	staging *staging
-	image   *contents // of the image that is being unpacked; nil: no image was inspected yet
+	target   Target
+	opt      Options
+	staging  *staging
+	contents *contents // of the image that is being unpacked; nil: no image was inspected yet
 }
 
 // Run finds the image that query means and makes target out of it. It returns the image's
@@ -76,8 +75,8 @@ type run struct {
 // names what is left. A *ResumableError says that the cache keeps the bytes that were
 // downloaded. If ctx ended, the error wraps ctx's cause. KindOf and source.KindOf classify
 // the error.
-func Run(ctx context.Context, finder *source.Finder, query image.Query, target Target, how Options) (message []byte, err error) {
-	r := &run{target: target, opt: how, tell: how.Tell}
+func Run(ctx context.Context, finder *source.Finder, query image.Query, target Target, opt Options) (message []byte, err error) {
+	r := &run{target: target, opt: opt}
 	if r.staging, err = r.stage(ctx); err != nil {
 		return nil, err
 	}
@@ -91,20 +90,20 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 	}
 	found, err := finder.Find(ctx, query)
 	if err != nil {
-		return nil, how.Memory.explain(err)
+		return nil, r.opt.Memory.explain(err)
 	}
 	defer func() { found.Close() }()
 	for {
-		failed := r.fill(ctx, found)
-		if failed == nil {
+		err := r.fill(ctx, found)
+		if err == nil {
 			break
 		}
 		if !r.staging.isClean() {
-			return nil, failed
+			return nil, err // files of the failed image are still there: another image would be mixed with them
 		}
-		next, err := finder.Next(ctx, found, failed)
+		next, err := finder.Next(ctx, found, err)
 		if err != nil {
-			return nil, how.Memory.explain(err)
+			return nil, r.opt.Memory.explain(err)
 		}
 		found = next
 	}
@@ -116,8 +115,8 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 	return message, nil
 }
 
-// interruption returns ctx's cause if err says that ctx has ended. A *LeftError and a
-// *ResumableError stay, with what they say besides: fill has given them the cause.
+// interruption returns ctx's cause if err says that ctx has ended. It keeps a *LeftError and a
+// *ResumableError: fill has already put the cause into them.
 func interruption(ctx context.Context, err error) error {
 	var left *LeftError
 	var resumable *ResumableError
@@ -136,15 +135,15 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 		}
 		kept := found.Forget(err)
 		err = interruption(ctx, err)
-		if left := r.staging.empty(); left != nil {
+		if left := r.staging.removeImage(); left != nil {
 			err = &LeftError{err, left}
 		}
 		if kept {
 			err = &ResumableError{err}
 		}
 	}()
-	if r.image == nil || r.image.of != found {
-		if r.image, err = r.inspect(found); err != nil {
+	if r.contents == nil || r.contents.of != found {
+		if r.contents, err = r.inspect(found); err != nil {
 			return &source.RefusedError{Err: err}
 		}
 		if err := r.checkRoom(ctx, found); err != nil {
@@ -168,7 +167,7 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 	if err := r.staging.root.Sync(); err != nil {
 		return fmt.Errorf("writing %q to the disk: %w", r.target.Container.Rootfs, err)
 	}
-	if !r.target.Alone {
+	if !r.target.RootfsOnly {
 		if err := r.writeContainer(); err != nil {
 			return err
 		}
@@ -194,4 +193,4 @@ type contents struct {
 	sized     bool        // the image's size was compared with the free room
 }
 
-func (r *run) warnf(format string, args ...any) { r.tell.Warn(fmt.Sprintf(format, args...)) }
+func (r *run) warnf(format string, args ...any) { r.opt.Tell.Warn(fmt.Sprintf(format, args...)) }

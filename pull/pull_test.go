@@ -31,7 +31,7 @@ func newContainer(t *testing.T, lxcPath string) Target {
 	path := filepath.Join(lxcPath, "web")
 	target := Target{
 		Container:  lxc.Container{Name: "web", Path: path, Rootfs: filepath.Join(path, "rootfs"), TemplateConfig: t.TempDir(), HookDir: "/hooks"},
-		Create:     true,
+		MakeDir:    true,
 		Owner:      Owner{UID: -1, GID: -1},
 		BaseConfig: []byte("# begun\nlxc.net.0.type = empty\nlxc.start.auto = 0\n"),
 	}
@@ -72,8 +72,8 @@ func TestRunRootfsAlone(t *testing.T) {
 	tree.publish("1", testMeta(t), testRootfs(t))
 	dir := t.TempDir()
 	target := Target{
-		Container: lxc.Container{Name: "web", Path: dir, Rootfs: filepath.Join(dir, "root")},
-		Alone:     true, Owner: Owner{UID: -1, GID: -1},
+		Container:  lxc.Container{Name: "web", Path: dir, Rootfs: filepath.Join(dir, "root")},
+		RootfsOnly: true, Owner: Owner{UID: -1, GID: -1},
 	}
 	var heard strings.Builder
 	finder := source.Open(testOptions(t, "", tree.url()), into(&heard))
@@ -142,7 +142,7 @@ func TestRunTemplate(t *testing.T) {
 	tree.publish("1", testMeta(t), testRootfs(t))
 	for _, there := range []bool{true, false} {
 		target := newContainer(t, t.TempDir())
-		target.Create = false
+		target.MakeDir = false
 		path := target.Container.Path
 		if err := os.MkdirAll(target.Container.Rootfs, 0o755); err != nil {
 			t.Fatal(err)
@@ -189,7 +189,7 @@ func TestMergeTriesOneImage(t *testing.T) {
 	}))
 	defer server.Close()
 	target := newContainer(t, t.TempDir())
-	target.Create, target.Caller = false, Parent()
+	target.MakeDir, target.Caller = false, Parent()
 	writeFile(t, filepath.Join(target.Container.Rootfs, "mine"), nil)
 	var heard strings.Builder
 	opt := testOptions(t, "", server.URL, whole.url())
@@ -231,11 +231,11 @@ func TestFailureLeavesNothing(t *testing.T) {
 		publish func(*serverTree)
 		want    func(error) bool
 	}{
-		{"no list", func(s *serverTree) {}, kindOf(source.Network)},
+		{"no index", func(s *serverTree) {}, kindOf(source.Network)},
 		{"no such image", func(s *serverTree) {
 			s.write(image.IndexDir+"/index-system", []byte("other;r;amd64;default;1;/images/1/\n"))
 		}, kindOf(source.NotFound)},
-		{"another's list", func(s *serverTree) {
+		{"another's index", func(s *serverTree) {
 			s.publish("1", testMeta(s.t), testRootfs(s.t))
 			writeFile(s.t, filepath.Join(s.dir, image.IndexDir, "index-system"), []byte("d;r;amd64;default;2;/images/2/\n"))
 		}, kindOf(source.Unverified)},
@@ -278,7 +278,7 @@ func TestFailureLeavesNothing(t *testing.T) {
 				lxcPath, base := t.TempDir(), t.TempDir()
 				target := newContainer(t, lxcPath)
 				if calls {
-					target.Create = false
+					target.MakeDir = false
 					writeFile(t, filepath.Join(target.Container.Path, "config"), target.BaseConfig)
 					if err := os.Mkdir(target.Container.Rootfs, 0o755); err != nil {
 						t.Fatal(err)
@@ -408,7 +408,7 @@ func TestCancelledMerge(t *testing.T) {
 	tree := newTree(t)
 	tree.publish("1", testMeta(t), largeRootfs(t))
 	target := newContainer(t, t.TempDir())
-	target.Create, target.Caller = false, Parent()
+	target.MakeDir, target.Caller = false, Parent()
 	writeFile(t, filepath.Join(target.Container.Path, "config"), target.BaseConfig)
 	writeFile(t, filepath.Join(target.Container.Rootfs, "mine"), nil)
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -43,7 +43,7 @@ func (r *run) probe() error {
 			owner[i] = trialID(ranges)
 		}
 	}
-	if r.staging.merges {
+	if r.staging.merging {
 		return nil // a run that is killed during the trial would leave the trial's files there
 	}
 	missing, err := root.Probe(owner)
@@ -130,47 +130,47 @@ func (r *run) checkRoom(ctx context.Context, found *source.Found) error {
 		// A mirror's false size must not make this run refuse an image that fits.
 		said := layer.Packed
 		if sure = found.Measure(ctx, true); !sure {
-			r.warnf("a server that nothing vouches for says that the image has %s, for which there is no room: going on", source.ByteCount(said))
+			r.warnf("a mirror, or a server over plain http, says that the image has %s, more than is free; it may be wrong, so the download goes on", source.ByteCount(said))
 		}
 	}
 	if layer.Packed < 0 {
 		return nil
 	}
-	r.image.sized = true
+	r.contents.sized = true
 	if found.WillKeep() && r.sharesDisk(found.CacheDir()) {
 		if r.enoughRoom(layer, layer.Packed) != nil && r.enoughRoom(layer, 0) == nil {
 			r.warnf("there is no room for a copy in the cache: going on without it")
 			found.LeaveCache()
 		}
 	}
-	beside := int64(0)
+	temp := int64(0)
 	if !found.Cached && !found.WillKeep() && r.verifiesFirst(found) {
-		beside = layer.Packed // downloadFirst writes a temporary file
+		temp = layer.Packed // downloadFirst writes a temporary file
 	}
-	return r.enoughRoom(layer, beside)
+	return r.enoughRoom(layer, temp)
 }
 
 // checkLateRoom is checkRoom for an image whose size the server tells only when the download
 // begins.
 func (r *run) checkLateRoom(found *source.Found, stream *source.Stream) error {
-	if r.image.sized || stream.Size <= 0 {
+	if r.contents.sized || stream.Size <= 0 {
 		return nil
 	}
-	beside := int64(0)
+	temp := int64(0)
 	if r.verifiesFirst(found) && !stream.InCache() {
-		beside = stream.Size
+		temp = stream.Size
 	}
-	return r.enoughRoom(&source.Layer{Packed: stream.Size, Content: -1}, beside)
+	return r.enoughRoom(&source.Layer{Packed: stream.Size, Content: -1}, temp)
 }
 
 // enoughRoom returns an error of Kind NoRoom if there surely is too little room for a layer
-// and for a temporary file of beside bytes.
-func (r *run) enoughRoom(layer *source.Layer, beside int64) error {
+// and for a temporary file of temp bytes.
+func (r *run) enoughRoom(layer *source.Layer, temp int64) error {
 	room, err := r.staging.root.Room()
 	if err != nil {
 		return err
 	}
-	need, have := shortage(room, layer.Packed, layer.Content, beside)
+	need, have := shortage(room, layer.Packed, layer.Content, temp)
 	if need == "" {
 		return nil
 	}
@@ -180,9 +180,9 @@ func (r *run) enoughRoom(layer *source.Layer, beside int64) error {
 
 // shortage returns, in words, how much room an image needs and how much there is; "" if
 // there may be enough. packed and content are the sizes of the image's archive, compressed
-// and decompressed (content -1: not known), beside is the size of a temporary file, all in
+// and decompressed (content -1: not known), temp is the size of a temporary file, all in
 // bytes.
-func shortage(room untar.Room, packed, content, beside int64) (need, have string) {
+func shortage(room untar.Room, packed, content, temp int64) (need, have string) {
 	least := min(packed, math.MaxInt64/leastFactor) * leastFactor
 	switch {
 	case room.Packs:
@@ -190,10 +190,10 @@ func shortage(room untar.Room, packed, content, beside int64) (need, have string
 	case content >= 0:
 		least = content / leastDivisor * leastShare
 	}
-	if room.Bytes >= 0 && least > room.Bytes-spare(room)-beside {
+	if room.Bytes >= 0 && least > room.Bytes-spare(room)-temp {
 		need = source.ByteCount(least)
-		if beside > 0 {
-			need += ", " + source.ByteCount(beside) + " for the download"
+		if temp > 0 {
+			need += ", " + source.ByteCount(temp) + " for the download"
 		}
 		return need + " and " + source.ByteCount(spare(room)) + " to spare", source.ByteCount(room.Bytes)
 	}

@@ -29,10 +29,10 @@ func TestShortage(t *testing.T) {
 	const mib = 1 << 20
 	large := untar.Room{Bytes: 1000 * mib, Inodes: 100000, Total: 2000 * mib}
 	for _, c := range []struct {
-		name                    string
-		room                    untar.Room
-		packed, content, beside int64
-		need, have              string
+		name                  string
+		room                  untar.Room
+		packed, content, temp int64
+		need, have            string
 	}{
 		{"fits", large, 50 * mib, 200 * mib, 0, "", ""},
 		{"just fits", large, 50 * mib, (1000 - 16) * mib * 8 / 7, 0, "", ""},
@@ -47,7 +47,7 @@ func TestShortage(t *testing.T) {
 		{"few inodes", untar.Room{Bytes: 1000 * mib, Inodes: 1000, Total: 2000 * mib}, 50 * mib, 200 * mib, 0, "2800 inodes or more", "1000"},
 		{"none", untar.Room{Bytes: 1000 * mib, Inodes: 0, Total: 2000 * mib}, 1, 1, 0, "1 inodes or more", "0"},
 	} {
-		if need, have := shortage(c.room, c.packed, c.content, c.beside); need != c.need || have != c.have {
+		if need, have := shortage(c.room, c.packed, c.content, c.temp); need != c.need || have != c.have {
 			t.Errorf("%s: %q, %q; want %q, %q", c.name, need, have, c.need, c.have)
 		}
 	}
@@ -96,7 +96,7 @@ func TestMergeTriesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer root.Close()
-		r := &run{staging: &staging{root: root, merges: merges}, tell: into(new(strings.Builder))}
+		r := &run{staging: &staging{root: root, merging: merges}, opt: Options{Tell: into(new(strings.Builder))}}
 		if err := r.probe(); err != nil {
 			t.Fatal(err)
 		}
@@ -181,9 +181,9 @@ func TestFalseSize(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}
-		r := &run{staging: &staging{root: root}, tell: into(&said), image: new(contents)}
+		r := &run{staging: &staging{root: root}, opt: Options{Tell: into(&said)}, contents: new(contents)}
 		err = r.checkRoom(t.Context(), found)
-		if (KindOf(err) == NoRoom) != test.refused || err != nil && KindOf(err) != NoRoom || strings.Contains(said.String(), "nothing vouches") != test.warned {
+		if (KindOf(err) == NoRoom) != test.refused || err != nil && KindOf(err) != NoRoom || strings.Contains(said.String(), "it may be wrong") != test.warned {
 			t.Errorf("%s: %v; %s", test.name, err, said.String())
 		}
 		client.Close()
@@ -222,7 +222,7 @@ func TestLateRoom(t *testing.T) {
 		sized   bool
 		refused bool
 	}{{1 << 60, false, true}, {1 << 60, true, false}, {1, false, false}, {-1, false, false}} {
-		r := &run{staging: &staging{root: root}, tell: into(new(strings.Builder)), image: &contents{sized: test.sized}}
+		r := &run{staging: &staging{root: root}, opt: Options{Tell: into(new(strings.Builder))}, contents: &contents{sized: test.sized}}
 		err := r.checkLateRoom(found, &source.Stream{Size: test.size})
 		if (KindOf(err) == NoRoom) != test.refused || err != nil && !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%+v: %v", test, err)

@@ -26,11 +26,11 @@ type staging struct {
 	directory *directory    // the container's directory; nil: a root file system alone
 	closed    closedDir     // how directory is handed over when the container is complete
 
-	storage string // LXC's name for the storage of the root file system; "": lxc-create has written it
-	edits   bool   // directory was there before this run: abandon restores its files
-	merges  bool   // root held something before this run: a failure removes nothing of it
-	begun   bool   // something was unpacked into root
-	made    bool   // this run made root in a directory that was there before
+	storage    string // the type in lxc.rootfs.path (dir, btrfs); "": lxc-create has written that line
+	dirExisted bool   // directory was there before this run: abandon restores its files
+	merging    bool   // root held something before this run: a failure removes nothing of it
+	unpacked   bool   // something was unpacked into root
+	madeRoot   bool   // this run made root in a directory that was there before
 }
 
 // A closedDir is the container's directory while it belongs to this process and is closed
@@ -45,7 +45,7 @@ type closedDir struct {
 
 // stage opens the directory in which the target is made.
 func (r *run) stage(ctx context.Context) (*staging, error) {
-	if !r.target.Create {
+	if !r.target.MakeDir {
 		return r.stageRootfs(ctx)
 	}
 	path := r.target.Container.Path
@@ -59,24 +59,25 @@ func (r *run) stage(ctx context.Context) (*staging, error) {
 // alone or as the template. For a root file system alone the directory must be absent or
 // empty, so that a failure removes only what this run made.
 //
-// As the template this run merges the image into a directory that is not empty, as the
-// stock template does: after a refusal lxc-create would remove all of the directory. For
-// the same reason it waits up to an hour for another run in that directory. A merge can't
-// be undone, so the image is verified before the first byte is unpacked.
+// As the template it accepts a directory that is not empty, as the stock template does. If
+// this program refused, lxc-create would delete the directory with everything in it, so this
+// run merges (it adds the image's files to those that are there), and waits up to an hour for
+// another run in that directory. A merge can't be undone, so the image is verified before the
+// first byte is unpacked.
 func (r *run) stageRootfs(ctx context.Context) (s *staging, err error) {
 	s = new(staging)
 	rootfs := r.target.Container.Rootfs
-	if !r.target.Alone {
+	if !r.target.RootfsOnly {
 		if s.directory, err = openDir(r.target.Container.Path); err != nil {
 			return nil, err
 		}
-		s.edits = true
+		s.dirExisted = true
 	}
-	most := time.Duration(0)
+	limit := time.Duration(0)
 	if r.target.Caller != nil {
-		most = maxStagingWait
+		limit = maxStagingWait
 	}
-	err = r.waitBusy(ctx, most, func() (err error) {
+	err = r.waitBusy(ctx, limit, func() (err error) {
 		s.target, err = r.openTarget(s.directory)
 		return err
 	})
@@ -91,13 +92,13 @@ func (r *run) stageRootfs(ctx context.Context) (s *staging, err error) {
 			return nil, notEmpty(rootfs, s.target.Stale())
 		}
 		r.warnf("%q is not empty: the image is put beside what is there; if that fails, lxc-create removes all of it", rootfs)
-		s.merges = true
+		s.merging = true
 	}
 	r.warnStale(s.target)
 	if s.target.Recovered() != "" {
 		r.warnf("%q held what an interrupted run left; it was emptied first", rootfs)
 	}
-	if s.edits {
+	if s.dirExisted {
 		err = s.directory.restore()
 	}
 	if err != nil {
@@ -112,8 +113,8 @@ func (r *run) stageRootfs(ctx context.Context) (s *staging, err error) {
 const maxStagingWait = time.Hour
 
 // waitBusy calls open until no other run fills the directory. It returns the error of open
-// if that takes longer than most, and ctx's cause once ctx is done.
-func (r *run) waitBusy(ctx context.Context, most time.Duration, open func() error) error {
+// if that takes longer than limit, and ctx's cause once ctx is done.
+func (r *run) waitBusy(ctx context.Context, limit time.Duration, open func() error) error {
 	for waited := time.Duration(0); ; waited += callerPoll {
 		err := open()
 		if !errors.Is(err, untar.ErrBusy) {
@@ -122,14 +123,14 @@ func (r *run) waitBusy(ctx context.Context, most time.Duration, open func() erro
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if waited >= most {
-			if most > 0 {
-				err = fmt.Errorf("%w (waited %v)", err, most)
+		if waited >= limit {
+			if limit > 0 {
+				err = fmt.Errorf("%w (waited %v)", err, limit)
 			}
 			return err
 		}
 		if waited == 0 {
-			r.tell.Say("Waiting for another run that fills this directory" + busyProcess(err))
+			r.opt.Tell.Say("Waiting for another run that fills this directory" + busyProcess(err))
 		}
 		time.Sleep(callerPoll)
 	}
@@ -147,7 +148,7 @@ func busyProcess(err error) string {
 // warnStale warns of files that a killed run seems to have left and that no run removes.
 func (r *run) warnStale(target *untar.Target) {
 	if warning := StaleWarning(target); warning != "" {
-		r.tell.Warn(warning)
+		r.opt.Tell.Warn(warning)
 	}
 }
 
@@ -158,7 +159,7 @@ func StaleWarning(target *untar.Target) string {
 	if path == "" {
 		return ""
 	}
-	return fmt.Sprintf("%q seems to be left by an interrupted run, but nothing proves it: look, and remove it by hand", path)
+	return fmt.Sprintf("%q seems to be left by an interrupted run, but nothing proves it: look at it, and remove it yourself if you do not need it", path)
 }
 
 // openTarget opens the root file system's directory. If it is rootfs in a container's
@@ -248,11 +249,13 @@ func (r *run) stageExisting() (*staging, error) {
 	return s, nil
 }
 
-// closeExisting checks that a directory that exists is free for a container, opens its
-// rootfs, and closes the directory to others.
+// closeExisting prepares a directory that exists for a new container. It refuses a directory
+// that belongs to another user or holds other files, opens the rootfs in it, makes it
+// accessible to this process alone, and then checks it again, since until then other
+// processes could put files into it.
 func (r *run) closeExisting(s *staging) error {
 	f, rootfs, owner := s.directory, r.target.Container.Rootfs, s.closed.owner
-	owners := []uint32{uint32(os.Geteuid()), uint32(r.target.Owner.UID)}
+	owners := []uint32{uint32(os.Geteuid()), uint32(r.target.Owner.UID)} // who may own the directory
 	if owner != nil && f.marker() != "" {
 		owners = append(owners, owner[0]) // a killed run had handed it over already
 	}
@@ -267,7 +270,7 @@ func (r *run) closeExisting(s *staging) error {
 		return err
 	}
 	if owner != nil {
-		owners = append(owners, owner[0])
+		owners = append(owners, owner[0]) // who may own the rootfs: the container's root as well
 	}
 	if err := r.findRootfs(s, owners); err != nil {
 		return err
@@ -278,8 +281,8 @@ func (r *run) closeExisting(s *staging) error {
 	if !s.target.IsEmpty() {
 		return exists(rootfs, s.target.Stale())
 	}
-	// OpenTargetAt has written the directory's mode down, so that the directory can be
-	// closed now. After that nobody else can put anything into it, and it is checked again.
+	// OpenTargetAt has stored the directory's mode in the marker, so that a later run can
+	// restore the mode if this run is killed after shut has changed it.
 	s.closed.mode = s.target.ParentMode()
 	if err := s.shut(); err != nil {
 		return err
@@ -301,7 +304,7 @@ func (r *run) findRootfs(s *staging, owners []uint32) error {
 	switch {
 	case err == unix.ENOENT:
 		err = r.makeRootfs(s)
-		s.made = err == nil
+		s.madeRoot = err == nil
 		return err
 	case err == nil && !slices.Contains(owners, st.Uid):
 		return exists(r.target.Container.Rootfs, s.directory.marker())
@@ -313,7 +316,7 @@ func (r *run) findRootfs(s *staging, owners []uint32) error {
 // an interrupted run changed in it.
 func (r *run) takeExisting(s *staging) error {
 	r.warnStale(s.target)
-	s.root, s.edits = s.target.Root(), true
+	s.root, s.dirExisted = s.target.Root(), true
 	if s.target.Recovered() != "" {
 		r.warnf("%q held what an interrupted run left; it was emptied first", r.target.Container.Rootfs)
 		if err := s.directory.restore(); err != nil {
@@ -412,7 +415,8 @@ func (r *run) shiftRoot(s *staging) error {
 }
 
 // handOver gives the container's directory its owner and mode. From then on the owner may
-// change what is in it, so nothing in it is worked on by name after that.
+// change what is in it. From then on, unless takeBack undoes it, this program only removes
+// fixed names of its own in it (the marker and the old files), and follows no link.
 func (s *staging) handOver() error {
 	if !s.closed.shut {
 		return nil
@@ -462,41 +466,41 @@ func (s *staging) commit(caller *Caller) error {
 
 // done ends the use of a staging after commit.
 func (s *staging) done() {
-	if s.edits {
+	if s.dirExisted {
 		s.directory.forget()
 	}
 	s.close()
 }
 
-// isClean reports whether another image may be tried. It may not if files of the image
-// that failed are still there: the two would be mixed.
+// isClean reports whether another image may be tried: no file of the image that failed is
+// there.
 func (s *staging) isClean() bool {
-	if s.merges {
-		return !s.begun
+	if s.merging {
+		return !s.unpacked
 	}
 	empty, err := s.root.IsEmpty()
 	return err == nil && empty
 }
 
-// empty removes the files of an image that failed, so that another image can be tried.
-func (s *staging) empty() (err error) {
+// removeImage removes the files of an image that failed, so that another image can be tried.
+func (s *staging) removeImage() (err error) {
 	s.takeBack()
-	if s.merges {
+	if s.merging {
 		err = s.root.Reopen()
-		if s.begun {
+		if s.unpacked {
 			err = errors.Join(err, errMerged)
 		}
 	} else {
 		err = s.root.RemoveContents()
 	}
-	if s.edits {
+	if s.dirExisted {
 		err = errors.Join(err, s.directory.restore())
 	}
 	return err
 }
 
 // errMerged says that a merge that failed is not undone.
-var errMerged = errors.New("what was unpacked beside other files stays")
+var errMerged = errors.New("the files that were already unpacked stay, because other files were there before")
 
 // abandon removes what this run made. It returns err, as a *LeftError if not all of it
 // could be removed.
@@ -506,10 +510,10 @@ func (s *staging) abandon(err error) error {
 	if s.target != nil {
 		_, left = s.target.Abort()
 	}
-	if s.edits {
+	if s.dirExisted {
 		left = errors.Join(left, s.directory.restore())
 	}
-	if s.made && left == nil {
+	if s.madeRoot && left == nil {
 		left = s.directory.fail("remove", rootfsName, untar.RemoveDir(s.directory.fd(), rootfsName))
 	}
 	if s.closed.shut {

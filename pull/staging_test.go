@@ -36,7 +36,7 @@ func TestRemoveInterruptedLeavesOthers(t *testing.T) {
 		}
 		return len(entries)
 	}
-	r := &run{tell: into(new(strings.Builder))}
+	r := &run{opt: Options{Tell: into(new(strings.Builder))}}
 	before := open()
 	if r.removeInterrupted(path) {
 		t.Error("it was removed")
@@ -52,7 +52,7 @@ func TestRemoveInterruptedLeavesOthers(t *testing.T) {
 // The wait for another run in the same directory ends, and its process is named.
 func TestWaitBusyEnds(t *testing.T) {
 	var said strings.Builder
-	r := &run{tell: into(&said)}
+	r := &run{opt: Options{Tell: into(&said)}}
 	busy := &fs.PathError{Op: "fill", Path: "/r", Err: &untar.BusyError{PID: 12}}
 	calls := 0
 	err := r.waitBusy(t.Context(), 2*callerPoll, func() error { calls++; return busy })
@@ -95,7 +95,7 @@ func TestDirIsOpenBeforeTheMarkerGoes(t *testing.T) {
 		owner = &[2]uint32{4242, 4243}
 	}
 	target := Target{Container: lxc.Container{Path: dir, Rootfs: filepath.Join(dir, rootfsName)}, Owner: Owner{UID: -1, GID: -1, Dir: owner}}
-	p, err := (&run{target: target, tell: into(new(strings.Builder))}).stageExisting()
+	p, err := (&run{target: target, opt: Options{Tell: into(new(strings.Builder))}}).stageExisting()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestStageExisting(t *testing.T) {
 			target := newContainer(t, lxcPath)
 			test.put(t, target.Container.Path)
 			before := below(t, lxcPath)
-			s, err := (&run{target: target, tell: into(new(strings.Builder))}).stage(t.Context())
+			s, err := (&run{target: target, opt: Options{Tell: into(new(strings.Builder))}}).stage(t.Context())
 			if (err == nil) != test.ok || !test.ok && KindOf(err) != Exists {
 				t.Fatalf("%v", err)
 			}
@@ -193,12 +193,12 @@ func TestStageExisting(t *testing.T) {
 // is removed.
 func TestStageRootfsAlone(t *testing.T) {
 	dir := t.TempDir()
-	target := Target{Container: lxc.Container{Name: "web", Path: dir, Rootfs: filepath.Join(dir, "root")}, Alone: true, Owner: Owner{UID: -1, GID: -1}}
+	target := Target{Container: lxc.Container{Name: "web", Path: dir, Rootfs: filepath.Join(dir, "root")}, RootfsOnly: true, Owner: Owner{UID: -1, GID: -1}}
 	if err := os.Mkdir(target.Container.Rootfs, 0o755); err != nil { // an absent one would grow under another name
 		t.Fatal(err)
 	}
 	var heard strings.Builder
-	r := &run{target: target, tell: into(&heard)}
+	r := &run{target: target, opt: Options{Tell: into(&heard)}}
 	killed, err := r.stage(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -231,14 +231,14 @@ func TestStageRootfsAlone(t *testing.T) {
 // next one.
 func TestStageAfterAKill(t *testing.T) {
 	target := newContainer(t, t.TempDir())
-	target.Create = false
+	target.MakeDir = false
 	path := target.Container.Path
 	writeFile(t, filepath.Join(path, "config"), target.BaseConfig)
 	if err := os.Mkdir(target.Container.Rootfs, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	before := below(t, path)
-	r := &run{target: target, tell: into(new(strings.Builder))}
+	r := &run{target: target, opt: Options{Tell: into(new(strings.Builder))}}
 	killed, err := r.stage(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +269,7 @@ func TestStageAfterAKill(t *testing.T) {
 // A container that is complete when nobody waits for it any more is an error.
 func TestCommitForNobody(t *testing.T) {
 	target := newContainer(t, t.TempDir())
-	s, err := (&run{target: target, tell: into(new(strings.Builder))}).stage(t.Context())
+	s, err := (&run{target: target, opt: Options{Tell: into(new(strings.Builder))}}).stage(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +309,7 @@ func TestStageOfAnotherUser(t *testing.T) {
 				t.Skip(err)
 			}
 		}
-		s, err := (&run{target: target, tell: into(new(strings.Builder))}).stage(t.Context())
+		s, err := (&run{target: target, opt: Options{Tell: into(new(strings.Builder))}}).stage(t.Context())
 		if (err == nil) != test.ok || err != nil && KindOf(err) != Exists {
 			t.Errorf("%s: %v", test.name, err)
 		}

@@ -132,7 +132,7 @@ func testOptions(t *testing.T, base string, servers ...string) source.Options {
 		}
 	}
 	var err error
-	if opt.Client, err = fetch.NewClient(fetch.Options{Limits: fetch.LimitOptions{Retries: -1}, Report: fetch.ReportOptions{Notify: opt.Servers.Failed}}); err != nil {
+	if opt.Client, err = fetch.NewClient(fetch.Options{Limits: fetch.LimitOptions{Retries: -1}, Report: fetch.ReportOptions{Notify: opt.Servers.NoteFailure}}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { opt.Client.Close() })

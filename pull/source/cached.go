@@ -11,13 +11,13 @@ import (
 	"lxc-pull/lxc"
 )
 
-// inCache returns the cached copy of the image, nil if there is none. It sends no request.
-// The error says why the copy must not be used without asking a server.
+// inCache returns the cached copy of the image, nil if there is none. It sends no request. An
+// error means that there is a copy, but that a server must be asked before it is used.
 func (f *Finder) inCache(q image.Query) (*Found, error) {
 	if f.opt.Cache == nil || f.distrustCache {
 		return nil, nil
 	}
-	for _, name := range names(q) {
+	for _, name := range cacheNames(q) {
 		entry, err := f.opt.Cache.Open(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -36,14 +36,14 @@ func (f *Finder) inCache(q image.Query) (*Found, error) {
 	return nil, nil
 }
 
-// names returns the names under which the cache may have the image: an entry has the names
-// of the server's list, which may spell the architecture differently from q.
-func names(q image.Query) []image.Name {
-	var list []image.Name
+// cacheNames returns the names under which the cache may have the image: an entry has the names
+// of the server's index, which may spell the architecture differently from q.
+func cacheNames(q image.Query) []image.Name {
+	var names []image.Name
 	for _, arch := range q.Arch {
-		list = append(list, image.Name{Dist: q.Dist, Release: q.Release, Arch: arch, Variant: q.Variant})
+		names = append(names, image.Name{Dist: q.Dist, Release: q.Release, Arch: arch, Variant: q.Variant})
 	}
-	return list
+	return names
 }
 
 // fromEntry returns the image of a cache entry after checking the evidence that is kept with
@@ -52,16 +52,16 @@ func names(q image.Query) []image.Name {
 func (f *Finder) fromEntry(name image.Name, entry *cache.Entry) (*Found, error) {
 	found := &Found{
 		Image: image.Image{Name: name, Build: entry.Build}, Cached: true, Layers: []Layer{{Name: image.RootfsFile, Packed: -1, Content: -1}},
-		finder: f, proof: proof{evidence: evidence(entry.Evidence)}, held: loan{entry: entry},
+		finder: f, checks: checks{evidence: evidence(entry.Evidence)}, cache: cacheParts{entry: entry},
 	}
 	if f.trust.keys == nil && entry.Evidence[image.MetaFile] == nil {
 		// The user wants no check, and the stock template made the entry.
-		found.proof.rootfs = &seal{file: image.RootfsFile}
+		found.checks.rootfs = &seal{file: image.RootfsFile}
 		found.Meta = lxc.Meta(entry.Files)
 		return found, nil
 	}
 	if f.trust.keys != nil {
-		if err := f.tieToList(found); err != nil {
+		if err := f.checkAgainstIndex(found); err != nil {
 			return nil, err
 		}
 	}
@@ -72,18 +72,19 @@ func (f *Finder) fromEntry(name image.Name, entry *cache.Entry) (*Found, error) 
 	if tarball == nil {
 		return nil, errors.New(image.MetaFile + " is not kept with it")
 	}
-	if err := found.proof.meta.checkBytes(tarball); err != nil {
+	if err := found.checks.meta.checkBytes(tarball); err != nil {
 		return nil, err
 	}
 	return found, found.useMeta(tarball)
 }
 
-// tieToList checks that an entry is the image and build that its directory and build_id say:
-// the signed list that is kept with it must name them, and no newer build may have been
-// seen. The list also has the image's path on the server, which signatures may name.
-func (f *Finder) tieToList(found *Found) error {
-	for _, name := range slices.Concat(listNames(lxc.System), listNames(lxc.User)) {
-		text, sig := found.proof.evidence[name], found.proof.evidence[name+image.SigSuffix]
+// checkAgainstIndex checks that an entry is the image and build that its directory and
+// build_id say: the signed index that is kept with it must list them, and no newer build may
+// have been seen. The index also has the image's path on the server, which signatures may
+// name.
+func (f *Finder) checkAgainstIndex(found *Found) error {
+	for _, name := range slices.Concat(indexNames(lxc.System), indexNames(lxc.User)) {
+		text, sig := found.checks.evidence[name], found.checks.evidence[name+image.SigSuffix]
 		if text == nil || sig == nil {
 			continue
 		}
@@ -97,7 +98,7 @@ func (f *Finder) tieToList(found *Found) error {
 				return f.checkNotOlder(img, by, true)
 			}
 		}
-		return unverified(name, fmt.Errorf("it does not name build %q of this image", found.Image.Build))
+		return unverified(name, fmt.Errorf("the signed index does not list build %q of this image", found.Image.Build))
 	}
-	return errors.New("no signed list is kept with it (the stock template or an older version made it); the next creation downloads one")
+	return errors.New("no signed index is kept with it (the stock template or an older version made it); the next creation downloads one")
 }

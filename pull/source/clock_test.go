@@ -205,7 +205,7 @@ func TestClockBehindEvidence(t *testing.T) {
 		return f, clock.Warning()
 	}
 	remember := func(f *Finder, build string, signed time.Time) {
-		found := &Found{finder: f, Image: img(build), asked: true, listedBy: signers{by, signed}}
+		found := &Found{finder: f, Image: img(build), indexDownloaded: true, listedBy: signers{by, signed}}
 		found.Remember(t.Context())
 	}
 	seen := func() (string, time.Time) {
@@ -248,7 +248,7 @@ func TestClockBehindEvidence(t *testing.T) {
 		}
 	}
 
-	// A date in a build's name that is later than the signature over the list is not taken
+	// A date in a build's name that is later than the signature over the index is not taken
 	// for a date, and does not replace a recorded one.
 	c, _ = start(time.Time{}, day(11, 29))
 	for _, build := range []string{"20301231_00:00", "20991231_00:00"} {

@@ -16,9 +16,9 @@ type Kind int
 const (
 	Network    Kind = iota + 1 // a download from a server, or a read of a file URL, failed
 	NotFound                   // the server has no such image
-	Gone                       // the server's list names a build that the server does not have
+	Gone                       // the server's index lists a build that the server does not have
 	Unverified                 // the bytes are not the ones that a trusted key signed
-	Replayed                   // an image or list that is older than one seen before, or has expired
+	Replayed                   // an image or index that is older than one seen before, or has expired
 	History                    // the history of builds can't be read
 )
 

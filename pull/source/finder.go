@@ -1,5 +1,5 @@
 // Package source finds images on image servers and in the cache, and checks who vouches for
-// them: it downloads the servers' lists, finds the image that a query means, checks the
+// them: it downloads the servers' indexes, finds the image that a query means, checks the
 // signatures on all files of the image, and returns the bytes of its root file system, from
 // the cache or from whichever server has them.
 //
@@ -17,7 +17,7 @@
 // on: with the bytes of other servers, with another build, or with the server's copy in
 // place of a damaged cached copy. Found.Forget drops the bytes of a download that failed.
 //
-// Only what a trusted key signed is believed: the list, which names the build, the build's
+// Only what a trusted key signed is believed: the index, which lists the build, the build's
 // SHA256SUMS, and through it the two tarballs. The caller checks what the metadata does to
 // the host; this package checks who signed it.
 package source
@@ -45,8 +45,8 @@ type Options struct {
 	Cache      *cache.Cache            // nil: no image is kept
 	Use        CacheUse                // how Cache is used
 	Histories  []*cache.Cache          // the caches whose histories are read; the first that is writable is updated
-	AllowOlder bool                    // take a build or list that is older than one seen before
-	Mode       lxc.Mode                // which list and which metadata files are read
+	AllowOlder bool                    // take a build or index that is older than one seen before
+	Mode       lxc.Mode                // which index and which metadata files are read
 	Decoding   untar.DecompressOptions // for the metadata
 }
 
@@ -76,9 +76,11 @@ type Finder struct {
 	tell  Listener
 	trust trust
 
-	warnedHistory   bool // Warn was told that a history can't be read
-	distrustCache   bool // don't use the cached copy: it is damaged, or could not be removed
-	replaceEvidence bool // Keep replaces the evidence of the cached copy, which was refused
+	warnedHistory bool // Warn was told that a history can't be read
+	distrustCache bool // don't use the cached copy: it is damaged, or could not be removed
+	// The evidence that is kept with the cached copy (the signed files that vouch for it) was
+	// refused: Keep writes the new one, with which the copy's bytes were checked.
+	replaceEvidence bool
 }
 
 // Open returns a Finder. It does not use the network.
@@ -88,20 +90,20 @@ func Open(opt Options, tell Listener) *Finder {
 	return f
 }
 
-// List returns the list of the first server that gives a list with a good signature. If none
+// List returns the index of the first server that gives one with a good signature. If none
 // does, the error is the most severe of the servers' errors.
 func (f *Finder) List(ctx context.Context) (image.Index, error) {
 	for {
 		server := f.opt.Servers.current()
 		if server == nil {
-			return image.Index{}, f.opt.Servers.verdict()
+			return image.Index{}, f.opt.Servers.worstError()
 		}
-		if server.list != nil {
-			return server.list.index, nil
+		if server.index != nil {
+			return server.index.Index, nil
 		}
-		list, err := f.readList(ctx, server)
+		index, err := f.readIndex(ctx, server)
 		if err == nil {
-			server.list = list
+			server.index = index
 			continue
 		}
 		if err := f.nextServer(ctx, err); err != nil {
@@ -119,45 +121,46 @@ func (f *Finder) Find(ctx context.Context, q image.Query) (*Found, error) {
 			return nil, err
 		}
 	}
-	kept, unfit := f.inCache(q)
-	f.replaceEvidence = unfit != nil
-	switch {
-	case unfit != nil:
+	cached, why := f.inCache(q)
+	f.replaceEvidence = why != nil
+	if why != nil {
 		// The copy was made by the stock template, which keeps no evidence, or by an older
-		// version of this program, which kept no list; or it is damaged. The server's
+		// version of this program, which kept no index; or it is damaged. The server's
 		// evidence tells whether its bytes are good.
-		f.tell.Note(fmt.Sprintf("the cached copy can't be used as it is: %v", unfit))
-	case kept == nil:
-	case f.opt.Use.Force, !f.expired(kept) && !f.opt.Use.Refresh:
-		f.sayCached(kept)
-		return kept, nil
-	case f.expired(kept):
+		f.tell.Note(fmt.Sprintf("the cached copy can't be used as it is: %v", why))
+	}
+	expired := cached != nil && f.expired(cached)
+	if cached != nil && (f.opt.Use.Force || !expired && !f.opt.Use.Refresh) {
+		f.sayCached(cached)
+		return cached, nil
+	}
+	if expired {
 		f.tell.Say("The cached copy has expired, re-downloading...")
 	}
 	found, err := f.onServer(ctx, q)
-	switch {
-	case Offline(err) && unfit != nil:
-		return nil, f.unfitOffline(unfit, err)
-	case Offline(err) && kept != nil:
+	if Offline(err) && why != nil {
+		return nil, f.unusableOffline(why, err)
+	}
+	if Offline(err) && cached != nil {
 		f.tell.Warn(err.Error())
-		if f.expired(kept) {
+		if f.expired(cached) {
 			f.tell.Warn("the server can't be reached; using the cached copy, although it has expired")
 		} else {
 			f.tell.Warn("the server can't be reached; using the cached copy")
 		}
-		f.sayCached(kept)
-		return kept, nil
+		f.sayCached(cached)
+		return cached, nil
 	}
-	if kept != nil {
-		kept.Close()
+	if cached != nil {
+		cached.Close()
 	}
 	return found, err
 }
 
-// unfitOffline returns the error for a cached copy that can't be used while no server can be
-// reached.
-func (f *Finder) unfitOffline(unfit, offline error) error {
-	return unverified("the cached copy can't be used offline", fmt.Errorf("%w; %w", unfit, offline))
+// unusableOffline returns the error for a cached copy that can't be used, for the reason why,
+// while no server can be reached.
+func (f *Finder) unusableOffline(why, offline error) error {
+	return unverified("the cached copy can't be used offline", fmt.Errorf("%w; %w", why, offline))
 }
 
 // expired reports whether the image's expiry date has passed. An image without an expiry
@@ -171,16 +174,16 @@ func (f *Finder) expired(found *Found) bool {
 	return !ok || t.Before(f.trust.clock.Now())
 }
 
-// onServer finds the image on the first server that has it. If a server's list names a build
-// that the server does not have, removed already or not yet published, the list is read
-// again, once, before the next server is asked.
+// onServer finds the image on the first server that has it. If a server's index lists a build
+// that the server does not have, removed already or not yet published, onServer reads the
+// index again, once, before it asks the next server.
 func (f *Finder) onServer(ctx context.Context, q image.Query) (*Found, error) {
 	for {
 		index, err := f.List(ctx)
 		if err != nil {
 			return nil, err
 		}
-		found, err := f.inList(ctx, index, q)
+		found, err := f.fromServer(ctx, index, q)
 		if err == nil {
 			return found, nil
 		}
@@ -190,38 +193,40 @@ func (f *Finder) onServer(ctx context.Context, q image.Query) (*Found, error) {
 	}
 }
 
-// inList finds the image in the current server's list. If the cache has the same build, the
-// bytes come from the cache.
-func (f *Finder) inList(ctx context.Context, index image.Index, q image.Query) (_ *Found, err error) {
+// fromServer finds the image on the current server: it looks the image up in the index, locks
+// it in the cache, downloads the signatures and the metadata, checks them, and tells the user
+// what it does. If the cache has the same build, the metadata and the root file system come
+// from the cache.
+func (f *Finder) fromServer(ctx context.Context, index image.Index, q image.Query) (_ *Found, err error) {
 	img, err := index.Find(q)
 	if err != nil {
 		return nil, err
 	}
-	by := f.opt.Servers.current().list.by
+	by := f.opt.Servers.current().index.by
 	if err := f.checkNotOlder(img, by, false); err != nil {
 		return nil, err
 	}
 	f.tell.Note(fmt.Sprintf("image %s, build %s", img.Name, img.Build))
-	found := &Found{Image: img, finder: f, query: q, listedBy: by, asked: true}
+	found := &Found{Image: img, finder: f, query: q, listedBy: by, indexDownloaded: true}
 	defer func() {
 		if err != nil {
 			found.Close()
-			err = f.orphaned(img, q, err)
+			err = f.asGone(img, q, err)
 		}
 	}()
 	if err := found.lockInCache(ctx); err != nil {
 		return nil, err
 	}
-	if entry := found.held.entry; entry != nil && (entry.Build != img.Build || f.distrustCache) {
-		found.held.dropEntry()
+	if entry := found.cache.entry; entry != nil && (entry.Build != img.Build || f.distrustCache) {
+		found.cache.dropEntry()
 	}
 	if err := f.vouch(ctx, found); err != nil {
 		return nil, err
 	}
-	if found.held.entry != nil {
+	if found.cache.entry != nil {
 		f.tell.Say("The cache is already up to date")
 		f.sayCached(found)
-		found.Cached = true
+		found.Cached = true // only now: the server's evidence vouches for the build
 	}
 	if err := found.readMeta(ctx); err != nil {
 		return nil, err
@@ -234,13 +239,13 @@ func (f *Finder) inList(ctx context.Context, index image.Index, q image.Query) (
 }
 
 // afterFailure returns nil if the image should be looked for again after err: in the current
-// server's list, which will be read again, or on the next server. Otherwise it returns the
+// server's index, which will be read again, or on the next server. Otherwise it returns the
 // error to end with.
 func (f *Finder) afterFailure(ctx context.Context, err error) error {
 	server := f.opt.Servers.current()
 	if KindOf(err) == Gone && !server.reread && ctx.Err() == nil {
-		f.tell.Warn(fmt.Sprintf("%v; reading the list again", err))
-		server.list, server.reread = nil, true
+		f.tell.Warn(fmt.Sprintf("%v; reading the index again", err))
+		server.index, server.reread = nil, true
 		return nil
 	}
 	return f.nextServer(ctx, err)
@@ -259,19 +264,19 @@ func (f *Finder) nextServer(ctx context.Context, err error) error {
 	}
 	next := f.opt.Servers.giveUp(err)
 	if next == nil {
-		return f.opt.Servers.verdict()
+		return f.opt.Servers.worstError()
 	}
 	f.tell.Warn(fmt.Sprintf("%v; asking %q", err, next.url))
 	return nil
 }
 
-// orphaned returns an error of Kind Gone if err is the current server's answer that a file of
-// the build does not exist: then the list names a build that is not there. Other errors
-// stay as they are.
-func (f *Finder) orphaned(img image.Image, q image.Query, err error) error {
+// asGone returns the error to report for err, a failure to find or download img. If the
+// current server answered that a file of the build does not exist, the error becomes Gone:
+// the index lists a build that is not there. Other errors stay as they are.
+func (f *Finder) asGone(img image.Image, q image.Query, err error) error {
 	server := f.opt.Servers.current()
-	if server == nil || server.list == nil || isUnverified(err) || !f.opt.Servers.hasNot(err) {
+	if server == nil || server.index == nil || isUnverified(err) || !f.opt.Servers.lacks(err) {
 		return err
 	}
-	return &Error{Kind: Gone, Err: fmt.Errorf("%w: %w", server.list.index.Gone(img, q), err)}
+	return &Error{Kind: Gone, Err: fmt.Errorf("%w: %w", server.index.Gone(img, q), err)}
 }

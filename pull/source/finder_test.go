@@ -87,7 +87,7 @@ func (s *testServer) write(name string, data []byte) {
 	}
 }
 
-// list publishes a list that names a build of the image d/r/a/v.
+// list publishes an index that lists a build of the image d/r/a/v.
 func (s *testServer) list(build string) {
 	s.write(indexPath, []byte("no image\nd;r;a;v;"+build+";/images/"+build+"/\n"))
 }
@@ -133,7 +133,7 @@ func serverOptions(t *testing.T, base string, servers ...string) Options {
 		Cache: &cache.Cache{Base: base, Evidence: EvidenceNames()}, Mode: lxc.System,
 	}
 	opt.Histories = []*cache.Cache{opt.Cache}
-	if opt.Client, err = fetch.NewClient(fetch.Options{Limits: fetch.LimitOptions{Retries: -1}, Report: fetch.ReportOptions{Notify: opt.Servers.Failed}}); err != nil {
+	if opt.Client, err = fetch.NewClient(fetch.Options{Limits: fetch.LimitOptions{Retries: -1}, Report: fetch.ReportOptions{Notify: opt.Servers.NoteFailure}}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { opt.Client.Close() })
@@ -191,12 +191,12 @@ func TestList(t *testing.T) {
 		}
 	}
 	if n := one.asked(indexPath); n != 1 || two.asked(indexPath) != 0 {
-		t.Errorf("the first server was asked %d times for its list, the second %d", n, two.asked(indexPath))
+		t.Errorf("the first server was asked %d times for its index, the second %d", n, two.asked(indexPath))
 	}
 	if !strings.Contains(heard.String(), "line 1 is passed over") {
 		t.Errorf("the bad line is not told: %s", &heard)
 	}
-	// Another key's list is refused, and the next server is asked.
+	// Another key's index is refused, and the next server is asked.
 	if err := os.WriteFile(filepath.Join(one.dir, indexPath), []byte("d;r;a;v;3;/images/3/\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -207,8 +207,8 @@ func TestList(t *testing.T) {
 	if _, err := Open(serverOptions(t, t.TempDir(), one.URL), deaf()).List(t.Context()); KindOf(err) != Unverified {
 		t.Errorf("of one server alone: %v", err)
 	}
-	// A list of this compat level goes first.
-	two.write(image.IndexDir+"/"+listNames(lxc.System)[0], []byte("d;r;a;v;level;/images/level/\n"))
+	// The index of this compat level goes first.
+	two.write(image.IndexDir+"/"+indexNames(lxc.System)[0], []byte("d;r;a;v;level;/images/level/\n"))
 	if index, err := Open(serverOptions(t, t.TempDir(), two.URL), deaf()).List(t.Context()); err != nil || index.Images[0].Build != "level" {
 		t.Errorf("%+v, %v", index, err)
 	}
@@ -529,7 +529,7 @@ func TestWrongBytesEverywhere(t *testing.T) {
 	}
 }
 
-// A list that names a build which is not there is read again once: a server that
+// An index that lists a build which is not there is read again once: a server that
 // publishes meanwhile has a new one. After that the server lags.
 func TestListIsReadAgainOnce(t *testing.T) {
 	for _, published := range []bool{true, false} {
@@ -541,9 +541,9 @@ func TestListIsReadAgainOnce(t *testing.T) {
 		var heard strings.Builder
 		found, err := Open(serverOptions(t, t.TempDir(), server.URL), hearing(&heard)).Find(t.Context(), testQuery())
 		if n := server.asked(indexPath); n != 2 {
-			t.Errorf("published %v: the list was read %d times", published, n)
+			t.Errorf("published %v: the index was read %d times", published, n)
 		}
-		if strings.Count(heard.String(), "reading the list again") != 1 {
+		if strings.Count(heard.String(), "reading the index again") != 1 {
 			t.Errorf("said: %s", &heard)
 		}
 		switch {
@@ -655,5 +655,32 @@ func TestForget(t *testing.T) {
 		if err != nil || partial != test.kept {
 			t.Errorf("%s: in the cache %+v, %v", test.name, list, err)
 		}
+	}
+}
+
+// If the cache can't be written any more, Complete fails with the error of the write.
+func TestCompleteKeepsWriteError(t *testing.T) {
+	server := newTestServer(t)
+	server.publish("20261101_00:00", soon)
+	var heard strings.Builder
+	found, err := Open(serverOptions(t, t.TempDir(), server.URL), hearing(&heard)).Find(t.Context(), testQuery())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer found.Close()
+	stream, err := found.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	if !stream.InCache() {
+		t.Fatal("the download is not written to the cache")
+	}
+	found.cache.stage.Rootfs.Close() // every write fails from now on
+	if _, err := stream.Complete(nil, io.Discard); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Complete: %v", err)
+	}
+	if !strings.Contains(heard.String(), "the image is not written to the cache") {
+		t.Errorf("heard: %s", &heard)
 	}
 }

@@ -15,17 +15,20 @@ type Found struct {
 	Image  image.Image
 	Meta   lxc.Meta
 	Layers []Layer // of the root file system, the lowest first
-	Cached bool    // the bytes come from the cache
+	// Cached says that the bytes come from the cache and that its copy was found to be the
+	// image's build. While the copy is still being compared with a server's index, cache.entry
+	// is set and Cached is not; after Close Cached stays set.
+	Cached bool
 
-	finder   *Finder
-	query    image.Query
-	listedBy signers // of the list that names the image: the server's, or the one kept in the cache
-	asked    bool    // the list was downloaded in this run
+	finder          *Finder
+	query           image.Query
+	listedBy        signers // of the index that lists the image: the server's, or the one kept in the cache
+	indexDownloaded bool    // that index was downloaded in this run
 
-	files []untar.File // of the metadata, in the tarball's order
-	proof proof
-	held  loan
-	try   attempt
+	files  []untar.File // of the metadata, in the tarball's order
+	checks checks
+	cache  cacheParts
+	try    attempt
 }
 
 // A Layer is one tar archive of a root file system.
@@ -37,8 +40,9 @@ type Layer struct {
 	OCI             bool // an OCI image layer: its whiteouts remove files of lower layers
 }
 
-// A proof is the evidence for an image's files, and the prepared checks of the two tarballs.
-type proof struct {
+// The checks of an image are the evidence for its files, and the prepared checks of the two
+// tarballs.
+type checks struct {
 	evidence     evidence
 	meta, rootfs *seal
 }
@@ -51,11 +55,11 @@ func (found *Found) renewSeals() error {
 	if built, ok := buildTime(found.Image.Build); ok && !f.opt.AllowOlder && f.isDate(built, found.listedBy.at) {
 		at.since = built.Add(-slack)
 	}
-	seals, err := f.trust.seals(found.proof.evidence, at, image.MetaFile, image.RootfsFile)
+	seals, err := f.trust.seals(found.checks.evidence, at, image.MetaFile, image.RootfsFile)
 	if err != nil {
 		return err
 	}
-	found.proof.meta, found.proof.rootfs = seals[image.MetaFile], seals[image.RootfsFile]
+	found.checks.meta, found.checks.rootfs = seals[image.MetaFile], seals[image.RootfsFile]
 	return nil
 }
 
@@ -79,9 +83,9 @@ func (found *Found) built() time.Time {
 	if t, ok := buildTime(found.Image.Build); ok {
 		return t
 	}
-	return found.held.entry.Modified
+	return found.cache.entry.Modified
 }
 
 // Close releases the image's files and lock in the cache. The bytes of an unfinished download
 // stay in the cache, and the next run continues it. Close may be called again.
-func (found *Found) Close() { found.held.close() }
+func (found *Found) Close() { found.cache.close() }

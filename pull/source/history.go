@@ -13,9 +13,9 @@ import (
 	"lxc-pull/lxc"
 )
 
-// The history records the newest build and list that were seen of each image and signer. An
+// The history records the newest build and index that were seen of each image and signer. An
 // old image is rightly signed too, but has security holes that are fixed by now. So a build
-// or list that is older than the recorded one is refused.
+// or index that is older than the recorded one is refused.
 
 // recallTime advances the clock to the newest recorded signature by a key trusted in this run,
 // if the system clock is wrong.
@@ -57,8 +57,8 @@ func (f *Finder) history() ([]cache.Seen, error) {
 }
 
 // checkNotOlder refuses a build that is older than the recorded one of the same signer, and a
-// list that was signed before the recorded one. cached says that the image comes from the
-// cache, whose list is as old as the entry; it passes if its build is the recorded one.
+// index that was signed before the recorded one. cached says that the image comes from the
+// cache, whose index is as old as the entry; it passes if its build is the recorded one.
 func (f *Finder) checkNotOlder(img image.Image, by signers, cached bool) error {
 	if len(by.keys) == 0 || f.opt.AllowOlder {
 		return nil
@@ -82,7 +82,7 @@ func (f *Finder) checkNotOlder(img image.Image, by signers, cached bool) error {
 			return replayed("%s build %q of %s, and %q was seen before", offers, img.Build, img.Name, seen.Build)
 		}
 		if by.at.Before(seen.Signed.Add(-slack)) {
-			return replayed("%s list was signed %s, and one of %s was seen before", its, by.at.UTC().Format(time.RFC3339), seen.Signed.UTC().Format(time.RFC3339))
+			return replayed("%s index was signed %s, and one of %s was seen before", its, by.at.UTC().Format(time.RFC3339), seen.Signed.UTC().Format(time.RFC3339))
 		}
 	}
 	return nil
@@ -93,7 +93,7 @@ func replayed(format string, args ...any) error {
 }
 
 // isDate reports whether built, read from a build's name, can be the date of the build. It
-// can't if the list that names the build was signed earlier, or if the date is in the far
+// can't if the index that lists the build was signed earlier, or if the date is in the far
 // future: a publisher's mistake must not make later builds look old. The system clock does
 // not matter, or whoever sets it back could bring back an old image.
 func (f *Finder) isDate(built, signed time.Time) bool {
@@ -116,13 +116,13 @@ func (f *Finder) checkFresh(found *Found) error {
 	return nil
 }
 
-// Remember records the image's build and the list's signature time in the first history that
+// Remember records the image's build and the index's signature time in the first history that
 // can be written. It records them for every signer: otherwise somebody could remove the
-// recorded signer's signature from an old list, keep another signer's, and offer the list
+// recorded signer's signature from an old index, keep another signer's, and offer the index
 // again. If Remember fails, it warns the listener.
 func (found *Found) Remember(ctx context.Context) {
 	f := found.finder
-	if !found.asked || len(found.listedBy.keys) == 0 {
+	if !found.indexDownloaded || len(found.listedBy.keys) == 0 {
 		return
 	}
 	edit := func(list []cache.Seen) ([]cache.Seen, error) {

@@ -8,14 +8,14 @@ import (
 	"lxc-pull/image/cache"
 )
 
-// A list with two signers is recorded for both: an old list is refused even if the signature
+// An index with two signers is recorded for both: an old index is refused even if the signature
 // of one of them was removed from it.
 func TestRememberEverySigner(t *testing.T) {
 	c := Open(Options{Clock: NewClock(time.Time{}, time.Now()), Histories: []*cache.Cache{{Base: t.TempDir()}}}, deaf())
 	img := image.Image{Name: image.Name{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default"}, Build: "20260829_05:24"}
 	made := time.Date(2026, 8, 29, 6, 0, 0, 0, time.UTC)
 	for _, by := range [][]string{{"AA", "BB"}, {"BB", "AA"}} {
-		found := &Found{finder: c, Image: img, asked: true, listedBy: signers{by, made}}
+		found := &Found{finder: c, Image: img, indexDownloaded: true, listedBy: signers{by, made}}
 		found.Remember(t.Context())
 	}
 	old := img

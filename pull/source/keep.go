@@ -17,72 +17,73 @@ import (
 // EvidenceNames returns the names of all files that the evidence of a cache entry may have:
 // signatures and the files that they sign.
 func EvidenceNames() []string {
-	names := slices.Concat([]string{image.RootfsFile, image.MetaFile, image.SumsFile}, listNames(lxc.System), listNames(lxc.User))
+	names := slices.Concat([]string{image.RootfsFile, image.MetaFile, image.SumsFile}, indexNames(lxc.System), indexNames(lxc.User))
 	for _, name := range names {
 		names = append(names, name+image.SigSuffix)
 	}
 	return names
 }
 
-// A loan is the part of the cache that a Found uses. The three are independent.
-type loan struct {
+// The cacheParts are the parts of the cache that a Found holds open. Each may be nil without
+// the others.
+type cacheParts struct {
 	slot  *cache.Slot  // the lock for writing the image; nil: this run does not write to the cache
 	entry *cache.Entry // the cached copy from which the bytes come; nil: they come from a server
 	stage *cache.Stage // the copy that the download is written to; nil: it is not written
 }
 
-// close ends the loan. The stage's bytes stay for the next run.
-func (l *loan) close() {
-	if l.stage != nil {
-		l.stage.Close()
+// close closes all parts. The stage's bytes stay for the next run.
+func (c *cacheParts) close() {
+	if c.stage != nil {
+		c.stage.Close()
 	}
-	l.dropEntry()
-	if l.slot != nil {
-		l.slot.Unlock()
+	c.dropEntry()
+	if c.slot != nil {
+		c.slot.Unlock()
 	}
-	*l = loan{}
+	*c = cacheParts{}
 }
 
 // dropEntry closes the cached copy, so that the bytes come from a server.
-func (l *loan) dropEntry() {
-	if l.entry != nil {
-		l.entry.Close()
-		l.entry = nil
+func (c *cacheParts) dropEntry() {
+	if c.entry != nil {
+		c.entry.Close()
+		c.entry = nil
 	}
 }
 
 // discard removes the copy to which the download is written.
-func (l *loan) discard() {
-	if l.stage != nil {
-		l.stage.Discard()
-		l.stage = nil
+func (c *cacheParts) discard() {
+	if c.stage != nil {
+		c.stage.Discard()
+		c.stage = nil
 	}
 }
 
 // tag returns the name of a download's bytes in the cache: their digest if it is known, else
 // the build's path.
 func (found *Found) tag() string {
-	if found.proof.rootfs.digestKnown() {
-		return fmt.Sprintf("%x", found.proof.rootfs.want)
+	if found.checks.rootfs.digestKnown() {
+		return fmt.Sprintf("%x", found.checks.rootfs.want)
 	}
 	return found.Image.Path
 }
 
-// beginStage begins a copy in the cache, or continues that of an earlier run. Without a known
-// digest the bytes of an earlier run can't be continued, and it drops them.
-func (found *Found) beginStage() error {
-	stage, err := found.held.slot.Stage(found.tag())
-	if err != nil {
-		return err
-	}
-	if stage.Have > 0 && !found.proof.rootfs.digestKnown() {
-		if err := stage.Reset(); err != nil {
+// beginStage begins a copy in the cache, or continues that of an earlier run, as cache.stage.
+// Without a known digest the bytes of an earlier run can't be continued, and it drops them.
+// If beginStage fails, it warns the listener, and the download is not written to the cache.
+func (found *Found) beginStage() {
+	stage, err := found.cache.slot.Stage(found.tag())
+	if err == nil && stage.Have > 0 && !found.checks.rootfs.digestKnown() {
+		if err = stage.Reset(); err != nil {
 			stage.Discard()
-			return err
 		}
 	}
-	found.held.stage = stage
-	return nil
+	if err != nil {
+		found.finder.tell.Warn(fmt.Sprintf("going on without writing to the cache: %v", err))
+		return
+	}
+	found.cache.stage = stage
 }
 
 // lockInCache locks the image in the cache and opens the cached copy, if there is one. Of
@@ -97,18 +98,18 @@ func (found *Found) lockInCache(ctx context.Context) error {
 	var unwritable *cache.UnwritableError
 	if errors.As(err, &unwritable) {
 		f.tell.Warn(fmt.Sprintf("going on without writing to the cache: %v", err))
-		if found.held.entry, err = f.opt.Cache.Open(found.Image.Name); err != nil {
-			found.held.entry = nil
+		if found.cache.entry, err = f.opt.Cache.Open(found.Image.Name); err != nil {
+			found.cache.entry = nil
 		}
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	found.held.slot = slot
-	found.held.entry, err = slot.Open()
+	found.cache.slot = slot
+	found.cache.entry, err = slot.Open()
 	if err != nil {
-		found.held.entry = nil
+		found.cache.entry = nil
 		if !errors.Is(err, fs.ErrNotExist) {
 			f.tell.Warn(fmt.Sprintf("the cached copy can't be read and will be replaced: %v", err))
 		}
@@ -118,7 +119,7 @@ func (found *Found) lockInCache(ctx context.Context) error {
 
 // flush removes the image from the cache. If that fails, the cached copy is not used.
 func (f *Finder) flush(ctx context.Context, q image.Query) error {
-	for _, name := range names(q) {
+	for _, name := range cacheNames(q) {
 		entry, err := f.opt.Cache.Open(name)
 		if err != nil {
 			continue
@@ -143,7 +144,7 @@ func (f *Finder) sayCached(found *Found) {
 }
 
 // WillKeep reports whether a download of the image would be written to the cache.
-func (found *Found) WillKeep() bool { return found.held.slot != nil && found.held.entry == nil }
+func (found *Found) WillKeep() bool { return found.cache.slot != nil && found.cache.entry == nil }
 
 // CacheDir returns the directory of the cache, "" if there is none.
 func (found *Found) CacheDir() string {
@@ -155,10 +156,10 @@ func (found *Found) CacheDir() string {
 
 // LeaveCache makes the run continue without writing to the cache.
 func (found *Found) LeaveCache() {
-	found.held.discard()
-	if found.held.slot != nil {
-		found.held.slot.Unlock()
-		found.held.slot = nil
+	found.cache.discard()
+	if found.cache.slot != nil {
+		found.cache.slot.Unlock()
+		found.cache.slot = nil
 	}
 }
 
@@ -166,38 +167,38 @@ func (found *Found) LeaveCache() {
 // run can continue it: the network or the user broke it off, and the digest of the whole is
 // known. kept reports whether such bytes stay.
 func (found *Found) Forget(err error) (kept bool) {
-	resumable := found.proof.rootfs.digestKnown() && (len(fetch.Failures(err)) > 0 || errors.Is(err, context.Canceled))
+	resumable := found.checks.rootfs.digestKnown() && (len(fetch.Failures(err)) > 0 || errors.Is(err, context.Canceled))
 	if !resumable {
-		found.held.discard()
+		found.cache.discard()
 		return false
 	}
-	return found.held.stage != nil && found.try.body != nil && found.try.body.Offset() > 0
+	return found.cache.stage != nil && found.try.body != nil && found.try.body.Offset() > 0
 }
 
 // Keep makes the download, which the caller has checked, an entry of the cache. If the bytes
 // came from an entry without good evidence, as the stock template makes them, Keep adds the
 // evidence with which they were checked. If Keep fails, it warns the listener.
 func (found *Found) Keep() {
-	f, held := found.finder, &found.held
-	if held.entry != nil && held.slot != nil && (f.replaceEvidence || held.entry.Evidence == nil) && found.Vouched() {
-		if err := held.slot.Adopt(found.proof.evidence); err != nil {
+	f, c := found.finder, &found.cache
+	if c.entry != nil && c.slot != nil && (f.replaceEvidence || c.entry.Evidence == nil) && found.Vouched() {
+		if err := c.slot.Adopt(found.checks.evidence); err != nil {
 			f.tell.Warn(fmt.Sprintf("the evidence for the cached image is not kept: %v", err))
 		}
 	}
-	if held.stage == nil {
+	if c.stage == nil {
 		return
 	}
 	if !found.makeRoom() {
 		f.tell.Warn(fmt.Sprintf("the image is not kept: it is larger than the cache may be (%s)", ByteCount(f.opt.Use.Limit)))
-		held.discard()
+		c.discard()
 		return
 	}
 	files := map[string]cache.File{}
 	for _, file := range found.files {
 		files[file.Name] = cache.File{Data: file.Data, Mode: fs.FileMode(file.Mode)}
 	}
-	err := held.stage.Commit(found.Image.Build, files, found.proof.evidence)
-	held.stage = nil
+	err := c.stage.Commit(found.Image.Build, files, found.checks.evidence)
+	c.stage = nil
 	if err != nil {
 		f.tell.Warn(fmt.Sprintf("the image is not kept in the cache: %v", err))
 		return
@@ -213,7 +214,7 @@ func (found *Found) makeRoom() bool {
 	if limit == 0 {
 		return true
 	}
-	info, err := found.held.stage.Rootfs.Stat()
+	info, err := found.cache.stage.Rootfs.Stat()
 	if err != nil || info.Size() > limit {
 		return false
 	}
@@ -243,7 +244,7 @@ func (f *Finder) Verify(ctx context.Context, i cache.Info) error {
 	if err != nil {
 		return err
 	}
-	stream := &Stream{ctx: ctx, from: entry.Rootfs, seal: found.proof.rootfs}
+	stream := &Stream{ctx: ctx, from: entry.Rootfs, seal: found.checks.rootfs}
 	if _, err := io.Copy(io.Discard, stream); err != nil {
 		return err
 	}

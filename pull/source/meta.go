@@ -23,8 +23,8 @@ const (
 // signed ones, else from a server.
 func (found *Found) readMeta(ctx context.Context) error {
 	var data []byte
-	if entry := found.held.entry; entry != nil {
-		if kept := entry.Evidence[image.MetaFile]; kept != nil && found.proof.meta.checkBytes(kept) == nil {
+	if entry := found.cache.entry; entry != nil {
+		if kept := entry.Evidence[image.MetaFile]; kept != nil && found.checks.meta.checkBytes(kept) == nil {
 			data = kept
 		} else if err := found.renewSeals(); err != nil {
 			return err
@@ -37,7 +37,7 @@ func (found *Found) readMeta(ctx context.Context) error {
 			return err
 		}
 	}
-	found.proof.evidence[image.MetaFile] = data
+	found.checks.evidence[image.MetaFile] = data
 	return found.useMeta(data)
 }
 
@@ -47,22 +47,22 @@ func (found *Found) loadMeta(ctx context.Context) ([]byte, error) {
 	course := fetch.NewCourse(f.opt.Servers.files(found.Image.Path + "/" + image.MetaFile))
 	for {
 		data, sources, err := f.opt.Client.Load(ctx, fetch.Request{
-			URLs: course.URLs(), Pinned: found.proof.meta.checks(), Max: maxMeta, Hasty: f.opt.Servers.others(), Anew: true,
+			URLs: course.URLs(), Pinned: found.checks.meta.refusesWrong(), Max: maxMeta, Hasty: f.opt.Servers.others(), CallerRestarts: true,
 		})
-		bad := false
+		wrong := false
 		if err == nil {
-			if err = found.proof.meta.checkBytes(data); err == nil {
+			if err = found.checks.meta.checkBytes(data); err == nil {
 				return data, nil
 			}
-			bad = true
+			wrong = true
 			f.opt.Servers.noteWrong(sources)
 		}
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		again, final := course.Next(err, bad, 0, sources)
+		again, last := course.Next(fetch.Attempt{Err: err, Wrong: wrong, Sources: sources})
 		if !again {
-			return nil, final
+			return nil, last
 		}
 		f.tell.Warn(fmt.Sprintf("%v; starting again", err))
 		if err := found.renewSeals(); err != nil {
@@ -73,9 +73,9 @@ func (found *Found) loadMeta(ctx context.Context) ([]byte, error) {
 
 // useMeta unpacks a metadata tarball whose bytes are verified.
 func (found *Found) useMeta(tarball []byte) error {
-	how := found.finder.opt.Decoding
-	how.Workers = 1
-	plain, err := untar.Decompress(bytes.NewReader(tarball), how)
+	opt := found.finder.opt.Decoding
+	opt.Workers = 1
+	plain, err := untar.Decompress(bytes.NewReader(tarball), opt)
 	if err != nil {
 		return fmt.Errorf("%s: %w", image.MetaFile, err)
 	}

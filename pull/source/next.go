@@ -12,6 +12,9 @@ import (
 // found or of its Stream, or a *RefusedError. The result may be found itself, to be opened
 // again. If there is nothing left to try, Next returns the error to end with, which may be
 // err. It closes found unless that is the result.
+//
+// next and what it calls close found earlier where they ask a server: found holds the lock of
+// the image in the cache, which fromServer takes again.
 func (f *Finder) Next(ctx context.Context, found *Found, err error) (*Found, error) {
 	next, err := f.next(ctx, found, err)
 	if next != found {
@@ -21,44 +24,46 @@ func (f *Finder) Next(ctx context.Context, found *Found, err error) (*Found, err
 }
 
 func (f *Finder) next(ctx context.Context, found *Found, err error) (*Found, error) {
-	bad := isUnverified(err)
+	wrong := isUnverified(err)
 	var refused *RefusedError
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil: // the user ended the run
 		return nil, err
-	case errors.As(err, &refused) && found.Cached && !found.asked:
+	case errors.As(err, &refused) && found.Cached && !found.indexDownloaded: // a server may have a newer build
 		return f.insteadOfRefused(ctx, found, refused.Err)
-	case errors.As(err, &refused):
+	case errors.As(err, &refused): // the server's build is refused
 		return nil, refused.Err
-	case found.Cached && bad:
-		// The bytes in the cache have changed, so the image is downloaded again.
+	case found.Cached && wrong: // the bytes in the cache have changed: download the image again
 		f.tell.Warn(fmt.Sprintf("the cached copy is damaged (%v); downloading it anew", err))
 		found.Close()
 		f.distrustCache = true
 		return f.onServer(ctx, found.query)
-	case found.try.course == nil || !bad && len(fetch.Failures(err)) == 0:
+	case found.try.course == nil: // no server was asked for the root file system
+		return nil, err
+	case !wrong && len(fetch.Failures(err)) == 0: // neither the bytes nor the network: no server can help
 		return nil, err
 	}
 	sources := found.try.sources()
-	if bad && found.try.had == 0 {
+	if wrong && found.try.resumed == 0 {
 		f.opt.Servers.noteWrong(sources)
 	}
-	again, final := found.try.course.Next(err, bad, found.try.had, sources)
+	again, last := found.try.course.Next(fetch.Attempt{Err: err, Wrong: wrong, Resumed: found.try.resumed, Sources: sources})
 	if again {
 		f.tell.Warn(fmt.Sprintf("%v; starting again", err))
-		found.held.discard()
+		found.cache.discard()
 		return found, found.renewSeals()
 	}
 	found.Close()
-	return f.another(ctx, found, final)
+	return f.another(ctx, found, last)
 }
 
-// another finds another build than found's, or the same build on another server, after err:
-// no server gave found's bytes.
+// another finds another build of the image after err: no URL gave the bytes of found's build.
+// It skips the same build on another server, since found's Course has asked that server's URL
+// for the root file system already.
 func (f *Finder) another(ctx context.Context, found *Found, err error) (*Found, error) {
 	for {
 		server := f.opt.Servers.current()
-		if err := f.afterFailure(ctx, f.orphaned(found.Image, found.query, err)); err != nil {
+		if err := f.afterFailure(ctx, f.asGone(found.Image, found.query, err)); err != nil {
 			return nil, err
 		}
 		next, err := f.onServer(ctx, found.query)
@@ -68,7 +73,7 @@ func (f *Finder) another(ctx context.Context, found *Found, err error) (*Found, 
 		if next.Image.Path != found.Image.Path || f.opt.Servers.current() == server {
 			return next, nil
 		}
-		next.Close() // the same build on the same server, which was asked for it already
+		next.Close() // the same build on another server, whose URL found's Course has asked already
 	}
 }
 
@@ -87,7 +92,7 @@ func (f *Finder) insteadOfRefused(ctx context.Context, found *Found, refused err
 	f.replaceEvidence = true
 	next, err := f.onServer(ctx, found.query)
 	if Offline(err) {
-		return nil, f.unfitOffline(refused, err)
+		return nil, f.unusableOffline(refused, err)
 	}
 	return next, err
 }

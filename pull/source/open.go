@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"syscall"
 
 	"lxc-pull/fetch"
 	"lxc-pull/image"
@@ -20,9 +19,10 @@ const maxRootfs = 64 << 30
 
 // An attempt is one download of an image's root file system.
 type attempt struct {
-	course *fetch.Course // the URLs to ask, in order; nil: no server was asked yet
-	body   *fetch.Body   // the response; nil: the download has not begun
-	had    int64         // bytes that an earlier run left in the cache
+	course   *fetch.Course // the URLs to ask, in order; nil: not chosen yet
+	body     *fetch.Body   // the response; nil: the download has not begun
+	resumed  int64         // bytes of an earlier run, after which the download continues
+	cacheErr error         // why the download is no longer written to the cache; nil: no write failed
 }
 
 // sources returns the URLs from which the bytes came.
@@ -71,18 +71,18 @@ func (s *Stream) Close() error {
 }
 
 // InCache reports whether the cache has the bytes, or gets them while they are read.
-func (s *Stream) InCache() bool { return s.found.held.entry != nil || s.found.held.stage != nil }
+func (s *Stream) InCache() bool { return s.found.cache.entry != nil || s.found.cache.stage != nil }
 
 // Complete reads the stream to its end, checks it, and returns a stream of the same bytes
-// from the disk: from the cache if InCache is true, otherwise from beside, to which it
-// writes them. Bytes from the cache are checked a second time, since another process can
-// change the file; no other process may be able to open beside. Complete writes the bytes
-// to progress as well.
-func (s *Stream) Complete(beside *os.File, progress io.Writer) (*Stream, error) {
+// from the disk: from the cache if InCache is true, otherwise from temp, to which it writes
+// them. Bytes from the cache are checked a second time, since another process can change the
+// file; no other process may be able to open temp. Complete writes the bytes to progress as
+// well. If the cache can't be written any more, Complete fails with the error of the write.
+func (s *Stream) Complete(temp *os.File, progress io.Writer) (*Stream, error) {
 	inCache := s.InCache()
 	sink := io.MultiWriter(progress)
 	if !inCache {
-		sink = io.MultiWriter(progress, beside)
+		sink = io.MultiWriter(progress, temp)
 	}
 	n, err := io.Copy(sink, s)
 	if err == nil {
@@ -93,20 +93,20 @@ func (s *Stream) Complete(beside *os.File, progress io.Writer) (*Stream, error) 
 	}
 	found := s.found
 	whole := &Stream{Size: n, ctx: s.ctx, seal: &seal{file: image.RootfsFile}, found: found}
-	file := beside
+	file := temp
 	if inCache {
 		switch {
-		case found.held.entry != nil:
-			file = found.held.entry.Rootfs
-		case found.held.stage != nil:
-			file = found.held.stage.Rootfs
+		case found.cache.entry != nil:
+			file = found.cache.entry.Rootfs
+		case found.cache.stage != nil:
+			file = found.cache.stage.Rootfs
 		default:
-			return nil, fmt.Errorf("the cache can't hold the image: %w", syscall.ENOSPC)
+			return nil, fmt.Errorf("the image can't be written to the cache: %w", found.try.cacheErr)
 		}
 		if err := found.renewSeals(); err != nil {
 			return nil, err
 		}
-		whole.seal = found.proof.rootfs
+		whole.seal = found.checks.rootfs
 	}
 	whole.from = io.NewSectionReader(file, 0, n)
 	return whole, nil
@@ -116,57 +116,85 @@ func (s *Stream) Complete(beside *os.File, progress io.Writer) (*Stream, error) 
 // earlier run left in the cache, and what is downloaded is written to the cache. The caller
 // closes the stream.
 func (found *Found) Open(ctx context.Context) (*Stream, error) {
-	stream := &Stream{ctx: ctx, seal: found.proof.rootfs, found: found}
-	held := &found.held
-	if held.entry != nil {
-		if _, err := held.entry.Rootfs.Seek(0, io.SeekStart); err != nil {
+	if entry := found.cache.entry; entry != nil {
+		if _, err := entry.Rootfs.Seek(0, io.SeekStart); err != nil {
 			return nil, err
 		}
-		stream.Size, stream.from = held.entry.Size, held.entry.Rootfs
-		return stream, nil
+		return &Stream{Size: entry.Size, ctx: ctx, from: entry.Rootfs, seal: found.checks.rootfs, found: found}, nil
 	}
-	f := found.finder
-	found.plan()
-	request := fetch.Request{URLs: found.try.course.URLs(), Pinned: found.proof.rootfs.checks(), Max: maxRootfs}
-	found.try.had, found.try.body = 0, nil
-	stage := func() {
-		if err := found.beginStage(); err != nil {
-			f.tell.Warn(fmt.Sprintf("going on without writing to the cache: %v", err))
-		}
+	slot := found.cache.slot
+	if slot == nil {
+		return found.download(ctx, 0)
 	}
-	begun := held.slot != nil && held.slot.Begun(found.tag())
-	if begun {
-		stage()
+	if slot.Begun(found.tag()) {
+		return found.continuePart(ctx)
 	}
-	if held.stage != nil {
-		found.try.had = held.stage.Have
+	return found.beginPart(ctx)
+}
+
+// continuePart continues the download that an earlier run began in the cache.
+func (found *Found) continuePart(ctx context.Context) (*Stream, error) {
+	found.beginStage()
+	resumed := int64(0)
+	if found.cache.stage != nil {
+		resumed = found.cache.stage.Have
 	}
-	request.Offset = found.try.had
-	body, err := f.opt.Client.Open(ctx, request)
+	stream, err := found.download(ctx, resumed)
 	if err != nil {
 		return nil, err
 	}
-	if held.slot != nil && !begun {
-		stage() // this removes an unfinished download of another build, so not before Open
+	if resumed == 0 {
+		found.checkLimit(stream.Size)
+		return stream, nil
 	}
-	found.try.body = body
-	stream.Size, stream.body, stream.from = body.Size, body, &cacheWriter{body, found}
-	if limit := f.opt.Use.Limit; found.try.had == 0 && held.stage != nil && limit > 0 && body.Size > limit {
-		f.tell.Note("the image is not kept: it is larger than the cache may be")
-		held.discard()
-	}
-	if found.try.had > 0 {
-		f.tell.Note(fmt.Sprintf("continuing after the %s that an earlier run left", ByteCount(found.try.had)))
-		stream.from = io.MultiReader(io.NewSectionReader(held.stage.Rootfs, 0, found.try.had), stream.from)
-	}
+	found.finder.tell.Note(fmt.Sprintf("continuing after the %s that an earlier run left", ByteCount(resumed)))
+	stream.from = io.MultiReader(io.NewSectionReader(found.cache.stage.Rootfs, 0, resumed), stream.from)
 	return stream, nil
 }
 
-// plan chooses the URLs of the root file system, once.
-func (found *Found) plan() {
+// beginPart begins a download that is written to the cache. beginStage removes an unfinished
+// download of another build, so beginPart calls it only after a server has answered.
+func (found *Found) beginPart(ctx context.Context) (*Stream, error) {
+	stream, err := found.download(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	found.beginStage()
+	found.checkLimit(stream.Size)
+	return stream, nil
+}
+
+// download asks the servers for the bytes of the root file system after the first resumed
+// ones. The bytes are written to the cache while they are read, if cache.stage is set by then.
+func (found *Found) download(ctx context.Context, resumed int64) (*Stream, error) {
+	found.try.resumed, found.try.body, found.try.cacheErr = resumed, nil, nil
+	request := fetch.Request{URLs: found.urls(), Pinned: found.checks.rootfs.refusesWrong(), Max: maxRootfs, Offset: resumed}
+	body, err := found.finder.opt.Client.Open(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	found.try.body = body
+	return &Stream{Size: body.Size, ctx: ctx, from: &cacheWriter{body, found}, body: body, seal: found.checks.rootfs, found: found}, nil
+}
+
+// checkLimit makes the download continue without a copy in the cache if size, that of the
+// whole file in bytes (-1: not known), is above the cache's limit.
+func (found *Found) checkLimit(size int64) {
+	f := found.finder
+	if limit := f.opt.Use.Limit; found.cache.stage != nil && limit > 0 && size > limit {
+		f.tell.Note("the image is not kept: it is larger than the cache may be")
+		found.cache.discard()
+	}
+}
+
+// urls returns the URLs to ask for the root file system. The first call chooses them, so that
+// Safe and Open use the same URLs. fromServer does not choose them yet: Measure, which comes
+// after it, finds out which servers are down or lack the build.
+func (found *Found) urls() []string {
 	if found.try.course == nil {
 		found.try.course = fetch.NewCourse(found.finder.opt.Servers.files(found.Image.Path + "/" + image.RootfsFile))
 	}
+	return found.try.course.URLs()
 }
 
 // Safe reports whether a decoder may read the root file system before it is verified: if the
@@ -176,12 +204,12 @@ func (found *Found) Safe() bool {
 	if found.Cached || !found.Vouched() {
 		return true
 	}
-	found.plan()
-	return !slices.ContainsFunc(found.try.course.URLs(), func(u string) bool { return !found.finder.opt.Servers.safe(u) })
+	return !slices.ContainsFunc(found.urls(), func(u string) bool { return !found.finder.opt.Servers.safe(u) })
 }
 
 // A cacheWriter copies the bytes that are read to the cache. If that fails, it gives up the
-// copy and warns: the container can be made without the cache.
+// copy and warns. A stream that is unpacked while it is read continues without the cache;
+// Complete, which would read the bytes again from the cache, fails.
 type cacheWriter struct {
 	from io.Reader
 	to   *Found
@@ -189,10 +217,11 @@ type cacheWriter struct {
 
 func (w *cacheWriter) Read(p []byte) (int, error) {
 	n, err := w.from.Read(p)
-	if stage := w.to.held.stage; n > 0 && stage != nil {
+	if stage := w.to.cache.stage; n > 0 && stage != nil {
 		if _, failed := stage.Write(p[:n]); failed != nil {
 			w.to.finder.tell.Warn(fmt.Sprintf("the image is not written to the cache: %v", failed))
-			w.to.held.discard()
+			w.to.try.cacheErr = failed
+			w.to.cache.discard()
 		}
 	}
 	return n, err
@@ -210,7 +239,7 @@ func (found *Found) Measure(ctx context.Context, sureOnly bool) (sure bool) {
 	layer := &found.Layers[0]
 	layer.Packed, layer.Content = -1, -1
 	var tail []byte
-	if entry := found.held.entry; entry != nil {
+	if entry := found.cache.entry; entry != nil {
 		layer.Packed = entry.Size
 		tail = make([]byte, min(indexTail, entry.Size))
 		if _, err := entry.Rootfs.ReadAt(tail, entry.Size-int64(len(tail))); err != nil && err != io.EOF {
@@ -249,10 +278,10 @@ func (f *Finder) askTail(ctx context.Context, urls []string) (data []byte, size 
 		from = u
 		data, size, err = f.opt.Client.Tail(ctx, u, indexTail)
 		var failed *fetch.Error
-		if err == nil || !errors.As(err, &failed) || !Offline(err) && !absent(failed) || i+1 == len(urls) {
+		if err == nil || !errors.As(err, &failed) || !Offline(err) && !isNotFound(failed) || i+1 == len(urls) {
 			break
 		}
-		f.opt.Servers.Failed(fetch.Event{Err: failed, Next: urls[i+1]})
+		f.opt.Servers.NoteFailure(fetch.Event{Err: failed, Next: urls[i+1]})
 	}
 	return data, size, from, err
 }

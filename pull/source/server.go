@@ -14,7 +14,7 @@ import (
 	"lxc-pull/pgp"
 )
 
-// Requests to one image server: its list of images, and the signatures of a build.
+// Requests to one image server: its index of images, and the signatures of a build.
 
 // Limits of signed texts and signatures, in bytes.
 const (
@@ -22,20 +22,20 @@ const (
 	maxSignature = 64 << 10    // a few signatures of a few kilobytes
 )
 
-// listNames returns the file names of a mode's lists, the preferred one first.
-func listNames(mode lxc.Mode) []string {
+// indexNames returns the file names of a mode's indexes, the preferred one first.
+func indexNames(mode lxc.Mode) []string {
 	plain := "index-" + string(mode)
 	return []string{plain + "." + strconv.Itoa(lxc.CompatLevel), plain}
 }
 
-// readList downloads a server's list of images. It requests the list of this compat level and
-// the plain list at the same time, and uses the plain one if the other does not exist.
-func (f *Finder) readList(ctx context.Context, server *server) (*signedList, error) {
+// readIndex downloads a server's index of images. It requests the index of this compat level
+// and the plain index at the same time, and uses the plain one if the other does not exist.
+func (f *Finder) readIndex(ctx context.Context, server *server) (*signedIndex, error) {
 	f.tell.Say("Downloading the image index")
-	names := listNames(f.opt.Mode)
+	names := indexNames(f.opt.Mode)
 	type answer struct {
-		list *signedList
-		err  error
+		index *signedIndex
+		err   error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var asking sync.WaitGroup
@@ -45,14 +45,14 @@ func (f *Finder) readList(ctx context.Context, server *server) (*signedList, err
 		got := make(chan answer, 1)
 		asking.Go(func() {
 			text, sig, by, err := f.signedFile(ctx, server, image.IndexDir+"/"+name, image.MaxIndex, hasty)
-			list := &signedList{by: by}
+			index := &signedIndex{by: by}
 			if err == nil {
-				list.index = image.ParseIndex(text)
+				index.Index = image.ParseIndex(text)
 			}
 			if sig != nil {
-				list.proof = evidence{name: text, name + image.SigSuffix: sig}
+				index.evidence = evidence{name: text, name + image.SigSuffix: sig}
 			}
-			got <- answer{list, err}
+			got <- answer{index, err}
 		})
 		return got
 	}
@@ -64,10 +64,10 @@ func (f *Finder) readList(ctx context.Context, server *server) (*signedList, err
 	if got.err != nil {
 		return nil, got.err
 	}
-	for _, p := range got.list.index.Problems {
+	for _, p := range got.index.Problems {
 		f.tell.Note(fmt.Sprintf("the index's line %d is passed over: %v", p.Line, p.Err))
 	}
-	return got.list, nil
+	return got.index, nil
 }
 
 // signedFile downloads a small file of a server and the signature beside it, and checks them.
@@ -98,7 +98,7 @@ func (f *Finder) signedFile(ctx context.Context, server *server, path string, ma
 // missingSignature gives the Kind Unverified to the answer that a signature does not exist:
 // nobody vouches for the bytes. Other errors stay as they are.
 func (f *Finder) missingSignature(url string, err error) error {
-	if f.opt.Servers.hasNot(err) {
+	if f.opt.Servers.lacks(err) {
 		return unverified("signature", err)
 	}
 	return err
@@ -109,22 +109,22 @@ func (f *Finder) missingSignature(url string, err error) error {
 // the key's owner makes one for each build, and with signatures of single files a mirror
 // could mix the files of two builds.
 func (f *Finder) vouch(ctx context.Context, found *Found) error {
-	found.proof.evidence = evidence{}
+	found.checks.evidence = evidence{}
 	if f.trust.keys == nil {
 		return found.renewSeals()
 	}
 	servers := f.opt.Servers
 	server, hasty := servers.current(), servers.others()
-	maps.Copy(found.proof.evidence, server.list.proof)
-	list, sig, _, err := f.signedFile(ctx, server, found.Image.Path+"/"+image.SumsFile, maxSums, hasty)
+	maps.Copy(found.checks.evidence, server.index.evidence)
+	sums, sig, _, err := f.signedFile(ctx, server, found.Image.Path+"/"+image.SumsFile, maxSums, hasty)
 	if err == nil {
-		found.proof.evidence[image.SumsFile], found.proof.evidence[image.SumsFile+image.SigSuffix] = list, sig
+		found.checks.evidence[image.SumsFile], found.checks.evidence[image.SumsFile+image.SigSuffix] = sums, sig
 		return found.renewSeals()
 	}
 	switch must := f.opt.BuiltInKey; {
-	case must && servers.hasNot(err):
+	case must && servers.lacks(err):
 		return f.unvouched(ctx, found.Image, err)
-	case must || !servers.withholds(err):
+	case must || !servers.lacksOrRefuses(err):
 		return err
 	}
 	for _, name := range []string{image.MetaFile, image.RootfsFile} {
@@ -133,7 +133,7 @@ func (f *Finder) vouch(ctx context.Context, found *Found) error {
 		if err != nil {
 			return f.unvouched(ctx, found.Image, f.missingSignature(url, err))
 		}
-		found.proof.evidence[name+image.SigSuffix] = sig
+		found.checks.evidence[name+image.SigSuffix] = sig
 	}
 	return found.renewSeals()
 }
@@ -142,13 +142,13 @@ func (f *Finder) vouch(ctx context.Context, found *Found) error {
 // asks for the metadata as well: if that is missing too, the build is not there; otherwise
 // nobody vouches for it.
 func (f *Finder) unvouched(ctx context.Context, img image.Image, err error) error {
-	if !f.opt.Servers.hasNot(err) {
+	if !f.opt.Servers.lacks(err) {
 		return err
 	}
 	_, _, meta := f.opt.Client.Load(ctx, fetch.Request{
 		URLs: []string{f.opt.Servers.current().url + "/" + img.Path + "/" + image.MetaFile}, Max: maxMeta, Hasty: true,
 	})
-	if meta != nil && f.opt.Servers.hasNot(meta) {
+	if meta != nil && f.opt.Servers.lacks(meta) {
 		return meta
 	}
 	if isUnverified(err) {

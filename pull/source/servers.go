@@ -23,44 +23,45 @@ const maxServers = 1000
 
 // A server is an image server or mirror, and what this run has found out about it.
 type server struct {
-	url    string // the base URL, without a slash at the end
-	failed error  // why it is not asked for lists and signatures again; nil: it may be asked
+	url     string // the base URL, without a slash at the end
+	givenUp error  // the error for which giveUp dropped it: it is not asked for signed texts again; nil: it may be asked
 
-	// Set by downloads of files whose digest is known, which any server may give.
-	out     bool     // it sent wrong bytes or can't be reached: it is not asked again in this run
-	last    bool     // it failed and may have recovered: it is asked after the others
-	missing []string // URLs of the directories of builds that it does not have
+	// Set by downloads of a build's tarballs, which any server or mirror may give.
+	out   bool     // it sent wrong bytes or can't be reached: it is not asked again in this run
+	last  bool     // it failed and may have recovered: it is asked after the others
+	lacks []string // URLs of the directories of builds that it does not have
 
-	list   *signedList // its list of images; nil: not read yet
-	reread bool        // list was read a second time, because the first named a build that is not there
+	index  *signedIndex // its index of images; nil: not read yet
+	reread bool         // index was read a second time, because the first named a build that is not there
 }
 
-// A signedList is a server's list of images.
-type signedList struct {
-	index image.Index
-	by    signers
-	proof evidence // the list's text and its signature
+// A signedIndex is a server's index of images, which a trusted key signed.
+type signedIndex struct {
+	image.Index
+	by       signers
+	evidence evidence // the index's text and its signature
 }
 
-// Servers are the image servers and mirrors of a run. Lists and signatures come from one
-// server at a time, in the order in which the servers were added. The files of a build,
-// whose digests are known then, come from any server or mirror that has them.
+// Servers are the image servers and mirrors of a run. The signed texts (the index, the
+// SHA256SUMS of a build, and signatures) come from one server at a time, in the order in
+// which the servers were added. The two tarballs of a build (metadata and root file system)
+// come from any server or mirror that has them; the caller verifies their bytes.
 type Servers struct {
-	list    []*server
-	mirrors []*server // asked only for files whose digest is known
+	servers []*server
+	mirrors []*server // asked only for the two tarballs of a build
 
-	mu sync.Mutex // guards out, last and missing of each server, which concurrent downloads set
+	mu sync.Mutex // guards out, last and lacks of each server, which concurrent downloads set
 }
 
 // Add adds an image server by its name, HOST[:PORT][/PATH] or a URL of scheme https, http or
 // file. A name that was added before is no error. The error shows no password.
 func (s *Servers) Add(name string) (err error) {
-	s.list, err = s.add(s.list, name)
+	s.servers, err = s.add(s.servers, name)
 	return err
 }
 
-// AddMirror adds a server that is asked only for files whose digest is known. The name is as
-// for Add.
+// AddMirror adds a server that is asked only for the two tarballs of a build, whose bytes the
+// caller verifies. The name is as for Add.
 func (s *Servers) AddMirror(name string) (err error) {
 	s.mirrors, err = s.add(s.mirrors, name)
 	return err
@@ -79,8 +80,8 @@ func (s *Servers) add(list []*server, name string) ([]*server, error) {
 	if len(list) == maxServers {
 		return list, fmt.Errorf("more than %d", maxServers)
 	}
-	if i := slices.IndexFunc(s.list, same); i >= 0 {
-		return append(list, s.list[i]), nil // an image server that is a mirror too
+	if i := slices.IndexFunc(s.servers, same); i >= 0 {
+		return append(list, s.servers[i]), nil // an image server that is a mirror too
 	}
 	return append(list, &server{url: u}), nil
 }
@@ -120,11 +121,11 @@ func serverURL(server string) (string, error) {
 	return server, nil
 }
 
-// current returns the server that is asked for lists and signatures: the first that has not
-// failed, nil if all have.
+// current returns the server that is asked for signed texts: the first that was not given up,
+// nil if all were.
 func (s *Servers) current() *server {
-	for _, each := range s.list {
-		if each.failed == nil {
+	for _, each := range s.servers {
+		if each.givenUp == nil {
 			return each
 		}
 	}
@@ -134,34 +135,35 @@ func (s *Servers) current() *server {
 // others reports whether there is another server to ask if the current one fails.
 func (s *Servers) others() bool {
 	n := 0
-	for _, each := range s.list {
-		if each.failed == nil {
+	for _, each := range s.servers {
+		if each.givenUp == nil {
 			n++
 		}
 	}
 	return n > 1
 }
 
-// giveUp records that the current server failed with err, and returns the next server, nil if
+// giveUp drops the current server, which failed with err, and returns the next server, nil if
 // there is none.
 func (s *Servers) giveUp(err error) *server {
-	s.current().failed = err
+	s.current().givenUp = err
 	return s.current()
 }
 
-// verdict returns the most severe of the servers' errors, after all servers have failed.
-func (s *Servers) verdict() error {
-	var verdict error
-	for _, each := range s.list {
-		if verdict == nil || severity(each.failed) > severity(verdict) {
-			verdict = each.failed
+// worstError returns the most severe of the servers' errors, after all were given up.
+func (s *Servers) worstError() error {
+	var worst error
+	for _, each := range s.servers {
+		if worst == nil || severity(each.givenUp) > severity(worst) {
+			worst = each.givenUp
 		}
 	}
-	return verdict
+	return worst
 }
 
-// files returns the URLs of a file whose digest is known, in the order in which to ask: the
-// mirrors, the current server, the other servers, and at the end those that failed before.
+// files returns the URLs of a tarball of a build, in the order in which to ask: the mirrors,
+// the current server, the other servers, and at the end those that failed before. The caller
+// verifies the bytes.
 func (s *Servers) files(path string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,13 +172,13 @@ func (s *Servers) files(path string) []string {
 	if current != nil {
 		all = append(all, current)
 	}
-	all = append(all, s.list...)
+	all = append(all, s.servers...)
 	var urls, last []string
 	for _, each := range all {
 		u := each.url + "/" + path
 		switch {
-		case each.failed != nil || each.out || slices.Contains(urls, u) || slices.Contains(last, u):
-		case each != current && slices.Contains(each.missing, dirOf(u)):
+		case each.givenUp != nil || each.out || slices.Contains(urls, u) || slices.Contains(last, u):
+		case each != current && slices.Contains(each.lacks, dirOf(u)):
 		case each.last:
 			last = append(last, u)
 		default:
@@ -195,7 +197,7 @@ func dirOf(u string) string { return u[:strings.LastIndexByte(u, '/')+1] }
 // find returns the server to which a URL belongs, nil if there is none.
 func (s *Servers) find(u string) *server {
 	var found *server
-	for _, each := range slices.Concat(s.list, s.mirrors) {
+	for _, each := range slices.Concat(s.servers, s.mirrors) {
 		if strings.HasPrefix(u, each.url+"/") && (found == nil || len(each.url) > len(found.url)) {
 			found = each
 		}
@@ -203,10 +205,10 @@ func (s *Servers) find(u string) *server {
 	return found
 }
 
-// Failed records a failure after which another server is asked: a server that is down is not
-// asked again, one that lacks a file is not asked for other files of the same build, and any
-// other one is asked after the others. Pass it to fetch.ReportOptions.Notify.
-func (s *Servers) Failed(e fetch.Event) {
+// NoteFailure records a failure after which another server is asked: a server that is down is
+// not asked again, a server that lacks a file is not asked for other files of the same build,
+// and a server that failed otherwise is asked after the others. Pass it to fetch.ReportOptions.Notify.
+func (s *Servers) NoteFailure(e fetch.Event) {
 	each := s.find(e.Err.URL)
 	if each == nil || each == s.find(e.Next) {
 		return
@@ -216,8 +218,8 @@ func (s *Servers) Failed(e fetch.Event) {
 	switch {
 	case Offline(e.Err):
 		each.out = true
-	case absent(e.Err):
-		each.missing = append(each.missing, dirOf(e.Err.URL))
+	case isNotFound(e.Err):
+		each.lacks = append(each.lacks, dirOf(e.Err.URL))
 	default:
 		each.last = true
 	}
@@ -243,32 +245,32 @@ func (s *Servers) safe(u string) bool {
 	return each != nil && !slices.Contains(s.mirrors, each) && !strings.HasPrefix(u, "http:")
 }
 
-// hasNot reports whether err says that the current server has no such file.
-func (s *Servers) hasNot(err error) bool {
+// lacks reports whether err says that a file does not exist on the current server.
+func (s *Servers) lacks(err error) bool {
 	return slices.ContainsFunc(fetch.Failures(err), func(e *fetch.Error) bool {
-		return absent(e) && s.find(e.URL) == s.current()
+		return isNotFound(e) && s.find(e.URL) == s.current()
 	})
 }
 
-// withholds reports whether err says that the current server has no such file, or refuses to
-// give it. For an optional file both mean the same: object stores answer 403 if a file does
+// lacksOrRefuses reports whether err says that a file does not exist on the current server, or
+// that the server refuses to give it. For an optional file both mean the same: object stores answer 403 if a file does
 // not exist, other servers answer with a web page.
-func (s *Servers) withholds(err error) bool {
+func (s *Servers) lacksOrRefuses(err error) bool {
 	return slices.ContainsFunc(fetch.Failures(err), func(e *fetch.Error) bool {
 		refused := e.Kind == fetch.KindHTML || e.Kind == fetch.KindStatus && (e.Status == 401 || e.Status == 403)
-		return (refused || absent(e)) && s.find(e.URL) == s.current()
+		return (refused || isNotFound(e)) && s.find(e.URL) == s.current()
 	})
 }
 
-// absent reports whether a failure says that the file does not exist.
-func absent(e *fetch.Error) bool {
+// isNotFound reports whether a failure says that the file does not exist.
+func isNotFound(e *fetch.Error) bool {
 	return e.Kind == fetch.KindStatus && (e.Status == 404 || e.Status == 410) || e.Kind == fetch.KindFile && errors.Is(e.Err, fs.ErrNotExist)
 }
 
 // URLs returns the base URLs of the image servers, without mirrors.
 func (s *Servers) URLs() []string {
 	var urls []string
-	for _, each := range s.list {
+	for _, each := range s.servers {
 		urls = append(urls, each.url)
 	}
 	return urls

@@ -48,15 +48,15 @@ func TestServers(t *testing.T) {
 		want string
 	}{
 		{"the order given", func(*Servers) {}, "https://m1/f https://m2/x/f https://a/f http://b/f"},
-		{"a mirror is down", func(s *Servers) { s.Failed(failure("https://m1/g", fetch.KindRefused, 0)) }, "https://m2/x/f https://a/f http://b/f"},
-		{"a mirror lags", func(s *Servers) { s.Failed(failure("https://m2/x/g", fetch.KindStatus, 404)) }, "https://m1/f https://a/f http://b/f"},
-		{"of another build", func(s *Servers) { s.Failed(failure("https://m2/x/1/g", fetch.KindStatus, 404)) }, "https://m1/f https://m2/x/f https://a/f http://b/f"},
-		{"the server that counts", func(s *Servers) { s.Failed(failure("https://a/g", fetch.KindStatus, 404)) }, "https://m1/f https://m2/x/f https://a/f http://b/f"},
-		{"a mirror has too much to do", func(s *Servers) { s.Failed(failure("https://m1/g", fetch.KindStatus, 503)) }, "https://m2/x/f https://a/f http://b/f https://m1/f"},
+		{"a mirror is down", func(s *Servers) { s.NoteFailure(failure("https://m1/g", fetch.KindRefused, 0)) }, "https://m2/x/f https://a/f http://b/f"},
+		{"a mirror lags", func(s *Servers) { s.NoteFailure(failure("https://m2/x/g", fetch.KindStatus, 404)) }, "https://m1/f https://a/f http://b/f"},
+		{"of another build", func(s *Servers) { s.NoteFailure(failure("https://m2/x/1/g", fetch.KindStatus, 404)) }, "https://m1/f https://m2/x/f https://a/f http://b/f"},
+		{"the server that counts", func(s *Servers) { s.NoteFailure(failure("https://a/g", fetch.KindStatus, 404)) }, "https://m1/f https://m2/x/f https://a/f http://b/f"},
+		{"a mirror has too much to do", func(s *Servers) { s.NoteFailure(failure("https://m1/g", fetch.KindStatus, 503)) }, "https://m2/x/f https://a/f http://b/f https://m1/f"},
 		{"it is asked again", func(s *Servers) {
 			e := failure("https://m1/g", fetch.KindStatus, 503)
 			e.Next = e.Err.URL
-			s.Failed(e)
+			s.NoteFailure(e)
 		}, "https://m1/f https://m2/x/f https://a/f http://b/f"},
 		{"wrong bytes", func(s *Servers) { s.noteWrong([]string{"https://m1/g"}) }, "https://m2/x/f https://a/f http://b/f"},
 		{"wrong bytes of two servers", func(s *Servers) { s.noteWrong([]string{"https://m1/g", "https://a/g"}) }, "https://m1/f https://m2/x/f https://a/f http://b/f"},
@@ -81,7 +81,7 @@ func TestServers(t *testing.T) {
 }
 
 // The most severe failure is reported, whatever the order of the servers.
-func TestVerdict(t *testing.T) {
+func TestWorstError(t *testing.T) {
 	down := &fetch.Error{Kind: fetch.KindRefused}
 	busy := &fetch.Error{Kind: fetch.KindStatus, Status: 503}
 	missing := &image.NotFoundError{}
@@ -102,9 +102,9 @@ func TestVerdict(t *testing.T) {
 			test.errs = append(test.errs[1:], test.errs[0])
 			s := new(Servers)
 			for _, err := range test.errs {
-				s.list = append(s.list, &server{failed: err})
+				s.servers = append(s.servers, &server{givenUp: err})
 			}
-			if err := s.verdict(); KindOf(err) != test.want || Offline(err) != test.off {
+			if err := s.worstError(); KindOf(err) != test.want || Offline(err) != test.off {
 				t.Errorf("%v: %v, kind %d, offline %v", test.errs, err, KindOf(err), Offline(err))
 			}
 		}
@@ -112,7 +112,7 @@ func TestVerdict(t *testing.T) {
 }
 
 // Only the current server's own answer says that a build is not there.
-func TestHasNot(t *testing.T) {
+func TestLacks(t *testing.T) {
 	s := newServers(t, []string{"a", "file:///b"}, []string{"m"})
 	at := func(url string, kind fetch.Kind, status int, err error) *fetch.Error {
 		return &fetch.Error{URL: url, Kind: kind, Status: status, Err: err}
@@ -126,12 +126,12 @@ func TestHasNot(t *testing.T) {
 		{errors.Join(mirror, at("https://a/f", fetch.KindStatus, 503, nil)), false},
 		{unverified("signature", own), true}, {errors.New("x"), false},
 	} {
-		if s.hasNot(test.err) != test.want {
-			t.Errorf("hasNot(%v) is %v", test.err, !test.want)
+		if s.lacks(test.err) != test.want {
+			t.Errorf("lacks(%v) is %v", test.err, !test.want)
 		}
 	}
 	s.giveUp(own)
-	if !s.hasNot(at("file:///b/f", fetch.KindFile, 0, fs.ErrNotExist)) || s.hasNot(own) {
+	if !s.lacks(at("file:///b/f", fetch.KindFile, 0, fs.ErrNotExist)) || s.lacks(own) {
 		t.Error("of the next server")
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"lxc-pull/pgp"
 )
 
-// evidence is the signed files about one build, by file name: the list of images, SHA256SUMS
-// and their signatures, or the signatures of the two tarballs; and the metadata tarball. It
+// evidence is the signed files about one build, by file name: the index of images,
+// SHA256SUMS and their signatures, or the signatures of the two tarballs; and the metadata tarball. It
 // is kept beside the cached files and checked again whenever they are used.
 type evidence map[string][]byte
 
@@ -28,7 +28,7 @@ type seal struct {
 	listing  listing
 }
 
-// A listing is what the signed list of images says about a build. A build's own signatures
+// A listing is what the signed index of images says about a build. A build's own signatures
 // can't replace it, since the same key has signed the files of other builds too.
 type listing struct {
 	directory string    // of the build, below the server's URL; "": not known
@@ -83,7 +83,7 @@ func (s *seal) check() error {
 		}
 	}
 	if s.digest != nil && subtle.ConstantTimeCompare(s.digest.Sum(nil), s.want[:]) != 1 {
-		return unverified(s.file, errors.New("its SHA-256 digest is not the one in the signed list"))
+		return unverified(s.file, errors.New("its SHA-256 digest is not the one in the signed SHA256SUMS"))
 	}
 	return nil
 }
@@ -100,8 +100,8 @@ func (s *seal) checkBytes(data []byte) error {
 // server, or a later run, can continue it.
 func (s *seal) digestKnown() bool { return s.digest != nil }
 
-// checks reports whether check will refuse wrong bytes.
-func (s *seal) checks() bool { return s.digest != nil || s.verifier != nil }
+// refusesWrong reports whether check will refuse wrong bytes.
+func (s *seal) refusesWrong() bool { return s.digest != nil || s.verifier != nil }
 
 // unverified returns an error of Kind Unverified for a file, of Kind Replayed if err is.
 func unverified(file string, err error) error {
@@ -183,22 +183,22 @@ func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal,
 		}
 		return seals, nil
 	}
-	if list, sig := e[image.SumsFile], e[image.SumsFile+image.SigSuffix]; list != nil && sig != nil {
-		by, err := t.verify(image.SumsFile, at.path(image.SumsFile), list, sig)
+	if text, sig := e[image.SumsFile], e[image.SumsFile+image.SigSuffix]; text != nil && sig != nil {
+		by, err := t.verify(image.SumsFile, at.path(image.SumsFile), text, sig)
 		if err != nil {
 			return nil, err
 		}
 		if err := at.signedAfter(by.at); err != nil {
 			return nil, unverified(image.SumsFile, err)
 		}
-		sums, err := pgp.ParseSums(list)
+		sums, err := pgp.ParseSums(text)
 		if err != nil {
 			return nil, unverified(image.SumsFile, err)
 		}
 		for _, f := range files {
 			sum, ok := sums[f]
 			if !ok {
-				return nil, unverified(f, errors.New("the signed list does not name it"))
+				return nil, unverified(f, errors.New("the signed SHA256SUMS does not name it"))
 			}
 			seals[f] = &seal{file: f, digest: sha256.New(), want: sum}
 		}

@@ -85,7 +85,7 @@ func TestVouchWithoutList(t *testing.T) {
 		}
 		defer client.Close()
 		f := Open(Options{Servers: servers, Client: client, Keys: ring, BuiltInKey: builtIn, Clock: NewClock(time.Time{}, time.Now())}, deaf())
-		servers.current().list = new(signedList)
+		servers.current().index = new(signedIndex)
 		err = f.vouch(t.Context(), &Found{finder: f, Image: image.Image{Path: "build"}})
 		if !builtIn && err != nil || builtIn && KindOf(err) != Unverified {
 			t.Errorf("built-in key %v: %v", builtIn, err)
@@ -145,7 +145,7 @@ func TestSeals(t *testing.T) {
 	vouch := trust{keys: ring, clock: NewClock(time.Time{}, time.Now())}
 	meta, rootfs := []byte("meta"), []byte("rootfs")
 	sums := fmt.Appendf(nil, "%x  meta.tar.xz\n%x  rootfs.tar.xz\n", sha256.Sum256(meta), sha256.Sum256(rootfs))
-	list := evidence{image.SumsFile: sums, image.SumsFile + image.SigSuffix: signed(sums)}
+	all := evidence{image.SumsFile: sums, image.SumsFile + image.SigSuffix: signed(sums)}
 	each := evidence{image.MetaFile + image.SigSuffix: signed(meta), image.RootfsFile + image.SigSuffix: signed(rootfs)}
 	for _, c := range []struct {
 		what string
@@ -153,17 +153,17 @@ func TestSeals(t *testing.T) {
 		data []byte // of the rootfs
 		ok   bool
 	}{
-		{"list", list, rootfs, true},
-		{"list, other bytes", list, []byte("rootfS"), false},
-		{"list, cut", list, rootfs[:5], false},
-		{"list, nothing", list, nil, false},
+		{"SHA256SUMS", all, rootfs, true},
+		{"SHA256SUMS, other bytes", all, []byte("rootfS"), false},
+		{"SHA256SUMS, cut", all, rootfs[:5], false},
+		{"SHA256SUMS, nothing", all, nil, false},
 		{"each its own", each, rootfs, true},
 		{"each its own, other bytes", each, []byte("rootfS"), false},
 		{"each its own, the other's bytes", each, meta, false},
 		{"nothing vouches", evidence{}, rootfs, false},
-		{"a list without its signature", evidence{image.SumsFile: sums}, rootfs, false},
-		{"a list with another's signature", evidence{image.SumsFile: sums, image.SumsFile + image.SigSuffix: signed(meta)}, rootfs, false},
-		{"a list that names other files", evidence{image.SumsFile: sums[:70], image.SumsFile + image.SigSuffix: signed(sums[:70])}, rootfs, false},
+		{"a SHA256SUMS without its signature", evidence{image.SumsFile: sums}, rootfs, false},
+		{"a SHA256SUMS with another's signature", evidence{image.SumsFile: sums, image.SumsFile + image.SigSuffix: signed(meta)}, rootfs, false},
+		{"a SHA256SUMS that names other files", evidence{image.SumsFile: sums[:70], image.SumsFile + image.SigSuffix: signed(sums[:70])}, rootfs, false},
 		{"one signature of two", evidence{image.MetaFile + image.SigSuffix: signed(meta)}, rootfs, false},
 	} {
 		seals, err := vouch.seals(c.e, listing{directory: "images/x"}, image.MetaFile, image.RootfsFile)
@@ -191,7 +191,7 @@ func TestVerifyFirstReadsTwice(t *testing.T) {
 	data := []byte("rootfs")
 	sums := fmt.Appendf(nil, "%x  meta.tar.xz\n%x  rootfs.tar.xz\n", sha256.Sum256(nil), sha256.Sum256(data))
 	for name, e := range map[string]evidence{
-		"list":       {image.SumsFile: sums, image.SumsFile + image.SigSuffix: signed(sums)},
+		"SHA256SUMS": {image.SumsFile: sums, image.SumsFile + image.SigSuffix: signed(sums)},
 		"signatures": {image.MetaFile + image.SigSuffix: signed(nil), image.RootfsFile + image.SigSuffix: signed(data)},
 	} {
 		for _, changed := range []bool{false, true} {
@@ -205,7 +205,7 @@ func TestVerifyFirstReadsTwice(t *testing.T) {
 			}
 			defer file.Close()
 			f := Open(Options{Keys: ring, Clock: NewClock(time.Time{}, time.Now())}, deaf())
-			found := &Found{finder: f, proof: proof{evidence: e}, held: loan{entry: &cache.Entry{Rootfs: file, Size: int64(len(data))}}}
+			found := &Found{finder: f, checks: checks{evidence: e}, cache: cacheParts{entry: &cache.Entry{Rootfs: file, Size: int64(len(data))}}}
 			if err := found.renewSeals(); err != nil {
 				t.Fatal(err)
 			}
