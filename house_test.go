@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// goList returns what "go list" prints for the shipped program: the build's
-// tags, no C.
+// goList returns the output of "go list" for the program as it is released: with the build's
+// tags, without C.
 func goList(t *testing.T, args ...string) []string {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-tags=nethttpomithttp2"}, args...)...)
@@ -30,8 +30,8 @@ func goList(t *testing.T, args ...string) []string {
 	return strings.Fields(string(out))
 }
 
-// Which package imports which: DESIGN.md draws it. What has no line imports nothing of
-// ours. An arrow more, or one that is drawn and not there, is a change of the design.
+// TestArrows checks which package of this module imports which; DESIGN.md has the same table.
+// A package without a line in the table imports no other package of this module.
 func TestArrows(t *testing.T) {
 	arrows := map[string]string{
 		".":           "cli",
@@ -61,7 +61,7 @@ func TestArrows(t *testing.T) {
 	}
 }
 
-// A dependency is a line that is defended in review.
+// TestModulesOfTheProgram checks the modules in the program. Adding a module needs a review.
 func TestModulesOfTheProgram(t *testing.T) {
 	allowed := []string{
 		"lxc-pull",
@@ -77,11 +77,11 @@ func TestModulesOfTheProgram(t *testing.T) {
 	}
 }
 
-// Of the standard library these packages are in the program, besides those
-// that only they import ("vendor", "internal" and "crypto" below). What is not
-// listed costs bytes or start-up time, or dies under Android's system call
-// filter (os/exec), or keeps the linker from dropping code (text/template): a
-// line here is defended in review, with what it costs (docs/size.md).
+// TestPackagesOfTheProgram checks which packages of the standard library are in the program.
+// The list leaves out packages that only these import ("vendor", "internal" and "crypto"
+// below). Other packages add bytes or start-up time, are killed by Android's system call
+// filter (os/exec), or keep the linker from dropping code (text/template). Adding a package
+// needs a review, which weighs its cost (docs/size.md).
 func TestPackagesOfTheProgram(t *testing.T) {
 	allowed := []string{
 		"bufio", "bytes", "cmp", "context", "embed", "errors", "fmt", "io", "io/fs", "iter", "maps", "os", "os/signal", "path", "path/filepath",
@@ -95,7 +95,7 @@ func TestPackagesOfTheProgram(t *testing.T) {
 	for _, pkg := range goList(t, "-deps", "-f", "{{if .Standard}}{{.ImportPath}}{{end}}", ".") {
 		first, _, _ := strings.Cut(pkg, "/")
 		if first == "vendor" || first == "crypto" || first == "internal" || strings.Contains(pkg, "/internal") {
-			continue // crypto/tls brings them
+			continue // crypto/tls imports them
 		}
 		if !slices.Contains(allowed, pkg) {
 			t.Errorf("the program has package %s in it", pkg)
@@ -103,10 +103,10 @@ func TestPackagesOfTheProgram(t *testing.T) {
 	}
 }
 
-// These functions end the process under Android's system call filter before
-// they return: their kernel calls are not in it, and asking is fatal. The
-// linker drops what nothing can reach, so none may be in the program, whoever
-// would call it.
+// TestCodeThatDiesOnAndroid checks functions that make system calls which Android's filter
+// does not allow: the filter kills the process. The linker
+// drops functions that nothing can call, so none of these may be in the program, whichever
+// package would call it.
 func TestCodeThatDiesOnAndroid(t *testing.T) {
 	if testing.Short() {
 		t.Skip("links the program")
@@ -145,7 +145,7 @@ func TestCodeThatDiesOnAndroid(t *testing.T) {
 		"golang.org/x/sys/unix.Faccessat", "golang.org/x/sys/unix.Faccessat2",
 		// fchmodat2 with flags; the functions named Fchmodat ask it only then
 		"os.(*Root).Chmod", "internal/syscall/unix.Fchmodat",
-		// calls of newer kernels than some phone's filter
+		// system calls that are newer than the filters of some phones
 		"golang.org/x/sys/unix.Openat2", "golang.org/x/sys/unix.Renameat2", "golang.org/x/sys/unix.Statx", "golang.org/x/sys/unix.MemfdCreate", "golang.org/x/sys/unix.PidfdOpen",
 	} {
 		if found[name] {
@@ -154,7 +154,7 @@ func TestCodeThatDiesOnAndroid(t *testing.T) {
 	}
 }
 
-// The same in our own sources, where the raw call has no function of its own.
+// TestCallsThatDieOnAndroid checks our own sources for such calls, since some have no function.
 func TestCallsThatDieOnAndroid(t *testing.T) {
 	forbidden := []string{"exec.LookPath", "os.FindProcess", "os.StartProcess", "os.OpenRoot", "os.OpenInRoot", "unix.Openat2", "unix.Renameat2", "unix.Faccessat2", "unix.Fchmodat2", "unix.Statx", "unix.MemfdCreate", "unix.PidfdOpen"}
 	err := filepath.WalkDir(".", func(path string, d os.DirEntry, err error) error {
@@ -185,8 +185,8 @@ func TestCallsThatDieOnAndroid(t *testing.T) {
 	}
 }
 
-// What is shipped keeps within its budget (cross.Targets), and is built as it
-// is shipped, for the machine at hand.
+// TestSize checks that the released program is not larger than its budget (cross.Targets). It
+// builds the program as for a release, for amd64.
 func TestSize(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program for size")
@@ -198,7 +198,7 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// Every public name says what it is: units, errors, the source of a rule.
+// TestPublicNamesAreDocumented checks that every public name has a comment.
 func TestPublicNamesAreDocumented(t *testing.T) {
 	for _, dir := range []string{"cli", "cross", "fetch", "image", "image/cache", "lxc", "lxc/host", "pgp", "pull", "pull/source", "untar", "untar/xz"} {
 		files, err := filepath.Glob(dir + "/*.go")
@@ -227,7 +227,7 @@ func TestPublicNamesAreDocumented(t *testing.T) {
 }
 
 // undocumented returns the public names that a declaration makes without a
-// comment. A group of constants, variables or types may share the group's.
+// comment. The names of a group of constants, variables or types may share the group's comment.
 func undocumented(d ast.Decl) []string {
 	var names []string
 	switch d := d.(type) {
@@ -254,7 +254,7 @@ func undocumented(d ast.Decl) []string {
 	return names
 }
 
-// isErrorMethod tells the methods whose meaning their interface gives.
+// isErrorMethod reports whether a method is documented by the interface that it implements.
 func isErrorMethod(d *ast.FuncDecl) bool {
 	switch d.Name.Name {
 	case "Error", "Unwrap", "String":
@@ -272,15 +272,15 @@ func exportedReceiver(recv *ast.FieldList) bool {
 	return ok && name.IsExported()
 }
 
-// The shape of the code: how long a function may be, how wide a struct, how many
-// parameters there may be. What is longer is a table or a record of a format, and listed.
+// The limits of the code: lines of a function, fields of a struct, parameters of a function.
+// TestShape lists the exceptions, which are tables or records of a format.
 const (
 	maxFunctionLines = 80
 	maxFields        = 12
 	maxParameters    = 5
 )
 
-// An extreme is the largest of its kind.
+// An extreme is the size and name of the largest file, function or struct so far.
 type extreme struct {
 	size int
 	name string
@@ -292,9 +292,9 @@ func (e *extreme) note(size int, format string, args ...any) {
 	}
 }
 
-// TestShape fails for what is out of bounds, and logs the largest (go test -v -run Shape .).
+// TestShape fails if a function or struct exceeds a limit. With -v it logs the largest ones.
 func TestShape(t *testing.T) {
-	exceptions := map[string]string{ // and why
+	exceptions := map[string]string{ // by name; the value is the reason
 		"pgp/signature.go signature": "a signature packet (RFC 9580, section 5.2.3)",
 		"untar/parser.go Entry":      "an entry of an archive (pax(1))",
 		"untar/xz/gen.go file":       "the text of the code that it writes",

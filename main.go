@@ -14,6 +14,6 @@ import (
 )
 
 func main() {
-	log.SetOutput(io.Discard) // net/http logs what servers do wrong
+	log.SetOutput(io.Discard) // net/http logs the errors of servers
 	os.Exit(cli.Run(os.Args))
 }

@@ -16,8 +16,8 @@ import (
 
 // askMissing asks the user for the names of the image that the command line leaves out. At a
 // terminal the user chooses from lists. Otherwise askMissing prints all images and reads a
-// line for each missing name, as the stock template does. A missing architecture is this
-// machine's.
+// line for each missing name, as the stock template does. A missing architecture means the
+// architecture of this machine.
 func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder, stdin *os.File) error {
 	if c.image.dist != "" && c.image.release != "" {
 		if c.image.arch == "" {
@@ -97,7 +97,7 @@ func readLine(r io.Reader) (string, error) {
 			return "", err
 		}
 	}
-	return "", fmt.Errorf("a line longer than %d bytes", maxLine)
+	return "", fmt.Errorf("the answer is longer than %d bytes", maxLine)
 }
 
 // choose lets the user choose a distribution that has images for the architecture, and then
@@ -136,7 +136,7 @@ func (o *imageOptions) choose(ui *ui, stdin io.Reader, index image.Index) error 
 	return nil
 }
 
-// pick prints names with numbers and returns the name that the user chooses by either.
+// pick prints a numbered list of names and returns the name that the user selects.
 func (u *ui) pick(in io.Reader, prompt string, names []string) (string, error) {
 	width, line := 0, ""
 	for _, n := range names {

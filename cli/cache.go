@@ -186,7 +186,7 @@ func cachedMatches(k image.Name, fields []string) bool {
 }
 
 // expiryOf returns when a cached image expires. ok is false if the image has no expiry date,
-// is damaged or is not complete. A date that can't be read is in the past, as for create.
+// is damaged or is not complete. An unreadable date counts as past, as it does for create.
 func (c *cacheCall) expiryOf(i cache.Info) (t time.Time, ok bool) {
 	if i.Partial || i.Damage != nil {
 		return t, false
@@ -312,8 +312,8 @@ func (c *cacheCall) removal(i cache.Info, why string, err error) {
 	}
 }
 
-// remove removes the images, but none that another run is using. Files that may not be an
-// image are removed only if one of names is their whole name.
+// remove removes the images that no other run is using. A directory that is perhaps not an
+// image is removed only if one of names is its full name.
 func (c *cacheCall) remove(list []cache.Info, names []string) error {
 	var first error
 	for _, i := range list {
@@ -335,8 +335,8 @@ func (c *cacheCall) remove(list []cache.Info, names []string) error {
 	return first
 }
 
-// gc removes interrupted downloads that are old, expired images and, with --max-size, the
-// images that were not used for longest.
+// gc removes old interrupted downloads, expired images and, with --max-size, the images that
+// were not used for the longest time.
 func (c *cacheCall) gc() error {
 	now := time.Now()
 	keys, err := c.cache.Leftovers(now)

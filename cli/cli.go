@@ -24,7 +24,7 @@ import (
 // A command is a row of the table of commands.
 type command struct {
 	name    string
-	alias   []string // program names that mean this command when argv[0] is one of them
+	alias   []string // names of the program (argv[0]) that select this command
 	summary string   // a line in the overview
 	usage   string   // the beginning of the help text
 	example string   // the end of the help text; "": none
@@ -67,7 +67,7 @@ func commands() []command {
 }
 
 // template returns the command that lxc-create runs: the program as a template of LXC.
-// Only help knows it by its name; a call that begins with an option means it.
+// Only "help" finds it by its name; arguments that begin with an option select it.
 func template() command {
 	return command{name: templateName, usage: templateUsage, example: templateExample, new: func() call { return new(templateCall) }}
 }
@@ -100,8 +100,8 @@ func (u *ui) carryOut(ctx context.Context, argv []string) int {
 	return code
 }
 
-// untilSignal returns a context that a signal to end the program cancels. Signals that the
-// process was started with as ignored (by nohup(1), or a shell's "&") stay ignored.
+// untilSignal returns a context that is cancelled by a signal to end the program. Signals
+// that were ignored when the process started (nohup(1), a shell's "&") stay ignored.
 func untilSignal() (ctx context.Context, stop func()) {
 	ends := []os.Signal{unix.SIGTERM}
 	for _, s := range []os.Signal{unix.SIGINT, unix.SIGHUP} {
@@ -139,7 +139,7 @@ func choose(argv []string) (command, []string, error) {
 	case templateAlias:
 		return template(), args, nil
 	case "lxc-local", "lxc-oci":
-		// These templates take an image that the user has. This program would download one.
+		// LXC's templates of these names unpack an image that the user has; this program can't.
 		return command{}, nil, usageErrorf("this program replaces LXC's download template, not %q", name)
 	}
 	if len(args) == 0 {

@@ -27,8 +27,8 @@ A directory with the container's name must be absent or empty.
 const createExample = `Example: lxc-pull create web debian/trixie
 `
 
-// A createCall is one use of "create", which makes a container without lxc-create. The
-// result is byte for byte that of lxc-create with this template, without the comments that
+// A createCall is one use of "create", which makes a container without lxc-create. It makes
+// the same files, byte for byte, as lxc-create with this template, without the comments that
 // lxc-create writes at the top of the config.
 type createCall struct {
 	creation
@@ -200,8 +200,8 @@ func (c *createCall) checkTarget(ui *ui, layout host.Layout) error {
 }
 
 // shiftOwners sets the map of user ids by lxc.idmap in the config with which the container
-// begins. Root shifts the owners while it unpacks, unless this process is in the user
-// namespace of that map already.
+// begins. If the caller is root, unpacking shifts the owners, unless this process is in the
+// user namespace of that map already.
 func (c *createCall) shiftOwners() error {
 	ranges, err := lxc.IDMap(c.target.BaseConfig)
 	if err != nil || len(ranges) == 0 || os.Geteuid() != 0 || host.IsIn(ranges) {

@@ -64,8 +64,8 @@ func manyEntries(t *testing.T) []string {
 	return imageTree(t, []testFile{{"config", "lxc.arch = x86_64\n"}}, files)
 }
 
-// watched runs the program until it ends, calls look once the file made is there,
-// and reports whether the file never was.
+// watched runs the program until it ends and calls look once the file made exists. It also
+// reports whether the file never stayed absent.
 func watched(t *testing.T, args []string, made string, look func(*os.Process), never string) (*os.ProcessState, string, bool) {
 	t.Helper()
 	needsKernel(t)
@@ -112,9 +112,9 @@ func modeOfFile(t *testing.T, name string) os.FileMode {
 	return info.Mode().Perm()
 }
 
-// A signal ends an unpacking at once, also where all bytes of the image were read
-// long before. The directory is closed to others meanwhile, but for a merge, whose DIR
-// keeps its mode.
+// A signal ends unpacking at once, even if all bytes of the image were read long before.
+// Meanwhile the directory is closed to other users. Only in a merge DIR keeps
+// its mode.
 func TestSignalWhileUnpacking(t *testing.T) {
 	image := manyEntries(t)
 	for _, merges := range []bool{false, true} {
@@ -158,10 +158,10 @@ func TestSignalWhileUnpacking(t *testing.T) {
 	}
 }
 
-// The directory stays closed until the image's files are the container's: whoever
-// could open one of them before could watch or fill it while it is edited.
+// The directory stays closed until the image's files have been adapted to the container: a
+// user who could open a file before could read or fill it while it is edited.
 func TestClosedWhileEdited(t *testing.T) {
-	const files = 4095 // as many as an image may have, but one
+	const files = 4095 // one fewer than an image may have
 	var rootfs []testFile
 	names := ""
 	for i := range files {

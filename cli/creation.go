@@ -101,8 +101,8 @@ func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 
 // run makes the target.
 func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) error {
-	// If nobody reads our output any more, writing it fails and the run goes on. SIGPIPE
-	// would leave half a container.
+	// If the reader of standard output has ended, writes fail and the run continues. SIGPIPE
+	// would kill this process and leave an incomplete container.
 	signal.Ignore(unix.SIGPIPE)
 	report, err := openReport(ctx, c.unpack.report, c.target.Container.Rootfs, c.target.Container.Path)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Directories that are made are the innermost first, and what somebody has put into
-// one stays.
+// makeDirs returns the new directories, the innermost first. removeDirs keeps a directory into
+// which somebody has put a file.
 func TestMakeDirs(t *testing.T) {
 	top := t.TempDir()
 	made, err := makeDirs(filepath.Join(top, "a/b/c"))
@@ -22,7 +22,7 @@ func TestMakeDirs(t *testing.T) {
 	if names, err := os.ReadDir(filepath.Join(top, "a")); err != nil || len(names) != 1 || names[0].Name() != "file" {
 		t.Errorf("%v, %v", names, err)
 	}
-	// Replaced by a file: no directory of ours.
+	// A file that has replaced the directory is not removed.
 	removeDirs([]string{top + "/a/file"})
 	if _, err := os.Stat(top + "/a/file"); err != nil {
 		t.Error(err)

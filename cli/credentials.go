@@ -10,16 +10,16 @@ import (
 	"lxc-pull/fetch"
 )
 
-// This file reads what identifies the user to a server: a netrc file and a file of header
+// This file reads the user's credentials for servers from a netrc file and a file of header
 // lines. Both come from files alone, since lxc-create writes its arguments into the container's
 // config, and ps(1) shows them to everybody. Each credential is for one host and is never sent
-// to another one that is asked.
+// to another host.
 
 // maxCredentials is the largest file that is read here, in bytes.
 const maxCredentials = 64 << 10
 
-// credentials reads the netrc file (--netrc-file, else NETRC) and --header-file. first is the
-// URL to whose origin the header lines go that name no host.
+// credentials reads the netrc file (--netrc-file, else NETRC) and --header-file. Header lines
+// that name no host are for the origin of the URL first.
 func (n *networkOptions) credentials(first string) ([]fetch.Credential, error) {
 	netrc := n.files.netrc
 	if netrc == "" {
@@ -141,8 +141,8 @@ func parseNetrc(text string) ([]fetch.Credential, error) {
 }
 
 // netrcWords splits a netrc file into words as curl does. A line that begins with # is a
-// comment. A word that begins with a quotation mark ends at the next one; in it a backslash
-// stands before a quotation mark or a backslash that belongs to the word.
+// comment. A word that begins with a quotation mark ends at the next one; in such a word a
+// backslash escapes a quotation mark or a backslash.
 func netrcWords(text string) (words []string, err error) {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)

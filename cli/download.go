@@ -19,9 +19,9 @@ import (
 )
 
 // This file writes a download to a regular file, so that the file is complete or absent, and
-// so that a later call can continue what this one could not finish. First comes the life of
-// a download (download, claim, openPart, complete, attempt, cleanUp), then the record that
-// says where its bytes are from.
+// so that a later call can continue a download that this call could not finish. First comes
+// the life of a download (download, claim, openPart, complete, attempt, cleanUp), then the
+// record of which URL the bytes of FILE.part came from.
 
 // The names that a download has beside FILE until it is complete. While a record is written
 // it also has the name FILE.part.from.new (asideSuffix).
@@ -33,15 +33,15 @@ const (
 // A download is the life of FILE.part, in this order:
 //
 //  1. claim looks at FILE.part, if there is one, and sets origin. Nothing on the disk has
-//     changed yet, and nothing was asked for.
+//     changed yet, and no request was sent.
 //  2. openPart opens or creates FILE.part, and locks it until the end of the call.
 //  3. begin writes the record FILE.part.from, still without a validator, before FILE.part
-//     has its first byte. So if this call is killed, a later one knows whose the file is.
+//     has its first byte. So if this call is killed, a later call recognizes FILE.part.
 //  4. complete appends to FILE.part, in as many attempts as it takes. The record gets the
 //     validator when the server has sent it. Wrong bytes are dropped: FILE.part becomes
 //     empty again, and the record loses its validator.
 //  5. If all went well, FILE.part is renamed to FILE, and the record is removed. If not,
-//     cleanUp leaves FILE.part and its record to a later call, or removes both.
+//     cleanUp keeps FILE.part and its record for a later call, or removes both.
 //
 // A record is written to FILE.part.from.new and renamed, so a power failure leaves the old
 // record or the new one.
@@ -59,17 +59,17 @@ type download struct {
 	resumable bool
 }
 
-// A partOrigin says whose FILE.part is, and so what becomes of it when the download fails.
+// A partOrigin says which program made FILE.part, and so what happens to it if the download fails.
 type partOrigin int
 
 const (
-	// Zero is a file that is absent or this program's: it is removed, or left to a later call.
+	// Zero: FILE.part is absent or this program's. cleanUp removes it or keeps it for a later call.
 	_ partOrigin = iota
 	// emptyPart is empty and has no record. A call that was killed at once leaves such a
-	// file, but anybody may have made it: it is left behind empty.
+	// file, but any program may have made it: cleanUp empties it and does not remove it.
 	emptyPart
-	// foreignPart is not known to be this program's, a browser's for example: it gets back
-	// the content that it had.
+	// foreignPart may be another program's, such as a browser's: cleanUp restores its
+	// content.
 	foreignPart
 )
 
@@ -100,11 +100,11 @@ func (c *fetchCall) download(ctx context.Context, client *fetch.Client, out *out
 	return nil
 }
 
-// claim finds out whose FILE.part is, before anything is asked for or changed. A record of
+// claim finds out which program made FILE.part, before any request or change. A record of
 // this program shows that FILE.part is this program's, and so does an empty record (a power
 // failure empties it) beside a file with the mode of a part. A foreign part is not to be
-// emptied or removed; only --sha256 lets the call continue it, since then it is known what
-// it must become.
+// emptied or removed; only with --sha256 can the call continue it, since the digest shows
+// whether the result is the right file.
 func (d *download) claim() error {
 	st, err := d.out.stat(partSuffix)
 	if _, ours := readRecord(d.out, recordSuffix); ours || err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
@@ -149,8 +149,8 @@ func (d *download) openPart() (*os.File, error) {
 	return f, nil
 }
 
-// begin writes the record before the first byte of FILE.part comes, unless there is one that
-// is still of use: a part without a record would be foreign to the next call.
+// begin writes the record before FILE.part gets its first byte, unless there is a record that
+// is still usable: a part without a record would be foreign to the next call.
 func (d *download) begin() error {
 	if d.origin == foreignPart || d.validator() != "" {
 		return nil
@@ -211,7 +211,7 @@ func (d *download) drop() error {
 }
 
 // attempt downloads the rest of FILE.part from urls, and checks the digest of the whole file.
-// before is how many bytes FILE.part had already; sources are the URLs that sent the others.
+// before is how many bytes FILE.part had already; sources are the URLs that sent the other bytes.
 func (d *download) attempt(ctx context.Context, urls []string) (before int64, sources []string, err error) {
 	validator := d.validator()
 	d.resumable = d.call.digest != nil || validator != ""
@@ -249,9 +249,9 @@ func (d *download) attempt(ctx context.Context, urls []string) (before int64, so
 	return before, body.Sources(), err
 }
 
-// seekEnd goes to the end of FILE.part and returns how many bytes it has. They are dropped
-// if nothing can tell whether they are from the file that is to come. If the digest is
-// known, they are added to sum.
+// seekEnd goes to the end of FILE.part and returns how many bytes it has. It drops them if
+// they may be from another file than the one that is downloaded now. If the digest is
+// known, it adds them to sum.
 func (d *download) seekEnd(sum hash.Hash) (int64, error) {
 	if !d.resumable {
 		if err := d.part.Truncate(0); err != nil {
@@ -305,7 +305,7 @@ type keptError struct {
 func (e *keptError) Error() string { return e.err.Error() + "; " + e.kept() }
 func (e *keptError) Unwrap() error { return e.err }
 
-// kept says what was kept, and how to go on.
+// kept returns a sentence that says how many bytes were kept, and how to continue.
 func (e *keptError) kept() string {
 	return fmt.Sprintf("%s kept in %q; the same command goes on", source.ByteCount(e.size), e.name)
 }
@@ -337,7 +337,7 @@ func readRecord(out *output, suffix string) (r record, ok bool) {
 	return record{lines[0], lines[1]}, err == nil && len(sum) == sha256.Size
 }
 
-// urlDigest returns what the record has in the place of the URL.
+// urlDigest returns the digest of the first URL as the record stores it.
 func (d *download) urlDigest() string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(d.call.urls[0])))
 }

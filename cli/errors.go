@@ -204,8 +204,8 @@ func (u *ui) usageHint() string {
 	return "See lxc-pull " + u.command + " --help."
 }
 
-// keeps reports whether a part of a download is kept after err. If not, nothing is a sentence
-// that says so.
+// keeps reports whether a part of a download is kept after err. If not, the result nothing
+// is a sentence for the hint, which says that nothing was kept.
 func keeps(err error) (kept bool, nothing string) {
 	var download *keptError
 	var resumable *pull.ResumableError

@@ -66,7 +66,7 @@ func (c *fetchCall) run(ctx context.Context, ui *ui, operands []string) error {
 	ui.setClock(clock)
 	// Making a client reads the files that options name, which may be pipes.
 	client, err := getUntilDone(ctx, func() (*fetch.Client, error) {
-		// Without a digest only the server's certificate vouches for the bytes.
+		// Without a digest only the server's certificate authenticates the bytes.
 		return c.network.client("lxc-pull/"+version(), c.urls, clock, c.digest != nil, &retryNotes{ui: ui})
 	})
 	if err != nil {
@@ -115,8 +115,8 @@ func (c *fetchCall) check(urls []string) error {
 	return err
 }
 
-// fileName returns the last part of a URL's path. It is a usage error if that is no name for
-// a new file in the current directory.
+// fileName returns the last part of a URL's path. It returns a usage error if that part can't
+// be the name of a new file in the current directory.
 func fileName(raw string) (string, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -150,7 +150,7 @@ func (c *fetchCall) checkDigest(sum hash.Hash) error {
 	return &source.Error{Kind: source.Unverified, What: fmt.Sprintf("%q", name), Err: fmt.Errorf("its SHA-256 is %x, not %x", sum.Sum(nil), c.digest)}
 }
 
-// stream writes the file to w as it comes, that is before its digest is known.
+// stream writes the file to w while it arrives, before its digest is verified.
 func (c *fetchCall) stream(ctx context.Context, client *fetch.Client, w io.Writer) error {
 	body, err := client.Open(ctx, c.request(c.urls, 0, ""))
 	if err != nil {

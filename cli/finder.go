@@ -220,8 +220,8 @@ func (o *finderOptions) cacheAt(base string) *cache.Cache {
 
 // histories returns the places of histories (which builds earlier runs have seen), the
 // preferred one first: the cache, also with --no-cache, and the directory of containers. A
-// cache in memory comes last. The command rootfs promises to write nowhere else, so for it
-// only existing directories count.
+// cache in memory comes last. The command rootfs promises to write only to its directory, so
+// for it only existing directories count.
 func (o *finderOptions) histories() []*cache.Cache {
 	layout := host.This()
 	base := layout.CacheDir(o.namespace)

@@ -157,7 +157,7 @@ func (o *imageOptions) query() image.Query {
 	return image.Query{Dist: o.dist, Release: o.release, Variant: o.variant, Arch: cross.Spellings(o.arch)}
 }
 
-// hostArch returns the image servers' name for this machine.
+// hostArch returns the name that image servers use for this machine's architecture.
 func hostArch() string {
 	var u unix.Utsname
 	machine := ""

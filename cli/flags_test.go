@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// tables returns the table of flags of every command, by its name; to each the call that
-// it sets.
+// tables returns a function for each command, by its name. The function returns a new call and
+// the call's flags.
 func tables() map[string]func() (call, []flag) {
 	list := map[string]func() (call, []flag){}
 	for _, c := range append(commands(), template()) {
@@ -64,7 +64,7 @@ func TestFlagsAreRead(t *testing.T) {
 	}
 }
 
-// No two flags of a command have one name, and a help text says which may be given again.
+// No two flags of a command have the same name, and a help text says which flags may be repeated.
 func TestFlagsAreUnique(t *testing.T) {
 	for name, table := range tables() {
 		_, flags := table()
@@ -86,7 +86,7 @@ func TestFlagsAreUnique(t *testing.T) {
 	}
 }
 
-// A word that is nearly a command or an option is taken for a slip; another is not.
+// The error suggests a command or option if the word is nearly its name, and nothing otherwise.
 func TestDidYouMean(t *testing.T) {
 	for _, c := range []struct {
 		args []string

@@ -82,7 +82,7 @@ Example: lxc-pull create web debian/trixie
 	return err
 }
 
-// printHelp prints a command's help text. all says whether it has all flags.
+// printHelp prints a command's help text. If all is true, the text has all flags.
 func (c command) printHelp(w io.Writer, groups []group, all bool) error {
 	var b strings.Builder
 	b.WriteString(c.usage)
@@ -102,7 +102,7 @@ const (
 	helpWidth  = 80
 )
 
-// flagTable returns the lines of the flags in groups. all says whether it has all flags,
+// flagTable returns the lines of the flags in groups. If all is true, all flags have lines,
 // under the titles of their groups.
 func flagTable(groups []group, all bool) string {
 	var b strings.Builder
@@ -125,7 +125,7 @@ func flagTable(groups []group, all bool) string {
 	return b.String()
 }
 
-// line returns the lines of a flag in a help text. all says whether it tells that the flag
+// line returns the lines of a flag in a help text. If all is true, they say that the flag
 // may be repeated.
 func (f *flag) line(all bool) string {
 	left := "      "

@@ -28,8 +28,8 @@ import (
 	"lxc-pull/pull/source"
 )
 
-// TestTellingFailure: of several failures the one that says most decides on the
-// status and the advice, in whatever order they come.
+// TestTellingFailure checks that the most telling of several failures determines the exit
+// status and the hint, whatever the order of the failures.
 func TestTellingFailure(t *testing.T) {
 	file := &fetch.Error{URL: "file:///none", Kind: fetch.KindFile, Err: os.ErrNotExist}
 	refused := &fetch.Error{URL: "http://a/", Kind: fetch.KindRefused}
@@ -50,7 +50,7 @@ func TestTellingFailure(t *testing.T) {
 	}
 }
 
-// TestHints: no advice that is untrue where it is given.
+// TestHints checks that no hint is wrong in its situation.
 func TestHints(t *testing.T) {
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"} {
 		t.Setenv(name, "")
@@ -100,8 +100,8 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// TestProxyUnused: a proxy that can't be read stops no run that makes no
-// request, and one that makes any before its first.
+// TestProxyUnused checks that a malformed proxy variable does not affect a run without
+// requests, and stops any other run before its first request.
 func TestProxyUnused(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("https_proxy", "http://u:s3cret%zz@p")
@@ -126,7 +126,7 @@ func TestProxyUnused(t *testing.T) {
 	}
 }
 
-// TestDigestNamesFile: the file of a wrong digest has its name.
+// TestDigestNamesFile checks that the error for a wrong digest names the file.
 func TestDigestNamesFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -140,7 +140,7 @@ func TestDigestNamesFile(t *testing.T) {
 	}
 }
 
-// writeCertificates writes those of servers as PEM.
+// writeCertificates writes the certificates of servers to a file, as PEM.
 func writeCertificates(t *testing.T, name string, servers ...*httptest.Server) {
 	var all []byte
 	for _, s := range servers {
@@ -151,7 +151,7 @@ func writeCertificates(t *testing.T, name string, servers ...*httptest.Server) {
 	}
 }
 
-// writeClientCertificate writes a client's certificate, signed by itself, to the
+// writeClientCertificate writes a self-signed client certificate and its key to the
 // files "cert" and "key", and both to "both".
 func writeClientCertificate(t *testing.T) {
 	t.Helper()
@@ -177,8 +177,8 @@ func writeClientCertificate(t *testing.T) {
 	}
 }
 
-// TestRefusedCertificate: a server that does not accept the client's certificate
-// is said not to, and one that wanted one gets no such word.
+// TestRefusedCertificate checks the errors of a server that refuses the client's certificate,
+// and of a server that requires a certificate and gets none.
 func TestRefusedCertificate(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writeClientCertificate(t)

@@ -109,7 +109,7 @@ func withoutPath(err error) error {
 	return err
 }
 
-// readFile returns the content of a file. It is an error if that has more than max bytes.
+// readFile returns the content of a file. It is an error if the file has more than max bytes.
 func readFile(name string, max int64) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -119,7 +119,7 @@ func readFile(name string, max int64) ([]byte, error) {
 	return readLimit(f, max)
 }
 
-// readLimit returns the rest of an open file. It is an error if that has more than max bytes.
+// readLimit returns the rest of an open file. It is an error if the rest has more than max bytes.
 func readLimit(f *os.File, max int64) ([]byte, error) {
 	data, err := readUpTo(f, max)
 	if err == nil && int64(len(data)) > max {
@@ -128,8 +128,8 @@ func readLimit(f *os.File, max int64) ([]byte, error) {
 	return data, err
 }
 
-// readWhole returns the content of a file or, for "-", of standard input. Of a larger one
-// than max bytes it returns max+1 bytes: the parser refuses them, and knows a better message.
+// readWhole returns the content of a file or, for "-", of standard input. If the content is
+// larger than max bytes, it returns max+1 bytes: the parser refuses them with a better message.
 func readWhole(name string, max int64) ([]byte, error) {
 	f, err := openInput(name)
 	if err != nil {

@@ -97,12 +97,12 @@ func checkInstallNames(names []string) error {
 	return nil
 }
 
-// errAnother says that a file has the name that is not a version of this program.
+// errAnother says that a file has the name and is not a version of this program.
 var errAnother = errors.New("another program")
 
 // installName makes path a name of program, and returns how: "hard link", "symbolic link",
 // "copy", or "there already". An older version is replaced in one step: the new link is made
-// aside and renamed. Any other file is errAnother.
+// under another name and then renamed. For any other file the error is errAnother.
 func installName(program, path string, symbolic bool) (how string, err error) {
 	old, err := os.Lstat(path)
 	if os.IsNotExist(err) {
@@ -135,7 +135,7 @@ func installName(program, path string, symbolic bool) (how string, err error) {
 }
 
 // removeAside removes a link or copy of this program that a run left aside when it was
-// killed. Any other file is errAnother.
+// killed. For any other file it returns errAnother.
 func removeAside(aside string, own os.FileInfo) error {
 	old, err := os.Lstat(aside)
 	if err != nil {

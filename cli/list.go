@@ -69,8 +69,8 @@ func (o *finderOptions) list(ctx context.Context, ui *ui) (image.Index, error) {
 	return finder.List(ctx)
 }
 
-// listTemplate prints the template's --list as the stock template does. Like that, it lists
-// only the default variant unless the user names another.
+// listTemplate prints the template's --list as the stock template does. Like the stock template,
+// it lists only the default variant unless the user names another.
 func listTemplate(ctx context.Context, ui *ui, finder finderOptions, which imageOptions) error {
 	index, err := finder.list(ctx, ui)
 	if err != nil {

@@ -24,7 +24,7 @@ type networkOptions struct {
 	ipv4, ipv6 bool
 	dns        []string
 	resolve    map[string][]string // addresses by host name
-	time       time.Time           // zero: the clock's
+	time       time.Time           // zero: the clock's time
 	files      struct {
 		cacerts                  []string
 		cert, key, header, netrc string
@@ -149,8 +149,8 @@ func (n *networkOptions) certificate() (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// retryNotes tells the user about failed attempts that are retried. Each is a line, but on a
-// terminal only the first of each kind: later ones rewrite a passing line.
+// retryNotes tells the user about failed attempts that are retried. Each note is a line. On a
+// terminal this holds for the first note of each kind, and later notes rewrite one line.
 type retryNotes struct {
 	ui     *ui
 	also   func(fetch.Event) // is called for each failure, too; nil: nothing

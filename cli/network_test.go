@@ -38,8 +38,8 @@ func perform(t *testing.T, words ...string) (out, messages string, err error) {
 	return stdout.String(), stderr.String(), err
 }
 
-// TestNoSecrets: no password reaches the terminal, however it was given and
-// whatever is wrong with it.
+// TestNoSecrets checks that no password is printed, however it was passed and whatever is
+// wrong with it.
 func TestNoSecrets(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NETRC", "NO_PROXY", "no_proxy"} {
@@ -156,8 +156,8 @@ func TestRetryNotes(t *testing.T) {
 	}
 }
 
-// TestFetchClientCertificate: --cert and --key let a client in; the refusal of
-// one without them is final and says what is wanted.
+// TestFetchClientCertificate checks that a server accepts --cert and --key. A refusal without
+// them is final, and the error says that a certificate is needed.
 func TestFetchClientCertificate(t *testing.T) {
 	t.Chdir(t.TempDir())
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -182,8 +182,8 @@ func TestFetchClientCertificate(t *testing.T) {
 	}
 }
 
-// TestCertificateHints: each fault of a certificate has its own remedy, and
-// --cacert is none but for an unknown authority.
+// TestCertificateHints checks that each fault of a certificate has its own hint. Only the hint
+// for an unknown authority mentions --cacert.
 func TestCertificateHints(t *testing.T) {
 	u := &ui{clock: source.NewClock(time.Time{}, time.Now())}
 	for kind, want := range map[fetch.Kind]string{

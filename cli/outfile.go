@@ -29,8 +29,8 @@ import (
 // then, which a download replaces. target returns the output to which that link leads. After
 // that an output changes no more.
 //
-// Most methods take a suffix, and are then about the file beside the output whose name is
-// the output's with that suffix; with "" they are about the output itself.
+// Most methods take a suffix: they work on the file whose name is the output's name with that
+// suffix. With "" they work on the output itself.
 type output struct {
 	path string // as given, for messages
 	dir  int    // descriptor of the directory; -1: none, since path names a descriptor
@@ -203,7 +203,7 @@ func (o *output) checkLink(name string, link *unix.Stat_t) error {
 	}
 	// A link in "/" is trusted as "/" itself is, and so is a link of the owner of "/" in a
 	// directory of the same owner that nobody else can write to. In a user namespace that
-	// owner has the number of "nobody", as all users have who are not mapped there.
+	// owner has the number of "nobody", like all users that are not mapped there.
 	var root unix.Stat_t
 	if unix.Stat("/", &root) == nil && link.Uid == root.Uid &&
 		(dir.Dev == root.Dev && dir.Ino == root.Ino || dir.Uid == root.Uid && dir.Mode&0o022 == 0) {
@@ -276,7 +276,7 @@ func (o *output) exists(suffix string) bool {
 	return err != unix.ENOENT
 }
 
-// isStill reports whether the name still is that of the open file f.
+// isStill reports whether the name still leads to the open file f.
 func (o *output) isStill(f *os.File, suffix string) bool {
 	there, err := o.stat(suffix)
 	var held unix.Stat_t
@@ -371,9 +371,9 @@ const (
 	lockRemoved                  // the file was removed, since other users may have used it
 )
 
-// lock locks a file and takes it away from other users: older versions of this program made
-// the file with a mode that let others open it, and so lock it. If others could write to it,
-// or one of them may have locked it, the file is removed, for a new one to be made.
+// lock locks a file and sets its mode to 0600: older versions of this program made the file
+// with a mode that let other users open it, and so lock it. If others could write to it,
+// or one of them may have locked it, lock removes the file, so that a new file can be made.
 func (o *output) lock(f *os.File, suffix string) (lockState, error) {
 	fd := int(f.Fd())
 	var st unix.Stat_t

@@ -73,7 +73,7 @@ func (r *reportFile) open() (err error) {
 	if err != unix.EEXIST {
 		return r.out.pathError("create", "", err)
 	}
-	// Who can rename files in the directory can give the name to any file of ours in it.
+	// A user who can rename files in the directory can move any file of ours there to this name.
 	dir, err := r.out.statDir()
 	switch {
 	case err != nil:
@@ -87,8 +87,8 @@ func (r *reportFile) open() (err error) {
 	return err
 }
 
-// write replaces the file's content with the report. A device or a pipe may make it wait,
-// but no longer than until ctx is done.
+// write replaces the file's content with the report. Writing to a device or a pipe may block;
+// write returns when ctx is done.
 func (r *reportFile) write(ctx context.Context, data []byte) error {
 	if r.postponed {
 		if err := r.open(); err != nil {

@@ -39,9 +39,9 @@ func TestMain(m *testing.M) {
 		programs[name] = func() { os.Exit(Run(os.Args)) }
 	}
 	if programs[filepath.Base(os.Args[0])] == nil {
-		// What nohup(1) and a shell's "&" have this process ignore, its children would
-		// ignore too, and tests send it to them. A signal that is handled here they
-		// have as it is by default.
+		// nohup(1) and a shell's "&" make this process ignore signals that tests send to its
+		// children, and children inherit that. If this process handles such a signal instead,
+		// its children get the default action.
 		for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT} {
 			if signal.Ignored(s) {
 				signal.Notify(make(chan os.Signal, 1), s)
@@ -87,8 +87,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// withoutLXC returns a search path with the programs of path but LXC's own: where
-// these are, an ordinary user's containers need ids that a test can't have.
+// withoutLXC returns the search path without LXC's own programs: if they are installed, an
+// ordinary user's container needs ids that a test can't have.
 func withoutLXC(t *testing.T, path string) string {
 	dirs := filepath.SplitList(path)
 	for i, dir := range dirs {
@@ -321,8 +321,8 @@ func signFile(ts *testscript.TestScript, _ bool, args []string) {
 // serveTree is "serve TREE [NAME]": HTTPS on loopback until the script ends. It
 // sets SERVER (or NAME) and CA; $WORK/requests (or requests.NAME) has a line for
 // each request. A file TREE/.html makes every answer a web page; TREE/.stall
-// keeps back the second half of a rootfs; with TREE/.whole there are no ranges; with
-// TREE/.forbidden what is absent is forbidden, as in stores of objects. A
+// keeps back the second half of a rootfs; with TREE/.whole the server ignores ranges; with
+// TREE/.forbidden it answers 403 for missing files, as object stores do. A
 // file PATH.then takes the place of PATH once that has been asked for.
 func serveTree(ts *testscript.TestScript, _ bool, args []string) {
 	tree, name := ts.MkAbs(args[0]), "SERVER"
@@ -406,8 +406,8 @@ func growFile(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(f.Close())
 }
 
-// waitUntil is "until PATTERN [TEXT]": a file of such a name is there, and, with a
-// text, holds it. What is waited for comes; the limit is for a test that fails.
+// waitUntil is "until PATTERN [TEXT]": it waits until a file matches PATTERN and, with TEXT,
+// contains TEXT. The limit of the wait only ends a test that fails.
 func waitUntil(ts *testscript.TestScript, _ bool, args []string) {
 	for range 3000 {
 		found, err := filepath.Glob(ts.MkAbs(args[0]))
@@ -420,8 +420,8 @@ func waitUntil(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Fatalf("no %s", args[0])
 }
 
-// listNames is "lists DIR NAME...": those are in it, hidden ones too, and no
-// others.
+// listNames is "lists DIR NAME...": DIR must have exactly these entries, including hidden
+// ones.
 func listNames(ts *testscript.TestScript, _ bool, args []string) {
 	entries, err := os.ReadDir(ts.MkAbs(args[0]))
 	ts.Check(err)

@@ -337,8 +337,8 @@ func sopDescriptor(name, value string) (*os.File, error) {
 	return f, nil
 }
 
-// sopRead returns the content of a file, of the variable of "@ENV:NAME", or of "@FD:N". Of a
-// larger one than max bytes it returns more than max bytes, which the parser refuses.
+// sopRead returns the content of a file, of the variable of "@ENV:NAME", or of "@FD:N". If the
+// content is larger than max bytes, it returns more than max bytes, which the parser refuses.
 func sopRead(name string, max int64) ([]byte, error) {
 	kind, value, special, err := sopSpecial(name)
 	if err != nil {

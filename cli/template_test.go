@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What lxc-create appends to the user's words counts even behind a bare "--".
+// Options that lxc-create appends to the user's words count even after a bare "--".
 func TestTemplateWords(t *testing.T) {
 	for args, want := range map[string]string{
 		"-d a -- b --mapped-uid 65536 c --mapped-gid 7":         "-d a --mapped-uid 65536 --mapped-gid 7 -- b c",

@@ -110,7 +110,7 @@ func (u *ui) transient(text string) bool {
 }
 
 // say writes a phrase of the stock template, which scripts look for. Only the template
-// writes it to standard output: that of other commands has their results.
+// writes it to standard output: other commands print their results there.
 func (u *ui) say(text string) { u.sayRaw(text + "\n") }
 
 // sayRaw is say for a text that may lack the newline at its end.
@@ -154,8 +154,8 @@ type progress struct {
 	widest int
 }
 
-// progressInterval is the time between two rewritings of the line. It is short enough to look
-// alive and long enough for a serial console.
+// progressInterval is the time between two rewritings of the line. It is short enough to show
+// that the program works, and long enough for a serial console.
 const progressInterval = 200 * time.Millisecond
 
 // begin starts a progress line; Close ends it. Without a terminal, and with -q, begin returns

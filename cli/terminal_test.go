@@ -49,7 +49,7 @@ func TestLinesAreEscaped(t *testing.T) {
 	}
 }
 
-// Whatever comes from outside, no byte that steers a terminal comes out.
+// No text from outside makes the program print a byte that controls a terminal.
 func FuzzPrintable(f *testing.F) {
 	f.Add("\x1b[31m\u009b\xff")
 	f.Fuzz(func(t *testing.T, s string) {
@@ -87,7 +87,7 @@ func TestProgressText(t *testing.T) {
 	}
 }
 
-// Progress is for terminals; into a file go the words alone.
+// Progress lines are written only to a terminal; a file gets only the messages.
 func TestProgressOnlyOnTerminals(t *testing.T) {
 	var out, err bytes.Buffer
 	u := &ui{out: &out, err: &err}

@@ -80,7 +80,7 @@ func (c *untarCall) groups() []group {
 	}}, ignoredFlags()}
 }
 
-// ignoredFlags returns the flags of tar that say what untar does anyway.
+// ignoredFlags returns the flags of tar that ask for what untar always does.
 func ignoredFlags() (g group) {
 	for word := range strings.SplitSeq("extract,x get preserve-permissions,p gzip,z bzip2,j xz,J zstd anchored xattrs unlink-first,U sparse,S auto-compress,a delay-directory-restore", " ") {
 		long, short, found := strings.Cut(word, ",")

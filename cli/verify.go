@@ -64,7 +64,7 @@ func (c *verifyCall) run(ctx context.Context, ui *ui, operands []string) error {
 	return untilDone(ctx, func() error { return c.verify(ui, operands) })
 }
 
-// verify does what the operands say.
+// verify verifies the files that the operands name, or lists the trusted keys.
 func (c *verifyCall) verify(ui *ui, operands []string) error {
 	switch {
 	case c.list && len(operands) > 0:
@@ -193,8 +193,8 @@ func (by signers) verifyFile(sigName, name string) error {
 
 // verifyStream reads r to its end and returns the signatures on it.
 func verifyStream(v *pgp.Verifier, r io.Reader) (*pgp.Result, error) {
-	// With 256 KiB system calls cost almost nothing beside the hash. The structs hide the
-	// ReadFrom and WriteTo methods of *os.File, which allocate.
+	// With a buffer of 256 KiB system calls cost almost nothing compared with the hash. The
+	// structs hide the ReadFrom and WriteTo methods of *os.File, which allocate.
 	_, err := io.CopyBuffer(struct{ io.Writer }{v}, struct{ io.Reader }{r}, make([]byte, 256<<10))
 	if err != nil {
 		return nil, err
@@ -243,8 +243,8 @@ func reportSignatures(ui *ui, w io.Writer, result *pgp.Result) error {
 	return nil
 }
 
-// unverified adds the file's name to an error of package pgp. A file that is not a signature
-// has the exit status of a bad signature.
+// unverified adds the file's name to an error of package pgp. The error for a file that is
+// not a signature has the exit status of a bad signature.
 func unverified(name string, err error) error {
 	var format *pgp.FormatError
 	err = fmt.Errorf("%q: %w", name, err)

@@ -37,7 +37,7 @@ func TestLinuxContainersFile(t *testing.T) {
 	}
 }
 
-// A read that fails is never followed by a verdict, whatever was read before.
+// After a read error the command never prints a result, whatever it has read before.
 func TestVerifyStreamFailedRead(t *testing.T) {
 	data := []byte("hello\n")
 	keys, err := pgp.ReadKeyring(signify("public key", signer().Public().(ed25519.PublicKey)))

@@ -150,8 +150,8 @@ func notCompressed(plain io.Reader) error {
 // xzMagic begins an .xz file (The .xz File Format, section 2.1.1.1).
 const xzMagic = "\xfd7zXZ\x00"
 
-// listFile lists one file: an xz file block by block, any other in one line, for which it is
-// decompressed.
+// listFile lists one file: an xz file block by block; any other file in one line, after
+// decompressing it.
 func (c *zcatCall) listFile(name string, in io.Reader) error {
 	head := make([]byte, len(xzMagic))
 	n, err := io.ReadFull(in, head)
@@ -214,7 +214,7 @@ func (c *zcatCall) listXZ(counted *countingReader) error {
 	return err
 }
 
-// ratio returns the compressed size as a part of the uncompressed one; "-" if that is 0.
+// ratio returns the compressed size divided by the uncompressed size, or "-" if the latter is 0.
 func ratio(packed, content int64) string {
 	if content == 0 {
 		return "-"

@@ -9,8 +9,8 @@ import (
 )
 
 // While the clock is known to be behind, TLSOptions.Now is only the earliest
-// possible time. The certificate of a server may begin later, since servers renew
-// it every few weeks. Such a certificate is then verified at the time when its
+// possible time. The validity of a server's certificate may begin later, since servers renew
+// certificates every few weeks. Such a certificate is then verified at the time when its
 // validity begins. The chain, the names and the key usage are verified as usual,
 // including that all certificates of the chain were valid at this moment, which is
 // not before Now. Only an expiry since then stays undetected. The caller allows

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A Hasty request is retried this often, and waits for this Retry-After at most.
+// The number of retries of a Hasty request, and the longest Retry-After for which it waits.
 const (
 	hastyRetries    = 1 // a single failure is no reason to leave a server
 	hastyRetryAfter = 10 * time.Second

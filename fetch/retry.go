@@ -81,8 +81,8 @@ func (l *sourceList) fewestFailures() int {
 	return n
 }
 
-// choose makes the source current that is asked next after the failure e, and
-// returns false if all are dead. It keeps the current source if that one had sent
+// choose selects the source to ask after the failure e, and returns false if all
+// sources are dead. It keeps the current source if that source had sent
 // bytes and its connection then broke for the first time. Otherwise it takes the
 // source that failed least, the first of several.
 func (l *sourceList) choose(e *Error) bool {

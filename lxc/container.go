@@ -137,7 +137,7 @@ func CheckName(name string) error {
 	case len(name) > maxHostName:
 		return fmt.Errorf("longer than %d bytes, the most that a host name has", maxHostName)
 	case unquote(strings.Trim(name, " \t")) != name:
-		return errors.New("blanks or quotes around it, which LXC takes off")
+		return errors.New("blanks or quotes around it, which LXC removes")
 	}
 	return nil
 }

@@ -15,9 +15,9 @@ const CompatLevel = 7
 // names have no directory.
 type Meta map[string][]byte
 
-// RelevantName returns the name of the file that counts for name: NAME-MODE if there is
-// such a file, else NAME; and that with ".7" added if there is such a file
-// (relevant_file in lxc-download.in). If there is none of these, it returns NAME.
+// RelevantName returns the name of the file that counts for name: NAME-MODE if it exists, else
+// NAME. If a file of that name with ".7" added exists, RelevantName returns the longer name
+// (relevant_file in lxc-download.in). If no such file exists, it returns NAME.
 func (m Meta) RelevantName(name string, mode Mode) string {
 	if _, ok := m[name+"-"+string(mode)]; ok {
 		name += "-" + string(mode)

@@ -145,8 +145,8 @@ func readCertificates(data []byte, add func(*publicKey) *certificate) (seen int,
 			if c == nil || s == nil {
 				continue
 			}
-			// After a part that can't be read, only signatures count that are about
-			// the primary key or may be about any subkey.
+			// After a part that can't be read, only those signatures count that are
+			// about the primary key or may be about any subkey.
 			if known || s.kind == typeKeyRevocation || s.kind == typeSubkeyRevocation {
 				c.addSignature(s, id, sub)
 			}

@@ -83,7 +83,7 @@ type Policy struct {
 	// Now is the time of verification; the zero Time means the system's clock. A device
 	// without a clock sets the latest time that it knows to be past.
 	Now time.Time
-	// Latest, if later than Now, is the latest time that it can be now, for a device
+	// Latest, if later than Now, is the latest possible present time, for a device
 	// whose clock is known to be behind. Signatures made up to Latest are not from the
 	// future. Whether something has expired is still decided by Now.
 	Latest time.Time
@@ -117,7 +117,7 @@ func (p Policy) timeProblem(t time.Time) string {
 	bounded := !p.NotBefore.IsZero() || !p.NotAfter.IsZero()
 	switch {
 	case t.IsZero() && bounded:
-		return "the signature has no time, but a time is asked for"
+		return "the signature has no time, but the policy limits the time"
 	case t.IsZero():
 		return ""
 	case t.Unix() > max(p.now(), p.Latest.Unix())+int64(ClockSlack/time.Second):

@@ -190,7 +190,7 @@ func (v *signifyVerifier) write(p []byte) error {
 	return nil
 }
 
-// finish is Verifier.Finish.
+// finish implements Verifier.Finish for signify and minisign.
 func (v *signifyVerifier) finish(p Policy) (*Result, error) {
 	message := v.data
 	if v.hash != nil {

@@ -22,7 +22,7 @@ import (
 // removes the container's directory. If lxc-create is dead, nobody does, and because of the
 // directory LXC says "Container already exists" until somebody removes it.
 //
-// getppid(2) shows that the parent died. PR_SET_PDEATHSIG does not serve: the signal comes
+// getppid(2) shows that the parent died. PR_SET_PDEATHSIG is of no use here: the signal comes
 // when the parent's thread ends, and is lost when the thread of this process that asked for
 // it ends. In a user namespace the parent is lxc-usernsexec, which outlives lxc-create;
 // there the lock shows whether lxc-create lives: it holds the file "partial" in the
@@ -41,8 +41,8 @@ const partialName = "partial"
 // started this process in another user namespace.
 func Parent() *Caller { return &Caller{parent: os.Getppid()} }
 
-// CallerOf returns the Caller that wants a container in the directory at path. If that has
-// no lock file, or it can't be opened, only the parent process is watched.
+// CallerOf returns the Caller that wants a container in the directory at path. If the directory
+// has no lock file, or the lock file can't be opened, only the parent process is watched.
 func CallerOf(path string) *Caller {
 	w := &Caller{parent: os.Getppid(), path: filepath.Clean(path)}
 	directory, err := os.OpenFile(w.path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
@@ -64,8 +64,8 @@ func CallerOf(path string) *Caller {
 
 // IgnoreUnheldLock makes w ignore a lock file that nobody holds, unless something else also says that
 // lxc-create is dead: this process was orphaned, or lxc-usernsexec is its parent. Otherwise
-// another program may have called the template as lxc-create does, with a file of that name
-// that it never locks.
+// another program may have called the template as lxc-create does, in a directory with a file
+// "partial" that it never locks.
 func (w *Caller) IgnoreUnheldLock() {
 	if !w.dead() || w.parent == 1 {
 		return
@@ -128,7 +128,7 @@ var errCallerEnded error = callerEndedError{}
 
 type callerEndedError struct{}
 
-func (callerEndedError) Error() string { return "lxc-create is gone" }
+func (callerEndedError) Error() string { return "lxc-create has ended" }
 
 // Is makes the error count as an interruption.
 func (callerEndedError) Is(target error) bool { return target == context.Canceled }
@@ -161,7 +161,7 @@ func (w *Caller) Watch(ctx context.Context) (context.Context, context.CancelFunc
 // a terminal sends the signal to both.
 const callerGrace = time.Second
 
-// RemoveContainer removes the container's directory on behalf of a lxc-create that is dead.
+// RemoveContainer removes the container's directory on behalf of an lxc-create that is dead.
 // It removes by name the files that LXC and the template put into the directory, and then
 // the directory if nothing else is in it. The root file system must be empty. If
 // interrupted is true, RemoveContainer first waits up to callerGrace for lxc-create to die.

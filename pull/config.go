@@ -17,7 +17,7 @@ import (
 // root file system is downloaded: LXC refuses it only after the template has run, and then
 // destroys the container (lxccontainer.c, prepend_lxc_header and its callers).
 
-// Limits of included files: LXC's own are three deep, a dozen files.
+// Limits of included files. LXC's own includes are three levels deep and have a dozen files.
 const (
 	maxIncludeDepth = 16
 	maxIncludeFiles = 1024

@@ -43,8 +43,8 @@ func TestWarnForeignMachine(t *testing.T) {
 	}
 }
 
-// Where other users may write, the config in a container's directory may be anything: only a
-// regular file is read, and a pipe makes nobody wait.
+// Where other users may write, the config in a container's directory may be any kind of file:
+// only a regular file is read, and the open of a pipe does not block.
 func TestReadConfig(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "config")

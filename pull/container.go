@@ -62,7 +62,7 @@ func (r *run) personalize(ctx context.Context, meta lxc.Meta) error {
 
 // inside returns the error of an edit of name, but nil for a file that the stock template
 // skips: one that does not exist or is not a regular file. It also returns nil, after a
-// warning, if name leads out of the root file system or is not of the image.
+// warning, if name leads out of the root file system or the file does not come from the image.
 func (r *run) inside(name string, err error) error {
 	var outside *untar.OutsideError
 	var irregular *untar.NotRegularError
@@ -92,7 +92,7 @@ func (r *run) writeContainer() error {
 			return err
 		}
 	}
-	mode := uint32(0o644) // the stock template's, if lxc-create has written no config
+	mode := uint32(0o644) // the mode of the stock template's config, if lxc-create has written none
 	if s.storage != "" {
 		mode = 0o640 // lxc-create's
 	}

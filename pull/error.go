@@ -66,7 +66,7 @@ type LeftError struct{ Err, Left error }
 
 func (e *LeftError) Error() string {
 	// errors.Join puts each error on a line of its own.
-	return fmt.Sprintf("%v; and not all that was made could be removed: %s", e.Err, strings.ReplaceAll(e.Left.Error(), "\n", "; "))
+	return fmt.Sprintf("%v; and not all files that the run made could be removed: %s", e.Err, strings.ReplaceAll(e.Left.Error(), "\n", "; "))
 }
 
 func (e *LeftError) Unwrap() error { return e.Err }

@@ -35,7 +35,7 @@ type Target struct {
 	Owner     Owner              // of the files beside the root file system
 	Subvolume bool               // this process may make the root file system a btrfs subvolume
 
-	BaseConfig []byte  // the config that the container has before the image's is added
+	BaseConfig []byte  // the container's config before the image's config is added
 	Caller     *Caller // the lxc-create that runs this program as its template; nil: none
 	WithoutLXC bool    // LXC is not installed: a missing include is a warning, not an error
 }
@@ -55,8 +55,8 @@ type Options struct {
 	NeedXattrs  bool   // refuse a file system without extended attributes
 	AllowHost   bool   // accept an image whose config or fstab configures the host
 	Tell        source.Listener
-	// Report is given the report of what was unpacked before the container is complete. If
-	// it returns an error, Run fails. nil: no report is wanted.
+	// Report is called with the report about the unpacked files before the container is
+	// complete. If it returns an error, Run fails. nil: no report is wanted.
 	Report func(context.Context, *untar.Report) error
 }
 

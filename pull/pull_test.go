@@ -56,7 +56,7 @@ func testRootfs(t *testing.T, more ...testEntry) []byte {
 	}, more...)...)
 }
 
-// unpacked is what below lists of a root file system out of testRootfs, with a prefix
+// unpacked is the output of function below for the tree of testRootfs, with a prefix
 // before each name.
 func unpacked(prefix string) string {
 	lines := []string{
@@ -170,8 +170,8 @@ func TestRunTemplate(t *testing.T) {
 	}
 }
 
-// Without a check, what came of a broken download is in the directory of a merge, and
-// no other server's bytes are put beside it.
+// Without verification the files of a broken download stay in the directory of a merge, and
+// no bytes of another server are added to them.
 func TestMergeTriesOneImage(t *testing.T) {
 	syscall.Umask(0o022)
 	breaks, whole := newTree(t), newTree(t)

@@ -13,11 +13,11 @@ import (
 )
 
 // Before the root file system is downloaded, probe and checkRoom refuse a target that surely
-// can't hold it: for lack of extended attributes, of room or of inodes. If something can't
-// be found out, they refuse nothing for it.
+// can't hold it: for lack of extended attributes, of room or of inodes. An unknown property is
+// no reason to refuse a target.
 
 // spare is how many bytes unpacking leaves free on a file system, so that the host can still
-// write its log: 16 MiB, on a small file system, as of a router, a sixteenth of its size.
+// write its log: 16 MiB, or a sixteenth of the size of a small file system, as on a router.
 func spare(room untar.Room) int64 {
 	const most = 16 << 20
 	if room.Total < 0 {
@@ -92,8 +92,8 @@ func mappedCount(ranges []untar.IDRange) (n uint32) {
 	return n
 }
 
-// trialID returns an ID outside the map with which to try chown(2): not that of the
-// container's root if the map has another.
+// trialID returns an ID outside the map, with which probe tries chown(2). It is not the ID of
+// the container's root if the map has another ID.
 func trialID(ranges []untar.IDRange) uint32 {
 	id := uint32(0)
 	for _, r := range ranges {

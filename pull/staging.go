@@ -38,9 +38,9 @@ type staging struct {
 type closedDir struct {
 	shut  bool        // it is closed to others
 	owner *[2]uint32  // user and group to give it to; nil leaves them unchanged
-	mode  uint32      // to give it
-	given bool        // it has that owner and mode
-	was   unix.Stat_t // the directory before it was closed
+	mode  uint32      // of the directory when it is complete
+	given bool        // the directory has that owner and mode
+	was   unix.Stat_t // the directory's status before it was closed
 }
 
 // stage opens the directory in which the target is made.
@@ -206,7 +206,7 @@ func (r *run) fillNew(s *staging) error {
 	if err != nil {
 		return err
 	}
-	if !s.target.IsEmpty() { // another process made it after stage had looked
+	if !s.target.IsEmpty() { // another process made it after stage had looked for it
 		file.Close()
 		return exists(path, "")
 	}
@@ -257,7 +257,7 @@ func (r *run) closeExisting(s *staging) error {
 	f, rootfs, owner := s.directory, r.target.Container.Rootfs, s.closed.owner
 	owners := []uint32{uint32(os.Geteuid()), uint32(r.target.Owner.UID)} // who may own the directory
 	if owner != nil && f.marker() != "" {
-		owners = append(owners, owner[0]) // a killed run had handed it over already
+		owners = append(owners, owner[0]) // a killed run had changed the owner already
 	}
 	uid, _, err := f.owner()
 	if err != nil {
@@ -517,7 +517,7 @@ func (s *staging) abandon(err error) error {
 		left = s.directory.fail("remove", rootfsName, untar.RemoveDir(s.directory.fd(), rootfsName))
 	}
 	if s.closed.shut {
-		unix.Fchmod(s.directory.fd(), s.closed.mode) // one that was there before has its own again
+		unix.Fchmod(s.directory.fd(), s.closed.mode) // an existing directory gets its old mode back
 	}
 	s.close()
 	if left != nil {

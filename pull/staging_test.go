@@ -72,7 +72,7 @@ func TestWaitBusyEnds(t *testing.T) {
 	}
 }
 
-// An error is one line, however many it is made of.
+// An error is printed as one line, even if it joins several errors.
 func TestLeftErrorIsOneLine(t *testing.T) {
 	err := &LeftError{errors.New("a"), errors.Join(errors.New("b"), errors.New("c"))}
 	if got := err.Error(); strings.Contains(got, "\n") || !strings.HasSuffix(got, "b; c") {
@@ -284,8 +284,8 @@ func TestCommitForNobody(t *testing.T) {
 	}
 }
 
-// A directory of another user's is no place for a container, but for the user to whom
-// the container's root is mapped.
+// Another user's directory can't become a container, unless the container's root is mapped to
+// that user.
 func TestStageOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")

@@ -156,7 +156,7 @@ func (r *run) extraction(found *source.Found, layer int) (untar.Options, error) 
 	}, nil
 }
 
-// report warns of what could not be restored of the image, and passes on the report.
+// report warns of the parts of the image that could not be restored, and passes on the report.
 func (r *run) report(ctx context.Context, report *untar.Report) error {
 	if lost := report.Summary(); lost != "" {
 		r.opt.Tell.Warn(lost)

@@ -81,7 +81,7 @@ func (x *extractor) attributes(e *Entry) []xattr {
 			}
 		case bytes.HasPrefix(n, []byte("security.")):
 			// ima, evm, SMACK64, apparmor: an image's attributes belong to the policy of
-			// another system. An archive that is not strict may be a backup of this one.
+			// another system. Without Strict the archive may be a backup of this system.
 			if !x.opt.Strict {
 				break
 			}

@@ -29,7 +29,7 @@ type dirStack struct {
 	traits traits // of the first directory
 }
 
-// farDepth is the depth from which on directories are remembered. Usual root filesystems are
+// farDepth is the depth from which on directories are remembered. Usual root file systems are
 // not deeper, so they cost nothing here.
 const farDepth = 8
 
@@ -77,7 +77,7 @@ func (k *knownDirs) start(alone, keeps bool) {
 	k.close(nil)
 }
 
-// leave keeps a directory open that a stack leaves, and closes the oldest.
+// leave keeps open a directory that a stack leaves, and closes the oldest such directory.
 func (k *knownDirs) leave(path []byte, fd int) {
 	var l leftDir
 	if len(k.left) == maxLeft {
@@ -89,9 +89,9 @@ func (k *knownDirs) leave(path []byte, fd int) {
 	k.left = append(k.left, leftDir{append(l.path[:0], path...), fd})
 }
 
-// back finds the deepest open directory that is path or one of its parents, if its own path
-// is longer than have. It returns its descriptor, which the caller then owns, and the length
-// of its path; -1 if there is none.
+// back returns the descriptor of the deepest open directory that is path or one of its
+// parents, and the length of that directory's path. The caller then owns the descriptor. It is
+// -1 if no such directory has a path longer than have.
 func (k *knownDirs) back(path []byte, have int) (fd, length int) {
 	best := -1
 	for i, l := range k.left {
@@ -129,7 +129,7 @@ func isBelow(path, directory []byte) bool {
 // architectures in the same way as FS_IOC_GETFLAGS ('f', 1, a long).
 const getVersion = unix.FS_IOC_GETFLAGS&^0xff00 | 'v'<<8
 
-// identify returns the ID of an open directory. ok is false if there is none.
+// identify returns the ID of an open directory. ok is false if the directory has no usable ID.
 func (k *knownDirs) identify(fd int) (id dirID, ok bool) {
 	if !k.alone {
 		if k.unknown {

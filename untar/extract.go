@@ -51,7 +51,7 @@ type extractor struct {
 	buf     buffers
 }
 
-// ownership says whose the new files are, and which owners the process can set.
+// ownership says who owns the new files, and which owners the process can set.
 type ownership struct {
 	uid, gid uint32 // the process's own
 	chown    bool   // set the owners from the archive
@@ -301,7 +301,7 @@ func (x *extractor) make(parent int, name cname, path []byte, e *Entry) (err err
 }
 
 // parent opens dir, the parent directory of path, and makes the missing directories on
-// the way. It returns its descriptor, and path in which a layer's links are resolved.
+// the way. It returns the directory's descriptor, and path with a layer's links resolved.
 func (x *extractor) parent(path, dir []byte) (int, []byte, error) {
 	fd, rest, err := x.dirs.enter(dir)
 	if err != nil && isNotDir(err) && x.opt.Layer {
@@ -344,7 +344,7 @@ func (x *extractor) parent(path, dir []byte) (int, []byte, error) {
 }
 
 // clear removes the file or the empty directory at a name, to make room for an entry. In
-// a layer it also removes a directory with its content, if a lower layer made that.
+// a layer it also removes a directory with its content, if a lower layer made the directory.
 func (x *extractor) clear(parent int, name cname, path []byte) error {
 	err := unlinkat(parent, name, 0)
 	if err == unix.EBUSY && x.opt.Merge {

@@ -104,8 +104,8 @@ func (x *extractor) linkTarget(e *Entry) ([]byte, error) {
 	return target, nil
 }
 
-// enterTarget opens the directory of a hard link's target. It returns its descriptor, and
-// target in which a layer's links are resolved.
+// enterTarget opens the directory of a hard link's target. It returns the directory's
+// descriptor, and target with a layer's links resolved.
 func (x *extractor) enterTarget(parent int, target []byte, e *Entry) (int, []byte, error) {
 	dir, _ := splitPath(target)
 	if bytes.Equal(dir, x.dirs.path) {

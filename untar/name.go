@@ -10,7 +10,7 @@ import (
 // time.
 const (
 	maxName       = 64 << 10 // bytes of one path
-	maxComponents = 1024     // no real root filesystem is that deep
+	maxComponents = 1024     // no real root file system is that deep
 	maxComponent  = 255      // NAME_MAX of all Linux file systems, in bytes
 	maxTarget     = 4095     // bytes of a symbolic link's target: PATH_MAX without the NUL
 )

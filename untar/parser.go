@@ -203,7 +203,7 @@ func notTar(head []byte) error {
 	return errNotTar
 }
 
-// head takes a block at a place for a header.
+// head parses a block at a place where a header must be.
 func (p *parser) head(b []byte) (event, error) {
 	if isZero(b) {
 		if p.ext.waiting() {

@@ -63,7 +63,7 @@ func (r *Root) FileSystem() string {
 }
 
 // fsName returns the name for a magic number of statfs(2): of file systems that lack
-// something a root filesystem needs, and of some others.
+// something a root file system needs, and of some others.
 func fsName(magic int64) string {
 	switch uint32(magic) {
 	case 0x4d44:
@@ -108,7 +108,7 @@ func fsName(magic int64) string {
 	return "file system 0x" + strconv.FormatUint(uint64(uint32(magic)), 16)
 }
 
-// An UnfitError means that a directory's file system lacks something that a root filesystem
+// An UnfitError means that a directory's file system lacks something that a root file system
 // needs.
 type UnfitError struct {
 	Path       string
@@ -120,13 +120,13 @@ func (e *UnfitError) Error() string {
 	return fmt.Sprintf("%q can't hold a root file system: it needs %s, which %s lacks there", e.Path, e.Need, e.FileSystem)
 }
 
-// A Lack says what an extraction on a file system has to do without.
+// A Lack says which features a file system lacks that an extraction can do without.
 type Lack struct {
 	HardLinks  bool // no hard links; the extractor makes copies instead
 	Attributes bool // no extended attributes; file capabilities and ACLs are lost
 }
 
-// Probe tests whether the root's file system can hold a root filesystem. In a directory that
+// Probe tests whether the root's file system can hold a root file system. In a directory that
 // it makes and removes, it tries directories, names that differ in case, symbolic links,
 // modes, and, if owner is not nil, files of that user and group. If one of these is missing
 // the error is an *UnfitError; if the owner may not be set, an *OwnerError. Other errors
@@ -186,8 +186,8 @@ func (p *probe) unfit(need string) error {
 	return &UnfitError{p.root.path, p.root.FileSystem(), need}
 }
 
-// local reports whether an error is about the moment or the medium, not about the type of
-// the file system.
+// local reports whether an error comes from the state of the disk or the system, such as a
+// full disk, and not from the type of the file system.
 func local(err error) bool {
 	switch err {
 	case unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO, unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.ENOENT:

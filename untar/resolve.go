@@ -45,7 +45,7 @@ func (r *Root) resolve(name string, opt resolveOptions) ([]byte, error) {
 	return w.path, nil
 }
 
-// A way is one resolution.
+// A way is the state of one call of resolve.
 type way struct {
 	root  *Root
 	name  string

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Root is a directory for a root filesystem. All work inside it goes through its
+// A Root is a directory for a root file system. All work inside it goes through its
 // descriptor.
 type Root struct {
 	fd        int
@@ -42,7 +42,7 @@ type deferredRoot struct {
 	mode      uint32 // before the extraction
 	directory *directory
 	x         *extractor
-	touched   bool // a file in it was made or edited since the extraction, so it keeps that time
+	touched   bool // a file in it was made or edited since the extraction, so the directory keeps that time
 }
 
 // OpenRoot opens an existing directory.

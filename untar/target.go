@@ -179,7 +179,7 @@ func (t *Target) take(merge bool) (err error) {
 }
 
 // takeOver makes this process's user the owner of an empty directory until the tree is
-// complete. No mode keeps another owner out, who could replace new files. The marker
+// complete. Whatever the mode, another owner could replace new files. The marker
 // stores that owner.
 func (t *Target) takeOver() error {
 	if t.old.dir.owner < 0 {

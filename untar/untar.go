@@ -128,7 +128,7 @@ type Metadata struct {
 }
 
 const (
-	// DefaultMaxEntries is ten times the size of the largest known root filesystem. It
+	// DefaultMaxEntries is ten times the size of the largest known root file system. It
 	// keeps an archive of empty files from using up all inodes.
 	DefaultMaxEntries = 2 << 20
 

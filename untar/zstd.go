@@ -68,7 +68,7 @@ func (s *sink) Write(p []byte) (int, error) {
 }
 
 // error adds the format to an error of the decoder. If zstdFrames has failed it returns that
-// error, since the decoder mistakes some for the end.
+// error, since the decoder mistakes some of these errors for the end of the input.
 func (z *zstdReader) error(err error) error {
 	if err != nil && z.frames.err != nil {
 		err = z.frames.err

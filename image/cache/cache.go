@@ -59,8 +59,8 @@
 //
 // # Reading order
 //
-// cache.go, entry.go, slot.go, stage.go are the life above; directory.go, owner.go,
-// base.go, lock.go and markers.go are what it stands on; list.go, sweep.go and
+// cache.go, entry.go, slot.go, stage.go implement the life above with the help of directory.go,
+// owner.go, base.go, lock.go and markers.go; list.go, sweep.go and
 // seen.go come last.
 package cache
 

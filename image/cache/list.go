@@ -29,8 +29,8 @@ type Info struct {
 	Proven bool
 }
 
-// Foreign reports whether the entry belongs to another user or may be written by one.
-// Shrink leaves it.
+// Foreign reports whether another user owns the entry or may write it. Shrink does not
+// remove such an entry.
 func (i Info) Foreign() bool { return untrusted(i.Damage) }
 
 // List returns the images and partial downloads in the cache, sorted by name; none if

@@ -137,8 +137,8 @@ func (d directory) removeLeftover(name string) error {
 	return d.removeAll(name)
 }
 
-// notOurs returns the error for a file that has a name of the cache's and is not the
-// cache's.
+// notOurs returns the error for a file that has one of the cache's names but was not made by
+// the cache.
 func (d directory) notOurs(name string) error {
 	return fmt.Errorf("%q was not made by the cache and is left alone: move it away", d.Name()+"/"+name)
 }

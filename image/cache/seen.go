@@ -17,7 +17,7 @@ import (
 // The file BASE/.lxc-pull/seen records the newest build of each image that each
 // signer has signed, so that a server can't present an old build as the newest. Each
 // line has signer, dist, release, arch, variant, build and the signature's time in
-// seconds since 1970, between tabs. Removing images from the cache leaves the file.
+// seconds since 1970, between tabs. Removing images from the cache does not remove the file.
 
 const (
 	seenName = "seen"
@@ -25,7 +25,7 @@ const (
 	// and a line has about 100 bytes.
 	maxSeen = 4 << 20
 	// maxSeenWait is how long UpdateSeen waits for the lock. A complete container
-	// waits with it, and other processes hold the lock only while they write a small
+	// waits for it, and other processes hold the lock only while they write a small
 	// file.
 	maxSeenWait = 10 * time.Second
 )

@@ -149,8 +149,8 @@ type File struct {
 	Mode fs.FileMode // permissions; the owner can always read the file, others can never write it
 }
 
-// Commit closes the Stage and makes it the image's entry, in place of the present
-// one. The caller has verified the rootfs; files and evidence become Entry.Files and
+// Commit closes the Stage and makes it the image's entry, in place of the present entry.
+// The caller has verified the rootfs; files and evidence become Entry.Files and
 // Entry.Evidence. When Commit returns without error, the entry is on disk. After an error
 // the old entry is there, or none. The error is an *UnwritableError.
 func (st *Stage) Commit(build string, files map[string]File, evidence map[string][]byte) error {

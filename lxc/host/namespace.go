@@ -23,9 +23,9 @@ func Namespace() lxc.Namespace {
 }
 
 // ContainerNamespace returns the kind of user namespace of a container that this program
-// creates without lxc-create: that of this process; but if that is the host's and config
-// has lxc.idmap or the user is not root, lxc.RootNamespace. config is the text that the
-// container's config begins with.
+// creates without lxc-create: the kind of this process's namespace. But if that is the host's
+// namespace, and config has lxc.idmap or the user is not root, it is lxc.RootNamespace. config
+// is the text that the container's config begins with.
 func ContainerNamespace(config []byte) lxc.Namespace {
 	n := Namespace()
 	if ids, _ := lxc.IDMap(config); n == lxc.HostNamespace && (len(ids) > 0 || os.Geteuid() != 0) {

@@ -47,7 +47,7 @@ func cacheNames(q image.Query) []image.Name {
 }
 
 // fromEntry returns the image of a cache entry after checking the evidence that is kept with
-// it; the digest of the root file system is checked when that is read. The error says why
+// it; the digest of the root file system is checked when the file is read. The error says why
 // the evidence is not good.
 func (f *Finder) fromEntry(name image.Name, entry *cache.Entry) (*Found, error) {
 	found := &Found{

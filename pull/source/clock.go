@@ -8,8 +8,8 @@ import (
 	"lxc-pull/pgp"
 )
 
-// slack is by how much clocks, build times and signature times may differ without meaning
-// anything: build IDs are in local time, and mirrors lag.
+// slack is the difference between clocks, build times and signature times that is
+// tolerated: build IDs are in local time, and mirrors lag.
 const slack = 24 * time.Hour
 
 // A Clock is the time by which a run judges certificates, signatures and expiry dates. It is
@@ -43,8 +43,8 @@ func NewClock(given, built time.Time) *Clock {
 // Given returns the time that the user passed, zero if there is none.
 func (c *Clock) Given() time.Time { return c.given }
 
-// Behind reports whether the system's clock is known to be wrong, so that Now is only the
-// earliest time that it can be.
+// Behind reports whether the system's clock is known to be wrong. Then Now returns the
+// earliest possible time.
 func (c *Clock) Behind() bool {
 	system := c.system()
 	return c.given.IsZero() && (system.Before(c.built) || c.learned().After(system.Add(slack)))
@@ -84,7 +84,7 @@ func (c *Clock) learn(signed time.Time) {
 	}
 }
 
-// latest returns the latest time that it can be while the system's clock is wrong.
+// latest returns the latest possible present time while the system's clock is wrong.
 func (c *Clock) latest() time.Time { return c.built.Add(maxAge) }
 
 // Policy returns the times by which package pgp judges signatures.
@@ -97,14 +97,14 @@ func (c *Clock) Policy() pgp.Policy {
 }
 
 // isFuture reports whether t can't have come yet, whatever the clock says: then the signer's
-// clock was wrong, or this machine's when t was recorded. A time that is only later than the
-// clock says that the clock is behind.
+// clock was wrong, or this machine's when t was recorded. If t is only later than the
+// clock's time, the clock is behind.
 func (c *Clock) isFuture(t time.Time) bool {
 	return t.After(c.latest()) && t.After(c.Now().Add(slack))
 }
 
-// CanBe reports whether t can be the present. This program would be so old by a later time
-// that a clock which says that time is more likely wrong.
+// CanBe reports whether t may be the present time. If t is more than maxAge after the
+// program was built, a wrong clock is more likely.
 func (c *Clock) CanBe(t time.Time) bool { return !t.After(c.latest()) }
 
 // Warning returns what the user should know about the clock, "" if nothing is wrong with it.

@@ -58,8 +58,8 @@ func KindOf(err error) Kind {
 	return 0
 }
 
-// isUnverified reports whether err says that bytes are not the signed ones, or are older
-// signed ones. Other bytes, of another server, may be right.
+// isUnverified reports whether err says that bytes are not the signed ones, or belong to an
+// older image. Another server may have the right bytes.
 func isUnverified(err error) bool {
 	var own *Error
 	return errors.As(err, &own) && (own.Kind == Unverified || own.Kind == Replayed)

@@ -1,4 +1,4 @@
-// Package source finds images on image servers and in the cache, and checks who vouches for
+// Package source finds images on image servers and in the cache, and checks which keys signed
 // them: it downloads the servers' indexes, finds the image that a query means, checks the
 // signatures on all files of the image, and returns the bytes of its root file system, from
 // the cache or from whichever server has them.
@@ -58,7 +58,7 @@ type CacheUse struct {
 	Limit   int64 // most bytes of root file systems to keep; 0: no limit
 }
 
-// A Listener is told what the user should know. The texts are not escaped: they hold names
+// A Listener tells the user about a run. The texts are not escaped: they have names
 // from images and servers as they came.
 type Listener struct {
 	Say  func(text string) // a step, in the stock template's words
@@ -251,8 +251,8 @@ func (f *Finder) afterFailure(ctx context.Context, err error) error {
 	return f.nextServer(ctx, err)
 }
 
-// nextServer makes the next server the current one and returns nil, if another server may do
-// better after err. Otherwise it returns the error to end with.
+// nextServer makes the next server the current one and returns nil, if another server may
+// succeed after err. Otherwise it returns the error to end with.
 func (f *Finder) nextServer(ctx context.Context, err error) error {
 	switch KindOf(err) {
 	case Network, NotFound, Gone, Unverified, Replayed:

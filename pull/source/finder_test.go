@@ -249,8 +249,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// What is done with the cached copy, by how old it is, what the user wants of it, and
-// whether a server can be reached.
+// Whether the cached copy is used depends on its age, on the options, and on whether a server
+// can be reached.
 func TestCacheUse(t *testing.T) {
 	const build, newer = "20261101_00:00", "20261102_00:00"
 	for _, test := range []struct {
@@ -315,8 +315,8 @@ func TestCacheUse(t *testing.T) {
 	}
 }
 
-// A cached copy that nothing vouches for is used neither offline nor on the way to a
-// server, and one whose bytes were changed is downloaded again.
+// A cached copy without evidence is used only after a server has confirmed it. A copy whose
+// bytes were changed is downloaded again.
 func TestBadCachedCopy(t *testing.T) {
 	const build = "20261101_00:00"
 	server, base := newTestServer(t), t.TempDir()

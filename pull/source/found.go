@@ -9,7 +9,7 @@ import (
 	"lxc-pull/untar"
 )
 
-// A Found is an image that a trusted key vouches for. Its metadata is read and checked, and
+// A Found is an image that a trusted key has signed. Its metadata is read and checked, and
 // its root file system can be opened.
 type Found struct {
 	Image  image.Image
@@ -63,7 +63,7 @@ func (found *Found) renewSeals() error {
 	return nil
 }
 
-// Vouched reports whether a trusted key vouches for the image: true unless the user asked for
+// Vouched reports whether the image's signatures are verified: true unless the user asked for
 // no checks (Options.Keys is nil).
 func (found *Found) Vouched() bool { return found.finder.trust.keys != nil }
 

@@ -40,7 +40,7 @@ func (f *Finder) history() ([]cache.Seen, error) {
 	for _, h := range f.opt.Histories {
 		list, err := h.LoadSeen()
 		if errors.Is(err, fs.ErrPermission) {
-			// The history belongs to another user, and must not stop this one.
+			// The history belongs to another user, and must not stop this user.
 			if !f.warnedHistory {
 				f.tell.Warn(fmt.Sprintf("the history of builds can't be read: %v", err))
 				f.warnedHistory = true
@@ -94,8 +94,8 @@ func replayed(format string, args ...any) error {
 
 // isDate reports whether built, read from a build's name, can be the date of the build. It
 // can't if the index that lists the build was signed earlier, or if the date is in the far
-// future: a publisher's mistake must not make later builds look old. The system clock does
-// not matter, or whoever sets it back could bring back an old image.
+// future: a publisher's mistake must not make later builds look old. The system clock is
+// not used, since whoever sets it back could then make an old image acceptable.
 func (f *Finder) isDate(built, signed time.Time) bool {
 	if !signed.IsZero() && built.After(signed.Add(slack)) {
 		return false
@@ -154,7 +154,7 @@ func (found *Found) Remember(ctx context.Context) {
 	}
 }
 
-// note returns list with the record of what is offered, in place of the earlier record of the
+// note returns list with a record of the offered build, in place of the earlier record of the
 // same image and signer. Without AllowOlder it never replaces a record by an older one,
 // whatever the system clock says.
 func (f *Finder) note(list []cache.Seen, offered cache.Seen) []cache.Seen {

@@ -164,8 +164,8 @@ func (found *Found) LeaveCache() {
 }
 
 // Forget removes the bytes of a download that failed with err from the cache, unless a later
-// run can continue it: the network or the user broke it off, and the digest of the whole is
-// known. kept reports whether such bytes stay.
+// run can continue it: the network or the user interrupted it, and the digest of the whole
+// file is known. kept reports whether such bytes stay.
 func (found *Found) Forget(err error) (kept bool) {
 	resumable := found.checks.rootfs.digestKnown() && (len(fetch.Failures(err)) > 0 || errors.Is(err, context.Canceled))
 	if !resumable {
@@ -176,8 +176,8 @@ func (found *Found) Forget(err error) (kept bool) {
 }
 
 // Keep makes the download, which the caller has checked, an entry of the cache. If the bytes
-// came from an entry without good evidence, as the stock template makes them, Keep adds the
-// evidence with which they were checked. If Keep fails, it warns the listener.
+// came from an entry without good evidence, such as an entry of the stock template, Keep adds
+// the evidence with which they were checked. If Keep fails, it warns the listener.
 func (found *Found) Keep() {
 	f, c := found.finder, &found.cache
 	if c.entry != nil && c.slot != nil && (f.replaceEvidence || c.entry.Evidence == nil) && found.Vouched() {

@@ -45,8 +45,8 @@ type Stream struct {
 	found *Found
 }
 
-// Read returns the context's error once the context is done, like any read that failed
-// otherwise.
+// Read reads the next bytes and passes them to the check. Once the context is done, it returns
+// the context's error.
 func (s *Stream) Read(p []byte) (int, error) {
 	if err := s.ctx.Err(); err != nil {
 		return 0, err

@@ -96,7 +96,7 @@ func (f *Finder) signedFile(ctx context.Context, server *server, path string, ma
 }
 
 // missingSignature gives the Kind Unverified to the answer that a signature does not exist:
-// nobody vouches for the bytes. Other errors stay as they are.
+// nothing authenticates the bytes. Other errors stay as they are.
 func (f *Finder) missingSignature(url string, err error) error {
 	if f.opt.Servers.lacks(err) {
 		return unverified("signature", err)
@@ -140,7 +140,7 @@ func (f *Finder) vouch(ctx context.Context, found *Found) error {
 
 // unvouched returns the error for a build whose evidence the server lacks, as err says. It
 // asks for the metadata as well: if that is missing too, the build is not there; otherwise
-// nobody vouches for it.
+// the build is not signed.
 func (f *Finder) unvouched(ctx context.Context, img image.Image, err error) error {
 	if !f.opt.Servers.lacks(err) {
 		return err

@@ -111,7 +111,7 @@ func serverURL(server string) (string, error) {
 		// lxc-create writes its arguments into the container's config.
 		return "", errors.New("a password has no place in it: use --netrc-file or --header-file")
 	case u.RawQuery != "" || u.Fragment != "":
-		return "", errors.New("a query or fragment has no place in it")
+		return "", errors.New("must not contain a query or fragment")
 	}
 	server = strings.TrimRight(u.String(), "/")
 	var bad *fetch.Error

@@ -111,7 +111,7 @@ func TestWorstError(t *testing.T) {
 	}
 }
 
-// Only the current server's own answer says that a build is not there.
+// Only an answer of the current server shows that a build does not exist.
 func TestLacks(t *testing.T) {
 	s := newServers(t, []string{"a", "file:///b"}, []string{"m"})
 	at := func(url string, kind fetch.Kind, status int, err error) *fetch.Error {

@@ -32,7 +32,7 @@ type seal struct {
 // can't replace it, since the same key has signed the files of other builds too.
 type listing struct {
 	directory string    // of the build, below the server's URL; "": not known
-	since     time.Time // the build's files were not signed before; zero: not known
+	since     time.Time // the build's files were not signed before this time; zero: not known
 }
 
 // path returns a file's path below the server's URL, "" if it is not known.
@@ -52,8 +52,8 @@ func (l listing) signedAfter(signed time.Time) error {
 	return &Error{Kind: Replayed, Err: fmt.Errorf("it was signed %s, before the build was made", signed.UTC().Format(time.RFC3339))}
 }
 
-// Write passes bytes of the file to the check. The error is of Kind Unverified: a plain
-// signature is over the whole file, which is too large to be signed so (pgp.Verifier).
+// Write passes bytes of the file to the check. It returns an error of Kind Unverified if the
+// file is too large for its plain signature, which needs the whole file in memory (pgp.Verifier).
 func (s *seal) Write(p []byte) (int, error) {
 	switch {
 	case s.verifier != nil:

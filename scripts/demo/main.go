@@ -81,7 +81,7 @@ func run(ctx context.Context) (err error) {
 		}
 	}
 
-	d.say("An image server of one's own: a root filesystem becomes a signed image.")
+	d.say("An image server of your own: a root file system becomes a signed image.")
 	arch, err := d.makeRootfs(dir + "/rootfs")
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// sampleRootfs makes a small root filesystem.
+// sampleRootfs makes a small root file system.
 func sampleRootfs(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -345,7 +345,7 @@ func TestPrune(t *testing.T) {
 		t.Error("a published build was published again")
 	}
 
-	// Without a root filesystem only the indexes are made anew.
+	// Without a root file system only the indexes are made anew.
 	must(t, os.RemoveAll(filepath.Join(product, builds[3])))
 	must(t, run([]string{"--tree", tree}))
 	if got := read(t, filepath.Join(tree, "meta/1.0/index-system")); !bytes.Contains(got, []byte(builds[2])) {
