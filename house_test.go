@@ -36,7 +36,7 @@ func TestArrows(t *testing.T) {
 	arrows := map[string]string{
 		".":           "cli",
 		"cli":         "cross fetch image image/cache lxc lxc/host pgp pull pull/source untar untar/xz",
-		"pull":        "cross image lxc pull/source untar untar/xz",
+		"pull":        "cross image lxc pull/source untar",
 		"pull/source": "fetch image image/cache lxc pgp untar untar/xz",
 		"image/cache": "image",
 		"lxc/host":    "lxc",

@@ -1,11 +1,6 @@
 package pull
 
-import (
-	"errors"
-
-	"lxc-pull/untar"
-	"lxc-pull/untar/xz"
-)
+import "lxc-pull/untar"
 
 // A Memory is how many bytes of memory the whole program may take; 0 leaves the decoder
 // its own limit.
@@ -18,22 +13,15 @@ type Memory int64
 const ownMemory = 12 << 20
 
 // Decoding returns the options for decompressing an image. The decoder gets the bytes of m
-// that the rest of the program does not need.
+// that the rest of the program does not need, and its errors have the numbers of the whole
+// program, which is what the user has limited.
 func (m Memory) Decoding() untar.DecompressOptions {
 	opt := untar.DecompressOptions{Strict: true} // an image with other bytes at its end is damaged
-	if m > 0 {
-		opt.Memory = max(int64(m)-ownMemory, 1)
+	switch {
+	case m == ownMemory:
+		opt.Memory, opt.Overhead = -1, ownMemory+1 // 0 would be the decoder's own limit
+	case m > 0:
+		opt.Memory, opt.Overhead = int64(m)-ownMemory, ownMemory
 	}
 	return opt
-}
-
-// explain changes the numbers in a decoder's *xz.MemoryError to those of the whole program,
-// which is what the user has limited.
-func (m Memory) explain(err error) error {
-	var short *xz.MemoryError
-	if m > 0 && errors.As(err, &short) && short.Needed > 0 && short.Allowed != int64(m) {
-		short.Needed += ownMemory
-		short.Allowed = int64(m)
-	}
-	return err
 }

@@ -1,40 +1,62 @@
 package pull
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"io"
+	"strings"
 	"testing"
 
+	ulikunitz "github.com/ulikunitz/xz"
+
+	"lxc-pull/untar"
 	"lxc-pull/untar/xz"
 )
 
-// A Memory limits the whole program, not only its decoder, and errors say so.
+// TestMemory checks that a Memory limits the whole program, not only the decoder, and that
+// errors have the numbers of the whole program, also in their text.
 func TestMemory(t *testing.T) {
-	for _, c := range []struct{ memory, decoder int64 }{
-		{0, 0}, {24 << 20, 12 << 20}, {ownMemory, 1}, {1, 1},
-	} {
-		if got := Memory(c.memory).Decoding().Memory; got != c.decoder {
-			t.Errorf("%d bytes leave the decoder %d, want %d", c.memory, got, c.decoder)
-		}
+	const dictionary = 8 << 20
+	var packed bytes.Buffer
+	w, err := ulikunitz.WriterConfig{DictCap: dictionary}.NewWriter(&packed)
+	if err != nil {
+		t.Fatal(err)
 	}
-	var short *xz.MemoryError
-	err := Memory(16 << 20).explain(&xz.MemoryError{Needed: 8 << 20, Allowed: 4 << 20})
-	if !errors.As(err, &short) || *short != (xz.MemoryError{Needed: 20 << 20, Allowed: 16 << 20}) {
-		t.Errorf("the error is %v", err)
-	}
-	// Said once, and only of a limit that the user set.
-	if again := Memory(16 << 20).explain(err); !errors.As(again, &short) || short.Needed != 20<<20 {
-		t.Errorf("explained twice: %v", again)
+	w.Write(make([]byte, dictionary+1))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
 	}
 	for _, c := range []struct {
 		memory Memory
-		short  xz.MemoryError
-	}{{0, xz.MemoryError{Needed: 8 << 20, Allowed: 4 << 20}}, {16 << 20, xz.MemoryError{Allowed: 4 << 20}}} {
-		same := c.short
-		if err := c.memory.explain(&same); err != error(&same) || same != c.short {
+		good   bool
+	}{{0, true}, {24 << 20, true}, {16 << 20, false}, {ownMemory, false}, {11 << 20, false}, {1, false}} {
+		d, err := untar.Decompress(bytes.NewReader(packed.Bytes()), c.memory.Decoding())
+		if err == nil {
+			_, err = io.Copy(io.Discard, d)
+			d.Close()
+		}
+		var short *xz.MemoryError
+		if c.good {
+			if err != nil {
+				t.Errorf("%d bytes: %v", c.memory, err)
+			}
+			continue
+		}
+		err = fmt.Errorf("wrapped: %w", err)
+		allowed := fmt.Sprintf("%d are allowed", c.memory)
+		if !errors.As(err, &short) || short.Allowed != int64(c.memory) || short.Needed < dictionary+ownMemory || short.Needed > dictionary+ownMemory+1<<20 || !strings.Contains(err.Error(), allowed) {
 			t.Errorf("%d bytes: %v", c.memory, err)
 		}
 	}
-	if other := errors.New("x"); Memory(1).explain(other) != other || Memory(1).explain(nil) != nil {
-		t.Error("another error is changed")
+	// A limit that the user did not set is the decoder's own.
+	d, err := untar.Decompress(bytes.NewReader(packed.Bytes()), untar.DecompressOptions{Memory: 1 << 20})
+	if err == nil {
+		_, err = io.Copy(io.Discard, d)
+		d.Close()
+	}
+	var short *xz.MemoryError
+	if !errors.As(err, &short) || short.Allowed != 1<<20 || short.Needed >= ownMemory {
+		t.Errorf("the decoder's own limit: %v", err)
 	}
 }

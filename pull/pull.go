@@ -90,7 +90,7 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 	}
 	found, err := finder.Find(ctx, query)
 	if err != nil {
-		return nil, r.opt.Memory.explain(err)
+		return nil, err
 	}
 	defer func() { found.Close() }()
 	for {
@@ -103,7 +103,7 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 		}
 		next, err := finder.Next(ctx, found, err)
 		if err != nil {
-			return nil, r.opt.Memory.explain(err)
+			return nil, err
 		}
 		found = next
 	}

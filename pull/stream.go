@@ -129,7 +129,7 @@ func (r *run) explain(stream *source.Stream, compressed io.Reader, err error) er
 	if bad := stream.Check(); bad != nil {
 		return bad
 	}
-	return fmt.Errorf("%s: %w", image.RootfsFile, r.opt.Memory.explain(err))
+	return fmt.Errorf("%s: %w", image.RootfsFile, err)
 }
 
 // extraction returns the options for unpacking a layer. They do what the stock template's

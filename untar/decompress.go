@@ -3,6 +3,7 @@ package untar
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -21,15 +22,30 @@ const (
 
 // DecompressOptions limit Decompress. The zero value uses defaults.
 type DecompressOptions struct {
-	Memory  int64 // bytes of dictionary, window and block buffers; 0: xz.DefaultMemory()
-	Workers int   // xz blocks to decode at the same time; 0: number of CPUs
-	Strict  bool  // refuse garbage after the end, even if the format's own tool ignores it
+	// Memory is the limit for dictionary, window and block buffers in bytes; 0 is
+	// xz.DefaultMemory(), and a negative number allows none.
+	Memory int64
+	// Overhead is the memory that the rest of the program takes, in bytes. The numbers of
+	// an *xz.MemoryError include it, so that they are those of the whole program.
+	Overhead int64
+	Workers  int  // xz blocks to decode at the same time; 0: number of CPUs
+	Strict   bool // refuse garbage after the end, even if the format's own tool ignores it
+}
+
+// whole changes the numbers of a decoder's *xz.MemoryError to those of the whole program.
+func (o DecompressOptions) whole(err error) error {
+	var short *xz.MemoryError
+	if o.Overhead == 0 || !errors.As(err, &short) || short.Needed == 0 {
+		return err
+	}
+	return &xz.MemoryError{Needed: short.Needed + o.Overhead, Allowed: o.Memory + o.Overhead}
 }
 
 // A Decompressed is the uncompressed content of a stream. Close frees its memory and does
 // not close the input.
 type Decompressed struct {
 	Format   string // one of the Format constants
+	opt      DecompressOptions
 	r        io.Reader
 	close    func() error // nil: nothing to free
 	trailing *trailing    // nil if the format allows no garbage after the end
@@ -58,27 +74,28 @@ func Decompress(r io.Reader, opt DecompressOptions) (*Decompressed, error) {
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	d := &Decompressed{Format: detectFormat(head)}
+	d := &Decompressed{Format: detectFormat(head), opt: opt}
+	limit := max(opt.Memory, 1)
 	switch d.Format {
 	case FormatXZ:
-		x, err := xz.NewReader(br, xz.Options{Memory: opt.Memory, Workers: opt.Workers})
+		x, err := xz.NewReader(br, xz.Options{Memory: limit, Workers: opt.Workers})
 		if err != nil {
-			return nil, err
+			return nil, opt.whole(err)
 		}
 		d.r, d.close = x, x.Close
 	case FormatLZMA:
-		x, err := xz.NewAloneReader(br, xz.Options{Memory: opt.Memory})
+		x, err := xz.NewAloneReader(br, xz.Options{Memory: limit})
 		if err != nil {
-			return nil, err
+			return nil, opt.whole(err)
 		}
 		d.r, d.close = x, x.Close
 	case FormatGzip:
 		g := newGzipReader(br, opt.Strict)
 		d.r, d.trailing = g, &g.trailing
 	case FormatZstd:
-		z, err := newZstdReader(br, opt.Memory)
+		z, err := newZstdReader(br, limit)
 		if err != nil {
-			return nil, err
+			return nil, opt.whole(err)
 		}
 		d.r, d.close = z, z.Close
 	case FormatBzip2:
@@ -91,10 +108,19 @@ func Decompress(r io.Reader, opt DecompressOptions) (*Decompressed, error) {
 }
 
 // Read reads uncompressed bytes.
-func (d *Decompressed) Read(p []byte) (int, error) { return d.r.Read(p) }
+func (d *Decompressed) Read(p []byte) (int, error) {
+	n, err := d.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = d.opt.whole(err)
+	}
+	return n, err
+}
 
 // WriteTo writes the rest of the content to w.
-func (d *Decompressed) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, d.r) }
+func (d *Decompressed) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.Copy(w, d.r)
+	return n, d.opt.whole(err)
+}
 
 // Garbage reports whether bytes after the end were ignored; zero bytes do not count. It is
 // valid after Read has returned io.EOF.
