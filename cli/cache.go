@@ -159,7 +159,7 @@ func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
 			}
 		}
 		if !found {
-			return nil, &exitError{exitNoImage, fmt.Errorf("no image %q in the cache", name)}
+			return nil, &source.Error{Kind: source.NotFound, Err: fmt.Errorf("no image %q in the cache", name)}
 		}
 	}
 	var some []cache.Info
@@ -287,10 +287,10 @@ func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []ca
 		fmt.Fprintf(c.ui.out, "%s %s: %s\n", printable(i.Name.String()), printable(i.Build), printable(verdict))
 	}
 	if bad > 0 {
-		return &exitError{exitUnverified, fmt.Errorf("%d of the cached images can't be trusted; \"lxc-pull cache rm\" removes them", bad)}
+		return &source.Error{Kind: source.Unverified, Err: fmt.Errorf("%d of the cached images can't be trusted; \"lxc-pull cache rm\" removes them", bad)}
 	}
 	if unknown > 0 {
-		return &exitError{exitUnverified, fmt.Errorf("%d of the cached images are not signed by a trusted key; --keyring FILE trusts the keys in FILE", unknown)}
+		return &source.Error{Kind: source.Unverified, Err: fmt.Errorf("%d of the cached images are not signed by a trusted key; --keyring FILE trusts the keys in FILE", unknown)}
 	}
 	return unreadable
 }

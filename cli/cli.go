@@ -146,10 +146,13 @@ func choose(argv []string) (command, []string, error) {
 		return command{raw: true, new: func() call { return new(missingCall) }}, nil, nil
 	}
 	// lxc-create -t TEMPLATE --help runs the template with --help (lxc_create.c).
-	asTemplate := filepath.Base(filepath.Dir(argv[0])) == "templates"
+	// It runs the template by its path, and as "PATH -h".
+	inTemplates := filepath.Base(filepath.Dir(argv[0])) == "templates"
 	switch word := args[0]; {
-	case len(args) == 1 && (word == "--help" || word == "-h") && !asTemplate:
+	case len(args) == 1 && word == "-h" && !inTemplates && !filepath.IsAbs(argv[0]), len(args) == 1 && word == "--help" && !inTemplates:
 		return named("help"), nil, nil
+	case len(args) == 2 && word == "--help" && named(args[1]).name != "":
+		return named("help"), args[1:], nil
 	case len(args) == 1 && (word == "--version" || word == "-V"):
 		return named("version"), nil, nil
 	}

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"lxc-pull/cross"
 	"lxc-pull/image"
 	"lxc-pull/lxc"
@@ -52,7 +50,7 @@ func (c *createCall) groups() []group {
 // rewrite keeps the arguments for enterNamespace and removes a bare "--" before options.
 func (c *createCall) rewrite(args []string) []string {
 	c.args = args
-	return dropDashes(args)
+	return dropDashes(args, c.groups())
 }
 
 // readOperands takes the target's name from the operands, unless an option gave it, and then
@@ -105,7 +103,7 @@ func (o *imageOptions) readImage(text string) error {
 func isArch(word string) bool { return len(cross.Spellings(word)) > 1 || cross.LXCKnows(word) }
 
 func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err error) {
-	unix.Umask(newUmask)
+	c.begin()
 	if err := c.image.readOperands(&c.name, operands, "container"); err != nil {
 		return err
 	}

@@ -192,3 +192,33 @@ func TestClosedWhileEdited(t *testing.T) {
 		t.Errorf("mode %o is left", mode)
 	}
 }
+
+// TestNobodyReads checks that a run whose output nobody reads goes on to its end: SIGPIPE
+// must not leave half a container.
+func TestNobodyReads(t *testing.T) {
+	needsKernel(t)
+	image := imageTree(t, []testFile{{"config", "lxc.arch = x86_64\n"}}, []testFile{{"f", ""}})
+	dir := t.TempDir()
+	for _, args := range [][]string{
+		{"rootfs", dir + "/rootfs"},
+		{"create", "c", "-P", dir + "/lxc", "--template-config", dir},
+	} {
+		cmd := exec.Command("lxc-pull", append(args, image...)...)
+		cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "PATH=")
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		cmd.Stdout, cmd.Stderr = w, w
+		if err := cmd.Run(); err != nil {
+			t.Errorf("%q: %v", args, err)
+		}
+		w.Close()
+	}
+	for _, name := range []string{"/rootfs/f", "/lxc/c/config", "/lxc/c/rootfs/f"} {
+		if _, err := os.Stat(dir + name); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -36,6 +35,14 @@ func (c *creation) groups() []group {
 	}
 }
 
+// begin prepares this process for making something. Modes do not depend on the caller's umask.
+// If the reader of standard output or standard error has ended, writes fail and the run
+// continues; SIGPIPE would kill this process and leave an incomplete container.
+func (c *creation) begin() {
+	unix.Umask(newUmask)
+	signal.Ignore(unix.SIGPIPE)
+}
+
 // check refuses unsafe names and options that exclude each other. It sets the default
 // variant.
 func (c *creation) check() error {
@@ -48,14 +55,29 @@ func (c *creation) check() error {
 	return c.finder.cache.check()
 }
 
-// dropDashes removes a bare "--" that stands before options, as in a call of lxc-create.
-func dropDashes(args []string) []string {
-	for i, arg := range args {
-		if arg == "--" && i+1 < len(args) && strings.HasPrefix(args[i+1], "-") {
-			return slices.Delete(slices.Clone(args), i, i+1)
-		}
+// dropDashes removes a "--" after which the image is named by options, as in a call of
+// lxc-create: "create NAME -- -d DIST -r RELEASE". Any other "--" stays, and ends the options.
+func dropDashes(args []string, groups []group) []string {
+	i := slices.Index(args, "--")
+	if i < 0 {
+		return args
 	}
-	return args
+	// parseable reports whether words are options, and whether these name an image.
+	parseable := func(words []string) (ok, image bool, operands []string) {
+		flags := flagsOf(groups)
+		values, operands, err := getopt(words, flags)
+		for _, v := range values {
+			image = image || flags[v.flag].long == "dist" || flags[v.flag].long == "release"
+		}
+		return err == nil, image, operands
+	}
+	if ok, image, _ := parseable(args[:i]); !ok || image {
+		return args
+	}
+	if ok, image, operands := parseable(args[i+1:]); !ok || !image || len(operands) > 0 {
+		return args
+	}
+	return slices.Delete(slices.Clone(args), i, i+1)
 }
 
 // newUmask is the umask that lxc-create gives a template (lxccontainer.c, do_create). With it
@@ -101,19 +123,17 @@ func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 
 // run makes the target.
 func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) error {
-	// If the reader of standard output has ended, writes fail and the run continues. SIGPIPE
-	// would kill this process and leave an incomplete container.
-	signal.Ignore(unix.SIGPIPE)
-	report, err := openReport(ctx, c.unpack.report, c.target.Container.Rootfs, c.target.Container.Path)
-	if err != nil {
-		return err
-	}
-	defer report.close()
 	how := pull.Options{
 		Memory: pull.Memory(c.unpack.memory), VerifyFirst: c.unpack.verifyFirst, SELinux: c.unpack.selinux,
 		NeedXattrs: c.unpack.xattrs, AllowHost: c.unpack.allowHost, Tell: ui.listener(),
 	}
-	if report != nil {
+	if c.unpack.report != "" {
+		var report *reportFile
+		defer func() { report.close() }()
+		how.Ready = func(ctx context.Context) (err error) {
+			report, err = openReport(ctx, c.unpack.report, c.target.Container.Rootfs)
+			return err
+		}
 		how.Report = func(ctx context.Context, r *untar.Report) error {
 			return report.write(ctx, append(r.AppendJSON(nil), '\n'))
 		}

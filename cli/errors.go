@@ -64,20 +64,19 @@ func usageErrorf(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
-// An exitError is an error with its exit status. If err is nil, nothing is printed.
-type exitError struct {
-	code int
-	err  error
+// A silentError is a failure of which the user has been told already.
+type silentError struct{ usage bool }
+
+func (e *silentError) Error() string { return "failed" }
+
+// A sopError is an error with one of SOP's exit statuses (sopv.go).
+type sopError struct {
+	status int
+	err    error
 }
 
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return fmt.Sprintf("exit status %d", e.code)
-	}
-	return e.err.Error()
-}
-
-func (e *exitError) Unwrap() error { return e.err }
+func (e *sopError) Error() string { return e.err.Error() }
+func (e *sopError) Unwrap() error { return e.err }
 
 // finish prints an error with a hint, and returns the exit status. err may be nil.
 func (u *ui) finish(err error) int {
@@ -86,8 +85,8 @@ func (u *ui) finish(err error) int {
 		return exitDone
 	}
 	code := exitStatus(err)
-	var own *exitError
-	if errors.As(err, &own) && own.err == nil {
+	var silent *silentError
+	if errors.As(err, &silent) {
 		return code
 	}
 	text, phrase := u.describe(err)
@@ -108,15 +107,18 @@ func (u *ui) finish(err error) int {
 // exitStatus returns the exit status of an error.
 func exitStatus(err error) int {
 	var (
-		own    *exitError
+		sop    *sopError
+		silent *silentError
 		usage  *usageError
 		owner  *untar.OwnerError
 		mapped *mappedError
 	)
 	switch {
-	case errors.As(err, &own):
-		return own.code
-	case errors.As(err, &usage):
+	case errors.As(err, &sop):
+		return sop.status
+	case errors.As(err, &silent) && !silent.usage:
+		return exitFailure
+	case errors.As(err, &silent), errors.As(err, &usage):
 		return exitUsage
 	}
 	switch source.KindOf(err) {
@@ -267,17 +269,16 @@ func targetHint(err error) string {
 	case !errors.As(err, &own):
 		return ""
 	}
-	switch own.Kind {
-	case pull.HostConfig:
+	switch {
+	case own.Marker != "":
+		return "Look at both, and remove them if you do not need them."
+	case own.Kind == pull.HostConfig:
 		return "If you trust the image with this host, pass --allow-host-config."
-	case pull.MissingInclude:
+	case own.Kind == pull.MissingInclude:
 		return "LXC would refuse the container. If LXC's configs are in another directory, pass --template-config DIR."
-	case pull.NotEmpty:
+	case own.Kind == pull.NotEmpty:
 		return "The image would be mixed with the files in it. Empty the directory first."
-	case pull.Exists:
-		if own.Marker != "" {
-			return "Check both and remove them by hand, or choose another name."
-		}
+	case own.Kind == pull.Exists:
 		return "Choose another name, or remove it first."
 	}
 	return ""
@@ -301,6 +302,10 @@ func (u *ui) diskHint(err error) string {
 		return "Choose a directory that is writable."
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		var path *fs.PathError
+		var file *fileError
+		if errors.As(err, &file) {
+			return fmt.Sprintf("You may not read %q. Use sudo, or name another file.", file.name)
+		}
 		if errors.As(err, &path) {
 			return fmt.Sprintf("You may not read or write %q. Use sudo, or choose another directory (-P DIR, -o FILE).", path.Path)
 		}
@@ -334,7 +339,9 @@ func (u *ui) nearHint(e *image.NotFoundError) string {
 }
 
 // local reports whether the command asks no server.
-func (u *ui) local() bool { return u.command == "verify" || u.command == "sopv" }
+func (u *ui) local() bool {
+	return u.command == "verify" || u.command == "sopv" || u.command == "cache"
+}
 
 // telling returns the most telling of the network failures in err, which may be of several
 // servers: a server that is down tells less than a server that refuses a certificate. It

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -93,7 +92,7 @@ func (o *trustOptions) keys(ui *ui) (*pgp.Keyring, error) {
 	ring, err := readTrusted(o.keyrings, nil)
 	var path *fs.PathError
 	if errors.As(err, &path) {
-		return nil, fmt.Errorf("--keyring %q: %w", path.Path, path.Err)
+		return nil, &fileError{"keyring", path.Path, path.Err}
 	}
 	if err != nil || len(o.keyids) == 0 {
 		return ring, err

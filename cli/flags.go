@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -93,10 +94,19 @@ func parse(args []string, groups []group) (given, operands []string, err error) 
 		return nil, nil, err
 	}
 	for _, v := range values {
-		if err := flags[v.flag].set(v.value); err != nil {
-			return nil, nil, usageErrorf("--%s %q: %v", flags[v.flag].name(), v.value, err)
-		}
 		given = append(given, flags[v.flag].name())
+	}
+	help := slices.Contains(given, "help") // then wrong values do not matter
+	for _, v := range values {
+		f := &flags[v.flag]
+		err := f.set(v.value)
+		var file *fileError
+		if errors.As(err, &file) && !help {
+			return nil, nil, &fileError{f.name(), v.value, file.err}
+		}
+		if err != nil && !help {
+			return nil, nil, usageErrorf("--%s %q: %v", f.name(), v.value, err)
+		}
 	}
 	return given, operands, nil
 }

@@ -47,7 +47,7 @@ func (c *missingCall) run(_ context.Context, ui *ui, _ []string) error {
 	if err := printOverview(ui.err); err != nil {
 		return err
 	}
-	return &exitError{code: exitUsage}
+	return &silentError{usage: true}
 }
 
 // explain prints the help text of the command with that name, with all flags.

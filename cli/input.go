@@ -90,11 +90,21 @@ func openInput(name string) (*os.File, error) {
 	return os.Open(name)
 }
 
-// readOption reads a file of at most max bytes that an option names.
+// A fileError says that the file which an option names can't be read.
+type fileError struct {
+	option, name string
+	err          error // without the file's name
+}
+
+func (e *fileError) Error() string { return fmt.Sprintf("--%s %q: %v", e.option, e.name, e.err) }
+func (e *fileError) Unwrap() error { return e.err }
+
+// readOption reads a file of at most max bytes that an option names. The error is a
+// *fileError.
 func readOption(option, name string, max int64) ([]byte, error) {
 	data, err := readFile(name, max)
 	if err != nil {
-		return nil, fmt.Errorf("--%s %q: %w", option, name, withoutPath(err))
+		return nil, &fileError{option, name, withoutPath(err)}
 	}
 	return data, nil
 }

@@ -72,7 +72,7 @@ func (c *installCall) run(_ context.Context, ui *ui, operands []string) error {
 		}
 	}
 	if skipped && asked {
-		return &exitError{code: exitFailure}
+		return &silentError{}
 	}
 	return nil
 }

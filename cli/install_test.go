@@ -20,7 +20,7 @@ func TestNames(t *testing.T) {
 		{"lxc-pull", []string{"--help"}, "help"}, {"lxc-pull", []string{"-h"}, "help"}, {"-lxc-pull", []string{"list"}, "list"},
 		{"lxc-pull", []string{"--version"}, "version"}, {"lxc-pull", []string{"-V"}, "version"}, {"lxc-pull", []string{"help", "list"}, "help"},
 		{"/usr/share/lxc/templates/lxc-pull", []string{"-h"}, templateName}, {"/usr/share/lxc/templates/lxc-pull", []string{"--help"}, templateName},
-		{"lxc-pull", []string{"-l", "-h"}, templateName}, {"lxc-download", []string{"--version"}, templateName},
+		{"lxc-pull", []string{"-l", "-h"}, templateName}, {"/opt/lxc-pull", []string{"-h"}, templateName}, {"/opt/lxc-pull", []string{"--help"}, "help"}, {"lxc-download", []string{"--version"}, templateName},
 	} {
 		cmd, _, err := choose(append([]string{c.name}, c.args...))
 		if err != nil || cmd.name != c.want {

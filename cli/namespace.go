@@ -31,7 +31,7 @@ func (c *createCall) enterNamespace() error {
 	if _, err := lxc.RootIDs(ranges); err != nil {
 		return err
 	}
-	grant := grantCommand(ranges, uid)
+	grant := grantCommand(ranges, uid, host.Etc)
 	helper, own := host.InPath("lxc-usernsexec"), append(host.ProgramPaths(), templateAlias)[0]
 	if grant != "" || helper == "" || filepath.Base(own) == templateAlias { // under that name the program is the template
 		return c.notMapped(grant)
@@ -73,6 +73,9 @@ func (c *createCall) notMapped(grant string) error {
 		words = append(words, "-f", c.config)
 	}
 	words = append(words, "--")
+	if c.image.variant != defaultVariant {
+		words = append(words, "--variant", c.image.variant)
+	}
 	for _, w := range [][2]string{{"-d", c.image.dist}, {"-r", c.image.release}, {"-a", c.image.arch}} {
 		if w[1] != "" {
 			words = append(words, w[:]...)
@@ -119,12 +122,12 @@ func lxcTemplate() string {
 
 // grantCommand returns the command by which root lends the ids of ranges to a user, "" if
 // the user may use all of them already.
-func grantCommand(ranges []lxc.IDRange, uid int) string {
-	options := host.MissingIDs(ranges, uid, host.Etc)
+func grantCommand(ranges []lxc.IDRange, uid int, etc string) string {
+	options := host.MissingIDs(ranges, uid, etc)
 	if options == nil {
 		return ""
 	}
-	return shellWords(slices.Concat([]string{"usermod"}, options, host.UserNames(uid, host.Etc)[:1]))
+	return shellWords(slices.Concat([]string{"usermod"}, options, host.UserNames(uid, etc)[:1]))
 }
 
 // shellWords quotes words for a shell.

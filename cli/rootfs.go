@@ -5,8 +5,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"lxc-pull/lxc/host"
 )
 
@@ -34,10 +32,10 @@ func (c *rootfsCall) groups() []group {
 }
 
 // rewrite removes a bare "--" before options.
-func (c *rootfsCall) rewrite(args []string) []string { return dropDashes(args) }
+func (c *rootfsCall) rewrite(args []string) []string { return dropDashes(args, c.groups()) }
 
 func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
-	unix.Umask(newUmask)
+	c.begin()
 	dir := ""
 	if err := c.image.readOperands(&dir, operands, "directory"); err != nil {
 		return err

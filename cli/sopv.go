@@ -37,7 +37,7 @@ const (
 )
 
 func sopErrorf(code int, format string, args ...any) error {
-	return &exitError{code, fmt.Errorf(format, args...)}
+	return &sopError{code, fmt.Errorf(format, args...)}
 }
 
 const sopvUsage = `Usage: sopv verify [--not-before=T] [--not-after=T] SIGNATURE CERTS... < DATA
@@ -268,11 +268,11 @@ func sopVerdict(err error) error {
 	var bad *pgp.BadSignatureError
 	switch {
 	case errors.As(err, &format):
-		return &exitError{sopBadData, err}
+		return &sopError{sopBadData, err}
 	case errors.As(err, &untrusted), errors.As(err, &bad):
-		return &exitError{sopNoSignature, err}
+		return &sopError{sopNoSignature, err}
 	}
-	return &exitError{sopFailure, err}
+	return &sopError{sopFailure, err}
 }
 
 // sopWriteVerifications writes a line for each good signature ("VERIFICATIONS"): its
@@ -349,7 +349,7 @@ func sopRead(name string, max int64) ([]byte, error) {
 	case !special:
 		f, err = os.Open(name)
 		if err != nil {
-			return nil, &exitError{sopMissingInput, err}
+			return nil, &sopError{sopMissingInput, err}
 		}
 	case kind == "@ENV":
 		text, ok := os.LookupEnv(value)
@@ -367,7 +367,7 @@ func sopRead(name string, max int64) ([]byte, error) {
 	defer f.Close()
 	data, err := readUpTo(f, max)
 	if err != nil {
-		return nil, &exitError{sopMissingInput, err}
+		return nil, &sopError{sopMissingInput, err}
 	}
 	return data, nil
 }
@@ -386,7 +386,7 @@ func sopCreate(name string) (f *os.File, created bool, err error) {
 	}
 	f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if errors.Is(err, os.ErrExist) {
-		err = &exitError{sopOutputExists, err}
+		err = &sopError{sopOutputExists, err}
 	}
 	return f, err == nil, err
 }

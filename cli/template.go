@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"lxc-pull/lxc"
 	"lxc-pull/lxc/host"
 	"lxc-pull/pull"
@@ -35,43 +33,42 @@ func (c *templateCall) groups() []group {
 	return append([]group{own, c.caller.group()}, c.creation.groups()...)
 }
 
-// rewrite moves --mapped-uid and --mapped-gid before a bare "--". lxc-create appends these
+// takeMapped takes --mapped-uid and --mapped-gid out of the operands. lxc-create appends these
 // options to the user's arguments (lxccontainer.c, create_run_template), so a "--" among
-// those would make operands of them.
-func (c *templateCall) rewrite(args []string) []string {
-	i := 0
-	for i < len(args) && args[i] != "--" {
-		i++
-	}
-	var internal, rest []string
-	for after := args[i:]; len(after) > 0; after = after[1:] {
-		if word := after[0]; (word == "--mapped-uid" || word == "--mapped-gid") && len(after) > 1 {
-			internal = append(internal, word, after[1])
-			after = after[1:]
+// those makes operands of them.
+func (o *callerOptions) takeMapped(operands []string) (rest []string) {
+	for ; len(operands) > 0; operands = operands[1:] {
+		into := map[string]*string{"--mapped-uid": &o.mappedUID, "--mapped-gid": &o.mappedGID}[operands[0]]
+		if into == nil || len(operands) == 1 {
+			rest = append(rest, operands[0])
 			continue
 		}
-		rest = append(rest, after[0])
+		*into = operands[1]
+		operands = operands[1:]
 	}
-	return append(append(append([]string(nil), args[:i]...), internal...), rest...)
+	return rest
 }
 
 // noContainer returns the error with which --help and --list end if lxc-create called. After
 // success lxc-create would keep an empty container.
 func (c *templateCall) noContainer() error {
 	if c.caller.rootfs != "" {
-		return &exitError{code: exitFailure}
+		return &silentError{}
 	}
 	return nil
 }
 
 func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err error) {
-	if len(operands) > 0 {
+	if !c.list {
+		c.begin()
+	}
+	if operands = c.caller.takeMapped(operands); len(operands) > 0 {
 		ui.warnf("ignoring %q", operands)
 	}
-	if err := c.check(); err != nil {
-		return err
-	}
 	if c.list {
+		if err := c.check(); err != nil {
+			return err
+		}
 		finder := c.finder
 		finder.namespace = host.Namespace()
 		if c.caller.path != "" {
@@ -85,7 +82,6 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	if c.caller.name == "" || c.caller.path == "" || c.caller.rootfs == "" {
 		return &phraseError{"Please pass the name, path, and rootfs for the container", &usageError{}}
 	}
-	unix.Umask(newUmask) // lxc-create has set it; other callers may not
 	namespace := host.Namespace()
 	uid, mapped := mappedID(c.caller.mappedUID)
 	gid, _ := mappedID(c.caller.mappedGID)
@@ -112,6 +108,9 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 			err = &pull.LeftError{Err: err, Left: left}
 		}
 	}()
+	if err := c.check(); err != nil {
+		return err
+	}
 	if c.target.BaseConfig, err = pull.ReadConfig(c.caller.path); err != nil {
 		return err
 	}

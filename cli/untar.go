@@ -145,13 +145,13 @@ const maxListFile = 1 << 20
 // the empty ones.
 func readLines(into *[]string) func(string) error {
 	return func(name string) error {
-		text, err := readFile(name, maxListFile)
+		text, err := readOption("", name, maxListFile) // parse knows the option's name
 		for line := range strings.SplitSeq(string(text), "\n") {
 			if line != "" && err == nil {
 				*into = append(*into, line)
 			}
 		}
-		return withoutPath(err)
+		return err
 	}
 }
 

@@ -137,14 +137,14 @@ func compareFiles(ui *ui, sums map[string][sha256.Size]byte, listName string, fi
 			want, ok = sums[filepath.Base(name)]
 		}
 		if !ok {
-			return &exitError{exitUnverified, fmt.Errorf("%q: the list %q does not have it", name, listName)}
+			return &source.Error{Kind: source.Unverified, Err: fmt.Errorf("%q: the list %q does not have it", name, listName)}
 		}
 		got, err := sumFile(name)
 		if err != nil {
 			return err
 		}
 		if got != want {
-			return &exitError{exitUnverified, fmt.Errorf("%q: its digest differs from that in the list %q", name, listName)}
+			return &source.Error{Kind: source.Unverified, Err: fmt.Errorf("%q: its digest differs from that in the list %q", name, listName)}
 		}
 		if !ui.quiet {
 			if _, err := fmt.Fprintf(ui.out, "good digest of %q\n", name); err != nil {
@@ -249,7 +249,7 @@ func unverified(name string, err error) error {
 	var format *pgp.FormatError
 	err = fmt.Errorf("%q: %w", name, err)
 	if errors.As(err, &format) {
-		return &exitError{exitUnverified, err}
+		return &source.Error{Kind: source.Unverified, Err: err}
 	}
 	return err
 }

@@ -42,22 +42,23 @@ func KindOf(err error) Kind {
 	return 0
 }
 
-// notEmpty returns the error for a root file system's directory that is not empty.
+// notEmpty returns the error for a root file system's directory that is not empty. marker is
+// the marker of an interrupted run in it, "" if there is none.
 func notEmpty(path, marker string) error {
-	text := fmt.Sprintf("%q is not empty", path)
-	if marker != "" {
-		text += fmt.Sprintf("; %q says that a run was interrupted there, but nothing proves that all in the directory is from that run: look at both, and remove them yourself if you do not need them", marker)
-	}
-	return &Error{Kind: NotEmpty, Text: text, Marker: marker}
+	return &Error{Kind: NotEmpty, Text: fmt.Sprintf("%q is not empty", path) + doubt(marker), Marker: marker}
 }
 
 // exists returns the error for a new container's path that is taken.
 func exists(path, marker string) error {
-	text := fmt.Sprintf("%q exists already", path)
-	if marker != "" {
-		text += fmt.Sprintf("; %q says that a run was interrupted there, but nothing proves that all in the directory is from that run", marker)
+	return &Error{Kind: Exists, Text: fmt.Sprintf("%q exists already", path) + doubt(marker), Marker: marker}
+}
+
+// doubt says why a directory with a marker is not emptied; it returns "" without a marker.
+func doubt(marker string) string {
+	if marker == "" {
+		return ""
 	}
-	return &Error{Kind: Exists, Text: text, Marker: marker}
+	return fmt.Sprintf("; %q says that a run was interrupted there, but nothing proves that all files in the directory are from that run", marker)
 }
 
 // A LeftError is the error Err of a run whose files could not all be removed; Left says

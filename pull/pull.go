@@ -55,6 +55,9 @@ type Options struct {
 	NeedXattrs  bool   // refuse a file system without extended attributes
 	AllowHost   bool   // accept an image whose config or fstab configures the host
 	Tell        source.Listener
+	// Ready is called once the target's directory is open, and before the network is used.
+	// If it returns an error, Run fails. nil: nothing is called.
+	Ready func(context.Context) error
 	// Report is called with the report about the unpacked files before the container is
 	// complete. If it returns an error, Run fails. nil: no report is wanted.
 	Report func(context.Context, *untar.Report) error
@@ -85,6 +88,11 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 			err = r.staging.abandon(interruption(ctx, err))
 		}
 	}()
+	if r.opt.Ready != nil {
+		if err := r.opt.Ready(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err := r.probe(); err != nil {
 		return nil, err
 	}
@@ -146,6 +154,7 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 		if r.contents, err = r.inspect(found); err != nil {
 			return &source.RefusedError{Err: err}
 		}
+		found.Accept()
 		if err := r.checkRoom(ctx, found); err != nil {
 			return err
 		}

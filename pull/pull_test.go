@@ -519,8 +519,9 @@ func TestRefusedCachedCopy(t *testing.T) {
 			if !test.want(err) {
 				t.Errorf("the error is %v", err)
 			}
-			if _, after, _ := strings.Cut(heard.String(), "Using image from local cache\n"); !strings.Contains(after, "Downloading the image index\n") {
-				t.Errorf("the server was not asked after the cache: %s", &heard)
+			before, _, asked := strings.Cut(heard.String(), "Downloading the image index\n")
+			if !asked || !strings.Contains(before, "can't be used as it is") || strings.Contains(before, "Using image from local cache") {
+				t.Errorf("the server was not asked instead of the cache: %s", &heard)
 			}
 			config, read := os.ReadFile(filepath.Join(target.Container.Path, "config"))
 			if err == nil && (read != nil || strings.Contains(string(config), "hook")) {

@@ -131,7 +131,7 @@ func (f *Finder) Find(ctx context.Context, q image.Query) (*Found, error) {
 	}
 	expired := cached != nil && f.expired(cached)
 	if cached != nil && (f.opt.Use.Force || !expired && !f.opt.Use.Refresh) {
-		f.sayCached(cached)
+		cached.announce = func() { f.sayCached(cached) }
 		return cached, nil
 	}
 	if expired {
@@ -142,13 +142,15 @@ func (f *Finder) Find(ctx context.Context, q image.Query) (*Found, error) {
 		return nil, f.unusableOffline(why, err)
 	}
 	if Offline(err) && cached != nil {
-		f.tell.Warn(err.Error())
-		if f.expired(cached) {
-			f.tell.Warn("the server can't be reached; using the cached copy, although it has expired")
-		} else {
-			f.tell.Warn("the server can't be reached; using the cached copy")
+		cached.announce = func() {
+			f.tell.Warn(err.Error())
+			if expired {
+				f.tell.Warn("the server can't be reached; using the cached copy, although it has expired")
+			} else {
+				f.tell.Warn("the server can't be reached; using the cached copy")
+			}
+			f.sayCached(cached)
 		}
-		f.sayCached(cached)
 		return cached, nil
 	}
 	if cached != nil {

@@ -296,6 +296,7 @@ func TestCacheUse(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer found.Close()
+			found.Accept()
 			if found.Cached != test.cached || found.Image.Build != test.build {
 				t.Errorf("cached %v, build %s", found.Cached, found.Image.Build)
 			}

@@ -29,6 +29,17 @@ type Found struct {
 	checks checks
 	cache  cacheParts
 	try    attempt
+
+	announce func() // what Accept tells the user; nil: nothing
+}
+
+// Accept says that the caller uses the image after it has seen the metadata. If the image
+// comes from the cache, the user is told so, and the cache records the use.
+func (found *Found) Accept() {
+	if found.announce != nil {
+		found.announce()
+		found.announce = nil
+	}
 }
 
 // A Layer is one tar archive of a root file system.
