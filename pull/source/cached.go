@@ -94,7 +94,7 @@ func (f *Finder) checkAgainstIndex(found *Found) error {
 		}
 		for _, img := range image.ParseIndex(text).Images {
 			if img.Name == found.Image.Name && img.Build == found.Image.Build {
-				found.Image, found.listedBy = img, by
+				found.Image, found.index.signers = img, by
 				return f.checkNotOlder(img, by, true)
 			}
 		}

@@ -209,7 +209,7 @@ func (f *Finder) fromServer(ctx context.Context, index image.Index, q image.Quer
 		return nil, err
 	}
 	f.tell.Note(fmt.Sprintf("image %s, build %s", img.Name, img.Build))
-	found := &Found{Image: img, finder: f, query: q, listedBy: by, indexDownloaded: true}
+	found := &Found{Image: img, finder: f, query: q, index: indexUse{by, true}}
 	defer func() {
 		if err != nil {
 			found.Close()

@@ -20,10 +20,9 @@ type Found struct {
 	// is set and Cached is not; after Close Cached stays set.
 	Cached bool
 
-	finder          *Finder
-	query           image.Query
-	listedBy        signers // of the index that lists the image: the server's, or the one kept in the cache
-	indexDownloaded bool    // that index was downloaded in this run
+	finder *Finder
+	query  image.Query
+	index  indexUse
 
 	files  []untar.File // of the metadata, in the tarball's order
 	checks checks
@@ -31,6 +30,12 @@ type Found struct {
 	try    attempt
 
 	announce func() // what Accept tells the user; nil: nothing
+}
+
+// An indexUse says which index lists an image: a server's, or the one kept in the cache.
+type indexUse struct {
+	signers    signers
+	downloaded bool // in this run
 }
 
 // Accept says that the caller uses the image after it has seen the metadata. If the image
@@ -63,7 +68,7 @@ type checks struct {
 func (found *Found) renewSeals() error {
 	f := found.finder
 	at := listing{directory: found.Image.Path}
-	if built, ok := buildTime(found.Image.Build); ok && !f.opt.AllowOlder && f.isDate(built, found.listedBy.at) {
+	if built, ok := buildTime(found.Image.Build); ok && !f.opt.AllowOlder && f.isDate(built, found.index.signers.at) {
 		at.since = built.Add(-slack)
 	}
 	seals, err := f.trust.seals(found.checks.evidence, at, image.MetaFile, image.RootfsFile)

@@ -122,12 +122,12 @@ func (f *Finder) checkFresh(found *Found) error {
 // again. If Remember fails, it warns the listener.
 func (found *Found) Remember(ctx context.Context) {
 	f := found.finder
-	if !found.indexDownloaded || len(found.listedBy.keys) == 0 {
+	if !found.index.downloaded || len(found.index.signers.keys) == 0 {
 		return
 	}
 	edit := func(list []cache.Seen) ([]cache.Seen, error) {
-		for _, signer := range found.listedBy.keys {
-			list = f.note(list, cache.Seen{Signer: signer, Name: found.Image.Name, Build: found.Image.Build, Signed: found.listedBy.at})
+		for _, signer := range found.index.signers.keys {
+			list = f.note(list, cache.Seen{Signer: signer, Name: found.Image.Name, Build: found.Image.Build, Signed: found.index.signers.at})
 		}
 		return list, nil
 	}

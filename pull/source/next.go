@@ -29,7 +29,7 @@ func (f *Finder) next(ctx context.Context, found *Found, err error) (*Found, err
 	switch {
 	case ctx.Err() != nil: // the user ended the run
 		return nil, err
-	case errors.As(err, &refused) && found.Cached && !found.indexDownloaded: // a server may have a newer build
+	case errors.As(err, &refused) && found.Cached && !found.index.downloaded: // a server may have a newer build
 		return f.insteadOfRefused(ctx, found, refused.Err)
 	case errors.As(err, &refused): // the server's build is refused
 		return nil, refused.Err
