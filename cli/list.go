@@ -49,8 +49,9 @@ func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
 		}
 	}
 	if len(images) == 0 && len(index.Images) > 0 {
-		_, err := index.Find(c.image.query()) // its error names the nearest images
-		return err
+		if _, err := index.Find(c.image.query()); err != nil { // it names the nearest images
+			return err
+		}
 	}
 	if !c.json {
 		printTable(ui.out, images)

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 )
 
 // Limits.
@@ -61,6 +62,14 @@ type Image struct {
 	// Path is the build's directory, relative to the server's URL. It has no slash at
 	// either end and no component that is empty, "." or "..".
 	Path string
+}
+
+// BuildTime returns the date in a build id of the form YYYYMMDD_HH:MM, which
+// images.linuxcontainers.org uses. ok is false for any other id. The date is in the local time
+// of whoever built the image, so it may be wrong by a day.
+func BuildTime(build string) (t time.Time, ok bool) {
+	t, err := time.Parse("20060102_15:04", build)
+	return t, err == nil
 }
 
 // A Problem is a line of an index that ParseIndex left out.

@@ -84,21 +84,21 @@ func (f *Finder) fromEntry(name image.Name, entry *cache.Entry) (*Found, error) 
 // name.
 func (f *Finder) checkAgainstIndex(found *Found) error {
 	for _, name := range slices.Concat(indexNames(lxc.System), indexNames(lxc.User)) {
-		text, sig := found.checks.evidence[name], found.checks.evidence[name+image.SigSuffix]
+		text, sig := found.checks.evidence[string(name)], found.checks.evidence[string(name)+image.SigSuffix]
 		if text == nil || sig == nil {
 			continue
 		}
-		by, err := f.trust.verify(name, image.IndexDir+"/"+name, text, sig)
+		by, err := f.trust.verify(string(name), name.path(), text, sig)
 		if err != nil {
 			return err
 		}
-		for _, img := range image.ParseIndex(text).Images {
+		for _, img := range name.parse(text).Images {
 			if img.Name == found.Image.Name && img.Build == found.Image.Build {
 				found.Image, found.index.signers = img, by
 				return f.checkNotOlder(img, by, true)
 			}
 		}
-		return unverified(name, fmt.Errorf("the signed index does not list build %q of this image", found.Image.Build))
+		return unverified(string(name), fmt.Errorf("the signed index does not list build %q of this image", found.Image.Build))
 	}
 	return errors.New("no signed index is kept with it (the stock template or an older version made it); the next creation downloads one")
 }

@@ -208,7 +208,7 @@ func TestList(t *testing.T) {
 		t.Errorf("of one server alone: %v", err)
 	}
 	// The index of this compat level goes first.
-	two.write(image.IndexDir+"/"+indexNames(lxc.System)[0], []byte("d;r;a;v;level;/images/level/\n"))
+	two.write(image.IndexDir+"/"+string(indexNames(lxc.System)[0]), []byte("d;r;a;v;level;/images/level/\n"))
 	if index, err := Open(serverOptions(t, t.TempDir(), two.URL), deaf()).List(t.Context()); err != nil || index.Images[0].Build != "level" {
 		t.Errorf("%+v, %v", index, err)
 	}

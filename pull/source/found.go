@@ -68,7 +68,7 @@ type checks struct {
 func (found *Found) renewSeals() error {
 	f := found.finder
 	at := listing{directory: found.Image.Path}
-	if built, ok := buildTime(found.Image.Build); ok && !f.opt.AllowOlder && f.isDate(built, found.index.signers.at) {
+	if built, ok := image.BuildTime(found.Image.Build); ok && !f.opt.AllowOlder && f.isDate(built, found.index.signers.at) {
 		at.since = built.Add(-slack)
 	}
 	seals, err := f.trust.seals(found.checks.evidence, at, image.MetaFile, image.RootfsFile)
@@ -96,7 +96,7 @@ func (found *Found) FileMode(name string) (mode fs.FileMode, ok bool) {
 
 // built returns the date in the build's name, or else the time of the cache entry.
 func (found *Found) built() time.Time {
-	if t, ok := buildTime(found.Image.Build); ok {
+	if t, ok := image.BuildTime(found.Image.Build); ok {
 		return t
 	}
 	return found.cache.entry.Modified

@@ -76,8 +76,8 @@ func (f *Finder) checkNotOlder(img image.Image, by signers, cached bool) error {
 			f.trust.clock.isFuture(seen.Signed) || cached && seen.Build == img.Build {
 			continue
 		}
-		offered, ok1 := buildTime(img.Build)
-		known, ok2 := buildTime(seen.Build)
+		offered, ok1 := image.BuildTime(img.Build)
+		known, ok2 := image.BuildTime(seen.Build)
 		if ok1 && ok2 && f.isDate(known, seen.Signed) && offered.Before(known.Add(-slack)) {
 			return replayed("%s build %q of %s, and %q was seen before", offers, img.Build, img.Name, seen.Build)
 		}
@@ -162,8 +162,8 @@ func (f *Finder) note(list []cache.Seen, offered cache.Seen) []cache.Seen {
 		if seen.Signer != offered.Signer || seen.Name != offered.Name {
 			continue
 		}
-		now, ok1 := buildTime(offered.Build)
-		known, ok2 := buildTime(seen.Build)
+		now, ok1 := image.BuildTime(offered.Build)
+		known, ok2 := image.BuildTime(seen.Build)
 		anew := f.opt.AllowOlder || f.trust.clock.isFuture(seen.Signed)
 		newer := now.After(known) && f.isDate(now, offered.Signed)
 		if !ok1 || !ok2 || newer || anew || !f.isDate(known, seen.Signed) {
@@ -175,11 +175,4 @@ func (f *Finder) note(list []cache.Seen, offered cache.Seen) []cache.Seen {
 		return list
 	}
 	return append(list, offered)
-}
-
-// buildTime returns the date in a build ID of the form YYYYMMDD_HH:MM, which
-// images.linuxcontainers.org uses.
-func buildTime(build string) (time.Time, bool) {
-	t, err := time.Parse("20060102_15:04", build)
-	return t, err == nil
 }

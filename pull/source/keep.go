@@ -17,7 +17,10 @@ import (
 // EvidenceNames returns the names of all files that the evidence of a cache entry may have:
 // signatures and the files that they sign.
 func EvidenceNames() []string {
-	names := slices.Concat([]string{image.RootfsFile, image.MetaFile, image.SumsFile}, indexNames(lxc.System), indexNames(lxc.User))
+	names := []string{image.RootfsFile, image.MetaFile, image.SumsFile}
+	for _, name := range slices.Concat(indexNames(lxc.System), indexNames(lxc.User)) {
+		names = append(names, string(name))
+	}
 	for _, name := range names {
 		names = append(names, name+image.SigSuffix)
 	}

@@ -22,11 +22,21 @@ const (
 	maxSignature = 64 << 10    // a few signatures of a few kilobytes
 )
 
-// indexNames returns the file names of a mode's indexes, the preferred one first.
-func indexNames(mode lxc.Mode) []string {
-	plain := "index-" + string(mode)
-	return []string{plain + "." + strconv.Itoa(lxc.CompatLevel), plain}
+// An indexName is the file name of an index of images. The cache keeps the index under that
+// name, too.
+type indexName string
+
+// indexNames returns the names of a mode's indexes, the preferred one first.
+func indexNames(mode lxc.Mode) []indexName {
+	plain := indexName("index-" + mode)
+	return []indexName{plain + indexName("."+strconv.Itoa(lxc.CompatLevel)), plain}
 }
+
+// path returns the index's path below the server's URL.
+func (n indexName) path() string { return image.IndexDir + "/" + string(n) }
+
+// parse reads the text of the index.
+func (n indexName) parse(text []byte) image.Index { return image.ParseIndex(text) }
 
 // readIndex downloads a server's index of images. It requests the index of this compat level
 // and the plain index at the same time, and uses the plain one if the other does not exist.
@@ -41,16 +51,16 @@ func (f *Finder) readIndex(ctx context.Context, server *server) (*signedIndex, e
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer cancel() // runs before Wait: it ends a request whose answer is not needed
-	ask := func(name string, hasty bool) chan answer {
+	ask := func(name indexName, hasty bool) chan answer {
 		got := make(chan answer, 1)
 		asking.Go(func() {
-			text, sig, by, err := f.signedFile(ctx, server, image.IndexDir+"/"+name, image.MaxIndex, hasty)
+			text, sig, by, err := f.signedFile(ctx, server, name.path(), image.MaxIndex, hasty)
 			index := &signedIndex{by: by}
 			if err == nil {
-				index.Index = image.ParseIndex(text)
+				index.Index = name.parse(text)
 			}
 			if sig != nil {
-				index.evidence = evidence{name: text, name + image.SigSuffix: sig}
+				index.evidence = evidence{string(name): text, string(name) + image.SigSuffix: sig}
 			}
 			got <- answer{index, err}
 		})

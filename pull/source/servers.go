@@ -246,6 +246,7 @@ func (s *Servers) safe(u string) bool {
 }
 
 // lacks reports whether err says that a file does not exist on the current server.
+// The missing file may be a signature, which must exist: then isUnverified is true as well.
 func (s *Servers) lacks(err error) bool {
 	return slices.ContainsFunc(fetch.Failures(err), func(e *fetch.Error) bool {
 		return isNotFound(e) && s.find(e.URL) == s.current()
@@ -253,8 +254,8 @@ func (s *Servers) lacks(err error) bool {
 }
 
 // lacksOrRefuses reports whether err says that a file does not exist on the current server, or
-// that the server refuses to give it. For an optional file both mean the same: object stores answer 403 if a file does
-// not exist, other servers answer with a web page.
+// that the server refuses to give it. For an optional file both mean the same: object stores
+// answer 403 if a file does not exist, other servers answer with a web page.
 func (s *Servers) lacksOrRefuses(err error) bool {
 	return slices.ContainsFunc(fetch.Failures(err), func(e *fetch.Error) bool {
 		refused := e.Kind == fetch.KindHTML || e.Kind == fetch.KindStatus && (e.Status == 401 || e.Status == 403)
