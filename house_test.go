@@ -316,8 +316,11 @@ func TestShape(t *testing.T) {
 			switch n := n.(type) {
 			case *ast.FuncDecl:
 				name = path + " " + n.Name.Name
+				if exceptions[name] != "" {
+					return true
+				}
 				function.note(lines(n), "%s", name)
-				if lines(n) > maxFunctionLines && exceptions[name] == "" {
+				if lines(n) > maxFunctionLines {
 					t.Errorf("%s has %d lines", name, lines(n))
 				}
 				parameters.note(n.Type.Params.NumFields(), "%s", name)
@@ -327,8 +330,11 @@ func TestShape(t *testing.T) {
 			case *ast.TypeSpec:
 				if s, ok := n.Type.(*ast.StructType); ok {
 					name = path + " " + n.Name.Name
+					if exceptions[name] != "" {
+						return true
+					}
 					width.note(s.Fields.NumFields(), "%s", name)
-					if s.Fields.NumFields() > maxFields && exceptions[name] == "" {
+					if s.Fields.NumFields() > maxFields {
 						t.Errorf("%s has %d fields", name, s.Fields.NumFields())
 					}
 				}
