@@ -240,16 +240,17 @@ func (c *cacheCall) list(list []cache.Info) error {
 }
 
 func (c *cacheCall) listJSON(list []cache.Info) error {
-	var objects [][]jsonField
+	var objects []jsonObject
 	for _, i := range list {
-		o := []jsonField{
-			{"dist", jsonString(i.Dist)}, {"release", jsonString(i.Release)}, {"arch", jsonString(i.Arch)}, {"variant", jsonString(i.Variant)},
-			{"build", jsonString(i.Build)}, {"bytes", strconv.FormatInt(i.Size, 10)},
-			{"modified", jsonString(i.Modified.UTC().Format(time.RFC3339))}, {"used", jsonString(i.Used.UTC().Format(time.RFC3339))},
-			{"signed", strconv.FormatBool(i.Evidence)}, {"interrupted", strconv.FormatBool(i.Partial)}, {"damaged", strconv.FormatBool(i.Damage != nil)},
-		}
+		o := nameObject(i.Name, i.Build)
+		o.raw("bytes", strconv.FormatInt(i.Size, 10))
+		o.text("modified", i.Modified.UTC().Format(time.RFC3339))
+		o.text("used", i.Used.UTC().Format(time.RFC3339))
+		o.raw("signed", strconv.FormatBool(i.Evidence))
+		o.raw("interrupted", strconv.FormatBool(i.Partial))
+		o.raw("damaged", strconv.FormatBool(i.Damage != nil))
 		if t, ok := c.expiryOf(i); ok {
-			o = append(o, jsonField{"expires", jsonString(t.UTC().Format(time.RFC3339))})
+			o.text("expires", t.UTC().Format(time.RFC3339))
 		}
 		objects = append(objects, o)
 	}

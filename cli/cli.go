@@ -29,7 +29,7 @@ type command struct {
 	usage   string   // the beginning of the help text
 	example string   // the end of the help text; "": none
 	raw     bool     // the command parses its arguments itself
-	new     func() call
+	call    call     // a new one in each table
 }
 
 // A call is one use of a command: it holds the options and does the work.
@@ -51,25 +51,25 @@ type argReader interface {
 // commands returns the table of commands, in the order of the overview.
 func commands() []command {
 	return []command{
-		{name: "create", summary: "make a container without lxc-create", usage: createUsage, example: createExample, new: func() call { return new(createCall) }},
-		{name: "rootfs", summary: "unpack only a root file system, into an empty directory", usage: rootfsUsage, new: func() call { return new(rootfsCall) }},
-		{name: "list", summary: "list the images of a server", usage: listUsage, new: func() call { return new(listCall) }},
-		{name: "cache", summary: "show, verify and remove cached images", usage: cacheUsage, new: func() call { return new(cacheCall) }},
-		{name: "fetch", summary: "download a file: resume, mirrors, proxies", usage: fetchUsage, new: func() call { return new(fetchCall) }},
-		{name: "untar", alias: []string{"untar"}, summary: "extract a tar archive, safely", usage: untarUsage, example: untarExample, new: func() call { return new(untarCall) }},
-		{name: "zcat", alias: []string{"zcat", "xzcat", "zstdcat", "bzcat"}, summary: "decompress xz, gzip, zstd and bzip2", usage: zcatUsage, example: zcatExample, new: func() call { return new(zcatCall) }},
-		{name: "verify", summary: "say who signed a file", usage: verifyUsage, example: verifyExample, new: func() call { return new(verifyCall) }},
-		{name: "sopv", alias: []string{"sopv"}, summary: "verify by the Stateless OpenPGP command line", usage: sopvUsage, raw: true, new: func() call { return new(sopvCall) }},
-		{name: "version", summary: "print the version", usage: versionUsage, new: func() call { return new(versionCall) }},
-		{name: "help", summary: "explain a command, with all its options", usage: helpUsage, new: func() call { return new(helpCall) }},
-		{name: "--install", summary: "install links that name single commands", usage: installUsage, example: installExample, new: func() call { return new(installCall) }},
+		{name: "create", summary: "make a container without lxc-create", usage: createUsage, example: createExample, call: new(createCall)},
+		{name: "rootfs", summary: "unpack only a root file system, into an empty directory", usage: rootfsUsage, call: new(rootfsCall)},
+		{name: "list", summary: "list the images of a server", usage: listUsage, call: new(listCall)},
+		{name: "cache", summary: "show, verify and remove cached images", usage: cacheUsage, call: new(cacheCall)},
+		{name: "fetch", summary: "download a file: resume, mirrors, proxies", usage: fetchUsage, call: new(fetchCall)},
+		{name: "untar", alias: []string{"untar"}, summary: "extract a tar archive, safely", usage: untarUsage, example: untarExample, call: new(untarCall)},
+		{name: "zcat", alias: []string{"zcat", "xzcat", "zstdcat", "bzcat"}, summary: "decompress xz, gzip, zstd and bzip2", usage: zcatUsage, example: zcatExample, call: new(zcatCall)},
+		{name: "verify", summary: "say who signed a file", usage: verifyUsage, example: verifyExample, call: new(verifyCall)},
+		{name: "sopv", alias: []string{"sopv"}, summary: "verify by the Stateless OpenPGP command line", usage: sopvUsage, raw: true, call: new(sopvCall)},
+		{name: "version", summary: "print the version", usage: versionUsage, call: new(versionCall)},
+		{name: "help", summary: "explain a command, with all its options", usage: helpUsage, call: new(helpCall)},
+		{name: "--install", summary: "install links that name single commands", usage: installUsage, example: installExample, call: new(installCall)},
 	}
 }
 
 // template returns the command that lxc-create runs: the program as a template of LXC.
 // Only "help" finds it by its name; arguments that begin with an option select it.
 func template() command {
-	return command{name: templateName, usage: templateUsage, example: templateExample, new: func() call { return new(templateCall) }}
+	return command{name: templateName, usage: templateUsage, example: templateExample, call: new(templateCall)}
 }
 
 const templateName = "template"
@@ -143,7 +143,7 @@ func choose(argv []string) (command, []string, error) {
 		return command{}, nil, usageErrorf("this program replaces LXC's download template, not %q", name)
 	}
 	if len(args) == 0 {
-		return command{raw: true, new: func() call { return new(missingCall) }}, nil, nil
+		return command{raw: true, call: new(missingCall)}, nil, nil
 	}
 	// lxc-create -t TEMPLATE --help runs the template with --help (lxc_create.c).
 	// It runs the template by its path, and as "PATH -h".
@@ -185,7 +185,7 @@ func commandNames() (names []string) {
 
 // run parses the arguments and runs the command, or prints its help text.
 func (c command) run(ctx context.Context, ui *ui, args []string) error {
-	one := c.new()
+	one := c.call
 	if c.raw {
 		return one.run(ctx, ui, args)
 	}

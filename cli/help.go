@@ -59,7 +59,7 @@ func explain(w io.Writer, name string) error {
 	if c.name == "" {
 		return usageErrorf("unknown command %q%s", name, didYouMean(name, "", commandNames()))
 	}
-	return c.printHelp(w, c.new().groups(), true)
+	return c.printHelp(w, c.call.groups(), true)
 }
 
 // printOverview prints the list of commands.

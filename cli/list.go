@@ -99,12 +99,11 @@ func printTable(w io.Writer, images []image.Image) {
 
 // printJSON prints images as a JSON array of objects.
 func printJSON(w io.Writer, images []image.Image) error {
-	var objects [][]jsonField
+	var objects []jsonObject
 	for _, i := range images {
-		objects = append(objects, []jsonField{
-			{"dist", jsonString(i.Dist)}, {"release", jsonString(i.Release)}, {"arch", jsonString(i.Arch)},
-			{"variant", jsonString(i.Variant)}, {"build", jsonString(i.Build)}, {"path", jsonString(i.Path)},
-		})
+		o := nameObject(i.Name, i.Build)
+		o.text("path", i.Path)
+		objects = append(objects, o)
 	}
 	return printObjects(w, objects)
 }

@@ -55,7 +55,7 @@ func manualOptions() string {
 	uses := map[string][]string{} // the commands that take a group, by the group's title
 	all := append([]command{template()}, commands()...)
 	for _, c := range all {
-		for _, g := range c.new().groups() {
+		for _, g := range c.call.groups() {
 			uses[g.title] = append(uses[g.title], c.name)
 		}
 	}
@@ -66,7 +66,7 @@ func manualOptions() string {
 	for _, c := range all {
 		var names []string
 		text := ""
-		for _, g := range c.new().groups() {
+		for _, g := range c.call.groups() {
 			if own(g) {
 				text += manualFlags(g)
 				continue

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"lxc-pull/image"
 )
 
 // columns formats rows as a table, a line for each. Every row has as many cells as the
@@ -32,25 +34,24 @@ func columns(rows [][]string, right bool) string {
 	return b.String()
 }
 
-// A jsonField is a field of a JSON object. value is JSON.
-type jsonField struct{ key, value string }
+// A jsonObject is the fields of a JSON object, each as "key": value.
+type jsonObject []string
+
+// text adds a field with a string.
+func (o *jsonObject) text(key, value string) { o.raw(key, jsonString(value)) }
+
+// raw adds a field whose value is JSON.
+func (o *jsonObject) raw(key, value string) { *o = append(*o, jsonString(key)+": "+value) }
 
 // printObjects prints a JSON array of objects.
-func printObjects(w io.Writer, objects [][]jsonField) error {
+func printObjects(w io.Writer, objects []jsonObject) error {
 	var b strings.Builder
 	b.WriteString("[")
-	for n, fields := range objects {
+	for n, o := range objects {
 		if n > 0 {
 			b.WriteString(",")
 		}
-		b.WriteString("\n  {")
-		for m, f := range fields {
-			if m > 0 {
-				b.WriteString(", ")
-			}
-			b.WriteString(jsonString(f.key) + ": " + f.value)
-		}
-		b.WriteString("}")
+		b.WriteString("\n  {" + strings.Join(o, ", ") + "}")
 	}
 	if len(objects) > 0 {
 		b.WriteString("\n")
@@ -58,6 +59,16 @@ func printObjects(w io.Writer, objects [][]jsonField) error {
 	b.WriteString("]\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// nameObject returns an object with the fields of an image's name and build.
+func nameObject(n image.Name, build string) (o jsonObject) {
+	o.text("dist", n.Dist)
+	o.text("release", n.Release)
+	o.text("arch", n.Arch)
+	o.text("variant", n.Variant)
+	o.text("build", build)
+	return o
 }
 
 // jsonString returns s as a JSON string (RFC 8259, section 7). Bytes that are not UTF-8

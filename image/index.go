@@ -17,7 +17,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -215,7 +214,12 @@ func (x Index) Find(q Query) (Image, error) {
 // Gone returns the error for an image that q selects and whose build is missing on the
 // server.
 func (x Index) Gone(img Image, q Query) *NotFoundError {
-	rest := Index{Images: slices.DeleteFunc(slices.Clone(x.Images), func(i Image) bool { return i == img })}
+	var rest Index
+	for _, other := range x.Images {
+		if other != img {
+			rest.Images = append(rest.Images, other)
+		}
+	}
 	return &NotFoundError{query: q, Gone: img.Build, Near: rest.near(q)}
 }
 

@@ -40,9 +40,10 @@ func inlined() []string {
 		"crypto/internal/...", "vendor/golang.org/x/crypto/...",
 		"github.com/klauspost/compress/...", "compress/bzip2", "lxc-pull/untar/xz",
 		// In these a call takes more bytes than the small function that is called.
-		"container/list", "encoding/binary", "internal/fmtsort", "internal/strconv", "internal/testlog",
-		"io/fs", "math", "net/http/internal", "net/netip", "net/textproto", "unicode/utf8", "unique",
-		"vendor/golang.org/x/net/...",
+		"container/list", "encoding/binary", "golang.org/x/crypto/...", "internal/cpu", "internal/fmtsort",
+		"internal/strconv", "internal/testlog", "io/fs", "lxc-pull/lxc/host", "math", "net/http/internal",
+		"net/netip", "net/textproto", "unicode", "unicode/utf16", "unicode/utf8", "unique",
+		"vendor/golang.org/x/net/...", "vendor/golang.org/x/text/...",
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"slices"
 
@@ -176,7 +175,12 @@ func (st *Stage) fill(build string, files map[string]File, evidence map[string][
 	if err := checkName(build); err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
+	var names []string
+	for name := range files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
 		if err := checkName(name); err != nil {
 			return err
 		}
@@ -210,7 +214,12 @@ func (st *Stage) writeEvidence(name string, evidence map[string][]byte) error {
 		return err
 	}
 	defer inner.Close()
-	for _, file := range slices.Sorted(maps.Keys(evidence)) {
+	var files []string
+	for file := range evidence {
+		files = append(files, file)
+	}
+	slices.Sort(files)
+	for _, file := range files {
 		if err := checkName(file); err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -47,7 +46,13 @@ func (c *Cache) Leftovers(now time.Time) ([]image.Name, error) {
 	})
 	// slices.SortFunc of this type would add 60 kB to the program, which uses sort anyway.
 	sort.SliceStable(list, func(i, j int) bool { return compareNames(list[i], list[j]) < 0 })
-	return slices.Compact(list), err
+	var names []image.Name // each once
+	for i, n := range list {
+		if i == 0 || n != list[i-1] {
+			names = append(names, n)
+		}
+	}
+	return names, err
 }
 
 // Sweep removes the image's files that Leftovers looks for, and returns how many bytes
@@ -82,11 +87,14 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 	if err != nil {
 		return err
 	}
-	list = slices.DeleteFunc(list, func(i Info) bool { return i.Name == spare || !i.Proven })
 	var sum int64
+	kept := list[:0]
 	for _, i := range list {
-		sum += i.Size
+		if i.Name != spare && i.Proven {
+			kept, sum = append(kept, i), sum+i.Size
+		}
 	}
+	list = kept
 	sort.SliceStable(list, func(i, j int) bool { return list[i].Used.Before(list[j].Used) })
 	for _, i := range list {
 		if sum <= max {

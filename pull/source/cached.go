@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 
 	"lxc-pull/image"
 	"lxc-pull/image/cache"
@@ -83,7 +82,7 @@ func (f *Finder) fromEntry(name image.Name, entry *cache.Entry) (*Found, error) 
 // have been seen. The index also has the image's path on the server, which signatures may
 // name.
 func (f *Finder) checkAgainstIndex(found *Found) error {
-	for _, name := range slices.Concat(indexNames(lxc.System), indexNames(lxc.User)) {
+	for _, name := range allIndexNames() {
 		text, sig := found.checks.evidence[string(name)], found.checks.evidence[string(name)+image.SigSuffix]
 		if text == nil || sig == nil {
 			continue

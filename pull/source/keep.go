@@ -6,19 +6,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 
 	"lxc-pull/fetch"
 	"lxc-pull/image"
 	"lxc-pull/image/cache"
-	"lxc-pull/lxc"
 )
 
 // EvidenceNames returns the names of all files that the evidence of a cache entry may have:
 // signatures and the files that they sign.
 func EvidenceNames() []string {
 	names := []string{image.RootfsFile, image.MetaFile, image.SumsFile}
-	for _, name := range slices.Concat(indexNames(lxc.System), indexNames(lxc.User)) {
+	for _, name := range allIndexNames() {
 		names = append(names, string(name))
 	}
 	for _, name := range names {

@@ -32,6 +32,9 @@ func indexNames(mode lxc.Mode) []indexName {
 	return []indexName{plain + indexName("."+strconv.Itoa(lxc.CompatLevel)), plain}
 }
 
+// allIndexNames returns the names of the indexes of both modes.
+func allIndexNames() []indexName { return append(indexNames(lxc.System), indexNames(lxc.User)...) }
+
 // path returns the index's path below the server's URL.
 func (n indexName) path() string { return image.IndexDir + "/" + string(n) }
 

@@ -197,7 +197,7 @@ func dirOf(u string) string { return u[:strings.LastIndexByte(u, '/')+1] }
 // find returns the server to which a URL belongs, nil if there is none.
 func (s *Servers) find(u string) *server {
 	var found *server
-	for _, each := range slices.Concat(s.servers, s.mirrors) {
+	for _, each := range append(slices.Clone(s.servers), s.mirrors...) {
 		if strings.HasPrefix(u, each.url+"/") && (found == nil || len(each.url) > len(found.url)) {
 			found = each
 		}
