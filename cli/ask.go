@@ -41,11 +41,13 @@ func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder
 	return c.image.check()
 }
 
-var errNoImage = usageErrorf("distribution and release are missing: pass --dist and --release")
+var errNoImage = usageErrorf("distribution and release are missing: name the image as DIST/RELEASE, or pass --dist and --release")
 
 // readNames prints the list of images and reads a line for each missing name.
 func (o *imageOptions) readNames(ui *ui, stdin io.Reader, index image.Index) error {
-	printImages(ui, index.Select(o.query()))
+	if err := printImages(ui, index.Select(o.query())); err != nil {
+		return err
+	}
 	for _, f := range []struct {
 		prompt string
 		value  *string

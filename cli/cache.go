@@ -235,8 +235,8 @@ func (c *cacheCall) list(list []cache.Info) error {
 		}
 		rows = append(rows, row)
 	}
-	io.WriteString(c.ui.out, columns(rows, false))
-	return nil
+	_, err := io.WriteString(c.ui.out, columns(rows, false))
+	return err
 }
 
 func (c *cacheCall) listJSON(list []cache.Info) error {
@@ -285,7 +285,9 @@ func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []ca
 			verdict = "BAD: " + err.Error()
 			bad++
 		}
-		fmt.Fprintf(c.ui.out, "%s %s: %s\n", printable(i.Name.String()), printable(i.Build), printable(verdict))
+		if _, err := fmt.Fprintf(c.ui.out, "%s %s: %s\n", printable(i.Name.String()), printable(i.Build), printable(verdict)); err != nil {
+			return err
+		}
 	}
 	if bad > 0 {
 		return &source.Error{Kind: source.Unverified, Err: fmt.Errorf("%d of the cached images can't be trusted; \"lxc-pull cache rm\" removes them", bad)}

@@ -65,8 +65,8 @@ func (o *imageOptions) readOperands(name *string, operands []string, kind string
 		return usageErrorf("the name of the %s is missing", kind)
 	case given != "" && given != *name:
 		return usageErrorf("the %s has two names, %q and %q", kind, given, *name)
-	case kind == "container" && given == "" && strings.Contains(*name, "/") && len(operands) == 0 && o.dist == "" && image.CheckName(strings.Split(*name, "/")[0]) == nil:
-		return usageErrorf("%q is the name of an image, and a container's name must come before it: create NAME %s", *name, *name)
+	case given == "" && o.dist == "" && looksLikeImage(*name) && (len(operands) == 0 || !strings.Contains(operands[0], "/")):
+		return usageErrorf("%q is the name of an image, and the name of the %s must come before it: %s %s", *name, kind, strings.Join(append(operands, "NAME")[:1], ""), *name)
 	}
 	switch len(operands) {
 	case 0:
@@ -75,6 +75,16 @@ func (o *imageOptions) readOperands(name *string, operands []string, kind string
 		return o.readImage(operands[0])
 	}
 	return usageErrorf("unexpected argument %q after the name and the image", operands[1])
+}
+
+// looksLikeImage reports whether an argument is more likely DIST/RELEASE than the name of a
+// container or directory.
+func looksLikeImage(arg string) bool {
+	dist, _, found := strings.Cut(arg, "/")
+	if _, err := os.Stat(dist); !found || err == nil {
+		return false
+	}
+	return image.CheckName(dist) == nil && new(imageOptions).readImage(arg) == nil
 }
 
 // readImage parses DIST/RELEASE[/ARCH][/VARIANT].

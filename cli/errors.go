@@ -158,8 +158,10 @@ func (u *ui) describe(err error) (text string, phrase bool) {
 		return "interrupted; " + kept.kept(), false
 	case errors.Is(err, context.Canceled) && errors.As(err, &resumable):
 		return "interrupted; nothing half-made is left, and the next run continues the download (" + text + ")", false
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled) && u.leavesNothing():
 		return "interrupted; nothing half-made is left (" + text + ")", false
+	case errors.Is(err, context.Canceled):
+		return "interrupted (" + text + ")", false
 	case errors.As(err, &own):
 		return text, true
 	case pull.KindOf(err) == pull.NoConfig:
@@ -289,6 +291,9 @@ func (u *ui) diskHint(err error) string {
 	var memory *xz.MemoryError
 	var owner *untar.OwnerError
 	_, nothing := keeps(err)
+	if !u.leavesNothing() {
+		nothing = ""
+	}
 	switch {
 	case errors.As(err, &owner) && errors.Is(err, syscall.EINVAL):
 		return "The user namespace does not have that id: widen the ranges in /etc/subuid, /etc/subgid and lxc.idmap."
@@ -307,7 +312,8 @@ func (u *ui) diskHint(err error) string {
 			return fmt.Sprintf("You may not read %q. Use sudo, or name another file.", file.name)
 		}
 		if errors.As(err, &path) {
-			return fmt.Sprintf("You may not read or write %q. Use sudo, or choose another directory (-P DIR, -o FILE).", path.Path)
+			option := map[string]string{"create": " (-P DIR)", "fetch": " (-o FILE)", "untar": " (-C DIR)"}[u.command]
+			return fmt.Sprintf("You may not read or write %q. Use sudo, or choose another directory%s.", path.Path, option)
 		}
 		return "Only another user or root may do that."
 	}
@@ -336,6 +342,16 @@ func (u *ui) nearHint(e *image.NotFoundError) string {
 		}
 	}
 	return hint
+}
+
+// leavesNothing reports whether the command leaves no files after an error, unless the error
+// says so. Others may have written to standard output, or to a directory that existed.
+func (u *ui) leavesNothing() bool {
+	switch u.command {
+	case "untar", "zcat", "verify", "sopv", "list", "cache", "version", "help", "--install":
+		return false
+	}
+	return true
 }
 
 // local reports whether the command asks no server.

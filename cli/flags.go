@@ -117,7 +117,7 @@ func commonFlags() group {
 	return group{"Messages", []flag{
 		{short: 'q', long: "quiet", help: "print errors only", exact: true},
 		{short: 'v', long: "verbose", help: "print details"},
-		{short: 'h', long: "help", help: "this text", more: true},
+		{short: 'h', long: "help", help: "print a short help", more: true},
 	}}
 }
 
@@ -204,7 +204,7 @@ func (o *trustOptions) group() group {
 		{long: "keyring", value: "FILE", help: "trust the keys in FILE instead of the built-in key", into: &o.keyrings, again: true, exact: true},
 		{long: "keyid", value: "FPR", help: "trust only the key with this fingerprint", into: &o.keyids, again: true, exact: true, more: true},
 		{long: "no-validate", help: "do not verify signatures (dangerous)", into: &o.noValidate, exact: true},
-		{long: "allow-older", help: "accept an older build than an earlier run saw", into: &o.allowOlder, exact: true, more: true},
+		{long: "allow-older", help: "accept an expired image, and an older build than an earlier run saw", into: &o.allowOlder, exact: true, more: true},
 		// The stock template had these two while it used gpg.
 		{long: "keyserver", value: "SERVER", into: func(string) error { o.keyserver = true; return nil }, exact: true},
 		{long: "standard-resolver", exact: true},

@@ -23,7 +23,6 @@ of them, or only each NAME. A file of another program is left as it is.
 `
 
 const installExample = `  lxc-pull --install -s /usr/local/bin untar xzcat sopv
-  lxc-pull --install /usr/share/lxc/templates lxc-download
 `
 
 // templateAlias is the name of the stock template, as which this program can be called too.
@@ -68,7 +67,9 @@ func (c *installCall) run(_ context.Context, ui *ui, operands []string) error {
 		case err != nil:
 			return err
 		default:
-			fmt.Fprintf(ui.out, "%s: %s\n", printable(path), how)
+			if _, err := fmt.Fprintf(ui.out, "%s: %s\n", printable(path), how); err != nil {
+				return err
+			}
 		}
 	}
 	if skipped && asked {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"lxc-pull/image"
@@ -53,10 +52,10 @@ func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
 			return err
 		}
 	}
-	if !c.json {
-		printTable(ui.out, images)
+	if c.json {
+		return nil
 	}
-	return nil
+	return printTable(ui.out, images)
 }
 
 // list returns the list of a server.
@@ -77,24 +76,29 @@ func listTemplate(ctx context.Context, ui *ui, finder finderOptions, which image
 	if err != nil {
 		return err
 	}
-	printImages(ui, index.Select(which.query()))
-	return nil
+	return printImages(ui, index.Select(which.query()))
 }
 
 // printImages prints images as the stock template does.
-func printImages(ui *ui, images []image.Image) {
-	fmt.Fprint(ui.out, "\n---\n")
-	printTable(ui.out, images)
-	fmt.Fprint(ui.out, "---\n")
+func printImages(ui *ui, images []image.Image) error {
+	if _, err := io.WriteString(ui.out, "\n---\n"); err != nil {
+		return err
+	}
+	if err := printTable(ui.out, images); err != nil {
+		return err
+	}
+	_, err := io.WriteString(ui.out, "---\n")
+	return err
 }
 
 // printTable prints images in columns, a line for each.
-func printTable(w io.Writer, images []image.Image) {
+func printTable(w io.Writer, images []image.Image) error {
 	rows := [][]string{{"DIST", "RELEASE", "ARCH", "VARIANT", "BUILD"}}
 	for _, i := range images {
 		rows = append(rows, []string{printable(i.Dist), printable(i.Release), printable(i.Arch), printable(i.Variant), printable(i.Build)})
 	}
-	io.WriteString(w, columns(rows, false))
+	_, err := io.WriteString(w, columns(rows, false))
+	return err
 }
 
 // printJSON prints images as a JSON array of objects.

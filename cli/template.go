@@ -62,7 +62,11 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	if !c.list {
 		c.begin()
 	}
-	if operands = c.caller.takeMapped(operands); len(operands) > 0 {
+	operands = c.caller.takeMapped(operands)
+	if len(operands) > 0 && c.caller.name == "" && named(operands[0]).name != "" {
+		return usageErrorf("the command comes first: lxc-pull %s ...", operands[0])
+	}
+	if len(operands) > 0 {
 		ui.warnf("ignoring %q", operands)
 	}
 	if c.list {

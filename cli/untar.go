@@ -51,7 +51,7 @@ func (c *untarCall) groups() []group {
 	}
 	return []group{{"", []flag{
 		{short: 'C', long: "directory", value: "DIR", help: "extract into DIR; a new DIR appears only when complete", into: &c.dirs, again: true},
-		{short: 't', long: "list", help: "list the archive, extract nothing", into: &c.list},
+		{short: 't', long: "list", help: "list the archive as tar -tv does", into: &c.list},
 		{long: "exclude", value: "PATTERN", help: "skip members that match, as tar --anchored does", into: &c.opt.Filter.Exclude, again: true},
 		{short: 'X', long: "exclude-from", value: "FILE", help: "skip members that match a line of FILE", into: readLines(&c.opt.Filter.Exclude), again: true},
 		{short: 'T', long: "files-from", value: "FILE", help: "extract the members that FILE names, one per line", into: readLines(&c.opt.Filter.Members), again: true},
@@ -73,7 +73,7 @@ func (c *untarCall) groups() []group {
 		{long: "numeric-owner", help: "list owners as numbers", into: &c.numeric, more: true},
 		{short: 'v', long: "verbose", help: "print names; twice: print a long listing", into: func(string) error { c.verbose++; return nil }},
 		{short: 'q', long: "quiet", help: "print no warnings"},
-		{short: 'h', long: "help", help: "this text", more: true},
+		{short: 'h', long: "help", help: "print a short help", more: true},
 		{short: 'f', long: "file", value: "FILE", into: &c.file},
 		{long: "no-acls", into: on(&c.opt.Metadata.ACLs, false)}, {long: "no-selinux", into: on(&c.opt.Metadata.SELinux, false)},
 		{long: "xattrs-include", value: "PATTERN"},

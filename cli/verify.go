@@ -48,7 +48,7 @@ func (c *verifyCall) groups() []group {
 		{long: "time", value: "TIME", into: &c.policy.Now, exact: true},
 		{long: "list-keys", help: "print the trusted keys and whether they can sign", into: &c.list},
 		{short: 'q', long: "quiet", help: "print errors only"},
-		{short: 'h', long: "help", help: "this text", more: true},
+		{short: 'h', long: "help", help: "print a short help", more: true},
 	}}}
 }
 
