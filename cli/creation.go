@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -132,6 +133,9 @@ func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) error
 		defer func() { report.close() }()
 		how.Ready = func(ctx context.Context) (err error) {
 			report, err = openReport(ctx, c.unpack.report, c.target.Container.Rootfs)
+			if err == nil && clashes(report.out, c.target) {
+				err = usageErrorf("--report %q: the container needs a file of that name", c.unpack.report)
+			}
 			return err
 		}
 		how.Report = func(ctx context.Context, r *untar.Report) error {
@@ -143,6 +147,25 @@ func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) error
 		ui.sayRaw("\n---\n" + string(message))
 	}
 	return err
+}
+
+// clashes reports whether an output has a name that the container or this program needs: the
+// target itself, files of the container's directory, and markers (".NAME.incomplete").
+func clashes(o *output, target pull.Target) bool {
+	container := target.Container
+	needed := map[string][]string{filepath.Dir(container.Rootfs): {filepath.Base(container.Rootfs)}}
+	if !target.RootfsOnly {
+		needed[filepath.Dir(container.Path)] = append(needed[filepath.Dir(container.Path)], filepath.Base(container.Path))
+		needed[container.Path] = append(needed[container.Path], "config", "fstab", "partial")
+	}
+	for dir, names := range needed {
+		for _, name := range names {
+			if (o.base == name || strings.HasPrefix(o.base, "."+name+".")) && o.isIn([]string{dir}) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // makeDirs makes a directory and its missing parents. It returns the new ones, the

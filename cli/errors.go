@@ -186,6 +186,8 @@ func (u *ui) hint(err error) string {
 		return u.usageHint()
 	case errors.As(err, &mapped):
 		return mapped.remedy
+	case pull.KindOf(err) == pull.HostConfig:
+		return targetHint(err)
 	}
 	for _, hint := range []func(error) string{u.sourceHint, targetHint, u.diskHint} {
 		if text := hint(err); text != "" {

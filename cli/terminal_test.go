@@ -52,6 +52,7 @@ func TestLinesAreEscaped(t *testing.T) {
 // No text from outside makes the program print a byte that controls a terminal.
 func FuzzPrintable(f *testing.F) {
 	f.Add("\x1b[31m\u009b\xff")
+	f.Add("a\u202eb\u200b\U000e0041")
 	f.Fuzz(func(t *testing.T, s string) {
 		out := printable(s)
 		if !utf8.ValidString(out) {
@@ -60,6 +61,11 @@ func FuzzPrintable(f *testing.F) {
 		for _, r := range out {
 			if r < 0x20 && r != '\n' && r != '\t' || 0x7f <= r && r < 0xa0 || r == 0x202e {
 				t.Fatalf("%q has %U", out, r)
+			}
+		}
+		for _, r := range jsonString(s) {
+			if r < 0x20 || r == 0x7f || steersTerminal(r) {
+				t.Fatalf("jsonString(%q) has %U", s, r)
 			}
 		}
 		var back string

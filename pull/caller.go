@@ -128,7 +128,7 @@ var errCallerEnded error = callerEndedError{}
 
 type callerEndedError struct{}
 
-func (callerEndedError) Error() string { return "lxc-create has ended" }
+func (callerEndedError) Error() string { return "the calling process has ended" }
 
 // Is makes the error count as an interruption.
 func (callerEndedError) Is(target error) bool { return target == context.Canceled }

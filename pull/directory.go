@@ -92,11 +92,18 @@ func (f *directory) read(name string) (data []byte, st unix.Stat_t, err error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, st, f.fail("stat", name, err)
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink > 1 {
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink > 1 && !f.isKept(name, &st) {
 		return nil, st, f.fail("read", name, errNotOwnFile)
 	}
 	data, err = readLimit(file, maxConfig)
 	return data, st, err
+}
+
+// isKept reports whether the second name of a file with two names is the one under which
+// replace keeps it. A run that was killed inside replace leaves both names.
+func (f *directory) isKept(name string, st *unix.Stat_t) bool {
+	kept, err := f.stat(oldName(name))
+	return err == nil && st.Nlink == 2 && kept.Dev == st.Dev && kept.Ino == st.Ino
 }
 
 // accessACL is the extended attribute with a file's access control list (acl(5)).

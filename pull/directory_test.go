@@ -170,3 +170,37 @@ func TestNoInheritedACL(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 }
+
+// TestKeptName checks that a run which was killed between the link and the rename of replace
+// does not stop later runs: its file has a second name, which is the one that replace keeps.
+func TestKeptName(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "config")
+	if err := os.WriteFile(name, []byte("before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(name, filepath.Join(dir, oldName("config"))); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := ReadConfig(dir); string(data) != "before" || err != nil {
+		t.Errorf("%q, %v", data, err)
+	}
+	f, err := openDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	if err := f.restore(); err != nil {
+		t.Error(err)
+	}
+	if names, _ := os.ReadDir(dir); len(names) != 1 {
+		t.Errorf("left: %v", names)
+	}
+	// Any other second name is somebody's.
+	if err := os.Link(name, filepath.Join(dir, "other")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadConfig(dir); err == nil {
+		t.Error("a config with another name is read")
+	}
+}

@@ -115,7 +115,6 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 		}
 		found = next
 	}
-	r.staging.done()
 	found.Remember(ctx)
 	if text, ok := found.Meta.Relevant("create-message", target.Namespace.Mode()); ok {
 		message = append([]byte{}, text...)
@@ -187,6 +186,8 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 	if err := r.staging.commit(r.target.Caller); err != nil {
 		return err
 	}
+	// From here on the container is complete. Keep may take long.
+	r.staging.done()
 	found.Keep()
 	return nil
 }

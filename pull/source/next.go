@@ -37,7 +37,11 @@ func (f *Finder) next(ctx context.Context, found *Found, err error) (*Found, err
 		f.tell.Warn(fmt.Sprintf("the cached copy is damaged (%v); downloading it anew", err))
 		found.Close()
 		f.distrustCache = true
-		return f.onServer(ctx, found.query)
+		next, offline := f.onServer(ctx, found.query)
+		if Offline(offline) {
+			return nil, f.unusableOffline(err, offline)
+		}
+		return next, offline
 	case found.try.course == nil: // no server was asked for the root file system
 		return nil, err
 	case !wrong && len(fetch.Failures(err)) == 0: // neither the bytes nor the network: no server can help
