@@ -38,14 +38,22 @@ func TestManual(t *testing.T) {
 	}
 }
 
-// manualCommands returns the section about commands.
+// manualCommands returns the section about commands: for each its summary and what its help
+// text says before the options.
 func manualCommands() string {
 	var b strings.Builder
 	b.WriteString(".SH COMMANDS\n")
-	for _, c := range commands() {
-		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", roff(c.name), roff(c.summary))
+	for _, c := range append(commands(), template()) {
+		if c.summary != "" {
+			fmt.Fprintf(&b, ".SS %s \\- %s\n.nf\n", roff(c.name), roff(c.summary))
+		} else {
+			fmt.Fprintf(&b, ".SS %s\n.nf\n", roff("lxc-create -t pull"))
+		}
+		for line := range strings.Lines(c.usage) {
+			b.WriteString(roff(strings.TrimRight(line, "\n")) + "\n")
+		}
+		b.WriteString(".fi\n")
 	}
-	b.WriteString(".PP\n\"lxc-pull help \\fICOMMAND\\fR\" says more of a command.\n")
 	return b.String()
 }
 

@@ -622,7 +622,7 @@ func TestManPage(t *testing.T) {
 		t.Fatalf("commands of the help: %q", commands)
 	}
 	for _, c := range commands {
-		if !strings.Contains(man, "\n.B "+c[1]+"\n") {
+		if !strings.Contains(man, "\n.SS "+c[1]+" ") {
 			t.Errorf("the man page lacks the command %s", c[1])
 		}
 	}
