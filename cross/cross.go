@@ -40,10 +40,10 @@ func Targets() []Target {
 	return []Target{
 		{Name: "armv5", GOARCH: "arm", GOARM: "5", Image: "armel", Qemu: "qemu-arm-static", Budget: 7_310_000},
 		{Name: "armv6", GOARCH: "arm", GOARM: "6", Image: "armel", Qemu: "qemu-arm-static", Budget: 7_290_000},
-		{Name: "armv7", GOARCH: "arm", GOARM: "7", Image: "armhf", Qemu: "qemu-arm-static", Budget: 7_280_000},
+		{Name: "armv7", GOARCH: "arm", GOARM: "7", Image: "armhf", Qemu: "qemu-arm-static", Budget: 7_330_000},
 		{Name: "arm64", GOARCH: "arm64", Image: "arm64", Qemu: "qemu-aarch64-static", Budget: 6_950_000},
-		{Name: "386", GOARCH: "386", GO386: "sse2", Image: "i386", Budget: 7_260_000},
-		{Name: "386-softfloat", GOARCH: "386", GO386: "softfloat", Image: "i386", Budget: 7_280_000},
+		{Name: "386", GOARCH: "386", GO386: "sse2", Image: "i386", Budget: 7_310_000},
+		{Name: "386-softfloat", GOARCH: "386", GO386: "softfloat", Image: "i386", Budget: 7_330_000},
 		{Name: "amd64", GOARCH: "amd64", Image: "amd64", Budget: 7_560_000},
 		{Name: "mips", GOARCH: "mips", GOMIPS: "softfloat", Image: "mips", Qemu: "qemu-mips-static", Budget: 8_390_000},
 		{Name: "mipsle", GOARCH: "mipsle", GOMIPS: "softfloat", Image: "mipsel", Qemu: "qemu-mipsel-static", Budget: 8_390_000},
