@@ -149,9 +149,6 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 	if err != nil {
 		return err
 	}
-	if err := c.askMissing(ctx, ui, finder, os.Stdin); err != nil {
-		return err
-	}
 	made, err := makeDirs(c.lxcPath)
 	defer func() {
 		if err != nil {

@@ -116,10 +116,14 @@ func idRanges(ranges []lxc.IDRange) (list []untar.IDRange) {
 	return list
 }
 
-// open opens a Finder for the image.
+// open opens a Finder for the image, and asks the user for the names that are missing.
 func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 	c.finder.owner = c.target.Owner
-	return getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })
+	finder, err := getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })
+	if err != nil {
+		return nil, err
+	}
+	return finder, c.askMissing(ctx, ui, finder, os.Stdin)
 }
 
 // run makes the target.

@@ -204,8 +204,6 @@ func (u *ui) usageHint() string {
 		return "See lxc-pull help template."
 	case u.command == "", u.command == "help":
 		return "See lxc-pull --help."
-	case u.command == "sopv":
-		return "See lxc-pull sopv --help."
 	}
 	return "See lxc-pull " + u.command + " --help."
 }
@@ -371,7 +369,7 @@ func telling(err error) *fetch.Error {
 			return 0
 		case source.Offline(e) && e.Kind != fetch.KindProxy:
 			return 1
-		case isAbsent(e):
+		case e.NotFound():
 			return 2
 		case e.Kind == fetch.KindProxy, e.Kind == fetch.KindStall, e.Kind == fetch.KindTruncated:
 			return 3
@@ -385,11 +383,6 @@ func telling(err error) *fetch.Error {
 		}
 	}
 	return best
-}
-
-// isAbsent reports whether the server answered that the file does not exist.
-func isAbsent(e *fetch.Error) bool {
-	return e.Kind == fetch.KindStatus && (e.Status == 404 || e.Status == 410)
 }
 
 // clockHint returns the hint that a clock may be wrong.

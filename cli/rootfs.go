@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 
 	"lxc-pull/lxc/host"
@@ -58,9 +57,6 @@ func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	c.setTarget(c.name, filepath.Dir(dir), dir, host.ContainerNamespace(nil))
 	finder, err := c.open(ctx, ui)
 	if err != nil {
-		return err
-	}
-	if err := c.askMissing(ctx, ui, finder, os.Stdin); err != nil {
 		return err
 	}
 	made, err := makeDirs(filepath.Dir(dir))

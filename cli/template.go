@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -126,9 +125,6 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	}
 	finder, err := c.open(ctx, ui)
 	if err != nil {
-		return err
-	}
-	if err := c.askMissing(ctx, ui, finder, os.Stdin); err != nil {
 		return err
 	}
 	return c.creation.run(ctx, ui, finder)

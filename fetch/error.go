@@ -135,6 +135,12 @@ func (e *Error) cause() string {
 	return text + ": " + e.Err.Error()
 }
 
+// NotFound reports whether the server answered that the file does not exist (RFC 9110,
+// sections 15.5.5 and 15.5.11).
+func (e *Error) NotFound() bool {
+	return e.Kind == KindStatus && (e.Status == http.StatusNotFound || e.Status == http.StatusGone)
+}
+
 func (e *Error) Unwrap() error { return e.Err }
 
 // errStalled is the cause of the cancellation of a stalled request.

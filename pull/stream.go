@@ -20,10 +20,9 @@ import (
 //	download or cached file -> cache, digest -> ReadAhead -> decoder -> ReadAhead -> files
 //
 // After downloadFirst the left end is the file on the disk. Each ReadAhead has a goroutine
-// that reads from the parts to its left. The digest is known to be
-// right only after the last byte, when the files are on the disk already. Until then, and
-// until personalize is done, the root directory is closed to others; if the digest is
-// wrong, fill removes all files.
+// that reads from the parts to its left. The digest is known to be right only after the last
+// byte, when the files are on the disk already. Until then, and until personalize is done, the
+// root directory is closed to others; if the digest is wrong, fill removes all files.
 func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error {
 	if !found.Cached {
 		r.opt.Tell.Say("Downloading the rootfs")

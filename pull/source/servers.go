@@ -265,7 +265,7 @@ func (s *Servers) lacksOrRefuses(err error) bool {
 
 // isNotFound reports whether a failure says that the file does not exist.
 func isNotFound(e *fetch.Error) bool {
-	return e.Kind == fetch.KindStatus && (e.Status == 404 || e.Status == 410) || e.Kind == fetch.KindFile && errors.Is(e.Err, fs.ErrNotExist)
+	return e.NotFound() || e.Kind == fetch.KindFile && errors.Is(e.Err, fs.ErrNotExist)
 }
 
 // URLs returns the base URLs of the image servers, without mirrors.
