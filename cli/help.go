@@ -71,9 +71,15 @@ func printOverview(w io.Writer) error {
 Makes containers and root file systems from pre-built, signed images.
 
 `)
+	var rare []string
 	for _, c := range commands() {
+		if c.rare {
+			rare = append(rare, c.name)
+			continue
+		}
 		fmt.Fprintf(&b, "  %-9s  %s\n", c.name, c.summary)
 	}
+	b.WriteString("  also: " + strings.Join(rare, ", ") + "\n")
 	b.WriteString(`
 "lxc-pull COMMAND --help" says more, "lxc-pull help COMMAND" has all options.
 Example: lxc-pull create web debian/trixie

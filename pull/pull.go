@@ -69,6 +69,7 @@ type run struct {
 	opt      Options
 	staging  *staging
 	contents *contents // of the image that is being unpacked; nil: no image was inspected yet
+	edited   []string  // files of the root file system that differ from the image's, without leading slash
 }
 
 // Run finds the image that query means and makes target out of it. It returns the image's
