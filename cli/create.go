@@ -6,20 +6,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
-	"lxc-pull/cross"
 	"lxc-pull/image"
 	"lxc-pull/lxc"
 	"lxc-pull/lxc/host"
 	"lxc-pull/pull"
 )
 
-const createUsage = `Usage: lxc-pull create NAME DIST/RELEASE[/ARCH][/VARIANT] [OPTION]...
+const createUsage = `Usage: lxc-pull create NAME DIST[/RELEASE][/ARCH][/VARIANT][@BUILD] [OPTION]...
        lxc-pull create NAME -d DIST -r RELEASE [-a ARCH] [OPTION]...
 
 Makes a container with its config, fstab and root file system in the LXC path.
-A directory with the container's name must be absent or empty.
+A directory with the container's name must be absent or empty. Without RELEASE
+the newest stable one is taken; code names and numbers mean the same.
 `
 
 const createExample = `Example: lxc-pull create web debian/trixie
@@ -52,65 +51,6 @@ func (c *createCall) rewrite(args []string) []string {
 	c.args = args
 	return dropDashes(args, c.groups())
 }
-
-// readOperands takes the target's name from the operands, unless an option gave it, and then
-// the image's name. kind is "container" or "directory".
-func (o *imageOptions) readOperands(name *string, operands []string, kind string) error {
-	given := *name
-	if len(operands) > 0 && (given == "" || !strings.Contains(operands[0], "/")) {
-		*name, operands = operands[0], operands[1:]
-	}
-	switch {
-	case *name == "":
-		return usageErrorf("the name of the %s is missing", kind)
-	case given != "" && given != *name:
-		return usageErrorf("the %s has two names, %q and %q", kind, given, *name)
-	case given == "" && o.dist == "" && looksLikeImage(*name) && (len(operands) == 0 || !strings.Contains(operands[0], "/")):
-		return usageErrorf("%q is the name of an image, and the name of the %s must come before it: %s %s", *name, kind, strings.Join(append(operands, "NAME")[:1], ""), *name)
-	}
-	switch len(operands) {
-	case 0:
-		return nil
-	case 1:
-		return o.readImage(operands[0])
-	}
-	return usageErrorf("unexpected argument %q after the name and the image", operands[1])
-}
-
-// looksLikeImage reports whether an argument is more likely DIST/RELEASE than the name of a
-// container or directory.
-func looksLikeImage(arg string) bool {
-	dist, _, found := strings.Cut(arg, "/")
-	if _, err := os.Stat(dist); !found || err == nil {
-		return false
-	}
-	return image.CheckName(dist) == nil && new(imageOptions).readImage(arg) == nil
-}
-
-// readImage parses DIST/RELEASE[/ARCH][/VARIANT].
-func (o *imageOptions) readImage(text string) error {
-	fields := strings.Split(text, "/")
-	if len(fields) < 2 || len(fields) > 4 {
-		return usageErrorf("image %q: not DIST/RELEASE[/ARCH][/VARIANT]", text)
-	}
-	options := []*string{&o.dist, &o.release, &o.arch, &o.variant}
-	if len(fields) == 3 && !isArch(fields[2]) {
-		options[2] = &o.variant
-	}
-	for i, field := range fields {
-		if field == "" {
-			return usageErrorf("image %q: not DIST/RELEASE[/ARCH][/VARIANT]", text)
-		}
-		if *options[i] != "" && *options[i] != field {
-			return usageErrorf("image %q: an option says %q, not %q", text, *options[i], field)
-		}
-		*options[i] = field
-	}
-	return nil
-}
-
-// isArch reports whether a word is the name of an architecture.
-func isArch(word string) bool { return len(cross.Spellings(word)) > 1 || cross.LXCKnows(word) }
 
 func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err error) {
 	c.begin()

@@ -150,7 +150,7 @@ func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) error
 	if err == nil && message != nil {
 		ui.sayRaw("\n---\n" + string(message))
 	}
-	return err
+	return c.suggest(err)
 }
 
 // clashes reports whether an output has a name that the container or this program needs: the

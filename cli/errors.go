@@ -230,7 +230,7 @@ func (u *ui) sourceHint(err error) string {
 	kept, nothing := keeps(err)
 	switch {
 	case errors.As(err, &missing):
-		return u.nearHint(missing)
+		return u.nearHint(err, missing)
 	case kind == source.Replayed:
 		return "An old image may have known security holes. Use another server, or accept the old image with --allow-older."
 	case errors.As(err, &untrusted) && untrusted.Good > 0:
@@ -318,30 +318,6 @@ func (u *ui) diskHint(err error) string {
 		return "Only another user or root may do that."
 	}
 	return ""
-}
-
-// nearHint returns the hint that names the most similar images.
-func (u *ui) nearHint(e *image.NotFoundError) string {
-	hint := ""
-	if u.template { // the error is the stock template's phrase, which names nothing
-		hint = e.Error() + ". "
-	}
-	switch {
-	case e.Gone != "" && len(e.Near) == 0:
-		return "The server is being updated, or is out of date. Try again later, or use another server."
-	case e.Gone != "":
-		hint = "The server is being updated, or is out of date: try again later, or use another server. "
-	case len(e.Near) == 0:
-		return hint + "See lxc-pull list."
-	}
-	hint += "The nearest:"
-	for _, img := range e.Near {
-		hint += "\n  " + img.Name.String()
-		if e.Gone != "" {
-			hint += "  " + img.Build
-		}
-	}
-	return hint
 }
 
 // leavesNothing reports whether the command leaves no files after an error, unless the error

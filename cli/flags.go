@@ -124,6 +124,10 @@ func commonFlags() group {
 // imageOptions name an image.
 type imageOptions struct {
 	dist, release, arch, variant string
+
+	build      string // "": the newest
+	loose      bool   // the list may have other names for the same
+	anyVariant bool   // the user named no variant
 }
 
 // defaultVariant is the stock template's.
@@ -134,6 +138,7 @@ func (o *imageOptions) group() group {
 	g := o.filters()
 	g.flags[2].help += " (default: this machine's, " + hostArch() + ")"
 	g.flags[3].help += " (default: " + defaultVariant + ")"
+	g.flags = append(g.flags, flag{long: "build", value: "BUILD", help: "this build of the image (default: the newest)", into: &o.build, exact: true, more: true})
 	return g
 }
 
@@ -150,7 +155,7 @@ func (o *imageOptions) filters() group {
 // check refuses names that are not safe as parts of a path or a URL.
 func (o *imageOptions) check() error {
 	for _, f := range []struct{ name, value string }{
-		{"dist", o.dist}, {"release", o.release}, {"arch", o.arch}, {"variant", o.variant},
+		{"dist", o.dist}, {"release", o.release}, {"arch", o.arch}, {"variant", o.variant}, {"build", o.build},
 	} {
 		if f.value == "" {
 			continue
@@ -164,7 +169,10 @@ func (o *imageOptions) check() error {
 
 // query returns the query for the image that the options name.
 func (o *imageOptions) query() image.Query {
-	return image.Query{Dist: o.dist, Release: o.release, Variant: o.variant, Arch: cross.Spellings(o.arch)}
+	return image.Query{
+		Dist: o.dist, Release: o.release, Variant: o.variant, Arch: cross.Spellings(o.arch),
+		Build: o.build, Loose: o.loose, AnyVariant: o.anyVariant,
+	}
 }
 
 // hostArch returns the name that image servers use for this machine's architecture.

@@ -181,6 +181,13 @@ type Query struct {
 	// Arch lists the names of one architecture, such as amd64 and x86_64. The first is
 	// the name that the user gave.
 	Arch []string
+	// Build is the build that the user wants; "": the newest. Select ignores it.
+	Build string
+	// Loose says that the index may have other names for the same (Resolve).
+	Loose bool
+	// AnyVariant says that the user named no variant. Variant is then the default one, and
+	// Resolve may replace it.
+	AnyVariant bool
 }
 
 // Select returns the images that q selects, in the order of the index. It ignores letter
@@ -197,9 +204,17 @@ func (x Index) Select(q Query) []Image {
 
 // Find returns the image that q selects. As in the stock template, the first line with
 // exactly the fields of q is returned. If there is none, Find ignores letter case and
-// accepts every name in q.Arch. The error is a *NotFoundError.
+// accepts every name in q.Arch. A line with q.Build is preferred, but not required. The
+// error is a *NotFoundError.
 func (x Index) Find(q Query) (Image, error) {
 	found := x.Select(q)
+	if q.Build != "" {
+		for _, img := range found {
+			if img.Build == q.Build {
+				return img, nil
+			}
+		}
+	}
 	for _, img := range found {
 		if img.Dist == q.Dist && img.Release == q.Release && img.Variant == q.Variant && len(q.Arch) > 0 && img.Arch == q.Arch[0] {
 			return img, nil
@@ -212,15 +227,22 @@ func (x Index) Find(q Query) (Image, error) {
 }
 
 // Gone returns the error for an image that q selects and whose build is missing on the
-// server.
+// server. If the index has another build of it than q.Build, the error says so.
 func (x Index) Gone(img Image, q Query) *NotFoundError {
+	e := &NotFoundError{query: q}
 	var rest Index
 	for _, other := range x.Images {
 		if other != img {
 			rest.Images = append(rest.Images, other)
 		}
+		if q.Build != "" && other.Name == img.Name && other.Build != q.Build {
+			e.Listed, e.Near = other.Build, []Image{other}
+		}
 	}
-	return &NotFoundError{query: q, Gone: img.Build, Near: rest.near(q)}
+	if e.Listed == "" {
+		e.Gone, e.Near = img.Build, rest.near(q)
+	}
+	return e
 }
 
 // matches reports whether a field of a Query selects name.
@@ -241,9 +263,10 @@ func matchesArch(wanted []string, arch string) bool {
 
 // A NotFoundError says that the server does not have the image of a Query.
 type NotFoundError struct {
-	query Query
-	Gone  string  // the build that is in the index and not on the server; "": not in the index
-	Near  []Image // images with similar names, the most similar first; at most six
+	query  Query
+	Gone   string  // the build that is in the index and not on the server; "": not in the index
+	Listed string  // the build that is in the index in place of the one that the user named; "": no such case
+	Near   []Image // images with similar names, the most similar first; at most six
 }
 
 func (e *NotFoundError) Error() string {
@@ -252,6 +275,9 @@ func (e *NotFoundError) Error() string {
 		arch = e.query.Arch[0]
 	}
 	name := strings.Join([]string{anyName(e.query.Dist), anyName(e.query.Release), anyName(arch), anyName(e.query.Variant)}, "/")
+	if e.Listed != "" {
+		return fmt.Sprintf("the server has no build %q of %q; the list has %q", e.query.Build, name, e.Listed)
+	}
 	if e.Gone != "" {
 		return fmt.Sprintf("the list has build %q of %q, the server does not", e.Gone, name)
 	}
@@ -282,12 +308,14 @@ func (x Index) near(q Query) []Image {
 		// Another distribution counts more than another release, and that counts more than
 		// another variant. An image of another architecture is of little use.
 		cost += 4 * Distance(q.Dist, img.Dist)
-		cost += 2 * Distance(q.Release, img.Release)
+		if q.Release != Latest {
+			cost += 2 * Distance(q.Release, img.Release)
+		}
 		if !matches(q.Variant, img.Variant) {
-			cost++
+			cost += min(2, Distance(q.Variant, img.Variant))
 		}
 		if !matchesArch(q.Arch, img.Arch) {
-			cost += 3
+			cost += 2 + min(2, Distance(q.Arch[0], img.Arch))
 		}
 		if q.Dist != "" && !matches(q.Dist, img.Dist) && Distance(q.Dist, img.Dist) > 2 {
 			continue

@@ -25,16 +25,16 @@ func TestFind(t *testing.T) {
 		q    Query
 		want string // the path; "" for no image
 	}{
-		{Query{"debian", "trixie", "default", []string{"amd64", "x86_64"}}, "images/debian/trixie/amd64/default/20260829_05:24"},
-		{Query{"debian", "trixie", "default", []string{"x86_64", "amd64"}}, "images/debian/trixie/amd64/default/20260829_05:24"},
-		{Query{"debian", "trixie", "default", []string{"aarch64", "arm64"}}, "images/debian/trixie/arm64/default/20260829_05:24"},
-		{Query{"debian", "trixie", "cloud", []string{"amd64"}}, "images/debian/trixie/amd64/cloud/20260829_05:24"},
-		{Query{"debian", "buster", "default", []string{"armhf", "armv7l"}}, "images/Debian/Buster/armv7l/default/2019-07-01"},
-		{Query{"Alpine", "3.22", "default", []string{"amd64"}}, "images/alpine/3.22/amd64/default/20260829_13:00"},
-		{Query{"debian", "trixie", "default", []string{"riscv64"}}, ""},
-		{Query{"gentoo", "current", "default", []string{"amd64"}}, ""},
-		{Query{"debia", "trixie", "default", []string{"amd64"}}, ""},
-		{Query{"debian", "trixi", "default", []string{"amd64"}}, ""},
+		{Query{Dist: "debian", Release: "trixie", Variant: "default", Arch: []string{"amd64", "x86_64"}}, "images/debian/trixie/amd64/default/20260829_05:24"},
+		{Query{Dist: "debian", Release: "trixie", Variant: "default", Arch: []string{"x86_64", "amd64"}}, "images/debian/trixie/amd64/default/20260829_05:24"},
+		{Query{Dist: "debian", Release: "trixie", Variant: "default", Arch: []string{"aarch64", "arm64"}}, "images/debian/trixie/arm64/default/20260829_05:24"},
+		{Query{Dist: "debian", Release: "trixie", Variant: "cloud", Arch: []string{"amd64"}}, "images/debian/trixie/amd64/cloud/20260829_05:24"},
+		{Query{Dist: "debian", Release: "buster", Variant: "default", Arch: []string{"armhf", "armv7l"}}, "images/Debian/Buster/armv7l/default/2019-07-01"},
+		{Query{Dist: "Alpine", Release: "3.22", Variant: "default", Arch: []string{"amd64"}}, "images/alpine/3.22/amd64/default/20260829_13:00"},
+		{Query{Dist: "debian", Release: "trixie", Variant: "default", Arch: []string{"riscv64"}}, ""},
+		{Query{Dist: "gentoo", Release: "current", Variant: "default", Arch: []string{"amd64"}}, ""},
+		{Query{Dist: "debia", Release: "trixie", Variant: "default", Arch: []string{"amd64"}}, ""},
+		{Query{Dist: "debian", Release: "trixi", Variant: "default", Arch: []string{"amd64"}}, ""},
 	} {
 		img, err := index.Find(c.q)
 		var missing *NotFoundError
@@ -49,7 +49,7 @@ func TestFind(t *testing.T) {
 // names in other letter case.
 func TestFindTakesTheFirstExactLine(t *testing.T) {
 	index := ParseIndex([]byte("Debian;x;amd64;default;1;/a\ndebian;x;amd64;default;2;/b\ndebian;x;amd64;default;3;/c\n"))
-	img, err := index.Find(Query{"debian", "x", "default", []string{"amd64"}})
+	img, err := index.Find(Query{Dist: "debian", Release: "x", Variant: "default", Arch: []string{"amd64"}})
 	if err != nil || img.Build != "2" {
 		t.Errorf("build %q, %v; want 2", img.Build, err)
 	}
@@ -61,11 +61,11 @@ func TestNear(t *testing.T) {
 		q    Query
 		want string // the most similar image
 	}{
-		{Query{"debian", "trixe", "default", []string{"amd64"}}, "debian/trixie/amd64/default"},
-		{Query{"debain", "trixie", "default", []string{"amd64"}}, "debian/trixie/amd64/default"},
-		{Query{"gentoo", "current", "default", []string{"amd64"}}, "gentoo/current/amd64/openrc"},
-		{Query{"debian", "trixie", "default", []string{"riscv64"}}, "debian/trixie/amd64/default"},
-		{Query{"zzzzzzzz", "trixie", "default", []string{"amd64"}}, ""},
+		{Query{Dist: "debian", Release: "trixe", Variant: "default", Arch: []string{"amd64"}}, "debian/trixie/amd64/default"},
+		{Query{Dist: "debain", Release: "trixie", Variant: "default", Arch: []string{"amd64"}}, "debian/trixie/amd64/default"},
+		{Query{Dist: "gentoo", Release: "current", Variant: "default", Arch: []string{"amd64"}}, "gentoo/current/amd64/openrc"},
+		{Query{Dist: "debian", Release: "trixie", Variant: "default", Arch: []string{"riscv64"}}, "debian/trixie/amd64/default"},
+		{Query{Dist: "zzzzzzzz", Release: "trixie", Variant: "default", Arch: []string{"amd64"}}, ""},
 	} {
 		_, err := index.Find(c.q)
 		var missing *NotFoundError

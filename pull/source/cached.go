@@ -24,12 +24,15 @@ func (f *Finder) inCache(q image.Query) (*Found, error) {
 		if err != nil {
 			return nil, err
 		}
-		found, err := f.fromEntry(name, entry)
+		if q.Build != "" && q.Build != entry.Build {
+			entry.Close()
+			continue
+		}
+		found, err := f.fromEntry(name, entry, q)
 		if err != nil {
 			entry.Close()
 			return nil, err
 		}
-		found.query = q
 		return found, nil
 	}
 	return nil, nil
@@ -48,10 +51,10 @@ func cacheNames(q image.Query) []image.Name {
 // fromEntry returns the image of a cache entry after checking the evidence that is kept with
 // it; the digest of the root file system is checked when the file is read. The error says why
 // the evidence is not good.
-func (f *Finder) fromEntry(name image.Name, entry *cache.Entry) (*Found, error) {
+func (f *Finder) fromEntry(name image.Name, entry *cache.Entry, q image.Query) (*Found, error) {
 	found := &Found{
 		Image: image.Image{Name: name, Build: entry.Build}, Cached: true, Layers: []Layer{{Name: image.RootfsFile, Packed: -1, Content: -1}},
-		finder: f, checks: checks{evidence: evidence(entry.Evidence)}, cache: cacheParts{entry: entry},
+		finder: f, query: q, checks: checks{evidence: evidence(entry.Evidence)}, cache: cacheParts{entry: entry},
 	}
 	if f.trust.keys == nil && entry.Evidence[image.MetaFile] == nil {
 		// The user wants no check, and the stock template made the entry.
@@ -79,7 +82,7 @@ func (f *Finder) fromEntry(name image.Name, entry *cache.Entry) (*Found, error) 
 
 // checkAgainstIndex checks that an entry is the image and build that its directory and
 // build_id say: the signed index that is kept with it must list them, and no newer build may
-// have been seen. The index also has the image's path on the server, which signatures may
+// have been seen, unless the user named the build. The index also has the image's path on the server, which signatures may
 // name.
 func (f *Finder) checkAgainstIndex(found *Found) error {
 	for _, name := range allIndexNames() {
@@ -94,6 +97,9 @@ func (f *Finder) checkAgainstIndex(found *Found) error {
 		for _, img := range name.parse(text).Images {
 			if img.Name == found.Image.Name && img.Build == found.Image.Build {
 				found.Image, found.index.signers = img, by
+				if found.query.Build != "" {
+					return nil
+				}
 				return f.checkNotOlder(img, by, true)
 			}
 		}

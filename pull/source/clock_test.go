@@ -176,7 +176,7 @@ func TestClockless(t *testing.T) {
 		if got := c.trust.clock.Now(); !got.Equal(test.want) {
 			t.Errorf("%s: the time is %v, want %v", test.name, got, test.want)
 		}
-		made := signers{c.trust.keys.Fingerprints()[:1], begins}
+		made := signers{keys: c.trust.keys.Fingerprints()[:1], at: begins}
 		err := c.checkNotOlder(image.Image{Name: image.Name{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default"}, Build: "1"}, made, false)
 		if old := test.name != "another key"; (err != nil) != old {
 			t.Errorf("%s: an image signed today: %v", test.name, err)
@@ -205,7 +205,7 @@ func TestClockBehindEvidence(t *testing.T) {
 		return f, clock.Warning()
 	}
 	remember := func(f *Finder, build string, signed time.Time) {
-		found := &Found{finder: f, Image: img(build), index: indexUse{signers{by, signed}, true}}
+		found := &Found{finder: f, Image: img(build), index: indexUse{signers: signers{keys: by, at: signed}, downloaded: true}}
 		found.Remember(t.Context())
 	}
 	seen := func() (string, time.Time) {
@@ -231,10 +231,10 @@ func TestClockBehindEvidence(t *testing.T) {
 		if name != "in 1970" && !strings.Contains(said, "behind what was signed on 2026-11-29") {
 			t.Errorf("%s: %q", name, said)
 		}
-		if err := c.checkNotOlder(img(old), signers{by, day(11, 9)}, false); KindOf(err) != Replayed {
+		if err := c.checkNotOlder(img(old), signers{keys: by, at: day(11, 9)}, false); KindOf(err) != Replayed {
 			t.Errorf("%s: an old build: %v", name, err)
 		}
-		if err := c.checkNotOlder(img(today), signers{by, day(11, 29)}, false); err != nil {
+		if err := c.checkNotOlder(img(today), signers{keys: by, at: day(11, 29)}, false); err != nil {
 			t.Errorf("%s: the newest build: %v", name, err)
 		}
 		remember(c, old, day(11, 9))

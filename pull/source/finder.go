@@ -81,6 +81,10 @@ type Finder struct {
 	// The evidence that is kept with the cached copy (the signed files that vouch for it) was
 	// refused: Keep writes the new one, with which the copy's bytes were checked.
 	replaceEvidence bool
+	// loose says that no server has exactly the image of the query: other names for it count
+	// (image.Query.Loose), and builds that the index does not name (image.Query.Build).
+	loose bool
+	noted string // the last note about names that Tell was told
 }
 
 // Open returns a Finder. It does not use the network.
@@ -130,6 +134,10 @@ func (f *Finder) Find(ctx context.Context, q image.Query) (*Found, error) {
 		f.tell.Note(fmt.Sprintf("the cached copy can't be used as it is: %v", why))
 	}
 	expired := cached != nil && f.expired(cached)
+	if expired && q.Build != "" {
+		f.warnExpired(cached) // a server can't have that build with another date
+		expired = false
+	}
 	if cached != nil && (f.opt.Use.Force || !expired && !f.opt.Use.Refresh) {
 		cached.announce = func() { f.sayCached(cached) }
 		return cached, nil
@@ -178,20 +186,25 @@ func (f *Finder) expired(found *Found) bool {
 
 // onServer finds the image on the first server that has it. If a server's index lists a build
 // that the server does not have, removed already or not yet published, onServer reads the
-// index again, once, before it asks the next server.
+// index again, once, before it asks the next server. If no server has exactly that image,
+// onServer looks for other names of it, and for a build that no index names.
 func (f *Finder) onServer(ctx context.Context, q image.Query) (*Found, error) {
 	for {
 		index, err := f.List(ctx)
-		if err != nil {
-			return nil, err
-		}
-		found, err := f.fromServer(ctx, index, q)
 		if err == nil {
-			return found, nil
+			var found *Found
+			if found, err = f.fromServer(ctx, index, q); err == nil {
+				return found, nil
+			}
+			err = f.afterFailure(ctx, err)
 		}
-		if err := f.afterFailure(ctx, err); err != nil {
+		if err == nil {
+			continue
+		}
+		if f.loose || !q.Loose && q.Build == "" || ctx.Err() != nil || !f.opt.Servers.askAgain() {
 			return nil, err
 		}
+		f.loose = true
 	}
 }
 
@@ -200,20 +213,22 @@ func (f *Finder) onServer(ctx context.Context, q image.Query) (*Found, error) {
 // what it does. If the cache has the same build, the metadata and the root file system come
 // from the cache.
 func (f *Finder) fromServer(ctx context.Context, index image.Index, q image.Query) (_ *Found, err error) {
-	img, err := index.Find(q)
-	if err != nil {
+	by := f.opt.Servers.current().index.by
+	found := &Found{finder: f, query: q, index: indexUse{signers: by, downloaded: true}}
+	if err := found.choose(&index); err != nil {
 		return nil, err
 	}
-	by := f.opt.Servers.current().index.by
-	if err := f.checkNotOlder(img, by, false); err != nil {
-		return nil, err
+	img := found.Image
+	if q.Build == "" { // else the user wants that build, even if it is older
+		if err := f.checkNotOlder(img, by, false); err != nil {
+			return nil, err
+		}
 	}
 	f.tell.Note(fmt.Sprintf("image %s, build %s", img.Name, img.Build))
-	found := &Found{Image: img, finder: f, query: q, index: indexUse{by, true}}
 	defer func() {
 		if err != nil {
 			found.Close()
-			err = f.asGone(img, q, err)
+			err = f.asGone(img, found.query, err)
 		}
 	}()
 	if err := found.lockInCache(ctx); err != nil {
@@ -223,6 +238,9 @@ func (f *Finder) fromServer(ctx context.Context, index image.Index, q image.Quer
 		found.cache.dropEntry()
 	}
 	if err := f.vouch(ctx, found); err != nil {
+		return nil, err
+	}
+	if err := found.checkUnlisted(); err != nil {
 		return nil, err
 	}
 	if found.cache.entry != nil {
@@ -280,5 +298,9 @@ func (f *Finder) asGone(img image.Image, q image.Query, err error) error {
 	if server == nil || server.index == nil || isUnverified(err) || !f.opt.Servers.lacks(err) {
 		return err
 	}
-	return &Error{Kind: Gone, Err: fmt.Errorf("%w: %w", server.index.Gone(img, q), err)}
+	missing := server.index.Gone(img, q)
+	if missing.Listed != "" {
+		return missing
+	}
+	return &Error{Kind: Gone, Err: fmt.Errorf("%w: %w", missing, err)}
 }

@@ -36,6 +36,9 @@ type Found struct {
 type indexUse struct {
 	signers    signers
 	downloaded bool // in this run
+	// unlisted says that the index names another build of the image, and the user named this
+	// one (image.Query.Build).
+	unlisted bool
 }
 
 // Accept says that the caller uses the image after it has seen the metadata. If the image
@@ -68,7 +71,11 @@ type checks struct {
 func (found *Found) renewSeals() error {
 	f := found.finder
 	at := listing{directory: found.Image.Path}
-	if built, ok := image.BuildTime(found.Image.Build); ok && !f.opt.AllowOlder && f.isDate(built, found.index.signers.at) {
+	built, ok := image.BuildTime(found.Image.Build)
+	switch {
+	case ok && found.index.unlisted:
+		at.since, at.until = built.Add(-slack), built.Add(slack)
+	case ok && !f.opt.AllowOlder && f.isDate(built, found.index.signers.at):
 		at.since = built.Add(-slack)
 	}
 	seals, err := f.trust.seals(found.checks.evidence, at, image.MetaFile, image.RootfsFile)

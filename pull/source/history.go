@@ -111,18 +111,28 @@ func (f *Finder) checkFresh(found *Found) error {
 		return nil
 	}
 	if t, ok := lxc.Expiry(file); ok && t.Before(f.trust.clock.Now()) {
+		if found.query.Build != "" {
+			f.warnExpired(found)
+			return nil
+		}
 		return replayed("build %q of %s expired %s", found.Image.Build, found.Image.Name, t.Format(time.RFC3339))
 	}
 	return nil
 }
 
+// warnExpired warns about a build that has expired and that the user named.
+func (f *Finder) warnExpired(found *Found) {
+	f.tell.Warn(fmt.Sprintf("build %q of %s has expired, and may have known security holes", found.Image.Build, found.Image.Name))
+}
+
 // Remember records the image's build and the index's signature time in the first history that
 // can be written. It records them for every signer: otherwise somebody could remove the
 // recorded signer's signature from an old index, keep another signer's, and offer the index
-// again. If Remember fails, it warns the listener.
+// again. A build that the index does not name is not recorded. If Remember fails, it warns
+// the listener.
 func (found *Found) Remember(ctx context.Context) {
 	f := found.finder
-	if !found.index.downloaded || len(found.index.signers.keys) == 0 {
+	if !found.index.downloaded || found.index.unlisted || len(found.index.signers.keys) == 0 {
 		return
 	}
 	edit := func(list []cache.Seen) ([]cache.Seen, error) {

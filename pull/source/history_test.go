@@ -15,7 +15,7 @@ func TestRememberEverySigner(t *testing.T) {
 	img := image.Image{Name: image.Name{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default"}, Build: "20260829_05:24"}
 	made := time.Date(2026, 8, 29, 6, 0, 0, 0, time.UTC)
 	for _, by := range [][]string{{"AA", "BB"}, {"BB", "AA"}} {
-		found := &Found{finder: c, Image: img, index: indexUse{signers{by, made}, true}}
+		found := &Found{finder: c, Image: img, index: indexUse{signers: signers{keys: by, at: made}, downloaded: true}}
 		found.Remember(t.Context())
 	}
 	old := img
@@ -24,10 +24,10 @@ func TestRememberEverySigner(t *testing.T) {
 		by  []string
 		old bool
 	}{{[]string{"AA"}, true}, {[]string{"BB"}, true}, {[]string{"CC", "BB"}, true}, {[]string{"CC"}, false}} {
-		if err := c.checkNotOlder(old, signers{test.by, made}, false); (KindOf(err) == Replayed) != test.old {
+		if err := c.checkNotOlder(old, signers{keys: test.by, at: made}, false); (KindOf(err) == Replayed) != test.old {
 			t.Errorf("an old build by %q: %v", test.by, err)
 		}
-		if err := c.checkNotOlder(img, signers{test.by, made}, false); err != nil {
+		if err := c.checkNotOlder(img, signers{keys: test.by, at: made}, false); err != nil {
 			t.Errorf("the same build by %q: %v", test.by, err)
 		}
 	}

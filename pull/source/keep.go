@@ -89,10 +89,11 @@ func (found *Found) beginStage() {
 
 // lockInCache locks the image in the cache and opens the cached copy, if there is one. Of
 // several runs at the same time one downloads, and the others wait and use its copy. If the
-// cache can't be written, the run continues without writing to it.
+// cache can't be written, the run continues without writing to it. A build that the index does
+// not name is not written to the cache: there the index must vouch for it.
 func (found *Found) lockInCache(ctx context.Context) error {
 	f := found.finder
-	if f.opt.Cache == nil {
+	if f.opt.Cache == nil || found.index.unlisted {
 		return nil
 	}
 	slot, err := f.opt.Cache.Lock(ctx, found.Image.Name)
@@ -241,7 +242,7 @@ func (f *Finder) Verify(ctx context.Context, i cache.Info) error {
 	if entry.Evidence == nil && f.trust.keys != nil {
 		return ErrUnsigned
 	}
-	found, err := f.fromEntry(i.Name, entry)
+	found, err := f.fromEntry(i.Name, entry, image.Query{})
 	if err != nil {
 		return err
 	}

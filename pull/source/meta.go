@@ -44,7 +44,7 @@ func (found *Found) readMeta(ctx context.Context) error {
 // loadMeta downloads the metadata from the first server that gives the signed bytes.
 func (found *Found) loadMeta(ctx context.Context) ([]byte, error) {
 	f := found.finder
-	course := fetch.NewCourse(f.opt.Servers.files(found.Image.Path + "/" + image.MetaFile))
+	course := fetch.NewCourse(found.from(image.MetaFile))
 	for {
 		data, sources, err := f.opt.Client.Load(ctx, fetch.Request{
 			URLs: course.URLs(), Pinned: found.checks.meta.refusesWrong(), Max: maxMeta, Hasty: f.opt.Servers.others(), CallerRestarts: true,

@@ -192,7 +192,7 @@ func (found *Found) checkLimit(size int64) {
 // after it, finds out which servers are down or lack the build.
 func (found *Found) urls() []string {
 	if found.try.course == nil {
-		found.try.course = fetch.NewCourse(found.finder.opt.Servers.files(found.Image.Path + "/" + image.RootfsFile))
+		found.try.course = fetch.NewCourse(found.from(image.RootfsFile))
 	}
 	return found.try.course.URLs()
 }
@@ -248,7 +248,7 @@ func (found *Found) Measure(ctx context.Context, sureOnly bool) (sure bool) {
 		sure = true
 	} else {
 		servers := found.finder.opt.Servers
-		urls := servers.files(found.Image.Path + "/" + image.RootfsFile)
+		urls := found.from(image.RootfsFile)
 		if sureOnly {
 			urls = slices.DeleteFunc(urls, func(u string) bool { return !servers.safe(u) })
 		}

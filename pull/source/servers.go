@@ -150,6 +150,17 @@ func (s *Servers) giveUp(err error) *server {
 	return s.current()
 }
 
+// askAgain makes the servers that do not have the image current again, and reports whether
+// there are any.
+func (s *Servers) askAgain() (any bool) {
+	for _, each := range s.servers {
+		if each.givenUp != nil && KindOf(each.givenUp) == NotFound {
+			each.givenUp, any = nil, true
+		}
+	}
+	return any
+}
+
 // worstError returns the most severe of the servers' errors, after all were given up.
 func (s *Servers) worstError() error {
 	var worst error

@@ -26,6 +26,7 @@ type seal struct {
 	want     [sha256.Size]byte
 	verifier *pgp.Verifier // of the file's own signature; nil: it is not used
 	listing  listing
+	bound    bool // the signature of SHA256SUMS says which image and build it belongs to
 }
 
 // A listing is what the signed index of images says about a build. A build's own signatures
@@ -33,6 +34,9 @@ type seal struct {
 type listing struct {
 	directory string    // of the build, below the server's URL; "": not known
 	since     time.Time // the build's files were not signed before this time; zero: not known
+	// until is the time after which the build's files were not signed. It is set only if the
+	// index does not name the build; zero: not known.
+	until time.Time
 }
 
 // path returns a file's path below the server's URL, "" if it is not known.
@@ -43,13 +47,19 @@ func (l listing) path(file string) string {
 	return l.directory + "/" + file
 }
 
-// signedAfter refuses a file that was signed before the build was made: it belongs to an older
-// build. A signature without a time passes.
-func (l listing) signedAfter(signed time.Time) error {
-	if signed.IsZero() || !signed.Before(l.since) {
-		return nil
+// signedThen refuses a file that was signed before the build was made: it belongs to an older
+// build. If the index does not name the build, signedThen also refuses a file that was signed
+// a day or more later, unless its signature names the build. A signature without a time passes.
+func (l listing) signedThen(by signers) error {
+	signed := by.at.UTC().Format(time.RFC3339)
+	switch {
+	case by.at.IsZero():
+	case by.at.Before(l.since):
+		return &Error{Kind: Replayed, Err: fmt.Errorf("it was signed %s, before the build was made", signed)}
+	case !l.until.IsZero() && !by.bound && by.at.After(l.until):
+		return fmt.Errorf("it was signed %s, long after the build was made, so it may belong to another build", signed)
 	}
-	return &Error{Kind: Replayed, Err: fmt.Errorf("it was signed %s, before the build was made", signed.UTC().Format(time.RFC3339))}
+	return nil
 }
 
 // Write passes bytes of the file to the check. It returns an error of Kind Unverified if the
@@ -76,7 +86,7 @@ func (s *seal) check() error {
 			err = checkPath(result, s.listing.path(s.file))
 		}
 		if err == nil {
-			err = s.listing.signedAfter(newest(result).at)
+			err = s.listing.signedThen(newest(result))
 		}
 		if err != nil {
 			return unverified(s.file, err)
@@ -157,6 +167,9 @@ func (t trust) verify(what, path string, data, sig []byte) (signers, error) {
 type signers struct {
 	keys []string  // fingerprints, each once
 	at   time.Time // when the newest of their signatures was made
+	// bound says that a signature has the notation with the file's path. checkPath has
+	// compared the path.
+	bound bool
 }
 
 // newest returns the signers of a verified file.
@@ -168,6 +181,9 @@ func newest(result *pgp.Result) signers {
 		}
 		if r.Created.After(s.at) {
 			s.at = r.Created
+		}
+		for _, n := range r.Notations {
+			s.bound = s.bound || n.Name == pathNotation
 		}
 	}
 	return s
@@ -188,7 +204,7 @@ func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal,
 		if err != nil {
 			return nil, err
 		}
-		if err := at.signedAfter(by.at); err != nil {
+		if err := at.signedThen(by); err != nil {
 			return nil, unverified(image.SumsFile, err)
 		}
 		sums, err := pgp.ParseSums(text)
@@ -200,7 +216,7 @@ func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal,
 			if !ok {
 				return nil, unverified(f, errors.New("the signed SHA256SUMS does not name it"))
 			}
-			seals[f] = &seal{file: f, digest: sha256.New(), want: sum}
+			seals[f] = &seal{file: f, digest: sha256.New(), want: sum, bound: by.bound}
 		}
 		return seals, nil
 	}

@@ -1,0 +1,169 @@
+package image
+
+import "strings"
+
+// Latest is the name that stands for the newest stable release of a distribution, in a query
+// and for an index that has no release of that name.
+const Latest = "latest"
+
+// releaseNames has a line for each distribution that names its releases in two ways: the
+// distribution, then NUMBER=NAME of each release. Lists of images have either. Sources:
+// debian.org/releases, wiki.ubuntu.com/Releases, devuan.org/os/releases,
+// linuxmint.com/download_all.php.
+const releaseNames = `
+debian 7=wheezy 8=jessie 9=stretch 10=buster 11=bullseye 12=bookworm 13=trixie 14=forky 15=duke
+devuan 1=jessie 2=ascii 3=beowulf 4=chimaera 5=daedalus 6=excalibur 7=freia
+mint 20=ulyana 20.1=ulyssa 20.2=uma 20.3=una 21=vanessa 21.1=vera 21.2=victoria 21.3=virginia 22=wilma 22.1=xia 22.2=zara 22.3=zena
+ubuntu 14.04=trusty 16.04=xenial 18.04=bionic 20.04=focal 22.04=jammy 24.04=noble 24.10=oracular 25.04=plucky 25.10=questing 26.04=resolute
+`
+
+// unstable are names of releases that are not stable: those that never are, and the next ones
+// of the distributions in releaseNames.
+const unstable = " sid unstable testing experimental ceres devel edge rawhide eln current cauldron snapshot tumbleweed rolling sisyphus forky 14 duke 15 freia "
+
+// alias returns the other name of a release: the code name for a number and the number for a
+// code name, in lower case; "" if there is none.
+func alias(dist, release string) string {
+	_, line, _ := strings.Cut(releaseNames, "\n"+strings.ToLower(dist)+" ")
+	line, _, _ = strings.Cut(line, "\n")
+	for word := ""; line != ""; {
+		word, line, _ = strings.Cut(line, " ")
+		number, name, _ := strings.Cut(word, "=")
+		if strings.EqualFold(release, name) {
+			return number
+		}
+		if release == number {
+			return name
+		}
+	}
+	return ""
+}
+
+// ReleaseKey returns a text by which the releases of a distribution are sorted: the later, the
+// newer. Numbers count as versions, and code names as their numbers. The text begins with "1"
+// for a stable release and with "0" for another. A name without a number that is not in the
+// table is a release of Ubuntu that is newer than this program, or a branch that moves on.
+func ReleaseKey(dist, release string) string {
+	name, other := strings.ToLower(release), alias(dist, release)
+	digits := strings.ContainsAny(name, "0123456789")
+	stable := (digits || other != "" || strings.EqualFold(dist, "ubuntu")) &&
+		!strings.Contains(unstable, " "+name+" ") || digits && other == ""
+	if !digits && other != "" {
+		name, digits = other, true
+	}
+	key := "0"
+	if stable {
+		key = "1"
+	}
+	if !digits {
+		key += "~" // after all digits
+	}
+	for name != "" {
+		rest := strings.TrimLeft(name, "0123456789")
+		if n := len(name) - len(rest); n > 0 {
+			const width = "00000000"
+			key += width[min(n, len(width)):] + name[:n]
+			name = rest
+			continue
+		}
+		key += name[:1]
+		name = name[1:]
+	}
+	return key
+}
+
+// SameDist reports whether two names mean the same distribution: they differ only in letter
+// case, hyphens and the word "linux", as arch and archlinux do.
+func SameDist(a, b string) bool {
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	for _, cut := range []string{"-", "linux"} {
+		a, b = strings.ReplaceAll(a, cut, ""), strings.ReplaceAll(b, cut, "")
+	}
+	return a == b
+}
+
+// SameRelease reports whether a user who names the release wanted may mean the release name:
+// they are two names of one release, or name has more after a number and a hyphen, as 9-Stream
+// has, or wanted has a "v" before the number.
+func SameRelease(dist, wanted, name string) bool {
+	begin, _, _ := strings.Cut(name, "-")
+	return strings.EqualFold(wanted, name) || wanted == begin || wanted == "v"+name || strings.EqualFold(alias(dist, wanted), name)
+}
+
+// Resolve replaces names in q by names that the index has for the same: another spelling of
+// the distribution, Latest, the number in place of a code name or the code name in place of a
+// number, and the only variant if q.AnyVariant is set. Names that mean several things stay as
+// they are. note tells the user what was replaced, in one line; "" if nothing was.
+func (x Index) Resolve(q *Query) (note string) {
+	typed, newest := q.Dist, q.Release == Latest
+	if !newest {
+		typed += "/" + q.Release
+	}
+	x.pick(q, &q.Dist)
+	why := x.pick(q, &q.Release)
+	name := q.Dist + "/" + q.Release
+	if name != typed && q.Release != Latest {
+		note = typed + " means " + name
+		if newest {
+			note += why
+		}
+	}
+	variant := q.Variant
+	if q.AnyVariant {
+		x.pick(q, &q.Variant)
+	}
+	if variant != q.Variant {
+		if note != "" {
+			note += "; "
+		}
+		note += "the only variant of " + name + " is " + q.Variant
+	}
+	return note
+}
+
+// pick replaces part, which is q's distribution, release or variant, by the one name that the
+// index has for it. If there are several such names, or none, the name stays. Of the names
+// for Latest it takes the newest stable release. why says that there was a choice or none.
+func (x Index) pick(q *Query, part *string) (why string) {
+	best, only, several := "", "", false
+	for i := range x.Images {
+		img := &x.Images[i]
+		each, same := img.Dist, SameDist(q.Dist, img.Dist)
+		switch part {
+		case &q.Release:
+			each = img.Release
+			same = img.Dist == q.Dist && SameRelease(q.Dist, q.Release, each)
+			if *part == Latest {
+				same = img.Dist == q.Dist && matchesArch(q.Arch, img.Arch) && (q.AnyVariant || matches(q.Variant, img.Variant))
+			}
+		case &q.Variant:
+			each = img.Variant
+			same = img.Dist == q.Dist && img.Release == q.Release && matchesArch(q.Arch, img.Arch)
+		}
+		if !same {
+			continue
+		}
+		if strings.EqualFold(each, *part) {
+			*part = each
+			return ""
+		}
+		several = several || only != "" && each != only
+		key := "0"
+		if part == &q.Release && *part == Latest {
+			key = ReleaseKey(img.Dist, each)
+		}
+		if key > best {
+			best, only = key, each
+		}
+	}
+	switch {
+	case strings.HasPrefix(best, "1"):
+		why = ", the newest stable release in the list"
+	case several || only == "":
+		return ""
+	default:
+		why = ", the only release in the list"
+	}
+	*part = only
+	return why
+}
