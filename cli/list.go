@@ -2,16 +2,27 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"os"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
 
+	"lxc-pull/cross"
 	"lxc-pull/image"
 	"lxc-pull/lxc/host"
 	"lxc-pull/pull/source"
 )
 
-const listUsage = `Usage: lxc-pull list [OPTION]...
+const listUsage = `Usage: lxc-pull list [WORD]... [OPTION]...
 
-Lists the images of a server, or only those that match the options.
+Lists a server's images for this machine's architecture, or those that match all
+words: distributions, releases, architectures or variants, such as
+"list debian arm64" or "list debian/trixie". The newest release comes first.
 `
 
 // A listCall is one use of "list".
@@ -19,10 +30,23 @@ type listCall struct {
 	image  imageOptions
 	finder finderOptions
 	json   bool
+	all    bool
+
+	rows   []*listRow
+	hidden int // images of other architectures, which rows does not have
+}
+
+// A listRow is an image, and what the cache has of it.
+type listRow struct {
+	*image.Image
+	key    string // sorts the releases of a distribution
+	cached string // the build in the cache; "": none
+	size   int64  // of the root file system, compressed; 0: not known
 }
 
 func (c *listCall) groups() []group {
 	own := group{"", []flag{
+		{long: "all", help: "list the images of all architectures", into: &c.all, exact: true},
 		{long: "json", help: "print JSON", into: &c.json, exact: true},
 		{long: "no-cache", into: &c.finder.cache.noCache, exact: true}, // accepted: "list" reads no image from the cache
 	}}
@@ -30,9 +54,7 @@ func (c *listCall) groups() []group {
 }
 
 func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
-	if len(operands) > 0 {
-		return usageErrorf("list takes no names: %q", operands)
-	}
+	words := strings.Split(strings.Join(append(operands, c.image.dist, c.image.release, c.image.arch, c.image.variant), "/"), "/")
 	if err := c.image.check(); err != nil {
 		return err
 	}
@@ -41,21 +63,153 @@ func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if err != nil {
 		return err
 	}
-	images := index.Select(c.image.query())
-	if c.json {
-		if err := printJSON(ui.out, images); err != nil {
-			return err
+	if err = c.choose(&index, words); err == nil || c.json {
+		c.seeCache()
+		width := terminalSize(os.Stdout)
+		switch {
+		case c.json:
+			err = errors.Join(printJSON(ui.out, c.rows), err)
+		case len(c.rows) > 0:
+			_, err = io.WriteString(ui.out, listTable(c.rows, width, ui.clock.Now()))
 		}
 	}
-	if len(images) == 0 && len(index.Images) > 0 {
-		if _, err := index.Find(c.image.query()); err != nil { // it names the nearest images
-			return err
+	if c.hidden > 0 && err == nil && !ui.quiet {
+		ui.line("%d images of other architectures are hidden; --all shows them", c.hidden)
+	}
+	return err
+}
+
+// choose sets rows to the images that the options and words select, sorted by distribution
+// and release. It leaves out other architectures than this machine's, unless the user named
+// one, or there are no other images.
+func (c *listCall) choose(index *image.Index, words []string) error {
+	for i := range index.Images {
+		img := &index.Images[i]
+		c.rows = append(c.rows, &listRow{Image: img, key: image.ReleaseKey(img.Dist, img.Release)})
+	}
+	sort.SliceStable(c.rows, func(i, j int) bool {
+		a, b := c.rows[i], c.rows[j]
+		if a.Dist != b.Dist {
+			return a.Dist < b.Dist
+		}
+		return a.key > b.key
+	})
+	here, so := c.all, ""
+	for _, word := range words {
+		rows := c.matching(word)
+		here = here || isArch(word)
+		if rows == nil && word != "" {
+			var names []string
+			for _, row := range c.rows {
+				names = append(names, row.Dist, row.Release, row.Arch, row.Variant)
+			}
+			c.rows = nil
+			return &source.Error{Kind: source.NotFound, Err: fmt.Errorf("no image matches %q%s", so+word, didYouMean(word, "lxc-pull list "+so, names))}
+		}
+		if word != "" {
+			c.rows, so = rows, so+word+" "
 		}
 	}
-	if c.json {
-		return nil
+	if own := c.matching(hostArch()); !here && own != nil {
+		c.hidden, c.rows = len(c.rows)-len(own), own
 	}
-	return printTable(ui.out, images)
+	return nil
+}
+
+// matching returns the rows that have a word, or another name for the same, as a part of their
+// names. The word Latest matches the first release of each distribution.
+func (c *listCall) matching(word string) (rows []*listRow) {
+	arches := cross.Spellings(word)
+	var first *listRow
+	for _, row := range c.rows {
+		if first == nil || row.Dist != first.Dist {
+			first = row
+		}
+		if image.SameDist(word, row.Dist) || image.SameRelease(row.Dist, word, row.Release) || strings.EqualFold(word, row.Variant) ||
+			slices.Contains(arches, row.Arch) || word == image.Latest && row.Release == first.Release {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// seeCache notes which images are in the cache. It needs no cache, and changes nothing in it.
+func (c *listCall) seeCache() {
+	base := host.This().CacheDir(c.finder.namespace)
+	if base == "" || c.finder.cache.noCache {
+		return
+	}
+	list, _ := c.finder.cacheAt(base).List() // a cache that can't be read has nothing to mark
+	for i := range list {
+		info := &list[i]
+		for _, row := range c.rows {
+			if info.Partial || info.Damage != nil || info.Name != row.Name {
+				continue
+			}
+			if row.cached = info.Build; info.Build == row.Build {
+				row.size = info.Size
+			}
+		}
+	}
+}
+
+// listTable returns a line for each row. For a terminal of so many columns it has a header,
+// the age of each build at time now, and the size and a mark of cached images. The columns
+// that do not fit are left out: size, age, and the variant if all are the default one. Width 0
+// means that a program reads it: then it has the build's name.
+func listTable(rows []*listRow, width int, now time.Time) string {
+	const last = 6
+	lines := [][]string{{"DIST", "RELEASE", "ARCH", "VARIANT", "AGE", "SIZE", "CACHED"}}
+	varied, total := width == 0, 0
+	var wide [last + 1]int // 0: the column is left out
+	for _, row := range rows {
+		line := []string{row.Dist, row.Release, row.Arch, row.Variant, row.Build, "", ""}
+		if width > 0 {
+			line[4] = "-"
+			if built, ok := image.BuildTime(row.Build); ok {
+				line[4] = source.Age(now.Sub(built))
+			}
+			if row.size > 0 {
+				line[5] = source.ByteCount(row.size)
+			}
+			if row.cached != "" {
+				line[last] = "older"
+			}
+			if row.cached == row.Build {
+				line[last] = "yes"
+			}
+		}
+		for n := range line {
+			line[n] = printable(line[n])
+			wide[n] = max(wide[n], len(line[n]))
+		}
+		varied = varied || row.Variant != defaultVariant
+		lines = append(lines, line)
+	}
+	for n, head := range lines[0] {
+		if wide[n] > 0 {
+			wide[n] = max(wide[n], len(head)) + 2
+		}
+		total += wide[n]
+	}
+	for n := 5; n >= 3 && total-2 > width && (n > 3 || !varied) && width > 0; n-- {
+		total -= wide[n]
+		wide[n] = 0
+	}
+	if width == 0 {
+		lines = lines[1:]
+	}
+	var b strings.Builder
+	for _, line := range lines {
+		text := ""
+		for n, cell := range line {
+			if wide[n] > 0 {
+				text += fmt.Sprintf("%-*s", wide[n], cell)
+			}
+		}
+		b.WriteString(strings.TrimRight(text, " ") + "\n")
+	}
+	return b.String()
 }
 
 // list returns the list of a server.
@@ -101,12 +255,16 @@ func printTable(w io.Writer, images []image.Image) error {
 	return err
 }
 
-// printJSON prints images as a JSON array of objects.
-func printJSON(w io.Writer, images []image.Image) error {
+// printJSON prints rows as a JSON array of objects.
+func printJSON(w io.Writer, rows []*listRow) error {
 	var objects []jsonObject
-	for _, i := range images {
-		o := nameObject(i.Name, i.Build)
-		o.text("path", i.Path)
+	for _, row := range rows {
+		o := nameObject(row.Name, row.Build)
+		o.text("path", row.Path)
+		o.raw("cached", strconv.FormatBool(row.cached == row.Build))
+		if row.size > 0 {
+			o.raw("size", strconv.FormatInt(row.size, 10))
+		}
 		objects = append(objects, o)
 	}
 	return printObjects(w, objects)

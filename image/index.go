@@ -228,19 +228,20 @@ func (x Index) Find(q Query) (Image, error) {
 
 // Gone returns the error for an image that q selects and whose build is missing on the
 // server. If the index has another build of it than q.Build, the error says so.
-func (x Index) Gone(img Image, q Query) *NotFoundError {
-	e := &NotFoundError{query: q}
+func (x *Index) Gone(img *Image, q *Query) *NotFoundError {
+	e := &NotFoundError{query: *q}
 	var rest Index
-	for _, other := range x.Images {
-		if other != img {
-			rest.Images = append(rest.Images, other)
+	for i := range x.Images {
+		other := &x.Images[i]
+		if *other != *img {
+			rest.Images = append(rest.Images, *other)
 		}
 		if q.Build != "" && other.Name == img.Name && other.Build != q.Build {
-			e.Listed, e.Near = other.Build, []Image{other}
+			e.Listed, e.Near = other.Build, x.Images[i:i+1]
 		}
 	}
 	if e.Listed == "" {
-		e.Gone, e.Near = img.Build, rest.near(q)
+		e.Gone, e.Near = img.Build, rest.near(*q)
 	}
 	return e
 }
@@ -307,8 +308,11 @@ func (x Index) near(q Query) []Image {
 		cost := 0
 		// Another distribution counts more than another release, and that counts more than
 		// another variant. An image of another architecture is of little use.
-		cost += 4 * Distance(q.Dist, img.Dist)
-		if q.Release != Latest {
+		dist := q.Dist == "" || SameDist(q.Dist, img.Dist)
+		if !dist {
+			cost += 4 * Distance(q.Dist, img.Dist)
+		}
+		if q.Release != Latest && !SameRelease(img.Dist, q.Release, img.Release) {
 			cost += 2 * Distance(q.Release, img.Release)
 		}
 		if !matches(q.Variant, img.Variant) {
@@ -317,7 +321,7 @@ func (x Index) near(q Query) []Image {
 		if !matchesArch(q.Arch, img.Arch) {
 			cost += 2 + min(2, Distance(q.Arch[0], img.Arch))
 		}
-		if q.Dist != "" && !matches(q.Dist, img.Dist) && Distance(q.Dist, img.Dist) > 2 {
+		if !dist && Distance(q.Dist, img.Dist) > 2 {
 			continue
 		}
 		candidates = append(candidates, candidate{img, cost})

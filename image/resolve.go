@@ -92,78 +92,62 @@ func SameRelease(dist, wanted, name string) bool {
 
 // Resolve replaces names in q by names that the index has for the same: another spelling of
 // the distribution, Latest, the number in place of a code name or the code name in place of a
-// number, and the only variant if q.AnyVariant is set. Names that mean several things stay as
-// they are. note tells the user what was replaced, in one line; "" if nothing was.
-func (x Index) Resolve(q *Query) (note string) {
-	typed, newest := q.Dist, q.Release == Latest
-	if !newest {
-		typed += "/" + q.Release
-	}
-	x.pick(q, &q.Dist)
-	why := x.pick(q, &q.Release)
-	name := q.Dist + "/" + q.Release
-	if name != typed && q.Release != Latest {
-		note = typed + " means " + name
-		if newest {
-			note += why
-		}
-	}
-	variant := q.Variant
-	if q.AnyVariant {
-		x.pick(q, &q.Variant)
-	}
-	if variant != q.Variant {
-		if note != "" {
-			note += "; "
-		}
-		note += "the only variant of " + name + " is " + q.Variant
-	}
-	return note
-}
-
-// pick replaces part, which is q's distribution, release or variant, by the one name that the
-// index has for it. If there are several such names, or none, the name stays. Of the names
-// for Latest it takes the newest stable release. why says that there was a choice or none.
-func (x Index) pick(q *Query, part *string) (why string) {
-	best, only, several := "", "", false
+// number, and the only variant if q.AnyVariant is set. If several images are meant equally
+// well, or none, q stays as it is, and note is ""; otherwise note tells the user in one line
+// what was replaced.
+func (x *Index) Resolve(q *Query) (note string) {
+	var found *Image
+	best, several := "", false
 	for i := range x.Images {
 		img := &x.Images[i]
-		each, same := img.Dist, SameDist(q.Dist, img.Dist)
-		switch part {
-		case &q.Release:
-			each = img.Release
-			same = img.Dist == q.Dist && SameRelease(q.Dist, q.Release, each)
-			if *part == Latest {
-				same = img.Dist == q.Dist && matchesArch(q.Arch, img.Arch) && (q.AnyVariant || matches(q.Variant, img.Variant))
-			}
-		case &q.Variant:
-			each = img.Variant
-			same = img.Dist == q.Dist && img.Release == q.Release && matchesArch(q.Arch, img.Arch)
-		}
-		if !same {
+		variant := matches(q.Variant, img.Variant)
+		if !SameDist(q.Dist, img.Dist) || !matchesArch(q.Arch, img.Arch) || !variant && !q.AnyVariant {
 			continue
 		}
-		if strings.EqualFold(each, *part) {
-			*part = each
-			return ""
-		}
-		several = several || only != "" && each != only
 		key := "0"
-		if part == &q.Release && *part == Latest {
-			key = ReleaseKey(img.Dist, each)
+		if matches(q.Dist, img.Dist) {
+			key = "1"
+		}
+		switch {
+		case matches(q.Release, img.Release):
+			key += "2"
+		case q.Release == Latest:
+			release := ReleaseKey(img.Dist, img.Release)
+			if release[0] == '0' {
+				release = "0" // unstable ones are equal: only if there is no other, it is meant
+			}
+			key += release
+		case SameRelease(img.Dist, q.Release, img.Release):
+			key += "1"
+		default:
+			continue
+		}
+		if variant {
+			key += " 1" // a blank is before all characters of versions
 		}
 		if key > best {
-			best, only = key, each
+			best, found, several = key, img, false
+		} else if key == best && img.Name != found.Name {
+			several = true
 		}
 	}
-	switch {
-	case strings.HasPrefix(best, "1"):
-		why = ", the newest stable release in the list"
-	case several || only == "":
+	if several || found == nil {
 		return ""
-	default:
-		why = ", the only release in the list"
 	}
-	*part = only
-	return why
+	note = q.Dist
+	name, why := found.Dist+"/"+found.Release, ""
+	switch {
+	case q.Release != Latest:
+		note += "/" + q.Release
+	case best[1] == '0':
+		why = ", the only release in the list"
+	default:
+		why = ", the newest stable release in the list"
+	}
+	if !matches(q.Variant, found.Variant) {
+		name += "/" + found.Variant
+		why = ", its only variant"
+	}
+	q.Dist, q.Release, q.Variant = found.Dist, found.Release, found.Variant
+	return note + " means " + name + why
 }

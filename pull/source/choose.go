@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -28,7 +29,7 @@ func (found *Found) choose(index *image.Index) (err error) {
 	}
 	path, ok := strings.CutSuffix(img.Path, "/"+img.Build)
 	if !ok || !f.loose {
-		return index.Gone(*img, *q)
+		return index.Gone(img, q)
 	}
 	img.Build, img.Path = q.Build, path+"/"+q.Build
 	found.index.unlisted = true
@@ -38,27 +39,27 @@ func (found *Found) choose(index *image.Index) (err error) {
 // checkUnlisted decides whether a build that the signed index does not name may be used. If
 // the signature of its SHA256SUMS has the notation with the file's path, it says which build
 // of which image it belongs to. Otherwise only the server says that: so it must be asked over
-// https, and the user is warned.
+// https, mirrors are not asked for the tarballs, and the user is warned.
 func (found *Found) checkUnlisted() error {
 	f := found.finder
 	if !found.index.unlisted || !found.Vouched() || found.checks.rootfs.bound {
 		return nil
 	}
-	server := f.opt.Servers.current()
-	if strings.HasPrefix(server.url, "http:") {
-		return unverified(fmt.Sprintf("build %q", found.Image.Build),
-			fmt.Errorf("the signed list does not name it, and its signature does not say to which image it belongs; the server would have to say so over https, and %q is not https", server.url))
+	url := f.opt.Servers.current().url
+	text := fmt.Sprintf("no signature says that build %q is one of %s, only the server %q does", found.Image.Build, found.Image.Name, url)
+	if strings.HasPrefix(url, "http:") {
+		return unverified(text, errors.New("it must do so over https"))
 	}
-	f.tell.Warn(fmt.Sprintf("the signed list does not name build %q: that it is an image of %s is the word of %q, not of a signature", found.Image.Build, found.Image.Name, server.url))
+	f.tell.Warn(text)
+	found.index.only = url
 	return nil
 }
 
-// from returns the URLs of one of the image's tarballs, in the order in which to ask. A build
-// for which only the server's word stands comes from that server, and not from mirrors.
+// from returns the URLs of one of the image's tarballs, in the order in which to ask.
 func (found *Found) from(file string) []string {
-	servers, path := found.finder.opt.Servers, found.Image.Path+"/"+file
-	if server := servers.current(); server != nil && found.index.unlisted && found.Vouched() && !found.checks.rootfs.bound {
-		return []string{server.url + "/" + path}
+	path := found.Image.Path + "/" + file
+	if found.index.only != "" {
+		return []string{found.index.only + "/" + path}
 	}
-	return servers.files(path)
+	return found.finder.opt.Servers.files(path)
 }

@@ -228,7 +228,7 @@ func (f *Finder) fromServer(ctx context.Context, index image.Index, q image.Quer
 	defer func() {
 		if err != nil {
 			found.Close()
-			err = f.asGone(img, found.query, err)
+			err = f.asGone(&found.Image, &found.query, err)
 		}
 	}()
 	if err := found.lockInCache(ctx); err != nil {
@@ -293,7 +293,7 @@ func (f *Finder) nextServer(ctx context.Context, err error) error {
 // asGone returns the error to report for err, a failure to find or download img. If the
 // current server answered that a file of the build does not exist, the error becomes Gone:
 // the index lists a build that is not there. Other errors stay as they are.
-func (f *Finder) asGone(img image.Image, q image.Query, err error) error {
+func (f *Finder) asGone(img *image.Image, q *image.Query, err error) error {
 	server := f.opt.Servers.current()
 	if server == nil || server.index == nil || isUnverified(err) || !f.opt.Servers.lacks(err) {
 		return err

@@ -39,6 +39,7 @@ type indexUse struct {
 	// unlisted says that the index names another build of the image, and the user named this
 	// one (image.Query.Build).
 	unlisted bool
+	only     string // the URL of the server that alone may give the build; "": all may
 }
 
 // Accept says that the caller uses the image after it has seen the metadata. If the image

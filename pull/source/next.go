@@ -67,7 +67,7 @@ func (f *Finder) next(ctx context.Context, found *Found, err error) (*Found, err
 func (f *Finder) another(ctx context.Context, found *Found, err error) (*Found, error) {
 	for {
 		server := f.opt.Servers.current()
-		if err := f.afterFailure(ctx, f.asGone(found.Image, found.query, err)); err != nil {
+		if err := f.afterFailure(ctx, f.asGone(&found.Image, &found.query, err)); err != nil {
 			return nil, err
 		}
 		next, err := f.onServer(ctx, found.query)
