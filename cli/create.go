@@ -16,9 +16,8 @@ import (
 const createUsage = `Usage: lxc-pull create NAME DIST[/RELEASE][/ARCH][/VARIANT][@BUILD] [OPTION]...
        lxc-pull create NAME -d DIST -r RELEASE [-a ARCH] [OPTION]...
 
-Makes a container with its config, fstab and root file system in the LXC path.
-A directory with the container's name must be absent or empty. Without RELEASE
-the newest stable one is taken; code names and numbers mean the same.
+Makes a container with its config, fstab and root file system in the LXC path,
+where NAME must be absent or empty. Without RELEASE it is the newest stable one.
 `
 
 const createExample = `Example: lxc-pull create web debian/trixie

@@ -73,7 +73,11 @@ func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
 			_, err = io.WriteString(ui.out, listTable(c.rows, width, ui.clock.Now()))
 		}
 	}
-	if c.hidden > 0 && err == nil && !ui.quiet {
+	switch {
+	case err != nil || ui.quiet:
+	case c.hidden == 1:
+		ui.line("1 image of another architecture is hidden; --all shows it")
+	case c.hidden > 1:
 		ui.line("%d images of other architectures are hidden; --all shows them", c.hidden)
 	}
 	return err
