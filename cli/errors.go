@@ -230,7 +230,7 @@ func (u *ui) sourceHint(err error) string {
 	kept, nothing := keeps(err)
 	switch {
 	case errors.As(err, &missing):
-		return u.nearHint(err, missing)
+		return u.nearHint(missing)
 	case kind == source.Replayed:
 		return "An old image may have known security holes. Use another server, or accept the old image with --allow-older."
 	case errors.As(err, &untrusted) && untrusted.Good > 0:

@@ -89,26 +89,17 @@ func (o *imageOptions) readImage(text string) error {
 // isArch reports whether a word is the name of an architecture.
 func isArch(word string) bool { return len(cross.Spellings(word)) > 1 || cross.LXCKnows(word) }
 
-// A suggestError is an error about an image that no list has, with the command for which the
-// user named it.
-type suggestError struct {
-	err     error
-	command string // without the image
-}
-
-func (e *suggestError) Error() string { return e.err.Error() }
-func (e *suggestError) Unwrap() error { return e.err }
-
 // suggest adds the command to an error that says that there is no such image.
 func (c *creation) suggest(err error) error {
-	command := "create " + shellWord(c.target.Container.Name)
+	var missing *image.NotFoundError
 	switch {
-	case err == nil || c.target.Caller != nil:
-		return err
+	case !errors.As(err, &missing) || c.target.Caller != nil:
 	case c.target.RootfsOnly:
-		command = "rootfs " + shellWord(c.target.Container.Rootfs)
+		missing.Command = "rootfs " + shellWord(c.target.Container.Rootfs)
+	default:
+		missing.Command = "create " + shellWord(c.target.Container.Name)
 	}
-	return &suggestError{err, command}
+	return err
 }
 
 // shortName returns the shortest name that means the image on this machine.
@@ -133,9 +124,9 @@ func shellWord(s string) string {
 	return s
 }
 
-// nearHint returns the hint that names the most similar images: with the command lines for
-// them, if err has the command.
-func (u *ui) nearHint(err error, e *image.NotFoundError) string {
+// nearHint returns the hint that names the most similar images, with the command lines for
+// them if the command is known.
+func (u *ui) nearHint(e *image.NotFoundError) string {
 	hint, title := "", "The nearest:"
 	if u.template { // the error is the stock template's phrase, which names nothing
 		hint = e.Error() + ". "
@@ -150,13 +141,12 @@ func (u *ui) nearHint(err error, e *image.NotFoundError) string {
 	case len(e.Near) == 0:
 		return hint + "See lxc-pull list."
 	}
-	var suggested *suggestError
 	hint += title
 	for i := range e.Near {
 		img := &e.Near[i]
 		name, build := img.Name.String(), "  "+img.Build
-		if errors.As(err, &suggested) {
-			name, build = "lxc-pull "+suggested.command+" "+shellWord(shortName(&img.Name)), "@"+shellWord(img.Build)
+		if e.Command != "" {
+			name, build = "lxc-pull "+e.Command+" "+shellWord(shortName(&img.Name)), "@"+shellWord(img.Build)
 		}
 		if e.Gone != "" || e.Listed != "" {
 			name += build

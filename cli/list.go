@@ -38,7 +38,7 @@ type listCall struct {
 
 // A listRow is an image, and what the cache has of it.
 type listRow struct {
-	*image.Image
+	img    *image.Image
 	key    string // sorts the releases of a distribution
 	cached string // the build in the cache; "": none
 	size   int64  // of the root file system, compressed; 0: not known
@@ -89,12 +89,12 @@ func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
 func (c *listCall) choose(index *image.Index, words []string) error {
 	for i := range index.Images {
 		img := &index.Images[i]
-		c.rows = append(c.rows, &listRow{Image: img, key: image.ReleaseKey(img.Dist, img.Release)})
+		c.rows = append(c.rows, &listRow{img: img, key: image.ReleaseKey(img.Dist, img.Release)})
 	}
 	sort.SliceStable(c.rows, func(i, j int) bool {
 		a, b := c.rows[i], c.rows[j]
-		if a.Dist != b.Dist {
-			return a.Dist < b.Dist
+		if a.img.Dist != b.img.Dist {
+			return a.img.Dist < b.img.Dist
 		}
 		return a.key > b.key
 	})
@@ -105,7 +105,7 @@ func (c *listCall) choose(index *image.Index, words []string) error {
 		if rows == nil && word != "" {
 			var names []string
 			for _, row := range c.rows {
-				names = append(names, row.Dist, row.Release, row.Arch, row.Variant)
+				names = append(names, row.img.Dist, row.img.Release, row.img.Arch, row.img.Variant)
 			}
 			c.rows = nil
 			return &source.Error{Kind: source.NotFound, Err: fmt.Errorf("no image matches %q%s", so+word, didYouMean(word, "lxc-pull list "+so, names))}
@@ -126,11 +126,11 @@ func (c *listCall) matching(word string) (rows []*listRow) {
 	arches := cross.Spellings(word)
 	var first *listRow
 	for _, row := range c.rows {
-		if first == nil || row.Dist != first.Dist {
+		if first == nil || row.img.Dist != first.img.Dist {
 			first = row
 		}
-		if image.SameDist(word, row.Dist) || image.SameRelease(row.Dist, word, row.Release) || strings.EqualFold(word, row.Variant) ||
-			slices.Contains(arches, row.Arch) || word == image.Latest && row.Release == first.Release {
+		if image.SameDist(word, row.img.Dist) || image.SameRelease(row.img.Dist, word, row.img.Release) || strings.EqualFold(word, row.img.Variant) ||
+			slices.Contains(arches, row.img.Arch) || word == image.Latest && row.img.Release == first.img.Release {
 			rows = append(rows, row)
 		}
 	}
@@ -147,10 +147,10 @@ func (c *listCall) seeCache() {
 	for i := range list {
 		info := &list[i]
 		for _, row := range c.rows {
-			if info.Partial || info.Damage != nil || info.Name != row.Name {
+			if info.Partial || info.Damage != nil || info.Name != row.img.Name {
 				continue
 			}
-			if row.cached = info.Build; info.Build == row.Build {
+			if row.cached = info.Build; info.Build == row.img.Build {
 				row.size = info.Size
 			}
 		}
@@ -162,56 +162,60 @@ func (c *listCall) seeCache() {
 // that do not fit are left out: size, age, and the variant if all are the default one. Width 0
 // means that a program reads it: then it has the build's name.
 func listTable(rows []*listRow, width int, now time.Time) string {
-	const last = 6
-	lines := [][]string{{"DIST", "RELEASE", "ARCH", "VARIANT", "AGE", "SIZE", "CACHED"}}
-	varied, total := width == 0, 0
-	var wide [last + 1]int // 0: the column is left out
+	const n = 7 // columns
+	cells := []string{"DIST", "RELEASE", "ARCH", "VARIANT", "AGE", "SIZE", "CACHED"}
+	varied := width == 0
 	for _, row := range rows {
-		line := []string{row.Dist, row.Release, row.Arch, row.Variant, row.Build, "", ""}
+		age, size, cached := row.img.Build, "", ""
 		if width > 0 {
-			line[4] = "-"
-			if built, ok := image.BuildTime(row.Build); ok {
-				line[4] = source.Age(now.Sub(built))
+			age = "-"
+			if built, ok := image.BuildTime(row.img.Build); ok {
+				age = source.Age(now.Sub(built))
 			}
 			if row.size > 0 {
-				line[5] = source.ByteCount(row.size)
+				size = source.ByteCount(row.size)
 			}
 			if row.cached != "" {
-				line[last] = "older"
+				cached = "older"
 			}
-			if row.cached == row.Build {
-				line[last] = "yes"
+			if row.cached == row.img.Build {
+				cached = "yes"
 			}
 		}
-		for n := range line {
-			line[n] = printable(line[n])
-			wide[n] = max(wide[n], len(line[n]))
+		varied = varied || row.img.Variant != defaultVariant
+		cells = append(cells, row.img.Dist, row.img.Release, row.img.Arch, row.img.Variant, age, size, cached)
+	}
+	var wide [n]int // 0: nothing is in the column
+	for i := len(cells) - 1; i >= 0; i-- {
+		cells[i] = printable(cells[i])
+		if i >= n || wide[i] > 0 { // a header alone makes no column
+			wide[i%n] = max(wide[i%n], len(cells[i]))
 		}
-		varied = varied || row.Variant != defaultVariant
-		lines = append(lines, line)
 	}
-	for n, head := range lines[0] {
-		if wide[n] > 0 {
-			wide[n] = max(wide[n], len(head)) + 2
+	for i := n - 2; i >= 3 && width > 0 && (i > 3 || !varied); i-- {
+		total := -2
+		for _, each := range wide {
+			if each > 0 {
+				total += each + 2
+			}
 		}
-		total += wide[n]
-	}
-	for n := 5; n >= 3 && total-2 > width && (n > 3 || !varied) && width > 0; n-- {
-		total -= wide[n]
-		wide[n] = 0
-	}
-	if width == 0 {
-		lines = lines[1:]
+		if total > width {
+			wide[i] = 0
+		}
 	}
 	var b strings.Builder
-	for _, line := range lines {
-		text := ""
-		for n, cell := range line {
-			if wide[n] > 0 {
-				text += fmt.Sprintf("%-*s", wide[n], cell)
-			}
+	line := ""
+	for i, cell := range cells {
+		if wide[i%n] > 0 {
+			line += fmt.Sprintf("%-*s", wide[i%n]+2, cell)
 		}
-		b.WriteString(strings.TrimRight(text, " ") + "\n")
+		if i%n < n-1 {
+			continue
+		}
+		if i >= n || width > 0 {
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+		}
+		line = ""
 	}
 	return b.String()
 }
@@ -263,9 +267,9 @@ func printTable(w io.Writer, images []image.Image) error {
 func printJSON(w io.Writer, rows []*listRow) error {
 	var objects []jsonObject
 	for _, row := range rows {
-		o := nameObject(row.Name, row.Build)
-		o.text("path", row.Path)
-		o.raw("cached", strconv.FormatBool(row.cached == row.Build))
+		o := nameObject(row.img.Name, row.img.Build)
+		o.text("path", row.img.Path)
+		o.raw("cached", strconv.FormatBool(row.cached == row.img.Build))
 		if row.size > 0 {
 			o.raw("size", strconv.FormatInt(row.size, 10))
 		}

@@ -268,6 +268,9 @@ type NotFoundError struct {
 	Gone   string  // the build that is in the index and not on the server; "": not in the index
 	Listed string  // the build that is in the index in place of the one that the user named; "": no such case
 	Near   []Image // images with similar names, the most similar first; at most six
+	// Command is the command line in which the user named the image, up to the image; "": not
+	// known. The caller of this package may set it.
+	Command string
 }
 
 func (e *NotFoundError) Error() string {
