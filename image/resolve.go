@@ -140,7 +140,7 @@ func (x *Index) Resolve(q *Query) (note string) {
 	case q.Release != Latest:
 		note += "/" + q.Release
 	case best[1] == '0':
-		why = ", the only release in the list"
+		why = ", its only release for " + found.Arch
 	default:
 		why = ", the newest stable release in the list"
 	}

@@ -19,6 +19,7 @@ func (found *Found) choose(index *image.Index) (err error) {
 			break
 		}
 		q.Loose = false
+		f.distrustCache = f.distrustCache || f.opt.Use.Flush // Find has flushed another name
 		if note := index.Resolve(q); note != "" && note != f.noted {
 			f.noted = note
 			f.tell.Tell(note)

@@ -137,6 +137,38 @@ func TestSealsOfOlderBuild(t *testing.T) {
 	}
 }
 
+// A build that the index does not name must have been signed on its day, unless the signature
+// names the build.
+func TestSignedThen(t *testing.T) {
+	built := time.Date(2026, 8, 29, 5, 24, 0, 0, time.UTC)
+	day := listing{since: built.Add(-slack), until: built.Add(slack)}
+	for _, c := range []struct {
+		by   signers
+		kind Kind
+		ok   bool
+	}{
+		{signers{}, 0, true},
+		{signers{at: built}, 0, true},
+		{signers{at: built.Add(-slack)}, 0, true},
+		{signers{at: built.Add(slack)}, 0, true},
+		{signers{at: built.Add(-slack - 1)}, Replayed, false},
+		{signers{at: built.Add(slack + 1)}, 0, false},
+		{signers{at: built.Add(slack + 1), bound: true}, 0, true},
+		{signers{at: built.Add(-slack - 1), bound: true}, Replayed, false},
+	} {
+		if err := day.signedThen(c.by); (err == nil) != c.ok || KindOf(err) != c.kind {
+			t.Errorf("%+v: %v", c.by, err)
+		}
+	}
+	if err := (listing{since: day.since}).signedThen(signers{at: built.AddDate(1, 0, 0)}); err != nil {
+		t.Errorf("a build that the index names: %v", err)
+	}
+	named := []pgp.Notation{{Name: pathNotation, Value: "x"}}
+	if !newest(&pgp.Result{Signatures: []pgp.Signature{{}, {Notations: named}}}).bound || newest(&pgp.Result{Signatures: []pgp.Signature{{}}}).bound {
+		t.Error("the notation is not seen")
+	}
+}
+
 func TestSeals(t *testing.T) {
 	ring, err := pgp.ReadKeyring(signify(signer().Public().(ed25519.PublicKey)))
 	if err != nil {
