@@ -144,12 +144,14 @@ func (u *ui) nearHint(e *image.NotFoundError) string {
 	hint += title
 	for i := range e.Near {
 		img := &e.Near[i]
-		name, build := img.Name.String(), "  "+img.Build
-		if e.Command != "" {
-			name, build = "lxc-pull "+e.Command+" "+shellWord(shortName(&img.Name)), "@"+shellWord(img.Build)
-		}
-		if e.Gone != "" || e.Listed != "" {
-			name += build
+		name := img.Name.String() + "  " + img.Build
+		switch {
+		case e.Command != "" && e.Listed != "":
+			name = "lxc-pull " + e.Command + " " + shellWord(shortName(&img.Name)+"@"+img.Build)
+		case e.Command != "":
+			name = "lxc-pull " + e.Command + " " + shellWord(shortName(&img.Name))
+		case e.Gone == "" && e.Listed == "":
+			name = img.Name.String()
 		}
 		hint += "\n  " + name
 	}

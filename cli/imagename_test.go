@@ -85,7 +85,7 @@ func TestNearHint(t *testing.T) {
 		{&image.NotFoundError{}, "See lxc-pull list."},
 		{&image.NotFoundError{Near: []image.Image{img}}, "The nearest:\n  d x/r/a/v"},
 		{&image.NotFoundError{Near: []image.Image{img}, Command: "create web"}, "The nearest:\n  lxc-pull create web 'd x/r/a/v'"},
-		{&image.NotFoundError{Near: []image.Image{img}, Command: "create web", Listed: "1"}, "The build in the list:\n  lxc-pull create web 'd x/r/a/v'@1"},
+		{&image.NotFoundError{Near: []image.Image{img}, Command: "create web", Listed: "1"}, "The build in the list:\n  lxc-pull create web 'd x/r/a/v@1'"},
 		{&image.NotFoundError{Near: []image.Image{img}, Listed: "1"}, "The build in the list:\n  d x/r/a/v  1"},
 	} {
 		if got := new(ui).nearHint(c.e); got != c.want {
