@@ -48,7 +48,7 @@ func (c *listCall) groups() []group {
 	own := group{"", []flag{
 		{long: "all", help: "list the images of all architectures", into: &c.all, exact: true},
 		{long: "json", help: "print JSON", into: &c.json, exact: true},
-		{long: "no-cache", into: &c.finder.cache.noCache, exact: true}, // accepted: "list" reads no image from the cache
+		{long: "no-cache", into: &c.finder.cache.noCache, exact: true}, // no marks of cached images
 	}}
 	return []group{own, c.image.filters(), c.finder.servers.group(), c.finder.trust.group(), c.finder.network.group(), commonFlags()}
 }

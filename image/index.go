@@ -9,8 +9,9 @@
 // Every field becomes part of a path on the host or of a URL, so ParseIndex checks
 // every field (CheckName) and leaves out lines with a bad one.
 //
-// Reading order: the types Name and Image, ParseIndex, Query, Index.Find, and
-// NotFoundError, which carries the images with the most similar names.
+// Reading order: the types Name and Image, ParseIndex, Query, Index.Find, NotFoundError,
+// which carries the images with the most similar names, and Index.Resolve (resolve.go), which
+// knows other names for the same.
 package image
 
 import (
