@@ -48,7 +48,7 @@ func (r *run) personalize(ctx context.Context, meta lxc.Meta) error {
 		return err
 	}
 	templates, _ := meta.Relevant("templates", r.target.Namespace.Mode())
-	tokens := untar.Rewriter{Root: root, Max: maxTemplate, Total: maxRewritten, Edit: r.target.Container.Expand}
+	tokens := untar.Rewriter{Root: root, Max: maxTemplate, Total: maxRewritten, Edit: r.expansion()}
 	for _, name := range lxc.Lines(templates) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -57,7 +57,10 @@ func (r *run) personalize(ctx context.Context, meta lxc.Meta) error {
 			return err
 		}
 	}
-	return r.inside("etc/init/tty.conf", root.Rewrite("etc/init/tty.conf", maxTemplate, lxc.NoHangup))
+	if err := r.inside("etc/init/tty.conf", root.Rewrite("etc/init/tty.conf", maxTemplate, lxc.NoHangup)); err != nil {
+		return err
+	}
+	return r.personal()
 }
 
 // inside returns the error of an edit of name, but nil for a file that the stock template
@@ -102,7 +105,7 @@ func (r *run) writeContainer() error {
 			if s.storage != "" {
 				before = append(slices.Clip(r.target.BaseConfig), "lxc.rootfs.path = "+s.storage+":"+container.Rootfs+"\n"...)
 			}
-			return container.Config(before, contents.config, contents.hasFstab)
+			return r.opt.Personal.finishConfig(container.Config(before, contents.config, contents.hasFstab))
 		},
 	})
 	if err != nil {

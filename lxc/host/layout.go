@@ -195,6 +195,23 @@ func (l Layout) CacheOwners() []int {
 	return users
 }
 
+// ConfigSource returns the path of the file that DefaultConfig reads, "" if there is none.
+func (l Layout) ConfigSource(named string) string {
+	if named == "" {
+		named = l.setting("lxc.default_config")
+	}
+	if named != "" {
+		return named
+	}
+	for _, dir := range l.settings() {
+		path := filepath.Join(dir, "default.conf")
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
 // DefaultConfig returns the text that a new container's config begins with: the content
 // of the file named if it is not empty, else of lxc.default_config in lxc.conf, else of
 // default.conf; "" if there is none. As in lxc-create, empty lines are left out, and
