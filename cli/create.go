@@ -169,8 +169,9 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 	if err != nil {
 		return err
 	}
-	if _, err = c.creation.run(ctx, ui, finder); err == nil {
-		c.sayNext(ui, layout, mapped)
+	result, err := c.creation.run(ctx, ui, finder)
+	if err == nil {
+		c.sayNext(ui, layout, result)
 	}
 	return err
 }

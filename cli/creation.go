@@ -28,7 +28,7 @@ type creation struct {
 	target pull.Target
 
 	personal personalOptions
-	changes  *pull.Personal // what personal says, set by personalize; nil: nothing
+	changes  pull.Personal // what personal says, set by personalize
 	only     dryOptions
 }
 
@@ -56,6 +56,9 @@ func (c *creation) check() error {
 	}
 	if err := c.image.check(); err != nil {
 		return err
+	}
+	if c.only.dryRun && c.only.printURL {
+		return usageErrorf("--dry-run excludes --print-url")
 	}
 	return c.finder.cache.check()
 }

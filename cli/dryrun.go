@@ -2,7 +2,7 @@ package cli
 
 import (
 	"context"
-	"fmt"
+	"io"
 	"strings"
 
 	"lxc-pull/lxc"
@@ -29,138 +29,94 @@ func (o *dryOptions) given() bool { return o.dryRun || o.printURL }
 
 // dry does what the options want in place of the work. The finder was opened read-only.
 func (c *creation) dry(ctx context.Context, ui *ui, finder *source.Finder) error {
+	text := ""
 	if c.only.printURL {
-		return c.printURLs(ctx, ui, finder)
+		found, err := finder.Find(ctx, c.image.query())
+		if err != nil {
+			return err
+		}
+		defer found.Close()
+		found.Measure(ctx, false)
+		text = found.FileList()
+	} else {
+		plan, err := pull.MakePlan(ctx, finder, c.image.query(), c.target, c.how(ui))
+		if err != nil {
+			return err
+		}
+		defer plan.Found.Close()
+		text = c.describe(plan)
 	}
-	plan, err := pull.MakePlan(ctx, finder, c.image.query(), c.target, c.how(ui))
-	if err != nil {
-		return err
-	}
-	ui.settle()
-	_, err = fmt.Fprint(ui.out, printable(c.planText(plan)))
-	return err
-}
-
-// printURLs prints a line for each file of the image: its SHA-256, its size in bytes and its
-// URL, with "-" for what is not known.
-func (c *creation) printURLs(ctx context.Context, ui *ui, finder *source.Finder) error {
-	found, err := finder.Find(ctx, c.image.query())
-	if err != nil {
-		return err
-	}
-	defer found.Close()
-	found.Measure(ctx, false)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	var b strings.Builder
-	for _, f := range found.Files() {
-		digest, size := "-", "-"
-		if f.Known {
-			digest = fmt.Sprintf("%x", f.SHA256)
-		}
-		if f.Size >= 0 {
-			size = fmt.Sprint(f.Size)
-		}
-		b.WriteString(digest + " " + size + " " + f.URL + "\n")
-	}
 	ui.settle()
-	_, err = fmt.Fprint(ui.out, printable(b.String()))
+	_, err := io.WriteString(ui.out, printable(text))
 	return err
 }
 
-// planText returns the text of a plan, a line for each fact: its name, and after blanks the
-// fact.
-func (c *creation) planText(p *pull.Plan) string {
-	var b strings.Builder
-	line := func(name, text string) { fmt.Fprintf(&b, "%-12s%s\n", name, text) }
+// describe returns the text of a plan, a line for each fact: its name and the fact.
+func (c *creation) describe(p *pull.Plan) string {
+	found := p.Found
+	layer := &found.Layers[0]
+	where := c.target.Container.Path
 	if c.target.RootfsOnly {
-		line("directory", fmt.Sprintf("%q", c.target.Container.Rootfs))
-	} else {
-		line("container", fmt.Sprintf("%q in %q", c.target.Container.Name, c.target.Container.Path))
+		where = c.target.Container.Rootfs
 	}
-	line("image", p.Image.Name.String()+", build "+p.Image.Build)
-	signed := "not verified (--no-validate)"
-	if len(p.Signers) > 0 {
-		signed = strings.Join(p.Signers, ", ")
-	}
-	line("signed by", signed)
 	size := "of unknown size"
-	if p.Layer.Packed >= 0 {
-		size = source.ByteCount(p.Layer.Packed)
+	if layer.Packed >= 0 {
+		size = source.ByteCount(layer.Packed)
 	}
-	if p.Cached {
-		line("from", "the cache, "+size)
-	} else {
-		rootfs := p.Files[len(p.Files)-1]
-		line("from", rootfs.URL)
-		line("download", size)
-		if p.Keeps {
-			line("cache", "the download is kept")
-		}
+	from := "download " + size + " from " + found.URL()
+	if found.Cached {
+		from = "the cache, " + size
+	} else if found.WillKeep() {
+		from += ", and keep it in the cache"
 	}
-	room := "not known"
-	if p.Layer.Content >= 0 {
-		room = source.ByteCount(p.Layer.Content)
-	} else if p.Layer.Packed >= 0 {
-		room = "more than " + source.ByteCount(p.Layer.Packed)
+	need := "not known before the download"
+	if layer.Content >= 0 {
+		need = source.ByteCount(layer.Content)
 	}
+	free := "unknown"
 	if p.Room.Bytes >= 0 {
-		room += ", and " + source.ByteCount(p.Room.Bytes) + " are free"
+		free = source.ByteCount(p.Room.Bytes)
 	}
-	line("room", room+" ("+p.FileSystem+")")
+	signers := strings.Join(found.Signers(), " ")
+	if signers == "" {
+		signers = "not verified"
+	}
+	rows := [][]string{
+		{"target", where}, {"image", found.Image.Name.String() + ", build " + found.Image.Build}, {"signed by", signers},
+		{"source", from}, {"room", need + " needed, " + free + " free on " + p.FileSystem},
+	}
 	if !c.target.RootfsOnly {
-		c.planContainer(line)
+		rows = append(rows, []string{"owners", c.owners()}, []string{"config", c.only.config})
 	}
-	c.planChanges(line)
-	return b.String()
-}
-
-// planContainer adds the facts about a new container.
-func (c *creation) planContainer(line func(name, text string)) {
-	mode := "privileged: the container's root is the host's root"
-	if ranges, _ := lxc.IDMap(c.target.BaseConfig); len(ranges) > 0 {
-		mode = "mapped:"
-		for _, r := range ranges {
-			kind := "u"
-			if r.GID {
-				kind = "g"
-			}
-			mode += fmt.Sprintf(" %s %d %d %d", kind, r.Inside, r.Outside, r.Count)
+	password := ""
+	if c.changes.Password != "" {
+		password = "is set"
+	}
+	rows = append(rows, []string{"hostname", c.personal.hostName}, []string{"ssh-key", strings.Join(c.personal.keys, " ")},
+		[]string{"password", password}, []string{"nameserver", strings.Join(c.personal.nameServers, " ")}, []string{"net", c.personal.net})
+	for _, line := range c.personal.lines {
+		rows = append(rows, []string{"set", line})
+	}
+	text := ""
+	for _, row := range rows {
+		if row[1] != "" {
+			text += (row[0] + "           ")[:12] + row[1] + "\n"
 		}
-	} else if c.target.Namespace != lxc.HostNamespace {
-		mode = "in this user's name, without lxc.idmap"
 	}
-	line("owners", mode)
-	config := "no default.conf, and the image's config"
-	if c.only.config != "" {
-		config = fmt.Sprintf("%q, and the image's config", c.only.config)
-	}
-	line("config", config)
+	return text
 }
 
-// planChanges adds the user's changes.
-func (c *creation) planChanges(line func(name, text string)) {
-	if c.personal.net != "" {
-		line("network", c.personal.net)
+// owners says who owns the files of a new container.
+func (c *creation) owners() string {
+	ranges, _ := lxc.IDMap(c.target.BaseConfig)
+	switch {
+	case len(ranges) > 0:
+		return strings.Join(mapArguments(ranges), " ")
+	case c.target.Namespace == lxc.HostNamespace:
+		return "privileged: the container's root is the host's root"
 	}
-	p := c.changes
-	if p == nil {
-		return
-	}
-	if p.HostName != "" {
-		line("host name", p.HostName)
-	}
-	if n := strings.Count(p.Keys, "\n"); n > 0 {
-		line("ssh keys", fmt.Sprint(n))
-	}
-	if p.Password != "" {
-		line("password", "root's is set")
-	}
-	if p.NameServers != nil {
-		line("resolv.conf", strings.Join(p.NameServers, ", "))
-	}
-	for text := range strings.Lines(p.Config) {
-		line("set", strings.TrimSuffix(text, "\n"))
-	}
+	return "this user, without lxc.idmap"
 }

@@ -11,13 +11,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
-	"lxc-pull/image"
 	"lxc-pull/lxc"
 	"lxc-pull/lxc/host"
 	"lxc-pull/pull"
-	"lxc-pull/untar"
 )
 
 // This file has the options by which a user makes a new container or root file system his
@@ -50,39 +49,40 @@ func (o *personalOptions) group(container bool) group {
 }
 
 // Limits of the files that the options name, in bytes. A file of public keys has a few
-// kilobytes. musl's crypt(3) takes no longer password, and glibc's takes 512 bytes.
+// kilobytes. musl's crypt(3) takes no longer password; hashes have about 100 bytes.
 const (
 	maxKeyFile  = 256 << 10
 	maxPassword = 256
-	maxHash     = 512 // hashes have about 100
 )
 
 // maxNameServers is how many name servers C libraries read (MAXNS in resolv.h).
 const maxNameServers = 3
 
-// read checks the options and reads the files that they name. It returns nil if no option is
-// given.
-func (o *personalOptions) read(ctx context.Context) (*pull.Personal, error) {
-	p := &pull.Personal{HostName: o.hostName, NameServers: o.nameServers}
+// read checks the options and reads the files that they name.
+func (o *personalOptions) read(ctx context.Context) (p pull.Personal, err error) {
 	if o.hostName != "" && !isHostName(o.hostName) {
-		return nil, usageErrorf("--hostname %q: not a host name", o.hostName)
+		return p, usageErrorf("--hostname %q: not a host name", o.hostName)
 	}
 	if len(o.nameServers) > maxNameServers {
-		return nil, usageErrorf("--nameserver is given %d times: programs read only %d", len(o.nameServers), maxNameServers)
+		return p, usageErrorf("--nameserver: programs read only %d", maxNameServers)
 	}
 	for _, server := range o.nameServers {
 		if _, err := netip.ParseAddr(server); err != nil || strings.ContainsFunc(server, special) {
-			return nil, usageErrorf("--nameserver %q: not an IP address", server)
+			return p, usageErrorf("--nameserver %q: not an IP address", server)
 		}
+		p.Resolv += "nameserver " + server + "\n"
 	}
-	for _, text := range o.lines {
-		line, err := lxc.CheckLine(text)
-		if err != nil {
-			return nil, usageErrorf("--set %q: %v", text, err)
+	for n, line := range o.lines {
+		if err := lxc.CheckLine(line); err != nil {
+			return p, usageErrorf("--set %q: %v", line, err)
 		}
-		p.Config += line
+		if n == 0 {
+			p.Config = "\n# Options of the creation\n"
+		}
+		p.Config += line + "\n"
 	}
-	err := untilDone(ctx, func() error {
+	// A file may be a pipe that never ends.
+	return p, untilDone(ctx, func() (err error) {
 		for _, name := range o.keys {
 			keys, err := readKeys(name)
 			if err != nil {
@@ -90,25 +90,18 @@ func (o *personalOptions) read(ctx context.Context) (*pull.Personal, error) {
 			}
 			p.Keys += keys
 		}
-		if o.password == "" {
-			return nil
+		if o.password != "" {
+			p.Password, err = readPassword(o.password)
 		}
-		line, err := readPassword(o.password)
-		p.Password = line
 		return err
 	})
-	if p.HostName+p.Keys+p.Password+p.Config == "" && p.NameServers == nil {
-		p = nil
-	}
-	return p, err
 }
 
 // isHostName reports whether name is a host name of letters, digits, dashes, underscores and
 // single dots, of at most 64 bytes (HOST_NAME_MAX of Linux).
 func isHostName(name string) bool {
-	for label := range strings.SplitSeq(name, ".") {
-		bad := func(r rune) bool { return special(r) || strings.ContainsRune("/:=+,@%", r) }
-		if label == "" || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, bad) {
+	for _, label := range strings.Split(name, ".") {
+		if label == "" || strings.Trim(label, "-") != label || strings.ContainsFunc(label, special) || strings.ContainsAny(label, "/:=+,@%") {
 			return false
 		}
 	}
@@ -125,15 +118,13 @@ func readKeys(name string) (keys string, err error) {
 	if strings.Contains(text, "PRIVATE KEY-----") || strings.HasPrefix(text, "PuTTY-User-Key-File") {
 		return "", usageErrorf("--ssh-key %q: this is a private key, which must stay with you: pass the public one, %q", name, name+".pub")
 	}
-	n := 0
-	for line := range strings.Lines(text) {
-		n++
+	for n, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
 		}
 		if !isPublicKey(line) {
-			return "", usageErrorf("--ssh-key %q: line %d is not an OpenSSH public key", name, n)
+			return "", usageErrorf("--ssh-key %q: line %d is not an OpenSSH public key", name, n+1)
 		}
 		keys += line + "\n"
 	}
@@ -147,7 +138,7 @@ func readKeys(name string) (keys string, err error) {
 // 64, which begins with the length and name of the same type (RFC 4253, section 6.6). Options
 // may stand before the type.
 func isPublicKey(line string) bool {
-	if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+	if strings.ContainsFunc(line, isControl) {
 		return false
 	}
 	kind := ""
@@ -163,26 +154,27 @@ func isPublicKey(line string) bool {
 
 // readPassword returns the hash of the password in a file, or the hash that is in it.
 func readPassword(name string) (string, error) {
-	data, err := readWhole(name, maxHash)
+	data, err := readWhole(name, maxPassword)
 	if err != nil {
 		return "", &fileError{"root-password-file", name, withoutPath(err)}
 	}
-	line, _ := strings.CutSuffix(string(data), "\n")
-	line, _ = strings.CutSuffix(line, "\r")
-	fail := func(text string) (string, error) { return "", usageErrorf("--root-password-file %q: %s", name, text) }
+	line := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	wrong := ""
 	switch {
 	case line == "":
-		return fail("it is empty")
-	case strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return fail("not one line of text")
-	case line[0] == '$' && (strings.Count(line, "$") < 3 || len(line) > maxHash || strings.ContainsAny(line, ":!* ")):
-		return fail(`it begins with "$" but is not a hash of crypt(3)`)
-	case line[0] == '$':
-		return line, nil
+		wrong = "it is empty"
 	case len(line) > maxPassword:
-		return fail(fmt.Sprintf("longer than %d bytes", maxPassword))
+		wrong = fmt.Sprintf("longer than %d bytes", maxPassword)
+	case strings.ContainsFunc(line, isControl):
+		wrong = "not one line of text"
+	case line[0] != '$':
+		return sha512Crypt(line, rand.Text()[:16]), nil
+	case strings.Count(line, "$") < 3 || strings.ContainsAny(line, ":!* \t"):
+		wrong = `it begins with "$" but is not a hash of crypt(3)`
+	default:
+		return line, nil
 	}
-	return sha512Crypt(line, rand.Text()[:16]), nil
+	return "", usageErrorf("--root-password-file %q: %s", name, wrong)
 }
 
 // personalize reads the options of the user's changes, before the network is used, and puts
@@ -195,91 +187,65 @@ func (c *creation) personalize(ctx context.Context) (err error) {
 		}
 		c.target.BaseConfig = lxc.ReplaceNet(c.target.BaseConfig, lines)
 	}
-	if c.changes, err = c.personal.read(ctx); err != nil || c.changes == nil {
-		return err
-	}
-	c.target.Container.HostName = c.changes.HostName
-	return nil
+	c.target.Container.HostName = c.personal.hostName
+	c.changes, err = c.personal.read(ctx)
+	return err
 }
 
-// fullConfig returns the user's part of the config: the lines with which it begins and those
-// that are added at its end.
+// fullConfig returns the host's and the user's part of a container's config.
 func (c *creation) fullConfig() []byte {
-	config := c.target.BaseConfig
-	if c.changes != nil {
-		config = append(config[:len(config):len(config)], c.changes.Config...)
-	}
-	return config
+	return append(slices.Clip(c.target.BaseConfig), c.changes.Config...)
 }
 
-// sayNext says that the container is complete, and the commands that one needs next.
-func (c *createCall) sayNext(ui *ui, layout host.Layout, mapped bool) {
-	tell := ui.listener().Tell
-	tell(fmt.Sprintf("Container %s is ready in %s.", shellWords([]string{c.name}), shellWords([]string{c.target.Container.Path})))
+// sayNext says that the container is complete, and which commands its user needs next.
+func (c *createCall) sayNext(ui *ui, layout host.Layout, made *pull.Result) {
+	text := "Container " + shellWords([]string{c.name}) + " is ready in " + shellWords([]string{c.target.Container.Path}) + "."
 	for _, link := range lxc.NetLinks(c.fullConfig()) {
 		if isMissingLink(link) {
 			remedy := "ip link add " + shellWords([]string{link}) + " type bridge"
 			if link == "lxcbr0" {
 				remedy = "systemctl start lxc-net, or /etc/init.d/lxc-net start"
 			}
-			tell(fmt.Sprintf("This host has no %q, which the config names: the container can't start without it (%s).", link, remedy))
+			text += fmt.Sprintf("\nThis host has no %q, without which the container can't start: %s", link, remedy)
 		}
 	}
-	if c.target.WithoutLXC || host.InPath("lxc-start") == "" {
-		return
+	if !c.target.WithoutLXC && host.InPath("lxc-start") != "" {
+		kind, where := "lxc-", []string{"-n", c.name}
+		if c.lxcPath != layout.LXCPath() {
+			where = append(where, "-P", c.lxcPath)
+		}
+		if !layout.Root && host.InPath("lxc-unpriv-start") != "" {
+			kind = "lxc-unpriv-" // Debian's, which also ask systemd for a cgroup
+		}
+		options := " " + shellWords(where)
+		text += "\n  " + kind + "start" + options + "\n  " + kind + "attach" + options
+		if made.Locked {
+			text += "\n  " + kind + "attach" + options + " -- passwd    (root has no password yet)"
+		}
 	}
-	where := []string{"-n", c.name}
-	if c.lxcPath != layout.LXCPath() {
-		where = append(where, "-P", c.lxcPath)
-	}
-	kind := "lxc-"
-	if mapped && host.InPath("lxc-unpriv-start") != "" {
-		kind = "lxc-unpriv-" // Debian's, which also ask systemd for a cgroup
-	}
-	attach := shellWords(append([]string{kind + "attach"}, where...))
-	text := "  " + shellWords(append([]string{kind + "start"}, where...)) + "\n  " + attach
-	if noPassword(c.target.Container.Rootfs) {
-		text += "\n  " + attach + " -- passwd    (root has no password yet)"
-	}
-	tell(text)
+	ui.listener().Tell(text)
 }
 
 // isMissingLink reports whether the host surely has no network interface of that name.
 func isMissingLink(name string) bool {
-	const dir = "/sys/class/net"
-	if _, err := os.Stat(dir + "/lo"); err != nil {
-		return false
+	const dir = "/sys/class/net/"
+	_, err := os.Stat(dir + "lo")
+	if err == nil {
+		_, err = os.Stat(dir + filepath.Base(name))
+		return errors.Is(err, fs.ErrNotExist)
 	}
-	_, err := os.Lstat(filepath.Join(dir, filepath.Base(name)))
-	return errors.Is(err, fs.ErrNotExist)
-}
-
-// noPassword reports whether nobody can log in as root with a password: its field in
-// etc/shadow is no hash. This is only a hint, so no error is reported.
-func noPassword(rootfs string) bool {
-	root, err := untar.OpenRoot(rootfs)
-	if err != nil {
-		return false
-	}
-	defer root.Close()
-	text, err := root.ReadFile("etc/shadow", 1<<20) // larger ones are not read for a hint
-	for line := range strings.Lines(string(text)) {
-		if field, ok := strings.CutPrefix(line, "root:"); ok {
-			return !strings.HasPrefix(field, "$")
-		}
-	}
-	return err == nil
+	return false
 }
 
 // sayDone says which image is in the directory, and how to enter it.
-func (c *rootfsCall) sayDone(ui *ui, img image.Image) {
+func (c *rootfsCall) sayDone(ui *ui, made *pull.Result) {
 	dir := shellWords([]string{c.target.Container.Rootfs})
 	enter := "chroot " + dir + " /bin/sh"
-	switch {
-	case host.InPath("proot") != "" && os.Geteuid() != 0:
-		enter = "proot -0 -b /dev -b /proc -b /sys -r " + dir + " /bin/sh"
-	case os.Geteuid() != 0:
+	if os.Geteuid() != 0 {
 		enter = "unshare -r " + enter
+		if host.InPath("proot") != "" { // Termux's; phones have no user namespaces
+			enter = "proot -0 -b /dev -b /proc -b /sys -r " + dir + " /bin/sh"
+		}
 	}
-	ui.listener().Tell(fmt.Sprintf("%s is in %s (build %s).\n  %s", img.Name, dir, img.Build, enter))
+	ui.listener().Tell(made.Image.Name.String() + " is in " + dir + " (build " + made.Image.Build + ").\n  " + enter)
 }

@@ -50,15 +50,15 @@ func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if err != nil {
 		return err
 	}
-	if err := c.personalize(ctx); err != nil {
-		return err
-	}
 	if c.name == "" {
 		c.name = filepath.Base(dir)
 	}
 	c.finder.cache.noCache = !c.cache
 	c.target.RootfsOnly, c.target.Owner = true, unchanged()
 	c.setTarget(c.name, filepath.Dir(dir), dir, host.ContainerNamespace(nil))
+	if err := c.personalize(ctx); err != nil {
+		return err
+	}
 	finder, err := c.open(ctx, ui)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if err == nil {
 		var result *pull.Result
 		if result, err = c.creation.run(ctx, ui, finder); err == nil {
-			c.sayDone(ui, result.Image)
+			c.sayDone(ui, result)
 		}
 	}
 	if err != nil {

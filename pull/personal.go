@@ -1,187 +1,155 @@
 package pull
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
+
+	"lxc-pull/untar"
 )
 
-// A Personal holds a user's own changes of a new root file system. The caller has checked the
-// values. Each change is made or Run fails.
+// A Personal holds a user's own changes of a new root file system and of the container's
+// config. The zero value changes nothing. The caller has checked the values. Run makes every
+// change or fails. The host name is Target.Container.HostName.
 type Personal struct {
-	HostName    string   // for etc/hostname, and in place of LXC_NAME in the image's files; "": unchanged
-	Keys        string   // lines for the authorized_keys of root; "": none
-	Password    string   // for root, hashed as crypt(3) does; "": unchanged
-	NameServers []string // for etc/resolv.conf; nil: unchanged
-	Config      string   // lines for the end of the container's config; "": none
+	Keys     string // lines for the authorized_keys of root; "": none
+	Password string // for root, hashed as crypt(3) does; "": unchanged
+	Resolv   string // the content of etc/resolv.conf; "": unchanged
+	Config   string // the end of the container's config
 }
 
-// maxPersonal is the largest file that personal changes, in bytes: a passwd file with ten
+// maxPersonal is the largest file that a change reads, in bytes: a passwd file with ten
 // thousand users is smaller.
 const maxPersonal = 1 << 20
 
-// personal makes the changes of r.opt.Personal. As the image chose what the names lead to,
-// they are resolved inside the root file system, and a link in the place of a file is
-// replaced by a file.
-func (r *run) personal() error {
-	p := r.opt.Personal
-	if p == nil {
-		return nil
+// makePersonal makes the changes of r.opt.Personal in the root file system. The image chose
+// what the names lead to, so they are resolved inside the root file system, and a link in the
+// place of a new file is replaced.
+func (r *run) makePersonal() (err error) {
+	p, host := &r.opt.Personal, r.target.Container.HostName
+	if host != "" || p.Resolv != "" {
+		err = r.staging.root.MkdirAll("etc", 0o755)
 	}
-	root := r.staging.root
-	if p.HostName != "" || p.NameServers != nil {
-		if err := root.MkdirAll("etc", 0o755); err != nil {
-			return personalError("etc", err)
-		}
+	if err == nil && host != "" {
+		err = r.write("etc/hostname", 0o644, host+"\n")
 	}
-	if p.HostName != "" {
-		if err := r.write("etc/hostname", 0o644, func([]byte) []byte { return []byte(p.HostName + "\n") }); err != nil {
-			return err
-		}
+	if err == nil && p.Resolv != "" {
+		err = r.write("etc/resolv.conf", 0o644, p.Resolv)
 	}
-	if p.NameServers != nil {
-		text := "nameserver " + strings.Join(p.NameServers, "\nnameserver ") + "\n"
-		if err := r.write("etc/resolv.conf", 0o644, func([]byte) []byte { return []byte(text) }); err != nil {
-			return err
-		}
+	if err == nil && p.Keys != "" {
+		err = r.addKeys(p.Keys)
 	}
-	if p.Keys != "" {
-		if err := r.addKeys(p.Keys); err != nil {
-			return err
-		}
-	}
-	if p.Password != "" {
-		return r.setPassword(p.Password)
-	}
-	return nil
-}
-
-// personalError says which file could not be changed.
-func personalError(name string, err error) error {
-	return fmt.Errorf("changing %q in the rootfs: %w", name, err)
-}
-
-// write edits a file, or makes it, and notes its name.
-func (r *run) write(name string, mode uint32, edit func(old []byte) []byte) error {
-	if err := r.staging.root.WriteFile(name, mode, maxPersonal, edit); err != nil {
-		return personalError(name, err)
-	}
-	if !slices.Contains(r.edited, name) { // it may be there from an image that failed
-		r.edited = append(r.edited, name)
-	}
-	return nil
-}
-
-// addKeys appends lines to the authorized_keys of root. sshd accepts the file only if nobody
-// else may write it or a directory above it.
-func (r *run) addKeys(keys string) error {
-	users, err := r.staging.root.ReadFile("etc/passwd", maxPersonal)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return personalError("etc/passwd", err)
-	}
-	home := "root"
-	if fields := accountOf(users); len(fields) > 5 && path.IsAbs(fields[5]) {
-		home = strings.TrimPrefix(path.Clean(fields[5]), "/")
-	}
-	dir := path.Join(home, ".ssh")
-	if err := r.staging.root.MkdirAll(dir, 0o700); err != nil {
-		return personalError(dir, err)
-	}
-	return r.write(dir+"/authorized_keys", 0o600, func(old []byte) []byte {
-		if n := len(old); n > 0 && old[n-1] != '\n' {
-			old = append(old, '\n')
-		}
-		return append(old, keys...)
-	})
-}
-
-// setPassword sets the password of root in etc/shadow, or in etc/passwd if there is no
-// etc/shadow.
-func (r *run) setPassword(hash string) error {
-	name := "etc/shadow"
-	text, err := r.staging.root.ReadFile(name, maxPersonal)
-	if errors.Is(err, fs.ErrNotExist) {
-		name = "etc/passwd"
-		text, err = r.staging.root.ReadFile(name, maxPersonal)
+	if err == nil && p.Password != "" {
+		err = r.setPassword(p.Password)
 	}
 	if err != nil {
-		return personalError(name, err)
+		err = fmt.Errorf("changing the image's files as you asked: %w", err)
 	}
-	if len(accountOf(text)) < 2 {
-		return personalError(name, errors.New("it has no line for root"))
-	}
-	if err := r.rewrite(name, hash); err != nil || name == "etc/passwd" {
-		return err
-	}
-	// A field other than "x" would count in place of the one in etc/shadow (passwd(5)).
-	users, err := r.staging.root.ReadFile("etc/passwd", maxPersonal)
-	if fields := accountOf(users); err != nil || len(fields) < 2 || fields[1] == "x" {
-		return nil
-	}
-	return r.rewrite("etc/passwd", "x")
+	return err
 }
 
-// rewrite sets the second field of root's line in a file that has one. It follows links inside
-// the root file system: the file was read by that name.
-func (r *run) rewrite(name, field string) error {
-	err := r.staging.root.Rewrite(name, maxPersonal, func(old []byte) []byte { return setAccount(old, field) })
-	if err != nil {
-		return personalError(name, err)
-	}
+// write puts a new file in the place of name.
+func (r *run) write(name string, mode uint32, text string) error {
+	r.noteEdited(name)
+	return r.staging.root.WriteFile(name, mode, []byte(text))
+}
+
+// noteEdited adds a name to r.edited, which may have it from an image that failed.
+func (r *run) noteEdited(name string) {
 	if !slices.Contains(r.edited, name) {
 		r.edited = append(r.edited, name)
 	}
-	return nil
 }
 
-// accountOf returns the fields of root's line in a passwd or shadow file; nil if there is none.
-func accountOf(text []byte) []string {
-	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, "root:") {
-			return strings.Split(strings.TrimSuffix(line, "\n"), ":")
-		}
+// read returns the content of a small file, and whether it is a regular file.
+func (r *run) read(name string) (text string, ok bool, err error) {
+	data, err := r.staging.root.ReadFile(name, maxPersonal)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, nil
 	}
-	return nil
+	return string(data), err == nil, err
 }
 
-// setAccount replaces the second field of root's line in a passwd or shadow file.
-func setAccount(text []byte, field string) []byte {
-	var out []byte
-	done := false
-	for line := range bytes.Lines(text) {
-		rest, ok := bytes.CutPrefix(line, []byte("root:"))
-		if end := bytes.IndexByte(rest, ':'); ok && !done {
-			if end < 0 {
-				end = len(bytes.TrimSuffix(rest, []byte("\n")))
+// addKeys appends lines to the authorized_keys of root. sshd accepts the file only if nobody
+// but its owner may write it.
+func (r *run) addKeys(keys string) error {
+	users, _, err := r.read("etc/passwd")
+	if err != nil {
+		return err
+	}
+	home := "root"
+	if _, fields, _ := rootLine(users); len(fields) > 5 && strings.HasPrefix(fields[5], "/") {
+		home = strings.Trim(fields[5], "/")
+	}
+	name := strings.TrimPrefix(home+"/.ssh", "/")
+	if err := r.staging.root.MkdirAll(name, 0o700); err != nil {
+		return err
+	}
+	name += "/authorized_keys"
+	old, _, err := r.read(name)
+	var irregular *untar.NotRegularError
+	if err != nil && !errors.As(err, &irregular) {
+		return err
+	}
+	if old != "" && !strings.HasSuffix(old, "\n") {
+		old += "\n"
+	}
+	return r.write(name, 0o600, old+keys)
+}
+
+// setPassword sets the password of root in etc/shadow, or in etc/passwd if there is no
+// etc/shadow. If there is one, the field in etc/passwd becomes "x": any other field would count
+// in place of the one in etc/shadow (passwd(5)). The files keep their owners and modes.
+func (r *run) setPassword(hash string) error {
+	field := hash
+	for _, name := range []string{"etc/shadow", "etc/passwd"} {
+		text, ok, err := r.read(name)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		before, fields, after := rootLine(text)
+		if len(fields) < 2 {
+			return fmt.Errorf("%q has no line for root", name)
+		}
+		if fields[1] != field {
+			fields[1] = field
+			text = before + strings.Join(fields, ":") + after
+			r.noteEdited(name)
+			if err := r.staging.root.Rewrite(name, maxPersonal, func([]byte) []byte { return []byte(text) }); err != nil {
+				return err
 			}
-			line = []byte("root:" + field + string(rest[end:]))
-			done = true
 		}
-		out = append(out, line...)
+		field = "x"
 	}
-	return out
+	if field == hash {
+		return errors.New("it has neither etc/shadow nor etc/passwd")
+	}
+	return nil
 }
 
-// finishConfig adds the user's lines to a container's config.
-func (p *Personal) finishConfig(config []byte) []byte {
-	if p == nil || p.Config == "" {
-		return config
+// rootLine returns the fields of root's line in the text of a passwd or shadow file, and the
+// text before and after that line. fields is nil if there is no such line.
+func rootLine(text string) (before string, fields []string, after string) {
+	start := strings.Index("\n"+text, "\nroot:")
+	if start < 0 {
+		return text, nil, ""
 	}
-	if n := len(config); n > 0 && config[n-1] != '\n' {
-		config = append(config, '\n')
+	end := strings.IndexByte(text[start:], '\n')
+	if end < 0 {
+		end = len(text) - start
 	}
-	return append(config, "\n# Options of the creation\n"+p.Config...)
+	return text[:start], strings.Split(text[start:start+end], ":"), text[start+end:]
 }
 
-// expansion returns the function that replaces the tokens in the image's files.
-func (r *run) expansion() func([]byte) []byte {
-	container := r.target.Container
-	if p := r.opt.Personal; p != nil && p.HostName != "" {
-		container.Name = p.HostName
-	}
-	return container.Expand
+// lacksPassword reports whether nobody can log in as root with a password yet. It is only for
+// a hint: if that is not known it returns false.
+func (r *run) lacksPassword() bool {
+	text, _, _ := r.read("etc/shadow")
+	_, fields, _ := rootLine(text)
+	return len(fields) > 1 && !strings.HasPrefix(fields[1], "$")
 }

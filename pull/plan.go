@@ -15,23 +15,17 @@ import (
 	"lxc-pull/untar"
 )
 
-// A Plan says what Run would do.
+// A Plan is what Run would use.
 type Plan struct {
-	Image   image.Image
-	Cached  bool          // the image comes from the cache
-	Keeps   bool          // a download would be kept in the cache
-	Layer   source.Layer  // of the root file system, with its sizes
-	Files   []source.File // that are downloaded or already verified; nil if the image is cached
-	Signers []string      // fingerprints of the keys that signed the index; nil: nothing was verified
-
-	Room       untar.Room // of the file system that the target would be on
-	FileSystem string     // its name, as in mount(8)
+	Found      *source.Found // the image, with its sizes; the caller closes it
+	Room       untar.Room    // of the file system on which the target would be
+	FileSystem string        // its name, as in mount(8)
 }
 
 // MakePlan finds out what Run would do with the same arguments, and changes nothing on the
 // disk: the finder must have been opened with source.Options.ReadOnly. It verifies the
 // signatures, the metadata and the image's config as Run does, and checks the target and its
-// room. Its errors are those of Run, except for failures that only the work itself shows.
+// room. Its errors are those of Run, without those that only the work itself shows.
 func MakePlan(ctx context.Context, finder *source.Finder, query image.Query, target Target, opt Options) (*Plan, error) {
 	r := &run{target: target, opt: opt}
 	root, err := r.openNearest()
@@ -41,71 +35,58 @@ func MakePlan(ctx context.Context, finder *source.Finder, query image.Query, tar
 	defer root.Close()
 	r.staging = &staging{root: root}
 	found, err := finder.Find(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { found.Close() }()
-	for {
+	for err == nil {
 		if r.contents, err = r.inspect(found); err == nil {
 			break
 		}
-		next, err := finder.Next(ctx, found, &source.RefusedError{Err: err})
-		if err != nil {
-			return nil, err
-		}
-		found = next
+		found, err = finder.Next(ctx, found, &source.RefusedError{Err: err})
 	}
-	found.Accept()
-	if err := r.checkRoom(ctx, found); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	plan := &Plan{Image: found.Image, Cached: found.Cached, Keeps: found.WillKeep(), Layer: found.Layers[0], Signers: found.Signers(), FileSystem: root.FileSystem()}
-	if !found.Cached {
-		plan.Files = found.Files()
+	found.Accept()
+	plan := &Plan{Found: found, FileSystem: root.FileSystem()}
+	if err = r.checkRoom(ctx, found); err == nil {
+		plan.Room, err = root.Room()
 	}
-	plan.Room, err = root.Room()
+	if err != nil {
+		found.Close()
+	}
 	return plan, err
 }
 
 // openNearest checks the target's directory, as far as that changes nothing. It opens the
 // directory if it exists, else the nearest existing directory above it.
 func (r *run) openNearest() (*untar.Root, error) {
-	path := r.target.Container.Path
+	path, taken := r.target.Container.Path, r.checkFreePath
 	if r.target.RootfsOnly {
-		path = r.target.Container.Rootfs
+		path, taken = r.target.Container.Rootfs, checkEmpty
 	}
 	_, err := os.Lstat(path)
-	switch {
-	case err == nil && r.target.RootfsOnly:
-		if _, marked := os.Lstat(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".incomplete")); marked == nil {
-			r.warnf("%q holds what an interrupted run left; a run empties it first, if it can prove that", path)
-		} else if err := checkEmpty(path); err != nil {
-			return nil, err
-		}
-	case err == nil:
-		if err := r.checkFreePath(path); err != nil {
-			return nil, err
-		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, err
+	if err == nil {
+		err = taken(path)
 	}
-	for {
-		root, err := untar.OpenRoot(path)
-		if err == nil {
+	for err == nil || errors.Is(err, fs.ErrNotExist) {
+		var root *untar.Root
+		if root, err = untar.OpenRoot(path); err == nil {
 			if err = access(path); err == nil {
 				return root, nil
 			}
 			root.Close()
-		}
-		if !errors.Is(err, fs.ErrNotExist) || path == filepath.Dir(path) {
-			return nil, err
+			break
 		}
 		path = filepath.Dir(path)
 	}
+	return nil, err
 }
 
-// checkEmpty refuses a directory that is not empty.
+// checkEmpty refuses a directory for a root file system that is not empty. A run would first
+// remove what an interrupted run left there, if it can prove that; so with that run's marker
+// the directory passes.
 func checkEmpty(path string) error {
+	if _, err := os.Lstat(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".incomplete")); err == nil {
+		return nil
+	}
 	root, err := untar.OpenRoot(path)
 	if err != nil {
 		return err
@@ -118,41 +99,32 @@ func checkEmpty(path string) error {
 	return err
 }
 
-// checkFreePath refuses a new container's path at which something is, unless it is an empty
-// directory of this user or one with an empty rootfs (stageExisting).
+// checkFreePath refuses a new container's path, unless it is a directory of this user which is
+// empty, or has an empty rootfs and nothing else (stageExisting).
 func (r *run) checkFreePath(path string) error {
 	f, err := openDir(path)
-	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, fs.ErrNotExist) {
-		return exists(path, "")
+	if err != nil && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	if err != nil {
-		return err
+		return exists(path, "")
 	}
 	defer f.close()
 	uid, _, err := f.owner()
-	if err != nil {
-		return err
+	if err == nil && uid != uint32(os.Geteuid()) && uid != uint32(r.target.Owner.UID) {
+		err = exists(path, f.marker())
 	}
-	if uid != uint32(os.Geteuid()) && uid != uint32(r.target.Owner.UID) {
-		return exists(path, f.marker())
+	if err == nil {
+		err = f.checkFree()
 	}
-	if err := f.checkFree(); err != nil {
-		return err
+	if err == nil {
+		err = f.checkNew()
 	}
-	if err := f.checkNew(); err != nil {
-		return err
-	}
-	if f.marker() != "" {
-		r.warnf("%q holds what an interrupted run left; a run empties it first, if it can prove that", path)
-		return nil
-	}
-	rootfs := filepath.Join(path, rootfsName)
-	err = checkEmpty(rootfs)
-	if KindOf(err) == NotEmpty || errors.Is(err, unix.ENOTDIR) {
-		return exists(rootfs, "")
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if err == nil {
+		rootfs := filepath.Join(path, rootfsName)
+		if err = checkEmpty(rootfs); KindOf(err) == NotEmpty || errors.Is(err, unix.ENOTDIR) {
+			err = exists(rootfs, "")
+		}
 	}
 	return err
 }

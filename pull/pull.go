@@ -59,7 +59,7 @@ type Options struct {
 	// Ready is called once the target's directory is open, and before the network is used.
 	// If it returns an error, Run fails. nil: nothing is called.
 	Ready    func(context.Context) error
-	Personal *Personal // the user's changes of the image's files and of the config; nil: none
+	Personal Personal // the user's changes of the image's files and of the config
 	// Report is called with the report about the unpacked files before the container is
 	// complete. If it returns an error, Run fails. nil: no report is wanted.
 	Report func(context.Context, *untar.Report) error
@@ -71,6 +71,7 @@ type run struct {
 	opt      Options
 	staging  *staging
 	contents *contents // of the image that is being unpacked; nil: no image was inspected yet
+	locked   bool      // the image's root has no password
 	edited   []string  // files of the root file system that differ from the image's, without leading slash
 }
 
@@ -78,6 +79,7 @@ type run struct {
 type Result struct {
 	Image   image.Image
 	Message []byte // the image's create-message for the user; nil: it has none
+	Locked  bool   // root has no password: nobody can log in with one
 }
 
 // Run finds the image that query means and makes target out of it.
@@ -124,7 +126,7 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 		found = next
 	}
 	found.Remember(ctx)
-	made = &Result{Image: found.Image}
+	made = &Result{Image: found.Image, Locked: r.locked}
 	if text, ok := found.Meta.Relevant("create-message", target.Namespace.Mode()); ok {
 		made.Message = append([]byte{}, text...)
 	}
@@ -178,6 +180,7 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 	if err := r.personalize(ctx, found.Meta); err != nil {
 		return err
 	}
+	r.locked = r.lacksPassword()
 	if err := r.staging.root.Finish(); err != nil {
 		return err
 	}

@@ -2,47 +2,58 @@ package source
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
 	"strings"
 
 	"lxc-pull/image"
 )
 
-// A File is a file that a run downloads, or needs to verify another.
-type File struct {
-	URL    string
-	SHA256 [sha256.Size]byte
-	Size   int64 // in bytes, -1 if it is not known
-	Known  bool  // SHA256 is the digest of the verified file
-}
-
-// Files returns the files of the image at the servers that a run would ask first: the index,
-// the signed digests and the signatures, the metadata, and at the end the root file system,
-// whose size is known after Measure. The image must come from a server, not from the cache.
-func (found *Found) Files() []File {
+// FileList returns a line for each file of the image, at the servers that a run would ask
+// first: its SHA-256, its size in bytes and its URL, with "-" for what is not known. The files
+// are the metadata, the index, the signed digests and the signatures, and at the end the root
+// file system, whose size is known after Measure. The image must come from a server, not
+// from the cache.
+func (found *Found) FileList() string {
 	servers := found.finder.opt.Servers
-	server := servers.current()
-	if server == nil {
-		return nil
-	}
-	var list []File
+	var lines string
 	for _, name := range EvidenceNames() {
 		data := found.checks.evidence[name]
-		if data == nil || name == image.MetaFile {
+		if data == nil {
 			continue
 		}
 		path := found.Image.Path + "/" + name
 		if strings.HasPrefix(name, "index-") {
 			path = image.IndexDir + "/" + name
 		}
-		list = append(list, File{server.url + "/" + path, sha256.Sum256(data), int64(len(data)), true})
+		url := servers.current().url + "/" + path
+		if name == image.MetaFile { // a mirror may have it
+			url = servers.files(path)[0]
+		}
+		sum := sha256.Sum256(data)
+		lines += fileLine(sum[:], int64(len(data)), url)
 	}
-	meta := found.checks.evidence[image.MetaFile]
-	rootfs := File{URL: found.urls()[0], Size: found.Layers[0].Packed}
+	var sum []byte
 	if s := found.checks.rootfs; s.digestKnown() {
-		rootfs.SHA256, rootfs.Known = s.want, true
+		sum = s.want[:]
 	}
-	return append(list, File{servers.files(found.Image.Path + "/" + image.MetaFile)[0], sha256.Sum256(meta), int64(len(meta)), true}, rootfs)
+	return lines + fileLine(sum, found.Layers[0].Packed, found.URL())
 }
+
+// fileLine returns the line of a file. sum is nil and size -1 if they are not known.
+func fileLine(sum []byte, size int64, url string) string {
+	digest, bytes := "-", "-"
+	if sum != nil {
+		digest = hex.EncodeToString(sum)
+	}
+	if size >= 0 {
+		bytes = strconv.FormatInt(size, 10)
+	}
+	return digest + " " + bytes + " " + url + "\n"
+}
+
+// URL returns the URL that is asked first for the root file system.
+func (found *Found) URL() string { return found.urls()[0] }
 
 // Signers returns the fingerprints of the keys that signed the index with the image.
 func (found *Found) Signers() []string { return found.index.signers.keys }
