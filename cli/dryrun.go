@@ -8,6 +8,7 @@ import (
 	"lxc-pull/lxc"
 	"lxc-pull/pull"
 	"lxc-pull/pull/source"
+	"lxc-pull/untar"
 )
 
 // dryOptions are the options with which a command says what it would do, and does nothing.
@@ -28,95 +29,74 @@ func (o *dryOptions) group() group {
 func (o *dryOptions) given() bool { return o.dryRun || o.printURL }
 
 // dry does what the options want in place of the work. The finder was opened read-only.
-func (c *creation) dry(ctx context.Context, ui *ui, finder *source.Finder) error {
+func (c *creation) dry(ctx context.Context, ui *ui, finder *source.Finder) (err error) {
+	var found *source.Found
 	text := ""
-	if c.only.printURL {
-		found, err := finder.Find(ctx, c.image.query())
-		if err != nil {
-			return err
+	if c.only.dryRun {
+		var root *untar.Root
+		if found, root, err = pull.Plan(ctx, finder, c.image.query(), c.target, c.how(ui)); err == nil {
+			text = c.describe(found, root)
+			root.Close()
 		}
-		defer found.Close()
+	} else if found, err = finder.Find(ctx, c.image.query()); err == nil {
 		found.Measure(ctx, false)
 		text = found.FileList()
-	} else {
-		plan, err := pull.MakePlan(ctx, finder, c.image.query(), c.target, c.how(ui))
-		if err != nil {
-			return err
-		}
-		defer plan.Found.Close()
-		text = c.describe(plan)
 	}
+	if err != nil {
+		return err
+	}
+	found.Close()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	ui.settle()
-	_, err := io.WriteString(ui.out, printable(text))
+	_, err = io.WriteString(ui.out, printable(text))
 	return err
 }
 
-// describe returns the text of a plan, a line for each fact: its name and the fact.
-func (c *creation) describe(p *pull.Plan) string {
-	found := p.Found
-	layer := &found.Layers[0]
-	where := c.target.Container.Path
-	if c.target.RootfsOnly {
-		where = c.target.Container.Rootfs
-	}
-	size := "of unknown size"
-	if layer.Packed >= 0 {
-		size = source.ByteCount(layer.Packed)
-	}
-	from := "download " + size + " from " + found.URL()
-	if found.Cached {
-		from = "the cache, " + size
-	} else if found.WillKeep() {
-		from += ", and keep it in the cache"
-	}
-	need := "not known before the download"
-	if layer.Content >= 0 {
-		need = source.ByteCount(layer.Content)
-	}
-	free := "unknown"
-	if p.Room.Bytes >= 0 {
-		free = source.ByteCount(p.Room.Bytes)
-	}
-	signers := strings.Join(found.Signers(), " ")
-	if signers == "" {
-		signers = "not verified"
-	}
-	rows := [][]string{
-		{"target", where}, {"image", found.Image.Name.String() + ", build " + found.Image.Build}, {"signed by", signers},
-		{"source", from}, {"room", need + " needed, " + free + " free on " + p.FileSystem},
-	}
-	if !c.target.RootfsOnly {
-		rows = append(rows, []string{"owners", c.owners()}, []string{"config", c.only.config})
-	}
-	password := ""
-	if c.changes.Password != "" {
-		password = "is set"
-	}
-	rows = append(rows, []string{"hostname", c.personal.hostName}, []string{"ssh-key", strings.Join(c.personal.keys, " ")},
-		[]string{"password", password}, []string{"nameserver", strings.Join(c.personal.nameServers, " ")}, []string{"net", c.personal.net})
-	for _, line := range c.personal.lines {
-		rows = append(rows, []string{"set", line})
-	}
+// describe returns the text of a plan, a line for each fact: its name and the fact. root is on
+// the target's file system.
+func (c *creation) describe(found *source.Found, root *untar.Root) string {
 	text := ""
-	for _, row := range rows {
-		if row[1] != "" {
-			text += (row[0] + "           ")[:12] + row[1] + "\n"
+	add := func(name, fact string) {
+		if fact != "" {
+			text += (name + "                    ")[:20] + fact + "\n"
+		}
+	}
+	amount := func(n int64) string {
+		if n < 0 {
+			return "unknown"
+		}
+		return source.ByteCount(n)
+	}
+	add("target", c.target.Container.Rootfs)
+	add("image", found.Image.Name.String()+" "+found.Image.Build)
+	add("signed by", strings.Join(found.Signers(), " "))
+	from := "the cache"
+	if !found.Cached {
+		from = found.URL()
+	}
+	add("source", from)
+	add("size", amount(found.Layers[0].Packed))
+	if found.WillKeep() {
+		add("cache", "the download is kept")
+	}
+	room, _ := root.Room()
+	add("needed room", amount(found.Layers[0].Content))
+	add("free room", amount(room.Bytes)+" on "+root.FileSystem())
+	if !c.target.RootfsOnly {
+		ranges, _ := lxc.IDMap(c.target.BaseConfig)
+		add("mode", string(c.target.Namespace.Mode()))
+		add("idmap", strings.Join(mapArguments(ranges), " "))
+		add("config", c.only.config)
+	}
+	for _, f := range c.personal.group(true).flags {
+		switch value := f.into.(type) {
+		case *string:
+			add(f.long, *value)
+		case *[]string:
+			add(f.long, strings.Join(*value, ", "))
 		}
 	}
 	return text
-}
-
-// owners says who owns the files of a new container.
-func (c *creation) owners() string {
-	ranges, _ := lxc.IDMap(c.target.BaseConfig)
-	switch {
-	case len(ranges) > 0:
-		return strings.Join(mapArguments(ranges), " ")
-	case c.target.Namespace == lxc.HostNamespace:
-		return "privileged: the container's root is the host's root"
-	}
-	return "this user, without lxc.idmap"
 }

@@ -60,7 +60,7 @@ const maxNameServers = 3
 
 // read checks the options and reads the files that they name.
 func (o *personalOptions) read(ctx context.Context) (p pull.Personal, err error) {
-	if o.hostName != "" && !isHostName(o.hostName) {
+	if o.hostName != "" && !lxc.IsHostName(o.hostName) {
 		return p, usageErrorf("--hostname %q: not a host name", o.hostName)
 	}
 	if len(o.nameServers) > maxNameServers {
@@ -88,24 +88,13 @@ func (o *personalOptions) read(ctx context.Context) (p pull.Personal, err error)
 			if err != nil {
 				return err
 			}
-			p.Keys += keys
+			p.Keys = append(p.Keys, keys...)
 		}
 		if o.password != "" {
 			p.Password, err = readPassword(o.password)
 		}
 		return err
 	})
-}
-
-// isHostName reports whether name is a host name of letters, digits, dashes, underscores and
-// single dots, of at most 64 bytes (HOST_NAME_MAX of Linux).
-func isHostName(name string) bool {
-	for _, label := range strings.Split(name, ".") {
-		if label == "" || strings.Trim(label, "-") != label || strings.ContainsFunc(label, special) || strings.ContainsAny(label, "/:=+,@%") {
-			return false
-		}
-	}
-	return len(name) <= 64
 }
 
 // readKeys returns the lines of a file of OpenSSH public keys.
@@ -200,27 +189,29 @@ func (c *creation) fullConfig() []byte {
 // sayNext says that the container is complete, and which commands its user needs next.
 func (c *createCall) sayNext(ui *ui, layout host.Layout, made *pull.Result) {
 	text := "Container " + shellWords([]string{c.name}) + " is ready in " + shellWords([]string{c.target.Container.Path}) + "."
-	for _, link := range lxc.NetLinks(c.fullConfig()) {
-		if isMissingLink(link) {
-			remedy := "ip link add " + shellWords([]string{link}) + " type bridge"
+	for _, line := range lxc.ConfigLines(c.fullConfig()) {
+		key, link, _ := strings.Cut(line, "=")
+		key, link = strings.Trim(key, " \t"), strings.Trim(link, " \t\"'")
+		if strings.HasPrefix(key, "lxc.net.") && strings.HasSuffix(key, ".link") && isMissingLink(link) {
+			text += "\nIt can't start yet: the host has no " + link + ", which the config names"
 			if link == "lxcbr0" {
-				remedy = "systemctl start lxc-net, or /etc/init.d/lxc-net start"
+				text += " (start the service lxc-net)"
 			}
-			text += fmt.Sprintf("\nThis host has no %q, without which the container can't start: %s", link, remedy)
 		}
 	}
 	if !c.target.WithoutLXC && host.InPath("lxc-start") != "" {
-		kind, where := "lxc-", []string{"-n", c.name}
+		kind, where := "\n  lxc-", []string{"-n", c.name}
 		if c.lxcPath != layout.LXCPath() {
 			where = append(where, "-P", c.lxcPath)
 		}
 		if !layout.Root && host.InPath("lxc-unpriv-start") != "" {
-			kind = "lxc-unpriv-" // Debian's, which also ask systemd for a cgroup
+			kind = "\n  lxc-unpriv-" // Debian's, which also ask systemd for a cgroup
 		}
-		options := " " + shellWords(where)
-		text += "\n  " + kind + "start" + options + "\n  " + kind + "attach" + options
+		options := shellWords(where)
+		attach := kind + "attach " + options
+		text += kind + "start " + options + attach
 		if made.Locked {
-			text += "\n  " + kind + "attach" + options + " -- passwd    (root has no password yet)"
+			text += attach + " -- passwd    (root has no password yet)"
 		}
 	}
 	ui.listener().Tell(text)
@@ -230,22 +221,22 @@ func (c *createCall) sayNext(ui *ui, layout host.Layout, made *pull.Result) {
 func isMissingLink(name string) bool {
 	const dir = "/sys/class/net/"
 	_, err := os.Stat(dir + "lo")
-	if err == nil {
-		_, err = os.Stat(dir + filepath.Base(name))
-		return errors.Is(err, fs.ErrNotExist)
+	if err != nil {
+		return false
 	}
-	return false
+	_, err = os.Stat(dir + filepath.Base(name))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // sayDone says which image is in the directory, and how to enter it.
 func (c *rootfsCall) sayDone(ui *ui, made *pull.Result) {
-	dir := shellWords([]string{c.target.Container.Rootfs})
-	enter := "chroot " + dir + " /bin/sh"
+	enter := "chroot "
 	if os.Geteuid() != 0 {
-		enter = "unshare -r " + enter
+		enter = "unshare -r chroot "
 		if host.InPath("proot") != "" { // Termux's; phones have no user namespaces
-			enter = "proot -0 -b /dev -b /proc -b /sys -r " + dir + " /bin/sh"
+			enter = "proot -0 -r "
 		}
 	}
-	ui.listener().Tell(made.Image.Name.String() + " is in " + dir + " (build " + made.Image.Build + ").\n  " + enter)
+	dir := shellWords([]string{c.target.Container.Rootfs})
+	ui.listener().Tell(made.Image.Name.String() + " is in " + dir + " (build " + made.Image.Build + ").\n  " + enter + dir + " /bin/sh")
 }

@@ -68,13 +68,10 @@ func ReplaceNet(config []byte, lines string) []byte {
 	return []byte(out + lines)
 }
 
-// NetLinks returns the host's interfaces that the networks of a config use.
-func NetLinks(config []byte) (links []string) {
-	for _, line := range ConfigLines(config) {
-		key, value, _, _ := configItem(line)
-		if strings.HasPrefix(key, "lxc.net.") && strings.HasSuffix(key, ".link") && value != "" {
-			links = append(links, unquote(value))
-		}
-	}
-	return links
+// IsHostName reports whether name is a host name of letters, digits, dashes, underscores and
+// single dots, of at most 64 bytes (HOST_NAME_MAX of Linux).
+func IsHostName(name string) bool {
+	name = "." + name + "."
+	return isMadeOf(name, lower+upper+digits+".-_") && len(name) <= maxHostName+2 &&
+		!strings.Contains(name, "..") && !strings.Contains(name, ".-") && !strings.Contains(name, "-.")
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"lxc-pull/untar"
@@ -14,7 +13,7 @@ import (
 // config. The zero value changes nothing. The caller has checked the values. Run makes every
 // change or fails. The host name is Target.Container.HostName.
 type Personal struct {
-	Keys     string // lines for the authorized_keys of root; "": none
+	Keys     []byte // lines for the authorized_keys of root; nil: none
 	Password string // for root, hashed as crypt(3) does; "": unchanged
 	Resolv   string // the content of etc/resolv.conf; "": unchanged
 	Config   string // the end of the container's config
@@ -29,6 +28,7 @@ const maxPersonal = 1 << 20
 // place of a new file is replaced.
 func (r *run) makePersonal() (err error) {
 	p, host := &r.opt.Personal, r.target.Container.HostName
+	r.edited = nil // it has names from an image that failed
 	if host != "" || p.Resolv != "" {
 		err = r.staging.root.MkdirAll("etc", 0o755)
 	}
@@ -38,7 +38,7 @@ func (r *run) makePersonal() (err error) {
 	if err == nil && p.Resolv != "" {
 		err = r.write("etc/resolv.conf", 0o644, p.Resolv)
 	}
-	if err == nil && p.Keys != "" {
+	if err == nil && p.Keys != nil {
 		err = r.addKeys(p.Keys)
 	}
 	if err == nil && p.Password != "" {
@@ -52,15 +52,8 @@ func (r *run) makePersonal() (err error) {
 
 // write puts a new file in the place of name.
 func (r *run) write(name string, mode uint32, text string) error {
-	r.noteEdited(name)
+	r.edited = append(r.edited, name)
 	return r.staging.root.WriteFile(name, mode, []byte(text))
-}
-
-// noteEdited adds a name to r.edited, which may have it from an image that failed.
-func (r *run) noteEdited(name string) {
-	if !slices.Contains(r.edited, name) {
-		r.edited = append(r.edited, name)
-	}
 }
 
 // read returns the content of a small file, and whether it is a regular file.
@@ -74,7 +67,7 @@ func (r *run) read(name string) (text string, ok bool, err error) {
 
 // addKeys appends lines to the authorized_keys of root. sshd accepts the file only if nobody
 // but its owner may write it.
-func (r *run) addKeys(keys string) error {
+func (r *run) addKeys(keys []byte) error {
 	users, _, err := r.read("etc/passwd")
 	if err != nil {
 		return err
@@ -96,7 +89,7 @@ func (r *run) addKeys(keys string) error {
 	if old != "" && !strings.HasSuffix(old, "\n") {
 		old += "\n"
 	}
-	return r.write(name, 0o600, old+keys)
+	return r.write(name, 0o600, old+string(keys))
 }
 
 // setPassword sets the password of root in etc/shadow, or in etc/passwd if there is no
@@ -119,7 +112,7 @@ func (r *run) setPassword(hash string) error {
 		if fields[1] != field {
 			fields[1] = field
 			text = before + strings.Join(fields, ":") + after
-			r.noteEdited(name)
+			r.edited = append(r.edited, name)
 			if err := r.staging.root.Rewrite(name, maxPersonal, func([]byte) []byte { return []byte(text) }); err != nil {
 				return err
 			}

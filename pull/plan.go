@@ -15,44 +15,33 @@ import (
 	"lxc-pull/untar"
 )
 
-// A Plan is what Run would use.
-type Plan struct {
-	Found      *source.Found // the image, with its sizes; the caller closes it
-	Room       untar.Room    // of the file system on which the target would be
-	FileSystem string        // its name, as in mount(8)
-}
-
-// MakePlan finds out what Run would do with the same arguments, and changes nothing on the
-// disk: the finder must have been opened with source.Options.ReadOnly. It verifies the
-// signatures, the metadata and the image's config as Run does, and checks the target and its
-// room. Its errors are those of Run, without those that only the work itself shows.
-func MakePlan(ctx context.Context, finder *source.Finder, query image.Query, target Target, opt Options) (*Plan, error) {
+// Plan finds out what Run would do with the same arguments, and changes nothing on the disk:
+// the finder must have been opened with source.Options.ReadOnly. It verifies the signatures, the
+// metadata and the image's config as Run does, and checks the target and its room. Its errors
+// are those of Run, without those that only the work itself shows. It returns the image, with
+// its sizes, and a directory of the file system on which the target would be. The caller closes
+// both.
+func Plan(ctx context.Context, finder *source.Finder, query image.Query, target Target, opt Options) (*source.Found, *untar.Root, error) {
 	r := &run{target: target, opt: opt}
 	root, err := r.openNearest()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer root.Close()
 	r.staging = &staging{root: root}
 	found, err := finder.Find(ctx, query)
 	for err == nil {
 		if r.contents, err = r.inspect(found); err == nil {
+			found.Accept()
+			if err = r.checkRoom(ctx, found); err == nil {
+				return found, root, nil
+			}
+			found.Close()
 			break
 		}
 		found, err = finder.Next(ctx, found, &source.RefusedError{Err: err})
 	}
-	if err != nil {
-		return nil, err
-	}
-	found.Accept()
-	plan := &Plan{Found: found, FileSystem: root.FileSystem()}
-	if err = r.checkRoom(ctx, found); err == nil {
-		plan.Room, err = root.Room()
-	}
-	if err != nil {
-		found.Close()
-	}
-	return plan, err
+	root.Close()
+	return nil, nil, err
 }
 
 // openNearest checks the target's directory, as far as that changes nothing. It opens the
