@@ -15,11 +15,10 @@ func CheckLine(line string) error {
 		return errors.New("it has a control character")
 	}
 	key, _, _, ok := configItem(line)
+	if !ok {
+		return errors.New("not lxc.KEY=VALUE")
+	}
 	switch key {
-	case "":
-		if !ok {
-			return errors.New("not lxc.KEY=VALUE")
-		}
 	case "lxc.rootfs.path", "lxc.idmap":
 		return errors.New("the container's files depend on this key: put it into a file, and pass -f FILE")
 	case "lxc.uts.name":

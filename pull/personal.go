@@ -28,7 +28,6 @@ const maxPersonal = 1 << 20
 // place of a new file is replaced.
 func (r *run) makePersonal() (err error) {
 	p, host := &r.opt.Personal, r.target.Container.HostName
-	r.edited = nil // it has names from an image that failed
 	if host != "" || p.Resolv != "" {
 		err = r.staging.root.MkdirAll("etc", 0o755)
 	}
@@ -52,8 +51,9 @@ func (r *run) makePersonal() (err error) {
 
 // write puts a new file in the place of name.
 func (r *run) write(name string, mode uint32, text string) error {
-	r.edited = append(r.edited, name)
-	return r.staging.root.WriteFile(name, mode, []byte(text))
+	path, err := r.staging.root.WriteFile(name, mode, []byte(text))
+	r.edited = append(r.edited, path)
+	return err
 }
 
 // read returns the content of a small file, and whether it is a regular file.
@@ -80,6 +80,7 @@ func (r *run) addKeys(keys []byte) error {
 	if err := r.staging.root.MkdirAll(name, 0o700); err != nil {
 		return err
 	}
+	r.edited = append(r.edited, name)
 	name += "/authorized_keys"
 	old, _, err := r.read(name)
 	var irregular *untar.NotRegularError

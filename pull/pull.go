@@ -169,6 +169,7 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 			return err
 		}
 	}
+	r.edited = nil // the files of an image that failed
 	for i := range found.Layers {
 		if err := r.unpack(ctx, found, i); err != nil {
 			return r.explainFull(err)

@@ -10,11 +10,11 @@ import (
 // there. It gets the permissions mode, and the owner that MkdirAll gives its directories.
 // WriteFile never follows a link at the end of name, and resolves the links before that inside
 // the root (see OutsideError). The error is EISDIR for a directory, and fs.ErrNotExist if the
-// directory of name does not exist.
-func (r *Root) WriteFile(name string, mode uint32, data []byte) error {
+// directory of name does not exist. where is the path of the file, clean and without links.
+func (r *Root) WriteFile(name string, mode uint32, data []byte) (where string, err error) {
 	path, err := r.resolve(name, resolveOptions{})
 	if err != nil {
-		return err
+		return "", err
 	}
 	d := r.dirs()
 	defer d.close()
@@ -30,9 +30,9 @@ func (r *Root) WriteFile(name string, mode uint32, data []byte) error {
 		}
 	}
 	if err != nil {
-		return pathError("write", name, err)
+		return "", pathError("write", name, err)
 	}
-	return nil
+	return string(path), nil
 }
 
 // create makes a new file. No other user can read it before it has its mode.
