@@ -143,6 +143,9 @@ func isPublicKey(line string) bool {
 
 // readPassword returns the hash of the password in a file, or the hash that is in it.
 func readPassword(name string) (string, error) {
+	if name == "-" && isTerminal(os.Stdin) {
+		return "", usageErrorf("--root-password-file -: standard input is a terminal, which would show the password: use a pipe or a file")
+	}
 	data, err := readWhole(name, maxPassword)
 	if err != nil {
 		return "", &fileError{"root-password-file", name, withoutPath(err)}
