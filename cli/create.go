@@ -42,7 +42,7 @@ func (c *createCall) groups() []group {
 		{long: "mapped-uid", value: "UID", into: &c.mappedUID},
 		{long: "mapped-gid", value: "GID", into: &c.mappedGID},
 	}}
-	return append([]group{own}, c.creation.groups()...)
+	return append([]group{own, c.personal.group(true), c.only.group()}, c.creation.groups()...)
 }
 
 // rewrite keeps the arguments for enterNamespace and removes a bare "--" before options.
@@ -70,6 +70,9 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 	if err := c.locate(ctx, ui, layout); err != nil {
 		return err
 	}
+	if err := c.personalize(ctx); err != nil {
+		return err
+	}
 	c.target.Owner = unchanged()
 	if err := c.shiftOwners(); err != nil {
 		return err
@@ -88,6 +91,9 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 	if err != nil {
 		return err
 	}
+	if c.only.given() {
+		return c.dry(ctx, ui, finder)
+	}
 	made, err := makeDirs(c.lxcPath)
 	defer func() {
 		if err != nil {
@@ -102,7 +108,11 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 	if err != nil {
 		return err
 	}
-	return c.creation.run(ctx, ui, finder)
+	result, err := c.creation.run(ctx, ui, finder)
+	if err == nil {
+		c.sayNext(ui, layout, result)
+	}
+	return err
 }
 
 // locate finds the directory of containers and the config with which the new container
@@ -114,6 +124,7 @@ func (c *createCall) locate(ctx context.Context, ui *ui, layout host.Layout) (er
 		}
 		ui.notef("LXC path %q", c.lxcPath)
 	}
+	c.only.config = layout.ConfigSource(c.config)
 	if c.lxcPath, err = filepath.Abs(c.lxcPath); err != nil {
 		return err
 	}
@@ -124,6 +135,9 @@ func (c *createCall) locate(ctx context.Context, ui *ui, layout host.Layout) (er
 	}
 	path := filepath.Join(c.lxcPath, c.name)
 	c.setTarget(c.name, path, filepath.Join(path, "rootfs"), host.ContainerNamespace(c.target.BaseConfig))
+	if c.only.printURL {
+		return nil // nothing is made, so no owners are needed
+	}
 	return c.enterNamespace()
 }
 
@@ -134,10 +148,12 @@ func (c *createCall) checkTarget(ui *ui, layout host.Layout) error {
 	if err := checkNames(c.target); err != nil {
 		return err
 	}
-	if err := pull.Check(c.target, ui.listener()); err != nil {
+	full := c.target
+	full.BaseConfig = c.fullConfig()
+	if err := pull.Check(full, ui.listener()); err != nil {
 		return err
 	}
-	if ranges, _ := lxc.IDMap(c.target.BaseConfig); len(ranges) == 0 && os.Geteuid() != 0 && !c.target.WithoutLXC && host.InPath("lxc-start") != "" && host.Namespace() == lxc.HostNamespace {
+	if ranges, _ := lxc.IDMap(c.target.BaseConfig); !c.only.printURL && len(ranges) == 0 && os.Geteuid() != 0 && !c.target.WithoutLXC && host.InPath("lxc-start") != "" && host.Namespace() == lxc.HostNamespace {
 		return noMap(layout.UserConfig(c.config))
 	}
 	return nil

@@ -26,6 +26,10 @@ type creation struct {
 	finder finderOptions
 	unpack unpackOptions
 	target pull.Target
+
+	personal personalOptions
+	changes  pull.Personal // what personal says, set by personalize
+	only     dryOptions
 }
 
 // groups returns the flags that the three commands have in common.
@@ -52,6 +56,9 @@ func (c *creation) check() error {
 	}
 	if err := c.image.check(); err != nil {
 		return err
+	}
+	if c.only.dryRun && c.only.printURL {
+		return usageErrorf("--dry-run excludes --print-url")
 	}
 	return c.finder.cache.check()
 }
@@ -119,6 +126,10 @@ func idRanges(ranges []lxc.IDRange) (list []untar.IDRange) {
 // open opens a Finder for the image, and asks the user for the names that are missing.
 func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 	c.finder.owner = c.target.Owner
+	c.finder.readOnly = c.only.given()
+	if c.only.printURL {
+		c.finder.cache.noCache = true // the servers' files are wanted
+	}
 	finder, err := getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })
 	if err != nil {
 		return nil, err
@@ -126,12 +137,17 @@ func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 	return finder, c.askMissing(ctx, ui, finder, os.Stdin)
 }
 
-// run makes the target.
-func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) error {
-	how := pull.Options{
+// how returns the options by which the image is unpacked.
+func (c *creation) how(ui *ui) pull.Options {
+	return pull.Options{
 		Memory: pull.Memory(c.unpack.memory), VerifyFirst: c.unpack.verifyFirst, SELinux: c.unpack.selinux,
-		NeedXattrs: c.unpack.xattrs, AllowHost: c.unpack.allowHost, Tell: ui.listener(),
+		NeedXattrs: c.unpack.xattrs, AllowHost: c.unpack.allowHost, Tell: ui.listener(), Personal: c.changes,
 	}
+}
+
+// run makes the target, and prints the image's message for a container's user.
+func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) (*pull.Result, error) {
+	how := c.how(ui)
 	if c.unpack.report != "" {
 		var report *reportFile
 		defer func() { report.close() }()
@@ -146,11 +162,11 @@ func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) error
 			return report.write(ctx, append(r.AppendJSON(nil), '\n'))
 		}
 	}
-	message, err := pull.Run(ctx, finder, c.image.query(), c.target, how)
-	if err == nil && message != nil {
-		ui.sayRaw("\n---\n" + string(message))
+	made, err := pull.Run(ctx, finder, c.image.query(), c.target, how)
+	if err == nil && made.Message != nil && !c.target.RootfsOnly {
+		ui.sayRaw("\n---\n" + string(made.Message))
 	}
-	return c.suggest(err)
+	return made, c.suggest(err)
 }
 
 // clashes reports whether an output has a name that the container or this program needs: the

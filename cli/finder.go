@@ -111,6 +111,8 @@ type finderOptions struct {
 	cache   cacheOptions
 	memory  int64
 
+	readOnly bool // change nothing on the disk
+
 	namespace lxc.Namespace
 	owner     pull.Owner // of the files in the cache
 	lxcPath   string     // the directory of containers, which may hold a history; "": none
@@ -159,6 +161,7 @@ func (o *finderOptions) offline(ui *ui) (opt source.Options, err error) {
 	opt.AllowOlder = o.trust.allowOlder
 	opt.Mode = o.namespace.Mode()
 	opt.Decoding = pull.Memory(o.memory).Decoding()
+	opt.ReadOnly = o.readOnly
 	return opt, err
 }
 

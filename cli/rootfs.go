@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"lxc-pull/lxc/host"
+	"lxc-pull/pull"
 )
 
 const rootfsUsage = `Usage: lxc-pull rootfs DIR DIST[/RELEASE][/ARCH][/VARIANT][@BUILD] [OPTION]...
@@ -27,7 +28,7 @@ func (c *rootfsCall) groups() []group {
 		{long: "name", value: "NAME", help: "host name for the image's files (default: DIR's name)", into: &c.name},
 		{long: "cache", help: "use the image cache", into: &c.cache, exact: true},
 	}}
-	return append([]group{own}, c.creation.groups()...)
+	return append([]group{own, c.personal.group(false), c.only.group()}, c.creation.groups()...)
 }
 
 // rewrite removes a bare "--" before options.
@@ -55,13 +56,22 @@ func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	c.finder.cache.noCache = !c.cache
 	c.target.RootfsOnly, c.target.Owner = true, unchanged()
 	c.setTarget(c.name, filepath.Dir(dir), dir, host.ContainerNamespace(nil))
+	if err := c.personalize(ctx); err != nil {
+		return err
+	}
 	finder, err := c.open(ctx, ui)
 	if err != nil {
 		return err
 	}
+	if c.only.given() {
+		return c.dry(ctx, ui, finder)
+	}
 	made, err := makeDirs(filepath.Dir(dir))
 	if err == nil {
-		err = c.creation.run(ctx, ui, finder)
+		var result *pull.Result
+		if result, err = c.creation.run(ctx, ui, finder); err == nil {
+			c.sayDone(ui, result)
+		}
 	}
 	if err != nil {
 		removeDirs(made)

@@ -127,7 +127,8 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	if err != nil {
 		return err
 	}
-	return c.creation.run(ctx, ui, finder)
+	_, err = c.creation.run(ctx, ui, finder)
+	return err
 }
 
 // checkNames refuses a name or a path that LXC would refuse or misread.

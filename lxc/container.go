@@ -27,6 +27,7 @@ type Container struct {
 	Rootfs         string // LXC_ROOTFS: the directory of its root file system
 	TemplateConfig string // LXC_TEMPLATE_CONFIG: LXC's directory of configs to include
 	HookDir        string // LXC_HOOK_DIR: LXC's directory of hooks
+	HostName       string // lxc.uts.name; "": Name
 
 	UserNamespace bool // the container's root is not the host's root
 }
@@ -93,9 +94,17 @@ func (c Container) Config(before, image []byte, fstab bool) []byte {
 	if fstab {
 		out = append(out, "lxc.mount.fstab = "+c.Path+"/fstab\n"...)
 	}
-	out = append(out, "lxc.uts.name = "+c.Name+"\n"...)
+	out = append(out, "lxc.uts.name = "+c.UTSName()+"\n"...)
 	out = append(out, "\n# Network configuration\n"...)
 	return append(out, network...)
+}
+
+// UTSName returns the host name in the container's config.
+func (c Container) UTSName() string {
+	if c.HostName != "" {
+		return c.HostName
+	}
+	return c.Name
 }
 
 // matches reports whether line contains pattern. A dot in pattern matches any byte.

@@ -216,8 +216,8 @@ func (r *run) checkFinal(c *contents, about *lxc.ImageConfig) error {
 	if err != nil {
 		return fmt.Errorf("the container's config: %w", err)
 	}
-	if final.Name != container.Name {
-		return fmt.Errorf("LXC would read the name %q as %q", container.Name, lxc.Shown(final.Name))
+	if final.Name != container.UTSName() {
+		return fmt.Errorf("LXC would read the name %q as %q", container.UTSName(), lxc.Shown(final.Name))
 	}
 	about.Missing = final.Missing
 	if final.Missing != nil {

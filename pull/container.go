@@ -43,12 +43,13 @@ func (r *run) checkDev() error {
 // chose these paths, so each is resolved inside the root file system, as chroot(2) would
 // resolve its links.
 func (r *run) personalize(ctx context.Context, meta lxc.Meta) error {
-	root := r.staging.root
+	root, container := r.staging.root, r.target.Container
+	container.Name = container.UTSName() // in the image's files LXC_NAME is the host name
 	if err := r.inside("dev/pts", root.MkdirAll("dev/pts", 0o755)); err != nil {
 		return err
 	}
 	templates, _ := meta.Relevant("templates", r.target.Namespace.Mode())
-	tokens := untar.Rewriter{Root: root, Max: maxTemplate, Total: maxRewritten, Edit: r.target.Container.Expand}
+	tokens := untar.Rewriter{Root: root, Max: maxTemplate, Total: maxRewritten, Edit: container.Expand}
 	for _, name := range lxc.Lines(templates) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -57,7 +58,10 @@ func (r *run) personalize(ctx context.Context, meta lxc.Meta) error {
 			return err
 		}
 	}
-	return r.inside("etc/init/tty.conf", root.Rewrite("etc/init/tty.conf", maxTemplate, lxc.NoHangup))
+	if err := r.inside("etc/init/tty.conf", root.Rewrite("etc/init/tty.conf", maxTemplate, lxc.NoHangup)); err != nil {
+		return err
+	}
+	return r.makePersonal()
 }
 
 // inside returns the error of an edit of name, but nil for a file that the stock template
@@ -102,7 +106,7 @@ func (r *run) writeContainer() error {
 			if s.storage != "" {
 				before = append(slices.Clip(r.target.BaseConfig), "lxc.rootfs.path = "+s.storage+":"+container.Rootfs+"\n"...)
 			}
-			return container.Config(before, contents.config, contents.hasFstab)
+			return append(container.Config(before, contents.config, contents.hasFstab), r.opt.Personal.Config...)
 		},
 	})
 	if err != nil {

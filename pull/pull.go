@@ -6,7 +6,8 @@
 //	staging.go, directory.go            the directory in which the result is made
 //	room.go, config.go, machine.go      checks before the download
 //	stream.go, memory.go                from the download to the files on the disk
-//	container.go                        the image's files are edited, config is written
+//	container.go, personal.go           the image's files are edited, config is written
+//	plan.go                             what Run would do, without doing it
 //	caller.go                           the process that waits for the result
 //	error.go                            the kinds of errors
 package pull
@@ -57,7 +58,8 @@ type Options struct {
 	Tell        source.Listener
 	// Ready is called once the target's directory is open, and before the network is used.
 	// If it returns an error, Run fails. nil: nothing is called.
-	Ready func(context.Context) error
+	Ready    func(context.Context) error
+	Personal Personal // the user's changes of the image's files and of the config
 	// Report is called with the report about the unpacked files before the container is
 	// complete. If it returns an error, Run fails. nil: no report is wanted.
 	Report func(context.Context, *untar.Report) error
@@ -69,17 +71,24 @@ type run struct {
 	opt      Options
 	staging  *staging
 	contents *contents // of the image that is being unpacked; nil: no image was inspected yet
+	locked   bool      // the image's root has no password
 	edited   []string  // files of the root file system that differ from the image's, without leading slash
 }
 
-// Run finds the image that query means and makes target out of it. It returns the image's
-// create-message for the user, nil if it has none.
+// A Result says what Run has made.
+type Result struct {
+	Image   image.Image
+	Message []byte // the image's create-message for the user; nil: it has none
+	Locked  bool   // root has no password: nobody can log in with one
+}
+
+// Run finds the image that query means and makes target out of it.
 //
 // After an error nothing that Run made is left, unless the error is a *LeftError, which
 // names what is left. A *ResumableError says that the cache keeps the bytes that were
 // downloaded. If ctx ended, the error wraps ctx's cause. KindOf and source.KindOf classify
 // the error.
-func Run(ctx context.Context, finder *source.Finder, query image.Query, target Target, opt Options) (message []byte, err error) {
+func Run(ctx context.Context, finder *source.Finder, query image.Query, target Target, opt Options) (made *Result, err error) {
 	r := &run{target: target, opt: opt}
 	if r.staging, err = r.stage(ctx); err != nil {
 		return nil, err
@@ -117,10 +126,11 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 		found = next
 	}
 	found.Remember(ctx)
+	made = &Result{Image: found.Image, Locked: r.locked}
 	if text, ok := found.Meta.Relevant("create-message", target.Namespace.Mode()); ok {
-		message = append([]byte{}, text...)
+		made.Message = append([]byte{}, text...)
 	}
-	return message, nil
+	return made, nil
 }
 
 // interruption returns ctx's cause if err says that ctx has ended. It keeps a *LeftError and a
@@ -159,6 +169,7 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 			return err
 		}
 	}
+	r.edited = nil // the files of an image that failed
 	for i := range found.Layers {
 		if err := r.unpack(ctx, found, i); err != nil {
 			return r.explainFull(err)
@@ -170,6 +181,7 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 	if err := r.personalize(ctx, found.Meta); err != nil {
 		return err
 	}
+	r.locked = r.lacksPassword()
 	if err := r.staging.root.Finish(); err != nil {
 		return err
 	}

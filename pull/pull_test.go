@@ -77,9 +77,9 @@ func TestRunRootfsAlone(t *testing.T) {
 	}
 	var heard strings.Builder
 	finder := source.Open(testOptions(t, "", tree.url()), into(&heard))
-	message, err := Run(t.Context(), finder, theImage(), target, Options{Tell: into(&heard)})
-	if err != nil || string(message) != "Welcome.\n" {
-		t.Fatalf("%q, %v", message, err)
+	made, err := Run(t.Context(), finder, theImage(), target, Options{Tell: into(&heard)})
+	if err != nil || string(made.Message) != "Welcome.\n" || made.Image.Build != "1" {
+		t.Fatalf("%+v, %v", made, err)
 	}
 	got := below(t, dir)
 	_, got, _ = strings.Cut(got, "\n") // the test's own directory

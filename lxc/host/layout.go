@@ -195,29 +195,31 @@ func (l Layout) CacheOwners() []int {
 	return users
 }
 
-// DefaultConfig returns the text that a new container's config begins with: the content
-// of the file named if it is not empty, else of lxc.default_config in lxc.conf, else of
-// default.conf; "" if there is none. As in lxc-create, empty lines are left out, and
-// lines of spaces and tabs become empty (parse_line in LXC's confile.c).
-func (l Layout) DefaultConfig(named string) ([]byte, error) {
-	var data []byte
-	var err error
+// ConfigSource returns the path of the file that a new container's config begins with: named
+// if it is not empty, else lxc.default_config of lxc.conf, else default.conf; "" if there is
+// none.
+func (l Layout) ConfigSource(named string) string {
 	if named == "" {
 		named = l.setting("lxc.default_config")
 	}
-	if named != "" {
-		data, err = readFile(named)
-	} else {
-		for _, dir := range l.settings() {
-			data, err = readFile(filepath.Join(dir, "default.conf"))
-			if !errors.Is(err, fs.ErrNotExist) {
-				break
-			}
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
+	for _, dir := range l.settings() {
+		path := filepath.Join(dir, "default.conf")
+		if _, err := os.Stat(path); named == "" && !errors.Is(err, fs.ErrNotExist) {
+			named = path
 		}
 	}
+	return named
+}
+
+// DefaultConfig returns the text that a new container's config begins with, the content of
+// ConfigSource; "" if there is none. As in lxc-create, empty lines are left out, and lines of
+// spaces and tabs become empty (parse_line in LXC's confile.c).
+func (l Layout) DefaultConfig(named string) ([]byte, error) {
+	named = l.ConfigSource(named)
+	if named == "" {
+		return nil, nil
+	}
+	data, err := readFile(named)
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,7 @@ type Options struct {
 	AllowOlder bool                    // take a build or index that is older than one seen before
 	Mode       lxc.Mode                // which index and which metadata files are read
 	Decoding   untar.DecompressOptions // for the metadata
+	ReadOnly   bool                    // change nothing on the disk: Find and Measure say what a run would use
 }
 
 // A CacheUse says how a Finder uses its cache.

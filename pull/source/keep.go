@@ -31,6 +31,7 @@ type cacheParts struct {
 	slot  *cache.Slot  // the lock for writing the image; nil: this run does not write to the cache
 	entry *cache.Entry // the cached copy from which the bytes come; nil: they come from a server
 	stage *cache.Stage // the copy that the download is written to; nil: it is not written
+	would bool         // Options.ReadOnly: a run would write the image to the cache
 }
 
 // close closes all parts. The stage's bytes stay for the next run.
@@ -96,6 +97,14 @@ func (found *Found) lockInCache(ctx context.Context) error {
 	if f.opt.Cache == nil || found.index.unlisted {
 		return nil
 	}
+	if f.opt.ReadOnly {
+		var err error
+		if found.cache.entry, err = f.opt.Cache.Open(found.Image.Name); err != nil {
+			found.cache.entry = nil
+		}
+		found.cache.would = true
+		return nil
+	}
 	slot, err := f.opt.Cache.Lock(ctx, found.Image.Name)
 	var unwritable *cache.UnwritableError
 	if errors.As(err, &unwritable) {
@@ -121,6 +130,10 @@ func (found *Found) lockInCache(ctx context.Context) error {
 
 // flush removes the image from the cache. If that fails, the cached copy is not used.
 func (f *Finder) flush(ctx context.Context, q image.Query) error {
+	if f.opt.ReadOnly {
+		f.distrustCache = true
+		return nil
+	}
 	for _, name := range cacheNames(q) {
 		entry, err := f.opt.Cache.Open(name)
 		if err != nil {
@@ -142,11 +155,15 @@ func (f *Finder) flush(ctx context.Context, q image.Query) error {
 func (f *Finder) sayCached(found *Found) {
 	f.tell.Say("Using image from local cache")
 	f.tell.Tell(fmt.Sprintf("build %q, %s old", found.Image.Build, Age(f.trust.clock.Now().Sub(found.built()))))
-	f.opt.Cache.Use(found.Image.Name)
+	if !f.opt.ReadOnly {
+		f.opt.Cache.Use(found.Image.Name)
+	}
 }
 
 // WillKeep reports whether a download of the image would be written to the cache.
-func (found *Found) WillKeep() bool { return found.cache.slot != nil && found.cache.entry == nil }
+func (found *Found) WillKeep() bool {
+	return (found.cache.slot != nil || found.cache.would) && found.cache.entry == nil
+}
 
 // CacheDir returns the directory of the cache, "" if there is none.
 func (found *Found) CacheDir() string {
@@ -159,6 +176,7 @@ func (found *Found) CacheDir() string {
 // LeaveCache makes the run continue without writing to the cache.
 func (found *Found) LeaveCache() {
 	found.cache.discard()
+	found.cache.would = false
 	if found.cache.slot != nil {
 		found.cache.slot.Unlock()
 		found.cache.slot = nil

@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"strings"
+
+	"lxc-pull/lxc"
+	"lxc-pull/pull"
+	"lxc-pull/pull/source"
+	"lxc-pull/untar"
+)
+
+// dryOptions are the options with which a command says what it would do, and does nothing.
+type dryOptions struct {
+	dryRun, printURL bool
+
+	config string // the file with which a new container's config begins; "": none
+}
+
+func (o *dryOptions) group() group {
+	return group{"Without making it", []flag{
+		{long: "dry-run", help: "say what would be done, and change nothing", into: &o.dryRun, exact: true, more: true},
+		{long: "print-url", help: "print the SHA-256, size and URL of each file to download, and change nothing", into: &o.printURL, exact: true, more: true},
+	}}
+}
+
+// given reports whether nothing is to be made.
+func (o *dryOptions) given() bool { return o.dryRun || o.printURL }
+
+// dry does what the options want in place of the work. The finder was opened read-only.
+func (c *creation) dry(ctx context.Context, ui *ui, finder *source.Finder) (err error) {
+	var found *source.Found
+	text := ""
+	if c.only.dryRun {
+		var root *untar.Root
+		if found, root, err = pull.Plan(ctx, finder, c.image.query(), c.target, c.how(ui)); err == nil {
+			text = c.describe(found, root)
+			root.Close()
+		}
+	} else if found, err = finder.Find(ctx, c.image.query()); err == nil {
+		found.Measure(ctx, false)
+		text = found.FileList()
+	}
+	if err != nil {
+		return c.suggest(err)
+	}
+	found.Close()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	ui.settle()
+	_, err = io.WriteString(ui.out, printable(text))
+	return err
+}
+
+// describe returns the text of a plan, a line for each fact: its name and the fact. root is on
+// the target's file system.
+func (c *creation) describe(found *source.Found, root *untar.Root) string {
+	text := ""
+	add := func(name, fact string) {
+		if fact != "" {
+			text += (name + "                    ")[:20] + fact + "\n"
+		}
+	}
+	amount := func(n int64) string {
+		if n < 0 {
+			return "unknown"
+		}
+		return source.ByteCount(n)
+	}
+	add("target", c.target.Container.Rootfs)
+	add("image", found.Image.Name.String()+" "+found.Image.Build)
+	add("signed by", strings.Join(found.Signers(), " "))
+	from := "the cache"
+	if !found.Cached {
+		from = found.URL()
+	}
+	add("source", from)
+	add("size", amount(found.Layers[0].Packed))
+	if found.WillKeep() {
+		add("cache", "the download is kept")
+	}
+	room, _ := root.Room()
+	add("needed room", amount(found.Layers[0].Content))
+	add("free room", amount(room.Bytes)+" on "+root.FileSystem())
+	if !c.target.RootfsOnly {
+		ranges, _ := lxc.IDMap(c.target.BaseConfig)
+		add("mode", string(c.target.Namespace.Mode()))
+		add("idmap", strings.Join(mapArguments(ranges), " "))
+		add("config", c.only.config)
+	}
+	for _, f := range c.personal.group(true).flags {
+		switch value := f.into.(type) {
+		case *string:
+			add(f.long, *value)
+		case *[]string:
+			add(f.long, strings.Join(*value, ", "))
+		}
+	}
+	return text
+}

@@ -1,0 +1,135 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"lxc-pull/image"
+	"lxc-pull/pull/source"
+	"lxc-pull/untar"
+)
+
+// Plan finds out what Run would do with the same arguments, and changes nothing on the disk:
+// the finder must have been opened with source.Options.ReadOnly. It verifies the signatures, the
+// metadata and the image's config as Run does, and checks the target and its room. Its errors
+// are those of Run, without those that only the work itself shows. It returns the image, with
+// its sizes, and a directory of the file system on which the target would be. The caller closes
+// both.
+func Plan(ctx context.Context, finder *source.Finder, query image.Query, target Target, opt Options) (*source.Found, *untar.Root, error) {
+	r := &run{target: target, opt: opt}
+	root, err := r.openNearest()
+	if err != nil {
+		return nil, nil, err
+	}
+	r.staging = &staging{root: root}
+	found, err := finder.Find(ctx, query)
+	for err == nil {
+		if r.contents, err = r.inspect(found); err == nil {
+			found.Accept()
+			if err = r.checkRoom(ctx, found); err == nil {
+				return found, root, nil
+			}
+			found.Close()
+			break
+		}
+		found, err = finder.Next(ctx, found, &source.RefusedError{Err: err})
+	}
+	root.Close()
+	return nil, nil, err
+}
+
+// openNearest checks the target's directory, as far as that changes nothing. It opens the
+// directory if it exists, else the nearest existing directory above it.
+func (r *run) openNearest() (*untar.Root, error) {
+	path, taken := r.target.Container.Path, r.checkFreePath
+	if r.target.RootfsOnly {
+		path, taken = r.target.Container.Rootfs, checkEmpty
+	}
+	_, err := os.Lstat(path)
+	if err == nil {
+		err = taken(path)
+	}
+	for err == nil || errors.Is(err, fs.ErrNotExist) {
+		var root *untar.Root
+		if root, err = untar.OpenRoot(path); err == nil {
+			if err = access(path); err == nil {
+				return root, nil
+			}
+			root.Close()
+			break
+		}
+		path = filepath.Dir(path)
+	}
+	return nil, err
+}
+
+// checkEmpty refuses a directory for a root file system that is not empty. A run would first
+// remove what an interrupted run left there, if it can prove that; so with that run's marker
+// the directory passes.
+func checkEmpty(path string) error {
+	if _, err := os.Lstat(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".incomplete")); err == nil {
+		return nil
+	}
+	root, err := untar.OpenRoot(path)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	empty, err := root.IsEmpty()
+	if err == nil && !empty {
+		err = notEmpty(path, "")
+	}
+	return err
+}
+
+// checkFreePath refuses a new container's path, unless it is a directory of this user which is
+// empty, or has an empty rootfs and nothing else (stageExisting).
+func (r *run) checkFreePath(path string) error {
+	f, err := openDir(path)
+	if err != nil && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err != nil {
+		return exists(path, "")
+	}
+	defer f.close()
+	uid, _, err := f.owner()
+	if err == nil && uid != uint32(os.Geteuid()) && uid != uint32(r.target.Owner.UID) {
+		err = exists(path, f.marker())
+	}
+	if err == nil {
+		err = f.checkFree()
+	}
+	if err == nil {
+		err = f.checkNew()
+	}
+	if err == nil {
+		rootfs := filepath.Join(path, rootfsName)
+		if err = checkEmpty(rootfs); KindOf(err) == NotEmpty || errors.Is(err, unix.ENOTDIR) {
+			err = exists(rootfs, "")
+		}
+	}
+	return err
+}
+
+// access returns an error if this process may not make files in a directory (faccessat(2);
+// golang.org/x/sys's function would bring in faccessat2, which Android's system call filter
+// does not allow).
+func access(path string) error {
+	name, err := unix.BytePtrFromString(path)
+	if err != nil {
+		return err
+	}
+	const writeAndSearch = 2 | 1 // W_OK | X_OK, unistd.h
+	dir := unix.AT_FDCWD
+	if _, _, e := unix.Syscall(unix.SYS_FACCESSAT, uintptr(dir), uintptr(unsafe.Pointer(name)), writeAndSearch); e != 0 {
+		return &fs.PathError{Op: "write", Path: path, Err: e}
+	}
+	return nil
+}
