@@ -72,12 +72,14 @@ function __lxc_pull
 	set -l words (commandline -opc)
 	set -e words[1]
 	set -l current (commandline -ct)
+	set -l before (string match -r '^--[^=]*=' -- "$current")
+	set -l value (string replace -r '^--[^=]*=' '' -- "$current")
 	for line in (lxc-pull completion --words -- $words "$current" 2>/dev/null </dev/null)
 		switch $line
 			case :files
-				__fish_complete_path (string replace -r '^--[^=]*=' '' -- "$current")
+				string replace -r '^' -- "$before" (__fish_complete_path "$value")
 			case :dirs
-				__fish_complete_directories (string replace -r '^--[^=]*=' '' -- "$current")
+				string replace -r '^' -- "$before" (__fish_complete_directories "$value")
 			case '*'
 				echo $line
 		end
@@ -186,10 +188,10 @@ func (c *completionCall) complete(words []string) {
 }
 
 // add adds a word to the answer if it begins with the prefix. It leaves out words with
-// characters that a shell or a terminal may treat in a special way: names come from servers
-// and from other users.
+// characters that a shell or a terminal may treat in a special way, and those that a command
+// would take for options: names come from servers and from other users.
 func (c *completionCall) add(word, help string) {
-	if strings.HasPrefix(word, c.prefix) && !strings.ContainsFunc(word, special) && !strings.Contains("\n"+c.answer, "\n"+word+"\t") {
+	if strings.HasPrefix(word, c.prefix) && (word[:min(1, len(word))] != "-" || c.prefix != "") && !strings.ContainsFunc(word, special) && !strings.Contains("\n"+c.answer, "\n"+word+"\t") {
 		c.answer += word + "\t" + help + "\n"
 	}
 }
