@@ -208,9 +208,9 @@ func readOwned(path string, owners []int) (text, why string) {
 }
 
 // parse reads the text of a file: lines "NAME = VALUE", empty lines, and comments, which begin
-// with "#".
+// with "#". It ends after 20 errors: then it is no file of settings.
 func (s *settings) parse(text, path string) {
-	for n := 1; text != ""; n++ {
+	for n := 1; text != "" && len(s.errs) < 20; n++ {
 		var line string
 		line, text, _ = strings.Cut(text, "\n")
 		line = strings.TrimSpace(line)
@@ -283,7 +283,10 @@ func (c command) takeSettings(ui *ui, groups []group, given, operands []string) 
 	if !some {
 		return nil, nil
 	}
+	quiet := ui.quiet
+	ui.quiet = quiet || c.name == "create" && mapped >= 0 // enterNamespace's caller has warned
 	s := readSettings(ui, mapped)
+	ui.quiet = quiet
 	if len(s.errs) > 0 {
 		return nil, &settingError{s.errs[0], &usageError{}}
 	}
