@@ -179,10 +179,13 @@ func (c *completionCall) complete(words []string) {
 		c.options(cmd.name, flags)
 	case kind == "" && cmd.name == "":
 		c.commands()
-	case kind == "":
-		kinds := strings.Fields(operandKinds(cmd.name))
-		c.values(kinds[min(operands, len(kinds)-1)], "")
 	default:
+		for rest := lineOf(operandTable, cmd.name); kind == "" && rest != ""; operands-- {
+			kind, rest, _ = strings.Cut(rest, " ")
+			if operands > 0 && rest != "" {
+				kind = ""
+			}
+		}
 		c.values(kind, "")
 	}
 }
@@ -217,34 +220,24 @@ func (c *completionCall) options(command string, flags []flag) {
 	}
 }
 
-// operandKinds returns the kinds of a command's operands, in their order; the last is that of
-// all that follow.
-func operandKinds(command string) string {
-	switch command {
-	case "create":
-		return "NAME IMAGE NAME"
-	case "rootfs":
-		return "DIR IMAGE NAME"
-	case "list":
-		return "IMAGE"
-	case "check", "info":
-		return "CONTAINER NAME"
-	case "cache":
-		return "ls,verify,gc,rm CACHED"
-	case "untar", "zcat", "verify":
-		return "FILE"
-	case "completion":
-		return "bash,zsh,fish NAME"
-	case "help":
-		return "COMMAND NAME"
-	case "--install":
-		return "DIR NAME"
-	}
-	return "NAME"
-}
+// operandTable has the kinds of a command's operands, in their order; the last is that of all
+// that follow. Commands that take no operands, or any, are not in it.
+const operandTable = `create NAME IMAGE NAME
+rootfs DIR IMAGE NAME
+list IMAGE
+check CONTAINER NAME
+info CONTAINER NAME
+cache ls,verify,gc,rm CACHED
+untar FILE
+zcat FILE
+verify FILE
+completion bash,zsh,fish NAME
+help COMMAND NAME
+--install DIR NAME
+`
 
 // values adds what a value can be, each after before. kind is the name of a flag's value, or
-// one that operandKinds returns.
+// one in operandTable.
 func (c *completionCall) values(kind, before string) {
 	switch kind {
 	case "FILE":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"strings"
 
 	"lxc-pull/lxc/host"
 	"lxc-pull/pgp"
@@ -38,7 +39,7 @@ func (c *configCall) run(ctx context.Context, ui *ui, operands []string) error {
 	var s *settings
 	var rows [][]string
 	err := untilDone(ctx, func() error {
-		s = readSettings(ui, -1)
+		s = readSettings(-1)
 		rows = s.rows()
 		s.check(ui)
 		return nil
@@ -124,9 +125,9 @@ func (s *settings) rows() [][]string {
 func rowObjects(rows [][]string) (objects []jsonObject) {
 	for _, row := range rows[1:] {
 		var o jsonObject
-		o.text("name", row[0])
-		o.text("value", row[1])
-		o.text("from", row[2])
+		for i, cell := range row {
+			o.text(strings.ToLower(rows[0][i]), cell)
+		}
 		objects = append(objects, o)
 	}
 	return objects

@@ -57,13 +57,19 @@ const maxSettings = 64 << 10
 // kindOf returns the kind of a setting and what holds without it. The kind of any other
 // name is "".
 func kindOf(name string) (kind, fallback string) {
-	_, rest, found := strings.Cut("\n"+settingTable, "\n"+name+" ")
-	if !found || strings.Contains(name, " ") {
+	if strings.Contains(name, " ") {
 		return "", ""
 	}
-	rest, _, _ = strings.Cut(rest, "\n")
-	kind, fallback, _ = strings.Cut(rest, " ")
+	kind, fallback, _ = strings.Cut(lineOf(settingTable, name), " ")
 	return kind, fallback
+}
+
+// lineOf returns what follows a name in the line of a table that begins with it, "" if there
+// is none.
+func lineOf(table, name string) string {
+	_, rest, _ := strings.Cut("\n"+table, "\n"+name+" ")
+	rest, _, _ = strings.Cut(rest, "\n")
+	return rest
 }
 
 // settingNames returns the names of all settings.
@@ -106,9 +112,9 @@ type settingError struct {
 func (e *settingError) Error() string { return e.text }
 func (e *settingError) Unwrap() error { return e.err }
 
-// readSettings reads the files and variables. It warns about a file that is not safe to use.
-// mapped is the caller's id in this process's user namespace, -1 if it is not known.
-func readSettings(ui *ui, mapped int) *settings {
+// readSettings reads the files and variables. mapped is the caller's id in this process's user
+// namespace, -1 if it is not known.
+func readSettings(mapped int) *settings {
 	s := new(settings)
 	layout := host.This()
 	users := []int{0, os.Geteuid()}
@@ -123,10 +129,10 @@ func readSettings(ui *ui, mapped int) *settings {
 	system = append(system, users...)
 	paths, user := layout.PullConfigs()
 	for _, path := range paths {
-		s.addFile(ui, path, system)
+		s.addFile(path, system)
 	}
 	if user != "" {
-		s.addFile(ui, user, users)
+		s.addFile(user, users)
 	}
 	s.rank++
 	for _, name := range settingNames() {
@@ -149,14 +155,12 @@ func (s *settings) add(name, value, where string) {
 }
 
 // addFile reads a file if nobody but owners can change it.
-func (s *settings) addFile(ui *ui, path string, owners []int) {
+func (s *settings) addFile(path string, owners []int) {
 	text, state := readOwned(path, owners)
 	s.files = append(s.files, path, state)
 	s.rank++
 	switch {
-	case state == absent:
 	case state != "":
-		ui.warnf("the settings in %q are not used: %s", path, state)
 	case len(text) > maxSettings:
 		s.errs = append(s.errs, path+": larger than "+strconv.Itoa(maxSettings)+" bytes")
 	default:
@@ -283,10 +287,12 @@ func (c command) takeSettings(ui *ui, groups []group, given, operands []string) 
 	if !some {
 		return nil, nil
 	}
-	quiet := ui.quiet
-	ui.quiet = quiet || c.name == "create" && mapped >= 0 // enterNamespace's caller has warned
-	s := readSettings(ui, mapped)
-	ui.quiet = quiet
+	s := readSettings(mapped)
+	for i := 0; i < len(s.files); i += 2 {
+		if why := s.files[i+1]; why != "" && why != absent && (c.name != "create" || mapped < 0) { // enterNamespace's caller has warned
+			ui.warnf("the settings in %q are not used: %s", s.files[i], why)
+		}
+	}
 	if len(s.errs) > 0 {
 		return nil, &settingError{s.errs[0], &usageError{}}
 	}

@@ -86,13 +86,13 @@ func (l Layout) PullConfigs() (system []string, user string) {
 		system = append(system, filepath.Join(l.prefix, "etc"+name))
 	}
 	dir := os.Getenv("XDG_CONFIG_HOME")
-	if !filepath.IsAbs(dir) {
-		dir = l.home + "/.config"
+	switch {
+	case filepath.IsAbs(dir):
+		user = filepath.Clean(dir + name)
+	case filepath.IsAbs(l.home):
+		user = filepath.Clean(l.home + "/.config" + name)
 	}
-	if !filepath.IsAbs(dir) || dir == "/.config" && l.home == "" {
-		return system, ""
-	}
-	return system, filepath.Clean(dir + name)
+	return system, user
 }
 
 // UserConfig returns the path of the config that a new container of an ordinary user
