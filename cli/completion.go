@@ -126,68 +126,60 @@ func (c *completionCall) run(ctx context.Context, ui *ui, operands []string) err
 // complete sets the answer for the words that follow "lxc-pull", of which the last is the
 // one to complete.
 func (c *completionCall) complete(words []string) {
-	if len(words) == 0 {
+	var args []string
+	join := true // bash splits words at "=" and ":"
+	for _, word := range words {
+		splits := word == "=" || word == ":"
+		if n := len(args) - 1; n >= 0 && (splits || join) {
+			args[n] += word
+		} else {
+			args = append(args, word)
+		}
+		join = splits
+	}
+	if len(args) == 0 {
 		return
 	}
-	var cmd command
-	var flags []flag
-	kind := ""     // of the value that the last option wants
-	operands := 0  // before the last word
-	colon := false // bash splits words at ":", and at "="
-	valueOf := func(word string) string {
-		if i, err := longFlag(strings.TrimPrefix(word, "--"), flags); err == nil {
-			return flags[i].value
-		}
-		for i := range flags {
-			if word == "-"+string(flags[i].short) {
-				return flags[i].value
-			}
-		}
-		return ""
-	}
-	last := words[len(words)-1]
-	for _, word := range words[:len(words)-1] {
-		joined := colon || word == ":"
-		colon = word == ":"
-		switch {
-		case word == "=", joined:
-		case kind != "":
-			kind = ""
-		case cmd.name == "":
-			if cmd = named(word); cmd.name == "" {
-				return
-			}
-			flags = flagsOf(cmd.call.groups())
-		case word[:min(1, len(word))] == "-":
-			kind = valueOf(word)
-		default:
-			operands++
-		}
-	}
-	if colon || last == ":" {
-		return
-	}
-	if last == "=" {
-		last = ""
-	}
+	last := args[len(args)-1]
 	c.prefix = last
-	name, _, given := strings.Cut(last, "=")
+	cmd := named(args[0])
 	switch {
-	case kind == "" && given && strings.HasPrefix(name, "--"):
-		c.values(valueOf(name), name+"=")
-	case kind == "" && strings.HasPrefix(last, "-"):
-		c.options(cmd.name, flags)
-	case kind == "" && cmd.name == "":
+	case len(args) == 1:
 		c.commands()
-	default:
-		for rest := lineOf(operandTable, cmd.name); kind == "" && rest != ""; operands-- {
-			kind, rest, _ = strings.Cut(rest, " ")
-			if operands > 0 && rest != "" {
-				kind = ""
+		if last != "" {
+			c.add("--help", "list the commands")
+			c.add("--version", "print the version")
+		}
+		return
+	case cmd.name == "":
+		return
+	}
+	flags := flagsOf(cmd.call.groups())
+	if strings.HasPrefix(last, "-") && !strings.Contains(last, "=") {
+		for i := range flags {
+			if f := &flags[i]; f.help != "" {
+				c.add("--"[:min(2, len(f.name()))]+f.name(), f.help)
 			}
 		}
-		c.values(kind, "")
+		return
 	}
+	args[len(args)-1] += "\x00" // no other word has one
+	values, operands, err := getopt(args[1:], flags)
+	if err != nil {
+		return
+	}
+	if n := len(values) - 1; n >= 0 && strings.HasSuffix(values[n].value, "\x00") {
+		c.values(flags[values[n].flag].value)
+		return
+	}
+	kind := ""
+	rest := lineOf(operandTable, cmd.name)
+	for range operands {
+		if rest != "" {
+			kind, rest, _ = strings.Cut(rest, " ")
+		}
+	}
+	c.values(kind)
 }
 
 // add adds a word to the answer if it begins with the prefix. It leaves out words with
@@ -203,20 +195,6 @@ func (c *completionCall) add(word, help string) {
 func (c *completionCall) commands() {
 	for _, cmd := range commands() {
 		c.add(cmd.name, cmd.summary)
-	}
-}
-
-// options adds the options of a command, or of the program if command is "".
-func (c *completionCall) options(command string, flags []flag) {
-	if command == "" {
-		c.commands() // --install
-		c.add("--help", "list the commands")
-		c.add("--version", "print the version")
-	}
-	for i := range flags {
-		if f := &flags[i]; f.help != "" {
-			c.add("--"[:min(2, len(f.name()))]+f.name(), f.help)
-		}
 	}
 }
 
@@ -236,9 +214,8 @@ help COMMAND NAME
 --install DIR NAME
 `
 
-// values adds what a value can be, each after before. kind is the name of a flag's value, or
-// one in operandTable.
-func (c *completionCall) values(kind, before string) {
+// values adds what a value can be. kind is the name of a flag's value, or one in operandTable.
+func (c *completionCall) values(kind string) {
 	switch kind {
 	case "FILE":
 		c.answer = completeFiles + "\n"
@@ -252,7 +229,7 @@ func (c *completionCall) values(kind, before string) {
 		entries, _ := os.ReadDir(path)
 		for _, e := range entries {
 			if _, err := os.Stat(path + "/" + e.Name() + "/config"); err == nil {
-				c.add(before+e.Name(), "")
+				c.add(e.Name(), "")
 			}
 		}
 	case "IMAGE", "CACHED":
@@ -262,7 +239,7 @@ func (c *completionCall) values(kind, before string) {
 			return
 		}
 		for _, word := range strings.Split(kind, ",") {
-			c.add(before+word, "")
+			c.add(word, "")
 		}
 	}
 }

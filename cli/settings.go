@@ -326,15 +326,15 @@ func (s *settings) blame(err error) error {
 		return err
 	}
 	text := err.Error()
-	where := ""
+	var of *setting
 	for _, x := range s.used {
-		rest, found := strings.CutPrefix(text, "--"+x.name)
-		if found && rest != "" && (rest[0] == ' ' || rest[0] == ':') && (where == "" || strings.Contains(rest, strconv.Quote(x.value))) {
-			where = x.where
+		option := "--" + x.name
+		if (strings.HasPrefix(text, option+" ") || strings.HasPrefix(text, option+":")) && (of == nil || strings.Contains(text, strconv.Quote(x.value))) {
+			of = x
 		}
 	}
-	if where == "" {
+	if of == nil {
 		return err
 	}
-	return &settingError{where + ": " + text[2:], err}
+	return &settingError{of.where + ": " + text[2:], err}
 }
