@@ -9,6 +9,13 @@ cross:
 packages: cross
 	go run -C scripts ./packaging
 
+install:
+	scripts/packaging/install
+
+docs:
+	go test ./cli -run Manual -update -count=1
+	scripts/docs/man dist/docs/man
+
 test:
 	go test ./...
 
@@ -33,4 +40,4 @@ check:
 clean:
 	rm -rf bin dist demo
 
-.PHONY: build cross packages test demo e2e e2e-boot fuzz bench check clean
+.PHONY: build cross packages install docs test demo e2e e2e-boot fuzz bench check clean

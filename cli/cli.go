@@ -199,20 +199,27 @@ func (c command) run(ctx context.Context, ui *ui, args []string) error {
 		args = r.rewrite(args)
 	}
 	var given, operands []string
-	// Parsing may wait: a file that an option names can be a pipe.
+	var settings *settings
+	groups := one.groups()
+	has := func(name string) bool { return slices.Contains(given, name) }
+	// Parsing may wait: a file that an option or a setting names can be a pipe.
 	err := untilDone(ctx, func() (err error) {
-		given, operands, err = parse(args, one.groups())
+		if given, operands, err = parse(args, groups); err != nil {
+			return err
+		}
+		ui.quiet, ui.verbose = ui.quiet || has("quiet"), ui.verbose || has("verbose")
+		if !has("help") {
+			settings, err = c.takeSettings(ui, groups, given, operands)
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	has := func(name string) bool { return slices.Contains(given, name) }
-	ui.quiet, ui.verbose = ui.quiet || has("quiet"), ui.verbose || has("verbose")
 	if !has("help") {
-		return one.run(ctx, ui, operands)
+		return settings.blame(one.run(ctx, ui, operands))
 	}
-	if err := c.printHelp(ui.out, one.groups(), false); err != nil {
+	if err := c.printHelp(ui.out, groups, false); err != nil {
 		return err
 	}
 	if t, ok := one.(*templateCall); ok {

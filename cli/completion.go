@@ -2,18 +2,269 @@ package cli
 
 import (
 	"context"
-	"errors"
+	"io"
+	"os"
+	"strings"
+
+	"lxc-pull/cross"
+	"lxc-pull/image"
+	"lxc-pull/lxc/host"
+	"lxc-pull/pull/source"
 )
 
-const completionUsage = `Usage: lxc-pull completion SHELL
+const completionUsage = `Usage: lxc-pull completion bash | zsh | fish
 
+Prints a script with which a shell completes commands, options, files, and the
+names of images and containers. It takes effect in the running shell by
+
+  bash   eval "$(lxc-pull completion bash)"
+  zsh    eval "$(lxc-pull completion zsh)", after compinit
+  fish   lxc-pull completion fish | source
+
+and in later ones if that line is in ~/.bashrc, ~/.zshrc or config.fish.
+`
+
+// The scripts ask this program, with --words, what the words of a command line can be
+// completed to. So every shell has what the tables of commands and flags have. Each line of
+// the answer is a word, a tab, and an explanation; or one of these, for names of files.
+const (
+	completeFiles = ":files"
+	completeDirs  = ":dirs"
+)
+
+const bashCompletion = `# Made by: lxc-pull completion bash
+_lxc_pull() {
+	local line current=${COMP_WORDS[COMP_CWORD]}
+	[ "$current" != = ] || current=
+	COMPREPLY=()
+	while IFS=$'\t' read -r line _; do
+		case $line in
+		:files) compopt -o filenames 2>/dev/null
+			mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+		:dirs) compopt -o filenames 2>/dev/null
+			mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+		*) COMPREPLY+=("$line") ;;
+		esac
+	done < <("$1" completion --words -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null </dev/null)
+}
+complete -F _lxc_pull lxc-pull
+`
+
+const zshCompletion = `#compdef lxc-pull
+# Made by: lxc-pull completion zsh
+_lxc_pull() {
+	local line
+	local -a found
+	for line in ${(f)"$(${(Q)words[1]} completion --words -- "${(@)words[2,CURRENT]}" 2>/dev/null </dev/null)"}; do
+		case $line in
+		:files) compset -P '--*='; _files ;;
+		:dirs) compset -P '--*='; _files -/ ;;
+		*) found+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}") ;;
+		esac
+	done
+	_describe lxc-pull found
+}
+if [ "$funcstack[1]" = _lxc-pull ]; then _lxc_pull "$@"; else compdef _lxc_pull lxc-pull; fi
+`
+
+const fishCompletion = `# Made by: lxc-pull completion fish
+function __lxc_pull
+	set -l words (commandline -opc)
+	set -e words[1]
+	set -l current (commandline -ct)
+	set -l before (string match -r '^--[^=]*=' -- "$current")
+	set -l value (string replace -r '^--[^=]*=' '' -- "$current")
+	for line in (lxc-pull completion --words -- $words "$current" 2>/dev/null </dev/null)
+		switch $line
+			case :files
+				string replace -r '^' -- "$before" (__fish_complete_path "$value")
+			case :dirs
+				string replace -r '^' -- "$before" (__fish_complete_directories "$value")
+			case '*'
+				echo $line
+		end
+	end
+end
+complete -c lxc-pull -f -a '(__lxc_pull)'
 `
 
 // A completionCall is one use of "completion".
-type completionCall struct{}
+type completionCall struct {
+	words bool // answer a script: ask no server, and fail silently
 
-func (c *completionCall) groups() []group { return []group{commonFlags()} }
+	answer string
+	prefix string // what the words of the answer must begin with
+}
+
+func (c *completionCall) groups() []group {
+	return []group{{"", []flag{{long: "words", into: &c.words, exact: true}, {short: 'h', long: "help"}}}}
+}
 
 func (c *completionCall) run(ctx context.Context, ui *ui, operands []string) error {
-	return errors.New("not built yet")
+	if c.words {
+		return untilDone(ctx, func() error {
+			c.complete(operands)
+			io.WriteString(ui.out, c.answer)
+			return nil
+		})
+	}
+	script := ""
+	switch strings.Join(operands, " ") {
+	case "bash":
+		script = bashCompletion
+	case "zsh":
+		script = zshCompletion
+	case "fish":
+		script = fishCompletion
+	default:
+		return usageErrorf("completion takes bash, zsh or fish, not %q", operands)
+	}
+	_, err := io.WriteString(ui.out, script)
+	return err
+}
+
+// complete sets the answer for the words that follow "lxc-pull", of which the last is the
+// one to complete.
+func (c *completionCall) complete(words []string) {
+	var args []string
+	join := true // bash splits words at "=" and ":"
+	for _, word := range words {
+		splits := word == "=" || word == ":"
+		if n := len(args) - 1; n >= 0 && (splits || join) {
+			args[n] += word
+		} else {
+			args = append(args, word)
+		}
+		join = splits
+	}
+	if len(args) == 0 {
+		return
+	}
+	last := args[len(args)-1]
+	c.prefix = last
+	cmd := named(args[0])
+	switch {
+	case len(args) == 1:
+		c.commands()
+		if last != "" {
+			c.add("--help", "list the commands")
+			c.add("--version", "print the version")
+		}
+		return
+	case cmd.name == "":
+		return
+	}
+	flags := flagsOf(cmd.call.groups())
+	if strings.HasPrefix(last, "-") && !strings.Contains(last, "=") {
+		for i := range flags {
+			if f := &flags[i]; f.help != "" {
+				c.add("--"[:min(2, len(f.name()))]+f.name(), f.help)
+			}
+		}
+		return
+	}
+	args[len(args)-1] += "\x00" // no other word has one
+	values, operands, err := getopt(args[1:], flags)
+	if err != nil {
+		return
+	}
+	if n := len(values) - 1; n >= 0 && strings.HasSuffix(values[n].value, "\x00") {
+		c.values(flags[values[n].flag].value)
+		return
+	}
+	kind := ""
+	rest := lineOf(operandTable, cmd.name)
+	for range operands {
+		if rest != "" {
+			kind, rest, _ = strings.Cut(rest, " ")
+		}
+	}
+	c.values(kind)
+}
+
+// add adds a word to the answer if it begins with the prefix. It leaves out words with
+// characters that a shell or a terminal may treat in a special way, and those that a command
+// would take for options: names come from servers and from other users.
+func (c *completionCall) add(word, help string) {
+	if strings.HasPrefix(word, c.prefix) && (word[:min(1, len(word))] != "-" || c.prefix != "") && !strings.ContainsFunc(word, special) && !strings.Contains("\n"+c.answer, "\n"+word+"\t") {
+		c.answer += word + "\t" + help + "\n"
+	}
+}
+
+// commands adds the commands.
+func (c *completionCall) commands() {
+	for _, cmd := range commands() {
+		c.add(cmd.name, cmd.summary)
+	}
+}
+
+// operandTable has the kinds of a command's operands, in their order; the last is that of all
+// that follow. Commands that take no operands, or any, are not in it.
+const operandTable = `create NAME IMAGE NAME
+rootfs DIR IMAGE NAME
+list IMAGE
+check CONTAINER NAME
+info CONTAINER NAME
+cache ls,verify,gc,rm CACHED
+untar FILE
+zcat FILE
+verify FILE
+completion bash,zsh,fish NAME
+help COMMAND NAME
+--install DIR NAME
+`
+
+// values adds what a value can be. kind is the name of a flag's value, or one in operandTable.
+func (c *completionCall) values(kind string) {
+	switch kind {
+	case "FILE":
+		c.answer = completeFiles + "\n"
+	case "DIR":
+		c.answer = completeDirs + "\n"
+	case "COMMAND":
+		c.commands()
+		c.add(templateName, "lxc-create -t pull")
+	case "CONTAINER":
+		path := host.This().LXCPath()
+		entries, _ := os.ReadDir(path)
+		for _, e := range entries {
+			if _, err := os.Stat(path + "/" + e.Name() + "/config"); err == nil {
+				c.add(e.Name(), "")
+			}
+		}
+	case "IMAGE", "CACHED":
+		c.images(kind == "CACHED")
+	default:
+		if kind != strings.ToLower(kind) {
+			return
+		}
+		for _, word := range strings.Split(kind, ",") {
+			c.add(word, "")
+		}
+	}
+}
+
+// images adds the images in the cache, or those for this machine in the index that the cache
+// keeps.
+func (c *completionCall) images(cached bool) {
+	base := host.This().CacheDir(host.Namespace())
+	if base == "" {
+		return
+	}
+	finder := finderOptions{owner: unchanged()}
+	dir := finder.cacheAt(base)
+	list, _ := dir.List()
+	if cached {
+		for i := range list {
+			c.add(list[i].Name.String(), "")
+		}
+		return
+	}
+	for _, img := range source.CachedIndex(dir, list).Select(image.Query{Arch: cross.Spellings(hostArch())}) {
+		name := img.Dist + "/" + img.Release
+		if img.Variant != defaultVariant {
+			name += "/" + img.Variant
+		}
+		c.add(name, "")
+	}
 }

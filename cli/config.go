@@ -2,18 +2,133 @@ package cli
 
 import (
 	"context"
-	"errors"
+	"io"
+	"os"
+	"strings"
+
+	"lxc-pull/lxc/host"
+	"lxc-pull/pgp"
 )
 
-const configUsage = `Usage: lxc-pull config
+const configUsage = `Usage: lxc-pull config [--json]
 
+Shows each setting, its value, and where that comes from: a variable, a line of
+/etc/lxc/pull.conf or ~/.config/lxc/pull.conf, or the default. Variables replace
+the user's file, that replaces the system's, and options replace all.
+
+A file has lines "NAME = VALUE", and comments that begin with "#". A list has a
+line for each value. A FILE is relative to the directory of pull.conf.
+Variables are LXC_PULL_ and a name, as in LXC_PULL_CACHE_SIZE; blanks separate
+the values of a list. Names are those of options:
+
+  lists  server mirror mirror-list keyring keyid cacert dns resolve
+  others netrc-file limit-rate retries stall-time memory cache-size progress
 `
 
-// A configCall is one use of "config".
-type configCall struct{}
+// A configCall is one use of "config". It reads only files, and asks no server.
+type configCall struct{ json bool }
 
-func (c *configCall) groups() []group { return []group{commonFlags()} }
+func (c *configCall) groups() []group {
+	return []group{{"", []flag{{long: "json", help: "print JSON", into: &c.json, exact: true}}}, commonFlags()}
+}
 
 func (c *configCall) run(ctx context.Context, ui *ui, operands []string) error {
-	return errors.New("not built yet")
+	if len(operands) > 0 {
+		return usageErrorf("config takes no arguments: %q", operands)
+	}
+	var s *settings
+	var rows [][]string
+	err := untilDone(ctx, func() error {
+		s = readSettings(-1)
+		rows = s.rows()
+		s.check(ui)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if c.json {
+		err = printObjects(ui.out, rowObjects(rows))
+	} else {
+		_, err = io.WriteString(ui.out, columns(rows, false))
+	}
+	for _, text := range s.errs {
+		ui.line("lxc-pull: %s", text)
+	}
+	if err == nil && len(s.errs) > 0 {
+		err = &silentError{usage: true}
+	}
+	return err
+}
+
+// check adds to s.errs what a creation with these settings would refuse before it asks a
+// server.
+func (s *settings) check(ui *ui) {
+	c := new(createCall)
+	err := s.give(flagsOf(c.groups()), nil)
+	if err == nil {
+		c.finder.owner = unchanged()
+		_, err = c.finder.open(ui, false)
+		err = s.blame(err)
+	}
+	if err != nil {
+		s.errs = append(s.errs, err.Error())
+	}
+}
+
+// rows returns the table that "config" prints: the settings, what else counts, and the files
+// that were looked for.
+func (s *settings) rows() [][]string {
+	rows := [][]string{{"NAME", "VALUE", "FROM"}}
+	add := func(name, value, from string) {
+		rows = append(rows, []string{name, printable(value), printable(from)})
+	}
+	for _, name := range settingNames() {
+		list := s.of(name)
+		for _, x := range list {
+			value := x.value
+			if name == "server" || name == "mirror" {
+				value = withoutPassword(value)
+			}
+			add(name, value, x.where)
+		}
+		if list != nil {
+			continue
+		}
+		_, value := kindOf(name)
+		if name == "keyring" {
+			value += " " + pgp.LinuxContainers().Fingerprints()[0]
+		}
+		add(name, value, "default")
+	}
+	layout := host.This()
+	from := "default"
+	if os.Getenv("LXC_CACHE_PATH") != "" {
+		from = "LXC_CACHE_PATH"
+	}
+	add("cache", layout.CacheDir(host.Namespace()), from)
+	add("lxcpath", layout.LXCPath(), "LXC")
+	add("arch", hostArch(), "this machine")
+	add("variant", defaultVariant, "default")
+	for i := 0; i < len(s.files); i += 2 {
+		state := s.files[i+1]
+		if state == "" {
+			state = "read"
+		}
+		add("file", s.files[i], state)
+	}
+	return rows
+}
+
+// rowObjects returns the rows of a table as JSON objects. Their keys are those of the first
+// row.
+func rowObjects(rows [][]string) (objects []jsonObject) {
+	for _, row := range rows[1:] {
+		var o jsonObject
+		for i, cell := range row {
+			o.text(strings.ToLower(rows[0][i]), cell)
+		}
+		objects = append(objects, o)
+	}
+	return objects
 }

@@ -181,7 +181,10 @@ func (u *ui) describe(err error) (text string, phrase bool) {
 func (u *ui) hint(err error) string {
 	var usage *usageError
 	var mapped *mappedError
+	var set *settingError
 	switch {
+	case errors.As(err, &set) && errors.As(err, &usage):
+		return "\"lxc-pull config\" shows all settings, and where each comes from."
 	case errors.As(err, &usage):
 		return u.usageHint()
 	case errors.As(err, &mapped):

@@ -133,9 +133,7 @@ func (o *finderOptions) open(ui *ui, withCache bool) (*source.Finder, error) {
 		opt.Cache = o.openCache(ui)
 	}
 	if opt.Cache != nil {
-		if opt.Use, err = o.cache.use(); err != nil {
-			return nil, err
-		}
+		opt.Use = o.cache.use()
 	}
 	agent := "lxc-pull/" + version() + " compat:" + strconv.Itoa(lxc.CompatLevel)
 	notes := &retryNotes{ui: ui, also: servers.NoteFailure}
@@ -165,21 +163,9 @@ func (o *finderOptions) offline(ui *ui) (opt source.Options, err error) {
 	return opt, err
 }
 
-// cacheSizeVariable is the environment variable that stands for --cache-size.
-const cacheSizeVariable = "LXC_PULL_CACHE_SIZE"
-
 // use returns how to use the cache.
-func (o *cacheOptions) use() (source.CacheUse, error) {
-	use := source.CacheUse{Flush: o.flush, Force: o.force, Refresh: o.refresh, Limit: o.size}
-	text := os.Getenv(cacheSizeVariable)
-	if o.size > 0 || text == "" {
-		return use, nil
-	}
-	var err error
-	if use.Limit, err = parseSize(text); err != nil {
-		return use, usageErrorf("%s %q: %v", cacheSizeVariable, text, err)
-	}
-	return use, nil
+func (o *cacheOptions) use() source.CacheUse {
+	return source.CacheUse{Flush: o.flush, Force: o.force, Refresh: o.refresh, Limit: o.size}
 }
 
 // openCache returns the cache. If there is none it tells the user and returns nil; the run

@@ -166,3 +166,26 @@ func TestInsideID(t *testing.T) {
 		}
 	}
 }
+
+func TestPullConfigs(t *testing.T) {
+	for _, c := range []struct {
+		layout Layout
+		xdg    string
+		want   string
+	}{
+		{Layout{home: "/home/u"}, "", "/etc/lxc/pull.conf /home/u/.config/lxc/pull.conf"},
+		{Layout{Root: true, home: "/root/"}, "", "/etc/lxc/pull.conf /root/.config/lxc/pull.conf"},
+		{Layout{home: "/"}, "", "/etc/lxc/pull.conf /.config/lxc/pull.conf"},
+		{Layout{}, "", "/etc/lxc/pull.conf "},
+		{Layout{home: "u"}, "", "/etc/lxc/pull.conf "},
+		{Layout{}, "/x/", "/etc/lxc/pull.conf /x/lxc/pull.conf"},
+		{Layout{home: "/home/u"}, "x", "/etc/lxc/pull.conf /home/u/.config/lxc/pull.conf"},
+		{Layout{home: "/t/home", prefix: "/t/usr"}, "", "/etc/lxc/pull.conf /t/usr/etc/lxc/pull.conf /t/home/.config/lxc/pull.conf"},
+	} {
+		t.Setenv("XDG_CONFIG_HOME", c.xdg)
+		system, user := c.layout.PullConfigs()
+		if got := strings.Join(append(system, user), " "); got != c.want {
+			t.Errorf("%+v, XDG_CONFIG_HOME %q: %q, want %q", c.layout, c.xdg, got, c.want)
+		}
+	}
+}

@@ -75,6 +75,26 @@ func (l Layout) settings() []string {
 	return append(dirs, l.top+"/etc/lxc")
 }
 
+// PullConfigs returns the paths of pull.conf, the settings of this program, beside LXC's own:
+// the system's in the order in which they are read, and the user's, "" if the home directory
+// is not known. Root has one, too. XDG_CONFIG_HOME stands for ~/.config (XDG Base Directory
+// Specification).
+func (l Layout) PullConfigs() (system []string, user string) {
+	const name = "/lxc/pull.conf"
+	system = append(system, l.top+"/etc"+name)
+	if l.prefix != "" {
+		system = append(system, filepath.Join(l.prefix, "etc"+name))
+	}
+	dir := os.Getenv("XDG_CONFIG_HOME")
+	switch {
+	case filepath.IsAbs(dir):
+		user = filepath.Clean(dir + name)
+	case filepath.IsAbs(l.home):
+		user = filepath.Clean(l.home + "/.config" + name)
+	}
+	return system, user
+}
+
 // UserConfig returns the path of the config that a new container of an ordinary user
 // begins with: named if it is not empty, else the user's own default.conf.
 func (l Layout) UserConfig(named string) string {

@@ -38,6 +38,31 @@ func (f *Finder) inCache(q image.Query) (*Found, error) {
 	return nil, nil
 }
 
+// CachedIndex returns the index that the newest of the cache's entries keeps. Nothing is
+// verified, so it is only good for suggestions. It is empty if no entry has one.
+func CachedIndex(c *cache.Cache, entries []cache.Info) (x image.Index) {
+	newest := -1
+	for i, info := range entries {
+		if info.Evidence && info.Damage == nil && (newest < 0 || info.Modified.After(entries[newest].Modified)) {
+			newest = i
+		}
+	}
+	if newest < 0 {
+		return x
+	}
+	entry, err := c.Open(entries[newest].Name)
+	if err != nil {
+		return x
+	}
+	defer entry.Close()
+	for _, name := range allIndexNames() {
+		if text := entry.Evidence[string(name)]; text != nil {
+			return name.parse(text)
+		}
+	}
+	return x
+}
+
 // cacheNames returns the names under which the cache may have the image: an entry has the names
 // of the server's index, which may spell the architecture differently from q.
 func cacheNames(q image.Query) []image.Name {

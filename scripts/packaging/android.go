@@ -73,11 +73,10 @@ func (s *source) termuxRecipe() ([]product, error) {
 		return nil, err
 	}
 	directory.file(dir+"build.sh", 0o644, script)
-	man, err := recipe("lxc-pull.1", s.words())
-	if err != nil {
+	if err := s.manuals(&directory, dir+"man/", false); err != nil {
 		return nil, err
 	}
-	directory.file(dir+"lxc-pull.1", 0o644, man)
+	s.completionFiles(&directory, dir+"lxc-pull.bash", dir+"lxc-pull.zsh", dir+"lxc-pull.fish")
 	if err := s.licences(&directory, dir); err != nil {
 		return nil, err
 	}

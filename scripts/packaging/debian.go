@@ -18,14 +18,13 @@ func (s *source) debianPackages() ([]product, error) {
 		if err != nil {
 			return nil, err
 		}
-		man, err := recipe("lxc-pull.1", s.words())
-		if err == nil {
-			man, err = gzipped(man)
-		}
-		if err != nil {
+		if err := s.manuals(&files, "usr/share/man/", true); err != nil {
 			return nil, err
 		}
-		files.file("usr/share/man/man1/lxc-pull.1.gz", 0o644, man)
+		s.completionFiles(&files, "usr/share/bash-completion/completions/lxc-pull", "usr/share/zsh/vendor-completions/_lxc-pull", "usr/share/fish/vendor_completions.d/lxc-pull.fish")
+		for _, e := range s.documentation {
+			files.file("usr/share/doc/lxc-pull/"+e.name, 0o644, e.data)
+		}
 		p, err := s.deb("lxc-pull", b.Image, files, nil)
 		if err != nil {
 			return nil, err

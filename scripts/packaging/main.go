@@ -31,7 +31,7 @@ import (
 	"lxc-pull/cross"
 )
 
-//go:embed debian openwrt module termux rescue lxc-pull.1
+//go:embed debian openwrt module termux rescue man
 var recipes embed.FS
 
 func main() {
@@ -79,6 +79,12 @@ func run(top, dist, out, maintainer string) error {
 	if s.license, err = os.ReadFile(filepath.Join(top, "LICENSE")); err != nil {
 		return err
 	}
+	if err := s.readDocuments(top); err != nil {
+		return err
+	}
+	if err := s.readCompletions(top); err != nil {
+		return err
+	}
 	packages, err := s.packages()
 	if err != nil {
 		return err
@@ -91,6 +97,8 @@ type source struct {
 	release
 	binaries           []binary
 	changelog, license []byte
+	documentation      tree              // README.md and docs/
+	completions        map[string][]byte // the script of each shell
 }
 
 // A binary is the program built for one target.

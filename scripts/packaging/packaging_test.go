@@ -42,6 +42,8 @@ func fakeSource() *source {
 			date: time.Unix(1_790_000_000, 0).UTC(), maintainer: "A Name <name@example.org>",
 		},
 		changelog: []byte("# Changelog\n"), license: []byte("the licence\n"),
+		documentation: tree{{name: "README.md", mode: 0o644, data: []byte("read me\n")}, {name: "docs/size.md", mode: 0o644, data: []byte("small\n")}},
+		completions:   map[string][]byte{"bash": []byte("of bash\n"), "zsh": []byte("of zsh\n"), "fish": []byte("of fish\n")},
 	}
 	for _, t := range targets {
 		s.binaries = append(s.binaries, binary{t, []byte("program for " + strings.TrimPrefix(t.File(), "lxc-pull-linux-"))})
@@ -197,11 +199,20 @@ func TestDebianPackage(t *testing.T) {
 0755 ./usr/bin/
 0755 ./usr/bin/lxc-pull
 0755 ./usr/share/
+0755 ./usr/share/bash-completion/
+0755 ./usr/share/bash-completion/completions/
+0644 ./usr/share/bash-completion/completions/lxc-pull
 0755 ./usr/share/doc/
 0755 ./usr/share/doc/lxc-pull/
+0644 ./usr/share/doc/lxc-pull/README.md
 0644 ./usr/share/doc/lxc-pull/changelog.Debian.gz
 0644 ./usr/share/doc/lxc-pull/changelog.gz
 0644 ./usr/share/doc/lxc-pull/copyright
+0755 ./usr/share/doc/lxc-pull/docs/
+0644 ./usr/share/doc/lxc-pull/docs/size.md
+0755 ./usr/share/fish/
+0755 ./usr/share/fish/vendor_completions.d/
+0644 ./usr/share/fish/vendor_completions.d/lxc-pull.fish
 0755 ./usr/share/lintian/
 0755 ./usr/share/lintian/overrides/
 0644 ./usr/share/lintian/overrides/lxc-pull
@@ -214,8 +225,13 @@ func TestDebianPackage(t *testing.T) {
 0755 ./usr/share/man/
 0755 ./usr/share/man/man1/
 0644 ./usr/share/man/man1/lxc-pull.1.gz
+0755 ./usr/share/man/man5/
+0644 ./usr/share/man/man5/lxc-pull.conf.5.gz
+0755 ./usr/share/zsh/
+0755 ./usr/share/zsh/vendor-completions/
+0644 ./usr/share/zsh/vendor-completions/_lxc-pull
 `
-	if dataList != want {
+	if dataList = withoutCommands(t, dataList, ".gz"); dataList != want {
 		t.Errorf("data:\n%s\nwant:\n%s", dataList, want)
 	}
 	if got := data["./usr/bin/lxc-pull"]; got != "program for armv7" {
@@ -234,6 +250,23 @@ func TestDebianPackage(t *testing.T) {
 	if got := strings.Count(control["./md5sums"], "\n"); got != len(data) {
 		t.Errorf("md5sums has %d lines for %d files", got, len(data))
 	}
+}
+
+// withoutCommands removes the manual pages of single commands from a list of files, of which
+// there must be one for each command that the program's help names.
+func withoutCommands(t *testing.T, list, suffix string) string {
+	t.Helper()
+	page := regexp.MustCompile(`(?m)^0644 \S+/man1/lxc-pull-([a-z]+)\.1` + regexp.QuoteMeta(suffix) + "\n")
+	var names []string
+	for _, found := range page.FindAllStringSubmatch(list, -1) {
+		names = append(names, found[1])
+	}
+	for _, name := range []string{"create", "rootfs", "list", "cache", "config", "completion", "install", "template"} {
+		if !slices.Contains(names, name) {
+			t.Errorf("there is no manual page of %s", name)
+		}
+	}
+	return page.ReplaceAllString(list, "")
 }
 
 // KiB, rounded up by the file; one for the directory and one for the link.
@@ -432,9 +465,16 @@ func TestTermuxRecipe(t *testing.T) {
 0755 ./packages/lxc-pull/lxc-pull-arm
 0755 ./packages/lxc-pull/lxc-pull-i686
 0755 ./packages/lxc-pull/lxc-pull-x86_64
-0644 ./packages/lxc-pull/lxc-pull.1
+0644 ./packages/lxc-pull/lxc-pull.bash
+0644 ./packages/lxc-pull/lxc-pull.fish
+0644 ./packages/lxc-pull/lxc-pull.zsh
+0755 ./packages/lxc-pull/man/
+0755 ./packages/lxc-pull/man/man1/
+0644 ./packages/lxc-pull/man/man1/lxc-pull.1
+0755 ./packages/lxc-pull/man/man5/
+0644 ./packages/lxc-pull/man/man5/lxc-pull.conf.5
 `
-	if list != want {
+	if list = withoutCommands(t, list, ""); list != want {
 		t.Errorf("directory:\n%s\nwant:\n%s", list, want)
 	}
 	for arch, want := range map[string]string{"aarch64": "lxc-pull-android-arm64", "arm": "armv7", "i686": "386", "x86_64": "amd64"} {
@@ -538,7 +578,7 @@ func TestReleaseOfACheckout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "0.0.0+1.g" + r.revision[:12]; r.version() != want || r.date.Unix() != 1790000000 || r.maintainer != "A Name <name@example.org>" {
+	if want := "0.0.0+1.g" + r.revision[:12]; r.version() != want || r.date.Unix() != 1790000000 || r.maintainer != "lxc-pull <name@example.org>" {
 		t.Errorf("%q (want %q), %v, %q", r.version(), want, r.date, r.maintainer)
 	}
 	git("tag", "v1.2.0")
@@ -598,42 +638,27 @@ func TestReadBinaries(t *testing.T) {
 	refused("nonsense")
 }
 
-// The man page has every command, and every option of those that make
-// containers, as the program's own help has them.
-func TestManPage(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "lxc-pull")
-	build := exec.Command("go", "build", "-o", program, ".")
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	help := func(args ...string) string {
-		t.Helper()
-		out, _ := exec.Command(program, args...).CombinedOutput() // without a command the status is that of misuse
-		return string(out)
-	}
-	text, err := recipe("lxc-pull.1", fakeSource().words())
-	if err != nil {
+// The scripts come from the program, and the documents from the repository.
+func TestReadFiles(t *testing.T) {
+	var s source
+	if err := s.readCompletions("../.."); err != nil {
 		t.Fatal(err)
 	}
-	man := strings.ReplaceAll(string(text), `\-`, "-")
-	commands := regexp.MustCompile(`(?m)^  ([a-z]+) `).FindAllStringSubmatch(help(), -1)
-	if len(commands) < 9 {
-		t.Fatalf("commands of the help: %q", commands)
-	}
-	for _, c := range commands {
-		if !strings.Contains(man, "\n.SS "+c[1]+" ") {
-			t.Errorf("the man page lacks the command %s", c[1])
+	for shell, want := range map[string]string{"bash": "complete -F", "zsh": "#compdef lxc-pull\n", "fish": "complete -c lxc-pull"} {
+		if !strings.Contains(string(s.completions[shell]), want) {
+			t.Errorf("%s: %q has no %q", shell, s.completions[shell], want)
 		}
 	}
-	options := regexp.MustCompile(`--[a-z-]+`).FindAllString(help("-h")+help("create", "--help")+help("rootfs", "--help"), -1)
-	if len(options) < 20 {
-		t.Fatalf("options of the help: %q", options)
+	if err := s.readDocuments("../.."); err != nil {
+		t.Fatal(err)
 	}
-	for _, option := range options {
-		if !regexp.MustCompile(option + `[^a-z-]`).MatchString(man) {
-			t.Errorf("the man page lacks the option %s", option)
+	for _, name := range []string{"README.md", "docs/packaging.md"} {
+		if !slices.ContainsFunc(s.documentation, func(e entry) bool { return e.name == name && len(e.data) > 0 }) {
+			t.Errorf("there is no %s", name)
 		}
+	}
+	if err := s.readDocuments(t.TempDir()); err == nil {
+		t.Error("a directory without documents has some")
 	}
 }
 

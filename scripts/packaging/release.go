@@ -38,7 +38,7 @@ func releaseOf(dir string) (release, error) {
 		}
 		return strings.TrimSpace(string(out)), err
 	}
-	facts, err := git("log", "-1", "--format=%H%n%ct%n%an <%ae>")
+	facts, err := git("log", "-1", "--format=%H%n%ct%nlxc-pull <%ae>")
 	if err != nil {
 		return r, err
 	}

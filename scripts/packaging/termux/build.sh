@@ -19,7 +19,11 @@ termux_step_make_install() {
 	mkdir -p "$TERMUX_PREFIX/bin" "$TERMUX_PREFIX/share/lxc-pull/templates"
 	ln -sf ../share/lxc/templates/lxc-pull "$TERMUX_PREFIX/bin/lxc-pull"
 	ln -sf ../../lxc/templates/lxc-pull "$TERMUX_PREFIX/share/lxc-pull/templates/lxc-download"
-	install -Dm600 "$TERMUX_PKG_BUILDER_DIR/lxc-pull.1" "$TERMUX_PREFIX/share/man/man1/lxc-pull.1"
+	mkdir -p "$TERMUX_PREFIX/share/man"
+	cp -R "$TERMUX_PKG_BUILDER_DIR"/man/. "$TERMUX_PREFIX/share/man/"
+	install -Dm600 "$TERMUX_PKG_BUILDER_DIR/lxc-pull.bash" "$TERMUX_PREFIX/share/bash-completion/completions/lxc-pull"
+	install -Dm600 "$TERMUX_PKG_BUILDER_DIR/lxc-pull.zsh" "$TERMUX_PREFIX/share/zsh/site-functions/_lxc-pull"
+	install -Dm600 "$TERMUX_PKG_BUILDER_DIR/lxc-pull.fish" "$TERMUX_PREFIX/share/fish/vendor_completions.d/lxc-pull.fish"
 }
 
 termux_step_install_license() {
