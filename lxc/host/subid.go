@@ -70,19 +70,63 @@ func MapLines(uid int, etc string) (lines string, ok bool) {
 // MissingIDs returns the options of usermod(8) that make the ids of ranges subordinate
 // ids of a user. It returns nil if by the files in the directory etc they all are already.
 func MissingIDs(ranges []lxc.IDRange, uid int, etc string) (options []string) {
+	for _, r := range MissingRanges(ranges, uid, etc) {
+		option := "--add-subuids"
+		if r.GID {
+			option = "--add-subgids"
+		}
+		options = append(options, option, fmt.Sprintf("%d-%d", r.Outside, uint64(r.Outside)+uint64(r.Count)-1))
+	}
+	return options
+}
+
+// MissingRanges returns those of ranges whose ids are not all subordinate ids of a user, by the
+// files in the directory etc.
+func MissingRanges(ranges []lxc.IDRange, uid int, etc string) (missing []lxc.IDRange) {
 	have := subIDs(uid, etc)
 	for _, r := range ranges {
-		option, i := "--add-subuids", 0
+		i := 0
 		if r.GID {
-			option, i = "--add-subgids", 1
+			i = 1
 		}
 		first, count := uint64(r.Outside), uint64(r.Count)
 		own := first == uint64(uid) && count == 1 // the user's own id, which newuidmap(1) and newgidmap(1) allow
 		if !own && !slices.ContainsFunc(have[i], func(h idRange) bool { return h.first <= first && first+count <= h.first+h.count }) {
-			options = append(options, option, fmt.Sprintf("%d-%d", first, first+count-1))
+			missing = append(missing, r)
 		}
 	}
-	return options
+	return missing
+}
+
+// OfferedIDs returns ranges of 65536 ids for a user's containers: from the first subordinate
+// ids that the user has, else ids after all that the files in the directory etc give to others.
+// lent says that the user has both.
+func OfferedIDs(uid int, etc string) (ranges []lxc.IDRange, lent bool) {
+	const count = 65536
+	have := subIDs(uid, etc)
+	if len(have[0]) > 0 && len(have[1]) > 0 {
+		for i, h := range have {
+			r := lxc.IDRange{UID: i == 0, GID: i == 1, Outside: uint32(h[0].first), Count: uint32(min(h[0].count, count))}
+			ranges = append(ranges, r)
+		}
+		return ranges, true
+	}
+	free := uint64(100000)
+	for _, file := range []string{"/subuid", "/subgid"} {
+		text, _ := readFile(etc + file)
+		for line := range strings.Lines(string(text)) {
+			f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
+			if len(f) != 3 {
+				continue
+			}
+			first, err1 := strconv.ParseUint(f[1], 10, 32)
+			n, err2 := strconv.ParseUint(f[2], 10, 32)
+			if end := first + n; err1 == nil && err2 == nil && end > free && end < 1<<32-count {
+				free = end
+			}
+		}
+	}
+	return []lxc.IDRange{{UID: true, Outside: uint32(free), Count: count}, {GID: true, Outside: uint32(free), Count: count}}, false
 }
 
 // InsideID returns the id in a user namespace with ranges to which the host's user id (or

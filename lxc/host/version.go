@@ -1,0 +1,68 @@
+package host
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// maxPackages is how much of a list of installed packages LXCVersion reads, in bytes. A
+// desktop's has 10 MB.
+const maxPackages = 64 << 20
+
+// LXCVersion returns the version of the installed LXC by the list of packages of dpkg, apk
+// or opkg, else the name of its library; "" if neither is found.
+func (l Layout) LXCVersion() string {
+	for _, list := range []string{
+		"/var/lib/dpkg/status", "/lib/apk/db/installed", "/usr/lib/apk/db/installed", "/usr/lib/opkg/status", "/opt/lib/opkg/status",
+	} {
+		if version := installedLXC(l.top + list); version != "" {
+			return version
+		}
+	}
+	for _, dir := range []string{"/usr/lib/*", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib"} {
+		if found, _ := filepath.Glob(l.top + dir + "/liblxc.so.1.*"); len(found) > 0 {
+			return filepath.Base(found[0])
+		}
+	}
+	return ""
+}
+
+// installedLXC returns the version of package lxc, or of LXC's library, in a list of installed
+// packages: paragraphs of "Package: NAME" and "Version: VERSION", or "P:NAME" and
+// "V:VERSION" (apk).
+func installedLXC(list string) string {
+	f, err := os.Open(list)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(io.LimitReader(f, maxPackages))
+	lines.Buffer(nil, maxConfig)
+	ours, version := false, ""
+	for more := true; more; {
+		more = lines.Scan()
+		line := lines.Text()
+		key, value, _ := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		switch {
+		case !more || line == "":
+			if ours && version != "" {
+				return version
+			}
+			ours, version = false, ""
+		case key == "Package" || key == "P":
+			ours = value == "lxc" || strings.HasPrefix(value, "liblxc")
+		case key == "Version" || key == "V":
+			_, after, epoch := strings.Cut(value, ":") // "1:5.0.2-1"
+			if version = value; epoch {
+				version = after
+			}
+		case key == "Status" && !strings.HasSuffix(value, " installed"):
+			ours = false
+		}
+	}
+	return ""
+}
