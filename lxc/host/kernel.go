@@ -2,11 +2,8 @@ package host
 
 import (
 	"path/filepath"
-	"strconv"
 	"strings"
 )
-
-func decimal(n int) string { return strconv.Itoa(n) }
 
 // Cgroups returns the versions of control groups that are mounted ("1", "2" or "1 and 2";
 // "": none), and their controllers. own is the directory of this process's group of version
@@ -39,11 +36,6 @@ func (l Layout) Cgroups() (versions string, controllers []string, own string) {
 		own = l.Real(filepath.Join(two, path))
 	}
 	return "2", controllers, own
-}
-
-// FileSystems returns the names of the file systems that the kernel has loaded.
-func (l Layout) FileSystems() []string {
-	return strings.Fields(l.Read("/proc/filesystems"))
 }
 
 // MountPoint returns the mount point of a directory, "/" if it is not known

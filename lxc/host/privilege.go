@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -22,24 +23,30 @@ func HasPrivilege(program string) bool {
 	return st.Uid == 0 && st.Mode&unix.S_ISUID != 0 || err == nil && n > 0
 }
 
-// Grants reports whether a directory gives a right (4: read, 2: write, 1: search) to a user
-// with these groups, by its mode. A directory with an ACL (acl(5)) may give it to anyone, and
-// root has all rights.
-func Grants(dir string, right uint32, uid uint32, groups []int) bool {
+// Grants reports whether a directory gives a right (4: read, 2: write, 1: search) to a user, by
+// its mode. If the user is that of this process, the process's groups count. A directory with
+// an ACL (acl(5)) may give it to anyone, and root has all rights.
+func Grants(dir string, right uint32, uid int) bool {
 	var st unix.Stat_t
-	if unix.Stat(dir, &st) != nil {
-		return false
+	if uid == 0 || unix.Stat(dir, &st) != nil {
+		return uid == 0
 	}
 	n, err := unix.Getxattr(dir, "system.posix_acl_access", nil)
 	switch {
-	case uid == 0, err == nil && n > 0:
+	case err == nil && n > 0:
 		return true
-	case st.Uid == uid:
-		return st.Mode&(right<<6) != 0
-	case slices.Contains(groups, int(st.Gid)):
-		return st.Mode&(right<<3) != 0
+	case int(st.Uid) == uid:
+		right <<= 6
+	case uid == os.Geteuid() && inGroup(int(st.Gid)):
+		right <<= 3
 	}
 	return st.Mode&right != 0
+}
+
+// inGroup reports whether this process is in a group.
+func inGroup(gid int) bool {
+	groups, err := unix.Getgroups()
+	return gid == os.Getegid() || err == nil && slices.Contains(groups, gid)
 }
 
 // NearestDir returns a path, or the nearest existing directory above it.
@@ -52,30 +59,30 @@ func NearestDir(path string) string {
 	}
 }
 
-// UserNetwork reports whether lxc-usernet(5) lets a user attach interfaces to a bridge. names
-// are the user's names, groups the numbers of the user's groups.
-func (l Layout) UserNetwork(bridge string, names []string, groups []int) bool {
+// UserNetwork reports whether lxc-usernet(5) lets this process's user, who has these names,
+// attach interfaces to a bridge.
+func (l Layout) UserNetwork(bridge string, names []string) bool {
 	for line := range strings.Lines(l.Read("/etc/lxc/lxc-usernet")) {
 		f := strings.Fields(line)
 		if len(f) < 4 || f[1] != "veth" || f[2] != bridge || f[3] == "0" {
 			continue
 		}
-		if group, ok := strings.CutPrefix(f[0], "@"); slices.Contains(names, f[0]) || ok && l.isMember(group, groups) {
+		if group, ok := strings.CutPrefix(f[0], "@"); slices.Contains(names, f[0]) || ok && l.isMember(group) {
 			return true
 		}
 	}
 	return false
 }
 
-// isMember reports whether the file group(5) gives the group of that name one of the numbers.
-func (l Layout) isMember(group string, numbers []int) bool {
+// isMember reports whether this process is in the group of that name, by the file group(5).
+func (l Layout) isMember(group string) bool {
 	for line := range strings.Lines(l.Read("/etc/group")) {
 		f := strings.Split(line, ":")
-		for _, n := range numbers {
-			if len(f) > 2 && f[0] == group && f[2] == decimal(n) {
-				return true
-			}
+		if len(f) < 3 || f[0] != group {
+			continue
 		}
+		gid, err := strconv.Atoi(f[2])
+		return err == nil && inGroup(gid)
 	}
 	return false
 }

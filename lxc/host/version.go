@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -22,9 +21,9 @@ func (l Layout) LXCVersion() string {
 			return version
 		}
 	}
-	for _, dir := range []string{"/usr/lib/*", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib"} {
-		if found, _ := filepath.Glob(l.top + dir + "/liblxc.so.1.*"); len(found) > 0 {
-			return filepath.Base(found[0])
+	for _, dir := range []string{"/usr/lib/", "/usr/lib64/", "/usr/local/lib/"} {
+		if library, err := os.Readlink(l.top + dir + "liblxc.so.1"); err == nil {
+			return library
 		}
 	}
 	return ""
