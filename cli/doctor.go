@@ -13,7 +13,6 @@ import (
 
 	"lxc-pull/lxc"
 	"lxc-pull/lxc/host"
-	"lxc-pull/pull/source"
 )
 
 const doctorUsage = `Usage: lxc-pull doctor [OPTION]...
@@ -26,7 +25,7 @@ and ends with exit status 1 if a check fails.
 // checkTime is the longest time of one check.
 const checkTime = 2 * time.Second
 
-// maxDoctorServers is how many servers doctor asks: each may take twice checkTime.
+// maxDoctorServers is how many servers doctor asks: each may take checkTime.
 const maxDoctorServers = 5
 
 // A doctorCall is one use of "doctor". doctor_rules.go has the checks, doctor_facts.go
@@ -36,10 +35,9 @@ type doctorCall struct {
 	lxcPath       string
 	json, offline bool
 
-	ui       *ui
-	findings []jsonObject
-	failed   int
-	warned   int
+	ui             *ui
+	findings       []jsonObject
+	failed, warned int
 }
 
 func (c *doctorCall) groups() []group {
@@ -57,12 +55,18 @@ func (c *doctorCall) run(ctx context.Context, ui *ui, operands []string) error {
 	}
 	c.ui = ui
 	d, err := c.prepare(ctx)
-	if err == nil {
-		err = c.checkAll(ctx, d)
+	if err != nil {
+		return err
+	}
+	for _, rules := range strings.Split(doctorRules, "\n\n") {
+		name, rules, _ := strings.Cut(rules, "\n")
+		for _, url := range c.urls(d, name) {
+			if d, err = c.check(ctx, d, name, url, rules); err != nil {
+				return err
+			}
+		}
 	}
 	switch {
-	case err != nil:
-		return err
 	case c.json:
 		err = printObjects(ui.out, c.findings)
 	case !ui.quiet:
@@ -75,154 +79,137 @@ func (c *doctorCall) run(ctx context.Context, ui *ui, operands []string) error {
 	return err
 }
 
-// checkAll carries out all checks. server and index are carried out for each server.
-func (c *doctorCall) checkAll(ctx context.Context, d *doctor) error {
-	urls := []string{}
-	if d.opt != nil && !c.offline {
-		urls = d.opt.Servers.URLs()
-		urls = urls[:min(len(urls), maxDoctorServers)]
+// urls returns the servers for which a check is carried out; "" for a check of this machine.
+func (c *doctorCall) urls(d *doctor, name string) []string {
+	switch {
+	case name != "server":
+		return []string{""}
+	case d.opt == nil || c.offline:
+		return nil
 	}
-	name, rules := "", ""
-	var server [2]string // the rules of server and index
-	for line := range strings.Lines(doctorRules + "\n") {
-		if line != "\n" && strings.Contains(line, "|") {
-			rules += line
-			continue
-		}
-		switch name {
-		case "":
-		case "server":
-			server[0] = rules
-		case "index":
-			server[1] = rules
-			for _, url := range urls {
-				d.facts["url"] = url
-				status, err := c.check(ctx, d, "server", server[0])
-				if err == nil && status == "ok" {
-					_, err = c.check(ctx, d, name, server[1])
-				}
-				if err != nil {
-					return err
-				}
-			}
-		default:
-			if _, err := c.check(ctx, d, name, rules); err != nil {
-				return err
-			}
-		}
-		name, rules = strings.TrimSpace(line), ""
-	}
-	return nil
+	urls := d.opt.Servers.URLs()
+	return urls[:min(len(urls), maxDoctorServers)]
 }
 
-// check carries out one check, but not longer than checkTime, and prints the finding. What it
-// finds later is lost.
-func (c *doctorCall) check(ctx context.Context, d *doctor, name, rules string) (status string, err error) {
+// check carries out one check, but not longer than checkTime, and prints the finding. It
+// returns d with the facts that it has found; what it finds later is lost.
+func (c *doctorCall) check(ctx context.Context, d *doctor, name, url, rules string) (*doctor, error) {
 	short, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	own := *d // a check that takes too long runs on, with facts of its own
+	own := new(doctor) // a check that takes too long runs on, with facts of its own
+	*own = *d
 	own.facts = maps.Clone(d.facts)
-	type finding struct{ status, text, remedy string }
-	got := make(chan finding, 1)
-	go func() {
-		own.facts["error"] = ""
+	own.put("url", url)
+	err := untilDone(short, func() error {
+		own.put("error", "")
 		if err := own.gather(short, name); err != nil {
-			own.facts["error"], own.facts["hint"] = err.Error(), own.remedy(err)
+			own.put("error", err.Error())
+			own.put("hint", own.remedy(err))
 		}
-		status, text, remedy := own.judge(rules)
-		got <- finding{status, text, remedy}
-	}()
-	var f finding
-	select {
-	case f = <-got:
-		d.facts = own.facts
-	case <-short.Done():
-	}
+		own.judge(rules)
+		return nil
+	})
 	switch {
 	case ctx.Err() != nil:
-		return "", context.Cause(ctx)
-	case short.Err() != nil:
-		f = finding{"fail", "no answer within 2 seconds", "Repair the disk or network that does not answer, and try again."}
-		if name == "index" {
-			f.status = "warn"
+		return d, context.Cause(ctx)
+	case err != nil || short.Err() != nil:
+		own = new(doctor)
+		*own = *d
+		own.status, own.text, own.remedyText = "fail", url+" no answer within 2 seconds", "Repair the network or disk that does not answer, and try again."
+		if own.opt != nil && name == "server" {
+			if _, answered := own.opt.Client.ClockOffset(); answered {
+				own.status, own.text = "warn", url+" is slow: no whole answer within 2 seconds"
+			}
 		}
 	}
 	if fact, ok := strings.CutPrefix(name, "$"); ok {
-		d.facts[fact] = f.text
-	} else if f.status != "-" {
-		err = c.print(name, f.status, f.text, f.remedy)
+		own.put(fact, own.text)
+		return own, nil
 	}
-	return f.status, err
+	return own, c.print(name, own)
 }
 
-// print prints a finding, or keeps it for JSON.
-func (c *doctorCall) print(name, status, text, remedy string) error {
-	var o jsonObject
-	o.text("check", name)
-	o.text("status", status)
-	o.text("text", text)
-	o.text("remedy", remedy)
-	c.findings = append(c.findings, o)
-	switch status {
+// print prints the finding of a check, or keeps it for JSON.
+func (c *doctorCall) print(name string, d *doctor) error {
+	switch d.status {
+	case "-":
+		return nil
 	case "fail":
 		c.failed++
 	case "warn":
 		c.warned++
 	}
-	if c.json || c.ui.quiet && status != "fail" {
+	text := strings.TrimSpace(d.text)
+	var o jsonObject
+	o.text("check", name)
+	o.text("status", d.status)
+	o.text("text", text)
+	o.text("remedy", d.remedyText)
+	c.findings = append(c.findings, o)
+	if c.json || c.ui.quiet && d.status != "fail" {
 		return nil
 	}
-	lines := fmt.Sprintf("%-4s  %s: %s\n", status, name, text)
-	if remedy != "" {
-		lines += "      " + strings.ReplaceAll(remedy, "\n", "\n      ") + "\n"
+	lines := (d.status + "   ")[:6-2] + "  " + name + ": " + text + "\n"
+	if d.remedyText != "" {
+		lines += "      " + strings.ReplaceAll(d.remedyText, "\n", "\n      ") + "\n"
 	}
 	_, err := io.WriteString(c.ui.out, printable(lines))
 	return err
 }
 
-// prepare collects the facts that several checks need.
+// prepare collects the facts that several checks need. A wrong option that names a file is a
+// finding; any other is an error.
 func (c *doctorCall) prepare(ctx context.Context) (*doctor, error) {
-	d := &doctor{
-		machine: host.This(), uid: os.Geteuid(), lxcPath: c.lxcPath, facts: map[string]string{},
-		ui: &ui{out: io.Discard, err: io.Discard, quiet: true, command: c.ui.command, clock: c.ui.clock},
-	}
+	silent := &ui{out: io.Discard, err: io.Discard, quiet: true, command: c.ui.command, clock: c.ui.clock}
+	start := doctor{machine: host.This(), uid: os.Geteuid(), ui: silent, facts: map[string]string{}}
 	short, cancel := context.WithTimeout(ctx, 2*checkTime)
 	defer cancel()
-	m := d.machine
-	path, err := getUntilDone(short, func() (string, error) { return m.LXCPath(), nil })
-	if d.lxcPath == "" {
-		d.lxcPath = path
-	}
-	if err == nil {
-		d.config, err = getUntilDone(short, func() ([]byte, error) { return m.DefaultConfig("") })
-	}
-	if err == nil {
-		d.ranges, err = lxc.IDMap(d.config)
-	}
-	if err == nil && len(d.ranges) > 0 {
-		_, err = lxc.RootIDs(d.ranges)
-	}
-	d.unread = err
-	if d.lxcPath, err = filepath.Abs(d.lxcPath); err != nil {
-		return nil, err
-	}
-	c.finder.namespace, c.finder.owner, c.finder.lxcPath = host.Namespace(), unchanged(), d.lxcPath
-	if c.finder.network.retries == 0 {
-		c.finder.network.retries = -1 // the time of a check is too short for any
-	}
-	d.opt, err = getUntilDone(short, func() (*source.Options, error) { return c.finder.options(d.ui, false) })
+	d := new(doctor)
+	*d = start
+	err := untilDone(short, func() error {
+		d.read(c.lxcPath)
+		finder := c.finder
+		finder.namespace, finder.owner, finder.lxcPath = host.Namespace(), unchanged(), d.lxcPath
+		if finder.network.retries == 0 {
+			finder.network.retries = -1 // the time of a check is too short for any
+		}
+		opt, err := finder.options(silent, false)
+		if err == nil {
+			d.opt = opt
+		}
+		return err
+	})
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case exitStatus(err) == exitUsage:
 		return nil, err
-	case errors.Is(err, context.DeadlineExceeded):
-		err = errors.New("a file of the options does not answer")
+	case short.Err() != nil:
+		d = &start
+		d.unread = errors.New("LXC's settings, or a file of the options, do not answer")
+		d.lxcPath, err = c.lxcPath, d.unread
 	}
 	if err != nil {
-		d.opt, d.facts["idle"] = nil, "yes"
-		err = c.print("options", "fail", err.Error(), "Correct the option or setting that names that file.")
+		d.put("idle", "yes")
+		d.status, d.text, d.remedyText = "fail", err.Error(), "Correct the option or setting that names that file."
+		err = c.print("options", d)
 	}
 	d.setUser()
 	return d, err
+}
+
+// read reads LXC's settings.
+func (d *doctor) read(lxcPath string) {
+	m := d.machine
+	if lxcPath == "" {
+		lxcPath = m.LXCPath()
+	}
+	d.lxcPath, _ = filepath.Abs(lxcPath) // fails only in a directory that was removed
+	d.config, d.unread = m.DefaultConfig("")
+	if d.unread == nil {
+		d.ranges, d.unread = lxc.IDMap(d.config)
+	}
+	if d.unread == nil && len(d.ranges) > 0 {
+		_, d.unread = lxc.RootIDs(d.ranges)
+	}
 }

@@ -1,184 +1,221 @@
 package cli
 
-// doctorRules is the table of the checks of doctor. A line without "|" is the name of a
-// check; the lines below are its rules, and the first whose conditions hold is the finding:
+// doctorRules is the table of the checks of doctor, with an empty line after each. The first
+// line of a check is its name. The others are its rules, and the first rule whose conditions
+// hold is the finding:
 //
 //	STATUS|CONDITIONS|TEXT|REMEDY
 //
 // STATUS is ok, warn, fail, or "-" if the check does not apply. A rule without TEXT has that
-// of the rule before. {NAME} stands for a fact; " / " in REMEDY begins a line. A check whose
-// name begins with "$" sets a fact of the rest of the name to its TEXT.
+// of the rule before. {NAME} stands for a fact, {/PATH} for a file's content, and " / " in
+// REMEDY begins a line. A check whose name begins with "$" sets the fact of that name to TEXT.
 //
 // Conditions, all of which must hold ("!" before one denies it):
 //
-//	NAME, NAME=VALUE                  a fact is not empty; it has that value
-//	/PATH, /PATH=VALUE, /PATH~VALUE   the file exists; its content is, or contains, VALUE
+//	NAME, NAME=VALUE      the fact is not empty; it has that value
+//	/PATH, /PATH=VALUE    the file exists; its content is VALUE
+//	/PATH~VALUE           the file contains VALUE, in which "+" stands for blanks and newlines
+//	+/PATH                the program has root's rights, by its mode or file capabilities
 //
-// It is one string because code for each check would cost four times the bytes.
+// It is one string because code for each check would add four times the bytes to the program.
 const doctorRules = `$sysctl
 ||>>/etc/sysctl.d/90-lxc.conf && sysctl -p /etc/sysctl.d/90-lxc.conf
+
 $root
 |user|As root: 
+
+$packages
+||lxc lxc-create lxc-start lxc-stop lxc-attach lxc-ls lxc-info lxc-destroy lxc-configs kmod-veth
+
 $install
-|/bin/opkg|opkg update && opkg install lxc lxc-create lxc-start lxc-stop lxc-attach lxc-ls lxc-info lxc-destroy lxc-configs kmod-veth
-|/etc/openwrt_release|apk add lxc lxc-create lxc-start lxc-stop lxc-attach lxc-ls lxc-info lxc-destroy lxc-configs kmod-veth
-|/sbin/apk|apk add lxc lxc-bridge shadow-uidmap
-|/usr/bin/apt-get|apt-get install lxc uidmap
+|/bin/opkg|{root}opkg update && opkg install {packages}
+|/etc/openwrt_release|{root}apk add {packages}
+|/sbin/apk|{root}apk add lxc lxc-bridge shadow-uidmap
+|/usr/bin/apt-get|{root}apt-get install lxc uidmap
 ||Install LXC and newuidmap by your system's packages.
+
 $other
 ||Name another directory: -P DIR, or lxc.lxcpath = DIR in lxc.conf.
+
+$mount
+||{root}mount -o remount
+
 name servers
 -|idle
 ok|dns|from {dns}
-fail|!android !termux|none: /etc/resolv.conf names none|{root}echo nameserver ADDRESS >>/etc/resolv.conf (your router's address), or pass --dns ADDRESS
-fail||none found|Pass --dns ADDRESS, with the address of your router.
+fail|!android !termux|/etc/resolv.conf names none|{root}echo nameserver ADDRESS >>/etc/resolv.conf (your router's address), or pass --dns ADDRESS
+fail||none found|Pass --dns ADDRESS, with your router's address.
+
 certificates
 -|idle
 fail|error|{error}|Correct SSL_CERT_FILE and SSL_CERT_DIR, or unset them.
 ok||from {trust}
+
 proxy
 fail|error|{error}|Correct that variable, or unset it.
 ok|proxy|set by{proxy}
 ok||none is set
+
 server
 fail|error|{error}|{hint}
-ok||{url} answers
-index
-fail|error|{error}|{hint}
-warn|none|{images}|Choose another server, or an architecture that this machine can run: lxc-pull list.
-warn|blind|{images}; no signature was verified|Omit --no-validate.
-ok||{images}, with a good signature
+warn|none|{url}: {images}|Choose another server, or an architecture that this machine can run: lxc-pull list.
+warn|blind|{url}: {images}; no signature was verified|Omit --no-validate.
+ok||{url}: {images}; the signature is good
+
 clock
 warn|wrong|{wrong}|{root}date -u {set}
 fail|late|{now}, more than ten years after this program was built|{root}date -u {set}
-warn|server|{now}, but {server} by the server|{root}date -u {set}
+warn|right|{now}, but {right} by the server|{root}date -u {set}
 ok||{now}
+
 Android
 -|!android
 fail|user|without root no container can start|A root file system needs no root (Termux: pkg install proot): / lxc-pull rootfs debian debian/trixie / proot -0 -r debian -b /dev -b /proc -b /sys -w / /bin/sh -l
 warn|!/data/lxc|/data/lxc does not exist|mkdir /data/lxc, or pass -P DIR with the directory of your LXC
 ok||root, and /data/lxc
+
 SELinux
 -|!android
-warn|!user /sys/fs/selinux/enforce=1|enforcing: its rules may keep containers from starting|setenforce 0
 ok|/sys/fs/selinux/enforce=0|permissive
-ok|/sys/fs/selinux/enforce=1|enforcing
-ok||its mode is not known
+warn|!user /sys/fs/selinux/enforce=1|enforcing: its rules may keep containers from starting|setenforce 0
+ok||enforcing, or not known
+
 user namespaces
 -|app
 ok|!mapped|not needed: root's containers run without one
 -|!/proc/self
-fail|!/proc/self/ns/user|this kernel has none|Use a kernel with CONFIG_USER_NS=y, or run containers as root.
+fail|!/proc/self/ns/user|not in this kernel|Use a kernel with CONFIG_USER_NS=y, or run containers as root.
 fail|/proc/sys/user/max_user_namespaces=0|user.max_user_namespaces is 0|{root}echo user.max_user_namespaces=15000 {sysctl}
 fail|user /proc/sys/kernel/unprivileged_userns_clone=0|kernel.unprivileged_userns_clone is 0|{root}echo kernel.unprivileged_userns_clone=1 {sysctl}
 fail|user /proc/sys/kernel/apparmor_restrict_unprivileged_userns=1 !/etc/apparmor.d/lxc-usernsexec|AppArmor forbids them|{root}echo kernel.apparmor_restrict_unprivileged_userns=0 {sysctl}
 ok||allowed
+
 default config
 -|app
 fail|error|{error}|Correct {config}.
-fail|user !map|{config} has no lxc.idmap, which an ordinary user's containers need|Add to that file:{offer}
+fail|user !map|no lxc.idmap in {config}, which an ordinary user's containers need|Add to that file:{offer}
 ok|map|maps to{map}
 ok||no lxc.idmap: root's containers have the host's user ids
+
 subordinate ids
 -|app
 -|!mapped
-fail|missing|root has not lent {name}{missing}|{root}{grant}
+-|!user !/usr/bin/newuidmap
+fail|missing /usr/sbin/usermod|root has not lent {name}{missing}|{root}{grant}
+fail|missing||{root}{echo}
 ok||{name} has them
-newuidmap and newgidmap
+
+newuidmap
 -|app
 -|!user
-fail|absent|{absent} is not in PATH|{root}{install}
-fail|weak|{weak} is not set-user-ID root|{root}chmod u+s {weak}
-ok||set-user-ID root, or with file capabilities
+fail|!/usr/bin/newuidmap|not installed|{install}
+ok|+/usr/bin/newuidmap +/usr/bin/newgidmap|it and newgidmap have root's rights
+fail||it or newgidmap lacks root's rights|{root}chmod u+s /usr/bin/newuidmap /usr/bin/newgidmap
+
 bridge
 -|app
+warn|!kind|no network in the default config|Add to {config}: /   lxc.net.0.type = veth /   lxc.net.0.link = lxcbr0
 -|!/sys/class/net
-warn|!links !gone|the default config names no network|Add to {config}: /   lxc.net.0.type = veth /   lxc.net.0.link = lxcbr0
-fail|gone !kind=veth|the interface {gone} of the default config does not exist|Write another one into lxc.net.N.link of {config}.
-fail|gone /etc/openwrt_release /sys/class/net/br-lan||Write br-lan into lxc.net.N.link of {config}.
-fail|gone=lxcbr0 /run/systemd/system /lib/systemd/system/lxc-net.service||{root}systemctl enable --now lxc-net
-fail|gone=lxcbr0 /etc/init.d/lxc-net||{root}service lxc-net start
-fail|gone=lxcbr0 /sbin/apk||{root}apk add lxc-bridge && rc-update add dnsmasq.lxcbr0 && rc-service dnsmasq.lxcbr0 start
-fail|gone||{root}ip link add {gone} type bridge && ip link set {gone} up
-ok||{links}
+ok|!link|{kind}
+ok|/sys/class/net/{link}|{link}
+fail|!kind=veth|the interface {link} of the default config does not exist|Write another lxc.net.0.link into {config}.
+fail|/etc/openwrt_release /sys/class/net/br-lan||Write lxc.net.0.link = br-lan into {config}.
+fail|link=lxcbr0 /run/systemd/system /lib/systemd/system/lxc-net.service||{root}systemctl enable --now lxc-net
+fail|link=lxcbr0 /etc/init.d/lxc-net||{root}service lxc-net start
+fail|link=lxcbr0 /sbin/apk||{root}apk add lxc-bridge && rc-update add dnsmasq.lxcbr0 && rc-service dnsmasq.lxcbr0 start
+fail|||{root}ip link add {link} type bridge && ip link set {link} up
+
 lxc-usernet
 -|app
 -|!user
--|!bridge
-fail|barred|{name} may not attach containers to {bridge}|{root}echo {name} veth {bridge} 10 >>/etc/lxc/lxc-usernet
-fail|weak|{weak} is not set-user-ID root|{root}chmod u+s {weak}
-ok||{name} may attach containers to {bridge}
+-|!kind=veth
+-|!link
+fail|/usr/libexec/lxc/lxc-user-nic !+/usr/libexec/lxc/lxc-user-nic|lxc-user-nic is not set-user-ID root|{root}chmod u+s /usr/libexec/lxc/lxc-user-nic
+ok|/etc/lxc/lxc-usernet~+{name}+veth+{link}+|{name} may attach containers to {link}
+ok|/etc/lxc/lxc-usernet~@ /etc/lxc/lxc-usernet~+veth+{link}+|a group of users may attach containers to {link}
+fail||{name} may not attach containers to {link}|{root}echo {name} veth {link} 10 >>/etc/lxc/lxc-usernet
+
 LXC
 -|app
-fail|!start|lxc-start is not in PATH: containers can be made, but not started|{root}{install}
+fail|!start|no lxc-start in PATH: containers can be made, but not started|{install}
 warn|old|version {version} does not know the keys of today's images|Install LXC 3.0 or later.
 ok|version|{start}, {version}
 ok||{start}, version not known
+
 template
 -|!/usr/share/lxc/templates
 ok|as|lxc-create -t {as} is this program
 warn||lxc-create -t pull does not find this program (lxc-pull create needs no template)|{root}ln -s {own} /usr/share/lxc/templates/lxc-pull
+
 LXC's configs
 -|app
-fail|absent|{absent}, which images include, does not exist|{root}{install}
-ok||in {dir}
+ok|{dir}/common.conf {dir}/userns.conf|in {dir}
+fail||no common.conf and userns.conf in {dir}, which images include|{install}
+
 LXC path
 fail|file|{path} is not a directory|{other}
 fail|locked|you may not write to {locked}|{other}
 fail|closed|the container's root may not pass through {closed}|chmod o+x {closed}
 ok|new|{path}, which create makes
 ok||{path}
+
 room for containers
 fail|error|{error}|{other}
-fail|little|{room} free: too little for most images|Free some, or name another directory: -P DIR.
-warn|tight|{room} free: a large image does not fit|Free some, or name another directory: -P DIR.
+fail|little|{room} free: too little for most images|Free some. {other}
+warn|tight|{room} free: a large image does not fit|Free some. {other}
 ok||{room} free
+
 their file system
-fail|error|{error}|{other}
+-|error
 fail|unfit|{fs} can't hold owners, modes and links|{other}
-fail|readonly|{fs} is mounted read-only|{root}mount -o remount,rw {mount}
-fail|noexec|{fs} is mounted noexec: no program in a container can run|{root}mount -o remount,exec {mount}
+fail|readonly|{fs}, mounted read-only|{mount},rw {point}
+fail|noexec|{fs}, mounted noexec: no program in a container can run|{mount},exec {point}
 fail|nocase|{fs} ignores upper and lower case there|{other}
-warn|nosuid|{fs} is mounted nosuid: su and sudo fail in containers|{root}mount -o remount,suid {mount}
+warn|nosuid|{fs}, mounted nosuid: su and sudo fail in containers|{mount},suid {point}
 warn|weak|{fs} may lack owners or extended attributes|{other}
 warn|fs=tmpfs|tmpfs is in memory: containers are lost at shutdown|{other}
-ok|nodev|{fs}, nodev (LXC does not mind)
+ok|nodev|{fs}, mounted nodev (LXC does not mind)
 ok||{fs}
+
 cache
 warn|!cache|neither HOME nor LXC_CACHE_PATH is set: there is none|Set LXC_CACHE_PATH to a directory.
-warn|memory|{cache} is in memory: no image is kept|Set LXC_CACHE_PATH to a directory on a disk.
-warn|error|{error}|Set LXC_CACHE_PATH to another directory, or pass --no-cache.
-warn|file|{cache} is not a directory|Set LXC_CACHE_PATH to another directory, or pass --no-cache.
-warn|readonly|{cache} is read-only|Set LXC_CACHE_PATH to another directory, or pass --no-cache.
-warn|locked|you may not write to {locked}|Set LXC_CACHE_PATH to another directory, or pass --no-cache.
+warn|error|{error}|Set LXC_CACHE_PATH to another directory.
+warn|lost|{cache} is in memory: no image is kept|Set LXC_CACHE_PATH to a directory on a disk.
+warn|file|{cache} is not a directory|Set LXC_CACHE_PATH to another directory.
+warn|readonly|{cache} is read-only|Set LXC_CACHE_PATH to another directory.
+warn|locked|you may not write to {locked}|Set LXC_CACHE_PATH to another directory.
 warn|tight|{cache}, {room} free: too little for large images|lxc-pull cache gc
 ok||{cache}, {room} free
+
 kernel
-fail|!/proc/self|{kernel}; /proc is not mounted, which LXC needs, and these checks too|{root}mount -t proc proc /proc
-warn|ancient|{kernel} is older than 3.8, the first with all namespaces|Use a newer kernel.
-ok||{kernel}
+fail|!/proc/self|/proc is not mounted, which LXC and these checks need|{root}mount -t proc proc /proc
+ok||{/proc/sys/kernel/osrelease}
+
 control groups
 -|!/proc/self
-fail|!version /etc/init.d/cgroups|none are mounted|{root}rc-update add cgroups && rc-service cgroups start
-fail|!version||{root}mount -t cgroup2 cgroup2 /sys/fs/cgroup
-warn|!memory|version {version}, without the controller memory|Add cgroup_enable=memory to the kernel's command line, and restart.
-warn|!pids|version {version}, without the controller pids|Use a kernel with CONFIG_CGROUP_PIDS=y.
-warn|locked /run/systemd/system|version {version}, and you may not change your own group|Start a container so: systemd-run --user --scope -p Delegate=yes -- lxc-start -n NAME
-warn|locked||Let root give you a directory below /sys/fs/cgroup, and enter it.
-ok||version {version}, with memory and pids
+fail|!/proc/self/mounts~+cgroup+ !/proc/self/mounts~+cgroup2+ /etc/init.d/cgroups|none are mounted|{root}rc-update add cgroups && rc-service cgroups start
+fail|!/proc/self/mounts~+cgroup+ !/proc/self/mounts~+cgroup2+||{root}mount -t cgroup2 cgroup2 /sys/fs/cgroup
+warn|!/proc/self/mounts~,memory !/sys/fs/cgroup/cgroup.controllers~memory|no controller memory|Add cgroup_enable=memory to the kernel's command line, and restart.
+warn|!/proc/self/mounts~,pids !/sys/fs/cgroup/cgroup.controllers~pids|no controller pids|Use a kernel with CONFIG_CGROUP_PIDS=y.
+warn|fixed /run/systemd/system|you may not change the group of this shell|Start containers so: systemd-run --user --scope -p Delegate=yes -- lxc-start -n NAME
+warn|fixed||Let root give you a directory below /sys/fs/cgroup, and enter it.
+ok|!/proc/self/mounts~+cgroup+|version 2, with memory and pids
+ok||version 1, with memory and pids
+
 namespaces
 -|!/proc/self
--|ancient
 ok|/proc/self/ns/mnt /proc/self/ns/pid /proc/self/ns/ipc /proc/self/ns/uts /proc/self/ns/net|mnt, pid, ipc, uts, net
+warn|!/proc/self/ns/mnt !/proc/self/ns/pid|not to be seen before Linux 3.8|Use a newer kernel.
 fail||not all of mnt, pid, ipc, uts, net|Use a kernel with CONFIG_NAMESPACES, PID_NS, IPC_NS, UTS_NS and NET_NS.
+
 file systems
 -|!/proc/self
 fail|!/proc/filesystems~tmpfs|no tmpfs|Use a kernel with CONFIG_TMPFS=y.
 fail|!/proc/filesystems~devpts|no devpts|Use a kernel with CONFIG_UNIX98_PTYS=y.
 ok|/proc/filesystems~overlay|tmpfs, devpts, overlay
 ok||tmpfs, devpts (overlay, for snapshots, may be a module that loads later)
+
 seccomp
 -|!/proc/self
-ok|/proc/self/status~Seccomp:|there
-warn||not in this kernel: LXC may refuse to start containers|Use a kernel with CONFIG_SECCOMP_FILTER=y.
-`
+ok|/proc/self/status~Seccomp:|in this kernel
+warn||not in this kernel: LXC may refuse to start containers|Use a kernel with CONFIG_SECCOMP_FILTER=y.`

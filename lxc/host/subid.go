@@ -98,35 +98,31 @@ func MissingRanges(ranges []lxc.IDRange, uid int, etc string) (missing []lxc.IDR
 	return missing
 }
 
-// OfferedIDs returns ranges of 65536 ids for a user's containers: from the first subordinate
-// ids that the user has, else ids after all that the files in the directory etc give to others.
-// lent says that the user has both.
-func OfferedIDs(uid int, etc string) (ranges []lxc.IDRange, lent bool) {
+// OfferedIDs returns ranges of 65536 user and group ids for a user's containers: those that
+// the user has, else ids after all that the files in the directory etc give to anyone.
+func OfferedIDs(uid int, etc string) []lxc.IDRange {
 	const count = 65536
 	have := subIDs(uid, etc)
-	if len(have[0]) > 0 && len(have[1]) > 0 {
-		for i, h := range have {
-			r := lxc.IDRange{UID: i == 0, GID: i == 1, Outside: uint32(h[0].first), Count: uint32(min(h[0].count, count))}
-			ranges = append(ranges, r)
-		}
-		return ranges, true
-	}
-	free := uint64(100000)
-	for _, file := range []string{"/subuid", "/subgid"} {
-		text, _ := readFile(etc + file)
-		for line := range strings.Lines(string(text)) {
-			f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
-			if len(f) != 3 {
-				continue
-			}
-			first, err1 := strconv.ParseUint(f[1], 10, 32)
-			n, err2 := strconv.ParseUint(f[2], 10, 32)
-			if end := first + n; err1 == nil && err2 == nil && end > free && end < 1<<32-count {
-				free = end
+	if len(have[0]) == 0 || len(have[1]) == 0 {
+		free := idRange{100000, count}
+		for _, file := range []string{"/subuid", "/subgid"} {
+			text, _ := readFile(etc + file)
+			for _, line := range strings.Split(string(text), "\n") {
+				f := strings.Split(line+"::", ":")
+				first, _ := strconv.ParseUint(f[1], 10, 32)
+				n, _ := strconv.ParseUint(f[2], 10, 32)
+				if end := first + n; end > free.first && end < 1<<32-count {
+					free.first = end
+				}
 			}
 		}
+		have = [2][]idRange{{free}, {free}}
 	}
-	return []lxc.IDRange{{UID: true, Outside: uint32(free), Count: count}, {GID: true, Outside: uint32(free), Count: count}}, false
+	u, g := have[0][0], have[1][0]
+	return []lxc.IDRange{
+		{UID: true, Outside: uint32(u.first), Count: uint32(min(u.count, count))},
+		{GID: true, Outside: uint32(g.first), Count: uint32(min(g.count, count))},
+	}
 }
 
 // InsideID returns the id in a user namespace with ranges to which the host's user id (or

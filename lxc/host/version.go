@@ -13,10 +13,8 @@ const maxPackages = 64 << 20
 
 // LXCVersion returns the version of the installed LXC by the list of packages of dpkg, apk
 // or opkg, else the name of its library; "" if neither is found.
-func (l Layout) LXCVersion() string {
-	for _, list := range []string{
-		"/var/lib/dpkg/status", "/lib/apk/db/installed", "/usr/lib/apk/db/installed", "/usr/lib/opkg/status", "/opt/lib/opkg/status",
-	} {
+func (l *Layout) LXCVersion() string {
+	for _, list := range []string{"/var/lib/dpkg/status", "/lib/apk/db/installed", "/usr/lib/apk/db/installed", "/usr/lib/opkg/status"} {
 		if version := installedLXC(l.top + list); version != "" {
 			return version
 		}
@@ -30,8 +28,7 @@ func (l Layout) LXCVersion() string {
 }
 
 // installedLXC returns the version of package lxc, or of LXC's library, in a list of installed
-// packages: paragraphs of "Package: NAME" and "Version: VERSION", or "P:NAME" and
-// "V:VERSION" (apk).
+// packages: paragraphs of "Package: NAME" and "Version: VERSION", or "P:NAME" and "V:VERSION".
 func installedLXC(list string) string {
 	f, err := os.Open(list)
 	if err != nil {
@@ -40,27 +37,19 @@ func installedLXC(list string) string {
 	defer f.Close()
 	lines := bufio.NewScanner(io.LimitReader(f, maxPackages))
 	lines.Buffer(nil, maxConfig)
-	ours, version := false, ""
-	for more := true; more; {
-		more = lines.Scan()
-		line := lines.Text()
-		key, value, _ := strings.Cut(line, ":")
+	ours := false
+	for lines.Scan() {
+		key, value, _ := strings.Cut(lines.Text(), ":")
 		value = strings.TrimSpace(value)
-		switch {
-		case !more || line == "":
-			if ours && version != "" {
-				return version
-			}
-			ours, version = false, ""
-		case key == "Package" || key == "P":
+		switch key {
+		case "Package", "P":
 			ours = value == "lxc" || strings.HasPrefix(value, "liblxc")
-		case key == "Version" || key == "V":
-			_, after, epoch := strings.Cut(value, ":") // "1:5.0.2-1"
-			if version = value; epoch {
-				version = after
+		case "Status":
+			ours = ours && strings.HasSuffix(value, " installed")
+		case "Version", "V":
+			if ours {
+				return value[strings.IndexByte(value, ':')+1:] // without dpkg's epoch: 1:5.0.2-1
 			}
-		case key == "Status" && !strings.HasSuffix(value, " installed"):
-			ours = false
 		}
 	}
 	return ""
