@@ -55,18 +55,12 @@ func (c *doctorCall) run(ctx context.Context, ui *ui, operands []string) error {
 	}
 	c.ui = ui
 	d, err := c.prepare(ctx)
-	if err != nil {
-		return err
-	}
-	for _, rules := range strings.Split(doctorRules, "\n\n") {
-		name, rules, _ := strings.Cut(rules, "\n")
-		for _, url := range c.urls(d, name) {
-			if d, err = c.check(ctx, d, name, url, rules); err != nil {
-				return err
-			}
-		}
+	if err == nil {
+		err = c.checkAll(ctx, d)
 	}
 	switch {
+	case err != nil:
+		return err
 	case c.json:
 		err = printObjects(ui.out, c.findings)
 	case !ui.quiet:
@@ -77,6 +71,19 @@ func (c *doctorCall) run(ctx context.Context, ui *ui, operands []string) error {
 		err = &silentError{}
 	}
 	return err
+}
+
+// checkAll carries out all checks. d has the facts that prepare collects.
+func (c *doctorCall) checkAll(ctx context.Context, d *doctor) (err error) {
+	for _, rules := range strings.Split(doctorRules, "\n\n") {
+		name, rules, _ := strings.Cut(rules, "\n")
+		for _, url := range c.urls(d, name) {
+			if d, err = c.check(ctx, d, name, url, rules); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // urls returns the servers for which a check is carried out; "" for a check of this machine.

@@ -47,7 +47,7 @@ func (d *doctor) judge(rules string) {
 			holds = holds && d.holds(condition)
 		}
 		if holds {
-			d.status, d.text, d.remedyText = f[0], d.fill(text), d.fill(strings.ReplaceAll(f[3], " / ", "\n"))
+			d.status, d.text, d.remedyText = f[0], d.fill(text), d.fill(strings.ReplaceAll(f[3], `\n`, "\n"))
 			return
 		}
 	}
@@ -129,12 +129,9 @@ func (d *doctor) setUser() {
 	d.mark("android", android)
 	d.put("termux", m.Termux())
 	d.mark("app", d.uid != 0 && android) // no container can start then
-	for _, n := range lxc.Networks(d.config) {
-		d.put("kind", n.Type)
-		if n.Link != "" {
-			d.word("link", n.Link)
-			break
-		}
+	d.put("kind", lxc.Value(d.config, "lxc.net.0.type"))
+	if link := lxc.Value(d.config, "lxc.net.0.link"); link != "" {
+		d.word("link", link)
 	}
 }
 
@@ -212,7 +209,7 @@ func (d *doctor) gatherClock() {
 	now := time.Now().UTC()
 	d.put("now", now.Format(minutes))
 	d.put("set", "MMDDhhmmYYYY")
-	d.mark("late", !d.ui.clock.CanBe(now))
+	d.mark("late", !d.ui.clock.CanBe(now) && !buildDate().IsZero())
 	if d.opt == nil {
 		return
 	}
@@ -229,38 +226,44 @@ func (d *doctor) gatherClock() {
 // gatherIDs sets the facts about user ids.
 func (d *doctor) gatherIDs() {
 	etc := d.machine.Etc()
-	ranges, text, offer := d.ranges, "", ""
+	ranges := d.ranges
 	if len(ranges) == 0 {
 		ranges = host.OfferedIDs(d.uid, etc)
 	}
+	offer := ""
 	for _, r := range ranges {
-		kind, span := " u ", strconv.FormatUint(uint64(r.Outside), 10)+" "+strconv.FormatUint(uint64(r.Count), 10)
-		if r.GID {
-			kind = " g "
-		}
-		text += kind + span
-		offer += "\n  lxc.idmap =" + kind + "0 " + span
-	}
-	if len(d.ranges) > 0 {
-		d.put("map", text)
+		offer += "\n  lxc.idmap =" + idText(r, " u 0 ", " g 0 ", " ")
 	}
 	d.put("offer", offer)
-	missing, echo := host.MissingRanges(ranges, d.uid, etc), ""
-	for n, r := range missing {
+	text := ""
+	for _, r := range d.ranges {
+		text += idText(r, " users ", " groups ", "-")
+	}
+	d.put("map", text)
+	text, command := "", ""
+	for _, r := range host.MissingRanges(ranges, d.uid, etc) {
+		text += idText(r, " users ", " groups ", "-")
 		file := " >>/etc/subuid"
 		if r.GID {
 			file = " >>/etc/subgid"
 		}
-		if n > 0 {
-			echo += " && "
-		}
-		echo += "echo " + d.facts["name"] + ":" + strconv.FormatUint(uint64(r.Outside), 10) + ":" + strconv.FormatUint(uint64(r.Count), 10) + file
+		command += " && echo " + d.facts["name"] + idText(r, ":", ":", ":") + file
 	}
-	d.put("echo", echo)
-	if len(missing) > 0 {
-		d.put("missing", text)
-		d.put("grant", grantCommand(missing, d.uid, etc))
+	d.put("missing", text)
+	d.put("lend", strings.TrimPrefix(command, " && "))
+}
+
+// idText returns a range as the kind of its ids, the first id, between, and the count or, after
+// "-", the last id.
+func idText(r lxc.IDRange, users, groups, between string) string {
+	end := uint64(r.Count)
+	if r.GID {
+		users = groups
 	}
+	if between == "-" {
+		end += uint64(r.Outside) - 1
+	}
+	return users + strconv.FormatUint(uint64(r.Outside), 10) + between + strconv.FormatUint(end, 10)
 }
 
 // gatherLXC sets the facts about LXC's programs and files.
@@ -302,7 +305,7 @@ func (d *doctor) gatherPlace(path string) error {
 	}
 	d.put("closed", "")
 	if ids, err := lxc.RootIDs(d.ranges); err == nil {
-		for part := dir; part != "/"; part = filepath.Dir(part) {
+		for part := dir; part != "/" && part+"/" != d.machine.Real("/"); part = filepath.Dir(part) {
 			if !host.Grants(part, 1, int(ids[0])) {
 				d.word("closed", part)
 			}

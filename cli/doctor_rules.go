@@ -7,7 +7,7 @@ package cli
 //	STATUS|CONDITIONS|TEXT|REMEDY
 //
 // STATUS is ok, warn, fail, or "-" if the check does not apply. A rule without TEXT has that
-// of the rule before. {NAME} stands for a fact, {/PATH} for a file's content, and " / " in
+// of the rule before. {NAME} stands for a fact, {/PATH} for a file's content, and "\n" in
 // REMEDY begins a line. A check whose name begins with "$" sets the fact of that name to TEXT.
 //
 // Conditions, all of which must hold ("!" before one denies it):
@@ -25,7 +25,7 @@ $root
 |user|As root: 
 
 $packages
-||lxc lxc-create lxc-start lxc-stop lxc-attach lxc-ls lxc-info lxc-destroy lxc-configs kmod-veth
+||lxc lxc-start lxc-stop lxc-attach lxc-ls lxc-configs kmod-veth
 
 $install
 |/bin/opkg|{root}opkg update && opkg install {packages}
@@ -70,7 +70,7 @@ ok||{now}
 
 Android
 -|!android
-fail|user|without root no container can start|A root file system needs no root (Termux: pkg install proot): / lxc-pull rootfs debian debian/trixie / proot -0 -r debian -b /dev -b /proc -b /sys -w / /bin/sh -l
+fail|user|without root no container can start|A root file system needs no root (Termux: pkg install proot):\n  lxc-pull rootfs debian debian/trixie\n  proot -0 -r debian -b /dev -b /proc -b /sys -w / /bin/sh -l
 warn|!/data/lxc|/data/lxc does not exist|mkdir /data/lxc, or pass -P DIR with the directory of your LXC
 ok||root, and /data/lxc
 
@@ -101,8 +101,7 @@ subordinate ids
 -|app
 -|!mapped
 -|!user !/usr/bin/newuidmap
-fail|missing /usr/sbin/usermod|root has not lent {name}{missing}|{root}{grant}
-fail|missing||{root}{echo}
+fail|missing|root has not lent {name} the ids of{missing}|{root}{lend}
 ok||{name} has them
 
 newuidmap
@@ -114,7 +113,7 @@ fail||it or newgidmap lacks root's rights|{root}chmod u+s /usr/bin/newuidmap /us
 
 bridge
 -|app
-warn|!kind|no network in the default config|Add to {config}: /   lxc.net.0.type = veth /   lxc.net.0.link = lxcbr0
+warn|!kind|no network in the default config|Add to {config}:\n  lxc.net.0.type = veth\n  lxc.net.0.link = lxcbr0
 -|!/sys/class/net
 ok|!link|{kind}
 ok|/sys/class/net/{link}|{link}

@@ -23,8 +23,8 @@ func hasAttribute(path, name string) bool {
 }
 
 // Grants reports whether a directory gives a right (4: read, 2: write, 1: search) to a user, by
-// its mode. If the user is that of this process, the process's groups count. A directory with
-// an ACL (acl(5)) may give it to anyone, and root has all rights.
+// its mode. The user of this process is taken for a member of the directory's group. A
+// directory with an ACL (acl(5)) may give it to anyone, and root has all rights.
 func Grants(dir string, right uint32, uid int) bool {
 	var st unix.Stat_t
 	switch {
@@ -34,21 +34,10 @@ func Grants(dir string, right uint32, uid int) bool {
 		return false
 	case int(st.Uid) == uid:
 		right <<= 6
-	case uid == os.Geteuid() && inGroup(int(st.Gid)):
-		right <<= 3
+	case uid == os.Geteuid():
+		right |= right << 3
 	}
 	return st.Mode&right != 0
-}
-
-// inGroup reports whether this process is in a group.
-func inGroup(gid int) bool {
-	groups, _ := unix.Getgroups()
-	for _, g := range append(groups, os.Getegid()) {
-		if g == gid {
-			return true
-		}
-	}
-	return false
 }
 
 func isDir(path string) bool {

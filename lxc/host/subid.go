@@ -119,10 +119,8 @@ func OfferedIDs(uid int, etc string) []lxc.IDRange {
 		have = [2][]idRange{{free}, {free}}
 	}
 	u, g := have[0][0], have[1][0]
-	return []lxc.IDRange{
-		{UID: true, Outside: uint32(u.first), Count: uint32(min(u.count, count))},
-		{GID: true, Outside: uint32(g.first), Count: uint32(min(g.count, count))},
-	}
+	return append([]lxc.IDRange{{UID: true, Outside: uint32(u.first), Count: uint32(min(u.count, count))}},
+		lxc.IDRange{GID: true, Outside: uint32(g.first), Count: uint32(min(g.count, count))})
 }
 
 // InsideID returns the id in a user namespace with ranges to which the host's user id (or
