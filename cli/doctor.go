@@ -107,6 +107,7 @@ func (c *doctorCall) check(ctx context.Context, d *doctor, name, url, rules stri
 	*own = *d
 	own.facts = maps.Clone(d.facts)
 	own.put("url", url)
+	before := d.answered()
 	err := untilDone(short, func() error {
 		own.put("error", "")
 		if err := own.gather(short, name); err != nil {
@@ -123,10 +124,8 @@ func (c *doctorCall) check(ctx context.Context, d *doctor, name, url, rules stri
 		own = new(doctor)
 		*own = *d
 		own.status, own.text, own.remedyText = "fail", url+" no answer within 2 seconds", "Repair the network or disk that does not answer, and try again."
-		if own.opt != nil && name == "server" {
-			if _, answered := own.opt.Client.ClockOffset(); answered {
-				own.status, own.text = "warn", url+" is slow: no whole answer within 2 seconds"
-			}
+		if d.answered() != before {
+			own.status, own.text = "warn", url+" is slow: no whole answer within 2 seconds"
 		}
 	}
 	if fact, ok := strings.CutPrefix(name, "$"); ok {
@@ -134,6 +133,14 @@ func (c *doctorCall) check(ctx context.Context, d *doctor, name, url, rules stri
 		return own, nil
 	}
 	return own, c.print(name, own)
+}
+
+// answered returns a number that changes with each answer of a server.
+func (d *doctor) answered() (ahead time.Duration) {
+	if d.opt != nil {
+		ahead, _ = d.opt.Client.ClockOffset()
+	}
+	return ahead
 }
 
 // print prints the finding of a check, or keeps it for JSON.

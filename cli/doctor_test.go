@@ -326,6 +326,45 @@ func TestDoctorHangs(t *testing.T) {
 	}
 }
 
+// TestDoctorServer checks what doctor says about a slow server, and about a clock that differs
+// from the server's.
+func TestDoctorServer(t *testing.T) {
+	end := make(chan bool)
+	date := time.Now().Add(-3 * time.Hour)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", date.UTC().Format(http.TimeFormat))
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Write([]byte("debian"))
+		w.(http.Flusher).Flush()
+		<-end
+	}))
+	defer server.Close()
+	defer close(end)
+	var out bytes.Buffer
+	c := &doctorCall{ui: &ui{out: &out, clock: newUI(os.Stdout, os.Stderr).clock}}
+	c.finder.servers.servers = []string{server.URL}
+	c.finder.cache.noCache = true
+	d, err := c.prepare(t.Context())
+	for _, name := range []string{"server", "clock"} {
+		rules := doctorRules[strings.Index(doctorRules, "\n"+name+"\n")+len(name)+2:]
+		rules, _, _ = strings.Cut(rules, "\n\n")
+		if err == nil {
+			d, err = c.check(t.Context(), d, name, server.URL, rules)
+		}
+	}
+	if err != nil || c.warned != 2 {
+		t.Errorf("%v, %q", err, &out)
+	}
+	for _, want := range []string{
+		"warn  server: " + server.URL + " is slow: no whole answer within 2 seconds\n", "warn  clock: ",
+		"UTC, but " + date.UTC().Format("2006-01-02 15:"), "date -u " + date.UTC().Format("010215"),
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q, not %q", &out, want)
+		}
+	}
+}
+
 // TestDoctorRules checks the form of the table, and that each fact in it is one that is set.
 func TestDoctorRules(t *testing.T) {
 	facts := " url error hint sysctl root packages install other mount name config path user mapped android termux app kind link " +
