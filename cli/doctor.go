@@ -2,16 +2,13 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"lxc-pull/lxc"
 	"lxc-pull/lxc/host"
 )
 
@@ -54,10 +51,7 @@ func (c *doctorCall) run(ctx context.Context, ui *ui, operands []string) error {
 		return usageErrorf("doctor takes no names: %q", operands)
 	}
 	c.ui = ui
-	d, err := c.prepare(ctx)
-	if err == nil {
-		err = c.checkAll(ctx, d)
-	}
+	err := c.checkAll(ctx, c.begin(host.This(), os.Geteuid()))
 	switch {
 	case err != nil:
 		return err
@@ -73,11 +67,23 @@ func (c *doctorCall) run(ctx context.Context, ui *ui, operands []string) error {
 	return err
 }
 
-// checkAll carries out all checks. d has the facts that prepare collects.
+// begin returns a doctor for a machine and a user.
+func (c *doctorCall) begin(machine host.Layout, uid int) *doctor {
+	silent := &ui{out: io.Discard, err: io.Discard, quiet: true, command: c.ui.command, clock: c.ui.clock}
+	d := &doctor{call: c, machine: machine, uid: uid, ui: silent, facts: map[string]string{}}
+	d.mark("user", uid != 0)
+	return d
+}
+
+// checkAll carries out all checks.
 func (c *doctorCall) checkAll(ctx context.Context, d *doctor) (err error) {
 	for _, rules := range strings.Split(doctorRules, "\n\n") {
 		name, rules, _ := strings.Cut(rules, "\n")
-		for _, url := range c.urls(d, name) {
+		urls := []string{""}
+		if name == "server" {
+			urls = d.urls()
+		}
+		for _, url := range urls {
 			if d, err = c.check(ctx, d, name, url, rules); err != nil {
 				return err
 			}
@@ -86,12 +92,9 @@ func (c *doctorCall) checkAll(ctx context.Context, d *doctor) (err error) {
 	return nil
 }
 
-// urls returns the servers for which a check is carried out; "" for a check of this machine.
-func (c *doctorCall) urls(d *doctor, name string) []string {
-	switch {
-	case name != "server":
-		return []string{""}
-	case d.opt == nil || c.offline:
+// urls returns the servers to ask.
+func (d *doctor) urls() []string {
+	if d.opt == nil || d.call.offline {
 		return nil
 	}
 	urls := d.opt.Servers.URLs()
@@ -109,30 +112,32 @@ func (c *doctorCall) check(ctx context.Context, d *doctor, name, url, rules stri
 	own.put("url", url)
 	before := d.answered()
 	err := untilDone(short, func() error {
+		err := own.gather(short, name)
 		own.put("error", "")
-		if err := own.gather(short, name); err != nil {
+		if err != nil {
 			own.put("error", err.Error())
 			own.put("hint", own.remedy(err))
 		}
 		own.judge(rules)
-		return nil
+		return err
 	})
 	switch {
 	case ctx.Err() != nil:
 		return d, context.Cause(ctx)
-	case err != nil || short.Err() != nil:
-		own = new(doctor)
-		*own = *d
-		own.status, own.text, own.remedyText = "fail", url+" no answer within 2 seconds", "Repair the network or disk that does not answer, and try again."
+	case short.Err() != nil:
+		own = d
+		own.found = finding{"fail", url + " no answer within 2 seconds", "Repair the network, disk or file that does not answer, and try again."}
 		if d.answered() != before {
-			own.status, own.text = "warn", url+" is slow: no whole answer within 2 seconds"
+			own.found.status, own.found.text = "warn", url+" is slow: no whole answer within 2 seconds"
 		}
+	case name == "options" && exitStatus(err) == exitUsage:
+		return own, err
 	}
 	if fact, ok := strings.CutPrefix(name, "$"); ok {
-		own.put(fact, own.text)
+		own.put(fact, own.found.text)
 		return own, nil
 	}
-	return own, c.print(name, own)
+	return own, c.print(name, own.found)
 }
 
 // answered returns a number that changes with each answer of a server.
@@ -144,8 +149,8 @@ func (d *doctor) answered() (ahead time.Duration) {
 }
 
 // print prints the finding of a check, or keeps it for JSON.
-func (c *doctorCall) print(name string, d *doctor) error {
-	switch d.status {
+func (c *doctorCall) print(name string, f finding) error {
+	switch f.status {
 	case "-":
 		return nil
 	case "fail":
@@ -153,77 +158,20 @@ func (c *doctorCall) print(name string, d *doctor) error {
 	case "warn":
 		c.warned++
 	}
-	text := strings.TrimSpace(d.text)
+	text := strings.TrimSpace(f.text)
 	var o jsonObject
 	o.text("check", name)
-	o.text("status", d.status)
+	o.text("status", f.status)
 	o.text("text", text)
-	o.text("remedy", d.remedyText)
+	o.text("remedy", f.remedy)
 	c.findings = append(c.findings, o)
-	if c.json || c.ui.quiet && d.status != "fail" {
+	if c.json || c.ui.quiet && f.status != "fail" {
 		return nil
 	}
-	lines := (d.status + "   ")[:6-2] + "  " + name + ": " + text + "\n"
-	if d.remedyText != "" {
-		lines += "      " + strings.ReplaceAll(d.remedyText, "\n", "\n      ") + "\n"
+	lines := (f.status + "  ")[:4] + "  " + name + ": " + text + "\n"
+	if f.remedy != "" {
+		lines += "      " + strings.ReplaceAll(f.remedy, "\n", "\n      ") + "\n"
 	}
 	_, err := io.WriteString(c.ui.out, printable(lines))
 	return err
-}
-
-// prepare collects the facts that several checks need. A wrong option that names a file is a
-// finding; any other is an error.
-func (c *doctorCall) prepare(ctx context.Context) (*doctor, error) {
-	silent := &ui{out: io.Discard, err: io.Discard, quiet: true, command: c.ui.command, clock: c.ui.clock}
-	start := doctor{machine: host.This(), uid: os.Geteuid(), ui: silent, facts: map[string]string{}}
-	short, cancel := context.WithTimeout(ctx, 2*checkTime)
-	defer cancel()
-	d := new(doctor)
-	*d = start
-	err := untilDone(short, func() error {
-		d.read(c.lxcPath)
-		finder := c.finder
-		finder.namespace, finder.owner, finder.lxcPath = host.Namespace(), unchanged(), d.lxcPath
-		if finder.network.retries == 0 {
-			finder.network.retries = -1 // the time of a check is too short for any
-		}
-		opt, err := finder.options(silent, false)
-		if err == nil {
-			d.opt = opt
-		}
-		return err
-	})
-	switch {
-	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
-	case exitStatus(err) == exitUsage:
-		return nil, err
-	case short.Err() != nil:
-		d = &start
-		d.unread = errors.New("LXC's settings, or a file of the options, do not answer")
-		d.lxcPath, err = c.lxcPath, d.unread
-	}
-	if err != nil {
-		d.put("idle", "yes")
-		d.status, d.text, d.remedyText = "fail", err.Error(), "Correct the option or setting that names that file."
-		err = c.print("options", d)
-	}
-	d.setUser()
-	return d, err
-}
-
-// read reads LXC's settings.
-func (d *doctor) read(lxcPath string) {
-	m := d.machine
-	if lxcPath == "" {
-		lxcPath = m.LXCPath()
-	}
-	d.lxcPath, _ = filepath.Abs(lxcPath) // fails only in a directory that was removed
-	d.config, d.unread = m.DefaultConfig("")
-	if d.unread == nil {
-		d.ranges, d.unread = lxc.IDMap(d.config)
-	}
-	if d.unread == nil && len(d.ranges) > 0 {
-		_, d.unread = lxc.RootIDs(d.ranges)
-	}
 }

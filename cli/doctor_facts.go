@@ -21,18 +21,21 @@ import (
 
 // A doctor collects facts about this machine, and judges them by the rules of a check.
 type doctor struct {
+	call    *doctorCall
 	machine host.Layout
 	uid     int
-	lxcPath string
+	lxcPath string          // "": not known
 	config  []byte          // LXC's default.conf
 	ranges  []lxc.IDRange   // of lxc.idmap in it
 	unread  error           // why config or ranges are not known or wrong
 	opt     *source.Options // nil: they are wrong
 	ui      *ui             // silent; for its hints
 	facts   map[string]string
-
-	status, text, remedyText string // the last finding
+	found   finding // by the last check
 }
+
+// A finding is the result of a check.
+type finding struct{ status, text, remedy string }
 
 // judge finds the first rule whose conditions hold.
 func (d *doctor) judge(rules string) {
@@ -47,11 +50,11 @@ func (d *doctor) judge(rules string) {
 			holds = holds && d.holds(condition)
 		}
 		if holds {
-			d.status, d.text, d.remedyText = f[0], d.fill(text), d.fill(strings.ReplaceAll(f[3], `\n`, "\n"))
+			d.found = finding{f[0], d.fill(text), d.fill(strings.ReplaceAll(f[3], `\n`, "\n"))}
 			return
 		}
 	}
-	d.status, d.text, d.remedyText = "-", "", ""
+	d.found = finding{status: "-"}
 }
 
 // holds reports whether a condition of a rule holds.
@@ -117,28 +120,56 @@ func (d *doctor) mark(name string, is bool) {
 	d.put(name, value)
 }
 
-// setUser sets the facts about the user and the kind of system.
-func (d *doctor) setUser() {
+// readSettings reads LXC's settings, and sets the facts about them, the user and the kind of
+// system.
+func (d *doctor) readSettings() {
 	m := &d.machine
 	d.word("name", host.UserNames(d.uid, m.Etc())[0])
 	d.word("config", m.UserConfig(""))
-	d.word("path", d.lxcPath)
 	android := m.Android()
-	d.mark("user", d.uid != 0)
-	d.mark("mapped", d.uid != 0 || len(d.ranges) > 0)
 	d.mark("android", android)
-	d.put("termux", m.Termux())
 	d.mark("app", d.uid != 0 && android) // no container can start then
+	d.put("termux", m.Termux())
+	path := d.call.lxcPath
+	if path == "" {
+		path = m.LXCPath()
+	}
+	d.lxcPath, _ = filepath.Abs(path) // fails only in a directory that was removed
+	d.word("path", d.lxcPath)
+	d.config, d.unread = m.DefaultConfig("")
+	if d.unread == nil {
+		d.ranges, d.unread = lxc.IDMap(d.config)
+	}
+	if d.unread == nil && len(d.ranges) > 0 {
+		_, d.unread = lxc.RootIDs(d.ranges)
+	}
+	d.mark("mapped", d.uid != 0 || len(d.ranges) > 0)
 	d.put("kind", lxc.Value(d.config, "lxc.net.0.type"))
 	if link := lxc.Value(d.config, "lxc.net.0.link"); link != "" {
 		d.word("link", link)
 	}
 }
 
+// readOptions sets opt by the options and settings of this program.
+func (d *doctor) readOptions() (err error) {
+	finder := d.call.finder
+	finder.namespace, finder.owner, finder.lxcPath = host.Namespace(), unchanged(), d.lxcPath
+	if finder.network.retries == 0 {
+		finder.network.retries = -1 // the time of a check is too short for any
+	}
+	d.opt, err = finder.options(d.ui, false)
+	d.mark("asks", err == nil)
+	return err
+}
+
 // gather sets the facts of one check.
 func (d *doctor) gather(ctx context.Context, name string) (err error) {
 	m := &d.machine
 	switch name {
+	case "settings":
+		d.readSettings()
+	case "options":
+		err = d.readOptions()
 	case "name servers":
 		if d.opt != nil {
 			d.put("dns", d.opt.Client.NameServers())

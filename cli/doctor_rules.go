@@ -18,7 +18,14 @@ package cli
 //	+/PATH                the program has root's rights, by its mode or file capabilities
 //
 // It is one string because code for each check would add four times the bytes to the program.
-const doctorRules = `$sysctl
+const doctorRules = `settings
+-|
+
+options
+fail|error|{error}|Correct the option or setting that names that file.
+-|
+
+$sysctl
 ||>>/etc/sysctl.d/90-lxc.conf && sysctl -p /etc/sysctl.d/90-lxc.conf
 
 $root
@@ -41,13 +48,13 @@ $mount
 ||{root}mount -o remount
 
 name servers
--|idle
+-|!asks
 ok|dns|from {dns}
 fail|!android !termux|/etc/resolv.conf names none|{root}echo nameserver ADDRESS >>/etc/resolv.conf (your router's address), or pass --dns ADDRESS
 fail||none found|Pass --dns ADDRESS, with your router's address.
 
 certificates
--|idle
+-|!asks
 fail|error|{error}|Correct SSL_CERT_FILE and SSL_CERT_DIR, or unset them.
 ok||from {trust}
 
@@ -152,6 +159,7 @@ ok|{dir}/common.conf {dir}/userns.conf|in {dir}
 fail||no common.conf and userns.conf in {dir}, which images include|{install}
 
 LXC path
+-|!path
 fail|file|{path} is not a directory|{other}
 fail|locked|you may not write to {locked}|{other}
 fail|closed|the container's root may not pass through {closed}|chmod o+x {closed}
@@ -159,12 +167,14 @@ ok|new|{path}, which create makes
 ok||{path}
 
 room for containers
+-|!path
 fail|error|{error}|{other}
 fail|little|{room} free: too little for most images|Free some. {other}
 warn|tight|{room} free: a large image does not fit|Free some. {other}
 ok||{room} free
 
 their file system
+-|!path
 -|error
 fail|unfit|{fs} can't hold owners, modes and links|{other}
 fail|readonly|{fs}, mounted read-only|{mount},rw {point}

@@ -62,12 +62,8 @@ func examine(t *testing.T, top string, uid int, lxcPath string) string {
 		t.Setenv(strings.ToUpper(name), "")
 	}
 	var out bytes.Buffer
-	u := newUI(os.Stdout, os.Stderr)
-	c := &doctorCall{ui: &ui{out: &out}, offline: true}
-	d := &doctor{machine: host.Below(top, top+"/home/u", uid == 0), uid: uid, ui: u, facts: map[string]string{"idle": "yes"}}
-	d.read(lxcPath)
-	d.setUser()
-	if err := c.checkAll(t.Context(), d); err != nil {
+	c := &doctorCall{ui: &ui{out: &out, clock: newUI(os.Stdout, os.Stderr).clock}, offline: true, lxcPath: lxcPath}
+	if err := c.checkAll(t.Context(), c.begin(host.Below(top, top+"/home/u", uid == 0), uid)); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -290,6 +286,19 @@ func TestDoctorEscapes(t *testing.T) {
 	}
 }
 
+// runRules carries out some checks of the table.
+func runRules(t *testing.T, c *doctorCall, url string, names ...string) (d *doctor, err error) {
+	d = c.begin(host.This(), os.Geteuid())
+	for _, name := range names {
+		_, rules, _ := strings.Cut("\n\n"+doctorRules, "\n\n"+name+"\n")
+		rules, _, _ = strings.Cut(rules, "\n\n")
+		if err == nil {
+			d, err = c.check(t.Context(), d, name, url, rules)
+		}
+	}
+	return d, err
+}
+
 // TestDoctorHangs checks that a file and a server that do not answer cost one check each.
 func TestDoctorHangs(t *testing.T) {
 	top := makeMachine(t, debianFiles)
@@ -314,10 +323,7 @@ func TestDoctorHangs(t *testing.T) {
 	c := &doctorCall{ui: &ui{out: &stdout, clock: newUI(os.Stdout, os.Stderr).clock}}
 	c.finder.servers.servers = []string{server.URL}
 	c.finder.cache.noCache = true
-	d, err := c.prepare(t.Context())
-	if err == nil {
-		_, err = c.check(t.Context(), d, "server", server.URL, "ok||{url}")
-	}
+	_, err := runRules(t, c, server.URL, "options", "server")
 	if want := "fail  server: " + server.URL + " no answer within 2 seconds\n"; err != nil || !strings.HasPrefix(stdout.String(), want) {
 		t.Errorf("%v, %q", err, &stdout)
 	}
@@ -344,14 +350,7 @@ func TestDoctorServer(t *testing.T) {
 	c := &doctorCall{ui: &ui{out: &out, clock: newUI(os.Stdout, os.Stderr).clock}}
 	c.finder.servers.servers = []string{server.URL}
 	c.finder.cache.noCache = true
-	d, err := c.prepare(t.Context())
-	for _, name := range []string{"server", "clock"} {
-		rules := doctorRules[strings.Index(doctorRules, "\n"+name+"\n")+len(name)+2:]
-		rules, _, _ = strings.Cut(rules, "\n\n")
-		if err == nil {
-			d, err = c.check(t.Context(), d, name, server.URL, rules)
-		}
-	}
+	_, err := runRules(t, c, server.URL, "options", "server", "clock")
 	if err != nil || c.warned != 2 {
 		t.Errorf("%v, %q", err, &out)
 	}
@@ -368,7 +367,7 @@ func TestDoctorServer(t *testing.T) {
 // TestDoctorRules checks the form of the table, and that each fact in it is one that is set.
 func TestDoctorRules(t *testing.T) {
 	facts := " url error hint sysctl root packages install other mount name config path user mapped android termux app kind link " +
-		"dns trust proxy images none blind now set late wrong right idle offer map missing lend start version old as own dir " +
+		"dns trust proxy images none blind now set late wrong right asks offer map missing lend start version old as own dir " +
 		"cache lost fixed new file locked closed fs point readonly noexec nosuid nodev nocase unfit weak room little tight "
 	names := map[string]bool{}
 	for rules := range strings.SplitSeq(doctorRules, "\n\n") {
