@@ -121,6 +121,15 @@ type finderOptions struct {
 // open returns a Finder that may ask servers. It reads the files that the options name. A
 // file may be a pipe that never ends, so callers use untilDone.
 func (o *finderOptions) open(ui *ui, withCache bool) (*source.Finder, error) {
+	opt, err := o.options(ui, withCache)
+	if err != nil {
+		return nil, err
+	}
+	return newFinder(ui, *opt), nil
+}
+
+// options returns the options of the Finder that open opens.
+func (o *finderOptions) options(ui *ui, withCache bool) (*source.Options, error) {
 	servers, err := o.servers.parse()
 	if err != nil {
 		return nil, err
@@ -141,7 +150,7 @@ func (o *finderOptions) open(ui *ui, withCache bool) (*source.Finder, error) {
 	if opt.Client, err = o.network.client(agent, servers.URLs(), opt.Clock, opt.Keys != nil, notes); err != nil {
 		return nil, err
 	}
-	return newFinder(ui, opt), nil
+	return &opt, nil
 }
 
 // newFinder opens a Finder and warns about a wrong clock.

@@ -56,6 +56,7 @@ func (c *Client) do(ctx context.Context, u *url.URL, part httpRange) (*http.Resp
 			return nil, c.requestError(ctx, u, hop, err, identified)
 		}
 		response.Request = request
+		c.noteDate(response.Header)
 		switch response.StatusCode {
 		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
 			http.StatusTemporaryRedirect, http.StatusPermanentRedirect:

@@ -171,3 +171,13 @@ func Includes(config []byte) []string {
 	}
 	return names
 }
+
+// Value returns the last value of a key in a config, which may have errors; "" if there is none.
+func Value(config []byte, key string) (value string) {
+	for _, line := range ConfigLines(config) {
+		if k, v, _, _ := configItem(line); k == key {
+			value = unquote(v)
+		}
+	}
+	return value
+}

@@ -70,19 +70,57 @@ func MapLines(uid int, etc string) (lines string, ok bool) {
 // MissingIDs returns the options of usermod(8) that make the ids of ranges subordinate
 // ids of a user. It returns nil if by the files in the directory etc they all are already.
 func MissingIDs(ranges []lxc.IDRange, uid int, etc string) (options []string) {
+	for _, r := range MissingRanges(ranges, uid, etc) {
+		option := "--add-subuids"
+		if r.GID {
+			option = "--add-subgids"
+		}
+		options = append(options, option, fmt.Sprintf("%d-%d", r.Outside, uint64(r.Outside)+uint64(r.Count)-1))
+	}
+	return options
+}
+
+// MissingRanges returns those of ranges whose ids are not all subordinate ids of a user, by the
+// files in the directory etc.
+func MissingRanges(ranges []lxc.IDRange, uid int, etc string) (missing []lxc.IDRange) {
 	have := subIDs(uid, etc)
 	for _, r := range ranges {
-		option, i := "--add-subuids", 0
+		i := 0
 		if r.GID {
-			option, i = "--add-subgids", 1
+			i = 1
 		}
 		first, count := uint64(r.Outside), uint64(r.Count)
 		own := first == uint64(uid) && count == 1 // the user's own id, which newuidmap(1) and newgidmap(1) allow
 		if !own && !slices.ContainsFunc(have[i], func(h idRange) bool { return h.first <= first && first+count <= h.first+h.count }) {
-			options = append(options, option, fmt.Sprintf("%d-%d", first, first+count-1))
+			missing = append(missing, r)
 		}
 	}
-	return options
+	return missing
+}
+
+// OfferedIDs returns ranges of 65536 user and group ids for a user's containers: those that
+// the user has, else ids after all that the files in the directory etc give to anyone.
+func OfferedIDs(uid int, etc string) []lxc.IDRange {
+	const count = 65536
+	have := subIDs(uid, etc)
+	if len(have[0]) == 0 || len(have[1]) == 0 {
+		free := idRange{100000, count}
+		for _, file := range []string{"/subuid", "/subgid"} {
+			text, _ := readFile(etc + file)
+			for _, line := range strings.Split(string(text), "\n") {
+				f := strings.Split(line+"::", ":")
+				first, _ := strconv.ParseUint(f[1], 10, 32)
+				n, _ := strconv.ParseUint(f[2], 10, 32)
+				if end := first + n; end > free.first && end < 1<<32-count {
+					free.first = end
+				}
+			}
+		}
+		have = [2][]idRange{{free}, {free}}
+	}
+	u, g := have[0][0], have[1][0]
+	return append([]lxc.IDRange{{UID: true, Outside: uint32(u.first), Count: uint32(min(u.count, count))}},
+		lxc.IDRange{GID: true, Outside: uint32(g.first), Count: uint32(min(g.count, count))})
 }
 
 // InsideID returns the id in a user namespace with ranges to which the host's user id (or
