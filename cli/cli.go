@@ -98,12 +98,21 @@ func (u *ui) carryOut(ctx context.Context, argv []string) int {
 		u.template, u.command = cmd.name == templateName, cmd.name
 		err = cmd.run(ctx, u, args)
 	}
-	code := u.finish(err)
+	if u.events == nil && exitStatus(err) == exitUsage && !cmd.raw {
+		u.findEvents(args)
+	}
+	status, code := u.finish(err)
 	var end signalError
 	if err != nil && errors.As(context.Cause(ctx), &end) && errors.Is(err, context.Canceled) {
-		code = exitSignal + int(end)
+		status = exitSignal + int(end)
 	}
-	return code
+	text, remedy := "", ""
+	if err != nil {
+		text, _ = u.describe(err)
+		remedy = u.hint(err)
+	}
+	u.events.result(status, code, text, remedy)
+	return status
 }
 
 // untilSignal returns a context that is cancelled by a signal to end the program. Signals
@@ -199,9 +208,10 @@ func (c command) run(ctx context.Context, ui *ui, args []string) error {
 		args = r.rewrite(args)
 	}
 	var given, operands []string
+	groups := ui.bind(one.groups())
 	// Parsing may wait: a file that an option names can be a pipe.
 	err := untilDone(ctx, func() (err error) {
-		given, operands, err = parse(args, one.groups())
+		given, operands, err = parse(args, groups)
 		return err
 	})
 	if err != nil {

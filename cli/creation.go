@@ -32,7 +32,7 @@ type creation struct {
 func (c *creation) groups() []group {
 	return []group{
 		c.image.group(), c.finder.servers.group(), c.finder.trust.group(), c.finder.cache.group(),
-		c.unpack.group(), c.finder.network.group(), commonFlags(),
+		c.unpack.group(), c.finder.network.group(), commonFlags(), {flags: []flag{progressFlag()}},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 	"time"
 
@@ -78,67 +79,167 @@ type sopError struct {
 func (e *sopError) Error() string { return e.err.Error() }
 func (e *sopError) Unwrap() error { return e.err }
 
-// finish prints an error with a hint, and returns the exit status. err may be nil.
-func (u *ui) finish(err error) int {
+// finish prints an error with a hint, and returns the exit status and the code. err may be nil.
+func (u *ui) finish(err error) (status int, code string) {
 	u.settle()
 	if err == nil {
-		return exitDone
+		return exitDone, "ok"
 	}
-	code := exitStatus(err)
+	status, code = classify(err)
 	var silent *silentError
 	if errors.As(err, &silent) {
-		return code
+		return status, code
 	}
 	text, phrase := u.describe(err)
+	rest, found := strings.CutPrefix(text, "ERROR:")
 	switch kind := source.KindOf(err); {
 	case phrase && (kind == source.NotFound || kind == source.Gone):
 		u.say(text) // the stock template prints this phrase on standard output
-	case phrase:
-		u.line("%s", text)
+	case phrase && found:
+		u.marked("ERROR:", strings.TrimPrefix(rest, " "))
 	default:
-		u.line("lxc-pull: %s", text)
+		u.marked("lxc-pull:", text)
 	}
 	if hint := u.hint(err); hint != "" {
 		u.line("%s", hint)
 	}
-	return code
+	if network := telling(err); network != nil && u.verbose && network.Detail() != "" {
+		u.line("%s", network.Detail())
+	}
+	if code != "usage" && code != "failed" && code != "interrupted" && (u.verbose || u.screen.file != nil && !u.template) {
+		u.line("More: lxc-pull help %s", code)
+	}
+	return status, code
 }
 
 // exitStatus returns the exit status of an error.
 func exitStatus(err error) int {
+	status, _ := classify(err)
+	return status
+}
+
+// classify returns the exit status of an error and its code, which is one of those in codes.go.
+func classify(err error) (status int, code string) {
 	var (
 		sop    *sopError
 		silent *silentError
 		usage  *usageError
-		owner  *untar.OwnerError
 		mapped *mappedError
 	)
 	switch {
 	case errors.As(err, &sop):
-		return sop.status
+		return sop.status, "failed"
 	case errors.As(err, &silent) && !silent.usage:
-		return exitFailure
+		return exitFailure, "failed"
 	case errors.As(err, &silent), errors.As(err, &usage):
-		return exitUsage
+		return exitUsage, "usage"
+	case errors.As(err, &mapped):
+		return exitPermission, "id-map"
 	}
+	var untrusted *pgp.UntrustedError
+	status, code = exitUnverified, "unverified"
 	switch source.KindOf(err) {
-	case source.NotFound, source.Gone:
-		return exitNoImage
-	case source.Unverified, source.Replayed:
-		return exitUnverified
+	case source.NotFound:
+		status, code = exitNoImage, "no-image"
+	case source.Gone:
+		status, code = exitNoImage, "gone"
+	case source.Replayed:
+		code = "old-image"
+	case source.Unverified:
+		if errors.As(err, &untrusted) {
+			code = "untrusted"
+		}
+	default:
+		if network := telling(err); network != nil && network.Kind != fetch.KindFile {
+			status, code = networkCode(network)
+		} else {
+			status, code = localCode(err)
+			if network != nil && code == "failed" {
+				code = "file"
+			}
+		}
 	}
-	network := telling(err)
-	switch {
-	case network != nil && (network.Kind == fetch.KindURL || network.Kind == fetch.KindSettings):
-		return exitUsage
-	case network != nil && network.Kind != fetch.KindFile:
-		return exitNetwork
-	case pull.KindOf(err) == pull.NoRoom, errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EFBIG):
-		return exitDisk
-	case errors.As(err, &owner), errors.As(err, &mapped), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return exitPermission
+	if errors.Is(err, context.Canceled) {
+		code = "interrupted"
 	}
-	return exitFailure
+	return status, code
+}
+
+// networkCode returns the exit status and the code of a failed download.
+func networkCode(e *fetch.Error) (status int, code string) {
+	status, code = exitNetwork, string(e.Kind)
+	switch e.Kind {
+	case fetch.KindURL:
+		return exitUsage, "usage"
+	case fetch.KindSettings:
+		return exitUsage, "proxy"
+	case fetch.KindClock, fetch.KindExpired, fetch.KindAuthority, fetch.KindName:
+		code = "tls-" + code
+	case fetch.KindWantsCert, fetch.KindRefusesCert:
+		code = "client-cert"
+	case fetch.KindSpeaksHTTP, fetch.KindSpeaksTLS:
+		code = "wrong-scheme"
+	case fetch.KindStall, fetch.KindTruncated:
+		code = "connection-lost"
+	case fetch.KindHTML:
+		code = "login-page"
+	case fetch.KindTooLarge, fetch.KindEncoding, fetch.KindProtocol:
+		code = "bad-answer"
+	case fetch.KindStatus:
+		switch e.Status {
+		case 401, 403:
+			code = "http-login"
+		case 404, 410:
+			code = "http-missing"
+		case 407:
+			code = "proxy"
+		default:
+			code = "http-status"
+		}
+	}
+	return status, code
+}
+
+// localCode returns the exit status and the code of an error of this machine.
+func localCode(err error) (status int, code string) {
+	var (
+		owner  *untar.OwnerError
+		unfit  *untar.UnfitError
+		memory *xz.MemoryError
+	)
+	switch kind := pull.KindOf(err); {
+	case kind == pull.NoRoom, errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return exitDisk, "no-room"
+	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.EFBIG):
+		return exitDisk, "disk-error"
+	case errors.Is(err, syscall.EROFS):
+		return exitDisk, "read-only"
+	case errors.As(err, &owner):
+		return exitPermission, "owners"
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return exitPermission, "permission"
+	case kind == pull.NotEmpty:
+		code = "not-empty"
+	case kind == pull.Exists:
+		code = "exists"
+	case kind == pull.NoConfig:
+		code = "no-config"
+	case kind == pull.MissingInclude:
+		code = "missing-include"
+	case kind == pull.HostConfig:
+		code = "host-config"
+	case source.KindOf(err) == source.History:
+		code = "history"
+	case errors.As(err, &unfit):
+		code = "file-system"
+	case errors.Is(err, untar.ErrBusy):
+		code = "lock"
+	case errors.As(err, &memory):
+		code = "memory"
+	default:
+		code = "failed"
+	}
+	return exitFailure, code
 }
 
 // describe returns the text of an error. phrase says that it is one of the stock template's
@@ -244,14 +345,16 @@ func (u *ui) sourceHint(err error) string {
 	case errors.As(err, &badSig) && badSig.Future:
 		return u.clockHint()
 	case errors.As(err, &badSig) && u.local():
-		return "The file differs from the signed file, or the key may no longer sign."
+		return "The file is not what was signed, or the key may no longer sign."
 	case errors.As(err, &badSig):
 		return "Nothing was kept: the file differs from the signed file, or the key may no longer sign. Try again later, or use another server."
 	case network != nil && kind == source.Unverified && !source.Offline(err):
 		return "The server lacks a signature that must be there. Use another server; --no-validate would trust this one blindly."
 	case network != nil:
 		return u.networkHint(network, kept)
-	case kind == source.Unverified && !u.local():
+	case kind == source.Unverified && u.local():
+		return "The file is not what was signed."
+	case kind == source.Unverified:
 		return nothing + "Try again later, or use another server."
 	}
 	return ""
@@ -312,10 +415,14 @@ func (u *ui) diskHint(err error) string {
 			return fmt.Sprintf("You may not read %q. Use sudo, or name another file.", file.name)
 		}
 		if errors.As(err, &path) {
-			option := map[string]string{"create": " (-P DIR)", "fetch": " (-o FILE)", "untar": " (-C DIR)"}[u.command]
-			return fmt.Sprintf("You may not read or write %q. Use sudo, or choose another directory%s.", path.Path, option)
+			option := map[string]string{"create": " with -P DIR", "fetch": " with -o FILE", "untar": " with -C DIR"}[u.command]
+			verb := "write to"
+			if path.Op == "open" {
+				verb = "read or write"
+			}
+			return fmt.Sprintf("You may not %s %q. Use sudo, or choose another place%s.", verb, path.Path, option)
 		}
-		return "Only another user or root may do that."
+		return "Only another user or root may do that. Use sudo, or a place of your own."
 	}
 	return ""
 }
@@ -418,7 +525,7 @@ func (u *ui) networkHint(e *fetch.Error, resumes bool) string {
 	case fetch.KindExpired:
 		return u.expiredHint(time.Now())
 	case fetch.KindName:
-		return "Check the server's name. If it is right, the server's owner needs a certificate with that name as a subjectAltName."
+		return "Check " + server + ". If it is right, the server's owner must put that name into the certificate, as a subjectAltName."
 	case fetch.KindWantsCert:
 		return "Pass --cert FILE and --key FILE. The server's owner provides both."
 	case fetch.KindSpeaksHTTP:
@@ -472,7 +579,7 @@ func (u *ui) expiredHint(now time.Time) string {
 	case !u.clock.Given().IsZero():
 		return "Tell the server's owner. " + u.clockHint()
 	case !u.clock.CanBe(now):
-		return u.clockHint()
+		return "This machine's clock says " + now.UTC().Format(time.DateOnly) + ", more than ten years after this program was built. Set the clock, or pass --time."
 	}
 	return "Tell the server's owner; if this machine's clock is wrong, set it or pass --time."
 }

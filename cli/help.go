@@ -11,10 +11,11 @@ import (
 // prints the flags that most people need, so that the text fits a small screen; "help
 // COMMAND" prints all flags.
 
-const helpUsage = `Usage: lxc-pull help [COMMAND]
+const helpUsage = `Usage: lxc-pull help [COMMAND | CODE | codes]
 
 Explains a command and all its options, or lists the commands.
 "lxc-pull help template" explains lxc-create -t pull.
+"lxc-pull help CODE" explains an error or a warning, "help codes" lists them.
 `
 
 // A helpCall is one use of "help".
@@ -56,8 +57,15 @@ func explain(w io.Writer, name string) error {
 	if name == templateName {
 		c = template()
 	}
+	if text := codeText(name); c.name == "" && text != "" {
+		_, err := io.WriteString(w, name+"\n\n"+text+"\n")
+		return err
+	}
+	if name == "codes" {
+		return printCodes(w)
+	}
 	if c.name == "" {
-		return usageErrorf("unknown command %q%s", name, didYouMean(name, "", commandNames()))
+		return usageErrorf("unknown command or code %q%s", name, didYouMean(name, "", commandNames()))
 	}
 	return c.printHelp(w, c.call.groups(), true)
 }

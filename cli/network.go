@@ -163,7 +163,7 @@ func (r *retryNotes) tell(e fetch.Event) {
 	if r.also != nil {
 		r.also(e)
 	}
-	next := fmt.Sprintf("attempt %d of %d", e.Attempt, e.Of)
+	next := fmt.Sprintf("attempt %d of %d, next", e.Attempt-1, e.Of)
 	if e.Next != e.Err.URL {
 		next = "trying " + fetch.ShowURL(e.Next)
 	}
@@ -182,9 +182,10 @@ func (r *retryNotes) tell(e fetch.Event) {
 	r.mu.Unlock()
 	text := e.Err.Error()
 	if told && r.ui.transient(next+": "+text) {
+		r.ui.events.warning("retry", text+"; "+next)
 		return
 	}
-	r.ui.warnf("%s; %s", text, next)
+	r.ui.warn("retry", "%s; %s", text, next)
 }
 
 // waiting tells the user that a server sends nothing or is slow. While several downloads
@@ -197,7 +198,7 @@ func (r *retryNotes) waiting(w fetch.Waiting) {
 		r.waited = now
 	}
 	r.mu.Unlock()
-	if again {
+	if again || w.Got > 0 && r.ui.shows() { // the progress line says more
 		return
 	}
 	text := fmt.Sprintf("waiting for %q, %s so far", fetch.ShowURL(w.URL), seconds(w.For))

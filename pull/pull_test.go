@@ -374,7 +374,7 @@ func TestCancelWhileUnpacking(t *testing.T) {
 		defer cancel(nil)
 		var heard strings.Builder
 		how := Options{Tell: into(&heard)}
-		how.Tell.Begin = func(string, int64) io.WriteCloser {
+		how.Tell.Begin = func(string, int64, int64) io.WriteCloser {
 			passed := 0
 			return watcher(func(n int) {
 				if passed += n; passed < 3<<20 || ctx.Err() != nil {

@@ -42,7 +42,7 @@ func (f *Finder) history() ([]cache.Seen, error) {
 		if errors.Is(err, fs.ErrPermission) {
 			// The history belongs to another user, and must not stop this user.
 			if !f.warnedHistory {
-				f.tell.Warn(fmt.Sprintf("the history of builds can't be read: %v", err))
+				f.tell.Warn("history", fmt.Sprintf("the history of builds can't be read: %v", err))
 				f.warnedHistory = true
 			}
 			continue
@@ -150,7 +150,7 @@ func (found *Found) Remember(ctx context.Context) {
 		}
 	}
 	if err != nil {
-		f.tell.Warn(fmt.Sprintf("the build is not remembered, so that an older one would not be noticed: %v", err))
+		f.tell.Warn("history", fmt.Sprintf("the build is not remembered, so that an older one would not be noticed: %v", err))
 	}
 }
 
