@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -111,7 +112,7 @@ func (u *ui) carryOut(ctx context.Context, argv []string) int {
 		text, _ = u.describe(err)
 		remedy = u.hint(err)
 	}
-	u.events.result(status, code, text, remedy)
+	u.events.send("result", "#exit", strconv.Itoa(status), "code", code, "text", text, "remedy", remedy)
 	return status
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -90,6 +92,9 @@ func (u *ui) finish(err error) (status int, code string) {
 	if errors.As(err, &silent) {
 		return status, code
 	}
+	if u.columns > 0 && errors.Is(err, context.Canceled) {
+		io.WriteString(u.err, "\r  \r") // the terminal has shown "^C"
+	}
 	text, phrase := u.describe(err)
 	rest, found := strings.CutPrefix(text, "ERROR:")
 	switch kind := source.KindOf(err); {
@@ -165,37 +170,22 @@ func classify(err error) (status int, code string) {
 	return status, code
 }
 
+// networkCodes has the codes of the kinds of network failures that are not the kind itself.
+const networkCodes = " url=usage settings=proxy clock=tls-clock expired=tls-expired authority=tls-authority name=tls-name" +
+	" wants-cert=client-cert refuses-cert=client-cert speaks-http=wrong-scheme speaks-tls=wrong-scheme stall=connection-lost" +
+	" truncated=connection-lost html=login-page too-large=bad-answer encoding=bad-answer protocol=bad-answer status=http-status" +
+	" 401=http-login 403=http-login 404=http-missing 407=proxy 410=http-missing "
+
 // networkCode returns the exit status and the code of a failed download.
 func networkCode(e *fetch.Error) (status int, code string) {
 	status, code = exitNetwork, string(e.Kind)
-	switch e.Kind {
-	case fetch.KindURL:
-		return exitUsage, "usage"
-	case fetch.KindSettings:
-		return exitUsage, "proxy"
-	case fetch.KindClock, fetch.KindExpired, fetch.KindAuthority, fetch.KindName:
-		code = "tls-" + code
-	case fetch.KindWantsCert, fetch.KindRefusesCert:
-		code = "client-cert"
-	case fetch.KindSpeaksHTTP, fetch.KindSpeaksTLS:
-		code = "wrong-scheme"
-	case fetch.KindStall, fetch.KindTruncated:
-		code = "connection-lost"
-	case fetch.KindHTML:
-		code = "login-page"
-	case fetch.KindTooLarge, fetch.KindEncoding, fetch.KindProtocol:
-		code = "bad-answer"
-	case fetch.KindStatus:
-		switch e.Status {
-		case 401, 403:
-			code = "http-login"
-		case 404, 410:
-			code = "http-missing"
-		case 407:
-			code = "proxy"
-		default:
-			code = "http-status"
+	for _, name := range []string{code, strconv.Itoa(e.Status)} {
+		if _, rest, found := strings.Cut(networkCodes, " "+name+"="); found {
+			code, _, _ = strings.Cut(rest, " ")
 		}
+	}
+	if e.Kind == fetch.KindURL || e.Kind == fetch.KindSettings {
+		status = exitUsage
 	}
 	return status, code
 }

@@ -50,21 +50,27 @@ func jsonFlag() flag {
 	return flag{long: "json", help: "write events as JSON to standard output, and nothing else", into: func(u *ui, _ string) error { return u.openEvents("1") }, exact: true, more: true}
 }
 
-// bind returns the groups with the flags that set something of the ui, which knows --json-fd
-// for each command.
+// bind makes the flags that set something of the ui do so. It adds --json-fd, without a help
+// text, to a command that does not have it.
 func (u *ui) bind(groups []group) []group {
-	known := false
+	hidden := eventsFlag()
+	hidden.help = ""
 	for _, g := range groups {
 		for i := range g.flags {
-			f := &g.flags[i]
-			known = known || f.long == "json-fd"
-			if set, ok := f.into.(func(*ui, string) error); ok {
-				f.into = func(value string) error { return set(u, value) }
+			if g.flags[i].long == hidden.long {
+				hidden.long = ""
 			}
 		}
 	}
-	if !known {
-		groups = append(groups, group{flags: []flag{{long: "json-fd", value: "N", into: u.openEvents, exact: true}}})
+	if hidden.long != "" {
+		groups = append(groups, group{flags: []flag{hidden}})
+	}
+	for _, g := range groups {
+		for i := range g.flags {
+			if set, ok := g.flags[i].into.(func(*ui, string) error); ok {
+				g.flags[i].into = func(value string) error { return set(u, value) }
+			}
+		}
 	}
 	return groups
 }
@@ -109,57 +115,66 @@ func (u *ui) openEvents(value string) error {
 	return nil
 }
 
-// ready reports whether the descriptor takes bytes within that time, in milliseconds.
-func (e *events) ready(wait int) bool {
-	for {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(e.fd), Events: unix.POLLOUT}}, wait)
-		if err != unix.EINTR {
-			return n > 0
+// send writes an event: its name, and keys and values by turns. A value is text, or JSON if its
+// key begins with "#". The run goes on without events if writing fails.
+func (e *events) send(name string, fields ...string) {
+	if e == nil {
+		return
+	}
+	var o jsonObject
+	o.text("event", name)
+	for ; len(fields) > 1; fields = fields[2:] {
+		if key, found := strings.CutPrefix(fields[0], "#"); found {
+			o.raw(key, fields[1])
+		} else {
+			o.text(key, fields[1])
 		}
 	}
-}
-
-// send writes an event. The run goes on without events if that fails.
-func (e *events) send(o jsonObject) {
 	line := []byte("{" + strings.Join(o, ", ") + "}\n")
+	patience := eventsPatience
+	if name == "progress" { // the next one says more
+		patience = 0
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	for len(line) > 0 && !e.gone {
-		// unix.Write returns EPIPE; os.File.Write would end the process for descriptor 1.
-		e.gone = !e.ready(eventsPatience)
-		n, err := 0, error(nil)
-		if !e.gone {
+		poll := []unix.PollFd{{Fd: int32(e.fd), Events: unix.POLLOUT}}
+		n, err := unix.Poll(poll, patience)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case n == 0 && name == "progress":
+			return
+		case n > 0:
+			// unix.Write returns EPIPE; os.File.Write would end the process for descriptor 1.
 			n, err = unix.Write(e.fd, line)
 		}
-		if err != nil && err != unix.EINTR && err != unix.EAGAIN {
-			e.gone = true
-		}
+		e.gone = n <= 0 && err != unix.EINTR && err != unix.EAGAIN
 		line = line[max(n, 0):]
 	}
 }
 
-// event returns an object with the name of an event.
-func event(name string) (o jsonObject) {
-	o.text("event", name)
-	return o
-}
+// phases has a line for each phase: the beginning of its words, and its name.
+const phases = `Downloading the image index=index
+Downloading the metadata=metadata
+Downloading the=download
+Unpacking=unpack
+Waiting=wait
+Flushing=flush
+`
 
 // phase tells that a phase begins, if text is the beginning of one.
 func (e *events) phase(text string) {
-	if e == nil {
-		return
-	}
-	for word := range strings.SplitSeq("Downloading the image index=index;Downloading the metadata=metadata;Downloading the=download;Unpacking=unpack;Waiting=wait;Flushing=flush", ";") {
-		beginning, name, _ := strings.Cut(word, "=")
-		if !strings.HasPrefix(text, beginning) {
+	for rest := phases; e != nil && rest != ""; {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\n")
+		words, name, _ := strings.Cut(line, "=")
+		if !strings.HasPrefix(text, words) {
 			continue
 		}
-		e.mu.Lock()
-		defer e.mu.Unlock()
 		if e.last != name || strings.Contains(text, "/") { // another layer is another phase
 			e.last = name
-			o := event("phase")
-			o.text("phase", name)
-			o.text("text", text)
-			e.send(o)
+			e.send("phase", "phase", name, "text", text)
 		}
 		return
 	}
@@ -170,63 +185,17 @@ func (e *events) progress(done, total int64) {
 	if e == nil {
 		return
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.ready(0) { // the next one says more
-		return
-	}
-	o := event("progress")
-	o.text("phase", e.last)
-	o.raw("bytes", strconv.FormatInt(done, 10))
-	o.raw("total", "null")
+	of := "null"
 	if total >= 0 {
-		o[len(o)-1] = `"total": ` + strconv.FormatInt(total, 10)
+		of = strconv.FormatInt(total, 10)
 	}
-	e.send(o)
+	e.send("progress", "phase", e.last, "#bytes", strconv.FormatInt(done, 10), "#total", of)
 }
 
 // image tells which image the run uses.
 func (e *events) image(i image.Image, digest string, cached bool) {
-	if e == nil {
-		return
+	if digest = jsonString(digest); digest == `""` {
+		digest = "null"
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	o := event("image")
-	o.text("image", i.Name.String())
-	o.text("build", i.Build)
-	o.raw("digest", "null")
-	if digest != "" {
-		o[len(o)-1] = `"digest": ` + jsonString(digest)
-	}
-	o.raw("cached", strconv.FormatBool(cached))
-	e.send(o)
-}
-
-// warning tells a warning.
-func (e *events) warning(code, text string) {
-	if e == nil {
-		return
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	o := event("warning")
-	o.text("code", code)
-	o.text("text", text)
-	e.send(o)
-}
-
-// result tells how the run ended.
-func (e *events) result(exit int, code, text, remedy string) {
-	if e == nil {
-		return
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	o := event("result")
-	o.raw("exit", strconv.Itoa(exit))
-	o.text("code", code)
-	o.text("text", text)
-	o.text("remedy", remedy)
-	e.send(o)
+	e.send("image", "image", i.Name.String(), "build", i.Build, "#digest", digest, "#cached", strconv.FormatBool(cached))
 }

@@ -57,15 +57,16 @@ func explain(w io.Writer, name string) error {
 	if name == templateName {
 		c = template()
 	}
-	if text := codeText(name); c.name == "" && text != "" {
-		_, err := io.WriteString(w, name+"\n\n"+text+"\n")
+	text := codeText(name)
+	if name == "codes" {
+		text = codeTable()
+	}
+	if c.name == "" && text != "" {
+		_, err := io.WriteString(w, strings.TrimSuffix(text, "\n")+"\n")
 		return err
 	}
-	if name == "codes" {
-		return printCodes(w)
-	}
 	if c.name == "" {
-		return usageErrorf("unknown command or code %q%s", name, didYouMean(name, "", commandNames()))
+		return usageErrorf("unknown command %q%s", name, didYouMean(name, "", commandNames()))
 	}
 	return c.printHelp(w, c.call.groups(), true)
 }

@@ -182,7 +182,7 @@ func (r *retryNotes) tell(e fetch.Event) {
 	r.mu.Unlock()
 	text := e.Err.Error()
 	if told && r.ui.transient(next+": "+text) {
-		r.ui.events.warning("retry", text+"; "+next)
+		r.ui.events.send("warning", "code", "retry", "text", text+"; "+next)
 		return
 	}
 	r.ui.warn("retry", "%s; %s", text, next)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -115,9 +116,13 @@ func (p *progress) show(now time.Time) {
 		u.clear()
 	}
 	text := p.text(now, u.room())
-	blank := max(0, min(p.wide, u.room())-width(text))
+	if p.wide > u.room() { // the terminal has become narrower, and its last columns show the old line
+		io.WriteString(u.err, "\r\x1b[K") // erase in line, ECMA-48 8.3.41
+		p.wide = 0
+	}
+	blank := max(0, p.wide-width(text))
 	p.wide = width(text)
-	io.WriteString(u.err, "\r"+text+strings.Repeat(" ", blank))
+	fmt.Fprintf(u.err, "\r%s%*s", text, blank, "")
 }
 
 // text returns the line: phase, percent, bytes, rate and time left. If it is wider than room
@@ -186,8 +191,7 @@ func (u *ui) clear() {
 	u.screen.passing = 0
 	if wide > 0 {
 		u.measure()
-		blank := strings.Repeat(" ", min(wide+2, u.room()+2)) // "^C" is 2 wide
-		io.WriteString(u.err, "\r"+blank+"\r")
+		fmt.Fprintf(u.err, "\r%*s\r", min(wide, u.room())+2, "") // "^C" is 2 wide
 	}
 }
 

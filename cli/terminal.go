@@ -80,7 +80,7 @@ func (u *ui) settle() {
 // warn writes a warning. code is one of those in codes.go.
 func (u *ui) warn(code, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	u.events.warning(code, text)
+	u.events.send("warning", "code", code, "text", text)
 	if !u.quiet {
 		u.marked("warning:", text)
 	}

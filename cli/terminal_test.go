@@ -127,7 +127,7 @@ func TestProgressOnlyOnTerminals(t *testing.T) {
 	io.Copy(io.Discard, io.TeeReader(strings.NewReader("0123456789"), line))
 	u.warn("retry", "two")
 	line.Close()
-	if !strings.HasPrefix(err.String(), "\rP  10 B") || !strings.Contains(err.String(), "\rwarning: two\n") {
+	if !strings.HasPrefix(err.String(), "\rP  100 %  10 B") || !strings.Contains(err.String(), "\rwarning: two\n") {
 		t.Errorf("%q", err.String())
 	}
 }
