@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -137,6 +138,9 @@ func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) error
 		defer func() { report.close() }()
 		how.Ready = func(ctx context.Context) (err error) {
 			report, err = openReport(ctx, c.unpack.report, c.target.Container.Rootfs)
+			if err != nil && exitStatus(err) != exitUsage {
+				return fmt.Errorf("--report: %w", err)
+			}
 			if err == nil && clashes(report.out, c.target) {
 				err = usageErrorf("--report %q: the container needs a file of that name", c.unpack.report)
 			}

@@ -196,6 +196,7 @@ func localCode(err error) (status int, code string) {
 		owner  *untar.OwnerError
 		unfit  *untar.UnfitError
 		memory *xz.MemoryError
+		file   *fileError
 	)
 	switch kind := pull.KindOf(err); {
 	case kind == pull.NoRoom, errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
@@ -226,6 +227,8 @@ func localCode(err error) (status int, code string) {
 		code = "lock"
 	case errors.As(err, &memory):
 		code = "memory"
+	case errors.As(err, &file), errors.Is(err, syscall.ENOENT):
+		code = "file"
 	default:
 		code = "failed"
 	}
@@ -343,6 +346,9 @@ func (u *ui) sourceHint(err error) string {
 	case network != nil:
 		return u.networkHint(network, kept)
 	case kind == source.Unverified && u.local():
+		if errors.As(err, new(*pgp.FormatError)) {
+			return ""
+		}
 		return "The file is not what was signed."
 	case kind == source.Unverified:
 		return nothing + "Try again later, or use another server."

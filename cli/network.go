@@ -92,7 +92,11 @@ func (n *networkOptions) client(agent string, servers []string, clock *source.Cl
 	}
 	for _, name := range n.files.cacerts {
 		if err := fetch.CheckCertificates(name); err != nil {
-			return nil, fmt.Errorf("--cacert %q: %w", name, withoutPath(err))
+			cause := withoutPath(err)
+			if cause == err { // its text names the file
+				cause = errors.New(strings.TrimPrefix(err.Error(), strconv.Quote(name)+" "))
+			}
+			return nil, &fileError{"cacert", name, cause}
 		}
 	}
 	certificate, err := n.certificate()

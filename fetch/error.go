@@ -260,7 +260,7 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 	case errors.As(err, &dns):
 		e.Kind, e.Err, e.detail = KindDNS, fmt.Errorf("%q", dns.Name), err
 		if !dns.IsNotFound {
-			e.Err = fmt.Errorf("%q: the name servers do not answer", dns.Name)
+			e.Err = fmt.Errorf("%q (the name servers do not answer)", dns.Name)
 		}
 	case e.setTLS(err, now):
 	case errors.Is(err, syscall.ECONNREFUSED):
