@@ -16,7 +16,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -102,18 +101,11 @@ func (u *ui) carryOut(ctx context.Context, argv []string) int {
 	if u.events == nil && exitStatus(err) == exitUsage && !cmd.raw {
 		u.findEvents(args)
 	}
-	status, code := u.finish(err)
 	var end signalError
-	if err != nil && errors.As(context.Cause(ctx), &end) && errors.Is(err, context.Canceled) {
-		status = exitSignal + int(end)
+	if err == nil || !errors.Is(err, context.Canceled) || !errors.As(context.Cause(ctx), &end) {
+		end = 0
 	}
-	text, remedy := "", ""
-	if err != nil {
-		text, _ = u.describe(err)
-		remedy = u.hint(err)
-	}
-	u.events.send("result", "#exit", strconv.Itoa(status), "code", code, "text", text, "remedy", remedy)
-	return status
+	return u.finish(err, end)
 }
 
 // untilSignal returns a context that is cancelled by a signal to end the program. Signals

@@ -81,31 +81,41 @@ type sopError struct {
 func (e *sopError) Error() string { return e.err.Error() }
 func (e *sopError) Unwrap() error { return e.err }
 
-// finish prints an error with a hint, and returns the exit status and the code. err may be nil.
-func (u *ui) finish(err error) (status int, code string) {
+// finish prints an error with a hint, and returns the exit status. err may be nil. signal is
+// the one that ended the run, 0 if none did.
+func (u *ui) finish(err error, signal signalError) int {
 	u.settle()
-	if err == nil {
-		return exitDone, "ok"
+	status, code, text, hint := exitDone, "ok", "", ""
+	if err != nil {
+		status, code = classify(err)
+		text, hint = u.explain(err, code)
 	}
-	status, code = classify(err)
-	var silent *silentError
-	if errors.As(err, &silent) {
-		return status, code
+	if signal != 0 {
+		status = exitSignal + int(signal)
+	}
+	u.events.send("result", "#exit", strconv.Itoa(status), "code", code, "text", text, "remedy", hint)
+	return status
+}
+
+// explain prints an error, and returns its text and the hint.
+func (u *ui) explain(err error, code string) (text, hint string) {
+	if errors.As(err, new(*silentError)) {
+		return err.Error(), ""
 	}
 	if u.columns > 0 && errors.Is(err, context.Canceled) {
 		io.WriteString(u.err, "\r  \r") // the terminal has shown "^C"
 	}
 	text, phrase := u.describe(err)
-	rest, found := strings.CutPrefix(text, "ERROR:")
-	switch kind := source.KindOf(err); {
+	kind := source.KindOf(err)
+	switch {
 	case phrase && (kind == source.NotFound || kind == source.Gone):
 		u.say(text) // the stock template prints this phrase on standard output
-	case phrase && found:
-		u.marked("ERROR:", strings.TrimPrefix(rest, " "))
+	case phrase:
+		u.marked("ERROR:", strings.TrimPrefix(text, "ERROR: "))
 	default:
 		u.marked("lxc-pull:", text)
 	}
-	if hint := u.hint(err); hint != "" {
+	if hint = u.hint(err); hint != "" {
 		u.line("%s", hint)
 	}
 	if network := telling(err); network != nil && u.verbose && network.Detail() != "" {
@@ -114,7 +124,7 @@ func (u *ui) finish(err error) (status int, code string) {
 	if code != "usage" && code != "failed" && code != "interrupted" && (u.verbose || u.screen.file != nil && !u.template) {
 		u.line("More: lxc-pull help %s", code)
 	}
-	return status, code
+	return text, hint
 }
 
 // exitStatus returns the exit status of an error.
@@ -125,43 +135,37 @@ func exitStatus(err error) int {
 
 // classify returns the exit status of an error and its code, which is one of those in codes.go.
 func classify(err error) (status int, code string) {
-	var (
-		sop    *sopError
-		silent *silentError
-		usage  *usageError
-		mapped *mappedError
-	)
+	var sop *sopError
+	var silent *silentError
 	switch {
 	case errors.As(err, &sop):
 		return sop.status, "failed"
 	case errors.As(err, &silent) && !silent.usage:
 		return exitFailure, "failed"
-	case errors.As(err, &silent), errors.As(err, &usage):
+	case silent != nil, errors.As(err, new(*usageError)):
 		return exitUsage, "usage"
-	case errors.As(err, &mapped):
+	case errors.As(err, new(*mappedError)):
 		return exitPermission, "id-map"
 	}
-	var untrusted *pgp.UntrustedError
 	status, code = exitUnverified, "unverified"
-	switch source.KindOf(err) {
-	case source.NotFound:
+	network := telling(err)
+	switch kind := source.KindOf(err); {
+	case kind == source.NotFound:
 		status, code = exitNoImage, "no-image"
-	case source.Gone:
+	case kind == source.Gone:
 		status, code = exitNoImage, "gone"
-	case source.Replayed:
+	case kind == source.Replayed:
 		code = "old-image"
-	case source.Unverified:
-		if errors.As(err, &untrusted) {
+	case kind == source.Unverified:
+		if errors.As(err, new(*pgp.UntrustedError)) {
 			code = "untrusted"
 		}
+	case network != nil && network.Kind != fetch.KindFile:
+		status, code = networkCode(network)
 	default:
-		if network := telling(err); network != nil && network.Kind != fetch.KindFile {
-			status, code = networkCode(network)
-		} else {
-			status, code = localCode(err)
-			if network != nil && code == "failed" {
-				code = "file"
-			}
+		status, code = localCode(err)
+		if network != nil && code == "failed" {
+			code = "file"
 		}
 	}
 	if errors.Is(err, context.Canceled) {
@@ -190,44 +194,33 @@ func networkCode(e *fetch.Error) (status int, code string) {
 	return status, code
 }
 
+// pullCodes has the codes of the kinds of errors of package pull, in their order.
+const pullCodes = "no-room not-empty exists no-config missing-include host-config"
+
 // localCode returns the exit status and the code of an error of this machine.
 func localCode(err error) (status int, code string) {
-	var (
-		owner  *untar.OwnerError
-		unfit  *untar.UnfitError
-		memory *xz.MemoryError
-		file   *fileError
-	)
-	switch kind := pull.KindOf(err); {
-	case kind == pull.NoRoom, errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	switch {
+	case pull.KindOf(err) == pull.NoRoom, errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return exitDisk, "no-room"
 	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.EFBIG):
 		return exitDisk, "disk-error"
 	case errors.Is(err, syscall.EROFS):
 		return exitDisk, "read-only"
-	case errors.As(err, &owner):
+	case errors.As(err, new(*untar.OwnerError)):
 		return exitPermission, "owners"
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return exitPermission, "permission"
-	case kind == pull.NotEmpty:
-		code = "not-empty"
-	case kind == pull.Exists:
-		code = "exists"
-	case kind == pull.NoConfig:
-		code = "no-config"
-	case kind == pull.MissingInclude:
-		code = "missing-include"
-	case kind == pull.HostConfig:
-		code = "host-config"
+	case pull.KindOf(err) != 0:
+		code = strings.Fields(pullCodes)[pull.KindOf(err)-pull.NoRoom]
 	case source.KindOf(err) == source.History:
 		code = "history"
-	case errors.As(err, &unfit):
+	case errors.As(err, new(*untar.UnfitError)):
 		code = "file-system"
 	case errors.Is(err, untar.ErrBusy):
 		code = "lock"
-	case errors.As(err, &memory):
+	case errors.As(err, new(*xz.MemoryError)):
 		code = "memory"
-	case errors.As(err, &file), errors.Is(err, syscall.ENOENT):
+	case errors.As(err, new(*fileError)), errors.Is(err, syscall.ENOENT):
 		code = "file"
 	default:
 		code = "failed"

@@ -53,26 +53,20 @@ func jsonFlag() flag {
 // bind makes the flags that set something of the ui do so. It adds --json-fd, without a help
 // text, to a command that does not have it.
 func (u *ui) bind(groups []group) []group {
-	hidden := eventsFlag()
-	hidden.help = ""
-	for _, g := range groups {
-		for i := range g.flags {
-			if g.flags[i].long == hidden.long {
-				hidden.long = ""
+	known := false
+	for i := range groups {
+		for j := range groups[i].flags {
+			f := &groups[i].flags[j]
+			known = known || f.long == "json-fd"
+			if set, ok := f.into.(func(*ui, string) error); ok {
+				f.into = func(value string) error { return set(u, value) }
 			}
 		}
 	}
-	if hidden.long != "" {
-		groups = append(groups, group{flags: []flag{hidden}})
+	if known {
+		return groups
 	}
-	for _, g := range groups {
-		for i := range g.flags {
-			if set, ok := g.flags[i].into.(func(*ui, string) error); ok {
-				g.flags[i].into = func(value string) error { return set(u, value) }
-			}
-		}
-	}
-	return groups
+	return append(groups, group{flags: []flag{{long: "json-fd", value: "N", into: u.openEvents, exact: true}}})
 }
 
 // findEvents opens the events after a usage error in arguments that were not parsed to the end.
@@ -131,26 +125,26 @@ func (e *events) send(name string, fields ...string) {
 		}
 	}
 	line := []byte("{" + strings.Join(o, ", ") + "}\n")
-	patience := eventsPatience
-	if name == "progress" { // the next one says more
-		patience = 0
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for len(line) > 0 && !e.gone {
-		poll := []unix.PollFd{{Fd: int32(e.fd), Events: unix.POLLOUT}}
-		n, err := unix.Poll(poll, patience)
-		switch {
-		case err == unix.EINTR:
-			continue
-		case n == 0 && name == "progress":
-			return
-		case n > 0:
+		patience := eventsPatience
+		if name == "progress" {
+			patience = 0
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(e.fd), Events: unix.POLLOUT}}, patience)
+		if n == 0 && err == nil && patience == 0 {
+			return // the next one says more
+		}
+		if n > 0 {
 			// unix.Write returns EPIPE; os.File.Write would end the process for descriptor 1.
-			n, err = unix.Write(e.fd, line)
+			// A pipe that is ready takes 4096 bytes without waiting (PIPE_BUF, pipe(7)).
+			if n, err = unix.Write(e.fd, line[:min(len(line), 4096)]); n > 0 {
+				line = line[n:]
+				name = "" // the rest must follow
+			}
 		}
 		e.gone = n <= 0 && err != unix.EINTR && err != unix.EAGAIN
-		line = line[max(n, 0):]
 	}
 }
 
@@ -172,8 +166,11 @@ func (e *events) phase(text string) {
 		if !strings.HasPrefix(text, words) {
 			continue
 		}
-		if e.last != name || strings.Contains(text, "/") { // another layer is another phase
-			e.last = name
+		e.mu.Lock()
+		begins := e.last != name || strings.Contains(text, "/") // another layer is another phase
+		e.last = name
+		e.mu.Unlock()
+		if begins {
 			e.send("phase", "phase", name, "text", text)
 		}
 		return
@@ -185,11 +182,14 @@ func (e *events) progress(done, total int64) {
 	if e == nil {
 		return
 	}
+	e.mu.Lock()
+	phase := e.last
+	e.mu.Unlock()
 	of := "null"
 	if total >= 0 {
 		of = strconv.FormatInt(total, 10)
 	}
-	e.send("progress", "phase", e.last, "#bytes", strconv.FormatInt(done, 10), "#total", of)
+	e.send("progress", "phase", phase, "#bytes", strconv.FormatInt(done, 10), "#total", of)
 }
 
 // image tells which image the run uses.

@@ -145,7 +145,7 @@ func TestRetryNotes(t *testing.T) {
 	var text bytes.Buffer
 	u := &ui{err: &text, columns: 20}
 	u.transient("passing")
-	u.finish(nil)
+	u.finish(nil, 0)
 	if want := "passing\r" + strings.Repeat(" ", 9) + "\r"; text.String() != want {
 		t.Errorf("%q, want %q", text.String(), want)
 	}

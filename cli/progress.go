@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -130,36 +129,35 @@ func (p *progress) show(now time.Time) {
 // words, the bytes, and the end of the phase.
 func (p *progress) text(now time.Time, room int) string {
 	done, elapsed := max(p.done, p.kept), now.Sub(p.start)
-	percent, of, rate, left := "", "", "", ""
+	phase := printable(p.phase)
+	var percent, of, rate, left string
+	bytes := "  " + source.ByteCount(done)
 	if p.total > 0 {
-		percent = "  " + strconv.FormatInt(min(done*100/p.total, 100), 10) + " %"
-		of = " of " + source.ByteCount(p.total)
+		percent, of = fmt.Sprintf("  %d %%", min(done*100/p.total, 100)), " of "+source.ByteCount(p.total)
 	}
-	if elapsed >= time.Second {
-		speed := int64(float64(p.done-p.kept) / elapsed.Seconds())
-		if speed > 0 {
-			rate = "  " + source.ByteCount(speed) + "/s"
-		}
-		if p.total > done && speed > 0 {
-			left = "  " + (time.Duration(min((p.total-done)/speed, 1e9)) * time.Second).String() + " left"
+	if speed := int64(float64(p.done-p.kept) / elapsed.Seconds()); elapsed >= time.Second && speed > 0 {
+		rate = "  " + source.ByteCount(speed) + "/s"
+		if p.total > done {
+			left = fmt.Sprintf("  %v left", time.Duration(min((p.total-done)/speed, 1e9))*time.Second)
 		}
 	}
-	phase, bytes := printable(p.phase), "  "+source.ByteCount(done)
 	for step := 0; ; step++ {
 		end := percent + bytes + of + rate + left
 		if room == 0 || width(phase)+len(end) <= room {
 			return phase + end
 		}
-		switch {
-		case step == 0:
+		switch step {
+		case 0:
 			rate = ""
-		case step == 1:
+		case 1:
 			of = ""
-		case step == 2:
+		case 2:
 			phase = strings.Replace(phase, " the rootfs", "", 1)
-		case step == 3 && percent != "":
-			bytes = ""
-		case step > 3:
+		case 3:
+			if percent != "" {
+				bytes = ""
+			}
+		default:
 			return fit(fit(phase, room-len(end))+end, room)
 		}
 	}

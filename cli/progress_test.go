@@ -197,6 +197,14 @@ func TestInterruptedOnPTY(t *testing.T) {
 	}
 }
 
+// TestUntarOnPTY: untar does not wait for an archive that somebody would have to type.
+func TestUntarOnPTY(t *testing.T) {
+	p := startPTY(t, 80, 5, nil, "untar", "-t")
+	if code := p.end(); code != exitUsage || !strings.Contains(p.screen(), "the archive is missing: name a FILE") {
+		t.Errorf("status %d, screen\n%s", code, p.screen())
+	}
+}
+
 // TestColor: the words that matter are coloured on a terminal, and nothing else ever is.
 func TestColor(t *testing.T) {
 	closed := closedPort(t)

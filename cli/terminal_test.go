@@ -43,7 +43,7 @@ func TestLinesAreEscaped(t *testing.T) {
 	u := &ui{out: &out, err: &out, verbose: true}
 	u.warn("retry", "%s", "a\x1b[2J")
 	u.notef("%v", errors.New("b\rc"))
-	u.finish(fmt.Errorf("d\x07"))
+	u.finish(fmt.Errorf("d\x07"), 0)
 	if got, want := out.String(), "warning: a\\x1b[2J\nb\\x0dc\nlxc-pull: d\\x07\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
