@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -197,6 +198,16 @@ func TestInterruptedOnPTY(t *testing.T) {
 	}
 }
 
+// TestTerminatedOnPTY: SIGTERM leaves the terminal clean as well.
+func TestTerminatedOnPTY(t *testing.T) {
+	p := startPTY(t, 80, 5, nil, "fetch", "-o", filepath.Join(t.TempDir(), "f"), slowFile(t))
+	p.wait("%")
+	p.signal(syscall.SIGTERM)
+	if code := p.end(); code != 143 || !strings.HasPrefix(p.screen(), "lxc-pull: interrupted") || strings.Contains(p.screen(), "%") {
+		t.Errorf("status %d, screen\n%s", code, p.screen())
+	}
+}
+
 // TestUntarOnPTY: untar does not wait for an archive that somebody would have to type.
 func TestUntarOnPTY(t *testing.T) {
 	p := startPTY(t, 80, 5, nil, "untar", "-t")
@@ -212,7 +223,7 @@ func TestColor(t *testing.T) {
 		env  string
 		want bool
 	}{{"TERM=vt100", true}, {"TERM=dumb", false}, {"TERM=", false}, {"NO_COLOR=1", false}} {
-		p := startPTY(t, 80, 20, []string{c.env}, "fetch", "--retries", "1", "http://"+closed+"/x")
+		p := startPTY(t, 80, 20, []string{c.env}, "fetch", "--retries", "1", "-o", filepath.Join(t.TempDir(), "x"), "http://"+closed+"/x")
 		code := p.end()
 		if code != exitNetwork || strings.Contains(p.raw(), "\x1b[33mwarning:\x1b[m \"http") != c.want || strings.Contains(p.raw(), "\x1b[31mlxc-pull:\x1b[m \"http") != c.want {
 			t.Errorf("%s: status %d, %q", c.env, code, p.raw())
