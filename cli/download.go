@@ -235,6 +235,9 @@ func (d *download) attempt(ctx context.Context, urls []string) (before int64, so
 	}
 	d.call.ui.events.phase("Downloading the file")
 	progress := d.call.ui.beginAt(path.Base(d.call.output), before, body.Size)
+	if progress != nil {
+		progress.done = before // these bytes are not written to it
+	}
 	defer progress.Close()
 	writers := []io.Writer{d.part, progress}
 	if d.call.digest != nil { // on a small router the digest takes longer than the rest

@@ -84,7 +84,10 @@ func (e *sopError) Unwrap() error { return e.err }
 // finish prints an error with a hint, and returns the exit status. err may be nil. signal is
 // the one that ended the run, 0 if none did.
 func (u *ui) finish(err error, signal signalError) int {
-	u.settle()
+	u.mu.Lock()
+	u.clear()
+	u.screen.progress = nil // a goroutine that still runs must not draw it again
+	u.mu.Unlock()
 	status, code, text, hint := exitDone, "ok", "", ""
 	if err != nil {
 		status, code = classify(err)

@@ -109,7 +109,7 @@ func (u *ui) openEvents(value string) error {
 	return nil
 }
 
-// send writes an event: its name, and keys and values by turns. A value is text, or JSON if its
+// send writes an event, of which "result" is the last: its name, and keys and values by turns. A value is text, or JSON if its
 // key begins with "#". The run goes on without events if writing fails.
 func (e *events) send(name string, fields ...string) {
 	if e == nil {
@@ -127,6 +127,7 @@ func (e *events) send(name string, fields ...string) {
 	line := []byte("{" + strings.Join(o, ", ") + "}\n")
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	last := name == "result"
 	for len(line) > 0 && !e.gone {
 		patience := eventsPatience
 		if name == "progress" {
@@ -146,6 +147,7 @@ func (e *events) send(name string, fields ...string) {
 		}
 		e.gone = n <= 0 && err != unix.EINTR && err != unix.EAGAIN
 	}
+	e.gone = e.gone || last
 }
 
 // phases has a line for each phase: the beginning of its words, and its name.

@@ -150,6 +150,7 @@ func TestResumedProgress(t *testing.T) {
 	}
 	p = startPTY(t, 80, 5, nil, "fetch", "-o", name, url)
 	p.wait("left")
+	p.until("the last fifth", regexp.MustCompile(`[89]\d %`).MatchString)
 	if code := p.end(); code != 0 || regexp.MustCompile(`\b1?\d %  `).MatchString(strings.ReplaceAll(p.raw(), "\r", "\n")) {
 		t.Errorf("status %d, %q", code, p.raw())
 	}

@@ -139,3 +139,15 @@ func TestIncludes(t *testing.T) {
 		}
 	}
 }
+
+// Layers are counted if there are several.
+func TestNth(t *testing.T) {
+	found := &source.Found{Layers: make([]source.Layer, 5)}
+	if got := nth(found, 1); got != ", layer 2/5" {
+		t.Errorf("%q", got)
+	}
+	found.Layers = found.Layers[:1]
+	if got := nth(found, 0); got != "" {
+		t.Errorf("%q", got)
+	}
+}
