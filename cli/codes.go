@@ -100,6 +100,9 @@ What the image's config has or lacks may surprise you.
 image-file
 A file that the image wants edited was left as it is.
 
+incomplete
+The answer is incomplete. The text says why.
+
 interrupted
 A signal ended the run, which then cleaned up.
 

@@ -16,7 +16,7 @@ import (
 // standard output then gets nothing else. The objects are:
 //
 //	{"event": "phase", "phase": P, "text": T}         P is index, metadata, download, unpack,
-//	                                                  wait or flush; T is the phase in words
+//	                                                  compare, wait or flush; T is the phase in words
 //	{"event": "progress", "phase": P, "bytes": N, "total": N}
 //	                                                  at most five a second; total may be null
 //	{"event": "image", "image": "DIST/RELEASE/ARCH/VARIANT", "build": B, "digest": D, "cached": true}
@@ -155,6 +155,7 @@ const phases = `Downloading the image index=index
 Downloading the metadata=metadata
 Downloading the=download
 Unpacking=unpack
+Comparing=compare
 Waiting=wait
 Flushing=flush
 `
