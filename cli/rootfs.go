@@ -45,8 +45,8 @@ func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	}
 	if cache := c.finder.cache; c.cache && cache.noCache {
 		return errNoCache
-	} else if !c.cache && (cache.flush || cache.force || cache.refresh || cache.size > 0) {
-		return usageErrorf("--flush-cache, --force-cache, --refresh and --cache-size need --cache")
+	} else if !c.cache && (cache.flush || cache.force || cache.refresh) { // --cache-size may be a setting
+		return usageErrorf("--flush-cache, --force-cache and --refresh need --cache")
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
