@@ -307,7 +307,7 @@ func (c *cacheCall) removal(i cache.Info, why string, err error) {
 		name += " " + i.Build
 	}
 	if err != nil {
-		c.ui.warnf("%s was not removed: %v", name, err)
+		c.ui.warn("cache-problem", "%s was not removed: %v", name, err)
 		return
 	}
 	if !c.ui.quiet {

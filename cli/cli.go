@@ -98,12 +98,14 @@ func (u *ui) carryOut(ctx context.Context, argv []string) int {
 		u.template, u.command = cmd.name == templateName, cmd.name
 		err = cmd.run(ctx, u, args)
 	}
-	code := u.finish(err)
-	var end signalError
-	if err != nil && errors.As(context.Cause(ctx), &end) && errors.Is(err, context.Canceled) {
-		code = exitSignal + int(end)
+	if u.events == nil && exitStatus(err) == exitUsage && !cmd.raw {
+		u.findEvents(args)
 	}
-	return code
+	var end signalError
+	if err == nil || !errors.Is(err, context.Canceled) || !errors.As(context.Cause(ctx), &end) {
+		end = 0
+	}
+	return u.finish(err, end)
 }
 
 // untilSignal returns a context that is cancelled by a signal to end the program. Signals
@@ -200,7 +202,7 @@ func (c command) run(ctx context.Context, ui *ui, args []string) error {
 	}
 	var given, operands []string
 	var settings *settings
-	groups := one.groups()
+	groups := ui.bind(one.groups())
 	has := func(name string) bool { return slices.Contains(given, name) }
 	// Parsing may wait: a file that an option or a setting names can be a pipe.
 	err := untilDone(ctx, func() (err error) {

@@ -39,6 +39,7 @@ func (c *createCall) groups() []group {
 		{short: 'n', long: "name", value: "NAME", help: "the container's name, as for lxc-create", into: &c.name},
 		{short: 'P', long: "lxcpath", value: "DIR", help: "where containers are (default: as in lxc.conf)", into: &c.lxcPath, exact: true},
 		{short: 'f', long: "config", value: "FILE", help: "begin the config with FILE (default: default.conf)", into: &c.config, exact: true},
+		jsonFlag(),
 		{long: "mapped-uid", value: "UID", into: &c.mappedUID},
 		{long: "mapped-gid", value: "GID", into: &c.mappedGID},
 	}}
@@ -57,7 +58,7 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 		return err
 	}
 	if err := image.CheckName(c.name); err != nil {
-		return usageErrorf("name %q: %v", c.name, err)
+		return usageErrorf("invalid name %q: %v", c.name, err)
 	}
 	if err := c.check(); err != nil {
 		return err
@@ -122,6 +123,9 @@ func (c *createCall) locate(ctx context.Context, ui *ui, layout host.Layout) (er
 		if c.lxcPath, err = getUntilDone(ctx, func() (string, error) { return layout.LXCPath(), nil }); err != nil {
 			return err
 		}
+		if !layout.Root && os.Getenv("HOME") == "" && c.lxcPath == "/var/lib/lxc" {
+			return usageErrorf("HOME is not set, so your directory of containers is not known: set HOME, or pass -P DIR")
+		}
 		ui.notef("LXC path %q", c.lxcPath)
 	}
 	c.only.config = layout.ConfigSource(c.config)
@@ -130,6 +134,9 @@ func (c *createCall) locate(ctx context.Context, ui *ui, layout host.Layout) (er
 	}
 	c.target.MakeDir = true
 	c.target.BaseConfig, err = getUntilDone(ctx, func() ([]byte, error) { return layout.DefaultConfig(c.config) })
+	if err != nil && c.config != "" {
+		return &fileError{"config", c.config, withoutPath(err)}
+	}
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -36,7 +37,7 @@ type creation struct {
 func (c *creation) groups() []group {
 	return []group{
 		c.image.group(), c.finder.servers.group(), c.finder.trust.group(), c.finder.cache.group(),
-		c.unpack.group(), c.finder.network.group(), commonFlags(),
+		c.unpack.group(), c.finder.network.group(), commonFlags(), {flags: []flag{progressFlag()}},
 	}
 }
 
@@ -153,6 +154,9 @@ func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) (*pul
 		defer func() { report.close() }()
 		how.Ready = func(ctx context.Context) (err error) {
 			report, err = openReport(ctx, c.unpack.report, c.target.Container.Rootfs)
+			if err != nil && exitStatus(err) != exitUsage {
+				return fmt.Errorf("--report: %w", err)
+			}
 			if err == nil && clashes(report.out, c.target) {
 				err = usageErrorf("--report %q: the container needs a file of that name", c.unpack.report)
 			}

@@ -21,18 +21,18 @@ const maxCredentials = 64 << 10
 // credentials reads the netrc file (--netrc-file, else NETRC) and --header-file. Header lines
 // that name no host are for the origin of the URL first.
 func (n *networkOptions) credentials(first string) ([]fetch.Credential, error) {
-	netrc := n.files.netrc
+	netrc, what := n.files.netrc, "--netrc-file"
 	if netrc == "" {
-		netrc = os.Getenv("NETRC")
+		netrc, what = os.Getenv("NETRC"), "NETRC"
 	}
 	var list []fetch.Credential
 	if netrc != "" {
-		data, err := readOption("netrc-file", netrc, maxCredentials)
-		if err != nil {
-			return nil, err
+		data, err := readFile(netrc, maxCredentials)
+		if err == nil {
+			list, err = parseNetrc(string(data))
 		}
-		if list, err = parseNetrc(string(data)); err != nil {
-			return nil, fmt.Errorf("%q: %w", netrc, err)
+		if err != nil {
+			return nil, fmt.Errorf("%s %q: %w", what, netrc, withoutPath(err))
 		}
 	}
 	if n.files.header == "" {
@@ -44,7 +44,7 @@ func (n *networkOptions) credentials(first string) ([]fetch.Credential, error) {
 	}
 	headers, err := parseHeaders(string(data), fetch.Origin(first))
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", n.files.header, err)
+		return nil, fmt.Errorf("--header-file %q: %w", n.files.header, err)
 	}
 	return append(list, headers...), nil
 }

@@ -119,7 +119,7 @@ func (d *download) claim() error {
 			return nil
 		case lost && st.Mode&0o777 == 0o600:
 			if d.call.digest == nil {
-				d.call.ui.warnf("%q is empty, so it is not known which file %q is from: downloading from the beginning", d.out.path+recordSuffix, d.out.path+partSuffix)
+				d.call.ui.warn("retry", "%q is empty, so it is not known which file %q is from: downloading from the beginning", d.out.path+recordSuffix, d.out.path+partSuffix)
 			}
 			return nil
 		}
@@ -157,7 +157,7 @@ func (d *download) begin() error {
 	}
 	err := d.writeRecord("")
 	if errors.As(err, new(*obstacleError)) {
-		d.call.ui.warnf("%v; if this call is killed, no later one can continue the download", err)
+		d.call.ui.warn("retry", "%v; if this call is killed, no later one can continue the download", err)
 		return nil
 	}
 	if err == nil {
@@ -192,7 +192,7 @@ func (d *download) complete(ctx context.Context) error {
 		if !again {
 			return last
 		}
-		d.call.ui.warnf("%v; starting again", err)
+		d.call.ui.warn("retry", "%v; starting again", err)
 	}
 }
 
@@ -233,11 +233,11 @@ func (d *download) attempt(ctx context.Context, urls []string) (before int64, so
 			d.resumable = true
 		}
 	}
-	rest := int64(-1) // not known
-	if body.Size >= 0 {
-		rest = body.Size - before
+	d.call.ui.events.phase("Downloading the file")
+	progress := d.call.ui.beginAt(path.Base(d.call.output), before, body.Size)
+	if progress != nil {
+		progress.done = before // these bytes are not written to it
 	}
-	progress := d.call.ui.begin(path.Base(d.call.output), rest)
 	defer progress.Close()
 	writers := []io.Writer{d.part, progress}
 	if d.call.digest != nil { // on a small router the digest takes longer than the rest

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -78,67 +81,154 @@ type sopError struct {
 func (e *sopError) Error() string { return e.err.Error() }
 func (e *sopError) Unwrap() error { return e.err }
 
-// finish prints an error with a hint, and returns the exit status. err may be nil.
-func (u *ui) finish(err error) int {
-	u.settle()
-	if err == nil {
-		return exitDone
+// finish prints an error with a hint, and returns the exit status. err may be nil. signal is
+// the one that ended the run, 0 if none did.
+func (u *ui) finish(err error, signal signalError) int {
+	u.mu.Lock()
+	u.clear()
+	u.screen.progress = nil // a goroutine that still runs must not draw it again
+	u.mu.Unlock()
+	status, code, text, hint := exitDone, "ok", "", ""
+	if err != nil {
+		status, code = classify(err)
+		text, hint = u.explain(err, code)
 	}
-	code := exitStatus(err)
-	var silent *silentError
-	if errors.As(err, &silent) {
-		return code
+	if signal != 0 {
+		status = exitSignal + int(signal)
+	}
+	u.events.send("result", "#exit", strconv.Itoa(status), "code", code, "text", text, "remedy", hint)
+	return status
+}
+
+// explain prints an error, and returns its text and the hint.
+func (u *ui) explain(err error, code string) (text, hint string) {
+	if errors.As(err, new(*silentError)) {
+		return err.Error(), ""
+	}
+	if u.columns > 0 && errors.Is(err, context.Canceled) {
+		io.WriteString(u.err, "\r  \r") // the terminal has shown "^C"
 	}
 	text, phrase := u.describe(err)
-	switch kind := source.KindOf(err); {
+	kind := source.KindOf(err)
+	switch {
 	case phrase && (kind == source.NotFound || kind == source.Gone):
 		u.say(text) // the stock template prints this phrase on standard output
 	case phrase:
-		u.line("%s", text)
+		u.marked("ERROR:", strings.TrimPrefix(text, "ERROR: "))
 	default:
-		u.line("lxc-pull: %s", text)
+		u.marked("lxc-pull:", text)
 	}
-	if hint := u.hint(err); hint != "" {
+	if hint = u.hint(err); hint != "" {
 		u.line("%s", hint)
 	}
-	return code
+	if network := telling(err); network != nil && u.verbose && network.Detail() != "" {
+		u.line("%s", network.Detail())
+	}
+	if code != "usage" && code != "failed" && code != "interrupted" && (u.verbose || u.screen.file != nil && !u.template) {
+		u.line("More: lxc-pull help %s", code)
+	}
+	return text, hint
 }
 
 // exitStatus returns the exit status of an error.
 func exitStatus(err error) int {
-	var (
-		sop    *sopError
-		silent *silentError
-		usage  *usageError
-		owner  *untar.OwnerError
-		mapped *mappedError
-	)
+	status, _ := classify(err)
+	return status
+}
+
+// classify returns the exit status of an error and its code, which is one of those in codes.go.
+func classify(err error) (status int, code string) {
+	var sop *sopError
+	var silent *silentError
 	switch {
 	case errors.As(err, &sop):
-		return sop.status
+		return sop.status, "failed"
 	case errors.As(err, &silent) && !silent.usage:
-		return exitFailure
-	case errors.As(err, &silent), errors.As(err, &usage):
-		return exitUsage
+		return exitFailure, "failed"
+	case silent != nil, errors.As(err, new(*usageError)):
+		return exitUsage, "usage"
+	case errors.As(err, new(*mappedError)):
+		return exitPermission, "id-map"
 	}
-	switch source.KindOf(err) {
-	case source.NotFound, source.Gone:
-		return exitNoImage
-	case source.Unverified, source.Replayed:
-		return exitUnverified
-	}
+	status, code = exitUnverified, "unverified"
 	network := telling(err)
-	switch {
-	case network != nil && (network.Kind == fetch.KindURL || network.Kind == fetch.KindSettings):
-		return exitUsage
+	switch kind := source.KindOf(err); {
+	case kind == source.NotFound:
+		status, code = exitNoImage, "no-image"
+	case kind == source.Gone:
+		status, code = exitNoImage, "gone"
+	case kind == source.Replayed:
+		code = "old-image"
+	case kind == source.Unverified:
+		if errors.As(err, new(*pgp.UntrustedError)) {
+			code = "untrusted"
+		}
 	case network != nil && network.Kind != fetch.KindFile:
-		return exitNetwork
-	case pull.KindOf(err) == pull.NoRoom, errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EFBIG):
-		return exitDisk
-	case errors.As(err, &owner), errors.As(err, &mapped), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return exitPermission
+		status, code = networkCode(network)
+	default:
+		status, code = localCode(err)
+		if network != nil && code == "failed" {
+			code = "file"
+		}
 	}
-	return exitFailure
+	if errors.Is(err, context.Canceled) {
+		code = "interrupted"
+	}
+	return status, code
+}
+
+// networkCodes has the codes of the kinds of network failures that are not the kind itself.
+const networkCodes = " url=usage settings=proxy clock=tls-clock expired=tls-expired authority=tls-authority name=tls-name" +
+	" wants-cert=client-cert refuses-cert=client-cert speaks-http=wrong-scheme speaks-tls=wrong-scheme stall=connection-lost" +
+	" truncated=connection-lost html=login-page too-large=bad-answer encoding=bad-answer protocol=bad-answer status=http-status" +
+	" 401=http-login 403=http-login 404=http-missing 407=proxy 410=http-missing "
+
+// networkCode returns the exit status and the code of a failed download.
+func networkCode(e *fetch.Error) (status int, code string) {
+	status, code = exitNetwork, string(e.Kind)
+	for _, name := range []string{code, strconv.Itoa(e.Status)} {
+		if _, rest, found := strings.Cut(networkCodes, " "+name+"="); found {
+			code, _, _ = strings.Cut(rest, " ")
+		}
+	}
+	if e.Kind == fetch.KindURL || e.Kind == fetch.KindSettings {
+		status = exitUsage
+	}
+	return status, code
+}
+
+// pullCodes has the codes of the kinds of errors of package pull, in their order.
+const pullCodes = "no-room not-empty exists no-config missing-include host-config"
+
+// localCode returns the exit status and the code of an error of this machine.
+func localCode(err error) (status int, code string) {
+	switch {
+	case pull.KindOf(err) == pull.NoRoom, errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return exitDisk, "no-room"
+	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.EFBIG):
+		return exitDisk, "disk-error"
+	case errors.Is(err, syscall.EROFS):
+		return exitDisk, "read-only"
+	case errors.As(err, new(*untar.OwnerError)):
+		return exitPermission, "owners"
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return exitPermission, "permission"
+	case pull.KindOf(err) != 0:
+		code = strings.Fields(pullCodes)[pull.KindOf(err)-pull.NoRoom]
+	case source.KindOf(err) == source.History:
+		code = "history"
+	case errors.As(err, new(*untar.UnfitError)):
+		code = "file-system"
+	case errors.Is(err, untar.ErrBusy):
+		code = "lock"
+	case errors.As(err, new(*xz.MemoryError)):
+		code = "memory"
+	case errors.As(err, new(*fileError)), errors.Is(err, syscall.ENOENT):
+		code = "file"
+	default:
+		code = "failed"
+	}
+	return exitFailure, code
 }
 
 // describe returns the text of an error. phrase says that it is one of the stock template's
@@ -247,14 +337,19 @@ func (u *ui) sourceHint(err error) string {
 	case errors.As(err, &badSig) && badSig.Future:
 		return u.clockHint()
 	case errors.As(err, &badSig) && u.local():
-		return "The file differs from the signed file, or the key may no longer sign."
+		return "The file is not what was signed, or the key may no longer sign."
 	case errors.As(err, &badSig):
 		return "Nothing was kept: the file differs from the signed file, or the key may no longer sign. Try again later, or use another server."
 	case network != nil && kind == source.Unverified && !source.Offline(err):
 		return "The server lacks a signature that must be there. Use another server; --no-validate would trust this one blindly."
 	case network != nil:
 		return u.networkHint(network, kept)
-	case kind == source.Unverified && !u.local():
+	case kind == source.Unverified && u.local():
+		if errors.As(err, new(*pgp.FormatError)) {
+			return ""
+		}
+		return "The file is not what was signed."
+	case kind == source.Unverified:
 		return nothing + "Try again later, or use another server."
 	}
 	return ""
@@ -315,10 +410,14 @@ func (u *ui) diskHint(err error) string {
 			return fmt.Sprintf("You may not read %q. Use sudo, or name another file.", file.name)
 		}
 		if errors.As(err, &path) {
-			option := map[string]string{"create": " (-P DIR)", "fetch": " (-o FILE)", "untar": " (-C DIR)"}[u.command]
-			return fmt.Sprintf("You may not read or write %q. Use sudo, or choose another directory%s.", path.Path, option)
+			option := map[string]string{"create": " with -P DIR", "fetch": " with -o FILE", "untar": " with -C DIR"}[u.command]
+			verb := "write to"
+			if path.Op == "open" {
+				verb = "read or write"
+			}
+			return fmt.Sprintf("You may not %s %q. Use sudo, or choose another place%s.", verb, path.Path, option)
 		}
-		return "Only another user or root may do that."
+		return "Only another user or root may do that. Use sudo, or a place of your own."
 	}
 	return ""
 }
@@ -397,7 +496,7 @@ func (u *ui) networkHint(e *fetch.Error, resumes bool) string {
 	case fetch.KindExpired:
 		return u.expiredHint(time.Now())
 	case fetch.KindName:
-		return "Check the server's name. If it is right, the server's owner needs a certificate with that name as a subjectAltName."
+		return "Check " + server + ". If it is right, the server's owner must put that name into the certificate, as a subjectAltName."
 	case fetch.KindWantsCert:
 		return "Pass --cert FILE and --key FILE. The server's owner provides both."
 	case fetch.KindSpeaksHTTP:
@@ -451,7 +550,7 @@ func (u *ui) expiredHint(now time.Time) string {
 	case !u.clock.Given().IsZero():
 		return "Tell the server's owner. " + u.clockHint()
 	case !u.clock.CanBe(now):
-		return u.clockHint()
+		return "This machine's clock says " + now.UTC().Format(time.DateOnly) + ", more than ten years after this program was built. Set the clock, or pass --time."
 	}
 	return "Tell the server's owner; if this machine's clock is wrong, set it or pass --time."
 }

@@ -46,6 +46,8 @@ func (c *fetchCall) groups() []group {
 		{short: 'o', long: "output", value: "FILE", help: "write to FILE, \"-\" for standard output (default: the last part of the URL, which must not exist yet)", into: &c.output},
 		{long: "sha256", value: "HEX", help: "refuse a file with another digest; required with several URLs", into: c.setDigest},
 		{long: "html", help: "accept a web page; otherwise it is an error, since it may be a login page", into: &c.html},
+		jsonFlag(),
+		progressFlag(),
 	}}, c.network.group().byPrefix(), commonFlags().byPrefix()}
 }
 
@@ -99,6 +101,8 @@ func (c *fetchCall) check(urls []string) error {
 	switch {
 	case len(c.urls) == 0:
 		return usageErrorf("fetch needs a URL")
+	case c.output == "-" && c.ui.events != nil && c.ui.events.fd == 1:
+		return usageErrorf("-o - and the events can't both go to standard output")
 	case len(c.urls) > 1 && c.digest == nil:
 		return usageErrorf("several URLs need --sha256: nothing else shows that they name the same file")
 	}

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -83,17 +81,13 @@ func withoutPassword(name string) string {
 // selects some. It returns nil if the user wants no signature verified.
 func (o *trustOptions) keys(ui *ui) (*pgp.Keyring, error) {
 	if o.keyserver {
-		ui.warnf("--keyserver is ignored: keys are built in or come from --keyring, never from a key server")
+		ui.warn("ignored-option", "--keyserver is ignored: keys are built in or come from --keyring, never from a key server")
 	}
 	if o.noValidate {
-		ui.warnf("--no-validate: no signature is verified; whoever controls the server or the network controls the container")
+		ui.warn("no-validate", "--no-validate: no signature is verified; whoever controls the server or the network controls the container")
 		return nil, nil
 	}
 	ring, err := readTrusted(o.keyrings, nil)
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return nil, &fileError{"keyring", path.Path, path.Err}
-	}
 	if err != nil || len(o.keyids) == 0 {
 		return ring, err
 	}
@@ -186,7 +180,7 @@ func (o *finderOptions) openCache(ui *ui) *cache.Cache {
 	layout := host.This()
 	base := layout.CacheDir(o.namespace)
 	if base == "" {
-		ui.warnf("neither HOME nor LXC_CACHE_PATH is set: going on without a cache")
+		ui.warn("cache-problem", "neither HOME nor LXC_CACHE_PATH is set: going on without a cache")
 		return nil
 	}
 	if layout.Forgets(base) {
@@ -194,7 +188,7 @@ func (o *finderOptions) openCache(ui *ui) *cache.Cache {
 		return nil
 	}
 	if info, err := os.Stat(base); err == nil && !info.IsDir() {
-		ui.warnf("going on without writing to the cache: %q is not a directory", base)
+		ui.warn("cache-problem", "going on without writing to the cache: %q is not a directory", base)
 		return nil
 	}
 	c := o.cacheAt(base)
@@ -202,7 +196,7 @@ func (o *finderOptions) openCache(ui *ui) *cache.Cache {
 		if holder != "" {
 			holder = " (" + holder + ")"
 		}
-		ui.say("Waiting for another creation of the same image" + holder)
+		ui.listener().Say("Waiting for another creation of the same image" + holder)
 	}
 	return c
 }

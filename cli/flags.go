@@ -117,6 +117,7 @@ func commonFlags() group {
 	return group{"Messages", []flag{
 		{short: 'q', long: "quiet", help: "print errors only", exact: true},
 		{short: 'v', long: "verbose", help: "print details"},
+		eventsFlag(),
 		{short: 'h', long: "help", help: "print a short help", more: true},
 	}}
 }
@@ -259,7 +260,7 @@ type unpackOptions struct {
 func (o *unpackOptions) group() group {
 	return group{"How it is unpacked", []flag{
 		{long: "verify-first", help: "download and verify everything before unpacking", into: &o.verifyFirst, exact: true, more: true},
-		{long: "memory", value: "SIZE", help: "use at most SIZE bytes of memory (20M or more)", into: &o.memory, exact: true, more: true},
+		{long: "memory", value: "SIZE", help: "use at most SIZE bytes of memory (20M or more)", into: o.setMemory, exact: true, more: true},
 		{long: "allow-host-config", help: "accept an image config that affects the host (dangerous)", into: &o.allowHost, exact: true, more: true},
 		{long: "selinux", help: "restore the image's SELinux labels", into: &o.selinux, exact: true, more: true},
 		{long: "xattrs", help: "fail on a file system without extended attributes", into: &o.xattrs, exact: true, more: true},
@@ -267,6 +268,17 @@ func (o *unpackOptions) group() group {
 		{long: "template-config", value: "DIR", help: "directory of the configs that images include", into: &o.templateConfig, exact: true, more: true},
 		{long: "hook-dir", value: "DIR", help: "directory of LXC's hooks", into: &o.hookDir, exact: true, more: true},
 	}}
+}
+
+// leastMemory is the smallest value of --memory, in bytes: the program alone takes most of it.
+const leastMemory = 20 << 20
+
+// setMemory sets --memory.
+func (o *unpackOptions) setMemory(value string) (err error) {
+	if o.memory, err = parseSize(value); err == nil && o.memory < leastMemory {
+		err = errors.New("at least 20M are needed")
+	}
+	return err
 }
 
 // callerOptions are the options that lxc-create passes to a template.

@@ -11,10 +11,11 @@ import (
 // prints the flags that most people need, so that the text fits a small screen; "help
 // COMMAND" prints all flags.
 
-const helpUsage = `Usage: lxc-pull help [COMMAND]
+const helpUsage = `Usage: lxc-pull help [COMMAND | CODE | codes]
 
 Explains a command and all its options, or lists the commands.
 "lxc-pull help template" explains lxc-create -t pull.
+"lxc-pull help CODE" explains an error or a warning, "help codes" lists them.
 `
 
 // A helpCall is one use of "help".
@@ -55,6 +56,14 @@ func explain(w io.Writer, name string) error {
 	c := named(name)
 	if name == templateName {
 		c = template()
+	}
+	text := codeText(name)
+	if name == "codes" {
+		text = codeTable()
+	}
+	if c.name == "" && text != "" {
+		_, err := io.WriteString(w, strings.TrimSuffix(text, "\n")+"\n")
+		return err
 	}
 	if c.name == "" {
 		return usageErrorf("unknown command %q%s", name, didYouMean(name, "", commandNames()))

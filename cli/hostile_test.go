@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"math/big"
 	"net/http"
@@ -80,7 +81,8 @@ func TestHints(t *testing.T) {
 		{"create, 404", &ui{command: "create"}, notFound, "--server", "URL"},
 		{"fetch, a circle", &ui{command: "fetch"}, &fetch.Error{Kind: fetch.KindRedirect}, "Check the URL", "--server"},
 		{"fetch, a web page", &ui{command: "fetch"}, &fetch.Error{Kind: fetch.KindHTML}, "the URL", "--server"},
-		{"verify", &ui{command: "verify"}, unverified(&pgp.BadSignatureError{}), "differs from the signed file", "server"},
+		{"create, no permission", &ui{command: "create"}, &fs.PathError{Op: "mkdir", Path: "/var/lib/lxc/web", Err: syscall.EACCES}, "You may not write to \"/var/lib/lxc/web\". Use sudo, or choose another place with -P DIR.", "read"},
+		{"verify", &ui{command: "verify"}, unverified(&pgp.BadSignatureError{}), "not what was signed", "server"},
 		{"verify, another key", &ui{command: "verify"}, &pgp.UntrustedError{}, "--keyring FILE", "server"},
 		{"the clock", at(time.Time{}), &fetch.Error{Kind: fetch.KindClock}, "system's clock", "--time says"},
 		{"--time", at(given), &fetch.Error{Kind: fetch.KindClock}, "--time says 2026-01-02 03:04", "system's clock"},

@@ -63,7 +63,7 @@ func (c *installCall) run(_ context.Context, ui *ui, operands []string) error {
 		switch {
 		case errors.Is(err, errAnother):
 			skipped = true
-			ui.warnf("%q is another program and is left as it is", path)
+			ui.warn("exists", "%q is another program and is left as it is", path)
 		case err != nil:
 			return err
 		default:

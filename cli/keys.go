@@ -32,11 +32,11 @@ func readTrusted(files, fingerprints []string) (keys *pgp.Keyring, err error) {
 	for i, name := range files {
 		data, err := readWhole(name, pgp.MaxKeyring)
 		if err != nil {
-			return nil, err
+			return nil, &fileError{"keyring", name, withoutPath(err)}
 		}
 		ring, err := pgp.ReadKeyring(data)
 		if err != nil {
-			return nil, fmt.Errorf("%q: %w", name, err)
+			return nil, &fileError{"keyring", name, err}
 		}
 		if i == 0 {
 			keys = ring

@@ -97,11 +97,13 @@ func noMap(config string) error {
 	remedy := "Android lends no ids: on Android, make and start containers as root."
 	if !host.This().Android() {
 		uid := os.Geteuid()
+		user := shellWords(host.UserNames(uid, host.Etc)[:1])
 		lines, lent := host.MapLines(uid, host.Etc)
 		remedy = "Add to that file:\n" + lines
 		if !lent {
-			remedy += "\nFirst root must lend you the ids:\n  usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + shellWords(host.UserNames(uid, host.Etc)[:1])
+			remedy += "\nRoot must lend you these ids:\n  usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + user
 		}
+		remedy += "\nFor a network, root adds to /etc/lxc/lxc-usernet:\n  " + user + " veth lxcbr0 10"
 	}
 	return &mappedError{
 		fmt.Sprintf("an ordinary user's container needs lxc.idmap, which %q does not have", config),

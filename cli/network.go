@@ -92,7 +92,11 @@ func (n *networkOptions) client(agent string, servers []string, clock *source.Cl
 	}
 	for _, name := range n.files.cacerts {
 		if err := fetch.CheckCertificates(name); err != nil {
-			return nil, fmt.Errorf("--cacert %q: %w", name, withoutPath(err))
+			cause := withoutPath(err)
+			if cause == err { // its text names the file
+				cause = errors.New(strings.TrimPrefix(err.Error(), strconv.Quote(name)+" "))
+			}
+			return nil, &fileError{"cacert", name, cause}
 		}
 	}
 	certificate, err := n.certificate()
@@ -163,7 +167,7 @@ func (r *retryNotes) tell(e fetch.Event) {
 	if r.also != nil {
 		r.also(e)
 	}
-	next := fmt.Sprintf("attempt %d of %d", e.Attempt, e.Of)
+	next := fmt.Sprintf("attempt %d of %d, next", e.Attempt-1, e.Of)
 	if e.Next != e.Err.URL {
 		next = "trying " + fetch.ShowURL(e.Next)
 	}
@@ -182,9 +186,10 @@ func (r *retryNotes) tell(e fetch.Event) {
 	r.mu.Unlock()
 	text := e.Err.Error()
 	if told && r.ui.transient(next+": "+text) {
+		r.ui.events.send("warning", "code", "retry", "text", text+"; "+next)
 		return
 	}
-	r.ui.warnf("%s; %s", text, next)
+	r.ui.warn("retry", "%s; %s", text, next)
 }
 
 // waiting tells the user that a server sends nothing or is slow. While several downloads
@@ -197,7 +202,7 @@ func (r *retryNotes) waiting(w fetch.Waiting) {
 		r.waited = now
 	}
 	r.mu.Unlock()
-	if again {
+	if again || w.Got > 0 && r.ui.shows() { // the progress line says more
 		return
 	}
 	text := fmt.Sprintf("waiting for %q, %s so far", fetch.ShowURL(w.URL), seconds(w.For))

@@ -130,10 +130,10 @@ func TestRetryNotes(t *testing.T) {
 	}
 	const failed = `"http://a/x?...": the server answered 500 Internal Server Error; attempt `
 	for columns, want := range map[int]string{
-		0: "warning: " + failed + "2 of 8 in 9 s\nwarning: " + failed + "3 of 8 in 10 s\nwarning: " + failed + "4 of 8 in 11 s\n" +
+		0: "warning: " + failed + "1 of 8, next in 9 s\nwarning: " + failed + "2 of 8, next in 10 s\nwarning: " + failed + "3 of 8, next in 11 s\n" +
 			"waiting for \"http://a/x?...\", 10 s so far\ndone\n",
-		20: "warning: " + failed + "2 of 8 in 9 s\nattempt 3 of 8 in 1\r" + strings.Repeat(" ", 19) + "\rattempt 4 of 8 in 1\r" + strings.Repeat(" ", 19) +
-			"\rwaiting for \"http:/\r" + strings.Repeat(" ", 19) + "\rdone\n",
+		20: "warning: " + failed + "1 of 8, next in 9 s\nattempt 2 of 8, n\r" + strings.Repeat(" ", 19) + "\rattempt 3 of 8, n\r" + strings.Repeat(" ", 19) +
+			"\rwaiting for \"http\r" + strings.Repeat(" ", 19) + "\rdone\n",
 	} {
 		var text bytes.Buffer
 		events(&retryNotes{ui: &ui{err: &text, columns: columns}})
@@ -145,8 +145,8 @@ func TestRetryNotes(t *testing.T) {
 	var text bytes.Buffer
 	u := &ui{err: &text, columns: 20}
 	u.transient("passing")
-	u.finish(nil)
-	if want := "passing\r" + strings.Repeat(" ", 19) + "\r"; text.String() != want {
+	u.finish(nil, 0)
+	if want := "passing\r" + strings.Repeat(" ", 9) + "\r"; text.String() != want {
 		t.Errorf("%q, want %q", text.String(), want)
 	}
 	text.Reset()
@@ -196,7 +196,7 @@ func TestCertificateHints(t *testing.T) {
 			t.Errorf("%s: %q, want %q", kind, hint, want)
 		}
 	}
-	for year, want := range map[int]string{2026: "Tell the server's owner", 2099: "The system's clock says"} {
+	for year, want := range map[int]string{2026: "Tell the server's owner", 2099: "This machine's clock says 2099-01-01, more than ten years"} {
 		if hint := u.expiredHint(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)); !strings.Contains(hint, want) {
 			t.Errorf("in %d: %q, want %q", year, hint, want)
 		}

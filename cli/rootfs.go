@@ -27,6 +27,7 @@ func (c *rootfsCall) groups() []group {
 	own := group{"The directory", []flag{
 		{long: "name", value: "NAME", help: "host name for the image's files (default: DIR's name)", into: &c.name},
 		{long: "cache", help: "use the image cache", into: &c.cache, exact: true},
+		jsonFlag(),
 	}}
 	return append([]group{own, c.personal.group(false), c.only.group()}, c.creation.groups()...)
 }
@@ -43,8 +44,10 @@ func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	if c.cache && c.finder.cache.noCache {
+	if cache := c.finder.cache; c.cache && cache.noCache {
 		return errNoCache
+	} else if !c.cache && (cache.flush || cache.force || cache.refresh) { // --cache-size may be a setting
+		return usageErrorf("--flush-cache, --force-cache and --refresh need --cache")
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {

@@ -83,6 +83,7 @@ func TestScripts(t *testing.T) {
 			"until": waitUntil,
 			"lists": listNames,
 			"bytes": writeBytes,
+			"fault": serveFault,
 		},
 	})
 }

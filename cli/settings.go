@@ -290,7 +290,7 @@ func (c command) takeSettings(ui *ui, groups []group, given, operands []string) 
 	s := readSettings(mapped)
 	for i := 0; i < len(s.files); i += 2 {
 		if why := s.files[i+1]; why != "" && why != absent && (c.name != "create" || mapped < 0) { // enterNamespace's caller has warned
-			ui.warnf("the settings in %q are not used: %s", s.files[i], why)
+			ui.warn("ignored-option", "the settings in %q are not used: %s", s.files[i], why)
 		}
 	}
 	if len(s.errs) > 0 {

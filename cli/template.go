@@ -65,8 +65,12 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	if len(operands) > 0 && c.caller.name == "" && named(operands[0]).name != "" {
 		return usageErrorf("the command comes first: lxc-pull %s ...", operands[0])
 	}
-	if len(operands) > 0 {
-		ui.warnf("ignoring %q", operands)
+	if len(operands) == 1 && c.image.dist == "" && looksLikeImage(operands[0]) {
+		if err := c.image.readImage(operands[0]); err != nil {
+			return err
+		}
+	} else if len(operands) > 0 {
+		ui.warn("ignored-option", "ignoring %q", operands)
 	}
 	if c.list {
 		if err := c.check(); err != nil {
@@ -134,7 +138,7 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 // checkNames refuses a name or a path that LXC would refuse or misread.
 func checkNames(target pull.Target) error {
 	if err := lxc.CheckName(target.Container.Name); err != nil {
-		return usageErrorf("name %q: %v", target.Container.Name, err)
+		return usageErrorf("invalid name %q: %v", target.Container.Name, err)
 	}
 	if strings.ContainsFunc(target.Container.Path, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return usageErrorf("path %q: it contains a control character", target.Container.Path)

@@ -21,7 +21,10 @@ import (
 //   - No text from outside is written unescaped. The functions of this file pass texts
 //     through printable; tables and lists pass their cells through it.
 //   - With -q only errors are printed; -v adds details.
-//   - On a terminal one line may change: progress, or a passing message.
+//   - On a terminal one line may change: progress, or a passing message (progress.go).
+//   - Colour marks only the words "warning:", "lxc-pull:" and "ERROR:", on a terminal, and
+//     not if NO_COLOR is set (no-color.org) or TERM is "dumb".
+//   - With --json-fd a program reads the same as JSON objects (events.go).
 
 // A ui writes text for a person.
 type ui struct {
@@ -32,18 +35,28 @@ type ui struct {
 	template bool          // lxc-create called: use the stock template's phrases
 	clock    *source.Clock // the time of the run, for hints
 	heard    atomic.Int64  // when the last line was written, in ns of Unix time
+	events   *events       // of --json-fd; nil: not given
 
-	mu       sync.Mutex // guards the fields below: several goroutines write
-	columns  int        // width of the terminal; 0: err is no terminal, and progress is not shown
-	progress *progress  // the progress line on the terminal; nil: none
-	passing  int        // width of the passing message on the terminal; 0: none
+	mu      sync.Mutex // guards the fields below: several goroutines write
+	columns int        // width of the terminal; 0: no line may be rewritten
+	screen  screen
+}
+
+// A screen is what a ui knows about the terminal, and what stands on its last line.
+type screen struct {
+	file     *os.File  // the terminal; nil: err is none, or tests set the width
+	color    bool      // the terminal shows colours
+	mode     string    // of --progress: "plain", "none", or "" for auto
+	progress *progress // of the phase that runs; nil: none
+	passing  int       // width of the passing message on the terminal; 0: none
 }
 
 // newUI returns a ui for the two outputs.
 func newUI(out, err *os.File) *ui {
 	u := &ui{out: out, err: err, clock: source.NewClock(time.Time{}, buildDate())}
-	if os.Getenv("TERM") != "dumb" {
-		u.columns = terminalSize(err)
+	if term := os.Getenv("TERM"); term != "dumb" && isTerminal(err) {
+		u.columns, u.screen.file = terminalSize(err), err
+		u.screen.color = term != "" && os.Getenv("NO_COLOR") == ""
 	}
 	return u
 }
@@ -52,7 +65,7 @@ func newUI(out, err *os.File) *ui {
 func (u *ui) setClock(c *source.Clock) {
 	u.clock = c
 	if text := c.Warning(); text != "" {
-		u.warnf("%s", text)
+		u.warn("clock", "%s", text)
 	}
 }
 
@@ -64,11 +77,22 @@ func (u *ui) settle() {
 	u.clear()
 }
 
-// warnf writes a warning.
-func (u *ui) warnf(format string, args ...any) {
+// warn writes a warning. code is one of those in codes.go.
+func (u *ui) warn(code, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	u.events.send("warning", "code", code, "text", text)
 	if !u.quiet {
-		u.line("warning: "+format, args...)
+		u.marked("warning:", text)
 	}
+}
+
+// marked writes a line that begins with a word which a terminal shows in colour.
+func (u *ui) marked(word, text string) {
+	color := "31" // red, ECMA-48 8.3.117
+	if word == "warning:" {
+		color = "33" // yellow
+	}
+	u.write(word, color, " "+text)
 }
 
 // notef writes a line if -v is given.
@@ -79,12 +103,18 @@ func (u *ui) notef(format string, args ...any) {
 }
 
 // line writes a line to err. A progress line comes back below it.
-func (u *ui) line(format string, args ...any) {
+func (u *ui) line(format string, args ...any) { u.write("", "", fmt.Sprintf(format, args...)) }
+
+// write writes a line to err: a word in that colour, and text.
+func (u *ui) write(word, color, text string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
 	u.hear()
-	fmt.Fprintln(u.err, printable(fmt.Sprintf(format, args...)))
+	if u.screen.color && word != "" {
+		word = "\x1b[" + color + "m" + word + "\x1b[m"
+	}
+	io.WriteString(u.err, word+printable(text)+"\n")
 }
 
 // hear records that a line was written now.
@@ -93,19 +123,17 @@ func (u *ui) hear() { u.heard.Store(time.Now().UnixNano()) }
 // transient shows a message on the terminal until the next line is written there. It reports
 // whether there is a terminal.
 func (u *ui) transient(text string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	if u.columns == 0 || u.quiet {
 		return false
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
 	u.clear()
-	text = printable(text)
-	if runes := []rune(text); len(runes) >= u.columns {
-		text = string(runes[:u.columns-1])
-	}
-	u.passing = u.columns - 1
+	u.measure()
+	text = fit(strings.ReplaceAll(printable(text), "\n", " "), u.room())
+	u.screen.passing = width(text)
 	u.hear()
-	fmt.Fprintf(u.err, "%s", strings.ReplaceAll(text, "\n", " "))
+	io.WriteString(u.err, text)
 	return true
 }
 
@@ -142,119 +170,22 @@ func terminalSize(f *os.File) int {
 // isTerminal reports whether f is a terminal.
 func isTerminal(f *os.File) bool { return terminalSize(f) > 0 }
 
-// A progress is a line on a terminal that is rewritten in place. It shows the phase, bytes,
-// bytes per second and the time left.
-type progress struct {
-	ui     *ui
-	phase  string
-	total  int64 // -1: unknown
-	start  time.Time
-	shown  time.Time
-	done   int64
-	widest int
-}
-
-// progressInterval is the time between two rewritings of the line. It is short enough to show
-// that the program works, and long enough for a serial console.
-const progressInterval = 200 * time.Millisecond
-
-// begin starts a progress line; Close ends it. Without a terminal, and with -q, begin returns
-// nil, on which the methods do nothing.
-func (u *ui) begin(phase string, total int64) *progress {
-	if u.columns == 0 || u.quiet {
-		return nil
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.progress = &progress{ui: u, phase: phase, total: total, start: time.Now()}
-	return u.progress
-}
-
-// Write counts bytes, so that io.TeeReader can write to a progress.
-func (p *progress) Write(b []byte) (int, error) {
-	if p == nil {
-		return len(b), nil
-	}
-	p.ui.mu.Lock()
-	defer p.ui.mu.Unlock()
-	p.done += int64(len(b))
-	if now := time.Now(); now.Sub(p.shown) >= progressInterval {
-		p.shown = now
-		p.show(now)
-	}
-	return len(b), nil
-}
-
-// show rewrites the line. The caller holds the lock.
-func (p *progress) show(now time.Time) {
-	if p.ui.progress != p {
-		return
-	}
-	text := progressText(p.phase, p.done, p.total, now.Sub(p.start))
-	if p.ui.passing > 0 {
-		p.ui.clear()
-	}
-	if len(text) >= p.ui.columns {
-		text = text[:p.ui.columns-1]
-	}
-	p.widest = max(p.widest, len(text))
-	p.ui.hear()
-	fmt.Fprintf(p.ui.err, "\r%-*s", p.widest, text)
-}
-
-// progressText returns the text of a progress line.
-func progressText(phase string, done, total int64, elapsed time.Duration) string {
-	text := phase + "  " + source.ByteCount(done)
-	if total > 0 {
-		text += " of " + source.ByteCount(total)
-	}
-	if elapsed < time.Second {
-		return text
-	}
-	rate := int64(float64(done) / elapsed.Seconds())
-	text += "  " + source.ByteCount(rate) + "/s"
-	if total > done && rate > 0 {
-		text += "  " + (time.Duration((total-done)/rate) * time.Second).String() + " left"
-	}
-	return text
-}
-
-// Close removes the line.
-func (p *progress) Close() error {
-	if p == nil {
-		return nil
-	}
-	p.ui.mu.Lock()
-	defer p.ui.mu.Unlock()
-	p.ui.clear()
-	p.ui.progress = nil
-	return nil
-}
-
-// clear removes the progress line or passing message until the next line. The caller holds
-// the lock.
-func (u *ui) clear() {
-	if u.passing > 0 {
-		fmt.Fprintf(u.err, "\r%*s\r", u.passing, "")
-		u.passing = 0
-	}
-	if u.progress != nil && u.progress.widest > 0 {
-		fmt.Fprintf(u.err, "\r%*s\r", u.progress.widest, "")
-	}
-}
-
 // listener returns the functions by which package source and package pull tell the user
 // something.
 func (u *ui) listener() source.Listener {
 	return source.Listener{
-		Say: u.say,
+		Say: func(text string) {
+			u.events.phase(text)
+			u.say(text)
+		},
 		Tell: func(text string) {
 			if !u.quiet {
 				u.line("%s", text)
 			}
 		},
-		Warn:  func(text string) { u.warnf("%s", text) },
+		Warn:  func(code, text string) { u.warn(code, "%s", text) },
 		Note:  func(text string) { u.notef("%s", text) },
-		Begin: func(phase string, size int64) io.WriteCloser { return u.begin(phase, size) },
+		Image: u.events.image,
+		Begin: func(phase string, kept, size int64) io.WriteCloser { return u.beginAt(phase, kept, size) },
 	}
 }

@@ -41,9 +41,9 @@ func TestPrintable(t *testing.T) {
 func TestLinesAreEscaped(t *testing.T) {
 	var out bytes.Buffer
 	u := &ui{out: &out, err: &out, verbose: true}
-	u.warnf("%s", "a\x1b[2J")
+	u.warn("retry", "%s", "a\x1b[2J")
 	u.notef("%v", errors.New("b\rc"))
-	u.finish(fmt.Errorf("d\x07"))
+	u.finish(fmt.Errorf("d\x07"), 0)
 	if got, want := out.String(), "warning: a\\x1b[2J\nb\\x0dc\nlxc-pull: d\\x07\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -77,19 +77,36 @@ func FuzzPrintable(f *testing.F) {
 
 func TestProgressText(t *testing.T) {
 	for _, c := range []struct {
-		done, total int64
-		elapsed     time.Duration
-		want        string
+		kept, done, total int64
+		elapsed           time.Duration
+		room              int
+		want              string
 	}{
-		{0, -1, 0, "P  0 B"},
-		{1536, -1, 500 * time.Millisecond, "P  1.5 KiB"},
-		{10 << 20, 100 << 20, 10 * time.Second, "P  10.0 MiB of 100 MiB  1.0 MiB/s  1m30s left"},
-		{100 << 20, 100 << 20, 10 * time.Second, "P  100 MiB of 100 MiB  10.0 MiB/s"},
-		{1000, -1, time.Second, "P  1.0 KiB  1.0 KiB/s"},
+		{0, 0, -1, 0, 0, "Unpacking the rootfs  0 B"},
+		{0, 1536, -1, 500 * time.Millisecond, 0, "Unpacking the rootfs  1.5 KiB"},
+		{0, 10 << 20, 100 << 20, 10 * time.Second, 77, "Unpacking the rootfs  10 %  10.0 MiB of 100 MiB  1.0 MiB/s  1m30s left"},
+		{0, 100 << 20, 100 << 20, 10 * time.Second, 77, "Unpacking the rootfs  100 %  100 MiB of 100 MiB  10.0 MiB/s"},
+		{0, 1000, -1, time.Second, 77, "Unpacking the rootfs  1.0 KiB  1.0 KiB/s"},
+		// The kept bytes count in the percentage and not in the rate.
+		{50 << 20, 60 << 20, 100 << 20, 10 * time.Second, 77, "Unpacking the rootfs  60 %  60.0 MiB of 100 MiB  1.0 MiB/s  40s left"},
+		{50 << 20, 10 << 20, 100 << 20, 0, 77, "Unpacking the rootfs  50 %  50.0 MiB of 100 MiB"},
+		// Narrow terminals keep the percentage and the time left.
+		{0, 10 << 20, 100 << 20, 10 * time.Second, 60, "Unpacking the rootfs  10 %  10.0 MiB of 100 MiB  1m30s left"},
+		{0, 10 << 20, 100 << 20, 10 * time.Second, 50, "Unpacking the rootfs  10 %  10.0 MiB  1m30s left"},
+		{0, 10 << 20, 100 << 20, 10 * time.Second, 37, "Unpacking  10 %  10.0 MiB  1m30s left"},
+		{0, 10 << 20, 100 << 20, 10 * time.Second, 30, "Unpacking  10 %  1m30s left"},
+		{0, 10 << 20, 100 << 20, 10 * time.Second, 22, "Unpa  10 %  1m30s left"},
+		{0, 10 << 20, 100 << 20, 10 * time.Second, 5, "  10 "},
 	} {
-		if got := progressText("P", c.done, c.total, c.elapsed); got != c.want {
+		start := time.Unix(1e9, 0)
+		p := &progress{phase: "Unpacking the rootfs", kept: c.kept, done: c.done, total: c.total, start: start}
+		if got := p.text(start.Add(c.elapsed), c.room); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
+	}
+	wide := &progress{phase: "\u4e2d\u6587\u4e2d\u6587", done: 1, total: -1}
+	if got := wide.text(time.Time{}, 10); got != "\u4e2d\u6587  1 B" {
+		t.Errorf("%q", got)
 	}
 }
 
@@ -99,7 +116,7 @@ func TestProgressOnlyOnTerminals(t *testing.T) {
 	u := &ui{out: &out, err: &err}
 	line := u.begin("P", 10)
 	io.Copy(io.Discard, io.TeeReader(strings.NewReader("0123456789"), line))
-	u.warnf("one %d", 1)
+	u.warn("retry", "one %d", 1)
 	line.Close()
 	if err.String() != "warning: one 1\n" {
 		t.Errorf("%q", err.String())
@@ -108,9 +125,9 @@ func TestProgressOnlyOnTerminals(t *testing.T) {
 	u.columns = 30
 	line = u.begin("P", 10)
 	io.Copy(io.Discard, io.TeeReader(strings.NewReader("0123456789"), line))
-	u.warnf("two")
+	u.warn("retry", "two")
 	line.Close()
-	if !strings.HasPrefix(err.String(), "\rP  10 B") || !strings.Contains(err.String(), "\rwarning: two\n") {
+	if !strings.HasPrefix(err.String(), "\rP  100 %  10 B") || !strings.Contains(err.String(), "\rwarning: two\n") {
 		t.Errorf("%q", err.String())
 	}
 }

@@ -173,6 +173,9 @@ func (c *untarCall) run(ctx context.Context, ui *ui, operands []string) (err err
 		archive, operands = operands[0], operands[1:]
 	}
 	if archive == "" {
+		if isTerminal(os.Stdin) {
+			return usageErrorf("the archive is missing: name a FILE, or pass it on standard input")
+		}
 		archive = "-"
 	}
 	c.opt.Filter.Members = append(c.opt.Filter.Members, operands...)
@@ -232,10 +235,10 @@ func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) error {
 	}
 	defer target.Close()
 	if target.Resumed() {
-		ui.warnf("%q holds what an interrupted run left; the archive is merged into it, and nothing is removed", c.dir())
+		ui.warn("leftover", "%q holds what an interrupted run left; the archive is merged into it, and nothing is removed", c.dir())
 	}
 	if warning := pull.StaleWarning(target); warning != "" {
-		ui.warnf("%s", warning)
+		ui.warn("leftover", "%s", warning)
 	}
 	report, err := c.fill(ctx, ui, target, body)
 	if err != nil {
@@ -244,12 +247,12 @@ func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) error {
 	for _, n := range report.Notes {
 		if n.Thing == "file capability" {
 			for _, name := range n.Names {
-				ui.warnf("file capability not stored: %s: %s", name, n.Reason)
+				ui.warn("not-restored", "file capability not stored: %s: %s", name, n.Reason)
 			}
 		}
 	}
 	if s := report.Summary(); s != "" {
-		ui.warnf("%s", s)
+		ui.warn("not-restored", "%s", s)
 	}
 	return nil
 }
@@ -307,9 +310,9 @@ func (c *untarCall) abandon(ui *ui, target *untar.Target, extracted bool, err er
 	case rerr != nil:
 		return &pull.LeftError{Err: err, Left: rerr}
 	case removed != "":
-		ui.warnf("removed what was extracted: %s", removed)
+		ui.warn("leftover", "removed what was extracted: %s", removed)
 	case extracted:
-		ui.warnf("what was extracted stays in %q", c.dir())
+		ui.warn("leftover", "what was extracted stays in %q", c.dir())
 	}
 	return err
 }

@@ -231,7 +231,7 @@ func reportSignatures(ui *ui, w io.Writer, result *pgp.Result) error {
 			line += ", made " + s.Created.Format(time.RFC3339)
 		}
 		if s.Warning != "" {
-			ui.warnf("%s: %s", s.Fingerprint, s.Warning)
+			ui.warn("weak-key", "%s: %s", s.Fingerprint, s.Warning)
 		}
 		if ui.quiet {
 			continue

@@ -127,7 +127,7 @@ func (c *zcatCall) decompress(name string, in io.Reader) error {
 // warnOfGarbage warns of bytes after the end of the data, as gzip(1) and bzip2(1) do.
 func warnOfGarbage(ui *ui, name string, d *untar.Decompressed) {
 	if d.Garbage() {
-		ui.warnf("%q: garbage after the end of the %s data was ignored", name, d.Format)
+		ui.warn("garbage", "%q: garbage after the end of the %s data was ignored", name, d.Format)
 	}
 }
 

@@ -60,7 +60,8 @@ type Error struct {
 	Wait   time.Duration // the Retry-After of the response; 0: none
 	Err    error         // the cause; may be nil
 
-	noProxy bool // with KindProxy: no connection to the proxy, or none through a SOCKS proxy
+	detail  error // of which Err has the meaning in plain words; nil: none
+	noProxy bool  // with KindProxy: no connection to the proxy, or none through a SOCKS proxy
 }
 
 func (e *Error) Error() string {
@@ -103,16 +104,14 @@ func (e *Error) cause() string {
 		text = "the server's certificate has expired"
 	case KindAuthority:
 		text = "the server's certificate is signed by an unknown authority"
-	case KindName:
-		text = "the server's certificate is for another host"
 	case KindWantsCert:
 		text = "the server wants a client certificate"
 	case KindRefusesCert:
 		text = "the server does not accept the client certificate"
 	case KindSpeaksHTTP:
-		text = "the port does not use TLS (https), most likely plain http"
+		text = "that port speaks plain http, not https"
 	case KindSpeaksTLS:
-		text = "the port speaks https, not plain http"
+		text = "that port speaks https, not plain http"
 	case KindStall:
 		text = "the transfer stalled"
 	case KindTruncated:
@@ -133,6 +132,20 @@ func (e *Error) cause() string {
 		return e.Err.Error()
 	}
 	return text + ": " + e.Err.Error()
+}
+
+// Detail returns the words of the system or of the resolver about the failure, "" if Error says
+// all. They have addresses, and no part of the URL but the host.
+func (e *Error) Detail() string {
+	var op *net.OpError
+	var dns *net.DNSError
+	switch {
+	case errors.As(e.detail, &op):
+		return op.Error()
+	case errors.As(e.detail, &dns):
+		return dns.Error()
+	}
+	return ""
 }
 
 // NotFound reports whether the server answered that the file does not exist (RFC 9110,
@@ -239,32 +252,32 @@ func failure(u, hop *url.URL, err error, now time.Time) *Error {
 	case errors.As(err, &proxy):
 		e.Kind, e.Status, e.Err = KindProxy, proxy.status, nil
 	case errors.As(err, &dial) && (dial.Op == "proxyconnect" || dial.Op == "socks connect"): // set by net/http
-		e.Kind, e.Err, e.noProxy = KindProxy, dial.Err, true
+		e.Kind, e.Err, e.noProxy, e.detail = KindProxy, plain(dial.Err), true, dial
 	case errors.Is(err, errStalled):
 		e.Kind, e.Err = KindStall, nil
 	case errors.As(err, &noServers):
 		e.Kind, e.Err = KindDNS, noServers
 	case errors.As(err, &dns):
-		e.Kind = KindDNS
-		if dns.IsNotFound {
-			e.Err = fmt.Errorf("%q", dns.Name)
+		e.Kind, e.Err, e.detail = KindDNS, fmt.Errorf("%q", dns.Name), err
+		if !dns.IsNotFound {
+			e.Err = fmt.Errorf("%q (the name servers do not answer)", dns.Name)
 		}
 	case e.setTLS(err, now):
 	case errors.Is(err, syscall.ECONNREFUSED):
-		e.Kind, e.Err = KindRefused, innermost(err)
+		e.Kind, e.Err, e.detail = KindRefused, innermost(err), err
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETDOWN),
 		errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		// EACCES and EPERM come from a firewall, or if an Android app lacks group inet.
-		e.Kind = KindUnreachable
+		e.Kind, e.detail = KindUnreachable, err
 		var number syscall.Errno
 		if address := innermost(err); address != err && errors.As(err, &number) {
 			e.Err = fmt.Errorf("%v: %w", address, number)
 		}
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		e.Kind = KindTimeout
+		e.Kind, e.Err, e.detail = KindTimeout, plain(err), err
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET),
 		errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED):
-		e.Kind = KindTruncated
+		e.Kind, e.Err, e.detail = KindTruncated, plain(err), err
 	default:
 		e.Kind = KindProtocol
 		// net/http appends what the server sent, which may contain a password.
@@ -287,13 +300,13 @@ func (e *Error) setTLS(err error, now time.Time) bool {
 		record      tls.RecordHeaderError
 		alert       *net.OpError
 	)
-	date := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+	date := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
 	begins, young := notYetValid(err, now)
 	switch {
 	case young:
 		e.Kind, e.Err = KindClock, fmt.Errorf("valid from %s, the clock says %s", date(begins), date(now))
 	case errors.As(err, &certificate) && certificate.Reason == x509.Expired:
-		e.Kind, e.Err = KindExpired, fmt.Errorf("it expired %s, the clock says %s", date(certificate.Cert.NotAfter), date(now))
+		e.Kind, e.Err = KindExpired, fmt.Errorf("it ended %s, the clock says %s", date(certificate.Cert.NotAfter), date(now))
 	case errors.As(err, &name):
 		e.Kind, e.Err = KindName, otherNames(name)
 	case errors.As(err, &authority):
@@ -326,13 +339,34 @@ func otherNames(e x509.HostnameError) error {
 	}
 	names = append(names, e.Certificate.DNSNames...)
 	if len(names) == 0 {
-		return fmt.Errorf("it has only the common name %.100q, which TLS clients no longer use", e.Certificate.Subject.CommonName)
+		return fmt.Errorf("the certificate has only the common name %.100q, which TLS clients no longer use", e.Certificate.Subject.CommonName)
 	}
 	more := ""
 	if len(names) > 4 { // more would make the message too long
 		names, more = names[:4], " and others"
 	}
-	return fmt.Errorf("it is for %q%s, not for %q", names, more, e.Host)
+	return fmt.Errorf("the certificate is for %s%s, not for %q", strings.Trim(fmt.Sprintf("%q", names), "[]"), more, e.Host)
+}
+
+// plain returns the cause of a network failure without the words that package net puts around
+// it, nil if the Kind says it all.
+func plain(err error) error {
+	var number syscall.Errno
+	var dns *net.DNSError
+	var timeout net.Error
+	address := innermost(err)
+	switch {
+	case errors.As(err, &dns):
+		return fmt.Errorf("no address for the host name %q", dns.Name)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		if address != err {
+			return address
+		}
+		return nil
+	case errors.As(err, &number):
+		return number
+	}
+	return err
 }
 
 // innermost returns the address of a dial error as an error. The Kind already says

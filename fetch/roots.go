@@ -55,7 +55,7 @@ func CheckCertificates(file string) error { return addCertificates(x509.NewCertP
 func addCertificates(pool *x509.CertPool, file string) error {
 	data, err := readCapped(file, maxCertFile)
 	if err == nil && !pool.AppendCertsFromPEM(data) {
-		err = fmt.Errorf("%q holds no certificate in PEM form", file)
+		err = fmt.Errorf("%q has no certificate in PEM form", file)
 	}
 	return err
 }

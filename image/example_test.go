@@ -24,7 +24,7 @@ func ExampleParseIndex() {
 	}
 	// Output:
 	// 4 images
-	// line 5: release "../etc": the character '/'
+	// line 5: release "../etc": "/" is not allowed
 }
 
 func ExampleIndex_Find() {

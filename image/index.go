@@ -136,18 +136,18 @@ func parseLine(line string) (Image, error) {
 func CheckName(name string) error {
 	switch {
 	case name == "":
-		return errors.New("empty")
+		return errors.New("it is empty")
 	case len(name) > maxName:
 		return fmt.Errorf("longer than %d bytes", maxName)
 	case strings.Trim(name, ".") == "":
-		return errors.New("only dots")
+		return errors.New("only dots are not allowed")
 	}
 	for i := 0; i < len(name); i++ {
 		switch c := name[i]; {
 		case c < 0x20 || c == 0x7f:
-			return errors.New("a control character")
+			return errors.New("a control character is not allowed")
 		case strings.IndexByte(`/\%?#;`, c) >= 0:
-			return fmt.Errorf("the character %q", c)
+			return fmt.Errorf("%q is not allowed", name[i:i+1])
 		}
 	}
 	return nil
@@ -171,7 +171,7 @@ func cleanPath(path string) (string, error) {
 		parts = append(parts, part)
 	}
 	if len(parts) == 0 {
-		return "", errors.New("empty")
+		return "", errors.New("it is empty")
 	}
 	return strings.Join(parts, "/"), nil
 }

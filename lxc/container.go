@@ -139,10 +139,12 @@ func NoHangup(conf []byte) []byte {
 func CheckName(name string) error {
 	_, control := controlCharacter([]byte(name))
 	switch {
-	case name == "" || name == "." || name == ".." || strings.Contains(name, "/"):
+	case strings.Contains(name, "/"):
+		return errors.New("\"/\" is not allowed")
+	case name == "" || name == "." || name == "..":
 		return errors.New("not a directory name")
 	case control || strings.Contains(name, "\n"):
-		return errors.New("a control character")
+		return errors.New("a control character is not allowed")
 	case len(name) > maxHostName:
 		return fmt.Errorf("longer than %d bytes, the most that a host name has", maxHostName)
 	case unquote(strings.Trim(name, " \t")) != name:

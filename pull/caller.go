@@ -253,7 +253,7 @@ func (r *run) removeInterrupted(path string) bool {
 	if _, there := os.Lstat(path); err != nil || there == nil {
 		return false
 	}
-	r.warnf("%q was a container that lxc-create had begun when it was killed; it was removed first", path)
+	r.warn("leftover", "%q was a container that lxc-create had begun when it was killed; it was removed first", path)
 	return true
 }
 

@@ -41,13 +41,13 @@ func Check(target Target, tell source.Listener) error {
 	}
 	if target.Caller != nil {
 		if err != nil {
-			r.warnf("%v", err)
+			r.warn("image-config", "%v", err)
 		}
 		return nil
 	}
 	if err == nil {
 		for _, line := range loaded.Rootfs {
-			r.warnf("%s has %q; the container gets a root file system of its own", which, lxc.Shown(line))
+			r.warn("image-config", "%s has %q; the container gets a root file system of its own", which, lxc.Shown(line))
 		}
 	}
 	return err
@@ -104,7 +104,7 @@ func (r *run) inspect(found *source.Found) (*contents, error) {
 	c.creates = about.Creates
 	for _, arch := range about.Arch {
 		if cross.LXCKnows(arch) && !cross.LXCMeans(arch, found.Image.Arch) {
-			r.warnf("the image's lxc.arch is %q, although the image is listed as %q", arch, found.Image.Arch)
+			r.warn("image-config", "the image's lxc.arch is %q, although the image is listed as %q", arch, found.Image.Arch)
 		}
 	}
 	if err := r.checkLoaded("the image's config", about.Loaded); err != nil {
@@ -149,7 +149,7 @@ func (r *run) checkLoaded(which string, loaded lxc.Loaded) error {
 	for _, name := range loaded.Includes {
 		err := walk.check(name, 0)
 		if err != nil && r.target.WithoutLXC {
-			r.warnf("%s includes %q, which this machine lacks", which, lxc.Shown(name))
+			r.warn("missing-include", "%s includes %q, which this machine lacks", which, lxc.Shown(name))
 			continue
 		}
 		if err != nil {
@@ -238,18 +238,18 @@ func (r *run) checkFinal(c *contents, about *lxc.ImageConfig) error {
 func (r *run) warnOfImage(about lxc.ImageConfig, arch string) {
 	for i, line := range about.Foreign {
 		if i == maxWarnings {
-			r.warnf("the image's config has %d more lines that reach for the host", len(about.Foreign)-i)
+			r.warn("image-config", "the image's config has %d more lines that reach for the host", len(about.Foreign)-i)
 			break
 		}
-		r.warnf("--allow-host-config lets the image's config have %q", lxc.Shown(line))
+		r.warn("image-config", "--allow-host-config lets the image's config have %q", lxc.Shown(line))
 	}
 	if about.Missing != nil {
-		r.warnf("the image's config does not include LXC's common.conf: nothing %s", strings.Join(about.Missing, ", nothing "))
+		r.warn("image-config", "the image's config does not include LXC's common.conf: nothing %s", strings.Join(about.Missing, ", nothing "))
 	}
 	if about.Writable != nil {
-		r.warnf("the image's config gives the container the host's %s, where its root may write", strings.Join(about.Writable, ", "))
+		r.warn("image-config", "the image's config gives the container the host's %s, where its root may write", strings.Join(about.Writable, ", "))
 	}
 	if machine := foreignMachine(arch); machine != "" {
-		r.warnf("the image is for %q, which this machine (%s) can't run: the container won't start without an emulator (binfmt_misc)", arch, machine)
+		r.warn("foreign-arch", "the image is for %q, which this machine (%s) can't run: the container won't start without an emulator (qemu-user with binfmt_misc)", arch, machine)
 	}
 }

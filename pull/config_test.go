@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lxc-pull/cross"
+	"lxc-pull/image"
 	"lxc-pull/lxc"
 	"lxc-pull/pull/source"
 )
@@ -18,7 +19,8 @@ import (
 // into returns a Listener that writes each text to b, as a line.
 func into(b *strings.Builder) source.Listener {
 	line := func(text string) { b.WriteString(text + "\n") }
-	return source.Listener{Say: line, Tell: line, Warn: line, Note: line, Begin: func(string, int64) io.WriteCloser { return nothing{} }}
+	return source.Listener{Say: line, Tell: line, Note: line,
+		Warn: func(_, text string) { line(text) }, Image: func(image.Image, string, bool) {}, Begin: func(string, int64, int64) io.WriteCloser { return nothing{} }}
 }
 
 // A nothing ignores progress.
@@ -135,5 +137,17 @@ func TestIncludes(t *testing.T) {
 				t.Errorf("%s, %+v: %v; %s", name, target, err, &out)
 			}
 		}
+	}
+}
+
+// Layers are counted if there are several.
+func TestNth(t *testing.T) {
+	found := &source.Found{Layers: make([]source.Layer, 5)}
+	if got := nth(found, 1); got != ", layer 2/5" {
+		t.Errorf("%q", got)
+	}
+	found.Layers = found.Layers[:1]
+	if got := nth(found, 0); got != "" {
+		t.Errorf("%q", got)
 	}
 }

@@ -75,10 +75,10 @@ func (r *run) inside(name string, err error) error {
 		errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
 		return nil
 	case errors.As(err, &outside):
-		r.warnf("%q leads out of the image's root file system; left as it is", name)
+		r.warn("image-file", "%q leads out of the image's root file system; left as it is", name)
 		return nil
 	case errors.Is(err, untar.ErrNotMade):
-		r.warnf("%q was in the root file system before the image; left as it is", name)
+		r.warn("image-file", "%q was in the root file system before the image; left as it is", name)
 		return nil
 	}
 	return fmt.Errorf("%q in the rootfs: %w", name, err)

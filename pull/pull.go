@@ -216,4 +216,6 @@ type contents struct {
 	sized     bool        // the image's size was compared with the free room
 }
 
-func (r *run) warnf(format string, args ...any) { r.opt.Tell.Warn(fmt.Sprintf(format, args...)) }
+func (r *run) warn(code, format string, args ...any) {
+	r.opt.Tell.Warn(code, fmt.Sprintf(format, args...))
+}

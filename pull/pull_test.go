@@ -374,7 +374,7 @@ func TestCancelWhileUnpacking(t *testing.T) {
 		defer cancel(nil)
 		var heard strings.Builder
 		how := Options{Tell: into(&heard)}
-		how.Tell.Begin = func(string, int64) io.WriteCloser {
+		how.Tell.Begin = func(string, int64, int64) io.WriteCloser {
 			passed := 0
 			return watcher(func(n int) {
 				if passed += n; passed < 3<<20 || ctx.Err() != nil {
@@ -415,7 +415,7 @@ func TestCancelledMerge(t *testing.T) {
 	defer cancel(nil)
 	var heard strings.Builder
 	how := Options{Tell: into(&heard)}
-	how.Tell.Begin = func(phase string, _ int64) io.WriteCloser {
+	how.Tell.Begin = func(phase string, _, _ int64) io.WriteCloser {
 		passed := 0
 		return watcher(func(n int) {
 			if passed += n; phase == "Unpacking the rootfs" && passed > 3<<20 && ctx.Err() == nil {

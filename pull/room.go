@@ -38,7 +38,7 @@ func (r *run) probe() error {
 		owner = &[2]uint32{}
 		for i, ranges := range r.givableIDs() {
 			if n := mappedCount(ranges); n > 0 && n < usualIDs {
-				r.warnf("only the owners 0 to %d are mapped here; an image with others, up to %d, can't be unpacked", n-1, usualIDs-1)
+				r.warn("owners", "only the owners 0 to %d are mapped here; an image with others, up to %d, can't be unpacked", n-1, usualIDs-1)
 			}
 			owner[i] = trialID(ranges)
 		}
@@ -54,10 +54,10 @@ func (r *run) probe() error {
 		if r.opt.NeedXattrs {
 			return &untar.UnfitError{Path: path, FileSystem: root.FileSystem(), Need: "extended attributes (--xattrs)"}
 		}
-		r.warnf("%q is on %s, which has no extended attributes: file capabilities and ACLs of the image will be lost", path, root.FileSystem())
+		r.warn("file-system", "%q is on %s, which has no extended attributes: file capabilities and ACLs of the image will be lost", path, root.FileSystem())
 	}
 	if missing.HardLinks {
-		r.warnf("%q is on %s, which has no hard links: they become copies, which take more room", path, root.FileSystem())
+		r.warn("file-system", "%q is on %s, which has no hard links: they become copies, which take more room", path, root.FileSystem())
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ func (r *run) checkRoom(ctx context.Context, found *source.Found) error {
 		// A mirror's false size must not make this run refuse an image that fits.
 		said := layer.Packed
 		if sure = found.Measure(ctx, true); !sure {
-			r.warnf("a mirror, or a server over plain http, says that the image has %s, more than is free; it may be wrong, so the download goes on", source.ByteCount(said))
+			r.warn("no-room", "a mirror, or a server over plain http, says that the image has %s, more than is free; it may be wrong, so the download goes on", source.ByteCount(said))
 		}
 	}
 	if layer.Packed < 0 {
@@ -139,7 +139,7 @@ func (r *run) checkRoom(ctx context.Context, found *source.Found) error {
 	r.contents.sized = true
 	if found.WillKeep() && r.sharesDisk(found.CacheDir()) {
 		if r.enoughRoom(layer, layer.Packed) != nil && r.enoughRoom(layer, 0) == nil {
-			r.warnf("there is no room for a copy in the cache: going on without it")
+			r.warn("cache-problem", "there is no room for a copy in the cache: going on without it")
 			found.LeaveCache()
 		}
 	}

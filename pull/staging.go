@@ -91,12 +91,12 @@ func (r *run) stageRootfs(ctx context.Context) (s *staging, err error) {
 			s.close()
 			return nil, notEmpty(rootfs, s.target.Stale())
 		}
-		r.warnf("%q is not empty: the image is put beside what is there; if that fails, lxc-create removes all of it", rootfs)
+		r.warn("merge", "%q is not empty: the image is put beside what is there; if that fails, lxc-create removes all of it", rootfs)
 		s.merging = true
 	}
 	r.warnStale(s.target)
 	if s.target.Recovered() != "" {
-		r.warnf("%q held what an interrupted run left; it was emptied first", rootfs)
+		r.warn("leftover", "%q held what an interrupted run left; it was emptied first", rootfs)
 	}
 	if s.dirExisted {
 		err = s.directory.restore()
@@ -148,7 +148,7 @@ func busyProcess(err error) string {
 // warnStale warns of files that a killed run seems to have left and that no run removes.
 func (r *run) warnStale(target *untar.Target) {
 	if warning := StaleWarning(target); warning != "" {
-		r.opt.Tell.Warn(warning)
+		r.opt.Tell.Warn("leftover", warning)
 	}
 }
 
@@ -318,7 +318,7 @@ func (r *run) takeExisting(s *staging) error {
 	r.warnStale(s.target)
 	s.root, s.dirExisted = s.target.Root(), true
 	if s.target.Recovered() != "" {
-		r.warnf("%q held what an interrupted run left; it was emptied first", r.target.Container.Rootfs)
+		r.warn("leftover", "%q held what an interrupted run left; it was emptied first", r.target.Container.Rootfs)
 		if err := s.directory.restore(); err != nil {
 			return err
 		}

@@ -45,13 +45,13 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 	}
 	if r.verifiesFirst(found) {
 		var temp io.Closer
-		if stream, temp, err = r.downloadFirst(stream); err != nil {
+		if stream, temp, err = r.downloadFirst(stream, nth(found, layer)); err != nil {
 			return err
 		}
 		toClose = append(toClose, temp)
 	}
 	r.opt.Tell.Say("Unpacking the rootfs")
-	progress := r.opt.Tell.Begin("Unpacking the rootfs", stream.Size)
+	progress := r.opt.Tell.Begin("Unpacking the rootfs"+nth(found, layer), stream.Kept, stream.Size)
 	compressed := untar.NewReadAhead(io.TeeReader(stream, progress))
 	toClose = append(toClose, progress, compressed)
 	decoder, err := untar.Decompress(compressed, r.opt.Memory.Decoding())
@@ -92,11 +92,19 @@ func (r *run) verifiesFirst(found *source.Found) bool {
 	return found.Vouched() && (r.opt.VerifyFirst || r.staging.merging || !found.Safe())
 }
 
-// downloadFirst writes all of a stream to the disk and checks it. It returns a stream that
+// nth says which of an image's layers is meant, "" if there is only one.
+func nth(found *source.Found, layer int) string {
+	if len(found.Layers) == 1 {
+		return ""
+	}
+	return fmt.Sprintf(", layer %d/%d", layer+1, len(found.Layers))
+}
+
+// downloadFirst writes all of a stream to the disk and checks it. nth is for the progress. It returns a stream that
 // reads the same bytes from the cache, or from a temporary file if the cache does not keep
 // them. The caller closes temp, that file, after use.
-func (r *run) downloadFirst(stream *source.Stream) (whole *source.Stream, temp io.Closer, err error) {
-	progress := r.opt.Tell.Begin("Downloading the rootfs", stream.Size)
+func (r *run) downloadFirst(stream *source.Stream, nth string) (whole *source.Stream, temp io.Closer, err error) {
+	progress := r.opt.Tell.Begin("Downloading the rootfs"+nth, stream.Kept, stream.Size)
 	defer progress.Close()
 	if stream.InCache() {
 		whole, err = stream.Complete(nil, progress)
@@ -158,11 +166,11 @@ func (r *run) extraction(found *source.Found, layer int) (untar.Options, error) 
 // report warns of the parts of the image that could not be restored, and passes on the report.
 func (r *run) report(ctx context.Context, report *untar.Report) error {
 	if lost := report.Summary(); lost != "" {
-		r.opt.Tell.Warn(lost)
+		r.opt.Tell.Warn("not-restored", lost)
 	}
 	for _, n := range report.Notes {
 		if r.staging.merging && n.Fate == untar.LeftOut {
-			r.warnf("%d files of the image were not written to %q, because other files are in their place: %s", n.Count, r.target.Container.Rootfs, strings.Join(n.Names, ", "))
+			r.warn("merge", "%d files of the image were not written to %q, because other files are in their place: %s", n.Count, r.target.Container.Rootfs, strings.Join(n.Names, ", "))
 		}
 	}
 	if r.opt.Report == nil {

@@ -51,7 +51,7 @@ func (found *Found) checkUnlisted() error {
 	if strings.HasPrefix(url, "http:") {
 		return unverified(text, errors.New("it must do so over https"))
 	}
-	f.tell.Warn(text)
+	f.tell.Warn("unverified", text)
 	found.index.only = url
 	return nil
 }

@@ -64,11 +64,16 @@ type CacheUse struct {
 type Listener struct {
 	Say  func(text string) // a step, in the stock template's words
 	Tell func(text string) // other information
-	Warn func(text string) // a warning
 	Note func(text string) // a detail, for -v
-	// Begin begins a phase that processes size bytes, -1 if the size is not known. The
-	// caller writes the bytes to the result as they pass, and closes it after the phase.
-	Begin func(phase string, size int64) io.WriteCloser
+	// Warn is called with a warning. The code names its kind for programs.
+	Warn func(code, text string)
+	// Image is called when the caller has accepted an image (Found.Accept). digest is the
+	// SHA-256 of the root file system in hexadecimal digits, "" if it is not known.
+	Image func(i image.Image, digest string, cached bool)
+	// Begin begins a phase that processes size bytes, -1 if the size is not known. An earlier
+	// run has downloaded the first kept of them. The caller writes all bytes to the result as
+	// they pass, and closes it after the phase.
+	Begin func(phase string, kept, size int64) io.WriteCloser
 }
 
 // A Finder finds images for one run.
@@ -152,11 +157,11 @@ func (f *Finder) Find(ctx context.Context, q image.Query) (*Found, error) {
 	}
 	if Offline(err) && cached != nil {
 		cached.announce = func() {
-			f.tell.Warn(err.Error())
+			f.tell.Warn("offline", err.Error())
 			if expired {
-				f.tell.Warn("the server can't be reached; using the cached copy, although it has expired")
+				f.tell.Warn("offline", "the server can't be reached; using the cached copy, although it has expired")
 			} else {
-				f.tell.Warn("the server can't be reached; using the cached copy")
+				f.tell.Warn("offline", "the server can't be reached; using the cached copy")
 			}
 			f.sayCached(cached)
 		}
@@ -265,7 +270,7 @@ func (f *Finder) fromServer(ctx context.Context, index image.Index, q image.Quer
 func (f *Finder) afterFailure(ctx context.Context, err error) error {
 	server := f.opt.Servers.current()
 	if KindOf(err) == Gone && !server.reread && ctx.Err() == nil {
-		f.tell.Warn(fmt.Sprintf("%v; reading the index again", err))
+		f.tell.Warn("retry", fmt.Sprintf("%v; reading the index again", err))
 		server.index, server.reread = nil, true
 		return nil
 	}
@@ -287,7 +292,7 @@ func (f *Finder) nextServer(ctx context.Context, err error) error {
 	if next == nil {
 		return f.opt.Servers.worstError()
 	}
-	f.tell.Warn(fmt.Sprintf("%v; asking %q", err, next.url))
+	f.tell.Warn("retry", fmt.Sprintf("%v; asking %q", err, next.url))
 	return nil
 }
 

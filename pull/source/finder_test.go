@@ -143,7 +143,7 @@ func serverOptions(t *testing.T, base string, servers ...string) Options {
 // hearing is a Listener that notes all that it hears, a line each.
 func hearing(b *strings.Builder) Listener {
 	line := func(text string) { b.WriteString(text + "\n") }
-	return Listener{Say: line, Tell: line, Warn: line, Note: line}
+	return Listener{Say: line, Tell: line, Note: line, Warn: func(_, text string) { line(text) }, Image: func(image.Image, string, bool) {}}
 }
 
 // read reads the root file system of found, and checks it.

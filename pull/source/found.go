@@ -49,6 +49,11 @@ func (found *Found) Accept() {
 		found.announce()
 		found.announce = nil
 	}
+	digest := ""
+	if found.checks.rootfs.digestKnown() {
+		digest = found.tag()
+	}
+	found.finder.tell.Image(found.Image, digest, found.Cached)
 }
 
 // A Layer is one tar archive of a root file system.

@@ -42,7 +42,7 @@ func (f *Finder) history() ([]cache.Seen, error) {
 		if errors.Is(err, fs.ErrPermission) {
 			// The history belongs to another user, and must not stop this user.
 			if !f.warnedHistory {
-				f.tell.Warn(fmt.Sprintf("the history of builds can't be read: %v", err))
+				f.tell.Warn("history", fmt.Sprintf("the history of builds can't be read: %v", err))
 				f.warnedHistory = true
 			}
 			continue
@@ -122,7 +122,7 @@ func (f *Finder) checkFresh(found *Found) error {
 
 // warnExpired warns about a build that has expired and that the user named.
 func (f *Finder) warnExpired(found *Found) {
-	f.tell.Warn(fmt.Sprintf("build %q of %s has expired, and may have known security holes", found.Image.Build, found.Image.Name))
+	f.tell.Warn("old-image", fmt.Sprintf("build %q of %s has expired, and may have known security holes", found.Image.Build, found.Image.Name))
 }
 
 // Remember records the image's build and the index's signature time in the first history that
@@ -160,7 +160,7 @@ func (found *Found) Remember(ctx context.Context) {
 		}
 	}
 	if err != nil {
-		f.tell.Warn(fmt.Sprintf("the build is not remembered, so that an older one would not be noticed: %v", err))
+		f.tell.Warn("history", fmt.Sprintf("the build is not remembered, so that an older one would not be noticed: %v", err))
 	}
 }
 

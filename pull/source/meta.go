@@ -64,7 +64,7 @@ func (found *Found) loadMeta(ctx context.Context) ([]byte, error) {
 		if !again {
 			return nil, last
 		}
-		f.tell.Warn(fmt.Sprintf("%v; starting again", err))
+		f.tell.Warn("retry", fmt.Sprintf("%v; starting again", err))
 		if err := found.renewSeals(); err != nil {
 			return nil, err
 		}

@@ -34,7 +34,7 @@ func (f *Finder) next(ctx context.Context, found *Found, err error) (*Found, err
 	case errors.As(err, &refused): // the server's build is refused
 		return nil, refused.Err
 	case found.Cached && wrong: // the bytes in the cache have changed: download the image again
-		f.tell.Warn(fmt.Sprintf("the cached copy is damaged (%v); downloading it anew", err))
+		f.tell.Warn("cache-problem", fmt.Sprintf("the cached copy is damaged (%v); downloading it anew", err))
 		found.Close()
 		f.distrustCache = true
 		next, offline := f.onServer(ctx, found.query)
@@ -53,7 +53,7 @@ func (f *Finder) next(ctx context.Context, found *Found, err error) (*Found, err
 	}
 	again, last := found.try.course.Next(fetch.Attempt{Err: err, Wrong: wrong, Resumed: found.try.resumed, Sources: sources})
 	if again {
-		f.tell.Warn(fmt.Sprintf("%v; starting again", err))
+		f.tell.Warn("retry", fmt.Sprintf("%v; starting again", err))
 		found.cache.discard()
 		return found, found.renewSeals()
 	}

@@ -37,6 +37,7 @@ func (a *attempt) sources() []string {
 // they are read, and unverified until Check returns nil.
 type Stream struct {
 	Size int64 // of the whole layer in bytes, -1 if it is not known
+	Kept int64 // the first bytes of it that an earlier run has downloaded
 
 	ctx   context.Context
 	from  io.Reader
@@ -148,6 +149,7 @@ func (found *Found) continuePart(ctx context.Context) (*Stream, error) {
 		return stream, nil
 	}
 	found.finder.tell.Note(fmt.Sprintf("continuing after the %s that an earlier run left", ByteCount(resumed)))
+	stream.Kept = resumed
 	stream.from = io.MultiReader(io.NewSectionReader(found.cache.stage.Rootfs, 0, resumed), stream.from)
 	return stream, nil
 }
@@ -219,7 +221,7 @@ func (w *cacheWriter) Read(p []byte) (int, error) {
 	n, err := w.from.Read(p)
 	if stage := w.to.cache.stage; n > 0 && stage != nil {
 		if _, failed := stage.Write(p[:n]); failed != nil {
-			w.to.finder.tell.Warn(fmt.Sprintf("the image is not written to the cache: %v", failed))
+			w.to.finder.tell.Warn("cache-problem", fmt.Sprintf("the image is not written to the cache: %v", failed))
 			w.to.try.cacheErr = failed
 			w.to.cache.discard()
 		}

@@ -31,7 +31,7 @@ func newServers(t *testing.T, names, mirrors []string) *Servers {
 // deaf returns a Listener that ignores all texts.
 func deaf() Listener {
 	none := func(string) {}
-	return Listener{Say: none, Tell: none, Warn: none, Note: none}
+	return Listener{Say: none, Tell: none, Note: none, Warn: func(_, _ string) {}}
 }
 
 // After each kind of failure the right servers are asked, in the right order.
