@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strconv"
+	"path/filepath"
 	"strings"
 
+	"lxc-pull/fetch"
 	"lxc-pull/image"
+	"lxc-pull/image/cache"
+	"lxc-pull/lxc/host"
 	"lxc-pull/pull/source"
 )
 
 // askMissing asks the user for the names of the image that the command line leaves out. At a
-// terminal the user chooses from lists. Otherwise askMissing prints all images and reads a
+// terminal the user chooses from a list (picker.go). Otherwise askMissing prints all images and reads a
 // line for each missing name, as the stock template does. A missing architecture means the
 // architecture of this machine.
 func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder, stdin *os.File) error {
@@ -29,11 +31,10 @@ func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder
 	if err != nil {
 		return err
 	}
-	answers := newCancelReader(ctx, stdin)
 	if isTerminal(stdin) && isTerminal(os.Stdout) {
-		err = c.image.choose(ui, answers, index)
+		err = c.choose(ctx, ui, stdin, index)
 	} else {
-		err = c.image.readNames(ui, answers, index)
+		err = c.image.readNames(ui, newCancelReader(ctx, stdin), index)
 	}
 	if err != nil {
 		return err
@@ -102,74 +103,103 @@ func readLine(r io.Reader) (string, error) {
 	return "", fmt.Errorf("the answer is longer than %d bytes", maxLine)
 }
 
-// choose lets the user choose a distribution that has images for the architecture, and then
-// one of its releases.
-func (o *imageOptions) choose(ui *ui, stdin io.Reader, index image.Index) error {
-	if o.arch == "" {
-		o.arch = hostArch()
+// choose lets the user choose an image that matches the names which are given, and says which
+// command line does the same.
+func (c *creation) choose(ctx context.Context, ui *ui, stdin *os.File, index image.Index) error {
+	query := c.image.query()
+	if !c.line.variant {
+		query.Variant = "" // check has set the default
 	}
-	for _, f := range []struct {
-		prompt string
-		value  *string
-		field  func(image.Image) string
-	}{
-		{"Distribution", &o.dist, func(i image.Image) string { return i.Dist }},
-		{"Release", &o.release, func(i image.Image) string { return i.Release }},
-	} {
-		if *f.value != "" {
-			continue
-		}
-		var names []string
-		for _, img := range index.Select(o.query()) {
-			if name := f.field(img); !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
-		if len(names) == 0 {
-			_, err := index.Find(o.query())
-			return err
-		}
-		name, err := ui.pick(stdin, f.prompt, names)
-		if err != nil {
-			return err
-		}
-		*f.value = name
+	images := index.Select(query)
+	if len(images) == 0 {
+		_, err := index.Find(query)
+		return err
 	}
+	arch := c.image.arch
+	if arch == "" {
+		arch = hostArch()
+	}
+	cached, err := getUntilDone(ctx, func() ([]cache.Info, error) { return c.cached(), nil })
+	if err != nil {
+		return err
+	}
+	ui.settle()
+	img, err := newPicker(images, arch, cached).choose(ctx, ui.out, stdin)
+	if err != nil {
+		return err
+	}
+	c.image.dist, c.image.release, c.image.arch, c.image.variant = img.Dist, img.Release, img.Arch, img.Variant
+	ui.say("Same as: " + shellWords(c.sameAs(ui)))
 	return nil
 }
 
-// pick prints a numbered list of names and returns the name that the user selects.
-func (u *ui) pick(in io.Reader, prompt string, names []string) (string, error) {
-	width, line := 0, ""
-	for _, n := range names {
-		width = max(width, len(printable(n)))
+// cached returns the images in the cache, if this run uses it.
+func (c *creation) cached() []cache.Info {
+	base := host.This().CacheDir(c.finder.namespace)
+	if base == "" || c.finder.cache.noCache {
+		return nil
 	}
-	for i, n := range names {
-		cell := fmt.Sprintf("%3d %-*s  ", i+1, width, printable(n))
-		if columns := max(u.columns, 40); line != "" && len(line)+len(cell) > columns {
-			fmt.Fprintln(u.out, strings.TrimRight(line, " "))
-			line = ""
+	list, _ := c.finder.cacheAt(base).List() // without marks the list is as good
+	return list
+}
+
+// A commandLine is what the command line says besides the names of the image and the target.
+type commandLine struct {
+	options []string // without passwords
+	variant bool     // it names a variant
+}
+
+// readCommandLine returns what args say, as far as they can be parsed.
+func readCommandLine(args []string, groups []group) (line commandLine) {
+	flags := flagsOf(groups)
+	values, _, _ := getopt(args, flags)
+	for _, v := range values {
+		f := &flags[v.flag]
+		switch {
+		case f.long == "variant":
+			line.variant = true
+			continue
+		case f.help == "", f.long == "dist", f.long == "release", f.long == "arch", f.long == "name" && f.short != 0:
+			continue // among them what lxc-create and enterNamespace add
+		case f.short != 0:
+			line.options = append(line.options, "-"+string(f.short))
+		default:
+			line.options = append(line.options, "--"+f.long)
 		}
-		line += cell
+		value := v.value
+		if f.long == "server" || f.long == "mirror" {
+			value = fetch.ShowURL(value)
+		}
+		if f.value != "" {
+			line.options = append(line.options, value)
+		}
 	}
-	fmt.Fprintln(u.out, strings.TrimRight(line, " "))
-	for {
-		fmt.Fprintf(u.out, "%s: ", prompt)
-		answer, err := readLine(in)
-		if errors.Is(err, context.Canceled) {
-			return "", err
+	return line
+}
+
+// sameAs returns the words of the command line that makes the target of the chosen image.
+func (c *creation) sameAs(ui *ui) []string {
+	o, target := &c.image, c.target.Container
+	if ui.template {
+		words := []string{"lxc-create", "-t", lxcTemplate(), "-n", target.Name, "-P", filepath.Dir(target.Path), "--", "-d", o.dist, "-r", o.release}
+		if o.arch != hostArch() {
+			words = append(words, "-a", o.arch)
 		}
-		if err != nil {
-			return "", usageErrorf("nothing chosen")
+		if o.variant != defaultVariant {
+			words = append(words, "--variant", o.variant)
 		}
-		if n, err := strconv.Atoi(answer); err == nil && 1 <= n && n <= len(names) && !slices.Contains(names, answer) {
-			return names[n-1], nil
-		}
-		for _, n := range names {
-			if strings.EqualFold(n, answer) {
-				return n, nil
-			}
-		}
-		fmt.Fprintf(u.out, "%q is not in the list\n", answer)
+		return append(words, c.line.options...)
 	}
+	name := target.Name
+	if c.target.RootfsOnly {
+		name = target.Rootfs
+	}
+	word := o.dist + "/" + o.release
+	if o.arch != hostArch() || isArch(o.variant) {
+		word += "/" + o.arch
+	}
+	if o.variant != defaultVariant {
+		word += "/" + o.variant
+	}
+	return append([]string{"lxc-pull", ui.command, name, word}, c.line.options...)
 }

@@ -50,7 +50,9 @@ func (c *createCall) groups() []group {
 // rewrite keeps the arguments for enterNamespace and removes a bare "--" before options.
 func (c *createCall) rewrite(args []string) []string {
 	c.args = args
-	return dropDashes(args, c.groups())
+	args = dropDashes(args, c.groups())
+	c.line = readCommandLine(args, c.groups())
+	return args
 }
 
 // readOperands takes the target's name from the operands, unless an option gave it, and then

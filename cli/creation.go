@@ -26,6 +26,7 @@ type creation struct {
 	finder finderOptions
 	unpack unpackOptions
 	target pull.Target
+	line   commandLine // for the picker
 }
 
 // groups returns the flags that the three commands have in common.

@@ -31,7 +31,11 @@ func (c *rootfsCall) groups() []group {
 }
 
 // rewrite removes a bare "--" before options.
-func (c *rootfsCall) rewrite(args []string) []string { return dropDashes(args, c.groups()) }
+func (c *rootfsCall) rewrite(args []string) []string {
+	args = dropDashes(args, c.groups())
+	c.line = readCommandLine(args, c.groups())
+	return args
+}
 
 func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	c.begin()

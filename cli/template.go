@@ -32,6 +32,12 @@ func (c *templateCall) groups() []group {
 	return append([]group{own, c.caller.group()}, c.creation.groups()...)
 }
 
+// rewrite keeps the options for the picker.
+func (c *templateCall) rewrite(args []string) []string {
+	c.line = readCommandLine(args, c.groups())
+	return args
+}
+
 // takeMapped takes --mapped-uid and --mapped-gid out of the operands. lxc-create appends these
 // options to the user's arguments (lxccontainer.c, create_run_template), so a "--" among
 // those makes operands of them.
