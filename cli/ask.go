@@ -107,7 +107,7 @@ func readLine(r io.Reader) (string, error) {
 // command line does the same.
 func (c *creation) choose(ctx context.Context, ui *ui, stdin *os.File, index image.Index) error {
 	query := c.image.query()
-	if !c.line.variant {
+	if c.anyVariant {
 		query.Variant = "" // check has set the default
 	}
 	images := index.Select(query)
@@ -115,21 +115,17 @@ func (c *creation) choose(ctx context.Context, ui *ui, stdin *os.File, index ima
 		_, err := index.Find(query)
 		return err
 	}
-	arch := c.image.arch
-	if arch == "" {
-		arch = hostArch()
-	}
-	cached, err := getUntilDone(ctx, func() ([]cache.Info, error) { return c.cached(), nil })
-	if err != nil {
-		return err
+	given := c.image
+	if given.arch == "" {
+		c.image.arch = hostArch()
 	}
 	ui.settle()
-	img, err := newPicker(images, arch, cached).choose(ctx, ui.out, stdin)
+	img, err := newPicker(images, c.image.arch, c.cached()).choose(ctx, ui.out, stdin)
 	if err != nil {
 		return err
 	}
 	c.image.dist, c.image.release, c.image.arch, c.image.variant = img.Dist, img.Release, img.Arch, img.Variant
-	ui.say("Same as: " + shellWords(c.sameAs(ui)))
+	ui.say("Same as: " + shellWords(c.sameAs(ui, &given)))
 	return nil
 }
 
@@ -143,63 +139,57 @@ func (c *creation) cached() []cache.Info {
 	return list
 }
 
-// A commandLine is what the command line says besides the names of the image and the target.
-type commandLine struct {
-	options []string // without passwords
-	variant bool     // it names a variant
-}
-
-// readCommandLine returns what args say, as far as they can be parsed.
-func readCommandLine(args []string, groups []group) (line commandLine) {
-	flags := flagsOf(groups)
-	values, _, _ := getopt(args, flags)
-	for _, v := range values {
-		f := &flags[v.flag]
-		switch {
-		case f.long == "variant":
-			line.variant = true
-			continue
-		case f.help == "", f.long == "dist", f.long == "release", f.long == "arch", f.long == "name" && f.short != 0:
-			continue // among them what lxc-create and enterNamespace add
-		case f.short != 0:
-			line.options = append(line.options, "-"+string(f.short))
-		default:
-			line.options = append(line.options, "--"+f.long)
-		}
-		value := v.value
-		if f.long == "server" || f.long == "mirror" {
-			value = fetch.ShowURL(value)
-		}
-		if f.value != "" {
-			line.options = append(line.options, value)
+// sameAs returns the words of the command line that does what this one does and names the
+// image. given has the names that this one gives.
+func (c *creation) sameAs(ui *ui, given *imageOptions) (words []string) {
+	add := func(option, value string, missing bool) {
+		if missing {
+			words = append(words, option, value)
 		}
 	}
-	return line
-}
-
-// sameAs returns the words of the command line that makes the target of the chosen image.
-func (c *creation) sameAs(ui *ui) []string {
-	o, target := &c.image, c.target.Container
+	add("lxc-pull", ui.command, !ui.template)
 	if ui.template {
-		words := []string{"lxc-create", "-t", lxcTemplate(), "-n", target.Name, "-P", filepath.Dir(target.Path), "--", "-d", o.dist, "-r", o.release}
-		if o.arch != hostArch() {
-			words = append(words, "-a", o.arch)
-		}
-		if o.variant != defaultVariant {
-			words = append(words, "--variant", o.variant)
-		}
-		return append(words, c.line.options...)
+		add("lxc-create", "-t", true)
+		add(lxcTemplate(), "-n", true)
+		add(c.target.Container.Name, "-P", true)
+		add(filepath.Dir(c.target.Container.Path), "--", true)
 	}
-	name := target.Name
-	if c.target.RootfsOnly {
-		name = target.Rootfs
+	for i := 0; i < len(c.args); i++ {
+		word := c.args[i]
+		name, _, one := strings.Cut(word, "=")
+		switch name {
+		case "--": // without it the operands stay operands
+			continue
+		case "--mapped-uid", "--mapped-gid": // from enterNamespace or lxc-create
+			if !one {
+				i++
+			}
+			continue
+		case "--name", "--path", "--rootfs": // from lxc-create
+			if ui.template {
+				continue
+			}
+		}
+		if strings.ContainsAny(word, "@?") && strings.ContainsAny(word, ":/") {
+			word = fetch.ShowURL(word) // there may be a password
+		}
+		words = append(words, word)
+	}
+	o := &c.image
+	arch, variant := given.arch == "" && o.arch != hostArch(), c.anyVariant && o.variant != defaultVariant
+	if ui.template {
+		add("-d", o.dist, given.dist == "")
+		add("-r", o.release, given.release == "")
+		add("-a", o.arch, arch)
+		add("--variant", o.variant, variant)
+		return words
 	}
 	word := o.dist + "/" + o.release
-	if o.arch != hostArch() || isArch(o.variant) {
+	if arch || variant && isArch(o.variant) {
 		word += "/" + o.arch
 	}
-	if o.variant != defaultVariant {
+	if variant {
 		word += "/" + o.variant
 	}
-	return append([]string{"lxc-pull", ui.command, name, word}, c.line.options...)
+	return append(words, word)
 }

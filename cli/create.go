@@ -32,8 +32,6 @@ type createCall struct {
 	creation
 	name, lxcPath, config string
 	mappedUID, mappedGID  string // enterNamespace passes these options
-
-	args []string // the arguments of this call, for enterNamespace
 }
 
 func (c *createCall) groups() []group {
@@ -50,9 +48,7 @@ func (c *createCall) groups() []group {
 // rewrite keeps the arguments for enterNamespace and removes a bare "--" before options.
 func (c *createCall) rewrite(args []string) []string {
 	c.args = args
-	args = dropDashes(args, c.groups())
-	c.line = readCommandLine(args, c.groups())
-	return args
+	return dropDashes(args, c.groups())
 }
 
 // readOperands takes the target's name from the operands, unless an option gave it, and then

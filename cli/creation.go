@@ -26,7 +26,9 @@ type creation struct {
 	finder finderOptions
 	unpack unpackOptions
 	target pull.Target
-	line   commandLine // for the picker
+
+	args       []string // the arguments of this call, for enterNamespace and sameAs
+	anyVariant bool     // the user named no variant
 }
 
 // groups returns the flags that the three commands have in common.
@@ -49,7 +51,7 @@ func (c *creation) begin() {
 // variant.
 func (c *creation) check() error {
 	if c.image.variant == "" {
-		c.image.variant = defaultVariant
+		c.anyVariant, c.image.variant = true, defaultVariant
 	}
 	if err := c.image.check(); err != nil {
 		return err

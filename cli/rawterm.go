@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -15,14 +14,14 @@ import (
 // This file reads single keys from a terminal.
 
 // A rawTerminal is a terminal that passes on each key at once and shows none. Ctrl-C still
-// sends SIGINT, so that a program that hangs can be ended. There is no goroutine which reads:
-// what is typed after the last key that next returned stays for the next reader.
+// sends SIGINT. No goroutine reads, and bytes are read one at a time: what is typed after the
+// last key that next returned stays for the next reader.
 type rawTerminal struct {
 	ctx     context.Context
 	in      *os.File
 	before  unix.Termios   // the modes that close restores
 	changed chan os.Signal // SIGWINCH and SIGCONT
-	rest    []byte         // the beginning of a key, which is incomplete
+	rest    []byte         // the beginning of a key
 }
 
 // openRaw changes the modes of a terminal. Call close at the end, also in a panic.
@@ -32,74 +31,65 @@ func openRaw(ctx context.Context, in *os.File) (*rawTerminal, error) {
 		return nil, err
 	}
 	t := &rawTerminal{ctx: ctx, in: in, before: *modes, changed: make(chan os.Signal, 1)}
-	signal.Notify(t.changed, unix.SIGWINCH, unix.SIGCONT)
 	if err := t.raw(); err != nil {
-		t.close()
 		return nil, err
 	}
+	signal.Notify(t.changed, unix.SIGWINCH, unix.SIGCONT)
 	return t, nil
 }
 
 // close restores the terminal's modes.
 func (t *rawTerminal) close() {
 	signal.Stop(t.changed)
-	t.setModes(t.before)
+	t.set(&t.before)
 }
 
-// raw turns lines, echo and the special keys off, except those of SIGINT and of flow control,
+// raw turns lines, echo and special keys off, except those of SIGINT and of flow control,
 // which a serial line may need. SIGQUIT would leave the terminal in this state; suspend takes
-// the place of SIGTSTP's key.
+// the place of SIGTSTP's key. Read does not wait: Ctrl-C may remove what poll has seen.
 func (t *rawTerminal) raw() error {
 	modes := t.before
 	modes.Lflag &^= unix.ICANON | unix.ECHO | unix.ECHONL | unix.IEXTEN
-	modes.Cc[unix.VMIN], modes.Cc[unix.VTIME] = 1, 0
+	modes.Cc[unix.VMIN], modes.Cc[unix.VTIME] = 0, 0
 	modes.Cc[unix.VQUIT], modes.Cc[unix.VSUSP] = 0, 0 // _POSIX_VDISABLE
-	return t.setModes(modes)
+	return t.set(&modes)
 }
 
-// setModes sets the modes at once: waiting for the output could take forever. In the
-// background the kernel stops this process until it is in the foreground again.
-func (t *rawTerminal) setModes(modes unix.Termios) error {
-	for {
-		if err := unix.IoctlSetTermios(int(t.in.Fd()), unix.TCSETS, &modes); err != unix.EINTR {
-			return err
-		}
-	}
+// set sets the modes at once: waiting for output to be sent could take forever. In the
+// background the kernel stops this process first.
+func (t *rawTerminal) set(modes *unix.Termios) error {
+	return unix.IoctlSetTermios(int(t.in.Fd()), unix.TCSETS, modes)
 }
 
-// suspend does what Ctrl-Z does elsewhere: it stops the processes of this job. It returns
-// when they continue. The modes are restored first, because a shell goes on as soon as one
-// process has stopped.
-func (t *rawTerminal) suspend() error {
-	if err := t.setModes(t.before); err != nil {
-		return err
-	}
+// suspend does what Ctrl-Z does elsewhere: it stops the processes of this job. The modes are
+// restored first, because a shell goes on as soon as one process has stopped.
+func (t *rawTerminal) suspend() {
+	t.set(&t.before)
 	unix.Kill(0, unix.SIGTSTP)
-	select { // the signal may stop this process a moment later; without job control it never does
-	case <-t.changed:
-	case <-time.After(100 * time.Millisecond):
-	}
-	return t.raw()
+	// The signal may come a moment later. Without job control it does nothing.
+	time.Sleep(escapeDelay * time.Millisecond)
+	t.raw()
 }
 
-// The keys that are no characters.
+// The keys, as control characters. Keys that send sequences have those of Emacs and of other
+// programs.
 const (
-	keyNone     rune = -1 - iota // a key without a meaning
-	keyUp                        // also Ctrl-P
-	keyDown                      // Ctrl-N
-	keyPageUp                    // Ctrl-B
-	keyPageDown                  // Ctrl-F
-	keyHome                      // Ctrl-A
-	keyEnd                       // Ctrl-E
-	keyEnter
-	keyErase     // Backspace
-	keyEraseWord // Ctrl-W
-	keyClear     // Ctrl-U
-	keyTab
-	keyEscape  // also Ctrl-D, which elsewhere ends the input
-	keyRedraw  // Ctrl-L
-	keySuspend // Ctrl-Z
-	keyChanged // no key: the terminal's size changed, or the stopped process continues
+	keyNone      = 0 // a key without a meaning
+	keyHome      = 'A' & 0x1f
+	keyPageUp    = 'B' & 0x1f
+	keyEscape    = 'D' & 0x1f // which elsewhere ends the input
+	keyEnd       = 'E' & 0x1f
+	keyPageDown  = 'F' & 0x1f
+	keyErase     = '\b'
+	keyTab       = '\t'
+	keyRedraw    = 'L' & 0x1f
+	keyEnter     = '\r'
+	keyDown      = 'N' & 0x1f
+	keyUp        = 'P' & 0x1f
+	keyClear     = 'U' & 0x1f
+	keySuspend   = 'Z' & 0x1f
+	keyChanged   = -1 // no key: the terminal's size changed, or this process was stopped
+	keySequences = " A\x10 B\x0e H\x01 F\x05 M\r 1~\x01 7~\x01 4~\x05 8~\x05 5~\x02 6~\x06 "
 )
 
 // escapeDelay is how long the rest of a key's bytes may take, in milliseconds. Without a rest
@@ -110,6 +100,11 @@ const escapeDelay = 100
 // next waits.
 func (t *rawTerminal) next() (rune, error) {
 	for {
+		wait := pollInterval
+		if len(t.rest) > 0 {
+			wait = escapeDelay
+		}
+		events := t.poll(wait)
 		if t.ctx.Err() != nil {
 			return keyNone, context.Cause(t.ctx)
 		}
@@ -121,25 +116,17 @@ func (t *rawTerminal) next() (rune, error) {
 			return keyChanged, nil
 		default:
 		}
-		wait := pollInterval
-		if len(t.rest) > 0 {
-			wait = escapeDelay
-		}
-		ready, err := t.poll(wait)
-		if err != nil {
+		if events&^unix.POLLIN != 0 { // POLLHUP, POLLERR, POLLNVAL
 			return keyNone, t.hangUp()
 		}
-		if ready {
-			// One byte at a time, so that bytes after the last key stay unread.
-			var b [1]byte
-			if n, err := t.in.Read(b[:]); n == 0 || err != nil {
-				return keyNone, t.hangUp()
-			}
-			t.rest = append(t.rest, b[0])
+		var b [1]byte
+		if events != 0 {
+			events, _ = t.in.Read(b[:]) // 0 bytes if Ctrl-C has removed them
+			t.rest = append(t.rest, b[:events]...)
 		}
-		key, n := decodeKey(t.rest, !ready)
+		key, n := decodeKey(t.rest, events == 0)
 		t.rest = t.rest[n:]
-		if n > 0 && key != keyNone {
+		if key != keyNone {
 			return key, nil
 		}
 	}
@@ -148,144 +135,63 @@ func (t *rawTerminal) next() (rune, error) {
 // hangUp returns the error for a terminal that is gone. The SIGHUP which tells that may come
 // a moment later.
 func (t *rawTerminal) hangUp() error {
-	select {
-	case <-t.ctx.Done():
+	time.Sleep(pollInterval * time.Millisecond)
+	if t.ctx.Err() != nil {
 		return context.Cause(t.ctx)
-	case <-time.After(pollInterval * time.Millisecond):
-		return errNotChosen
 	}
+	return errNotChosen
 }
 
-// idle reports whether no input waits.
-func (t *rawTerminal) idle() bool {
-	ready, _ := t.poll(0)
-	return !ready
-}
-
-// poll waits for input, for some milliseconds. A signal may end the wait.
-func (t *rawTerminal) poll(wait int) (ready bool, err error) {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(t.in.Fd()), Events: unix.POLLIN}}, wait)
-	if err == unix.EINTR {
-		return false, nil
-	}
-	return n > 0, err
+// poll waits for input, for some milliseconds, and returns poll(2)'s events. A signal may end
+// the wait.
+func (t *rawTerminal) poll(wait int) int {
+	fds := []unix.PollFd{{Fd: int32(t.in.Fd()), Events: unix.POLLIN}}
+	unix.Poll(fds, wait)
+	return int(fds[0].Revents)
 }
 
 // maxKey is the longest sequence of bytes that a key may send. Those of terminals are half as
 // long.
 const maxKey = 16
 
-// decodeKey returns the first key in b and the number of its bytes, 0 if bytes are missing.
-// If last is true, no more bytes come.
+// decodeKey returns the first key in b and the number of its bytes: a character, one of the
+// constants, or keyNone. The number is 0 if bytes are missing. If last is true, no more bytes
+// come. A key may send a control sequence (ECMA-48, section 5.4), or ESC O and a letter as a
+// VT100's.
 func decodeKey(b []byte, last bool) (key rune, n int) {
 	switch {
-	case len(b) == 0:
+	case len(b) == 0, len(b) == 1 && b[0] == 0x1b && !last, !utf8.FullRune(b) && !last:
 		return keyNone, 0
-	case b[0] == 0x1b:
-		return decodeEscape(b, last)
-	case b[0] < ' ' || b[0] == 0x7f:
-		return controlKey(b[0]), 1
-	case !utf8.FullRune(b) && !last:
-		return keyNone, 0
-	}
-	key, n = utf8.DecodeRune(b)
-	if key == utf8.RuneError || steersTerminal(key) {
-		key = keyNone
-	}
-	return key, n
-}
-
-// controlKey returns the key that sends that control character.
-func controlKey(c byte) rune {
-	switch c {
-	case '\r', '\n':
-		return keyEnter
-	case 0x7f, '\b':
-		return keyErase
-	case '\t':
-		return keyTab
-	case 'P' & 0x1f:
-		return keyUp
-	case 'N' & 0x1f:
-		return keyDown
-	case 'B' & 0x1f:
-		return keyPageUp
-	case 'F' & 0x1f:
-		return keyPageDown
-	case 'A' & 0x1f:
-		return keyHome
-	case 'E' & 0x1f:
-		return keyEnd
-	case 'U' & 0x1f:
-		return keyClear
-	case 'W' & 0x1f:
-		return keyEraseWord
-	case 'L' & 0x1f:
-		return keyRedraw
-	case 'D' & 0x1f:
-		return keyEscape
-	case 'Z' & 0x1f:
-		return keySuspend
-	}
-	return keyNone
-}
-
-// decodeEscape is decodeKey for bytes that begin with ESC: the key Esc, or a control sequence
-// (ECMA-48, section 5.4) or ESC O and a letter, as of a VT100.
-func decodeEscape(b []byte, last bool) (key rune, n int) {
-	switch {
-	case len(b) == 1 && last, len(b) > 1 && b[1] == 0x1b:
+	case b[0] == '\n':
+		return keyEnter, 1
+	case b[0] == 0x7f:
+		return keyErase, 1
+	case b[0] != 0x1b:
+		key, n = utf8.DecodeRune(b)
+		if key == utf8.RuneError || steersTerminal(key) {
+			key = keyNone
+		}
+		return key, n
+	case len(b) == 1, b[1] == 0x1b:
 		return keyEscape, 1
-	case len(b) == 1:
-		return keyNone, 0
 	case b[1] != '[' && b[1] != 'O':
 		return keyNone, 2 // a key with Alt
 	}
 	i := 2
-	if b[1] == '[' && len(b) > 2 && b[2] == '[' {
-		i = 3 // function keys of Linux's console: ESC [ [ A
+	if len(b) > 2 && b[2] == '[' { // a function key of Linux's console: ESC [ [ A
+		i = 3
 	}
 	for i < len(b) && ' ' <= b[i] && b[i] < '@' {
 		i++
 	}
 	switch {
-	case i == len(b) && (last || len(b) >= maxKey):
-		return keyNone, len(b)
-	case i == len(b):
+	case i == len(b) && !last && i < maxKey:
 		return keyNone, 0
-	case b[i] < ' ' || b[i] >= 0x7f:
-		return keyNone, i // it belongs to no sequence
-	case b[2] == '[':
-		return keyNone, i + 1
+	case i == len(b), b[i] < '@':
+		return keyNone, i // what follows belongs to no sequence
 	}
-	return sequenceKey(string(b[2:i]), b[i]), i + 1
-}
-
-// sequenceKey returns the key that sends a sequence with these parameters and this last byte.
-func sequenceKey(parameters string, last byte) rune {
-	switch last {
-	case 'A':
-		return keyUp
-	case 'B':
-		return keyDown
-	case 'H':
-		return keyHome
-	case 'F':
-		return keyEnd
-	case 'M': // Enter of a number pad
-		return keyEnter
-	case '~':
-		number, _, _ := strings.Cut(parameters, ";")
-		switch n, _ := strconv.Atoi(number); n {
-		case 1, 7:
-			return keyHome
-		case 4, 8:
-			return keyEnd
-		case 5:
-			return keyPageUp
-		case 6:
-			return keyPageDown
-		}
+	if at := strings.Index(keySequences, " "+string(b[2:i+1])); at >= 0 {
+		key = rune(keySequences[at+i])
 	}
-	return keyNone
+	return key, i + 1
 }

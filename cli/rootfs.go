@@ -32,9 +32,8 @@ func (c *rootfsCall) groups() []group {
 
 // rewrite removes a bare "--" before options.
 func (c *rootfsCall) rewrite(args []string) []string {
-	args = dropDashes(args, c.groups())
-	c.line = readCommandLine(args, c.groups())
-	return args
+	c.args = args
+	return dropDashes(args, c.groups())
 }
 
 func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {

@@ -32,9 +32,9 @@ func (c *templateCall) groups() []group {
 	return append([]group{own, c.caller.group()}, c.creation.groups()...)
 }
 
-// rewrite keeps the options for the picker.
+// rewrite keeps the arguments for sameAs.
 func (c *templateCall) rewrite(args []string) []string {
-	c.line = readCommandLine(args, c.groups())
+	c.args = args
 	return args
 }
 
