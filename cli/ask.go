@@ -119,8 +119,12 @@ func (c *creation) choose(ctx context.Context, ui *ui, stdin *os.File, index ima
 	if given.arch == "" {
 		c.image.arch = hostArch()
 	}
+	var cached []cache.Info
+	if base := host.This().CacheDir(c.finder.namespace); base != "" && !c.finder.cache.noCache {
+		cached, _ = c.finder.cacheAt(base).List() // without marks the list is as good
+	}
 	ui.settle()
-	img, err := newPicker(images, c.image.arch, c.cached()).choose(ctx, ui.out, stdin)
+	img, err := newPicker(images, c.image.arch, cached).choose(ctx, ui.out, stdin)
 	if err != nil {
 		return err
 	}
@@ -129,67 +133,46 @@ func (c *creation) choose(ctx context.Context, ui *ui, stdin *os.File, index ima
 	return nil
 }
 
-// cached returns the images in the cache, if this run uses it.
-func (c *creation) cached() []cache.Info {
-	base := host.This().CacheDir(c.finder.namespace)
-	if base == "" || c.finder.cache.noCache {
-		return nil
-	}
-	list, _ := c.finder.cacheAt(base).List() // without marks the list is as good
-	return list
-}
-
 // sameAs returns the words of the command line that does what this one does and names the
 // image. given has the names that this one gives.
-func (c *creation) sameAs(ui *ui, given *imageOptions) (words []string) {
-	add := func(option, value string, missing bool) {
-		if missing {
-			words = append(words, option, value)
-		}
-	}
-	add("lxc-pull", ui.command, !ui.template)
+func (c *creation) sameAs(ui *ui, given *imageOptions) []string {
+	// A NUL, which no argument has, ends each word.
+	line := "lxc-pull\x00" + ui.command + "\x00"
+	own := " -- --mapped-uid --mapped-gid " // from enterNamespace; without "--" operands stay operands
 	if ui.template {
-		add("lxc-create", "-t", true)
-		add(lxcTemplate(), "-n", true)
-		add(c.target.Container.Name, "-P", true)
-		add(filepath.Dir(c.target.Container.Path), "--", true)
+		line = "lxc-create\x00-t\x00" + lxcTemplate() + "\x00-n\x00" + c.target.Container.Name + "\x00-P\x00" + filepath.Dir(c.target.Container.Path) + "\x00--\x00"
+		own += "--name --path --rootfs " // from lxc-create
 	}
 	for i := 0; i < len(c.args); i++ {
 		word := c.args[i]
 		name, _, one := strings.Cut(word, "=")
-		switch name {
-		case "--": // without it the operands stay operands
-			continue
-		case "--mapped-uid", "--mapped-gid": // from enterNamespace or lxc-create
-			if !one {
+		if strings.Contains(own, " "+name+" ") {
+			if !one && name != "--" {
 				i++
 			}
 			continue
-		case "--name", "--path", "--rootfs": // from lxc-create
-			if ui.template {
-				continue
-			}
 		}
 		if strings.ContainsAny(word, "@?") && strings.ContainsAny(word, ":/") {
 			word = fetch.ShowURL(word) // there may be a password
 		}
-		words = append(words, word)
+		line += word + "\x00"
 	}
 	o := &c.image
-	arch, variant := given.arch == "" && o.arch != hostArch(), c.anyVariant && o.variant != defaultVariant
-	if ui.template {
-		add("-d", o.dist, given.dist == "")
-		add("-r", o.release, given.release == "")
-		add("-a", o.arch, arch)
-		add("--variant", o.variant, variant)
-		return words
+	name, options := o.dist+"/"+o.release, "-r\x00"+o.release
+	if given.dist == "" {
+		options = "-d\x00" + o.dist + "\x00" + options
 	}
-	word := o.dist + "/" + o.release
-	if arch || variant && isArch(o.variant) {
-		word += "/" + o.arch
+	variant := c.anyVariant && o.variant != defaultVariant
+	if given.arch == "" && (o.arch != hostArch() || variant && isArch(o.variant)) {
+		name += "/" + o.arch
+		options += "\x00-a\x00" + o.arch
 	}
 	if variant {
-		word += "/" + o.variant
+		name += "/" + o.variant
+		options += "\x00--variant\x00" + o.variant
 	}
-	return append(words, word)
+	if ui.template {
+		name = options
+	}
+	return strings.Split(line+name, "\x00")
 }

@@ -71,10 +71,10 @@ func newPicker(images []image.Image, arch string, cached []cache.Info) *picker {
 	p := &picker{images: images, own: cross.Spellings(arch), cached: cached}
 	sort.SliceStable(images, func(i, j int) bool {
 		a, b := &images[i], &images[j]
-		switch {
-		case a.Dist != b.Dist:
-			return a.Dist < b.Dist
-		case a.Release != b.Release:
+		if order := strings.Compare(a.Dist, b.Dist); order != 0 {
+			return order < 0
+		}
+		if a.Release != b.Release {
 			return newerRelease(a.Release, b.Release)
 		}
 		return a.Variant == defaultVariant && b.Variant != defaultVariant
@@ -154,7 +154,7 @@ func (p *picker) narrow(keep int) {
 }
 
 // press does what a key says.
-func (p *picker) press(key rune) {
+func (p *picker) press(key int) {
 	filter := p.filter
 	switch key {
 	case keyUp:
@@ -181,7 +181,7 @@ func (p *picker) press(key rune) {
 		p.shown = nil
 	default:
 		if key >= ' ' && len(filter) < maxFilter {
-			filter += string(key)
+			filter += string([]byte{byte(key)})
 		}
 	}
 	if filter != p.filter {
@@ -282,12 +282,7 @@ func cut(text string, width int) string {
 // lines returns the lines of the screen: the one in which the user types, the rows, and one
 // that says how many there are and which keys help.
 func (p *picker) lines() []string {
-	typed := p.filter
-	for len(typed) > p.columns-len("Image: ")-2 { // the end is what the user looks at
-		_, n := utf8.DecodeRuneInString(typed)
-		typed = typed[n:]
-	}
-	lines := []string{"Image: " + typed}
+	lines := []string{cut("Image: "+printable(p.filter), p.columns-2)}
 	for i := p.top; i < p.top+p.height; i++ {
 		line := ""
 		if i < len(p.found) {
@@ -309,29 +304,25 @@ func (p *picker) lines() []string {
 	return append(lines, cut(fmt.Sprintf(format, len(p.found), p.total, which, other), p.columns-1))
 }
 
-// draw writes what has changed on the screen. Before and after, the cursor is in the first
-// line.
-func (p *picker) draw(w io.Writer) error {
+// draw writes the lines that have changed on the screen. Before and after, the cursor is in
+// the first line.
+func (p *picker) draw(w io.Writer) (err error) {
 	lines := p.lines()
-	text, at := "", 0
-	if p.shown == nil {
-		p.shown = make([]string, len(lines))
-		text = fmt.Sprintf("\r\x1b[J%s\x1b[%dA", strings.Join(p.shown, "\n"), len(lines)-1)
+	text, changed := "\r", p.shown == nil
+	if changed {
+		text, p.shown = "\r\x1b[J", make([]string, len(lines))
 	}
 	for i, line := range lines {
-		if i > 0 && line != p.shown[i] {
-			text += fmt.Sprintf("\x1b[%dB\r%s\x1b[K", i-at, line)
-			at = i
+		if line != p.shown[i] {
+			text += line + "\x1b[K"
+			changed = true
 		}
+		text += "\r\n"
 	}
-	if at > 0 {
-		text += fmt.Sprintf("\x1b[%dA", at)
+	if changed {
+		p.shown = lines
+		_, err = fmt.Fprintf(w, "%s\x1b[%dA\r%s", text[:len(text)-2], len(lines)-1, lines[0])
 	}
-	if text != "" || lines[0] != p.shown[0] {
-		text += "\r" + lines[0] + "\x1b[K"
-	}
-	p.shown = lines
-	_, err := io.WriteString(w, text)
 	return err
 }
 
@@ -362,7 +353,7 @@ func (p *picker) fit(margin int) {
 func (p *picker) watch(t *rawTerminal, out io.Writer) (*image.Image, error) {
 	const erase = "\r\x1b[J"
 	defer io.WriteString(out, erase)
-	for key := rune(keyChanged); ; {
+	for key := keyChanged; ; {
 		switch {
 		case key == keyEscape:
 			return nil, errNotChosen
@@ -395,7 +386,7 @@ func (p *picker) ask(out io.Writer, in io.Reader) (*image.Image, error) {
 		for ; next < min(end, len(p.found)); next++ {
 			fmt.Fprintf(out, "%3d %s\n", next+1, p.row(&p.images[p.found[next]]))
 		}
-		fmt.Fprintf(out, "%d of %d. Enter: more, a number or text to narrow, *: all, q: leave: ", next, len(p.found))
+		fmt.Fprintf(out, "%d of %d images. Enter: more, a number or text to narrow, *: all, q: leave: ", next, len(p.found))
 		answer, err := readLine(in)
 		if err != nil {
 			fmt.Fprintln(out)
@@ -416,10 +407,6 @@ func (p *picker) ask(out io.Writer, in io.Reader) (*image.Image, error) {
 			p.all, answer = true, ""
 		}
 		next, p.filter = 0, answer
-		if p.narrow(-1); len(p.found) == 0 {
-			fmt.Fprintf(out, "No image matches %q.\n", answer)
-			p.filter = ""
-			p.narrow(-1)
-		}
+		p.narrow(-1)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"os/signal"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -98,7 +97,7 @@ const escapeDelay = 100
 
 // next waits for a key. The error is the context's cause once the context is done, also while
 // next waits.
-func (t *rawTerminal) next() (rune, error) {
+func (t *rawTerminal) next() (int, error) {
 	for {
 		wait := pollInterval
 		if len(t.rest) > 0 {
@@ -154,24 +153,20 @@ func (t *rawTerminal) poll(wait int) int {
 // long.
 const maxKey = 16
 
-// decodeKey returns the first key in b and the number of its bytes: a character, one of the
-// constants, or keyNone. The number is 0 if bytes are missing. If last is true, no more bytes
-// come. A key may send a control sequence (ECMA-48, section 5.4), or ESC O and a letter as a
-// VT100's.
-func decodeKey(b []byte, last bool) (key rune, n int) {
+// decodeKey returns the first key in b and the number of its bytes. The key is a byte of a
+// character, one of the constants, or keyNone. The number is 0 if bytes are missing. If last
+// is true, no more bytes come. A key may send a control sequence (ECMA-48, section 5.4), or
+// ESC O and a letter, as a VT100's does.
+func decodeKey(b []byte, last bool) (key, n int) {
 	switch {
-	case len(b) == 0, len(b) == 1 && b[0] == 0x1b && !last, !utf8.FullRune(b) && !last:
+	case len(b) == 0, len(b) == 1 && b[0] == 0x1b && !last:
 		return keyNone, 0
 	case b[0] == '\n':
 		return keyEnter, 1
 	case b[0] == 0x7f:
 		return keyErase, 1
 	case b[0] != 0x1b:
-		key, n = utf8.DecodeRune(b)
-		if key == utf8.RuneError || steersTerminal(key) {
-			key = keyNone
-		}
-		return key, n
+		return int(b[0]), 1
 	case len(b) == 1, b[1] == 0x1b:
 		return keyEscape, 1
 	case b[1] != '[' && b[1] != 'O':
@@ -191,7 +186,7 @@ func decodeKey(b []byte, last bool) (key rune, n int) {
 		return keyNone, i // what follows belongs to no sequence
 	}
 	if at := strings.Index(keySequences, " "+string(b[2:i+1])); at >= 0 {
-		key = rune(keySequences[at+i])
+		key = int(keySequences[at+i])
 	}
 	return key, i + 1
 }
