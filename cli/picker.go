@@ -40,10 +40,12 @@ type picker struct {
 	found   []int    // the images that match, as indexes
 	total   int      // how many an empty filter finds
 	at, top int      // the selected row and the first row on the screen, as indexes of found
-	columns int      // of the terminal
-	height  int      // rows on the screen
 	widths  [pickerCells]int
-	shown   []string // the lines that are on the screen; nil: none
+	screen  struct {
+		columns int      // of the terminal
+		height  int      // rows of the list
+		shown   []string // the lines that are on the terminal; nil: none
+	}
 }
 
 // The columns of the list.
@@ -53,8 +55,8 @@ const (
 	cellVariant
 	cellArch
 	cellBuild
-	cellSize // of the root file system, as it is downloaded
-	cellCached
+	cellSize   // of the root file system, as it is downloaded
+	cellCached // a mark
 	pickerCells
 )
 
@@ -113,10 +115,7 @@ func digits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789"
 // do not depend on the filter, so that few lines change.
 func (p *picker) narrow(keep int) {
 	p.found, p.total, p.at, p.top = p.found[:0], 0, 0, 0
-	p.widths = [pickerCells]int{cellBuild: len("2006-01-02")}
-	if len(p.cached) > 0 {
-		p.widths[cellSize], p.widths[cellCached] = len("1000 MiB"), len("cached")
-	}
+	p.widths = [pickerCells]int{}
 	words := strings.Fields(strings.ToLower(p.filter))
 	for i := range p.images {
 		img := &p.images[i]
@@ -128,12 +127,10 @@ func (p *picker) narrow(keep int) {
 			continue
 		}
 		p.total++
-		text := img.Dist + "/" + img.Release + "/" + img.Variant
-		for cell, name := range [...]string{img.Dist, img.Release, img.Variant, img.Arch} {
-			if cell < cellArch || p.all {
-				p.widths[cell] = max(p.widths[cell], len(name))
-			}
+		for cell, text := range p.cells(img) {
+			p.widths[cell] = max(p.widths[cell], len(text))
 		}
+		text := img.Dist + "/" + img.Release + "/" + img.Variant
 		if p.all {
 			text += " " + img.Name.String() // a word has no blank
 		}
@@ -162,9 +159,9 @@ func (p *picker) press(key int) {
 	case keyDown:
 		p.at++
 	case keyPageUp:
-		p.at -= p.height
+		p.at -= p.screen.height
 	case keyPageDown:
-		p.at += p.height
+		p.at += p.screen.height
 	case keyHome:
 		p.at = 0
 	case keyEnd:
@@ -178,7 +175,7 @@ func (p *picker) press(key int) {
 	case keyClear:
 		filter = ""
 	case keyRedraw:
-		p.shown = nil
+		p.screen.shown = nil
 	default:
 		if key >= ' ' && len(filter) < maxFilter {
 			filter += string([]byte{byte(key)})
@@ -188,17 +185,13 @@ func (p *picker) press(key int) {
 		p.filter = filter
 		p.narrow(-1)
 	}
-	p.scroll()
-}
-
-// scroll keeps the selected row on the screen. It scrolls by half of a screen, because each
-// time most lines are written again.
-func (p *picker) scroll() {
+	// The selected row stays on the screen. The list scrolls by half of a screen, because each
+	// time most lines are written again.
 	p.at = max(0, min(p.at, len(p.found)-1))
-	if p.at < p.top || p.at >= p.top+p.height {
-		p.top = p.at - p.height/2
+	if p.at < p.top || p.at >= p.top+p.screen.height {
+		p.top = p.at - p.screen.height/2
 	}
-	p.top = max(0, min(p.top, len(p.found)-p.height))
+	p.top = max(0, min(p.top, len(p.found)-p.screen.height))
 }
 
 // selected returns the index of the selected image, -1 if there is none.
@@ -211,9 +204,9 @@ func (p *picker) selected() int {
 
 // setSize adapts the list to the size of the terminal.
 func (p *picker) setSize(columns, rows int) {
-	p.columns, p.height, p.shown = max(columns, 20), max(1, min(rows-3, maxPickerRows, len(p.images))), nil
+	p.screen.columns, p.screen.height, p.screen.shown = max(columns, 20), max(1, min(rows-3, maxPickerRows, len(p.images))), nil
 	p.narrow(p.selected())
-	p.scroll()
+	p.press(keyNone)
 }
 
 // shrink makes the columns fit the terminal. What tells images apart stays: the size goes
@@ -231,12 +224,10 @@ func (p *picker) shrink() {
 			}
 		}
 		switch {
-		case sum <= p.columns:
+		case sum <= p.screen.columns:
 			return
-		case step == 0:
-			w[cellCached] = min(w[cellCached], 1)
-		case step < 3:
-			w[cellSize+1-step] = 0
+		case step < 2:
+			w[cellSize-step] = 0
 		case w[widest] < 2:
 			return
 		default:
@@ -245,24 +236,28 @@ func (p *picker) shrink() {
 	}
 }
 
-// row returns the text of a row.
-func (p *picker) row(img *image.Image) (line string) {
-	cells := [pickerCells]string{img.Dist, img.Release, img.Variant, img.Arch, img.Build}
+// cells returns the texts of an image's columns.
+func (p *picker) cells(img *image.Image) []string {
+	cells := []string{img.Dist, img.Release, img.Variant, "", cut(img.Build, 16), "", ""}
+	if p.all {
+		cells[cellArch] = img.Arch
+	}
 	if t, ok := image.BuildTime(img.Build); ok {
 		cells[cellBuild] = t.Format("2006-01-02")
 	}
 	for i := range p.cached {
 		if kept := &p.cached[i]; kept.Name == img.Name && kept.Build == img.Build && kept.Damage == nil {
-			cells[cellSize] = fmt.Sprintf("%8s", source.ByteCount(kept.Size))
-			cells[cellCached] = "cached"
-			if p.widths[cellCached] == 1 {
-				cells[cellCached] = "*"
-			}
+			cells[cellSize], cells[cellCached] = fmt.Sprintf("%8s", source.ByteCount(kept.Size)), "*"
 		}
 	}
-	for cell, width := range p.widths {
-		if width > 0 {
-			line += fmt.Sprintf("%-*s ", width, cut(printable(cells[cell]), width))
+	return cells
+}
+
+// row returns the text of a row.
+func (p *picker) row(img *image.Image) (line string) {
+	for cell, text := range p.cells(img) {
+		if width := p.widths[cell]; width > 0 {
+			line += fmt.Sprintf("%-*s ", width, cut(printable(text), width))
 		}
 	}
 	return strings.TrimRight(line, " ")
@@ -282,8 +277,8 @@ func cut(text string, width int) string {
 // lines returns the lines of the screen: the one in which the user types, the rows, and one
 // that says how many there are and which keys help.
 func (p *picker) lines() []string {
-	lines := []string{cut("Image: "+printable(p.filter), p.columns-2)}
-	for i := p.top; i < p.top+p.height; i++ {
+	lines := []string{cut("Image: "+printable(p.filter), p.screen.columns-2)}
+	for i := p.top; i < p.top+p.screen.height; i++ {
 		line := ""
 		if i < len(p.found) {
 			line = "  " + p.row(&p.images[p.found[i]])
@@ -297,30 +292,30 @@ func (p *picker) lines() []string {
 	if p.all {
 		which, other = other, which
 	}
-	format := "%d of %d images (%s). Enter: take, Tab: %s, Esc: leave"
-	if p.columns < 80 {
+	format := "%d of %d images (%s). Enter: take, Tab: %s, Esc: leave, *: cached"
+	if p.screen.columns < 80 {
 		format = "%d/%d %s. Tab: %s, Esc: leave"
 	}
-	return append(lines, cut(fmt.Sprintf(format, len(p.found), p.total, which, other), p.columns-1))
+	return append(lines, cut(fmt.Sprintf(format, len(p.found), p.total, which, other), p.screen.columns-1))
 }
 
 // draw writes the lines that have changed on the screen. Before and after, the cursor is in
 // the first line.
 func (p *picker) draw(w io.Writer) (err error) {
 	lines := p.lines()
-	text, changed := "\r", p.shown == nil
+	text, changed := "\r", p.screen.shown == nil
 	if changed {
-		text, p.shown = "\r\x1b[J", make([]string, len(lines))
+		text, p.screen.shown = "\r\x1b[J", make([]string, len(lines))
 	}
 	for i, line := range lines {
-		if line != p.shown[i] {
+		if line != p.screen.shown[i] {
 			text += line + "\x1b[K"
 			changed = true
 		}
 		text += "\r\n"
 	}
 	if changed {
-		p.shown = lines
+		p.screen.shown = lines
 		_, err = fmt.Fprintf(w, "%s\x1b[%dA\r%s", text[:len(text)-2], len(lines)-1, lines[0])
 	}
 	return err
@@ -362,13 +357,12 @@ func (p *picker) watch(t *rawTerminal, out io.Writer) (*image.Image, error) {
 		case key == keySuspend:
 			io.WriteString(out, erase)
 			t.suspend()
-			p.fit(0)
 		case key == keyChanged:
 			p.fit(0)
 		default:
 			p.press(key)
 		}
-		if t.poll(0) == 0 { // else the next key may change everything
+		if key != keySuspend && t.poll(0) == 0 { // else the next key may change everything
 			if err := p.draw(out); err != nil {
 				return nil, t.hangUp()
 			}

@@ -61,13 +61,17 @@ func (t *rawTerminal) set(modes *unix.Termios) error {
 }
 
 // suspend does what Ctrl-Z does elsewhere: it stops the processes of this job. The modes are
-// restored first, because a shell goes on as soon as one process has stopped.
+// restored first, because a shell goes on as soon as one process has stopped. When this
+// process continues, next returns keyChanged.
 func (t *rawTerminal) suspend() {
 	t.set(&t.before)
 	unix.Kill(0, unix.SIGTSTP)
 	// The signal may come a moment later. Without job control it does nothing.
 	time.Sleep(escapeDelay * time.Millisecond)
-	t.raw()
+	select {
+	case t.changed <- unix.SIGCONT:
+	default: // the kernel's is there
+	}
 }
 
 // The keys, as control characters. Keys that send sequences have those of Emacs and of other
