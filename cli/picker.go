@@ -362,7 +362,7 @@ func (p *picker) watch(t *rawTerminal, out io.Writer) (*image.Image, error) {
 		default:
 			p.press(key)
 		}
-		if key != keySuspend && t.poll(0) == 0 { // else the next key may change everything
+		if events, _ := t.poll(0); events == 0 && key != keySuspend { // else the next key may change everything
 			if err := p.draw(out); err != nil {
 				return nil, t.hangUp()
 			}

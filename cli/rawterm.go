@@ -107,7 +107,7 @@ func (t *rawTerminal) next() (int, error) {
 		if len(t.rest) > 0 {
 			wait = escapeDelay
 		}
-		events := t.poll(wait)
+		events, late := t.poll(wait)
 		if t.ctx.Err() != nil {
 			return keyNone, context.Cause(t.ctx)
 		}
@@ -122,12 +122,12 @@ func (t *rawTerminal) next() (int, error) {
 		if events&^unix.POLLIN != 0 { // POLLHUP, POLLERR, POLLNVAL
 			return keyNone, t.hangUp()
 		}
-		var b [1]byte
 		if events != 0 {
-			events, _ = t.in.Read(b[:]) // 0 bytes if Ctrl-C has removed them
-			t.rest = append(t.rest, b[:events]...)
+			var b [1]byte
+			n, _ := t.in.Read(b[:]) // 0 bytes if Ctrl-C has removed them
+			t.rest = append(t.rest, b[:n]...)
 		}
-		key, n := decodeKey(t.rest, events == 0)
+		key, n := decodeKey(t.rest, late)
 		t.rest = t.rest[n:]
 		if key != keyNone {
 			return key, nil
@@ -145,12 +145,12 @@ func (t *rawTerminal) hangUp() error {
 	return errNotChosen
 }
 
-// poll waits for input, for some milliseconds, and returns poll(2)'s events. A signal may end
-// the wait.
-func (t *rawTerminal) poll(wait int) int {
+// poll waits for input, for some milliseconds. It returns poll(2)'s events, and whether the
+// time has passed: a signal may end the wait, also one of Go's own.
+func (t *rawTerminal) poll(wait int) (events int, late bool) {
 	fds := []unix.PollFd{{Fd: int32(t.in.Fd()), Events: unix.POLLIN}}
-	unix.Poll(fds, wait)
-	return int(fds[0].Revents)
+	n, err := unix.Poll(fds, wait)
+	return int(fds[0].Revents), n == 0 && err == nil
 }
 
 // maxKey is the longest sequence of bytes that a key may send. Those of terminals are half as
