@@ -17,9 +17,9 @@ import (
 )
 
 // askMissing asks the user for the names of the image that the command line leaves out. At a
-// terminal the user chooses from a list (picker.go). Otherwise askMissing prints all images and reads a
-// line for each missing name, as the stock template does. A missing architecture means the
-// architecture of this machine.
+// terminal the user chooses from a list (picker.go). Otherwise askMissing prints all images
+// and reads a line for each missing name, as the stock template does. A missing architecture
+// means the architecture of this machine.
 func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder, stdin *os.File) error {
 	if c.image.dist != "" && c.image.release != "" {
 		if c.image.arch == "" {
