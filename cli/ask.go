@@ -6,18 +6,20 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strconv"
+	"path/filepath"
 	"strings"
 
+	"lxc-pull/fetch"
 	"lxc-pull/image"
+	"lxc-pull/image/cache"
+	"lxc-pull/lxc/host"
 	"lxc-pull/pull/source"
 )
 
 // askMissing asks the user for the names of the image that the command line leaves out. At a
-// terminal the user chooses from lists. Otherwise askMissing prints all images and reads a
-// line for each missing name, as the stock template does. A missing architecture means the
-// architecture of this machine.
+// terminal the user chooses from a list (picker.go). Otherwise askMissing prints all images
+// and reads a line for each missing name, as the stock template does. A missing architecture
+// means the architecture of this machine.
 func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder, stdin *os.File) error {
 	if c.image.dist != "" && c.image.release != "" {
 		if c.image.arch == "" {
@@ -29,11 +31,10 @@ func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder
 	if err != nil {
 		return err
 	}
-	answers := newCancelReader(ctx, stdin)
 	if isTerminal(stdin) && isTerminal(os.Stdout) {
-		err = c.image.choose(ui, answers, index)
+		err = c.choose(ctx, ui, stdin, index)
 	} else {
-		err = c.image.readNames(ui, answers, index)
+		err = c.image.readNames(ui, newCancelReader(ctx, stdin), index)
 	}
 	if err != nil {
 		return err
@@ -102,74 +103,77 @@ func readLine(r io.Reader) (string, error) {
 	return "", fmt.Errorf("the answer is longer than %d bytes", maxLine)
 }
 
-// choose lets the user choose a distribution that has images for the architecture, and then
-// one of its releases.
-func (o *imageOptions) choose(ui *ui, stdin io.Reader, index image.Index) error {
-	if o.arch == "" {
-		o.arch = hostArch()
+// choose lets the user choose an image that matches the names which are given, and says which
+// command line does the same.
+func (c *creation) choose(ctx context.Context, ui *ui, stdin *os.File, index image.Index) error {
+	query := c.image.query()
+	if c.noVariant {
+		query.Variant = "" // check has set the default
 	}
-	for _, f := range []struct {
-		prompt string
-		value  *string
-		field  func(image.Image) string
-	}{
-		{"Distribution", &o.dist, func(i image.Image) string { return i.Dist }},
-		{"Release", &o.release, func(i image.Image) string { return i.Release }},
-	} {
-		if *f.value != "" {
-			continue
-		}
-		var names []string
-		for _, img := range index.Select(o.query()) {
-			if name := f.field(img); !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
-		if len(names) == 0 {
-			_, err := index.Find(o.query())
-			return err
-		}
-		name, err := ui.pick(stdin, f.prompt, names)
-		if err != nil {
-			return err
-		}
-		*f.value = name
+	images := index.Select(query)
+	if len(images) == 0 {
+		_, err := index.Find(query)
+		return err
 	}
+	given := c.image
+	if given.arch == "" {
+		c.image.arch = hostArch()
+	}
+	var cached []cache.Info
+	if base := host.This().CacheDir(c.finder.namespace); base != "" && !c.finder.cache.noCache {
+		cached, _ = c.finder.cacheAt(base).List() // without marks the list is as good
+	}
+	ui.settle()
+	img, err := newPicker(images, c.image.arch, cached).choose(ctx, ui.out, stdin)
+	if err != nil {
+		return err
+	}
+	c.image.dist, c.image.release, c.image.arch, c.image.variant = img.Dist, img.Release, img.Arch, img.Variant
+	c.image.loose, c.image.anyVariant = false, false
+	ui.say("Same as: " + shellWords(c.sameAs(ui, &given)))
 	return nil
 }
 
-// pick prints a numbered list of names and returns the name that the user selects.
-func (u *ui) pick(in io.Reader, prompt string, names []string) (string, error) {
-	width, line := 0, ""
-	for _, n := range names {
-		width = max(width, len(printable(n)))
+// sameAs returns the words of the command line that does what this one does and names the
+// image. given has the names that this one gives.
+func (c *creation) sameAs(ui *ui, given *imageOptions) []string {
+	// A NUL, which no argument has, ends each word.
+	line := "lxc-pull\x00" + ui.command + "\x00"
+	own := " -- --mapped-uid --mapped-gid " // from enterNamespace; without "--" operands stay operands
+	if ui.template {
+		line = "lxc-create\x00-t\x00" + lxcTemplate() + "\x00-n\x00" + c.target.Container.Name + "\x00-P\x00" + filepath.Dir(c.target.Container.Path) + "\x00--\x00"
+		own += "--name --path --rootfs " // from lxc-create
 	}
-	for i, n := range names {
-		cell := fmt.Sprintf("%3d %-*s  ", i+1, width, printable(n))
-		if columns := max(u.columns, 40); line != "" && len(line)+len(cell) > columns {
-			fmt.Fprintln(u.out, strings.TrimRight(line, " "))
-			line = ""
-		}
-		line += cell
-	}
-	fmt.Fprintln(u.out, strings.TrimRight(line, " "))
-	for {
-		fmt.Fprintf(u.out, "%s: ", prompt)
-		answer, err := readLine(in)
-		if errors.Is(err, context.Canceled) {
-			return "", err
-		}
-		if err != nil {
-			return "", usageErrorf("nothing chosen")
-		}
-		if n, err := strconv.Atoi(answer); err == nil && 1 <= n && n <= len(names) && !slices.Contains(names, answer) {
-			return names[n-1], nil
-		}
-		for _, n := range names {
-			if strings.EqualFold(n, answer) {
-				return n, nil
+	for i := 0; i < len(c.args); i++ {
+		word := c.args[i]
+		name, _, one := strings.Cut(word, "=")
+		if strings.Contains(own, " "+name+" ") {
+			if !one && name != "--" {
+				i++
 			}
+			continue
 		}
-		fmt.Fprintf(u.out, "%q is not in the list\n", answer)
+		if strings.ContainsAny(word, "@?") && strings.ContainsAny(word, ":/") {
+			word = fetch.ShowURL(word) // there may be a password
+		}
+		line += word + "\x00"
 	}
+	o := &c.image
+	name, options := o.dist+"/"+o.release, "-r\x00"+o.release
+	if given.dist == "" {
+		options = "-d\x00" + o.dist + "\x00" + options
+	}
+	variant := c.noVariant && o.variant != defaultVariant
+	if given.arch == "" && (o.arch != hostArch() || variant && isArch(o.variant)) {
+		name += "/" + o.arch
+		options += "\x00-a\x00" + o.arch
+	}
+	if variant {
+		name += "/" + o.variant
+		options += "\x00--variant\x00" + o.variant
+	}
+	if ui.template {
+		name = options
+	}
+	return strings.Split(line+name, "\x00")
 }

@@ -30,8 +30,6 @@ type createCall struct {
 	creation
 	name, lxcPath, config string
 	mappedUID, mappedGID  string // enterNamespace passes these options
-
-	args []string // the arguments of this call, for enterNamespace
 }
 
 func (c *createCall) groups() []group {

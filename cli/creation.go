@@ -31,6 +31,9 @@ type creation struct {
 	personal personalOptions
 	changes  pull.Personal // what personal says, set by personalize
 	only     dryOptions
+
+	args      []string // the arguments of this call, for enterNamespace and sameAs
+	noVariant bool     // the user named no variant
 }
 
 // groups returns the flags that the three commands have in common.
@@ -53,7 +56,7 @@ func (c *creation) begin() {
 // variant.
 func (c *creation) check() error {
 	if c.image.variant == "" {
-		c.image.variant = defaultVariant
+		c.noVariant, c.image.variant = true, defaultVariant
 	}
 	if err := c.image.check(); err != nil {
 		return err

@@ -26,6 +26,7 @@ type ptyRun struct {
 	slave  *os.File // kept open, so that the terminal's modes outlive the program
 	cmd    *exec.Cmd
 	read   chan struct{} // closed when all output has been read
+	before unix.Termios  // the modes when the program began
 	after  unix.Termios  // the modes when the program had ended
 	ended  bool
 
@@ -48,6 +49,7 @@ func startPTY(t *testing.T, columns, rows int, env []string, args ...string) *pt
 	p.cmd.Env = append(p.cmd.Env, env...)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = slave, slave, slave
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	p.before = p.modes()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -64,9 +66,10 @@ func startPTY(t *testing.T, columns, rows int, env []string, args ...string) *pt
 }
 
 // openPTY returns both ends of a new pseudo-terminal. It skips the test if there is none.
+// master does not block, so that Close ends a Read; its method Fd would change that.
 func openPTY(t *testing.T) (master, slave *os.File) {
 	t.Helper()
-	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		t.Skipf("no pseudo-terminal: %v", err)
 	}
@@ -128,7 +131,7 @@ func (p *ptyRun) resize(columns, rows int) {
 
 func (p *ptyRun) setSize(columns, rows int) {
 	size := unix.Winsize{Col: uint16(columns), Row: uint16(rows)}
-	if err := unix.IoctlSetWinsize(int(p.master.Fd()), unix.TIOCSWINSZ, &size); err != nil {
+	if err := unix.IoctlSetWinsize(int(p.slave.Fd()), unix.TIOCSWINSZ, &size); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -186,7 +189,10 @@ func (p *ptyRun) end() int {
 	if !late.Stop() {
 		p.t.Errorf("the program did not end; the screen is\n%s", p.screen())
 	}
-	p.after, p.ended = p.modes(), true
+	if modes, err := unix.IoctlGetTermios(int(p.slave.Fd()), unix.TCGETS); err == nil { // else master is closed
+		p.after = *modes
+	}
+	p.ended = true
 	p.slave.Close()
 	<-p.read
 	var exit *exec.ExitError
@@ -407,8 +413,7 @@ func TestScreenModel(t *testing.T) {
 // The program's texts arrive, its modes are seen, and its end is.
 func TestPTY(t *testing.T) {
 	p := startPTY(t, 40, 10, nil, "help", "version")
-	before := p.modes()
-	if code := p.end(); code != 0 || p.modes() != before || !strings.Contains(p.screen(), "Usage: lxc-pull version") {
+	if code := p.end(); code != 0 || p.modes() != p.before || !strings.Contains(p.screen(), "Usage: lxc-pull version") {
 		t.Errorf("exit status %d, screen\n%s", code, p.screen())
 	}
 	if !strings.Contains(p.raw(), "\r\n") {

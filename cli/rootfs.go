@@ -33,7 +33,10 @@ func (c *rootfsCall) groups() []group {
 }
 
 // rewrite removes a bare "--" before options.
-func (c *rootfsCall) rewrite(args []string) []string { return dropDashes(args, c.groups()) }
+func (c *rootfsCall) rewrite(args []string) []string {
+	c.args = args
+	return dropDashes(args, c.groups())
+}
 
 func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	c.begin()

@@ -32,6 +32,12 @@ func (c *templateCall) groups() []group {
 	return append([]group{own, c.caller.group()}, c.creation.groups()...)
 }
 
+// rewrite keeps the arguments for sameAs.
+func (c *templateCall) rewrite(args []string) []string {
+	c.args = args
+	return args
+}
+
 // takeMapped takes --mapped-uid and --mapped-gid out of the operands. lxc-create appends these
 // options to the user's arguments (lxccontainer.c, create_run_template), so a "--" among
 // those makes operands of them.
