@@ -130,7 +130,7 @@ func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) error {
 	how := pull.Options{
 		Memory: pull.Memory(c.unpack.memory), VerifyFirst: c.unpack.verifyFirst, SELinux: c.unpack.selinux,
-		NeedXattrs: c.unpack.xattrs, AllowHost: c.unpack.allowHost, Tell: ui.listener(),
+		NeedXattrs: c.unpack.xattrs, AllowHost: c.unpack.allowHost, Tell: ui.listener(), Program: "lxc-pull " + version(),
 	}
 	if c.unpack.report != "" {
 		var report *reportFile
@@ -160,7 +160,7 @@ func clashes(o *output, target pull.Target) bool {
 	needed := map[string][]string{filepath.Dir(container.Rootfs): {filepath.Base(container.Rootfs)}}
 	if !target.RootfsOnly {
 		needed[filepath.Dir(container.Path)] = append(needed[filepath.Dir(container.Path)], filepath.Base(container.Path))
-		needed[container.Path] = append(needed[container.Path], "config", "fstab", "partial")
+		needed[container.Path] = append(needed[container.Path], "config", "fstab", "partial", pull.RecordFile)
 	}
 	for dir, names := range needed {
 		for _, name := range names {

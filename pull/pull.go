@@ -54,6 +54,7 @@ type Options struct {
 	SELinux     bool   // store the image's SELinux labels
 	NeedXattrs  bool   // refuse a file system without extended attributes
 	AllowHost   bool   // accept an image whose config or fstab configures the host
+	Program     string // the program and its version, for the Record
 	Tell        source.Listener
 	// Ready is called once the target's directory is open, and before the network is used.
 	// If it returns an error, Run fails. nil: nothing is called.
@@ -70,6 +71,13 @@ type run struct {
 	staging  *staging
 	contents *contents // of the image that is being unpacked; nil: no image was inspected yet
 	edited   []string  // files of the root file system that differ from the image's, without leading slash
+	arrived  arrived
+}
+
+// An arrived is what is known about the image's files once they are on the disk.
+type arrived struct {
+	digest    []byte // SHA-256 of the compressed root file system
+	privilege string // untar.Report.Privilege
 }
 
 // Run finds the image that query means and makes target out of it. It returns the image's
@@ -159,6 +167,7 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 			return err
 		}
 	}
+	r.edited = nil // the files of an image that failed
 	for i := range found.Layers {
 		if err := r.unpack(ctx, found, i); err != nil {
 			return r.explainFull(err)
@@ -177,7 +186,7 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 		return fmt.Errorf("writing %q to the disk: %w", r.target.Container.Rootfs, err)
 	}
 	if !r.target.RootfsOnly {
-		if err := r.writeContainer(); err != nil {
+		if err := r.writeContainer(r.record(found)); err != nil {
 			return err
 		}
 	}

@@ -56,7 +56,7 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 	toClose = append(toClose, progress, compressed)
 	decoder, err := untar.Decompress(compressed, r.opt.Memory.Decoding())
 	if err != nil {
-		return r.explain(stream, compressed, err)
+		return explain(stream, compressed, err)
 	}
 	archive := untar.NewReadAhead(decoder)
 	toClose = append(toClose, decoder, archive)
@@ -76,12 +76,13 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 		// read it must have stopped.
 		archive.Close()
 		decoder.Close()
-		return r.explain(stream, compressed, err)
+		return explain(stream, compressed, err)
 	}
 	if err := stream.Check(); err != nil {
 		return err
 	}
 	progress.Close()
+	r.arrived = arrived{stream.Digest(), report.Privilege}
 	return r.report(ctx, report)
 }
 
@@ -117,7 +118,7 @@ func (r *run) downloadFirst(stream *source.Stream) (whole *source.Stream, temp i
 // unpacked most likely are not the signed ones. So explain reads the rest of them, and if
 // the digest is wrong, it returns that error instead. A system call's error, of a failure of
 // our own disk, is no reason to doubt the bytes.
-func (r *run) explain(stream *source.Stream, compressed io.Reader, err error) error {
+func explain(stream *source.Stream, compressed io.Reader, err error) error {
 	var errno syscall.Errno
 	if errors.Is(err, context.Canceled) || errors.Is(err, untar.ErrTooBig) || source.KindOf(err) != 0 || errors.As(err, &errno) {
 		return err

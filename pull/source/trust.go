@@ -25,6 +25,7 @@ type seal struct {
 	digest   hash.Hash // nil: no signed SHA256SUMS is known
 	want     [sha256.Size]byte
 	verifier *pgp.Verifier // of the file's own signature; nil: it is not used
+	sum      hash.Hash     // of the bytes, for Stream.Digest, if digest is nil
 	listing  listing
 }
 
@@ -55,6 +56,12 @@ func (l listing) signedAfter(signed time.Time) error {
 // Write passes bytes of the file to the check. It returns an error of Kind Unverified if the
 // file is too large for its plain signature, which needs the whole file in memory (pgp.Verifier).
 func (s *seal) Write(p []byte) (int, error) {
+	if s.digest == nil {
+		if s.sum == nil {
+			s.sum = sha256.New()
+		}
+		s.sum.Write(p)
+	}
 	switch {
 	case s.verifier != nil:
 		n, err := s.verifier.Write(p)

@@ -1,0 +1,364 @@
+package pull
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"lxc-pull/image"
+	"lxc-pull/lxc"
+	"lxc-pull/pull/source"
+)
+
+// A Record says which image a container was made of. It is stored in the container's
+// directory as RecordFile: one JSON object, with a member on each line.
+//
+//	version      1. A later version with another meaning of a member has another number;
+//	             members may be added at any time
+//	dist, release, arch, variant, build
+//	             the names in the index of images
+//	path         the build's directory on the server; "": not known
+//	server       the URL of the server, never with a password; "file:" for a directory of
+//	             this machine
+//	rootfs_sha256, meta_sha256
+//	             digests of rootfs.tar.xz and meta.tar.xz; "": not known
+//	signers      fingerprints of the keys that signed the index of images; empty: no
+//	             signature was verified
+//	signed       when the newest of these signatures was made, as in RFC 3339; "": not known
+//	created      when the container was made
+//	program      the program and its version
+//	mode         "system", or "user" for a container in a user namespace
+//	privilege    "root", "user namespace" or "user": what the extraction could do
+//	edited       files of the root file system that differ from the image's, because the
+//	             creation made or changed them
+//
+// Programs other than this one do not read it. It has no secrets and no paths of the host.
+type Record struct {
+	Image   image.Image
+	Server  string
+	Rootfs  string // SHA-256 digest as hexadecimal digits; "": not known
+	Meta    string // likewise
+	Signers []string
+	Signed  string
+	Created string
+	Program string
+	Mode    lxc.Mode
+
+	Privilege string
+	Edited    []string // clean paths below the root file system, without leading slash
+}
+
+// RecordFile is the name of the file with the Record in a container's directory.
+const RecordFile = "image.json"
+
+// Limits of a record.
+const (
+	// The file has at most maxConfig bytes.
+	recordVersion = 1
+	maxEdited     = 64 << 10 // bytes of the paths in Edited: more are left out
+	maxStrings    = 4096     // strings in a list; today's images name two files to edit
+)
+
+// members returns the names of the members with strings, and where each value is.
+func (r *Record) members() ([]string, []*string) {
+	return []string{
+			"dist", "release", "arch", "variant", "build", "path", "server", "rootfs_sha256", "meta_sha256",
+			"signed", "created", "program", "mode", "privilege",
+		}, []*string{
+			&r.Image.Dist, &r.Image.Release, &r.Image.Arch, &r.Image.Variant, &r.Image.Build, &r.Image.Path, &r.Server, &r.Rootfs, &r.Meta,
+			&r.Signed, &r.Created, &r.Program, (*string)(&r.Mode), &r.Privilege,
+		}
+}
+
+// record returns the record of the image that was unpacked.
+func (r *run) record(found *source.Found) *Record {
+	origin := found.Origin()
+	rec := &Record{
+		Image: found.Image, Server: origin.Server, Rootfs: fmt.Sprintf("%x", r.arrived.digest), Meta: fmt.Sprintf("%x", origin.Meta),
+		Signers: origin.Signers, Created: origin.Now.UTC().Format(time.RFC3339), Program: r.opt.Program,
+		Mode: r.target.Namespace.Mode(), Privilege: r.arrived.privilege,
+	}
+	if !origin.Signed.IsZero() {
+		rec.Signed = origin.Signed.UTC().Format(time.RFC3339)
+	}
+	size := 0
+	for _, name := range r.edited {
+		// Image names are bytes, and JSON has text.
+		if size += len(name); size <= maxEdited && utf8.ValidString(name) {
+			rec.Edited = append(rec.Edited, name)
+		}
+	}
+	return rec
+}
+
+// edit notes that the run made or changed a file of the root file system, so that it differs
+// from the image's. Links in name are followed inside the root file system.
+func (r *run) edit(name string) {
+	if path, err := r.staging.root.Resolve(name); err == nil {
+		r.edited = append(r.edited, path)
+	}
+}
+
+// AppendJSON appends the record as the text of a RecordFile.
+func (r *Record) AppendJSON(b []byte) []byte {
+	b = append(b, "{\n  \"version\": "+strconv.Itoa(recordVersion)...)
+	names, values := r.members()
+	for i, name := range names {
+		b = append(b, ",\n  \""+name+"\": "...)
+		b = appendString(b, *values[i])
+	}
+	b = appendStrings(b, "signers", r.Signers)
+	b = appendStrings(b, "edited", r.Edited)
+	return append(b, "\n}\n"...)
+}
+
+func appendStrings(b []byte, name string, list []string) []byte {
+	b = append(b, ",\n  \""+name+"\": ["...)
+	for i, s := range list {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = appendString(b, s)
+	}
+	return append(b, ']')
+}
+
+// appendString appends s as a JSON string (RFC 8259, section 7). Bytes that are not UTF-8
+// become U+FFFD.
+func appendString(b []byte, s string) []byte {
+	const digits = "0123456789abcdef"
+	b = append(b, '"')
+	for _, c := range s {
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', byte(c))
+		case c < 0x20 || c >= 0x7f && c < 0xa0:
+			b = append(b, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
+		default:
+			b = utf8.AppendRune(b, c)
+		}
+	}
+	return append(b, '"')
+}
+
+var errRecord = errors.New("it is not an object of strings, numbers and lists of strings")
+
+// ParseRecord parses the text of a RecordFile, which may be of another user: it checks each
+// name that becomes part of a path or URL. Members that it does not know are skipped.
+func ParseRecord(text []byte) (*Record, error) {
+	r := new(Record)
+	p := recordParser{text}
+	names, values := r.members()
+	version := ""
+	if !p.skip('{') {
+		return nil, errRecord
+	}
+	for more := !p.skip('}'); more; {
+		key, ok := p.str()
+		if !ok || !p.skip(':') {
+			return nil, errRecord
+		}
+		var one string
+		var list []string
+		switch p.space(); {
+		case len(p.rest) > 0 && p.rest[0] == '"':
+			one, ok = p.str()
+		case p.skip('['):
+			list, ok = p.list()
+		default:
+			if one, ok = p.word(); key == "version" {
+				version = one
+			}
+		}
+		if !ok {
+			return nil, errRecord
+		}
+		for i, name := range names {
+			if name == key {
+				*values[i] = one
+			}
+		}
+		switch key {
+		case "signers":
+			r.Signers = list
+		case "edited":
+			r.Edited = list
+		}
+		if more = p.skip(','); !more && !p.skip('}') {
+			return nil, errRecord
+		}
+	}
+	if p.space(); len(p.rest) > 0 {
+		return nil, errRecord
+	}
+	if version != strconv.Itoa(recordVersion) {
+		return nil, fmt.Errorf("version %q is not supported; it needs another version of this program", version)
+	}
+	return r, r.check()
+}
+
+// check refuses values that are not safe as parts of a path or a URL, or have no meaning.
+func (r *Record) check() error {
+	for i, names := 0, strings.Split(r.Image.Path, "/"); i < 5+len(names); i++ {
+		name := ""
+		switch {
+		case i < 5:
+			name = []string{r.Image.Dist, r.Image.Release, r.Image.Arch, r.Image.Variant, r.Image.Build}[i]
+		case r.Image.Path == "":
+			continue
+		default:
+			name = names[i-5]
+		}
+		if err := image.CheckName(name); err != nil {
+			return fmt.Errorf("name %q: %w", name, err)
+		}
+	}
+	if r.Mode != lxc.System && r.Mode != lxc.User {
+		return fmt.Errorf("mode %q is neither system nor user", r.Mode)
+	}
+	return nil
+}
+
+// A recordParser parses a flat JSON object.
+type recordParser struct{ rest []byte }
+
+// space skips white space.
+func (p *recordParser) space() {
+	for len(p.rest) > 0 && strings.IndexByte(" \t\r\n", p.rest[0]) >= 0 {
+		p.rest = p.rest[1:]
+	}
+}
+
+// skip skips white space and then c. It reports whether c was there.
+func (p *recordParser) skip(c byte) bool {
+	p.space()
+	if len(p.rest) == 0 || p.rest[0] != c {
+		return false
+	}
+	p.rest = p.rest[1:]
+	return true
+}
+
+// word parses a number, true, false or null.
+func (p *recordParser) word() (string, bool) {
+	n := 0
+	for n < len(p.rest) && strings.IndexByte("+-.0123456789Eabcdefghijklmnopqrstuvwxyz", p.rest[n]) >= 0 {
+		n++
+	}
+	word := string(p.rest[:n])
+	p.rest = p.rest[n:]
+	return word, n > 0
+}
+
+// list parses the rest of a list of strings.
+func (p *recordParser) list() (list []string, ok bool) {
+	if p.skip(']') {
+		return nil, true
+	}
+	for len(list) < maxStrings {
+		s, ok := p.str()
+		if !ok {
+			return nil, false
+		}
+		list = append(list, s)
+		if p.skip(']') {
+			return list, true
+		}
+		if !p.skip(',') {
+			return nil, false
+		}
+	}
+	return nil, false
+}
+
+// str parses a string. An escaped surrogate becomes U+FFFD: this program writes none.
+func (p *recordParser) str() (string, bool) {
+	if !p.skip('"') {
+		return "", false
+	}
+	var s []byte
+	for len(p.rest) > 0 {
+		c := p.rest[0]
+		p.rest = p.rest[1:]
+		switch {
+		case c == '"':
+			return strings.ToValidUTF8(string(s), "\uFFFD"), true
+		case c < 0x20:
+			return "", false
+		case c != '\\':
+			s = append(s, c)
+			continue
+		}
+		if len(p.rest) == 0 {
+			return "", false
+		}
+		c = p.rest[0]
+		p.rest = p.rest[1:]
+		if c == 'u' {
+			if len(p.rest) < 4 {
+				return "", false
+			}
+			code, err := strconv.ParseUint(string(p.rest[:4]), 16, 16)
+			if err != nil {
+				return "", false
+			}
+			s = utf8.AppendRune(s, rune(code))
+			p.rest = p.rest[4:]
+			continue
+		}
+		i := strings.IndexByte(`"\/bfnrt`, c)
+		if i < 0 {
+			return "", false
+		}
+		s = append(s, "\"\\/\b\f\n\r\t"[i])
+	}
+	return "", false
+}
+
+// A Made is a container that exists, as its directory says.
+type Made struct {
+	Record *Record
+	Config []byte // nil: there is none
+	// Own says that the record's owner is this process's user or root. Otherwise its server
+	// is another user's choice.
+	Own bool
+}
+
+// ReadContainer reads the record and the config in a container's directory, which may be of
+// another user: it reads regular files with one name and follows no link.
+func ReadContainer(path string, uid int) (*Made, error) {
+	directory, err := openDir(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, &Error{Kind: NoContainer, Text: fmt.Sprintf("there is no container %q", path)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer directory.close()
+	m := new(Made)
+	text, st, err := directory.read(RecordFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err = directory.stat("config")
+		if err != nil {
+			return nil, &Error{Kind: NoContainer, Text: fmt.Sprintf("%q has no config: it is not a container", path)}
+		}
+		return nil, &Error{Kind: NoRecord, Text: fmt.Sprintf("%q does not exist, so it is not known which image the container was made of", filepath.Join(path, RecordFile))}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.Record, err = ParseRecord(text); err != nil {
+		return nil, fmt.Errorf("%q: %w", filepath.Join(path, RecordFile), err)
+	}
+	m.Own = st.Uid == 0 || int(st.Uid) == uid
+	if m.Config, _, err = directory.read("config"); errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return m, err
+}
