@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -49,23 +48,18 @@ func (c *Audit) Compare(ctx context.Context, found *source.Found) (*untar.Compar
 }
 
 // compare is like run.unpack, with a comparison in place of the extraction.
-func (c *Audit) compare(ctx context.Context, found *source.Found) (*untar.Comparison, error) {
+func (c *Audit) compare(ctx context.Context, found *source.Found) (result *untar.Comparison, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	var toClose []io.Closer
-	defer func() {
-		cancel()
-		for _, each := range slices.Backward(toClose) {
-			each.Close()
-		}
-	}()
 	stream, err := found.Open(ctx)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
-	toClose = append(toClose, stream)
-	if found.Vouched() && !found.Safe() {
+	defer stream.Close()
+	defer cancel()
+	if !found.Safe() {
 		if !stream.InCache() {
-			return nil, errors.New("bytes from a mirror or over plain http are verified before they are read, and only the cache has room for that: leave out --no-cache, or use https")
+			return nil, errors.New("bytes from a mirror or over plain http must be verified before they are decoded, and without the cache there is no room for them")
 		}
 		progress := c.Tell.Begin("Downloading the rootfs", stream.Size)
 		stream, err = stream.Complete(nil, progress)
@@ -74,43 +68,29 @@ func (c *Audit) compare(ctx context.Context, found *source.Found) (*untar.Compar
 			return nil, err
 		}
 	}
-	progress := c.Tell.Begin("Comparing", stream.Size)
-	compressed := untar.NewReadAhead(io.TeeReader(stream, progress))
-	toClose = append(toClose, progress, compressed)
-	decoder, err := untar.Decompress(compressed, c.Memory.Decoding())
-	if err != nil {
-		return nil, explain(stream, compressed, err)
+	p := pipeline{stream, c.Tell.Begin("Comparing", stream.Size), c.Memory, cancel}
+	err = p.run(func(archive io.Reader) (err error) {
+		result, err = c.Root.Compare(ctx, archive, c.options(found))
+		return err
+	})
+	if got := fmt.Sprintf("%x", stream.Digest()); err == nil && c.Record.Rootfs != "" && got != c.Record.Rootfs {
+		c.Tell.Warn(RecordFile + " has another digest than the image that was verified")
 	}
-	archive := untar.NewReadAhead(decoder)
-	toClose = append(toClose, decoder, archive)
-	result, err := c.Root.Compare(ctx, archive, c.options(found))
-	if err != nil {
-		archive.Close()
-		decoder.Close()
-		return nil, explain(stream, compressed, err)
-	}
-	if err := stream.Check(); err != nil {
-		return nil, err
-	}
-	if got := fmt.Sprintf("%x", stream.Digest()); c.Record.Rootfs != "" && got != c.Record.Rootfs {
-		c.Tell.Warn(fmt.Sprintf("%s has another digest than the image that was verified: %q", RecordFile, c.Record.Rootfs))
-	}
-	return result, nil
+	return result, err
 }
 
 // options returns the options of the extraction that made the container.
-func (c *Audit) options(found *source.Found) untar.CompareOptions {
+func (c *Audit) options(found *source.Found) *untar.CompareOptions {
 	excludes, _ := found.Meta.Relevant("excludes", c.Record.Mode)
-	opt := untar.CompareOptions{
-		Options: untar.Options{
-			Strict: true, Vouched: found.Vouched(), Filter: untar.Filter{Exclude: lxc.Lines(excludes)},
-			Metadata: untar.Metadata{Privilege: untar.Owners, IDMap: c.IDMap},
-		},
-		Ignore: c.Ignore, Edited: c.Record.Edited, NoDevices: c.Record.Privilege != "root", ChangedOnly: c.ChangedOnly,
-	}
+	opt := new(untar.CompareOptions)
+	opt.Strict, opt.Vouched = true, found.Vouched()
+	opt.Filter.Exclude = lxc.Lines(excludes)
+	opt.Metadata.IDMap, opt.Metadata.Privilege = c.IDMap, untar.Owners
 	if c.Record.Privilege == "user" {
 		opt.Metadata.Privilege = untar.User
 	}
+	opt.Ignore, opt.Edited, opt.ChangedOnly = c.Ignore, c.Record.Edited, c.ChangedOnly
+	opt.NoDevices = c.Record.Privilege != "root"
 	return opt
 }
 

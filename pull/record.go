@@ -14,6 +14,7 @@ import (
 	"lxc-pull/image"
 	"lxc-pull/lxc"
 	"lxc-pull/pull/source"
+	"lxc-pull/untar"
 )
 
 // A Record says which image a container was made of. It is stored in the container's
@@ -57,23 +58,23 @@ type Record struct {
 // RecordFile is the name of the file with the Record in a container's directory.
 const RecordFile = "image.json"
 
-// Limits of a record.
+// Limits of a record. The file has at most maxConfig bytes.
 const (
-	// The file has at most maxConfig bytes.
-	recordVersion = 1
-	maxEdited     = 64 << 10 // bytes of the paths in Edited: more are left out
-	maxStrings    = 4096     // strings in a list; today's images name two files to edit
+	maxEdited  = 64 << 10 // bytes of the paths in Edited: more are left out
+	maxStrings = 4096     // strings in a list; today's images name two files to edit
 )
 
-// members returns the names of the members with strings, and where each value is.
-func (r *Record) members() ([]string, []*string) {
-	return []string{
-			"dist", "release", "arch", "variant", "build", "path", "server", "rootfs_sha256", "meta_sha256",
-			"signed", "created", "program", "mode", "privilege",
-		}, []*string{
-			&r.Image.Dist, &r.Image.Release, &r.Image.Arch, &r.Image.Variant, &r.Image.Build, &r.Image.Path, &r.Server, &r.Rootfs, &r.Meta,
-			&r.Signed, &r.Created, &r.Program, (*string)(&r.Mode), &r.Privilege,
-		}
+// Members calls fn with the name and the value of each member: a string or a list of strings.
+func (r *Record) Members(fn func(name string, one *string, many *[]string)) {
+	values := [...]*string{
+		&r.Image.Dist, &r.Image.Release, &r.Image.Arch, &r.Image.Variant, &r.Image.Build, &r.Image.Path, &r.Server, &r.Rootfs, &r.Meta,
+		&r.Signed, &r.Created, &r.Program, (*string)(&r.Mode), &r.Privilege,
+	}
+	for i, name := range strings.Fields("dist release arch variant build path server rootfs_sha256 meta_sha256 signed created program mode privilege") {
+		fn(name, values[i], nil)
+	}
+	fn("signers", nil, &r.Signers)
+	fn("edited", nil, &r.Edited)
 }
 
 // record returns the record of the image that was unpacked.
@@ -107,54 +108,40 @@ func (r *run) edit(name string) {
 
 // AppendJSON appends the record as the text of a RecordFile.
 func (r *Record) AppendJSON(b []byte) []byte {
-	b = append(b, "{\n  \"version\": "+strconv.Itoa(recordVersion)...)
-	names, values := r.members()
-	for i, name := range names {
-		b = append(b, ",\n  \""+name+"\": "...)
-		b = appendString(b, *values[i])
+	b = append(b, `{
+  "version": 1`...)
+	list := func(text []string) {
+		b = append(b, '[')
+		for i, s := range text {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			b = untar.AppendJSONString(b, s)
+		}
+		b = append(b, ']')
 	}
-	b = appendStrings(b, "signers", r.Signers)
-	b = appendStrings(b, "edited", r.Edited)
+	r.Members(func(name string, one *string, many *[]string) {
+		b = append(b, ",\n  \""+name+"\": "...)
+		if one != nil {
+			b = untar.AppendJSONString(b, *one)
+		} else {
+			list(*many)
+		}
+	})
 	return append(b, "\n}\n"...)
 }
 
-func appendStrings(b []byte, name string, list []string) []byte {
-	b = append(b, ",\n  \""+name+"\": ["...)
-	for i, s := range list {
-		if i > 0 {
-			b = append(b, ", "...)
-		}
-		b = appendString(b, s)
-	}
-	return append(b, ']')
-}
-
-// appendString appends s as a JSON string (RFC 8259, section 7). Bytes that are not UTF-8
-// become U+FFFD.
-func appendString(b []byte, s string) []byte {
-	const digits = "0123456789abcdef"
-	b = append(b, '"')
-	for _, c := range s {
-		switch {
-		case c == '"' || c == '\\':
-			b = append(b, '\\', byte(c))
-		case c < 0x20 || c >= 0x7f && c < 0xa0:
-			b = append(b, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
-		default:
-			b = utf8.AppendRune(b, c)
-		}
-	}
-	return append(b, '"')
-}
-
-var errRecord = errors.New("it is not an object of strings, numbers and lists of strings")
+var (
+	errRecord  = errors.New("it is not an object of strings, numbers and lists of strings")
+	errVersion = errors.New("another version of this program wrote it, in another form")
+	errMode    = errors.New("its mode is neither system nor user")
+)
 
 // ParseRecord parses the text of a RecordFile, which may be of another user: it checks each
 // name that becomes part of a path or URL. Members that it does not know are skipped.
 func ParseRecord(text []byte) (*Record, error) {
 	r := new(Record)
 	p := recordParser{text}
-	names, values := r.members()
 	version := ""
 	if !p.skip('{') {
 		return nil, errRecord
@@ -179,17 +166,15 @@ func ParseRecord(text []byte) (*Record, error) {
 		if !ok {
 			return nil, errRecord
 		}
-		for i, name := range names {
-			if name == key {
-				*values[i] = one
+		r.Members(func(name string, to *string, many *[]string) {
+			switch {
+			case name != key:
+			case to != nil:
+				*to = one
+			default:
+				*many = list
 			}
-		}
-		switch key {
-		case "signers":
-			r.Signers = list
-		case "edited":
-			r.Edited = list
-		}
+		})
 		if more = p.skip(','); !more && !p.skip('}') {
 			return nil, errRecord
 		}
@@ -197,30 +182,25 @@ func ParseRecord(text []byte) (*Record, error) {
 	if p.space(); len(p.rest) > 0 {
 		return nil, errRecord
 	}
-	if version != strconv.Itoa(recordVersion) {
-		return nil, fmt.Errorf("version %q is not supported; it needs another version of this program", version)
+	if version != "1" {
+		return nil, errVersion
 	}
 	return r, r.check()
 }
 
 // check refuses values that are not safe as parts of a path or a URL, or have no meaning.
 func (r *Record) check() error {
-	for i, names := 0, strings.Split(r.Image.Path, "/"); i < 5+len(names); i++ {
-		name := ""
-		switch {
-		case i < 5:
-			name = []string{r.Image.Dist, r.Image.Release, r.Image.Arch, r.Image.Variant, r.Image.Build}[i]
-		case r.Image.Path == "":
-			continue
-		default:
-			name = names[i-5]
-		}
+	names := []string{r.Image.Dist, r.Image.Release, r.Image.Arch, r.Image.Variant, r.Image.Build}
+	if r.Image.Path != "" {
+		names = append(names, strings.Split(r.Image.Path, "/")...)
+	}
+	for _, name := range names {
 		if err := image.CheckName(name); err != nil {
 			return fmt.Errorf("name %q: %w", name, err)
 		}
 	}
 	if r.Mode != lxc.System && r.Mode != lxc.User {
-		return fmt.Errorf("mode %q is neither system nor user", r.Mode)
+		return errMode
 	}
 	return nil
 }
@@ -288,7 +268,7 @@ func (p *recordParser) str() (string, bool) {
 		p.rest = p.rest[1:]
 		switch {
 		case c == '"':
-			return strings.ToValidUTF8(string(s), "\uFFFD"), true
+			return string(s), utf8.Valid(s)
 		case c < 0x20:
 			return "", false
 		case c != '\\':

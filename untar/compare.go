@@ -82,16 +82,16 @@ const (
 // A comparer is one run of Root.Compare.
 type comparer struct {
 	x       *extractor // of an extraction with the same options, which tells owners, modes and attributes
-	opt     CompareOptions
+	opt     *CompareOptions
 	ignore  *selection
 	dev     uint64 // the file system of the root; others are not entered
-	edited  map[string]struct{}
+	edited  map[string]bool
 	seen    map[uint64]finding // by the hash of the path
 	seed    maphash.Seed
 	implied int
-	links   hardLinks
+	links   []hardLink
 	found   Comparison
-	memory  int64 // of found.Differences
+	memory  [2]int64 // of found.Differences and of links
 	buf     []byte
 }
 
@@ -110,12 +110,6 @@ const (
 	noDevice     = -2 // a device node that the extraction could not make
 )
 
-// hardLinks are the hard links of an archive.
-type hardLinks struct {
-	list   []hardLink
-	memory int64 // bytes of their paths
-}
-
 // A hardLink is compared at the end, when the finding about its target is known.
 type hardLink struct {
 	path, target string
@@ -130,15 +124,21 @@ type hardLink struct {
 // bounded by the archive's size, and by the number of names in its directories.
 //
 // The errors are those of Extract.
-func (r *Root) Compare(ctx context.Context, tar io.Reader, opt CompareOptions) (*Comparison, error) {
-	x := &extractor{root: r, opt: opt.Options, in: newStream(Until(ctx, tar), opt.Strict, opt.Vouched), dirs: r.dirs()}
-	c := &comparer{x: x, opt: opt, edited: map[string]struct{}{}, seen: map[uint64]finding{}, seed: maphash.MakeSeed(), buf: make([]byte, bufferSize)}
+func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) (*Comparison, error) {
+	x := new(extractor)
+	x.root, x.opt, x.dirs = r, opt.Options, r.dirs()
+	x.in = newStream(Until(ctx, tar), opt.Strict, opt.Vouched)
 	defer x.dirs.close()
+	c := new(comparer)
+	c.x, c.opt, c.seed, c.buf = x, opt, maphash.MakeSeed(), make([]byte, bufferSize)
+	c.seen, c.edited = map[uint64]finding{}, map[string]bool{}
 	var err error
 	if x.selection, err = newSelection(opt.Options); err != nil {
 		return nil, err
 	}
-	if c.ignore, err = newSelection(Options{Filter: Filter{Exclude: opt.Ignore}}); err != nil {
+	ignore := new(Options)
+	ignore.Filter.Exclude = opt.Ignore
+	if c.ignore, err = newSelection(*ignore); err != nil {
 		return nil, err
 	}
 	var st unix.Stat_t
@@ -150,7 +150,7 @@ func (r *Root) Compare(ctx context.Context, tar io.Reader, opt CompareOptions) (
 	x.self = ownership{uid: st.Uid, gid: st.Gid, chown: opt.Metadata.Privilege != User}
 	for _, name := range opt.Edited {
 		if path, err := cleanName(nil, []byte(name)); err == nil {
-			c.edited[string(path)] = struct{}{}
+			c.edited[string(path)] = true
 			dir, _ := splitPath(path)
 			c.imply(dir)
 		}
@@ -186,9 +186,9 @@ func (c *comparer) run(ctx context.Context) error {
 			return fmt.Errorf("entry %s: %w", quote(e.Name), err)
 		}
 	}
-	for i := range c.links.list {
-		if err := c.link(&c.links.list[i]); err != nil {
-			return fmt.Errorf("%s: %w", quote([]byte(c.links.list[i].path)), err)
+	for i := range c.links {
+		if err := c.link(&c.links[i]); err != nil {
+			return fmt.Errorf("%s: %w", quote([]byte(c.links[i].path)), err)
 		}
 	}
 	if c.opt.ChangedOnly {
@@ -275,25 +275,15 @@ func (c *comparer) entry(e *Entry) error {
 	if err == nil && !skip && e.Type != TypeLink {
 		d := Difference{Path: string(path)}
 		if err = c.look(path, e, &d); err == nil {
-			v.diff = c.judge(e, d)
+			// The extraction may have left out a device node that this process can't make or use.
+			if v.diff = noDevice; d.Fate != Missing || e.Type != TypeChar && e.Type != TypeBlock ||
+				!c.opt.NoDevices && (c.opt.Metadata.IDMap == nil || e.Major|e.Minor == 0) {
+				v.diff = c.add(d)
+			}
 		}
 	}
 	c.seen[key] = v
 	return err
-}
-
-// judge adds a difference to the list, unless it is none, and returns finding.diff.
-func (c *comparer) judge(e *Entry, d Difference) int32 {
-	if d.Fate == Missing && c.opt.isNoDevice(e) {
-		return noDevice
-	}
-	return c.add(d)
-}
-
-// isNoDevice reports whether the extraction may have left out the entry, because this process
-// could not make or use the device node.
-func (o *CompareOptions) isNoDevice(e *Entry) bool {
-	return (e.Type == TypeChar || e.Type == TypeBlock) && (o.NoDevices || o.Metadata.IDMap != nil && e.Major|e.Minor != 0)
 }
 
 // add adds a difference to the list, unless it is none, and returns finding.diff.
@@ -301,13 +291,12 @@ func (c *comparer) add(d Difference) int32 {
 	switch {
 	case d.Fate == Changed && d.Wrong|d.Unknown == 0, d.Fate != Changed && c.opt.ChangedOnly:
 		return noDifference
-	case c.memory > maxDiffMemory:
+	case c.memory[0] > maxDiffMemory:
 		c.found.More++
 		return notListed
 	}
-	_, edited := c.edited[d.Path]
-	d.Edited = edited && d.Fate != Missing && (d.Wrong|d.Unknown)&^(AspectSize|AspectContent) == 0
-	c.memory += int64(len(d.Path) + diffMemory)
+	d.Edited = c.edited[d.Path] && d.Fate != Missing && (d.Wrong|d.Unknown)&^(AspectSize|AspectContent) == 0
+	c.memory[0] += int64(len(d.Path) + diffMemory)
 	c.found.Differences = append(c.found.Differences, d)
 	return int32(len(c.found.Differences))
 }
@@ -348,14 +337,14 @@ func (c *comparer) keepLink(path []byte, e *Entry, v *finding) (same bool, err e
 	}
 	l := hardLink{string(path), string(target), v.entry, to.entry}
 	if to.link > 0 { // a link to a link: both are names of the first target
-		first := c.links.list[to.link-1]
+		first := c.links[to.link-1]
 		l.target, l.of = first.target, first.of
 	}
-	if c.links.memory += int64(len(l.path) + len(l.target) + diffMemory); c.links.memory > maxLinkMemory {
+	if c.memory[1] += int64(len(l.path) + len(l.target) + diffMemory); c.memory[1] > maxLinkMemory {
 		return false, errTooMany
 	}
-	c.links.list = append(c.links.list, l)
-	v.link = int32(len(c.links.list))
+	c.links = append(c.links, l)
+	v.link = int32(len(c.links))
 	return false, nil
 }
 
@@ -456,6 +445,12 @@ func (c *comparer) enter(dir []byte) (int, error) {
 	return fd, nil
 }
 
+// kinds are the kinds of files in a mode, by the type of an entry.
+var kinds = [...]uint32{
+	TypeFile - TypeFile: unix.S_IFREG, TypeSymlink - TypeFile: unix.S_IFLNK, TypeChar - TypeFile: unix.S_IFCHR,
+	TypeBlock - TypeFile: unix.S_IFBLK, TypeDir - TypeFile: unix.S_IFDIR, TypeFIFO - TypeFile: unix.S_IFIFO,
+}
+
 // look compares an entry with the file at its path.
 func (c *comparer) look(path []byte, e *Entry, d *Difference) error {
 	x := c.x
@@ -476,19 +471,7 @@ func (c *comparer) look(path []byte, e *Entry, d *Difference) error {
 			d.Wrong |= AspectGroup
 		}
 	}
-	kind := uint32(unix.S_IFREG)
-	switch e.Type {
-	case TypeDir:
-		kind = unix.S_IFDIR
-	case TypeSymlink:
-		kind = unix.S_IFLNK
-	case TypeChar:
-		kind = unix.S_IFCHR
-	case TypeBlock:
-		kind = unix.S_IFBLK
-	case TypeFIFO:
-		kind = unix.S_IFIFO
-	}
+	kind := kinds[e.Type-TypeFile]
 	if st.Mode&unix.S_IFMT != kind {
 		d.Wrong |= AspectMode
 		return nil
@@ -577,89 +560,73 @@ func (c *comparer) openFile(at place, st *unix.Stat_t) (int, error) {
 // a user namespace. In a user namespace, old kernels can't store capabilities, so there it is
 // no difference if a file has none.
 func (c *comparer) sameCapability(fd int, e *Entry) bool {
-	want := []byte(nil)
+	var want []byte
 	for _, a := range c.x.attributes(e) {
 		if string(a.name) == attrCapability {
 			want = a.value
 		}
 	}
 	n, err := unix.Fgetxattr(fd, attrCapability, c.buf[:64])
-	switch {
-	case err == unix.ENODATA:
+	have := c.buf[:max(n, 0)]
+	for _, value := range []*[]byte{&have, &want} {
+		if v2, ok := capabilityV2(*value); ok {
+			*value = v2
+		}
+	}
+	switch err {
+	case nil:
+		return bytes.Equal(have, want)
+	case unix.ENODATA:
 		return want == nil || c.opt.NoDevices || c.opt.Metadata.IDMap != nil
-	case err == unix.EOPNOTSUPP || err == unix.ENOSYS:
-		return true // the file system can't store them
-	case err != nil:
-		return false
 	}
-	have := c.buf[:n]
-	if v2, ok := capabilityV2(have); ok {
-		have = v2
-	}
-	if v2, ok := capabilityV2(want); ok {
-		want = v2
-	}
-	return bytes.Equal(have, want)
+	return err == unix.EOPNOTSUPP || err == unix.ENOSYS // the file system can't store them
 }
 
 // sameContent compares the content of an open file with an entry of the same size.
-func (c *comparer) sameContent(fd int, e *Entry) (bool, error) {
+func (c *comparer) sameContent(fd int, e *Entry) (same bool, err error) {
 	if !e.Sparse {
-		return c.sameBytes(fd, 0, e.Size)
+		return c.sameBytes(fd, 0, e.Size, false)
 	}
-	end := int64(0)
-	for i := range e.extents.n + 1 {
+	same = true
+	for i, at := 0, int64(0); same && err == nil && i <= e.extents.n; i++ {
 		x := Extent{Offset: e.Size}
 		if i < e.extents.n {
 			x = e.extents.at(i)
 		}
-		same, err := c.isHole(fd, end, x.Offset)
-		if err == nil && same {
-			same, err = c.sameBytes(fd, x.Offset, x.Length)
+		if same, err = c.sameBytes(fd, at, x.Offset, true); same && err == nil {
+			at = x.Offset + x.Length
+			same, err = c.sameBytes(fd, x.Offset, at, false)
 		}
-		if err != nil || !same {
-			return false, err
-		}
-		end = x.Offset + x.Length
 	}
-	return true, nil
+	return same, err
 }
 
-// sameBytes compares n bytes of a file with the next bytes of the archive.
-func (c *comparer) sameBytes(fd int, off, n int64) (bool, error) {
-	for n > 0 {
-		b, err := c.x.in.chunk(n)
-		if err != nil {
-			return false, err
-		}
-		have, err := preadFull(fd, c.buf[:len(b)], off)
-		if err != nil || !bytes.Equal(have, b) {
-			return false, err
-		}
-		off, n = off+int64(len(b)), n-int64(len(b))
-	}
-	return true, nil
-}
-
-// isHole reports whether the bytes of a file from off to end are zero. It skips the holes of
-// the file, so that it takes no longer than the file has bytes on the disk.
-func (c *comparer) isHole(fd int, off, end int64) (bool, error) {
+// sameBytes compares the bytes of a file from off to end with the next bytes of the archive,
+// or with zeros. It skips holes of the file, so that zeros take no longer than the file has
+// bytes on the disk.
+func (c *comparer) sameBytes(fd int, off, end int64, zeros bool) (bool, error) {
 	for off < end {
-		next, err := unix.Seek(fd, off, unix.SEEK_DATA)
-		if err == unix.ENXIO || err == nil && next >= end {
-			return true, nil // no data follows
+		want, n := []byte(nil), min(int64(len(c.buf)), end-off)
+		if zeros {
+			next, err := unix.Seek(fd, off, unix.SEEK_DATA)
+			if err == unix.ENXIO || err == nil && next >= end {
+				return true, nil // no data follows
+			}
+			if err == nil {
+				off, n = next, min(n, end-next)
+			}
+		} else {
+			var err error
+			if want, err = c.x.in.chunk(n); err != nil {
+				return false, err
+			}
+			n = int64(len(want))
 		}
-		if err == nil {
-			off = next
-		}
-		have, err := preadFull(fd, c.buf[:min(int64(len(c.buf)), end-off)], off)
-		if err != nil || len(have) == 0 {
+		have, err := preadFull(fd, c.buf[:n], off)
+		if err != nil || int64(len(have)) < n || zeros && len(bytes.Trim(have, "\x00")) > 0 || !zeros && !bytes.Equal(have, want) {
 			return false, err
 		}
-		if len(bytes.Trim(have, "\x00")) > 0 {
-			return false, nil
-		}
-		off += int64(len(have))
+		off += n
 	}
 	return true, nil
 }

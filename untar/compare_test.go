@@ -133,7 +133,7 @@ func TestCompareExtracted(t *testing.T) {
 		}
 		compare := func(opt CompareOptions) string {
 			opt.Strict, opt.Metadata.Privilege = true, Owners
-			c, err := root.Compare(t.Context(), bytes.NewReader(archive), opt)
+			c, err := root.Compare(t.Context(), bytes.NewReader(archive), &opt)
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
@@ -274,7 +274,7 @@ func TestCompareChanges(t *testing.T) {
 			t.Fatalf("%s: %v", test.name, err)
 		}
 		test.opt.Strict = true
-		c, err := root.Compare(t.Context(), bytes.NewReader(archive), test.opt)
+		c, err := root.Compare(t.Context(), bytes.NewReader(archive), &test.opt)
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 		} else if got := show(c); got != test.want {
@@ -301,7 +301,7 @@ func TestCompareShifted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"", "file 0 U?\n"} {
-		c, err := root.Compare(t.Context(), bytes.NewReader(archive), CompareOptions{Options: opt})
+		c, err := root.Compare(t.Context(), bytes.NewReader(archive), &CompareOptions{Options: opt})
 		if err != nil || show(c) != want {
 			t.Errorf("%v, %v", c, err)
 		}
@@ -316,7 +316,7 @@ func TestCompareSparse(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		if got, err := root.Compare(t.Context(), bytes.NewReader(c.archive), CompareOptions{Options: Options{Metadata: Metadata{Privilege: User}}}); err != nil || !onlyUnsure(show(got)) {
+		if got, err := root.Compare(t.Context(), bytes.NewReader(c.archive), &CompareOptions{Options: Options{Metadata: Metadata{Privilege: User}}}); err != nil || !onlyUnsure(show(got)) {
 			t.Errorf("%s: %v, %v", c.name, got, err)
 		}
 		files, _ := filepath.Glob(dir + "/*")
@@ -331,7 +331,7 @@ func TestCompareSparse(t *testing.T) {
 				b[0]++
 				w.WriteAt(b[:], info.Size()-1)
 				w.Close()
-				got, err := root.Compare(t.Context(), bytes.NewReader(c.archive), CompareOptions{Options: Options{Metadata: Metadata{Privilege: User}}})
+				got, err := root.Compare(t.Context(), bytes.NewReader(c.archive), &CompareOptions{Options: Options{Metadata: Metadata{Privilege: User}}})
 				if err != nil || !strings.Contains(show(got), filepath.Base(f)+" 0 ") {
 					t.Errorf("%s: %v, %v", c.name, got, err)
 				}
@@ -351,7 +351,7 @@ func FuzzCompare(f *testing.F) {
 		archive = fixChecksums(archive)
 		opt := Options{Metadata: Metadata{Privilege: User}, Limits: Limits{Bytes: 1 << 20, Entries: 1000}}
 		root, dir, err := extracted(t, archive, opt)
-		c, failed := root.Compare(t.Context(), bytes.NewReader(archive), CompareOptions{Options: opt})
+		c, failed := root.Compare(t.Context(), bytes.NewReader(archive), &CompareOptions{Options: opt})
 		if err == nil && (failed != nil || !onlyUnsure(show(c))) {
 			t.Errorf("extracted, and different: %v, %v", c, failed)
 		}
@@ -368,11 +368,11 @@ func TestCompareCancelled(t *testing.T) {
 	defer root.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := root.Compare(ctx, bytes.NewReader(archive), CompareOptions{}); !errors.Is(err, context.Canceled) {
+	if _, err := root.Compare(ctx, bytes.NewReader(archive), &CompareOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	short := archive[:len(archive)/2/512*512]
-	if c, err := root.Compare(t.Context(), bytes.NewReader(short), CompareOptions{Options: Options{Strict: true}}); err == nil {
+	if c, err := root.Compare(t.Context(), bytes.NewReader(short), &CompareOptions{Options: Options{Strict: true}}); err == nil {
 		t.Errorf("an archive that is cut off: %v", c)
 	}
 }
