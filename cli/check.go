@@ -3,8 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"lxc-pull/image"
@@ -32,9 +32,8 @@ type checkCall struct {
 	finder      finderOptions
 	onlyChanged bool
 	exclude     []string
-	json        bool
 	rootfs      string
-	mapped      [2]string // --mapped-uid and --mapped-gid, which reenter passes
+	mappedUID   string // reenter passes it
 
 	args []string // the arguments of this call, for reenter
 }
@@ -43,12 +42,11 @@ func (c *checkCall) groups() []group {
 	own := append(c.made.flags(),
 		flag{long: "only-changed", help: "leave out missing and added files", into: &c.onlyChanged, exact: true},
 		flag{long: "exclude", value: "PATTERN", help: "leave out files that match, and all below them", into: &c.exclude, again: true, exact: true},
-		flag{long: "json", help: "print JSON", into: &c.json, exact: true},
 		flag{long: "rootfs", value: "DIR", help: "the root file system is mounted at DIR", into: &c.rootfs, exact: true, more: true},
 		flag{long: "no-cache", help: "do not use the cache", into: &c.finder.cache.noCache, exact: true, more: true},
 		flag{long: "memory", value: "SIZE", help: "use at most SIZE bytes of memory (20M or more)", into: &c.finder.memory, exact: true, more: true},
-		flag{long: "mapped-uid", value: "UID", into: &c.mapped[0], exact: true},
-		flag{long: "mapped-gid", value: "GID", into: &c.mapped[1], exact: true},
+		flag{long: "mapped-uid", value: "UID", into: &c.mappedUID, exact: true},
+		flag{long: "mapped-gid", value: "GID", exact: true},
 	)
 	servers := c.finder.servers.group()
 	servers.flags[1].more = true // --mirror; --help has no room for it
@@ -63,7 +61,7 @@ func (c *checkCall) rewrite(args []string) []string {
 
 func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	layout, uid := host.This(), os.Geteuid()
-	if id, ok := mappedID(c.mapped[0]); ok && host.Namespace() == lxc.UserNamespace { // reenter has called this process
+	if id, ok := mappedID(c.mappedUID); ok && host.Namespace() == lxc.UserNamespace { // reenter has called this process
 		layout.Root, uid = false, id
 	}
 	made, err := c.made.read(ctx, layout, operands, uid)
@@ -140,68 +138,51 @@ func (c *checkCall) idMap(ui *ui, config []byte) ([]untar.IDRange, error) {
 
 // print prints the differences. The error is silent if there are any.
 func (c *checkCall) print(ui *ui, result *untar.Comparison, used image.Image) error {
-	var b strings.Builder
+	var text []byte
 	var objects []jsonObject
-	counts := [3]int{}
-	edited, unread := 0, 0
+	different := result.More
 	for _, d := range result.Differences {
-		if d.Edited {
-			edited++
-		} else {
-			counts[d.Fate]++
-		}
-		if !d.Edited && d.Unknown != 0 {
-			unread++
-		}
-		if d.Edited && !ui.verbose {
+		mark := "c"
+		if !d.Edited {
+			mark = " "
+			different++
+		} else if !ui.verbose {
 			continue
 		}
 		path := "/" + d.Path
 		if d.Dir {
 			path += "/"
 		}
-		fate := []string{"changed", "missing", "added"}[d.Fate]
-		mark := " "
-		if d.Edited {
-			mark = "c"
-		}
-		if c.json {
+		fate, flags := []string{"changed", "missing", "added"}[d.Fate], letters(d)
+		if c.made.json {
 			var o jsonObject
 			o.text("path", path)
 			o.text("fate", fate)
-			o.text("flags", letters(d))
-			o.raw("edited", fmt.Sprint(d.Edited))
+			o.text("flags", flags)
+			o.raw("edited", strconv.FormatBool(d.Edited))
 			objects = append(objects, o)
 			continue
 		}
 		if d.Fate == untar.Changed {
-			fate = letters(d)
+			fate = flags
 		}
-		fmt.Fprintf(&b, "%-9s %s %s\n", fate, mark, escaped(path))
+		text = fmt.Appendf(text, "%-9s %s %s\n", fate, mark, escaped(path))
 	}
 	ui.settle()
-	var err error
-	if c.json {
+	_, err := ui.out.Write(text)
+	if c.made.json {
 		err = printObjects(ui.out, objects)
-	} else {
-		_, err = io.WriteString(ui.out, b.String())
 	}
 	if err != nil {
 		return err
 	}
 	if result.More > 0 {
-		ui.warnf("there are %d more differences, which are not listed", result.More)
-	}
-	if unread > 0 {
-		ui.warnf("%d files could not be compared with all they have, because this user may not read them, or something is mounted there", unread)
+		ui.warnf("%d more files differ; there is no room for them in the list", result.More)
 	}
 	if !ui.quiet {
-		ui.line("%s: %d changed, %d missing, %d added; compared with %s, build %s", c.made.name, counts[untar.Changed], counts[untar.Missing], counts[untar.Added], used.Name, used.Build)
+		ui.line("%s: %d files differ from %s, build %s", c.made.name, different, used.Name, used.Build)
 	}
-	if edited > 0 {
-		ui.notef("%d files, marked with c, were edited by the creation of the container", edited)
-	}
-	if counts != [3]int{} || result.More > 0 {
+	if different > 0 {
 		return &silentError{}
 	}
 	return nil
@@ -209,9 +190,6 @@ func (c *checkCall) print(ui *ui, result *untar.Comparison, used image.Image) er
 
 // letters returns a letter for each aspect of a changed file, as rpm --verify does.
 func letters(d untar.Difference) string {
-	if d.Fate != untar.Changed {
-		return ""
-	}
 	text := []byte(untar.AspectLetters)
 	for i := range text {
 		switch a := untar.Aspect(1) << i; {

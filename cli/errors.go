@@ -282,10 +282,8 @@ func targetHint(err error) string {
 		return "LXC would refuse the container. If LXC's configs are in another directory, pass --template-config DIR."
 	case own.Kind == pull.NotEmpty:
 		return "The image would be mixed with the files in it. Empty the directory first."
-	case own.Kind == pull.NoContainer:
-		return "Check the name. -P DIR names another directory of containers."
 	case own.Kind == pull.NoRecord:
-		return "lxc-pull create and lxc-create -t pull write it. Older versions, other templates and lxc-copy do not; after lxc-copy, copy it from the original."
+		return "Check the name, and -P DIR. Only lxc-pull after 0.1.0 writes that file; after lxc-copy, copy it from the original container."
 	case own.Kind == pull.NotDirectory:
 		return "Mount it, and pass --rootfs DIR."
 	case own.Kind == pull.Exists:

@@ -2,12 +2,11 @@ package pull
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"lxc-pull/image"
 	"lxc-pull/lxc"
@@ -73,7 +72,7 @@ func (c *Audit) compare(ctx context.Context, found *source.Found) (result *untar
 		result, err = c.Root.Compare(ctx, archive, c.options(found))
 		return err
 	})
-	if got := fmt.Sprintf("%x", stream.Digest()); err == nil && c.Record.Rootfs != "" && got != c.Record.Rootfs {
+	if got := hex.EncodeToString(stream.Digest()); err == nil && c.Record.Rootfs != "" && got != c.Record.Rootfs {
 		c.Tell.Warn(RecordFile + " has another digest than the image that was verified")
 	}
 	return result, err
@@ -102,25 +101,18 @@ func (r *Record) Query() image.Query {
 // OpenRootfs opens the root file system of the container in the directory path, whose config
 // may be of another user: its directory below path is opened without following links.
 func OpenRootfs(path string, config []byte) (*untar.Root, error) {
+	dir := filepath.Join(path, rootfsName)
 	loaded, err := lxc.CheckLoads(config)
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(path, rootfsName)
-	if n := len(loaded.Rootfs); n > 0 {
-		_, value, _ := strings.Cut(loaded.Rootfs[n-1], "=")
-		value = strings.Trim(value, " \t\"'")
-		kind, rest, typed := strings.Cut(value, ":")
-		switch {
-		case strings.HasPrefix(value, "/"):
-			dir = value
-		case typed && (kind == "dir" || kind == "btrfs"):
-			dir = rest
-		default:
-			return nil, &Error{Kind: NotDirectory, Text: fmt.Sprintf("the root file system is %q, which is no directory", value)}
+	if len(loaded.Rootfs) > 0 {
+		line := loaded.Rootfs[len(loaded.Rootfs)-1]
+		if dir = rootfsDir(line); dir == "" {
+			return nil, &Error{Kind: NotDirectory, Text: "its root file system is no directory: " + lxc.Shown(line)}
 		}
 	}
-	if filepath.Clean(dir) != filepath.Join(path, rootfsName) {
+	if dir != filepath.Join(path, rootfsName) {
 		return untar.OpenRoot(dir)
 	}
 	container, err := untar.OpenRoot(path)
@@ -128,9 +120,18 @@ func OpenRootfs(path string, config []byte) (*untar.Root, error) {
 		return nil, err
 	}
 	defer container.Close()
-	root, err := container.Open(rootfsName)
-	if errors.Is(err, syscall.ELOOP) {
-		err = fmt.Errorf("%q is a link", dir)
+	return container.Open(rootfsName)
+}
+
+// rootfsDir returns the directory in a line that sets lxc.rootfs.path, "" if it names none.
+func rootfsDir(line string) string {
+	_, value, _ := strings.Cut(line, "=")
+	value = strings.Trim(value, " \t\"'")
+	if kind, dir, ok := strings.Cut(value, ":"); ok && (kind == "dir" || kind == "btrfs") {
+		value = dir
 	}
-	return root, err
+	if !strings.HasPrefix(value, "/") {
+		return ""
+	}
+	return filepath.Clean(value)
 }

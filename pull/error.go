@@ -18,8 +18,7 @@ const (
 	NoConfig                       // the image's metadata has no config
 	MissingInclude                 // a config includes a file that this machine does not have
 	HostConfig                     // the image's config or fstab would configure the host
-	NoContainer                    // there is no container of that name
-	NoRecord                       // the container has no RecordFile
+	NoRecord                       // the container does not exist, or has no RecordFile
 	NotDirectory                   // the container's root file system is an image or spread over several directories
 )
 

@@ -1,15 +1,16 @@
 package pull
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 
 	"lxc-pull/image"
 	"lxc-pull/lxc"
@@ -80,14 +81,11 @@ func (r *Record) Members(fn func(name string, one *string, many *[]string)) {
 // record returns the record of the image that was unpacked.
 func (r *run) record(found *source.Found) *Record {
 	origin := found.Origin()
-	rec := &Record{
-		Image: found.Image, Server: origin.Server, Rootfs: fmt.Sprintf("%x", r.arrived.digest), Meta: fmt.Sprintf("%x", origin.Meta),
-		Signers: origin.Signers, Created: origin.Now.UTC().Format(time.RFC3339), Program: r.opt.Program,
-		Mode: r.target.Namespace.Mode(), Privilege: r.arrived.privilege,
-	}
-	if !origin.Signed.IsZero() {
-		rec.Signed = origin.Signed.UTC().Format(time.RFC3339)
-	}
+	rec := new(Record)
+	rec.Image, rec.Server, rec.Signers, rec.Program = found.Image, origin.Server, origin.Signers, r.opt.Program
+	rec.Rootfs, rec.Meta = hex.EncodeToString(r.arrived.digest), hex.EncodeToString(origin.Meta)
+	rec.Signed, rec.Created = stamp(origin.Signed), stamp(origin.Now)
+	rec.Mode, rec.Privilege = r.target.Namespace.Mode(), r.arrived.privilege
 	size := 0
 	for _, name := range r.edited {
 		// Image names are bytes, and JSON has text.
@@ -96,6 +94,14 @@ func (r *run) record(found *source.Found) *Record {
 		}
 	}
 	return rec
+}
+
+// stamp formats a time as in RFC 3339; "" for the zero time.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 // edit notes that the run made or changed a file of the root file system, so that it differs
@@ -108,25 +114,22 @@ func (r *run) edit(name string) {
 
 // AppendJSON appends the record as the text of a RecordFile.
 func (r *Record) AppendJSON(b []byte) []byte {
-	b = append(b, `{
-  "version": 1`...)
-	list := func(text []string) {
-		b = append(b, '[')
-		for i, s := range text {
-			if i > 0 {
-				b = append(b, ", "...)
-			}
-			b = untar.AppendJSONString(b, s)
-		}
-		b = append(b, ']')
-	}
+	b = append(b, "{\n  \"version\": 1"...)
 	r.Members(func(name string, one *string, many *[]string) {
 		b = append(b, ",\n  \""+name+"\": "...)
 		if one != nil {
 			b = untar.AppendJSONString(b, *one)
-		} else {
-			list(*many)
+			return
 		}
+		separator := "["
+		for _, s := range *many {
+			b = untar.AppendJSONString(append(b, separator...), s)
+			separator = ", "
+		}
+		if separator == "[" {
+			b = append(b, '[')
+		}
+		b = append(b, ']')
 	})
 	return append(b, "\n}\n"...)
 }
@@ -257,7 +260,8 @@ func (p *recordParser) list() (list []string, ok bool) {
 	return nil, false
 }
 
-// str parses a string. An escaped surrogate becomes U+FFFD: this program writes none.
+// str parses a string with the escapes that AppendJSON writes: \", \\ and \u. An escaped
+// surrogate becomes U+FFFD.
 func (p *recordParser) str() (string, bool) {
 	if !p.skip('"') {
 		return "", false
@@ -292,11 +296,10 @@ func (p *recordParser) str() (string, bool) {
 			p.rest = p.rest[4:]
 			continue
 		}
-		i := strings.IndexByte(`"\/bfnrt`, c)
-		if i < 0 {
+		if c != '"' && c != '\\' && c != '/' {
 			return "", false
 		}
-		s = append(s, "\"\\/\b\f\n\r\t"[i])
+		s = append(s, c)
 	}
 	return "", false
 }
@@ -311,30 +314,26 @@ type Made struct {
 }
 
 // ReadContainer reads the record and the config in a container's directory, which may be of
-// another user: it reads regular files with one name and follows no link.
+// another user: it reads regular files with one name and follows no link. uid is this
+// process's user. The error is of Kind NoRecord if there is no container or no record.
 func ReadContainer(path string, uid int) (*Made, error) {
-	directory, err := openDir(path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return nil, &Error{Kind: NoContainer, Text: fmt.Sprintf("there is no container %q", path)}
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer directory.close()
 	m := new(Made)
-	text, st, err := directory.read(RecordFile)
+	var text []byte
+	var st unix.Stat_t
+	directory, err := openDir(path)
+	if err == nil {
+		defer directory.close()
+		text, st, err = directory.read(RecordFile)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		_, err = directory.stat("config")
-		if err != nil {
-			return nil, &Error{Kind: NoContainer, Text: fmt.Sprintf("%q has no config: it is not a container", path)}
-		}
-		return nil, &Error{Kind: NoRecord, Text: fmt.Sprintf("%q does not exist, so it is not known which image the container was made of", filepath.Join(path, RecordFile))}
+		return nil, &Error{Kind: NoRecord, Text: err.Error()}
+	}
+	if err == nil {
+		m.Record, err = ParseRecord(text)
+		err = directory.fail("read", RecordFile, err)
 	}
 	if err != nil {
 		return nil, err
-	}
-	if m.Record, err = ParseRecord(text); err != nil {
-		return nil, fmt.Errorf("%q: %w", filepath.Join(path, RecordFile), err)
 	}
 	m.Own = st.Uid == 0 || int(st.Uid) == uid
 	if m.Config, _, err = directory.read("config"); errors.Is(err, fs.ErrNotExist) {

@@ -81,10 +81,10 @@ func TestReadContainer(t *testing.T) {
 		_, err := ReadContainer(dir, os.Geteuid())
 		return KindOf(err)
 	}
-	if kind() != NoContainer {
+	if kind() != NoRecord {
 		t.Error("an empty directory is a container")
 	}
-	if _, err := ReadContainer(dir+"/none", 0); KindOf(err) != NoContainer {
+	if _, err := ReadContainer(dir+"/none", 0); KindOf(err) != NoRecord {
 		t.Error(err)
 	}
 	writeFile(t, filepath.Join(dir, "config"), nil)
@@ -130,9 +130,9 @@ func TestOpenRootfs(t *testing.T) {
 		"lxc.rootfs.path = " + dir + "/rootfs\n": "",
 		"lxc.rootfs.path = dir:" + dir + "/rootfs\n": "",
 		"lxc.rootfs.path = btrfs:" + other + "\n":    "",
-		"lxc.rootfs.path = overlay:/a:/b\n":          "which is no directory",
-		"lxc.rootfs.path = lvm:/dev/a\n":             "which is no directory",
-		"lxc.rootfs.path = web\n":                    "which is no directory",
+		"lxc.rootfs.path = overlay:/a:/b\n":          "is no directory",
+		"lxc.rootfs.path = lvm:/dev/a\n":             "is no directory",
+		"lxc.rootfs.path = web\n":                    "is no directory",
 		"lxc.rootfs.path = dir:/does/not/exist\n":    "no such file",
 	} {
 		root, err := OpenRootfs(dir, []byte(config))

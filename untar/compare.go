@@ -48,6 +48,7 @@ type Difference struct {
 	Wrong   Aspect // what differs, if Changed
 	Unknown Aspect // what could not be compared: this user may not read it, or something is mounted there
 	Edited  bool   // CompareOptions.Edited explains it
+	hard    bool   // a hard link
 }
 
 // CompareOptions control Compare.
@@ -75,8 +76,6 @@ const (
 	// maxImplied limits the directories that only the paths of entries name. An extraction
 	// can keep no more of them (maxDirMemory).
 	maxImplied = maxDirMemory / dirMemory
-	// maxLinkMemory limits the paths of hard links, in bytes: 300,000 usual links.
-	maxLinkMemory = 64 << 20
 )
 
 // A comparer is one run of Root.Compare.
@@ -89,17 +88,17 @@ type comparer struct {
 	seen    map[uint64]finding // by the hash of the path
 	seed    maphash.Seed
 	implied int
-	links   []hardLink
-	found   Comparison
-	memory  [2]int64 // of found.Differences and of links
-	buf     []byte
+	// replaced: a later entry of the same path replaced one of a regular file
+	replaced bool
+	found    Comparison
+	memory   int64 // of found.Differences
+	buf      []byte
 }
 
 // A finding is what is known about a path of the archive.
 type finding struct {
 	entry int32 // the number of the last entry with this path, from 1; 0: no entry is compared
 	diff  int32 // index in the list of differences, plus 1; or one of the constants below
-	link  int32 // index in the list of hard links, plus 1; 0: no hard link
 	dir   bool
 }
 
@@ -109,12 +108,6 @@ const (
 	notListed    = -1 // it differs, but the list is full
 	noDevice     = -2 // a device node that the extraction could not make
 )
-
-// A hardLink is compared at the end, when the finding about its target is known.
-type hardLink struct {
-	path, target string
-	entry, of    int32 // numbers of the entries of the two
-}
 
 // Compare reads an uncompressed archive to its end and compares the files below the root with
 // what Extract with the same options would make of it. It extracts nothing and changes nothing.
@@ -160,6 +153,10 @@ func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) 
 	}
 	kept := c.found.Differences[:0]
 	for _, d := range c.found.Differences {
+		if d.hard && c.replaced && d.Wrong == AspectLink {
+			// Its target may be a file that a later entry replaced; nothing tells its content then.
+			d.Wrong, d.Unknown = 0, AspectLink|AspectContent
+		}
 		if d.Wrong|d.Unknown != 0 || d.Fate != Changed {
 			kept = append(kept, d)
 		}
@@ -184,11 +181,6 @@ func (c *comparer) run(ctx context.Context) error {
 		}
 		if err := c.entry(e); err != nil {
 			return fmt.Errorf("entry %s: %w", quote(e.Name), err)
-		}
-	}
-	for i := range c.links {
-		if err := c.link(&c.links[i]); err != nil {
-			return fmt.Errorf("%s: %w", quote([]byte(c.links[i].path)), err)
 		}
 	}
 	if c.opt.ChangedOnly {
@@ -245,6 +237,10 @@ func (c *comparer) entry(e *Entry) error {
 	}
 	path := x.selection.path
 	key := c.key(path)
+	skip, err := c.ignores(path)
+	if err != nil {
+		return err
+	}
 	if !ok {
 		if _, ok := c.seen[key]; !ok {
 			c.seen[key] = finding{}
@@ -266,24 +262,24 @@ func (c *comparer) entry(e *Entry) error {
 	}
 	v := finding{entry: int32(c.found.Entries), dir: e.Type == TypeDir}
 	if e.Type == TypeLink {
-		if same, err := c.keepLink(path, e, &v); err != nil || same {
+		if same, err := c.hardLink(path, e, &v, skip); err != nil || same {
 			return err
 		}
 	}
 	c.drop(c.seen[key])
-	skip, err := c.ignores(path)
-	if err == nil && !skip && e.Type != TypeLink {
+	if !skip && e.Type != TypeLink {
 		d := Difference{Path: string(path)}
-		if err = c.look(path, e, &d); err == nil {
-			// The extraction may have left out a device node that this process can't make or use.
-			if v.diff = noDevice; d.Fate != Missing || e.Type != TypeChar && e.Type != TypeBlock ||
-				!c.opt.NoDevices && (c.opt.Metadata.IDMap == nil || e.Major|e.Minor == 0) {
-				v.diff = c.add(d)
-			}
+		if err := c.look(path, e, &d); err != nil {
+			return err
+		}
+		// The extraction may have left out a device node that this process can't make or use.
+		if v.diff = noDevice; d.Fate != Missing || e.Type != TypeChar && e.Type != TypeBlock ||
+			!c.opt.NoDevices && (c.opt.Metadata.IDMap == nil || e.Major|e.Minor == 0) {
+			v.diff = c.add(d)
 		}
 	}
 	c.seen[key] = v
-	return err
+	return nil
 }
 
 // add adds a difference to the list, unless it is none, and returns finding.diff.
@@ -291,18 +287,19 @@ func (c *comparer) add(d Difference) int32 {
 	switch {
 	case d.Fate == Changed && d.Wrong|d.Unknown == 0, d.Fate != Changed && c.opt.ChangedOnly:
 		return noDifference
-	case c.memory[0] > maxDiffMemory:
+	case c.memory > maxDiffMemory:
 		c.found.More++
 		return notListed
 	}
 	d.Edited = c.edited[d.Path] && d.Fate != Missing && (d.Wrong|d.Unknown)&^(AspectSize|AspectContent) == 0
-	c.memory[0] += int64(len(d.Path) + diffMemory)
+	c.memory += int64(len(d.Path) + diffMemory)
 	c.found.Differences = append(c.found.Differences, d)
 	return int32(len(c.found.Differences))
 }
 
 // drop forgets the finding about an entry that a later entry replaces.
 func (c *comparer) drop(v finding) {
+	c.replaced = c.replaced || v.entry > 0 && !v.dir
 	switch {
 	case v.diff > 0: // an empty difference, which Compare leaves out
 		c.found.Differences[v.diff-1] = Difference{}
@@ -311,95 +308,54 @@ func (c *comparer) drop(v finding) {
 	}
 }
 
-// keepLink keeps a hard link for later. same reports that it is a link to itself, which
-// changes nothing.
-func (c *comparer) keepLink(path []byte, e *Entry, v *finding) (same bool, err error) {
-	if len(e.Link) == 0 {
-		return false, errNoTarget
-	}
+// hardLink compares a hard link: it and its target must be one file, to which the target's
+// finding applies. same reports that it is a link to itself, which changes nothing.
+func (c *comparer) hardLink(path []byte, e *Entry, v *finding, skip bool) (same bool, err error) {
 	target, err := c.x.linkTarget(e)
 	if err != nil {
 		return false, err
 	}
-	to := c.seen[c.key(target)]
+	of := c.seen[c.key(target)]
 	switch {
-	case len(target) == 0:
-		return false, errRootLink
-	case to.entry == 0:
+	case of.entry == 0 || of.dir:
 		return false, targetError(e, errTargetGone)
 	case bytes.Equal(target, path):
 		return true, nil
-	case to.dir:
-		return false, targetError(e, errTargetDir)
-	case to.diff == noDevice:
+	case of.diff == noDevice:
 		v.diff = noDevice
 		return false, nil
+	case skip:
+		return false, nil
 	}
-	l := hardLink{string(path), string(target), v.entry, to.entry}
-	if to.link > 0 { // a link to a link: both are names of the first target
-		first := c.links[to.link-1]
-		l.target, l.of = first.target, first.of
+	d := Difference{Path: string(path)}
+	was, err := c.inode(path, &d)
+	if err == nil && was != (inode{}) {
+		var other Difference
+		to, err := c.inode(target, &other)
+		switch {
+		case err != nil:
+			return false, err
+		case to != was:
+			d.Wrong, d.hard = AspectLink, true
+		case of.diff > 0:
+			d = c.found.Differences[of.diff-1]
+			d.Path, d.Edited = string(path), false
+		}
 	}
-	if c.memory[1] += int64(len(l.path) + len(l.target) + diffMemory); c.memory[1] > maxLinkMemory {
-		return false, errTooMany
-	}
-	c.links = append(c.links, l)
-	v.link = int32(len(c.links))
-	return false, nil
+	v.diff = c.add(d)
+	return false, err
 }
 
-// link compares a hard link: it and its target must be one file, to which the target's
-// finding applies.
-func (c *comparer) link(l *hardLink) error {
-	key := c.key([]byte(l.path))
-	v, of := c.seen[key], c.seen[c.key([]byte(l.target))]
-	skip, err := c.ignores([]byte(l.path))
-	if err != nil || skip || v.entry != l.entry {
-		return err // ignored, or replaced by a later entry
+// inode returns the inode of the file at path, zero if it can't be opened, as d says then.
+func (c *comparer) inode(path []byte, d *Difference) (inode, error) {
+	fd, _, err := c.open(path, d)
+	if fd < 0 || err != nil {
+		return inode{}, err
 	}
-	d := Difference{Path: l.path}
-	fd, _, err := c.open([]byte(l.path), &d)
-	if err != nil || fd < 0 {
-		c.add(d)
-		return err
-	}
-	was := inodeAt(fd)
-	unix.Close(fd)
-	other := Difference{}
-	fd, _, err = c.open([]byte(l.target), &other)
-	if err != nil {
-		return err
-	}
-	same := fd >= 0 && inodeAt(fd) == was
-	if fd >= 0 {
-		unix.Close(fd)
-	}
-	switch {
-	case of.entry != l.of: // a later entry replaced the target, and the link alone has the old content
-		d.Unknown = AspectContent
-	case !same:
-		d.Wrong = AspectLink
-	case of.diff > 0:
-		d = c.found.Differences[of.diff-1]
-		d.Path = l.path
-	case of.diff == notListed:
-		c.found.More++
-		return nil
-	}
-	edited := d.Edited
-	if at := c.add(d); at > 0 {
-		c.found.Differences[at-1].Edited = edited || c.found.Differences[at-1].Edited
-	}
-	return nil
-}
-
-// inodeAt returns the inode of an O_PATH descriptor.
-func inodeAt(fd int) inode {
+	defer unix.Close(fd)
 	var st unix.Stat_t
-	if unix.Fstatat(fd, "", &st, unix.AT_EMPTY_PATH) != nil {
-		return inode{}
-	}
-	return inode{uint64(st.Dev), st.Ino}
+	err = unix.Fstatat(fd, "", &st, unix.AT_EMPTY_PATH)
+	return inode{uint64(st.Dev), st.Ino}, err
 }
 
 // open opens a file with O_PATH, which has no effect on the file. If it can't, fd is -1, and
