@@ -33,7 +33,7 @@ type checkCall struct {
 	onlyChanged bool
 	exclude     []string
 	rootfs      string
-	mappedUID   string // reenter passes it
+	mapped      [2]string // --mapped-uid and --mapped-gid, which reenter passes
 
 	args []string // the arguments of this call, for reenter
 }
@@ -45,8 +45,8 @@ func (c *checkCall) groups() []group {
 		flag{long: "rootfs", value: "DIR", help: "the root file system is mounted at DIR", into: &c.rootfs, exact: true, more: true},
 		flag{long: "no-cache", help: "do not use the cache", into: &c.finder.cache.noCache, exact: true, more: true},
 		flag{long: "memory", value: "SIZE", help: "use at most SIZE bytes of memory (20M or more)", into: &c.finder.memory, exact: true, more: true},
-		flag{long: "mapped-uid", value: "UID", into: &c.mappedUID, exact: true},
-		flag{long: "mapped-gid", value: "GID", exact: true},
+		flag{long: "mapped-uid", value: "UID", into: &c.mapped[0], exact: true},
+		flag{long: "mapped-gid", value: "GID", into: &c.mapped[1], exact: true},
 	)
 	servers := c.finder.servers.group()
 	servers.flags[1].more = true // --mirror; --help has no room for it
@@ -61,8 +61,11 @@ func (c *checkCall) rewrite(args []string) []string {
 
 func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	layout, uid := host.This(), os.Geteuid()
-	if id, ok := mappedID(c.mappedUID); ok && host.Namespace() == lxc.UserNamespace { // reenter has called this process
+	c.finder.owner = unchanged()
+	if id, ok := mappedID(c.mapped[0]); ok && host.Namespace() == lxc.UserNamespace { // reenter has called this process
 		layout.Root, uid = false, id
+		c.finder.owner.UID = id
+		c.finder.owner.GID, _ = mappedID(c.mapped[1])
 	}
 	made, err := c.made.read(ctx, layout, operands, uid)
 	if err != nil {
@@ -85,7 +88,6 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	}
 	defer audit.Root.Close()
 	c.finder.namespace = namespaceOf(made)
-	c.finder.owner = unchanged()
 	c.finder.trust.allowOlder = true // the container's build is the one to compare with, whatever came later
 	c.finder.servers.useRecorded(ui, made)
 	finder, err := getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })

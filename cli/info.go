@@ -105,6 +105,8 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 	newest := ""
 	if c.offline {
 		ui.setClock(source.NewClock(c.finder.network.time, buildDate()))
+	} else if made.Record.Server == "file:" && len(c.finder.servers.servers) == 0 {
+		ui.warnf("the image came from a directory of this machine; --server can name it, to see whether it has a newer build")
 	} else {
 		c.finder.servers.useRecorded(ui, made)
 		c.finder.namespace = namespaceOf(made)
