@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"lxc-pull/image"
 	"lxc-pull/lxc"
 	"lxc-pull/lxc/host"
@@ -39,18 +41,19 @@ type checkCall struct {
 }
 
 func (c *checkCall) groups() []group {
-	own := append(c.made.flags(),
-		flag{long: "only-changed", help: "leave out missing and added files", into: &c.onlyChanged, exact: true},
-		flag{long: "exclude", value: "PATTERN", help: "leave out files that match, and all below them", into: &c.exclude, again: true, exact: true},
-		flag{long: "rootfs", value: "DIR", help: "the root file system is mounted at DIR", into: &c.rootfs, exact: true, more: true},
-		flag{long: "no-cache", help: "do not use the cache", into: &c.finder.cache.noCache, exact: true, more: true},
-		flag{long: "memory", value: "SIZE", help: "use at most SIZE bytes of memory (20M or more)", into: &c.finder.memory, exact: true, more: true},
-		flag{long: "mapped-uid", value: "UID", into: &c.mapped[0], exact: true},
-		flag{long: "mapped-gid", value: "GID", into: &c.mapped[1], exact: true},
-	)
+	own := group{"", []flag{
+		c.made.flags()[0], c.made.flags()[1],
+		{long: "only-changed", help: "leave out missing and added files", into: &c.onlyChanged, exact: true},
+		{long: "exclude", value: "PATTERN", help: "leave out files that match, and all below them", into: &c.exclude, again: true, exact: true},
+		{long: "rootfs", value: "DIR", help: "the root file system is mounted at DIR", into: &c.rootfs, exact: true, more: true},
+		{long: "no-cache", help: "do not use the cache", into: &c.finder.cache.noCache, exact: true, more: true},
+		{long: "memory", value: "SIZE", help: "use at most SIZE bytes of memory (20M or more)", into: &c.finder.memory, exact: true, more: true},
+		{long: "mapped-uid", value: "UID", into: &c.mapped[0], exact: true},
+		{long: "mapped-gid", value: "GID", into: &c.mapped[1], exact: true},
+	}}
 	servers := c.finder.servers.group()
 	servers.flags[1].more = true // --mirror; --help has no room for it
-	return []group{{"", own}, servers, c.finder.trust.group(), c.finder.network.group(), commonFlags()}
+	return []group{own, servers, c.finder.trust.group(), c.finder.network.group(), commonFlags()}
 }
 
 // rewrite keeps the arguments for reenter.
@@ -60,6 +63,7 @@ func (c *checkCall) rewrite(args []string) []string {
 }
 
 func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
+	unix.Umask(newUmask) // for files in the cache
 	layout, uid := host.This(), os.Geteuid()
 	c.finder.owner = unchanged()
 	if id, ok := mappedID(c.mapped[0]); ok && host.Namespace() == lxc.UserNamespace { // reenter has called this process

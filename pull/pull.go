@@ -6,9 +6,10 @@
 //	staging.go, directory.go            the directory in which the result is made
 //	room.go, config.go, machine.go      checks before the download
 //	stream.go, memory.go                from the download to the files on the disk
-//	container.go                        the image's files are edited, config is written
+//	container.go, record.go             the image's files are edited, config is written
 //	caller.go                           the process that waits for the result
 //	error.go                            the kinds of errors
+//	check.go                            a container is compared with its image
 package pull
 
 import (

@@ -144,7 +144,7 @@ var (
 // name that becomes part of a path or URL. Members that it does not know are skipped.
 func ParseRecord(text []byte) (*Record, error) {
 	r := new(Record)
-	p := recordParser{text}
+	p := recordParser(text)
 	version := ""
 	if !p.skip('{') {
 		return nil, errRecord
@@ -156,15 +156,14 @@ func ParseRecord(text []byte) (*Record, error) {
 		}
 		var one string
 		var list []string
-		switch p.space(); {
-		case len(p.rest) > 0 && p.rest[0] == '"':
-			one, ok = p.str()
-		case p.skip('['):
+		if p.skip('[') {
 			list, ok = p.list()
-		default:
-			if one, ok = p.word(); key == "version" {
-				version = one
+		} else if one, ok = p.str(); !ok {
+			n := max(strings.IndexAny(string(p), "\"{},[] \t\r\n"), 0)
+			if ok = n > 0; key == "version" {
+				version = string(p[:n])
 			}
+			p = p[n:]
 		}
 		if !ok {
 			return nil, errRecord
@@ -182,7 +181,7 @@ func ParseRecord(text []byte) (*Record, error) {
 			return nil, errRecord
 		}
 	}
-	if p.space(); len(p.rest) > 0 {
+	if p.skip(0); len(p) > 0 {
 		return nil, errRecord
 	}
 	if version != "1" {
@@ -208,35 +207,30 @@ func (r *Record) check() error {
 	return nil
 }
 
-// A recordParser parses a flat JSON object.
-type recordParser struct{ rest []byte }
+// A recordParser is the rest of the text of a flat JSON object.
+type recordParser string
 
-// space skips white space.
-func (p *recordParser) space() {
-	for len(p.rest) > 0 && strings.IndexByte(" \t\r\n", p.rest[0]) >= 0 {
-		p.rest = p.rest[1:]
-	}
-}
-
-// skip skips white space and then c. It reports whether c was there.
+// skip skips white space and then c, unless c is 0. It reports whether c was there.
 func (p *recordParser) skip(c byte) bool {
-	p.space()
-	if len(p.rest) == 0 || p.rest[0] != c {
+	*p = recordParser(strings.TrimLeft(string(*p), " \t\r\n"))
+	if len(*p) == 0 || (*p)[0] != c || c == 0 {
 		return false
 	}
-	p.rest = p.rest[1:]
+	*p = (*p)[1:]
 	return true
 }
 
-// word parses a number, true, false or null.
-func (p *recordParser) word() (string, bool) {
-	n := 0
-	for n < len(p.rest) && strings.IndexByte("+-.0123456789Eabcdefghijklmnopqrstuvwxyz", p.rest[n]) >= 0 {
-		n++
+// str parses a string. AppendJSON writes only escapes that mean the same in Go.
+func (p *recordParser) str() (s string, ok bool) {
+	if p.skip(0); len(*p) == 0 || (*p)[0] != '"' {
+		return "", false
 	}
-	word := string(p.rest[:n])
-	p.rest = p.rest[n:]
-	return word, n > 0
+	quoted, err := strconv.QuotedPrefix(string(*p))
+	if err == nil {
+		*p = (*p)[len(quoted):]
+		s, err = strconv.Unquote(quoted)
+	}
+	return s, err == nil
 }
 
 // list parses the rest of a list of strings.
@@ -246,62 +240,15 @@ func (p *recordParser) list() (list []string, ok bool) {
 	}
 	for len(list) < maxStrings {
 		s, ok := p.str()
-		if !ok {
-			return nil, false
-		}
 		list = append(list, s)
-		if p.skip(']') {
-			return list, true
+		if p.skip(']') || !ok {
+			return list, ok
 		}
 		if !p.skip(',') {
-			return nil, false
+			break
 		}
 	}
 	return nil, false
-}
-
-// str parses a string with the escapes that AppendJSON writes: \", \\ and \u. An escaped
-// surrogate becomes U+FFFD.
-func (p *recordParser) str() (string, bool) {
-	if !p.skip('"') {
-		return "", false
-	}
-	var s []byte
-	for len(p.rest) > 0 {
-		c := p.rest[0]
-		p.rest = p.rest[1:]
-		switch {
-		case c == '"':
-			return string(s), utf8.Valid(s)
-		case c < 0x20:
-			return "", false
-		case c != '\\':
-			s = append(s, c)
-			continue
-		}
-		if len(p.rest) == 0 {
-			return "", false
-		}
-		c = p.rest[0]
-		p.rest = p.rest[1:]
-		if c == 'u' {
-			if len(p.rest) < 4 {
-				return "", false
-			}
-			code, err := strconv.ParseUint(string(p.rest[:4]), 16, 16)
-			if err != nil {
-				return "", false
-			}
-			s = utf8.AppendRune(s, rune(code))
-			p.rest = p.rest[4:]
-			continue
-		}
-		if c != '"' && c != '\\' && c != '/' {
-			return "", false
-		}
-		s = append(s, c)
-	}
-	return "", false
 }
 
 // A Made is a container that exists, as its directory says.

@@ -44,7 +44,8 @@ func TestParseRecord(t *testing.T) {
 		{`"debian"`, `"\u0064ebian"`, ""},
 		{`"debian"`, `".."`, "only dots"},
 		{`"debian"`, `"a/b"`, "the character '/'"},
-		{`"debian"`, `7`, ""}, // CheckName accepts it
+		{`"debian"`, `7`, "empty"},
+		{`"debian"`, "\x00\"debian\"", "not an object of strings"},
 		{`"images/debian/x"`, `"../x"`, "only dots"},
 		{`"images/debian/x"`, `""`, ""},
 		{`"images/debian/x"`, `"/x"`, "empty"},

@@ -194,7 +194,7 @@ func (c *comparer) run(ctx context.Context) error {
 		dirs = dirs[:len(dirs)-1]
 		below, err := c.added([]byte(dir))
 		if err != nil {
-			return fmt.Errorf("%s: %w", quote([]byte(dir)), err)
+			return pathError("read", dir, err)
 		}
 		dirs = append(dirs, below...)
 	}
@@ -403,7 +403,7 @@ func (c *comparer) enter(dir []byte) (int, error) {
 
 // kinds are the kinds of files in a mode, by the type of an entry.
 var kinds = [...]uint32{
-	TypeFile - TypeFile: unix.S_IFREG, TypeSymlink - TypeFile: unix.S_IFLNK, TypeChar - TypeFile: unix.S_IFCHR,
+	0: unix.S_IFREG, TypeSymlink - TypeFile: unix.S_IFLNK, TypeChar - TypeFile: unix.S_IFCHR,
 	TypeBlock - TypeFile: unix.S_IFBLK, TypeDir - TypeFile: unix.S_IFDIR, TypeFIFO - TypeFile: unix.S_IFIFO,
 }
 
