@@ -376,3 +376,47 @@ func TestCompareCancelled(t *testing.T) {
 		t.Errorf("an archive that is cut off: %v", c)
 	}
 }
+
+// A container's root can replace files while they are compared. Compare ends all the same, and
+// opens neither pipes nor what links lead to.
+func TestCompareWhileReplaced(t *testing.T) {
+	archive := pack(t, []generated{
+		{Header: tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755}},
+		{Header: tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o755}},
+		{Header: tar.Header{Name: "d/file", Mode: 0o644}, text: "content"},
+		{Header: tar.Header{Name: "d/other", Mode: 0o644}, text: "content"},
+	})
+	root, dir, err := extracted(t, archive, Options{Metadata: Metadata{Privilege: User}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside := t.TempDir()
+	os.WriteFile(outside+"/file", []byte("content"), 0o644)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			os.Remove(dir + "/d/file")
+			unix.Mkfifo(dir+"/d/file", 0o644)
+			os.Rename(dir+"/d", dir+"/e")
+			os.Symlink(outside, dir+"/d")
+			os.Remove(dir + "/d")
+			os.Rename(dir+"/e", dir+"/d")
+			os.Remove(dir + "/d/file")
+			os.WriteFile(dir+"/d/file", []byte("content"), 0o644)
+		}
+	}()
+	for range 2000 {
+		if _, err := root.Compare(t.Context(), bytes.NewReader(archive), &CompareOptions{}); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(stop)
+	<-stopped
+}
