@@ -88,7 +88,15 @@ func extracted(t testing.TB, archive []byte, opt Options) (*Root, string, error)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { root.Close() })
+	t.Cleanup(func() {
+		root.Close()
+		filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error { // so that it can be removed
+			if d != nil && d.IsDir() {
+				os.Chmod(path, 0o700)
+			}
+			return nil
+		})
+	})
 	_, err = root.Extract(bytes.NewReader(archive), opt)
 	return root, dir, err
 }
@@ -181,11 +189,11 @@ func TestCompareExtracted(t *testing.T) {
 	}
 }
 
-// onlyUnsure reports whether all differences are hard links whose target a later entry of the
-// archive replaced, so that there is nothing to compare them with.
+// onlyUnsure reports whether nothing is known to differ: a hard link whose target a later entry
+// of the archive replaced can't be compared, nor a file that this user can't read.
 func onlyUnsure(lines string) bool {
 	for line := range strings.Lines(lines) {
-		if !strings.HasSuffix(line, " 0 ?5L\n") {
+		if !strings.Contains(line, " 0 ?") {
 			return false
 		}
 	}
