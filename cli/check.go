@@ -2,18 +2,208 @@ package cli
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"lxc-pull/image"
+	"lxc-pull/lxc"
+	"lxc-pull/lxc/host"
+	"lxc-pull/pull"
+	"lxc-pull/pull/source"
+	"lxc-pull/untar"
 )
 
 const checkUsage = `Usage: lxc-pull check NAME [OPTION]...
 
+Compares a container's files with its signed image, which is verified again.
+Prints a line for each file that differs, as dpkg --verify does. Exit status:
+0 no file differs, 1 some do or can't be read.
+
+  S size   M mode, type   5 content   D device   L link   U user   G group
+  P capabilities   ? not compared (T, the time, never is)   . the same
+  c: the creation of the container edited it (-v); it does not count
 `
 
 // A checkCall is one use of "check".
-type checkCall struct{}
+type checkCall struct {
+	made        madeOptions
+	finder      finderOptions
+	onlyChanged bool
+	exclude     []string
+	rootfs      string
+	mapped      [2]string // --mapped-uid and --mapped-gid, which reenter passes
 
-func (c *checkCall) groups() []group { return []group{commonFlags()} }
+	args []string // the arguments of this call, for reenter
+}
+
+func (c *checkCall) groups() []group {
+	own := group{"", []flag{
+		c.made.flags()[0], c.made.flags()[1],
+		{long: "only-changed", help: "leave out missing and added files", into: &c.onlyChanged, exact: true},
+		{long: "exclude", value: "PATTERN", help: "leave out files that match, and all below them", into: &c.exclude, again: true, exact: true},
+		{long: "rootfs", value: "DIR", help: "the root file system is mounted at DIR", into: &c.rootfs, exact: true, more: true},
+		{long: "no-cache", help: "do not use the cache", into: &c.finder.cache.noCache, exact: true, more: true},
+		{long: "memory", value: "SIZE", help: "use at most SIZE bytes of memory (20M or more)", into: &c.finder.memory, exact: true, more: true},
+		{long: "mapped-uid", value: "UID", into: &c.mapped[0], exact: true},
+		{long: "mapped-gid", value: "GID", into: &c.mapped[1], exact: true},
+	}}
+	servers := c.finder.servers.group()
+	servers.flags[1].more = true // --mirror; --help has no room for it
+	return []group{own, servers, c.finder.trust.group(), c.finder.network.group(), commonFlags()}
+}
+
+// rewrite keeps the arguments for reenter.
+func (c *checkCall) rewrite(args []string) []string {
+	c.args = args
+	return args
+}
 
 func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
-	return errors.New("not built yet")
+	unix.Umask(newUmask) // for files in the cache
+	layout, uid := host.This(), os.Geteuid()
+	c.finder.owner = unchanged()
+	if id, ok := mappedID(c.mapped[0]); ok && host.Namespace() == lxc.UserNamespace { // reenter has called this process
+		layout.Root, uid = false, id
+		c.finder.owner.UID = id
+		c.finder.owner.GID, _ = mappedID(c.mapped[1])
+	}
+	made, err := c.made.read(ctx, layout, operands, uid)
+	if err != nil {
+		return err
+	}
+	audit := &pull.Audit{Record: made.Record, Memory: pull.Memory(c.finder.memory), ChangedOnly: c.onlyChanged, Tell: ui.listener()}
+	for _, pattern := range c.exclude {
+		audit.Ignore = append(audit.Ignore, strings.TrimLeft(strings.TrimPrefix(pattern, "./"), "/"))
+	}
+	if audit.IDMap, err = c.idMap(ui, made.Config); err != nil {
+		return err
+	}
+	if c.rootfs != "" {
+		audit.Root, err = untar.OpenRoot(c.rootfs)
+	} else {
+		audit.Root, err = pull.OpenRootfs(c.made.path, made.Config)
+	}
+	if err != nil {
+		return err
+	}
+	defer audit.Root.Close()
+	c.finder.namespace = namespaceOf(made)
+	c.finder.trust.allowOlder = true // the container's build is the one to compare with, whatever came later
+	c.finder.servers.useRecorded(ui, made)
+	finder, err := getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })
+	if err != nil {
+		return err
+	}
+	result, used, err := compare(ctx, finder, audit)
+	if err != nil {
+		return err
+	}
+	return c.print(ui, result, used)
+}
+
+// compare finds the image and compares the container with it. After a failure that another
+// server or copy may not have, it compares with that.
+func compare(ctx context.Context, finder *source.Finder, audit *pull.Audit) (*untar.Comparison, image.Image, error) {
+	query := audit.Record.Query()
+	query.Build = audit.Record.Image.Build
+	found, err := finder.Find(ctx, query)
+	for err == nil {
+		result, failed := audit.Compare(ctx, found)
+		if failed == nil {
+			used := found.Image
+			found.Close()
+			return result, used, nil
+		}
+		found, err = finder.Next(ctx, found, failed)
+	}
+	return nil, image.Image{}, err
+}
+
+// idMap returns the map of the owners of the container's files, nil if they are not mapped for
+// this process. For an ordinary user it first runs the program again in the user namespace of
+// the container, whose root may read all files. If that is not possible, the files that the
+// user can't read are not compared.
+func (c *checkCall) idMap(ui *ui, config []byte) ([]untar.IDRange, error) {
+	ranges, err := lxc.IDMap(config)
+	if err != nil || len(ranges) == 0 || host.IsIn(ranges) {
+		return nil, err
+	}
+	if os.Geteuid() != 0 && host.Namespace() == lxc.HostNamespace {
+		if _, err := reenter(ranges, "check", append([]string{"-P", c.made.lxcPath}, c.args...)); err != errCantEnter {
+			return nil, err
+		}
+		ui.warn("id-map", "the container's user namespace can't be entered (lxc-usernsexec, subuid), so only files that you may read are compared")
+	}
+	return idRanges(ranges), nil
+}
+
+// print prints the differences. The error is silent if there are any.
+func (c *checkCall) print(ui *ui, result *untar.Comparison, used image.Image) error {
+	var text []byte
+	var objects []jsonObject
+	different := result.More
+	for _, d := range result.Differences {
+		mark := "c"
+		if !d.Edited {
+			mark = " "
+			different++
+		} else if !ui.verbose {
+			continue
+		}
+		path := "/" + d.Path
+		if d.Dir {
+			path += "/"
+		}
+		fate, flags := []string{"changed", "missing", "added"}[d.Fate], letters(d)
+		if c.made.json {
+			var o jsonObject
+			o.text("path", path)
+			o.text("fate", fate)
+			o.text("flags", flags)
+			o.raw("edited", strconv.FormatBool(d.Edited))
+			objects = append(objects, o)
+			continue
+		}
+		if d.Fate == untar.Changed {
+			fate = flags
+		}
+		text = fmt.Appendf(text, "%-9s %s %s\n", fate, mark, escaped(path))
+	}
+	ui.settle()
+	_, err := ui.out.Write(text)
+	if c.made.json {
+		err = printObjects(ui.out, objects)
+	}
+	if err != nil {
+		return err
+	}
+	if result.More > 0 {
+		ui.warn("incomplete", "%d more files differ; there is no room for them in the list", result.More)
+	}
+	if !ui.quiet {
+		ui.line("%s: %d files differ from %s, build %s", c.made.name, different, used.Name, used.Build)
+	}
+	if different > 0 {
+		return &silentError{}
+	}
+	return nil
+}
+
+// letters returns a letter for each aspect of a changed file, as rpm --verify does.
+func letters(d untar.Difference) string {
+	text := []byte(untar.AspectLetters)
+	for i := range text {
+		switch a := untar.Aspect(1) << i; {
+		case d.Wrong&a != 0:
+		case d.Unknown&a != 0 || a == untar.AspectTime:
+			text[i] = '?'
+		default:
+			text[i] = '.'
+		}
+	}
+	return string(text)
 }

@@ -146,6 +146,7 @@ func (c *creation) how(ui *ui) pull.Options {
 	return pull.Options{
 		Memory: pull.Memory(c.unpack.memory), VerifyFirst: c.unpack.verifyFirst, SELinux: c.unpack.selinux,
 		NeedXattrs: c.unpack.xattrs, AllowHost: c.unpack.allowHost, Tell: ui.listener(), Personal: c.changes,
+		Program: "lxc-pull " + version(),
 	}
 }
 
@@ -183,7 +184,7 @@ func clashes(o *output, target pull.Target) bool {
 	needed := map[string][]string{filepath.Dir(container.Rootfs): {filepath.Base(container.Rootfs)}}
 	if !target.RootfsOnly {
 		needed[filepath.Dir(container.Path)] = append(needed[filepath.Dir(container.Path)], filepath.Base(container.Path))
-		needed[container.Path] = append(needed[container.Path], "config", "fstab", "partial")
+		needed[container.Path] = append(needed[container.Path], "config", "fstab", "partial", pull.RecordFile)
 	}
 	for dir, names := range needed {
 		for _, name := range names {

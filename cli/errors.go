@@ -324,6 +324,8 @@ func (u *ui) sourceHint(err error) string {
 	switch {
 	case errors.As(err, &missing):
 		return u.nearHint(missing)
+	case u.command == "check" && (kind == source.Gone || kind == source.NotFound):
+		return "Servers keep few builds. Name a server that has this one with --server, or make a new container and copy your data."
 	case kind == source.Replayed:
 		return "An old image may have known security holes. Use another server, or accept the old image with --allow-older."
 	case errors.As(err, &untrusted) && untrusted.Good > 0:
@@ -378,6 +380,10 @@ func targetHint(err error) string {
 		return "LXC would refuse the container. If LXC's configs are in another directory, pass --template-config DIR."
 	case own.Kind == pull.NotEmpty:
 		return "The image would be mixed with the files in it. Empty the directory first."
+	case own.Kind == pull.NoRecord:
+		return "Check the name, and -P DIR. Only lxc-pull after 0.1.0 writes that file; after lxc-copy, copy it from the original container."
+	case own.Kind == pull.NotDirectory:
+		return "Mount it, and pass --rootfs DIR."
 	case own.Kind == pull.Exists:
 		return "Choose another name, or remove it first."
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,13 +32,28 @@ func (c *createCall) enterNamespace() error {
 	if _, err := lxc.RootIDs(ranges); err != nil {
 		return err
 	}
-	grant := grantCommand(ranges, uid, host.Etc)
-	helper, own := host.InPath("lxc-usernsexec"), append(host.ProgramPaths(), templateAlias)[0]
-	if grant != "" || helper == "" || filepath.Base(own) == templateAlias { // under that name the program is the template
+	grant, err := reenter(ranges, "create", c.args)
+	if err == errCantEnter {
 		return c.notMapped(grant)
 	}
+	return err
+}
+
+// errCantEnter says that this process can't enter a user namespace.
+var errCantEnter = errors.New("the user namespace can't be entered")
+
+// reenter replaces this process by a run of a command in a user namespace with ranges. If it
+// can't, the error is errCantEnter, and grant is the command by which root must first lend the
+// ids, "" if none is needed.
+func reenter(ranges []lxc.IDRange, command string, args []string) (grant string, err error) {
+	uid := os.Geteuid()
+	grant = grantCommand(ranges, uid, host.Etc)
+	helper, own := host.InPath("lxc-usernsexec"), append(host.ProgramPaths(), templateAlias)[0]
+	if grant != "" || helper == "" || filepath.Base(own) == templateAlias { // under that name the program is the template
+		return grant, errCantEnter
+	}
 	argv := append([]string{helper}, mapArguments(ranges)...)
-	inside := []string{"create"}
+	inside := []string{command}
 	for _, kind := range []struct {
 		letter, option string
 		group          bool
@@ -49,8 +65,8 @@ func (c *createCall) enterNamespace() error {
 		}
 		inside = append(inside, kind.option, strconv.FormatUint(uint64(id), 10))
 	}
-	argv = append(append(append(argv, "--", own), inside...), c.args...)
-	return fmt.Errorf("%q: %w", helper, syscall.Exec(helper, argv, os.Environ()))
+	argv = append(append(append(argv, "--", own), inside...), args...)
+	return "", fmt.Errorf("%q: %w", helper, syscall.Exec(helper, argv, os.Environ()))
 }
 
 // mapArguments returns the options of lxc-usernsexec for ranges.

@@ -189,7 +189,7 @@ func (w *Caller) RemoveContainer(interrupted bool) error {
 	if err := untar.RemoveDir(dir, rootfsName); err != nil {
 		return &fs.PathError{Op: "remove", Path: filepath.Join(w.path, rootfsName), Err: err}
 	}
-	names := []string{"fstab", "config", partialName} // partial last: without it the rest looks like a container
+	names := []string{RecordFile, "fstab", "config", partialName} // partial last: without it the rest looks like a container
 	for _, name := range containerFiles {
 		names = append([]string{newName(name), oldName(name)}, names...)
 	}

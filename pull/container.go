@@ -48,17 +48,26 @@ func (r *run) personalize(ctx context.Context, meta lxc.Meta) error {
 	if err := r.inside("dev/pts", root.MkdirAll("dev/pts", 0o755)); err != nil {
 		return err
 	}
+	r.edit("dev/pts")
 	templates, _ := meta.Relevant("templates", r.target.Namespace.Mode())
 	tokens := untar.Rewriter{Root: root, Max: maxTemplate, Total: maxRewritten, Edit: container.Expand}
 	for _, name := range lxc.Lines(templates) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := r.inside(name, tokens.Rewrite(name)); err != nil {
+		err := tokens.Rewrite(name)
+		if err == nil {
+			r.edit(name)
+		}
+		if err := r.inside(name, err); err != nil {
 			return err
 		}
 	}
-	if err := r.inside("etc/init/tty.conf", root.Rewrite("etc/init/tty.conf", maxTemplate, lxc.NoHangup)); err != nil {
+	err := root.Rewrite("etc/init/tty.conf", maxTemplate, lxc.NoHangup)
+	if err == nil {
+		r.edit("etc/init/tty.conf")
+	}
+	if err = r.inside("etc/init/tty.conf", err); err != nil {
 		return err
 	}
 	return r.makePersonal()
@@ -84,9 +93,16 @@ func (r *run) inside(name string, err error) error {
 	return fmt.Errorf("%q in the rootfs: %w", name, err)
 }
 
-// writeContainer writes the container's fstab, if it has one, and then its config.
-func (r *run) writeContainer() error {
+// writeContainer writes the container's record, its fstab, if it has one, and then its config.
+func (r *run) writeContainer(record *Record) error {
 	s, container, contents, owner := r.staging, r.target.Container, r.contents, r.target.Owner
+	err := s.directory.replace(edit{
+		name: RecordFile, mode: 0o644, keep: s.dirExisted, uid: owner.UID, gid: owner.GID,
+		content: func([]byte) []byte { return record.AppendJSON(nil) },
+	})
+	if err != nil {
+		return err
+	}
 	if contents.hasFstab {
 		err := s.directory.replace(edit{
 			name: "fstab", mode: uint32(contents.fstabMode.Perm()), keep: s.dirExisted, uid: owner.UID, gid: owner.GID,
@@ -100,7 +116,7 @@ func (r *run) writeContainer() error {
 	if s.storage != "" {
 		mode = 0o640 // lxc-create's
 	}
-	err := s.directory.replace(edit{
+	err = s.directory.replace(edit{
 		name: "config", mode: mode, keep: s.dirExisted, uid: owner.UID, gid: owner.GID,
 		content: func(before []byte) []byte {
 			if s.storage != "" {

@@ -110,7 +110,7 @@ func (f *directory) isKept(name string, st *unix.Stat_t) bool {
 const accessACL = "system.posix_acl_access"
 
 // containerFiles are the files of a container's directory that replace edits.
-var containerFiles = []string{"fstab", "config"}
+var containerFiles = []string{RecordFile, "fstab", "config"}
 
 // newName is the name under which a file's new content is written.
 func newName(name string) string { return "." + name + ".partial" }

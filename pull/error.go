@@ -18,6 +18,8 @@ const (
 	NoConfig                       // the image's metadata has no config
 	MissingInclude                 // a config includes a file that this machine does not have
 	HostConfig                     // the image's config or fstab would configure the host
+	NoRecord                       // the container does not exist, or has no RecordFile
+	NotDirectory                   // the container's root file system is an image or spread over several directories
 )
 
 // An Error is an error of this package with its Kind.

@@ -80,7 +80,7 @@ func (r *run) addKeys(keys []byte) error {
 	if err := r.staging.root.MkdirAll(name, 0o700); err != nil {
 		return err
 	}
-	r.edited = append(r.edited, name)
+	r.edit(name)
 	name += "/authorized_keys"
 	old, _, err := r.read(name)
 	var irregular *untar.NotRegularError
@@ -113,10 +113,10 @@ func (r *run) setPassword(hash string) error {
 		if fields[1] != field {
 			fields[1] = field
 			text = before + strings.Join(fields, ":") + after
-			r.edited = append(r.edited, name)
 			if err := r.staging.root.Rewrite(name, maxPersonal, func([]byte) []byte { return []byte(text) }); err != nil {
 				return err
 			}
+			r.edit(name)
 		}
 		field = "x"
 	}

@@ -6,10 +6,12 @@
 //	staging.go, directory.go            the directory in which the result is made
 //	room.go, config.go, machine.go      checks before the download
 //	stream.go, memory.go                from the download to the files on the disk
-//	container.go, personal.go           the image's files are edited, config is written
+//	container.go, personal.go           the image's files are edited
+//	record.go                           image.json and config are written
 //	plan.go                             what Run would do, without doing it
 //	caller.go                           the process that waits for the result
 //	error.go                            the kinds of errors
+//	check.go                            a container is compared with its image
 package pull
 
 import (
@@ -55,6 +57,7 @@ type Options struct {
 	SELinux     bool   // store the image's SELinux labels
 	NeedXattrs  bool   // refuse a file system without extended attributes
 	AllowHost   bool   // accept an image whose config or fstab configures the host
+	Program     string // the program and its version, for the Record
 	Tell        source.Listener
 	// Ready is called once the target's directory is open, and before the network is used.
 	// If it returns an error, Run fails. nil: nothing is called.
@@ -73,6 +76,13 @@ type run struct {
 	contents *contents // of the image that is being unpacked; nil: no image was inspected yet
 	locked   bool      // the image's root has no password
 	edited   []string  // files of the root file system that differ from the image's, without leading slash
+	arrived  arrived
+}
+
+// An arrived is what is known about the image's files once they are on the disk.
+type arrived struct {
+	digest    []byte // SHA-256 of the compressed root file system
+	privilege string // untar.Report.Privilege
 }
 
 // A Result says what Run has made.
@@ -189,7 +199,7 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 		return fmt.Errorf("writing %q to the disk: %w", r.target.Container.Rootfs, err)
 	}
 	if !r.target.RootfsOnly {
-		if err := r.writeContainer(); err != nil {
+		if err := r.writeContainer(r.record(found)); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -64,6 +65,23 @@ func unpacked(prefix string) string {
 		`etc/hostname -rw-r--r-- "web\n"`, `etc/issue -rw-r--r-- "LXC_NAME stays\n"`,
 	}
 	return prefix + strings.Join(lines, "\n"+prefix) + "\n"
+}
+
+// withoutRecord removes the line of the record from the output of below, and checks its mode
+// and that it is of the image of testRootfs.
+func withoutRecord(t *testing.T, lines string) string {
+	t.Helper()
+	before, rest, _ := strings.Cut(lines, "image.json -rw-r--r-- ")
+	line, after, _ := strings.Cut(rest, "\n")
+	text, err := strconv.Unquote(line)
+	if err != nil {
+		t.Fatalf("no record in %q", lines)
+	}
+	r, err := ParseRecord([]byte(text))
+	if err != nil || r.Image.Build != "1" || r.Rootfs == "" || r.Server != "file:" || !slices.Equal(r.Edited, []string{"dev/pts", "etc/hostname"}) {
+		t.Errorf("record %+v, %v", r, err)
+	}
+	return before + after
 }
 
 func TestRunRootfsAlone(t *testing.T) {
@@ -118,7 +136,7 @@ func TestRunContainer(t *testing.T) {
 			"\n# Network configuration\nlxc.net.0.type = empty\n"
 		want := ". drwxrwx---\n" + fmt.Sprintf("config -rw-r----- %q\nfstab -rw-r--r-- %q\n", config, "# web\n"+mount) +
 			"rootfs drwxr-xr-x\n" + unpacked("rootfs/")
-		if got := below(t, path); got != want {
+		if got := withoutRecord(t, below(t, path)); got != want {
 			t.Errorf("made:\n%swant:\n%s", got, want)
 		}
 		if names, err := os.ReadDir(lxcPath); err != nil || len(names) != 1 {
@@ -164,7 +182,7 @@ func TestRunTemplate(t *testing.T) {
 			"lxc.include = " + target.Container.TemplateConfig + "/common.conf\nlxc.arch = x86_64\n" +
 			"\n# Container specific configuration\n" + begun + "lxc.uts.name = web\n\n# Network configuration\n"
 		want := ". drwxr-xr-x\n" + fmt.Sprintf("config %s %q\n", mode, config) + "rootfs drwxr-xr-x\n" + unpacked("rootfs/")
-		if got := below(t, path); got != want {
+		if got := withoutRecord(t, below(t, path)); got != want {
 			t.Errorf("made:\n%swant:\n%s", got, want)
 		}
 	}

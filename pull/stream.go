@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -28,18 +27,13 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 		r.opt.Tell.Say("Downloading the rootfs")
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	var toClose []io.Closer // in the order of the pipeline; closed in the reverse order
-	defer func() {
-		cancel() // ends a read from the network, for which Close would wait
-		for _, each := range slices.Backward(toClose) {
-			each.Close()
-		}
-	}()
 	stream, err := found.Open(ctx)
 	if err != nil {
+		cancel()
 		return err
 	}
-	toClose = append(toClose, stream)
+	defer stream.Close()
+	defer cancel() // ends a read from the network, for which Close would wait
 	if err := r.checkLateRoom(found, stream); err != nil {
 		return err
 	}
@@ -48,41 +42,62 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 		if stream, temp, err = r.downloadFirst(stream, nth(found, layer)); err != nil {
 			return err
 		}
-		toClose = append(toClose, temp)
+		defer temp.Close()
 	}
 	r.opt.Tell.Say("Unpacking the rootfs")
-	progress := r.opt.Tell.Begin("Unpacking the rootfs"+nth(found, layer), stream.Kept, stream.Size)
-	compressed := untar.NewReadAhead(io.TeeReader(stream, progress))
-	toClose = append(toClose, progress, compressed)
-	decoder, err := untar.Decompress(compressed, r.opt.Memory.Decoding())
-	if err != nil {
-		return r.explain(stream, compressed, err)
-	}
-	archive := untar.NewReadAhead(decoder)
-	toClose = append(toClose, decoder, archive)
-	opt, err := r.extraction(found, layer)
+	p := pipeline{stream, r.opt.Tell.Begin("Unpacking the rootfs"+nth(found, layer), stream.Kept, stream.Size), r.opt.Memory, cancel}
+	var report *untar.Report
+	err = p.run(func(archive io.Reader) error {
+		opt, err := r.extraction(found, layer)
+		if err != nil {
+			return err
+		}
+		r.staging.unpacked = true
+		// A few compressed bytes can take minutes to unpack, so ctx is checked here as well.
+		report, err = r.staging.root.Extract(untar.Until(ctx, archive), opt)
+		if errors.Is(err, untar.ErrTooBig) {
+			text := fmt.Sprintf("%q has room for %s: %v", r.target.Container.Rootfs, source.ByteCount(opt.Limits.Bytes), err)
+			err = &Error{Kind: NoRoom, Text: text, Err: err}
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	r.staging.unpacked = true
-	// A few compressed bytes can take minutes to unpack, so ctx is checked here as well.
-	report, err := r.staging.root.Extract(untar.Until(ctx, archive), opt)
-	if errors.Is(err, untar.ErrTooBig) {
-		text := fmt.Sprintf("%q has room for %s: %v", r.target.Container.Rootfs, source.ByteCount(opt.Limits.Bytes), err)
-		err = &Error{Kind: NoRoom, Text: text, Err: err}
-	}
+	r.arrived = arrived{stream.Digest(), report.Privilege}
+	return r.report(ctx, report)
+}
+
+// A pipeline decompresses a stream and passes the archive on.
+type pipeline struct {
+	stream   *source.Stream
+	progress io.WriteCloser // gets the bytes of the stream as well
+	memory   Memory
+	cancel   context.CancelFunc // ends a read from the network
+}
+
+// run calls use with the decompressed archive, and then checks the stream. It closes progress.
+func (p *pipeline) run(use func(archive io.Reader) error) error {
+	defer p.progress.Close()
+	compressed := untar.NewReadAhead(io.TeeReader(p.stream, p.progress))
+	defer compressed.Close()
+	defer p.cancel()
+	decoder, err := untar.Decompress(compressed, p.memory.Decoding())
 	if err != nil {
+		return explain(p.stream, compressed, err)
+	}
+	defer decoder.Close()
+	archive := untar.NewReadAhead(decoder)
+	defer archive.Close()
+	defer p.cancel()
+	if err := use(archive); err != nil {
 		// explain reads the rest of compressed itself, so the goroutine and the decoder that
 		// read it must have stopped.
 		archive.Close()
 		decoder.Close()
-		return r.explain(stream, compressed, err)
+		return explain(p.stream, compressed, err)
 	}
-	if err := stream.Check(); err != nil {
-		return err
-	}
-	progress.Close()
-	return r.report(ctx, report)
+	return p.stream.Check()
 }
 
 // verifiesFirst reports whether all of an image is verified before the first byte is
@@ -125,7 +140,7 @@ func (r *run) downloadFirst(stream *source.Stream, nth string) (whole *source.St
 // unpacked most likely are not the signed ones. So explain reads the rest of them, and if
 // the digest is wrong, it returns that error instead. A system call's error, of a failure of
 // our own disk, is no reason to doubt the bytes.
-func (r *run) explain(stream *source.Stream, compressed io.Reader, err error) error {
+func explain(stream *source.Stream, compressed io.Reader, err error) error {
 	var errno syscall.Errno
 	if errors.Is(err, context.Canceled) || errors.Is(err, untar.ErrTooBig) || source.KindOf(err) != 0 || errors.As(err, &errno) {
 		return err

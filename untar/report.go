@@ -82,32 +82,33 @@ func (r *Report) Summary() string {
 //	 {"count":8,"thing":"device node","fate":"skipped","reason":"user namespace","names":["\"dev/null\""]}]}
 func (r *Report) AppendJSON(b []byte) []byte {
 	b = fmt.Appendf(b, `{"entries":%d,"bytes":%d,"privilege":`, r.Entries, r.Bytes)
-	b = appendJSONString(b, r.Privilege)
+	b = AppendJSONString(b, r.Privilege)
 	b = append(b, `,"notes":[`...)
 	for i, n := range r.Notes {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = fmt.Appendf(b, `{"count":%d,"thing":`, n.Count)
-		b = appendJSONString(b, n.Thing)
+		b = AppendJSONString(b, n.Thing)
 		b = append(b, `,"fate":`...)
-		b = appendJSONString(b, n.Fate)
+		b = AppendJSONString(b, n.Fate)
 		b = append(b, `,"reason":`...)
-		b = appendJSONString(b, n.Reason)
+		b = AppendJSONString(b, n.Reason)
 		b = append(b, `,"names":[`...)
 		for i, name := range n.Names {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = appendJSONString(b, name)
+			b = AppendJSONString(b, name)
 		}
 		b = append(b, "]}"...)
 	}
 	return append(b, "]}"...)
 }
 
-// appendJSONString appends s as a JSON string (RFC 8259, section 7).
-func appendJSONString(b []byte, s string) []byte {
+// AppendJSONString appends s as a JSON string (RFC 8259, section 7). Bytes that are not UTF-8
+// become U+FFFD.
+func AppendJSONString(b []byte, s string) []byte {
 	b = append(b, '"')
 	for _, r := range s {
 		switch {

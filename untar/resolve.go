@@ -20,6 +20,13 @@ func (e *OutsideError) Error() string {
 	return fmt.Sprintf("%q: the link %q leads out of the root", e.Name, e.Link)
 }
 
+// Resolve returns the clean path, without links, that name leads to for a process that is
+// chrooted to the root (see OutsideError). Only its last component may not exist.
+func (r *Root) Resolve(name string) (string, error) {
+	path, err := r.resolve(name, resolveOptions{last: true})
+	return string(path), err
+}
+
 // resolveOptions change what resolve does with the last and with missing components.
 type resolveOptions struct {
 	last   bool   // resolve the last component, too, if it is a link

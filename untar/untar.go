@@ -49,6 +49,7 @@
 //     ACLs; remove.go removes trees.
 //   - probe.go tests a file system in advance. resolve.go resolves links inside the root,
 //     rewrite.go edits files there, and tempfile.go makes temporary files.
+//   - compare.go compares a tree with an archive, without an extraction.
 //
 // # The life of one entry
 //

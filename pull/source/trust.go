@@ -25,6 +25,7 @@ type seal struct {
 	digest   hash.Hash // nil: no signed SHA256SUMS is known
 	want     [sha256.Size]byte
 	verifier *pgp.Verifier // of the file's own signature; nil: it is not used
+	sum      hash.Hash     // of the bytes, for Stream.Digest, if digest is nil
 	listing  listing
 	bound    bool // the signature of SHA256SUMS says which image and build it belongs to
 }
@@ -65,6 +66,12 @@ func (l listing) signedThen(by signers) error {
 // Write passes bytes of the file to the check. It returns an error of Kind Unverified if the
 // file is too large for its plain signature, which needs the whole file in memory (pgp.Verifier).
 func (s *seal) Write(p []byte) (int, error) {
+	if s.digest == nil {
+		if s.sum == nil {
+			s.sum = sha256.New()
+		}
+		s.sum.Write(p)
+	}
 	switch {
 	case s.verifier != nil:
 		n, err := s.verifier.Write(p)

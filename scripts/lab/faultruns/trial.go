@@ -313,7 +313,7 @@ func (t *trial) judge(directory string, status int, interrupted bool, said strin
 func (t *trial) tidy(status int) error {
 	names := map[string][]string{
 		"tmp":   nil,
-		"lxc/*": {"config", "rootfs"},
+		"lxc/*": {"config", "image.json", "rootfs"},
 		"cache": {".lxc-pull", "download"}, "cache/.lxc-pull": {"seen"},
 		"cache/download/debian/trixie/amd64":               {".default.part", "default"},
 		"cache/download/debian/trixie/amd64/.default.part": {"rootfs.tar.xz", "tag"},

@@ -253,7 +253,7 @@ func (w *world) checkDir(r *result, name string) {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case "config", "fstab", "rootfs":
+		case "config", "fstab", "image.json", "rootfs":
 		default:
 			r.Faults = append(r.Faults, fault{inFiles, filepath.Join(dir, e.Name()) + " is new"})
 		}

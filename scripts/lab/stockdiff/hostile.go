@@ -342,7 +342,7 @@ func (a attack) plantCache(s *side, p *plan, site site) error {
 // ownFile reports whether a creation may change this path below the view.
 func (s *side) ownFile(p string) bool {
 	switch p {
-	case s.container() + "/rootfs", s.container() + "/config", s.container() + "/fstab", "cache/download", "cache/.lxc-pull",
+	case s.container() + "/rootfs", s.container() + "/config", s.container() + "/fstab", s.container() + "/image.json", "cache/download", "cache/.lxc-pull",
 		"home/.cache":
 		return true
 	}

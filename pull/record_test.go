@@ -1,0 +1,169 @@
+package pull
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"lxc-pull/image"
+	"lxc-pull/lxc"
+)
+
+func testRecord() *Record {
+	return &Record{
+		Image:  image.Image{Name: image.Name{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default"}, Build: "20260829_05:24", Path: "images/debian/x"},
+		Server: "https://images.example.org", Rootfs: strings.Repeat("a", 64), Meta: "", Signers: []string{"ABCD", "EF"},
+		Signed: "2026-08-29T06:00:00Z", Created: "2026-11-29T00:00:00Z", Program: "lxc-pull \"1\"", Mode: lxc.User, Privilege: "root",
+		Edited: []string{"etc/hostname", "odd \\ \x01\u0085\u00e4"},
+	}
+}
+
+// What is written is read again.
+func TestRecord(t *testing.T) {
+	want := testRecord()
+	got, err := ParseRecord(want.AppendJSON(nil))
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	empty := &Record{Image: want.Image, Mode: lxc.System}
+	if got, err := ParseRecord(empty.AppendJSON(nil)); err != nil || !reflect.DeepEqual(got, empty) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestParseRecord(t *testing.T) {
+	text := string(testRecord().AppendJSON(nil))
+	for _, test := range []struct{ old, with, want string }{
+		{"", "", ""},
+		{`"mode": "user"`, `"mode":"user" , "later": true, "more": -1.5e3, "list": ["a"], "none": []`, ""},
+		{`"debian"`, `"\u0064ebian"`, ""},
+		{`"debian"`, `".."`, "only dots"},
+		{`"debian"`, `"a/b"`, "\"/\" is not allowed"},
+		{`"debian"`, `7`, "empty"},
+		{`"debian"`, "\x00\"debian\"", "not an object of strings"},
+		{`"images/debian/x"`, `"../x"`, "only dots"},
+		{`"images/debian/x"`, `""`, ""},
+		{`"images/debian/x"`, `"/x"`, "empty"},
+		{`"mode": "user"`, `"mode": "other"`, "neither system nor user"},
+		{`"version": 1`, `"version": 2`, "another version"},
+		{`"version": 1`, `"version": "1"`, "another version"},
+		{`"version": 1,`, ``, "another version"},
+		{`"version": 1`, `"version": {"a": 1}`, "not an object of strings"},
+		{"{\n", "[\n", "not an object of strings"},
+		{"]\n}\n", "]\n", "not an object of strings"},
+		{"]\n}\n", "]\n}\n}", "not an object of strings"},
+		{"]\n}\n", "]\n,}\n", "not an object of strings"},
+		{`"debian"`, `"\x"`, "not an object of strings"},
+		{`"debian"`, `"\u00`, "not an object of strings"},
+		{`["ABCD", "EF"]`, `["ABCD" "EF"]`, "not an object of strings"},
+		{`["ABCD", "EF"]`, `[["ABCD"]]`, "not an object of strings"},
+		{`["ABCD", "EF"]`, "[" + strings.Repeat(`"a",`, maxStrings) + `"a"]`, "not an object of strings"},
+	} {
+		if !strings.Contains(text, test.old) {
+			t.Fatalf("%q is not in %s", test.old, text)
+		}
+		changed := strings.Replace(text, test.old, test.with, 1)
+		_, err := ParseRecord([]byte(changed))
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q for %q: %v, want %q", test.with[:min(len(test.with), 40)], test.old, err, test.want)
+		}
+	}
+}
+
+// A record of another user is no way out of the container's directory.
+func TestReadContainer(t *testing.T) {
+	dir := t.TempDir()
+	kind := func() Kind {
+		_, err := ReadContainer(dir, os.Geteuid())
+		return KindOf(err)
+	}
+	if kind() != NoRecord {
+		t.Error("an empty directory is a container")
+	}
+	if _, err := ReadContainer(dir+"/none", 0); KindOf(err) != NoRecord {
+		t.Error(err)
+	}
+	writeFile(t, filepath.Join(dir, "config"), nil)
+	if kind() != NoRecord {
+		t.Error("a record is there that is not")
+	}
+	record := filepath.Join(dir, RecordFile)
+	writeFile(t, dir+"/elsewhere", testRecord().AppendJSON(nil))
+	for name, make := range map[string]func() error{
+		"symbolic link": func() error { return os.Symlink("elsewhere", record) },
+		"hard link":     func() error { return os.Link(dir+"/elsewhere", record) },
+		"pipe":          func() error { return unix.Mkfifo(record, 0o644) },
+		"directory":     func() error { return os.Mkdir(record, 0o755) },
+		"huge file":     func() error { return os.WriteFile(record, make([]byte, maxConfig+1), 0o644) },
+		"huge hole":     func() error { return os.WriteFile(record, nil, 0o644) },
+	} {
+		if err := make(); err != nil {
+			t.Fatal(err)
+		}
+		if name == "huge hole" {
+			os.Truncate(record, 1<<40)
+		}
+		if m, err := ReadContainer(dir, 0); err == nil {
+			t.Errorf("%s: read as %+v", name, m)
+		}
+		os.Remove(record)
+	}
+	writeFile(t, record, testRecord().AppendJSON(nil))
+	if m, err := ReadContainer(dir, os.Geteuid()); err != nil || !m.Own || m.Record.Image.Dist != "debian" {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+func TestOpenRootfs(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(dir+"/rootfs", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	other := t.TempDir()
+	os.Symlink(other, dir+"/link")
+	for config, want := range map[string]string{
+		"":                                       "",
+		"lxc.rootfs.path = " + dir + "/rootfs\n": "",
+		"lxc.rootfs.path = dir:" + dir + "/rootfs\n": "",
+		"lxc.rootfs.path = btrfs:" + other + "\n":    "",
+		"lxc.rootfs.path = overlay:/a:/b\n":          "is no directory",
+		"lxc.rootfs.path = lvm:/dev/a\n":             "is no directory",
+		"lxc.rootfs.path = web\n":                    "is no directory",
+		"lxc.rootfs.path = dir:/does/not/exist\n":    "no such file",
+	} {
+		root, err := OpenRootfs(dir, []byte(config))
+		if err == nil {
+			root.Close()
+		}
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", config, err, want)
+		}
+	}
+	os.Remove(dir + "/rootfs")
+	os.Symlink("/", dir+"/rootfs")
+	if _, err := OpenRootfs(dir, nil); err == nil {
+		t.Error("a link in place of the root file system was followed")
+	}
+}
+
+// Text that is accepted is written and read as the same record.
+func FuzzParseRecord(f *testing.F) {
+	f.Add(testRecord().AppendJSON(nil))
+	f.Add([]byte(`{"version": 1, "dist": "\ud83d\u0000", "edited": []}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := ParseRecord(text)
+		if err != nil {
+			return
+		}
+		written := r.AppendJSON(nil)
+		again, err := ParseRecord(written)
+		if err != nil || !bytes.Equal(again.AppendJSON(nil), written) {
+			t.Errorf("%q was written as %q: %v", text, written, err)
+		}
+	})
+}
