@@ -8,11 +8,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"lxc-pull/fetch"
 )
 
 // This file is the command "version", and tells the rest of the program its version and the
 // earliest date at which it can have been built. Both come from the build info that the go
-// command puts into the program.
+// command puts into the program; the date also comes from the embedded root certificates.
 
 const versionUsage = `Usage: lxc-pull version
 
@@ -65,13 +67,14 @@ func version() string {
 var sourceDate string
 
 // buildDate returns the earliest date at which this program can have been built: the newest
-// of sourceDate, the commit's date, and the dates in the versions of the modules in the
-// program, which every build has. The embedded root certificates are one of these modules, so
-// the date is never before theirs. It is zero if no date is known.
+// of sourceDate, the commit's date, the dates in the versions of the modules in the program,
+// and the date of the embedded root certificates, which every build has.
 func buildDate() time.Time {
-	newest := time.Time{}
+	newest := versionDate(fetch.RootsVersion())
 	if seconds, err := strconv.ParseInt(sourceDate, 10, 64); err == nil {
-		newest = time.Unix(seconds, 0).UTC()
+		if t := time.Unix(seconds, 0).UTC(); t.After(newest) {
+			newest = t
+		}
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

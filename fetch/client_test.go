@@ -357,17 +357,6 @@ func TestTrust(t *testing.T) {
 	}
 }
 
-func TestEmbeddedRoots(t *testing.T) {
-	pool, source, err := certificates(&Paths{}, nil)
-	if err != nil || source != "the embedded roots" {
-		t.Fatal(source, err)
-	}
-	//lint:ignore SA1019 Subjects is deprecated for system pools only.
-	if n := len(pool.Subjects()); n < 50 {
-		t.Errorf("%d roots, fewer than any public list has", n)
-	}
-}
-
 func TestSystemPaths(t *testing.T) {
 	none := SystemPaths(func(string) string { return "" })
 	if none.ResolvConf[0] != "/etc/resolv.conf" || len(none.ResolvConf) != 1 || none.Stores[0].Name != "the system" {

@@ -47,6 +47,6 @@
 // header fields, and file.go reads local files. stall.go and limit.go measure the
 // speed of a download, and watch.go reports a slow download to the caller.
 // course.go retries after a wrong digest. url.go, proxy.go, names.go, android.go,
-// roots.go and early.go handle URLs, proxies, name servers, CA certificates and
-// wrong clocks. paths.go lists the files that they read.
+// roots.go, embedded.go and early.go handle URLs, proxies, name servers, CA
+// certificates and wrong clocks. paths.go lists the files that they read.
 package fetch

@@ -6,8 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
 const (
@@ -36,7 +34,7 @@ func certificates(paths *Paths, extra []string) (*x509.CertPool, string, error) 
 	}
 	if source == "" {
 		source = "the embedded roots"
-		if err := loadBundle(pool); err != nil {
+		if err := loadEmbedded(pool, embeddedRoots); err != nil {
 			return nil, "", &Error{Kind: KindFile, Err: err}
 		}
 	}
@@ -98,25 +96,6 @@ func (s *Store) load(pool *x509.CertPool) bool {
 func linksWithin(dir, name string) bool {
 	target, err := os.Readlink(filepath.Join(dir, name))
 	return err == nil && filepath.Base(target) == target
-}
-
-// loadBundle adds the CA certificates of Mozilla to pool, with their constraints
-// (dates after which a CA is not trusted for new certificates), which the PEM format
-// can't express. It parses them when they are first needed: importing
-// x509roots/fallback would cost 1.7 ms and 1.2 MB at every start.
-func loadBundle(pool *x509.CertPool) error {
-	for root := range bundle.Roots() {
-		certificate, err := x509.ParseCertificate(root.Certificate)
-		if err != nil {
-			return fmt.Errorf("embedded CA certificate: %v", err)
-		}
-		if root.Constraint == nil {
-			pool.AddCert(certificate)
-		} else {
-			pool.AddCertWithConstraint(certificate, root.Constraint)
-		}
-	}
-	return nil
 }
 
 // readCapped returns the content of a regular file of at most max bytes.
