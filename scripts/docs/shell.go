@@ -195,7 +195,7 @@ var knownPrograms = strings.Fields(`
 	adb apt apt-get awk cat cd chmod chown chroot cmp cp curl date dd debootstrap df diff dpkg dpkg-divert echo export
 	find fsck getprop go gpg gpgv grep grep-dctrl grub-install gunzip id incus insmod install ip iptables kill lighttpd ln
 	ls lsmod lxc-attach lxc-console lxc-copy lxc-create lxc-destroy lxc-download lxc-info lxc-ls lxc-start lxc-stop
-	lxc-unpriv-start lxc-usernsexec loginctl man mkdir mkfs.ext4 mkinitcpio mknod mmdebstrap modprobe mount mv nginx
+	lxc-unpriv-attach lxc-unpriv-start lxc-usernsexec loginctl man mkdir mkfs.ext4 mkinitcpio mknod mmdebstrap modprobe mount mv nginx
 	openssl opkg passwd pkg printf proot proot-distro ps publish python3 reboot resize2fs rm rsync scp sed serve sh
 	sha256sum skopeo sleep ssh ssh-keygen su swapon sync systemctl systemd-run tar tee termux-setup-storage test touch
 	umoci umount uname unshare update-grub update-initramfs useradd usermod wget xz zcat true sysctl stat
