@@ -6,26 +6,11 @@ build:
 cross:
 	go run ./cross/build -o dist
 
-# The packages do the same. PREFIX=/usr replaces a package's program.
-PREFIX ?= /usr/local
-PROGRAM ?= bin/lxc-pull
-
-install:
-	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/lxc-pull
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 scripts/packaging/*.1
-	install -d $(DESTDIR)/usr/share/lxc/templates
-	ln -sf $(PREFIX)/bin/lxc-pull $(DESTDIR)/usr/share/lxc/templates/lxc-pull
-
 packages: cross
 	go run -C scripts ./packaging
 
 test:
 	go test ./...
-
-docs: picture
-
-picture:
-	go run -C scripts ./docs picture ../docs/terminal.svg
 
 demo: build
 	go run -C scripts ./demo
@@ -42,10 +27,17 @@ fuzz:
 bench: build
 	scripts/lab/bench/run
 
+docs: picture
+
+picture:
+	go run -C scripts ./docs picture ../docs/terminal.svg
+
+.PHONY: docs picture
+
 check:
 	scripts/lab/check
 
 clean:
 	rm -rf bin dist demo
 
-.PHONY: build cross install packages test docs picture demo e2e e2e-boot fuzz bench check clean
+.PHONY: build cross packages test demo e2e e2e-boot fuzz bench check clean
