@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -134,11 +135,23 @@ func TestCommands(t *testing.T) {
 			}
 		}
 	}
+	text, err := os.ReadFile(filepath.Join(top, "docs/troubleshooting.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range strings.Split(string(text), "\n") {
+		if code := codeOfFailure.FindStringSubmatch(line); code != nil && !slices.Contains(m.codes, code[1]) {
+			t.Errorf("docs/troubleshooting.md:%d: \"lxc-pull help codes\" has no code %q", i+1, code[1])
+		}
+	}
 	if checked < 80 {
 		t.Errorf("found only %d commands", checked)
 	}
 	t.Logf("%d commands", checked)
 }
+
+// codeOfFailure finds the code in a section of troubleshooting.md.
+var codeOfFailure = regexp.MustCompile("^Code `([a-z-]+)`\\.")
 
 // withoutBrackets drops the characters by which prose marks optional parts.
 func withoutBrackets(r rune) rune {
@@ -154,7 +167,7 @@ func readManual(t *testing.T, top string, s *sandbox) *manual {
 	ask := func(args ...string) string {
 		out, err := s.command(t.Context(), filepath.Join(s.dir, "bin/lxc-pull"), args...).Output()
 		if err != nil {
-			t.Fatalf("lxc-pull %s: %v", strings.Join(args, " "), err)
+			t.Errorf("lxc-pull %s: %v", strings.Join(args, " "), err)
 		}
 		return string(out)
 	}
@@ -163,6 +176,10 @@ func readManual(t *testing.T, top string, s *sandbox) *manual {
 		t.Fatal(err)
 	}
 	m := &manual{top: top, commands: map[string]map[string]bool{}, targets: "\n" + string(makefile)}
+	for line := range strings.Lines(ask("help", "codes")) {
+		m.codes = append(m.codes, strings.Fields(line + " .")[0])
+	}
+	m.codes = append(m.codes, "codes")
 	names := []string{"template"}
 	for _, match := range regexp.MustCompile(`(?m)^  ([a-z]+) {2,}`).FindAllStringSubmatch(ask("--help"), -1) {
 		names = append(names, match[1])
