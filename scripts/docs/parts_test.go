@@ -141,3 +141,21 @@ func TestScreen(t *testing.T) {
 		t.Errorf("styles %+v", row)
 	}
 }
+
+// TestRender draws a screen: blanks become places, and the looks become classes.
+func TestRender(t *testing.T) {
+	s := &screen{columns: 80}
+	s.write("\x1b[1m<a>\x1b[0m b   c\r\n  \x1b[31md\r\n")
+	got := string(render(s.lines()))
+	for _, want := range []string{
+		`<text class="b" x="18.0" y="44" textLength="25.2">&lt;a&gt;</text>`,
+		`<text x="51.6" y="44" textLength="8.4">b</text>`,
+		`<text x="85.2" y="44" textLength="8.4">c</text>`,
+		`<text class="c31" x="34.8" y="63" textLength="8.4">d</text>`,
+		`<desc>&lt;a&gt; b   c&#xA;  d&#xA;</desc>`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+}

@@ -134,7 +134,7 @@ func (s *sandbox) makeRoot() error {
 // pictureStyle has the colours for light and dark pages. The page decides by the
 // reader's setting.
 const pictureStyle = `
-text { font: 14px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #24292f; white-space: pre }
+text { font: 14px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #24292f }
 .page { fill: #f6f8fa; stroke: #d0d7de } .dot { fill: #afb8c1 }
 .b { font-weight: bold } .d { fill: #57606a }
 .c31 { fill: #cf222e } .c32 { fill: #116329 } .c33 { fill: #7d4e00 } .c34 { fill: #0550ae } .c35 { fill: #8250df } .c36 { fill: #1b7c83 }
@@ -153,7 +153,8 @@ func render(rows [][]cell) []byte {
 		y := titleBar + (i+1)*lineHeight - 5
 		for begin := 0; begin < len(row); {
 			end := begin + 1
-			for end < len(row) && row[end].style == row[begin].style {
+			// Some programs that draw SVG make several blanks one, so a text ends before them.
+			for end < len(row) && row[end].style == row[begin].style && (row[end].char != ' ' || row[end-1].char != ' ') {
 				end++
 			}
 			run := make([]rune, 0, end-begin)
@@ -161,9 +162,10 @@ func render(rows [][]cell) []byte {
 				run = append(run, c.char)
 			}
 			plain.WriteString(string(run))
-			if strings.TrimSpace(string(run)) != "" {
+			text := strings.TrimRight(string(run), " ")
+			if indent := len(text) - len(strings.TrimLeft(text, " ")); text != "" {
 				fmt.Fprintf(&b, "<text%s x=\"%.1f\" y=\"%d\" textLength=\"%.1f\">%s</text>\n",
-					row[begin].class(), margin+float64(begin)*charWidth, y, float64(len(run))*charWidth, escape(string(run)))
+					row[begin].class(), margin+float64(begin+indent)*charWidth, y, float64(len([]rune(text))-indent)*charWidth, escape(text[indent:]))
 			}
 			begin = end
 		}
