@@ -78,7 +78,7 @@ func TestMain(m *testing.M) {
 }
 
 // labels are the second words behind a fence; scripts/README.md explains them.
-var labels = map[string]string{"": "sh console text", "run": "sh console", "fails": "sh console", "host": "sh", "user": "sh", "picture": "sh"}
+var labels = map[string]string{"": "sh console text", "run": "sh console", "fails": "sh console", "host": "sh", "user": "sh", "compare": "sh", "picture": "sh"}
 
 // TestForm checks the form of the documents: fenced blocks with a language and a known
 // label, and lines that fit.
@@ -385,6 +385,28 @@ func TestMessages(t *testing.T) {
 	}
 	if titles < 20 {
 		t.Errorf("found only %d messages", titles)
+	}
+}
+
+// TestFigures checks that the figures of the README's comparison are those of the table
+// that "make bench" measures.
+func TestFigures(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(topDirectory(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, row, found := strings.Cut(string(text), "\n| one container, unshaped link")
+	row, rest, _ := strings.Cut(row, "\n")
+	_, measured, ok := strings.Cut(rest, "\n| unshaped |")
+	measured, _, _ = strings.Cut(measured, "\n")
+	figures := regexp.MustCompile(`[0-9.]+ s\b`).FindAllString(row, -1)
+	if !found || !ok || len(figures) < 2 {
+		t.Fatalf("README.md: the rows are not there; figures %q", figures)
+	}
+	for _, figure := range figures {
+		if !strings.Contains(measured, " "+figure) {
+			t.Errorf("README.md compares %q, and the table of costs has no such figure in its row", figure)
+		}
 	}
 }
 

