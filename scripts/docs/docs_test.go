@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -274,8 +276,8 @@ func firstMissing(says []string, output string) string {
 	return ""
 }
 
-// clean empties the working directory and the home directory, and gives the first one the
-// directory bin/ that "make build" makes.
+// clean empties the working directory and the home directory. Then it makes the directory
+// bin/ in the first, as "make build" does, and an SSH key in the second.
 func (s *sandbox) clean() error {
 	for _, dir := range []string{s.work, s.home} {
 		entries, err := os.ReadDir(dir)
@@ -288,8 +290,18 @@ func (s *sandbox) clean() error {
 			}
 		}
 	}
-	// The documents name programs that were built in the repository.
-	return os.Symlink(filepath.Join(s.dir, "bin"), filepath.Join(s.work, "bin"))
+	// The documents name programs that were built in the repository, and the user's SSH key.
+	if err := os.Symlink(filepath.Join(s.dir, "bin"), filepath.Join(s.work, "bin")); err != nil {
+		return err
+	}
+	const kind = "ssh-ed25519"
+	key := append([]byte{0, 0, 0, byte(len(kind))}, kind...)
+	key = append(append(key, 0, 0, 0, ed25519.PublicKeySize), make([]byte, ed25519.PublicKeySize)...)
+	ssh := filepath.Join(s.home, ".ssh")
+	if err := os.Mkdir(ssh, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(ssh, "id_ed25519.pub"), fmt.Appendf(nil, "%s %s tux\n", kind, base64.StdEncoding.EncodeToString(key)), 0o644)
 }
 
 // TestLinks checks links to files of the repository and to headings in them. Other links
