@@ -184,6 +184,8 @@ func (s *sandbox) publish(ctx context.Context, top string, size int) error {
 	files := map[string]string{
 		"etc/hostname": "LXC_NAME\n",
 		"etc/hosts":    "127.0.0.1 localhost\n127.0.1.1 LXC_NAME\n",
+		"etc/passwd":   "root:x:0:0:root:/root:/bin/sh\n",
+		"etc/shadow":   "root:*:20000:0:99999:7:::\n",
 		"usr/bin/data": "a file\n",
 	}
 	for name, text := range files {
