@@ -34,6 +34,13 @@ fuzz:
 bench: build
 	scripts/lab/bench/run
 
+docs: picture
+
+picture:
+	go run -C scripts ./docs picture ../docs/terminal.svg
+
+.PHONY: docs picture
+
 check:
 	scripts/lab/check
 

@@ -1,0 +1,466 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// documents are the files that the tests check, in the repository.
+func documents(t *testing.T, top string) (list []*document) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(top, "docs", "*.md"))
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d files in docs, %v", len(files), err)
+	}
+	for _, file := range append([]string{filepath.Join(top, "README.md")}, files...) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, err := filepath.Rel(top, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, parseMarkdown(name, string(text)))
+	}
+	return list
+}
+
+func topDirectory(t *testing.T) string {
+	t.Helper()
+	top, err := repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return top
+}
+
+// box returns the sandbox, which the tests of this package share.
+var box = sync.OnceValues(func() (*sandbox, error) {
+	top, err := repository()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	return newSandbox(ctx, top, testDir, 300_000)
+})
+
+// testDir holds the sandbox of the tests. The user nobody can enter it.
+var testDir string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "docs-test-")
+		if err == nil {
+			err = os.Chmod(dir, 0o755)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		testDir = dir
+		return m.Run()
+	}())
+}
+
+// labels are the second words behind a fence; scripts/README.md explains them.
+var labels = map[string]string{"": "sh console text", "run": "sh console", "fails": "sh console", "host": "sh", "user": "sh", "compare": "sh", "picture": "sh"}
+
+// TestForm checks the form of the documents: fenced blocks with a language and a known
+// label, and lines that fit.
+func TestForm(t *testing.T) {
+	for _, d := range documents(t, topDirectory(t)) {
+		for _, line := range d.loose {
+			t.Errorf("%s:%d: an indented block: use a fence with sh, console or text, so that its commands are tested", d.file, line)
+		}
+		for _, line := range d.long {
+			t.Errorf("%s:%d: more than %d columns", d.file, line, maxColumns)
+		}
+		for _, b := range d.blocks {
+			languages, ok := labels[b.label]
+			if !ok || b.language == "" || !strings.Contains(" "+languages+" ", " "+b.language+" ") {
+				t.Errorf("%s:%d: a block of %q with the label %q: scripts/README.md has what there is", d.file, b.line-1, b.language, b.label)
+			}
+		}
+	}
+}
+
+// TestCommands checks that all commands in the documents exist, with their options. The
+// program itself says what there is.
+func TestCommands(t *testing.T) {
+	top := topDirectory(t)
+	s, err := box()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := readManual(t, top, s)
+	checked := 0
+	for _, d := range documents(t, top) {
+		for _, b := range d.blocks {
+			if b.language == "text" || b.label == "fails" {
+				continue
+			}
+			commands, err := b.commands()
+			if err != nil {
+				t.Error(err)
+			}
+			for _, c := range commands {
+				checked++
+				if err := m.checkLine(c.text); err != nil {
+					t.Errorf("%s:%d: %v\n\t%s", c.file, c.line, err, c.text)
+				}
+			}
+		}
+		for _, code := range d.spans {
+			if words := strings.Fields(code.text); len(words) < 2 || words[0] != "lxc-pull" && words[0] != "make" && words[0] != "lxc-create" {
+				continue
+			}
+			checked++
+			if err := m.checkLine(strings.Map(withoutBrackets, code.text)); err != nil {
+				t.Errorf("%s:%d: %v\n\t%s", d.file, code.line, err, code.text)
+			}
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(top, "docs/troubleshooting.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range strings.Split(string(text), "\n") {
+		if code := codeOfFailure.FindStringSubmatch(line); code != nil && !slices.Contains(m.codes, code[1]) {
+			t.Errorf("docs/troubleshooting.md:%d: \"lxc-pull help codes\" has no code %q", i+1, code[1])
+		}
+	}
+	if checked < 80 {
+		t.Errorf("found only %d commands", checked)
+	}
+	t.Logf("%d commands", checked)
+}
+
+// codeOfFailure finds the code in a section of troubleshooting.md.
+var codeOfFailure = regexp.MustCompile("^Code `([a-z-]+)`\\.")
+
+// withoutBrackets drops the characters by which prose marks optional parts.
+func withoutBrackets(r rune) rune {
+	if strings.ContainsRune("[]|…", r) {
+		return ' '
+	}
+	return r
+}
+
+// readManual asks the program for its commands and options.
+func readManual(t *testing.T, top string, s *sandbox) *manual {
+	t.Helper()
+	ask := func(args ...string) string {
+		out, err := s.command(t.Context(), filepath.Join(s.dir, "bin/lxc-pull"), args...).Output()
+		if err != nil {
+			t.Errorf("lxc-pull %s: %v", strings.Join(args, " "), err)
+		}
+		return string(out)
+	}
+	makefile, err := os.ReadFile(filepath.Join(top, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &manual{top: top, commands: map[string]map[string]bool{}, targets: "\n" + string(makefile)}
+	for line := range strings.Lines(ask("help", "codes")) {
+		m.codes = append(m.codes, strings.Fields(line + " .")[0])
+	}
+	m.codes = append(m.codes, "codes")
+	names := []string{"template"}
+	for _, match := range regexp.MustCompile(`(?m)^  ([a-z]+) {2,}`).FindAllStringSubmatch(ask("--help"), -1) {
+		names = append(names, match[1])
+	}
+	names = append(names, "sopv", "completion", "--install")
+	for _, name := range names {
+		options := map[string]bool{}
+		for _, match := range flagInHelp.FindAllStringSubmatch(ask("help", name), -1) {
+			options[match[1]], options[match[2]] = true, true
+		}
+		for _, option := range regexp.MustCompile(`\s\[?(--?[a-zA-Z][\w-]*)`).FindAllStringSubmatch(ask("help", name), -1) {
+			options[option[1]] = true // sopv and --install name theirs in sentences
+		}
+		m.commands[name] = options
+	}
+	if len(m.commands) < 14 || !m.commands["create"]["--server"] || m.commands["create"]["--no-such"] {
+		t.Fatalf("the help texts could not be read: %v", m.commands)
+	}
+	return m
+}
+
+// TestRun runs the blocks with the labels "run" and "fails" in a sandbox. The blocks of a
+// file run one after the other in one directory.
+func TestRun(t *testing.T) {
+	s, err := box()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for _, d := range documents(t, topDirectory(t)) {
+		if err := s.clean(); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range d.blocks {
+			if b.label != "run" && b.label != "fails" {
+				continue
+			}
+			commands, err := b.commands()
+			if err != nil {
+				t.Error(err)
+			}
+			for _, c := range commands {
+				ran++
+				runLine(t, s, c, b.label == "fails")
+			}
+		}
+	}
+	if ran < 20 {
+		t.Errorf("ran only %d commands", ran)
+	}
+	t.Logf("%d commands", ran)
+}
+
+// runLine runs a command and compares its output with the document's.
+func runLine(t *testing.T, s *sandbox, c shellCommand, fails bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := s.command(ctx, "/bin/sh", "-c", c.text)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case err != nil && !errors.As(err, &exit):
+		t.Errorf("%s:%d: %s: %v", c.file, c.line, c.text, err)
+	case fails != (err != nil):
+		t.Errorf("%s:%d: %s\n\tended with exit status %d:\n%s", c.file, c.line, c.text, cmd.ProcessState.ExitCode(), out)
+	}
+	if missing := firstMissing(c.says, string(out)); missing != "" {
+		t.Errorf("%s:%d: %s\n\tdid not print %q, but:\n%s", c.file, c.line, c.text, missing, out)
+	}
+}
+
+// firstMissing returns the first line of says that the output lacks. Lines must come in
+// this order; "..." stands for any text, in a line or for lines.
+func firstMissing(says []string, output string) string {
+	lines := strings.Split(output, "\n")
+	for _, want := range says {
+		if strings.TrimSpace(want) == "..." || strings.TrimSpace(want) == "" {
+			continue
+		}
+		pattern := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(strings.TrimRight(want, " ")), `\.\.\.`, ".*") + "$")
+		for {
+			if len(lines) == 0 {
+				return want
+			}
+			line := strings.TrimRight(lines[0], " ")
+			if lines = lines[1:]; pattern.MatchString(line) {
+				break
+			}
+		}
+	}
+	return ""
+}
+
+// clean empties the working directory and the home directory. Then it makes the directory
+// bin/ in the first, as "make build" does, and an SSH key in the second.
+func (s *sandbox) clean() error {
+	for _, dir := range []string{s.work, s.home} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	// The documents name programs that were built in the repository, and the user's SSH key.
+	if err := os.Symlink(filepath.Join(s.dir, "bin"), filepath.Join(s.work, "bin")); err != nil {
+		return err
+	}
+	const kind = "ssh-ed25519"
+	key := append([]byte{0, 0, 0, byte(len(kind))}, kind...)
+	key = append(append(key, 0, 0, 0, ed25519.PublicKeySize), make([]byte, ed25519.PublicKeySize)...)
+	ssh := filepath.Join(s.home, ".ssh")
+	if err := os.Mkdir(ssh, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(ssh, "id_ed25519.pub"), fmt.Appendf(nil, "%s %s tux\n", kind, base64.StdEncoding.EncodeToString(key)), 0o644)
+}
+
+// TestLinks checks links to files of the repository and to headings in them. Other links
+// are not fetched: they must be https.
+func TestLinks(t *testing.T) {
+	top := topDirectory(t)
+	list := documents(t, top)
+	byName := map[string]*document{}
+	for _, d := range list {
+		byName[d.file] = d
+	}
+	found := 0
+	for _, d := range list {
+		for _, link := range d.links {
+			found++
+			if strings.HasPrefix(link.text, "https://") {
+				continue
+			}
+			if strings.Contains(link.text, ":") {
+				t.Errorf("%s:%d: %s: a link is relative or https", d.file, link.line, link.text)
+				continue
+			}
+			path, anchor, _ := strings.Cut(link.text, "#")
+			target := d.file
+			if path != "" {
+				target = filepath.Join(filepath.Dir(d.file), path)
+			}
+			if _, err := os.Stat(filepath.Join(top, target)); err != nil {
+				t.Errorf("%s:%d: %s: there is no %s", d.file, link.line, link.text, target)
+				continue
+			}
+			if to := byName[target]; anchor != "" && (to == nil || !to.anchors[anchor]) {
+				t.Errorf("%s:%d: %s: %s has no such heading", d.file, link.line, link.text, target)
+			}
+		}
+	}
+	if found < 40 {
+		t.Errorf("found only %d links", found)
+	}
+}
+
+// TestAllLinked checks that the README leads to every document.
+func TestAllLinked(t *testing.T) {
+	list := documents(t, topDirectory(t))
+	linked := map[string]bool{}
+	for _, link := range list[0].links {
+		path, _, _ := strings.Cut(link.text, "#")
+		linked[path] = true
+	}
+	for _, d := range list[1:] {
+		if !linked[d.file] {
+			t.Errorf("README.md has no link to %s", d.file)
+		}
+	}
+}
+
+// TestMessages checks that the messages which troubleshooting.md explains are the
+// program's: each title there, up to "...", is in a text of the program's sources or tests.
+func TestMessages(t *testing.T) {
+	top := topDirectory(t)
+	var sources strings.Builder
+	for _, dir := range []string{"cli", "cli/testdata/script", "fetch", "image", "image/cache", "lxc", "lxc/host", "pgp", "pull", "pull/source", "untar", "untar/xz"} {
+		for _, pattern := range []string{"*.go", "*.txtar"} {
+			files, _ := filepath.Glob(filepath.Join(top, dir, pattern))
+			for _, file := range files {
+				text, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sources.Write(text)
+			}
+		}
+	}
+	all := sources.String()
+	text, err := os.ReadFile(filepath.Join(top, "docs/troubleshooting.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	titles := 0
+	for i, line := range strings.Split(string(text), "\n") {
+		title, ok := strings.CutPrefix(line, "### ")
+		if !ok {
+			continue
+		}
+		for _, code := range codeSpan.FindAllStringSubmatch(title, -1) {
+			titles++
+			for _, part := range strings.Split(code[1], "...") {
+				if part = strings.TrimSpace(part); !strings.Contains(all, strings.ReplaceAll(part, `"`, `\"`)) && !strings.Contains(all, part) {
+					t.Errorf("docs/troubleshooting.md:%d: the program has no message %q", i+1, part)
+				}
+			}
+		}
+	}
+	if titles < 20 {
+		t.Errorf("found only %d messages", titles)
+	}
+}
+
+// TestFigures checks that the figures of the README's comparison are those of the table
+// that "make bench" measures.
+func TestFigures(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(topDirectory(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, row, found := strings.Cut(string(text), "\n| one container, unshaped link")
+	row, rest, _ := strings.Cut(row, "\n")
+	_, measured, ok := strings.Cut(rest, "\n| unshaped |")
+	measured, _, _ = strings.Cut(measured, "\n")
+	figures := regexp.MustCompile(`[0-9.]+ s\b`).FindAllString(row, -1)
+	if !found || !ok || len(figures) < 2 {
+		t.Fatalf("README.md: the rows are not there; figures %q", figures)
+	}
+	for _, figure := range figures {
+		if !strings.Contains(measured, " "+figure) {
+			t.Errorf("README.md compares %q, and the table of costs has no such figure in its row", figure)
+		}
+	}
+}
+
+// TestPicture checks that the picture is of the README's commands, and needs nothing from
+// elsewhere.
+func TestPicture(t *testing.T) {
+	top := topDirectory(t)
+	for _, name := range []string{"docs/terminal.svg", "docs/trust.svg"} {
+		picture, err := os.ReadFile(filepath.Join(top, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		decoder := xml.NewDecoder(strings.NewReader(string(picture)))
+		for {
+			if _, err := decoder.Token(); err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		for _, foreign := range []string{"href", "url(", "@import", "<script"} {
+			if strings.Contains(string(picture), foreign) {
+				t.Errorf("%s has %q in it: a picture loads nothing", name, foreign)
+			}
+		}
+		if !strings.Contains(string(picture), "prefers-color-scheme: dark") {
+			t.Errorf("%s has no colours for dark pages", name)
+		}
+		if name == "docs/trust.svg" {
+			continue
+		}
+		commands, err := pictureCommands(top)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest := string(picture)
+		for _, c := range commands {
+			_, after, ok := strings.Cut(rest, ">"+escape(c.text)+"<")
+			if !ok {
+				t.Errorf("%s:%d: %s does not show %q: \"make docs\" makes it anew", c.file, c.line, name, c.text)
+			}
+			rest = after
+		}
+	}
+}
