@@ -130,8 +130,17 @@ Install LXC, or pass --template-config DIR.
 no-config
 The image is not for LXC: its metadata has no config.
 
+no-directory
+The container's root file system is not one directory.
+To compare it, mount it and pass --rootfs DIR.
+
 no-image
 No server has such an image. See lxc-pull list.
+
+no-record
+There is no such container, or it has no image.json.
+That file says what a container was made of. Containers of older versions and of
+other programs have none. A copy needs a copy of the original's image.json.
 
 no-room
 Disk space, quota or inodes do not suffice.

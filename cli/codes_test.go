@@ -66,6 +66,19 @@ func TestCodes(t *testing.T) {
 	}
 }
 
+// pullKinds returns the number of kinds of errors that package pull declares.
+func pullKinds(t *testing.T) int {
+	text, err := os.ReadFile("../pull/error.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := len(regexp.MustCompile(`(?m)^\t[A-Z]\w+ .*// `).FindAll(text[:strings.Index(string(text), "// An Error")], -1))
+	if n < 8 {
+		t.Errorf("only %d kinds of errors of package pull", n)
+	}
+	return n
+}
+
 // kinds returns the kinds of network failures that package fetch declares.
 func kinds(t *testing.T) (all []fetch.Kind) {
 	text, err := os.ReadFile("../fetch/error.go")
@@ -101,7 +114,8 @@ func TestEveryCodeIsExplained(t *testing.T) {
 	for kind := source.Network; kind <= source.History; kind++ {
 		list = append(list, &source.Error{Kind: kind, Err: errors.New("x")})
 	}
-	for kind := pull.NoRoom; kind <= pull.HostConfig; kind++ {
+	for kind := range pull.Kind(pullKinds(t)) {
+		kind += pull.NoRoom
 		list = append(list, &pull.Error{Kind: kind})
 	}
 	for _, err := range list {

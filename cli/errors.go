@@ -198,7 +198,7 @@ func networkCode(e *fetch.Error) (status int, code string) {
 }
 
 // pullCodes has the codes of the kinds of errors of package pull, in their order.
-const pullCodes = "no-room not-empty exists no-config missing-include host-config"
+const pullCodes = "no-room not-empty exists no-config missing-include host-config no-record no-directory"
 
 // localCode returns the exit status and the code of an error of this machine.
 func localCode(err error) (status int, code string) {
@@ -322,10 +322,10 @@ func (u *ui) sourceHint(err error) string {
 	network, kind := telling(err), source.KindOf(err)
 	kept, nothing := keeps(err)
 	switch {
-	case errors.As(err, &missing):
-		return u.nearHint(missing)
 	case u.command == "check" && (kind == source.Gone || kind == source.NotFound):
 		return "Servers keep few builds. Name a server that has this one with --server, or make a new container and copy your data."
+	case errors.As(err, &missing):
+		return u.nearHint(missing)
 	case kind == source.Replayed:
 		return "An old image may have known security holes. Use another server, or accept the old image with --allow-older."
 	case errors.As(err, &untrusted) && untrusted.Good > 0:

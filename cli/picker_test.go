@@ -295,7 +295,7 @@ func TestPickerKeys(t *testing.T) {
 
 // A serial console does not know its size.
 func TestPickerSerial(t *testing.T) {
-	p, _ := startPicker(t, 80, 24, []string{"TERM=vt102"})
+	p, _ := startPicker(t, 80, 24, []string{"TERM=vt102", "NO_COLOR=1"})
 	p.setSize(0, 0)
 	p.wait("40 of 40 images")
 	p.send("\x1b")
