@@ -45,7 +45,7 @@ func (o *madeOptions) read(ctx context.Context, layout host.Layout, operands []s
 	}
 	o.name = operands[0]
 	if err := image.CheckName(o.name); err != nil {
-		return nil, usageErrorf("name %q: %v", o.name, err)
+		return nil, usageErrorf("invalid name %q: %v", o.name, err)
 	}
 	return getUntilDone(ctx, func() (_ *pull.Made, err error) {
 		if o.lxcPath == "" {
