@@ -77,7 +77,11 @@ func (c *doctorCall) begin(machine host.Layout, uid int) *doctor {
 
 // checkAll carries out all checks.
 func (c *doctorCall) checkAll(ctx context.Context, d *doctor) (err error) {
-	for _, rules := range strings.Split(doctorRules, "\n\n") {
+	checks, err := textOf(packedTexts, "doctor.txt")
+	if err != nil {
+		return err
+	}
+	for _, rules := range strings.Split(checks, "\n\n") {
 		name, rules, _ := strings.Cut(rules, "\n")
 		urls := []string{""}
 		if name == "server" {

@@ -34,69 +34,6 @@ type doctor struct {
 	found   finding // by the last check
 }
 
-// A finding is the result of a check.
-type finding struct{ status, text, remedy string }
-
-// judge finds the first rule whose conditions hold.
-func (d *doctor) judge(rules string) {
-	text := ""
-	for _, line := range strings.Split(rules, "\n") {
-		f := strings.Split(line+"|||", "|")
-		if f[2] != "" {
-			text = f[2]
-		}
-		holds := true
-		for _, condition := range strings.Fields(f[1]) {
-			holds = holds && d.holds(condition)
-		}
-		if holds {
-			d.found = finding{f[0], d.fill(text), d.fill(strings.ReplaceAll(f[3], `\n`, "\n"))}
-			return
-		}
-	}
-	d.found = finding{status: "-"}
-}
-
-// holds reports whether a condition of a rule holds.
-func (d *doctor) holds(condition string) bool {
-	condition, denied := strings.CutPrefix(condition, "!")
-	condition, program := strings.CutPrefix(condition, "+")
-	condition = d.fill(condition)
-	name, value, equal := strings.Cut(condition, "=")
-	file, part, contains := strings.Cut(condition, "~")
-	have := false
-	switch {
-	case contains:
-		text := " " + strings.Join(strings.Fields(d.machine.Read(file)), " ") + " "
-		have = strings.Contains(text, strings.ReplaceAll(part, "+", " "))
-	case program:
-		have = host.HasPrivilege(d.machine.Real(name))
-	case !strings.HasPrefix(name, "/") && equal:
-		have = d.facts[name] == value
-	case !strings.HasPrefix(name, "/"):
-		have = d.facts[name] != ""
-	case equal:
-		have = d.machine.Read(name) == value
-	default:
-		have = d.machine.Has(name)
-	}
-	return have != denied
-}
-
-// fill replaces each {NAME} by the fact, and each {/PATH} by the file's content.
-func (d *doctor) fill(text string) string {
-	before, rest, found := strings.Cut(text, "{")
-	if !found {
-		return text
-	}
-	name, rest, _ := strings.Cut(rest, "}")
-	fact := d.facts[name]
-	if strings.HasPrefix(name, "/") {
-		fact = d.machine.Read(name)
-	}
-	return before + fact + d.fill(rest)
-}
-
 // remedy returns the hint about an error.
 func (d *doctor) remedy(err error) string {
 	if hint := d.ui.hint(err); hint != "" {

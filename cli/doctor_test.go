@@ -290,7 +290,7 @@ func TestDoctorEscapes(t *testing.T) {
 func runRules(t *testing.T, c *doctorCall, url string, names ...string) (d *doctor, err error) {
 	d = c.begin(host.This(), os.Geteuid())
 	for _, name := range names {
-		_, rules, _ := strings.Cut("\n\n"+doctorRules, "\n\n"+name+"\n")
+		_, rules, _ := strings.Cut("\n\n"+mustText(t, "doctor.txt"), "\n\n"+name+"\n")
 		rules, _, _ = strings.Cut(rules, "\n\n")
 		if err == nil {
 			d, err = c.check(t.Context(), d, name, url, rules)
@@ -370,7 +370,7 @@ func TestDoctorRules(t *testing.T) {
 		"dns trust proxy images none blind now set late wrong right asks offer map missing lend start version old as own dir " +
 		"cache lost fixed new file locked closed fs point readonly noexec nosuid nodev nocase unfit weak room little tight "
 	names := map[string]bool{}
-	for rules := range strings.SplitSeq(doctorRules, "\n\n") {
+	for rules := range strings.SplitSeq(strings.TrimSuffix(mustText(t, "doctor.txt"), "\n"), "\n\n") {
 		name, rules, _ := strings.Cut(rules, "\n")
 		if names[name] || name == "" {
 			t.Errorf("%q: no name, or a second time", name)
