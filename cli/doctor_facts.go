@@ -22,7 +22,7 @@ import (
 // A doctor collects facts about this machine, and judges them by the rules of a check.
 type doctor struct {
 	call    *doctorCall
-	machine host.Layout
+	machine *host.Layout
 	uid     int
 	lxcPath string          // "": not known
 	config  []byte          // LXC's default.conf
@@ -45,8 +45,13 @@ func (d *doctor) remedy(err error) string {
 // put sets a fact.
 func (d *doctor) put(name, value string) { d.facts[name] = value }
 
-// word sets a fact to a word of a shell.
-func (d *doctor) word(name, value string) { d.put(name, shellWords([]string{value})) }
+// word sets a fact to a word of a shell, or to "".
+func (d *doctor) word(name, value string) {
+	if value != "" {
+		value = shellWords([]string{value})
+	}
+	d.put(name, value)
+}
 
 // mark sets a fact that is true or false.
 func (d *doctor) mark(name string, is bool) {
@@ -60,12 +65,10 @@ func (d *doctor) mark(name string, is bool) {
 // readSettings reads LXC's settings, and sets the facts about them, the user and the kind of
 // system.
 func (d *doctor) readSettings() {
-	m := &d.machine
+	m := d.machine
 	d.word("name", host.UserNames(d.uid, m.Etc())[0])
 	d.word("config", m.UserConfig(""))
-	android := m.Android()
-	d.mark("android", android)
-	d.mark("app", d.uid != 0 && android) // no container can start then
+	d.mark("android", m.Android())
 	d.put("termux", m.Termux())
 	path := d.call.lxcPath
 	if path == "" {
@@ -81,9 +84,10 @@ func (d *doctor) readSettings() {
 		_, d.unread = lxc.RootIDs(d.ranges)
 	}
 	d.mark("mapped", d.uid != 0 || len(d.ranges) > 0)
-	d.put("kind", lxc.Value(d.config, "lxc.net.0.type"))
-	if link := lxc.Value(d.config, "lxc.net.0.link"); link != "" {
-		d.word("link", link)
+	for _, key := range []string{"type", "link"} {
+		for _, value := range lxc.Values(d.config, "lxc.net.0."+key) {
+			d.word(key, value) // the last one counts
+		}
 	}
 }
 
@@ -101,7 +105,7 @@ func (d *doctor) readOptions() (err error) {
 
 // gather sets the facts of one check.
 func (d *doctor) gather(ctx context.Context, name string) (err error) {
-	m := &d.machine
+	m := d.machine
 	switch name {
 	case "settings":
 		d.readSettings()
@@ -198,49 +202,35 @@ func (d *doctor) gatherIDs() {
 	if len(ranges) == 0 {
 		ranges = host.OfferedIDs(d.uid, etc)
 	}
-	offer := ""
-	for _, r := range ranges {
-		offer += "\n  lxc.idmap =" + idText(r, " u 0 ", " g 0 ", " ")
-	}
-	d.put("offer", offer)
-	text := ""
-	for _, r := range d.ranges {
-		text += idText(r, " users ", " groups ", "-")
-	}
-	d.put("map", text)
-	text, command := "", ""
-	for _, r := range host.MissingRanges(ranges, d.uid, etc) {
-		text += idText(r, " users ", " groups ", "-")
-		file := " >>/etc/subuid"
-		if r.GID {
-			file = " >>/etc/subgid"
-		}
-		command += " && echo " + d.facts["name"] + idText(r, ":", ":", ":") + file
-	}
-	d.put("missing", text)
-	d.put("lend", strings.TrimPrefix(command, " && "))
+	missing := host.MissingRanges(ranges, d.uid, etc)
+	d.put("offer", d.fillEach(ranges, "\n  lxc.idmap = {letter} 0 {first} {count}"))
+	d.put("map", d.fillEach(d.ranges, " {kind}s {first}-{last}"))
+	d.put("missing", d.fillEach(missing, " {kind}s {first}-{last}"))
+	d.put("lend", strings.TrimPrefix(d.fillEach(missing, " && echo {name}:{first}:{count} >>/etc/sub{letter}id"), " && "))
 }
 
-// idText returns a range as the kind of its ids, the first id, between, and the count or, after
-// "-", the last id.
-func idText(r lxc.IDRange, users, groups, between string) string {
-	end := uint64(r.Count)
-	if r.GID {
-		users = groups
+// fillEach fills a text once for each range.
+func (d *doctor) fillEach(ranges []lxc.IDRange, text string) (all string) {
+	for _, r := range ranges {
+		kind := "user"
+		if r.GID {
+			kind = "group"
+		}
+		d.put("kind", kind)
+		d.put("letter", kind[:1])
+		d.put("first", strconv.FormatUint(uint64(r.Outside), 10))
+		d.put("count", strconv.FormatUint(uint64(r.Count), 10))
+		d.put("last", strconv.FormatUint(uint64(r.Outside)+uint64(r.Count)-1, 10))
+		all += d.fill(text)
 	}
-	if between == "-" {
-		end += uint64(r.Outside) - 1
-	}
-	return users + strconv.FormatUint(uint64(r.Outside), 10) + between + strconv.FormatUint(end, 10)
+	return all
 }
 
 // gatherLXC sets the facts about LXC's programs and files.
 func (d *doctor) gatherLXC() {
-	m := &d.machine
+	m := d.machine
 	d.put("start", host.InPath("lxc-start"))
-	version := m.LXCVersion()
-	d.put("version", version)
-	d.mark("old", strings.HasPrefix(version, "1.") || strings.HasPrefix(version, "2."))
+	d.put("version", m.LXCVersion())
 	for _, name := range []string{"download", "pull"} {
 		if path := m.Real("/usr/share/lxc/templates/lxc-" + name); isOurs(path) {
 			d.put("as", name)
@@ -262,11 +252,11 @@ const (
 
 // gatherPlace sets the facts about a directory, or the nearest existing one above it.
 func (d *doctor) gatherPlace(path string) error {
+	path, _ = filepath.Abs(path) // LXC_CACHE_PATH may be relative
+	d.put("place", path)
 	path = d.machine.Real(path)
-	info, err := os.Stat(path)
-	d.mark("new", err != nil)
-	d.mark("file", err == nil && !info.IsDir())
 	dir := host.NearestDir(path)
+	d.mark("there", dir == path)
 	d.put("locked", "")
 	if !host.Grants(dir, 2, d.uid) {
 		d.word("locked", dir)
@@ -285,13 +275,10 @@ func (d *doctor) gatherPlace(path string) error {
 	}
 	d.put("fs", name)
 	d.word("point", d.machine.MountPoint(dir))
-	d.mark("readonly", flags&untar.ReadOnly != 0)
-	d.mark("noexec", flags&untar.NoExec != 0)
-	d.mark("nosuid", flags&untar.NoSUID != 0)
-	d.mark("nodev", flags&untar.NoDev != 0)
+	for n, flag := range []string{"readonly", "nosuid", "nodev", "noexec"} {
+		d.mark(flag, flags>>n&1 != 0)
+	}
 	d.mark("nocase", ignoresCase(dir))
-	d.mark("unfit", strings.Contains(" vfat exfat ntfs sdcardfs cifs ", " "+name+" "))
-	d.mark("weak", strings.Contains(" fuse 9p nfs ramfs ", " "+name+" "))
 	text := "an unknown number of bytes"
 	if room.Bytes >= 0 {
 		text = source.ByteCount(room.Bytes)
@@ -300,11 +287,9 @@ func (d *doctor) gatherPlace(path string) error {
 		text += " and " + strconv.FormatInt(room.Inodes, 10) + " inodes"
 	}
 	d.put("room", text)
-	less := func(bytes, files int64) bool {
-		return room.Bytes >= 0 && room.Bytes < bytes || room.Inodes >= 0 && room.Inodes < files
-	}
-	d.mark("little", less(leastRoom, leastFiles))
-	d.mark("tight", less(enoughRoom, enoughFiles))
+	bytes, files := uint64(room.Bytes), uint64(room.Inodes) // the largest number if not known, which is -1
+	d.mark("little", bytes < leastRoom || files < leastFiles)
+	d.mark("tight", bytes < enoughRoom || files < enoughFiles)
 	return nil
 }
 

@@ -18,9 +18,9 @@ import (
 //
 // Conditions, all of which must hold ("!" before one denies it):
 //
-//	NAME, NAME=VALUE      the fact is not empty; it has that value
-//	/PATH, /PATH=VALUE    the file exists; its content is VALUE
-//	/PATH~VALUE           the file contains VALUE, in which "+" stands for blanks and newlines
+//	NAME, /PATH           the fact is not empty; the file exists
+//	NAME=VALUE,...        the fact, or the content of a file, is one of the values
+//	NAME~VALUE            it contains VALUE, in which "+" stands for blanks, newlines and its ends
 //	+/PATH                the program has root's rights, by its mode or file capabilities
 //
 // It is a text because code for each check would add four times the bytes to the program.
@@ -51,27 +51,32 @@ func (d *doctor) judge(rules string) {
 // holds reports whether a condition of a rule holds.
 func (d *doctor) holds(condition string) bool {
 	condition, denied := strings.CutPrefix(condition, "!")
-	condition, program := strings.CutPrefix(condition, "+")
-	condition = d.fill(condition)
 	name, value, equal := strings.Cut(condition, "=")
-	file, part, contains := strings.Cut(condition, "~")
+	name, part, contains := strings.Cut(name, "~")
+	name, program := strings.CutPrefix(d.fill(name), "+")
 	have := false
 	switch {
 	case contains:
-		text := " " + strings.Join(strings.Fields(d.machine.Read(file)), " ") + " "
-		have = strings.Contains(text, strings.ReplaceAll(part, "+", " "))
+		text := " " + strings.Join(strings.Fields(d.value(name)), " ") + " "
+		have = strings.Contains(text, strings.ReplaceAll(d.fill(part), "+", " "))
+	case equal:
+		have = strings.Contains(","+value+",", ","+d.value(name)+",")
 	case program:
 		have = host.HasPrivilege(d.machine.Real(name))
-	case !strings.HasPrefix(name, "/") && equal:
-		have = d.facts[name] == value
-	case !strings.HasPrefix(name, "/"):
-		have = d.facts[name] != ""
-	case equal:
-		have = d.machine.Read(name) == value
-	default:
+	case strings.HasPrefix(name, "/"):
 		have = d.machine.Has(name)
+	default:
+		have = d.facts[name] != ""
 	}
 	return have != denied
+}
+
+// value returns a fact, or the content of a file if name is a path.
+func (d *doctor) value(name string) string {
+	if strings.HasPrefix(name, "/") {
+		return d.machine.Read(name)
+	}
+	return d.facts[name]
 }
 
 // fill replaces each {NAME} by the fact, and each {/PATH} by the file's content.
@@ -81,9 +86,5 @@ func (d *doctor) fill(text string) string {
 		return text
 	}
 	name, rest, _ := strings.Cut(rest, "}")
-	fact := d.facts[name]
-	if strings.HasPrefix(name, "/") {
-		fact = d.machine.Read(name)
-	}
-	return before + fact + d.fill(rest)
+	return before + d.value(name) + d.fill(rest)
 }
