@@ -32,9 +32,9 @@ type doctorCall struct {
 	lxcPath       string
 	json, offline bool
 
-	ui             *ui
-	findings       []jsonObject
-	failed, warned int
+	ui                     *ui
+	findings               []jsonObject // with --json
+	checks, failed, warned int
 }
 
 func (c *doctorCall) groups() []group {
@@ -58,8 +58,7 @@ func (c *doctorCall) run(ctx context.Context, ui *ui, operands []string) error {
 	case c.json:
 		err = printObjects(ui.out, c.findings)
 	case !ui.quiet:
-		n := len(c.findings)
-		_, err = fmt.Fprintf(ui.out, "%d checks: %d ok, %d warn, %d fail\n", n, n-c.warned-c.failed, c.warned, c.failed)
+		_, err = fmt.Fprintf(ui.out, "%d checks: %d ok, %d warn, %d fail\n", c.checks, c.checks-c.warned-c.failed, c.warned, c.failed)
 	}
 	if err == nil && c.failed > 0 {
 		err = &silentError{}
@@ -76,7 +75,7 @@ func (c *doctorCall) begin(machine *host.Layout, uid int) *doctor {
 }
 
 // checkAll carries out all checks.
-func (c *doctorCall) checkAll(ctx context.Context, d *doctor) (err error) {
+func (c *doctorCall) checkAll(ctx context.Context, d *doctor) error {
 	checks, err := textOf(packedTexts, "doctor.txt")
 	if err != nil {
 		return err
@@ -85,7 +84,11 @@ func (c *doctorCall) checkAll(ctx context.Context, d *doctor) (err error) {
 		name, rules, _ := strings.Cut(rules, "\n")
 		urls := []string{""}
 		if name == "server" {
-			urls = d.urls()
+			urls = nil
+			if d.opt != nil && !c.offline {
+				urls = d.opt.Servers.URLs()
+				urls = urls[:min(len(urls), maxDoctorServers)]
+			}
 		}
 		for _, url := range urls {
 			if d, err = c.check(ctx, d, name, url, rules); err != nil {
@@ -96,52 +99,37 @@ func (c *doctorCall) checkAll(ctx context.Context, d *doctor) (err error) {
 	return nil
 }
 
-// urls returns the servers to ask.
-func (d *doctor) urls() []string {
-	if d.opt == nil || d.call.offline {
-		return nil
-	}
-	urls := d.opt.Servers.URLs()
-	return urls[:min(len(urls), maxDoctorServers)]
-}
+// lateRules are the rules for a check that takes too long.
+const lateRules = `warn|slow|{url} is slow: no whole answer within 2 seconds|Repair the network, disk or file that does not answer, and try again.
+fail||{url} no answer within 2 seconds|Repair the network, disk or file that does not answer, and try again.`
 
 // check carries out one check, but not longer than checkTime, and prints the finding. It
 // returns d with the facts that it has found; what it finds later is lost.
 func (c *doctorCall) check(ctx context.Context, d *doctor, name, url, rules string) (*doctor, error) {
 	short, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
+	d.put("url", url)
 	own := new(doctor) // a check that takes too long runs on, with facts of its own
 	*own = *d
 	own.facts = maps.Clone(d.facts)
-	own.put("url", url)
 	before := d.answered()
-	err := untilDone(short, func() error {
-		err := own.gather(short, name)
-		own.put("error", "")
-		if err != nil {
-			own.put("error", err.Error())
-			own.put("hint", own.remedy(err))
-		}
-		own.judge(rules)
-		return err
-	})
+	err := untilDone(short, func() error { return own.examine(short, name, rules) })
 	switch {
 	case ctx.Err() != nil:
 		return d, context.Cause(ctx)
 	case short.Err() != nil:
-		own = d
-		own.found = finding{"fail", url + " no answer within 2 seconds", "Repair the network, disk or file that does not answer, and try again."}
-		if d.answered() != before {
-			own.found.status, own.found.text = "warn", url+" is slow: no whole answer within 2 seconds"
-		}
+		d.mark("slow", d.answered() != before)
+		d.judge(lateRules)
 	case name == "options" && exitStatus(err) == exitUsage:
 		return own, err
+	default:
+		d = own
 	}
 	if fact, ok := strings.CutPrefix(name, "$"); ok {
-		own.put(fact, own.found.text)
-		return own, nil
+		d.put(fact, d.facts["text"])
+		return d, nil
 	}
-	return own, c.print(name, own.found)
+	return d, c.print(name, d.facts)
 }
 
 // answered returns a number that changes with each answer of a server.
@@ -153,8 +141,9 @@ func (d *doctor) answered() (ahead time.Duration) {
 }
 
 // print prints the finding of a check, or keeps it for JSON.
-func (c *doctorCall) print(name string, f finding) error {
-	switch f.status {
+func (c *doctorCall) print(name string, facts map[string]string) error {
+	status, text, remedy := facts["status"], strings.TrimSpace(facts["text"]), facts["remedy"]
+	switch status {
 	case "-":
 		return nil
 	case "fail":
@@ -162,19 +151,22 @@ func (c *doctorCall) print(name string, f finding) error {
 	case "warn":
 		c.warned++
 	}
-	text := strings.TrimSpace(f.text)
-	var o jsonObject
-	o.text("check", name)
-	o.text("status", f.status)
-	o.text("text", text)
-	o.text("remedy", f.remedy)
-	c.findings = append(c.findings, o)
-	if c.json || c.ui.quiet && f.status != "fail" {
+	c.checks++
+	if c.json {
+		var o jsonObject
+		o.text("check", name)
+		o.text("status", status)
+		o.text("text", text)
+		o.text("remedy", remedy)
+		c.findings = append(c.findings, o)
 		return nil
 	}
-	lines := (f.status + "  ")[:4] + "  " + name + ": " + text + "\n"
-	if f.remedy != "" {
-		lines += "      " + strings.ReplaceAll(f.remedy, "\n", "\n      ") + "\n"
+	if c.ui.quiet && status != "fail" {
+		return nil
+	}
+	lines := (status + "  ")[:4] + "  " + name + ": " + text + "\n"
+	if remedy != "" {
+		lines += "      " + strings.ReplaceAll(remedy, "\n", "\n      ") + "\n"
 	}
 	_, err := io.WriteString(c.ui.out, printable(lines))
 	return err

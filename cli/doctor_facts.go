@@ -31,15 +31,6 @@ type doctor struct {
 	opt     *source.Options // nil: they are wrong
 	ui      *ui             // silent; for its hints
 	facts   map[string]string
-	found   finding // by the last check
-}
-
-// remedy returns the hint about an error.
-func (d *doctor) remedy(err error) string {
-	if hint := d.ui.hint(err); hint != "" {
-		return hint
-	}
-	return "Try again later, or use another server."
 }
 
 // put sets a fact.
@@ -100,6 +91,22 @@ func (d *doctor) readOptions() (err error) {
 	}
 	d.opt, err = finder.options(d.ui, false)
 	d.mark("asks", err == nil)
+	return err
+}
+
+// examine carries out one check, by its rules.
+func (d *doctor) examine(ctx context.Context, name, rules string) error {
+	err := d.gather(ctx, name)
+	d.put("error", "")
+	if err != nil {
+		d.put("error", err.Error())
+		hint := d.ui.hint(err)
+		if hint == "" {
+			hint = "Try again later, or use another server."
+		}
+		d.put("hint", hint)
+	}
+	d.judge(rules)
 	return err
 }
 
@@ -301,7 +308,7 @@ func ignoresCase(dir string) bool {
 	if err != nil {
 		return false
 	}
-	defer f.Close()
 	flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	f.Close()
 	return err == nil && flags&casefold != 0
 }

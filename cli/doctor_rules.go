@@ -25,11 +25,9 @@ import (
 //
 // It is a text because code for each check would add four times the bytes to the program.
 
-// A finding is the result of a check.
-type finding struct{ status, text, remedy string }
-
-// judge finds the first rule whose conditions hold.
+// judge sets the facts status, text and remedy by the first rule whose conditions hold.
 func (d *doctor) judge(rules string) {
+	d.put("status", "-")
 	text := ""
 	for _, line := range strings.Split(rules, "\n") {
 		f := strings.Split(line+"|||", "|")
@@ -41,11 +39,12 @@ func (d *doctor) judge(rules string) {
 			holds = holds && d.holds(condition)
 		}
 		if holds {
-			d.found = finding{f[0], d.fill(text), d.fill(strings.ReplaceAll(f[3], `\n`, "\n"))}
+			d.put("status", f[0])
+			d.put("text", d.fill(text))
+			d.put("remedy", d.fill(strings.ReplaceAll(f[3], `\n`, "\n")))
 			return
 		}
 	}
-	d.found = finding{status: "-"}
 }
 
 // holds reports whether a condition of a rule holds.

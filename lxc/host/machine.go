@@ -3,6 +3,8 @@ package host
 import (
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // This file, version.go and privilege.go read facts about the machine for "lxc-pull doctor".
@@ -30,10 +32,13 @@ func (l *Layout) Termux() string { return l.prefix }
 
 // NearestDir returns a path, or the nearest existing directory above it.
 func NearestDir(path string) string {
-	for !isDir(path) && path != "/" && path != "." {
+	for {
+		var st unix.Stat_t
+		if unix.Stat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR || path == "/" || path == "." {
+			return path
+		}
 		path = filepath.Dir(path)
 	}
-	return path
 }
 
 // MountPoint returns the mount point of a directory, "/" if it is not known

@@ -39,8 +39,3 @@ func Grants(dir string, right uint32, uid int) bool {
 	}
 	return st.Mode&right != 0
 }
-
-func isDir(path string) bool {
-	var st unix.Stat_t
-	return unix.Stat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
-}
