@@ -108,6 +108,7 @@ fail||{url} no answer within 2 seconds|Repair the network, disk or file that doe
 func (c *doctorCall) check(ctx context.Context, d *doctor, name, url, rules string) (*doctor, error) {
 	short, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
+	d.put("check", name)
 	d.put("url", url)
 	own := new(doctor) // a check that takes too long runs on, with facts of its own
 	*own = *d
@@ -129,7 +130,7 @@ func (c *doctorCall) check(ctx context.Context, d *doctor, name, url, rules stri
 		d.put(fact, d.facts["text"])
 		return d, nil
 	}
-	return d, c.print(name, d.facts)
+	return d, c.print(d)
 }
 
 // answered returns a number that changes with each answer of a server.
@@ -141,8 +142,8 @@ func (d *doctor) answered() (ahead time.Duration) {
 }
 
 // print prints the finding of a check, or keeps it for JSON.
-func (c *doctorCall) print(name string, facts map[string]string) error {
-	status, text, remedy := facts["status"], strings.TrimSpace(facts["text"]), facts["remedy"]
+func (c *doctorCall) print(d *doctor) error {
+	status := d.facts["status"]
 	switch status {
 	case "-":
 		return nil
@@ -154,20 +155,23 @@ func (c *doctorCall) print(name string, facts map[string]string) error {
 	c.checks++
 	if c.json {
 		var o jsonObject
-		o.text("check", name)
-		o.text("status", status)
-		o.text("text", text)
-		o.text("remedy", remedy)
+		for _, key := range []string{"check", "status", "text", "remedy"} {
+			o.text(key, d.facts[key])
+		}
 		c.findings = append(c.findings, o)
 		return nil
 	}
 	if c.ui.quiet && status != "fail" {
 		return nil
 	}
-	lines := (status + "  ")[:4] + "  " + name + ": " + text + "\n"
-	if remedy != "" {
-		lines += "      " + strings.ReplaceAll(remedy, "\n", "\n      ") + "\n"
+	form := "{status}  {check}: {text}"
+	if status == "ok" {
+		form = "ok    {check}: {text}"
 	}
-	_, err := io.WriteString(c.ui.out, printable(lines))
+	lines := d.fill(form)
+	if remedy := d.facts["remedy"]; remedy != "" {
+		lines += "\n      " + strings.ReplaceAll(remedy, "\n", "\n      ")
+	}
+	_, err := io.WriteString(c.ui.out, printable(lines)+"\n")
 	return err
 }

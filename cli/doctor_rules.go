@@ -28,6 +28,7 @@ import (
 // judge sets the facts status, text and remedy by the first rule whose conditions hold.
 func (d *doctor) judge(rules string) {
 	d.put("status", "-")
+	d.put("text", "")
 	text := ""
 	for _, line := range strings.Split(rules, "\n") {
 		f := strings.Split(line+"|||", "|")
@@ -40,7 +41,7 @@ func (d *doctor) judge(rules string) {
 		}
 		if holds {
 			d.put("status", f[0])
-			d.put("text", d.fill(text))
+			d.put("text", strings.TrimLeft(d.fill(text), " ")) // {url} may be ""
 			d.put("remedy", d.fill(strings.ReplaceAll(f[3], `\n`, "\n")))
 			return
 		}

@@ -128,6 +128,7 @@ func TestDoctorMachines(t *testing.T) {
 			ok    file systems: tmpfs, devpts, overlay
 			ok    seccomp: in this kernel
 			!subordinate
+			!sysctl
 			!usernet
 			!Android
 			!As root`},
