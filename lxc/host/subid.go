@@ -114,8 +114,11 @@ func OfferedIDs(uid int, etc string) []lxc.IDRange {
 		}
 		have = [2][]idRange{{free}, {free}}
 	}
-	u, g := have[0][0], have[1][0]
-	return []lxc.IDRange{{UID: true, Outside: uint32(u.first), Count: uint32(min(u.count, count))}, {GID: true, Outside: uint32(g.first), Count: uint32(min(g.count, count))}}
+	offered := make([]lxc.IDRange, len(have))
+	for i, ranges := range have {
+		offered[i] = lxc.IDRange{UID: i == 0, GID: i == 1, Outside: uint32(ranges[0].first), Count: uint32(min(ranges[0].count, count))}
+	}
+	return offered
 }
 
 // InsideID returns the id in a user namespace with ranges to which the host's user id (or
