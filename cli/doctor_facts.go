@@ -57,10 +57,10 @@ func (d *doctor) mark(name string, is bool) {
 // system.
 func (d *doctor) readSettings() {
 	m := d.machine
-	d.word("name", host.UserNames(d.uid, m.Etc())[0])
+	d.word("name", host.UserNames(d.uid, m.Top+host.Etc)[0])
 	d.word("config", m.UserConfig(""))
 	d.mark("android", m.Android())
-	d.put("termux", m.Termux())
+	d.put("termux", m.Prefix)
 	path := d.call.lxcPath
 	if path == "" {
 		path = m.LXCPath()
@@ -157,7 +157,7 @@ func (d *doctor) gather(ctx context.Context, name string) (err error) {
 		}
 	case "control groups":
 		own, two := strings.CutPrefix(m.Read("/proc/self/cgroup"), "0::")
-		d.mark("fixed", two && !host.Grants(m.Real("/sys/fs/cgroup"+own), 2, d.uid))
+		d.mark("fixed", two && !host.Grants(m.Top+"/sys/fs/cgroup"+own, 2, d.uid))
 	}
 	return err
 }
@@ -204,7 +204,7 @@ func (d *doctor) gatherClock() {
 
 // gatherIDs sets the facts about user ids.
 func (d *doctor) gatherIDs() {
-	etc := d.machine.Etc()
+	etc := d.machine.Top + host.Etc
 	ranges := d.ranges
 	if len(ranges) == 0 {
 		ranges = host.OfferedIDs(d.uid, etc)
@@ -239,7 +239,7 @@ func (d *doctor) gatherLXC() {
 	d.put("start", host.InPath("lxc-start"))
 	d.put("version", m.LXCVersion())
 	for _, name := range []string{"download", "pull"} {
-		if path := m.Real("/usr/share/lxc/templates/lxc-" + name); isOurs(path) {
+		if path := m.Top + "/usr/share/lxc/templates/lxc-" + name; isOurs(path) {
 			d.put("as", name)
 		}
 	}
@@ -261,7 +261,7 @@ const (
 func (d *doctor) gatherPlace(path string) error {
 	path, _ = filepath.Abs(path) // LXC_CACHE_PATH may be relative
 	d.put("place", path)
-	path = d.machine.Real(path)
+	path = d.machine.Top + path
 	dir := host.NearestDir(path)
 	d.mark("there", dir == path)
 	d.put("locked", "")
@@ -270,7 +270,7 @@ func (d *doctor) gatherPlace(path string) error {
 	}
 	d.put("closed", "")
 	if ids, err := lxc.RootIDs(d.ranges); err == nil {
-		for part := dir; part != "/" && part+"/" != d.machine.Real("/"); part = filepath.Dir(part) {
+		for part := dir; part != "/" && part != d.machine.Top; part = filepath.Dir(part) {
 			if !host.Grants(part, 1, int(ids[0])) {
 				d.word("closed", part)
 			}

@@ -62,7 +62,7 @@ func (d *doctor) holds(condition string) bool {
 	case equal:
 		have = strings.Contains(","+value+",", ","+d.value(name)+",")
 	case program:
-		have = host.HasPrivilege(d.machine.Real(name))
+		have = host.HasPrivilege(d.machine.Top + name)
 	case strings.HasPrefix(name, "/"):
 		have = d.machine.Has(name)
 	default:

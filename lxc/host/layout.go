@@ -31,8 +31,8 @@ const maxConfig = 1 << 20
 type Layout struct {
 	Root   bool   // use root's settings, not an ordinary user's
 	home   string // the user's home directory, "" if not known
-	prefix string // the directory of Termux's files, "" elsewhere
-	top    string // prepended to every path of the system; "" except in tests
+	Prefix string // the directory of Termux's files, "" elsewhere
+	Top    string // this process opens a path of the system with Top before it; "" except in tests
 }
 
 // This returns the layout of this machine for the user of this process, a new one in each call.
@@ -53,7 +53,7 @@ func termuxPrefix() string {
 
 // Has reports whether a path of the system exists.
 func (l *Layout) Has(path string) bool {
-	_, err := os.Stat(l.top + path)
+	_, err := os.Stat(l.Top + path)
 	return err == nil
 }
 
@@ -70,10 +70,10 @@ func (l *Layout) settings() []string {
 	if !l.Root && l.home != "" {
 		dirs = append(dirs, filepath.Join(l.home, ".config/lxc"))
 	}
-	if l.prefix != "" {
-		dirs = append(dirs, filepath.Join(l.prefix, "etc/lxc"))
+	if l.Prefix != "" {
+		dirs = append(dirs, filepath.Join(l.Prefix, "etc/lxc"))
 	}
-	return append(dirs, l.top+"/etc/lxc")
+	return append(dirs, l.Top+"/etc/lxc")
 }
 
 // PullConfigs returns the paths of pull.conf, the settings of this program, beside LXC's own:
@@ -82,9 +82,9 @@ func (l *Layout) settings() []string {
 // Specification).
 func (l *Layout) PullConfigs() (system []string, user string) {
 	const name = "/lxc/pull.conf"
-	system = append(system, l.top+"/etc"+name)
-	if l.prefix != "" {
-		system = append(system, filepath.Join(l.prefix, "etc"+name))
+	system = append(system, l.Top+"/etc"+name)
+	if l.Prefix != "" {
+		system = append(system, filepath.Join(l.Prefix, "etc"+name))
 	}
 	dir := os.Getenv("XDG_CONFIG_HOME")
 	switch {
@@ -135,8 +135,8 @@ func (l *Layout) LXCPath() string {
 		return path
 	}
 	switch {
-	case l.prefix != "":
-		return filepath.Join(l.prefix, "var/lib/lxc")
+	case l.Prefix != "":
+		return filepath.Join(l.Prefix, "var/lib/lxc")
 	case !l.Root && l.home != "":
 		return filepath.Join(l.home, ".local/share/lxc")
 	case l.Android() && l.Has("/data/lxc/containers"):
@@ -169,8 +169,8 @@ func (l *Layout) CacheDir(n lxc.Namespace) string {
 // systemCache returns the directory of the system's image cache.
 func (l *Layout) systemCache() string {
 	switch {
-	case l.prefix != "":
-		return filepath.Join(l.prefix, "var/cache/lxc")
+	case l.Prefix != "":
+		return filepath.Join(l.Prefix, "var/cache/lxc")
 	case l.Android():
 		return "/data/lxc/.cache"
 	}
@@ -210,7 +210,7 @@ func (l *Layout) CacheOwners() []int {
 	const system = 1000
 	users := []int{system}
 	var st unix.Stat_t
-	if l.prefix != "" && unix.Stat(l.prefix, &st) == nil {
+	if l.Prefix != "" && unix.Stat(l.Prefix, &st) == nil {
 		users = append(users, int(st.Uid))
 	}
 	return users

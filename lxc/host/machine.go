@@ -8,27 +8,18 @@ import (
 )
 
 // This file, version.go and privilege.go read facts about the machine for "lxc-pull doctor".
-// Paths are those of the system; Layout.top comes before each.
+// Paths are those of the system; Layout.Top comes before each.
 
 // Below returns the layout of a machine whose system is in the directory top. home is the
 // user's home directory, with top, and root says whether the user is root.
 func Below(top, home string, root bool) *Layout { return &Layout{root, home, "", top} }
 
-// Real returns the path by which this process opens a path of the system.
-func (l *Layout) Real(path string) string { return l.top + path }
-
 // Read returns the content of a file of the system, of at most maxConfig bytes, without blanks
 // and newlines around it; "" if it can't be read.
 func (l *Layout) Read(path string) string {
-	data, _ := readFile(l.top + path)
+	data, _ := readFile(l.Top + path)
 	return strings.TrimSpace(string(data))
 }
-
-// Etc returns the directory of the files passwd, subuid and subgid.
-func (l *Layout) Etc() string { return l.top + Etc }
-
-// Termux returns the directory of Termux's files, "" elsewhere.
-func (l *Layout) Termux() string { return l.prefix }
 
 // NearestDir returns a path, or the nearest existing directory above it.
 func NearestDir(path string) string {
