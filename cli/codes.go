@@ -8,18 +8,21 @@ import "strings"
 // what it means, why it happens and what to do. The names are stable: programs compare them.
 func codeText(code string) (string, error) {
 	codes, err := textOf(packedTexts, "codes.txt")
+	if err != nil {
+		return "", err
+	}
 	table := ""
 	for _, paragraph := range strings.Split(strings.TrimSuffix(codes, "\n"), "\n\n") {
 		name, text, _ := strings.Cut(paragraph, "\n")
 		if name == code {
-			return text + "\n", err
+			return text + "\n", nil
 		}
 		line, _, _ := strings.Cut(text, "\n")
 		line, _, _ = strings.Cut(line, ". ")
-		table += (name + "               ")[:16] + line + "\n"
+		table += (name + "                ")[:16] + line + "\n"
 	}
 	if code != "codes" {
 		table = ""
 	}
-	return table, err
+	return table, nil
 }

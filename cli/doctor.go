@@ -25,8 +25,8 @@ const checkTime = 2 * time.Second
 // maxDoctorServers is how many servers doctor asks: each may take checkTime.
 const maxDoctorServers = 5
 
-// A doctorCall is one use of "doctor". doctor_rules.go has the checks, doctor_facts.go
-// collects what they need.
+// A doctorCall is one use of "doctor". text/doctor.txt has the checks, doctor_rules.go
+// judges by them, and doctor_facts.go collects what they need.
 type doctorCall struct {
 	finder        finderOptions
 	lxcPath       string

@@ -113,3 +113,22 @@ func TestDamagedTexts(t *testing.T) {
 		}
 	}
 }
+
+// TestTextsUnused checks that commands which need no long text do not decompress any, and that
+// the others say that the data are damaged.
+func TestTextsUnused(t *testing.T) {
+	before := packedTexts
+	defer func() { packedTexts = before }()
+	packedTexts = "damaged"
+	for args, ok := range map[string]bool{
+		"version": true, "help": true, "help create": true, "create --help": true, "list --help": true, "completion --words -- cr": true,
+		"doctor --offline": false, "help dns": false, "help codes": false, "completion bash": false,
+	} {
+		var out, messages bytes.Buffer
+		u := &ui{out: &out, err: &messages, clock: newUI(os.Stdout, os.Stderr).clock}
+		status := u.carryOut(t.Context(), append([]string{"lxc-pull"}, strings.Fields(args)...))
+		if told := strings.Contains(messages.String(), " in this program: "); told == ok || (status == exitDone) != ok {
+			t.Errorf("%s: status %d, %q", args, status, &messages)
+		}
+	}
+}
