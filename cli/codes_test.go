@@ -24,9 +24,9 @@ import (
 	"lxc-pull/untar/xz"
 )
 
-// codeNames returns the codes in codes.go.
+// codeNames returns the codes in codes.txt.
 func codeNames(t *testing.T) (names []string) {
-	for paragraph := range strings.SplitSeq(strings.TrimPrefix(codes, "\n\n"), "\n\n") {
+	for paragraph := range strings.SplitSeq(mustText(t, "codes.txt"), "\n\n") {
 		name, _, _ := strings.Cut(paragraph, "\n")
 		names = append(names, name)
 	}
@@ -43,8 +43,11 @@ func TestCodes(t *testing.T) {
 		if !regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(name) || named(name).name != "" || name == "codes" || name == templateName {
 			t.Errorf("a code %q", name)
 		}
-		text := codeText(name)
-		if text == "" || strings.Count(text, "\n") > 5 {
+		text, err := codeText(name)
+		if len(name) > 15 {
+			t.Errorf("the code %q is too long for help codes", name)
+		}
+		if err != nil || text == "" || strings.Count(text, "\n") > 6 {
 			t.Errorf("%s: %q", name, text)
 		}
 		for line := range strings.Lines(text) {
@@ -53,16 +56,22 @@ func TestCodes(t *testing.T) {
 			}
 		}
 	}
-	for line := range strings.Lines(codeTable()) {
+	table, err := codeText("codes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(table) {
 		if len(line) > 81 {
 			t.Errorf("help codes: %q is too wide", line)
 		}
 	}
-	if got := strings.Count(codeTable(), "\n"); got != len(names) {
+	if got := strings.Count(table, "\n"); got != len(names) {
 		t.Errorf("help codes has %d lines for %d codes", got, len(names))
 	}
-	if codeText("no-such-code") != "" || codeText("") != "" {
-		t.Error("an unknown code has an explanation")
+	for _, name := range []string{"no-such-code", "", "offline\nx"} {
+		if text, err := codeText(name); text != "" || err != nil {
+			t.Errorf("the unknown code %q has an explanation: %q, %v", name, text, err)
+		}
 	}
 }
 

@@ -24,69 +24,13 @@ names of images and containers. It takes effect in the running shell by
 and in later ones if that line is in ~/.bashrc, ~/.zshrc or config.fish.
 `
 
-// The scripts ask this program, with --words, what the words of a command line can be
+// The scripts, text/completion.*, ask this program, with --words, what the words of a command line can be
 // completed to. So every shell has what the tables of commands and flags have. Each line of
 // the answer is a word, a tab, and an explanation; or one of these, for names of files.
 const (
 	completeFiles = ":files"
 	completeDirs  = ":dirs"
 )
-
-const bashCompletion = `# Made by: lxc-pull completion bash
-_lxc_pull() {
-	local line current=${COMP_WORDS[COMP_CWORD]}
-	[ "$current" != = ] || current=
-	COMPREPLY=()
-	while IFS=$'\t' read -r line _; do
-		case $line in
-		:files) compopt -o filenames 2>/dev/null
-			mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-		:dirs) compopt -o filenames 2>/dev/null
-			mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
-		*) COMPREPLY+=("$line") ;;
-		esac
-	done < <("$1" completion --words -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null </dev/null)
-}
-complete -F _lxc_pull lxc-pull
-`
-
-const zshCompletion = `#compdef lxc-pull
-# Made by: lxc-pull completion zsh
-_lxc_pull() {
-	local line
-	local -a found
-	for line in ${(f)"$(${(Q)words[1]} completion --words -- "${(@)words[2,CURRENT]}" 2>/dev/null </dev/null)"}; do
-		case $line in
-		:files) compset -P '--*='; _files ;;
-		:dirs) compset -P '--*='; _files -/ ;;
-		*) found+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}") ;;
-		esac
-	done
-	_describe lxc-pull found
-}
-if [ "$funcstack[1]" = _lxc-pull ]; then _lxc_pull "$@"; else compdef _lxc_pull lxc-pull; fi
-`
-
-const fishCompletion = `# Made by: lxc-pull completion fish
-function __lxc_pull
-	set -l words (commandline -opc)
-	set -e words[1]
-	set -l current (commandline -ct)
-	set -l before (string match -r '^--[^=]*=' -- "$current")
-	set -l value (string replace -r '^--[^=]*=' '' -- "$current")
-	for line in (lxc-pull completion --words -- $words "$current" 2>/dev/null </dev/null)
-		switch $line
-			case :files
-				string replace -r '^' -- "$before" (__fish_complete_path "$value")
-			case :dirs
-				string replace -r '^' -- "$before" (__fish_complete_directories "$value")
-			case '*'
-				echo $line
-		end
-	end
-end
-complete -c lxc-pull -f -a '(__lxc_pull)'
-`
 
 // A completionCall is one use of "completion".
 type completionCall struct {
@@ -108,18 +52,14 @@ func (c *completionCall) run(ctx context.Context, ui *ui, operands []string) err
 			return nil
 		})
 	}
-	script := ""
-	switch strings.Join(operands, " ") {
-	case "bash":
-		script = bashCompletion
-	case "zsh":
-		script = zshCompletion
-	case "fish":
-		script = fishCompletion
-	default:
+	shell := strings.Join(operands, " ")
+	if shell != "bash" && shell != "zsh" && shell != "fish" {
 		return usageErrorf("completion takes bash, zsh or fish, not %q", operands)
 	}
-	_, err := io.WriteString(ui.out, script)
+	script, err := textOf(packedTexts, "completion."+shell)
+	if err == nil {
+		_, err = io.WriteString(ui.out, script)
+	}
 	return err
 }
 

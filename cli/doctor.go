@@ -25,16 +25,16 @@ const checkTime = 2 * time.Second
 // maxDoctorServers is how many servers doctor asks: each may take checkTime.
 const maxDoctorServers = 5
 
-// A doctorCall is one use of "doctor". doctor_rules.go has the checks, doctor_facts.go
-// collects what they need.
+// A doctorCall is one use of "doctor". text/doctor.txt has the checks, doctor_rules.go
+// judges by them, and doctor_facts.go collects what they need.
 type doctorCall struct {
 	finder        finderOptions
 	lxcPath       string
 	json, offline bool
 
-	ui             *ui
-	findings       []jsonObject
-	failed, warned int
+	ui                     *ui
+	findings               []jsonObject // with --json
+	checks, failed, warned int
 }
 
 func (c *doctorCall) groups() []group {
@@ -58,8 +58,7 @@ func (c *doctorCall) run(ctx context.Context, ui *ui, operands []string) error {
 	case c.json:
 		err = printObjects(ui.out, c.findings)
 	case !ui.quiet:
-		n := len(c.findings)
-		_, err = fmt.Fprintf(ui.out, "%d checks: %d ok, %d warn, %d fail\n", n, n-c.warned-c.failed, c.warned, c.failed)
+		_, err = fmt.Fprintf(ui.out, "%d checks: %d ok, %d warn, %d fail\n", c.checks, c.checks-c.warned-c.failed, c.warned, c.failed)
 	}
 	if err == nil && c.failed > 0 {
 		err = &silentError{}
@@ -68,7 +67,7 @@ func (c *doctorCall) run(ctx context.Context, ui *ui, operands []string) error {
 }
 
 // begin returns a doctor for a machine and a user.
-func (c *doctorCall) begin(machine host.Layout, uid int) *doctor {
+func (c *doctorCall) begin(machine *host.Layout, uid int) *doctor {
 	silent := &ui{out: io.Discard, err: io.Discard, quiet: true, command: c.ui.command, clock: c.ui.clock}
 	d := &doctor{call: c, machine: machine, uid: uid, ui: silent, facts: map[string]string{}}
 	d.mark("user", uid != 0)
@@ -76,12 +75,20 @@ func (c *doctorCall) begin(machine host.Layout, uid int) *doctor {
 }
 
 // checkAll carries out all checks.
-func (c *doctorCall) checkAll(ctx context.Context, d *doctor) (err error) {
-	for _, rules := range strings.Split(doctorRules, "\n\n") {
+func (c *doctorCall) checkAll(ctx context.Context, d *doctor) error {
+	checks, err := textOf(packedTexts, "doctor.txt")
+	if err != nil {
+		return err
+	}
+	for _, rules := range strings.Split(checks, "\n\n") {
 		name, rules, _ := strings.Cut(rules, "\n")
 		urls := []string{""}
 		if name == "server" {
-			urls = d.urls()
+			urls = nil
+			if d.opt != nil && !c.offline {
+				urls = d.opt.Servers.URLs()
+				urls = urls[:min(len(urls), maxDoctorServers)]
+			}
 		}
 		for _, url := range urls {
 			if d, err = c.check(ctx, d, name, url, rules); err != nil {
@@ -92,52 +99,38 @@ func (c *doctorCall) checkAll(ctx context.Context, d *doctor) (err error) {
 	return nil
 }
 
-// urls returns the servers to ask.
-func (d *doctor) urls() []string {
-	if d.opt == nil || d.call.offline {
-		return nil
-	}
-	urls := d.opt.Servers.URLs()
-	return urls[:min(len(urls), maxDoctorServers)]
-}
+// lateRules are the rules for a check that takes too long.
+const lateRules = `warn|slow|{url} is slow: no whole answer within 2 seconds|Repair the network, disk or file that does not answer, and try again.
+fail||{url} no answer within 2 seconds|Repair the network, disk or file that does not answer, and try again.`
 
 // check carries out one check, but not longer than checkTime, and prints the finding. It
 // returns d with the facts that it has found; what it finds later is lost.
 func (c *doctorCall) check(ctx context.Context, d *doctor, name, url, rules string) (*doctor, error) {
 	short, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
+	d.put("check", name)
+	d.put("url", url)
 	own := new(doctor) // a check that takes too long runs on, with facts of its own
 	*own = *d
 	own.facts = maps.Clone(d.facts)
-	own.put("url", url)
 	before := d.answered()
-	err := untilDone(short, func() error {
-		err := own.gather(short, name)
-		own.put("error", "")
-		if err != nil {
-			own.put("error", err.Error())
-			own.put("hint", own.remedy(err))
-		}
-		own.judge(rules)
-		return err
-	})
+	err := untilDone(short, func() error { return own.examine(short, name, rules) })
 	switch {
 	case ctx.Err() != nil:
 		return d, context.Cause(ctx)
 	case short.Err() != nil:
-		own = d
-		own.found = finding{"fail", url + " no answer within 2 seconds", "Repair the network, disk or file that does not answer, and try again."}
-		if d.answered() != before {
-			own.found.status, own.found.text = "warn", url+" is slow: no whole answer within 2 seconds"
-		}
+		d.mark("slow", d.answered() != before)
+		d.judge(lateRules)
 	case name == "options" && exitStatus(err) == exitUsage:
 		return own, err
+	default:
+		d = own
 	}
 	if fact, ok := strings.CutPrefix(name, "$"); ok {
-		own.put(fact, own.found.text)
-		return own, nil
+		d.put(fact, d.facts["text"])
+		return d, nil
 	}
-	return own, c.print(name, own.found)
+	return d, c.print(d)
 }
 
 // answered returns a number that changes with each answer of a server.
@@ -149,8 +142,9 @@ func (d *doctor) answered() (ahead time.Duration) {
 }
 
 // print prints the finding of a check, or keeps it for JSON.
-func (c *doctorCall) print(name string, f finding) error {
-	switch f.status {
+func (c *doctorCall) print(d *doctor) error {
+	status := d.facts["status"]
+	switch status {
 	case "-":
 		return nil
 	case "fail":
@@ -158,20 +152,26 @@ func (c *doctorCall) print(name string, f finding) error {
 	case "warn":
 		c.warned++
 	}
-	text := strings.TrimSpace(f.text)
-	var o jsonObject
-	o.text("check", name)
-	o.text("status", f.status)
-	o.text("text", text)
-	o.text("remedy", f.remedy)
-	c.findings = append(c.findings, o)
-	if c.json || c.ui.quiet && f.status != "fail" {
+	c.checks++
+	if c.json {
+		var o jsonObject
+		for _, key := range []string{"check", "status", "text", "remedy"} {
+			o.text(key, d.facts[key])
+		}
+		c.findings = append(c.findings, o)
 		return nil
 	}
-	lines := (f.status + "  ")[:4] + "  " + name + ": " + text + "\n"
-	if f.remedy != "" {
-		lines += "      " + strings.ReplaceAll(f.remedy, "\n", "\n      ") + "\n"
+	if c.ui.quiet && status != "fail" {
+		return nil
 	}
-	_, err := io.WriteString(c.ui.out, printable(lines))
+	form := "{status}  {check}: {text}"
+	if status == "ok" {
+		form = "ok    {check}: {text}"
+	}
+	lines := d.fill(form)
+	if remedy := d.facts["remedy"]; remedy != "" {
+		lines += "\n      " + strings.ReplaceAll(remedy, "\n", "\n      ")
+	}
+	_, err := io.WriteString(c.ui.out, printable(lines)+"\n")
 	return err
 }

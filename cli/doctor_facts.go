@@ -22,7 +22,7 @@ import (
 // A doctor collects facts about this machine, and judges them by the rules of a check.
 type doctor struct {
 	call    *doctorCall
-	machine host.Layout
+	machine *host.Layout
 	uid     int
 	lxcPath string          // "": not known
 	config  []byte          // LXC's default.conf
@@ -31,85 +31,18 @@ type doctor struct {
 	opt     *source.Options // nil: they are wrong
 	ui      *ui             // silent; for its hints
 	facts   map[string]string
-	found   finding // by the last check
-}
-
-// A finding is the result of a check.
-type finding struct{ status, text, remedy string }
-
-// judge finds the first rule whose conditions hold.
-func (d *doctor) judge(rules string) {
-	text := ""
-	for _, line := range strings.Split(rules, "\n") {
-		f := strings.Split(line+"|||", "|")
-		if f[2] != "" {
-			text = f[2]
-		}
-		holds := true
-		for _, condition := range strings.Fields(f[1]) {
-			holds = holds && d.holds(condition)
-		}
-		if holds {
-			d.found = finding{f[0], d.fill(text), d.fill(strings.ReplaceAll(f[3], `\n`, "\n"))}
-			return
-		}
-	}
-	d.found = finding{status: "-"}
-}
-
-// holds reports whether a condition of a rule holds.
-func (d *doctor) holds(condition string) bool {
-	condition, denied := strings.CutPrefix(condition, "!")
-	condition, program := strings.CutPrefix(condition, "+")
-	condition = d.fill(condition)
-	name, value, equal := strings.Cut(condition, "=")
-	file, part, contains := strings.Cut(condition, "~")
-	have := false
-	switch {
-	case contains:
-		text := " " + strings.Join(strings.Fields(d.machine.Read(file)), " ") + " "
-		have = strings.Contains(text, strings.ReplaceAll(part, "+", " "))
-	case program:
-		have = host.HasPrivilege(d.machine.Real(name))
-	case !strings.HasPrefix(name, "/") && equal:
-		have = d.facts[name] == value
-	case !strings.HasPrefix(name, "/"):
-		have = d.facts[name] != ""
-	case equal:
-		have = d.machine.Read(name) == value
-	default:
-		have = d.machine.Has(name)
-	}
-	return have != denied
-}
-
-// fill replaces each {NAME} by the fact, and each {/PATH} by the file's content.
-func (d *doctor) fill(text string) string {
-	before, rest, found := strings.Cut(text, "{")
-	if !found {
-		return text
-	}
-	name, rest, _ := strings.Cut(rest, "}")
-	fact := d.facts[name]
-	if strings.HasPrefix(name, "/") {
-		fact = d.machine.Read(name)
-	}
-	return before + fact + d.fill(rest)
-}
-
-// remedy returns the hint about an error.
-func (d *doctor) remedy(err error) string {
-	if hint := d.ui.hint(err); hint != "" {
-		return hint
-	}
-	return "Try again later, or use another server."
 }
 
 // put sets a fact.
 func (d *doctor) put(name, value string) { d.facts[name] = value }
 
-// word sets a fact to a word of a shell.
-func (d *doctor) word(name, value string) { d.put(name, shellWords([]string{value})) }
+// word sets a fact to a word of a shell, or to "".
+func (d *doctor) word(name, value string) {
+	if value != "" {
+		value = shellWords([]string{value})
+	}
+	d.put(name, value)
+}
 
 // mark sets a fact that is true or false.
 func (d *doctor) mark(name string, is bool) {
@@ -123,13 +56,11 @@ func (d *doctor) mark(name string, is bool) {
 // readSettings reads LXC's settings, and sets the facts about them, the user and the kind of
 // system.
 func (d *doctor) readSettings() {
-	m := &d.machine
-	d.word("name", host.UserNames(d.uid, m.Etc())[0])
+	m := d.machine
+	d.word("name", host.UserNames(d.uid, m.Top+host.Etc)[0])
 	d.word("config", m.UserConfig(""))
-	android := m.Android()
-	d.mark("android", android)
-	d.mark("app", d.uid != 0 && android) // no container can start then
-	d.put("termux", m.Termux())
+	d.mark("android", m.Android())
+	d.put("termux", m.Prefix)
 	path := d.call.lxcPath
 	if path == "" {
 		path = m.LXCPath()
@@ -144,9 +75,10 @@ func (d *doctor) readSettings() {
 		_, d.unread = lxc.RootIDs(d.ranges)
 	}
 	d.mark("mapped", d.uid != 0 || len(d.ranges) > 0)
-	d.put("kind", lxc.Value(d.config, "lxc.net.0.type"))
-	if link := lxc.Value(d.config, "lxc.net.0.link"); link != "" {
-		d.word("link", link)
+	for _, key := range []string{"type", "link"} {
+		for _, value := range lxc.Values(d.config, "lxc.net.0."+key) {
+			d.word(key, value) // the last one counts
+		}
 	}
 }
 
@@ -162,9 +94,25 @@ func (d *doctor) readOptions() (err error) {
 	return err
 }
 
+// examine carries out one check, by its rules.
+func (d *doctor) examine(ctx context.Context, name, rules string) error {
+	err := d.gather(ctx, name)
+	d.put("error", "")
+	if err != nil {
+		d.put("error", err.Error())
+		hint := d.ui.hint(err)
+		if hint == "" {
+			hint = "Try again later, or use another server."
+		}
+		d.put("hint", hint)
+	}
+	d.judge(rules)
+	return err
+}
+
 // gather sets the facts of one check.
 func (d *doctor) gather(ctx context.Context, name string) (err error) {
-	m := &d.machine
+	m := d.machine
 	switch name {
 	case "settings":
 		d.readSettings()
@@ -209,7 +157,7 @@ func (d *doctor) gather(ctx context.Context, name string) (err error) {
 		}
 	case "control groups":
 		own, two := strings.CutPrefix(m.Read("/proc/self/cgroup"), "0::")
-		d.mark("fixed", two && !host.Grants(m.Real("/sys/fs/cgroup"+own), 2, d.uid))
+		d.mark("fixed", two && !host.Grants(m.Top+"/sys/fs/cgroup"+own, 2, d.uid))
 	}
 	return err
 }
@@ -256,56 +204,42 @@ func (d *doctor) gatherClock() {
 
 // gatherIDs sets the facts about user ids.
 func (d *doctor) gatherIDs() {
-	etc := d.machine.Etc()
+	etc := d.machine.Top + host.Etc
 	ranges := d.ranges
 	if len(ranges) == 0 {
 		ranges = host.OfferedIDs(d.uid, etc)
 	}
-	offer := ""
-	for _, r := range ranges {
-		offer += "\n  lxc.idmap =" + idText(r, " u 0 ", " g 0 ", " ")
-	}
-	d.put("offer", offer)
-	text := ""
-	for _, r := range d.ranges {
-		text += idText(r, " users ", " groups ", "-")
-	}
-	d.put("map", text)
-	text, command := "", ""
-	for _, r := range host.MissingRanges(ranges, d.uid, etc) {
-		text += idText(r, " users ", " groups ", "-")
-		file := " >>/etc/subuid"
-		if r.GID {
-			file = " >>/etc/subgid"
-		}
-		command += " && echo " + d.facts["name"] + idText(r, ":", ":", ":") + file
-	}
-	d.put("missing", text)
-	d.put("lend", strings.TrimPrefix(command, " && "))
+	missing := host.MissingRanges(ranges, d.uid, etc)
+	d.put("offer", d.fillEach(ranges, "\n  lxc.idmap = {letter} 0 {first} {count}"))
+	d.put("map", d.fillEach(d.ranges, " {kind}s {first}-{last}"))
+	d.put("missing", d.fillEach(missing, " {kind}s {first}-{last}"))
+	d.put("lend", strings.TrimPrefix(d.fillEach(missing, " && echo {name}:{first}:{count} >>/etc/sub{letter}id"), " && "))
 }
 
-// idText returns a range as the kind of its ids, the first id, between, and the count or, after
-// "-", the last id.
-func idText(r lxc.IDRange, users, groups, between string) string {
-	end := uint64(r.Count)
-	if r.GID {
-		users = groups
+// fillEach fills a text once for each range.
+func (d *doctor) fillEach(ranges []lxc.IDRange, text string) (all string) {
+	for _, r := range ranges {
+		kind := "user"
+		if r.GID {
+			kind = "group"
+		}
+		d.put("kind", kind)
+		d.put("letter", kind[:1])
+		d.put("first", strconv.FormatUint(uint64(r.Outside), 10))
+		d.put("count", strconv.FormatUint(uint64(r.Count), 10))
+		d.put("last", strconv.FormatUint(uint64(r.Outside)+uint64(r.Count)-1, 10))
+		all += d.fill(text)
 	}
-	if between == "-" {
-		end += uint64(r.Outside) - 1
-	}
-	return users + strconv.FormatUint(uint64(r.Outside), 10) + between + strconv.FormatUint(end, 10)
+	return all
 }
 
 // gatherLXC sets the facts about LXC's programs and files.
 func (d *doctor) gatherLXC() {
-	m := &d.machine
+	m := d.machine
 	d.put("start", host.InPath("lxc-start"))
-	version := m.LXCVersion()
-	d.put("version", version)
-	d.mark("old", strings.HasPrefix(version, "1.") || strings.HasPrefix(version, "2."))
+	d.put("version", m.LXCVersion())
 	for _, name := range []string{"download", "pull"} {
-		if path := m.Real("/usr/share/lxc/templates/lxc-" + name); isOurs(path) {
+		if path := m.Top + "/usr/share/lxc/templates/lxc-" + name; isOurs(path) {
 			d.put("as", name)
 		}
 	}
@@ -325,18 +259,18 @@ const (
 
 // gatherPlace sets the facts about a directory, or the nearest existing one above it.
 func (d *doctor) gatherPlace(path string) error {
-	path = d.machine.Real(path)
-	info, err := os.Stat(path)
-	d.mark("new", err != nil)
-	d.mark("file", err == nil && !info.IsDir())
+	path, _ = filepath.Abs(path) // LXC_CACHE_PATH may be relative
+	d.put("place", path)
+	path = d.machine.Top + path
 	dir := host.NearestDir(path)
+	d.mark("there", dir == path)
 	d.put("locked", "")
 	if !host.Grants(dir, 2, d.uid) {
 		d.word("locked", dir)
 	}
 	d.put("closed", "")
 	if ids, err := lxc.RootIDs(d.ranges); err == nil {
-		for part := dir; part != "/" && part+"/" != d.machine.Real("/"); part = filepath.Dir(part) {
+		for part := dir; part != "/" && part != d.machine.Top; part = filepath.Dir(part) {
 			if !host.Grants(part, 1, int(ids[0])) {
 				d.word("closed", part)
 			}
@@ -348,13 +282,10 @@ func (d *doctor) gatherPlace(path string) error {
 	}
 	d.put("fs", name)
 	d.word("point", d.machine.MountPoint(dir))
-	d.mark("readonly", flags&untar.ReadOnly != 0)
-	d.mark("noexec", flags&untar.NoExec != 0)
-	d.mark("nosuid", flags&untar.NoSUID != 0)
-	d.mark("nodev", flags&untar.NoDev != 0)
+	for n, flag := range []string{"readonly", "nosuid", "nodev", "noexec"} {
+		d.mark(flag, flags>>n&1 != 0)
+	}
 	d.mark("nocase", ignoresCase(dir))
-	d.mark("unfit", strings.Contains(" vfat exfat ntfs sdcardfs cifs ", " "+name+" "))
-	d.mark("weak", strings.Contains(" fuse 9p nfs ramfs ", " "+name+" "))
 	text := "an unknown number of bytes"
 	if room.Bytes >= 0 {
 		text = source.ByteCount(room.Bytes)
@@ -363,11 +294,9 @@ func (d *doctor) gatherPlace(path string) error {
 		text += " and " + strconv.FormatInt(room.Inodes, 10) + " inodes"
 	}
 	d.put("room", text)
-	less := func(bytes, files int64) bool {
-		return room.Bytes >= 0 && room.Bytes < bytes || room.Inodes >= 0 && room.Inodes < files
-	}
-	d.mark("little", less(leastRoom, leastFiles))
-	d.mark("tight", less(enoughRoom, enoughFiles))
+	bytes, files := uint64(room.Bytes), uint64(room.Inodes) // the largest number if not known, which is -1
+	d.mark("little", bytes < leastRoom || files < leastFiles)
+	d.mark("tight", bytes < enoughRoom || files < enoughFiles)
 	return nil
 }
 
@@ -379,7 +308,7 @@ func ignoresCase(dir string) bool {
 	if err != nil {
 		return false
 	}
-	defer f.Close()
 	flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	f.Close()
 	return err == nil && flags&casefold != 0
 }

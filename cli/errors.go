@@ -136,7 +136,7 @@ func exitStatus(err error) int {
 	return status
 }
 
-// classify returns the exit status of an error and its code, which is one of those in codes.go.
+// classify returns the exit status of an error and its code, which is one of those in codes.txt.
 func classify(err error) (status int, code string) {
 	var sop *sopError
 	var silent *silentError

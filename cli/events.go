@@ -22,7 +22,7 @@ import (
 //	{"event": "image", "image": "DIST/RELEASE/ARCH/VARIANT", "build": B, "digest": D, "cached": true}
 //	                                                  once; D is the SHA-256 of the root file
 //	                                                  system, null if it is not known yet
-//	{"event": "warning", "code": C, "text": T}        C is one of the codes in codes.go
+//	{"event": "warning", "code": C, "text": T}        C is one of the codes in codes.txt
 //	{"event": "result", "exit": N, "code": C, "text": T, "remedy": R}
 //	                                                  the last one; after success C is "ok"
 //

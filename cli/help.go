@@ -57,18 +57,18 @@ func explain(w io.Writer, name string) error {
 	if name == templateName {
 		c = template()
 	}
-	text := codeText(name)
-	if name == "codes" {
-		text = codeTable()
+	if c.name != "" {
+		return c.printHelp(w, c.call.groups(), true)
 	}
-	if c.name == "" && text != "" {
-		_, err := io.WriteString(w, strings.TrimSuffix(text, "\n")+"\n")
-		return err
+	text, err := codeText(name)
+	switch {
+	case err != nil:
+	case text == "":
+		err = usageErrorf("unknown command %q%s", name, didYouMean(name, "", commandNames()))
+	default:
+		_, err = io.WriteString(w, text)
 	}
-	if c.name == "" {
-		return usageErrorf("unknown command %q%s", name, didYouMean(name, "", commandNames()))
-	}
-	return c.printHelp(w, c.call.groups(), true)
+	return err
 }
 
 // printOverview prints the list of commands.

@@ -77,7 +77,7 @@ func (u *ui) settle() {
 	u.clear()
 }
 
-// warn writes a warning. code is one of those in codes.go.
+// warn writes a warning. code is one of those in codes.txt.
 func (u *ui) warn(code, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	u.events.send("warning", "code", code, "text", text)

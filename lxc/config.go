@@ -161,23 +161,13 @@ func missing(drops, mounts string) []string {
 	return append(list, "denies devices", "filters system calls")
 }
 
-// Includes returns the values of lxc.include in a config, which may have errors.
-func Includes(config []byte) []string {
-	var names []string
+// Values returns the values of a key in a config, which may have errors. An empty value, or
+// one without "=", is "".
+func Values(config []byte, key string) (values []string) {
 	for _, line := range ConfigLines(config) {
-		if key, value, equals, ok := configItem(line); ok && equals && key == "lxc.include" && unquote(value) != "" {
-			names = append(names, unquote(value))
+		if k, value, _, _ := configItem(line); k == key {
+			values = append(values, unquote(value))
 		}
 	}
-	return names
-}
-
-// Value returns the last value of a key in a config, which may have errors; "" if there is none.
-func Value(config []byte, key string) (value string) {
-	for _, line := range ConfigLines(config) {
-		if k, v, _, _ := configItem(line); k == key {
-			value = unquote(v)
-		}
-	}
-	return value
+	return values
 }

@@ -197,7 +197,10 @@ func (w *includeWalk) check(name string, depth int) error {
 		return err
 	}
 	w.common = w.common || filepath.Base(name) == "common.conf"
-	for _, included := range lxc.Includes(data) {
+	for _, included := range lxc.Values(data, "lxc.include") {
+		if included == "" {
+			continue
+		}
 		if err := w.check(included, depth+1); err != nil {
 			return err
 		}

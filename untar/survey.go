@@ -2,16 +2,9 @@ package untar
 
 import "golang.org/x/sys/unix"
 
-// Flags of a file system's mount, as in Survey (statfs(2), f_flags).
-const (
-	ReadOnly = unix.ST_RDONLY
-	NoSUID   = unix.ST_NOSUID
-	NoDev    = unix.ST_NODEV
-	NoExec   = unix.ST_NOEXEC
-)
-
 // Survey returns what statfs(2) tells about the file system of a directory: its free space,
-// its name, as in mount(8), and the flags of its mount.
+// its name, as in mount(8), and the flags of its mount (f_flags), of which the lowest four bits
+// are ST_RDONLY, ST_NOSUID, ST_NODEV and ST_NOEXEC.
 func Survey(dir string) (room Room, name string, flags int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {

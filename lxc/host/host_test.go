@@ -25,17 +25,17 @@ func TestLayout(t *testing.T) {
 		{"a user", Layout{home: "/home/u"}, nil, "/home/u/.local/share/lxc", "/var/cache/lxc"},
 		{"no HOME", Layout{}, nil, "/var/lib/lxc", "/var/cache/lxc"},
 		{"lxc.conf", Layout{Root: true}, []string{"/etc/lxc/lxc.conf=lxc.lxcpath = /mnt/lxc\n"}, "/mnt/lxc", "/var/cache/lxc"},
-		{"Termux", Layout{prefix: termux, home: "/h"}, nil, termux + "/var/lib/lxc", termux + "/var/cache/lxc"},
+		{"Termux", Layout{Prefix: termux, home: "/h"}, nil, termux + "/var/lib/lxc", termux + "/var/cache/lxc"},
 		{"Android", Layout{Root: true}, []string{"/dev/__properties__/x"}, "/data/lxc", "/data/lxc/.cache"},
 		{"Android, a port of LXC", Layout{Root: true}, []string{"/dev/__properties__/x", "/data/lxc/containers/x"}, "/data/lxc/containers", "/data/lxc/.cache"},
 		{"OpenWrt", Layout{Root: true}, []string{"/etc/openwrt_release="}, "/var/lib/lxc", "/var/cache/lxc"},
 		{"Turris", Layout{Root: true}, []string{"/etc/openwrt_release=", "/srv/lxc/x"}, "/srv/lxc", "/var/cache/lxc"},
 		{"Turris, lxc.conf", Layout{Root: true}, []string{"/etc/openwrt_release=", "/srv/lxc/x", "/etc/lxc/lxc.conf=lxc.lxcpath=/mnt\n"}, "/mnt", "/var/cache/lxc"},
 	} {
-		test.p.top = t.TempDir()
+		test.p.Top = t.TempDir()
 		for _, f := range test.files {
 			name, content, _ := strings.Cut(f, "=")
-			name = test.p.top + name
+			name = test.p.Top + name
 			if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -85,16 +85,16 @@ func TestMapsRoot(t *testing.T) {
 // system and of the Termux app's user.
 func TestCacheOwners(t *testing.T) {
 	top := t.TempDir()
-	if got := (Layout{top: top, prefix: top}).CacheOwners(); got != nil {
+	if got := (&Layout{Top: top, Prefix: top}).CacheOwners(); got != nil {
 		t.Errorf("elsewhere: %v", got)
 	}
 	if err := os.MkdirAll(top+"/dev/__properties__", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if got := (Layout{top: top}).CacheOwners(); !slices.Equal(got, []int{1000}) {
+	if got := (&Layout{Top: top}).CacheOwners(); !slices.Equal(got, []int{1000}) {
 		t.Errorf("Android: %v", got)
 	}
-	if got := (Layout{top: top, prefix: top}).CacheOwners(); !slices.Equal(got, []int{1000, os.Getuid()}) {
+	if got := (&Layout{Top: top, Prefix: top}).CacheOwners(); !slices.Equal(got, []int{1000, os.Getuid()}) {
 		t.Errorf("Termux: %v", got)
 	}
 }
@@ -180,7 +180,7 @@ func TestPullConfigs(t *testing.T) {
 		{Layout{home: "u"}, "", "/etc/lxc/pull.conf "},
 		{Layout{}, "/x/", "/etc/lxc/pull.conf /x/lxc/pull.conf"},
 		{Layout{home: "/home/u"}, "x", "/etc/lxc/pull.conf /home/u/.config/lxc/pull.conf"},
-		{Layout{home: "/t/home", prefix: "/t/usr"}, "", "/etc/lxc/pull.conf /t/usr/etc/lxc/pull.conf /t/home/.config/lxc/pull.conf"},
+		{Layout{home: "/t/home", Prefix: "/t/usr"}, "", "/etc/lxc/pull.conf /t/usr/etc/lxc/pull.conf /t/home/.config/lxc/pull.conf"},
 	} {
 		t.Setenv("XDG_CONFIG_HOME", c.xdg)
 		system, user := c.layout.PullConfigs()

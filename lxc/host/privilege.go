@@ -2,6 +2,7 @@ package host
 
 import (
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,7 +19,11 @@ func HasPrivilege(program string) bool {
 }
 
 func hasAttribute(path, name string) bool {
-	n, err := unix.Getxattr(path, name, nil)
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false
+	}
+	n, err := unix.Lgetxattr(path, name, nil) // the program has no other use of getxattr(2)
 	return err == nil && n > 0
 }
 
@@ -38,9 +43,4 @@ func Grants(dir string, right uint32, uid int) bool {
 		right |= right << 3
 	}
 	return st.Mode&right != 0
-}
-
-func isDir(path string) bool {
-	var st unix.Stat_t
-	return unix.Stat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
 }

@@ -28,15 +28,15 @@ func UserNames(uid int, etc string) (names []string) {
 	return append(names, number)
 }
 
-// subIDs returns the subordinate user ids and group ids of a user, from the files
-// subuid(5) and subgid(5) in the directory etc.
-func subIDs(uid int, etc string) (ids [2][]idRange) {
-	names := UserNames(uid, etc)
+// subIDs returns the subordinate user ids and group ids of a user, who has names, from the
+// files subuid(5) and subgid(5) in the directory etc. Without names it returns those of all
+// users.
+func subIDs(names []string, etc string) (ids [2][]idRange) {
 	for i, file := range []string{"/subuid", "/subgid"} {
 		text, _ := readFile(etc + file)
 		for line := range strings.Lines(string(text)) {
 			f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
-			if len(f) != 3 || !slices.Contains(names, f[0]) {
+			if len(f) != 3 || names != nil && !slices.Contains(names, f[0]) {
 				continue
 			}
 			first, err1 := strconv.ParseUint(f[1], 10, 32)
@@ -55,7 +55,7 @@ func subIDs(uid int, etc string) (ids [2][]idRange) {
 func MapLines(uid int, etc string) (lines string, ok bool) {
 	ok = true
 	fields := [2]string{}
-	for i, ranges := range subIDs(uid, etc) {
+	for i, ranges := range subIDs(UserNames(uid, etc), etc) {
 		r := idRange{100000, 65536}
 		if len(ranges) > 0 {
 			r = ranges[0]
@@ -83,7 +83,7 @@ func MissingIDs(ranges []lxc.IDRange, uid int, etc string) (options []string) {
 // MissingRanges returns those of ranges whose ids are not all subordinate ids of a user, by the
 // files in the directory etc.
 func MissingRanges(ranges []lxc.IDRange, uid int, etc string) (missing []lxc.IDRange) {
-	have := subIDs(uid, etc)
+	have := subIDs(UserNames(uid, etc), etc)
 	for _, r := range ranges {
 		i := 0
 		if r.GID {
@@ -102,25 +102,23 @@ func MissingRanges(ranges []lxc.IDRange, uid int, etc string) (missing []lxc.IDR
 // the user has, else ids after all that the files in the directory etc give to anyone.
 func OfferedIDs(uid int, etc string) []lxc.IDRange {
 	const count = 65536
-	have := subIDs(uid, etc)
+	have := subIDs(UserNames(uid, etc), etc)
 	if len(have[0]) == 0 || len(have[1]) == 0 {
 		free := idRange{100000, count}
-		for _, file := range []string{"/subuid", "/subgid"} {
-			text, _ := readFile(etc + file)
-			for _, line := range strings.Split(string(text), "\n") {
-				f := strings.Split(line+"::", ":")
-				first, _ := strconv.ParseUint(f[1], 10, 32)
-				n, _ := strconv.ParseUint(f[2], 10, 32)
-				if end := first + n; end > free.first && end < 1<<32-count {
+		for _, ranges := range subIDs(nil, etc) {
+			for _, r := range ranges {
+				if end := r.first + r.count; end > free.first && end < 1<<32-count {
 					free.first = end
 				}
 			}
 		}
 		have = [2][]idRange{{free}, {free}}
 	}
-	u, g := have[0][0], have[1][0]
-	return append([]lxc.IDRange{{UID: true, Outside: uint32(u.first), Count: uint32(min(u.count, count))}},
-		lxc.IDRange{GID: true, Outside: uint32(g.first), Count: uint32(min(g.count, count))})
+	offered := make([]lxc.IDRange, len(have))
+	for i, ranges := range have {
+		offered[i] = lxc.IDRange{UID: i == 0, GID: i == 1, Outside: uint32(ranges[0].first), Count: uint32(min(ranges[0].count, count))}
+	}
+	return offered
 }
 
 // InsideID returns the id in a user namespace with ranges to which the host's user id (or

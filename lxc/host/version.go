@@ -15,12 +15,12 @@ const maxPackages = 64 << 20
 // or opkg, else the name of its library; "" if neither is found.
 func (l *Layout) LXCVersion() string {
 	for _, list := range []string{"/var/lib/dpkg/status", "/lib/apk/db/installed", "/usr/lib/apk/db/installed", "/usr/lib/opkg/status"} {
-		if version := installedLXC(l.top + list); version != "" {
+		if version := installedLXC(l.Top + list); version != "" {
 			return version
 		}
 	}
 	for _, dir := range []string{"/usr/lib/", "/usr/lib64/", "/usr/local/lib/"} {
-		if library, err := os.Readlink(l.top + dir + "liblxc.so.1"); err == nil {
+		if library, err := os.Readlink(l.Top + dir + "liblxc.so.1"); err == nil {
 			return library
 		}
 	}
