@@ -122,13 +122,12 @@ func (s *settings) rows() [][]string {
 
 // rowObjects returns the rows of a table as JSON objects. Their keys are those of the first
 // row.
-func rowObjects(rows [][]string) (objects []jsonObject) {
-	for _, row := range rows[1:] {
-		var o jsonObject
-		for i, cell := range row {
-			o.text(strings.ToLower(rows[0][i]), cell)
+func rowObjects(rows [][]string) []jsonObject {
+	objects := make([]jsonObject, len(rows)-1)
+	for i, row := range rows[1:] {
+		for n, cell := range row {
+			objects[i].text(strings.ToLower(rows[0][n]), cell)
 		}
-		objects = append(objects, o)
 	}
 	return objects
 }
