@@ -130,10 +130,10 @@ func (c *completionCall) complete(words []string) {
 	join := true // bash splits words at "=" and ":"
 	for _, word := range words {
 		splits := word == "=" || word == ":"
-		if n := len(args) - 1; n >= 0 && (splits || join) {
-			args[n] += word
+		if len(args) > 0 && (splits || join) {
+			args[len(args)-1] += word
 		} else {
-			args = append(args, word)
+			addTo(&args, word)
 		}
 		join = splits
 	}
@@ -186,7 +186,8 @@ func (c *completionCall) complete(words []string) {
 // characters that a shell or a terminal may treat in a special way, and those that a command
 // would take for options: names come from servers and from other users.
 func (c *completionCall) add(word, help string) {
-	if strings.HasPrefix(word, c.prefix) && (word[:min(1, len(word))] != "-" || c.prefix != "") && !strings.ContainsFunc(word, special) && !strings.Contains("\n"+c.answer, "\n"+word+"\t") {
+	option := strings.HasPrefix(word, "-") && c.prefix == ""
+	if strings.HasPrefix(word, c.prefix) && !option && !strings.ContainsFunc(word, special) && !strings.Contains("\n"+c.answer, "\n"+word+"\t") {
 		c.answer += word + "\t" + help + "\n"
 	}
 }

@@ -53,7 +53,7 @@ func (c *configCall) run(ctx context.Context, ui *ui, operands []string) error {
 		_, err = io.WriteString(ui.out, columns(rows, false))
 	}
 	for _, text := range s.errs {
-		ui.line("lxc-pull: %s", text)
+		ui.write("", "", "lxc-pull: "+text)
 	}
 	if err == nil && len(s.errs) > 0 {
 		err = &silentError{usage: true}
@@ -72,7 +72,7 @@ func (s *settings) check(ui *ui) {
 		err = s.blame(err)
 	}
 	if err != nil {
-		s.errs = append(s.errs, err.Error())
+		addTo(&s.errs, err.Error())
 	}
 }
 

@@ -124,7 +124,7 @@ func (u *ui) explain(err error, code string) (text, hint string) {
 	if c.network != nil && u.verbose && c.network.Detail() != "" {
 		u.write("", "", c.network.Detail())
 	}
-	if code != "usage" && code != "failed" && code != "interrupted" && (u.verbose || u.screen.file != nil && !u.template) {
+	if !among("usage failed interrupted", code) && (u.verbose || u.screen.file != nil && !u.template) {
 		u.write("", "", "More: lxc-pull help "+code)
 	}
 	return text, hint
@@ -408,7 +408,7 @@ func (c *causes) nothing() string {
 // sourceHint returns the hint about servers and signatures.
 func (u *ui) sourceHint(err error, c *causes) string {
 	untrusted, bad := c.signed.untrusted, c.signed.bad
-	local := u.command == "verify" || u.command == "sopv" || u.command == "cache" // asks no server
+	local := among("verify sopv cache", u.command) // asks no server
 	switch {
 	case u.command == "check" && (c.kind == source.Gone || c.kind == source.NotFound):
 		return "Servers keep few builds. Name a server that has this one with --server, or make a new container and copy your data."
@@ -503,7 +503,7 @@ func (u *ui) diskHint(err error, c *causes) string {
 // leavesNothing reports whether the command leaves no files after an error, unless the error
 // says so. Others may have written to standard output, or to a directory that existed.
 func (u *ui) leavesNothing() bool {
-	return !strings.Contains(" untar zcat verify sopv list cache version help --install ", " "+u.command+" ")
+	return !among("untar zcat verify sopv list cache version help --install", u.command)
 }
 
 // telling returns the most telling of the network failures in err, which may be of several

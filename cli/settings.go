@@ -48,8 +48,8 @@ cache-size o no limit
 progress o auto
 `
 
-// protections are options that switch off a protection, each between blanks.
-const protections = " no-validate allow-older allow-host-config force-cache time "
+// protections are options that switch off a protection.
+const protections = "no-validate allow-older allow-host-config force-cache time"
 
 // maxSettings is the largest file of settings, in bytes. Real ones have a few hundred.
 const maxSettings = 64 << 10
@@ -82,6 +82,12 @@ func variableOf(name string) string {
 	return "LXC_PULL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
+// among reports whether word is one of words, which blanks separate.
+func among(words, word string) bool { return strings.Contains(" "+words+" ", " "+word+" ") }
+
+// addTo appends words to a list. A call takes less room in the program than append itself.
+func addTo(list *[]string, words ...string) { *list = append(*list, words...) }
+
 // A setting is one value from a file or a variable.
 type setting struct {
 	name, value string
@@ -106,6 +112,9 @@ type settingError struct {
 
 func (e *settingError) Error() string { return e.text }
 func (e *settingError) Unwrap() error { return e.err }
+
+// errSetting makes a settingError a usage error.
+var errSetting error = &usageError{}
 
 // readSettings reads the files and variables. mapped is the caller's id in this process's user
 // namespace, -1 if it is not known.
@@ -153,10 +162,10 @@ func (s *settings) add(name, value, where string) {
 // addFile reads a file if nobody but owners can change it.
 func (s *settings) addFile(path string, owners []int) {
 	text, state := readOwned(path, owners)
-	s.files = append(s.files, path, state)
+	addTo(&s.files, path, state)
 	s.rank++
 	if len(text) > maxSettings {
-		s.errs = append(s.errs, path+": larger than "+strconv.Itoa(maxSettings)+" bytes")
+		addTo(&s.errs, path+": larger than "+strconv.Itoa(maxSettings)+" bytes")
 		return
 	}
 	s.parse(text, path)
@@ -231,7 +240,7 @@ func (s *settings) parse(text, path string) {
 			value = filepath.Dir(path) + "/" + value
 		}
 		if wrong != "" {
-			s.errs = append(s.errs, where+": "+wrong)
+			addTo(&s.errs, where+": "+wrong)
 		} else {
 			s.add(name, value, where)
 		}
@@ -241,7 +250,7 @@ func (s *settings) parse(text, path string) {
 // unknownSetting says why a name is not a setting.
 func unknownSetting(name string) string {
 	switch {
-	case name != "" && strings.Contains(protections, " "+name+" "):
+	case among(protections, name):
 		return strconv.Quote(name) + " switches off a protection, so it can stand only on the command line"
 	case slices.Contains(longNames(flagsOf(new(createCall).groups())), name):
 		return strconv.Quote(name) + " is not a setting, only an option of the command line"
@@ -270,7 +279,7 @@ func (s *settings) of(name string) (list []*setting) {
 // gives them. It returns nil if the command has no settings.
 func (u *ui) takeSettings(command string, flags []flag, given, operands []string) (*settings, error) {
 	switch {
-	case command == "untar", command == "zcat", command == "verify":
+	case among("untar zcat verify", command):
 		return nil, nil // these take any files, and scripts pass them all that they need
 	case command == "cache" && (len(operands) == 0 || operands[0] != "verify"):
 		return nil, nil // the other subcommands take none of these options
@@ -293,7 +302,7 @@ func (u *ui) takeSettings(command string, flags []flag, given, operands []string
 		}
 	}
 	if len(s.errs) > 0 {
-		return nil, &settingError{s.errs[0], &usageError{}}
+		return nil, &settingError{s.errs[0], errSetting}
 	}
 	return s, s.give(flags, given)
 }
@@ -310,7 +319,7 @@ func (s *settings) give(flags []flag, given []string) error {
 		}
 		for _, x := range s.of(f.long) {
 			if err := f.set(x.value); err != nil {
-				return &settingError{x.where + ": " + x.name + " " + strconv.Quote(x.value) + ": " + err.Error(), &usageError{}}
+				return &settingError{x.where + ": " + x.name + " " + strconv.Quote(x.value) + ": " + err.Error(), errSetting}
 			}
 			x.used = true
 		}
