@@ -8,6 +8,7 @@ import (
 
 	"lxc-pull/cross"
 	"lxc-pull/image"
+	"lxc-pull/image/cache"
 	"lxc-pull/lxc/host"
 	"lxc-pull/pull/source"
 )
@@ -145,7 +146,7 @@ func (c *completionCall) complete(words []string) {
 	cmd := named(args[0])
 	switch {
 	case len(args) == 1:
-		c.commands()
+		c.values("COMMAND")
 		if last != "" {
 			c.add("--help", "list the commands")
 			c.add("--version", "print the version")
@@ -192,13 +193,6 @@ func (c *completionCall) add(word, help string) {
 	}
 }
 
-// commands adds the commands.
-func (c *completionCall) commands() {
-	for _, cmd := range commands() {
-		c.add(cmd.name, cmd.summary)
-	}
-}
-
 // operandTable has the kinds of a command's operands, in their order; the last is that of all
 // that follow. Commands that take no operands, or any, are not in it.
 const operandTable = `create NAME IMAGE NAME
@@ -211,7 +205,7 @@ untar FILE
 zcat FILE
 verify FILE
 completion bash,zsh,fish NAME
-help COMMAND NAME
+help TOPIC NAME
 --install DIR NAME
 `
 
@@ -222,9 +216,13 @@ func (c *completionCall) values(kind string) {
 		c.answer = completeFiles + "\n"
 	case "DIR":
 		c.answer = completeDirs + "\n"
-	case "COMMAND":
-		c.commands()
-		c.add(templateName, "lxc-create -t pull")
+	case "COMMAND", "TOPIC":
+		for _, cmd := range commands() {
+			c.add(cmd.name, cmd.summary)
+		}
+		if kind == "TOPIC" {
+			c.add(templateName, "lxc-create -t pull")
+		}
 	case "CONTAINER":
 		path := host.This().LXCPath()
 		entries, _ := os.ReadDir(path)
@@ -234,7 +232,27 @@ func (c *completionCall) values(kind string) {
 			}
 		}
 	case "IMAGE", "CACHED":
-		c.images(kind == "CACHED")
+		finder := finderOptions{owner: unchanged()}
+		base := host.This().CacheDir(host.Namespace())
+		dir := finder.cacheAt(base)
+		var list []cache.Info
+		if base != "" {
+			list, _ = dir.List()
+		}
+		if kind == "CACHED" {
+			for i := range list {
+				c.add(list[i].Name.String(), "")
+			}
+			return
+		}
+		// Those for this machine in the index that the cache keeps.
+		for _, img := range source.CachedIndex(dir, list).Select(image.Query{Arch: cross.Spellings(hostArch())}) {
+			name := img.Dist + "/" + img.Release
+			if img.Variant != defaultVariant {
+				name += "/" + img.Variant
+			}
+			c.add(name, "")
+		}
 	default:
 		if kind != strings.ToLower(kind) {
 			return
@@ -242,30 +260,5 @@ func (c *completionCall) values(kind string) {
 		for _, word := range strings.Split(kind, ",") {
 			c.add(word, "")
 		}
-	}
-}
-
-// images adds the images in the cache, or those for this machine in the index that the cache
-// keeps.
-func (c *completionCall) images(cached bool) {
-	base := host.This().CacheDir(host.Namespace())
-	if base == "" {
-		return
-	}
-	finder := finderOptions{owner: unchanged()}
-	dir := finder.cacheAt(base)
-	list, _ := dir.List()
-	if cached {
-		for i := range list {
-			c.add(list[i].Name.String(), "")
-		}
-		return
-	}
-	for _, img := range source.CachedIndex(dir, list).Select(image.Query{Arch: cross.Spellings(hostArch())}) {
-		name := img.Dist + "/" + img.Release
-		if img.Variant != defaultVariant {
-			name += "/" + img.Variant
-		}
-		c.add(name, "")
 	}
 }

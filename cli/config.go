@@ -53,7 +53,7 @@ func (c *configCall) run(ctx context.Context, ui *ui, operands []string) error {
 		_, err = io.WriteString(ui.out, columns(rows, false))
 	}
 	for _, text := range s.errs {
-		ui.write("", "", "lxc-pull: "+text)
+		ui.write("", "lxc-pull: "+text)
 	}
 	if err == nil && len(s.errs) > 0 {
 		err = &silentError{usage: true}

@@ -48,14 +48,16 @@ type signalError unix.Signal
 func (e signalError) Error() string        { return unix.Signal(e).String() + " signal received" }
 func (e signalError) Is(target error) bool { return target == context.Canceled }
 
-// A phraseError is an error in the words of the stock template, which scripts look for.
-type phraseError struct {
-	text string
-	err  error // the cause, which decides on the exit status and the hint; nil: none
+// A retoldError is an error in other words: those of the stock template, which scripts look
+// for, or those that say where a setting is.
+type retoldError struct {
+	text    string // of the stock template: "ERROR: ..."
+	err     error  // the cause, which decides on the exit status and the hint; nil: none
+	setting bool
 }
 
-func (e *phraseError) Error() string { return "ERROR: " + e.text }
-func (e *phraseError) Unwrap() error { return e.err }
+func (e *retoldError) Error() string { return e.text }
+func (e *retoldError) Unwrap() error { return e.err }
 
 // A usageError is an error in the command line.
 type usageError struct{ text string }
@@ -114,18 +116,18 @@ func (u *ui) explain(err error, code string) (text, hint string) {
 	case phrase && (c.kind == source.NotFound || c.kind == source.Gone):
 		u.say(text) // the stock template prints this phrase on standard output
 	case phrase:
-		u.marked("ERROR:", strings.TrimPrefix(text, "ERROR: "))
+		u.write("ERROR:", strings.TrimPrefix(text, "ERROR:"))
 	default:
-		u.marked("lxc-pull:", text)
+		u.write("lxc-pull:", " "+text)
 	}
 	if hint = u.hint(err); hint != "" {
-		u.write("", "", hint)
+		u.write("", hint)
 	}
 	if c.network != nil && u.verbose && c.network.Detail() != "" {
-		u.write("", "", c.network.Detail())
+		u.write("", c.network.Detail())
 	}
 	if !among("usage failed interrupted", code) && (u.verbose || u.screen.file != nil && !u.template) {
-		u.write("", "", "More: lxc-pull help "+code)
+		u.write("", "More: lxc-pull help "+code)
 	}
 	return text, hint
 }
@@ -143,8 +145,7 @@ type causes struct {
 		silent *silentError
 		usage  *usageError
 		mapped *mappedError
-		set    *settingError
-		phrase *phraseError
+		retold *retoldError
 		kept   *keptError
 		file   *fileError
 	}
@@ -160,6 +161,7 @@ type causes struct {
 		path   *fs.PathError
 	}
 	target    *pull.Error
+	fault     pull.Kind // of target
 	left      *pull.LeftError
 	resumable *pull.ResumableError
 	network   *fetch.Error // the most telling one
@@ -173,7 +175,7 @@ type causes struct {
 func causesOf(err error) *causes {
 	c := &causes{network: telling(err), kind: source.KindOf(err), busy: errors.Is(err, untar.ErrBusy), canceled: errors.Is(err, context.Canceled)}
 	for _, first := range []any{
-		&c.own.sop, &c.own.silent, &c.own.usage, &c.own.mapped, &c.own.set, &c.own.phrase, &c.own.kept, &c.own.file,
+		&c.own.sop, &c.own.silent, &c.own.usage, &c.own.mapped, &c.own.retold, &c.own.kept, &c.own.file,
 		&c.signed.missing, &c.signed.untrusted, &c.signed.bad, &c.disk.unfit, &c.disk.owner, &c.disk.memory, &c.disk.path,
 		&c.target, &c.left, &c.resumable,
 	} {
@@ -184,18 +186,13 @@ func causesOf(err error) *causes {
 			c.errno = errno
 		}
 	}
-	if c.targetKind() == pull.NoRoom || errors.Is(err, untar.ErrTooBig) {
+	if c.target != nil {
+		c.fault = c.target.Kind
+	}
+	if c.fault == pull.NoRoom || errors.Is(err, untar.ErrTooBig) {
 		c.errno = syscall.ENOSPC
 	}
 	return c
-}
-
-// targetKind returns the kind of the error of package pull, 0 if there is none.
-func (c *causes) targetKind() pull.Kind {
-	if c.target == nil {
-		return 0
-	}
-	return c.target.Kind
 }
 
 // classify returns the exit status of an error and its code, which is one of those in codes.go.
@@ -252,7 +249,7 @@ func (c *causes) local() (status int, code string) {
 		return exitPermission, "owners"
 	case c.errno == syscall.EACCES, c.errno == syscall.EPERM:
 		return exitPermission, "permission"
-	case c.target != nil && c.target.Kind != 0:
+	case c.fault != 0:
 		code, _ = c.targetLine()
 	case c.kind == source.History:
 		code = "history"
@@ -283,7 +280,7 @@ no-directory Mount it, and pass --rootfs DIR.
 
 // targetLine returns the code and the hint of the error of package pull.
 func (c *causes) targetLine() (code, hint string) {
-	line := strings.Split(targetTable, "\n")[c.target.Kind-pull.NoRoom]
+	line := strings.Split(targetTable, "\n")[c.fault-pull.NoRoom]
 	code, hint, _ = strings.Cut(line, " ")
 	return code, hint
 }
@@ -354,9 +351,9 @@ func (u *ui) describe(err error, c *causes) (text string, phrase bool) {
 		return "interrupted; nothing half-made is left (" + text + ")", false
 	case c.canceled:
 		return "interrupted (" + text + ")", false
-	case c.own.phrase != nil:
+	case c.own.retold != nil && !c.own.retold.setting:
 		return text, true
-	case c.targetKind() == pull.NoConfig:
+	case c.fault == pull.NoConfig:
 		return "ERROR: " + text, true
 	case !u.template:
 		return text, false
@@ -375,7 +372,7 @@ func (u *ui) describe(err error, c *causes) (text string, phrase bool) {
 func (u *ui) hint(err error) string {
 	c := causesOf(err)
 	switch {
-	case c.own.set != nil && c.own.usage != nil:
+	case c.own.usage != nil && c.own.retold != nil && c.own.retold.setting:
 		return "\"lxc-pull config\" shows all settings, and where each comes from."
 	case c.own.usage != nil && u.template:
 		return "See lxc-pull help template."
@@ -387,11 +384,8 @@ func (u *ui) hint(err error) string {
 		return c.own.mapped.remedy
 	}
 	text := u.sourceHint(err, c)
-	if text == "" || c.targetKind() == pull.HostConfig {
-		text = c.targetHint()
-	}
-	if text == "" {
-		text = u.diskHint(err, c)
+	if text == "" || c.fault == pull.HostConfig {
+		text = u.localHint(err, c)
 	}
 	return text
 }
@@ -442,8 +436,12 @@ func (u *ui) sourceHint(err error, c *causes) string {
 	return c.nothing() + "Try again later, or use another server."
 }
 
-// targetHint returns the hint about the directory to fill and about LXC's rules.
-func (c *causes) targetHint() (hint string) {
+// localHint returns the hint about the directory to fill, LXC's rules, disk space, memory and
+// permissions.
+func (u *ui) localHint(err error, c *causes) (hint string) {
+	if c.fault != 0 {
+		_, hint = c.targetLine()
+	}
 	switch {
 	case c.disk.unfit != nil:
 		return "Choose another file system: ext4, f2fs, btrfs, xfs and tmpfs have all features that are needed."
@@ -451,15 +449,8 @@ func (c *causes) targetHint() (hint string) {
 		return "Wait until the other run has ended."
 	case c.target != nil && c.target.Marker != "":
 		return "Look at both, and remove them if you do not need them."
-	case c.targetKind() != 0:
-		_, hint = c.targetLine()
-	}
-	return hint
-}
-
-// diskHint returns the hint about disk space, memory and permissions.
-func (u *ui) diskHint(err error, c *causes) string {
-	switch {
+	case hint != "":
+		return hint
 	case c.disk.owner != nil && errors.Is(err, syscall.EINVAL):
 		return "The user namespace does not have that id: widen the ranges in /etc/subuid, /etc/subgid and lxc.idmap."
 	case c.disk.owner != nil:

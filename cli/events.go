@@ -73,13 +73,20 @@ func (u *ui) bind(groups []group) []group {
 
 // setFlag sets a flag of the ui.
 func (u *ui) setFlag(name, value string) error {
-	switch name {
-	case "progress":
-		return u.setProgress(value)
-	case "json":
-		value = "1"
+	switch {
+	case name == "json":
+		return u.openEvents("1")
+	case name != "progress":
+		return u.openEvents(value)
+	case value == "auto":
+		value = ""
+	case value == "plain":
+		u.columns = 0 // passing messages are lines as well
+	case value != "none":
+		return errors.New("not auto, plain or none")
 	}
-	return u.openEvents(value)
+	u.screen.mode = value
+	return nil
 }
 
 // findEvents opens the events after a usage error in arguments that were not parsed to the end.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -37,21 +36,6 @@ const (
 // progressFlag returns the flag --progress.
 func progressFlag() flag {
 	return flag{long: "progress", value: "WHEN", help: "auto, plain (a line every ten seconds) or none", into: (*ui)(nil), exact: true, more: true}
-}
-
-// setProgress sets --progress.
-func (u *ui) setProgress(value string) error {
-	switch value {
-	case "auto":
-		value = ""
-	case "plain":
-		u.columns = 0 // passing messages are lines as well
-	case "none":
-	default:
-		return errors.New("not auto, plain or none")
-	}
-	u.screen.mode = value
-	return nil
 }
 
 // begin starts a phase of total bytes, -1 if that is not known; Close ends it.
@@ -110,12 +94,12 @@ func (p *progress) show(now time.Time) {
 		io.WriteString(u.err, p.text(now, 0)+"\n")
 		return
 	}
-	u.measure()
+	room := u.room()
 	if u.screen.passing > 0 {
 		u.clear()
 	}
-	text := p.text(now, u.room())
-	if p.wide > u.room() { // the terminal has become narrower, and its last columns show the old line
+	text := p.text(now, room)
+	if p.wide > room { // the terminal has become narrower, and its last columns show the old line
 		io.WriteString(u.err, "\r\x1b[K") // erase in line, ECMA-48 8.3.41
 		p.wide = 0
 	}
@@ -189,7 +173,6 @@ func (u *ui) clear() {
 	}
 	u.screen.passing = 0
 	if wide > 0 {
-		u.measure()
 		io.WriteString(u.err, "\r"+strings.Repeat(" ", min(wide, u.room())+2)+"\r") // "^C" is 2 wide
 	}
 }
@@ -202,20 +185,18 @@ func (u *ui) shows() bool {
 	return shows
 }
 
-// measure takes over the width of the terminal, which may have changed. The caller holds the
+// room returns the columns of a line that is rewritten: the terminal's, without the last one,
+// where the cursor would go on to the next line, and without two, in which a terminal shows
+// "^C" when the user ends the run. The terminal's width may have changed. The caller holds the
 // lock.
-func (u *ui) measure() {
+func (u *ui) room() int {
 	if u.screen.file != nil && u.columns > 0 {
 		if n := terminalSize(u.screen.file); n > 0 {
 			u.columns = n
 		}
 	}
+	return max(u.columns-3, 1)
 }
-
-// room returns the columns of a line that is rewritten: the terminal's, without the last one,
-// where the cursor would go on to the next line, and without two, in which a terminal shows
-// "^C" when the user ends the run.
-func (u *ui) room() int { return max(u.columns-3, 1) }
 
 // width returns the columns that a text takes. East Asian characters take two, and so may
 // other characters above U+1100: too large a width does no harm.

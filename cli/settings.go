@@ -104,16 +104,7 @@ type settings struct {
 	rank  int      // of what is read now
 }
 
-// A settingError is an error in a setting.
-type settingError struct {
-	text string
-	err  error
-}
-
-func (e *settingError) Error() string { return e.text }
-func (e *settingError) Unwrap() error { return e.err }
-
-// errSetting makes a settingError a usage error.
+// errSetting makes an error in a setting a usage error.
 var errSetting error = &usageError{}
 
 // readSettings reads the files and variables. mapped is the caller's id in this process's user
@@ -132,11 +123,22 @@ func readSettings(mapped int) *settings {
 	}
 	owners := append(layout.CacheOwners(), overflow, 0, os.Geteuid(), mapped)
 	paths, user := layout.PullConfigs()
+	addTo(&paths, user)
 	for _, path := range paths {
-		s.addFile(path, owners)
-	}
-	if user != "" {
-		s.addFile(user, owners[len(owners)-3:])
+		if path == "" {
+			continue
+		}
+		if path == user {
+			owners = owners[len(owners)-3:]
+		}
+		text, state := readOwned(path, owners)
+		addTo(&s.files, path, state)
+		s.rank++
+		if len(text) > maxSettings {
+			text = ""
+			addTo(&s.errs, path+": larger than "+strconv.Itoa(maxSettings)+" bytes")
+		}
+		s.parse(text, path)
 	}
 	s.rank++
 	for _, name := range settingNames() {
@@ -157,18 +159,6 @@ func readSettings(mapped int) *settings {
 // add adds a value of the file or variable that is read now.
 func (s *settings) add(name, value, where string) {
 	s.list = append(s.list, &setting{name: name, value: value, where: where, rank: s.rank})
-}
-
-// addFile reads a file if nobody but owners can change it.
-func (s *settings) addFile(path string, owners []int) {
-	text, state := readOwned(path, owners)
-	addTo(&s.files, path, state)
-	s.rank++
-	if len(text) > maxSettings {
-		addTo(&s.errs, path+": larger than "+strconv.Itoa(maxSettings)+" bytes")
-		return
-	}
-	s.parse(text, path)
 }
 
 // absent is how readOwned says that there is no file.
@@ -234,8 +224,12 @@ func (s *settings) parse(text, path string) {
 		switch {
 		case value == "":
 			wrong = strconv.Quote(line) + " is not NAME = VALUE"
+		case among(protections, name):
+			wrong = strconv.Quote(name) + " switches off a protection, so it can stand only on the command line"
+		case kind == "" && slices.Contains(longNames(flagsOf(new(createCall).groups())), name):
+			wrong = strconv.Quote(name) + " is not a setting, only an option of the command line"
 		case kind == "":
-			wrong = unknownSetting(name)
+			wrong = "unknown setting " + strconv.Quote(name) + didYouMean(name, "", settingNames())
 		case (kind == "f" || kind == "F") && value[0] != '/':
 			value = filepath.Dir(path) + "/" + value
 		}
@@ -245,17 +239,6 @@ func (s *settings) parse(text, path string) {
 			s.add(name, value, where)
 		}
 	}
-}
-
-// unknownSetting says why a name is not a setting.
-func unknownSetting(name string) string {
-	switch {
-	case among(protections, name):
-		return strconv.Quote(name) + " switches off a protection, so it can stand only on the command line"
-	case slices.Contains(longNames(flagsOf(new(createCall).groups())), name):
-		return strconv.Quote(name) + " is not a setting, only an option of the command line"
-	}
-	return "unknown setting " + strconv.Quote(name) + didYouMean(name, "", settingNames())
 }
 
 // of returns the values of a setting that count: those of its highest rank, and of a setting
@@ -302,7 +285,7 @@ func (u *ui) takeSettings(command string, flags []flag, given, operands []string
 		}
 	}
 	if len(s.errs) > 0 {
-		return nil, &settingError{s.errs[0], errSetting}
+		return nil, &retoldError{s.errs[0], errSetting, true}
 	}
 	return s, s.give(flags, given)
 }
@@ -319,7 +302,7 @@ func (s *settings) give(flags []flag, given []string) error {
 		}
 		for _, x := range s.of(f.long) {
 			if err := f.set(x.value); err != nil {
-				return &settingError{x.where + ": " + x.name + " " + strconv.Quote(x.value) + ": " + err.Error(), errSetting}
+				return &retoldError{x.where + ": " + x.name + " " + strconv.Quote(x.value) + ": " + err.Error(), errSetting, true}
 			}
 			x.used = true
 		}
@@ -344,5 +327,5 @@ func (s *settings) blame(err error) error {
 	if of == nil {
 		return err
 	}
-	return &settingError{of.where + ": " + text[2:], err}
+	return &retoldError{of.where + ": " + text[2:], err, true}
 }

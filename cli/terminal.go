@@ -84,17 +84,8 @@ func (u *ui) warn(code, format string, args ...any) { u.warnText(code, fmt.Sprin
 func (u *ui) warnText(code, text string) {
 	u.events.send("warning", "code", code, "text", text)
 	if !u.quiet {
-		u.marked("warning:", text)
+		u.write("warning:", " "+text)
 	}
-}
-
-// marked writes a line that begins with a word which a terminal shows in colour.
-func (u *ui) marked(word, text string) {
-	color := "31" // red, ECMA-48 8.3.117
-	if word == "warning:" {
-		color = "33" // yellow
-	}
-	u.write(word, color, " "+text)
 }
 
 // notef writes a line if -v is given.
@@ -105,14 +96,19 @@ func (u *ui) notef(format string, args ...any) {
 }
 
 // line writes a line to err. A progress line comes back below it.
-func (u *ui) line(format string, args ...any) { u.write("", "", fmt.Sprintf(format, args...)) }
+func (u *ui) line(format string, args ...any) { u.write("", fmt.Sprintf(format, args...)) }
 
-// write writes a line to err: a word in that colour, and text.
-func (u *ui) write(word, color, text string) {
+// write writes a line to err: a word that a terminal shows in colour, if it is not empty, and
+// text.
+func (u *ui) write(word, text string) {
 	u.mu.Lock()
 	u.clear()
 	u.hear()
 	if u.screen.color && word != "" {
+		color := "31" // red, ECMA-48 8.3.117
+		if word == "warning:" {
+			color = "33" // yellow
+		}
 		word = "\x1b[" + color + "m" + word + "\x1b[m"
 	}
 	io.WriteString(u.err, word+printable(text)+"\n")
@@ -129,7 +125,6 @@ func (u *ui) transient(text string) bool {
 	shown := u.columns > 0 && !u.quiet
 	if shown {
 		u.clear()
-		u.measure()
 		text = fit(strings.ReplaceAll(printable(text), "\n", " "), u.room())
 		u.screen.passing = width(text)
 		u.hear()
@@ -182,7 +177,7 @@ func (u *ui) listener() source.Listener {
 		},
 		Tell: func(text string) {
 			if !u.quiet {
-				u.write("", "", text)
+				u.write("", text)
 			}
 		},
 		Warn:  u.warnText,
