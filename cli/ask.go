@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -57,7 +56,7 @@ func (o *imageOptions) readNames(ui *ui, stdin io.Reader, index image.Index) err
 		if *f.value != "" {
 			continue
 		}
-		fmt.Fprintln(ui.out, f.prompt)
+		io.WriteString(ui.out, f.prompt+"\n")
 		line, err := readLine(stdin)
 		if errors.Is(err, context.Canceled) {
 			return err
@@ -67,7 +66,7 @@ func (o *imageOptions) readNames(ui *ui, stdin io.Reader, index image.Index) err
 		}
 		*f.value = line
 	}
-	fmt.Fprintln(ui.out)
+	io.WriteString(ui.out, "\n")
 	if o.arch == "" {
 		o.arch = hostArch()
 	}

@@ -220,7 +220,7 @@ func classify(err error) (status int, code string) {
 	case c.kind == source.Unverified:
 		status, code = exitUnverified, "unverified"
 	case c.network != nil && c.network.Kind != fetch.KindFile:
-		code, _ = networkLine(c.network)
+		_, code, _ = networkLine(c.network)
 		status = exitNetwork
 		if c.network.Kind == fetch.KindURL || c.network.Kind == fetch.KindSettings {
 			status = exitUsage
@@ -285,42 +285,43 @@ func (c *causes) targetLine() (code, hint string) {
 	return code, hint
 }
 
-// networkTable has a line for each kind of network failure, and for some HTTP statuses: its
-// code, and the hint, which networkHint may replace. No hint advises to trust more
-// certificates than are needed.
-const networkTable = `url usage A URL begins with https://, http:// or file:///.
-settings proxy Correct that variable, or unset it.
-dns dns Check the name and the network. Without name servers, pass --dns ADDRESS or --resolve HOST:ADDRESS.
-refused refused
-unreachable unreachable
-timeout timeout
-proxy proxy Check the proxy in https_proxy, http_proxy or all_proxy.
-tls tls This program speaks TLS 1.2 and later. The server may be older, or want a client certificate: --cert FILE --key FILE.
-clock tls-clock
-expired tls-expired
-authority tls-authority If it is your own server, pass --cacert FILE with the certificate that signed the server's.
-name tls-name Check --server. If it is right, the server's owner must put that name into the certificate, as a subjectAltName.
-wants-cert client-cert Pass --cert FILE and --key FILE. The server's owner provides both.
-refuses-cert client-cert Check that the certificate is the right one and has not expired. Ask the server's owner who must have signed it.
-speaks-http wrong-scheme Check the port. For a server without TLS write http://HOST:PORT.
-speaks-tls wrong-scheme Write https:// instead of http://.
-stall connection-lost
-truncated connection-lost
-changed changed The server is being updated. Try again later.
-html login-page The answer is a web page. Either the network wants a login first (open any page in a browser), or --server is wrong.
-redirect redirect The server redirects without end, or to an unsafe address. Check --server.
-too-large bad-answer The network alters the server's answers, or this is not an image server. Use another server.
-encoding bad-answer The network alters the server's answers, or this is not an image server. Use another server.
-protocol bad-answer The network alters the server's answers, or this is not an image server. Use another server.
-file file Check that the path is right and readable.
-status http-status Try again later, or use another server.
-401 http-login The server requires a login (--netrc-file FILE, --header-file FILE, or --cert FILE), or blocks you for some time.
-404 http-missing The server does not have that file: --server may need a path, or a mirror is being updated. Try again later, or use another server.
-407 proxy The proxy in https_proxy, http_proxy or all_proxy requires a user and a password.
+// networkTable has a line for each kind of network failure, and for some HTTP statuses: how
+// telling it is among several failures (a server that is down tells less than a server that
+// refuses a certificate), its code, and the hint, which networkHint may replace. No hint
+// advises to trust more certificates than are needed.
+const networkTable = `url 4 usage A URL begins with https://, http:// or file:///.
+settings 4 proxy Correct that variable, or unset it.
+dns 1 dns Check the name and the network. Without name servers, pass --dns ADDRESS or --resolve HOST:ADDRESS.
+refused 1 refused
+unreachable 1 unreachable
+timeout 1 timeout
+proxy 3 proxy Check the proxy in https_proxy, http_proxy or all_proxy.
+tls 4 tls This program speaks TLS 1.2 and later. The server may be older, or want a client certificate: --cert FILE --key FILE.
+clock 4 tls-clock
+expired 4 tls-expired
+authority 4 tls-authority If it is your own server, pass --cacert FILE with the certificate that signed the server's.
+name 4 tls-name Check --server. If it is right, the server's owner must put that name into the certificate, as a subjectAltName.
+wants-cert 4 client-cert Pass --cert FILE and --key FILE. The server's owner provides both.
+refuses-cert 4 client-cert Check that the certificate is the right one and has not expired. Ask the server's owner who must have signed it.
+speaks-http 4 wrong-scheme Check the port. For a server without TLS write http://HOST:PORT.
+speaks-tls 4 wrong-scheme Write https:// instead of http://.
+stall 3 connection-lost
+truncated 3 connection-lost
+changed 4 changed The server is being updated. Try again later.
+html 4 login-page The answer is a web page. Either the network wants a login first (open any page in a browser), or --server is wrong.
+redirect 4 redirect The server redirects without end, or to an unsafe address. Check --server.
+too-large 4 bad-answer The network alters the server's answers, or this is not an image server. Use another server.
+encoding 4 bad-answer The network alters the server's answers, or this is not an image server. Use another server.
+protocol 4 bad-answer The network alters the server's answers, or this is not an image server. Use another server.
+file 0 file Check that the path is right and readable.
+status 4 http-status Try again later, or use another server.
+401 4 http-login The server requires a login (--netrc-file FILE, --header-file FILE, or --cert FILE), or blocks you for some time.
+404 2 http-missing The server does not have that file: --server may need a path, or a mirror is being updated. Try again later, or use another server.
+407 4 proxy The proxy in https_proxy, http_proxy or all_proxy requires a user and a password.
 `
 
-// networkLine returns the code and the hint of a failed download.
-func networkLine(e *fetch.Error) (code, hint string) {
+// networkLine returns what networkTable has about a failed download.
+func networkLine(e *fetch.Error) (rank, code, hint string) {
 	name := string(e.Kind)
 	if e.Kind == fetch.KindStatus {
 		switch e.Status {
@@ -332,8 +333,9 @@ func networkLine(e *fetch.Error) (code, hint string) {
 			name = "407"
 		}
 	}
-	code, hint, _ = strings.Cut(lineOf(networkTable, name), " ")
-	return code, hint
+	rank, hint, _ = strings.Cut(lineOf(networkTable, name), " ")
+	code, hint, _ = strings.Cut(hint, " ")
+	return rank, code, hint
 }
 
 // describe returns the text of an error. phrase says that it is one of the stock template's
@@ -498,23 +500,11 @@ func (u *ui) leavesNothing() bool {
 }
 
 // telling returns the most telling of the network failures in err, which may be of several
-// servers: a server that is down tells less than a server that refuses a certificate. It
-// returns nil if err has no network failure.
+// servers, nil if there is none.
 func telling(err error) (best *fetch.Error) {
-	most := -1
+	most := ""
 	for _, e := range fetch.Failures(err) {
-		rank := 4
-		switch {
-		case e.Kind == fetch.KindFile:
-			rank = 0
-		case source.Offline(e) && e.Kind != fetch.KindProxy:
-			rank = 1
-		case e.NotFound():
-			rank = 2
-		case e.Kind == fetch.KindProxy, e.Kind == fetch.KindStall, e.Kind == fetch.KindTruncated:
-			rank = 3
-		}
-		if rank > most {
+		if rank, _, _ := networkLine(e); best == nil || rank > most {
 			best, most = e, rank
 		}
 	}
@@ -549,7 +539,7 @@ func (u *ui) networkHint(e *fetch.Error, resumes bool) string {
 		}
 		return "The connection fails. The same command continues the download."
 	}
-	_, hint := networkLine(e)
+	_, _, hint := networkLine(e)
 	if u.command == "fetch" {
 		if e.NotFound() {
 			return "The server does not have that file. Check the URL."

@@ -288,7 +288,7 @@ func (p *picker) draw(w io.Writer) (err error) {
 	lines := p.lines()
 	text, changed := "\r", p.screen.shown == nil
 	if changed {
-		text, p.screen.shown = "\r\x1b[J", make([]string, len(lines))
+		text, p.screen.shown = eraseList, make([]string, len(lines))
 	}
 	for i, line := range lines {
 		if line != p.screen.shown[i] {
@@ -304,12 +304,17 @@ func (p *picker) draw(w io.Writer) (err error) {
 	return err
 }
 
+// eraseList removes the list, so that what comes next has a fresh line.
+const eraseList = "\r\x1b[J"
+
 // choose lets the user choose an image.
 func (p *picker) choose(ctx context.Context, out io.Writer, in *os.File) (*image.Image, error) {
 	if term := os.Getenv("TERM"); term != "" && term != "dumb" {
 		if t, err := openRaw(ctx, in); err == nil {
 			defer t.close()
-			return p.watch(t, out)
+			img, err := p.watch(t, out)
+			io.WriteString(out, eraseList)
+			return img, err
 		}
 	}
 	p.fit(len("100 "))
@@ -326,11 +331,8 @@ func (p *picker) fit(margin int) {
 	p.setSize(int(size.Col)-margin, int(size.Row))
 }
 
-// watch shows the list and follows the user's keys. At the end it removes the list, so that
-// what comes next has a fresh line.
+// watch shows the list and follows the user's keys.
 func (p *picker) watch(t *rawTerminal, out io.Writer) (*image.Image, error) {
-	const erase = "\r\x1b[J"
-	defer io.WriteString(out, erase)
 	for key := keyChanged; ; {
 		switch {
 		case key == keyEscape:
@@ -338,7 +340,7 @@ func (p *picker) watch(t *rawTerminal, out io.Writer) (*image.Image, error) {
 		case key == keyEnter && len(p.found) > 0:
 			return p.image(p.at), nil
 		case key == keySuspend:
-			io.WriteString(out, erase)
+			io.WriteString(out, eraseList)
 			t.suspend()
 		case key == keyChanged:
 			p.fit(0)
@@ -363,10 +365,10 @@ func (p *picker) ask(out io.Writer, in io.Reader) (*image.Image, error) {
 		for ; next < min(end, len(p.found)); next++ {
 			fmt.Fprintf(out, "%3d %s\n", next+1, p.row(p.image(next)))
 		}
-		fmt.Fprintf(out, "%d of %d images. Enter: more, a number or text to narrow, *: all, q: leave: ", next, len(p.found))
+		io.WriteString(out, strconv.Itoa(next)+" of "+strconv.Itoa(len(p.found))+" images. Enter: more, a number or text to narrow, *: all, q: leave: ")
 		answer, err := readLine(in)
 		if err != nil {
-			fmt.Fprintln(out)
+			io.WriteString(out, "\n")
 			if !errors.Is(err, context.Canceled) {
 				err = errNotChosen
 			}

@@ -281,7 +281,7 @@ func (u *ui) takeSettings(command string, flags []flag, given, operands []string
 	s := readSettings(mapped)
 	for i := 0; i < len(s.files); i += 2 {
 		if why := s.files[i+1]; why != "" && why != absent && (command != "create" || mapped < 0) { // enterNamespace's caller has warned
-			u.warn("ignored-option", "the settings in %q are not used: %s", s.files[i], why)
+			u.warnText("ignored-option", "the settings in "+strconv.Quote(s.files[i])+" are not used: "+why)
 		}
 	}
 	if len(s.errs) > 0 {

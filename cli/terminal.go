@@ -173,15 +173,19 @@ func (u *ui) listener() source.Listener {
 	return source.Listener{
 		Say: func(text string) {
 			u.events.phase(text)
-			u.say(text)
+			u.sayRaw(text + "\n")
 		},
 		Tell: func(text string) {
 			if !u.quiet {
 				u.write("", text)
 			}
 		},
-		Warn:  u.warnText,
-		Note:  func(text string) { u.notef("%s", text) },
+		Warn: u.warnText,
+		Note: func(text string) {
+			if u.verbose {
+				u.write("", text)
+			}
+		},
 		Image: u.events.image,
 		Begin: func(phase string, kept, size int64) io.WriteCloser { return u.beginAt(phase, kept, size) },
 	}
