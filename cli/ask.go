@@ -127,7 +127,7 @@ func (c *creation) choose(ctx context.Context, ui *ui, stdin *os.File, index ima
 	}
 	c.image.dist, c.image.release, c.image.arch, c.image.variant = img.Dist, img.Release, img.Arch, img.Variant
 	c.image.loose, c.image.anyVariant = false, false
-	ui.say("Same as: " + shellWords(c.sameAs(ui, &given)))
+	ui.say("Same as: " + shellWords(c.sameAs(ui, &given)) + "\n")
 	return nil
 }
 

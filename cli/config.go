@@ -37,16 +37,15 @@ func (c *configCall) run(ctx context.Context, ui *ui, operands []string) error {
 		return usageErrorf("config takes no arguments: %q", operands)
 	}
 	var s *settings
-	var rows [][]string
 	err := untilDone(ctx, func() error {
 		s = readSettings(-1)
-		rows = s.rows()
 		s.check(ui)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	rows := s.rows()
 	if c.json {
 		err = printObjects(ui.out, rowObjects(rows))
 	} else {
@@ -81,7 +80,9 @@ func (s *settings) check(ui *ui) {
 func (s *settings) rows() [][]string {
 	rows := [][]string{{"NAME", "VALUE", "FROM"}}
 	add := func(name, value, from string) {
-		rows = append(rows, []string{name, printable(value), printable(from)})
+		var row []string
+		addTo(&row, name, printable(value), printable(from))
+		rows = append(rows, row)
 	}
 	for _, name := range settingNames() {
 		list := s.of(name)

@@ -114,7 +114,7 @@ func (u *ui) explain(err error, code string) (text, hint string) {
 	text, phrase := u.describe(err, c)
 	switch {
 	case phrase && (c.kind == source.NotFound || c.kind == source.Gone):
-		u.say(text) // the stock template prints this phrase on standard output
+		u.say(text + "\n") // the stock template prints this phrase on standard output
 	case phrase:
 		u.write("ERROR:", strings.TrimPrefix(text, "ERROR:"))
 	default:

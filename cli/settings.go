@@ -104,8 +104,14 @@ type settings struct {
 	rank  int      // of what is read now
 }
 
-// errSetting makes an error in a setting a usage error.
-var errSetting error = &usageError{}
+// settingError returns an error in a setting. err is the cause; nil: the value is wrong, which
+// is a usage error.
+func settingError(text string, err error) error {
+	if err == nil {
+		err = &usageError{}
+	}
+	return &retoldError{text, err, true}
+}
 
 // readSettings reads the files and variables. mapped is the caller's id in this process's user
 // namespace, -1 if it is not known.
@@ -285,7 +291,7 @@ func (u *ui) takeSettings(command string, flags []flag, given, operands []string
 		}
 	}
 	if len(s.errs) > 0 {
-		return nil, &retoldError{s.errs[0], errSetting, true}
+		return nil, settingError(s.errs[0], nil)
 	}
 	return s, s.give(flags, given)
 }
@@ -302,7 +308,7 @@ func (s *settings) give(flags []flag, given []string) error {
 		}
 		for _, x := range s.of(f.long) {
 			if err := f.set(x.value); err != nil {
-				return &retoldError{x.where + ": " + x.name + " " + strconv.Quote(x.value) + ": " + err.Error(), errSetting, true}
+				return settingError(x.where+": "+x.name+" "+strconv.Quote(x.value)+": "+err.Error(), nil)
 			}
 			x.used = true
 		}
@@ -327,5 +333,5 @@ func (s *settings) blame(err error) error {
 	if of == nil {
 		return err
 	}
-	return &retoldError{of.where + ": " + text[2:], err, true}
+	return settingError(of.where+": "+text[2:], err)
 }

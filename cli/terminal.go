@@ -136,10 +136,7 @@ func (u *ui) transient(text string) bool {
 
 // say writes a phrase of the stock template, which scripts look for. Only the template
 // writes it to standard output: other commands print their results there.
-func (u *ui) say(text string) { u.sayRaw(text + "\n") }
-
-// sayRaw is say for a text that may lack the newline at its end.
-func (u *ui) sayRaw(text string) {
+func (u *ui) say(text string) {
 	if u.quiet {
 		return
 	}
@@ -173,7 +170,7 @@ func (u *ui) listener() source.Listener {
 	return source.Listener{
 		Say: func(text string) {
 			u.events.phase(text)
-			u.sayRaw(text + "\n")
+			u.say(text + "\n")
 		},
 		Tell: func(text string) {
 			if !u.quiet {
