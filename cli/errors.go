@@ -149,16 +149,14 @@ type causes struct {
 		kept   *keptError
 		file   *fileError
 	}
-	signed struct { // of the search for an image, and of signatures
+	other struct { // of other packages
 		missing   *image.NotFoundError
 		untrusted *pgp.UntrustedError
 		bad       *pgp.BadSignatureError
-	}
-	disk struct {
-		unfit  *untar.UnfitError
-		owner  *untar.OwnerError
-		memory *xz.MemoryError
-		path   *fs.PathError
+		unfit     *untar.UnfitError
+		owner     *untar.OwnerError
+		memory    *xz.MemoryError
+		path      *fs.PathError
 	}
 	target    *pull.Error
 	fault     pull.Kind // of target
@@ -176,7 +174,7 @@ func causesOf(err error) *causes {
 	c := &causes{network: telling(err), kind: source.KindOf(err), busy: errors.Is(err, untar.ErrBusy), canceled: errors.Is(err, context.Canceled)}
 	for _, first := range []any{
 		&c.own.sop, &c.own.silent, &c.own.usage, &c.own.mapped, &c.own.retold, &c.own.kept, &c.own.file,
-		&c.signed.missing, &c.signed.untrusted, &c.signed.bad, &c.disk.unfit, &c.disk.owner, &c.disk.memory, &c.disk.path,
+		&c.other.missing, &c.other.untrusted, &c.other.bad, &c.other.unfit, &c.other.owner, &c.other.memory, &c.other.path,
 		&c.target, &c.left, &c.resumable,
 	} {
 		errors.As(err, first)
@@ -215,7 +213,7 @@ func classify(err error) (status int, code string) {
 		status, code = exitNoImage, "gone"
 	case c.kind == source.Replayed:
 		status, code = exitUnverified, "old-image"
-	case c.kind == source.Unverified && c.signed.untrusted != nil:
+	case c.kind == source.Unverified && c.other.untrusted != nil:
 		status, code = exitUnverified, "untrusted"
 	case c.kind == source.Unverified:
 		status, code = exitUnverified, "unverified"
@@ -245,7 +243,7 @@ func (c *causes) local() (status int, code string) {
 		return exitDisk, "read-only"
 	}
 	switch {
-	case c.disk.owner != nil:
+	case c.other.owner != nil:
 		return exitPermission, "owners"
 	case c.errno == syscall.EACCES, c.errno == syscall.EPERM:
 		return exitPermission, "permission"
@@ -253,11 +251,11 @@ func (c *causes) local() (status int, code string) {
 		code, _ = c.targetLine()
 	case c.kind == source.History:
 		code = "history"
-	case c.disk.unfit != nil:
+	case c.other.unfit != nil:
 		code = "file-system"
 	case c.busy:
 		code = "lock"
-	case c.disk.memory != nil:
+	case c.other.memory != nil:
 		code = "memory"
 	case c.own.file != nil, c.network != nil, c.errno == syscall.ENOENT:
 		code = "file"
@@ -403,13 +401,13 @@ func (c *causes) nothing() string {
 
 // sourceHint returns the hint about servers and signatures.
 func (u *ui) sourceHint(err error, c *causes) string {
-	untrusted, bad := c.signed.untrusted, c.signed.bad
+	untrusted, bad := c.other.untrusted, c.other.bad
 	local := among("verify sopv cache", u.command) // asks no server
 	switch {
 	case u.command == "check" && (c.kind == source.Gone || c.kind == source.NotFound):
 		return "Servers keep few builds. Name a server that has this one with --server, or make a new container and copy your data."
-	case c.signed.missing != nil:
-		return u.nearHint(c.signed.missing)
+	case c.other.missing != nil:
+		return u.nearHint(c.other.missing)
 	case c.kind == source.Replayed:
 		return "An old image may have known security holes. Use another server, or accept the old image with --allow-older."
 	case untrusted != nil && untrusted.Good > 0:
@@ -445,7 +443,7 @@ func (u *ui) localHint(err error, c *causes) (hint string) {
 		_, hint = c.targetLine()
 	}
 	switch {
-	case c.disk.unfit != nil:
+	case c.other.unfit != nil:
 		return "Choose another file system: ext4, f2fs, btrfs, xfs and tmpfs have all features that are needed."
 	case c.busy:
 		return "Wait until the other run has ended."
@@ -453,12 +451,12 @@ func (u *ui) localHint(err error, c *causes) (hint string) {
 		return "Look at both, and remove them if you do not need them."
 	case hint != "":
 		return hint
-	case c.disk.owner != nil && errors.Is(err, syscall.EINVAL):
+	case c.other.owner != nil && errors.Is(err, syscall.EINVAL):
 		return "The user namespace does not have that id: widen the ranges in /etc/subuid, /etc/subgid and lxc.idmap."
-	case c.disk.owner != nil:
+	case c.other.owner != nil:
 		return "The file system can't store owners, or does not let you set them. Choose another directory."
-	case c.disk.memory != nil && c.disk.memory.Needed > 0:
-		return "Allow more with --memory " + strconv.FormatInt(int64(c.disk.memory.Needed+1<<20-1)>>20, 10) + "M."
+	case c.other.memory != nil && c.other.memory.Needed > 0:
+		return "Allow more with --memory " + strconv.FormatInt(int64(c.other.memory.Needed+1<<20-1)>>20, 10) + "M."
 	}
 	switch c.errno {
 	case syscall.ENOSPC, syscall.EDQUOT:
@@ -475,11 +473,11 @@ func (u *ui) localHint(err error, c *causes) (hint string) {
 	if c.own.file != nil {
 		return "You may not read " + strconv.Quote(c.own.file.name) + ". Use sudo, or name another file."
 	}
-	if c.disk.path == nil {
+	if c.other.path == nil {
 		return "Only another user or root may do that. Use sudo, or a place of your own."
 	}
 	verb, option := "write to ", ""
-	if c.disk.path.Op == "open" {
+	if c.other.path.Op == "open" {
 		verb = "read or write "
 	}
 	switch u.command {
@@ -490,7 +488,7 @@ func (u *ui) localHint(err error, c *causes) (hint string) {
 	case "untar":
 		option = " with -C DIR"
 	}
-	return "You may not " + verb + strconv.Quote(c.disk.path.Path) + ". Use sudo, or choose another place" + option + "."
+	return "You may not " + verb + strconv.Quote(c.other.path.Path) + ". Use sudo, or choose another place" + option + "."
 }
 
 // leavesNothing reports whether the command leaves no files after an error, unless the error

@@ -183,11 +183,12 @@ Flushing=flush
 
 // phase tells that a phase begins, if text is the beginning of one.
 func (e *events) phase(text string) {
-	for rest := phases; e != nil && rest != ""; {
-		var line string
-		line, rest, _ = strings.Cut(rest, "\n")
-		words, name, _ := strings.Cut(line, "=")
-		if !strings.HasPrefix(text, words) {
+	if e == nil {
+		return
+	}
+	for _, line := range strings.Split(phases, "\n") {
+		words, name, found := strings.Cut(line, "=")
+		if !found || !strings.HasPrefix(text, words) {
 			continue
 		}
 		e.mu.Lock()

@@ -275,9 +275,10 @@ func (u *ui) takeSettings(command string, flags []flag, given, operands []string
 	}
 	mapped, some := -1, false
 	for i := range flags {
-		kind, _ := kindOf(flags[i].long)
+		f := &flags[i]
+		kind, _ := kindOf(f.long)
 		some = some || kind != ""
-		if text, ok := flags[i].into.(*string); ok && flags[i].long == "mapped-uid" {
+		if text, ok := f.into.(*string); ok && f.long == "mapped-uid" {
 			mapped, _ = mappedID(*text)
 		}
 	}
