@@ -3,10 +3,10 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"lxc-pull/fetch"
@@ -42,7 +42,7 @@ func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder
 	return c.image.check()
 }
 
-var errNoImage = usageErrorf("distribution and release are missing: name the image as DIST/RELEASE, or pass --dist and --release")
+var errNoImage error = &usageError{"distribution and release are missing: name the image as DIST/RELEASE, or pass --dist and --release"}
 
 // readNames prints the list of images and reads a line for each missing name.
 func (o *imageOptions) readNames(ui *ui, stdin io.Reader, index image.Index) error {
@@ -56,7 +56,7 @@ func (o *imageOptions) readNames(ui *ui, stdin io.Reader, index image.Index) err
 		if *f.value != "" {
 			continue
 		}
-		fmt.Fprintln(ui.out, f.prompt)
+		io.WriteString(ui.out, f.prompt+"\n")
 		line, err := readLine(stdin)
 		if errors.Is(err, context.Canceled) {
 			return err
@@ -66,7 +66,7 @@ func (o *imageOptions) readNames(ui *ui, stdin io.Reader, index image.Index) err
 		}
 		*f.value = line
 	}
-	fmt.Fprintln(ui.out)
+	io.WriteString(ui.out, "\n")
 	if o.arch == "" {
 		o.arch = hostArch()
 	}
@@ -86,21 +86,18 @@ func readLine(r io.Reader) (string, error) {
 	var b [1]byte
 	for len(line) < maxLine {
 		n, err := r.Read(b[:])
-		if n == 1 && b[0] == '\n' {
-			return strings.TrimSpace(string(line)), nil
-		}
-		if n == 1 {
+		if n == 1 && b[0] != '\n' {
 			line = append(line, b[0])
 			continue
 		}
+		if n == 1 || err != nil && len(line) > 0 {
+			return strings.TrimSpace(string(line)), nil
+		}
 		if err != nil {
-			if len(line) > 0 {
-				return strings.TrimSpace(string(line)), nil
-			}
 			return "", err
 		}
 	}
-	return "", fmt.Errorf("the answer is longer than %d bytes", maxLine)
+	return "", errors.New("the answer is longer than " + strconv.Itoa(maxLine) + " bytes")
 }
 
 // choose lets the user choose an image that matches the names which are given, and says which
@@ -130,7 +127,7 @@ func (c *creation) choose(ctx context.Context, ui *ui, stdin *os.File, index ima
 	}
 	c.image.dist, c.image.release, c.image.arch, c.image.variant = img.Dist, img.Release, img.Arch, img.Variant
 	c.image.loose, c.image.anyVariant = false, false
-	ui.say("Same as: " + shellWords(c.sameAs(ui, &given)))
+	ui.say("Same as: " + shellWords(c.sameAs(ui, &given)) + "\n")
 	return nil
 }
 
@@ -139,15 +136,15 @@ func (c *creation) choose(ctx context.Context, ui *ui, stdin *os.File, index ima
 func (c *creation) sameAs(ui *ui, given *imageOptions) []string {
 	// A NUL, which no argument has, ends each word.
 	line := "lxc-pull\x00" + ui.command + "\x00"
-	own := " -- --mapped-uid --mapped-gid " // from enterNamespace; without "--" operands stay operands
+	own := "-- --mapped-uid --mapped-gid" // from enterNamespace; without "--" operands stay operands
 	if ui.template {
 		line = "lxc-create\x00-t\x00" + lxcTemplate() + "\x00-n\x00" + c.target.Container.Name + "\x00-P\x00" + filepath.Dir(c.target.Container.Path) + "\x00--\x00"
-		own += "--name --path --rootfs " // from lxc-create
+		own += " --name --path --rootfs" // from lxc-create
 	}
 	for i := 0; i < len(c.args); i++ {
 		word := c.args[i]
 		name, _, one := strings.Cut(word, "=")
-		if strings.Contains(own, " "+name+" ") {
+		if among(own, name) {
 			if !one && name != "--" {
 				i++
 			}

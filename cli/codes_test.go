@@ -149,7 +149,7 @@ func TestEveryCodeIsExplained(t *testing.T) {
 				if !ok || len(call.Args) < 2 {
 					return true
 				}
-				if f, ok := call.Fun.(*ast.SelectorExpr); ok && (f.Sel.Name == "warn" || f.Sel.Name == "Warn") {
+				if f, ok := call.Fun.(*ast.SelectorExpr); ok && (f.Sel.Name == "warn" || f.Sel.Name == "warnText" || f.Sel.Name == "Warn") {
 					if literal, ok := call.Args[0].(*ast.BasicLit); ok {
 						code, _ := strconv.Unquote(literal.Value)
 						see(code, file)

@@ -8,6 +8,7 @@ import (
 
 	"lxc-pull/cross"
 	"lxc-pull/image"
+	"lxc-pull/image/cache"
 	"lxc-pull/lxc/host"
 	"lxc-pull/pull/source"
 )
@@ -70,10 +71,10 @@ func (c *completionCall) complete(words []string) {
 	join := true // bash splits words at "=" and ":"
 	for _, word := range words {
 		splits := word == "=" || word == ":"
-		if n := len(args) - 1; n >= 0 && (splits || join) {
-			args[n] += word
+		if len(args) > 0 && (splits || join) {
+			args[len(args)-1] += word
 		} else {
-			args = append(args, word)
+			addTo(&args, word)
 		}
 		join = splits
 	}
@@ -85,7 +86,7 @@ func (c *completionCall) complete(words []string) {
 	cmd := named(args[0])
 	switch {
 	case len(args) == 1:
-		c.commands()
+		c.values("COMMAND")
 		if last != "" {
 			c.add("--help", "list the commands")
 			c.add("--version", "print the version")
@@ -126,15 +127,9 @@ func (c *completionCall) complete(words []string) {
 // characters that a shell or a terminal may treat in a special way, and those that a command
 // would take for options: names come from servers and from other users.
 func (c *completionCall) add(word, help string) {
-	if strings.HasPrefix(word, c.prefix) && (word[:min(1, len(word))] != "-" || c.prefix != "") && !strings.ContainsFunc(word, special) && !strings.Contains("\n"+c.answer, "\n"+word+"\t") {
+	option := strings.HasPrefix(word, "-") && c.prefix == ""
+	if strings.HasPrefix(word, c.prefix) && !option && !strings.ContainsFunc(word, special) && !strings.Contains("\n"+c.answer, "\n"+word+"\t") {
 		c.answer += word + "\t" + help + "\n"
-	}
-}
-
-// commands adds the commands.
-func (c *completionCall) commands() {
-	for _, cmd := range commands() {
-		c.add(cmd.name, cmd.summary)
 	}
 }
 
@@ -150,7 +145,7 @@ untar FILE
 zcat FILE
 verify FILE
 completion bash,zsh,fish NAME
-help COMMAND NAME
+help TOPIC NAME
 --install DIR NAME
 `
 
@@ -161,9 +156,13 @@ func (c *completionCall) values(kind string) {
 		c.answer = completeFiles + "\n"
 	case "DIR":
 		c.answer = completeDirs + "\n"
-	case "COMMAND":
-		c.commands()
-		c.add(templateName, "lxc-create -t pull")
+	case "COMMAND", "TOPIC":
+		for _, cmd := range commands() {
+			c.add(cmd.name, cmd.summary)
+		}
+		if kind == "TOPIC" {
+			c.add(templateName, "lxc-create -t pull")
+		}
 	case "CONTAINER":
 		path := host.This().LXCPath()
 		entries, _ := os.ReadDir(path)
@@ -173,7 +172,27 @@ func (c *completionCall) values(kind string) {
 			}
 		}
 	case "IMAGE", "CACHED":
-		c.images(kind == "CACHED")
+		finder := finderOptions{owner: unchanged()}
+		base := host.This().CacheDir(host.Namespace())
+		dir := finder.cacheAt(base)
+		var list []cache.Info
+		if base != "" {
+			list, _ = dir.List()
+		}
+		if kind == "CACHED" {
+			for i := range list {
+				c.add(list[i].Name.String(), "")
+			}
+			return
+		}
+		// Those for this machine in the index that the cache keeps.
+		for _, img := range source.CachedIndex(dir, list).Select(image.Query{Arch: cross.Spellings(hostArch())}) {
+			name := img.Dist + "/" + img.Release
+			if img.Variant != defaultVariant {
+				name += "/" + img.Variant
+			}
+			c.add(name, "")
+		}
 	default:
 		if kind != strings.ToLower(kind) {
 			return
@@ -181,30 +200,5 @@ func (c *completionCall) values(kind string) {
 		for _, word := range strings.Split(kind, ",") {
 			c.add(word, "")
 		}
-	}
-}
-
-// images adds the images in the cache, or those for this machine in the index that the cache
-// keeps.
-func (c *completionCall) images(cached bool) {
-	base := host.This().CacheDir(host.Namespace())
-	if base == "" {
-		return
-	}
-	finder := finderOptions{owner: unchanged()}
-	dir := finder.cacheAt(base)
-	list, _ := dir.List()
-	if cached {
-		for i := range list {
-			c.add(list[i].Name.String(), "")
-		}
-		return
-	}
-	for _, img := range source.CachedIndex(dir, list).Select(image.Query{Arch: cross.Spellings(hostArch())}) {
-		name := img.Dist + "/" + img.Release
-		if img.Variant != defaultVariant {
-			name += "/" + img.Variant
-		}
-		c.add(name, "")
 	}
 }

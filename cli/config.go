@@ -37,23 +37,22 @@ func (c *configCall) run(ctx context.Context, ui *ui, operands []string) error {
 		return usageErrorf("config takes no arguments: %q", operands)
 	}
 	var s *settings
-	var rows [][]string
 	err := untilDone(ctx, func() error {
 		s = readSettings(-1)
-		rows = s.rows()
 		s.check(ui)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	rows := s.rows()
 	if c.json {
 		err = printObjects(ui.out, rowObjects(rows))
 	} else {
 		_, err = io.WriteString(ui.out, columns(rows, false))
 	}
 	for _, text := range s.errs {
-		ui.line("lxc-pull: %s", text)
+		ui.write("", "lxc-pull: "+text)
 	}
 	if err == nil && len(s.errs) > 0 {
 		err = &silentError{usage: true}
@@ -72,7 +71,7 @@ func (s *settings) check(ui *ui) {
 		err = s.blame(err)
 	}
 	if err != nil {
-		s.errs = append(s.errs, err.Error())
+		addTo(&s.errs, err.Error())
 	}
 }
 
@@ -81,7 +80,9 @@ func (s *settings) check(ui *ui) {
 func (s *settings) rows() [][]string {
 	rows := [][]string{{"NAME", "VALUE", "FROM"}}
 	add := func(name, value, from string) {
-		rows = append(rows, []string{name, printable(value), printable(from)})
+		var row []string
+		addTo(&row, name, printable(value), printable(from))
+		rows = append(rows, row)
 	}
 	for _, name := range settingNames() {
 		list := s.of(name)
@@ -122,13 +123,12 @@ func (s *settings) rows() [][]string {
 
 // rowObjects returns the rows of a table as JSON objects. Their keys are those of the first
 // row.
-func rowObjects(rows [][]string) (objects []jsonObject) {
-	for _, row := range rows[1:] {
-		var o jsonObject
-		for i, cell := range row {
-			o.text(strings.ToLower(rows[0][i]), cell)
+func rowObjects(rows [][]string) []jsonObject {
+	objects := make([]jsonObject, len(rows)-1)
+	for i, row := range rows[1:] {
+		for n, cell := range row {
+			objects[i].text(strings.ToLower(rows[0][n]), cell)
 		}
-		objects = append(objects, o)
 	}
 	return objects
 }

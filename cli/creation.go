@@ -172,7 +172,7 @@ func (c *creation) run(ctx context.Context, ui *ui, finder *source.Finder) (*pul
 	}
 	made, err := pull.Run(ctx, finder, c.image.query(), c.target, how)
 	if err == nil && made.Message != nil && !c.target.RootfsOnly {
-		ui.sayRaw("\n---\n" + string(made.Message))
+		ui.say("\n---\n" + string(made.Message))
 	}
 	return made, c.suggest(err)
 }

@@ -87,7 +87,7 @@ func (c *creation) describe(found *source.Found, root *untar.Root) string {
 	if !c.target.RootfsOnly {
 		ranges, _ := lxc.IDMap(c.target.BaseConfig)
 		add("mode", string(c.target.Namespace.Mode()))
-		add("idmap", strings.Join(mapArguments(ranges), " "))
+		add("idmap", mapArguments(ranges))
 		add("config", c.only.config)
 	}
 	for _, f := range c.personal.group(true).flags {

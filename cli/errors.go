@@ -48,14 +48,16 @@ type signalError unix.Signal
 func (e signalError) Error() string        { return unix.Signal(e).String() + " signal received" }
 func (e signalError) Is(target error) bool { return target == context.Canceled }
 
-// A phraseError is an error in the words of the stock template, which scripts look for.
-type phraseError struct {
-	text string
-	err  error // the cause, which decides on the exit status and the hint; nil: none
+// A retoldError is an error in other words: those of the stock template, which scripts look
+// for, or those that say where a setting is.
+type retoldError struct {
+	text    string // of the stock template: "ERROR: ..."
+	err     error  // the cause, which decides on the exit status and the hint; nil: none
+	setting bool
 }
 
-func (e *phraseError) Error() string { return "ERROR: " + e.text }
-func (e *phraseError) Unwrap() error { return e.err }
+func (e *retoldError) Error() string { return e.text }
+func (e *retoldError) Unwrap() error { return e.err }
 
 // A usageError is an error in the command line.
 type usageError struct{ text string }
@@ -102,30 +104,30 @@ func (u *ui) finish(err error, signal signalError) int {
 
 // explain prints an error, and returns its text and the hint.
 func (u *ui) explain(err error, code string) (text, hint string) {
-	if errors.As(err, new(*silentError)) {
+	c := causesOf(err)
+	if c.own.silent != nil {
 		return err.Error(), ""
 	}
-	if u.columns > 0 && errors.Is(err, context.Canceled) {
+	if u.columns > 0 && c.canceled {
 		io.WriteString(u.err, "\r  \r") // the terminal has shown "^C"
 	}
-	text, phrase := u.describe(err)
-	kind := source.KindOf(err)
+	text, phrase := u.describe(err, c)
 	switch {
-	case phrase && (kind == source.NotFound || kind == source.Gone):
-		u.say(text) // the stock template prints this phrase on standard output
+	case phrase && (c.kind == source.NotFound || c.kind == source.Gone):
+		u.say(text + "\n") // the stock template prints this phrase on standard output
 	case phrase:
-		u.marked("ERROR:", strings.TrimPrefix(text, "ERROR: "))
+		u.write("ERROR:", strings.TrimPrefix(text, "ERROR:"))
 	default:
-		u.marked("lxc-pull:", text)
+		u.write("lxc-pull:", " "+text)
 	}
 	if hint = u.hint(err); hint != "" {
-		u.line("%s", hint)
+		u.write("", hint)
 	}
-	if network := telling(err); network != nil && u.verbose && network.Detail() != "" {
-		u.line("%s", network.Detail())
+	if c.network != nil && u.verbose && c.network.Detail() != "" {
+		u.write("", c.network.Detail())
 	}
-	if code != "usage" && code != "failed" && code != "interrupted" && (u.verbose || u.screen.file != nil && !u.template) {
-		u.line("More: lxc-pull help %s", code)
+	if !among("usage failed interrupted", code) && (u.verbose || u.screen.file != nil && !u.template) {
+		u.write("", "More: lxc-pull help "+code)
 	}
 	return text, hint
 }
@@ -136,94 +138,126 @@ func exitStatus(err error) int {
 	return status
 }
 
+// causes are the errors that an error wraps, the first of each type; nil: none.
+type causes struct {
+	own struct { // of this package
+		sop    *sopError
+		silent *silentError
+		usage  *usageError
+		mapped *mappedError
+		retold *retoldError
+		kept   *keptError
+		file   *fileError
+	}
+	other struct { // of other packages
+		missing   *image.NotFoundError
+		untrusted *pgp.UntrustedError
+		bad       *pgp.BadSignatureError
+		unfit     *untar.UnfitError
+		owner     *untar.OwnerError
+		memory    *xz.MemoryError
+		path      *fs.PathError
+	}
+	target    *pull.Error
+	fault     pull.Kind // of target
+	left      *pull.LeftError
+	resumable *pull.ResumableError
+	network   *fetch.Error // the most telling one
+	kind      source.Kind
+	errno     syscall.Errno // the one that tells most; ENOSPC also for pull.NoRoom; 0: none
+	busy      bool
+	canceled  bool
+}
+
+// causesOf returns the causes of an error.
+func causesOf(err error) *causes {
+	c := &causes{network: telling(err), kind: source.KindOf(err), busy: errors.Is(err, untar.ErrBusy), canceled: errors.Is(err, context.Canceled)}
+	for _, first := range []any{
+		&c.own.sop, &c.own.silent, &c.own.usage, &c.own.mapped, &c.own.retold, &c.own.kept, &c.own.file,
+		&c.other.missing, &c.other.untrusted, &c.other.bad, &c.other.unfit, &c.other.owner, &c.other.memory, &c.other.path,
+		&c.target, &c.left, &c.resumable,
+	} {
+		errors.As(err, first)
+	}
+	for _, errno := range [...]syscall.Errno{syscall.ENOENT, syscall.EPERM, syscall.EACCES, syscall.EROFS, syscall.EFBIG, syscall.EIO, syscall.EDQUOT, syscall.ENOSPC} {
+		if errors.Is(err, errno) {
+			c.errno = errno
+		}
+	}
+	if c.target != nil {
+		c.fault = c.target.Kind
+	}
+	if c.fault == pull.NoRoom || errors.Is(err, untar.ErrTooBig) {
+		c.errno = syscall.ENOSPC
+	}
+	return c
+}
+
 // classify returns the exit status of an error and its code, which is one of those in codes.txt.
 func classify(err error) (status int, code string) {
-	var sop *sopError
-	var silent *silentError
+	c := causesOf(err)
 	switch {
-	case errors.As(err, &sop):
-		return sop.status, "failed"
-	case errors.As(err, &silent) && !silent.usage:
+	case c.own.sop != nil:
+		return c.own.sop.status, "failed"
+	case c.own.silent != nil && !c.own.silent.usage:
 		return exitFailure, "failed"
-	case silent != nil, errors.As(err, new(*usageError)):
+	case c.own.silent != nil, c.own.usage != nil:
 		return exitUsage, "usage"
-	case errors.As(err, new(*mappedError)):
+	case c.own.mapped != nil:
 		return exitPermission, "id-map"
 	}
-	status, code = exitUnverified, "unverified"
-	network := telling(err)
-	switch kind := source.KindOf(err); {
-	case kind == source.NotFound:
+	switch {
+	case c.kind == source.NotFound:
 		status, code = exitNoImage, "no-image"
-	case kind == source.Gone:
+	case c.kind == source.Gone:
 		status, code = exitNoImage, "gone"
-	case kind == source.Replayed:
-		code = "old-image"
-	case kind == source.Unverified:
-		if errors.As(err, new(*pgp.UntrustedError)) {
-			code = "untrusted"
+	case c.kind == source.Replayed:
+		status, code = exitUnverified, "old-image"
+	case c.kind == source.Unverified && c.other.untrusted != nil:
+		status, code = exitUnverified, "untrusted"
+	case c.kind == source.Unverified:
+		status, code = exitUnverified, "unverified"
+	case c.network != nil && c.network.Kind != fetch.KindFile:
+		_, code, _ = networkLine(c.network)
+		status = exitNetwork
+		if c.network.Kind == fetch.KindURL || c.network.Kind == fetch.KindSettings {
+			status = exitUsage
 		}
-	case network != nil && network.Kind != fetch.KindFile:
-		status, code = networkCode(network)
 	default:
-		status, code = localCode(err)
-		if network != nil && code == "failed" {
-			code = "file"
-		}
+		status, code = c.local()
 	}
-	if errors.Is(err, context.Canceled) {
+	if c.canceled {
 		code = "interrupted"
 	}
 	return status, code
 }
 
-// networkCodes has the codes of the kinds of network failures that are not the kind itself.
-const networkCodes = " url=usage settings=proxy clock=tls-clock expired=tls-expired authority=tls-authority name=tls-name" +
-	" wants-cert=client-cert refuses-cert=client-cert speaks-http=wrong-scheme speaks-tls=wrong-scheme stall=connection-lost" +
-	" truncated=connection-lost html=login-page too-large=bad-answer encoding=bad-answer protocol=bad-answer status=http-status" +
-	" 401=http-login 403=http-login 404=http-missing 407=proxy 410=http-missing "
-
-// networkCode returns the exit status and the code of a failed download.
-func networkCode(e *fetch.Error) (status int, code string) {
-	status, code = exitNetwork, string(e.Kind)
-	for _, name := range []string{code, strconv.Itoa(e.Status)} {
-		if _, rest, found := strings.Cut(networkCodes, " "+name+"="); found {
-			code, _, _ = strings.Cut(rest, " ")
-		}
-	}
-	if e.Kind == fetch.KindURL || e.Kind == fetch.KindSettings {
-		status = exitUsage
-	}
-	return status, code
-}
-
-// pullCodes has the codes of the kinds of errors of package pull, in their order.
-const pullCodes = "no-room not-empty exists no-config missing-include host-config no-record no-directory"
-
-// localCode returns the exit status and the code of an error of this machine.
-func localCode(err error) (status int, code string) {
-	switch {
-	case pull.KindOf(err) == pull.NoRoom, errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+// local returns the exit status and the code of an error of this machine.
+func (c *causes) local() (status int, code string) {
+	switch c.errno {
+	case syscall.ENOSPC, syscall.EDQUOT:
 		return exitDisk, "no-room"
-	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.EFBIG):
+	case syscall.EIO, syscall.EFBIG:
 		return exitDisk, "disk-error"
-	case errors.Is(err, syscall.EROFS):
+	case syscall.EROFS:
 		return exitDisk, "read-only"
-	case errors.As(err, new(*untar.OwnerError)):
+	}
+	switch {
+	case c.other.owner != nil:
 		return exitPermission, "owners"
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+	case c.errno == syscall.EACCES, c.errno == syscall.EPERM:
 		return exitPermission, "permission"
-	case pull.KindOf(err) != 0:
-		code = strings.Fields(pullCodes)[pull.KindOf(err)-pull.NoRoom]
-	case source.KindOf(err) == source.History:
+	case c.fault != 0:
+		code, _ = c.targetLine()
+	case c.kind == source.History:
 		code = "history"
-	case errors.As(err, new(*untar.UnfitError)):
+	case c.other.unfit != nil:
 		code = "file-system"
-	case errors.Is(err, untar.ErrBusy):
+	case c.busy:
 		code = "lock"
-	case errors.As(err, new(*xz.MemoryError)):
+	case c.other.memory != nil:
 		code = "memory"
-	case errors.As(err, new(*fileError)), errors.Is(err, syscall.ENOENT):
+	case c.own.file != nil, c.network != nil, c.errno == syscall.ENOENT:
 		code = "file"
 	default:
 		code = "failed"
@@ -231,37 +265,104 @@ func localCode(err error) (status int, code string) {
 	return exitFailure, code
 }
 
+// targetTable has the code and the hint of each kind of error of package pull, in their order.
+const targetTable = `no-room
+not-empty The image would be mixed with the files in it. Empty the directory first.
+exists Choose another name, or remove it first.
+no-config
+missing-include LXC would refuse the container. If LXC's configs are in another directory, pass --template-config DIR.
+host-config If you trust the image with this host, pass --allow-host-config.
+no-record Check the name, and -P DIR. Only lxc-pull after 0.1.0 writes that file; after lxc-copy, copy it from the original container.
+no-directory Mount it, and pass --rootfs DIR.
+`
+
+// targetLine returns the code and the hint of the error of package pull.
+func (c *causes) targetLine() (code, hint string) {
+	line := strings.Split(targetTable, "\n")[c.fault-pull.NoRoom]
+	code, hint, _ = strings.Cut(line, " ")
+	return code, hint
+}
+
+// networkTable has a line for each kind of network failure, and for some HTTP statuses: how
+// telling it is among several failures (a server that is down tells less than a server that
+// refuses a certificate), its code, and the hint, which networkHint may replace. No hint
+// advises to trust more certificates than are needed.
+const networkTable = `url 4 usage A URL begins with https://, http:// or file:///.
+settings 4 proxy Correct that variable, or unset it.
+dns 1 dns Check the name and the network. Without name servers, pass --dns ADDRESS or --resolve HOST:ADDRESS.
+refused 1 refused
+unreachable 1 unreachable
+timeout 1 timeout
+proxy 3 proxy Check the proxy in https_proxy, http_proxy or all_proxy.
+tls 4 tls This program speaks TLS 1.2 and later. The server may be older, or want a client certificate: --cert FILE --key FILE.
+clock 4 tls-clock
+expired 4 tls-expired
+authority 4 tls-authority If it is your own server, pass --cacert FILE with the certificate that signed the server's.
+name 4 tls-name Check --server. If it is right, the server's owner must put that name into the certificate, as a subjectAltName.
+wants-cert 4 client-cert Pass --cert FILE and --key FILE. The server's owner provides both.
+refuses-cert 4 client-cert Check that the certificate is the right one and has not expired. Ask the server's owner who must have signed it.
+speaks-http 4 wrong-scheme Check the port. For a server without TLS write http://HOST:PORT.
+speaks-tls 4 wrong-scheme Write https:// instead of http://.
+stall 3 connection-lost
+truncated 3 connection-lost
+changed 4 changed The server is being updated. Try again later.
+html 4 login-page The answer is a web page. Either the network wants a login first (open any page in a browser), or --server is wrong.
+redirect 4 redirect The server redirects without end, or to an unsafe address. Check --server.
+too-large 4 bad-answer The network alters the server's answers, or this is not an image server. Use another server.
+encoding 4 bad-answer The network alters the server's answers, or this is not an image server. Use another server.
+protocol 4 bad-answer The network alters the server's answers, or this is not an image server. Use another server.
+file 0 file Check that the path is right and readable.
+status 4 http-status Try again later, or use another server.
+401 4 http-login The server requires a login (--netrc-file FILE, --header-file FILE, or --cert FILE), or blocks you for some time.
+404 2 http-missing The server does not have that file: --server may need a path, or a mirror is being updated. Try again later, or use another server.
+407 4 proxy The proxy in https_proxy, http_proxy or all_proxy requires a user and a password.
+`
+
+// networkLine returns what networkTable has about a failed download.
+func networkLine(e *fetch.Error) (rank, code, hint string) {
+	name := string(e.Kind)
+	if e.Kind == fetch.KindStatus {
+		switch e.Status {
+		case 401, 403:
+			name = "401"
+		case 404, 410:
+			name = "404"
+		case 407:
+			name = "407"
+		}
+	}
+	rank, hint, _ = strings.Cut(lineOf(networkTable, name), " ")
+	code, hint, _ = strings.Cut(hint, " ")
+	return rank, code, hint
+}
+
 // describe returns the text of an error. phrase says that it is one of the stock template's
 // phrases.
-func (u *ui) describe(err error) (text string, phrase bool) {
-	var network *fetch.Error
-	var left *pull.LeftError
-	var kept *keptError
-	var resumable *pull.ResumableError
-	var own *phraseError
+func (u *ui) describe(err error, c *causes) (text string, phrase bool) {
 	text = err.Error()
-	kind := source.KindOf(err)
 	switch {
-	case errors.Is(err, context.Canceled) && errors.As(err, &left):
+	case c.canceled && c.left != nil:
 		return "interrupted: " + text, false
-	case errors.Is(err, context.Canceled) && errors.As(err, &kept):
-		return "interrupted; " + kept.kept(), false
-	case errors.Is(err, context.Canceled) && errors.As(err, &resumable):
+	case c.canceled && c.own.kept != nil:
+		return "interrupted; " + c.own.kept.kept(), false
+	case c.canceled && c.resumable != nil:
 		return "interrupted; nothing half-made is left, and the next run continues the download (" + text + ")", false
-	case errors.Is(err, context.Canceled) && u.leavesNothing():
+	case c.canceled && u.leavesNothing():
 		return "interrupted; nothing half-made is left (" + text + ")", false
-	case errors.Is(err, context.Canceled):
+	case c.canceled:
 		return "interrupted (" + text + ")", false
-	case errors.As(err, &own):
+	case c.own.retold != nil && !c.own.retold.setting:
 		return text, true
-	case pull.KindOf(err) == pull.NoConfig:
+	case c.fault == pull.NoConfig:
 		return "ERROR: " + text, true
-	case u.template && kind == source.Gone:
+	case !u.template:
+		return text, false
+	case c.kind == source.Gone:
 		return "ERROR: Couldn't find a matching image\n" + text, true
-	case u.template && kind == source.NotFound:
+	case c.kind == source.NotFound:
 		return "ERROR: Couldn't find a matching image", true
-	case u.template && errors.As(err, &network):
-		return "ERROR: Failed to download " + fetch.ShowURL(network.URL) + "\n" + text, true
+	case c.network != nil:
+		return "ERROR: Failed to download " + fetch.ShowURL(fetch.Failures(err)[0].URL) + "\n" + text, true
 	}
 	return text, false
 }
@@ -269,201 +370,140 @@ func (u *ui) describe(err error) (text string, phrase bool) {
 // hint returns what the user can do about an error, in a sentence or two; "" if there is
 // nothing to say.
 func (u *ui) hint(err error) string {
-	var usage *usageError
-	var mapped *mappedError
-	var set *settingError
+	c := causesOf(err)
 	switch {
-	case errors.As(err, &set) && errors.As(err, &usage):
+	case c.own.usage != nil && c.own.retold != nil && c.own.retold.setting:
 		return "\"lxc-pull config\" shows all settings, and where each comes from."
-	case errors.As(err, &usage):
-		return u.usageHint()
-	case errors.As(err, &mapped):
-		return mapped.remedy
-	case pull.KindOf(err) == pull.HostConfig:
-		return targetHint(err)
-	}
-	for _, hint := range []func(error) string{u.sourceHint, targetHint, u.diskHint} {
-		if text := hint(err); text != "" {
-			return text
-		}
-	}
-	return ""
-}
-
-// usageHint names the help text of the command.
-func (u *ui) usageHint() string {
-	switch {
-	case u.template:
+	case c.own.usage != nil && u.template:
 		return "See lxc-pull help template."
-	case u.command == "", u.command == "help":
+	case c.own.usage != nil && (u.command == "" || u.command == "help"):
 		return "See lxc-pull --help."
+	case c.own.usage != nil:
+		return "See lxc-pull " + u.command + " --help."
+	case c.own.mapped != nil:
+		return c.own.mapped.remedy
 	}
-	return "See lxc-pull " + u.command + " --help."
+	text := u.sourceHint(err, c)
+	if text == "" || c.fault == pull.HostConfig {
+		text = u.localHint(err, c)
+	}
+	return text
 }
 
-// keeps reports whether a part of a download is kept after err. If not, the result nothing
-// is a sentence for the hint, which says that nothing was kept.
-func keeps(err error) (kept bool, nothing string) {
-	var download *keptError
-	var resumable *pull.ResumableError
-	if errors.As(err, &download) {
-		return true, ""
+// nothing returns the sentence of a hint that says that nothing was kept, "" if a part of a
+// download was.
+func (c *causes) nothing() string {
+	if c.own.kept != nil || c.resumable != nil {
+		return ""
 	}
-	return errors.As(err, &resumable), "Nothing was kept. "
+	return "Nothing was kept. "
 }
 
 // sourceHint returns the hint about servers and signatures.
-func (u *ui) sourceHint(err error) string {
-	var (
-		missing   *image.NotFoundError
-		untrusted *pgp.UntrustedError
-		badSig    *pgp.BadSignatureError
-	)
-	network, kind := telling(err), source.KindOf(err)
-	kept, nothing := keeps(err)
+func (u *ui) sourceHint(err error, c *causes) string {
+	untrusted, bad := c.other.untrusted, c.other.bad
+	local := among("verify sopv cache", u.command) // asks no server
 	switch {
-	case u.command == "check" && (kind == source.Gone || kind == source.NotFound):
+	case u.command == "check" && (c.kind == source.Gone || c.kind == source.NotFound):
 		return "Servers keep few builds. Name a server that has this one with --server, or make a new container and copy your data."
-	case errors.As(err, &missing):
-		return u.nearHint(missing)
-	case kind == source.Replayed:
+	case c.other.missing != nil:
+		return u.nearHint(c.other.missing)
+	case c.kind == source.Replayed:
 		return "An old image may have known security holes. Use another server, or accept the old image with --allow-older."
-	case errors.As(err, &untrusted) && untrusted.Good > 0:
+	case untrusted != nil && untrusted.Good > 0:
 		return "Signatures by more of the trusted keys are required."
-	case kind == source.History:
+	case c.kind == source.History:
 		return "Without this history lxc-pull can't tell an old image from a new one. Remove the file \"seen\" to begin a new history, or accept any image with --allow-older."
-	case errors.As(err, &untrusted) && u.local():
+	case untrusted != nil && local:
 		return "None of the trusted keys signed it. Pass another key with --keyring FILE; get the key from a source that you trust."
-	case errors.As(err, &untrusted):
+	case untrusted != nil:
 		return "None of the trusted keys signed it. If the server has its own key, pass --keyring FILE; get the key from a source that you trust, not from this server."
-	case errors.As(err, &badSig) && badSig.Future:
+	case bad != nil && bad.Future:
 		return u.clockHint()
-	case errors.As(err, &badSig) && u.local():
+	case bad != nil && local:
 		return "The file is not what was signed, or the key may no longer sign."
-	case errors.As(err, &badSig):
+	case bad != nil:
 		return "Nothing was kept: the file differs from the signed file, or the key may no longer sign. Try again later, or use another server."
-	case network != nil && kind == source.Unverified && !source.Offline(err):
+	case c.network != nil && c.kind == source.Unverified && !source.Offline(err):
 		return "The server lacks a signature that must be there. Use another server; --no-validate would trust this one blindly."
-	case network != nil:
-		return u.networkHint(network, kept)
-	case kind == source.Unverified && u.local():
-		if errors.As(err, new(*pgp.FormatError)) {
-			return ""
-		}
+	case c.network != nil:
+		return u.networkHint(c.network, c.nothing() == "")
+	case c.kind != source.Unverified, local && errors.As(err, new(*pgp.FormatError)):
+		return ""
+	case local:
 		return "The file is not what was signed."
-	case kind == source.Unverified:
-		return nothing + "Try again later, or use another server."
 	}
-	return ""
+	return c.nothing() + "Try again later, or use another server."
 }
 
-// targetHint returns the hint about the directory to fill and about LXC's rules.
-func targetHint(err error) string {
-	var (
-		unfit *untar.UnfitError
-		own   *pull.Error
-	)
+// localHint returns the hint about the directory to fill, LXC's rules, disk space, memory and
+// permissions.
+func (u *ui) localHint(err error, c *causes) (hint string) {
+	if c.fault != 0 {
+		_, hint = c.targetLine()
+	}
 	switch {
-	case errors.As(err, &unfit):
+	case c.other.unfit != nil:
 		return "Choose another file system: ext4, f2fs, btrfs, xfs and tmpfs have all features that are needed."
-	case errors.Is(err, untar.ErrBusy):
+	case c.busy:
 		return "Wait until the other run has ended."
-	case !errors.As(err, &own):
+	case c.target != nil && c.target.Marker != "":
+		return "Look at both, and remove them if you do not need them."
+	case hint != "":
+		return hint
+	case c.other.owner != nil && errors.Is(err, syscall.EINVAL):
+		return "The user namespace does not have that id: widen the ranges in /etc/subuid, /etc/subgid and lxc.idmap."
+	case c.other.owner != nil:
+		return "The file system can't store owners, or does not let you set them. Choose another directory."
+	case c.other.memory != nil && c.other.memory.Needed > 0:
+		return "Allow more with --memory " + strconv.FormatInt(int64(c.other.memory.Needed+1<<20-1)>>20, 10) + "M."
+	}
+	switch c.errno {
+	case syscall.ENOSPC, syscall.EDQUOT:
+		if u.leavesNothing() {
+			return c.nothing() + "Free some space, or choose another directory."
+		}
+		return "Free some space, or choose another directory."
+	case syscall.EROFS:
+		return "Choose a directory that is writable."
+	case syscall.EACCES, syscall.EPERM:
+	default:
 		return ""
 	}
-	switch {
-	case own.Marker != "":
-		return "Look at both, and remove them if you do not need them."
-	case own.Kind == pull.HostConfig:
-		return "If you trust the image with this host, pass --allow-host-config."
-	case own.Kind == pull.MissingInclude:
-		return "LXC would refuse the container. If LXC's configs are in another directory, pass --template-config DIR."
-	case own.Kind == pull.NotEmpty:
-		return "The image would be mixed with the files in it. Empty the directory first."
-	case own.Kind == pull.NoRecord:
-		return "Check the name, and -P DIR. Only lxc-pull after 0.1.0 writes that file; after lxc-copy, copy it from the original container."
-	case own.Kind == pull.NotDirectory:
-		return "Mount it, and pass --rootfs DIR."
-	case own.Kind == pull.Exists:
-		return "Choose another name, or remove it first."
+	if c.own.file != nil {
+		return "You may not read " + strconv.Quote(c.own.file.name) + ". Use sudo, or name another file."
 	}
-	return ""
-}
-
-// diskHint returns the hint about disk space, memory and permissions.
-func (u *ui) diskHint(err error) string {
-	var memory *xz.MemoryError
-	var owner *untar.OwnerError
-	_, nothing := keeps(err)
-	if !u.leavesNothing() {
-		nothing = ""
-	}
-	switch {
-	case errors.As(err, &owner) && errors.Is(err, syscall.EINVAL):
-		return "The user namespace does not have that id: widen the ranges in /etc/subuid, /etc/subgid and lxc.idmap."
-	case errors.As(err, &owner):
-		return "The file system can't store owners, or does not let you set them. Choose another directory."
-	case errors.As(err, &memory) && memory.Needed > 0:
-		return fmt.Sprintf("Allow more with --memory %dM.", (memory.Needed+1<<20-1)>>20)
-	case pull.KindOf(err) == pull.NoRoom, errors.Is(err, untar.ErrTooBig), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return nothing + "Free some space, or choose another directory."
-	case errors.Is(err, syscall.EROFS):
-		return "Choose a directory that is writable."
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		var path *fs.PathError
-		var file *fileError
-		if errors.As(err, &file) {
-			return fmt.Sprintf("You may not read %q. Use sudo, or name another file.", file.name)
-		}
-		if errors.As(err, &path) {
-			option := map[string]string{"create": " with -P DIR", "fetch": " with -o FILE", "untar": " with -C DIR"}[u.command]
-			verb := "write to"
-			if path.Op == "open" {
-				verb = "read or write"
-			}
-			return fmt.Sprintf("You may not %s %q. Use sudo, or choose another place%s.", verb, path.Path, option)
-		}
+	if c.other.path == nil {
 		return "Only another user or root may do that. Use sudo, or a place of your own."
 	}
-	return ""
+	verb, option := "write to ", ""
+	if c.other.path.Op == "open" {
+		verb = "read or write "
+	}
+	switch u.command {
+	case "create":
+		option = " with -P DIR"
+	case "fetch":
+		option = " with -o FILE"
+	case "untar":
+		option = " with -C DIR"
+	}
+	return "You may not " + verb + strconv.Quote(c.other.path.Path) + ". Use sudo, or choose another place" + option + "."
 }
 
 // leavesNothing reports whether the command leaves no files after an error, unless the error
 // says so. Others may have written to standard output, or to a directory that existed.
 func (u *ui) leavesNothing() bool {
-	switch u.command {
-	case "untar", "zcat", "verify", "sopv", "list", "cache", "version", "help", "--install":
-		return false
-	}
-	return true
-}
-
-// local reports whether the command asks no server.
-func (u *ui) local() bool {
-	return u.command == "verify" || u.command == "sopv" || u.command == "cache"
+	return !among("untar zcat verify sopv list cache version help --install", u.command)
 }
 
 // telling returns the most telling of the network failures in err, which may be of several
-// servers: a server that is down tells less than a server that refuses a certificate. It
-// returns nil if err has no network failure.
-func telling(err error) *fetch.Error {
-	rank := func(e *fetch.Error) int {
-		switch {
-		case e.Kind == fetch.KindFile:
-			return 0
-		case source.Offline(e) && e.Kind != fetch.KindProxy:
-			return 1
-		case e.NotFound():
-			return 2
-		case e.Kind == fetch.KindProxy, e.Kind == fetch.KindStall, e.Kind == fetch.KindTruncated:
-			return 3
-		}
-		return 4
-	}
-	var best *fetch.Error
+// servers, nil if there is none.
+func telling(err error) (best *fetch.Error) {
+	most := ""
 	for _, e := range fetch.Failures(err) {
-		if best == nil || rank(e) > rank(best) {
-			best = e
+		if rank, _, _ := networkLine(e); best == nil || rank > most {
+			best, most = e, rank
 		}
 	}
 	return best
@@ -471,82 +511,40 @@ func telling(err error) *fetch.Error {
 
 // clockHint returns the hint that a clock may be wrong.
 func (u *ui) clockHint() string {
+	const layout = "2006-01-02 15:04"
 	if given := u.clock.Given(); !given.IsZero() {
-		return "--time says " + given.UTC().Format("2006-01-02 15:04") + " UTC. If that is wrong, pass another time or omit --time."
+		return "--time says " + given.UTC().Format(layout) + " UTC. If that is wrong, pass another time or omit --time."
 	}
-	return "The system's clock says " + time.Now().UTC().Format("2006-01-02 15:04") + " UTC. If that is wrong, set the clock or pass --time."
+	return "The system's clock says " + time.Now().UTC().Format(layout) + " UTC. If that is wrong, set the clock or pass --time."
 }
 
-// networkHint returns the hint about a failed download. It never advises to trust more
-// certificates than are needed. resumes says that a part is kept, so that the same command
-// continues the download.
+// networkHint returns the hint about a failed download. resumes says that a part is kept, so
+// that the same command continues the download.
 func (u *ui) networkHint(e *fetch.Error, resumes bool) string {
-	server := "--server"
-	if u.command == "fetch" {
-		server = "the URL"
-	}
 	switch e.Kind {
-	case fetch.KindDNS:
-		return "Check the name and the network. Without name servers, pass --dns ADDRESS or --resolve HOST:ADDRESS."
 	case fetch.KindRefused, fetch.KindUnreachable, fetch.KindTimeout:
 		if e.Proxy != "" || proxySet() {
 			return "Check the network, and whether the server is up. A proxy is set: https_proxy, http_proxy, all_proxy and no_proxy say which requests use it."
 		}
 		return "Check the network, and whether the server is up. Behind a proxy, set https_proxy."
-	case fetch.KindProxy:
-		return "Check the proxy in https_proxy, http_proxy or all_proxy."
-	case fetch.KindTLS:
-		return "This program speaks TLS 1.2 and later. The server may be older, or want a client certificate: --cert FILE --key FILE."
-	case fetch.KindAuthority:
-		return "If it is your own server, pass --cacert FILE with the certificate that signed the server's."
 	case fetch.KindExpired:
 		return u.expiredHint(time.Now())
-	case fetch.KindName:
-		return "Check " + server + ". If it is right, the server's owner must put that name into the certificate, as a subjectAltName."
-	case fetch.KindWantsCert:
-		return "Pass --cert FILE and --key FILE. The server's owner provides both."
-	case fetch.KindSpeaksHTTP:
-		return "Check the port. For a server without TLS write http://HOST:PORT."
-	case fetch.KindSpeaksTLS:
-		return "Write https:// instead of http://."
 	case fetch.KindClock:
 		return u.clockHint()
-	case fetch.KindHTML:
-		return "The answer is a web page. Either the network wants a login first (open any page in a browser), or " + server + " is wrong."
 	case fetch.KindStall, fetch.KindTruncated:
 		if !resumes {
 			return "The connection or the server fails. Try again later."
 		}
 		return "The connection fails. The same command continues the download."
-	case fetch.KindRedirect:
-		return "The server redirects without end, or to an unsafe address. Check " + server + "."
-	case fetch.KindSettings:
-		return "Correct that variable, or unset it."
-	case fetch.KindRefusesCert:
-		return "Check that the certificate is the right one and has not expired. Ask the server's owner who must have signed it."
-	case fetch.KindStatus:
-		switch e.Status {
-		case 401, 403:
-			return "The server requires a login (--netrc-file FILE, --header-file FILE, or --cert FILE), or blocks you for some time."
-		case 404, 410:
-			if u.command == "fetch" {
-				return "The server does not have that file. Check the URL."
-			}
-			return "The server does not have that file: --server may need a path, or a mirror is being updated. Try again later, or use another server."
-		case 407:
-			return "The proxy in https_proxy, http_proxy or all_proxy requires a user and a password."
-		}
-		return "Try again later, or use another server."
-	case fetch.KindChanged:
-		return "The server is being updated. Try again later."
-	case fetch.KindEncoding, fetch.KindProtocol, fetch.KindTooLarge:
-		return "The network alters the server's answers, or this is not an image server. Use another server."
-	case fetch.KindURL:
-		return "A URL begins with https://, http:// or file:///."
-	case fetch.KindFile:
-		return "Check that the path is right and readable."
 	}
-	return ""
+	_, _, hint := networkLine(e)
+	if u.command == "fetch" {
+		if e.NotFound() {
+			return "The server does not have that file. Check the URL."
+		}
+		hint = strings.Replace(hint, "--server", "the URL", 1)
+	}
+	return hint
 }
 
 // expiredHint returns the hint about a server's certificate that has expired at time now. If

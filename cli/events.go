@@ -42,12 +42,12 @@ const eventsPatience = 10_000
 
 // eventsFlag returns the flag --json-fd.
 func eventsFlag() flag {
-	return flag{long: "json-fd", value: "N", help: "write events as JSON to file descriptor N", into: (*ui).openEvents, exact: true, more: true}
+	return flag{long: "json-fd", value: "N", help: "write events as JSON to file descriptor N", into: (*ui)(nil), exact: true, more: true}
 }
 
 // jsonFlag returns the flag --json of a command that has no JSON of its own.
 func jsonFlag() flag {
-	return flag{long: "json", help: "write events as JSON to standard output, and nothing else", into: func(u *ui, _ string) error { return u.openEvents("1") }, exact: true, more: true}
+	return flag{long: "json", help: "write events as JSON to standard output, and nothing else", into: (*ui)(nil), exact: true, more: true}
 }
 
 // bind makes the flags that set something of the ui do so. It adds --json-fd, without a help
@@ -57,16 +57,36 @@ func (u *ui) bind(groups []group) []group {
 	for i := range groups {
 		for j := range groups[i].flags {
 			f := &groups[i].flags[j]
-			known = known || f.long == "json-fd"
-			if set, ok := f.into.(func(*ui, string) error); ok {
-				f.into = func(value string) error { return set(u, value) }
+			if _, ok := f.into.(*ui); ok {
+				f.into = u
+				known = known || f.value == "N"
 			}
 		}
 	}
 	if known {
 		return groups
 	}
-	return append(groups, group{flags: []flag{{long: "json-fd", value: "N", into: u.openEvents, exact: true}}})
+	hidden := []flag{eventsFlag()}
+	hidden[0].into, hidden[0].help = u, ""
+	return append(groups, group{"", hidden})
+}
+
+// setFlag sets a flag of the ui.
+func (u *ui) setFlag(name, value string) error {
+	switch {
+	case name == "json":
+		return u.openEvents("1")
+	case name != "progress":
+		return u.openEvents(value)
+	case value == "auto":
+		value = ""
+	case value == "plain":
+		u.columns = 0 // passing messages are lines as well
+	case value != "none":
+		return errors.New("not auto, plain or none")
+	}
+	u.screen.mode = value
+	return nil
 }
 
 // findEvents opens the events after a usage error in arguments that were not parsed to the end.
@@ -77,7 +97,7 @@ func (u *ui) findEvents(args []string) {
 		case found:
 		case arg == "--json-fd" && i+1 < len(args):
 			value = args[i+1]
-		case arg == "--json" && (u.command == "create" || u.command == "rootfs" || u.command == "fetch"):
+		case arg == "--json" && among("create rootfs fetch", u.command):
 			value = "1"
 		default:
 			continue
@@ -126,7 +146,6 @@ func (e *events) send(name string, fields ...string) {
 	}
 	line := []byte("{" + strings.Join(o, ", ") + "}\n")
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	last := name == "result"
 	for len(line) > 0 && !e.gone {
 		patience := eventsPatience
@@ -135,7 +154,7 @@ func (e *events) send(name string, fields ...string) {
 		}
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(e.fd), Events: unix.POLLOUT}}, patience)
 		if n == 0 && err == nil && patience == 0 {
-			return // the next one says more
+			break // the next one says more
 		}
 		if n > 0 {
 			// unix.Write returns EPIPE; os.File.Write would end the process for descriptor 1.
@@ -145,9 +164,11 @@ func (e *events) send(name string, fields ...string) {
 				name = "" // the rest must follow
 			}
 		}
-		e.gone = n <= 0 && err != unix.EINTR && err != unix.EAGAIN
+		errno, _ := err.(unix.Errno)
+		e.gone = n <= 0 && errno != unix.EINTR && errno != unix.EAGAIN
 	}
 	e.gone = e.gone || last
+	e.mu.Unlock()
 }
 
 // phases has a line for each phase: the beginning of its words, and its name.
@@ -162,11 +183,12 @@ Flushing=flush
 
 // phase tells that a phase begins, if text is the beginning of one.
 func (e *events) phase(text string) {
-	for rest := phases; e != nil && rest != ""; {
-		var line string
-		line, rest, _ = strings.Cut(rest, "\n")
-		words, name, _ := strings.Cut(line, "=")
-		if !strings.HasPrefix(text, words) {
+	if e == nil {
+		return
+	}
+	for _, line := range strings.Split(phases, "\n") {
+		words, name, found := strings.Cut(line, "=")
+		if !found || !strings.HasPrefix(text, words) {
 			continue
 		}
 		e.mu.Lock()

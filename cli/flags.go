@@ -54,6 +54,8 @@ func (f *flag) set(value string) (err error) {
 		*into, err = parseTime(value)
 	case func(string) error:
 		err = into(value)
+	case *ui:
+		err = into.setFlag(f.long, value)
 	default:
 		err = fmt.Errorf("a flag goes into a %T", into)
 	}

@@ -48,56 +48,68 @@ var errCantEnter = errors.New("the user namespace can't be entered")
 func reenter(ranges []lxc.IDRange, command string, args []string) (grant string, err error) {
 	uid := os.Geteuid()
 	grant = grantCommand(ranges, uid, host.Etc)
-	helper, own := host.InPath("lxc-usernsexec"), append(host.ProgramPaths(), templateAlias)[0]
+	helper, own := host.InPath("lxc-usernsexec"), programPath(templateAlias)
 	if grant != "" || helper == "" || filepath.Base(own) == templateAlias { // under that name the program is the template
 		return grant, errCantEnter
 	}
-	argv := append([]string{helper}, mapArguments(ranges)...)
-	inside := []string{command}
-	for _, kind := range []struct {
-		letter, option string
-		group          bool
-		id             int
-	}{{"u", "--mapped-uid", false, uid}, {"g", "--mapped-gid", true, os.Getegid()}} {
-		id, known := host.InsideID(ranges, kind.group, uint32(kind.id))
-		if !known {
-			argv = append(argv, "-m", fmt.Sprintf("%s:%d:%d:1", kind.letter, id, kind.id))
+	maps, mapped := mapArguments(ranges), ""
+	for _, group := range []bool{false, true} {
+		kind, option, outside := "u", " --mapped-uid ", uid
+		if group {
+			kind, option, outside = "g", " --mapped-gid ", os.Getegid()
 		}
-		inside = append(inside, kind.option, strconv.FormatUint(uint64(id), 10))
+		id, known := host.InsideID(ranges, group, uint32(outside))
+		if !known {
+			maps += mapArgument(kind, id, uint32(outside), 1)
+		}
+		mapped += option + strconv.FormatUint(uint64(id), 10)
 	}
-	argv = append(append(append(argv, "--", own), inside...), args...)
+	argv := slices.Concat([]string{helper}, strings.Fields(maps), []string{"--", own, command}, strings.Fields(mapped), args)
 	return "", fmt.Errorf("%q: %w", helper, syscall.Exec(helper, argv, os.Environ()))
 }
 
 // mapArguments returns the options of lxc-usernsexec for ranges.
-func mapArguments(ranges []lxc.IDRange) (args []string) {
+func mapArguments(ranges []lxc.IDRange) (args string) {
 	for _, r := range ranges {
 		kind := "u"
 		if r.GID {
 			kind = "g"
 		}
-		args = append(args, "-m", fmt.Sprintf("%s:%d:%d:%d", kind, r.Inside, r.Outside, r.Count))
+		args += mapArgument(kind, r.Inside, r.Outside, r.Count)
 	}
-	return args
+	return strings.TrimPrefix(args, " ")
+}
+
+// mapArgument returns an option of lxc-usernsexec, after a blank.
+func mapArgument(kind string, ids ...uint32) string {
+	for _, id := range ids {
+		kind += ":" + strconv.FormatUint(uint64(id), 10)
+	}
+	return " -m " + kind
 }
 
 // notMapped returns the error for a user namespace that this process can't enter. grant is
 // the command by which root must first lend the ids; "": none is needed.
 func (c *createCall) notMapped(grant string) error {
-	words := []string{"lxc-create", "-t", lxcTemplate(), "-n", c.name, "-P", c.lxcPath}
+	// A NUL, which no argument has, ends each word.
+	line := "lxc-create\x00-t\x00" + lxcTemplate() + "\x00-n\x00" + c.name + "\x00-P\x00" + c.lxcPath
 	if c.config != "" {
-		words = append(words, "-f", c.config)
+		line += "\x00-f\x00" + c.config
 	}
-	words = append(words, "--")
+	line += "\x00--"
 	if c.image.variant != defaultVariant {
-		words = append(words, "--variant", c.image.variant)
+		line += "\x00--variant\x00" + c.image.variant
 	}
-	for _, w := range [][2]string{{"-d", c.image.dist}, {"-r", c.image.release}, {"-a", c.image.arch}} {
-		if w[1] != "" {
-			words = append(words, w[:]...)
-		}
+	if c.image.dist != "" {
+		line += "\x00-d\x00" + c.image.dist
 	}
-	remedy := "lxc-create does it in a user namespace; append your other options:\n  " + shellWords(words)
+	if c.image.release != "" {
+		line += "\x00-r\x00" + c.image.release
+	}
+	if c.image.arch != "" {
+		line += "\x00-a\x00" + c.image.arch
+	}
+	remedy := "lxc-create does it in a user namespace; append your other options:\n  " + shellWords(strings.Split(line, "\x00"))
 	if grant != "" {
 		remedy += "\nFirst root must lend you the ids:\n  " + grant
 		if lines, lent := host.MapLines(os.Geteuid(), host.Etc); lent {
@@ -122,7 +134,7 @@ func noMap(config string) error {
 		remedy += "\nFor a network, root adds to /etc/lxc/lxc-usernet:\n  " + user + " veth lxcbr0 10"
 	}
 	return &mappedError{
-		fmt.Sprintf("an ordinary user's container needs lxc.idmap, which %q does not have", config),
+		"an ordinary user's container needs lxc.idmap, which " + strconv.Quote(config) + " does not have",
 		remedy + "\nA root file system alone needs no ids: lxc-pull rootfs DIR.",
 	}
 }
@@ -135,7 +147,15 @@ func lxcTemplate() string {
 			return name
 		}
 	}
-	return append(host.ProgramPaths(), "pull")[0]
+	return programPath("pull")
+}
+
+// programPath returns the path of this program, or other if it is not known.
+func programPath(other string) string {
+	for _, path := range host.ProgramPaths() {
+		return path
+	}
+	return other
 }
 
 // grantCommand returns the command by which root lends the ids of ranges to a user, "" if
@@ -149,18 +169,17 @@ func grantCommand(ranges []lxc.IDRange, uid int, etc string) string {
 }
 
 // shellWords quotes words for a shell.
-func shellWords(words []string) string {
-	var quoted []string
+func shellWords(words []string) (line string) {
 	for _, w := range words {
 		if w == "" || strings.ContainsFunc(w, special) {
-			w = "'" + strings.Join(strings.Split(w, "'"), `'\''`) + "'"
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 		}
-		quoted = append(quoted, w)
+		line += " " + w
 	}
-	return strings.Join(quoted, " ")
+	return strings.TrimPrefix(line, " ")
 }
 
 // special reports whether a shell may treat the character in a special way.
 func special(r rune) bool {
-	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_./:=+,@%", r))
+	return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=+,@%", r)
 }

@@ -28,7 +28,7 @@ import (
 // A terminal without control sequences gets numbered lines (ask).
 
 // errNotChosen says that the user left the list. It is a usage error, as a missing name is.
-var errNotChosen = usageErrorf("no image was chosen")
+var errNotChosen error = &usageError{"no image was chosen"}
 
 // A picker is a list of images to choose from.
 type picker struct {
@@ -79,7 +79,7 @@ func newPicker(images []image.Image, arch string, cached []cache.Info) *picker {
 		if a.Release != b.Release {
 			return image.ReleaseKey(a.Dist, a.Release) > image.ReleaseKey(b.Dist, b.Release)
 		}
-		return a.Variant == defaultVariant && b.Variant != defaultVariant
+		return a.Variant == defaultVariant && b.Variant != a.Variant
 	})
 	p.narrow(-1)
 	if p.all = p.total == 0; p.all {
@@ -180,6 +180,9 @@ func (p *picker) selected() int {
 	return p.found[p.at]
 }
 
+// image returns the image of a row.
+func (p *picker) image(row int) *image.Image { return &p.images[p.found[row]] }
+
 // setSize adapts the list to the size of the terminal.
 func (p *picker) setSize(columns, rows int) {
 	p.screen.columns, p.screen.height, p.screen.shown = max(columns, 20), max(1, min(rows-3, maxPickerRows, len(p.images))), nil
@@ -254,27 +257,29 @@ func cut(text string, width int) string {
 
 // lines returns the lines of the screen: the one in which the user types, the rows, and one
 // that says how many there are and which keys help.
-func (p *picker) lines() []string {
-	lines := []string{cut("Image: "+printable(p.filter), p.screen.columns-2)}
+func (p *picker) lines() (lines []string) {
+	lines = []string{cut("Image: "+printable(p.filter), p.screen.columns-2)}
 	for i := p.top; i < p.top+p.screen.height; i++ {
 		line := ""
 		if i < len(p.found) {
-			line = "  " + p.row(&p.images[p.found[i]])
+			line = "  " + p.row(p.image(i))
 			if i == p.at {
 				line = ">" + line[1:]
 			}
 		}
-		lines = append(lines, line)
+		addTo(&lines, line)
 	}
 	which, other := p.own[0], "all"
 	if p.all {
 		which, other = other, which
 	}
-	format := "%d of %d images (%s). Enter: take, Tab: %s, Esc: leave, *: cached"
+	found, total := strconv.Itoa(len(p.found)), strconv.Itoa(p.total)
+	help := found + " of " + total + " images (" + which + "). Enter: take, Tab: " + other + ", Esc: leave, *: cached"
 	if p.screen.columns < 80 {
-		format = "%d/%d %s. Tab: %s, Esc: leave"
+		help = found + "/" + total + " " + which + ". Tab: " + other + ", Esc: leave"
 	}
-	return append(lines, cut(fmt.Sprintf(format, len(p.found), p.total, which, other), p.screen.columns-1))
+	addTo(&lines, cut(help, p.screen.columns-1))
+	return lines
 }
 
 // draw writes the lines that have changed on the screen. Before and after, the cursor is in
@@ -283,7 +288,7 @@ func (p *picker) draw(w io.Writer) (err error) {
 	lines := p.lines()
 	text, changed := "\r", p.screen.shown == nil
 	if changed {
-		text, p.screen.shown = "\r\x1b[J", make([]string, len(lines))
+		text, p.screen.shown = eraseList, make([]string, len(lines))
 	}
 	for i, line := range lines {
 		if line != p.screen.shown[i] {
@@ -294,17 +299,22 @@ func (p *picker) draw(w io.Writer) (err error) {
 	}
 	if changed {
 		p.screen.shown = lines
-		_, err = fmt.Fprintf(w, "%s\x1b[%dA\r%s", text[:len(text)-2], len(lines)-1, lines[0])
+		_, err = io.WriteString(w, text[:len(text)-2]+"\x1b["+strconv.Itoa(len(lines)-1)+"A\r"+lines[0])
 	}
 	return err
 }
+
+// eraseList removes the list, so that what comes next has a fresh line.
+const eraseList = "\r\x1b[J"
 
 // choose lets the user choose an image.
 func (p *picker) choose(ctx context.Context, out io.Writer, in *os.File) (*image.Image, error) {
 	if term := os.Getenv("TERM"); term != "" && term != "dumb" {
 		if t, err := openRaw(ctx, in); err == nil {
 			defer t.close()
-			return p.watch(t, out)
+			img, err := p.watch(t, out)
+			io.WriteString(out, eraseList)
+			return img, err
 		}
 	}
 	p.fit(len("100 "))
@@ -321,19 +331,16 @@ func (p *picker) fit(margin int) {
 	p.setSize(int(size.Col)-margin, int(size.Row))
 }
 
-// watch shows the list and follows the user's keys. At the end it removes the list, so that
-// what comes next has a fresh line.
+// watch shows the list and follows the user's keys.
 func (p *picker) watch(t *rawTerminal, out io.Writer) (*image.Image, error) {
-	const erase = "\r\x1b[J"
-	defer io.WriteString(out, erase)
 	for key := keyChanged; ; {
 		switch {
 		case key == keyEscape:
 			return nil, errNotChosen
 		case key == keyEnter && len(p.found) > 0:
-			return &p.images[p.found[p.at]], nil
+			return p.image(p.at), nil
 		case key == keySuspend:
-			io.WriteString(out, erase)
+			io.WriteString(out, eraseList)
 			t.suspend()
 		case key == keyChanged:
 			p.fit(0)
@@ -356,12 +363,12 @@ func (p *picker) watch(t *rawTerminal, out io.Writer) (*image.Image, error) {
 func (p *picker) ask(out io.Writer, in io.Reader) (*image.Image, error) {
 	for next, end := 0, dumbRows; ; end = next + dumbRows {
 		for ; next < min(end, len(p.found)); next++ {
-			fmt.Fprintf(out, "%3d %s\n", next+1, p.row(&p.images[p.found[next]]))
+			fmt.Fprintf(out, "%3d %s\n", next+1, p.row(p.image(next)))
 		}
-		fmt.Fprintf(out, "%d of %d images. Enter: more, a number or text to narrow, *: all, q: leave: ", next, len(p.found))
+		io.WriteString(out, strconv.Itoa(next)+" of "+strconv.Itoa(len(p.found))+" images. Enter: more, a number or text to narrow, *: all, q: leave: ")
 		answer, err := readLine(in)
 		if err != nil {
-			fmt.Fprintln(out)
+			io.WriteString(out, "\n")
 			if !errors.Is(err, context.Canceled) {
 				err = errNotChosen
 			}
@@ -372,7 +379,7 @@ func (p *picker) ask(out io.Writer, in io.Reader) (*image.Image, error) {
 		case answer == "q":
 			return nil, errNotChosen
 		case 0 < number && number <= next:
-			return &p.images[p.found[number-1]], nil
+			return p.image(number - 1), nil
 		case answer == "" && next < len(p.found):
 			continue
 		case answer == "*":

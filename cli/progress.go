@@ -1,9 +1,8 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,22 +35,7 @@ const (
 
 // progressFlag returns the flag --progress.
 func progressFlag() flag {
-	return flag{long: "progress", value: "WHEN", help: "auto, plain (a line every ten seconds) or none", into: (*ui).setProgress, exact: true, more: true}
-}
-
-// setProgress sets --progress.
-func (u *ui) setProgress(value string) error {
-	switch value {
-	case "auto":
-		value = ""
-	case "plain":
-		u.columns = 0 // passing messages are lines as well
-	case "none":
-	default:
-		return errors.New("not auto, plain or none")
-	}
-	u.screen.mode = value
-	return nil
+	return flag{long: "progress", value: "WHEN", help: "auto, plain (a line every ten seconds) or none", into: (*ui)(nil), exact: true, more: true}
 }
 
 // begin starts a phase of total bytes, -1 if that is not known; Close ends it.
@@ -67,11 +51,11 @@ func (u *ui) beginAt(phase string, kept, total int64) *progress {
 	now := time.Now()
 	p := &progress{ui: u, phase: phase, kept: kept, total: total, start: now, shown: now}
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	if u.columns > 0 {
 		p.shown = time.Time{}
 	}
 	u.screen.progress = p
+	u.mu.Unlock()
 	return p
 }
 
@@ -80,18 +64,17 @@ func (p *progress) Write(b []byte) (int, error) {
 	if p == nil {
 		return len(b), nil
 	}
-	p.ui.mu.Lock()
-	defer p.ui.mu.Unlock()
-	now := time.Now()
+	u, now := p.ui, time.Now()
+	u.mu.Lock()
 	p.done += int64(len(b))
 	if p.done <= p.kept {
 		p.start = now
 	}
 	if now.Sub(p.told) >= progressInterval {
 		p.told = now
-		p.ui.events.progress(max(p.done, p.kept), p.total)
+		u.events.progress(max(p.done, p.kept), p.total)
 	}
-	u, interval := p.ui, progressInterval
+	interval := progressInterval
 	if u.columns == 0 {
 		interval = plainInterval
 	}
@@ -99,6 +82,7 @@ func (p *progress) Write(b []byte) (int, error) {
 		p.shown = now
 		p.show(now)
 	}
+	u.mu.Unlock()
 	return len(b), nil
 }
 
@@ -110,18 +94,18 @@ func (p *progress) show(now time.Time) {
 		io.WriteString(u.err, p.text(now, 0)+"\n")
 		return
 	}
-	u.measure()
+	room := u.room()
 	if u.screen.passing > 0 {
 		u.clear()
 	}
-	text := p.text(now, u.room())
-	if p.wide > u.room() { // the terminal has become narrower, and its last columns show the old line
+	text := p.text(now, room)
+	if p.wide > room { // the terminal has become narrower, and its last columns show the old line
 		io.WriteString(u.err, "\r\x1b[K") // erase in line, ECMA-48 8.3.41
 		p.wide = 0
 	}
 	blank := max(0, p.wide-width(text))
 	p.wide = width(text)
-	fmt.Fprintf(u.err, "\r%s%*s", text, blank, "")
+	io.WriteString(u.err, "\r"+text+strings.Repeat(" ", blank))
 }
 
 // text returns the line: phase, percent, bytes, rate and time left. If it is wider than room
@@ -133,12 +117,12 @@ func (p *progress) text(now time.Time, room int) string {
 	var percent, of, rate, left string
 	bytes := "  " + source.ByteCount(done)
 	if p.total > 0 {
-		percent, of = fmt.Sprintf("  %d %%", min(done*100/p.total, 100)), " of "+source.ByteCount(p.total)
+		percent, of = "  "+strconv.FormatInt(min(done*100/p.total, 100), 10)+" %", " of "+source.ByteCount(p.total)
 	}
 	if speed := int64(float64(p.done-p.kept) / elapsed.Seconds()); elapsed >= time.Second && speed > 0 {
 		rate = "  " + source.ByteCount(speed) + "/s"
 		if p.total > done {
-			left = fmt.Sprintf("  %v left", time.Duration(min((p.total-done)/speed, 1e9))*time.Second)
+			left = "  " + (time.Duration(min((p.total-done)/speed, 1e9)) * time.Second).String() + " left"
 		}
 	}
 	for step := 0; ; step++ {
@@ -168,13 +152,14 @@ func (p *progress) Close() error {
 	if p == nil {
 		return nil
 	}
-	p.ui.mu.Lock()
-	defer p.ui.mu.Unlock()
-	if p.ui.screen.progress == p {
-		p.ui.events.progress(max(p.done, p.kept), p.total)
-		p.ui.clear()
-		p.ui.screen.progress = nil
+	u := p.ui
+	u.mu.Lock()
+	if u.screen.progress == p {
+		u.events.progress(max(p.done, p.kept), p.total)
+		u.clear()
+		u.screen.progress = nil
 	}
+	u.mu.Unlock()
 	return nil
 }
 
@@ -188,32 +173,30 @@ func (u *ui) clear() {
 	}
 	u.screen.passing = 0
 	if wide > 0 {
-		u.measure()
-		fmt.Fprintf(u.err, "\r%*s\r", min(wide, u.room())+2, "") // "^C" is 2 wide
+		io.WriteString(u.err, "\r"+strings.Repeat(" ", min(wide, u.room())+2)+"\r") // "^C" is 2 wide
 	}
 }
 
 // shows reports whether a phase shows its progress.
 func (u *ui) shows() bool {
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.screen.progress != nil && u.screen.mode != "none"
+	shows := u.screen.progress != nil && u.screen.mode != "none"
+	u.mu.Unlock()
+	return shows
 }
 
-// measure takes over the width of the terminal, which may have changed. The caller holds the
+// room returns the columns of a line that is rewritten: the terminal's, without the last one,
+// where the cursor would go on to the next line, and without two, in which a terminal shows
+// "^C" when the user ends the run. The terminal's width may have changed. The caller holds the
 // lock.
-func (u *ui) measure() {
+func (u *ui) room() int {
 	if u.screen.file != nil && u.columns > 0 {
 		if n := terminalSize(u.screen.file); n > 0 {
 			u.columns = n
 		}
 	}
+	return max(u.columns-3, 1)
 }
-
-// room returns the columns of a line that is rewritten: the terminal's, without the last one,
-// where the cursor would go on to the next line, and without two, in which a terminal shows
-// "^C" when the user ends the run.
-func (u *ui) room() int { return max(u.columns-3, 1) }
 
 // width returns the columns that a text takes. East Asian characters take two, and so may
 // other characters above U+1100: too large a width does no harm.

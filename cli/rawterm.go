@@ -30,7 +30,7 @@ func openRaw(ctx context.Context, in *os.File) (*rawTerminal, error) {
 		return nil, err
 	}
 	t := &rawTerminal{ctx: ctx, in: in, before: *modes, changed: make(chan os.Signal, 1)}
-	if err := t.raw(); err != nil {
+	if err := t.set(true); err != nil {
 		return nil, err
 	}
 	signal.Notify(t.changed, unix.SIGWINCH, unix.SIGCONT)
@@ -40,31 +40,30 @@ func openRaw(ctx context.Context, in *os.File) (*rawTerminal, error) {
 // close restores the terminal's modes.
 func (t *rawTerminal) close() {
 	signal.Stop(t.changed)
-	t.set(&t.before)
+	t.set(false)
 }
 
-// raw turns lines, echo and special keys off, except those of SIGINT and of flow control,
-// which a serial line may need. SIGQUIT would leave the terminal in this state; suspend takes
-// the place of SIGTSTP's key. Read does not wait: Ctrl-C may remove what poll has seen.
-func (t *rawTerminal) raw() error {
+// set sets the terminal's modes to raw ones or to those before. Raw modes turn lines, echo and
+// special keys off, except those of SIGINT and of flow control, which a serial line may need.
+// SIGQUIT would leave the terminal in this state; suspend takes the place of SIGTSTP's key.
+// Read does not wait: Ctrl-C may remove what poll has seen. The modes change at once: waiting
+// for output to be sent could take forever. In the background the kernel stops this process
+// first.
+func (t *rawTerminal) set(raw bool) error {
 	modes := t.before
-	modes.Lflag &^= unix.ICANON | unix.ECHO | unix.ECHONL | unix.IEXTEN
-	modes.Cc[unix.VMIN], modes.Cc[unix.VTIME] = 0, 0
-	modes.Cc[unix.VQUIT], modes.Cc[unix.VSUSP] = 0, 0 // _POSIX_VDISABLE
-	return t.set(&modes)
-}
-
-// set sets the modes at once: waiting for output to be sent could take forever. In the
-// background the kernel stops this process first.
-func (t *rawTerminal) set(modes *unix.Termios) error {
-	return unix.IoctlSetTermios(int(t.in.Fd()), unix.TCSETS, modes)
+	if raw {
+		modes.Lflag &^= unix.ICANON | unix.ECHO | unix.ECHONL | unix.IEXTEN
+		modes.Cc[unix.VMIN], modes.Cc[unix.VTIME] = 0, 0
+		modes.Cc[unix.VQUIT], modes.Cc[unix.VSUSP] = 0, 0 // _POSIX_VDISABLE
+	}
+	return unix.IoctlSetTermios(int(t.in.Fd()), unix.TCSETS, &modes)
 }
 
 // suspend does what Ctrl-Z does elsewhere: it stops the processes of this job. The modes are
 // restored first, because a shell goes on as soon as one process has stopped. When this
 // process continues, next returns keyChanged.
 func (t *rawTerminal) suspend() {
-	t.set(&t.before)
+	t.set(false)
 	unix.Kill(0, unix.SIGTSTP)
 	// The signal may come a moment later. Without job control it does nothing.
 	time.Sleep(escapeDelay * time.Millisecond)
@@ -113,7 +112,7 @@ func (t *rawTerminal) next() (int, error) {
 		}
 		select {
 		case <-t.changed:
-			if t.raw() != nil { // again: a shell may have set other modes
+			if t.set(true) != nil { // again: a shell may have set other modes
 				return keyNone, t.hangUp()
 			}
 			return keyChanged, nil

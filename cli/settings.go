@@ -48,8 +48,8 @@ cache-size o no limit
 progress o auto
 `
 
-// protections are options that switch off a protection, each between blanks.
-const protections = " no-validate allow-older allow-host-config force-cache time "
+// protections are options that switch off a protection.
+const protections = "no-validate allow-older allow-host-config force-cache time"
 
 // maxSettings is the largest file of settings, in bytes. Real ones have a few hundred.
 const maxSettings = 64 << 10
@@ -73,13 +73,8 @@ func lineOf(table, name string) string {
 }
 
 // settingNames returns the names of all settings.
-func settingNames() (names []string) {
-	for rest := settingTable; rest != ""; {
-		name, _, _ := strings.Cut(rest, " ")
-		names = append(names, name)
-		_, rest, _ = strings.Cut(rest, "\n")
-	}
-	return names
+func settingNames() []string {
+	return strings.Fields("server mirror mirror-list keyring keyid cacert dns resolve netrc-file limit-rate retries stall-time memory cache-size progress")
 }
 
 // variableOf returns the environment variable of a setting.
@@ -87,63 +82,81 @@ func variableOf(name string) string {
 	return "LXC_PULL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
+// among reports whether word is one of words, which blanks separate.
+func among(words, word string) bool { return strings.Contains(" "+words+" ", " "+word+" ") }
+
+// addTo appends words to a list. A call takes less room in the program than append itself.
+func addTo(list *[]string, words ...string) { *list = append(*list, words...) }
+
 // A setting is one value from a file or a variable.
 type setting struct {
 	name, value string
 	where       string // "/etc/lxc/pull.conf line 3", or the variable
 	rank        int    // those of a higher rank replace those of a lower one
+	used        bool   // a command has taken it
 }
 
 // settings are all values that files and variables give.
 type settings struct {
 	list  []*setting
-	used  []*setting // those that a command has taken
-	files []string   // the files that were looked for; after each what was found there
-	errs  []string   // errors in files
-	rank  int        // of what is read now
+	files []string // the files that were looked for; after each what was found there
+	errs  []string // errors in files
+	rank  int      // of what is read now
 }
 
-// A settingError is an error in a setting.
-type settingError struct {
-	text string
-	err  error
+// settingError returns an error in a setting. err is the cause; nil: the value is wrong, which
+// is a usage error.
+func settingError(text string, err error) error {
+	if err == nil {
+		err = &usageError{}
+	}
+	return &retoldError{text, err, true}
 }
-
-func (e *settingError) Error() string { return e.text }
-func (e *settingError) Unwrap() error { return e.err }
 
 // readSettings reads the files and variables. mapped is the caller's id in this process's user
 // namespace, -1 if it is not known.
 func readSettings(mapped int) *settings {
 	s := new(settings)
 	layout := host.This()
-	users := []int{0, os.Geteuid()}
-	system := layout.CacheOwners()
-	if host.Namespace() != lxc.HostNamespace {
+	overflow := 0
+	if host.Namespace() == lxc.HostNamespace {
+		mapped = 0
+	} else {
 		// The namespace shows the host's ids in another way: the caller's as lxc-create says,
 		// and root's, which it may lack, as the kernel's overflow id (DEFAULT_OVERFLOWUID in
 		// kernel/sys.c). On the host /etc is root's.
-		system = append(system, 65534)
-		users = append(users, mapped)
+		overflow = 65534
 	}
-	system = append(system, users...)
+	owners := append(layout.CacheOwners(), overflow, 0, os.Geteuid(), mapped)
 	paths, user := layout.PullConfigs()
+	addTo(&paths, user)
 	for _, path := range paths {
-		s.addFile(path, system)
-	}
-	if user != "" {
-		s.addFile(user, users)
+		if path == "" {
+			continue
+		}
+		if path == user {
+			owners = owners[len(owners)-3:]
+		}
+		text, state := readOwned(path, owners)
+		addTo(&s.files, path, state)
+		s.rank++
+		if len(text) > maxSettings {
+			text = ""
+			addTo(&s.errs, path+": larger than "+strconv.Itoa(maxSettings)+" bytes")
+		}
+		s.parse(text, path)
 	}
 	s.rank++
 	for _, name := range settingNames() {
 		variable := variableOf(name)
-		value := os.Getenv(variable)
+		values := []string{os.Getenv(variable)}
 		if kind, _ := kindOf(name); kind == "l" || kind == "F" {
-			for _, word := range strings.Fields(value) {
-				s.add(name, word, variable)
+			values = strings.Fields(values[0])
+		}
+		for _, value := range values {
+			if value != "" {
+				s.add(name, value, variable)
 			}
-		} else if value != "" {
-			s.add(name, value, variable)
 		}
 	}
 	return s
@@ -151,21 +164,7 @@ func readSettings(mapped int) *settings {
 
 // add adds a value of the file or variable that is read now.
 func (s *settings) add(name, value, where string) {
-	s.list = append(s.list, &setting{name, value, where, s.rank})
-}
-
-// addFile reads a file if nobody but owners can change it.
-func (s *settings) addFile(path string, owners []int) {
-	text, state := readOwned(path, owners)
-	s.files = append(s.files, path, state)
-	s.rank++
-	switch {
-	case state != "":
-	case len(text) > maxSettings:
-		s.errs = append(s.errs, path+": larger than "+strconv.Itoa(maxSettings)+" bytes")
-	default:
-		s.parse(text, path)
-	}
+	s.list = append(s.list, &setting{name: name, value: value, where: where, rank: s.rank})
 }
 
 // absent is how readOwned says that there is no file.
@@ -200,15 +199,17 @@ func readOwned(path string, owners []int) (text, why string) {
 	if err != nil {
 		return "", withoutPath(err).Error()
 	}
-	defer f.Close()
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Ino != file.Ino || st.Dev != file.Dev {
-		return "", "it has just changed"
-	}
 	data, err := readUpTo(f, maxSettings)
-	if err != nil {
-		return "", withoutPath(err).Error()
+	if unix.Fstat(int(f.Fd()), &st) != nil || st.Ino != file.Ino || st.Dev != file.Dev {
+		why = "it has just changed"
+	} else if err != nil {
+		why = withoutPath(err).Error()
 	}
-	return string(data), ""
+	f.Close()
+	if why != "" {
+		data = nil
+	}
+	return string(data), why
 }
 
 // parse reads the text of a file: lines "NAME = VALUE", empty lines, and comments, which begin
@@ -225,28 +226,25 @@ func (s *settings) parse(text, path string) {
 		name, value, _ := strings.Cut(line, "=")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 		kind, _ := kindOf(name)
+		wrong := ""
 		switch {
 		case value == "":
-			s.errs = append(s.errs, where+": "+strconv.Quote(line)+" is not NAME = VALUE")
+			wrong = strconv.Quote(line) + " is not NAME = VALUE"
+		case among(protections, name):
+			wrong = strconv.Quote(name) + " switches off a protection, so it can stand only on the command line"
+		case kind == "" && slices.Contains(longNames(flagsOf(new(createCall).groups())), name):
+			wrong = strconv.Quote(name) + " is not a setting, only an option of the command line"
 		case kind == "":
-			s.errs = append(s.errs, where+": "+unknownSetting(name))
+			wrong = "unknown setting " + strconv.Quote(name) + didYouMean(name, "", settingNames())
 		case (kind == "f" || kind == "F") && value[0] != '/':
-			s.add(name, filepath.Dir(path)+"/"+value, where)
-		default:
+			value = filepath.Dir(path) + "/" + value
+		}
+		if wrong != "" {
+			addTo(&s.errs, where+": "+wrong)
+		} else {
 			s.add(name, value, where)
 		}
 	}
-}
-
-// unknownSetting says why a name is not a setting.
-func unknownSetting(name string) string {
-	switch {
-	case name != "" && strings.Contains(protections, " "+name+" "):
-		return strconv.Quote(name) + " switches off a protection, so it can stand only on the command line"
-	case slices.Contains(longNames(flagsOf(new(createCall).groups())), name):
-		return strconv.Quote(name) + " is not a setting, only an option of the command line"
-	}
-	return "unknown setting " + strconv.Quote(name) + didYouMean(name, "", settingNames())
 }
 
 // of returns the values of a setting that count: those of its highest rank, and of a setting
@@ -266,21 +264,21 @@ func (s *settings) of(name string) (list []*setting) {
 	return list
 }
 
-// takeSettings gives the flags in groups the values of the settings, unless the command line
+// takeSettings gives the flags of a command the values of the settings, unless the command line
 // gives them. It returns nil if the command has no settings.
-func (c command) takeSettings(ui *ui, groups []group, given, operands []string) (*settings, error) {
+func (u *ui) takeSettings(command string, flags []flag, given, operands []string) (*settings, error) {
 	switch {
-	case c.name == "untar", c.name == "zcat", c.name == "verify":
+	case among("untar zcat verify", command):
 		return nil, nil // these take any files, and scripts pass them all that they need
-	case c.name == "cache" && (len(operands) == 0 || operands[0] != "verify"):
+	case command == "cache" && (len(operands) == 0 || operands[0] != "verify"):
 		return nil, nil // the other subcommands take none of these options
 	}
-	flags := flagsOf(groups)
 	mapped, some := -1, false
 	for i := range flags {
-		kind, _ := kindOf(flags[i].long)
+		f := &flags[i]
+		kind, _ := kindOf(f.long)
 		some = some || kind != ""
-		if text, ok := flags[i].into.(*string); ok && flags[i].long == "mapped-uid" {
+		if text, ok := f.into.(*string); ok && f.long == "mapped-uid" {
 			mapped, _ = mappedID(*text)
 		}
 	}
@@ -289,12 +287,12 @@ func (c command) takeSettings(ui *ui, groups []group, given, operands []string) 
 	}
 	s := readSettings(mapped)
 	for i := 0; i < len(s.files); i += 2 {
-		if why := s.files[i+1]; why != "" && why != absent && (c.name != "create" || mapped < 0) { // enterNamespace's caller has warned
-			ui.warn("ignored-option", "the settings in %q are not used: %s", s.files[i], why)
+		if why := s.files[i+1]; why != "" && why != absent && (command != "create" || mapped < 0) { // enterNamespace's caller has warned
+			u.warnText("ignored-option", "the settings in "+strconv.Quote(s.files[i])+" are not used: "+why)
 		}
 	}
 	if len(s.errs) > 0 {
-		return nil, &settingError{s.errs[0], &usageError{}}
+		return nil, settingError(s.errs[0], nil)
 	}
 	return s, s.give(flags, given)
 }
@@ -311,9 +309,9 @@ func (s *settings) give(flags []flag, given []string) error {
 		}
 		for _, x := range s.of(f.long) {
 			if err := f.set(x.value); err != nil {
-				return &settingError{x.where + ": " + x.name + " " + strconv.Quote(x.value) + ": " + err.Error(), &usageError{}}
+				return settingError(x.where+": "+x.name+" "+strconv.Quote(x.value)+": "+err.Error(), nil)
 			}
-			s.used = append(s.used, x)
+			x.used = true
 		}
 	}
 	return nil
@@ -327,14 +325,14 @@ func (s *settings) blame(err error) error {
 	}
 	text := err.Error()
 	var of *setting
-	for _, x := range s.used {
+	for _, x := range s.list {
 		option := "--" + x.name
-		if (strings.HasPrefix(text, option+" ") || strings.HasPrefix(text, option+":")) && (of == nil || strings.Contains(text, strconv.Quote(x.value))) {
+		if x.used && (strings.HasPrefix(text, option+" ") || strings.HasPrefix(text, option+":")) && (of == nil || strings.Contains(text, strconv.Quote(x.value))) {
 			of = x
 		}
 	}
 	if of == nil {
 		return err
 	}
-	return &settingError{of.where + ": " + text[2:], err}
+	return settingError(of.where+": "+text[2:], err)
 }

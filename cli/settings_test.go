@@ -199,7 +199,7 @@ func TestRootIgnoresUsersSettings(t *testing.T) {
 	read := func() (value, warning string) {
 		var out bytes.Buffer
 		c := new(listCall)
-		if _, err := (command{name: "list"}).takeSettings(&ui{err: &out}, c.groups(), nil, nil); err != nil {
+		if _, err := (&ui{err: &out}).takeSettings("list", flagsOf(c.groups()), nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		return strings.Join(c.finder.servers.servers, " "), out.String()

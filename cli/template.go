@@ -93,13 +93,13 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 		return c.noContainer()
 	}
 	if c.caller.name == "" || c.caller.path == "" || c.caller.rootfs == "" {
-		return &phraseError{"Please pass the name, path, and rootfs for the container", &usageError{}}
+		return &retoldError{"ERROR: Please pass the name, path, and rootfs for the container", &usageError{}, false}
 	}
 	namespace := host.Namespace()
 	uid, mapped := mappedID(c.caller.mappedUID)
 	gid, _ := mappedID(c.caller.mappedGID)
 	if namespace == lxc.UserNamespace && !mapped {
-		return &phraseError{text: "In a user namespace without a map"}
+		return &retoldError{text: "ERROR: In a user namespace without a map"}
 	}
 	c.target.Owner = pull.Owner{UID: uid, GID: gid}
 	if !mapped {

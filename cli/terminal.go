@@ -65,7 +65,7 @@ func newUI(out, err *os.File) *ui {
 func (u *ui) setClock(c *source.Clock) {
 	u.clock = c
 	if text := c.Warning(); text != "" {
-		u.warn("clock", "%s", text)
+		u.warnText("clock", text)
 	}
 }
 
@@ -73,26 +73,19 @@ func (u *ui) setClock(c *source.Clock) {
 // is written to standard output, which may be the same terminal.
 func (u *ui) settle() {
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	u.clear()
+	u.mu.Unlock()
 }
 
 // warn writes a warning. code is one of those in codes.txt.
-func (u *ui) warn(code, format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+func (u *ui) warn(code, format string, args ...any) { u.warnText(code, fmt.Sprintf(format, args...)) }
+
+// warnText is warn for a text that needs no format.
+func (u *ui) warnText(code, text string) {
 	u.events.send("warning", "code", code, "text", text)
 	if !u.quiet {
-		u.marked("warning:", text)
+		u.write("warning:", " "+text)
 	}
-}
-
-// marked writes a line that begins with a word which a terminal shows in colour.
-func (u *ui) marked(word, text string) {
-	color := "31" // red, ECMA-48 8.3.117
-	if word == "warning:" {
-		color = "33" // yellow
-	}
-	u.write(word, color, " "+text)
 }
 
 // notef writes a line if -v is given.
@@ -103,18 +96,23 @@ func (u *ui) notef(format string, args ...any) {
 }
 
 // line writes a line to err. A progress line comes back below it.
-func (u *ui) line(format string, args ...any) { u.write("", "", fmt.Sprintf(format, args...)) }
+func (u *ui) line(format string, args ...any) { u.write("", fmt.Sprintf(format, args...)) }
 
-// write writes a line to err: a word in that colour, and text.
-func (u *ui) write(word, color, text string) {
+// write writes a line to err: a word that a terminal shows in colour, if it is not empty, and
+// text.
+func (u *ui) write(word, text string) {
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	u.clear()
 	u.hear()
 	if u.screen.color && word != "" {
+		color := "31" // red, ECMA-48 8.3.117
+		if word == "warning:" {
+			color = "33" // yellow
+		}
 		word = "\x1b[" + color + "m" + word + "\x1b[m"
 	}
 	io.WriteString(u.err, word+printable(text)+"\n")
+	u.mu.Unlock()
 }
 
 // hear records that a line was written now.
@@ -124,25 +122,21 @@ func (u *ui) hear() { u.heard.Store(time.Now().UnixNano()) }
 // whether there is a terminal.
 func (u *ui) transient(text string) bool {
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.columns == 0 || u.quiet {
-		return false
+	shown := u.columns > 0 && !u.quiet
+	if shown {
+		u.clear()
+		text = fit(strings.ReplaceAll(printable(text), "\n", " "), u.room())
+		u.screen.passing = width(text)
+		u.hear()
+		io.WriteString(u.err, text)
 	}
-	u.clear()
-	u.measure()
-	text = fit(strings.ReplaceAll(printable(text), "\n", " "), u.room())
-	u.screen.passing = width(text)
-	u.hear()
-	io.WriteString(u.err, text)
-	return true
+	u.mu.Unlock()
+	return shown
 }
 
 // say writes a phrase of the stock template, which scripts look for. Only the template
 // writes it to standard output: other commands print their results there.
-func (u *ui) say(text string) { u.sayRaw(text + "\n") }
-
-// sayRaw is say for a text that may lack the newline at its end.
-func (u *ui) sayRaw(text string) {
+func (u *ui) say(text string) {
 	if u.quiet {
 		return
 	}
@@ -176,15 +170,19 @@ func (u *ui) listener() source.Listener {
 	return source.Listener{
 		Say: func(text string) {
 			u.events.phase(text)
-			u.say(text)
+			u.say(text + "\n")
 		},
 		Tell: func(text string) {
 			if !u.quiet {
-				u.line("%s", text)
+				u.write("", text)
 			}
 		},
-		Warn:  func(code, text string) { u.warn(code, "%s", text) },
-		Note:  func(text string) { u.notef("%s", text) },
+		Warn: u.warnText,
+		Note: func(text string) {
+			if u.verbose {
+				u.write("", text)
+			}
+		},
 		Image: u.events.image,
 		Begin: func(phase string, kept, size int64) io.WriteCloser { return u.beginAt(phase, kept, size) },
 	}
