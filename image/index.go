@@ -312,7 +312,7 @@ func (x *Index) near(q *Query, gone string) (near []Image) {
 		img, cost := &x.Images[i], 0
 		// Another distribution counts more than another release, and that counts more than
 		// another variant. An image of another architecture is of little use.
-		if q.Dist != "" && !SameDist(q.Dist, img.Dist) {
+		if !SameDist(q.Dist, img.Dist) {
 			cost = 4 * Distance(q.Dist, img.Dist)
 		}
 		if cost > 4*2 || img.Path == gone {
@@ -321,9 +321,7 @@ func (x *Index) near(q *Query, gone string) (near []Image) {
 		if q.Release != Latest && !SameRelease(img.Dist, q.Release, img.Release) {
 			cost += 2 * Distance(q.Release, img.Release)
 		}
-		if !matches(q.Variant, img.Variant) {
-			cost += min(2, Distance(q.Variant, img.Variant))
-		}
+		cost += min(2, Distance(q.Variant, img.Variant))
 		if !matchesArch(q.Arch, img.Arch) {
 			cost += 2 + min(2, Distance(q.Arch[0], img.Arch))
 		}
