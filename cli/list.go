@@ -105,7 +105,7 @@ func (c *listCall) choose(index *image.Index, words []string) error {
 		if rows == nil && word != "" {
 			var names []string
 			for _, row := range c.rows {
-				names = append(names, row.img.Dist, row.img.Release, row.img.Arch, row.img.Variant)
+				names = append(names, strings.Split(row.img.Name.String(), "/")...)
 			}
 			c.rows = nil
 			return &source.Error{Kind: source.NotFound, Err: fmt.Errorf("no image matches %q%s", so+word, didYouMean(word, "lxc-pull list "+so, names))}
@@ -163,31 +163,18 @@ func (c *listCall) seeCache() {
 // means that a program reads it: then it has the build's name.
 func listTable(rows []*listRow, width int, now time.Time) string {
 	const n = 7 // columns
-	cells := []string{"DIST", "RELEASE", "ARCH", "VARIANT", "AGE", "SIZE", "CACHED"}
+	cells := strings.Split("DIST/RELEASE/ARCH/VARIANT/AGE/SIZE/CACHED", "/")
 	varied := width == 0
 	for _, row := range rows {
-		age, size, cached := row.img.Build, "", ""
+		facts := "/" + row.img.Build + "//"
 		if width > 0 {
-			age = "-"
-			if built, ok := image.BuildTime(row.img.Build); ok {
-				age = source.Age(now.Sub(built))
-			}
-			if row.size > 0 {
-				size = source.ByteCount(row.size)
-			}
-			if row.cached != "" {
-				cached = "older"
-			}
-			if row.cached == row.img.Build {
-				cached = "yes"
-			}
+			facts = row.facts(now)
 		}
 		varied = varied || row.img.Variant != defaultVariant
-		cells = append(cells, row.img.Dist, row.img.Release, row.img.Arch, row.img.Variant, age, size, cached)
+		cells = append(cells, strings.Split(printable(row.img.Name.String()+facts), "/")...) // no name has a slash
 	}
 	var wide [n]int // 0: nothing is in the column
 	for i := len(cells) - 1; i >= 0; i-- {
-		cells[i] = printable(cells[i])
 		if i >= n || wide[i] > 0 { // a header alone makes no column
 			wide[i%n] = max(wide[i%n], len(cells[i]))
 		}
@@ -218,6 +205,25 @@ func listTable(rows []*listRow, width int, now time.Time) string {
 		line = ""
 	}
 	return b.String()
+}
+
+// facts returns the last three columns of a row for people, with a slash before each.
+func (r *listRow) facts(now time.Time) string {
+	age, size, cached := "-", "", ""
+	if built, ok := image.BuildTime(r.img.Build); ok {
+		age = source.Age(now.Sub(built))
+	}
+	if r.size > 0 {
+		size = source.ByteCount(r.size)
+	}
+	switch r.cached {
+	case "":
+	case r.img.Build:
+		cached = "yes"
+	default:
+		cached = "older"
+	}
+	return "/" + age + "/" + size + "/" + cached
 }
 
 // list returns the list of a server.
@@ -255,9 +261,9 @@ func printImages(ui *ui, images []image.Image) error {
 
 // printTable prints images in columns, a line for each.
 func printTable(w io.Writer, images []image.Image) error {
-	rows := [][]string{{"DIST", "RELEASE", "ARCH", "VARIANT", "BUILD"}}
-	for _, i := range images {
-		rows = append(rows, []string{printable(i.Dist), printable(i.Release), printable(i.Arch), printable(i.Variant), printable(i.Build)})
+	rows := [][]string{strings.Split("DIST/RELEASE/ARCH/VARIANT/BUILD", "/")}
+	for i := range images {
+		rows = append(rows, strings.Split(printable(images[i].Name.String()+"/"+images[i].Build), "/")) // no name has a slash
 	}
 	_, err := io.WriteString(w, columns(rows, false))
 	return err
