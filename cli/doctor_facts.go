@@ -109,7 +109,7 @@ func (d *doctor) remedy(err error) string {
 func (d *doctor) put(name, value string) { d.facts[name] = value }
 
 // word sets a fact to a word of a shell.
-func (d *doctor) word(name, value string) { d.put(name, shellWords([]string{value})) }
+func (d *doctor) word(name, value string) { d.put(name, shellWord(value)) }
 
 // mark sets a fact that is true or false.
 func (d *doctor) mark(name string, is bool) {

@@ -114,16 +114,6 @@ func shortName(n *image.Name) string {
 	return name
 }
 
-// shellWord returns a text as one word for a shell, with quotes only if it needs them.
-func shellWord(s string) string {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; (c|0x20 < 'a' || 'z' < c|0x20) && (c < '+' || ':' < c) && c != '_' && c != '@' {
-			return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-		}
-	}
-	return s
-}
-
 // nearHint returns the hint that names the most similar images, with the command lines for
 // them if the command is known.
 func (u *ui) nearHint(e *image.NotFoundError) string {

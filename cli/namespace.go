@@ -113,7 +113,7 @@ func noMap(config string) error {
 	remedy := "Android lends no ids: on Android, make and start containers as root."
 	if !host.This().Android() {
 		uid := os.Geteuid()
-		user := shellWords(host.UserNames(uid, host.Etc)[:1])
+		user := shellWord(host.UserNames(uid, host.Etc)[0])
 		lines, lent := host.MapLines(uid, host.Etc)
 		remedy = "Add to that file:\n" + lines
 		if !lent {
@@ -149,15 +149,22 @@ func grantCommand(ranges []lxc.IDRange, uid int, etc string) string {
 }
 
 // shellWords quotes words for a shell.
-func shellWords(words []string) string {
-	var quoted []string
-	for _, w := range words {
-		if w == "" || strings.ContainsFunc(w, special) {
-			w = "'" + strings.Join(strings.Split(w, "'"), `'\''`) + "'"
+func shellWords(words []string) (line string) {
+	for n, word := range words {
+		if n > 0 {
+			line += " "
 		}
-		quoted = append(quoted, w)
+		line += shellWord(word)
 	}
-	return strings.Join(quoted, " ")
+	return line
+}
+
+// shellWord returns a text as one word for a shell, with quotes only if it needs them.
+func shellWord(text string) string {
+	if text == "" || strings.ContainsFunc(text, special) {
+		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	}
+	return text
 }
 
 // special reports whether a shell may treat the character in a special way.

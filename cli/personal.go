@@ -6,12 +6,12 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"lxc-pull/lxc"
@@ -39,11 +39,11 @@ func (o *personalOptions) group(container bool) group {
 		{long: "ssh-key", value: "FILE", help: "add the public keys in FILE to root's authorized_keys", into: &o.keys, again: true, exact: true, more: true},
 		{long: "root-password-file", value: "FILE", help: "set root's password to the line in FILE (-: standard input), or to that crypt(3) hash", into: &o.password, exact: true, more: true},
 		{long: "nameserver", value: "ADDRESS", help: "write /etc/resolv.conf with this name server", into: &o.nameServers, again: true, exact: true, more: true},
+		{long: "net", value: "TYPE:LINK", help: "network: veth:BRIDGE, macvlan:IFACE, ipvlan:IFACE, phys:IFACE, none (loopback only) or host (the host's)", into: &o.net, exact: true, more: true},
+		{long: "set", value: "KEY=VALUE", help: "add this line to the end of the config", into: &o.lines, again: true, exact: true, more: true},
 	}
-	if container {
-		flags = append(flags,
-			flag{long: "net", value: "TYPE:LINK", help: "network: veth:BRIDGE, macvlan:IFACE, ipvlan:IFACE, phys:IFACE, none (loopback only) or host (the host's)", into: &o.net, exact: true, more: true},
-			flag{long: "set", value: "KEY=VALUE", help: "add this line to the end of the config", into: &o.lines, again: true, exact: true, more: true})
+	if !container {
+		flags = flags[:4]
 	}
 	return group{"What is changed in it", flags}
 }
@@ -58,40 +58,51 @@ const (
 // maxNameServers is how many name servers C libraries read (MAXNS in resolv.h).
 const maxNameServers = 3
 
-// read checks the options and reads the files that they name.
-func (o *personalOptions) read(ctx context.Context) (p pull.Personal, err error) {
-	if o.hostName != "" && !lxc.IsHostName(o.hostName) {
-		return p, usageErrorf("--hostname %q: not a host name", o.hostName)
+// personalize checks the options of the user's changes and reads the files that they name,
+// before the network is used. It puts the changed network into the config with which the
+// container begins.
+func (c *creation) personalize(ctx context.Context) error {
+	o, changes := &c.personal, &c.changes
+	if o.net != "" {
+		lines, err := lxc.NetConfig(o.net)
+		if err != nil {
+			return wrongValue("net", o.net, err.Error())
+		}
+		c.target.BaseConfig = lxc.ReplaceNet(c.target.BaseConfig, lines)
 	}
+	if o.hostName != "" && !lxc.IsHostName(o.hostName) {
+		return wrongValue("hostname", o.hostName, "not a host name")
+	}
+	c.target.Container.HostName = o.hostName
 	if len(o.nameServers) > maxNameServers {
-		return p, usageErrorf("--nameserver: programs read only %d", maxNameServers)
+		return usageErrorf("--nameserver: programs read only %d", maxNameServers)
 	}
 	for _, server := range o.nameServers {
 		if _, err := netip.ParseAddr(server); err != nil || strings.ContainsFunc(server, special) {
-			return p, usageErrorf("--nameserver %q: not an IP address", server)
+			return wrongValue("nameserver", server, "not an IP address")
 		}
-		p.Resolv += "nameserver " + server + "\n"
+		changes.Resolv += "nameserver " + server + "\n"
 	}
-	for n, line := range o.lines {
+	for _, line := range o.lines {
 		if err := lxc.CheckLine(line); err != nil {
-			return p, usageErrorf("--set %q: %v", line, err)
+			return wrongValue("set", line, err.Error())
 		}
-		if n == 0 {
-			p.Config = "\n# Options of the creation\n"
-		}
-		p.Config += line + "\n"
+		changes.Config += line + "\n"
+	}
+	if changes.Config != "" {
+		changes.Config = "\n# Options of the creation\n" + changes.Config
 	}
 	// A file may be a pipe that never ends.
-	return p, untilDone(ctx, func() (err error) {
+	return untilDone(ctx, func() (err error) {
 		for _, name := range o.keys {
 			keys, err := readKeys(name)
 			if err != nil {
 				return err
 			}
-			p.Keys = append(p.Keys, keys...)
+			changes.Keys = append(changes.Keys, keys...)
 		}
 		if o.password != "" {
-			p.Password, err = readPassword(o.password)
+			changes.Password, err = readPassword(o.password)
 		}
 		return err
 	})
@@ -105,7 +116,7 @@ func readKeys(name string) (keys string, err error) {
 	}
 	text := string(data)
 	if strings.Contains(text, "PRIVATE KEY-----") || strings.HasPrefix(text, "PuTTY-User-Key-File") {
-		return "", usageErrorf("--ssh-key %q: this is a private key, which must stay with you: pass the public one, %q", name, name+".pub")
+		return "", wrongValue("ssh-key", name, "this is a private key, which must stay with you: pass the public one, "+strconv.Quote(name+".pub"))
 	}
 	for n, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
@@ -113,14 +124,14 @@ func readKeys(name string) (keys string, err error) {
 			continue
 		}
 		if !isPublicKey(line) {
-			return "", usageErrorf("--ssh-key %q: line %d is not an OpenSSH public key", name, n+1)
+			return "", wrongValue("ssh-key", name, "line "+strconv.Itoa(n+1)+" is not an OpenSSH public key")
 		}
 		keys += line + "\n"
 	}
 	if keys == "" {
-		return "", usageErrorf("--ssh-key %q: no key is in it", name)
+		err = wrongValue("ssh-key", name, "no key is in it")
 	}
-	return keys, nil
+	return keys, err
 }
 
 // isPublicKey reports whether a line of authorized_keys has a key: a type, and the key in base
@@ -156,7 +167,7 @@ func readPassword(name string) (string, error) {
 	case line == "":
 		wrong = "it is empty"
 	case len(line) > maxPassword:
-		wrong = fmt.Sprintf("longer than %d bytes", maxPassword)
+		wrong = "longer than " + strconv.Itoa(maxPassword) + " bytes"
 	case strings.ContainsFunc(line, isControl):
 		wrong = "not one line of text"
 	case line[0] != '$':
@@ -166,22 +177,7 @@ func readPassword(name string) (string, error) {
 	default:
 		return line, nil
 	}
-	return "", usageErrorf("--root-password-file %q: %s", name, wrong)
-}
-
-// personalize reads the options of the user's changes, before the network is used, and puts
-// the changed network into the config with which the container begins.
-func (c *creation) personalize(ctx context.Context) (err error) {
-	if c.personal.net != "" {
-		lines, err := lxc.NetConfig(c.personal.net)
-		if err != nil {
-			return usageErrorf("--net %q: %v", c.personal.net, err)
-		}
-		c.target.BaseConfig = lxc.ReplaceNet(c.target.BaseConfig, lines)
-	}
-	c.target.Container.HostName = c.personal.hostName
-	c.changes, err = c.personal.read(ctx)
-	return err
+	return "", wrongValue("root-password-file", name, wrong)
 }
 
 // fullConfig returns the host's and the user's part of a container's config.
@@ -191,7 +187,7 @@ func (c *creation) fullConfig() []byte {
 
 // sayNext says that the container is complete, and which commands its user needs next.
 func (c *createCall) sayNext(ui *ui, layout host.Layout, made *pull.Result) {
-	text := "Container " + shellWords([]string{c.name}) + " is ready in " + shellWords([]string{c.target.Container.Path}) + "."
+	text := "Container " + shellWord(c.name) + " is ready in " + shellWord(c.target.Container.Path) + "."
 	for _, line := range lxc.ConfigLines(c.fullConfig()) {
 		key, link, _ := strings.Cut(line, "=")
 		key, link = strings.Trim(key, " \t"), strings.Trim(link, " \t\"'")
@@ -203,16 +199,15 @@ func (c *createCall) sayNext(ui *ui, layout host.Layout, made *pull.Result) {
 		}
 	}
 	if !c.target.WithoutLXC && host.InPath("lxc-start") != "" {
-		kind, where := "\n  lxc-", []string{"-n", c.name}
+		kind, options := "\n  lxc-", " -n "+shellWord(c.name)
 		if c.lxcPath != layout.LXCPath() {
-			where = append(where, "-P", c.lxcPath)
+			options += " -P " + shellWord(c.lxcPath)
 		}
 		if !layout.Root && host.InPath("lxc-unpriv-start") != "" {
 			kind = "\n  lxc-unpriv-" // Debian's, which also ask systemd for a cgroup
 		}
-		options := shellWords(where)
-		attach := kind + "attach " + options
-		text += kind + "start " + options + attach
+		attach := kind + "attach" + options
+		text += kind + "start" + options + attach
 		if made.Locked {
 			text += attach + " -- passwd    (root has no password yet)"
 		}
@@ -222,13 +217,10 @@ func (c *createCall) sayNext(ui *ui, layout host.Layout, made *pull.Result) {
 
 // isMissingLink reports whether the host surely has no network interface of that name.
 func isMissingLink(name string) bool {
-	const dir = "/sys/class/net/"
-	_, err := os.Stat(dir + "lo")
-	if err != nil {
-		return false
-	}
-	_, err = os.Stat(dir + filepath.Base(name))
-	return errors.Is(err, fs.ErrNotExist)
+	const links = "/sys/class/net/"
+	_, unknown := os.Stat(links + "lo")
+	_, err := os.Stat(links + filepath.Base(name))
+	return unknown == nil && errors.Is(err, fs.ErrNotExist)
 }
 
 // sayDone says which image is in the directory, and how to enter it.
@@ -240,6 +232,6 @@ func (c *rootfsCall) sayDone(ui *ui, made *pull.Result) {
 			enter = "proot -0 -r "
 		}
 	}
-	dir := shellWords([]string{c.target.Container.Rootfs})
+	dir := shellWord(c.target.Container.Rootfs)
 	ui.listener().Tell(made.Image.Name.String() + " is in " + dir + " (build " + made.Image.Build + ").\n  " + enter + dir + " /bin/sh")
 }
