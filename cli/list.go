@@ -39,7 +39,6 @@ type listCall struct {
 // A listRow is an image, and what the cache has of it.
 type listRow struct {
 	img    *image.Image
-	key    string // sorts the releases of a distribution
 	cached string // the build in the cache; "": none
 	size   int64  // of the root file system, compressed; 0: not known
 }
@@ -87,17 +86,10 @@ func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
 // and release. It leaves out other architectures than this machine's, unless the user named
 // one, or there are no other images.
 func (c *listCall) choose(index *image.Index, words []string) error {
+	sortImages(index.Images)
 	for i := range index.Images {
-		img := &index.Images[i]
-		c.rows = append(c.rows, &listRow{img: img, key: image.ReleaseKey(img.Dist, img.Release)})
+		c.rows = append(c.rows, &listRow{img: &index.Images[i]})
 	}
-	sort.SliceStable(c.rows, func(i, j int) bool {
-		a, b := c.rows[i], c.rows[j]
-		if a.img.Dist != b.img.Dist {
-			return a.img.Dist < b.img.Dist
-		}
-		return a.key > b.key
-	})
 	here, so := c.all, ""
 	for _, word := range words {
 		rows := c.matching(word)
@@ -118,6 +110,21 @@ func (c *listCall) choose(index *image.Index, words []string) error {
 		c.hidden, c.rows = len(c.rows)-len(own), own
 	}
 	return nil
+}
+
+// sortImages sorts images by distribution. The newest release comes first, and of each release
+// the default variant.
+func sortImages(images []image.Image) {
+	sort.SliceStable(images, func(i, j int) bool {
+		a, b := &images[i], &images[j]
+		switch {
+		case a.Dist != b.Dist:
+			return a.Dist < b.Dist
+		case a.Release != b.Release:
+			return image.ReleaseKey(a.Dist, a.Release) > image.ReleaseKey(b.Dist, b.Release)
+		}
+		return a.Variant == defaultVariant && b.Variant != defaultVariant
+	})
 }
 
 // matching returns the rows that have a word, or another name for the same, as a part of their
