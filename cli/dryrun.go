@@ -31,19 +31,22 @@ func (o *dryOptions) given() bool { return o.dryRun || o.printURL }
 // dry does what the options want in place of the work. The finder was opened read-only.
 func (c *creation) dry(ctx context.Context, ui *ui, finder *source.Finder) (err error) {
 	var found *source.Found
+	var root *untar.Root
 	text := ""
-	if c.only.dryRun {
-		var root *untar.Root
-		if found, root, err = pull.Plan(ctx, finder, c.image.query(), c.target, c.how(ui)); err == nil {
-			text = c.describe(found, root)
-			root.Close()
-		}
-	} else if found, err = finder.Find(ctx, c.image.query()); err == nil {
-		found.Measure(ctx, false)
-		text = found.FileList()
+	if c.only.printURL {
+		found, err = finder.Find(ctx, c.image.query())
+	} else {
+		found, root, err = pull.Plan(ctx, finder, c.image.query(), &c.target, c.how(ui))
 	}
 	if err != nil {
 		return c.suggest(err)
+	}
+	if c.only.printURL {
+		found.Measure(ctx, false)
+		text = found.FileList()
+	} else {
+		text = c.describe(found, root)
+		root.Close()
 	}
 	found.Close()
 	if ctx.Err() != nil {
@@ -72,11 +75,11 @@ func (c *creation) describe(found *source.Found, root *untar.Root) string {
 	add("target", c.target.Container.Rootfs)
 	add("image", found.Image.Name.String()+" "+found.Image.Build)
 	add("signed by", strings.Join(found.Signers(), " "))
-	from := "the cache"
-	if !found.Cached {
-		from = found.URL()
+	if found.Cached {
+		add("source", "the cache")
+	} else {
+		add("source", found.URL())
 	}
-	add("source", from)
 	add("size", amount(found.Layers[0].Packed))
 	if found.WillKeep() {
 		add("cache", "the download is kept")
