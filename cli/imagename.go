@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"lxc-pull/cross"
@@ -56,29 +57,24 @@ func looksLikeImage(arg string) bool {
 func (o *imageOptions) readImage(text string) error {
 	name, build, pinned := strings.Cut(text, "@")
 	fields := strings.Split(name, "/")
-	if len(fields) > 4 || pinned && build == "" {
-		return usageErrorf("image %q: not %s", text, imageForm)
+	if len(fields) > 4 || slices.Contains(fields, "") || pinned && build == "" {
+		return usageErrorf("image %q: not "+imageForm, text)
 	}
-	options := []*string{&o.dist, &o.release, &o.arch, &o.variant}
-	switch {
-	case len(fields) == 2 && isArch(fields[1]):
-		options[1] = &o.arch
-	case len(fields) == 3 && isArch(fields[1]):
-		options = []*string{&o.dist, &o.arch, &o.variant}
-	case len(fields) == 3 && !isArch(fields[2]):
-		options[2] = &o.variant
+	parts := [...]string{4: build} // "": left out
+	copy(parts[:], fields)
+	switch n := len(fields); {
+	case n < 4 && isArch(parts[1]): // the release is left out
+		parts[1], parts[2], parts[3] = "", parts[1], parts[2]
+	case n == 3 && !isArch(parts[2]): // the architecture is left out
+		parts[2], parts[3] = "", parts[2]
 	}
-	if pinned {
-		fields, options = append(fields, build), append(options[:len(fields):len(fields)], &o.build)
-	}
-	for i, field := range fields {
-		if field == "" {
-			return usageErrorf("image %q: not %s", text, imageForm)
+	for i, option := range []*string{&o.dist, &o.release, &o.arch, &o.variant, &o.build} {
+		if part := parts[i]; part != "" {
+			if *option != "" && *option != part {
+				return usageErrorf("image %q: an option says %q, not %q", text, *option, part)
+			}
+			*option = part
 		}
-		if *options[i] != "" && *options[i] != field {
-			return usageErrorf("image %q: an option says %q, not %q", text, *options[i], field)
-		}
-		*options[i] = field
 	}
 	if o.release == "" {
 		o.release = image.Latest
@@ -92,12 +88,11 @@ func isArch(word string) bool { return len(cross.Spellings(word)) > 1 || cross.L
 // suggest adds the command to an error that says that there is no such image.
 func (c *creation) suggest(err error) error {
 	var missing *image.NotFoundError
-	switch {
-	case !errors.As(err, &missing) || c.target.Caller != nil:
-	case c.target.RootfsOnly:
-		missing.Command = "rootfs " + shellWord(c.target.Container.Rootfs)
-	default:
+	if errors.As(err, &missing) && c.target.Caller == nil {
 		missing.Command = "create " + shellWord(c.target.Container.Name)
+		if c.target.RootfsOnly {
+			missing.Command = "rootfs " + shellWord(c.target.Container.Rootfs)
+		}
 	}
 	return err
 }
@@ -134,16 +129,18 @@ func (u *ui) nearHint(e *image.NotFoundError) string {
 	hint += title
 	for i := range e.Near {
 		img := &e.Near[i]
-		name := img.Name.String() + "  " + img.Build
-		switch {
-		case e.Command != "" && e.Listed != "":
-			name = "lxc-pull " + e.Command + " " + shellWord(shortName(&img.Name)+"@"+img.Build)
-		case e.Command != "":
-			name = "lxc-pull " + e.Command + " " + shellWord(shortName(&img.Name))
-		case e.Gone == "" && e.Listed == "":
-			name = img.Name.String()
+		name, build := img.Name.String(), "  "+img.Build
+		if e.Command != "" {
+			name, build = shortName(&img.Name), ""
+			if e.Listed != "" {
+				name += "@" + img.Build
+			}
+			name = "lxc-pull " + e.Command + " " + shellWord(name)
 		}
-		hint += "\n  " + name
+		if e.Gone == "" && e.Listed == "" {
+			build = ""
+		}
+		hint += "\n  " + name + build
 	}
 	return hint
 }
