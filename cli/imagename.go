@@ -19,18 +19,20 @@ const imageForm = "DIST[/RELEASE][/ARCH][/VARIANT][@BUILD]"
 // readOperands takes the target's name from the operands, unless an option gave it, and then
 // the image's name. kind is "container" or "directory".
 func (o *imageOptions) readOperands(name *string, operands []string, kind string) error {
-	given := *name
+	given, own := *name, *name
 	// With --name one operand alone is the image, unless options name that.
 	if len(operands) > 1 || len(operands) == 1 && (given == "" || o.dist != "" && !strings.Contains(operands[0], "/")) {
-		*name, operands = operands[0], operands[1:]
+		own, operands = operands[0], operands[1:]
 	}
+	*name = own
 	switch {
-	case *name == "":
+	case own == "":
 		return usageErrorf("the name of the %s is missing", kind)
-	case given != "" && given != *name:
-		return usageErrorf("the %s has two names, %q and %q", kind, given, *name)
-	case given == "" && o.dist == "" && looksLikeImage(*name) && (len(operands) == 0 || kind == "container" && !strings.Contains(operands[0], "/")):
-		return usageErrorf("%q is the name of an image, and the name of the %s must come before it: %s %s", *name, kind, strings.Join(append(operands, "NAME")[:1], ""), *name)
+	case given == "" && o.dist == "" && looksLikeImage(own) && (len(operands) == 0 || kind == "container" && !strings.Contains(operands[0], "/")):
+		other := append(operands, "NAME")[0]
+		return usageErrorf("%q is the name of an image, and the name of the %s must come before it: %s %s", own, kind, other, own)
+	case given != "" && given != own:
+		return usageErrorf("the %s has two names, %q and %q", kind, given, own)
 	case len(operands) > 1:
 		return usageErrorf("unexpected argument %q after the name and the image", operands[1])
 	}
