@@ -87,26 +87,27 @@ func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
 // one, or there are no other images.
 func (c *listCall) choose(index *image.Index, words []string) error {
 	sortImages(index.Images)
-	for i := range index.Images {
-		c.rows = append(c.rows, &listRow{img: &index.Images[i]})
+	c.rows = make([]*listRow, len(index.Images))
+	for i := range c.rows {
+		c.rows[i] = &listRow{img: &index.Images[i]}
 	}
 	here, so := c.all, ""
 	for _, word := range words {
 		rows := c.matching(word)
 		here = here || isArch(word)
-		if rows == nil && word != "" {
-			var names []string
+		if len(rows) == 0 && word != "" {
+			var names strings.Builder
 			for _, row := range c.rows {
-				names = append(names, strings.Split(row.img.Name.String(), "/")...)
+				names.WriteString(row.img.Name.String() + "/")
 			}
 			c.rows = nil
-			return &source.Error{Kind: source.NotFound, Err: fmt.Errorf("no image matches %q%s", so+word, didYouMean(word, "lxc-pull list "+so, names))}
+			return &source.Error{Kind: source.NotFound, Err: fmt.Errorf("no image matches %q%s", so+word, didYouMean(word, "lxc-pull list "+so, strings.Split(names.String(), "/")))}
 		}
 		if word != "" {
 			c.rows, so = rows, so+word+" "
 		}
 	}
-	if own := c.matching(hostArch()); !here && own != nil {
+	if own := c.matching(hostArch()); !here && len(own) > 0 {
 		c.hidden, c.rows = len(c.rows)-len(own), own
 	}
 	return nil
@@ -131,17 +132,20 @@ func sortImages(images []image.Image) {
 // names. The word Latest matches the first release of each distribution.
 func (c *listCall) matching(word string) (rows []*listRow) {
 	arches := cross.Spellings(word)
-	var first *listRow
+	rows = make([]*listRow, len(c.rows))
+	first, n := new(image.Image), 0
 	for _, row := range c.rows {
-		if first == nil || row.img.Dist != first.img.Dist {
-			first = row
+		img := row.img
+		if img.Dist != first.Dist {
+			first = img
 		}
-		if image.SameDist(word, row.img.Dist) || image.SameRelease(row.img.Dist, word, row.img.Release) || strings.EqualFold(word, row.img.Variant) ||
-			slices.Contains(arches, row.img.Arch) || word == image.Latest && row.img.Release == first.img.Release {
-			rows = append(rows, row)
+		if image.SameDist(word, img.Dist) || image.SameRelease(img.Dist, word, img.Release) || strings.EqualFold(word, img.Variant) ||
+			slices.Contains(arches, img.Arch) || word == image.Latest && img.Release == first.Release {
+			rows[n] = row
+			n++
 		}
 	}
-	return rows
+	return rows[:n]
 }
 
 // seeCache notes which images are in the cache. It needs no cache, and changes nothing in it.
@@ -170,15 +174,16 @@ func (c *listCall) seeCache() {
 // means that a program reads it: then it has the build's name.
 func listTable(rows []*listRow, width int, now time.Time) string {
 	const n = 7 // columns
-	cells := strings.Split("DIST/RELEASE/ARCH/VARIANT/AGE/SIZE/CACHED", "/")
+	cells := make([]string, n*(len(rows)+1))
+	copy(cells, strings.Split("DIST/RELEASE/ARCH/VARIANT/AGE/SIZE/CACHED", "/"))
 	varied := width == 0
-	for _, row := range rows {
+	for i, row := range rows {
 		facts := "/" + row.img.Build + "//"
 		if width > 0 {
 			facts = row.facts(now)
 		}
 		varied = varied || row.img.Variant != defaultVariant
-		cells = append(cells, strings.Split(printable(row.img.Name.String()+facts), "/")...) // no name has a slash
+		copy(cells[n*(i+1):], strings.Split(printable(row.img.Name.String()+facts), "/")) // no name has a slash
 	}
 	var wide [n]int // 0: nothing is in the column
 	for i := len(cells) - 1; i >= 0; i-- {
@@ -268,9 +273,10 @@ func printImages(ui *ui, images []image.Image) error {
 
 // printTable prints images in columns, a line for each.
 func printTable(w io.Writer, images []image.Image) error {
-	rows := [][]string{strings.Split("DIST/RELEASE/ARCH/VARIANT/BUILD", "/")}
+	rows := make([][]string, len(images)+1)
+	rows[0] = strings.Split("DIST/RELEASE/ARCH/VARIANT/BUILD", "/")
 	for i := range images {
-		rows = append(rows, strings.Split(printable(images[i].Name.String()+"/"+images[i].Build), "/")) // no name has a slash
+		rows[i+1] = strings.Split(printable(images[i].Name.String()+"/"+images[i].Build), "/") // no name has a slash
 	}
 	_, err := io.WriteString(w, columns(rows, false))
 	return err
