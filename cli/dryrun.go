@@ -36,7 +36,8 @@ func (c *creation) dry(ctx context.Context, ui *ui, finder *source.Finder) (err 
 	if c.only.printURL {
 		found, err = finder.Find(ctx, c.image.query())
 	} else {
-		found, root, err = pull.Plan(ctx, finder, c.image.query(), &c.target, c.how(ui))
+		how := c.how(ui)
+		found, root, err = pull.Plan(ctx, finder, c.image.query(), &c.target, &how)
 	}
 	if err != nil {
 		return c.suggest(err)

@@ -285,9 +285,9 @@ func (e *NotFoundError) Error() string {
 	name := strconv.Quote(anyName(e.query.Dist) + "/" + anyName(e.query.Release) + "/" + anyName(arch) + "/" + anyName(e.query.Variant))
 	switch {
 	case e.Listed != "":
-		return "the server has no build " + strconv.Quote(e.query.Build) + " of " + name + "; the list has " + strconv.Quote(e.Listed)
+		return fmt.Sprintf("the server has no build %q of %s; the list has %q", e.query.Build, name, e.Listed)
 	case e.Gone != "":
-		return "the list has build " + strconv.Quote(e.Gone) + " of " + name + ", the server does not"
+		return fmt.Sprintf("the list has build %q of %s, the server does not", e.Gone, name)
 	}
 	return "no image " + name
 }

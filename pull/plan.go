@@ -21,8 +21,8 @@ import (
 // are those of Run, without those that only the work itself shows. It returns the image, with
 // its sizes, and a directory of the file system on which the target would be. The caller closes
 // both.
-func Plan(ctx context.Context, finder *source.Finder, query image.Query, target *Target, opt Options) (*source.Found, *untar.Root, error) {
-	r := &run{target: *target, opt: opt}
+func Plan(ctx context.Context, finder *source.Finder, query image.Query, target *Target, opt *Options) (*source.Found, *untar.Root, error) {
+	r := &run{target: *target, opt: *opt}
 	root, err := r.openNearest()
 	if err != nil {
 		return nil, nil, err
