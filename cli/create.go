@@ -90,7 +90,7 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 	if err != nil {
 		return err
 	}
-	if c.only.given() {
+	if c.only.dryRun || c.only.printURL {
 		return c.dry(ctx, ui, finder)
 	}
 	made, err := makeDirs(c.lxcPath)

@@ -25,9 +25,6 @@ func (o *dryOptions) group() group {
 	}}
 }
 
-// given reports whether nothing is to be made.
-func (o *dryOptions) given() bool { return o.dryRun || o.printURL }
-
 // dry does what the options want in place of the work. The finder was opened read-only.
 func (c *creation) dry(ctx context.Context, ui *ui, finder *source.Finder) (err error) {
 	var found *source.Found

@@ -178,12 +178,25 @@ func listTable(rows []*listRow, width int, now time.Time) string {
 	copy(cells, strings.Split("DIST/RELEASE/ARCH/VARIANT/AGE/SIZE/CACHED", "/"))
 	varied := width == 0
 	for i, row := range rows {
-		facts := "/" + row.img.Build + "//"
+		age, size, cached := row.img.Build, "", ""
 		if width > 0 {
-			facts = row.facts(now)
+			age = "-"
+			if built, ok := image.BuildTime(row.img.Build); ok {
+				age = source.Age(now.Sub(built))
+			}
+			if row.size > 0 {
+				size = source.ByteCount(row.size)
+			}
+			if row.cached != "" {
+				cached = "older"
+			}
+			if row.cached == row.img.Build {
+				cached = "yes"
+			}
 		}
 		varied = varied || row.img.Variant != defaultVariant
-		copy(cells[n*(i+1):], strings.Split(printable(row.img.Name.String()+facts), "/")) // no name has a slash
+		line := row.img.Name.String() + "/" + age + "/" + size + "/" + cached // no name has a slash
+		copy(cells[n*(i+1):], strings.Split(printable(line), "/"))
 	}
 	var wide [n]int // 0: nothing is in the column
 	for i := len(cells) - 1; i >= 0; i-- {
@@ -219,25 +232,6 @@ func listTable(rows []*listRow, width int, now time.Time) string {
 	return b.String()
 }
 
-// facts returns the last three columns of a row for people, with a slash before each.
-func (r *listRow) facts(now time.Time) string {
-	age, size, cached := "-", "", ""
-	if built, ok := image.BuildTime(r.img.Build); ok {
-		age = source.Age(now.Sub(built))
-	}
-	if r.size > 0 {
-		size = source.ByteCount(r.size)
-	}
-	switch r.cached {
-	case "":
-	case r.img.Build:
-		cached = "yes"
-	default:
-		cached = "older"
-	}
-	return "/" + age + "/" + size + "/" + cached
-}
-
 // list returns the list of a server.
 func (o *finderOptions) list(ctx context.Context, ui *ui) (image.Index, error) {
 	defer ui.settle()
@@ -259,26 +253,14 @@ func listTemplate(ctx context.Context, ui *ui, finder finderOptions, which image
 	return printImages(ui, index.Select(which.query()))
 }
 
-// printImages prints images as the stock template does.
+// printImages prints images as the stock template does, in columns.
 func printImages(ui *ui, images []image.Image) error {
-	if _, err := io.WriteString(ui.out, "\n---\n"); err != nil {
-		return err
-	}
-	if err := printTable(ui.out, images); err != nil {
-		return err
-	}
-	_, err := io.WriteString(ui.out, "---\n")
-	return err
-}
-
-// printTable prints images in columns, a line for each.
-func printTable(w io.Writer, images []image.Image) error {
 	rows := make([][]string, len(images)+1)
 	rows[0] = strings.Split("DIST/RELEASE/ARCH/VARIANT/BUILD", "/")
 	for i := range images {
 		rows[i+1] = strings.Split(printable(images[i].Name.String()+"/"+images[i].Build), "/") // no name has a slash
 	}
-	_, err := io.WriteString(w, columns(rows, false))
+	_, err := io.WriteString(ui.out, "\n---\n"+columns(rows, false)+"---\n")
 	return err
 }
 

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -182,16 +181,21 @@ func readPassword(name string) (string, error) {
 
 // fullConfig returns the host's and the user's part of a container's config.
 func (c *creation) fullConfig() []byte {
-	return append(slices.Clip(c.target.BaseConfig), c.changes.Config...)
+	return []byte(string(c.target.BaseConfig) + c.changes.Config)
 }
 
 // sayNext says that the container is complete, and which commands its user needs next.
 func (c *createCall) sayNext(ui *ui, layout host.Layout, made *pull.Result) {
 	text := "Container " + shellWord(c.name) + " is ready in " + shellWord(c.target.Container.Path) + "."
+	const links = "/sys/class/net/"
+	_, unknown := os.Stat(links + "lo")
 	for _, line := range lxc.ConfigLines(c.fullConfig()) {
 		key, link, _ := strings.Cut(line, "=")
 		key, link = strings.Trim(key, " \t"), strings.Trim(link, " \t\"'")
-		if strings.HasPrefix(key, "lxc.net.") && strings.HasSuffix(key, ".link") && isMissingLink(link) {
+		if !strings.HasPrefix(key, "lxc.net.") || !strings.HasSuffix(key, ".link") {
+			continue
+		}
+		if _, err := os.Stat(links + filepath.Base(link)); unknown == nil && errors.Is(err, fs.ErrNotExist) {
 			text += "\nIt can't start yet: the host has no " + link + ", which the config names"
 			if link == "lxcbr0" {
 				text += " (start the service lxc-net)"
@@ -213,14 +217,6 @@ func (c *createCall) sayNext(ui *ui, layout host.Layout, made *pull.Result) {
 		}
 	}
 	ui.listener().Tell(text)
-}
-
-// isMissingLink reports whether the host surely has no network interface of that name.
-func isMissingLink(name string) bool {
-	const links = "/sys/class/net/"
-	_, unknown := os.Stat(links + "lo")
-	_, err := os.Stat(links + filepath.Base(name))
-	return unknown == nil && errors.Is(err, fs.ErrNotExist)
 }
 
 // sayDone says which image is in the directory, and how to enter it.

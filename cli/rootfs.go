@@ -69,7 +69,7 @@ func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if err != nil {
 		return err
 	}
-	if c.only.given() {
+	if c.only.dryRun || c.only.printURL {
 		return c.dry(ctx, ui, finder)
 	}
 	made, err := makeDirs(filepath.Dir(dir))

@@ -45,7 +45,8 @@ func Plan(ctx context.Context, finder *source.Finder, query image.Query, target 
 }
 
 // openNearest checks the target's directory, as far as that changes nothing. It opens the
-// directory if it exists, else the nearest existing directory above it.
+// directory if it exists, else the nearest existing directory above it. It is an error if
+// this process may not make files there.
 func (r *run) openNearest() (root *untar.Root, err error) {
 	path := r.target.Container.Path
 	if r.target.RootfsOnly {
@@ -58,15 +59,22 @@ func (r *run) openNearest() (root *untar.Root, err error) {
 	}
 	for err == nil || errors.Is(err, fs.ErrNotExist) {
 		if root, err = untar.OpenRoot(path); err == nil {
-			if err = access(path); err == nil {
-				return root, nil
-			}
-			root.Close()
 			break
 		}
 		path = filepath.Dir(path)
 	}
-	return nil, err
+	if err != nil {
+		return nil, err
+	}
+	// golang.org/x/sys's function would bring in faccessat2, which Android's system call
+	// filter does not allow.
+	const writeAndSearch = 2 | 1 // W_OK | X_OK, unistd.h
+	name, dir := []byte(path+"\x00"), unix.AT_FDCWD
+	if _, _, e := unix.Syscall(unix.SYS_FACCESSAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), writeAndSearch); e != 0 {
+		root.Close()
+		return nil, &fs.PathError{Op: "write", Path: path, Err: e}
+	}
+	return root, nil
 }
 
 // checkEmpty refuses a directory for a root file system that is not empty. A run would first
@@ -117,16 +125,4 @@ func (r *run) checkFreePath(path string) error {
 		err = exists(path, "")
 	}
 	return err
-}
-
-// access returns an error if this process may not make files in a directory (faccessat(2);
-// golang.org/x/sys's function would bring in faccessat2, which Android's system call filter
-// does not allow). The directory was opened by that path.
-func access(path string) error {
-	const writeAndSearch = 2 | 1 // W_OK | X_OK, unistd.h
-	name, dir := []byte(path+"\x00"), unix.AT_FDCWD
-	if _, _, e := unix.Syscall(unix.SYS_FACCESSAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), writeAndSearch); e != 0 {
-		return &fs.PathError{Op: "write", Path: path, Err: e}
-	}
-	return nil
 }
