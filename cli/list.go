@@ -101,7 +101,7 @@ func (c *listCall) choose(index *image.Index, words []string) error {
 				names.WriteString(row.img.Name.String() + "/")
 			}
 			c.rows = nil
-			return &source.Error{Kind: source.NotFound, Err: fmt.Errorf("no image matches %q%s", so+word, didYouMean(word, "lxc-pull list "+so, strings.Split(names.String(), "/")))}
+			return &source.Error{Kind: source.NotFound, Err: errors.New("no image matches " + strconv.Quote(so+word) + didYouMean(word, "lxc-pull list "+so, strings.Split(names.String(), "/")))}
 		}
 		if word != "" {
 			c.rows, so = rows, so+word+" "

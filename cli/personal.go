@@ -93,44 +93,40 @@ func (c *creation) personalize(ctx context.Context) error {
 	}
 	// A file may be a pipe that never ends.
 	return untilDone(ctx, func() (err error) {
-		for _, name := range o.keys {
-			keys, err := readKeys(name)
-			if err != nil {
-				return err
-			}
-			changes.Keys = append(changes.Keys, keys...)
-		}
-		if o.password != "" {
+		changes.Keys, err = readKeys(o.keys)
+		if err == nil && o.password != "" {
 			changes.Password, err = readPassword(o.password)
 		}
 		return err
 	})
 }
 
-// readKeys returns the lines of a file of OpenSSH public keys.
-func readKeys(name string) (keys string, err error) {
-	data, err := readOption("ssh-key", name, maxKeyFile)
-	if err != nil {
-		return "", err
-	}
-	text := string(data)
-	if strings.Contains(text, "PRIVATE KEY-----") || strings.HasPrefix(text, "PuTTY-User-Key-File") {
-		return "", wrongValue("ssh-key", name, "this is a private key, which must stay with you: pass the public one, "+strconv.Quote(name+".pub"))
-	}
-	for n, line := range strings.Split(text, "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
+// readKeys returns the lines of files of OpenSSH public keys.
+func readKeys(names []string) (keys []byte, err error) {
+	for _, name := range names {
+		data, err := readOption("ssh-key", name, maxKeyFile)
+		if err != nil {
+			return nil, err
 		}
-		if !isPublicKey(line) {
-			return "", wrongValue("ssh-key", name, "line "+strconv.Itoa(n+1)+" is not an OpenSSH public key")
+		text, before := string(data), len(keys)
+		if strings.Contains(text, "PRIVATE KEY-----") || strings.HasPrefix(text, "PuTTY-User-Key-File") {
+			return nil, wrongValue("ssh-key", name, "this is a private key, which must stay with you: pass the public one, "+strconv.Quote(name+".pub"))
 		}
-		keys += line + "\n"
+		for n, line := range strings.Split(text, "\n") {
+			line = strings.TrimSpace(line)
+			if line == "" || line[0] == '#' {
+				continue
+			}
+			if !isPublicKey(line) {
+				return nil, wrongValue("ssh-key", name, "line "+strconv.Itoa(n+1)+" is not an OpenSSH public key")
+			}
+			keys = append(keys, line+"\n"...)
+		}
+		if len(keys) == before {
+			return nil, wrongValue("ssh-key", name, "no key is in it")
+		}
 	}
-	if keys == "" {
-		err = wrongValue("ssh-key", name, "no key is in it")
-	}
-	return keys, err
+	return keys, nil
 }
 
 // isPublicKey reports whether a line of authorized_keys has a key: a type, and the key in base
@@ -216,7 +212,7 @@ func (c *createCall) sayNext(ui *ui, layout host.Layout, made *pull.Result) {
 			text += attach + " -- passwd    (root has no password yet)"
 		}
 	}
-	ui.listener().Tell(text)
+	ui.say(text)
 }
 
 // sayDone says which image is in the directory, and how to enter it.
@@ -229,5 +225,5 @@ func (c *rootfsCall) sayDone(ui *ui, made *pull.Result) {
 		}
 	}
 	dir := shellWord(c.target.Container.Rootfs)
-	ui.listener().Tell(made.Image.Name.String() + " is in " + dir + " (build " + made.Image.Build + ").\n  " + enter + dir + " /bin/sh")
+	ui.say(made.Image.Name.String() + " is in " + dir + " (build " + made.Image.Build + ").\n  " + enter + dir + " /bin/sh")
 }
