@@ -93,7 +93,8 @@ func (c *creation) personalize(ctx context.Context) error {
 	}
 	// A file may be a pipe that never ends.
 	return untilDone(ctx, func() (err error) {
-		changes.Keys, err = readKeys(o.keys)
+		keys, err := readKeys(o.keys)
+		changes.Keys = []byte(keys)
 		if err == nil && o.password != "" {
 			changes.Password, err = readPassword(o.password)
 		}
@@ -102,29 +103,34 @@ func (c *creation) personalize(ctx context.Context) error {
 }
 
 // readKeys returns the lines of files of OpenSSH public keys.
-func readKeys(names []string) (keys []byte, err error) {
+func readKeys(names []string) (keys string, err error) {
 	for _, name := range names {
 		data, err := readOption("ssh-key", name, maxKeyFile)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
-		text, before := string(data), len(keys)
-		if strings.Contains(text, "PRIVATE KEY-----") || strings.HasPrefix(text, "PuTTY-User-Key-File") {
-			return nil, wrongValue("ssh-key", name, "this is a private key, which must stay with you: pass the public one, "+strconv.Quote(name+".pub"))
-		}
+		text, found, wrong := string(data), "", ""
 		for n, line := range strings.Split(text, "\n") {
 			line = strings.TrimSpace(line)
 			if line == "" || line[0] == '#' {
 				continue
 			}
 			if !isPublicKey(line) {
-				return nil, wrongValue("ssh-key", name, "line "+strconv.Itoa(n+1)+" is not an OpenSSH public key")
+				wrong = "line " + strconv.Itoa(n+1) + " is not an OpenSSH public key"
+				break
 			}
-			keys = append(keys, line+"\n"...)
+			found += line + "\n"
 		}
-		if len(keys) == before {
-			return nil, wrongValue("ssh-key", name, "no key is in it")
+		if found == "" && wrong == "" {
+			wrong = "no key is in it"
 		}
+		if strings.Contains(text, "PRIVATE KEY-----") || strings.HasPrefix(text, "PuTTY-User-Key-File") {
+			wrong = "this is a private key, which must stay with you: pass the public one, " + strconv.Quote(name+".pub")
+		}
+		if wrong != "" {
+			return "", wrongValue("ssh-key", name, wrong)
+		}
+		keys += found
 	}
 	return keys, nil
 }

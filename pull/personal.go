@@ -14,7 +14,7 @@ import (
 // config. The zero value changes nothing. The caller has checked the values. Run makes every
 // change or fails. The host name is Target.Container.HostName.
 type Personal struct {
-	Keys     []byte // lines for the authorized_keys of root; nil: none
+	Keys     []byte // lines for the authorized_keys of root; empty: none
 	Password string // for root, hashed as crypt(3) does; "": unchanged
 	Resolv   string // the content of etc/resolv.conf; "": unchanged
 	Config   string // the end of the container's config
@@ -38,7 +38,7 @@ func (r *run) makePersonal() (err error) {
 	if err == nil && p.Resolv != "" {
 		err = r.write("etc/resolv.conf", 0o644, p.Resolv)
 	}
-	if err == nil && p.Keys != nil {
+	if err == nil && len(p.Keys) > 0 {
 		err = r.addKeys(p.Keys)
 	}
 	if err == nil && p.Password != "" {
