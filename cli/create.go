@@ -41,7 +41,7 @@ func (c *createCall) groups() []group {
 		{long: "mapped-uid", value: "UID", into: &c.mappedUID},
 		{long: "mapped-gid", value: "GID", into: &c.mappedGID},
 	}}
-	return append([]group{own, c.personal.group(true), c.only.group()}, c.creation.groups()...)
+	return c.newGroups(own, true)
 }
 
 // rewrite keeps the arguments for enterNamespace and removes a bare "--" before options.

@@ -39,18 +39,18 @@ func sha512Crypt(password, salt string) string {
 	}
 	// 22: base 64 of three bytes at a time, 21 bytes apart, in an order that rotates.
 	const digits = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	out := []byte("$6$" + salt + "$")
+	out := "$6$" + salt + "$"
 	for n, i, j, k := 0, 0, 21, 42; n < 86; i, j, k = j+1, k+1, i+1 {
 		v := uint(a[63])
 		if n < 84 {
 			v = uint(a[i])<<16 | uint(a[j])<<8 | uint(a[k])
 		}
 		for end := min(n+4, 86); n < end; n++ {
-			out = append(out, digits[v&63])
+			out += digits[v&63:][:1]
 			v >>= 6
 		}
 	}
-	return string(out)
+	return out
 }
 
 // sha512Sum returns the digest of a text.

@@ -29,7 +29,10 @@ func (o *imageOptions) readOperands(name *string, operands []string, kind string
 	case own == "":
 		return usageErrorf("the name of the %s is missing", kind)
 	case given == "" && o.dist == "" && looksLikeImage(own) && (len(operands) == 0 || kind == "container" && !strings.Contains(operands[0], "/")):
-		other := append(operands, "NAME")[0]
+		other := "NAME"
+		if len(operands) > 0 {
+			other = operands[0]
+		}
 		return usageErrorf("%q is the name of an image, and the name of the %s must come before it: %s %s", own, kind, other, own)
 	case given != "" && given != own:
 		return usageErrorf("the %s has two names, %q and %q", kind, given, own)

@@ -53,7 +53,7 @@ func (c *listCall) groups() []group {
 }
 
 func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
-	words := strings.Split(strings.Join(append(operands, c.image.dist, c.image.release, c.image.arch, c.image.variant), "/"), "/")
+	words := strings.Split(strings.Join(operands, "/")+"/"+c.image.dist+"/"+c.image.release+"/"+c.image.arch+"/"+c.image.variant, "/")
 	if err := c.image.check(); err != nil {
 		return err
 	}

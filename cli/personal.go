@@ -47,6 +47,12 @@ func (o *personalOptions) group(container bool) group {
 	return group{"What is changed in it", flags}
 }
 
+// newGroups returns the flags of a command that makes something new for a user. own are those
+// that no other command has; container says that it makes a container.
+func (c *creation) newGroups(own group, container bool) []group {
+	return append([]group{own, c.personal.group(container), c.only.group()}, c.groups()...)
+}
+
 // Limits of the files that the options name, in bytes. A file of public keys has a few
 // kilobytes. musl's crypt(3) takes no longer password; hashes have about 100 bytes.
 const (

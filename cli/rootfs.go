@@ -29,7 +29,7 @@ func (c *rootfsCall) groups() []group {
 		{long: "cache", help: "use the image cache", into: &c.cache, exact: true},
 		jsonFlag(),
 	}}
-	return append([]group{own, c.personal.group(false), c.only.group()}, c.creation.groups()...)
+	return c.newGroups(own, false)
 }
 
 // rewrite removes a bare "--" before options.
