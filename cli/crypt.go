@@ -2,6 +2,9 @@ package cli
 
 import "crypto/sha512"
 
+// cryptDigits are the digits of base 64 in salts and hashes of crypt(3).
+const cryptDigits = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
 // sha512Crypt hashes a password with a salt of at most 16 bytes, as crypt(3) does for hashes
 // that begin with "$6$" (Ulrich Drepper, "Unix crypt using SHA-256 and SHA-512", 2007). Every
 // C library that a container may have verifies them, musl and uClibc included. The numbers in
@@ -38,7 +41,6 @@ func sha512Crypt(password, salt string) string {
 		a = sha512Sum(text + last)
 	}
 	// 22: base 64 of three bytes at a time, 21 bytes apart, in an order that rotates.
-	const digits = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	out := "$6$" + salt + "$"
 	for n, i, j, k := 0, 0, 21, 42; n < 86; i, j, k = j+1, k+1, i+1 {
 		v := uint(a[63])
@@ -46,7 +48,7 @@ func sha512Crypt(password, salt string) string {
 			v = uint(a[i])<<16 | uint(a[j])<<8 | uint(a[k])
 		}
 		for end := min(n+4, 86); n < end; n++ {
-			out += digits[v&63:][:1]
+			out += cryptDigits[v&63:][:1]
 			v >>= 6
 		}
 	}

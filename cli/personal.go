@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -178,7 +179,12 @@ func readPassword(name string) (string, error) {
 	case strings.ContainsFunc(line, isControl):
 		wrong = "not one line of text"
 	case line[0] != '$':
-		return sha512Crypt(line, rand.Text()[:16]), nil
+		salt := make([]byte, 16)
+		_, err = io.ReadFull(rand.Reader, salt)
+		for i, random := range salt {
+			salt[i] = cryptDigits[random&63]
+		}
+		return sha512Crypt(line, string(salt)), err
 	case strings.Count(line, "$") < 3 || strings.ContainsAny(line, ":!* \t"):
 		wrong = `it begins with "$" but is not a hash of crypt(3)`
 	default:
