@@ -64,12 +64,6 @@ func (c *creation) describe(found *source.Found, root *untar.Root) string {
 			text += (name + "                    ")[:20] + fact + "\n"
 		}
 	}
-	amount := func(n int64) string {
-		if n < 0 {
-			return "unknown"
-		}
-		return source.ByteCount(n)
-	}
 	add("target", c.target.Container.Rootfs)
 	add("image", found.Image.Name.String()+" "+found.Image.Build)
 	add("signed by", strings.Join(found.Signers(), " "))
@@ -78,20 +72,22 @@ func (c *creation) describe(found *source.Found, root *untar.Root) string {
 	} else {
 		add("source", found.URL())
 	}
-	add("size", amount(found.Layers[0].Packed))
+	add("size", source.ByteCount(found.Layers[0].Packed))
 	if found.WillKeep() {
 		add("cache", "the download is kept")
 	}
 	room, _ := root.Room()
-	add("needed room", amount(found.Layers[0].Content))
-	add("free room", amount(room.Bytes)+" on "+root.FileSystem())
+	add("needed room", source.ByteCount(found.Layers[0].Content))
+	add("free room", source.ByteCount(room.Bytes)+" on "+root.FileSystem())
 	if !c.target.RootfsOnly {
 		ranges, _ := lxc.IDMap(c.target.BaseConfig)
 		add("mode", string(c.target.Namespace.Mode()))
 		add("idmap", strings.Join(mapArguments(ranges), " "))
 		add("config", c.only.config)
 	}
-	for _, f := range c.personal.group(true).flags {
+	flags := c.personal.group(true).flags
+	for i := range flags {
+		f := &flags[i]
 		switch value := f.into.(type) {
 		case *string:
 			add(f.long, *value)

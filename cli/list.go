@@ -158,11 +158,10 @@ func (c *listCall) seeCache() {
 	for i := range list {
 		info := &list[i]
 		for _, row := range c.rows {
-			if info.Partial || info.Damage != nil || info.Name != row.img.Name {
-				continue
-			}
-			if row.cached = info.Build; info.Build == row.img.Build {
-				row.size = info.Size
+			if !info.Partial && info.Damage == nil && info.Name == row.img.Name {
+				if row.cached = info.Build; info.Build == row.img.Build {
+					row.size = info.Size
+				}
 			}
 		}
 	}
