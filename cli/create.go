@@ -41,7 +41,7 @@ func (c *createCall) groups() []group {
 		{long: "mapped-uid", value: "UID", into: &c.mappedUID},
 		{long: "mapped-gid", value: "GID", into: &c.mappedGID},
 	}}
-	return append([]group{own, c.personal.group(true), c.only.group()}, c.creation.groups()...)
+	return c.newGroups(own, true)
 }
 
 // rewrite keeps the arguments for enterNamespace and removes a bare "--" before options.
@@ -90,7 +90,7 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 	if err != nil {
 		return err
 	}
-	if c.only.given() {
+	if c.only.dryRun || c.only.printURL {
 		return c.dry(ctx, ui, finder)
 	}
 	made, err := makeDirs(c.lxcPath)
@@ -118,9 +118,11 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 // begins. For an ordinary user it then runs the program again in a user namespace.
 func (c *createCall) locate(ctx context.Context, ui *ui, layout *host.Layout) (err error) {
 	if c.lxcPath == "" {
-		if c.lxcPath, err = getUntilDone(ctx, func() (string, error) { return layout.LXCPath(), nil }); err != nil {
+		path := ""
+		if err := untilDone(ctx, func() error { path = layout.LXCPath(); return nil }); err != nil {
 			return err
 		}
+		c.lxcPath = path
 		if !layout.Root && os.Getenv("HOME") == "" && c.lxcPath == "/var/lib/lxc" {
 			return usageErrorf("HOME is not set, so your directory of containers is not known: set HOME, or pass -P DIR")
 		}
@@ -131,13 +133,18 @@ func (c *createCall) locate(ctx context.Context, ui *ui, layout *host.Layout) (e
 		return err
 	}
 	c.target.MakeDir = true
-	c.target.BaseConfig, err = getUntilDone(ctx, func() ([]byte, error) { return layout.DefaultConfig(c.config) })
+	var config []byte
+	err = untilDone(ctx, func() (err error) {
+		config, err = layout.DefaultConfig(c.config)
+		return err
+	})
 	if err != nil && c.config != "" {
 		return &fileError{"config", c.config, withoutPath(err)}
 	}
 	if err != nil {
 		return err
 	}
+	c.target.BaseConfig = config
 	path := filepath.Join(c.lxcPath, c.name)
 	c.setTarget(c.name, path, filepath.Join(path, "rootfs"), host.ContainerNamespace(c.target.BaseConfig))
 	if c.only.printURL {

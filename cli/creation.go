@@ -130,7 +130,7 @@ func idRanges(ranges []lxc.IDRange) (list []untar.IDRange) {
 // open opens a Finder for the image, and asks the user for the names that are missing.
 func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 	c.finder.owner = c.target.Owner
-	c.finder.readOnly = c.only.given()
+	c.finder.readOnly = c.only.dryRun || c.only.printURL
 	if c.only.printURL {
 		c.finder.cache.noCache = true // the servers' files are wanted
 	}

@@ -39,7 +39,7 @@ func (d *doctor) put(name, value string) { d.facts[name] = value }
 // word sets a fact to a word of a shell, or to "".
 func (d *doctor) word(name, value string) {
 	if value != "" {
-		value = shellWords([]string{value})
+		value = shellWord(value)
 	}
 	d.put(name, value)
 }

@@ -25,25 +25,26 @@ func (o *dryOptions) group() group {
 	}}
 }
 
-// given reports whether nothing is to be made.
-func (o *dryOptions) given() bool { return o.dryRun || o.printURL }
-
 // dry does what the options want in place of the work. The finder was opened read-only.
 func (c *creation) dry(ctx context.Context, ui *ui, finder *source.Finder) (err error) {
 	var found *source.Found
+	var root *untar.Root
 	text := ""
-	if c.only.dryRun {
-		var root *untar.Root
-		if found, root, err = pull.Plan(ctx, finder, c.image.query(), c.target, c.how(ui)); err == nil {
-			text = c.describe(found, root)
-			root.Close()
-		}
-	} else if found, err = finder.Find(ctx, c.image.query()); err == nil {
-		found.Measure(ctx, false)
-		text = found.FileList()
+	if c.only.printURL {
+		found, err = finder.Find(ctx, c.image.query())
+	} else {
+		how := c.how(ui)
+		found, root, err = pull.Plan(ctx, finder, c.image.query(), &c.target, &how)
 	}
 	if err != nil {
 		return c.suggest(err)
+	}
+	if c.only.printURL {
+		found.Measure(ctx, false)
+		text = found.FileList()
+	} else {
+		text = c.describe(found, root)
+		root.Close()
 	}
 	found.Close()
 	if ctx.Err() != nil {
@@ -63,34 +64,30 @@ func (c *creation) describe(found *source.Found, root *untar.Root) string {
 			text += (name + "                    ")[:20] + fact + "\n"
 		}
 	}
-	amount := func(n int64) string {
-		if n < 0 {
-			return "unknown"
-		}
-		return source.ByteCount(n)
-	}
 	add("target", c.target.Container.Rootfs)
 	add("image", found.Image.Name.String()+" "+found.Image.Build)
 	add("signed by", strings.Join(found.Signers(), " "))
-	from := "the cache"
-	if !found.Cached {
-		from = found.URL()
+	if found.Cached {
+		add("source", "the cache")
+	} else {
+		add("source", found.URL())
 	}
-	add("source", from)
-	add("size", amount(found.Layers[0].Packed))
+	add("size", source.ByteCount(found.Layers[0].Packed))
 	if found.WillKeep() {
 		add("cache", "the download is kept")
 	}
 	room, _ := root.Room()
-	add("needed room", amount(found.Layers[0].Content))
-	add("free room", amount(room.Bytes)+" on "+root.FileSystem())
+	add("needed room", source.ByteCount(found.Layers[0].Content))
+	add("free room", source.ByteCount(room.Bytes)+" on "+root.FileSystem())
 	if !c.target.RootfsOnly {
 		ranges, _ := lxc.IDMap(c.target.BaseConfig)
 		add("mode", string(c.target.Namespace.Mode()))
 		add("idmap", mapArguments(ranges))
 		add("config", c.only.config)
 	}
-	for _, f := range c.personal.group(true).flags {
+	flags := c.personal.group(true).flags
+	for i := range flags {
+		f := &flags[i]
 		switch value := f.into.(type) {
 		case *string:
 			add(f.long, *value)

@@ -69,6 +69,11 @@ func usageErrorf(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
+// wrongValue returns the usage error for the value of an option.
+func wrongValue(option, value, why string) error {
+	return &usageError{"--" + option + " " + strconv.Quote(value) + ": " + why}
+}
+
 // A silentError is a failure of which the user has been told already.
 type silentError struct{ usage bool }
 

@@ -88,7 +88,11 @@ func (c *fetchCall) run(ctx context.Context, ui *ui, operands []string) error {
 		return err
 	}
 	defer out.close()
-	done, err := getUntilDone(ctx, func() (bool, error) { return c.streamToDevice(ctx, client, out) })
+	done := false
+	err = untilDone(ctx, func() (err error) {
+		done, err = c.streamToDevice(ctx, client, out)
+		return err
+	})
 	if err != nil || done {
 		return err
 	}

@@ -30,12 +30,12 @@ func (o *serverOptions) parse() (*source.Servers, error) {
 	}
 	for _, name := range names {
 		if err := s.Add(name); err != nil {
-			return nil, usageErrorf("--server %q: %v", withoutPassword(name), err)
+			return nil, wrongValue("server", withoutPassword(name), err.Error())
 		}
 	}
 	for _, name := range o.mirrors {
 		if err := s.AddMirror(name); err != nil {
-			return nil, usageErrorf("--mirror %q: %v", withoutPassword(name), err)
+			return nil, wrongValue("mirror", withoutPassword(name), err.Error())
 		}
 	}
 	for _, file := range o.mirrorLists {

@@ -107,7 +107,7 @@ func parse(args []string, groups []group) (given, operands []string, err error) 
 			return nil, nil, &fileError{f.name(), v.value, file.err}
 		}
 		if err != nil && !help {
-			return nil, nil, usageErrorf("--%s %q: %v", f.name(), v.value, err)
+			return nil, nil, wrongValue(f.name(), v.value, err.Error())
 		}
 	}
 	return given, operands, nil
@@ -164,7 +164,7 @@ func (o *imageOptions) check() error {
 			continue
 		}
 		if err := image.CheckName(f.value); err != nil {
-			return usageErrorf("--%s %q: %v", f.name, f.value, err)
+			return wrongValue(f.name, f.value, err.Error())
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"lxc-pull/cross"
@@ -18,18 +19,23 @@ const imageForm = "DIST[/RELEASE][/ARCH][/VARIANT][@BUILD]"
 // readOperands takes the target's name from the operands, unless an option gave it, and then
 // the image's name. kind is "container" or "directory".
 func (o *imageOptions) readOperands(name *string, operands []string, kind string) error {
-	given := *name
+	given, own := *name, *name
 	// With --name one operand alone is the image, unless options name that.
 	if len(operands) > 1 || len(operands) == 1 && (given == "" || o.dist != "" && !strings.Contains(operands[0], "/")) {
-		*name, operands = operands[0], operands[1:]
+		own, operands = operands[0], operands[1:]
 	}
+	*name = own
 	switch {
-	case *name == "":
+	case own == "":
 		return usageErrorf("the name of the %s is missing", kind)
-	case given != "" && given != *name:
-		return usageErrorf("the %s has two names, %q and %q", kind, given, *name)
-	case given == "" && o.dist == "" && looksLikeImage(*name) && (len(operands) == 0 || kind == "container" && !strings.Contains(operands[0], "/")):
-		return usageErrorf("%q is the name of an image, and the name of the %s must come before it: %s %s", *name, kind, strings.Join(append(operands, "NAME")[:1], ""), *name)
+	case given == "" && o.dist == "" && looksLikeImage(own) && (len(operands) == 0 || kind == "container" && !strings.Contains(operands[0], "/")):
+		other := "NAME"
+		if len(operands) > 0 {
+			other = operands[0]
+		}
+		return usageErrorf("%q is the name of an image, and the name of the %s must come before it: %s %s", own, kind, other, own)
+	case given != "" && given != own:
+		return usageErrorf("the %s has two names, %q and %q", kind, given, own)
 	case len(operands) > 1:
 		return usageErrorf("unexpected argument %q after the name and the image", operands[1])
 	}
@@ -56,29 +62,24 @@ func looksLikeImage(arg string) bool {
 func (o *imageOptions) readImage(text string) error {
 	name, build, pinned := strings.Cut(text, "@")
 	fields := strings.Split(name, "/")
-	if len(fields) > 4 || pinned && build == "" {
-		return usageErrorf("image %q: not %s", text, imageForm)
+	if len(fields) > 4 || slices.Contains(fields, "") || pinned && build == "" {
+		return usageErrorf("image %q: not "+imageForm, text)
 	}
-	options := []*string{&o.dist, &o.release, &o.arch, &o.variant}
-	switch {
-	case len(fields) == 2 && isArch(fields[1]):
-		options[1] = &o.arch
-	case len(fields) == 3 && isArch(fields[1]):
-		options = []*string{&o.dist, &o.arch, &o.variant}
-	case len(fields) == 3 && !isArch(fields[2]):
-		options[2] = &o.variant
+	parts := [...]string{4: build} // "": left out
+	copy(parts[:], fields)
+	switch n := len(fields); {
+	case n < 4 && isArch(parts[1]): // the release is left out
+		parts[1], parts[2], parts[3] = "", parts[1], parts[2]
+	case n == 3 && !isArch(parts[2]): // the architecture is left out
+		parts[2], parts[3] = "", parts[2]
 	}
-	if pinned {
-		fields, options = append(fields, build), append(options[:len(fields):len(fields)], &o.build)
-	}
-	for i, field := range fields {
-		if field == "" {
-			return usageErrorf("image %q: not %s", text, imageForm)
+	for i, option := range []*string{&o.dist, &o.release, &o.arch, &o.variant, &o.build} {
+		if part := parts[i]; part != "" {
+			if *option != "" && *option != part {
+				return usageErrorf("image %q: an option says %q, not %q", text, *option, part)
+			}
+			*option = part
 		}
-		if *options[i] != "" && *options[i] != field {
-			return usageErrorf("image %q: an option says %q, not %q", text, *options[i], field)
-		}
-		*options[i] = field
 	}
 	if o.release == "" {
 		o.release = image.Latest
@@ -92,12 +93,11 @@ func isArch(word string) bool { return len(cross.Spellings(word)) > 1 || cross.L
 // suggest adds the command to an error that says that there is no such image.
 func (c *creation) suggest(err error) error {
 	var missing *image.NotFoundError
-	switch {
-	case !errors.As(err, &missing) || c.target.Caller != nil:
-	case c.target.RootfsOnly:
-		missing.Command = "rootfs " + shellWord(c.target.Container.Rootfs)
-	default:
+	if errors.As(err, &missing) && c.target.Caller == nil {
 		missing.Command = "create " + shellWord(c.target.Container.Name)
+		if c.target.RootfsOnly {
+			missing.Command = "rootfs " + shellWord(c.target.Container.Rootfs)
+		}
 	}
 	return err
 }
@@ -112,16 +112,6 @@ func shortName(n *image.Name) string {
 		name += "/" + n.Variant
 	}
 	return name
-}
-
-// shellWord returns a text as one word for a shell, with quotes only if it needs them.
-func shellWord(s string) string {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; (c|0x20 < 'a' || 'z' < c|0x20) && (c < '+' || ':' < c) && c != '_' && c != '@' {
-			return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-		}
-	}
-	return s
 }
 
 // nearHint returns the hint that names the most similar images, with the command lines for
@@ -144,16 +134,18 @@ func (u *ui) nearHint(e *image.NotFoundError) string {
 	hint += title
 	for i := range e.Near {
 		img := &e.Near[i]
-		name := img.Name.String() + "  " + img.Build
-		switch {
-		case e.Command != "" && e.Listed != "":
-			name = "lxc-pull " + e.Command + " " + shellWord(shortName(&img.Name)+"@"+img.Build)
-		case e.Command != "":
-			name = "lxc-pull " + e.Command + " " + shellWord(shortName(&img.Name))
-		case e.Gone == "" && e.Listed == "":
-			name = img.Name.String()
+		name, build := img.Name.String(), "  "+img.Build
+		if e.Command != "" {
+			name, build = shortName(&img.Name), ""
+			if e.Listed != "" {
+				name += "@" + img.Build
+			}
+			name = "lxc-pull " + e.Command + " " + shellWord(name)
 		}
-		hint += "\n  " + name
+		if e.Gone == "" && e.Listed == "" {
+			build = ""
+		}
+		hint += "\n  " + name + build
 	}
 	return hint
 }

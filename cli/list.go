@@ -39,7 +39,6 @@ type listCall struct {
 // A listRow is an image, and what the cache has of it.
 type listRow struct {
 	img    *image.Image
-	key    string // sorts the releases of a distribution
 	cached string // the build in the cache; "": none
 	size   int64  // of the root file system, compressed; 0: not known
 }
@@ -54,7 +53,7 @@ func (c *listCall) groups() []group {
 }
 
 func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
-	words := strings.Split(strings.Join(append(operands, c.image.dist, c.image.release, c.image.arch, c.image.variant), "/"), "/")
+	words := strings.Split(strings.Join(operands, "/")+"/"+c.image.dist+"/"+c.image.release+"/"+c.image.arch+"/"+c.image.variant, "/")
 	if err := c.image.check(); err != nil {
 		return err
 	}
@@ -87,54 +86,66 @@ func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
 // and release. It leaves out other architectures than this machine's, unless the user named
 // one, or there are no other images.
 func (c *listCall) choose(index *image.Index, words []string) error {
-	for i := range index.Images {
-		img := &index.Images[i]
-		c.rows = append(c.rows, &listRow{img: img, key: image.ReleaseKey(img.Dist, img.Release)})
+	sortImages(index.Images)
+	c.rows = make([]*listRow, len(index.Images))
+	for i := range c.rows {
+		c.rows[i] = &listRow{img: &index.Images[i]}
 	}
-	sort.SliceStable(c.rows, func(i, j int) bool {
-		a, b := c.rows[i], c.rows[j]
-		if a.img.Dist != b.img.Dist {
-			return a.img.Dist < b.img.Dist
-		}
-		return a.key > b.key
-	})
 	here, so := c.all, ""
 	for _, word := range words {
 		rows := c.matching(word)
 		here = here || isArch(word)
-		if rows == nil && word != "" {
-			var names []string
+		if len(rows) == 0 && word != "" {
+			var names strings.Builder
 			for _, row := range c.rows {
-				names = append(names, row.img.Dist, row.img.Release, row.img.Arch, row.img.Variant)
+				names.WriteString(row.img.Name.String() + "/")
 			}
 			c.rows = nil
-			return &source.Error{Kind: source.NotFound, Err: fmt.Errorf("no image matches %q%s", so+word, didYouMean(word, "lxc-pull list "+so, names))}
+			return &source.Error{Kind: source.NotFound, Err: errors.New("no image matches " + strconv.Quote(so+word) + didYouMean(word, "lxc-pull list "+so, strings.Split(names.String(), "/")))}
 		}
 		if word != "" {
 			c.rows, so = rows, so+word+" "
 		}
 	}
-	if own := c.matching(hostArch()); !here && own != nil {
+	if own := c.matching(hostArch()); !here && len(own) > 0 {
 		c.hidden, c.rows = len(c.rows)-len(own), own
 	}
 	return nil
+}
+
+// sortImages sorts images by distribution. The newest release comes first, and of each release
+// the default variant.
+func sortImages(images []image.Image) {
+	sort.SliceStable(images, func(i, j int) bool {
+		a, b := &images[i], &images[j]
+		switch {
+		case a.Dist != b.Dist:
+			return a.Dist < b.Dist
+		case a.Release != b.Release:
+			return image.ReleaseKey(a.Dist, a.Release) > image.ReleaseKey(b.Dist, b.Release)
+		}
+		return a.Variant == defaultVariant && b.Variant != defaultVariant
+	})
 }
 
 // matching returns the rows that have a word, or another name for the same, as a part of their
 // names. The word Latest matches the first release of each distribution.
 func (c *listCall) matching(word string) (rows []*listRow) {
 	arches := cross.Spellings(word)
-	var first *listRow
+	rows = make([]*listRow, len(c.rows))
+	first, n := new(image.Image), 0
 	for _, row := range c.rows {
-		if first == nil || row.img.Dist != first.img.Dist {
-			first = row
+		img := row.img
+		if img.Dist != first.Dist {
+			first = img
 		}
-		if image.SameDist(word, row.img.Dist) || image.SameRelease(row.img.Dist, word, row.img.Release) || strings.EqualFold(word, row.img.Variant) ||
-			slices.Contains(arches, row.img.Arch) || word == image.Latest && row.img.Release == first.img.Release {
-			rows = append(rows, row)
+		if image.SameDist(word, img.Dist) || image.SameRelease(img.Dist, word, img.Release) || strings.EqualFold(word, img.Variant) ||
+			slices.Contains(arches, img.Arch) || word == image.Latest && img.Release == first.Release {
+			rows[n] = row
+			n++
 		}
 	}
-	return rows
+	return rows[:n]
 }
 
 // seeCache notes which images are in the cache. It needs no cache, and changes nothing in it.
@@ -147,11 +158,10 @@ func (c *listCall) seeCache() {
 	for i := range list {
 		info := &list[i]
 		for _, row := range c.rows {
-			if info.Partial || info.Damage != nil || info.Name != row.img.Name {
-				continue
-			}
-			if row.cached = info.Build; info.Build == row.img.Build {
-				row.size = info.Size
+			if !info.Partial && info.Damage == nil && info.Name == row.img.Name {
+				if row.cached = info.Build; info.Build == row.img.Build {
+					row.size = info.Size
+				}
 			}
 		}
 	}
@@ -163,9 +173,10 @@ func (c *listCall) seeCache() {
 // means that a program reads it: then it has the build's name.
 func listTable(rows []*listRow, width int, now time.Time) string {
 	const n = 7 // columns
-	cells := []string{"DIST", "RELEASE", "ARCH", "VARIANT", "AGE", "SIZE", "CACHED"}
+	cells := make([]string, n*(len(rows)+1))
+	copy(cells, strings.Split("DIST/RELEASE/ARCH/VARIANT/AGE/SIZE/CACHED", "/"))
 	varied := width == 0
-	for _, row := range rows {
+	for i, row := range rows {
 		age, size, cached := row.img.Build, "", ""
 		if width > 0 {
 			age = "-"
@@ -183,11 +194,11 @@ func listTable(rows []*listRow, width int, now time.Time) string {
 			}
 		}
 		varied = varied || row.img.Variant != defaultVariant
-		cells = append(cells, row.img.Dist, row.img.Release, row.img.Arch, row.img.Variant, age, size, cached)
+		line := row.img.Name.String() + "/" + age + "/" + size + "/" + cached // no name has a slash
+		copy(cells[n*(i+1):], strings.Split(printable(line), "/"))
 	}
 	var wide [n]int // 0: nothing is in the column
 	for i := len(cells) - 1; i >= 0; i-- {
-		cells[i] = printable(cells[i])
 		if i >= n || wide[i] > 0 { // a header alone makes no column
 			wide[i%n] = max(wide[i%n], len(cells[i]))
 		}
@@ -241,25 +252,14 @@ func listTemplate(ctx context.Context, ui *ui, finder finderOptions, which image
 	return printImages(ui, index.Select(which.query()))
 }
 
-// printImages prints images as the stock template does.
+// printImages prints images as the stock template does, in columns.
 func printImages(ui *ui, images []image.Image) error {
-	if _, err := io.WriteString(ui.out, "\n---\n"); err != nil {
-		return err
+	rows := make([][]string, len(images)+1)
+	rows[0] = strings.Split("DIST/RELEASE/ARCH/VARIANT/BUILD", "/")
+	for i := range images {
+		rows[i+1] = strings.Split(printable(images[i].Name.String()+"/"+images[i].Build), "/") // no name has a slash
 	}
-	if err := printTable(ui.out, images); err != nil {
-		return err
-	}
-	_, err := io.WriteString(ui.out, "---\n")
-	return err
-}
-
-// printTable prints images in columns, a line for each.
-func printTable(w io.Writer, images []image.Image) error {
-	rows := [][]string{{"DIST", "RELEASE", "ARCH", "VARIANT", "BUILD"}}
-	for _, i := range images {
-		rows = append(rows, []string{printable(i.Dist), printable(i.Release), printable(i.Arch), printable(i.Variant), printable(i.Build)})
-	}
-	_, err := io.WriteString(w, columns(rows, false))
+	_, err := io.WriteString(ui.out, "\n---\n"+columns(rows, false)+"---\n")
 	return err
 }
 

@@ -125,7 +125,7 @@ func noMap(config string) error {
 	remedy := "Android lends no ids: on Android, make and start containers as root."
 	if !host.This().Android() {
 		uid := os.Geteuid()
-		user := shellWords(host.UserNames(uid, host.Etc)[:1])
+		user := shellWord(host.UserNames(uid, host.Etc)[0])
 		lines, lent := host.MapLines(uid, host.Etc)
 		remedy = "Add to that file:\n" + lines
 		if !lent {
@@ -170,13 +170,21 @@ func grantCommand(ranges []lxc.IDRange, uid int, etc string) string {
 
 // shellWords quotes words for a shell.
 func shellWords(words []string) (line string) {
-	for _, w := range words {
-		if w == "" || strings.ContainsFunc(w, special) {
-			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+	for n, word := range words {
+		if n > 0 {
+			line += " "
 		}
-		line += " " + w
+		line += shellWord(word)
 	}
-	return strings.TrimPrefix(line, " ")
+	return line
+}
+
+// shellWord returns a text as one word for a shell, with quotes only if it needs them.
+func shellWord(text string) string {
+	if text == "" || strings.ContainsFunc(text, special) {
+		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	}
+	return text
 }
 
 // special reports whether a shell may treat the character in a special way.

@@ -6,12 +6,12 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
 
 	"lxc-pull/lxc"
@@ -39,13 +39,19 @@ func (o *personalOptions) group(container bool) group {
 		{long: "ssh-key", value: "FILE", help: "add the public keys in FILE to root's authorized_keys", into: &o.keys, again: true, exact: true, more: true},
 		{long: "root-password-file", value: "FILE", help: "set root's password to the line in FILE (-: standard input), or to that crypt(3) hash", into: &o.password, exact: true, more: true},
 		{long: "nameserver", value: "ADDRESS", help: "write /etc/resolv.conf with this name server", into: &o.nameServers, again: true, exact: true, more: true},
+		{long: "net", value: "TYPE:LINK", help: "network: veth:BRIDGE, macvlan:IFACE, ipvlan:IFACE, phys:IFACE, none (loopback only) or host (the host's)", into: &o.net, exact: true, more: true},
+		{long: "set", value: "KEY=VALUE", help: "add this line to the end of the config", into: &o.lines, again: true, exact: true, more: true},
 	}
-	if container {
-		flags = append(flags,
-			flag{long: "net", value: "TYPE:LINK", help: "network: veth:BRIDGE, macvlan:IFACE, ipvlan:IFACE, phys:IFACE, none (loopback only) or host (the host's)", into: &o.net, exact: true, more: true},
-			flag{long: "set", value: "KEY=VALUE", help: "add this line to the end of the config", into: &o.lines, again: true, exact: true, more: true})
+	if !container {
+		flags = flags[:4]
 	}
 	return group{"What is changed in it", flags}
+}
+
+// newGroups returns the flags of a command that makes something new for a user. own are those
+// that no other command has; container says that it makes a container.
+func (c *creation) newGroups(own group, container bool) []group {
+	return append([]group{own, c.personal.group(container), c.only.group()}, c.groups()...)
 }
 
 // Limits of the files that the options name, in bytes. A file of public keys has a few
@@ -58,67 +64,80 @@ const (
 // maxNameServers is how many name servers C libraries read (MAXNS in resolv.h).
 const maxNameServers = 3
 
-// read checks the options and reads the files that they name.
-func (o *personalOptions) read(ctx context.Context) (p pull.Personal, err error) {
-	if o.hostName != "" && !lxc.IsHostName(o.hostName) {
-		return p, usageErrorf("--hostname %q: not a host name", o.hostName)
+// personalize checks the options of the user's changes and reads the files that they name,
+// before the network is used. It puts the changed network into the config with which the
+// container begins.
+func (c *creation) personalize(ctx context.Context) error {
+	o, changes := &c.personal, &c.changes
+	if o.net != "" {
+		lines, err := lxc.NetConfig(o.net)
+		if err != nil {
+			return wrongValue("net", o.net, err.Error())
+		}
+		c.target.BaseConfig = lxc.ReplaceNet(c.target.BaseConfig, lines)
 	}
+	if o.hostName != "" && !lxc.IsHostName(o.hostName) {
+		return wrongValue("hostname", o.hostName, "not a host name")
+	}
+	c.target.Container.HostName = o.hostName
 	if len(o.nameServers) > maxNameServers {
-		return p, usageErrorf("--nameserver: programs read only %d", maxNameServers)
+		return usageErrorf("--nameserver: programs read only %d", maxNameServers)
 	}
 	for _, server := range o.nameServers {
 		if _, err := netip.ParseAddr(server); err != nil || strings.ContainsFunc(server, special) {
-			return p, usageErrorf("--nameserver %q: not an IP address", server)
+			return wrongValue("nameserver", server, "not an IP address")
 		}
-		p.Resolv += "nameserver " + server + "\n"
+		changes.Resolv += "nameserver " + server + "\n"
 	}
-	for n, line := range o.lines {
+	for _, line := range o.lines {
 		if err := lxc.CheckLine(line); err != nil {
-			return p, usageErrorf("--set %q: %v", line, err)
+			return wrongValue("set", line, err.Error())
 		}
-		if n == 0 {
-			p.Config = "\n# Options of the creation\n"
-		}
-		p.Config += line + "\n"
+		changes.Config += line + "\n"
+	}
+	if changes.Config != "" {
+		changes.Config = "\n# Options of the creation\n" + changes.Config
 	}
 	// A file may be a pipe that never ends.
-	return p, untilDone(ctx, func() (err error) {
-		for _, name := range o.keys {
-			keys, err := readKeys(name)
-			if err != nil {
-				return err
-			}
-			p.Keys = append(p.Keys, keys...)
-		}
-		if o.password != "" {
-			p.Password, err = readPassword(o.password)
+	return untilDone(ctx, func() (err error) {
+		keys, err := readKeys(o.keys)
+		changes.Keys = []byte(keys)
+		if err == nil && o.password != "" {
+			changes.Password, err = readPassword(o.password)
 		}
 		return err
 	})
 }
 
-// readKeys returns the lines of a file of OpenSSH public keys.
-func readKeys(name string) (keys string, err error) {
-	data, err := readOption("ssh-key", name, maxKeyFile)
-	if err != nil {
-		return "", err
-	}
-	text := string(data)
-	if strings.Contains(text, "PRIVATE KEY-----") || strings.HasPrefix(text, "PuTTY-User-Key-File") {
-		return "", usageErrorf("--ssh-key %q: this is a private key, which must stay with you: pass the public one, %q", name, name+".pub")
-	}
-	for n, line := range strings.Split(text, "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
+// readKeys returns the lines of files of OpenSSH public keys.
+func readKeys(names []string) (keys string, err error) {
+	for _, name := range names {
+		data, err := readOption("ssh-key", name, maxKeyFile)
+		if err != nil {
+			return "", err
 		}
-		if !isPublicKey(line) {
-			return "", usageErrorf("--ssh-key %q: line %d is not an OpenSSH public key", name, n+1)
+		text, found, wrong := string(data), "", ""
+		for n, line := range strings.Split(text, "\n") {
+			line = strings.TrimSpace(line)
+			if line == "" || line[0] == '#' {
+				continue
+			}
+			if !isPublicKey(line) {
+				wrong = "line " + strconv.Itoa(n+1) + " is not an OpenSSH public key"
+				break
+			}
+			found += line + "\n"
 		}
-		keys += line + "\n"
-	}
-	if keys == "" {
-		return "", usageErrorf("--ssh-key %q: no key is in it", name)
+		if found == "" && wrong == "" {
+			wrong = "no key is in it"
+		}
+		if strings.Contains(text, "PRIVATE KEY-----") || strings.HasPrefix(text, "PuTTY-User-Key-File") {
+			wrong = "this is a private key, which must stay with you: pass the public one, " + strconv.Quote(name+".pub")
+		}
+		if wrong != "" {
+			return "", wrongValue("ssh-key", name, wrong)
+		}
+		keys += found
 	}
 	return keys, nil
 }
@@ -156,46 +175,41 @@ func readPassword(name string) (string, error) {
 	case line == "":
 		wrong = "it is empty"
 	case len(line) > maxPassword:
-		wrong = fmt.Sprintf("longer than %d bytes", maxPassword)
+		wrong = "longer than " + strconv.Itoa(maxPassword) + " bytes"
 	case strings.ContainsFunc(line, isControl):
 		wrong = "not one line of text"
 	case line[0] != '$':
-		return sha512Crypt(line, rand.Text()[:16]), nil
+		salt := make([]byte, 16)
+		_, err = io.ReadFull(rand.Reader, salt)
+		for i, random := range salt {
+			salt[i] = cryptDigits[random&63]
+		}
+		return sha512Crypt(line, string(salt)), err
 	case strings.Count(line, "$") < 3 || strings.ContainsAny(line, ":!* \t"):
 		wrong = `it begins with "$" but is not a hash of crypt(3)`
 	default:
 		return line, nil
 	}
-	return "", usageErrorf("--root-password-file %q: %s", name, wrong)
-}
-
-// personalize reads the options of the user's changes, before the network is used, and puts
-// the changed network into the config with which the container begins.
-func (c *creation) personalize(ctx context.Context) (err error) {
-	if c.personal.net != "" {
-		lines, err := lxc.NetConfig(c.personal.net)
-		if err != nil {
-			return usageErrorf("--net %q: %v", c.personal.net, err)
-		}
-		c.target.BaseConfig = lxc.ReplaceNet(c.target.BaseConfig, lines)
-	}
-	c.target.Container.HostName = c.personal.hostName
-	c.changes, err = c.personal.read(ctx)
-	return err
+	return "", wrongValue("root-password-file", name, wrong)
 }
 
 // fullConfig returns the host's and the user's part of a container's config.
 func (c *creation) fullConfig() []byte {
-	return append(slices.Clip(c.target.BaseConfig), c.changes.Config...)
+	return []byte(string(c.target.BaseConfig) + c.changes.Config)
 }
 
 // sayNext says that the container is complete, and which commands its user needs next.
 func (c *createCall) sayNext(ui *ui, layout *host.Layout, made *pull.Result) {
-	text := "Container " + shellWords([]string{c.name}) + " is ready in " + shellWords([]string{c.target.Container.Path}) + "."
+	text := "Container " + shellWord(c.name) + " is ready in " + shellWord(c.target.Container.Path) + "."
+	const links = "/sys/class/net/"
+	_, unknown := os.Stat(links + "lo")
 	for _, line := range lxc.ConfigLines(c.fullConfig()) {
 		key, link, _ := strings.Cut(line, "=")
 		key, link = strings.Trim(key, " \t"), strings.Trim(link, " \t\"'")
-		if strings.HasPrefix(key, "lxc.net.") && strings.HasSuffix(key, ".link") && isMissingLink(link) {
+		if !strings.HasPrefix(key, "lxc.net.") || !strings.HasSuffix(key, ".link") {
+			continue
+		}
+		if _, err := os.Stat(links + filepath.Base(link)); unknown == nil && errors.Is(err, fs.ErrNotExist) {
 			text += "\nIt can't start yet: the host has no " + link + ", which the config names"
 			if link == "lxcbr0" {
 				text += " (start the service lxc-net)"
@@ -203,32 +217,20 @@ func (c *createCall) sayNext(ui *ui, layout *host.Layout, made *pull.Result) {
 		}
 	}
 	if !c.target.WithoutLXC && host.InPath("lxc-start") != "" {
-		kind, where := "\n  lxc-", []string{"-n", c.name}
+		kind, options := "\n  lxc-", " -n "+shellWord(c.name)
 		if c.lxcPath != layout.LXCPath() {
-			where = append(where, "-P", c.lxcPath)
+			options += " -P " + shellWord(c.lxcPath)
 		}
 		if !layout.Root && host.InPath("lxc-unpriv-start") != "" {
 			kind = "\n  lxc-unpriv-" // Debian's, which also ask systemd for a cgroup
 		}
-		options := shellWords(where)
-		attach := kind + "attach " + options
-		text += kind + "start " + options + attach
+		attach := kind + "attach" + options
+		text += kind + "start" + options + attach
 		if made.Locked {
 			text += attach + " -- passwd    (root has no password yet)"
 		}
 	}
-	ui.listener().Tell(text)
-}
-
-// isMissingLink reports whether the host surely has no network interface of that name.
-func isMissingLink(name string) bool {
-	const dir = "/sys/class/net/"
-	_, err := os.Stat(dir + "lo")
-	if err != nil {
-		return false
-	}
-	_, err = os.Stat(dir + filepath.Base(name))
-	return errors.Is(err, fs.ErrNotExist)
+	ui.say(text)
 }
 
 // sayDone says which image is in the directory, and how to enter it.
@@ -240,6 +242,6 @@ func (c *rootfsCall) sayDone(ui *ui, made *pull.Result) {
 			enter = "proot -0 -r "
 		}
 	}
-	dir := shellWords([]string{c.target.Container.Rootfs})
-	ui.listener().Tell(made.Image.Name.String() + " is in " + dir + " (build " + made.Image.Build + ").\n  " + enter + dir + " /bin/sh")
+	dir := shellWord(c.target.Container.Rootfs)
+	ui.say(made.Image.Name.String() + " is in " + dir + " (build " + made.Image.Build + ").\n  " + enter + dir + " /bin/sh")
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -71,16 +70,7 @@ const (
 // there are any.
 func newPicker(images []image.Image, arch string, cached []cache.Info) *picker {
 	p := &picker{images: images, own: cross.Spellings(arch), cached: cached}
-	sort.SliceStable(images, func(i, j int) bool {
-		a, b := &images[i], &images[j]
-		if order := strings.Compare(a.Dist, b.Dist); order != 0 {
-			return order < 0
-		}
-		if a.Release != b.Release {
-			return image.ReleaseKey(a.Dist, a.Release) > image.ReleaseKey(b.Dist, b.Release)
-		}
-		return a.Variant == defaultVariant && b.Variant != a.Variant
-	})
+	sortImages(images)
 	p.narrow(-1)
 	if p.all = p.total == 0; p.all {
 		p.narrow(-1)

@@ -29,7 +29,7 @@ func (c *rootfsCall) groups() []group {
 		{long: "cache", help: "use the image cache", into: &c.cache, exact: true},
 		jsonFlag(),
 	}}
-	return append([]group{own, c.personal.group(false), c.only.group()}, c.creation.groups()...)
+	return c.newGroups(own, false)
 }
 
 // rewrite removes a bare "--" before options.
@@ -69,7 +69,7 @@ func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if err != nil {
 		return err
 	}
-	if c.only.given() {
+	if c.only.dryRun || c.only.printURL {
 		return c.dry(ctx, ui, finder)
 	}
 	made, err := makeDirs(filepath.Dir(dir))

@@ -18,7 +18,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"sort"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -195,9 +195,9 @@ type Query struct {
 // case.
 func (x Index) Select(q Query) []Image {
 	var found []Image
-	for _, img := range x.Images {
-		if matches(q.Dist, img.Dist) && matches(q.Release, img.Release) && matches(q.Variant, img.Variant) && matchesArch(q.Arch, img.Arch) {
-			found = append(found, img)
+	for i := range x.Images {
+		if q.selects(&x.Images[i]) {
+			found = append(found, x.Images[i])
 		}
 	}
 	return found
@@ -208,43 +208,46 @@ func (x Index) Select(q Query) []Image {
 // accepts every name in q.Arch. A line with q.Build is preferred, but not required. The
 // error is a *NotFoundError.
 func (x Index) Find(q Query) (Image, error) {
-	found := x.Select(q)
-	if q.Build != "" {
-		for _, img := range found {
-			if img.Build == q.Build {
-				return img, nil
-			}
+	best, found := 0, 0
+	for i := range x.Images {
+		img, rank := &x.Images[i], 1
+		switch {
+		case !q.selects(img):
+			rank = 0
+		case img.Build == q.Build:
+			rank = 3
+		case img.Dist == q.Dist && img.Release == q.Release && img.Variant == q.Variant && len(q.Arch) > 0 && img.Arch == q.Arch[0]:
+			rank = 2
+		}
+		if rank > best {
+			best, found = rank, i
 		}
 	}
-	for _, img := range found {
-		if img.Dist == q.Dist && img.Release == q.Release && img.Variant == q.Variant && len(q.Arch) > 0 && img.Arch == q.Arch[0] {
-			return img, nil
-		}
+	if best == 0 {
+		return Image{}, &NotFoundError{query: q, Near: x.near(&q, "")}
 	}
-	if len(found) > 0 {
-		return found[0], nil
-	}
-	return Image{}, &NotFoundError{query: q, Near: x.near(q)}
+	return x.Images[found], nil
 }
 
 // Gone returns the error for an image that q selects and whose build is missing on the
 // server. If the index has another build of it than q.Build, the error says so.
 func (x *Index) Gone(img *Image, q *Query) *NotFoundError {
 	e := &NotFoundError{query: *q}
-	var rest Index
 	for i := range x.Images {
 		other := &x.Images[i]
-		if *other != *img {
-			rest.Images = append(rest.Images, *other)
-		}
 		if q.Build != "" && other.Name == img.Name && other.Build != q.Build {
 			e.Listed, e.Near = other.Build, x.Images[i:i+1]
 		}
 	}
 	if e.Listed == "" {
-		e.Gone, e.Near = img.Build, rest.near(*q)
+		e.Gone, e.Near = img.Build, x.near(q, img.Path)
 	}
 	return e
+}
+
+// selects reports whether q selects an image, ignoring letter case.
+func (q *Query) selects(img *Image) bool {
+	return matches(q.Dist, img.Dist) && matches(q.Release, img.Release) && matches(q.Variant, img.Variant) && matchesArch(q.Arch, img.Arch)
 }
 
 // matches reports whether a field of a Query selects name.
@@ -279,14 +282,14 @@ func (e *NotFoundError) Error() string {
 	if len(e.query.Arch) > 0 {
 		arch = e.query.Arch[0]
 	}
-	name := strings.Join([]string{anyName(e.query.Dist), anyName(e.query.Release), anyName(arch), anyName(e.query.Variant)}, "/")
-	if e.Listed != "" {
-		return fmt.Sprintf("the server has no build %q of %q; the list has %q", e.query.Build, name, e.Listed)
+	name := strconv.Quote(anyName(e.query.Dist) + "/" + anyName(e.query.Release) + "/" + anyName(arch) + "/" + anyName(e.query.Variant))
+	switch {
+	case e.Listed != "":
+		return fmt.Sprintf("the server has no build %q of %s; the list has %q", e.query.Build, name, e.Listed)
+	case e.Gone != "":
+		return fmt.Sprintf("the list has build %q of %s, the server does not", e.Gone, name)
 	}
-	if e.Gone != "" {
-		return fmt.Sprintf("the list has build %q of %q, the server does not", e.Gone, name)
-	}
-	return fmt.Sprintf("no image %q", name)
+	return "no image " + name
 }
 
 // anyName returns s, or "*" for an empty field of a Query.
@@ -301,42 +304,41 @@ func anyName(s string) string {
 const maxNear = 6
 
 // near returns images with names similar to q: first those that differ in one field, then
-// those whose distribution or release has a similar name.
-func (x Index) near(q Query) []Image {
-	type candidate struct {
-		img  Image
-		cost int
-	}
-	var candidates []candidate
-	for _, img := range x.Images {
-		cost := 0
+// those whose distribution or release has a similar name. It leaves out the path gone.
+func (x *Index) near(q *Query, gone string) (near []Image) {
+	const tooFar = 1 << 20
+	costs := make([]int, len(x.Images))
+	for i := range x.Images {
+		img, cost := &x.Images[i], 0
 		// Another distribution counts more than another release, and that counts more than
 		// another variant. An image of another architecture is of little use.
-		dist := q.Dist == "" || SameDist(q.Dist, img.Dist)
-		if !dist {
-			cost += 4 * Distance(q.Dist, img.Dist)
+		if !SameDist(q.Dist, img.Dist) {
+			cost = 4 * Distance(q.Dist, img.Dist)
+		}
+		if cost > 4*2 || img.Path == gone {
+			cost = tooFar
 		}
 		if q.Release != Latest && !SameRelease(img.Dist, q.Release, img.Release) {
 			cost += 2 * Distance(q.Release, img.Release)
 		}
-		if !matches(q.Variant, img.Variant) {
-			cost += min(2, Distance(q.Variant, img.Variant))
-		}
+		cost += min(2, Distance(q.Variant, img.Variant))
 		if !matchesArch(q.Arch, img.Arch) {
 			cost += 2 + min(2, Distance(q.Arch[0], img.Arch))
 		}
-		if !dist && Distance(q.Dist, img.Dist) > 2 {
-			continue
-		}
-		candidates = append(candidates, candidate{img, cost})
+		costs[i] = cost
 	}
-	sort.SliceStable(candidates, func(a, b int) bool { return candidates[a].cost < candidates[b].cost })
-	var near []Image
-	for _, c := range candidates {
-		if len(near) == maxNear {
+	for len(near) < maxNear {
+		best, next := tooFar, 0
+		for i, cost := range costs {
+			if cost < best {
+				best, next = cost, i
+			}
+		}
+		if best == tooFar {
 			break
 		}
-		near = append(near, c.img)
+		near = append(near, x.Images[next])
+		costs[next] = tooFar
 	}
 	return near
 }

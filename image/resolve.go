@@ -74,12 +74,11 @@ func ReleaseKey(dist, release string) string {
 
 // SameDist reports whether two names mean the same distribution: they differ only in letter
 // case, hyphens and the word "linux", as arch and archlinux do.
-func SameDist(a, b string) bool {
-	a, b = strings.ToLower(a), strings.ToLower(b)
-	for _, cut := range []string{"-", "linux"} {
-		a, b = strings.ReplaceAll(a, cut, ""), strings.ReplaceAll(b, cut, "")
-	}
-	return a == b
+func SameDist(a, b string) bool { return plainDist(a) == plainDist(b) }
+
+// plainDist returns the name of a distribution without what SameDist ignores.
+func plainDist(name string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(name), "-", ""), "linux", "")
 }
 
 // SameRelease reports whether a user who names the release wanted may mean the release name:
@@ -100,31 +99,29 @@ func (x *Index) Resolve(q *Query) (note string) {
 	best, several := "", false
 	for i := range x.Images {
 		img := &x.Images[i]
-		variant := matches(q.Variant, img.Variant)
-		if !SameDist(q.Dist, img.Dist) || !matchesArch(q.Arch, img.Arch) || !variant && !q.AnyVariant {
-			continue
-		}
-		key := "0"
+		dist, release, variant := "0", "", " 1" // a blank is before all characters of versions
 		if matches(q.Dist, img.Dist) {
-			key = "1"
+			dist = "1"
+		}
+		if !matches(q.Variant, img.Variant) {
+			variant = ""
 		}
 		switch {
+		case !SameDist(q.Dist, img.Dist) || !matchesArch(q.Arch, img.Arch) || variant == "" && !q.AnyVariant:
+			continue
 		case matches(q.Release, img.Release):
-			key += "2"
+			release = "2"
 		case q.Release == Latest:
-			release := ReleaseKey(img.Dist, img.Release)
+			release = ReleaseKey(img.Dist, img.Release)
 			if release[0] == '0' {
 				release = "0" // unstable ones are equal: only if there is no other, it is meant
 			}
-			key += release
 		case SameRelease(img.Dist, q.Release, img.Release):
-			key += "1"
+			release = "1"
 		default:
 			continue
 		}
-		if variant {
-			key += " 1" // a blank is before all characters of versions
-		}
+		key := dist + release + variant
 		if key > best {
 			best, found, several = key, img, false
 		} else if key == best && img.Name != found.Name {
@@ -134,20 +131,18 @@ func (x *Index) Resolve(q *Query) (note string) {
 	if several || found == nil {
 		return ""
 	}
-	note = q.Dist
-	name, why := found.Dist+"/"+found.Release, ""
+	wanted, means, why := q.Dist, found.Dist+"/"+found.Release, ""
 	switch {
 	case q.Release != Latest:
-		note += "/" + q.Release
+		wanted += "/" + q.Release
 	case best[1] == '0':
 		why = ", its only release for " + found.Arch
 	default:
 		why = ", the newest stable release in the list"
 	}
 	if !matches(q.Variant, found.Variant) {
-		name += "/" + found.Variant
-		why = ", its only variant"
+		means, why = means+"/"+found.Variant, ", its only variant"
 	}
 	q.Dist, q.Release, q.Variant = found.Dist, found.Release, found.Variant
-	return note + " means " + name + why
+	return wanted + " means " + means + why
 }

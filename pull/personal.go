@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
 
 	"lxc-pull/untar"
@@ -13,7 +14,7 @@ import (
 // config. The zero value changes nothing. The caller has checked the values. Run makes every
 // change or fails. The host name is Target.Container.HostName.
 type Personal struct {
-	Keys     []byte // lines for the authorized_keys of root; nil: none
+	Keys     []byte // lines for the authorized_keys of root; empty: none
 	Password string // for root, hashed as crypt(3) does; "": unchanged
 	Resolv   string // the content of etc/resolv.conf; "": unchanged
 	Config   string // the end of the container's config
@@ -37,7 +38,7 @@ func (r *run) makePersonal() (err error) {
 	if err == nil && p.Resolv != "" {
 		err = r.write("etc/resolv.conf", 0o644, p.Resolv)
 	}
-	if err == nil && p.Keys != nil {
+	if err == nil && len(p.Keys) > 0 {
 		err = r.addKeys(p.Keys)
 	}
 	if err == nil && p.Password != "" {
@@ -51,12 +52,14 @@ func (r *run) makePersonal() (err error) {
 
 // write puts a new file in the place of name.
 func (r *run) write(name string, mode uint32, text string) error {
-	path, err := r.staging.root.WriteFile(name, mode, []byte(text))
-	r.edited = append(r.edited, path)
+	err := r.staging.root.WriteFile(name, mode, []byte(text))
+	if err == nil {
+		r.edit(name)
+	}
 	return err
 }
 
-// read returns the content of a small file, and whether it is a regular file.
+// read returns the content of a small file; ok is false if there is none.
 func (r *run) read(name string) (text string, ok bool, err error) {
 	data, err := r.staging.root.ReadFile(name, maxPersonal)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -100,23 +103,21 @@ func (r *run) setPassword(hash string) error {
 	field := hash
 	for _, name := range []string{"etc/shadow", "etc/passwd"} {
 		text, ok, err := r.read(name)
-		if err != nil {
-			return err
-		}
-		if !ok {
+		if err == nil && !ok {
 			continue
 		}
 		before, fields, after := rootLine(text)
-		if len(fields) < 2 {
-			return fmt.Errorf("%q has no line for root", name)
+		if err == nil && len(fields) < 2 {
+			err = errors.New(strconv.Quote(name) + " has no line for root")
 		}
-		if fields[1] != field {
+		if err == nil && fields[1] != field {
 			fields[1] = field
 			text = before + strings.Join(fields, ":") + after
-			if err := r.staging.root.Rewrite(name, maxPersonal, func([]byte) []byte { return []byte(text) }); err != nil {
-				return err
-			}
+			err = r.staging.root.Rewrite(name, maxPersonal, func([]byte) []byte { return []byte(text) })
 			r.edit(name)
+		}
+		if err != nil {
+			return err
 		}
 		field = "x"
 	}

@@ -21,8 +21,8 @@ import (
 // are those of Run, without those that only the work itself shows. It returns the image, with
 // its sizes, and a directory of the file system on which the target would be. The caller closes
 // both.
-func Plan(ctx context.Context, finder *source.Finder, query image.Query, target Target, opt Options) (*source.Found, *untar.Root, error) {
-	r := &run{target: target, opt: opt}
+func Plan(ctx context.Context, finder *source.Finder, query image.Query, target *Target, opt *Options) (*source.Found, *untar.Root, error) {
+	r := &run{target: *target, opt: *opt}
 	root, err := r.openNearest()
 	if err != nil {
 		return nil, nil, err
@@ -45,28 +45,36 @@ func Plan(ctx context.Context, finder *source.Finder, query image.Query, target 
 }
 
 // openNearest checks the target's directory, as far as that changes nothing. It opens the
-// directory if it exists, else the nearest existing directory above it.
-func (r *run) openNearest() (*untar.Root, error) {
-	path, taken := r.target.Container.Path, r.checkFreePath
+// directory if it exists, else the nearest existing directory above it. It is an error if
+// this process may not make files there.
+func (r *run) openNearest() (root *untar.Root, err error) {
+	path := r.target.Container.Path
 	if r.target.RootfsOnly {
-		path, taken = r.target.Container.Rootfs, checkEmpty
+		path = r.target.Container.Rootfs
 	}
-	_, err := os.Lstat(path)
-	if err == nil {
-		err = taken(path)
+	if _, err = os.Lstat(path); err == nil && r.target.RootfsOnly {
+		err = checkEmpty(path)
+	} else if err == nil {
+		err = r.checkFreePath(path)
 	}
 	for err == nil || errors.Is(err, fs.ErrNotExist) {
-		var root *untar.Root
 		if root, err = untar.OpenRoot(path); err == nil {
-			if err = access(path); err == nil {
-				return root, nil
-			}
-			root.Close()
 			break
 		}
 		path = filepath.Dir(path)
 	}
-	return nil, err
+	if err != nil {
+		return nil, err
+	}
+	// golang.org/x/sys's function would bring in faccessat2, which Android's system call
+	// filter does not allow.
+	const writeAndSearch = 2 | 1 // W_OK | X_OK, unistd.h
+	name, dir := []byte(path+"\x00"), unix.AT_FDCWD
+	if _, _, e := unix.Syscall(unix.SYS_FACCESSAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), writeAndSearch); e != 0 {
+		root.Close()
+		return nil, &fs.PathError{Op: "write", Path: path, Err: e}
+	}
+	return root, nil
 }
 
 // checkEmpty refuses a directory for a root file system that is not empty. A run would first
@@ -80,8 +88,8 @@ func checkEmpty(path string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
 	empty, err := root.IsEmpty()
+	root.Close()
 	if err == nil && !empty {
 		err = notEmpty(path, "")
 	}
@@ -92,13 +100,12 @@ func checkEmpty(path string) error {
 // empty, or has an empty rootfs and nothing else (stageExisting).
 func (r *run) checkFreePath(path string) error {
 	f, err := openDir(path)
-	if err != nil && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err != nil {
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, fs.ErrNotExist) {
 		return exists(path, "")
 	}
-	defer f.close()
+	if err != nil {
+		return err
+	}
 	uid, _, err := f.owner()
 	if err == nil && uid != uint32(os.Geteuid()) && uid != uint32(r.target.Owner.UID) {
 		err = exists(path, f.marker())
@@ -109,27 +116,13 @@ func (r *run) checkFreePath(path string) error {
 	if err == nil {
 		err = f.checkNew()
 	}
-	if err == nil {
-		rootfs := filepath.Join(path, rootfsName)
-		if err = checkEmpty(rootfs); KindOf(err) == NotEmpty || errors.Is(err, unix.ENOTDIR) {
-			err = exists(rootfs, "")
-		}
-	}
-	return err
-}
-
-// access returns an error if this process may not make files in a directory (faccessat(2);
-// golang.org/x/sys's function would bring in faccessat2, which Android's system call filter
-// does not allow).
-func access(path string) error {
-	name, err := unix.BytePtrFromString(path)
+	f.close()
 	if err != nil {
 		return err
 	}
-	const writeAndSearch = 2 | 1 // W_OK | X_OK, unistd.h
-	dir := unix.AT_FDCWD
-	if _, _, e := unix.Syscall(unix.SYS_FACCESSAT, uintptr(dir), uintptr(unsafe.Pointer(name)), writeAndSearch); e != 0 {
-		return &fs.PathError{Op: "write", Path: path, Err: e}
+	path = filepath.Join(path, rootfsName)
+	if err = checkEmpty(path); KindOf(err) == NotEmpty || errors.Is(err, unix.ENOTDIR) {
+		err = exists(path, "")
 	}
-	return nil
+	return err
 }

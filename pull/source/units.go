@@ -5,8 +5,12 @@ import (
 	"time"
 )
 
-// ByteCount formats a number of bytes for people, with three digits and a binary unit.
+// ByteCount formats a number of bytes for people, with three digits and a binary unit. A
+// negative number is one that is not known.
 func ByteCount(n int64) string {
+	if n < 0 {
+		return "unknown"
+	}
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
 	value := float64(n)
 	unit := 0
