@@ -42,7 +42,6 @@ type checkCall struct {
 
 func (c *checkCall) groups() []group {
 	own := group{"", []flag{
-		c.made.flags()[0], c.made.flags()[1],
 		{long: "only-changed", help: "leave out missing and added files", into: &c.onlyChanged, exact: true},
 		{long: "exclude", value: "PATTERN", help: "leave out files that match, and all below them", into: &c.exclude, again: true, exact: true},
 		{long: "rootfs", value: "DIR", help: "the root file system is mounted at DIR", into: &c.rootfs, exact: true, more: true},
@@ -53,7 +52,7 @@ func (c *checkCall) groups() []group {
 	}}
 	servers := c.finder.servers.group()
 	servers.flags[1].more = true // --mirror; --help has no room for it
-	return []group{own, servers, c.finder.trust.group(), c.finder.network.group(), commonFlags()}
+	return []group{c.made.group(), own, servers, c.finder.trust.group(), c.finder.network.group(), commonFlags()}
 }
 
 // rewrite keeps the arguments for reenter.

@@ -30,11 +30,11 @@ type madeOptions struct {
 	json          bool
 }
 
-func (o *madeOptions) flags() []flag {
-	return []flag{
+func (o *madeOptions) group() group {
+	return group{"", []flag{
 		{short: 'P', long: "lxcpath", value: "DIR", help: "where containers are (default: as in lxc.conf)", into: &o.lxcPath, exact: true},
 		{long: "json", help: "print JSON", into: &o.json, exact: true},
-	}
+	}}
 }
 
 // read finds the container that the operands name, and reads what its directory says about
@@ -93,8 +93,8 @@ type infoCall struct {
 }
 
 func (c *infoCall) groups() []group {
-	own := append(c.made.flags(), flag{long: "offline", help: "do not ask the server for a newer build", into: &c.offline, exact: true})
-	return []group{{"", own}, c.finder.servers.group(), c.finder.trust.group(), c.finder.network.group(), commonFlags()}
+	own := group{"", []flag{{long: "offline", help: "do not ask the server for a newer build", into: &c.offline, exact: true}}}
+	return []group{c.made.group(), own, c.finder.servers.group(), c.finder.trust.group(), c.finder.network.group(), commonFlags()}
 }
 
 func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
@@ -132,40 +132,36 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 // infoText returns the output: a line for each member of the record, the age of its build, and
 // the newest build; or one JSON object. Members without a value are left out for people.
 func infoText(rec *pull.Record, newest string, now time.Time, json bool) string {
-	var text string
-	var o jsonObject
-	line := func(name string, value string) {
-		if json {
-			o.text(name, value)
-		} else if value != "" {
-			text += fmt.Sprintf("%-13s  %s\n", name, escaped(value))
+	members := rec.Members()
+	if built, ok := image.BuildTime(rec.Image.Build); ok {
+		age := source.Age(now.Sub(built))
+		members = append(members, pull.Member{Name: "age", One: &age})
+		if latest, ok := image.BuildTime(newest); ok && latest.After(built) && !json {
+			newest += ", " + source.Age(latest.Sub(built)) + " newer"
 		}
-	}
-	rec.Members(func(name string, one *string, many *[]string) {
-		switch {
-		case one != nil:
-			line(name, *one)
-		case !json:
-			line(name, strings.Join(*many, " "))
-		default:
-			var list []string
-			for _, s := range *many {
-				list = append(list, jsonString(s))
-			}
-			o.raw(name, "["+strings.Join(list, ", ")+"]")
-		}
-	})
-	built, dated := image.BuildTime(rec.Image.Build)
-	if dated {
-		line("age", source.Age(now.Sub(built)))
 	}
 	if newest == rec.Image.Build && !json {
 		newest += ", this build"
 	}
-	if latest, ok := image.BuildTime(newest); ok && dated && latest.After(built) && !json {
-		newest += ", " + source.Age(latest.Sub(built)) + " newer"
+	text := ""
+	var o jsonObject
+	for _, m := range append(members, pull.Member{Name: "newest", One: &newest}) {
+		var value, list string
+		if m.One != nil {
+			value = *m.One
+		} else if value = strings.Join(*m.Many, " "); json {
+			for _, s := range *m.Many {
+				list += ", " + jsonString(s)
+			}
+			o.raw(m.Name, "["+strings.TrimPrefix(list, ", ")+"]")
+			continue
+		}
+		if json {
+			o.text(m.Name, value)
+		} else if value != "" {
+			text += fmt.Sprintf("%-13s  %s\n", m.Name, escaped(value))
+		}
 	}
-	line("newest", newest)
 	if json {
 		return "{" + strings.Join(o, ", ") + "}\n"
 	}
