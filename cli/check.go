@@ -81,6 +81,13 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if audit.IDMap, err = c.idMap(ui, made.Config); err != nil {
 		return err
 	}
+	c.finder.namespace = namespaceOf(made)
+	c.finder.trust.allowOlder = true // the container's build is the one to compare with, whatever came later
+	c.finder.servers.useRecorded(ui, made)
+	finder, err := getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })
+	if err != nil {
+		return err
+	}
 	if c.rootfs != "" {
 		audit.Root, err = untar.OpenRoot(c.rootfs)
 	} else {
@@ -89,15 +96,8 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if err != nil {
 		return err
 	}
-	defer audit.Root.Close()
-	c.finder.namespace = namespaceOf(made)
-	c.finder.trust.allowOlder = true // the container's build is the one to compare with, whatever came later
-	c.finder.servers.useRecorded(ui, made)
-	finder, err := getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })
-	if err != nil {
-		return err
-	}
 	result, used, err := compare(ctx, finder, audit)
+	audit.Root.Close()
 	if err != nil {
 		return err
 	}
@@ -106,20 +106,19 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 
 // compare finds the image and compares the container with it. After a failure that another
 // server or copy may not have, it compares with that.
-func compare(ctx context.Context, finder *source.Finder, audit *pull.Audit) (*untar.Comparison, image.Image, error) {
+func compare(ctx context.Context, finder *source.Finder, audit *pull.Audit) (*untar.Comparison, *image.Image, error) {
 	query := audit.Record.Query()
 	query.Build = audit.Record.Image.Build
 	found, err := finder.Find(ctx, query)
 	for err == nil {
 		result, failed := audit.Compare(ctx, found)
 		if failed == nil {
-			used := found.Image
 			found.Close()
-			return result, used, nil
+			return result, &found.Image, nil
 		}
 		found, err = finder.Next(ctx, found, failed)
 	}
-	return nil, image.Image{}, err
+	return nil, nil, err
 }
 
 // idMap returns the map of the owners of the container's files, nil if they are not mapped for
@@ -140,12 +139,16 @@ func (c *checkCall) idMap(ui *ui, config []byte) ([]untar.IDRange, error) {
 	return idRanges(ranges), nil
 }
 
+// fates are the words for untar.Fate.
+var fates = [...]string{"changed", "missing", "added"}
+
 // print prints the differences. The error is silent if there are any.
-func (c *checkCall) print(ui *ui, result *untar.Comparison, used image.Image) error {
+func (c *checkCall) print(ui *ui, result *untar.Comparison, used *image.Image) error {
 	var text []byte
 	var objects []jsonObject
 	different := result.More
-	for _, d := range result.Differences {
+	for i := range result.Differences {
+		d := &result.Differences[i]
 		mark := "c"
 		if !d.Edited {
 			mark = " "
@@ -157,7 +160,7 @@ func (c *checkCall) print(ui *ui, result *untar.Comparison, used image.Image) er
 		if d.Dir {
 			path += "/"
 		}
-		fate, flags := []string{"changed", "missing", "added"}[d.Fate], letters(d)
+		fate, flags := fates[d.Fate], letters(d)
 		if c.made.json {
 			var o jsonObject
 			o.text("path", path)
@@ -193,7 +196,7 @@ func (c *checkCall) print(ui *ui, result *untar.Comparison, used image.Image) er
 }
 
 // letters returns a letter for each aspect of a changed file, as rpm --verify does.
-func letters(d untar.Difference) string {
+func letters(d *untar.Difference) string {
 	text := []byte(untar.AspectLetters)
 	for i := range text {
 		switch a := untar.Aspect(1) << i; {

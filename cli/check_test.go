@@ -19,7 +19,7 @@ func TestCheckPrintsPaths(t *testing.T) {
 	ui := &ui{out: &out, err: &err}
 	c := new(checkCall)
 	c.made.name = "web"
-	if c.print(ui, result, image.Image{Build: "1"}) == nil {
+	if c.print(ui, result, &image.Image{Build: "1"}) == nil {
 		t.Error("no error")
 	}
 	want := "added       /a\\x0a..5....?.   /bin/su\\x1b[2J\n.M?...G?.   /\n"

@@ -68,15 +68,15 @@ type Member struct {
 
 // Members returns all members, the names in the index of images first.
 func (r *Record) Members() []Member {
-	values := [...]*string{
-		&r.Image.Dist, &r.Image.Release, &r.Image.Arch, &r.Image.Variant, &r.Image.Build, &r.Image.Path, &r.Server, &r.Rootfs, &r.Meta,
-		&r.Signed, &r.Created, &r.Program, (*string)(&r.Mode), &r.Privilege,
+	img := &r.Image
+	return []Member{
+		{"dist", &img.Dist, nil}, {"release", &img.Release, nil}, {"arch", &img.Arch, nil}, {"variant", &img.Variant, nil},
+		{"build", &img.Build, nil}, {"path", &img.Path, nil}, {"server", &r.Server, nil},
+		{"rootfs_sha256", &r.Rootfs, nil}, {"meta_sha256", &r.Meta, nil},
+		{"signed", &r.Signed, nil}, {"created", &r.Created, nil}, {"program", &r.Program, nil},
+		{"mode", (*string)(&r.Mode), nil}, {"privilege", &r.Privilege, nil},
+		{"signers", nil, &r.Signers}, {"edited", nil, &r.Edited},
 	}
-	list := []Member{}
-	for i, name := range strings.Fields("dist release arch variant build path server rootfs_sha256 meta_sha256 signed created program mode privilege") {
-		list = append(list, Member{Name: name, One: values[i]})
-	}
-	return append(list, Member{"signers", nil, &r.Signers}, Member{"edited", nil, &r.Edited})
 }
 
 // record returns the record of the image that was unpacked.
@@ -106,25 +106,24 @@ func (r *run) edit(name string) {
 
 // AppendJSON appends the record as the text of a RecordFile.
 func (r *Record) AppendJSON(b []byte) []byte {
-	b = append(b, "{\n  \"version\": 1"...)
-	for _, m := range r.Members() {
-		b = append(b, ",\n  \""+m.Name+"\": "...)
-		list, open, end := []string(nil), "", ""
+	before := "{\n  \"version\": 1"
+	members := r.Members()
+	for i := range members {
+		m := &members[i]
+		before += ",\n  \"" + m.Name + "\": "
 		if m.One != nil {
-			list = []string{*m.One}
-		} else {
-			list, open, end = *m.Many, "[", "]"
+			b = untar.AppendJSONString(append(b, before...), *m.One)
+			before = ""
+			continue
 		}
-		b = append(b, open...)
-		for i, s := range list {
-			if i > 0 {
-				b = append(b, ", "...)
-			}
-			b = untar.AppendJSONString(b, s)
+		before += "["
+		for _, value := range *m.Many {
+			b = untar.AppendJSONString(append(b, before...), value)
+			before = ", "
 		}
-		b = append(b, end...)
+		before = strings.TrimPrefix(before, ", ") + "]"
 	}
-	return append(b, "\n}\n"...)
+	return append(b, before+"\n}\n"...)
 }
 
 var (
@@ -267,25 +266,26 @@ type Made struct {
 func ReadContainer(path string, uid int) (*Made, error) {
 	m := new(Made)
 	var text []byte
-	var st unix.Stat_t
+	var noConfig error
 	directory, err := openDir(path)
 	if err == nil {
-		defer directory.close()
+		var st unix.Stat_t
 		text, st, err = directory.read(RecordFile)
+		m.Own = st.Uid == 0 || int(st.Uid) == uid
+		m.Config, _, noConfig = directory.read("config")
+		directory.close()
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &Error{Kind: NoRecord, Text: err.Error()}
 	}
-	if err == nil {
-		m.Record, err = ParseRecord(text)
-		err = directory.fail("read", RecordFile, err)
-	}
 	if err != nil {
 		return nil, err
 	}
-	m.Own = st.Uid == 0 || int(st.Uid) == uid
-	if m.Config, _, err = directory.read("config"); errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	if m.Record, err = ParseRecord(text); err != nil {
+		return nil, directory.fail("read", RecordFile, err)
 	}
-	return m, err
+	if errors.Is(noConfig, fs.ErrNotExist) {
+		noConfig = nil
+	}
+	return m, noConfig
 }

@@ -125,13 +125,12 @@ func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) 
 	defer x.dirs.close()
 	c := new(comparer)
 	c.x, c.opt, c.seed, c.buf, c.seen = x, opt, maphash.MakeSeed(), make([]byte, bufferSize), map[uint64]finding{}
-	var ignore Options
-	ignore.Filter.Exclude = opt.Ignore
 	var err error
-	if c.ignore, err = newSelection(ignore); err == nil {
-		x.selection, err = newSelection(opt.Options)
+	if x.selection, err = newSelection(opt.Options); err != nil {
+		return nil, err
 	}
-	if err != nil {
+	ignore := Options{Filter: Filter{Exclude: opt.Ignore}}
+	if c.ignore, err = newSelection(ignore); err != nil {
 		return nil, err
 	}
 	if err := unix.Fstat(r.fd, &c.st); err != nil {
@@ -139,7 +138,7 @@ func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) 
 	}
 	c.dev = uint64(c.st.Dev)
 	// A user without privileges owned all files, also the root.
-	x.self = ownership{uid: c.st.Uid, gid: c.st.Gid, chown: opt.Metadata.Privilege != User}
+	x.self.uid, x.self.gid, x.self.chown = c.st.Uid, c.st.Gid, opt.Metadata.Privilege != User
 	edited := map[string]bool{}
 	for _, name := range opt.Edited {
 		if path, err := cleanName(nil, []byte(name)); err == nil {
@@ -154,14 +153,15 @@ func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) 
 		return nil, err
 	}
 	kept := c.found.Differences[:0]
-	for _, d := range c.found.Differences {
+	for i := range c.found.Differences {
+		d := &c.found.Differences[i]
 		d.Edited = edited[d.Path] && d.Fate != Missing && (d.Wrong|d.Unknown)&^(AspectSize|AspectContent) == 0
 		if d.hard && c.replaced && d.Wrong == AspectLink {
 			// Its target may be a file that a later entry replaced; nothing tells its content then.
 			d.Wrong, d.Unknown = 0, AspectLink|AspectContent
 		}
 		if d.Wrong|d.Unknown != 0 || d.Fate != Changed {
-			kept = append(kept, d)
+			kept = append(kept, *d)
 		}
 	}
 	sort.SliceStable(kept, func(i, j int) bool { return kept[i].Path < kept[j].Path })
