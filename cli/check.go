@@ -147,8 +147,7 @@ func (c *checkCall) print(ui *ui, result *untar.Comparison, used *image.Image) e
 	var text []byte
 	var objects []jsonObject
 	different := result.More
-	for i := range result.Differences {
-		d := &result.Differences[i]
+	for _, d := range result.Differences {
 		mark := "c"
 		if !d.Edited {
 			mark = " "

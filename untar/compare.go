@@ -63,9 +63,9 @@ type CompareOptions struct {
 
 // A Comparison is the result of Compare.
 type Comparison struct {
-	Entries     int64        // of the archive, including those that are not compared
-	Differences []Difference // in the order of their paths
-	More        int64        // further differences, for which there was no room in the list
+	Entries     int64         // of the archive, including those that are not compared
+	Differences []*Difference // in the order of their paths
+	More        int64         // further differences, for which there was no room in the list
 }
 
 // Limits of a comparison.
@@ -119,12 +119,9 @@ const (
 //
 // The errors are those of Extract.
 func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) (*Comparison, error) {
-	x := new(extractor)
-	x.root, x.opt, x.dirs = r, opt.Options, r.dirs()
-	x.in = newStream(Until(ctx, tar), opt.Strict, opt.Vouched)
+	x := &extractor{root: r, opt: opt.Options, in: newStream(Until(ctx, tar), opt.Strict, opt.Vouched), dirs: r.dirs()}
 	defer x.dirs.close()
-	c := new(comparer)
-	c.x, c.opt, c.seed, c.buf, c.seen = x, opt, maphash.MakeSeed(), make([]byte, bufferSize), map[uint64]finding{}
+	c := &comparer{x: x, opt: opt, seed: maphash.MakeSeed(), buf: make([]byte, bufferSize), seen: map[uint64]finding{}}
 	var err error
 	if x.selection, err = newSelection(opt.Options); err != nil {
 		return nil, err
@@ -153,15 +150,14 @@ func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) 
 		return nil, err
 	}
 	kept := c.found.Differences[:0]
-	for i := range c.found.Differences {
-		d := &c.found.Differences[i]
+	for _, d := range c.found.Differences {
 		d.Edited = edited[d.Path] && d.Fate != Missing && (d.Wrong|d.Unknown)&^(AspectSize|AspectContent) == 0
 		if d.hard && c.replaced && d.Wrong == AspectLink {
 			// Its target may be a file that a later entry replaced; nothing tells its content then.
 			d.Wrong, d.Unknown = 0, AspectLink|AspectContent
 		}
 		if d.Wrong|d.Unknown != 0 || d.Fate != Changed {
-			kept = append(kept, *d)
+			kept = append(kept, d)
 		}
 	}
 	sort.SliceStable(kept, func(i, j int) bool { return kept[i].Path < kept[j].Path })
@@ -245,7 +241,7 @@ func (c *comparer) entry(e *Entry) error {
 		return errTooManyDirs
 	}
 	v := finding{entry: int32(c.found.Entries), dir: e.Type == TypeDir}
-	d := Difference{Path: string(path)}
+	d := &Difference{Path: string(path)}
 	if e.Type == TypeLink {
 		target, err := x.linkTarget(e)
 		if err != nil {
@@ -259,13 +255,13 @@ func (c *comparer) entry(e *Entry) error {
 			return nil // it changes nothing
 		}
 		if v.diff = of.diff; v.diff != noDevice && !skip {
-			err = c.hardLink(path, target, of.diff, &d)
+			err = c.hardLink(path, target, of.diff, d)
 		}
 		if err != nil {
 			return err
 		}
 	} else if !skip {
-		if err := c.look(path, e, &d); err != nil {
+		if err := c.look(path, e, d); err != nil {
 			return err
 		}
 		// The extraction may have left out a device node that this process can't make or use.
@@ -277,12 +273,12 @@ func (c *comparer) entry(e *Entry) error {
 	// This entry replaces an earlier one.
 	c.replaced = c.replaced || was.entry > 0 && !was.dir
 	if was.diff > 0 { // an empty difference, which Compare leaves out
-		c.found.Differences[was.diff-1] = Difference{}
+		*c.found.Differences[was.diff-1] = Difference{}
 	} else if was.diff == notListed {
 		c.found.More--
 	}
 	if v.diff != noDevice {
-		v.diff = c.add(&d)
+		v.diff = c.add(d)
 	}
 	c.seen[key] = v
 	return nil
@@ -298,7 +294,7 @@ func (c *comparer) add(d *Difference) int32 {
 		return notListed
 	}
 	c.memory += int64(len(d.Path) + diffMemory)
-	c.found.Differences = append(c.found.Differences, *d)
+	c.found.Differences = append(c.found.Differences, d)
 	return int32(len(c.found.Differences))
 }
 
@@ -319,7 +315,7 @@ func (c *comparer) hardLink(path, target []byte, diff int32, d *Difference) erro
 		d.Wrong, d.hard = AspectLink, true
 	} else if diff > 0 {
 		name := d.Path
-		*d = c.found.Differences[diff-1]
+		*d = *c.found.Differences[diff-1]
 		d.Path = name
 	}
 	return err
@@ -343,11 +339,13 @@ func (c *comparer) open(path []byte, d *Difference) (int, error) {
 		}
 		unix.Close(fd)
 	}
-	switch {
-	case err == unix.ENOENT || isNotDir(err):
-		d.Fate, err = Missing, nil
-	case err == unix.EACCES || err == unix.EXDEV:
-		d.Unknown, err = 1<<len(AspectLetters)-1, nil
+	switch no, _ := err.(unix.Errno); no {
+	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP:
+		d.Fate = Missing
+		return -1, nil
+	case unix.EACCES, unix.EXDEV:
+		d.Unknown = 1<<len(AspectLetters) - 1
+		return -1, nil
 	}
 	return -1, err
 }
@@ -423,14 +421,15 @@ func (c *comparer) file(path int, e *Entry, d *Difference) error {
 			err = unix.ENOENT
 		}
 	}
-	switch err {
-	case nil:
+	switch no, _ := err.(unix.Errno); no {
 	case unix.EACCES, unix.EPERM:
 		d.Unknown |= AspectContent | AspectCapability
+		err = nil
 	case unix.ENOENT, unix.ELOOP: // it has vanished
-		*d = Difference{Path: d.Path, Fate: Missing}
+		d.Fate, d.Wrong, d.Unknown = Missing, 0, 0
 		return nil
-	default:
+	}
+	if err != nil {
 		return err
 	}
 	if c.st.Size != e.Size {
@@ -458,14 +457,15 @@ func (c *comparer) file(path int, e *Entry, d *Difference) error {
 // no difference if a file has none.
 func (c *comparer) sameCapability(fd int, e *Entry) bool {
 	var want []byte
-	for _, a := range c.x.attributes(e) {
-		if string(a.name) == attrCapability {
-			want = a.value
+	attrs := c.x.attributes(e)
+	for i := range attrs {
+		if string(attrs[i].name) == attrCapability {
+			want = attrs[i].value
 		}
 	}
 	n, err := unix.Fgetxattr(fd, attrCapability, c.buf[:64])
-	switch err {
-	case nil:
+	switch no, _ := err.(unix.Errno); no {
+	case 0:
 		have := c.buf[:n]
 		if v2, ok := capabilityV2(have); ok {
 			have = v2
@@ -476,8 +476,10 @@ func (c *comparer) sameCapability(fd int, e *Entry) bool {
 		return bytes.Equal(have, want)
 	case unix.ENODATA:
 		return want == nil || c.opt.NoDevices || c.opt.Metadata.IDMap != nil
+	case unix.EOPNOTSUPP, unix.ENOSYS:
+		return true // the file system can't store them
 	}
-	return err == unix.EOPNOTSUPP || err == unix.ENOSYS // the file system can't store them
+	return false
 }
 
 // sameContent compares the content of an open file with an entry of the same size: its data
@@ -545,7 +547,8 @@ func (c *comparer) added(ctx context.Context) error {
 		if err == nil {
 			names, err = newDirReader(fd)
 		}
-		if err == unix.ENOENT || err == unix.EXDEV || err == unix.EACCES || isNotDir(err) {
+		switch no, _ := err.(unix.Errno); no {
+		case unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EACCES, unix.EXDEV:
 			continue // the comparison of the directory itself reports it
 		}
 		for name := ""; err == nil; {
