@@ -41,7 +41,7 @@ type checkCall struct {
 }
 
 func (c *checkCall) groups() []group {
-	own := group{"", []flag{
+	groups := c.finder.groups(c.made.group(), group{"", []flag{
 		{long: "only-changed", help: "leave out missing and added files", into: &c.onlyChanged, exact: true},
 		{long: "exclude", value: "PATTERN", help: "leave out files that match, and all below them", into: &c.exclude, again: true, exact: true},
 		{long: "rootfs", value: "DIR", help: "the root file system is mounted at DIR", into: &c.rootfs, exact: true, more: true},
@@ -49,10 +49,9 @@ func (c *checkCall) groups() []group {
 		{long: "memory", value: "SIZE", help: "use at most SIZE bytes of memory (20M or more)", into: &c.finder.memory, exact: true, more: true},
 		{long: "mapped-uid", value: "UID", into: &c.mapped[0], exact: true},
 		{long: "mapped-gid", value: "GID", into: &c.mapped[1], exact: true},
-	}}
-	servers := c.finder.servers.group()
-	servers.flags[1].more = true // --mirror; --help has no room for it
-	return []group{c.made.group(), own, servers, c.finder.trust.group(), c.finder.network.group(), commonFlags()}
+	}})
+	groups[2].flags[1].more = true // --mirror; --help has no room for it
+	return groups
 }
 
 // rewrite keeps the arguments for reenter.

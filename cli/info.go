@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -93,8 +92,14 @@ type infoCall struct {
 }
 
 func (c *infoCall) groups() []group {
-	own := group{"", []flag{{long: "offline", help: "do not ask the server for a newer build", into: &c.offline, exact: true}}}
-	return []group{c.made.group(), own, c.finder.servers.group(), c.finder.trust.group(), c.finder.network.group(), commonFlags()}
+	return c.finder.groups(c.made.group(), group{"", []flag{
+		{long: "offline", help: "do not ask the server for a newer build", into: &c.offline, exact: true},
+	}})
+}
+
+// groups returns the flags of a command: its own, and those of finding an image.
+func (o *finderOptions) groups(made, own group) []group {
+	return []group{made, own, o.servers.group(), o.trust.group(), o.network.group(), commonFlags()}
 }
 
 func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
@@ -132,10 +137,9 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 // infoText returns the output: a line for each member of the record, the age of its build, and
 // the newest build; or one JSON object. Members without a value are left out for people.
 func infoText(rec *pull.Record, newest string, now time.Time, json bool) string {
-	members := rec.Members()
+	age := ""
 	if built, ok := image.BuildTime(rec.Image.Build); ok {
-		age := source.Age(now.Sub(built))
-		members = append(members, pull.Member{Name: "age", One: &age})
+		age = source.Age(now.Sub(built))
 		if latest, ok := image.BuildTime(newest); ok && latest.After(built) && !json {
 			newest += ", " + source.Age(latest.Sub(built)) + " newer"
 		}
@@ -145,21 +149,28 @@ func infoText(rec *pull.Record, newest string, now time.Time, json bool) string 
 	}
 	text := ""
 	var o jsonObject
-	for _, m := range append(members, pull.Member{Name: "newest", One: &newest}) {
-		var value, list string
+	members := append(rec.Members(), []pull.Member{{Name: "age", One: &age}, {Name: "newest", One: &newest}}...)
+	for i := range members {
+		m := &members[i]
+		value, list := "", []string(nil)
 		if m.One != nil {
 			value = *m.One
-		} else if value = strings.Join(*m.Many, " "); json {
-			for _, s := range *m.Many {
-				list += ", " + jsonString(s)
-			}
-			o.raw(m.Name, "["+strings.TrimPrefix(list, ", ")+"]")
-			continue
+		} else {
+			list = *m.Many
+			value = strings.Join(list, " ")
 		}
-		if json {
+		switch {
+		case m.One == &age && age == "": // the build's name is no date
+		case !json && value != "":
+			text += (m.Name + "               ")[:15] + escaped(value) + "\n"
+		case json && m.One != nil:
 			o.text(m.Name, value)
-		} else if value != "" {
-			text += fmt.Sprintf("%-13s  %s\n", m.Name, escaped(value))
+		case json:
+			value = ""
+			for _, s := range list {
+				value += ", " + jsonString(s)
+			}
+			o.raw(m.Name, "["+strings.TrimPrefix(value, ", ")+"]")
 		}
 	}
 	if json {
