@@ -69,20 +69,19 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 		c.finder.owner.UID = id
 		c.finder.owner.GID, _ = mappedID(c.mapped[1])
 	}
-	made, err := c.made.read(ctx, layout, operands, uid)
+	made, err := c.made.read(ctx, &layout, operands, uid)
 	if err != nil {
 		return err
 	}
-	audit := &pull.Audit{Record: made.Record, Memory: pull.Memory(c.finder.memory), ChangedOnly: c.onlyChanged, Tell: ui.listener()}
-	for _, pattern := range c.exclude {
-		audit.Ignore = append(audit.Ignore, strings.TrimLeft(strings.TrimPrefix(pattern, "./"), "/"))
+	audit := &pull.Audit{Record: made.Record, Memory: pull.Memory(c.finder.memory), Ignore: c.exclude, ChangedOnly: c.onlyChanged, Tell: ui.listener()}
+	for i, pattern := range c.exclude {
+		c.exclude[i] = strings.TrimLeft(strings.TrimPrefix(pattern, "./"), "/")
 	}
 	if audit.IDMap, err = c.idMap(ui, made.Config); err != nil {
 		return err
 	}
-	c.finder.namespace = namespaceOf(made)
 	c.finder.trust.allowOlder = true // the container's build is the one to compare with, whatever came later
-	c.finder.servers.useRecorded(ui, made)
+	c.finder.useRecord(ui, made)
 	finder, err := getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })
 	if err != nil {
 		return err

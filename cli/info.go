@@ -38,7 +38,7 @@ func (o *madeOptions) group() group {
 
 // read finds the container that the operands name, and reads what its directory says about
 // it. uid is the user who may choose the server, besides root.
-func (o *madeOptions) read(ctx context.Context, layout host.Layout, operands []string, uid int) (*pull.Made, error) {
+func (o *madeOptions) read(ctx context.Context, layout *host.Layout, operands []string, uid int) (*pull.Made, error) {
 	if len(operands) != 1 {
 		return nil, usageErrorf("one container must be named, not %q", operands)
 	}
@@ -58,30 +58,25 @@ func (o *madeOptions) read(ctx context.Context, layout host.Layout, operands []s
 	})
 }
 
-// useRecorded makes the record's server the one to ask, unless the user names servers.
+// useRecord sets the user namespace and the server to those of a container. The record says of
+// which mode the image is. The record's server is the one to ask, unless the user names servers.
 // Another user could name any server in a record, and so make root send requests to it.
-func (o *serverOptions) useRecorded(ui *ui, made *pull.Made) {
+func (o *finderOptions) useRecord(ui *ui, made *pull.Made) {
+	o.namespace = host.ContainerNamespace(made.Config)
+	switch {
+	case made.Record.Mode == lxc.System:
+		o.namespace = lxc.HostNamespace
+	case o.namespace == lxc.HostNamespace:
+		o.namespace = lxc.RootNamespace
+	}
 	server := made.Record.Server
 	switch {
-	case len(o.servers) > 0 || server == "" || server == "file:":
+	case len(o.servers.servers) > 0 || server == "" || server == "file:":
 	case !made.Own:
 		ui.notef("%s belongs to another user, so the server in it is not asked", pull.RecordFile)
 	default:
-		o.servers = []string{server}
+		o.servers.servers = []string{server}
 	}
-}
-
-// namespaceOf returns the user namespace of a container. Its record says of which mode the
-// image is.
-func namespaceOf(made *pull.Made) lxc.Namespace {
-	namespace := host.ContainerNamespace(made.Config)
-	switch {
-	case made.Record.Mode == lxc.System:
-		return lxc.HostNamespace
-	case namespace == lxc.HostNamespace:
-		return lxc.RootNamespace
-	}
-	return namespace
 }
 
 // An infoCall is one use of "info".
@@ -103,7 +98,8 @@ func (o *finderOptions) groups(made, own group) []group {
 }
 
 func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
-	made, err := c.made.read(ctx, host.This(), operands, os.Geteuid())
+	layout := host.This()
+	made, err := c.made.read(ctx, &layout, operands, os.Geteuid())
 	if err != nil {
 		return err
 	}
@@ -113,8 +109,7 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 	} else if made.Record.Server == "file:" && len(c.finder.servers.servers) == 0 {
 		ui.warn("offline", "the image came from a directory of this machine; --server can name it, to see whether it has a newer build")
 	} else {
-		c.finder.servers.useRecorded(ui, made)
-		c.finder.namespace = namespaceOf(made)
+		c.finder.useRecord(ui, made)
 		index, err := c.finder.list(ctx, ui)
 		if err == nil {
 			var img image.Image
@@ -149,34 +144,38 @@ func infoText(rec *pull.Record, newest string, now time.Time, json bool) string 
 	}
 	text := ""
 	var o jsonObject
-	members := append(rec.Members(), []pull.Member{{Name: "age", One: &age}, {Name: "newest", One: &newest}}...)
-	for i := range members {
-		m := &members[i]
-		value, list := "", []string(nil)
-		if m.One != nil {
-			value = *m.One
-		} else {
-			list = *m.Many
-			value = strings.Join(list, " ")
-		}
+	for _, m := range rec.Members() {
 		switch {
-		case m.One == &age && age == "": // the build's name is no date
-		case !json && value != "":
-			text += (m.Name + "               ")[:15] + escaped(value) + "\n"
-		case json && m.One != nil:
-			o.text(m.Name, value)
+		case m.One != nil && json:
+			o.text(m.Name, *m.One)
+		case m.One != nil:
+			text += infoLine(m.Name, *m.One)
 		case json:
-			value = ""
-			for _, s := range list {
-				value += ", " + jsonString(s)
+			list := ""
+			for _, s := range *m.Many {
+				list += ", " + jsonString(s)
 			}
-			o.raw(m.Name, "["+strings.TrimPrefix(value, ", ")+"]")
+			o.raw(m.Name, "["+strings.TrimPrefix(list, ", ")+"]")
+		default:
+			text += infoLine(m.Name, strings.Join(*m.Many, " "))
 		}
 	}
-	if json {
-		return "{" + strings.Join(o, ", ") + "}\n"
+	if !json {
+		return text + infoLine("age", age) + infoLine("newest", newest)
 	}
-	return text
+	if age != "" {
+		o.text("age", age)
+	}
+	o.text("newest", newest)
+	return "{" + strings.Join(o, ", ") + "}\n"
+}
+
+// infoLine returns a line for people, "" if there is no value.
+func infoLine(name, value string) string {
+	if value == "" {
+		return ""
+	}
+	return (name + "               ")[:15] + escaped(value) + "\n"
 }
 
 // escaped is printable for a text in one line: line feeds and tabs are escaped, too.

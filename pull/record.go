@@ -107,21 +107,17 @@ func (r *run) edit(name string) {
 // AppendJSON appends the record as the text of a RecordFile.
 func (r *Record) AppendJSON(b []byte) []byte {
 	before := "{\n  \"version\": 1"
-	members := r.Members()
-	for i := range members {
-		m := &members[i]
-		before += ",\n  \"" + m.Name + "\": "
+	for _, m := range r.Members() {
+		values, open, end := m.Many, "[", "]"
 		if m.One != nil {
-			b = untar.AppendJSONString(append(b, before...), *m.One)
-			before = ""
-			continue
+			values, open, end = &[]string{*m.One}, "", ""
 		}
-		before += "["
-		for _, value := range *m.Many {
+		before += ",\n  \"" + m.Name + "\": " + open
+		for _, value := range *values {
 			b = untar.AppendJSONString(append(b, before...), value)
 			before = ", "
 		}
-		before = strings.TrimPrefix(before, ", ") + "]"
+		before = strings.TrimPrefix(before, ", ") + end
 	}
 	return append(b, before+"\n}\n"...)
 }

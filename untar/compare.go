@@ -120,7 +120,6 @@ const (
 // The errors are those of Extract.
 func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) (*Comparison, error) {
 	x := &extractor{root: r, opt: opt.Options, in: newStream(Until(ctx, tar), opt.Strict, opt.Vouched), dirs: r.dirs()}
-	defer x.dirs.close()
 	c := &comparer{x: x, opt: opt, seed: maphash.MakeSeed(), buf: make([]byte, bufferSize), seen: map[uint64]finding{}}
 	var err error
 	if x.selection, err = newSelection(opt.Options); err != nil {
@@ -146,6 +145,7 @@ func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) 
 	if err = c.run(); err == nil && !opt.ChangedOnly {
 		err = c.added(ctx)
 	}
+	x.dirs.close()
 	if err != nil {
 		return nil, err
 	}
