@@ -94,29 +94,21 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if err != nil {
 		return err
 	}
-	result, used, err := compare(ctx, finder, audit)
-	audit.Root.Close()
-	if err != nil {
-		return err
-	}
-	return c.print(ui, result, used)
-}
-
-// compare finds the image and compares the container with it. After a failure that another
-// server or copy may not have, it compares with that.
-func compare(ctx context.Context, finder *source.Finder, audit *pull.Audit) (*untar.Comparison, *image.Image, error) {
-	query := audit.Record.Query()
-	query.Build = audit.Record.Image.Build
+	query := made.Record.Query()
+	query.Build = made.Record.Image.Build
 	found, err := finder.Find(ctx, query)
 	for err == nil {
 		result, failed := audit.Compare(ctx, found)
 		if failed == nil {
 			found.Close()
-			return result, &found.Image, nil
+			err = c.print(ui, result, &found.Image)
+			break
 		}
+		// Another server or copy may not have what failed, so it is the next to compare with.
 		found, err = finder.Next(ctx, found, failed)
 	}
-	return nil, nil, err
+	audit.Root.Close()
+	return err
 }
 
 // idMap returns the map of the owners of the container's files, nil if they are not mapped for
