@@ -135,10 +135,10 @@ func ParseRecord(text []byte) (*Record, error) {
 	members := r.Members()
 	p := &recordParser{rest: strings.TrimLeft(string(text), jsonSpace)}
 	version := ""
-	token := p.next()
-	if token == '{' {
-		token = p.next()
+	if p.next() != '{' {
+		return nil, errRecord
 	}
+	token := p.next()
 	for token == '"' {
 		key, one, list := p.text, "", []string(nil)
 		if p.next() != ':' {

@@ -55,6 +55,7 @@ func TestParseRecord(t *testing.T) {
 		{`"version": 1`, `"version": "1"`, "another version"},
 		{`"version": 1,`, ``, "another version"},
 		{`"version": 1`, `"version": {"a": 1}`, "not an object of strings"},
+		{"{\n", "", "not an object of strings"},
 		{"{\n", "[\n", "not an object of strings"},
 		{"]\n}\n", "]\n", "not an object of strings"},
 		{"]\n}\n", "]\n}\n}", "not an object of strings"},
