@@ -41,8 +41,7 @@ type checkCall struct {
 }
 
 func (c *checkCall) groups() []group {
-	own := group{"", []flag{
-		c.made.flags()[0], c.made.flags()[1],
+	groups := c.finder.groups(c.made.group(), group{"", []flag{
 		{long: "only-changed", help: "leave out missing and added files", into: &c.onlyChanged, exact: true},
 		{long: "exclude", value: "PATTERN", help: "leave out files that match, and all below them", into: &c.exclude, again: true, exact: true},
 		{long: "rootfs", value: "DIR", help: "the root file system is mounted at DIR", into: &c.rootfs, exact: true, more: true},
@@ -50,10 +49,9 @@ func (c *checkCall) groups() []group {
 		{long: "memory", value: "SIZE", help: "use at most SIZE bytes of memory (20M or more)", into: &c.finder.memory, exact: true, more: true},
 		{long: "mapped-uid", value: "UID", into: &c.mapped[0], exact: true},
 		{long: "mapped-gid", value: "GID", into: &c.mapped[1], exact: true},
-	}}
-	servers := c.finder.servers.group()
-	servers.flags[1].more = true // --mirror; --help has no room for it
-	return []group{own, servers, c.finder.trust.group(), c.finder.network.group(), commonFlags()}
+	}})
+	groups[2].flags[1].more = true // --mirror; --help has no room for it
+	return groups
 }
 
 // rewrite keeps the arguments for reenter.
@@ -71,15 +69,21 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 		c.finder.owner.UID = id
 		c.finder.owner.GID, _ = mappedID(c.mapped[1])
 	}
-	made, err := c.made.read(ctx, layout, operands, uid)
+	made, err := c.made.read(ctx, &layout, operands, uid)
 	if err != nil {
 		return err
 	}
-	audit := &pull.Audit{Record: made.Record, Memory: pull.Memory(c.finder.memory), ChangedOnly: c.onlyChanged, Tell: ui.listener()}
-	for _, pattern := range c.exclude {
-		audit.Ignore = append(audit.Ignore, strings.TrimLeft(strings.TrimPrefix(pattern, "./"), "/"))
+	audit := &pull.Audit{Record: made.Record, Memory: pull.Memory(c.finder.memory), Ignore: c.exclude, ChangedOnly: c.onlyChanged, Tell: ui.listener()}
+	for i, pattern := range c.exclude {
+		c.exclude[i] = strings.TrimLeft(strings.TrimPrefix(pattern, "./"), "/")
 	}
 	if audit.IDMap, err = c.idMap(ui, made.Config); err != nil {
+		return err
+	}
+	c.finder.trust.allowOlder = true // the container's build is the one to compare with, whatever came later
+	c.finder.useRecord(ui, made)
+	finder, err := getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })
+	if err != nil {
 		return err
 	}
 	if c.rootfs != "" {
@@ -90,37 +94,21 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if err != nil {
 		return err
 	}
-	defer audit.Root.Close()
-	c.finder.namespace = namespaceOf(made)
-	c.finder.trust.allowOlder = true // the container's build is the one to compare with, whatever came later
-	c.finder.servers.useRecorded(ui, made)
-	finder, err := getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })
-	if err != nil {
-		return err
-	}
-	result, used, err := compare(ctx, finder, audit)
-	if err != nil {
-		return err
-	}
-	return c.print(ui, result, used)
-}
-
-// compare finds the image and compares the container with it. After a failure that another
-// server or copy may not have, it compares with that.
-func compare(ctx context.Context, finder *source.Finder, audit *pull.Audit) (*untar.Comparison, image.Image, error) {
-	query := audit.Record.Query()
-	query.Build = audit.Record.Image.Build
+	query := made.Record.Query()
+	query.Build = made.Record.Image.Build
 	found, err := finder.Find(ctx, query)
 	for err == nil {
 		result, failed := audit.Compare(ctx, found)
 		if failed == nil {
-			used := found.Image
 			found.Close()
-			return result, used, nil
+			err = c.print(ui, result, &found.Image)
+			break
 		}
+		// Another server or copy may not have what failed, so it is the next to compare with.
 		found, err = finder.Next(ctx, found, failed)
 	}
-	return nil, image.Image{}, err
+	audit.Root.Close()
+	return err
 }
 
 // idMap returns the map of the owners of the container's files, nil if they are not mapped for
@@ -141,8 +129,11 @@ func (c *checkCall) idMap(ui *ui, config []byte) ([]untar.IDRange, error) {
 	return idRanges(ranges), nil
 }
 
+// fates are the words for untar.Fate.
+var fates = [...]string{"changed", "missing", "added"}
+
 // print prints the differences. The error is silent if there are any.
-func (c *checkCall) print(ui *ui, result *untar.Comparison, used image.Image) error {
+func (c *checkCall) print(ui *ui, result *untar.Comparison, used *image.Image) error {
 	var text []byte
 	var objects []jsonObject
 	different := result.More
@@ -158,7 +149,7 @@ func (c *checkCall) print(ui *ui, result *untar.Comparison, used image.Image) er
 		if d.Dir {
 			path += "/"
 		}
-		fate, flags := []string{"changed", "missing", "added"}[d.Fate], letters(d)
+		fate, flags := fates[d.Fate], letters(d)
 		if c.made.json {
 			var o jsonObject
 			o.text("path", path)
@@ -194,7 +185,7 @@ func (c *checkCall) print(ui *ui, result *untar.Comparison, used image.Image) er
 }
 
 // letters returns a letter for each aspect of a changed file, as rpm --verify does.
-func letters(d untar.Difference) string {
+func letters(d *untar.Difference) string {
 	text := []byte(untar.AspectLetters)
 	for i := range text {
 		switch a := untar.Aspect(1) << i; {

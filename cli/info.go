@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -30,11 +29,11 @@ type madeOptions struct {
 	json          bool
 }
 
-func (o *madeOptions) flags() []flag {
-	return []flag{
+func (o *madeOptions) group() group {
+	return group{"", []flag{
 		{short: 'P', long: "lxcpath", value: "DIR", help: "where containers are (default: as in lxc.conf)", into: &o.lxcPath, exact: true},
 		{long: "json", help: "print JSON", into: &o.json, exact: true},
-	}
+	}}
 }
 
 // read finds the container that the operands name, and reads what its directory says about
@@ -59,30 +58,25 @@ func (o *madeOptions) read(ctx context.Context, layout *host.Layout, operands []
 	})
 }
 
-// useRecorded makes the record's server the one to ask, unless the user names servers.
+// useRecord sets the user namespace and the server to those of a container. The record says of
+// which mode the image is. The record's server is the one to ask, unless the user names servers.
 // Another user could name any server in a record, and so make root send requests to it.
-func (o *serverOptions) useRecorded(ui *ui, made *pull.Made) {
+func (o *finderOptions) useRecord(ui *ui, made *pull.Made) {
+	o.namespace = host.ContainerNamespace(made.Config)
+	switch {
+	case made.Record.Mode == lxc.System:
+		o.namespace = lxc.HostNamespace
+	case o.namespace == lxc.HostNamespace:
+		o.namespace = lxc.RootNamespace
+	}
 	server := made.Record.Server
 	switch {
-	case len(o.servers) > 0 || server == "" || server == "file:":
+	case len(o.servers.servers) > 0 || server == "" || server == "file:":
 	case !made.Own:
 		ui.notef("%s belongs to another user, so the server in it is not asked", pull.RecordFile)
 	default:
-		o.servers = []string{server}
+		o.servers.servers = []string{server}
 	}
-}
-
-// namespaceOf returns the user namespace of a container. Its record says of which mode the
-// image is.
-func namespaceOf(made *pull.Made) lxc.Namespace {
-	namespace := host.ContainerNamespace(made.Config)
-	switch {
-	case made.Record.Mode == lxc.System:
-		return lxc.HostNamespace
-	case namespace == lxc.HostNamespace:
-		return lxc.RootNamespace
-	}
-	return namespace
 }
 
 // An infoCall is one use of "info".
@@ -93,12 +87,19 @@ type infoCall struct {
 }
 
 func (c *infoCall) groups() []group {
-	own := append(c.made.flags(), flag{long: "offline", help: "do not ask the server for a newer build", into: &c.offline, exact: true})
-	return []group{{"", own}, c.finder.servers.group(), c.finder.trust.group(), c.finder.network.group(), commonFlags()}
+	return c.finder.groups(c.made.group(), group{"", []flag{
+		{long: "offline", help: "do not ask the server for a newer build", into: &c.offline, exact: true},
+	}})
+}
+
+// groups returns the flags of a command: its own, and those of finding an image.
+func (o *finderOptions) groups(made, own group) []group {
+	return []group{made, own, o.servers.group(), o.trust.group(), o.network.group(), commonFlags()}
 }
 
 func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
-	made, err := c.made.read(ctx, host.This(), operands, os.Geteuid())
+	layout := host.This()
+	made, err := c.made.read(ctx, &layout, operands, os.Geteuid())
 	if err != nil {
 		return err
 	}
@@ -108,8 +109,7 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 	} else if made.Record.Server == "file:" && len(c.finder.servers.servers) == 0 {
 		ui.warn("offline", "the image came from a directory of this machine; --server can name it, to see whether it has a newer build")
 	} else {
-		c.finder.servers.useRecorded(ui, made)
-		c.finder.namespace = namespaceOf(made)
+		c.finder.useRecord(ui, made)
 		index, err := c.finder.list(ctx, ui)
 		if err == nil {
 			var img image.Image
@@ -132,44 +132,50 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 // infoText returns the output: a line for each member of the record, the age of its build, and
 // the newest build; or one JSON object. Members without a value are left out for people.
 func infoText(rec *pull.Record, newest string, now time.Time, json bool) string {
-	var text string
-	var o jsonObject
-	line := func(name string, value string) {
-		if json {
-			o.text(name, value)
-		} else if value != "" {
-			text += fmt.Sprintf("%-13s  %s\n", name, escaped(value))
+	age := ""
+	if built, ok := image.BuildTime(rec.Image.Build); ok {
+		age = source.Age(now.Sub(built))
+		if latest, ok := image.BuildTime(newest); ok && latest.After(built) && !json {
+			newest += ", " + source.Age(latest.Sub(built)) + " newer"
 		}
-	}
-	rec.Members(func(name string, one *string, many *[]string) {
-		switch {
-		case one != nil:
-			line(name, *one)
-		case !json:
-			line(name, strings.Join(*many, " "))
-		default:
-			var list []string
-			for _, s := range *many {
-				list = append(list, jsonString(s))
-			}
-			o.raw(name, "["+strings.Join(list, ", ")+"]")
-		}
-	})
-	built, dated := image.BuildTime(rec.Image.Build)
-	if dated {
-		line("age", source.Age(now.Sub(built)))
 	}
 	if newest == rec.Image.Build && !json {
 		newest += ", this build"
 	}
-	if latest, ok := image.BuildTime(newest); ok && dated && latest.After(built) && !json {
-		newest += ", " + source.Age(latest.Sub(built)) + " newer"
+	text := ""
+	var o jsonObject
+	for _, m := range rec.Members() {
+		switch {
+		case m.One != nil && json:
+			o.text(m.Name, *m.One)
+		case m.One != nil:
+			text += infoLine(m.Name, *m.One)
+		case json:
+			list := ""
+			for _, s := range *m.Many {
+				list += ", " + jsonString(s)
+			}
+			o.raw(m.Name, "["+strings.TrimPrefix(list, ", ")+"]")
+		default:
+			text += infoLine(m.Name, strings.Join(*m.Many, " "))
+		}
 	}
-	line("newest", newest)
-	if json {
-		return "{" + strings.Join(o, ", ") + "}\n"
+	if !json {
+		return text + infoLine("age", age) + infoLine("newest", newest)
 	}
-	return text
+	if age != "" {
+		o.text("age", age)
+	}
+	o.text("newest", newest)
+	return "{" + strings.Join(o, ", ") + "}\n"
+}
+
+// infoLine returns a line for people, "" if there is no value.
+func infoLine(name, value string) string {
+	if value == "" {
+		return ""
+	}
+	return (name + "               ")[:15] + escaped(value) + "\n"
 }
 
 // escaped is printable for a text in one line: line feeds and tabs are escaped, too.

@@ -29,57 +29,44 @@ type Audit struct {
 // Compare compares the files of a container with the image that found is, and verifies the
 // image in the same pass. It returns no result unless the image is the signed one. After
 // success the image is kept in the cache.
-func (c *Audit) Compare(ctx context.Context, found *source.Found) (*untar.Comparison, error) {
+func (c *Audit) Compare(ctx context.Context, found *source.Found) (result *untar.Comparison, err error) {
 	if len(found.Layers) != 1 || found.Layers[0].OCI {
 		return nil, errors.New("an image of several layers can't be compared")
 	}
 	found.Accept()
-	result, err := c.compare(ctx, found)
-	if err != nil {
-		kept := found.Forget(err)
-		if err = interruption(ctx, err); kept {
-			err = &ResumableError{err}
-		}
-		return nil, err
+	reading, cancel := context.WithCancel(ctx)
+	stream, err := found.Open(reading)
+	if err == nil {
+		result, err = c.compare(reading, found, pipeline{stream: stream, memory: c.Memory, cancel: cancel})
+		cancel() // ends a read from the network, for which Close would wait
+		stream.Close()
 	}
-	found.Keep()
-	return result, nil
+	cancel()
+	if err == nil {
+		found.Keep()
+		return result, nil
+	}
+	kept := found.Forget(err)
+	if err = interruption(ctx, err); kept {
+		err = &ResumableError{err}
+	}
+	return nil, err
 }
 
 // compare is like run.unpack, with a comparison in place of the extraction.
-func (c *Audit) compare(ctx context.Context, found *source.Found) (result *untar.Comparison, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	stream, err := found.Open(ctx)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	defer stream.Close()
-	defer cancel()
+func (c *Audit) compare(ctx context.Context, found *source.Found, p pipeline) (result *untar.Comparison, err error) {
 	if !found.Safe() {
-		if !stream.InCache() {
+		if !p.stream.InCache() {
 			return nil, errors.New("bytes from a mirror or over plain http must be verified before they are decoded, and without the cache there is no room for them")
 		}
-		progress := c.Tell.Begin("Downloading the rootfs", stream.Kept, stream.Size)
-		stream, err = stream.Complete(nil, progress)
+		progress := c.Tell.Begin("Downloading the rootfs", p.stream.Kept, p.stream.Size)
+		p.stream, err = p.stream.Complete(nil, progress)
 		progress.Close()
 		if err != nil {
 			return nil, err
 		}
 	}
-	p := pipeline{stream, c.Tell.Begin("Comparing", stream.Kept, stream.Size), c.Memory, cancel}
-	err = p.run(func(archive io.Reader) (err error) {
-		result, err = c.Root.Compare(ctx, archive, c.options(found))
-		return err
-	})
-	if got := hex.EncodeToString(stream.Digest()); err == nil && c.Record.Rootfs != "" && got != c.Record.Rootfs {
-		c.Tell.Warn("unverified", RecordFile+" has another digest than the image that was verified")
-	}
-	return result, err
-}
-
-// options returns the options of the extraction that made the container.
-func (c *Audit) options(found *source.Found) *untar.CompareOptions {
+	// The options are those of the extraction that made the container.
 	excludes, _ := found.Meta.Relevant("excludes", c.Record.Mode)
 	opt := new(untar.CompareOptions)
 	opt.Strict, opt.Vouched = true, found.Vouched()
@@ -88,9 +75,17 @@ func (c *Audit) options(found *source.Found) *untar.CompareOptions {
 	if c.Record.Privilege == "user" {
 		opt.Metadata.Privilege = untar.User
 	}
-	opt.Ignore, opt.Edited, opt.ChangedOnly = c.Ignore, c.Record.Edited, c.ChangedOnly
 	opt.NoDevices = c.Record.Privilege != "root"
-	return opt
+	opt.Ignore, opt.Edited, opt.ChangedOnly = c.Ignore, c.Record.Edited, c.ChangedOnly
+	p.progress = c.Tell.Begin("Comparing", p.stream.Kept, p.stream.Size)
+	err = p.run(func(archive io.Reader) (err error) {
+		result, err = c.Root.Compare(ctx, archive, opt)
+		return err
+	})
+	if got := hex.EncodeToString(p.stream.Digest()); err == nil && c.Record.Rootfs != "" && got != c.Record.Rootfs {
+		c.Tell.Warn("unverified", RecordFile+" has another digest than the image that was verified")
+	}
+	return result, err
 }
 
 // Query returns the query for the image of a record.
@@ -101,37 +96,29 @@ func (r *Record) Query() image.Query {
 // OpenRootfs opens the root file system of the container in the directory path, whose config
 // may be of another user: its directory below path is opened without following links.
 func OpenRootfs(path string, config []byte) (*untar.Root, error) {
-	dir := filepath.Join(path, rootfsName)
 	loaded, err := lxc.CheckLoads(config)
 	if err != nil {
 		return nil, err
 	}
-	if len(loaded.Rootfs) > 0 {
-		line := loaded.Rootfs[len(loaded.Rootfs)-1]
-		if dir = rootfsDir(line); dir == "" {
+	if n := len(loaded.Rootfs); n > 0 {
+		line := loaded.Rootfs[n-1]
+		_, dir, _ := strings.Cut(line, "=")
+		dir = strings.Trim(dir, " \t\"'")
+		if kind, below, ok := strings.Cut(dir, ":"); ok && (kind == "dir" || kind == "btrfs") {
+			dir = below
+		}
+		if !strings.HasPrefix(dir, "/") {
 			return nil, &Error{Kind: NotDirectory, Text: "its root file system is no directory: " + lxc.Shown(line)}
 		}
-	}
-	if dir != filepath.Join(path, rootfsName) {
-		return untar.OpenRoot(dir)
+		if dir = filepath.Clean(dir); dir != filepath.Join(path, rootfsName) {
+			return untar.OpenRoot(dir)
+		}
 	}
 	container, err := untar.OpenRoot(path)
 	if err != nil {
 		return nil, err
 	}
-	defer container.Close()
-	return container.Open(rootfsName)
-}
-
-// rootfsDir returns the directory in a line that sets lxc.rootfs.path, "" if it names none.
-func rootfsDir(line string) string {
-	_, value, _ := strings.Cut(line, "=")
-	value = strings.Trim(value, " \t\"'")
-	if kind, dir, ok := strings.Cut(value, ":"); ok && (kind == "dir" || kind == "btrfs") {
-		value = dir
-	}
-	if !strings.HasPrefix(value, "/") {
-		return ""
-	}
-	return filepath.Clean(value)
+	root, err := container.Open(rootfsName)
+	container.Close()
+	return root, err
 }

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -42,16 +41,11 @@ import (
 //
 // Programs other than this one do not read it. It has no secrets and no paths of the host.
 type Record struct {
-	Image   image.Image
-	Server  string
-	Rootfs  string // SHA-256 digest as hexadecimal digits; "": not known
-	Meta    string // likewise
-	Signers []string
-	Signed  string
-	Created string
-	Program string
-	Mode    lxc.Mode
-
+	Image image.Image
+	source.Origin
+	Rootfs    string // SHA-256 digest as hexadecimal digits; "": not known
+	Program   string
+	Mode      lxc.Mode
 	Privilege string
 	Edited    []string // clean paths below the root file system, without leading slash
 }
@@ -65,26 +59,32 @@ const (
 	maxStrings = 4096     // strings in a list; today's images name two files to edit
 )
 
-// Members calls fn with the name and the value of each member: a string or a list of strings.
-func (r *Record) Members(fn func(name string, one *string, many *[]string)) {
-	values := [...]*string{
-		&r.Image.Dist, &r.Image.Release, &r.Image.Arch, &r.Image.Variant, &r.Image.Build, &r.Image.Path, &r.Server, &r.Rootfs, &r.Meta,
-		&r.Signed, &r.Created, &r.Program, (*string)(&r.Mode), &r.Privilege,
+// A Member is a member of a record: a string or a list of strings.
+type Member struct {
+	Name string
+	One  *string // nil: it is a list
+	Many *[]string
+}
+
+// Members returns all members, the names in the index of images first.
+func (r *Record) Members() []Member {
+	img := &r.Image
+	return []Member{
+		{"dist", &img.Dist, nil}, {"release", &img.Release, nil}, {"arch", &img.Arch, nil}, {"variant", &img.Variant, nil},
+		{"build", &img.Build, nil}, {"path", &img.Path, nil}, {"server", &r.Server, nil},
+		{"rootfs_sha256", &r.Rootfs, nil}, {"meta_sha256", &r.Meta, nil},
+		{"signed", &r.Signed, nil}, {"created", &r.Created, nil}, {"program", &r.Program, nil},
+		{"mode", (*string)(&r.Mode), nil}, {"privilege", &r.Privilege, nil},
+		{"signers", nil, &r.Signers}, {"edited", nil, &r.Edited},
 	}
-	for i, name := range strings.Fields("dist release arch variant build path server rootfs_sha256 meta_sha256 signed created program mode privilege") {
-		fn(name, values[i], nil)
-	}
-	fn("signers", nil, &r.Signers)
-	fn("edited", nil, &r.Edited)
 }
 
 // record returns the record of the image that was unpacked.
 func (r *run) record(found *source.Found) *Record {
-	origin := found.Origin()
 	rec := new(Record)
-	rec.Image, rec.Server, rec.Signers, rec.Program = found.Image, origin.Server, origin.Signers, r.opt.Program
-	rec.Rootfs, rec.Meta = hex.EncodeToString(r.arrived.digest), hex.EncodeToString(origin.Meta)
-	rec.Signed, rec.Created = stamp(origin.Signed), stamp(origin.Now)
+	rec.Image, rec.Program = found.Image, r.opt.Program
+	found.Origin(&rec.Origin)
+	rec.Rootfs = hex.EncodeToString(r.arrived.digest)
 	rec.Mode, rec.Privilege = r.target.Namespace.Mode(), r.arrived.privilege
 	size := 0
 	for _, name := range r.edited {
@@ -94,14 +94,6 @@ func (r *run) record(found *source.Found) *Record {
 		}
 	}
 	return rec
-}
-
-// stamp formats a time as in RFC 3339; "" for the zero time.
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339)
 }
 
 // edit notes that the run made or changed a file of the root file system, so that it differs
@@ -114,24 +106,20 @@ func (r *run) edit(name string) {
 
 // AppendJSON appends the record as the text of a RecordFile.
 func (r *Record) AppendJSON(b []byte) []byte {
-	b = append(b, "{\n  \"version\": 1"...)
-	r.Members(func(name string, one *string, many *[]string) {
-		b = append(b, ",\n  \""+name+"\": "...)
-		if one != nil {
-			b = untar.AppendJSONString(b, *one)
-			return
+	before := "{\n  \"version\": 1"
+	for _, m := range r.Members() {
+		values, open, end := m.Many, "[", "]"
+		if m.One != nil {
+			values, open, end = &[]string{*m.One}, "", ""
 		}
-		separator := "["
-		for _, s := range *many {
-			b = untar.AppendJSONString(append(b, separator...), s)
-			separator = ", "
+		before += ",\n  \"" + m.Name + "\": " + open
+		for _, value := range *values {
+			b = untar.AppendJSONString(append(b, before...), value)
+			before = ", "
 		}
-		if separator == "[" {
-			b = append(b, '[')
-		}
-		b = append(b, ']')
-	})
-	return append(b, "\n}\n"...)
+		before = strings.TrimPrefix(before, ", ") + end
+	}
+	return append(b, before+"\n}\n"...)
 }
 
 var (
@@ -144,44 +132,54 @@ var (
 // name that becomes part of a path or URL. Members that it does not know are skipped.
 func ParseRecord(text []byte) (*Record, error) {
 	r := new(Record)
-	p := recordParser(text)
+	members := r.Members()
+	p := &recordParser{rest: strings.TrimLeft(string(text), jsonSpace)}
 	version := ""
-	if !p.skip('{') {
+	if p.next() != '{' {
 		return nil, errRecord
 	}
-	for more := !p.skip('}'); more; {
-		key, ok := p.str()
-		if !ok || !p.skip(':') {
+	token := p.next()
+	for token == '"' {
+		key, one, list := p.text, "", []string(nil)
+		if p.next() != ':' {
 			return nil, errRecord
 		}
-		var one string
-		var list []string
-		if p.skip('[') {
-			list, ok = p.list()
-		} else if one, ok = p.str(); !ok {
-			n := max(strings.IndexAny(string(p), "\"{},[] \t\r\n"), 0)
-			if ok = n > 0; key == "version" {
-				version = string(p[:n])
+		token = p.next()
+		switch token {
+		case '"':
+			one = p.text
+		case word:
+			if key == "version" {
+				version = p.text
 			}
-			p = p[n:]
-		}
-		if !ok {
-			return nil, errRecord
-		}
-		r.Members(func(name string, to *string, many *[]string) {
-			switch {
-			case name != key:
-			case to != nil:
-				*to = one
-			default:
-				*many = list
+		case '[':
+			for token = p.next(); token == '"' && len(list) < maxStrings; token = p.next() {
+				list = append(list, p.text)
+				if token = p.next(); token != ',' {
+					break
+				}
 			}
-		})
-		if more = p.skip(','); !more && !p.skip('}') {
+			if token != ']' {
+				return nil, errRecord
+			}
+		default:
 			return nil, errRecord
 		}
+		for i := range members {
+			if m := &members[i]; m.Name != key {
+				continue
+			} else if m.One != nil {
+				*m.One = one
+			} else {
+				*m.Many = list
+			}
+		}
+		if token = p.next(); token != ',' {
+			break
+		}
+		token = p.next()
 	}
-	if p.skip(0); len(p) > 0 {
+	if token != '}' || p.rest != "" {
 		return nil, errRecord
 	}
 	if version != "1" {
@@ -207,48 +205,46 @@ func (r *Record) check() error {
 	return nil
 }
 
-// A recordParser is the rest of the text of a flat JSON object.
-type recordParser string
-
-// skip skips white space and then c, unless c is 0. It reports whether c was there.
-func (p *recordParser) skip(c byte) bool {
-	*p = recordParser(strings.TrimLeft(string(*p), " \t\r\n"))
-	if len(*p) == 0 || (*p)[0] != c || c == 0 {
-		return false
-	}
-	*p = (*p)[1:]
-	return true
+// A recordParser reads the tokens of a flat JSON object.
+type recordParser struct {
+	rest string // without white space before it
+	text string // of the last string or word
 }
 
-// str parses a string. AppendJSON writes only escapes that mean the same in Go.
-func (p *recordParser) str() (s string, ok bool) {
-	if p.skip(0); len(*p) == 0 || (*p)[0] != '"' {
-		return "", false
-	}
-	quoted, err := strconv.QuotedPrefix(string(*p))
-	if err == nil {
-		*p = (*p)[len(quoted):]
-		s, err = strconv.Unquote(quoted)
-	}
-	return s, err == nil
-}
+const (
+	jsonSpace = " \t\r\n"
+	jsonMarks = "{}[],:"
+	word      = 'a' // the token of a number, true, false or null
+)
 
-// list parses the rest of a list of strings.
-func (p *recordParser) list() (list []string, ok bool) {
-	if p.skip(']') {
-		return nil, true
+// next returns the next token: a mark, '"' for a string, or word. It is 0 at the end, for a
+// bad string, and for a comma that nothing follows.
+func (p *recordParser) next() (token byte) {
+	if p.rest == "" {
+		return 0
 	}
-	for len(list) < maxStrings {
-		s, ok := p.str()
-		list = append(list, s)
-		if p.skip(']') || !ok {
-			return list, ok
+	token, n := p.rest[0], 1
+	if token == '"' {
+		// AppendJSON writes only escapes that mean the same in Go.
+		quoted, err := strconv.QuotedPrefix(p.rest)
+		if err == nil {
+			n = len(quoted)
+			p.text, err = strconv.Unquote(quoted)
 		}
-		if !p.skip(',') {
-			break
+		if err != nil {
+			return 0
 		}
+	} else if strings.IndexByte(jsonMarks, token) < 0 {
+		if n = strings.IndexAny(p.rest, jsonMarks+jsonSpace+"\""); n < 0 {
+			return 0
+		}
+		token, p.text = word, p.rest[:n]
 	}
-	return nil, false
+	p.rest = strings.TrimLeft(p.rest[n:], jsonSpace)
+	if token == ',' && strings.IndexAny(p.rest, "]}") == 0 {
+		return 0
+	}
+	return token
 }
 
 // A Made is a container that exists, as its directory says.
@@ -266,25 +262,26 @@ type Made struct {
 func ReadContainer(path string, uid int) (*Made, error) {
 	m := new(Made)
 	var text []byte
-	var st unix.Stat_t
+	var noConfig error
 	directory, err := openDir(path)
 	if err == nil {
-		defer directory.close()
+		var st unix.Stat_t
 		text, st, err = directory.read(RecordFile)
+		m.Own = st.Uid == 0 || int(st.Uid) == uid
+		m.Config, _, noConfig = directory.read("config")
+		directory.close()
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &Error{Kind: NoRecord, Text: err.Error()}
 	}
-	if err == nil {
-		m.Record, err = ParseRecord(text)
-		err = directory.fail("read", RecordFile, err)
-	}
 	if err != nil {
 		return nil, err
 	}
-	m.Own = st.Uid == 0 || int(st.Uid) == uid
-	if m.Config, _, err = directory.read("config"); errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	if m.Record, err = ParseRecord(text); err != nil {
+		return nil, directory.fail("read", RecordFile, err)
 	}
-	return m, err
+	if errors.Is(noConfig, fs.ErrNotExist) {
+		noConfig = nil
+	}
+	return m, noConfig
 }

@@ -12,13 +12,14 @@ import (
 
 	"lxc-pull/image"
 	"lxc-pull/lxc"
+	"lxc-pull/pull/source"
 )
 
 func testRecord() *Record {
 	return &Record{
 		Image:  image.Image{Name: image.Name{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default"}, Build: "20260829_05:24", Path: "images/debian/x"},
-		Server: "https://images.example.org", Rootfs: strings.Repeat("a", 64), Meta: "", Signers: []string{"ABCD", "EF"},
-		Signed: "2026-08-29T06:00:00Z", Created: "2026-11-29T00:00:00Z", Program: "lxc-pull \"1\"", Mode: lxc.User, Privilege: "root",
+		Origin: source.Origin{Server: "https://images.example.org", Signers: []string{"ABCD", "EF"}, Signed: "2026-08-29T06:00:00Z", Created: "2026-11-29T00:00:00Z"},
+		Rootfs: strings.Repeat("a", 64), Program: "lxc-pull \"1\"", Mode: lxc.User, Privilege: "root",
 		Edited: []string{"etc/hostname", "odd \\ \x01\u0085\u00e4"},
 	}
 }
@@ -54,13 +55,17 @@ func TestParseRecord(t *testing.T) {
 		{`"version": 1`, `"version": "1"`, "another version"},
 		{`"version": 1,`, ``, "another version"},
 		{`"version": 1`, `"version": {"a": 1}`, "not an object of strings"},
+		{"{\n", "", "not an object of strings"},
 		{"{\n", "[\n", "not an object of strings"},
 		{"]\n}\n", "]\n", "not an object of strings"},
 		{"]\n}\n", "]\n}\n}", "not an object of strings"},
+		{"]\n}\n", "]}\"", "not an object of strings"},
 		{"]\n}\n", "]\n,}\n", "not an object of strings"},
 		{`"debian"`, `"\x"`, "not an object of strings"},
 		{`"debian"`, `"\u00`, "not an object of strings"},
 		{`["ABCD", "EF"]`, `["ABCD" "EF"]`, "not an object of strings"},
+		{`["ABCD", "EF"]`, `["ABCD",]`, "not an object of strings"},
+		{`["ABCD", "EF"]`, `["ABCD", "EF"`, "not an object of strings"},
 		{`["ABCD", "EF"]`, `[["ABCD"]]`, "not an object of strings"},
 		{`["ABCD", "EF"]`, "[" + strings.Repeat(`"a",`, maxStrings) + `"a"]`, "not an object of strings"},
 	} {

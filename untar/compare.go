@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"io"
 	"sort"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,9 +63,9 @@ type CompareOptions struct {
 
 // A Comparison is the result of Compare.
 type Comparison struct {
-	Entries     int64        // of the archive, including those that are not compared
-	Differences []Difference // in the order of their paths
-	More        int64        // further differences, for which there was no room in the list
+	Entries     int64         // of the archive, including those that are not compared
+	Differences []*Difference // in the order of their paths
+	More        int64         // further differences, for which there was no room in the list
 }
 
 // Limits of a comparison.
@@ -83,15 +84,15 @@ type comparer struct {
 	x       *extractor // of an extraction with the same options, which tells owners, modes and attributes
 	opt     *CompareOptions
 	ignore  *selection
-	dev     uint64 // the file system of the root; others are not entered
-	edited  map[string]bool
+	dev     uint64             // the file system of the root; others are not entered
 	seen    map[uint64]finding // by the hash of the path
 	seed    maphash.Seed
 	implied int
 	// replaced: a later entry of the same path replaced one of a regular file
 	replaced bool
 	found    Comparison
-	memory   int64 // of found.Differences
+	memory   int64       // of found.Differences
+	st       unix.Stat_t // of the file that open has opened
 	buf      []byte
 }
 
@@ -118,41 +119,39 @@ const (
 //
 // The errors are those of Extract.
 func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) (*Comparison, error) {
-	x := new(extractor)
-	x.root, x.opt, x.dirs = r, opt.Options, r.dirs()
-	x.in = newStream(Until(ctx, tar), opt.Strict, opt.Vouched)
-	defer x.dirs.close()
-	c := new(comparer)
-	c.x, c.opt, c.seed, c.buf = x, opt, maphash.MakeSeed(), make([]byte, bufferSize)
-	c.seen, c.edited = map[uint64]finding{}, map[string]bool{}
+	x := &extractor{root: r, opt: opt.Options, in: newStream(Until(ctx, tar), opt.Strict, opt.Vouched), dirs: r.dirs()}
+	c := &comparer{x: x, opt: opt, seed: maphash.MakeSeed(), buf: make([]byte, bufferSize), seen: map[uint64]finding{}}
 	var err error
 	if x.selection, err = newSelection(opt.Options); err != nil {
 		return nil, err
 	}
-	ignore := new(Options)
-	ignore.Filter.Exclude = opt.Ignore
-	if c.ignore, err = newSelection(*ignore); err != nil {
+	ignore := Options{Filter: Filter{Exclude: opt.Ignore}}
+	if c.ignore, err = newSelection(ignore); err != nil {
 		return nil, err
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(r.fd, &st); err != nil {
+	if err := unix.Fstat(r.fd, &c.st); err != nil {
 		return nil, pathError("stat", r.path, err)
 	}
-	c.dev = uint64(st.Dev)
+	c.dev = uint64(c.st.Dev)
 	// A user without privileges owned all files, also the root.
-	x.self = ownership{uid: st.Uid, gid: st.Gid, chown: opt.Metadata.Privilege != User}
+	x.self.uid, x.self.gid, x.self.chown = c.st.Uid, c.st.Gid, opt.Metadata.Privilege != User
+	edited := map[string]bool{}
 	for _, name := range opt.Edited {
 		if path, err := cleanName(nil, []byte(name)); err == nil {
-			c.edited[string(path)] = true
-			dir, _ := splitPath(path)
-			c.imply(dir)
+			edited[string(path)] = true
+			c.imply(path)
 		}
 	}
-	if err := c.run(ctx); err != nil {
+	if err = c.run(); err == nil && !opt.ChangedOnly {
+		err = c.added(ctx)
+	}
+	x.dirs.close()
+	if err != nil {
 		return nil, err
 	}
 	kept := c.found.Differences[:0]
 	for _, d := range c.found.Differences {
+		d.Edited = edited[d.Path] && d.Fate != Missing && (d.Wrong|d.Unknown)&^(AspectSize|AspectContent) == 0
 		if d.hard && c.replaced && d.Wrong == AspectLink {
 			// Its target may be a file that a later entry replaced; nothing tells its content then.
 			d.Wrong, d.Unknown = 0, AspectLink|AspectContent
@@ -166,11 +165,12 @@ func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) 
 	return &c.found, nil
 }
 
-func (c *comparer) run(ctx context.Context) error {
+// run compares all entries.
+func (c *comparer) run() error {
 	for {
 		e, err := c.x.in.next()
 		if err == io.EOF {
-			break
+			return nil
 		}
 		if err != nil {
 			return err
@@ -183,66 +183,47 @@ func (c *comparer) run(ctx context.Context) error {
 			return fmt.Errorf("entry %s: %w", quote(e.Name), err)
 		}
 	}
-	if c.opt.ChangedOnly {
-		return nil
-	}
-	for dirs := []string{""}; len(dirs) > 0; {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		dir := dirs[len(dirs)-1]
-		dirs = dirs[:len(dirs)-1]
-		below, err := c.added([]byte(dir))
-		if err != nil {
-			return pathError("read", dir, err)
-		}
-		dirs = append(dirs, below...)
-	}
-	return nil
 }
 
-func (c *comparer) key(path []byte) uint64 { return maphash.Bytes(c.seed, path) }
-
-// imply remembers a directory and its parents, which have no entries so far.
-func (c *comparer) imply(dir []byte) {
-	for {
-		if v, ok := c.seen[c.key(dir)]; ok && v.dir {
+// imply remembers the parents of a path, which have no entries so far.
+func (c *comparer) imply(path []byte) {
+	for len(path) > 0 {
+		path, _ = splitPath(path)
+		key := maphash.Bytes(c.seed, path)
+		v, ok := c.seen[key]
+		if v.dir {
 			return
-		} else if !ok {
+		}
+		if !ok {
 			c.implied++
-			c.seen[c.key(dir)] = finding{dir: true}
+			c.seen[key] = finding{dir: true}
 		}
-		if len(dir) == 0 {
-			return
-		}
-		dir, _ = splitPath(dir)
 	}
 }
 
-// ignores reports whether the caller does not want a path to be compared.
-func (c *comparer) ignores(path []byte) (bool, error) {
-	if len(c.opt.Ignore) == 0 || len(path) == 0 {
-		return false, nil
+// selects sets x.selection.path to the clean form of a name. It reports whether the extraction
+// selects the name, and whether the caller does not want it to be compared.
+func (c *comparer) selects(name []byte) (ok, skip bool, err error) {
+	ok, err = c.x.selection.selects(name)
+	if path := c.x.selection.path; ok && len(path) > 0 {
+		skip, err = c.ignore.selects(path)
+		skip = !skip
 	}
-	ok, err := c.ignore.selects(path)
-	return !ok, err
+	return ok, skip, err
 }
 
 // entry compares one entry.
 func (c *comparer) entry(e *Entry) error {
 	x := c.x
-	ok, err := x.selection.selects(e.Name)
+	ok, skip, err := c.selects(e.Name)
 	if err != nil {
 		return err
 	}
 	path := x.selection.path
-	key := c.key(path)
-	skip, err := c.ignores(path)
-	if err != nil {
-		return err
-	}
+	key := maphash.Bytes(c.seed, path)
+	was, known := c.seen[key]
 	if !ok {
-		if _, ok := c.seen[key]; !ok {
+		if !known {
 			c.seen[key] = finding{}
 		}
 		return nil
@@ -256,149 +237,130 @@ func (c *comparer) entry(e *Entry) error {
 	if err := idMap(x.opt.Metadata.IDMap).owners(x, e); err != nil {
 		return err
 	}
-	dir, _ := splitPath(path)
-	if c.imply(dir); c.implied > maxImplied {
+	if c.imply(path); c.implied > maxImplied {
 		return errTooManyDirs
 	}
 	v := finding{entry: int32(c.found.Entries), dir: e.Type == TypeDir}
+	d := &Difference{Path: string(path)}
 	if e.Type == TypeLink {
-		if same, err := c.hardLink(path, e, &v, skip); err != nil || same {
+		target, err := x.linkTarget(e)
+		if err != nil {
 			return err
 		}
-	}
-	c.drop(c.seen[key])
-	if !skip && e.Type != TypeLink {
-		d := Difference{Path: string(path)}
-		if err := c.look(path, e, &d); err != nil {
+		of := c.seen[maphash.Bytes(c.seed, target)]
+		if of.entry == 0 || of.dir {
+			return targetError(e, errTargetGone)
+		}
+		if bytes.Equal(target, path) {
+			return nil // it changes nothing
+		}
+		if v.diff = of.diff; v.diff != noDevice && !skip {
+			err = c.hardLink(path, target, of.diff, d)
+		}
+		if err != nil {
+			return err
+		}
+	} else if !skip {
+		if err := c.look(path, e, d); err != nil {
 			return err
 		}
 		// The extraction may have left out a device node that this process can't make or use.
-		if v.diff = noDevice; d.Fate != Missing || e.Type != TypeChar && e.Type != TypeBlock ||
-			!c.opt.NoDevices && (c.opt.Metadata.IDMap == nil || e.Major|e.Minor == 0) {
-			v.diff = c.add(d)
+		if d.Fate == Missing && (e.Type == TypeChar || e.Type == TypeBlock) &&
+			(c.opt.NoDevices || c.opt.Metadata.IDMap != nil && e.Major|e.Minor != 0) {
+			v.diff = noDevice
 		}
+	}
+	// This entry replaces an earlier one.
+	c.replaced = c.replaced || was.entry > 0 && !was.dir
+	if was.diff > 0 { // an empty difference, which Compare leaves out
+		*c.found.Differences[was.diff-1] = Difference{}
+	} else if was.diff == notListed {
+		c.found.More--
+	}
+	if v.diff != noDevice {
+		v.diff = c.add(d)
 	}
 	c.seen[key] = v
 	return nil
 }
 
 // add adds a difference to the list, unless it is none, and returns finding.diff.
-func (c *comparer) add(d Difference) int32 {
-	switch {
-	case d.Fate == Changed && d.Wrong|d.Unknown == 0, d.Fate != Changed && c.opt.ChangedOnly:
+func (c *comparer) add(d *Difference) int32 {
+	if d.Fate == Changed && d.Wrong|d.Unknown == 0 || d.Fate != Changed && c.opt.ChangedOnly {
 		return noDifference
-	case c.memory > maxDiffMemory:
+	}
+	if c.memory > maxDiffMemory {
 		c.found.More++
 		return notListed
 	}
-	d.Edited = c.edited[d.Path] && d.Fate != Missing && (d.Wrong|d.Unknown)&^(AspectSize|AspectContent) == 0
 	c.memory += int64(len(d.Path) + diffMemory)
 	c.found.Differences = append(c.found.Differences, d)
 	return int32(len(c.found.Differences))
 }
 
-// drop forgets the finding about an entry that a later entry replaces.
-func (c *comparer) drop(v finding) {
-	c.replaced = c.replaced || v.entry > 0 && !v.dir
-	switch {
-	case v.diff > 0: // an empty difference, which Compare leaves out
-		c.found.Differences[v.diff-1] = Difference{}
-	case v.diff == notListed:
-		c.found.More--
-	}
-}
-
 // hardLink compares a hard link: it and its target must be one file, to which the target's
-// finding applies. same reports that it is a link to itself, which changes nothing.
-func (c *comparer) hardLink(path []byte, e *Entry, v *finding, skip bool) (same bool, err error) {
-	target, err := c.x.linkTarget(e)
-	if err != nil {
-		return false, err
+// finding applies: diff, its place in the list.
+func (c *comparer) hardLink(path, target []byte, diff int32, d *Difference) error {
+	fd, err := c.open(path, d)
+	if fd < 0 {
+		return err
 	}
-	of := c.seen[c.key(target)]
-	switch {
-	case of.entry == 0 || of.dir:
-		return false, targetError(e, errTargetGone)
-	case bytes.Equal(target, path):
-		return true, nil
-	case of.diff == noDevice:
-		v.diff = noDevice
-		return false, nil
-	case skip:
-		return false, nil
+	unix.Close(fd)
+	link := inode{uint64(c.st.Dev), c.st.Ino}
+	var other Difference
+	if fd, err = c.open(target, &other); fd >= 0 {
+		unix.Close(fd)
 	}
-	d := Difference{Path: string(path)}
-	was, err := c.inode(path, &d)
-	if err == nil && was != (inode{}) {
-		var other Difference
-		to, err := c.inode(target, &other)
-		switch {
-		case err != nil:
-			return false, err
-		case to != was:
-			d.Wrong, d.hard = AspectLink, true
-		case of.diff > 0:
-			d = c.found.Differences[of.diff-1]
-			d.Path, d.Edited = string(path), false
-		}
+	if fd < 0 || link != (inode{uint64(c.st.Dev), c.st.Ino}) {
+		d.Wrong, d.hard = AspectLink, true
+	} else if diff > 0 {
+		name := d.Path
+		*d = *c.found.Differences[diff-1]
+		d.Path = name
 	}
-	v.diff = c.add(d)
-	return false, err
+	return err
 }
 
-// inode returns the inode of the file at path, zero if it can't be opened, as d says then.
-func (c *comparer) inode(path []byte, d *Difference) (inode, error) {
-	fd, _, err := c.open(path, d)
-	if fd < 0 || err != nil {
-		return inode{}, err
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	err = unix.Fstatat(fd, "", &st, unix.AT_EMPTY_PATH)
-	return inode{uint64(st.Dev), st.Ino}, err
-}
-
-// open opens a file with O_PATH, which has no effect on the file. If it can't, fd is -1, and
-// d says that the file is missing or can't be compared.
-func (c *comparer) open(path []byte, d *Difference) (fd int, name cname, err error) {
-	x := c.x
+// open opens a file with O_PATH, which has no effect on the file, and sets c.st to its status
+// and x.buf.name to its name. If it can't, the descriptor is -1, and d says that the file is
+// missing or can't be compared.
+func (c *comparer) open(path []byte, d *Difference) (int, error) {
 	dir, base := splitPath(path)
-	parent, err := c.enter(dir)
+	if len(path) == 0 {
+		base = []byte(".")
+	}
+	fd, err := c.enter(dir)
 	if err == nil {
-		name = x.buf.name.set(base)
-		if len(path) == 0 {
-			name = cname(".\x00")
+		fd, err = openat(fd, c.x.buf.name.set(base), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	}
+	if err == nil {
+		if err = unix.Fstatat(fd, "", &c.st, unix.AT_EMPTY_PATH); err == nil {
+			return fd, nil
 		}
-		fd, err = openat(parent, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		unix.Close(fd)
 	}
-	switch {
-	case err == nil:
-		return fd, name, nil
-	case err == unix.ENOENT || isNotDir(err):
+	switch no, _ := err.(unix.Errno); no {
+	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP:
 		d.Fate = Missing
-		return -1, nil, nil
-	case err == unix.EACCES || err == unix.EXDEV:
+		return -1, nil
+	case unix.EACCES, unix.EXDEV:
 		d.Unknown = 1<<len(AspectLetters) - 1
-		return -1, nil, nil
+		return -1, nil
 	}
-	return -1, nil, err
+	return -1, err
 }
 
 // enter opens a directory. The error is EXDEV if it is in another file system: something is
 // mounted there.
 func (c *comparer) enter(dir []byte) (int, error) {
 	fd, _, err := c.x.dirs.enter(dir)
-	if err != nil {
-		return -1, err
+	if err == nil {
+		err = unix.Fstatat(fd, "", &c.st, unix.AT_EMPTY_PATH)
 	}
-	var st unix.Stat_t
-	if err := unix.Fstatat(fd, "", &st, unix.AT_EMPTY_PATH); err != nil {
-		return -1, err
+	if err == nil && uint64(c.st.Dev) != c.dev {
+		err = unix.EXDEV
 	}
-	if uint64(st.Dev) != c.dev {
-		return -1, unix.EXDEV
-	}
-	return fd, nil
+	return fd, err
 }
 
 // kinds are the kinds of files in a mode, by the type of an entry.
@@ -409,39 +371,28 @@ var kinds = [...]uint32{
 
 // look compares an entry with the file at its path.
 func (c *comparer) look(path []byte, e *Entry, d *Difference) error {
-	x := c.x
-	fd, name, err := c.open(path, d)
-	if err != nil || fd < 0 {
+	fd, err := c.open(path, d)
+	if fd < 0 {
 		return err
 	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstatat(fd, "", &st, unix.AT_EMPTY_PATH); err != nil {
-		return err
+	st := &c.st
+	if c.x.self.chown && st.Uid != e.UID {
+		d.Wrong |= AspectUser
 	}
-	if x.self.chown {
-		if st.Uid != e.UID {
-			d.Wrong |= AspectUser
-		}
-		if st.Gid != e.GID {
-			d.Wrong |= AspectGroup
-		}
+	if c.x.self.chown && st.Gid != e.GID {
+		d.Wrong |= AspectGroup
 	}
 	kind := kinds[e.Type-TypeFile]
 	if st.Mode&unix.S_IFMT != kind {
 		d.Wrong |= AspectMode
-		return nil
-	}
-	if kind != unix.S_IFLNK && st.Mode&07777 != x.mode(e) {
+		kind = 0 // nothing else is comparable
+	} else if kind != unix.S_IFLNK && st.Mode&07777 != c.x.mode(e) {
 		d.Wrong |= AspectMode
 	}
 	switch kind {
 	case unix.S_IFLNK:
-		n, err := readlinkat(fd, cname("\x00"), c.buf[:maxTarget+1])
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(c.buf[:n], e.Link) {
+		var n int
+		if n, err = readlinkat(fd, cname("\x00"), c.buf[:maxTarget+1]); !bytes.Equal(c.buf[:n], e.Link) {
 			d.Wrong |= AspectLink
 		}
 	case unix.S_IFCHR, unix.S_IFBLK:
@@ -449,67 +400,56 @@ func (c *comparer) look(path []byte, e *Entry, d *Difference) error {
 			d.Wrong |= AspectDevice
 		}
 	case unix.S_IFREG:
-		return c.file(place{fd, name}, &st, e, d)
+		err = c.file(fd, e, d)
 	}
-	return nil
+	unix.Close(fd)
+	return err
 }
 
-// file compares a regular file, on which at.dir is open with O_PATH.
-func (c *comparer) file(at place, st *unix.Stat_t, e *Entry, d *Difference) error {
-	fd, err := c.openFile(at, st)
-	switch err {
-	case nil:
+// file compares a regular file, on which the descriptor path is open with O_PATH. With /proc
+// it is certain to open this file. Without /proc it opens the name again, which another process
+// may have replaced, and then checks the file.
+func (c *comparer) file(path int, e *Entry, d *Difference) error {
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | openFlags
+	fd, err := openat(unix.AT_FDCWD, cname(procFD(path)+"\x00"), flags&^unix.O_NOFOLLOW, 0)
+	if err == unix.ENOENT {
+		if fd, err = c.x.dirs.top(); err == nil {
+			fd, err = openat(fd, c.x.buf.name, flags, 0)
+		}
+		if err == nil && inodeOf(fd) != (inode{uint64(c.st.Dev), c.st.Ino}) {
+			unix.Close(fd)
+			err = unix.ENOENT
+		}
+	}
+	switch no, _ := err.(unix.Errno); no {
 	case unix.EACCES, unix.EPERM:
 		d.Unknown |= AspectContent | AspectCapability
 		err = nil
 	case unix.ENOENT, unix.ELOOP: // it has vanished
-		*d = Difference{Path: d.Path, Fate: Missing}
+		d.Fate, d.Wrong, d.Unknown = Missing, 0, 0
 		return nil
-	default:
+	}
+	if err != nil {
 		return err
 	}
-	if st.Size != e.Size {
+	if c.st.Size != e.Size {
 		d.Wrong |= AspectSize | AspectContent
 		d.Unknown &^= AspectContent
 	}
 	if fd < 0 {
-		return err
+		return nil
 	}
-	defer unix.Close(fd)
 	if c.x.self.chown && !c.sameCapability(fd, e) {
 		d.Wrong |= AspectCapability
 	}
-	if st.Size != e.Size {
-		return nil
+	if c.st.Size == e.Size {
+		var same bool
+		if same, err = c.sameContent(fd, e); !same {
+			d.Wrong |= AspectContent
+		}
 	}
-	same, err := c.sameContent(fd, e)
-	if !same {
-		d.Wrong |= AspectContent
-	}
+	unix.Close(fd)
 	return err
-}
-
-// openFile opens the regular file on which an O_PATH descriptor is open. With /proc it is
-// certain to open this file. Without /proc it opens the name again, which another process may
-// have replaced, and then checks the file.
-func (c *comparer) openFile(at place, st *unix.Stat_t) (int, error) {
-	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | openFlags
-	fd, err := openat(unix.AT_FDCWD, cname(procFD(at.dir)+"\x00"), flags&^unix.O_NOFOLLOW, 0)
-	if err != unix.ENOENT {
-		return fd, err
-	}
-	parent, err := c.x.dirs.top()
-	if err != nil {
-		return -1, err
-	}
-	if fd, err = openat(parent, at.name, flags, 0); err != nil {
-		return -1, err
-	}
-	if inodeOf(fd) != (inode{uint64(st.Dev), st.Ino}) {
-		unix.Close(fd)
-		return -1, unix.ENOENT
-	}
-	return fd, nil
 }
 
 // sameCapability compares the capabilities of a file, without the root user that they have in
@@ -517,134 +457,126 @@ func (c *comparer) openFile(at place, st *unix.Stat_t) (int, error) {
 // no difference if a file has none.
 func (c *comparer) sameCapability(fd int, e *Entry) bool {
 	var want []byte
-	for _, a := range c.x.attributes(e) {
-		if string(a.name) == attrCapability {
-			want = a.value
+	attrs := c.x.attributes(e)
+	for i := range attrs {
+		if string(attrs[i].name) == attrCapability {
+			want = attrs[i].value
 		}
 	}
 	n, err := unix.Fgetxattr(fd, attrCapability, c.buf[:64])
-	have := c.buf[:max(n, 0)]
-	for _, value := range []*[]byte{&have, &want} {
-		if v2, ok := capabilityV2(*value); ok {
-			*value = v2
+	switch no, _ := err.(unix.Errno); no {
+	case 0:
+		have := c.buf[:n]
+		if v2, ok := capabilityV2(have); ok {
+			have = v2
 		}
-	}
-	switch err {
-	case nil:
+		if v2, ok := capabilityV2(want); ok {
+			want = v2
+		}
 		return bytes.Equal(have, want)
 	case unix.ENODATA:
 		return want == nil || c.opt.NoDevices || c.opt.Metadata.IDMap != nil
+	case unix.EOPNOTSUPP, unix.ENOSYS:
+		return true // the file system can't store them
 	}
-	return err == unix.EOPNOTSUPP || err == unix.ENOSYS // the file system can't store them
+	return false
 }
 
-// sameContent compares the content of an open file with an entry of the same size.
-func (c *comparer) sameContent(fd int, e *Entry) (same bool, err error) {
-	if !e.Sparse {
-		return c.sameBytes(fd, 0, e.Size, false)
+// sameContent compares the content of an open file with an entry of the same size: its data
+// with the next bytes of the archive, and all else with zeros. It skips holes of the file, so
+// that zeros take no longer than the file has bytes on the disk.
+func (c *comparer) sameContent(fd int, e *Entry) (bool, error) {
+	data := Extent{Length: e.Size}
+	if e.Sparse {
+		data.Length = 0
 	}
-	same = true
-	for i, at := 0, int64(0); same && err == nil && i <= e.extents.n; i++ {
-		x := Extent{Offset: e.Size}
-		if i < e.extents.n {
-			x = e.extents.at(i)
+	for off, i := int64(0), 0; off < e.Size; {
+		if off >= data.Offset+data.Length {
+			if data = (Extent{Offset: e.Size}); i < e.extents.n {
+				data = e.extents.at(i)
+			}
+			i++
+			continue
 		}
-		if same, err = c.sameBytes(fd, at, x.Offset, true); same && err == nil {
-			at = x.Offset + x.Length
-			same, err = c.sameBytes(fd, x.Offset, at, false)
+		zeros, end := true, data.Offset
+		if off >= end {
+			zeros, end = false, end+data.Length
 		}
-	}
-	return same, err
-}
-
-// sameBytes compares the bytes of a file from off to end with the next bytes of the archive,
-// or with zeros. It skips holes of the file, so that zeros take no longer than the file has
-// bytes on the disk.
-func (c *comparer) sameBytes(fd int, off, end int64, zeros bool) (bool, error) {
-	for off < end {
-		want, n := []byte(nil), min(int64(len(c.buf)), end-off)
+		n := min(int64(len(c.buf)), end-off)
 		if zeros {
 			next, err := unix.Seek(fd, off, unix.SEEK_DATA)
 			if err == unix.ENXIO || err == nil && next >= end {
-				return true, nil // no data follows
+				off = end // no data follows
+				continue
 			}
 			if err == nil {
 				off, n = next, min(n, end-next)
 			}
-		} else {
-			var err error
-			if want, err = c.x.in.chunk(n); err != nil {
-				return false, err
-			}
-			n = int64(len(want))
 		}
-		have, err := preadFull(fd, c.buf[:n], off)
-		if err != nil || int64(len(have)) < n || zeros && len(bytes.Trim(have, "\x00")) > 0 || !zeros && !bytes.Equal(have, want) {
-			return false, err
-		}
-		off += n
-	}
-	return true, nil
-}
-
-// preadFull reads until buf is full or the file ends.
-func preadFull(fd int, buf []byte, off int64) ([]byte, error) {
-	n := 0
-	for n < len(buf) {
-		k, err := unix.Pread(fd, buf[n:], off+int64(n))
+		k, err := unix.Pread(fd, c.buf[:n], off)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil || k == 0 {
-			return buf[:n], err
+			return false, err
 		}
-		n += k
+		have := c.buf[:k]
+		if !zeros {
+			want, err := c.x.in.chunk(int64(k))
+			if have = have[:len(want)]; err != nil || !bytes.Equal(have, want) {
+				return false, err
+			}
+		} else if len(bytes.Trim(have, "\x00")) > 0 {
+			return false, nil
+		}
+		off += int64(len(have))
 	}
-	return buf, nil
+	return true, nil
 }
 
-// added adds the files in a directory of the archive that the archive does not have. It
-// returns the directories in it that the archive has.
-func (c *comparer) added(dir []byte) (below []string, err error) {
-	fd, err := c.enter(dir)
-	if err == unix.ENOENT || err == unix.EXDEV || err == unix.EACCES || isNotDir(err) {
-		return nil, nil // the comparison of the directory itself reports it
-	}
-	if err != nil {
-		return nil, err
-	}
-	d, err := newDirReader(fd)
-	if err == unix.EACCES {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer d.close()
-	for {
-		name, err := d.next()
-		if err != nil || name == "" {
-			return below, err
+// added adds the files in the directories of the archive that the archive does not have.
+func (c *comparer) added(ctx context.Context) error {
+	for dirs := []string{""}; len(dirs) > 0; {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
-		path := joinPath(append([]byte(nil), dir...), name)
-		if v, ok := c.seen[c.key(path)]; ok {
-			if v.dir {
-				below = append(below, string(path))
+		dir := dirs[len(dirs)-1]
+		dirs = dirs[:len(dirs)-1]
+		fd, err := c.enter([]byte(dir))
+		var names *dirReader
+		if err == nil {
+			names, err = newDirReader(fd)
+		}
+		switch no, _ := err.(unix.Errno); no {
+		case unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EACCES, unix.EXDEV:
+			continue // the comparison of the directory itself reports it
+		}
+		for name := ""; err == nil; {
+			if name, err = names.next(); err != nil || name == "" {
+				break
 			}
-			continue
+			path := strings.TrimPrefix(dir+"/"+name, "/")
+			if v, ok := c.seen[maphash.Bytes(c.seed, []byte(path))]; ok {
+				if v.dir {
+					dirs = append(dirs, path)
+				}
+				continue
+			}
+			if dir == "" && c.x.root.ignores(name) {
+				continue
+			}
+			var ok, skip bool
+			ok, skip, err = c.selects([]byte("./" + path))
+			if ok && !skip && err == nil && lstatat(fd, c.x.buf.name.set([]byte(name)), &c.st) == nil {
+				c.add(&Difference{Path: path, Fate: Added, Dir: c.st.Mode&unix.S_IFMT == unix.S_IFDIR})
+			}
 		}
-		if len(dir) == 0 && c.x.root.ignores(name) {
-			continue
+		if names != nil {
+			names.close()
 		}
-		ok, err := c.x.selection.selects(append([]byte("./"), path...))
 		if err != nil {
-			return below, err
+			return pathError("read", dir, err)
 		}
-		skip, err := c.ignores(path)
-		var st unix.Stat_t
-		if err != nil || skip || !ok || lstatat(fd, c.x.buf.name.set([]byte(name)), &st) != nil {
-			continue
-		}
-		c.add(Difference{Path: string(path), Fate: Added, Dir: st.Mode&unix.S_IFMT == unix.S_IFDIR})
 	}
+	return nil
 }

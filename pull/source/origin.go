@@ -2,26 +2,32 @@ package source
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"time"
 
 	"lxc-pull/image"
 )
 
-// An Origin says where an image comes from and who vouches for it.
+// An Origin says where an image comes from and who vouches for it. Times are in the form of
+// RFC 3339.
 type Origin struct {
-	Server  string    // the server's URL; "file:" for a directory of this machine
-	Signers []string  // fingerprints of the keys that signed the index; nil: it was not verified
-	Signed  time.Time // when the newest of these signatures was made; zero: not known
-	Meta    []byte    // SHA-256 digest of the metadata; nil: not known
-	Now     time.Time // the time of the run
+	Server  string   // the server's URL; "file:" for a directory of this machine
+	Signers []string // fingerprints of the keys that signed the index; nil: it was not verified
+	Signed  string   // when the newest of these signatures was made; "": not known
+	Meta    string   // SHA-256 digest of the metadata as hexadecimal digits; "": not known
+	Created string   // the time of the run
 }
 
-// Origin returns the origin of the image. The server is the one of this run, also if the bytes
-// come from the cache.
-func (found *Found) Origin() Origin {
+// Origin sets o to the origin of the image. The server is the one of this run, also if the
+// bytes come from the cache.
+func (found *Found) Origin(o *Origin) {
 	f := found.finder
-	o := Origin{Signers: found.index.signers.keys, Signed: found.index.signers.at, Now: f.trust.clock.Now()}
+	o.Signers = found.index.signers.keys
+	if at := found.index.signers.at; !at.IsZero() {
+		o.Signed = at.UTC().Format(time.RFC3339)
+	}
+	o.Created = f.trust.clock.Now().UTC().Format(time.RFC3339)
 	if f.opt.Servers != nil && f.opt.Servers.current() != nil {
 		o.Server = f.opt.Servers.current().url
 	}
@@ -30,9 +36,8 @@ func (found *Found) Origin() Origin {
 	}
 	if tarball := found.checks.evidence[image.MetaFile]; tarball != nil {
 		sum := sha256.Sum256(tarball)
-		o.Meta = sum[:]
+		o.Meta = hex.EncodeToString(sum[:])
 	}
-	return o
 }
 
 // Digest returns the SHA-256 digest of the bytes. Call it after Check.
