@@ -69,7 +69,7 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 		c.finder.owner.UID = id
 		c.finder.owner.GID, _ = mappedID(c.mapped[1])
 	}
-	made, err := c.made.read(ctx, &layout, operands, uid)
+	made, err := c.made.read(ctx, layout, operands, uid)
 	if err != nil {
 		return err
 	}

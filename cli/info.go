@@ -99,7 +99,7 @@ func (o *finderOptions) groups(made, own group) []group {
 
 func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 	layout := host.This()
-	made, err := c.made.read(ctx, &layout, operands, os.Geteuid())
+	made, err := c.made.read(ctx, layout, operands, os.Geteuid())
 	if err != nil {
 		return err
 	}
