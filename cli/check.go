@@ -94,7 +94,7 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	c.finder.namespace = namespaceOf(made)
 	c.finder.trust.allowOlder = true // the container's build is the one to compare with, whatever came later
 	c.finder.servers.useRecorded(ui, made)
-	finder, err := getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })
+	finder, err := c.finder.open(ctx, ui, true)
 	if err != nil {
 		return err
 	}
