@@ -109,16 +109,17 @@ func (c *cacheCall) run(ctx context.Context, ui *ui, operands []string) error {
 	word, names := operands[0], operands[1:]
 	c.ui = ui
 	c.finder.namespace, c.finder.owner = host.Namespace(), unchanged()
-	finder, err := getUntilDone(ctx, func() (*source.Finder, error) {
+	var finder *source.Finder
+	err := untilDone(ctx, func() error {
 		opt, err := c.finder.offline(ui)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		c.cache = c.finder.openCache(ui)
 		opt.Cache, c.mode = c.cache, opt.Mode
-		finder := newFinder(ui, opt)
+		finder = newFinder(ui, opt)
 		c.now = opt.Clock.Now()
-		return finder, nil
+		return nil
 	})
 	if err != nil {
 		return err

@@ -13,7 +13,6 @@ import (
 	"lxc-pull/lxc"
 	"lxc-pull/lxc/host"
 	"lxc-pull/pull"
-	"lxc-pull/pull/source"
 	"lxc-pull/untar"
 )
 
@@ -82,7 +81,7 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	}
 	c.finder.trust.allowOlder = true // the container's build is the one to compare with, whatever came later
 	c.finder.useRecord(ui, made)
-	finder, err := getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })
+	finder, err := c.finder.open(ctx, ui, true)
 	if err != nil {
 		return err
 	}

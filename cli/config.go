@@ -39,7 +39,7 @@ func (c *configCall) run(ctx context.Context, ui *ui, operands []string) error {
 	var s *settings
 	err := untilDone(ctx, func() error {
 		s = readSettings(-1)
-		s.check(ui)
+		s.check(ctx, ui)
 		return nil
 	})
 	if err != nil {
@@ -62,12 +62,12 @@ func (c *configCall) run(ctx context.Context, ui *ui, operands []string) error {
 
 // check adds to s.errs what a creation with these settings would refuse before it asks a
 // server.
-func (s *settings) check(ui *ui) {
+func (s *settings) check(ctx context.Context, ui *ui) {
 	c := new(createCall)
 	err := s.give(flagsOf(c.groups()), nil)
 	if err == nil {
 		c.finder.owner = unchanged()
-		_, err = c.finder.open(ui, false)
+		_, err = c.finder.open(ctx, ui, false)
 		err = s.blame(err)
 	}
 	if err != nil {

@@ -134,7 +134,7 @@ func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 	if c.only.printURL {
 		c.finder.cache.noCache = true // the servers' files are wanted
 	}
-	finder, err := getUntilDone(ctx, func() (*source.Finder, error) { return c.finder.open(ui, true) })
+	finder, err := c.finder.open(ctx, ui, true)
 	if err != nil {
 		return nil, err
 	}

@@ -67,9 +67,11 @@ func (c *fetchCall) run(ctx context.Context, ui *ui, operands []string) error {
 	clock := source.NewClock(c.network.time, buildDate())
 	ui.setClock(clock)
 	// Making a client reads the files that options name, which may be pipes.
-	client, err := getUntilDone(ctx, func() (*fetch.Client, error) {
+	var client *fetch.Client
+	err := untilDone(ctx, func() (err error) {
 		// Without a digest only the server's certificate authenticates the bytes.
-		return c.network.client("lxc-pull/"+version(), c.urls, clock, c.digest != nil, &retryNotes{ui: ui})
+		client, err = c.network.client("lxc-pull/"+version(), c.urls, clock, c.digest != nil, &retryNotes{ui: ui})
+		return err
 	})
 	if err != nil {
 		return err

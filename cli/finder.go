@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strconv"
@@ -113,9 +114,13 @@ type finderOptions struct {
 }
 
 // open returns a Finder that may ask servers. It reads the files that the options name. A
-// file may be a pipe that never ends, so callers use untilDone.
-func (o *finderOptions) open(ui *ui, withCache bool) (*source.Finder, error) {
-	opt, err := o.options(ui, withCache)
+// file may be a pipe that never ends, so it waits no longer than until ctx is done.
+func (o *finderOptions) open(ctx context.Context, ui *ui, withCache bool) (*source.Finder, error) {
+	var opt *source.Options
+	err := untilDone(ctx, func() (err error) {
+		opt, err = o.options(ui, withCache)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -46,16 +46,22 @@ func (o *madeOptions) read(ctx context.Context, layout *host.Layout, operands []
 	if err := image.CheckName(o.name); err != nil {
 		return nil, usageErrorf("invalid name %q: %v", o.name, err)
 	}
-	return getUntilDone(ctx, func() (_ *pull.Made, err error) {
+	var made *pull.Made
+	err := untilDone(ctx, func() (err error) {
 		if o.lxcPath == "" {
 			o.lxcPath = layout.LXCPath()
 		}
 		if o.lxcPath, err = filepath.Abs(o.lxcPath); err != nil {
-			return nil, err
+			return err
 		}
 		o.path = filepath.Join(o.lxcPath, o.name)
-		return pull.ReadContainer(o.path, uid)
+		made, err = pull.ReadContainer(o.path, uid)
+		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	return made, nil
 }
 
 // useRecord sets the user namespace and the server to those of a container. The record says of

@@ -19,7 +19,8 @@ import (
 
 // untilDone runs f in a goroutine and returns its error, or ctx's cause as soon as ctx is
 // done. Then f may still wait in a system call, and runs on until the process exits. So f
-// must not create anything that has to be removed.
+// must not create anything that has to be removed, and the caller must not look at what f sets
+// after an error.
 func untilDone(ctx context.Context, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
@@ -29,20 +30,6 @@ func untilDone(ctx context.Context, f func() error) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// getUntilDone is untilDone for a function with a result.
-func getUntilDone[T any](ctx context.Context, f func() (T, error)) (result T, err error) {
-	got := make(chan T, 1)
-	err = untilDone(ctx, func() error {
-		value, err := f()
-		got <- value
-		return err
-	})
-	if err != nil {
-		return result, err
-	}
-	return <-got, nil
 }
 
 // A cancelReader reads a file. Its Read returns the context's cause once the context is done,
@@ -79,7 +66,15 @@ func (c *cancelReader) Read(p []byte) (int, error) {
 // openUntilDone opens a file for reading. If it is a FIFO, that waits for a writer, but no
 // longer than until ctx is done.
 func openUntilDone(ctx context.Context, name string) (*os.File, error) {
-	return getUntilDone(ctx, func() (*os.File, error) { return os.Open(name) })
+	var f *os.File
+	err := untilDone(ctx, func() (err error) {
+		f, err = os.Open(name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // openInput opens a file, or standard input for "-".

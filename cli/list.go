@@ -235,7 +235,7 @@ func listTable(rows []*listRow, width int, now time.Time) string {
 func (o *finderOptions) list(ctx context.Context, ui *ui) (image.Index, error) {
 	defer ui.settle()
 	o.owner = unchanged()
-	finder, err := getUntilDone(ctx, func() (*source.Finder, error) { return o.open(ui, false) })
+	finder, err := o.open(ctx, ui, false)
 	if err != nil {
 		return image.Index{}, err
 	}

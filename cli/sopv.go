@@ -204,7 +204,11 @@ func sopInlineVerify(ctx context.Context, ui *ui, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	keys, err := getUntilDone(ctx, func() (*pgp.Keyring, error) { return sopKeys(operands) })
+	var keys *pgp.Keyring
+	err = untilDone(ctx, func() (err error) {
+		keys, err = sopKeys(operands)
+		return err
+	})
 	if err != nil {
 		return err
 	}
