@@ -230,7 +230,7 @@ func (c *createCall) sayNext(ui *ui, layout *host.Layout, made *pull.Result) {
 			text += attach + " -- passwd    (root has no password yet)"
 		}
 	}
-	ui.say(text)
+	ui.say(text + "\n")
 }
 
 // sayDone says which image is in the directory, and how to enter it.
@@ -243,5 +243,5 @@ func (c *rootfsCall) sayDone(ui *ui, made *pull.Result) {
 		}
 	}
 	dir := shellWord(c.target.Container.Rootfs)
-	ui.say(made.Image.Name.String() + " is in " + dir + " (build " + made.Image.Build + ").\n  " + enter + dir + " /bin/sh")
+	ui.say(made.Image.Name.String() + " is in " + dir + " (build " + made.Image.Build + ").\n  " + enter + dir + " /bin/sh\n")
 }
