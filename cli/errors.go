@@ -432,7 +432,7 @@ func (u *ui) diskHint(err error) string {
 // says so. Others may have written to standard output, or to a directory that existed.
 func (u *ui) leavesNothing() bool {
 	switch u.command {
-	case "untar", "zcat", "verify", "sopv", "list", "cache", "version", "help", "--install":
+	case "untar", "zcat", "verify", "sopv", "list", "cache", "version", "help", "--install", "doctor", "config", "check", "info", "completion":
 		return false
 	}
 	return true

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -47,7 +46,7 @@ var errCantEnter = errors.New("the user namespace can't be entered")
 // ids, "" if none is needed.
 func reenter(ranges []lxc.IDRange, command string, args []string) (grant string, err error) {
 	uid := os.Geteuid()
-	grant = grantCommand(ranges, uid, host.Etc)
+	grant = idFacts(host.This(), uid, ranges)["lend"]
 	helper, own := host.InPath("lxc-usernsexec"), append(host.ProgramPaths(), templateAlias)[0]
 	if grant != "" || helper == "" || filepath.Base(own) == templateAlias { // under that name the program is the template
 		return grant, errCantEnter
@@ -100,8 +99,8 @@ func (c *createCall) notMapped(grant string) error {
 	remedy := "lxc-create does it in a user namespace; append your other options:\n  " + shellWords(words)
 	if grant != "" {
 		remedy += "\nFirst root must lend you the ids:\n  " + grant
-		if lines, lent := host.MapLines(os.Geteuid(), host.Etc); lent {
-			remedy += "\nOr write the ids that you may use into the config:\n" + lines
+		if own := idFacts(host.This(), os.Geteuid(), nil); own["missing"] == "" {
+			remedy += "\nOr write the ids that you may use into the config:" + own["offer"]
 		}
 	}
 	return &mappedError{"an ordinary user can't give files to the ids of lxc.idmap", remedy}
@@ -109,17 +108,15 @@ func (c *createCall) notMapped(grant string) error {
 
 // noMap returns the error for an ordinary user's config without lxc.idmap. The user would
 // own all files, and LXC could neither start the container nor remove it.
-func noMap(config string) error {
+func noMap(machine *host.Layout, uid int, config string) error {
 	remedy := "Android lends no ids: on Android, make and start containers as root."
-	if !host.This().Android() {
-		uid := os.Geteuid()
-		user := shellWords(host.UserNames(uid, host.Etc)[:1])
-		lines, lent := host.MapLines(uid, host.Etc)
-		remedy = "Add to that file:\n" + lines
-		if !lent {
-			remedy += "\nRoot must lend you these ids:\n  usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + user
+	if !machine.Android() {
+		ids := idFacts(machine, uid, nil)
+		remedy = "Add to that file:" + ids["offer"]
+		if ids["lend"] != "" {
+			remedy += "\nRoot must lend you these ids:\n  " + ids["lend"]
 		}
-		remedy += "\nFor a network, root adds to /etc/lxc/lxc-usernet:\n  " + user + " veth lxcbr0 10"
+		remedy += "\nFor a network, root adds to /etc/lxc/lxc-usernet:\n  " + ids["name"] + " veth lxcbr0 10"
 	}
 	return &mappedError{
 		fmt.Sprintf("an ordinary user's container needs lxc.idmap, which %q does not have", config),
@@ -136,16 +133,6 @@ func lxcTemplate() string {
 		}
 	}
 	return append(host.ProgramPaths(), "pull")[0]
-}
-
-// grantCommand returns the command by which root lends the ids of ranges to a user, "" if
-// the user may use all of them already.
-func grantCommand(ranges []lxc.IDRange, uid int, etc string) string {
-	options := host.MissingIDs(ranges, uid, etc)
-	if options == nil {
-		return ""
-	}
-	return shellWords(slices.Concat([]string{"usermod"}, options, host.UserNames(uid, etc)[:1]))
 }
 
 // shellWords quotes words for a shell.

@@ -99,7 +99,7 @@ type settings struct {
 	list  []*setting
 	used  []*setting // those that a command has taken
 	files []string   // the files that were looked for; after each what was found there
-	errs  []string   // errors in files
+	errs  []string   // what is wrong in files and variables
 	rank  int        // of what is read now
 }
 
@@ -293,14 +293,30 @@ func (c command) takeSettings(ui *ui, groups []group, given, operands []string) 
 			ui.warn("ignored-option", "the settings in %q are not used: %s", s.files[i], why)
 		}
 	}
-	if len(s.errs) > 0 {
-		return nil, &settingError{s.errs[0], &usageError{}}
+	d, isDoctor := c.call.(*doctorCall)
+	if !isDoctor {
+		s.give(flags, given)
+		return s, s.fault()
 	}
-	return s, s.give(flags, given)
+	// It says what is wrong in the settings of all commands, and goes on without that.
+	s.give(flagsOf(new(createCall).groups()), nil)
+	wrong := s.errs
+	s.used = nil
+	s.give(flags, given)
+	d.settings, s.errs = s, wrong
+	return s, nil
 }
 
-// give sets the flags that the command line does not give.
-func (s *settings) give(flags []flag, given []string) error {
+// fault returns the errors in the settings as one error, nil if there are none. s may be nil.
+func (s *settings) fault() error {
+	if s == nil || len(s.errs) == 0 {
+		return nil
+	}
+	return &settingError{strings.Join(s.errs, "\n"), &usageError{}}
+}
+
+// give sets the flags that the command line does not give. It adds to s.errs what is wrong.
+func (s *settings) give(flags []flag, given []string) {
 	for i := range flags {
 		f := &flags[i]
 		switch {
@@ -311,12 +327,12 @@ func (s *settings) give(flags []flag, given []string) error {
 		}
 		for _, x := range s.of(f.long) {
 			if err := f.set(x.value); err != nil {
-				return &settingError{x.where + ": " + x.name + " " + strconv.Quote(x.value) + ": " + err.Error(), &usageError{}}
+				s.errs = append(s.errs, x.where+": "+x.name+" "+strconv.Quote(x.value)+": "+err.Error())
+				continue
 			}
 			s.used = append(s.used, x)
 		}
 	}
-	return nil
 }
 
 // blame says where the value comes from that err is about. Errors about options begin with

@@ -117,8 +117,8 @@ func TestGivenOptions(t *testing.T) {
 		s := new(settings)
 		s.parse("server=a\nmirror=m\ncache-size=1K", "pull.conf")
 		call := new(createCall)
-		if err := s.give(flagsOf(call.groups()), strings.Fields(c.given)); err != nil {
-			t.Fatal(err)
+		if s.give(flagsOf(call.groups()), strings.Fields(c.given)); s.errs != nil {
+			t.Fatal(s.errs)
 		}
 		o := call.finder.servers
 		if strings.Join(o.servers, " ") != c.server || strings.Join(o.mirrors, " ") != c.mirror || (call.finder.cache.size == 1024) != (c.size == "1024") {
