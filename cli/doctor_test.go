@@ -421,3 +421,17 @@ func TestDoctorRules(t *testing.T) {
 		}
 	}
 }
+
+// TestLeavesNothing checks which commands say that nothing half-made is left: those that make
+// something.
+func TestLeavesNothing(t *testing.T) {
+	made := ""
+	for _, c := range append(commands(), template()) {
+		if (&ui{command: c.name}).leavesNothing() {
+			made += c.name + " "
+		}
+	}
+	if made != "create rootfs fetch template " {
+		t.Error(made)
+	}
+}
