@@ -211,7 +211,7 @@ func (c command) run(ctx context.Context, ui *ui, args []string) error {
 		}
 		ui.quiet, ui.verbose = ui.quiet || has("quiet"), ui.verbose || has("verbose")
 		if !has("help") {
-			settings, err = ui.takeSettings(c.name, flagsOf(groups), given, operands)
+			settings, err = ui.takeSettings(&c, flagsOf(groups), given, operands)
 		}
 		return err
 	})

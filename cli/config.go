@@ -64,14 +64,10 @@ func (c *configCall) run(ctx context.Context, ui *ui, operands []string) error {
 // server.
 func (s *settings) check(ctx context.Context, ui *ui) {
 	c := new(createCall)
-	err := s.give(flagsOf(c.groups()), nil)
-	if err == nil {
-		c.finder.owner = unchanged()
-		_, err = c.finder.open(ctx, ui, false)
-		err = s.blame(err)
-	}
-	if err != nil {
-		addTo(&s.errs, err.Error())
+	s.give(flagsOf(c.groups()), nil)
+	c.finder.owner = unchanged()
+	if _, err := c.finder.open(ctx, ui, false); err != nil {
+		addTo(&s.errs, s.blame(err).Error())
 	}
 }
 

@@ -166,7 +166,7 @@ func (c *createCall) checkTarget(ui *ui, layout *host.Layout) error {
 		return err
 	}
 	if ranges, _ := lxc.IDMap(c.target.BaseConfig); !c.only.printURL && len(ranges) == 0 && os.Geteuid() != 0 && !c.target.WithoutLXC && host.InPath("lxc-start") != "" && host.Namespace() == lxc.HostNamespace {
-		return noMap(layout.UserConfig(c.config))
+		return noMap(layout, os.Geteuid(), layout.UserConfig(c.config))
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ const maxDoctorServers = 5
 // judges by them, and doctor_facts.go collects what they need.
 type doctorCall struct {
 	finder        finderOptions
+	settings      *settings // nil in tests
 	lxcPath       string
 	json, offline bool
 
@@ -121,7 +122,7 @@ func (c *doctorCall) check(ctx context.Context, d *doctor, name, url, rules stri
 	case short.Err() != nil:
 		d.mark("slow", d.answered() != before)
 		d.judge(lateRules)
-	case name == "options" && exitStatus(err) == exitUsage:
+	case name == "options" && exitStatus(err) == exitUsage && !fromSettings(err):
 		return own, err
 	default:
 		d = own
@@ -170,8 +171,8 @@ func (c *doctorCall) print(d *doctor) error {
 	}
 	lines := d.fill(form)
 	if remedy := d.facts["remedy"]; remedy != "" {
-		lines += "\n      " + strings.ReplaceAll(remedy, "\n", "\n      ")
+		lines += "\n" + remedy
 	}
-	_, err := io.WriteString(c.ui.out, printable(lines)+"\n")
+	_, err := io.WriteString(c.ui.out, printable(strings.ReplaceAll(lines, "\n", "\n      "))+"\n")
 	return err
 }

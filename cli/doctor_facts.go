@@ -57,7 +57,6 @@ func (d *doctor) mark(name string, is bool) {
 // system.
 func (d *doctor) readSettings() {
 	m := d.machine
-	d.word("name", host.UserNames(d.uid, m.Top+host.Etc)[0])
 	d.word("config", m.UserConfig(""))
 	d.mark("android", m.Android())
 	d.put("termux", m.Prefix)
@@ -116,8 +115,9 @@ func (d *doctor) gather(ctx context.Context, name string) (err error) {
 	switch name {
 	case "settings":
 		d.readSettings()
+		err = d.call.settings.fault()
 	case "options":
-		err = d.readOptions()
+		err = d.call.settings.blame(d.readOptions())
 	case "name servers":
 		if d.opt != nil {
 			d.put("dns", d.opt.Client.NameServers())
@@ -146,7 +146,7 @@ func (d *doctor) gather(ctx context.Context, name string) (err error) {
 		err = d.unread
 	case "LXC":
 		d.gatherLXC()
-	case "LXC path", "room for containers", "their file system":
+	case "LXC path", "room for containers", "their file system", "extended attributes":
 		err = d.gatherPlace(d.lxcPath)
 	case "cache":
 		base := m.CacheDir(host.Namespace())
@@ -202,9 +202,11 @@ func (d *doctor) gatherClock() {
 	}
 }
 
-// gatherIDs sets the facts about user ids.
+// gatherIDs sets the facts about user ids: what lxc.idmap can be, and the command by which root
+// lends the ids that it needs.
 func (d *doctor) gatherIDs() {
 	etc := d.machine.Top + host.Etc
+	d.word("name", host.UserNames(d.uid, etc)[0])
 	ranges := d.ranges
 	if len(ranges) == 0 {
 		ranges = host.OfferedIDs(d.uid, etc)
@@ -214,6 +216,14 @@ func (d *doctor) gatherIDs() {
 	d.put("map", d.fillEach(d.ranges, " {kind}s {first}-{last}"))
 	d.put("missing", d.fillEach(missing, " {kind}s {first}-{last}"))
 	d.put("lend", strings.TrimPrefix(d.fillEach(missing, " && echo {name}:{first}:{count} >>/etc/sub{letter}id"), " && "))
+}
+
+// idFacts returns the facts of gatherIDs for a user and lxc.idmap with ranges; nil: it is not
+// set yet.
+func idFacts(machine *host.Layout, uid int, ranges []lxc.IDRange) map[string]string {
+	d := &doctor{machine: machine, uid: uid, ranges: ranges, facts: map[string]string{}}
+	d.gatherIDs()
+	return d.facts
 }
 
 // fillEach fills a text once for each range.
@@ -286,6 +296,7 @@ func (d *doctor) gatherPlace(path string) error {
 		d.mark(flag, flags>>n&1 != 0)
 	}
 	d.mark("nocase", ignoresCase(dir))
+	d.put("lack", host.MissingAttributes(dir))
 	text := "an unknown number of bytes"
 	if room.Bytes >= 0 {
 		text = source.ByteCount(room.Bytes)

@@ -198,7 +198,12 @@ func TestDoctorMachines(t *testing.T) {
 			fail  namespaces: not all of mnt, pid, ipc, uts, net
 			ok    file systems: tmpfs, devpts (overlay, for snapshots
 			warn  seccomp: not in this kernel
+			!lxc-unprivileged
 			!template`},
+		{"OpenWrt, a user", `
+			/etc/openwrt_release=`, 1001, `
+			fail  newuidmap: not installed
+			      As root: apk add lxc lxc-start lxc-stop lxc-attach lxc-ls lxc-configs kmod-veth lxc-unprivileged`},
 		{"Alpine", `
 			/sbin/apk=
 			/lib/apk/db/installed=C:x\nP:lxc-libs\nV:6.0.1-r0\n\nP:lxc\nV:2.0.1-r1\n
@@ -275,6 +280,21 @@ func TestDoctorSearch(t *testing.T) {
 	want := "fail  LXC path: the container's root may not pass through '" + top + "/srv/a b'\n      chmod o+x '" + top + "/srv/a b'\n"
 	if out := examine(t, top, 0, "/srv/a b/lxc"); !strings.Contains(out, want) {
 		t.Error(out)
+	}
+}
+
+// TestDoctorAttributes checks what doctor says about file systems with and without extended
+// attributes: /proc has none.
+func TestDoctorAttributes(t *testing.T) {
+	for path, want := range map[string]string{
+		"/proc/self/fdinfo": "warn  extended attributes: file system 0x9fa0 has no attributes of the kind user security: ",
+		t.TempDir():         "ok    extended attributes: user and security\n",
+	} {
+		var out bytes.Buffer
+		c := &doctorCall{ui: &ui{out: &out}, lxcPath: path}
+		if _, err := runRules(t, c, "", "settings", "extended attributes"); err != nil || !strings.HasPrefix(out.String(), want) {
+			t.Errorf("%s: %v, %q", path, err, &out)
+		}
 	}
 }
 
@@ -369,7 +389,7 @@ func TestDoctorServer(t *testing.T) {
 func TestDoctorRules(t *testing.T) {
 	facts := " url error hint sysctl root packages install other mount name config path user mapped android termux type link " +
 		"dns trust proxy images none blind now set late wrong right asks offer map missing lend start version as own dir " +
-		"cache lost fixed place there locked closed fs point readonly noexec nosuid nodev nocase room little tight "
+		"cache lost fixed place there locked closed fs point readonly noexec nosuid nodev nocase room little tight lack "
 	names := map[string]bool{}
 	for rules := range strings.SplitSeq(strings.TrimSuffix(mustText(t, "doctor.txt"), "\n"), "\n\n") {
 		name, rules, _ := strings.Cut(rules, "\n")
@@ -399,5 +419,19 @@ func TestDoctorRules(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestLeavesNothing checks which commands say that nothing half-made is left: those that make
+// something.
+func TestLeavesNothing(t *testing.T) {
+	made := ""
+	for _, c := range append(commands(), template()) {
+		if (&ui{command: c.name}).leavesNothing() {
+			made += c.name + " "
+		}
+	}
+	if made != "create rootfs fetch template " {
+		t.Error(made)
 	}
 }

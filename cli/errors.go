@@ -499,7 +499,7 @@ func (u *ui) localHint(err error, c *causes) (hint string) {
 // leavesNothing reports whether the command leaves no files after an error, unless the error
 // says so. Others may have written to standard output, or to a directory that existed.
 func (u *ui) leavesNothing() bool {
-	return !among("untar zcat verify sopv list cache version help --install", u.command)
+	return !among("untar zcat verify sopv list cache version help --install doctor config check info completion", u.command)
 }
 
 // telling returns the most telling of the network failures in err, which may be of several

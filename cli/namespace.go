@@ -47,7 +47,7 @@ var errCantEnter = errors.New("the user namespace can't be entered")
 // ids, "" if none is needed.
 func reenter(ranges []lxc.IDRange, command string, args []string) (grant string, err error) {
 	uid := os.Geteuid()
-	grant = grantCommand(ranges, uid, host.Etc)
+	grant = idFacts(host.This(), uid, ranges)["lend"]
 	helper, own := host.InPath("lxc-usernsexec"), programPath(templateAlias)
 	if grant != "" || helper == "" || filepath.Base(own) == templateAlias { // under that name the program is the template
 		return grant, errCantEnter
@@ -91,29 +91,24 @@ func mapArgument(kind string, ids ...uint32) string {
 // notMapped returns the error for a user namespace that this process can't enter. grant is
 // the command by which root must first lend the ids; "": none is needed.
 func (c *createCall) notMapped(grant string) error {
-	// A NUL, which no argument has, ends each word.
-	line := "lxc-create\x00-t\x00" + lxcTemplate() + "\x00-n\x00" + c.name + "\x00-P\x00" + c.lxcPath
+	words := []string{"lxc-create", "-t", lxcTemplate(), "-n", c.name, "-P", c.lxcPath}
 	if c.config != "" {
-		line += "\x00-f\x00" + c.config
+		words = append(words, "-f", c.config)
 	}
-	line += "\x00--"
+	words = append(words, "--")
 	if c.image.variant != defaultVariant {
-		line += "\x00--variant\x00" + c.image.variant
+		words = append(words, "--variant", c.image.variant)
 	}
-	if c.image.dist != "" {
-		line += "\x00-d\x00" + c.image.dist
+	for _, w := range [][2]string{{"-d", c.image.dist}, {"-r", c.image.release}, {"-a", c.image.arch}} {
+		if w[1] != "" {
+			words = append(words, w[:]...)
+		}
 	}
-	if c.image.release != "" {
-		line += "\x00-r\x00" + c.image.release
-	}
-	if c.image.arch != "" {
-		line += "\x00-a\x00" + c.image.arch
-	}
-	remedy := "lxc-create does it in a user namespace; append your other options:\n  " + shellWords(strings.Split(line, "\x00"))
+	remedy := "lxc-create does it in a user namespace; append your other options:\n  " + shellWords(words)
 	if grant != "" {
 		remedy += "\nFirst root must lend you the ids:\n  " + grant
-		if lines, lent := host.MapLines(os.Geteuid(), host.Etc); lent {
-			remedy += "\nOr write the ids that you may use into the config:\n" + lines
+		if own := idFacts(host.This(), os.Geteuid(), nil); own["missing"] == "" {
+			remedy += "\nOr write the ids that you may use into the config:" + own["offer"]
 		}
 	}
 	return &mappedError{"an ordinary user can't give files to the ids of lxc.idmap", remedy}
@@ -121,17 +116,15 @@ func (c *createCall) notMapped(grant string) error {
 
 // noMap returns the error for an ordinary user's config without lxc.idmap. The user would
 // own all files, and LXC could neither start the container nor remove it.
-func noMap(config string) error {
+func noMap(machine *host.Layout, uid int, config string) error {
 	remedy := "Android lends no ids: on Android, make and start containers as root."
-	if !host.This().Android() {
-		uid := os.Geteuid()
-		user := shellWord(host.UserNames(uid, host.Etc)[0])
-		lines, lent := host.MapLines(uid, host.Etc)
-		remedy = "Add to that file:\n" + lines
-		if !lent {
-			remedy += "\nRoot must lend you these ids:\n  usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + user
+	if !machine.Android() {
+		ids := idFacts(machine, uid, nil)
+		remedy = "Add to that file:" + ids["offer"]
+		if ids["lend"] != "" {
+			remedy += "\nRoot must lend you these ids:\n  " + ids["lend"]
 		}
-		remedy += "\nFor a network, root adds to /etc/lxc/lxc-usernet:\n  " + user + " veth lxcbr0 10"
+		remedy += "\nFor a network, root adds to /etc/lxc/lxc-usernet:\n  " + ids["name"] + " veth lxcbr0 10"
 	}
 	return &mappedError{
 		"an ordinary user's container needs lxc.idmap, which " + strconv.Quote(config) + " does not have",
@@ -156,16 +149,6 @@ func programPath(other string) string {
 		return path
 	}
 	return other
-}
-
-// grantCommand returns the command by which root lends the ids of ranges to a user, "" if
-// the user may use all of them already.
-func grantCommand(ranges []lxc.IDRange, uid int, etc string) string {
-	options := host.MissingIDs(ranges, uid, etc)
-	if options == nil {
-		return ""
-	}
-	return shellWords(slices.Concat([]string{"usermod"}, options, host.UserNames(uid, etc)[:1]))
 }
 
 // shellWords quotes words for a shell.

@@ -2,10 +2,11 @@ package cli
 
 import (
 	"os"
-	"path/filepath"
+	"strings"
 	"testing"
 
 	"lxc-pull/lxc"
+	"lxc-pull/lxc/host"
 	"lxc-pull/pull"
 )
 
@@ -27,28 +28,57 @@ func TestCheckNames(t *testing.T) {
 	}
 }
 
-func TestGrantCommand(t *testing.T) {
+// TestIDFacts checks the command by which root lends the ids of lxc.idmap.
+func TestIDFacts(t *testing.T) {
 	ranges := []lxc.IDRange{
 		{UID: true, Inside: 0, Outside: 100000, Count: 65536}, {GID: true, Inside: 0, Outside: 200000, Count: 10},
 		{UID: true, Inside: 70000, Outside: 1000, Count: 1}, // the user's own
 	}
 	for _, c := range []struct{ passwd, subuid, subgid, want string }{
-		{"", "", "", "usermod --add-subuids 100000-165535 --add-subgids 200000-200009 1000"},
-		{"u:x:1000:1000::/:/bin/sh\n", "v:1:2\n", "uu:1:2\n", "usermod --add-subuids 100000-165535 --add-subgids 200000-200009 u"},
-		{"u:x:1000:1000::/:/bin/sh\n", "v:1:2\nu:100000:65536\n", "", "usermod --add-subgids 200000-200009 u"},
+		{"", "", "", "echo 1000:100000:65536 >>/etc/subuid && echo 1000:200000:10 >>/etc/subgid"},
+		{"u:x:1000:1000::/:/bin/sh\n", "v:1:2\n", "uu:1:2\n", "echo u:100000:65536 >>/etc/subuid && echo u:200000:10 >>/etc/subgid"},
+		{"u:x:1000:1000::/:/bin/sh\n", "v:1:2\nu:100000:65536\n", "", "echo u:200000:10 >>/etc/subgid"},
 		{"u:x:1000:1000::/:/bin/sh\n", "1000:100000:65536\n", "u:200000:65536\n", ""},
-		{"u:x:1000:1000::/:/bin/sh\n", "u:100000:65535\n", "u:200000:65536\n", "usermod --add-subuids 100000-165535 u"}, // one too few
-		{"u:x:1000:1000::/:/bin/sh\n", "u:500000:65536\n", "u:500000:65536\n", "usermod --add-subuids 100000-165535 --add-subgids 200000-200009 u"},
+		{"u:x:1000:1000::/:/bin/sh\n", "u:100000:65535\n", "u:200000:65536\n", "echo u:100000:65536 >>/etc/subuid"}, // one too few
+		{"u:x:1000:1000::/:/bin/sh\n", "u:500000:65536\n", "u:500000:65536\n", "echo u:100000:65536 >>/etc/subuid && echo u:200000:10 >>/etc/subgid"},
 		{"u:x:1000:1000::/:/bin/sh\n", "u:1:9\nu:90000:100000\n", "u:200005:10\nu:199990:20\n", ""},
 	} {
-		etc := t.TempDir()
+		top := makeMachine(t, "/etc/lxc/")
 		for name, text := range map[string]string{"passwd": c.passwd, "subuid": c.subuid, "subgid": c.subgid} {
-			if err := os.WriteFile(filepath.Join(etc, name), []byte(text), 0o644); err != nil {
+			if err := os.WriteFile(top+"/etc/"+name, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if got := grantCommand(ranges, 1000, etc); got != c.want {
+		if got := idFacts(host.Below(top, "", false), 1000, ranges)["lend"]; got != c.want {
 			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
+// TestNoMap checks that create offers no ids that another user has, and the same ids as doctor.
+func TestNoMap(t *testing.T) {
+	for _, c := range []struct{ files, want string }{
+		{"/etc/subuid=v:100000:65536\n/etc/subgid=v:100000:65536", `Add to that file:
+  lxc.idmap = u 0 165536 65536
+  lxc.idmap = g 0 165536 65536
+Root must lend you these ids:
+  echo u:165536:65536 >>/etc/subuid && echo u:165536:65536 >>/etc/subgid
+For a network, root adds to /etc/lxc/lxc-usernet:
+  u veth lxcbr0 10
+`},
+		{"/etc/subuid=u:200000:65536\n/etc/subgid=u:300000:1000", `Add to that file:
+  lxc.idmap = u 0 200000 65536
+  lxc.idmap = g 0 300000 1000
+For a network,`},
+	} {
+		top := makeMachine(t, c.files+"\n/etc/passwd=u:x:1000:1000::/:/bin/sh")
+		machine := host.Below(top, "", false)
+		got := noMap(machine, 1000, "/default.conf").(*mappedError).remedy
+		if !strings.HasPrefix(got, c.want) {
+			t.Errorf("%q: %q", c.files, got)
+		}
+		if lend := idFacts(machine, 1000, nil)["lend"]; !strings.Contains(got, lend) || strings.Contains(got, "must lend") != (lend != "") {
+			t.Errorf("%q: doctor says %q", c.files, lend)
 		}
 	}
 }

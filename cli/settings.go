@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -100,7 +101,7 @@ type setting struct {
 type settings struct {
 	list  []*setting
 	files []string // the files that were looked for; after each what was found there
-	errs  []string // errors in files
+	errs  []string // what is wrong in files and variables
 	rank  int      // of what is read now
 }
 
@@ -111,6 +112,12 @@ func settingError(text string, err error) error {
 		err = &usageError{}
 	}
 	return &retoldError{text, err, true}
+}
+
+// fromSettings reports whether a setting is wrong.
+func fromSettings(err error) bool {
+	var own *retoldError
+	return errors.As(err, &own) && own.setting
 }
 
 // readSettings reads the files and variables. mapped is the caller's id in this process's user
@@ -266,11 +273,11 @@ func (s *settings) of(name string) (list []*setting) {
 
 // takeSettings gives the flags of a command the values of the settings, unless the command line
 // gives them. It returns nil if the command has no settings.
-func (u *ui) takeSettings(command string, flags []flag, given, operands []string) (*settings, error) {
+func (u *ui) takeSettings(cmd *command, flags []flag, given, operands []string) (*settings, error) {
 	switch {
-	case among("untar zcat verify", command):
+	case among("untar zcat verify", cmd.name):
 		return nil, nil // these take any files, and scripts pass them all that they need
-	case command == "cache" && (len(operands) == 0 || operands[0] != "verify"):
+	case cmd.name == "cache" && (len(operands) == 0 || operands[0] != "verify"):
 		return nil, nil // the other subcommands take none of these options
 	}
 	mapped, some := -1, false
@@ -287,18 +294,36 @@ func (u *ui) takeSettings(command string, flags []flag, given, operands []string
 	}
 	s := readSettings(mapped)
 	for i := 0; i < len(s.files); i += 2 {
-		if why := s.files[i+1]; why != "" && why != absent && (command != "create" || mapped < 0) { // enterNamespace's caller has warned
+		if why := s.files[i+1]; why != "" && why != absent && (cmd.name != "create" || mapped < 0) { // enterNamespace's caller has warned
 			u.warnText("ignored-option", "the settings in "+strconv.Quote(s.files[i])+" are not used: "+why)
 		}
 	}
-	if len(s.errs) > 0 {
-		return nil, settingError(s.errs[0], nil)
+	d, isDoctor := cmd.call.(*doctorCall)
+	if !isDoctor {
+		s.give(flags, given)
+		return s, s.fault()
 	}
-	return s, s.give(flags, given)
+	// It says what is wrong in the settings of all commands, and goes on without that.
+	s.give(flagsOf(new(createCall).groups()), nil)
+	wrong := s.errs
+	for _, x := range s.list {
+		x.used = false
+	}
+	s.give(flags, given)
+	d.settings, s.errs = s, wrong
+	return s, nil
 }
 
-// give sets the flags that the command line does not give.
-func (s *settings) give(flags []flag, given []string) error {
+// fault returns the errors in the settings as one error, nil if there are none. s may be nil.
+func (s *settings) fault() error {
+	if s == nil || len(s.errs) == 0 {
+		return nil
+	}
+	return settingError(strings.Join(s.errs, "\n"), nil)
+}
+
+// give sets the flags that the command line does not give. It adds to s.errs what is wrong.
+func (s *settings) give(flags []flag, given []string) {
 	for i := range flags {
 		f := &flags[i]
 		switch {
@@ -309,12 +334,12 @@ func (s *settings) give(flags []flag, given []string) error {
 		}
 		for _, x := range s.of(f.long) {
 			if err := f.set(x.value); err != nil {
-				return settingError(x.where+": "+x.name+" "+strconv.Quote(x.value)+": "+err.Error(), nil)
+				s.errs = append(s.errs, x.where+": "+x.name+" "+strconv.Quote(x.value)+": "+err.Error())
+				continue
 			}
 			x.used = true
 		}
 	}
-	return nil
 }
 
 // blame says where the value comes from that err is about. Errors about options begin with

@@ -117,8 +117,8 @@ func TestGivenOptions(t *testing.T) {
 		s := new(settings)
 		s.parse("server=a\nmirror=m\ncache-size=1K", "pull.conf")
 		call := new(createCall)
-		if err := s.give(flagsOf(call.groups()), strings.Fields(c.given)); err != nil {
-			t.Fatal(err)
+		if s.give(flagsOf(call.groups()), strings.Fields(c.given)); s.errs != nil {
+			t.Fatal(s.errs)
 		}
 		o := call.finder.servers
 		if strings.Join(o.servers, " ") != c.server || strings.Join(o.mirrors, " ") != c.mirror || (call.finder.cache.size == 1024) != (c.size == "1024") {
@@ -199,7 +199,7 @@ func TestRootIgnoresUsersSettings(t *testing.T) {
 	read := func() (value, warning string) {
 		var out bytes.Buffer
 		c := new(listCall)
-		if _, err := (&ui{err: &out}).takeSettings("list", flagsOf(c.groups()), nil, nil); err != nil {
+		if _, err := (&ui{err: &out}).takeSettings(&command{name: "list", call: c}, flagsOf(c.groups()), nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		return strings.Join(c.finder.servers.servers, " "), out.String()

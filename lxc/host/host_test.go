@@ -99,53 +99,6 @@ func TestCacheOwners(t *testing.T) {
 	}
 }
 
-func TestMissingIDs(t *testing.T) {
-	ranges := []lxc.IDRange{
-		{UID: true, Inside: 0, Outside: 100000, Count: 65536}, {GID: true, Inside: 0, Outside: 200000, Count: 10},
-		{UID: true, Inside: 70000, Outside: 1000, Count: 1}, // the user's own id
-	}
-	for _, c := range []struct{ passwd, subuid, subgid, want string }{
-		{"", "", "", "--add-subuids 100000-165535 --add-subgids 200000-200009 1000"},
-		{"u:x:1000:1000::/:/bin/sh\n", "v:1:2\n", "uu:1:2\n", "--add-subuids 100000-165535 --add-subgids 200000-200009 u"},
-		{"u:x:1000:1000::/:/bin/sh\n", "v:1:2\nu:100000:65536\n", "", "--add-subgids 200000-200009 u"},
-		{"u:x:1000:1000::/:/bin/sh\n", "1000:100000:65536\n", "u:200000:65536\n", "u"},
-		{"u:x:1000:1000::/:/bin/sh\n", "u:100000:65535\n", "u:200000:65536\n", "--add-subuids 100000-165535 u"}, // one too few
-		{"u:x:1000:1000::/:/bin/sh\n", "u:500000:65536\n", "u:500000:65536\n", "--add-subuids 100000-165535 --add-subgids 200000-200009 u"},
-		{"u:x:1000:1000::/:/bin/sh\n", "u:1:9\nu:90000:100000\n", "u:200005:10\nu:199990:20\n", "u"},
-	} {
-		etc := t.TempDir()
-		for name, text := range map[string]string{"passwd": c.passwd, "subuid": c.subuid, "subgid": c.subgid} {
-			if err := os.WriteFile(filepath.Join(etc, name), []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got := strings.Join(append(MissingIDs(ranges, 1000, etc), UserNames(1000, etc)[0]), " "); got != c.want {
-			t.Errorf("%+v: %q", c, got)
-		}
-	}
-}
-
-func TestMapLines(t *testing.T) {
-	for _, c := range []struct {
-		subuid, subgid, lines string
-		lent                  bool
-	}{
-		{"1000:200000:65536\n", "1000:300000:1000\n", "  lxc.idmap = u 0 200000 65536\n  lxc.idmap = g 0 300000 1000", true},
-		{"1000:200000:65536\n", "1000:x:1000\n1000:1\n", "  lxc.idmap = u 0 200000 65536\n  lxc.idmap = g 0 100000 65536", false},
-		{"", "", "  lxc.idmap = u 0 100000 65536\n  lxc.idmap = g 0 100000 65536", false},
-	} {
-		etc := t.TempDir()
-		for name, text := range map[string]string{"subuid": c.subuid, "subgid": c.subgid} {
-			if err := os.WriteFile(filepath.Join(etc, name), []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if lines, lent := MapLines(1000, etc); lines != c.lines || lent != c.lent {
-			t.Errorf("%+v: %q, %v", c, lines, lent)
-		}
-	}
-}
-
 func TestInsideID(t *testing.T) {
 	u := func(inside, outside, count uint32) lxc.IDRange {
 		return lxc.IDRange{UID: true, Inside: inside, Outside: outside, Count: count}

@@ -19,12 +19,28 @@ func HasPrivilege(program string) bool {
 }
 
 func hasAttribute(path, name string) bool {
+	n, err := attribute(path, name)
+	return err == nil && n > 0
+}
+
+// attribute returns the size of an extended attribute.
+func attribute(path, name string) (int, error) {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return false
+		return 0, err
 	}
-	n, err := unix.Lgetxattr(path, name, nil) // the program has no other use of getxattr(2)
-	return err == nil && n > 0
+	return unix.Lgetxattr(path, name, nil) // the program has no other use of getxattr(2)
+}
+
+// MissingAttributes returns the kinds of extended attributes, of those in images (xattr(7)),
+// that the kernel or a directory's file system does not know: " user security" at most.
+func MissingAttributes(dir string) (missing string) {
+	for _, kind := range []string{" user", " security"} {
+		if _, err := attribute(dir, kind[1:]+".capability"); err == unix.EOPNOTSUPP {
+			missing += kind
+		}
+	}
+	return missing
 }
 
 // Grants reports whether a directory gives a right (4: read, 2: write, 1: search) to a user, by

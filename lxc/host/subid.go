@@ -1,7 +1,6 @@
 package host
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,37 +46,6 @@ func subIDs(names []string, etc string) (ids [2][]idRange) {
 		}
 	}
 	return ids
-}
-
-// MapLines returns lines of lxc.idmap that map the container's ids to the subordinate ids
-// of a user in the files of the directory etc. If the user has no subordinate user ids or
-// group ids, ok is false, and the lines have the usual 100000 65536 instead.
-func MapLines(uid int, etc string) (lines string, ok bool) {
-	ok = true
-	fields := [2]string{}
-	for i, ranges := range subIDs(UserNames(uid, etc), etc) {
-		r := idRange{100000, 65536}
-		if len(ranges) > 0 {
-			r = ranges[0]
-		} else {
-			ok = false
-		}
-		fields[i] = fmt.Sprintf("%d %d", r.first, r.count)
-	}
-	return fmt.Sprintf("  lxc.idmap = u 0 %s\n  lxc.idmap = g 0 %s", fields[0], fields[1]), ok
-}
-
-// MissingIDs returns the options of usermod(8) that make the ids of ranges subordinate
-// ids of a user. It returns nil if by the files in the directory etc they all are already.
-func MissingIDs(ranges []lxc.IDRange, uid int, etc string) (options []string) {
-	for _, r := range MissingRanges(ranges, uid, etc) {
-		option := "--add-subuids"
-		if r.GID {
-			option = "--add-subgids"
-		}
-		options = append(options, option, fmt.Sprintf("%d-%d", r.Outside, uint64(r.Outside)+uint64(r.Count)-1))
-	}
-	return options
 }
 
 // MissingRanges returns those of ranges whose ids are not all subordinate ids of a user, by the
