@@ -116,7 +116,7 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 
 // locate finds the directory of containers and the config with which the new container
 // begins. For an ordinary user it then runs the program again in a user namespace.
-func (c *createCall) locate(ctx context.Context, ui *ui, layout host.Layout) (err error) {
+func (c *createCall) locate(ctx context.Context, ui *ui, layout *host.Layout) (err error) {
 	if c.lxcPath == "" {
 		if c.lxcPath, err = getUntilDone(ctx, func() (string, error) { return layout.LXCPath(), nil }); err != nil {
 			return err
@@ -147,7 +147,7 @@ func (c *createCall) locate(ctx context.Context, ui *ui, layout host.Layout) (er
 }
 
 // checkTarget refuses a container that LXC would refuse or could not start.
-func (c *createCall) checkTarget(ui *ui, layout host.Layout) error {
+func (c *createCall) checkTarget(ui *ui, layout *host.Layout) error {
 	_, err := os.Stat(filepath.Join(c.target.Container.TemplateConfig, "common.conf"))
 	c.target.WithoutLXC = errors.Is(err, fs.ErrNotExist)
 	if err := checkNames(c.target); err != nil {

@@ -68,7 +68,7 @@ func (c *doctorCall) run(ctx context.Context, ui *ui, operands []string) error {
 }
 
 // begin returns a doctor for a machine and a user.
-func (c *doctorCall) begin(machine host.Layout, uid int) *doctor {
+func (c *doctorCall) begin(machine *host.Layout, uid int) *doctor {
 	silent := &ui{out: io.Discard, err: io.Discard, quiet: true, command: c.ui.command, clock: c.ui.clock}
 	d := &doctor{call: c, machine: machine, uid: uid, ui: silent, facts: map[string]string{}}
 	d.mark("user", uid != 0)

@@ -22,7 +22,7 @@ import (
 // A doctor collects facts about this machine, and judges them by the rules of a check.
 type doctor struct {
 	call    *doctorCall
-	machine host.Layout
+	machine *host.Layout
 	uid     int
 	lxcPath string          // "": not known
 	config  []byte          // LXC's default.conf
@@ -123,7 +123,7 @@ func (d *doctor) mark(name string, is bool) {
 // readSettings reads LXC's settings, and sets the facts about them, the user and the kind of
 // system.
 func (d *doctor) readSettings() {
-	m := &d.machine
+	m := d.machine
 	d.word("name", host.UserNames(d.uid, m.Etc())[0])
 	d.word("config", m.UserConfig(""))
 	android := m.Android()
@@ -164,7 +164,7 @@ func (d *doctor) readOptions() (err error) {
 
 // gather sets the facts of one check.
 func (d *doctor) gather(ctx context.Context, name string) (err error) {
-	m := &d.machine
+	m := d.machine
 	switch name {
 	case "settings":
 		d.readSettings()
@@ -299,7 +299,7 @@ func idText(r lxc.IDRange, users, groups, between string) string {
 
 // gatherLXC sets the facts about LXC's programs and files.
 func (d *doctor) gatherLXC() {
-	m := &d.machine
+	m := d.machine
 	d.put("start", host.InPath("lxc-start"))
 	version := m.LXCVersion()
 	d.put("version", version)

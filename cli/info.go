@@ -39,7 +39,7 @@ func (o *madeOptions) flags() []flag {
 
 // read finds the container that the operands name, and reads what its directory says about
 // it. uid is the user who may choose the server, besides root.
-func (o *madeOptions) read(ctx context.Context, layout host.Layout, operands []string, uid int) (*pull.Made, error) {
+func (o *madeOptions) read(ctx context.Context, layout *host.Layout, operands []string, uid int) (*pull.Made, error) {
 	if len(operands) != 1 {
 		return nil, usageErrorf("one container must be named, not %q", operands)
 	}

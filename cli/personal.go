@@ -190,7 +190,7 @@ func (c *creation) fullConfig() []byte {
 }
 
 // sayNext says that the container is complete, and which commands its user needs next.
-func (c *createCall) sayNext(ui *ui, layout host.Layout, made *pull.Result) {
+func (c *createCall) sayNext(ui *ui, layout *host.Layout, made *pull.Result) {
 	text := "Container " + shellWords([]string{c.name}) + " is ready in " + shellWords([]string{c.target.Container.Path}) + "."
 	for _, line := range lxc.ConfigLines(c.fullConfig()) {
 		key, link, _ := strings.Cut(line, "=")

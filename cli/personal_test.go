@@ -16,8 +16,8 @@ func TestSayNext(t *testing.T) {
 	bin := t.TempDir()
 	t.Setenv("PATH", bin)
 	t.Setenv("PREFIX", "")
-	layout := host.Layout{Root: true}
-	say := func(name, path string, layout host.Layout, locked bool) string {
+	layout := &host.Layout{Root: true}
+	say := func(name, path string, layout *host.Layout, locked bool) string {
 		var out bytes.Buffer
 		c := &createCall{name: name, lxcPath: path}
 		c.target.Container.Path = filepath.Join(path, name)
@@ -39,13 +39,13 @@ func TestSayNext(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, path string
-		layout     host.Layout
+		layout     *host.Layout
 		locked     bool
 		want       string
 	}{
 		{"web", layout.LXCPath(), layout, true, "  lxc-start -n web\n  lxc-attach -n web\n  lxc-attach -n web -- passwd    (root has no password yet)\n"},
 		{"it's", "/a b", layout, false, "  lxc-start -n 'it'\\''s' -P '/a b'\n  lxc-attach -n 'it'\\''s' -P '/a b'\n"},
-		{"web", "/lxc", host.Layout{}, false, "  lxc-unpriv-start -n web -P /lxc\n  lxc-unpriv-attach -n web -P /lxc\n"},
+		{"web", "/lxc", &host.Layout{}, false, "  lxc-unpriv-start -n web -P /lxc\n  lxc-unpriv-attach -n web -P /lxc\n"},
 	} {
 		if got := say(c.name, c.path, c.layout, c.locked); !strings.HasSuffix(got, missing+c.want) || !strings.HasPrefix(got, "Container ") {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)

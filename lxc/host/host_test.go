@@ -85,16 +85,16 @@ func TestMapsRoot(t *testing.T) {
 // system and of the Termux app's user.
 func TestCacheOwners(t *testing.T) {
 	top := t.TempDir()
-	if got := (Layout{top: top, prefix: top}).CacheOwners(); got != nil {
+	if got := (&Layout{top: top, prefix: top}).CacheOwners(); got != nil {
 		t.Errorf("elsewhere: %v", got)
 	}
 	if err := os.MkdirAll(top+"/dev/__properties__", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if got := (Layout{top: top}).CacheOwners(); !slices.Equal(got, []int{1000}) {
+	if got := (&Layout{top: top}).CacheOwners(); !slices.Equal(got, []int{1000}) {
 		t.Errorf("Android: %v", got)
 	}
-	if got := (Layout{top: top, prefix: top}).CacheOwners(); !slices.Equal(got, []int{1000, os.Getuid()}) {
+	if got := (&Layout{top: top, prefix: top}).CacheOwners(); !slices.Equal(got, []int{1000, os.Getuid()}) {
 		t.Errorf("Termux: %v", got)
 	}
 }

@@ -36,8 +36,8 @@ type Layout struct {
 }
 
 // This returns the layout of this machine for the user of this process.
-func This() Layout {
-	return Layout{os.Geteuid() == 0, os.Getenv("HOME"), termuxPrefix(), ""}
+func This() *Layout {
+	return &Layout{os.Geteuid() == 0, os.Getenv("HOME"), termuxPrefix(), ""}
 }
 
 // termuxPrefix returns the directory of Termux's files, "" elsewhere. Other programs set
@@ -51,20 +51,20 @@ func termuxPrefix() string {
 }
 
 // has reports whether a path of the system exists.
-func (l Layout) has(path string) bool {
+func (l *Layout) has(path string) bool {
 	_, err := os.Stat(l.top + path)
 	return err == nil
 }
 
 // Android reports whether this is an Android system. All of them have the directory of
 // system properties.
-func (l Layout) Android() bool { return l.has("/dev/__properties__") }
+func (l *Layout) Android() bool { return l.has("/dev/__properties__") }
 
 // openWrt reports whether this is an OpenWrt system.
-func (l Layout) openWrt() bool { return l.has("/etc/openwrt_release") }
+func (l *Layout) openWrt() bool { return l.has("/etc/openwrt_release") }
 
 // settings lists the directories that may hold lxc.conf and default.conf.
-func (l Layout) settings() []string {
+func (l *Layout) settings() []string {
 	var dirs []string
 	if !l.Root && l.home != "" {
 		dirs = append(dirs, filepath.Join(l.home, ".config/lxc"))
@@ -79,7 +79,7 @@ func (l Layout) settings() []string {
 // the system's in the order in which they are read, and the user's, "" if the home directory
 // is not known. Root has one, too. XDG_CONFIG_HOME stands for ~/.config (XDG Base Directory
 // Specification).
-func (l Layout) PullConfigs() (system []string, user string) {
+func (l *Layout) PullConfigs() (system []string, user string) {
 	const name = "/lxc/pull.conf"
 	system = append(system, l.top+"/etc"+name)
 	if l.prefix != "" {
@@ -97,7 +97,7 @@ func (l Layout) PullConfigs() (system []string, user string) {
 
 // UserConfig returns the path of the config that a new container of an ordinary user
 // begins with: named if it is not empty, else the user's own default.conf.
-func (l Layout) UserConfig(named string) string {
+func (l *Layout) UserConfig(named string) string {
 	if named != "" {
 		return named
 	}
@@ -106,7 +106,7 @@ func (l Layout) UserConfig(named string) string {
 
 // setting returns the value of a key in lxc.conf, "" if no file sets it. An ordinary
 // user's file comes before the system's (lxc_global_config_value in LXC's initutils.c).
-func (l Layout) setting(key string) string {
+func (l *Layout) setting(key string) string {
 	for _, dir := range l.settings() {
 		data, err := readFile(filepath.Join(dir, "lxc.conf"))
 		if err != nil {
@@ -129,7 +129,7 @@ func (l Layout) setting(key string) string {
 // LXCPath returns the directory of containers: lxc.lxcpath of lxc.conf, else the usual
 // directory on this kind of system. LXC itself uses only lxc.conf and its default, so
 // on other systems LXCPath returns LXC's default.
-func (l Layout) LXCPath() string {
+func (l *Layout) LXCPath() string {
 	if path := l.setting("lxc.lxcpath"); path != "" {
 		return path
 	}
@@ -152,7 +152,7 @@ func (l Layout) LXCPath() string {
 // LXC_CACHE_PATH if it is set; in a user namespace that an ordinary user created, and for
 // an ordinary user, the user's cache; else the system's. It returns "" if the user's home
 // directory is not known.
-func (l Layout) CacheDir(n lxc.Namespace) string {
+func (l *Layout) CacheDir(n lxc.Namespace) string {
 	if base := os.Getenv("LXC_CACHE_PATH"); base != "" {
 		return base
 	}
@@ -166,7 +166,7 @@ func (l Layout) CacheDir(n lxc.Namespace) string {
 }
 
 // systemCache returns the directory of the system's image cache.
-func (l Layout) systemCache() string {
+func (l *Layout) systemCache() string {
 	switch {
 	case l.prefix != "":
 		return filepath.Join(l.prefix, "var/cache/lxc")
@@ -178,7 +178,7 @@ func (l Layout) systemCache() string {
 
 // Forgets reports whether cache is the system's cache directory, is on a file system in
 // memory, so that it is lost when the machine stops, and is not set by LXC_CACHE_PATH.
-func (l Layout) Forgets(cache string) bool {
+func (l *Layout) Forgets(cache string) bool {
 	return os.Getenv("LXC_CACHE_PATH") == "" && cache == l.systemCache() && inMemory(cache)
 }
 
@@ -202,7 +202,7 @@ func inMemory(dir string) bool {
 // directories above the cache. On Android /data belongs to the user system (AID_SYSTEM
 // in android_filesystem_config.h), and Termux's directory, which also holds root's
 // containers and cache, belongs to the user of the Termux app.
-func (l Layout) CacheOwners() []int {
+func (l *Layout) CacheOwners() []int {
 	if !l.Android() {
 		return nil
 	}
@@ -218,7 +218,7 @@ func (l Layout) CacheOwners() []int {
 // ConfigSource returns the path of the file that a new container's config begins with: named
 // if it is not empty, else lxc.default_config of lxc.conf, else default.conf; "" if there is
 // none.
-func (l Layout) ConfigSource(named string) string {
+func (l *Layout) ConfigSource(named string) string {
 	if named == "" {
 		named = l.setting("lxc.default_config")
 	}
@@ -234,7 +234,7 @@ func (l Layout) ConfigSource(named string) string {
 // DefaultConfig returns the text that a new container's config begins with, the content of
 // ConfigSource; "" if there is none. As in lxc-create, empty lines are left out, and lines of
 // spaces and tabs become empty (parse_line in LXC's confile.c).
-func (l Layout) DefaultConfig(named string) ([]byte, error) {
+func (l *Layout) DefaultConfig(named string) ([]byte, error) {
 	named = l.ConfigSource(named)
 	if named == "" {
 		return nil, nil

@@ -6,12 +6,11 @@ import (
 )
 
 // This file, version.go and privilege.go read facts about the machine for "lxc-pull doctor".
-// Paths are those of the system; Layout.top comes before each. The methods have pointer
-// receivers because a copy of a Layout for each call would add a kilobyte to the program.
+// Paths are those of the system; Layout.top comes before each.
 
 // Below returns the layout of a machine whose system is in the directory top. home is the
 // user's home directory, with top, and root says whether the user is root.
-func Below(top, home string, root bool) Layout { return Layout{root, home, "", top} }
+func Below(top, home string, root bool) *Layout { return &Layout{root, home, "", top} }
 
 // Real returns the path by which this process opens a path of the system.
 func (l *Layout) Real(path string) string { return l.top + path }

@@ -9,7 +9,7 @@ import (
 )
 
 // below returns the layout of a machine with one file.
-func below(t *testing.T, name, content string) Layout {
+func below(t *testing.T, name, content string) *Layout {
 	top := t.TempDir()
 	if err := os.MkdirAll(filepath.Dir(top+name), 0o755); err != nil {
 		t.Fatal(err)
