@@ -74,8 +74,8 @@ func commands() []command {
 
 // template returns the command that lxc-create runs: the program as a template of LXC.
 // Only "help" finds it by its name; arguments that begin with an option select it.
-func template() command {
-	return command{name: templateName, usage: templateUsage, example: templateExample, call: new(templateCall)}
+func template() *command {
+	return &command{name: templateName, usage: templateUsage, example: templateExample, call: new(templateCall)}
 }
 
 const templateName = "template"
@@ -130,17 +130,16 @@ func untilSignal() (ctx context.Context, stop func()) {
 
 // choose returns the command that argv[0] or the first argument names, and the arguments
 // that are left for it.
-func choose(argv []string) (command, []string, error) {
+func choose(argv []string) (*command, []string, error) {
 	name, args := "", []string(nil)
 	if len(argv) > 0 {
 		// A login shell's name begins with "-".
 		name, args = strings.TrimPrefix(filepath.Base(argv[0]), "-"), argv[1:]
 	}
-	for _, c := range commands() {
-		for _, alias := range c.alias {
-			if name == alias {
-				return c, args, nil
-			}
+	list := commands()
+	for i := range list {
+		if slices.Contains(list[i].alias, name) {
+			return &list[i], args, nil
 		}
 	}
 	switch name {
@@ -148,10 +147,10 @@ func choose(argv []string) (command, []string, error) {
 		return template(), args, nil
 	case "lxc-local", "lxc-oci":
 		// LXC's templates of these names unpack an image that the user has; this program can't.
-		return command{}, nil, usageErrorf("this program replaces LXC's download template, not %q", name)
+		return new(command), nil, usageErrorf("this program replaces LXC's download template, not %q", name)
 	}
 	if len(args) == 0 {
-		return command{raw: true, call: new(missingCall)}, nil, nil
+		return &command{raw: true, call: new(missingCall)}, nil, nil
 	}
 	// lxc-create -t TEMPLATE --help runs the template with --help (lxc_create.c).
 	// It runs the template by its path, and as "PATH -h".
@@ -170,17 +169,18 @@ func choose(argv []string) (command, []string, error) {
 	if strings.HasPrefix(args[0], "-") {
 		return template(), args, nil
 	}
-	return command{}, nil, usageErrorf("unknown command %q%s", args[0], didYouMean(args[0], "", commandNames()))
+	return new(command), nil, usageErrorf("unknown command %q%s", args[0], didYouMean(args[0], "", commandNames()))
 }
 
-// named returns the command of that name, or the zero command if there is none.
-func named(name string) command {
-	for _, c := range commands() {
-		if c.name == name {
-			return c
+// named returns the command of that name, or a command without a name if there is none.
+func named(name string) *command {
+	list := commands()
+	for i := range list {
+		if list[i].name == name {
+			return &list[i]
 		}
 	}
-	return command{}
+	return new(command)
 }
 
 // commandNames returns the names of all commands.
@@ -192,7 +192,7 @@ func commandNames() (names []string) {
 }
 
 // run parses the arguments and runs the command, or prints its help text.
-func (c command) run(ctx context.Context, ui *ui, args []string) error {
+func (c *command) run(ctx context.Context, ui *ui, args []string) error {
 	one := c.call
 	if c.raw {
 		return one.run(ctx, ui, args)
@@ -211,7 +211,7 @@ func (c command) run(ctx context.Context, ui *ui, args []string) error {
 		}
 		ui.quiet, ui.verbose = ui.quiet || has("quiet"), ui.verbose || has("verbose")
 		if !has("help") {
-			settings, err = ui.takeSettings(&c, flagsOf(groups), given, operands)
+			settings, err = ui.takeSettings(c, flagsOf(groups), given, operands)
 		}
 		return err
 	})

@@ -426,7 +426,7 @@ func TestDoctorRules(t *testing.T) {
 // something.
 func TestLeavesNothing(t *testing.T) {
 	made := ""
-	for _, c := range append(commands(), template()) {
+	for _, c := range append(commands(), *template()) {
 		if (&ui{command: c.name}).leavesNothing() {
 			made += c.name + " "
 		}

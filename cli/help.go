@@ -98,7 +98,7 @@ Example: lxc-pull create web debian/trixie
 }
 
 // printHelp prints a command's help text. If all is true, the text has all flags.
-func (c command) printHelp(w io.Writer, groups []group, all bool) error {
+func (c *command) printHelp(w io.Writer, groups []group, all bool) error {
 	var b strings.Builder
 	b.WriteString(c.usage)
 	b.WriteString(flagTable(groups, all))

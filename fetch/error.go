@@ -178,7 +178,7 @@ func (e *viaError) Error() string { return e.err.Error() }
 func (e *viaError) Unwrap() error { return e.err }
 
 // tunnelKey is the key of an *atomic.Bool in the context of a request. Its value
-// becomes viaError.tunnel.
+// becomes viaError.tunnel: Client.dial clears it, and a response to CONNECT sets it.
 type tunnelKey struct{}
 
 // requestError returns the *Error of a request for u that got no response from hop, the

@@ -124,6 +124,9 @@ func askServers(servers []string) *net.Resolver {
 // dial connects to addr, a host:port, with the allowed address families. net.Dialer
 // tries both families at the same time (RFC 6555).
 func (c *Client) dial(ctx context.Context, _, addr string) (net.Conn, error) {
+	if tunnel, ok := ctx.Value(tunnelKey{}).(*atomic.Bool); ok {
+		tunnel.Store(false) // until the proxy answers CONNECT on the new connection
+	}
 	network := "tcp"
 	switch {
 	case c.opt.Address.IPv4Only:

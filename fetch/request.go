@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -86,14 +85,10 @@ func (c *Client) identifiesTo(u *url.URL) bool {
 // roundTrip sends one request, through a proxy if Options.Proxy returns one.
 // identified says that the client certificate may be sent.
 func (c *Client) roundTrip(request *http.Request, identified bool) (*http.Response, error) {
+	// If an earlier request opened the tunnel, net/http neither dials nor sends CONNECT.
 	tunnel := new(atomic.Bool)
-	ctx := context.WithValue(request.Context(), tunnelKey{}, tunnel)
-	if request.URL.Scheme == "https" {
-		// Once net/http has a connection for an https request, the tunnel is open.
-		// If an earlier request opened it, net/http sends no CONNECT again.
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { tunnel.Store(true) }})
-	}
-	request = request.WithContext(ctx)
+	tunnel.Store(request.URL.Scheme == "https")
+	request = request.WithContext(context.WithValue(request.Context(), tunnelKey{}, tunnel))
 	proxy, err := c.opt.Proxy(request)
 	var own *Error
 	switch {

@@ -35,7 +35,7 @@ type Container struct {
 // Expand replaces the tokens in text by their values, literally and in one pass. (The
 // stock template runs sed five times: '#', '&' and '\' in a value corrupt the file, and
 // a token in a value is replaced too.)
-func (c Container) Expand(text []byte) []byte {
+func (c *Container) Expand(text []byte) []byte {
 	if !bytes.Contains(text, []byte("LXC_")) {
 		return text
 	}
@@ -61,7 +61,7 @@ func (c Container) Expand(text []byte) []byte {
 //
 // If the last line of before has no newline, the stock template joins it with the
 // next line, and LXC reads another key or loses the name. Config adds the newline.
-func (c Container) Config(before, image []byte, fstab bool) []byte {
+func (c *Container) Config(before, image []byte, fstab bool) []byte {
 	var top, auto, network []byte
 	for rest := before; len(rest) > 0; {
 		end := bytes.IndexByte(rest, '\n') + 1
@@ -100,7 +100,7 @@ func (c Container) Config(before, image []byte, fstab bool) []byte {
 }
 
 // UTSName returns the host name in the container's config.
-func (c Container) UTSName() string {
+func (c *Container) UTSName() string {
 	if c.HostName != "" {
 		return c.HostName
 	}

@@ -46,7 +46,7 @@ type ImageConfig struct {
 // that "lxc.tty.maximum" sets lxc.tty.max (lxc_get_config in confile.c); with a list of
 // allowed keys both are safe. It does not remove quotes around values, and so refuses
 // them, because LXC before 2.1 does not remove them.
-func (c Container) CheckConfig(config []byte, hostConfig bool) (ImageConfig, error) {
+func (c *Container) CheckConfig(config []byte, hostConfig bool) (ImageConfig, error) {
 	var found ImageConfig
 	if line, bad := controlCharacter(config); bad {
 		return found, fmt.Errorf("the image's config has a control character in %q", Shown(line))
@@ -101,7 +101,7 @@ const (
 // distrobuilder, which adds no key, and config/templates of LXC 1.0 to 7.0, from which
 // makers of images copy. A value is allowed only if it gives the container nothing
 // beyond common.conf.
-func (c Container) allows(key, value string) bool {
+func (c *Container) allows(key, value string) bool {
 	switch key {
 	case "lxc.include":
 		return c.allowsInclude(value)
@@ -141,7 +141,7 @@ func (c Container) allows(key, value string) bool {
 // Not DISTRO.common.conf, which images included until 2020: the file of that name on
 // the host may be old or from another package, allow more devices or run hooks (Debian's
 // lxc-templates has twenty such files).
-func (c Container) allowsInclude(name string) bool {
+func (c *Container) allowsInclude(name string) bool {
 	file, ok := strings.CutPrefix(name, strings.TrimSuffix(c.TemplateConfig, "/")+"/")
 	return ok && c.TemplateConfig != "" && (file == "common.conf" || file == "userns.conf" && c.UserNamespace)
 }
@@ -168,7 +168,7 @@ const stockMounts = "mqueue dev/mqueue mqueue rw,relatime,create=dir,optional;" 
 // allowsMount reports whether entry, a line in the form of fstab(5), is one of
 // boundMounts, userMounts or stockMounts. Spaces may differ, and the zeros at the end
 // may be missing.
-func (c Container) allowsMount(entry string) bool {
+func (c *Container) allowsMount(entry string) bool {
 	f := mountFields(entry)
 	for len(f) > 4 && f[len(f)-1] == "0" && len(f) <= 6 {
 		f = f[:len(f)-1]
@@ -189,7 +189,7 @@ func (c Container) allowsMount(entry string) bool {
 }
 
 // noteMount sets Creates and Writable for a mount.
-func (c Container) noteMount(entry string, found *ImageConfig) {
+func (c *Container) noteMount(entry string, found *ImageConfig) {
 	found.Creates = found.Creates || strings.Contains(entry, "create=")
 	if f := mountFields(entry); len(f) > 0 && !c.UserNamespace && isWord(f[0], "/sys/fs/pstore /sys/kernel/debug /sys/kernel/security") {
 		found.Writable = append(found.Writable, f[0])
@@ -208,7 +208,7 @@ const maxFstabLine = 4000
 
 // CheckFstab checks an image's fstab, in which the tokens are already replaced: every
 // mount must be allowed (allowsMount). hostConfig and the results are as for CheckConfig.
-func (c Container) CheckFstab(fstab []byte, hostConfig bool) (ImageConfig, error) {
+func (c *Container) CheckFstab(fstab []byte, hostConfig bool) (ImageConfig, error) {
 	var found ImageConfig
 	if line, bad := controlCharacter(fstab); bad {
 		return found, fmt.Errorf("the image's fstab has a control character in %q", Shown(line))

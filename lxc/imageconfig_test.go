@@ -44,9 +44,9 @@ LXC.hook.pre-start = /bin/sh
 	}
 }
 
-func inUserNamespace(c Container) Container {
+func inUserNamespace(c Container) *Container {
 	c.UserNamespace = true
-	return c
+	return &c
 }
 
 // The file userns.conf, and mounts that only it has, lift restrictions. They are refused in
@@ -135,7 +135,7 @@ func TestCheckConfigRefuses(t *testing.T) {
 			t.Errorf("%q, which the user allows: %q, %v", line, got.Foreign, err)
 		}
 	}
-	if _, err := (Container{}).CheckConfig([]byte("lxc.include = /common.conf"), false); err == nil {
+	if _, err := new(Container).CheckConfig([]byte("lxc.include = /common.conf"), false); err == nil {
 		t.Error("an include is allowed where LXC_TEMPLATE_CONFIG is not known")
 	}
 }

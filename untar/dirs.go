@@ -2,13 +2,12 @@ package untar
 
 import (
 	"bytes"
-	"errors"
 	"hash/maphash"
 
 	"golang.org/x/sys/unix"
 )
 
-var errNotDir = errors.New("a parent is not a directory")
+var errNotDir error = textError("a parent is not a directory")
 
 // A dirStack is a path of directories below a root, with a descriptor for each. It moves
 // from one directory to another through their common parents, so that an archive in the

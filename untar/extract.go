@@ -14,19 +14,19 @@ import (
 )
 
 // ErrNotEmpty means that the root of a strict extraction is not empty.
-var ErrNotEmpty = errors.New("the directory is not empty")
+var ErrNotEmpty error = textError("the directory is not empty")
 
 // ErrTooBig means that an archive has more content than Limits.Bytes, or a file that is
 // longer than any disk.
-var ErrTooBig = errors.New("more content than allowed")
+var ErrTooBig error = textError("more content than allowed")
 
 var (
-	errRootType    = errors.New("the root entry is not a directory")
-	errTooMany     = errors.New("too many entries")
-	errTooManyDirs = errors.New("too many directories")
-	errFull        = errors.New("a directory that is not empty is in the way")
-	errFixed       = errors.New("a mount point or an immutable file is in the way")
-	errReplaced    = errors.New("another process replaced it")
+	errRootType    error = textError("the root entry is not a directory")
+	errTooMany     error = textError("too many entries")
+	errTooManyDirs error = textError("too many directories")
+	errFull        error = textError("a directory that is not empty is in the way")
+	errFixed       error = textError("a mount point or an immutable file is in the way")
+	errReplaced    error = textError("another process replaced it")
 )
 
 // LeftOut is the Fate of a Note about entries that a merge skipped because the root

@@ -1,7 +1,6 @@
 package untar
 
 import (
-	"errors"
 	"fmt"
 	"io"
 )
@@ -14,7 +13,7 @@ type File struct {
 	Data []byte // content of a regular file
 }
 
-var errFileSize = errors.New("larger than allowed")
+var errFileSize error = textError("larger than allowed")
 
 // maxFiles is the most members that a small archive may have.
 const maxFiles = 4096

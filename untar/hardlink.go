@@ -2,17 +2,16 @@ package untar
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
 )
 
 var (
-	errRootLink   = errors.New("hard link to the root")
-	errTargetGone = errors.New("target of the hard link is not in the archive")
-	errTargetDir  = errors.New("hard link to a directory")
-	errCopyType   = errors.New("neither a file nor a symbolic link")
+	errRootLink   error = textError("hard link to the root")
+	errTargetGone error = textError("target of the hard link is not in the archive")
+	errTargetDir  error = textError("hard link to a directory")
+	errCopyType   error = textError("neither a file nor a symbolic link")
 )
 
 // A place is a name in an open directory.

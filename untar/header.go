@@ -3,7 +3,6 @@ package untar
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"math"
 )
 
@@ -127,8 +126,8 @@ func checksumOK(b []byte, strict bool) bool {
 }
 
 var (
-	errNumber = errors.New("bad number")
-	errRange  = errors.New("number out of range")
+	errNumber error = textError("bad number")
+	errRange  error = textError("number out of range")
 )
 
 // number parses a numeric field: octal digits between blanks or NULs, or GNU's base-256

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var errWhiteout = errors.New("bad whiteout name")
+var errWhiteout error = textError("bad whiteout name")
 
 // Names of whiteouts (OCI image spec, "layer.md"): ".wh.NAME" hides NAME of the lower
 // layers, ".wh..wh..opq" hides everything that the lower layers have in the directory.

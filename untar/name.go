@@ -2,7 +2,6 @@ package untar
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 )
 
@@ -16,11 +15,11 @@ const (
 )
 
 var (
-	errEmptyName  = errors.New("empty name")
-	errLongName   = errors.New("name is too long")
-	errDeepName   = errors.New("name has too many components")
-	errParentName = errors.New(`name with ".."`)
-	errNULName    = errors.New("name with a NUL byte")
+	errEmptyName  error = textError("empty name")
+	errLongName   error = textError("name is too long")
+	errDeepName   error = textError("name has too many components")
+	errParentName error = textError(`name with ".."`)
+	errNULName    error = textError("name with a NUL byte")
 )
 
 // cleanName appends the clean form of name to dst: its path below the root, without a

@@ -2,7 +2,6 @@ package untar
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 )
 
@@ -16,25 +15,25 @@ const (
 )
 
 var (
-	errNotTar         = errors.New("not a tar archive")
-	errChecksum       = errors.New("header checksum is wrong")
-	errLoneZero       = errors.New("data after a single zero block")
-	errEmpty          = errors.New("archive is empty")
-	errNoEnd          = errors.New("archive has no end-of-archive blocks")
-	errTruncated      = errors.New("archive is cut off")
-	errNoEntry        = errors.New("extended header without an entry after it")
-	errTooLong        = errors.New("extended header is too long")
-	errRepeated       = errors.New("two extended headers of one kind before an entry")
-	errConflict       = errors.New("two extended headers in conflict")
-	errGlobal         = errors.New("global header would change every entry")
-	errNUL            = errors.New("NUL byte in an extended header")
-	errBodySize       = errors.New("entry of this type has a size")
-	errLinkBody       = errors.New("hard link with a body")
-	errBadType        = errors.New("entry type is not supported")
-	errMultiVolume    = errors.New("part of a multi-volume archive")
-	errTooManyExtents = errors.New("too many extents in a sparse file")
-	errTooManyXattrs  = errors.New("too many extended attributes")
-	errXattr          = errors.New("malformed extended attribute")
+	errNotTar         error = textError("not a tar archive")
+	errChecksum       error = textError("header checksum is wrong")
+	errLoneZero       error = textError("data after a single zero block")
+	errEmpty          error = textError("archive is empty")
+	errNoEnd          error = textError("archive has no end-of-archive blocks")
+	errTruncated      error = textError("archive is cut off")
+	errNoEntry        error = textError("extended header without an entry after it")
+	errTooLong        error = textError("extended header is too long")
+	errRepeated       error = textError("two extended headers of one kind before an entry")
+	errConflict       error = textError("two extended headers in conflict")
+	errGlobal         error = textError("global header would change every entry")
+	errNUL            error = textError("NUL byte in an extended header")
+	errBodySize       error = textError("entry of this type has a size")
+	errLinkBody       error = textError("hard link with a body")
+	errBadType        error = textError("entry type is not supported")
+	errMultiVolume    error = textError("part of a multi-volume archive")
+	errTooManyExtents error = textError("too many extents in a sparse file")
+	errTooManyXattrs  error = textError("too many extended attributes")
+	errXattr          error = textError("malformed extended attribute")
 )
 
 // An Entry is a member of an archive. Its slices are valid until the next entry is read.

@@ -3,13 +3,12 @@ package untar
 import (
 	"bytes"
 	"encoding/base64"
-	"errors"
 	"math"
 )
 
 var (
-	errRecord = errors.New("malformed pax record")
-	errTime   = errors.New("bad time in a pax record")
+	errRecord error = textError("malformed pax record")
+	errTime   error = textError("bad time in a pax record")
 )
 
 // nextRecord splits the first record "length keyword=value\n" off an extended header

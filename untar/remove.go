@@ -2,7 +2,6 @@ package untar
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -12,7 +11,7 @@ import (
 )
 
 // ErrMounted means that a directory was not removed because something is mounted on it.
-var ErrMounted = errors.New("something is mounted here")
+var ErrMounted error = textError("something is mounted here")
 
 // RemoveContents removes everything below the root directory, except a file system's own
 // lost+found and this program's own files. It does not follow links. It does not enter mount

@@ -2,14 +2,13 @@ package untar
 
 import (
 	"bytes"
-	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // ErrNotMade means that a file was in the root before an archive was merged into it.
-var ErrNotMade = errors.New("it is not from the archive")
+var ErrNotMade error = textError("it is not from the archive")
 
 // A Rewriter edits files inside a root. It edits each file once, even if the file has
 // several names.
@@ -26,7 +25,7 @@ type Rewriter struct {
 	written int64
 }
 
-var errTotal = errors.New("more bytes would be rewritten in all files than are allowed")
+var errTotal error = textError("more bytes would be rewritten in all files than are allowed")
 
 // An inode identifies a file by its device and inode number.
 type inode struct{ dev, ino uint64 }

@@ -2,7 +2,6 @@ package untar
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"strings"
@@ -34,8 +33,8 @@ const (
 )
 
 var (
-	errWildcards = errors.New("more than 64 KiB of patterns with wildcards")
-	errSteps     = errors.New("the patterns take too long: they have too many wildcards for names of this length")
+	errWildcards error = textError("more than 64 KiB of patterns with wildcards")
+	errSteps     error = textError("the patterns take too long: they have too many wildcards for names of this length")
 )
 
 // A member is a requested entry.

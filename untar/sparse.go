@@ -1,7 +1,6 @@
 package untar
 
 import (
-	"errors"
 	"math"
 )
 
@@ -42,7 +41,7 @@ func (l *extentList) reset() {
 	l.n = 0
 }
 
-var errSparse = errors.New("bad sparse map")
+var errSparse error = textError("bad sparse map")
 
 // addExtent appends an extent to the map of the current entry.
 func (p *parser) addExtent(offset, length int64) error {

@@ -2,17 +2,16 @@ package untar
 
 import (
 	"bytes"
-	"errors"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
 var (
-	errNoTarget   = errors.New("empty link target")
-	errLongTarget = errors.New("link target is too long")
-	errTargetNUL  = errors.New("link target with a NUL byte")
-	errNoProc     = errors.New("/proc is not mounted")
+	errNoTarget   error = textError("empty link target")
+	errLongTarget error = textError("link target is too long")
+	errTargetNUL  error = textError("link target with a NUL byte")
+	errNoProc     error = textError("/proc is not mounted")
 )
 
 // symlink makes a symbolic link.

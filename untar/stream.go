@@ -21,6 +21,12 @@ func (e *FormatError) Error() string {
 
 func (e *FormatError) Unwrap() error { return e.Cause }
 
+// A textError is an error that is only its text. Unlike errors.New, it takes no code when the
+// program starts.
+type textError string
+
+func (e textError) Error() string { return string(e) }
+
 // A stream reads an archive as a sequence of entries and their bodies.
 type stream struct {
 	r      io.Reader

@@ -70,7 +70,7 @@ type found struct {
 }
 
 // ErrBusy means that another process is filling the same directory.
-var ErrBusy = errors.New("another run is filling this directory")
+var ErrBusy error = textError("another run is filling this directory")
 
 // A BusyError is an ErrBusy with the other process's ID.
 type BusyError struct{ PID int }

@@ -61,13 +61,13 @@ func (c *Cache) base(create bool) (directory, error) {
 	if err != nil {
 		return directory{}, &fs.PathError{Op: "open", Path: c.Base, Err: err}
 	}
-	d.File = os.NewFile(uintptr(fd), c.Base)
+	d.file = os.NewFile(uintptr(fd), c.Base)
 	var st unix.Stat_t
 	if err = unix.Fstat(fd, &st); err == nil {
 		err = d.checkTrust(fd, &st, c.Base)
 	}
 	if err != nil {
-		d.Close()
+		d.file.Close()
 		return directory{}, err
 	}
 	return d, nil

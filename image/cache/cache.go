@@ -182,7 +182,7 @@ func (c *Cache) walk(create bool, names ...string) (directory, error) {
 	}
 	for _, name := range names {
 		next, err := c.step(d, name, create)
-		d.Close()
+		d.file.Close()
 		if err != nil {
 			return directory{}, err
 		}
@@ -202,7 +202,7 @@ func (c *Cache) step(d directory, name string, create bool) (directory, error) {
 	}
 	next, err := d.open(name)
 	if err == nil && created {
-		c.giveAway(next.File)
+		c.giveAway(next.file)
 	}
 	return next, err
 }
@@ -223,7 +223,7 @@ func (c *Cache) Remove(ctx context.Context, n image.Name) error {
 	} else if err != nil {
 		return err
 	}
-	d.Close()
+	d.file.Close()
 	s, err := c.Lock(ctx, n)
 	if err != nil {
 		return err

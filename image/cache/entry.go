@@ -36,7 +36,7 @@ func (c *Cache) Open(n image.Name) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer d.Close()
+	defer d.file.Close()
 	return c.openEntry(d, n.Variant)
 }
 
@@ -46,13 +46,13 @@ func (c *Cache) openEntry(parent directory, name string) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer d.Close()
+	defer d.file.Close()
 	left := int64(maxKept)
 	if e.Files, err = d.files(&left, nil); err == nil {
 		var inner directory
 		if inner, err = d.open(evidenceName); err == nil {
 			e.Evidence, err = inner.files(&left, func(name string) bool { return c.Evidence == nil || slices.Contains(c.Evidence, name) })
-			inner.Close()
+			inner.file.Close()
 		} else if errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
@@ -81,13 +81,13 @@ func openRootfs(parent directory, name string) (directory, *Entry, error) {
 		e.Rootfs, err = d.openFile(rootfsName, unix.O_RDONLY, 0)
 	}
 	if err != nil {
-		d.Close()
+		d.file.Close()
 		return directory{}, nil, err
 	}
 	info, err := e.Rootfs.Stat()
 	if err != nil {
 		e.Close()
-		d.Close()
+		d.file.Close()
 		return directory{}, nil, err
 	}
 	e.Size, e.Modified = info.Size(), info.ModTime()
@@ -100,12 +100,12 @@ func (c *Cache) Metadata(n image.Name, prefix string) (map[string][]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	defer parent.Close()
+	defer parent.file.Close()
 	d, err := parent.open(n.Variant)
 	if err != nil {
 		return nil, err
 	}
-	defer d.Close()
+	defer d.file.Close()
 	left := int64(maxKept)
 	return d.files(&left, func(name string) bool { return strings.HasPrefix(name, prefix) })
 }

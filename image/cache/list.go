@@ -79,14 +79,14 @@ func inspect(d directory, n image.Name, name string) (info Info, ok bool) {
 		}
 		info.Build, info.Modified, info.Size, info.Evidence, info.Proven = e.Build, e.Modified, e.Size, there.evidence, there.flat
 		e.Close()
-		inner.Close()
+		inner.file.Close()
 	}
 	info.Used = info.Modified
 	if entry, err := d.open(name); err == nil {
 		if t, ok := entry.modified(buildName); ok && t.After(info.Used) {
 			info.Used = t
 		}
-		entry.Close()
+		entry.file.Close()
 	}
 	return info, true
 }
@@ -102,7 +102,7 @@ func (i *Info) measure(parent directory, name string) {
 		}
 		return
 	}
-	defer d.Close()
+	defer d.file.Close()
 	f, err := d.openFile(rootfsName, os.O_RDONLY, 0)
 	if err != nil {
 		return
@@ -122,7 +122,7 @@ func (c *Cache) walkEntries(visit func(d directory, n image.Name, name string)) 
 	} else if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer d.file.Close()
 	walkBelow(d, nil, visit)
 	return nil
 }
@@ -140,7 +140,7 @@ func walkBelow(d directory, above []string, visit func(d directory, n image.Name
 			}
 			if inner, err := d.open(name); err == nil {
 				walkBelow(inner, append(above, name), visit)
-				inner.Close()
+				inner.file.Close()
 			}
 			continue
 		}

@@ -233,7 +233,7 @@ func private(f *os.File) bool {
 func isAt(f *os.File, dir directory, name string) bool {
 	var mine, there unix.Stat_t
 	return unix.Fstat(int(f.Fd()), &mine) == nil &&
-		unix.Fstatat(int(dir.Fd()), name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil &&
+		unix.Fstatat(int(dir.file.Fd()), name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil &&
 		mine.Dev == there.Dev && mine.Ino == there.Ino
 }
 
@@ -295,7 +295,7 @@ func (l *lock) heartbeat() {
 			return
 		case <-tick.C:
 			now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
-			unix.UtimesNanoAt(int(l.dir.Fd()), l.name, now, unix.AT_SYMLINK_NOFOLLOW)
+			unix.UtimesNanoAt(int(l.dir.file.Fd()), l.name, now, unix.AT_SYMLINK_NOFOLLOW)
 		}
 	}
 }

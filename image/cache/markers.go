@@ -44,7 +44,7 @@ func (d directory) markers(name string) (m markers) {
 	if err != nil {
 		return m
 	}
-	defer inner.Close()
+	defer inner.file.Close()
 	names, err := inner.names()
 	if err != nil || len(names) > 2*maxFiles {
 		return m
@@ -52,7 +52,7 @@ func (d directory) markers(name string) (m markers) {
 	m.empty, m.flat = len(names) == 0, true
 	for _, each := range names {
 		var st unix.Stat_t
-		if unix.Fstatat(int(inner.Fd()), each, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		if unix.Fstatat(int(inner.file.Fd()), each, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 			m.flat = false
 			continue
 		}
@@ -82,8 +82,8 @@ func (d directory) isEmpty(name string) bool {
 	if err != nil {
 		return false
 	}
-	defer inner.Close()
-	_, err = inner.Readdirnames(1)
+	defer inner.file.Close()
+	_, err = inner.file.Readdirnames(1)
 	return err == io.EOF
 }
 
@@ -118,7 +118,7 @@ func isLock(text []byte) bool {
 // those of a new lock. openFile has checked who owns the file.
 func (d directory) isDamagedLock(name string, text []byte) bool {
 	var st unix.Stat_t
-	if len(text) > maxHolder || unix.Fstatat(int(d.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil ||
+	if len(text) > maxHolder || unix.Fstatat(int(d.file.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil ||
 		st.Mode != unix.S_IFREG|0o600 || st.Nlink != 1 {
 		return false
 	}
@@ -140,5 +140,5 @@ func (d directory) removeLeftover(name string) error {
 // notOurs returns the error for a file that has one of the cache's names but was not made by
 // the cache.
 func (d directory) notOurs(name string) error {
-	return fmt.Errorf("%q was not made by the cache and is left alone: move it away", d.Name()+"/"+name)
+	return fmt.Errorf("%q was not made by the cache and is left alone: move it away", d.file.Name()+"/"+name)
 }

@@ -168,7 +168,7 @@ func TestMarkersLast(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+	defer d.file.Close()
 	if err := d.removeAll("default"); err == nil {
 		t.Error("removed with a mount in it")
 	}

@@ -461,7 +461,7 @@ func TestSeenPatience(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+	defer d.file.Close()
 	l, err := c.lock(t.Context(), d, seenName+".lock", maxLockWait)
 	if err != nil {
 		t.Fatal(err)

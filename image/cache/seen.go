@@ -44,7 +44,7 @@ type Seen struct {
 func (c *Cache) LoadSeen() ([]Seen, error) {
 	d, err := c.walk(false, evidenceName)
 	if err == nil {
-		defer d.Close()
+		defer d.file.Close()
 		var list []Seen
 		if list, err = loadSeen(d); err == nil {
 			return list, nil
@@ -99,7 +99,7 @@ func (c *Cache) UpdateSeen(ctx context.Context, edit func([]Seen) ([]Seen, error
 	if err != nil {
 		return c.unwritable(err)
 	}
-	defer d.Close()
+	defer d.file.Close()
 	l, err := c.lock(ctx, d, seenName+lockSuffix, maxSeenWait)
 	if err != nil {
 		return c.unwritable(err)

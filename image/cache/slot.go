@@ -32,7 +32,7 @@ func (c *Cache) Lock(ctx context.Context, n image.Name) (*Slot, error) {
 	}
 	l, err := c.lock(ctx, d, "."+n.Variant+lockSuffix, maxLockWait)
 	if err != nil {
-		d.Close()
+		d.file.Close()
 		return nil, c.unwritable(err)
 	}
 	s := &Slot{cache: c, name: n, parent: d, lock: l}
@@ -71,7 +71,7 @@ func (c *Cache) lock(ctx context.Context, d directory, name string, maxWait time
 // Unlock releases the lock. The Slot and its Stage must not be used afterwards.
 func (s *Slot) Unlock() error {
 	err := s.lock.release()
-	if e := s.parent.Close(); err == nil {
+	if e := s.parent.file.Close(); err == nil {
 		err = e
 	}
 	return err
@@ -162,7 +162,7 @@ func (s *Slot) adopt(evidence map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer d.file.Close()
 	temporary := evidenceName + newSuffix
 	if !s.parent.markers(s.name.Variant).flat {
 		return s.parent.notOurs(s.name.Variant)

@@ -38,7 +38,7 @@ func (s *Slot) Stage(tag string) (*Stage, error) {
 func (s *Slot) Begun(tag string) bool {
 	d, ok := s.openPart(tag)
 	if ok {
-		d.Close()
+		d.file.Close()
 	}
 	return ok
 }
@@ -59,7 +59,7 @@ func (s *Slot) openPart(tag string) (directory, bool) {
 		ok = err == nil || errors.Is(err, fs.ErrNotExist)
 	}
 	if !ok {
-		d.Close()
+		d.file.Close()
 		return directory{}, false
 	}
 	return d, true
@@ -67,7 +67,7 @@ func (s *Slot) openPart(tag string) (directory, bool) {
 
 func (s *Slot) stage(tag string) (*Stage, error) {
 	if d, ok := s.openPart(tag); ok {
-		d.Close()
+		d.file.Close()
 	} else if err := s.parent.removeLeftover(s.part()); err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (s *Slot) stage(tag string) (*Stage, error) {
 	}
 	st := &Stage{slot: s, dir: d}
 	if err := st.write(d, tagName, []byte(tag), 0o644); err != nil {
-		d.Close()
+		d.file.Close()
 		return nil, err
 	}
 	st.Rootfs, err = d.openFile(rootfsName, unix.O_RDWR|unix.O_CREAT|unix.O_APPEND, 0o644)
@@ -94,7 +94,7 @@ func (s *Slot) stage(tag string) (*Stage, error) {
 		}
 		st.Rootfs.Close()
 	}
-	d.Close()
+	d.file.Close()
 	return nil, err
 }
 
@@ -130,7 +130,7 @@ func (st *Stage) Reset() error {
 // Close closes the Stage and keeps its bytes for a later run.
 func (st *Stage) Close() error {
 	err := st.Rootfs.Close()
-	if e := st.dir.Close(); err == nil {
+	if e := st.dir.file.Close(); err == nil {
 		err = e
 	}
 	return err
@@ -213,7 +213,7 @@ func (st *Stage) writeEvidence(name string, evidence map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	defer inner.Close()
+	defer inner.file.Close()
 	var files []string
 	for file := range evidence {
 		files = append(files, file)
@@ -242,7 +242,7 @@ func (s *Slot) renamePart() error {
 	if err != nil {
 		return err
 	}
-	defer part.Close()
+	defer part.file.Close()
 	names, err := part.names()
 	if err != nil {
 		return err
@@ -251,9 +251,9 @@ func (s *Slot) renamePart() error {
 	if err != nil {
 		return err
 	}
-	defer moved.Close()
+	defer moved.file.Close()
 	for _, name := range names {
-		if err := unix.Renameat(int(part.Fd()), name, int(moved.Fd()), name); err != nil {
+		if err := unix.Renameat(int(part.file.Fd()), name, int(moved.file.Fd()), name); err != nil {
 			return part.wrap("rename", name, err)
 		}
 	}

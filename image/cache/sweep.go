@@ -24,14 +24,14 @@ func (c *Cache) Use(n image.Name) {
 	if err != nil {
 		return
 	}
-	defer d.Close()
+	defer d.file.Close()
 	entry, err := d.open(n.Variant)
 	if err != nil {
 		return
 	}
-	defer entry.Close()
+	defer entry.file.Close()
 	now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
-	unix.UtimesNanoAt(int(entry.Fd()), buildName, now, unix.AT_SYMLINK_NOFOLLOW)
+	unix.UtimesNanoAt(int(entry.file.Fd()), buildName, now, unix.AT_SYMLINK_NOFOLLOW)
 }
 
 // Leftovers returns the images that have files of interrupted runs older than Leftover
@@ -162,7 +162,7 @@ func (d directory) olderThan(name string, then time.Time) bool {
 	if err != nil {
 		return !untrusted(err) // a file; or another user's directory, which stays
 	}
-	defer inner.Close()
+	defer inner.file.Close()
 	names, err := inner.names()
 	for _, each := range names {
 		if t, ok := inner.modified(each); ok && t.After(then) {
