@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +80,12 @@ type silentError struct {
 	code, text string // for events; "": "failed"
 }
 
-func (e *silentError) Error() string { return cmp.Or(e.text, "failed") }
+func (e *silentError) Error() string {
+	if e.text == "" {
+		return "failed"
+	}
+	return e.text
+}
 
 // A sopError is an error with one of SOP's exit statuses (sopv.go).
 type sopError struct {
@@ -212,7 +216,10 @@ func classify(err error) (status int, code string) {
 	case c.own.sop != nil:
 		return c.own.sop.status, "failed"
 	case c.own.silent != nil && !c.own.silent.usage:
-		return exitFailure, cmp.Or(c.own.silent.code, "failed")
+		if code = c.own.silent.code; code == "" {
+			code = "failed"
+		}
+		return exitFailure, code
 	case c.own.silent != nil, c.own.usage != nil:
 		return exitUsage, "usage"
 	case c.own.mapped != nil:

@@ -102,11 +102,11 @@ func (c *infoCall) groups() []group {
 	}})
 }
 
-// groups returns the flags of a command: its own, and those of finding an image. The last of
-// own never stands on a command line, where --server is found first, so only settings give it.
+// groups returns the flags of a command: its own, and those of finding an image. On the command
+// line --server is the first flag of that name, so only settings give the second.
 func (o *finderOptions) groups(made, own group) []group {
-	own.flags = append(own.flags, flag{long: "server", into: &o.settings, exact: true})
-	return []group{made, own, o.servers.group(), o.trust.group(), o.network.group(), commonFlags()}
+	second := group{"", []flag{{long: "server", into: &o.settings, exact: true}}}
+	return []group{made, own, o.servers.group(), o.trust.group(), o.network.group(), commonFlags(), second}
 }
 
 func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {

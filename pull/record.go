@@ -11,8 +11,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/sys/unix"
-
 	"lxc-pull/image"
 	"lxc-pull/lxc"
 	"lxc-pull/pull/source"
@@ -280,11 +278,10 @@ func ReadContainer(path string, uid int) (*Made, error) {
 		return nil, err
 	}
 	m.directory = directory
-	own := func(st *unix.Stat_t) bool { return st.Uid == 0 || int(st.Uid) == uid }
 	text, st, err := directory.read(RecordFile)
-	m.Own = own(&st)
+	m.Own = st.Uid == 0 || int(st.Uid) == uid
 	m.Config, st, noConfig = directory.read("config")
-	m.ownConfig = own(&st)
+	m.ownConfig = st.Uid == 0 || int(st.Uid) == uid
 	if err == nil {
 		if m.Record, err = ParseRecord(text); err != nil {
 			err = directory.fail("read", RecordFile, err)

@@ -201,23 +201,24 @@ func (r *Root) Digest(name string) string {
 
 // digestOf returns the digest of an open file and closes it. left is how many bytes may be read.
 func digestOf(fd int, buf []byte, left *int64) string {
-	sum := sha256.New()
-	for off := int64(0); ; {
+	sum, digest := sha256.New(), ""
+	for off := int64(0); *left >= 0; {
 		n, err := unix.Pread(fd, buf, off)
 		if err == unix.EINTR {
 			continue
 		}
-		off += int64(max(n, 0))
-		*left -= int64(max(n, 0))
-		if n <= 0 || *left < 0 {
-			unix.Close(fd)
-			if err != nil || *left < 0 {
-				return ""
-			}
-			return hex.EncodeToString(sum.Sum(nil))
+		if err == nil && n == 0 {
+			digest = hex.EncodeToString(sum.Sum(nil))
+		}
+		if n <= 0 {
+			break
 		}
 		sum.Write(buf[:n])
+		off += int64(n)
+		*left -= int64(n)
 	}
+	unix.Close(fd)
+	return digest
 }
 
 // digest is like Root.Digest, but follows no link and enters no other file system.
