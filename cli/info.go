@@ -102,10 +102,10 @@ func (c *infoCall) groups() []group {
 	}})
 }
 
-// groups returns the flags of a command: its own, and those of finding an image. On the command
-// line --server is the first flag of that name, so only settings give the second.
+// groups returns the flags of a command: its own, and those of finding an image. Only a setting
+// gives "server*" (settings.give).
 func (o *finderOptions) groups(made, own group) []group {
-	second := group{"", []flag{{long: "server", into: &o.settings, exact: true}}}
+	second := group{"", []flag{{long: "server*", value: "SERVER", into: &o.settings, exact: true}}}
 	return []group{made, own, o.servers.group(), o.trust.group(), o.network.group(), commonFlags(), second}
 }
 

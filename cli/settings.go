@@ -297,17 +297,18 @@ func (u *ui) takeSettings(command string, flags []flag, given, operands []string
 	return s, s.give(flags, given)
 }
 
-// give sets the flags that the command line does not give.
+// give sets the flags that the command line does not give. A flag "NAME*" gets the setting, too.
 func (s *settings) give(flags []flag, given []string) error {
 	for i := range flags {
 		f := &flags[i]
+		name := strings.TrimSuffix(f.long, "*")
 		switch {
-		case slices.Contains(given, f.long),
+		case slices.Contains(given, name),
 			f.long == "cache-size" && slices.Contains(given, "no-cache"),
 			strings.HasPrefix(f.long, "mirror") && slices.Contains(given, "server"):
 			continue
 		}
-		for _, x := range s.of(f.long) {
+		for _, x := range s.of(name) {
 			if err := f.set(x.value); err != nil {
 				return settingError(x.where+": "+x.name+" "+strconv.Quote(x.value)+": "+err.Error(), nil)
 			}
