@@ -20,11 +20,11 @@ const checkUsage = `Usage: lxc-pull check NAME [OPTION]...
 
 Compares a container's files with its signed image, which is verified again.
 Prints a line for each file that differs, as dpkg --verify does. Exit status:
-0 no file differs, 1 some do or can't be read.
+0 no file differs, 1 some do or can't be read, 2 or more: not compared.
 
   S size   M mode, type   5 content   D device   L link   U user   G group
   P capabilities   ? not compared (T, the time, never is)   . the same
-  c: the creation of the container edited it (-v); it does not count
+  c: as the creation of the container edited it (-v); it does not count
 `
 
 // A checkCall is one use of "check".
@@ -34,6 +34,7 @@ type checkCall struct {
 	onlyChanged bool
 	exclude     []string
 	rootfs      string
+	foreign     bool      // image.json belongs to another user
 	mapped      [2]string // --mapped-uid and --mapped-gid, which reenter passes
 
 	args []string // the arguments of this call, for reenter
@@ -81,6 +82,12 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	}
 	c.finder.trust.allowOlder = true // the container's build is the one to compare with, whatever came later
 	c.finder.useRecord(ui, made)
+	if c.foreign = !made.Own; c.foreign {
+		made.Record.Mode, made.Record.Privilege = c.finder.namespace.Mode(), "root"
+		if made.Record.Mode == lxc.User {
+			made.Record.Privilege = "user namespace"
+		}
+	}
 	finder, err := c.finder.open(ctx, ui, true)
 	if err != nil {
 		return err
@@ -88,7 +95,7 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if c.rootfs != "" {
 		audit.Root, err = untar.OpenRoot(c.rootfs)
 	} else {
-		audit.Root, err = pull.OpenRootfs(c.made.path, made.Config)
+		audit.Root, err = made.OpenRootfs()
 	}
 	if err != nil {
 		return err
@@ -135,13 +142,16 @@ var fates = [...]string{"changed", "missing", "added"}
 func (c *checkCall) print(ui *ui, result *untar.Comparison, used *image.Image) error {
 	var text []byte
 	var objects []jsonObject
-	different := result.More
+	different, edited := result.More, int64(0)
 	for _, d := range result.Differences {
-		mark := "c"
-		if !d.Edited {
-			mark = " "
+		mark := " "
+		if d.Edited {
+			mark = "c"
+			edited++
+		}
+		if !d.Edited || c.foreign {
 			different++
-		} else if !ui.verbose {
+		} else if !ui.verbose && !c.made.json {
 			continue
 		}
 		path := "/" + d.Path
@@ -172,15 +182,30 @@ func (c *checkCall) print(ui *ui, result *untar.Comparison, used *image.Image) e
 		return err
 	}
 	if result.More > 0 {
-		ui.warn("incomplete", "%d more files differ; there is no room for them in the list", result.More)
+		ui.warnText("incomplete", differing(result.More, " more")+"; there is no room for more in the list")
+	}
+	verdict := c.made.name + ": " + differing(different, "") + " from " + used.Name.String() + ", build " + used.Build
+	if c.foreign && edited > 0 {
+		ui.warnText("foreign-record", pull.RecordFile+" belongs to another user, so the files that the creation edited (c) count as differences")
+	} else if edited > 0 {
+		verdict += "; the creation edited " + strconv.FormatInt(edited, 10)
 	}
 	if !ui.quiet {
-		ui.line("%s: %d files differ from %s, build %s", c.made.name, different, used.Name, used.Build)
+		ui.write("", verdict)
 	}
 	if different > 0 {
-		return &silentError{}
+		return &silentError{code: "differs", text: verdict}
 	}
 	return nil
+}
+
+// differing returns "N files differ".
+func differing(n int64, more string) string {
+	files := " files differ"
+	if n == 1 {
+		files = " file differs"
+	}
+	return strconv.FormatInt(n, 10) + more + files
 }
 
 // letters returns a letter for each aspect of a changed file, as rpm --verify does.

@@ -111,7 +111,7 @@ func TestEveryCodeIsExplained(t *testing.T) {
 		}
 	}
 	list := []error{
-		errors.New("x"), usageErrorf("x"), &mappedError{}, &silentError{}, &image.NotFoundError{}, &pgp.UntrustedError{}, &pgp.BadSignatureError{},
+		errors.New("x"), usageErrorf("x"), &mappedError{}, &silentError{}, &silentError{code: "differs"}, &silentError{code: "unhealthy"}, &image.NotFoundError{}, &pgp.UntrustedError{}, &pgp.BadSignatureError{},
 		syscall.ENOSPC, syscall.EIO, syscall.EROFS, syscall.EACCES, &untar.OwnerError{Err: syscall.EINVAL}, &untar.UnfitError{}, untar.ErrBusy, &xz.MemoryError{},
 	}
 	for _, kind := range kinds(t) {

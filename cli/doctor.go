@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func (c *doctorCall) run(ctx context.Context, ui *ui, operands []string) error {
 		_, err = fmt.Fprintf(ui.out, "%d checks: %d ok, %d warn, %d fail\n", c.checks, c.checks-c.warned-c.failed, c.warned, c.failed)
 	}
 	if err == nil && c.failed > 0 {
-		err = &silentError{}
+		err = &silentError{code: "unhealthy", text: strconv.Itoa(c.failed) + " of " + strconv.Itoa(c.checks) + " checks fail"}
 	}
 	return err
 }

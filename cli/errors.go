@@ -29,10 +29,10 @@ import (
 // The exit statuses of every command but sopv, which has those of SOP.
 const (
 	exitDone       = 0
-	exitFailure    = 1 // any other error
-	exitUsage      = 2
+	exitFailure    = 1 // any other error; check and doctor: only what they find
+	exitUsage      = 2 // check and doctor: also any other error
 	exitNetwork    = 3
-	exitNoImage    = 4
+	exitNoImage    = 4 // also no container
 	exitUnverified = 5 // bad or missing signature, wrong digest
 	exitDisk       = 6 // disk full, quota, I/O error
 	exitPermission = 7
@@ -75,9 +75,17 @@ func wrongValue(option, value, why string) error {
 }
 
 // A silentError is a failure of which the user has been told already.
-type silentError struct{ usage bool }
+type silentError struct {
+	usage      bool
+	code, text string // for events; "": "failed"
+}
 
-func (e *silentError) Error() string { return "failed" }
+func (e *silentError) Error() string {
+	if e.text == "" {
+		return "failed"
+	}
+	return e.text
+}
 
 // A sopError is an error with one of SOP's exit statuses (sopv.go).
 type sopError struct {
@@ -98,6 +106,9 @@ func (u *ui) finish(err error, signal signalError) int {
 	status, code, text, hint := exitDone, "ok", "", ""
 	if err != nil {
 		status, code = classify(err)
+		if status == exitFailure && among("check doctor", u.command) && !among("differs unhealthy", code) {
+			status = exitUsage // exitFailure is what these two find
+		}
 		text, hint = u.explain(err, code)
 	}
 	if signal != 0 {
@@ -205,7 +216,10 @@ func classify(err error) (status int, code string) {
 	case c.own.sop != nil:
 		return c.own.sop.status, "failed"
 	case c.own.silent != nil && !c.own.silent.usage:
-		return exitFailure, "failed"
+		if code = c.own.silent.code; code == "" {
+			code = "failed"
+		}
+		return exitFailure, code
 	case c.own.silent != nil, c.own.usage != nil:
 		return exitUsage, "usage"
 	case c.own.mapped != nil:
@@ -253,7 +267,9 @@ func (c *causes) local() (status int, code string) {
 	case c.errno == syscall.EACCES, c.errno == syscall.EPERM:
 		return exitPermission, "permission"
 	case c.fault != 0:
-		code, _ = c.targetLine()
+		if code, _ = c.targetLine(); c.fault >= pull.NoRecord {
+			return exitNoImage, code
+		}
 	case c.kind == source.History:
 		code = "history"
 	case c.other.unfit != nil:
@@ -277,8 +293,9 @@ exists Choose another name, or remove it first.
 no-config
 missing-include LXC would refuse the container. If LXC's configs are in another directory, pass --template-config DIR.
 host-config If you trust the image with this host, pass --allow-host-config.
-no-record Check the name, and -P DIR. Only lxc-pull after 0.1.0 writes that file; after lxc-copy, copy it from the original container.
-no-directory Mount it, and pass --rootfs DIR.
+no-directory Pass its directory with --rootfs DIR. If it is an image, mount it there first.
+no-record Only lxc-pull after 0.1.0 writes that file. After lxc-copy, copy it from the original container.
+no-container Check the name, and -P DIR.
 `
 
 // targetLine returns the code and the hint of the error of package pull.

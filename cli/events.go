@@ -20,8 +20,9 @@ import (
 //	{"event": "progress", "phase": P, "bytes": N, "total": N}
 //	                                                  at most five a second; total may be null
 //	{"event": "image", "image": "DIST/RELEASE/ARCH/VARIANT", "build": B, "digest": D, "cached": true}
-//	                                                  once; D is the SHA-256 of the root file
-//	                                                  system, null if it is not known yet
+//	                                                  again when another copy is used; D is the
+//	                                                  SHA-256 of the root file system, null if it
+//	                                                  is not known yet
 //	{"event": "warning", "code": C, "text": T}        C is one of the codes in codes.txt
 //	{"event": "result", "exit": N, "code": C, "text": T, "remedy": R}
 //	                                                  the last one; after success C is "ok"

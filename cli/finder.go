@@ -106,6 +106,8 @@ type finderOptions struct {
 	cache   cacheOptions
 	memory  int64
 
+	settings []string // the servers of a setting, if the command line names none; only for check and info
+
 	readOnly bool // change nothing on the disk
 
 	namespace lxc.Namespace

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"lxc-pull/lxc/host"
 	"lxc-pull/pull"
 	"lxc-pull/pull/source"
+	"lxc-pull/untar"
 )
 
 const infoUsage = `Usage: lxc-pull info NAME [OPTION]...
@@ -65,11 +67,13 @@ func (o *madeOptions) read(ctx context.Context, layout *host.Layout, operands []
 }
 
 // useRecord sets the user namespace and the server to those of a container. The record says of
-// which mode the image is. The record's server is the one to ask, unless the user names servers.
-// Another user could name any server in a record, and so make root send requests to it.
+// which mode the image is, and which server to ask, before those of the settings, unless the
+// command line names servers. A record of another user could name any server, and so make root
+// send requests to it; its mode is that which the config implies.
 func (o *finderOptions) useRecord(ui *ui, made *pull.Made) {
 	o.namespace = host.ContainerNamespace(made.Config)
 	switch {
+	case !made.Own:
 	case made.Record.Mode == lxc.System:
 		o.namespace = lxc.HostNamespace
 	case o.namespace == lxc.HostNamespace:
@@ -77,11 +81,11 @@ func (o *finderOptions) useRecord(ui *ui, made *pull.Made) {
 	}
 	server := made.Record.Server
 	switch {
-	case len(o.servers.servers) > 0 || server == "" || server == "file:":
+	case len(o.servers.servers) > len(o.settings) || server == "" || server == "file:":
 	case !made.Own:
 		ui.notef("%s belongs to another user, so the server in it is not asked", pull.RecordFile)
 	default:
-		o.servers.servers = []string{server}
+		o.servers.servers = append([]string{server}, o.settings...)
 	}
 }
 
@@ -98,9 +102,11 @@ func (c *infoCall) groups() []group {
 	}})
 }
 
-// groups returns the flags of a command: its own, and those of finding an image.
+// groups returns the flags of a command: its own, and those of finding an image. Only a setting
+// gives "server*" (settings.give).
 func (o *finderOptions) groups(made, own group) []group {
-	return []group{made, own, o.servers.group(), o.trust.group(), o.network.group(), commonFlags()}
+	second := group{"", []flag{{long: "server*", value: "SERVER", into: &o.settings, exact: true}}}
+	return []group{made, own, o.servers.group(), o.trust.group(), o.network.group(), commonFlags(), second}
 }
 
 func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
@@ -138,15 +144,22 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 // infoText returns the output: a line for each member of the record, the age of its build, and
 // the newest build; or one JSON object. Members without a value are left out for people.
 func infoText(rec *pull.Record, newest string, now time.Time, json bool) string {
-	age := ""
+	age, seconds, newer, build := "", "null", "null", "null"
+	if newest != "" {
+		build = jsonString(newest)
+	}
 	if built, ok := image.BuildTime(rec.Image.Build); ok {
-		age = source.Age(now.Sub(built))
-		if latest, ok := image.BuildTime(newest); ok && latest.After(built) && !json {
-			newest += ", " + source.Age(latest.Sub(built)) + " newer"
+		age, seconds = source.Age(now.Sub(built)), strconv.FormatInt(int64(now.Sub(built)/time.Second), 10)
+		if latest, ok := image.BuildTime(newest); ok {
+			newer = strconv.FormatBool(latest.After(built))
+			if latest.After(built) {
+				newest += ", " + source.Age(latest.Sub(built)) + " newer"
+			}
 		}
 	}
-	if newest == rec.Image.Build && !json {
+	if newest == rec.Image.Build {
 		newest += ", this build"
+		newer = "false"
 	}
 	text := ""
 	var o jsonObject
@@ -163,16 +176,20 @@ func infoText(rec *pull.Record, newest string, now time.Time, json bool) string 
 			}
 			o.raw(m.Name, "["+strings.TrimPrefix(list, ", ")+"]")
 		default:
-			text += infoLine(m.Name, strings.Join(*m.Many, " "))
+			list := ""
+			for _, s := range *m.Many {
+				_, s = untar.CutDigest(s)
+				list += " " + s
+			}
+			text += infoLine(m.Name, strings.TrimPrefix(list, " "))
 		}
 	}
 	if !json {
 		return text + infoLine("age", age) + infoLine("newest", newest)
 	}
-	if age != "" {
-		o.text("age", age)
-	}
-	o.text("newest", newest)
+	o.raw("age_seconds", seconds)
+	o.raw("newest", build)
+	o.raw("newer", newer)
 	return "{" + strings.Join(o, ", ") + "}\n"
 }
 

@@ -72,6 +72,7 @@ func TestScripts(t *testing.T) {
 			}
 			return os.WriteFile(env.WorkDir+"/lxcconfig/common.conf", nil, 0o644)
 		},
+		Condition: func(name string) (bool, error) { return name == "root" && os.Geteuid() == 0, nil },
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"image": publishImage,
 			"serve": serveTree,

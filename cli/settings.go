@@ -322,17 +322,19 @@ func (s *settings) fault() error {
 	return settingError(strings.Join(s.errs, "\n"), nil)
 }
 
-// give sets the flags that the command line does not give. It adds to s.errs what is wrong.
+// give sets the flags that the command line does not give. It adds to s.errs what is wrong. A
+// flag "NAME*" gets the setting, too.
 func (s *settings) give(flags []flag, given []string) {
 	for i := range flags {
 		f := &flags[i]
+		name := strings.TrimSuffix(f.long, "*")
 		switch {
-		case slices.Contains(given, f.long),
+		case slices.Contains(given, name),
 			f.long == "cache-size" && slices.Contains(given, "no-cache"),
 			strings.HasPrefix(f.long, "mirror") && slices.Contains(given, "server"):
 			continue
 		}
-		for _, x := range s.of(f.long) {
+		for _, x := range s.of(name) {
 			if err := f.set(x.value); err != nil {
 				s.errs = append(s.errs, x.where+": "+x.name+" "+strconv.Quote(x.value)+": "+err.Error())
 				continue

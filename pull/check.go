@@ -93,10 +93,11 @@ func (r *Record) Query() image.Query {
 	return image.Query{Dist: r.Image.Dist, Release: r.Image.Release, Variant: r.Image.Variant, Arch: []string{r.Image.Arch}}
 }
 
-// OpenRootfs opens the root file system of the container in the directory path, whose config
-// may be of another user: its directory below path is opened without following links.
-func OpenRootfs(path string, config []byte) (*untar.Root, error) {
-	loaded, err := lxc.CheckLoads(config)
+// OpenRootfs opens the container's root file system without following links, below the
+// directory that ReadContainer opened. Only a config of root or of this process's user may name
+// one elsewhere. Call it once.
+func (m *Made) OpenRootfs() (*untar.Root, error) {
+	loaded, err := lxc.CheckLoads(m.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -110,15 +111,14 @@ func OpenRootfs(path string, config []byte) (*untar.Root, error) {
 		if !strings.HasPrefix(dir, "/") {
 			return nil, &Error{Kind: NotDirectory, Text: "its root file system is no directory: " + lxc.Shown(line)}
 		}
-		if dir = filepath.Clean(dir); dir != filepath.Join(path, rootfsName) {
+		if dir = filepath.Clean(dir); dir != filepath.Join(m.directory.path, rootfsName) {
+			if !m.ownConfig {
+				return nil, &Error{Kind: NotDirectory, Text: "its config belongs to another user, so the root file system that it names is not opened: " + lxc.Shown(line)}
+			}
 			return untar.OpenRoot(dir)
 		}
 	}
-	container, err := untar.OpenRoot(path)
-	if err != nil {
-		return nil, err
-	}
-	root, err := container.Open(rootfsName)
-	container.Close()
+	root, err := untar.OpenIn(m.directory.file, rootfsName)
+	m.directory.close()
 	return root, err
 }

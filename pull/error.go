@@ -18,8 +18,9 @@ const (
 	NoConfig                       // the image's metadata has no config
 	MissingInclude                 // a config includes a file that this machine does not have
 	HostConfig                     // the image's config or fstab would configure the host
-	NoRecord                       // the container does not exist, or has no RecordFile
 	NotDirectory                   // the container's root file system is an image or spread over several directories
+	NoRecord                       // the container has no RecordFile
+	NoContainer                    // the container does not exist
 )
 
 // An Error is an error of this package with its Kind.

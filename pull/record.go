@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"golang.org/x/sys/unix"
 
 	"lxc-pull/image"
 	"lxc-pull/lxc"
@@ -36,8 +36,9 @@ import (
 //	program      the program and its version
 //	mode         "system", or "user" for a container in a user namespace
 //	privilege    "root", "user namespace" or "user": what the extraction could do
-//	edited       files of the root file system that differ from the image's, because the
-//	             creation made or changed them
+//	edited       what the creation made or changed in the root file system: of a file its
+//	             SHA-256 digest afterwards, two blanks and its path, as sha256sum prints
+//	             them; of a directory its path
 //
 // Programs other than this one do not read it. It has no secrets and no paths of the host.
 type Record struct {
@@ -47,7 +48,7 @@ type Record struct {
 	Program   string
 	Mode      lxc.Mode
 	Privilege string
-	Edited    []string // clean paths below the root file system, without leading slash
+	Edited    []string // as untar.CutDigest reads them
 }
 
 // RecordFile is the name of the file with the Record in a container's directory.
@@ -55,8 +56,8 @@ const RecordFile = "image.json"
 
 // Limits of a record. The file has at most maxConfig bytes.
 const (
-	maxEdited  = 64 << 10 // bytes of the paths in Edited: more are left out
-	maxStrings = 4096     // strings in a list; today's images name two files to edit
+	maxEdited  = 128 << 10 // bytes of Edited, which JSON may make six times as long: more are left out
+	maxStrings = 4096      // strings in a list; today's images name two files to edit
 )
 
 // A Member is a member of a record: a string or a list of strings.
@@ -88,6 +89,9 @@ func (r *run) record(found *source.Found) *Record {
 	rec.Mode, rec.Privilege = r.target.Namespace.Mode(), r.arrived.privilege
 	size := 0
 	for _, name := range r.edited {
+		if digest := r.staging.root.Digest(name); digest != "" {
+			name = digest + "  " + name
+		}
 		// Image names are bytes, and JSON has text.
 		if size += len(name); size <= maxEdited && utf8.ValidString(name) {
 			rec.Edited = append(rec.Edited, name)
@@ -99,7 +103,7 @@ func (r *run) record(found *source.Found) *Record {
 // edit notes that the run made or changed a file of the root file system, so that it differs
 // from the image's. Links in name are followed inside the root file system.
 func (r *run) edit(name string) {
-	if path, err := r.staging.root.Resolve(name); err == nil {
+	if path, err := r.staging.root.Resolve(name); err == nil && !slices.Contains(r.edited, path) {
 		r.edited = append(r.edited, path)
 	}
 }
@@ -251,34 +255,43 @@ func (p *recordParser) next() (token byte) {
 type Made struct {
 	Record *Record
 	Config []byte // nil: there is none
-	// Own says that the record's owner is this process's user or root. Otherwise its server
+	// Own says that the record's owner is this process's user or root. Otherwise what it says
 	// is another user's choice.
 	Own bool
+
+	ownConfig bool       // the same of the config
+	directory *directory // which OpenRootfs closes
 }
 
 // ReadContainer reads the record and the config in a container's directory, which may be of
 // another user: it reads regular files with one name and follows no link. uid is this
-// process's user. The error is of Kind NoRecord if there is no container or no record.
+// process's user. The error is of Kind NoContainer or NoRecord if that is missing.
 func ReadContainer(path string, uid int) (*Made, error) {
 	m := new(Made)
-	var text []byte
 	var noConfig error
+	name := strconv.Quote(filepath.Base(path))
 	directory, err := openDir(path)
-	if err == nil {
-		var st unix.Stat_t
-		text, st, err = directory.read(RecordFile)
-		m.Own = st.Uid == 0 || int(st.Uid) == uid
-		m.Config, _, noConfig = directory.read("config")
-		directory.close()
-	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &Error{Kind: NoRecord, Text: err.Error()}
+		return nil, &Error{Kind: NoContainer, Text: "there is no container " + name + " in " + strconv.Quote(filepath.Dir(path))}
 	}
 	if err != nil {
 		return nil, err
 	}
-	if m.Record, err = ParseRecord(text); err != nil {
-		return nil, directory.fail("read", RecordFile, err)
+	m.directory = directory
+	text, st, err := directory.read(RecordFile)
+	m.Own = st.Uid == 0 || int(st.Uid) == uid
+	m.Config, st, noConfig = directory.read("config")
+	m.ownConfig = st.Uid == 0 || int(st.Uid) == uid
+	if err == nil {
+		if m.Record, err = ParseRecord(text); err != nil {
+			err = directory.fail("read", RecordFile, err)
+		}
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = &Error{Kind: NoRecord, Text: "container " + name + " has no " + RecordFile}
+	}
+	if err != nil {
+		directory.close()
+		return nil, err
 	}
 	if errors.Is(noConfig, fs.ErrNotExist) {
 		noConfig = nil

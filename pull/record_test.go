@@ -2,6 +2,8 @@ package pull
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,6 +15,7 @@ import (
 	"lxc-pull/image"
 	"lxc-pull/lxc"
 	"lxc-pull/pull/source"
+	"lxc-pull/untar"
 )
 
 func testRecord() *Record {
@@ -90,7 +93,10 @@ func TestReadContainer(t *testing.T) {
 	if kind() != NoRecord {
 		t.Error("an empty directory is a container")
 	}
-	if _, err := ReadContainer(dir+"/none", 0); KindOf(err) != NoRecord {
+	if _, err := ReadContainer(dir+"/none", 0); KindOf(err) != NoContainer || err.Error() != fmt.Sprintf("there is no container %q in %q", "none", dir) {
+		t.Error(err)
+	}
+	if _, err := ReadContainer(dir, 0); err == nil || err.Error() != fmt.Sprintf("container %q has no image.json", filepath.Base(dir)) {
 		t.Error(err)
 	}
 	writeFile(t, filepath.Join(dir, "config"), nil)
@@ -119,8 +125,21 @@ func TestReadContainer(t *testing.T) {
 		os.Remove(record)
 	}
 	writeFile(t, record, testRecord().AppendJSON(nil))
-	if m, err := ReadContainer(dir, os.Geteuid()); err != nil || !m.Own || m.Record.Image.Dist != "debian" {
+	if m, err := ReadContainer(dir, os.Geteuid()); err != nil || !m.Own || !m.ownConfig || m.Record.Image.Dist != "debian" {
 		t.Errorf("%+v, %v", m, err)
+	}
+	if os.Geteuid() == 0 { // an ordinary user can't give files away
+		os.Chown(record, 7, 7)
+		if m, err := ReadContainer(dir, 0); err != nil || m.Own || !m.ownConfig {
+			t.Errorf("%+v, %v", m, err)
+		}
+		os.Chown(dir+"/config", 7, 7)
+		if m, err := ReadContainer(dir, 7); err != nil || !m.Own || !m.ownConfig {
+			t.Errorf("%+v, %v", m, err)
+		}
+		if m, err := ReadContainer(dir, 0); err != nil || m.ownConfig {
+			t.Errorf("%+v, %v", m, err)
+		}
 	}
 }
 
@@ -131,6 +150,13 @@ func TestOpenRootfs(t *testing.T) {
 	}
 	other := t.TempDir()
 	os.Symlink(other, dir+"/link")
+	open := func(config string, own bool) (*untar.Root, error) {
+		directory, err := openDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return (&Made{Config: []byte(config), directory: directory, ownConfig: own}).OpenRootfs()
+	}
 	for config, want := range map[string]string{
 		"":                                       "",
 		"lxc.rootfs.path = " + dir + "/rootfs\n": "",
@@ -141,9 +167,16 @@ func TestOpenRootfs(t *testing.T) {
 		"lxc.rootfs.path = web\n":                    "is no directory",
 		"lxc.rootfs.path = dir:/does/not/exist\n":    "no such file",
 	} {
-		root, err := OpenRootfs(dir, []byte(config))
+		root, err := open(config, true)
 		if err == nil {
 			root.Close()
+		}
+		root, foreign := open(config, false)
+		if foreign == nil {
+			root.Close()
+		}
+		if below := config == "" || strings.Contains(config, dir+"/rootfs"); (foreign == nil) != below || want == "" && !below && KindOf(foreign) != NotDirectory {
+			t.Errorf("%q of another user: %v", config, foreign)
 		}
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", config, err, want)
@@ -151,8 +184,35 @@ func TestOpenRootfs(t *testing.T) {
 	}
 	os.Remove(dir + "/rootfs")
 	os.Symlink("/", dir+"/rootfs")
-	if _, err := OpenRootfs(dir, nil); err == nil {
+	if _, err := open("", true); err == nil {
 		t.Error("a link in place of the root file system was followed")
+	}
+}
+
+// The root file system is in the directory whose record was read, even if another takes its
+// place meanwhile.
+func TestOpenRootfsHeld(t *testing.T) {
+	dir := t.TempDir() + "/web"
+	for _, d := range []string{dir + "/rootfs/first", dir + "2/rootfs/second"} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeFile(t, dir+"/"+RecordFile, testRecord().AppendJSON(nil))
+	m, err := ReadContainer(dir, os.Geteuid())
+	if err == nil {
+		err = errors.Join(os.Rename(dir, dir+"1"), os.Rename(dir+"2", dir))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := m.OpenRootfs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if _, err := root.Open("first"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -3,6 +3,8 @@ package untar
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"hash/maphash"
 	"io"
@@ -56,7 +58,7 @@ type Difference struct {
 type CompareOptions struct {
 	Options              // of the extraction: Strict, Vouched, Filter.Exclude, Limits.Entries, Metadata.Privilege and IDMap
 	Ignore      []string // files that match are not compared; patterns as in Filter.Exclude, for clean paths
-	Edited      []string // clean paths of files that were made or whose content was edited after the extraction
+	Edited      []string // what was made or edited after the extraction: see CutDigest
 	NoDevices   bool     // the extraction could not make device nodes
 	ChangedOnly bool     // find neither missing nor added files
 }
@@ -78,6 +80,10 @@ const (
 	// can keep no more of them (maxDirMemory).
 	maxImplied = maxDirMemory / dirMemory
 )
+
+// maxDigested limits the files of CompareOptions.Edited that are read, in bytes: twice what a
+// creation may write.
+const maxDigested = 128 << 20
 
 // A comparer is one run of Root.Compare.
 type comparer struct {
@@ -135,23 +141,29 @@ func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) 
 	c.dev = uint64(c.st.Dev)
 	// A user without privileges owned all files, also the root.
 	x.self.uid, x.self.gid, x.self.chown = c.st.Uid, c.st.Gid, opt.Metadata.Privilege != User
-	edited := map[string]bool{}
-	for _, name := range opt.Edited {
+	edited := map[string]string{} // digests by paths
+	for _, line := range opt.Edited {
+		digest, name := CutDigest(line)
 		if path, err := cleanName(nil, []byte(name)); err == nil {
-			edited[string(path)] = true
+			edited[string(path)] = digest
 			c.imply(path)
 		}
 	}
 	if err = c.run(); err == nil && !opt.ChangedOnly {
-		err = c.added(ctx)
+		err = c.added(ctx, edited)
 	}
-	x.dirs.close()
 	if err != nil {
+		x.dirs.close()
 		return nil, err
 	}
-	kept := c.found.Differences[:0]
+	kept, left := c.found.Differences[:0], int64(maxDigested)
 	for _, d := range c.found.Differences {
-		d.Edited = edited[d.Path] && d.Fate != Missing && (d.Wrong|d.Unknown)&^(AspectSize|AspectContent) == 0
+		if digest, ok := edited[d.Path]; ok && d.Fate != Missing && (d.Wrong|d.Unknown)&^(AspectSize|AspectContent) == 0 {
+			d.Edited = d.Dir
+			if digest != "" {
+				d.Edited = c.digest(d.Path, &left) == digest
+			}
+		}
 		if d.hard && c.replaced && d.Wrong == AspectLink {
 			// Its target may be a file that a later entry replaced; nothing tells its content then.
 			d.Wrong, d.Unknown = 0, AspectLink|AspectContent
@@ -160,9 +172,70 @@ func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) 
 			kept = append(kept, d)
 		}
 	}
+	x.dirs.close()
 	sort.SliceStable(kept, func(i, j int) bool { return kept[i].Path < kept[j].Path })
 	c.found.Differences = kept
 	return &c.found, nil
+}
+
+// CutDigest splits a line of CompareOptions.Edited: the SHA-256 digest of a regular file as
+// hexadecimal digits, two blanks and its clean path, as sha256sum(1) prints them. A directory
+// that was made has only its path; then digest is "".
+func CutDigest(line string) (digest, path string) {
+	if len(line) > 66 && line[64:66] == "  " {
+		return line[:64], line[66:]
+	}
+	return "", line
+}
+
+// Digest returns the SHA-256 digest of a regular file as hexadecimal digits, "" if it can't be
+// read or is too large. It resolves names as ReadFile does.
+func (r *Root) Digest(name string) string {
+	fd, _, err := r.open(name, unix.O_RDONLY)
+	if err != nil {
+		return ""
+	}
+	left := int64(maxDigested)
+	return digestOf(fd, make([]byte, 32<<10), &left)
+}
+
+// digestOf returns the digest of an open file and closes it. left is how many bytes may be read.
+func digestOf(fd int, buf []byte, left *int64) string {
+	sum, digest := sha256.New(), ""
+	for off := int64(0); *left >= 0; {
+		n, err := unix.Pread(fd, buf, off)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == nil && n == 0 {
+			digest = hex.EncodeToString(sum.Sum(nil))
+		}
+		if n <= 0 {
+			break
+		}
+		sum.Write(buf[:n])
+		off += int64(n)
+		*left -= int64(n)
+	}
+	unix.Close(fd)
+	return digest
+}
+
+// digest is like Root.Digest, but follows no link and enters no other file system.
+func (c *comparer) digest(path string, left *int64) string {
+	fd, err := c.open([]byte(path), new(Difference))
+	if fd < 0 {
+		return ""
+	}
+	file := -1
+	if c.st.Mode&unix.S_IFMT == unix.S_IFREG {
+		file, err = c.reopen(fd)
+	}
+	unix.Close(fd)
+	if file < 0 || err != nil {
+		return ""
+	}
+	return digestOf(file, c.buf, left)
 }
 
 // run compares all entries.
@@ -406,10 +479,10 @@ func (c *comparer) look(path []byte, e *Entry, d *Difference) error {
 	return err
 }
 
-// file compares a regular file, on which the descriptor path is open with O_PATH. With /proc
-// it is certain to open this file. Without /proc it opens the name again, which another process
-// may have replaced, and then checks the file.
-func (c *comparer) file(path int, e *Entry, d *Difference) error {
+// reopen opens a regular file for reading, on which the descriptor path is open with O_PATH.
+// With /proc it is certain to open this file. Without /proc it opens the name again, which
+// another process may have replaced, and then checks the file.
+func (c *comparer) reopen(path int) (int, error) {
 	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | openFlags
 	fd, err := openat(unix.AT_FDCWD, cname(procFD(path)+"\x00"), flags&^unix.O_NOFOLLOW, 0)
 	if err == unix.ENOENT {
@@ -418,9 +491,15 @@ func (c *comparer) file(path int, e *Entry, d *Difference) error {
 		}
 		if err == nil && inodeOf(fd) != (inode{uint64(c.st.Dev), c.st.Ino}) {
 			unix.Close(fd)
-			err = unix.ENOENT
+			fd, err = -1, unix.ENOENT
 		}
 	}
+	return fd, err
+}
+
+// file compares a regular file, on which the descriptor path is open with O_PATH.
+func (c *comparer) file(path int, e *Entry, d *Difference) error {
+	fd, err := c.reopen(path)
 	switch no, _ := err.(unix.Errno); no {
 	case unix.EACCES, unix.EPERM:
 		d.Unknown |= AspectContent | AspectCapability
@@ -534,8 +613,9 @@ func (c *comparer) sameContent(fd int, e *Entry) (bool, error) {
 	return true, nil
 }
 
-// added adds the files in the directories of the archive that the archive does not have.
-func (c *comparer) added(ctx context.Context) error {
+// added adds the files in the directories of the archive that the archive does not have, and
+// those in a directory that was made later and is in edited.
+func (c *comparer) added(ctx context.Context, edited map[string]string) error {
 	for dirs := []string{""}; len(dirs) > 0; {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -568,7 +648,11 @@ func (c *comparer) added(ctx context.Context) error {
 			var ok, skip bool
 			ok, skip, err = c.selects([]byte("./" + path))
 			if ok && !skip && err == nil && lstatat(fd, c.x.buf.name.set([]byte(name)), &c.st) == nil {
-				c.add(&Difference{Path: path, Fate: Added, Dir: c.st.Mode&unix.S_IFMT == unix.S_IFDIR})
+				isDir := c.st.Mode&unix.S_IFMT == unix.S_IFDIR
+				if _, ok := edited[path]; ok && isDir {
+					dirs = append(dirs, path)
+				}
+				c.add(&Difference{Path: path, Fate: Added, Dir: isDir})
 			}
 		}
 		if names != nil {

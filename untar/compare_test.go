@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -220,6 +221,7 @@ func TestCompareChanges(t *testing.T) {
 		{Header: tar.Header{Name: "skipped/file", Mode: 0o644}, text: "x"},
 	}
 	archive := pack(t, list)
+	line := func(text, name string) string { return fmt.Sprintf("%x  %s", sha256.Sum256([]byte(text)), name) }
 	for _, test := range []struct {
 		name   string
 		change func(dir string) error
@@ -269,10 +271,18 @@ func TestCompareChanges(t *testing.T) {
 		{name: "excluded", change: func(d string) error { return os.WriteFile(d+"/skipped/file", []byte("other"), 0) }, opt: CompareOptions{Options: Options{Filter: Filter{Exclude: []string{"./skipped"}}}}},
 		{name: "edited", change: func(d string) error {
 			return errors.Join(os.WriteFile(d+"/etc/hostname", []byte("web"), 0), os.Mkdir(d+"/dev/pts", 0o755), os.MkdirAll(d+"/root/.ssh", 0o755), os.WriteFile(d+"/root/.ssh/keys", nil, 0o600))
-		}, want: "dev/pts 2 ? dir edited\netc/hostname 0 S5? edited\nroot/.ssh/keys 2 ? edited\n", opt: CompareOptions{Edited: []string{"etc/hostname", "dev/pts", "root/.ssh/keys", "../up"}}},
+		}, want: "dev/pts 2 ? dir edited\netc/hostname 0 S5? edited\nroot/.ssh/keys 2 ? edited\n", opt: CompareOptions{Edited: []string{line("web", "etc/hostname"), "dev/pts", line("", "root/.ssh/keys"), "../up"}}},
+		{name: "edited, and changed later", change: func(d string) error {
+			return errors.Join(os.WriteFile(d+"/etc/hostname", []byte("Web"), 0), os.WriteFile(d+"/etc/passwd", []byte("evil"), 0), os.MkdirAll(d+"/root/.ssh", 0o755), os.Symlink("/etc/hostname", d+"/root/.ssh/keys"))
+		}, want: "etc/hostname 0 S5?\netc/passwd 0 5?\nroot/.ssh/keys 2 ?\n", opt: CompareOptions{Edited: []string{line("web", "etc/hostname"), "etc/passwd", line("", "root/.ssh/keys")}}},
+		{name: "edited, and huge", change: func(d string) error { return os.Truncate(d+"/etc/hostname", maxDigested+1) },
+			want: "etc/hostname 0 S5?\n", opt: CompareOptions{Edited: []string{line("web", "etc/hostname")}}},
+		{name: "below a directory that was made", change: func(d string) error {
+			return errors.Join(os.MkdirAll(d+"/dev/pts/sub", 0o755), os.WriteFile(d+"/dev/pts/evil", nil, 0o4755))
+		}, want: "dev/pts 2 ? dir edited\ndev/pts/evil 2 ?\ndev/pts/sub 2 ? dir\n", opt: CompareOptions{Edited: []string{"dev/pts"}}},
 		{name: "edited and more", change: func(d string) error {
 			return errors.Join(os.WriteFile(d+"/etc/hostname", []byte("web"), 0), os.Chmod(d+"/etc/hostname", 0o600), os.Remove(d+"/etc/passwd"))
-		}, want: "etc/hostname 0 SM5?\netc/passwd 1 ?\n", opt: CompareOptions{Edited: []string{"etc/hostname", "etc/passwd"}}},
+		}, want: "etc/hostname 0 SM5?\netc/passwd 1 ?\n", opt: CompareOptions{Edited: []string{line("web", "etc/hostname"), line("", "etc/passwd")}}},
 	} {
 		root, dir, err := extracted(t, archive, Options{Strict: true, Filter: test.opt.Filter})
 		if err != nil {

@@ -136,6 +136,11 @@ func (r *Root) Open(name string) (*Root, error) {
 	return &Root{fd: fd, path: filepath.Join(r.path, name)}, nil
 }
 
+// OpenIn opens a directory in an open one, as Root.Open does.
+func OpenIn(dir *os.File, name string) (*Root, error) {
+	return (&Root{fd: int(dir.Fd()), path: dir.Name()}).Open(name)
+}
+
 // File opens the root directory once more.
 func (r *Root) File() (*os.File, error) {
 	fd, err := openat(r.fd, cname(".\x00"), dirFlags, 0)
