@@ -109,12 +109,9 @@ func (c *createCall) notMapped(grant string) error {
 	if c.image.arch != "" {
 		line += "\x00-a\x00" + c.image.arch
 	}
-	remedy := "lxc-create does it in a user namespace; append your other options:\n  " + shellWords(strings.Split(line, "\x00"))
+	remedy := "lxc-create does it in a user namespace (add your other options): " + shellWords(strings.Split(line, "\x00"))
 	if grant != "" {
-		remedy += "\nFirst root must lend you the ids:\n  " + grant
-		if lines, lent := host.MapLines(os.Geteuid(), host.Etc); lent {
-			remedy += "\nOr write the ids that you may use into the config:\n" + lines
-		}
+		remedy = "First root must lend you the ids: " + grant
 	}
 	return &mappedError{"an ordinary user can't give files to the ids of lxc.idmap", remedy}
 }
@@ -125,17 +122,15 @@ func noMap(config string) error {
 	remedy := "Android lends no ids: on Android, make and start containers as root."
 	if !host.This().Android() {
 		uid := os.Geteuid()
-		user := shellWord(host.UserNames(uid, host.Etc)[0])
 		lines, lent := host.MapLines(uid, host.Etc)
-		remedy = "Add to that file:\n" + lines
+		remedy = "Add two lines to that file:" + strings.ReplaceAll(lines, "\n", "")
 		if !lent {
-			remedy += "\nRoot must lend you these ids:\n  usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + user
+			remedy = "First root must lend you the ids: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + shellWord(host.UserNames(uid, host.Etc)[0])
 		}
-		remedy += "\nFor a network, root adds to /etc/lxc/lxc-usernet:\n  " + user + " veth lxcbr0 10"
 	}
 	return &mappedError{
 		"an ordinary user's container needs lxc.idmap, which " + strconv.Quote(config) + " does not have",
-		remedy + "\nA root file system alone needs no ids: lxc-pull rootfs DIR.",
+		remedy,
 	}
 }
 

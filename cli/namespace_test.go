@@ -3,6 +3,7 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"lxc-pull/lxc"
@@ -23,6 +24,16 @@ func TestCheckNames(t *testing.T) {
 		target := pull.Target{Container: lxc.Container{Name: "web", Path: path}}
 		if err := checkNames(target); (err == nil) != ok {
 			t.Errorf("%q: %v", path, err)
+		}
+	}
+}
+
+// TestRemediesAreShort: an error and what to do take at most three lines.
+func TestRemediesAreShort(t *testing.T) {
+	c := &createCall{name: "web", lxcPath: "/lxc"}
+	for _, err := range []error{noMap("/x"), c.notMapped(""), c.notMapped("usermod --add-subuids 1-2 u")} {
+		if text := new(ui).hint(err); text == "" || strings.Contains(text, "\n") {
+			t.Errorf("%v: %q", err, text)
 		}
 	}
 }
