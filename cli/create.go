@@ -38,7 +38,7 @@ func (c *createCall) groups() []group {
 	own := group{"The container", []flag{
 		{short: 'n', long: "name", value: "NAME", help: "the container's name, as for lxc-create", into: &c.name, more: true},
 		{short: 'P', long: "lxcpath", value: "DIR", help: "where containers are (default: as in lxc.conf)", into: &c.lxcPath, exact: true},
-		{short: 'f', long: "config", value: "FILE", help: "begin the config with FILE (default: default.conf)", into: &c.configs, exact: true},
+		{short: 'f', long: "config", value: "FILE", help: "config file (default: default.conf), or lxc.KEY=VALUE", into: &c.configs, again: true, exact: true},
 		jsonFlag(),
 		{long: "mapped-uid", value: "UID", into: &c.mappedUID},
 		{long: "mapped-gid", value: "GID", into: &c.mappedGID},
