@@ -37,7 +37,7 @@ const (
 type completionCall struct {
 	words bool // answer a script: ask no server, and fail silently
 
-	given  [5]string // the values of --dist, --release, --arch, --variant and --lxcpath
+	given  []string // the values of --dist, --release, --arch, --variant and --lxcpath
 	answer string
 	prefix string // what the words of the answer must begin with
 	before string // "--NAME=", which the shell's word has before the value
@@ -98,6 +98,7 @@ func (c *completionCall) complete(words []string) {
 		return
 	}
 	flags := flagsOf(cmd.call.groups())
+	c.given = make([]string, len(partNames))
 	if strings.HasPrefix(last, "-") && !strings.Contains(last, "=") {
 		for i := range flags {
 			if f := &flags[i]; f.help != "" {
