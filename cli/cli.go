@@ -218,6 +218,7 @@ func (c *command) run(ctx context.Context, ui *ui, args []string) error {
 	if err != nil {
 		return err
 	}
+	ui.applyFlags()
 	if !has("help") {
 		return settings.blame(one.run(ctx, ui, operands))
 	}

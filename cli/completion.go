@@ -37,8 +37,10 @@ const (
 type completionCall struct {
 	words bool // answer a script: ask no server, and fail silently
 
+	given  []string // the values of --dist, --release, --arch, --variant and --lxcpath
 	answer string
 	prefix string // what the words of the answer must begin with
+	before string // "--NAME=", which the shell's word has before the value
 }
 
 func (c *completionCall) groups() []group {
@@ -96,6 +98,7 @@ func (c *completionCall) complete(words []string) {
 		return
 	}
 	flags := flagsOf(cmd.call.groups())
+	c.given = make([]string, len(partNames))
 	if strings.HasPrefix(last, "-") && !strings.Contains(last, "=") {
 		for i := range flags {
 			if f := &flags[i]; f.help != "" {
@@ -109,11 +112,26 @@ func (c *completionCall) complete(words []string) {
 	if err != nil {
 		return
 	}
-	if n := len(values) - 1; n >= 0 && strings.HasSuffix(values[n].value, "\x00") {
-		c.values(flags[values[n].flag].value)
+	kind := ""
+	for _, v := range values {
+		f := &flags[v.flag]
+		if strings.HasSuffix(v.value, "\x00") {
+			kind, c.prefix = f.value, strings.TrimSuffix(v.value, "\x00")
+			if word := words[len(words)-1]; strings.HasPrefix(word, "-") {
+				c.before = strings.TrimSuffix(word, c.prefix)
+			}
+		} else {
+			for i := range c.given {
+				if f.long == partNames[i] {
+					c.given[i] = v.value
+				}
+			}
+		}
+	}
+	if kind != "" {
+		c.values(kind)
 		return
 	}
-	kind := ""
 	rest := lineOf(operandTable, cmd.name)
 	for range operands {
 		if rest != "" {
@@ -128,10 +146,14 @@ func (c *completionCall) complete(words []string) {
 // would take for options: names come from servers and from other users.
 func (c *completionCall) add(word, help string) {
 	option := strings.HasPrefix(word, "-") && c.prefix == ""
-	if strings.HasPrefix(word, c.prefix) && !option && !strings.ContainsFunc(word, special) && !strings.Contains("\n"+c.answer, "\n"+word+"\t") {
-		c.answer += word + "\t" + help + "\n"
+	if strings.HasPrefix(word, c.prefix) && !option && !strings.ContainsFunc(word, special) && !strings.Contains("\n"+c.answer, "\n"+c.before+word+"\t") {
+		c.answer += c.before + word + "\t" + help + "\n"
 	}
 }
+
+// partNames are the options of completionCall.given. The first four are the parts of an
+// image's name.
+var partNames = [5]string{"dist", "release", "arch", "variant", "lxcpath"}
 
 // operandTable has the kinds of a command's operands, in their order; the last is that of all
 // that follow. Commands that take no operands, or any, are not in it.
@@ -164,14 +186,21 @@ func (c *completionCall) values(kind string) {
 			c.add(templateName, "lxc-create -t pull")
 		}
 	case "CONTAINER":
-		path := host.This().LXCPath()
+		path := c.given[4]
+		if path == "" {
+			path = host.This().LXCPath()
+		}
 		entries, _ := os.ReadDir(path)
 		for _, e := range entries {
 			if _, err := os.Stat(path + "/" + e.Name() + "/config"); err == nil {
 				c.add(e.Name(), "")
 			}
 		}
-	case "IMAGE", "CACHED":
+	case "WHEN":
+		c.values("auto,plain,none")
+	case "TYPE:LINK":
+		c.values("veth:,macvlan:,ipvlan:,phys:,none,host")
+	case "IMAGE", "CACHED", "DIST", "RELEASE", "ARCH", "VARIANT":
 		finder := finderOptions{owner: unchanged()}
 		base := host.This().CacheDir(host.Namespace())
 		dir := finder.cacheAt(base)
@@ -186,10 +215,17 @@ func (c *completionCall) values(kind string) {
 			return
 		}
 		// Those for this machine in the index that the cache keeps.
-		for _, img := range source.CachedIndex(dir, list).Select(image.Query{Arch: cross.Spellings(hostArch())}) {
-			name := img.Dist + "/" + img.Release
-			if img.Variant != defaultVariant {
-				name += "/" + img.Variant
+		if c.given[2] == "" && kind != "ARCH" {
+			c.given[2] = hostArch()
+		}
+		for _, img := range source.CachedIndex(dir, list).Select(image.Query{
+			Dist: c.given[0], Release: c.given[1], Arch: cross.Spellings(c.given[2]), Variant: c.given[3],
+		}) {
+			name := shortName(&img.Name)
+			for i, part := range strings.Split(img.Name.String(), "/") {
+				if strings.EqualFold(kind, partNames[i]) {
+					name = part
+				}
 			}
 			c.add(name, "")
 		}

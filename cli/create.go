@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"lxc-pull/image"
 	"lxc-pull/lxc"
@@ -29,14 +30,15 @@ const createExample = `Example: lxc-pull create web debian/trixie
 type createCall struct {
 	creation
 	name, lxcPath, config string
-	mappedUID, mappedGID  string // enterNamespace passes these options
+	configs               []string // of --config: config, and lines as --set takes them
+	mappedUID, mappedGID  string   // enterNamespace passes these options
 }
 
 func (c *createCall) groups() []group {
 	own := group{"The container", []flag{
-		{short: 'n', long: "name", value: "NAME", help: "the container's name, as for lxc-create", into: &c.name},
+		{short: 'n', long: "name", value: "NAME", help: "the container's name, as for lxc-create", into: &c.name, more: true},
 		{short: 'P', long: "lxcpath", value: "DIR", help: "where containers are (default: as in lxc.conf)", into: &c.lxcPath, exact: true},
-		{short: 'f', long: "config", value: "FILE", help: "begin the config with FILE (default: default.conf)", into: &c.config, exact: true},
+		{short: 'f', long: "config", value: "FILE", help: "config file (default: default.conf), or lxc.KEY=VALUE", into: &c.configs, again: true, exact: true},
 		jsonFlag(),
 		{long: "mapped-uid", value: "UID", into: &c.mappedUID},
 		{long: "mapped-gid", value: "GID", into: &c.mappedGID},
@@ -52,6 +54,16 @@ func (c *createCall) rewrite(args []string) []string {
 
 func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err error) {
 	c.begin()
+	for _, value := range c.configs {
+		if strings.HasPrefix(value, "lxc.") && strings.Contains(value, "=") {
+			if err := lxc.CheckLine(value); err != nil {
+				return wrongValue("config", value, err.Error())
+			}
+			addTo(&c.personal.lines, value)
+		} else {
+			c.config = value
+		}
+	}
 	if err := c.image.readOperands(&c.name, operands, "container"); err != nil {
 		return err
 	}

@@ -81,9 +81,7 @@ func (u *ui) setFlag(name, value string) error {
 		return u.openEvents(value)
 	case value == "auto":
 		value = ""
-	case value == "plain":
-		u.columns = 0 // passing messages are lines as well
-	case value != "none":
+	case value != "plain" && value != "none":
 		return errors.New("not auto, plain or none")
 	}
 	u.screen.mode = value
@@ -123,11 +121,19 @@ func (u *ui) openEvents(value string) error {
 	if mode, err := unix.FcntlInt(uintptr(n), unix.F_GETFL, 0); err != nil || mode&unix.O_ACCMODE == unix.O_RDONLY {
 		return errors.New("that descriptor is not open for writing")
 	}
-	if n == 1 {
-		u.out = u.err
-	}
 	u.events = &events{fd: int(n)}
 	return nil
+}
+
+// applyFlags does what the flags of the ui say, after all are parsed: a later one may have
+// replaced an earlier one.
+func (u *ui) applyFlags() {
+	if u.screen.mode == "plain" {
+		u.columns = 0 // passing messages are lines as well
+	}
+	if u.events != nil && u.events.fd == 1 {
+		u.out = u.err
+	}
 }
 
 // send writes an event, of which "result" is the last: its name, and keys and values by turns. A value is text, or JSON if its

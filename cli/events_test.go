@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -44,6 +45,20 @@ func TestEvents(t *testing.T) {
 		`{"code":"retry","event":"warning","text":"a \"b\"\u001b[2J\n` + "\ufffd" + `"}]`
 	if string(text) != want {
 		t.Errorf("%s\nwant %s", text, want)
+	}
+}
+
+// TestLastFlagCounts: of several flags about the same the last one counts.
+func TestLastFlagCounts(t *testing.T) {
+	for last, columns := range map[string]int{"auto": 80, "plain": 0, "none": 80} {
+		u := &ui{out: io.Discard, err: io.Discard, columns: 80}
+		cmd, args, err := choose([]string{"lxc-pull", "fetch", "--progress=plain", "--progress=none", "--progress=" + last, "--help"})
+		if err == nil {
+			err = cmd.run(t.Context(), u, args)
+		}
+		if err != nil || u.columns != columns {
+			t.Errorf("%s: %d columns, %v", last, u.columns, err)
+		}
 	}
 }
 

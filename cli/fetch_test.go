@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/signal"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -490,20 +490,30 @@ func TestFetchRecordFirst(t *testing.T) {
 		}
 	}
 	t.Chdir(t.TempDir())
-	var old unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
+	// A full disk: a process that may write ten bytes.
+	needsKernel(t)
+	header := filepath.Join(t.TempDir(), "header")
+	if err := unix.Mkfifo(header, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	signal.Ignore(unix.SIGXFSZ)
-	defer signal.Reset(unix.SIGXFSZ)
-	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 10, Max: old.Max}); err != nil { // a full disk
+	record = "not asked"
+	var said bytes.Buffer
+	cmd := exec.Command("lxc-pull", "fetch", "-o", "x", "--header-file", header, server.URL+"/x")
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := call()
-	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
-		t.Fatal(err)
+	var limit unix.Rlimit
+	err := unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_FSIZE, nil, &limit)
+	if limit.Cur = 10; err == nil {
+		err = unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil)
 	}
-	if !errors.Is(err, unix.EFBIG) || record != "not asked" || directory(t) != "" {
-		t.Errorf("a full disk: %v; the server was asked: %q; the directory holds %q", err, record, directory(t))
+	if err != nil {
+		t.Error(err)
+	}
+	go os.WriteFile(header, []byte("X-Test: 1\n"), 0) // until it has the limit, the process waits for this
+	cmd.Wait()
+	if cmd.ProcessState.ExitCode() != exitDisk || !strings.Contains(said.String(), "file too large") || record != "not asked" || directory(t) != "" {
+		t.Errorf("a full disk: %v, %s; the server was asked: %q; the directory holds %q", cmd.ProcessState, &said, record, directory(t))
 	}
 }

@@ -16,6 +16,9 @@ import (
 // imageForm is how an image is named in one word.
 const imageForm = "DIST[/RELEASE][/ARCH][/VARIANT][@BUILD]"
 
+// distributions are those for which image servers have images.
+const distributions = "almalinux alpine alt amazonlinux archlinux busybox centos debian devuan fedora gentoo kali mint nixos openeuler opensuse openwrt oracle rockylinux slackware ubuntu voidlinux"
+
 // readOperands takes the target's name from the operands, unless an option gave it, and then
 // the image's name. kind is "container" or "directory".
 func (o *imageOptions) readOperands(name *string, operands []string, kind string) error {
@@ -25,10 +28,11 @@ func (o *imageOptions) readOperands(name *string, operands []string, kind string
 		own, operands = operands[0], operands[1:]
 	}
 	*name = own
+	dist, _, _ := strings.Cut(own, "/")
 	switch {
 	case own == "":
 		return usageErrorf("the name of the %s is missing", kind)
-	case given == "" && o.dist == "" && looksLikeImage(own) && (len(operands) == 0 || kind == "container" && !strings.Contains(operands[0], "/")):
+	case given == "" && o.dist == "" && looksLikeImage(own) && (len(operands) == 0 || kind == "container" && among(distributions, dist) && image.CheckName(operands[0]) == nil):
 		other := "NAME"
 		if len(operands) > 0 {
 			other = operands[0]
@@ -104,7 +108,10 @@ func (c *creation) suggest(err error) error {
 
 // shortName returns the shortest name that means the image on this machine.
 func shortName(n *image.Name) string {
-	name := n.Dist + "/" + n.Release
+	name := n.Dist
+	if n.Release != "" {
+		name += "/" + n.Release
+	}
 	if n.Arch != hostArch() || isArch(n.Variant) {
 		name += "/" + n.Arch
 	}
@@ -114,10 +121,10 @@ func shortName(n *image.Name) string {
 	return name
 }
 
-// nearHint returns the hint that names the most similar images, with the command lines for
-// them if the command is known.
+// nearHint returns the hint that names the most similar image, with the command line for it if
+// the command is known. With -v it has more images, one on each line.
 func (u *ui) nearHint(e *image.NotFoundError) string {
-	hint, title := "", "The nearest:"
+	hint, title := "", "The nearest: "
 	if u.template { // the error is the stock template's phrase, which names nothing
 		hint = e.Error() + ". "
 	}
@@ -127,25 +134,32 @@ func (u *ui) nearHint(e *image.NotFoundError) string {
 	case e.Gone != "":
 		hint = "The server is being updated, or is out of date: try again later, or use another server. "
 	case e.Listed != "":
-		title = "The build in the list:"
+		title = "The build in the list: "
 	case len(e.Near) == 0:
 		return hint + "See lxc-pull list."
+	case e.Command != "":
+		title = "Try: "
 	}
 	hint += title
 	for i := range e.Near {
 		img := &e.Near[i]
-		name, build := img.Name.String(), "  "+img.Build
+		name := img.Name.String()
+		if e.Command != "" || img.Release == "" {
+			name = shortName(&img.Name)
+		}
+		if e.Listed != "" {
+			name += "@" + img.Build
+		}
 		if e.Command != "" {
-			name, build = shortName(&img.Name), ""
-			if e.Listed != "" {
-				name += "@" + img.Build
-			}
 			name = "lxc-pull " + e.Command + " " + shellWord(name)
 		}
-		if e.Gone == "" && e.Listed == "" {
-			build = ""
+		if i > 0 && !u.verbose {
+			return hint + "   (more: lxc-pull list " + shellWord(e.Near[0].Dist) + ")"
 		}
-		hint += "\n  " + name + build
+		if i > 0 {
+			hint += "\n  "
+		}
+		hint += name
 	}
 	return hint
 }

@@ -47,8 +47,11 @@ func TestReadOperands(t *testing.T) {
 		{"", "", "web", "web  "},
 		{"", "", "", ""},
 		{"", "", "nodist/trixie", ""},
-		{"", "", "nodist/trixie web", ""},
+		{"", "", "nodist/trixie web", "nodist/trixie web latest"}, // CheckName refuses these names
 		{"", "", "web debian trixie", ""},
+		{"", "", "a/b debian", "a/b debian latest"},
+		{"", "", "debian/trixie a/b", "debian/trixie a b"},
+		{"", "", "debian/trixie web", ""},
 	} {
 		o, name := imageOptions{dist: c.dist}, c.name
 		err := o.readOperands(&name, strings.Fields(c.operands), "container")
@@ -78,19 +81,27 @@ func TestShellWord(t *testing.T) {
 
 func TestNearHint(t *testing.T) {
 	img := image.Image{Name: image.Name{Dist: "d x", Release: "r", Arch: "a", Variant: "v"}, Build: "1"}
+	whole := image.Image{Name: image.Name{Dist: "d", Arch: "foreign", Variant: "default"}}
 	for _, c := range []struct {
 		e    *image.NotFoundError
 		want string
 	}{
 		{&image.NotFoundError{}, "See lxc-pull list."},
-		{&image.NotFoundError{Near: []image.Image{img}}, "The nearest:\n  d x/r/a/v"},
-		{&image.NotFoundError{Near: []image.Image{img}, Command: "create web"}, "The nearest:\n  lxc-pull create web 'd x/r/a/v'"},
-		{&image.NotFoundError{Near: []image.Image{img}, Command: "create web", Listed: "1"}, "The build in the list:\n  lxc-pull create web 'd x/r/a/v@1'"},
-		{&image.NotFoundError{Near: []image.Image{img}, Listed: "1"}, "The build in the list:\n  d x/r/a/v  1"},
+		{&image.NotFoundError{Near: []image.Image{img}}, "The nearest: d x/r/a/v"},
+		{&image.NotFoundError{Near: []image.Image{img}, Command: "create web"}, "Try: lxc-pull create web 'd x/r/a/v'"},
+		{&image.NotFoundError{Near: []image.Image{img}, Command: "create web", Listed: "1"}, "The build in the list: lxc-pull create web 'd x/r/a/v@1'"},
+		{&image.NotFoundError{Near: []image.Image{img}, Listed: "1"}, "The build in the list: d x/r/a/v@1"},
+		{&image.NotFoundError{Near: []image.Image{img, img, img}, Command: "create web"}, "Try: lxc-pull create web 'd x/r/a/v'   (more: lxc-pull list 'd x')"},
+		{&image.NotFoundError{Near: []image.Image{whole, img}, Command: "create web"}, "Try: lxc-pull create web d/foreign   (more: lxc-pull list d)"},
+		{&image.NotFoundError{Near: []image.Image{img}, Gone: "1"}, "The server is being updated, or is out of date: try again later, or use another server. The nearest: d x/r/a/v"},
 	} {
 		if got := new(ui).nearHint(c.e); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.e, got, c.want)
 		}
+	}
+	verbose := &ui{verbose: true}
+	if got, want := verbose.nearHint(&image.NotFoundError{Near: []image.Image{img, whole}}), "The nearest: d x/r/a/v\n  d/foreign"; got != want {
+		t.Errorf("-v: %q, want %q", got, want)
 	}
 	if got := shortName(&image.Name{Dist: "debian", Release: "trixie", Arch: hostArch(), Variant: defaultVariant}); got != "debian/trixie" {
 		t.Errorf("%q", got)

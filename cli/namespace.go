@@ -104,12 +104,9 @@ func (c *createCall) notMapped(grant string) error {
 			words = append(words, w[:]...)
 		}
 	}
-	remedy := "lxc-create does it in a user namespace; append your other options:\n  " + shellWords(words)
+	remedy := "lxc-create does it in a user namespace (add your other options): " + shellWords(words)
 	if grant != "" {
-		remedy += "\nFirst root must lend you the ids:\n  " + grant
-		if own := idFacts(host.This(), os.Geteuid(), nil); own["missing"] == "" {
-			remedy += "\nOr write the ids that you may use into the config:" + own["offer"]
-		}
+		remedy = "First root must lend you the ids: " + grant
 	}
 	return &mappedError{"an ordinary user can't give files to the ids of lxc.idmap", remedy}
 }
@@ -120,15 +117,14 @@ func noMap(machine *host.Layout, uid int, config string) error {
 	remedy := "Android lends no ids: on Android, make and start containers as root."
 	if !machine.Android() {
 		ids := idFacts(machine, uid, nil)
-		remedy = "Add to that file:" + ids["offer"]
+		remedy = "Add two lines to that file:" + strings.ReplaceAll(ids["offer"], "\n", "")
 		if ids["lend"] != "" {
-			remedy += "\nRoot must lend you these ids:\n  " + ids["lend"]
+			remedy = "First root must lend you the ids: " + ids["lend"]
 		}
-		remedy += "\nFor a network, root adds to /etc/lxc/lxc-usernet:\n  " + ids["name"] + " veth lxcbr0 10"
 	}
 	return &mappedError{
 		"an ordinary user's container needs lxc.idmap, which " + strconv.Quote(config) + " does not have",
-		remedy + "\nA root file system alone needs no ids: lxc-pull rootfs DIR.",
+		remedy,
 	}
 }
 

@@ -28,6 +28,16 @@ func TestCheckNames(t *testing.T) {
 	}
 }
 
+// TestRemediesAreShort: an error and what to do take at most three lines.
+func TestRemediesAreShort(t *testing.T) {
+	c := &createCall{name: "web", lxcPath: "/lxc"}
+	for _, err := range []error{noMap(host.This(), os.Geteuid(), "/x"), c.notMapped(""), c.notMapped("usermod --add-subuids 1-2 u")} {
+		if text := new(ui).hint(err); text == "" || strings.Contains(text, "\n") {
+			t.Errorf("%v: %q", err, text)
+		}
+	}
+}
+
 // TestIDFacts checks the command by which root lends the ids of lxc.idmap.
 func TestIDFacts(t *testing.T) {
 	ranges := []lxc.IDRange{
@@ -58,18 +68,8 @@ func TestIDFacts(t *testing.T) {
 // TestNoMap checks that create offers no ids that another user has, and the same ids as doctor.
 func TestNoMap(t *testing.T) {
 	for _, c := range []struct{ files, want string }{
-		{"/etc/subuid=v:100000:65536\n/etc/subgid=v:100000:65536", `Add to that file:
-  lxc.idmap = u 0 165536 65536
-  lxc.idmap = g 0 165536 65536
-Root must lend you these ids:
-  echo u:165536:65536 >>/etc/subuid && echo u:165536:65536 >>/etc/subgid
-For a network, root adds to /etc/lxc/lxc-usernet:
-  u veth lxcbr0 10
-`},
-		{"/etc/subuid=u:200000:65536\n/etc/subgid=u:300000:1000", `Add to that file:
-  lxc.idmap = u 0 200000 65536
-  lxc.idmap = g 0 300000 1000
-For a network,`},
+		{"/etc/subuid=v:100000:65536\n/etc/subgid=v:100000:65536", "First root must lend you the ids: echo u:165536:65536 >>/etc/subuid && echo u:165536:65536 >>/etc/subgid"},
+		{"/etc/subuid=u:200000:65536\n/etc/subgid=u:300000:1000", "Add two lines to that file:  lxc.idmap = u 0 200000 65536  lxc.idmap = g 0 300000 1000"},
 	} {
 		top := makeMachine(t, c.files+"\n/etc/passwd=u:x:1000:1000::/:/bin/sh")
 		machine := host.Below(top, "", false)

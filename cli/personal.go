@@ -40,7 +40,7 @@ func (o *personalOptions) group(container bool) group {
 		{long: "root-password-file", value: "FILE", help: "set root's password to the line in FILE (-: standard input), or to that crypt(3) hash", into: &o.password, exact: true, more: true},
 		{long: "nameserver", value: "ADDRESS", help: "write /etc/resolv.conf with this name server", into: &o.nameServers, again: true, exact: true, more: true},
 		{long: "net", value: "TYPE:LINK", help: "network: veth:BRIDGE, macvlan:IFACE, ipvlan:IFACE, phys:IFACE, none (loopback only) or host (the host's)", into: &o.net, exact: true, more: true},
-		{long: "set", value: "KEY=VALUE", help: "add this line to the end of the config", into: &o.lines, again: true, exact: true, more: true},
+		{long: "set", value: "KEY=VALUE", help: "add this line to the end of the config; --config lxc.KEY=VALUE does the same", into: &o.lines, again: true, exact: true, more: true},
 	}
 	if !container {
 		flags = flags[:4]

@@ -52,7 +52,12 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
+	testscript.Run(t, scriptParams(t))
+}
+
+// scriptParams says how scripts are run.
+func scriptParams(t *testing.T) testscript.Params {
+	return testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir+"/home")
@@ -86,7 +91,48 @@ func TestScripts(t *testing.T) {
 			"bytes": writeBytes,
 			"fault": serveFault,
 		},
-	})
+	}
+}
+
+// TestErrorsAreShort runs the scripts of mishaps again, and looks at each call that fails: after
+// progress and warnings come what failed, why and what to do, in at most three lines.
+func TestErrorsAreShort(t *testing.T) {
+	dir, calls := t.TempDir(), 0
+	for _, name := range []string{"errors.txtar", "names.txtar", "usage.txtar"} {
+		script, err := os.ReadFile("testdata/script/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		commands, files, _ := strings.Cut(string(script), "\n-- ")
+		text := ""
+		for line := range strings.Lines(commands + "\n") {
+			text += line
+			if strings.HasPrefix(line, "! ") && strings.Contains(line, "lxc-pull ") && !strings.Contains(line, " -v ") {
+				text += "short\n"
+				calls++
+			}
+		}
+		if files != "" {
+			text += "-- " + files
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if calls < 80 {
+		t.Fatalf("%d calls fail", calls)
+	}
+	params := scriptParams(t)
+	params.Dir = dir
+	params.Cmds["short"] = func(ts *testscript.TestScript, _ bool, _ []string) {
+		said := "\n" + ts.ReadFile("stderr")
+		for _, begin := range []string{"\nlxc-pull:", "\nERROR:"} {
+			if i := strings.LastIndex(said, begin); i >= 0 && strings.Count(said[i:], "\n") > 4 {
+				ts.Fatalf("more than three lines: %s", said[i:])
+			}
+		}
+	}
+	testscript.Run(t, params)
 }
 
 // withoutLXC returns the search path without LXC's own programs: if they are installed, an

@@ -134,7 +134,12 @@ func readSettings(mapped int) *settings {
 		// kernel/sys.c). On the host /etc is root's.
 		overflow = 65534
 	}
-	owners := append(layout.CacheOwners(), overflow, 0, os.Geteuid(), mapped)
+	uid := os.Geteuid()
+	owners := append(layout.CacheOwners(), overflow, 0, uid, mapped)
+	private := mapped // the user whose group has no other member
+	if host.Namespace() == lxc.HostNamespace && os.Getegid() == uid {
+		private = uid
+	}
 	paths, user := layout.PullConfigs()
 	addTo(&paths, user)
 	for _, path := range paths {
@@ -144,7 +149,7 @@ func readSettings(mapped int) *settings {
 		if path == user {
 			owners = owners[len(owners)-3:]
 		}
-		text, state := readOwned(path, owners)
+		text, state := readOwned(path, owners, private)
 		addTo(&s.files, path, state)
 		s.rank++
 		if len(text) > maxSettings {
@@ -179,8 +184,10 @@ const absent = "does not exist"
 
 // readOwned returns the text of a file, maxSettings+1 bytes at most. why says why not: the
 // file is not a regular one, or it, its directory or one of the two above can be changed by
-// others than owners. These have made the links on the way, so links are followed.
-func readOwned(path string, owners []int) (text, why string) {
+// others than owners. These have made the links on the way, so links are followed. Where the
+// umask is 002, a user has a group of the same id to himself, which may write his files;
+// private is that id, 0 or less: none.
+func readOwned(path string, owners []int, private int) (text, why string) {
 	var file, st unix.Stat_t
 	if unix.Stat(path, &file) != nil { // a directory that is closed to this user has no file of the user's
 		return "", absent
@@ -191,8 +198,8 @@ func readOwned(path string, owners []int) (text, why string) {
 		switch {
 		case !slices.Contains(owners, int(st.Uid)):
 			return "", strconv.Quote(name) + " belongs to user " + strconv.Itoa(int(st.Uid))
-		case st.Mode&0o022 != 0:
-			return "", "others may write " + strconv.Quote(name) + "; chmod go-w closes it"
+		case st.Mode&0o002 != 0, st.Mode&0o020 != 0 && (private <= 0 || int(st.Uid) != private || int(st.Gid) != private):
+			return "", "its group or others may write " + strconv.Quote(name) + "; chmod go-w closes it"
 		}
 		name = filepath.Dir(name)
 		if err := unix.Stat(name, &st); err != nil {

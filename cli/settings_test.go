@@ -173,12 +173,52 @@ func TestOnlyOwnedFilesCount(t *testing.T) {
 		if err := c.change(); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		text, why := readOwned(path, c.owners)
+		text, why := readOwned(path, c.owners, -1)
 		if found := slices.ContainsFunc(strings.Split(c.why, "|"), func(part string) bool { return strings.Contains(why, part) }); !found || (why == "") != (c.why == "") {
 			t.Errorf("%s: %q, want %q", c.name, why, c.why)
 		}
 		if (text != "") != (why == "") || len(text) > maxSettings+1 {
 			t.Errorf("%s: %d bytes, %q", c.name, len(text), why)
+		}
+	}
+}
+
+// A file that only the user's private group may write counts (umask 002), and no other.
+func TestPrivateGroup(t *testing.T) {
+	const user = 12345
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file to another user")
+	}
+	home := t.TempDir()
+	path := filepath.Join(home, ".config/lxc/pull.conf")
+	for _, c := range []struct {
+		mode     os.FileMode
+		uid, gid int
+		private  int
+		counts   bool
+	}{
+		{0o664, user, user, user, true},
+		{0o666, user, user, user, false},
+		{0o664, user, user + 1, user, false}, // a group of several users
+		{0o664, 0, user, user, false},        // not the user's file
+		{0o664, user, user, -1, false},       // the user's group is another one
+		{0o664, 0, 0, 0, false},              // root's group may have members
+	} {
+		os.MkdirAll(filepath.Dir(path), 0o755)
+		os.WriteFile(path, []byte("x"), 0o644)
+		for _, part := range []string{path, filepath.Dir(path), home + "/.config", home} {
+			mode := c.mode
+			if part != path {
+				mode |= 0o111
+			}
+			if err := os.Chown(part, c.uid, c.gid); err != nil {
+				t.Skip(err) // a namespace without this id
+			}
+			os.Chmod(part, mode)
+		}
+		text, why := readOwned(path, []int{user, 0}, c.private)
+		if c.counts != (text == "x") || !c.counts && !strings.HasPrefix(why, "its group or others may write ") {
+			t.Errorf("%+v: %q, %q", c, text, why)
 		}
 	}
 }

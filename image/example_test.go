@@ -58,6 +58,5 @@ func ExampleNotFoundError() {
 	// Output:
 	// no image "debian/trixi/amd64/default"
 	//   did you mean debian/trixie/amd64/default
-	//   did you mean debian/trixie/arm64/default
 	//   did you mean debian/bookworm/amd64/default
 }

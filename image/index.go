@@ -224,7 +224,16 @@ func (x Index) Find(q Query) (Image, error) {
 		}
 	}
 	if best == 0 {
-		return Image{}, &NotFoundError{query: q, Near: x.near(&q, "")}
+		e := &NotFoundError{query: q, Near: x.near(&q, "")}
+		if q.Release == Latest && q.AnyVariant && len(e.Near) > 0 {
+			// The user named a distribution alone, so its right name comes first.
+			first := &e.Near[0]
+			q.Dist = first.Dist
+			if x.Resolve(&q) != "" {
+				first.Release, first.Variant = "", e.query.Variant
+			}
+		}
+		return Image{}, e
 	}
 	return x.Images[found], nil
 }
@@ -271,7 +280,7 @@ type NotFoundError struct {
 	query  Query
 	Gone   string  // the build that is in the index and not on the server; "": not in the index
 	Listed string  // the build that is in the index in place of the one that the user named; "": no such case
-	Near   []Image // images with similar names, the most similar first; at most six
+	Near   []Image // images with similar names, the most similar first; the release may be ""
 	// Command is the command line in which the user named the image, up to the image; "": not
 	// known. The caller of this package may set it.
 	Command string
@@ -288,6 +297,12 @@ func (e *NotFoundError) Error() string {
 		return fmt.Sprintf("the server has no build %q of %s; the list has %q", e.query.Build, name, e.Listed)
 	case e.Gone != "":
 		return fmt.Sprintf("the list has build %q of %s, the server does not", e.Gone, name)
+	case e.query.AnyVariant: // as the user typed it
+		name = e.query.Dist
+		if e.query.Release != Latest {
+			name += "/" + e.query.Release
+		}
+		name = strconv.Quote(name) + " for " + strconv.Quote(arch)
 	}
 	return "no image " + name
 }
@@ -304,14 +319,16 @@ func anyName(s string) string {
 const maxNear = 6
 
 // near returns images with names similar to q: first those that differ in one field, then
-// those whose distribution or release has a similar name. It leaves out the path gone.
+// those whose distribution or release has a similar name, and of equals the newest release. Of
+// another architecture it returns images only if there are no others. It leaves out the path
+// gone.
 func (x *Index) near(q *Query, gone string) (near []Image) {
-	const tooFar = 1 << 20
+	const foreign, tooFar = 1 << 16, 1 << 20
 	costs := make([]int, len(x.Images))
 	for i := range x.Images {
 		img, cost := &x.Images[i], 0
 		// Another distribution counts more than another release, and that counts more than
-		// another variant. An image of another architecture is of little use.
+		// another variant.
 		if !SameDist(q.Dist, img.Dist) {
 			cost = 4 * Distance(q.Dist, img.Dist)
 		}
@@ -319,23 +336,29 @@ func (x *Index) near(q *Query, gone string) (near []Image) {
 			cost = tooFar
 		}
 		if q.Release != Latest && !SameRelease(img.Dist, q.Release, img.Release) {
-			cost += 2 * Distance(q.Release, img.Release)
+			cost += 2 * min(3, Distance(q.Release, img.Release)) // of those that are not similar the newest
 		}
 		cost += min(2, Distance(q.Variant, img.Variant))
 		if !matchesArch(q.Arch, img.Arch) {
-			cost += 2 + min(2, Distance(q.Arch[0], img.Arch))
+			cost += foreign + min(2, Distance(q.Arch[0], img.Arch))
 		}
 		costs[i] = cost
 	}
-	for len(near) < maxNear {
-		best, next := tooFar, 0
+	for limit := tooFar; len(near) < maxNear; {
+		best, next, newest := limit, 0, ""
 		for i, cost := range costs {
-			if cost < best {
-				best, next = cost, i
+			if cost > best || cost == limit {
+				continue
+			}
+			if key := ReleaseKey(x.Images[i].Dist, x.Images[i].Release); cost < best || key > newest {
+				best, next, newest = cost, i, key
 			}
 		}
-		if best == tooFar {
+		if best == limit {
 			break
+		}
+		if best < foreign {
+			limit = foreign
 		}
 		near = append(near, x.Images[next])
 		costs[next] = tooFar

@@ -142,6 +142,47 @@ func TestProblemsAreBounded(t *testing.T) {
 	}
 }
 
+// TestNearOrder checks which names are suggested, and in which order.
+func TestNearOrder(t *testing.T) {
+	lines := ""
+	for _, name := range strings.Fields(`debian/bookworm/amd64 debian/bullseye/amd64 debian/trixie/amd64 debian/forky/amd64 debian/sid/arm64
+		debian/trixie/arm64 ubuntu/noble/s390x alpine/3.21/amd64 alpine/3.22/amd64 gentoo/current/amd64/openrc gentoo/current/amd64/systemd`) {
+		if strings.Count(name, "/") == 2 {
+			name += "/default"
+		}
+		lines += strings.ReplaceAll(name, "/", ";") + ";1;/x\n"
+	}
+	index := ParseIndex([]byte(lines))
+	for _, c := range []struct{ query, text, near string }{
+		{"debain/latest/amd64", `no image "debain" for "amd64"`, "debian//amd64/default debian/bookworm/amd64/default debian/bullseye/amd64/default debian/forky/amd64/default"},
+		{"debian/sid/amd64", `no image "debian/sid" for "amd64"`, "debian/trixie/amd64/default debian/bookworm/amd64/default debian/bullseye/amd64/default debian/forky/amd64/default"},
+		{"alpine/3.23/amd64", `no image "alpine/3.23" for "amd64"`, "alpine/3.22/amd64/default alpine/3.21/amd64/default"},
+		{"genttoo/latest/amd64", `no image "genttoo" for "amd64"`, "gentoo/current/amd64/openrc gentoo/current/amd64/systemd"}, // "gentoo" means none
+		{"debian/trixie/s390x", `no image "debian/trixie" for "s390x"`, "debian/trixie/amd64/default debian/trixie/arm64/default"},
+		{"debian/trixie/amd46", `no image "debian/trixie" for "amd46"`, "debian/trixie/amd64/default debian/trixie/arm64/default"},
+		{"zzzzzz/latest/amd64", `no image "zzzzzz" for "amd64"`, ""},
+		{"debian/trixie/amd64/cloud", `no image "debian/trixie/amd64/cloud"`, "debian/trixie/amd64/default debian/bookworm/amd64/default"},
+	} {
+		f := strings.Split(c.query, "/")
+		q := Query{Dist: f[0], Release: f[1], Arch: []string{f[2]}, Variant: "default", AnyVariant: len(f) == 3}
+		if len(f) == 4 {
+			q.Variant = f[3]
+		}
+		_, err := index.Find(q)
+		var missing *NotFoundError
+		if !errors.As(err, &missing) || err.Error() != c.text {
+			t.Fatalf("%s: %v, want %s", c.query, err, c.text)
+		}
+		got := ""
+		for _, img := range missing.Near {
+			got += " " + img.Name.String()
+		}
+		if !strings.HasPrefix(strings.TrimSpace(got), c.near) || c.near == "" && got != "" {
+			t.Errorf("%s: %s, want %s", c.query, got, c.near)
+		}
+	}
+}
+
 // FuzzParseIndex checks that no field of a parsed image can lead out of a directory.
 func FuzzParseIndex(f *testing.F) {
 	f.Add([]byte(sample))

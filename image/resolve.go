@@ -17,9 +17,8 @@ mint 20=ulyana 20.1=ulyssa 20.2=uma 20.3=una 21=vanessa 21.1=vera 21.2=victoria 
 ubuntu 14.04=trusty 16.04=xenial 18.04=bionic 20.04=focal 22.04=jammy 24.04=noble 24.10=oracular 25.04=plucky 25.10=questing 26.04=resolute
 `
 
-// unstable are names of releases that are not stable: those that never are, and the next ones
-// of the distributions in releaseNames.
-const unstable = " sid unstable testing experimental ceres devel edge rawhide eln current cauldron snapshot tumbleweed rolling sisyphus forky 14 duke 15 freia "
+// unreleased are the code names in releaseNames of releases that are not stable yet.
+const unreleased = " forky duke freia "
 
 // alias returns the other name of a release: the code name for a number and the number for a
 // code name, in lower case; "" if there is none.
@@ -42,32 +41,30 @@ func alias(dist, release string) string {
 // ReleaseKey returns a text by which the releases of a distribution are sorted: the later, the
 // newer. Numbers count as versions, and code names as their numbers. The text begins with "1"
 // for a stable release and with "0" for another. A name without a number that is not in the
-// table is a release of Ubuntu that is newer than this program, or a branch that moves on.
+// table is a branch that moves on (sid, edge, current), or newer than this program: it may
+// not be stable.
 func ReleaseKey(dist, release string) string {
-	name, other := strings.ToLower(release), alias(dist, release)
-	digits := strings.ContainsAny(name, "0123456789")
-	stable := (digits || other != "" || strings.EqualFold(dist, "ubuntu")) &&
-		!strings.Contains(unstable, " "+name+" ") || digits && other == ""
-	if !digits && other != "" {
-		name, digits = other, true
+	number, name := strings.ToLower(release), alias(dist, release)
+	if !strings.ContainsAny(number, "0123456789") {
+		number, name = name, number
 	}
-	key := "0"
-	if stable {
-		key = "1"
+	key := "1"
+	if number == "" || strings.Contains(unreleased, " "+name+" ") {
+		key = "0"
 	}
-	if !digits {
-		key += "~" // after all digits
+	if number == "" {
+		number = "~" + name // after all digits
 	}
-	for name != "" {
-		rest := strings.TrimLeft(name, "0123456789")
-		if n := len(name) - len(rest); n > 0 {
+	for number != "" {
+		rest := strings.TrimLeft(number, "0123456789")
+		if n := len(number) - len(rest); n > 0 {
 			const width = "00000000"
-			key += width[min(n, len(width)):] + name[:n]
-			name = rest
+			key += width[min(n, len(width)):] + number[:n]
+			number = rest
 			continue
 		}
-		key += name[:1]
-		name = name[1:]
+		key += number[:1]
+		number = number[1:]
 	}
 	return key
 }

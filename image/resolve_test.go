@@ -10,8 +10,10 @@ import (
 func TestReleaseKey(t *testing.T) {
 	for dist, want := range map[string]string{ // the newest first
 		"debian":    "trixie bookworm bullseye sid forky",
-		"Debian":    "13 12 11 9 14",
-		"ubuntu":    "stonking resolute plucky noble jammy devel",
+		"Debian":    "13 12 11 9 15 14",
+		"devuan":    "excalibur 5 chimaera 3 ceres freia",
+		"Devuan":    "6 daedalus ceres 7",
+		"ubuntu":    "resolute plucky noble jammy stonking devel",
 		"mint":      "zena 22.2 xia wilma virginia",
 		"alpine":    "3.22 3.9 3.09.1 edge",
 		"fedora":    "43 42 9 rawhide",
@@ -41,7 +43,8 @@ func TestResolve(t *testing.T) {
 		debian/sid/amd64/default debian/sid/riscv64/default ubuntu/24.04/amd64/default ubuntu/25.04/amd64/cloud ubuntu/25.04/amd64/tiny
 		archlinux/current/amd64/default gentoo/current/amd64/openrc alpine/edge/amd64/default alpine/3.22/amd64/default alpine/3.9/amd64/default
 		centos/9-Stream/amd64/default rockylinux/9/amd64/default void/one/amd64/default voidlinux/current/amd64/default
-		devuan/ceres/amd64/default devuan/freia/amd64/default`) {
+		devuan/ceres/amd64/default devuan/freia/amd64/default devuan/7/arm64/default devuan/daedalus/arm64/default
+		ubuntu/noble/arm64/default ubuntu/zzz/arm64/default ubuntu/zzz/riscv64/default`) {
 		lines += strings.ReplaceAll(name, "/", ";") + ";1;/x\n"
 	}
 	index := ParseIndex([]byte(lines))
@@ -72,6 +75,10 @@ func TestResolve(t *testing.T) {
 		{"alpine/v3.9/amd64", "alpine/3.9/amd64/default", "alpine/v3.9 means alpine/3.9"},
 		{"centos/9/amd64", "centos/9-Stream/amd64/default", "centos/9 means centos/9-Stream"},
 		{"devuan/latest/amd64", "", ""}, // two, and neither is stable
+		{"devuan/latest/arm64", "devuan/daedalus/arm64/default", "devuan means devuan/daedalus, the newest stable release in the list"},
+		// A code name that is not in the table may be that of a release to come.
+		{"ubuntu/latest/arm64", "ubuntu/noble/arm64/default", "ubuntu means ubuntu/noble, the newest stable release in the list"},
+		{"ubuntu/latest/riscv64", "ubuntu/zzz/riscv64/default", "ubuntu means ubuntu/zzz, its only release for riscv64"},
 		{"zzz/latest/amd64", "", ""},
 	} {
 		f := strings.Split(c.image, "/")

@@ -8,9 +8,9 @@
 // recipes, hooks and scripts in the packages are the files in this directory, with words
 // such as @VERSION@ replaced by their values.
 //
-// The version, the time of every file and the maintainer come from the commit, so the
-// same commit makes the same bytes. SOURCE_DATE_EPOCH sets the time; -maintainer, or
-// DEBFULLNAME and DEBEMAIL, set the maintainer.
+// The version and the time of every file come from the commit, so the same commit makes the
+// same bytes. SOURCE_DATE_EPOCH sets the time. The maintainer is the project; -maintainer, or
+// DEBFULLNAME and DEBEMAIL, name another.
 package main
 
 import (
@@ -38,7 +38,7 @@ func main() {
 	top := flag.String("top", "..", "the repository's top directory")
 	dist := flag.String("dist", "", "directory of the binaries and their SHA256SUMS (default: dist in the top directory)")
 	out := flag.String("o", "", "directory for the packages (default: packages in the binaries' directory)")
-	maintainer := flag.String("maintainer", "", "maintainer of the packages, \"NAME <ADDRESS>\" (default: the commit's author)")
+	maintainer := flag.String("maintainer", "", "maintainer of the packages, \"NAME <ADDRESS>\" (default: the project)")
 	flag.Parse()
 	if *dist == "" {
 		*dist = filepath.Join(*top, "dist")

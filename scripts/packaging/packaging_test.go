@@ -578,7 +578,7 @@ func TestReleaseOfACheckout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "0.0.0+1.g" + r.revision[:12]; r.version() != want || r.date.Unix() != 1790000000 || r.maintainer != "lxc-pull <name@example.org>" {
+	if want := "0.0.0+1.g" + r.revision[:12]; r.version() != want || r.date.Unix() != 1790000000 || r.maintainer != project {
 		t.Errorf("%q (want %q), %v, %q", r.version(), want, r.date, r.maintainer)
 	}
 	git("tag", "v1.2.0")

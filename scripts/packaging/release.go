@@ -25,6 +25,11 @@ type release struct {
 	maintainer string    // NAME <ADDRESS>
 }
 
+// project is the maintainer of packages that nobody else signs for. Debian requires an address
+// (Debian Policy, section 5.6.2); the project has none, and a name below "invalid" says so
+// (RFC 2606). Whoever publishes packages sets his own.
+const project = "lxc-pull project <lxc-pull@lxc-pull.invalid>"
+
 var tagForm = regexp.MustCompile(`^v([0-9]+(?:\.[0-9]+)*)(?:-((?:alpha|beta|rc)[0-9]*))?$`)
 
 // releaseOf asks git about the commit that is checked out in dir.
@@ -38,15 +43,15 @@ func releaseOf(dir string) (release, error) {
 		}
 		return strings.TrimSpace(string(out)), err
 	}
-	facts, err := git("log", "-1", "--format=%H%n%ct%nlxc-pull <%ae>")
+	facts, err := git("log", "-1", "--format=%H%n%ct")
 	if err != nil {
 		return r, err
 	}
 	lines := strings.Split(facts, "\n")
-	if len(lines) != 3 {
+	if len(lines) != 2 {
 		return r, fmt.Errorf("git log: %q", facts)
 	}
-	r.revision, r.maintainer = lines[0], lines[2]
+	r.revision, r.maintainer = lines[0], project
 	seconds := lines[1]
 	if epoch := os.Getenv("SOURCE_DATE_EPOCH"); epoch != "" {
 		seconds = epoch
