@@ -485,28 +485,6 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// TestFigures checks that the figures of the README's comparison are those of the table
-// that "make bench" measures.
-func TestFigures(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(topDirectory(t), "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, row, found := strings.Cut(string(text), "\n| one container, unshaped link")
-	row, rest, _ := strings.Cut(row, "\n")
-	_, measured, ok := strings.Cut(rest, "\n| unshaped |")
-	measured, _, _ = strings.Cut(measured, "\n")
-	figures := regexp.MustCompile(`[0-9.]+ s\b`).FindAllString(row, -1)
-	if !found || !ok || len(figures) < 2 {
-		t.Fatalf("README.md: the rows are not there; figures %q", figures)
-	}
-	for _, figure := range figures {
-		if !strings.Contains(measured, " "+figure) {
-			t.Errorf("README.md compares %q, and the table of costs has no such figure in its row", figure)
-		}
-	}
-}
-
 // TestPicture checks that the picture is of the README's commands, and needs nothing from
 // elsewhere.
 func TestPicture(t *testing.T) {

@@ -70,7 +70,7 @@ var stubs = strings.Fields(`
 // machineFiles are the files of every machine. A name that ends with a slash is a
 // directory, and a text that begins with @ names a file of the sandbox.
 var machineFiles = map[string]string{
-	"proc/": "", "sys/": "", "tmp/": "", "mnt/": "", "media/stick/": "", "var/cache/lxc/": "", "var/lib/lxc/": "",
+	"proc/": "", "sys/class/net/lxcbr0/": "", "tmp/": "", "mnt/": "", "media/stick/": "", "var/cache/lxc/": "", "var/lib/lxc/": "",
 	"images/scripts/publish/": "", "images/rootfs/": "", "usr/bin/": "", "usr/lib/": "", "usr/lib64/": "", "srv/": "",
 	"etc/passwd":           "root:x:0:0:root:/root:/bin/sh\ntux:x:1000:1000::/home/tux:/bin/sh\n",
 	"etc/group":            "root:x:0:\ntux:x:1000:\n",
@@ -104,7 +104,7 @@ var machineFiles = map[string]string{
 func (s *sandbox) newMachine(dir string, k kind) (*machine, error) {
 	m := &machine{dir: dir, at: "/" + k.home}
 	path := "/stubs:" + termuxPrefix + "/bin:/usr/local/sbin:/usr/local/bin:/usr/bin:/bin"
-	m.env = append([]string{"PATH=" + path, "HOME=" + m.at, "TERM=xterm", "LC_ALL=C.UTF-8", "https_proxy=" + s.proxy}, k.env...)
+	m.env = append([]string{"PATH=" + path, "HOME=" + m.at, "TERM=xterm-256color", "LC_ALL=C.UTF-8", "https_proxy=" + s.proxy}, k.env...)
 	files := maps.Clone(machineFiles)
 	for _, name := range append(k.files, k.home+"/") {
 		files[name] = ""

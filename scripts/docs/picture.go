@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 
 	"lxc-pull/scripts/lab/terminal"
 )
@@ -32,20 +30,11 @@ const pictureBlock = "picture"
 // pictureImage is the size of the image in bytes, so that progress has time to be seen.
 const pictureImage = 24 << 20
 
-// asRoot runs a command as on a Debian host on which nothing was created yet: the
-// directories of LXC are the sandbox's, in a mount namespace of the command's own.
-const asRoot = `mount --make-rprivate / &&
-mount --bind "$1/root/lib" /var/lib/lxc && mount --bind "$1/root/cache" /var/cache/lxc && mount --bind "$1/root/etc" /etc/lxc &&
-exec /bin/sh -c "$2"`
-
 // draw runs the README's commands for the picture on a terminal in a sandbox, and writes
-// what the terminal shows at the end. It needs root and LXC, as the README's host.
+// what the terminal shows at the end. It needs root, for a machine with all user ids.
 func draw(ctx context.Context, top, file string) error {
 	if os.Geteuid() != 0 {
 		return errors.New("the picture shows root on a Debian host: run this as root")
-	}
-	if _, err := os.Stat("/usr/share/lxc/config/common.conf"); err != nil {
-		return fmt.Errorf("the picture needs Debian's package lxc: %v", err)
 	}
 	dir, err := os.MkdirTemp("/var/tmp", "docs-picture-")
 	if err != nil {
@@ -60,7 +49,8 @@ func draw(ctx context.Context, top, file string) error {
 		return err
 	}
 	defer box.close()
-	if err := box.makeRoot(); err != nil {
+	host, err := box.newMachine(filepath.Join(dir, "host"), kinds["host"])
+	if err != nil {
 		return err
 	}
 	commands, err := pictureCommands(top)
@@ -69,7 +59,7 @@ func draw(ctx context.Context, top, file string) error {
 	}
 	s := &terminal.Screen{Columns: pictureColumns}
 	for _, c := range commands {
-		if err := show(ctx, box, s, c.text); err != nil {
+		if err := show(ctx, host, s, c.text); err != nil {
 			return fmt.Errorf("%s:%d: %v", c.file, c.line, err)
 		}
 	}
@@ -96,11 +86,8 @@ func pictureCommands(top string) ([]shellCommand, error) {
 
 // show runs a command on a terminal and puts the prompt, the command and its output on the
 // screen.
-func show(ctx context.Context, box *sandbox, s *terminal.Screen, command string) error {
-	cmd := box.command(ctx, "/bin/sh", "-c", asRoot, "sh", box.dir, command)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	cmd.Env = append(cmd.Env, "TERM=xterm-256color")
-	cmd.Env = slices.DeleteFunc(cmd.Env, func(s string) bool { return strings.HasPrefix(s, "LXC_TEMPLATE_CONFIG=") })
+func show(ctx context.Context, host *machine, s *terminal.Screen, command string) error {
+	cmd := host.command(ctx, command)
 	t, err := terminal.Start(cmd, pictureColumns, 24)
 	if err != nil {
 		return err
@@ -118,17 +105,6 @@ func show(ctx context.Context, box *sandbox, s *terminal.Screen, command string)
 	s.Write("\x1b[32m#\x1b[0m \x1b[1m" + command + "\x1b[0m\r\n")
 	s.Write(t.Output())
 	return nil
-}
-
-// makeRoot makes the directories for asRoot.
-func (s *sandbox) makeRoot() error {
-	for _, name := range []string{"lib", "cache", "etc"} {
-		if err := os.MkdirAll(filepath.Join(s.dir, "root", name), 0o755); err != nil {
-			return err
-		}
-	}
-	config := "lxc.net.0.type = veth\nlxc.net.0.link = lxcbr0\nlxc.net.0.flags = up\n" // Debian's, without AppArmor
-	return os.WriteFile(filepath.Join(s.dir, "root/etc/default.conf"), []byte(config), 0o644)
 }
 
 // pictureStyle has the colours for light and dark pages. The page decides by the
