@@ -130,6 +130,9 @@ func TestCommands(t *testing.T) {
 			}
 		}
 		for _, code := range d.spans {
+			if option := optionInText.FindStringSubmatch(code.text); option != nil && !m.hasOption(option[1]) {
+				t.Errorf("%s:%d: no command has the option %q", d.file, code.line, option[1])
+			}
 			if words := strings.Fields(code.text); len(words) < 2 || words[0] != "lxc-pull" && words[0] != "make" && words[0] != "lxc-create" {
 				continue
 			}
@@ -153,6 +156,22 @@ func TestCommands(t *testing.T) {
 	}
 	t.Logf("%d commands", checked)
 }
+
+// optionInText finds code that is an option, perhaps with its value.
+var optionInText = regexp.MustCompile(`^(--[a-z][a-z-]*)(?:[ =].*)?$`)
+
+// hasOption reports whether a command of lxc-pull or scripts/publish has an option.
+func (m *manual) hasOption(name string) bool {
+	for _, options := range m.commands {
+		if options[name] {
+			return true
+		}
+	}
+	return strings.Contains(m.publish, " "+name+" ") || slices.Contains(otherOptions, name)
+}
+
+// otherOptions are options of other programs that the documents name alone.
+var otherOptions = []string{"--dir", "--xattrs-include", "--delay-directory-restore"}
 
 // codeOfFailure finds the code in a section of troubleshooting.md.
 var codeOfFailure = regexp.MustCompile("^Code `([a-z-]+)`\\.")
@@ -184,6 +203,11 @@ func readManual(t *testing.T, top string, s *sandbox) *manual {
 		m.codes = append(m.codes, strings.Fields(line + " .")[0])
 	}
 	m.codes = append(m.codes, "codes")
+	usage, err := s.command(t.Context(), filepath.Join(s.dir, "bin/publish"), "-h").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.publish = string(usage)
 	names := []string{"template"}
 	for _, match := range regexp.MustCompile(`(?m)^  ([a-z]+) {2,}`).FindAllStringSubmatch(ask("--help"), -1) {
 		names = append(names, match[1])
