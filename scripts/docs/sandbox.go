@@ -199,7 +199,7 @@ func (s *sandbox) publish(ctx context.Context, top string, size int) error {
 			return err
 		}
 	}
-	layer := exec.CommandContext(ctx, "tar", "-cf", filepath.Join(s.dir, "layer.tar"), "-C", root, "etc") // for docs/docker.md
+	layer := exec.CommandContext(ctx, "tar", "--owner=0", "--group=0", "-cf", filepath.Join(s.dir, "layer.tar"), "-C", root, "etc") // for docs/docker.md
 	if err := quietly(layer, top); err != nil {
 		return err
 	}
