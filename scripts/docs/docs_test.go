@@ -555,3 +555,37 @@ func TestPicture(t *testing.T) {
 		}
 	}
 }
+
+// TestSettings checks that the program knows the settings of the example in
+// docs/settings.md.
+func TestSettings(t *testing.T) {
+	s, err := box()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.command(t.Context(), filepath.Join(s.dir, "bin/lxc-pull"), "config").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, d := range documents(t, topDirectory(t)) {
+		for _, b := range d.blocks {
+			if d.file != "docs/settings.md" || b.language != "text" {
+				continue
+			}
+			for i, line := range b.lines {
+				name, _, ok := strings.Cut(line, " = ")
+				if !ok {
+					continue
+				}
+				checked++
+				if !strings.Contains(string(out), "\n"+name+" ") {
+					t.Errorf("%s:%d: lxc-pull config has no %q", b.file, b.line+i, name)
+				}
+			}
+		}
+	}
+	if checked < 5 {
+		t.Errorf("found only %d settings", checked)
+	}
+}
