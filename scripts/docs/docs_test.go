@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -80,7 +79,10 @@ func TestMain(m *testing.M) {
 }
 
 // labels are the second words behind a fence; scripts/README.md explains them.
-var labels = map[string]string{"": "sh console text", "run": "sh console", "fails": "sh console", "host": "sh", "user": "sh", "compare": "sh", "picture": "sh"}
+var labels = map[string]string{
+	"": "sh text", "run": "sh console", "fails": "sh console", "host": "sh", "user": "sh", "compare": "sh", "picture": "sh",
+	"phone": "sh", "tsu": "sh", "router": "sh", "turris": "sh", "systemd": "sh", "termux": "sh", "elsewhere": "sh",
+}
 
 // TestForm checks the form of the documents: fenced blocks with a language and a known
 // label, and lines that fit.
@@ -128,6 +130,9 @@ func TestCommands(t *testing.T) {
 			}
 		}
 		for _, code := range d.spans {
+			if option := optionInText.FindStringSubmatch(code.text); option != nil && !m.hasOption(option[1]) {
+				t.Errorf("%s:%d: no command has the option %q", d.file, code.line, option[1])
+			}
 			if words := strings.Fields(code.text); len(words) < 2 || words[0] != "lxc-pull" && words[0] != "make" && words[0] != "lxc-create" {
 				continue
 			}
@@ -151,6 +156,22 @@ func TestCommands(t *testing.T) {
 	}
 	t.Logf("%d commands", checked)
 }
+
+// optionInText finds code that is an option, perhaps with its value.
+var optionInText = regexp.MustCompile(`^(--[a-z][a-z-]*)(?:[ =].*)?$`)
+
+// hasOption reports whether a command of lxc-pull or scripts/publish has an option.
+func (m *manual) hasOption(name string) bool {
+	for _, options := range m.commands {
+		if options[name] {
+			return true
+		}
+	}
+	return strings.Contains(m.publish, " "+name+" ") || slices.Contains(otherOptions, name)
+}
+
+// otherOptions are options of other programs that the documents name alone.
+var otherOptions = []string{"--dir", "--xattrs-include", "--delay-directory-restore"}
 
 // codeOfFailure finds the code in a section of troubleshooting.md.
 var codeOfFailure = regexp.MustCompile("^Code `([a-z-]+)`\\.")
@@ -182,6 +203,11 @@ func readManual(t *testing.T, top string, s *sandbox) *manual {
 		m.codes = append(m.codes, strings.Fields(line + " .")[0])
 	}
 	m.codes = append(m.codes, "codes")
+	usage, err := s.command(t.Context(), filepath.Join(s.dir, "bin/publish"), "-h").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.publish = string(usage)
 	names := []string{"template"}
 	for _, match := range regexp.MustCompile(`(?m)^  ([a-z]+) {2,}`).FindAllStringSubmatch(ask("--help"), -1) {
 		names = append(names, match[1])
@@ -219,13 +245,12 @@ func TestRun(t *testing.T) {
 			if b.label != "run" && b.label != "fails" {
 				continue
 			}
-			commands, err := b.commands()
-			if err != nil {
-				t.Error(err)
-			}
-			for _, c := range commands {
+			for _, c := range commandsOf(t, b) {
 				ran++
-				runLine(t, s, c, b.label == "fails")
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				out, status, err := exitStatus(s.command(ctx, "/bin/sh", "-c", c.text))
+				cancel()
+				c.judge(t, out, status, err, b.label == "fails")
 			}
 		}
 	}
@@ -235,21 +260,109 @@ func TestRun(t *testing.T) {
 	t.Logf("%d commands", ran)
 }
 
-// runLine runs a command and compares its output with the document's.
-func runLine(t *testing.T, s *sandbox, c shellCommand, fails bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := s.command(ctx, "/bin/sh", "-c", c.text)
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	switch {
-	case err != nil && !errors.As(err, &exit):
-		t.Errorf("%s:%d: %s: %v", c.file, c.line, c.text, err)
-	case fails != (err != nil):
-		t.Errorf("%s:%d: %s\n\tended with exit status %d:\n%s", c.file, c.line, c.text, cmd.ProcessState.ExitCode(), out)
+// TestMachines runs the blocks of root and of other systems in machines. The blocks of a
+// file that need the same kind of machine run one after the other in one machine.
+func TestMachines(t *testing.T) {
+	s, err := box()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if missing := firstMissing(c.says, string(out)); missing != "" {
+	if os.Geteuid() != 0 && exec.Command("unshare", "--user", "--map-root-user", "--mount", "true").Run() != nil {
+		t.Skip("this user may not make namespaces")
+	}
+	// Root's machines can have ordinary users with containers of their own, if LXC is here.
+	_, err = exec.LookPath("lxc-usernsexec")
+	_, err2 := exec.LookPath("newuidmap")
+	mapsIDs := os.Geteuid() == 0 && err == nil && err2 == nil
+	ran := 0
+	for i, d := range documents(t, topDirectory(t)) {
+		machines := map[string]*machine{}
+		for _, b := range d.blocks {
+			k, ok := kinds[b.label]
+			if !ok || b.language != "sh" {
+				continue
+			}
+			name := k.same
+			if name == "" {
+				name = b.label
+			}
+			if b.label != "termux" && k.user && !mapsIDs {
+				continue
+			}
+			m := machines[name]
+			if m == nil {
+				if m, err = s.newMachine(filepath.Join(s.dir, "machines", fmt.Sprint(i, name)), k); err != nil {
+					t.Fatal(err)
+				}
+				machines[name] = m
+			}
+			for _, c := range commandsOf(t, b) {
+				ran++
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				out, status, err := m.run(ctx, c.text)
+				cancel()
+				if strings.HasSuffix(strings.TrimRight(c.text, "'"), "lxc-pull doctor") && status == 1 && strings.Contains(out, "name server") {
+					continue // it finds what such a machine lacks
+				}
+				c.judge(t, out, status, err, false)
+			}
+		}
+	}
+	if ran < 110 {
+		t.Errorf("ran only %d commands", ran)
+	}
+	t.Logf("%d commands", ran)
+}
+
+// elsewhere are the lines of documents that no machine here runs. Their blocks have the
+// label "elsewhere", followed by the reason.
+var elsewhere = []string{
+	"docs/android.md: zcat /proc/config.gz | grep -E 'CONFIG_(PID|UTS|IPC|NET)_NS|CONFIG_CGROUP_DEVICE|CONFIG_VETH'",
+	"docs/fetching.md: go run -C scripts ./lab/faultserver -seed 7 -log requests.json /srv/tree",
+	"docs/packaging.md: make packages",
+	"docs/stock-differences.md: go build -C scripts -o /tmp/stockdiff ./lab/stockdiff",
+	"docs/stock-differences.md: sudo /tmp/stockdiff -ours bin/lxc-pull            # everything: about three minutes on two cores",
+	"docs/stock-differences.md: sudo /tmp/stockdiff -ours bin/lxc-pull -seed 40 -n 1 -v -keep diff",
+}
+
+// TestElsewhere pins the lines that are not run.
+func TestElsewhere(t *testing.T) {
+	var got []string
+	for _, d := range documents(t, topDirectory(t)) {
+		for _, b := range d.blocks {
+			if b.label != "elsewhere" {
+				continue
+			}
+			if b.reason == "" {
+				t.Errorf("%s:%d: the reason is missing behind the label", b.file, b.line-1)
+			}
+			for _, c := range commandsOf(t, b) {
+				got = append(got, c.file+": "+c.text)
+			}
+		}
+	}
+	if !slices.Equal(got, elsewhere) {
+		t.Errorf("the lines with the label \"elsewhere\" are\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// commandsOf returns a block's commands.
+func commandsOf(t *testing.T, b block) []shellCommand {
+	t.Helper()
+	commands, err := b.commands()
+	if err != nil {
+		t.Error(err)
+	}
+	return commands
+}
+
+// judge compares a command's end and output with the document's.
+func (c shellCommand) judge(t *testing.T, out string, status int, err error, fails bool) {
+	t.Helper()
+	if err != nil || fails != (status != 0) {
+		t.Errorf("%s:%d: %s\n\tended with exit status %d, %v:\n%s", c.file, c.line, c.text, status, err, out)
+	}
+	if missing := firstMissing(c.says, out); missing != "" {
 		t.Errorf("%s:%d: %s\n\tdid not print %q, but:\n%s", c.file, c.line, c.text, missing, out)
 	}
 }
@@ -400,28 +513,6 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// TestFigures checks that the figures of the README's comparison are those of the table
-// that "make bench" measures.
-func TestFigures(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(topDirectory(t), "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, row, found := strings.Cut(string(text), "\n| one container, unshaped link")
-	row, rest, _ := strings.Cut(row, "\n")
-	_, measured, ok := strings.Cut(rest, "\n| unshaped |")
-	measured, _, _ = strings.Cut(measured, "\n")
-	figures := regexp.MustCompile(`[0-9.]+ s\b`).FindAllString(row, -1)
-	if !found || !ok || len(figures) < 2 {
-		t.Fatalf("README.md: the rows are not there; figures %q", figures)
-	}
-	for _, figure := range figures {
-		if !strings.Contains(measured, " "+figure) {
-			t.Errorf("README.md compares %q, and the table of costs has no such figure in its row", figure)
-		}
-	}
-}
-
 // TestPicture checks that the picture is of the README's commands, and needs nothing from
 // elsewhere.
 func TestPicture(t *testing.T) {
@@ -462,5 +553,39 @@ func TestPicture(t *testing.T) {
 			}
 			rest = after
 		}
+	}
+}
+
+// TestSettings checks that the program knows the settings of the example in
+// docs/settings.md.
+func TestSettings(t *testing.T) {
+	s, err := box()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.command(t.Context(), filepath.Join(s.dir, "bin/lxc-pull"), "config").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, d := range documents(t, topDirectory(t)) {
+		for _, b := range d.blocks {
+			if d.file != "docs/settings.md" || b.language != "text" {
+				continue
+			}
+			for i, line := range b.lines {
+				name, _, ok := strings.Cut(line, " = ")
+				if !ok {
+					continue
+				}
+				checked++
+				if !strings.Contains(string(out), "\n"+name+" ") {
+					t.Errorf("%s:%d: lxc-pull config has no %q", b.file, b.line+i, name)
+				}
+			}
+		}
+	}
+	if checked < 5 {
+		t.Errorf("found only %d settings", checked)
 	}
 }

@@ -32,6 +32,7 @@ type block struct {
 	line     int    // of the first line in it
 	language string // sh, console, text, ...
 	label    string // the second word behind the fence; "" if there is none
+	reason   string // the words behind the label
 	lines    []string
 }
 
@@ -54,7 +55,7 @@ func parseMarkdown(file, text string) *document {
 		line := lines[i]
 		if m := fence.FindStringSubmatch(line); m != nil {
 			words := append(strings.Fields(m[3]), "", "")
-			b := block{file: file, line: i + 2, language: words[0], label: words[1]}
+			b := block{file: file, line: i + 2, language: words[0], label: words[1], reason: strings.TrimSpace(strings.Join(words[2:], " "))}
 			for i++; i < len(lines) && strings.TrimSpace(lines[i]) != m[2]; i++ {
 				b.lines = append(b.lines, strings.TrimPrefix(lines[i], m[1]))
 				if len([]rune(lines[i])) > maxColumns {

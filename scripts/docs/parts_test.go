@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"lxc-pull/scripts/lab/terminal"
 )
 
 func TestSplitShell(t *testing.T) {
@@ -119,34 +121,11 @@ func TestFirstMissing(t *testing.T) {
 	}
 }
 
-func TestScreen(t *testing.T) {
-	for _, test := range []struct{ output, want string }{
-		{"a\r\nb\r\n", "a\nb\n"},
-		{"long line\rshort\x1b[K\r\n", "short\n"},
-		{"one\r\x1b[2Ktwo", "two\n"},
-		{"1\r\n2\r\n3\x1b[2A\rx\x1b[J", "x\n"},
-		{"abcdefghijkl", "abcdefghij\nkl\n"},
-		{"ab\bc\x1b[5Cd", "ac     d\n"},
-		{"\x1b[1;31mred\x1b[0m\x1b[?25h", "red\n"},
-	} {
-		s := &screen{columns: 10}
-		s.write(test.output)
-		if got := s.text(); got != test.want {
-			t.Errorf("%q: got %q, want %q", test.output, got, test.want)
-		}
-	}
-	s := &screen{columns: 10}
-	s.write("\x1b[1;31mr\x1b[22;2;39mg")
-	if row := s.lines()[0]; row[0].style != (style{bold: true, colour: 31}) || row[1].style != (style{dim: true}) {
-		t.Errorf("styles %+v", row)
-	}
-}
-
 // TestRender draws a screen: blanks become places, and the looks become classes.
 func TestRender(t *testing.T) {
-	s := &screen{columns: 80}
-	s.write("\x1b[1m<a>\x1b[0m b   c\r\n  \x1b[31md\r\n")
-	got := string(render(s.lines()))
+	s := &terminal.Screen{Columns: 80}
+	s.Write("\x1b[1m<a>\x1b[0m b   c\r\n  \x1b[31md\r\n")
+	got := string(render(s.Lines()))
 	for _, want := range []string{
 		`<text class="b" x="18.0" y="44" textLength="25.2">&lt;a&gt;</text>`,
 		`<text x="51.6" y="44" textLength="8.4">b</text>`,

@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 
-	"lxc-pull/scripts/lab/pty"
+	"lxc-pull/scripts/lab/terminal"
 )
 
 // The size of the picture: a terminal of 80 columns, and the measures of a character in
@@ -32,20 +30,11 @@ const pictureBlock = "picture"
 // pictureImage is the size of the image in bytes, so that progress has time to be seen.
 const pictureImage = 24 << 20
 
-// asRoot runs a command as on a Debian host on which nothing was created yet: the
-// directories of LXC are the sandbox's, in a mount namespace of the command's own.
-const asRoot = `mount --make-rprivate / &&
-mount --bind "$1/root/lib" /var/lib/lxc && mount --bind "$1/root/cache" /var/cache/lxc && mount --bind "$1/root/etc" /etc/lxc &&
-exec /bin/sh -c "$2"`
-
 // draw runs the README's commands for the picture on a terminal in a sandbox, and writes
-// what the terminal shows at the end. It needs root and LXC, as the README's host.
+// what the terminal shows at the end. It needs root, for a machine with all user ids.
 func draw(ctx context.Context, top, file string) error {
 	if os.Geteuid() != 0 {
 		return errors.New("the picture shows root on a Debian host: run this as root")
-	}
-	if _, err := os.Stat("/usr/share/lxc/config/common.conf"); err != nil {
-		return fmt.Errorf("the picture needs Debian's package lxc: %v", err)
 	}
 	dir, err := os.MkdirTemp("/var/tmp", "docs-picture-")
 	if err != nil {
@@ -60,20 +49,21 @@ func draw(ctx context.Context, top, file string) error {
 		return err
 	}
 	defer box.close()
-	if err := box.makeRoot(); err != nil {
+	host, err := box.newMachine(filepath.Join(dir, "host"), kinds["host"])
+	if err != nil {
 		return err
 	}
 	commands, err := pictureCommands(top)
 	if err != nil {
 		return err
 	}
-	s := &screen{columns: pictureColumns}
+	s := &terminal.Screen{Columns: pictureColumns}
 	for _, c := range commands {
-		if err := show(ctx, box, s, c.text); err != nil {
+		if err := show(ctx, host, s, c.text); err != nil {
 			return fmt.Errorf("%s:%d: %v", c.file, c.line, err)
 		}
 	}
-	rows := s.lines()
+	rows := s.Lines()
 	if len(rows) > maxPictureRows {
 		return fmt.Errorf("the picture has %d rows, more than %d", len(rows), maxPictureRows)
 	}
@@ -96,12 +86,9 @@ func pictureCommands(top string) ([]shellCommand, error) {
 
 // show runs a command on a terminal and puts the prompt, the command and its output on the
 // screen.
-func show(ctx context.Context, box *sandbox, s *screen, command string) error {
-	cmd := box.command(ctx, "/bin/sh", "-c", asRoot, "sh", box.dir, command)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	cmd.Env = append(cmd.Env, "TERM=xterm-256color")
-	cmd.Env = slices.DeleteFunc(cmd.Env, func(s string) bool { return strings.HasPrefix(s, "LXC_TEMPLATE_CONFIG=") })
-	t, err := pty.Start(cmd, pictureColumns, 24)
+func show(ctx context.Context, host *machine, s *terminal.Screen, command string) error {
+	cmd := host.command(ctx, command)
+	t, err := terminal.Start(cmd, pictureColumns, 24)
 	if err != nil {
 		return err
 	}
@@ -112,23 +99,12 @@ func show(ctx context.Context, box *sandbox, s *screen, command string) error {
 	if status != 0 {
 		return fmt.Errorf("exit status %d: %s", status, t.Output())
 	}
-	if len(s.rows) > 0 {
-		s.write("\r\n")
+	if len(s.Lines()) > 0 {
+		s.Write("\r\n")
 	}
-	s.write("\x1b[32m#\x1b[0m \x1b[1m" + command + "\x1b[0m\r\n")
-	s.write(t.Output())
+	s.Write("\x1b[32m#\x1b[0m \x1b[1m" + command + "\x1b[0m\r\n")
+	s.Write(t.Output())
 	return nil
-}
-
-// makeRoot makes the directories for asRoot.
-func (s *sandbox) makeRoot() error {
-	for _, name := range []string{"lib", "cache", "etc"} {
-		if err := os.MkdirAll(filepath.Join(s.dir, "root", name), 0o755); err != nil {
-			return err
-		}
-	}
-	config := "lxc.net.0.type = veth\nlxc.net.0.link = lxcbr0\nlxc.net.0.flags = up\n" // Debian's, without AppArmor
-	return os.WriteFile(filepath.Join(s.dir, "root/etc/default.conf"), []byte(config), 0o644)
 }
 
 // pictureStyle has the colours for light and dark pages. The page decides by the
@@ -145,7 +121,7 @@ text { fill: #e6edf3 } .page { fill: #0d1117; stroke: #30363d } .dot { fill: #48
 `
 
 // render returns the rows as an SVG.
-func render(rows [][]cell) []byte {
+func render(rows [][]terminal.Cell) []byte {
 	width := 2*margin + pictureColumns*charWidth
 	height := titleBar + len(rows)*lineHeight + margin
 	var b, plain strings.Builder
@@ -154,18 +130,18 @@ func render(rows [][]cell) []byte {
 		for begin := 0; begin < len(row); {
 			end := begin + 1
 			// Some programs that draw SVG make several blanks one, so a text ends before them.
-			for end < len(row) && row[end].style == row[begin].style && (row[end].char != ' ' || row[end-1].char != ' ') {
+			for end < len(row) && row[end].Style == row[begin].Style && (row[end].Char != ' ' || row[end-1].Char != ' ') {
 				end++
 			}
 			run := make([]rune, 0, end-begin)
 			for _, c := range row[begin:end] {
-				run = append(run, c.char)
+				run = append(run, c.Char)
 			}
 			plain.WriteString(string(run))
 			text := strings.TrimRight(string(run), " ")
 			if indent := len(text) - len(strings.TrimLeft(text, " ")); text != "" {
 				fmt.Fprintf(&b, "<text%s x=\"%.1f\" y=\"%d\" textLength=\"%.1f\">%s</text>\n",
-					row[begin].class(), margin+float64(begin+indent)*charWidth, y, float64(len([]rune(text))-indent)*charWidth, escape(text[indent:]))
+					class(row[begin].Style), margin+float64(begin+indent)*charWidth, y, float64(len([]rune(text))-indent)*charWidth, escape(text[indent:]))
 			}
 			begin = end
 		}
@@ -182,16 +158,16 @@ func render(rows [][]cell) []byte {
 }
 
 // class returns the attribute for a character's looks.
-func (s style) class() string {
+func class(s terminal.Style) string {
 	var names []string
-	if s.bold {
+	if s.Bold {
 		names = append(names, "b")
 	}
-	if s.dim {
+	if s.Dim {
 		names = append(names, "d")
 	}
-	if s.colour != 0 {
-		names = append(names, fmt.Sprintf("c%d", s.colour))
+	if s.Colour != 0 {
+		names = append(names, fmt.Sprintf("c%d", s.Colour))
 	}
 	if names == nil {
 		return ""

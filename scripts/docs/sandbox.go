@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,7 +29,7 @@ import (
 
 // A sandbox is a directory with a signed image tree, the program, and the environment in
 // which the documents' commands run as they are written: a proxy on the loopback interface
-// leads images.linuxcontainers.org to a server of the sandbox, and the program trusts the
+// leads the documents' servers to a server of the sandbox, and the program trusts the
 // sandbox's key in place of the built-in one. Nothing else can be reached.
 type sandbox struct {
 	dir    string // everything that the sandbox makes
@@ -37,10 +38,13 @@ type sandbox struct {
 	env    []string
 	user   *syscall.Credential // commands run as this user; nil: as the caller
 	listen []net.Listener
+
+	proxy      string // URL of the way to the image server
+	otherProxy string // an address whose port 3128 is the same way
 }
 
-// imageServer is the server that the sandbox stands in for.
-const imageServer = "images.linuxcontainers.org"
+// servers are the servers that the sandbox stands in for.
+var servers = []string{"images.linuxcontainers.org", "images.example.org", "repo.turris.cz"}
 
 // nobody is the user as whom root runs the commands: the documents' commands must not
 // write into /var/lib/lxc, and most readers aren't root.
@@ -63,7 +67,7 @@ func LinuxContainers() *Keyring {
 // debian/trixie has size bytes when it is unpacked, and a third of that packed.
 func newSandbox(ctx context.Context, top, dir string, size int) (s *sandbox, err error) {
 	s = &sandbox{dir: dir, work: filepath.Join(dir, "work"), home: filepath.Join(dir, "home")}
-	for _, name := range []string{"bin", "work", "home", "rootfs/etc", "rootfs/usr/bin"} {
+	for _, name := range []string{"bin", "work", "home", "rootfs/etc", "rootfs/usr/bin", "rootfs/dev", "rootfs/proc", "rootfs/sys"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			return nil, err
 		}
@@ -82,8 +86,7 @@ func newSandbox(ctx context.Context, top, dir string, size int) (s *sandbox, err
 	if err := buildTrusting(ctx, top, filepath.Join(dir, "tree.key.pub"), filepath.Join(dir, "bin/lxc-pull")); err != nil {
 		return nil, err
 	}
-	proxy, err := s.serve()
-	if err != nil {
+	if err := s.serve(); err != nil {
 		return nil, err
 	}
 	s.env = []string{
@@ -91,7 +94,7 @@ func newSandbox(ctx context.Context, top, dir string, size int) (s *sandbox, err
 		"HOME=" + s.home,
 		"LC_ALL=C.UTF-8",
 		"TREE=" + filepath.Join(dir, "tree"), // a tree that scripts/publish made; TREE.key.pub has its key
-		"https_proxy=" + proxy,
+		"https_proxy=" + s.proxy,
 		"SSL_CERT_FILE=" + filepath.Join(dir, "ca.crt"),
 		// LXC's own config files need subordinate ids; without them create makes a
 		// container that only another machine could start.
@@ -158,13 +161,16 @@ func quietly(cmd *exec.Cmd, dir string, env ...string) error {
 // debianArch maps Go's names of architectures to Debian's, where they differ.
 var debianArch = map[string]string{"386": "i386", "arm": "armhf", "ppc64le": "ppc64el"}
 
-// machine returns this machine's architecture as image servers call it.
-func machine() string {
+// ownArch returns this machine's architecture as image servers call it.
+func ownArch() string {
 	if name, ok := debianArch[runtime.GOARCH]; ok {
 		return name
 	}
 	return runtime.GOARCH
 }
+
+// pinnedBuild is the build that docs/scripts.md names.
+const pinnedBuild = "20260829_05:24"
 
 // createMessage is the message that images of images.linuxcontainers.org have.
 const createMessage = `You just created a %s %s %s (%s) container.
@@ -193,17 +199,22 @@ func (s *sandbox) publish(ctx context.Context, top string, size int) error {
 			return err
 		}
 	}
+	layer := exec.CommandContext(ctx, "tar", "--owner=0", "--group=0", "-cf", filepath.Join(s.dir, "layer.tar"), "-C", root, "etc") // for docs/docker.md
+	if err := quietly(layer, top); err != nil {
+		return err
+	}
 	other := "arm64"
-	if machine() == other {
+	if ownArch() == other {
 		other = "armhf"
 	}
 	images := []string{
-		"alpine/3.22/" + machine() + "/default",
-		"debian/bookworm/" + machine() + "/default",
-		"debian/trixie/" + machine() + "/cloud",
+		"debian/trixie/" + ownArch() + "/default@" + pinnedBuild,
+		"alpine/3.22/" + ownArch() + "/default",
+		"debian/bookworm/" + ownArch() + "/default",
+		"debian/trixie/" + ownArch() + "/cloud",
 		"debian/trixie/" + other + "/default",
-		"ubuntu/noble/" + machine() + "/default",
-		"debian/trixie/" + machine() + "/default",
+		"ubuntu/noble/" + ownArch() + "/default",
+		"debian/trixie/" + ownArch() + "/default",
 	}
 	for i, image := range images {
 		if i == len(images)-1 { // the one that commands use
@@ -215,8 +226,12 @@ func (s *sandbox) publish(ctx context.Context, top string, size int) error {
 				return err
 			}
 		}
+		image, pinned, _ := strings.Cut(image, "@")
 		name := strings.Split(image, "/")
-		build := time.Now().AddDate(0, 0, i-6).UTC().Format("20060102") + "_05:24"
+		build := pinned
+		if pinned == "" {
+			build = time.Now().AddDate(0, 0, i-len(images)).UTC().Format("20060102") + "_05:24"
+		}
 		text := fmt.Sprintf(createMessage, strings.ToUpper(name[0][:1])+name[0][1:], name[1], name[2], build)
 		message := filepath.Join(s.dir, "message")
 		if err := os.WriteFile(message, []byte(text), 0o644); err != nil {
@@ -232,25 +247,37 @@ func (s *sandbox) publish(ctx context.Context, top string, size int) error {
 	return nil
 }
 
-// serve starts the image server, and the proxy that leads to it. It returns the proxy's
-// URL and writes the server's certificate authority to ca.crt.
-func (s *sandbox) serve() (proxy string, err error) {
+// serve starts the image server, and the proxy that leads to it. It writes the server's
+// certificate authority to ca.crt.
+func (s *sandbox) serve() error {
 	certificate, err := s.certificate()
 	if err != nil {
-		return "", err
+		return err
 	}
 	images, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", err
+		return err
 	}
 	door, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		images.Close()
-		return "", err
+		return err
 	}
-	s.listen = []net.Listener{images, door}
+	// The documents name a proxy with a port. An address of this process's own has that
+	// port free.
+	pid := os.Getpid()
+	s.otherProxy = fmt.Sprintf("127.%d.%d.%d", 100+pid>>16&0x7f, pid>>8&0xff, max(1, pid&0xfe))
+	otherDoor, err := net.Listen("tcp", s.otherProxy+":3128")
+	if err != nil {
+		return err
+	}
+	s.listen = []net.Listener{images, door, otherDoor}
+	tree := http.FileServer(http.Dir(filepath.Join(s.dir, "tree")))
+	paths := http.NewServeMux()
+	paths.Handle("/", tree)
+	paths.Handle("/lxc/", http.StripPrefix("/lxc", tree)) // the path of Turris's server
 	server := &http.Server{
-		Handler:           http.FileServer(http.Dir(filepath.Join(s.dir, "tree"))),
+		Handler:           paths,
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
 		ReadHeaderTimeout: 30 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0),
@@ -258,8 +285,8 @@ func (s *sandbox) serve() (proxy string, err error) {
 	go server.ServeTLS(images, "", "")
 	connect := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method != http.MethodConnect || r.Host != imageServer+":443" {
-				http.Error(w, "the sandbox has only "+imageServer, http.StatusForbidden)
+			if r.Method != http.MethodConnect || !slices.Contains(servers, strings.TrimSuffix(r.Host, ":443")) {
+				http.Error(w, "the sandbox has only "+strings.Join(servers, ", "), http.StatusForbidden)
 				return
 			}
 			join(w, images.Addr().String())
@@ -267,7 +294,9 @@ func (s *sandbox) serve() (proxy string, err error) {
 		ReadHeaderTimeout: 30 * time.Second,
 	}
 	go connect.Serve(door)
-	return "http://" + door.Addr().String(), nil
+	go connect.Serve(otherDoor)
+	s.proxy = "http://" + door.Addr().String()
+	return nil
 }
 
 // join connects a client of the proxy with the server at addr.
@@ -304,7 +333,7 @@ func (s *sandbox) certificate() (tls.Certificate, error) {
 		Subject:               pkix.Name{CommonName: "sandbox of scripts/docs"},
 		NotBefore:             now.Add(-time.Hour),
 		NotAfter:              now.Add(24 * time.Hour),
-		DNSNames:              []string{imageServer},
+		DNSNames:              servers,
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,

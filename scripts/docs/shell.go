@@ -101,6 +101,7 @@ type manual struct {
 	commands map[string]map[string]bool // the options of each command, and of "template"
 	codes    []string                   // of errors and warnings, and the word "codes"
 	targets  string                     // the Makefile
+	publish  string                     // what scripts/publish says about its options
 }
 
 // checkLine checks each command of a line: the program must be known, and a command and

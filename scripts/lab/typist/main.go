@@ -4,7 +4,7 @@
 //	typist [--columns N] [--rows N] [--expect TEXT --type KEYS]... -- COMMAND...
 //
 // In KEYS \r is Enter, \e Escape, \t Tab, and \e[A the arrow up; after the last keys it
-// waits for the command's end. It prints the command's output, and exits with its status;
+// waits for the command's end. It prints what the terminal shows at the end, and exits with its status;
 // with status 125 if a text does not come within a minute.
 package main
 
@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"lxc-pull/scripts/lab/pty"
+	"lxc-pull/scripts/lab/terminal"
 )
 
 // patience is how long a text may take to appear. Creating a container of Debian takes a
@@ -46,7 +46,7 @@ func run(args []string) (int, error) {
 		return 0, err
 	}
 	cmd := exec.Command(command[0], command[1:]...)
-	t, err := pty.Start(cmd, columns, rows)
+	t, err := terminal.Start(cmd, columns, rows)
 	if err != nil {
 		return 0, err
 	}
@@ -64,7 +64,7 @@ func run(args []string) (int, error) {
 		}
 	}
 	status, err := t.Wait()
-	os.Stdout.WriteString(t.Output())
+	os.Stdout.WriteString(t.Screen().Text())
 	return status, err
 }
 

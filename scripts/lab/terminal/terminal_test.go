@@ -1,4 +1,4 @@
-package pty
+package terminal
 
 import (
 	"context"
@@ -32,5 +32,29 @@ func TestTerminal(t *testing.T) {
 	}
 	if status, err := term.Wait(); status != 7 || err != nil {
 		t.Errorf("exit status %d, %v", status, err)
+	}
+}
+
+// TestScreen writes to a screen of ten columns.
+func TestScreen(t *testing.T) {
+	for _, test := range []struct{ output, want string }{
+		{"a\r\nb\r\n", "a\nb\n"},
+		{"long line\rshort\x1b[K\r\n", "short\n"},
+		{"one\r\x1b[2Ktwo", "two\n"},
+		{"1\r\n2\r\n3\x1b[2A\rx\x1b[J", "x\n"},
+		{"abcdefghijkl", "abcdefghij\nkl\n"},
+		{"ab\bc\x1b[5Cd", "ac     d\n"},
+		{"\x1b[1;31mred\x1b[0m\x1b[?25h", "red\n"},
+	} {
+		s := &Screen{Columns: 10}
+		s.Write(test.output)
+		if got := s.Text(); got != test.want {
+			t.Errorf("%q: got %q, want %q", test.output, got, test.want)
+		}
+	}
+	s := &Screen{Columns: 10}
+	s.Write("\x1b[1;31mr\x1b[22;2;39mg")
+	if row := s.Lines()[0]; row[0].Style != (Style{Bold: true, Colour: 31}) || row[1].Style != (Style{Dim: true}) {
+		t.Errorf("styles %+v", row)
 	}
 }

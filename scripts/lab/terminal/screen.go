@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"strconv"
@@ -6,31 +6,31 @@ import (
 	"unicode/utf8"
 )
 
-// A style is how a character looks: SGR's bold (1), dim (2) and a colour from 31 to 36,
+// A Style is how a character looks: SGR's bold (1), dim (2) and a colour from 31 to 36,
 // or 0 for the terminal's own.
-type style struct {
-	bold, dim bool
-	colour    int
+type Style struct {
+	Bold, Dim bool
+	Colour    int
 }
 
-// A cell is a character on the screen.
-type cell struct {
-	char rune
-	style
+// A Cell is a character on the screen.
+type Cell struct {
+	Char rune
+	Style
 }
 
-// A screen is what a terminal shows after it has received some output. It knows what
+// A Screen is what a terminal shows after it has received some output. It knows what
 // lxc-pull and a shell write: line ends, CR, backspace, colours, erasing and the cursor's
 // movements. It has no bottom: lines that a terminal scrolls away stay.
-type screen struct {
-	columns int
-	rows    [][]cell
+type Screen struct {
+	Columns int // characters in a line
+	rows    [][]Cell
 	x, y    int
-	now     style
+	now     Style
 }
 
-// write takes output. An escape sequence may not be split between two calls.
-func (s *screen) write(text string) {
+// Write takes output. An escape sequence may not be split between two calls.
+func (s *Screen) Write(text string) {
 	for len(text) > 0 {
 		if rest, ok := strings.CutPrefix(text, "\x1b["); ok {
 			end := strings.IndexFunc(rest, func(r rune) bool { return r >= '@' && r <= '~' })
@@ -57,20 +57,20 @@ func (s *screen) write(text string) {
 }
 
 // put writes a character at the cursor. A full line continues in the next one.
-func (s *screen) put(r rune) {
-	if s.x == s.columns {
+func (s *Screen) put(r rune) {
+	if s.x == s.Columns {
 		s.x, s.y = 0, s.y+1
 	}
 	row := s.row()
 	for len(*row) <= s.x {
-		*row = append(*row, cell{char: ' '})
+		*row = append(*row, Cell{Char: ' '})
 	}
-	(*row)[s.x] = cell{r, s.now}
+	(*row)[s.x] = Cell{r, s.now}
 	s.x++
 }
 
 // row returns the row at the cursor.
-func (s *screen) row() *[]cell {
+func (s *Screen) row() *[]Cell {
 	for len(s.rows) <= s.y {
 		s.rows = append(s.rows, nil)
 	}
@@ -78,7 +78,7 @@ func (s *screen) row() *[]cell {
 }
 
 // control carries out an escape sequence: ESC [ numbers final.
-func (s *screen) control(numbers string, final byte) {
+func (s *Screen) control(numbers string, final byte) {
 	first, _, _ := strings.Cut(numbers, ";")
 	n, err := strconv.Atoi(first)
 	step := n
@@ -91,11 +91,11 @@ func (s *screen) control(numbers string, final byte) {
 	case 'B':
 		s.y += step
 	case 'C':
-		s.x = min(s.columns-1, s.x+step)
+		s.x = min(s.Columns-1, s.x+step)
 	case 'D':
 		s.x = max(0, s.x-step)
 	case 'G':
-		s.x = min(s.columns-1, step-1)
+		s.x = min(s.Columns-1, step-1)
 	case 'K':
 		row := s.row()
 		switch {
@@ -117,32 +117,32 @@ func (s *screen) control(numbers string, final byte) {
 }
 
 // colour carries out one number of SGR.
-func (s *screen) colour(number string) {
+func (s *Screen) colour(number string) {
 	n, err := strconv.Atoi(number)
 	switch {
 	case err != nil || n == 0:
-		s.now = style{}
+		s.now = Style{}
 	case n == 1:
-		s.now.bold = true
+		s.now.Bold = true
 	case n == 2:
-		s.now.dim = true
+		s.now.Dim = true
 	case n == 22:
-		s.now.bold, s.now.dim = false, false
+		s.now.Bold, s.now.Dim = false, false
 	case n >= 31 && n <= 36:
-		s.now.colour = n
+		s.now.Colour = n
 	case n == 39:
-		s.now.colour = 0
+		s.now.Colour = 0
 	}
 }
 
-// lines returns the screen's rows without blanks at their ends, and without empty rows at
+// Lines returns the screen's rows without blanks at their ends, and without empty rows at
 // the end.
-func (s *screen) lines() [][]cell {
-	rows := make([][]cell, len(s.rows))
+func (s *Screen) Lines() [][]Cell {
+	rows := make([][]Cell, len(s.rows))
 	last := 0
 	for i, row := range s.rows {
 		end := len(row)
-		for end > 0 && row[end-1].char == ' ' {
+		for end > 0 && row[end-1].Char == ' ' {
 			end--
 		}
 		rows[i] = row[:end]
@@ -153,12 +153,12 @@ func (s *screen) lines() [][]cell {
 	return rows[:last]
 }
 
-// text returns the screen as plain text.
-func (s *screen) text() string {
+// Text returns the screen as plain text.
+func (s *Screen) Text() string {
 	var b strings.Builder
-	for _, row := range s.lines() {
+	for _, row := range s.Lines() {
 		for _, c := range row {
-			b.WriteRune(c.char)
+			b.WriteRune(c.Char)
 		}
 		b.WriteByte('\n')
 	}

@@ -1,5 +1,5 @@
-// Package pty runs a program on a pseudo-terminal.
-package pty
+// Package terminal runs a program on a pseudo-terminal, and knows what a terminal shows.
+package terminal
 
 import (
 	"context"
@@ -28,8 +28,9 @@ type Chunk struct {
 
 // A Terminal is a program that runs on a pseudo-terminal.
 type Terminal struct {
-	cmd    *exec.Cmd
-	master *os.File
+	cmd     *exec.Cmd
+	master  *os.File
+	columns int
 
 	mu     sync.Mutex
 	chunks []Chunk
@@ -61,7 +62,7 @@ func Start(cmd *exec.Cmd, columns, rows int) (*Terminal, error) {
 		master.Close()
 		return nil, err
 	}
-	t := &Terminal{cmd: cmd, master: master, news: make(chan struct{})}
+	t := &Terminal{cmd: cmd, master: master, columns: columns, news: make(chan struct{})}
 	go t.read()
 	return t, nil
 }
@@ -116,6 +117,13 @@ func (t *Terminal) Output() string {
 		b.Write(c.Text)
 	}
 	return b.String()
+}
+
+// Screen returns what the terminal shows now.
+func (t *Terminal) Screen() *Screen {
+	s := &Screen{Columns: t.columns}
+	s.Write(t.Output())
+	return s
 }
 
 // Type sends keys to the program.
