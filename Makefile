@@ -12,7 +12,7 @@ packages: cross
 install:
 	scripts/packaging/install
 
-docs:
+docs: picture
 	go test ./cli -run Manual -update -count=1
 	scripts/docs/man dist/docs/man
 
@@ -34,12 +34,8 @@ fuzz:
 bench: build
 	scripts/lab/bench/run
 
-docs: picture
-
 picture:
 	go run -C scripts ./docs picture ../docs/terminal.svg
-
-.PHONY: docs picture
 
 check:
 	scripts/lab/check
@@ -47,4 +43,4 @@ check:
 clean:
 	rm -rf bin dist demo
 
-.PHONY: build cross packages install docs test demo e2e e2e-boot fuzz bench check clean
+.PHONY: build cross packages install docs picture test demo e2e e2e-boot fuzz bench check clean
