@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"lxc-pull/image"
@@ -127,7 +128,7 @@ func (r *Record) AppendJSON(b []byte) []byte {
 }
 
 var (
-	errRecord  = errors.New("it is not an object of strings, numbers and lists of strings")
+	errRecord  = errors.New("it is not a JSON object, or a member is not of the type that it must have")
 	errVersion = errors.New("another version of this program wrote it, in another form")
 	errMode    = errors.New("its mode is neither system nor user")
 )
@@ -137,45 +138,36 @@ var (
 func ParseRecord(text []byte) (*Record, error) {
 	r := new(Record)
 	members := r.Members()
-	p := &recordParser{rest: strings.TrimLeft(string(text), jsonSpace)}
+	p := &jsonParser{rest: strings.TrimLeft(string(text), jsonSpace)}
 	version := ""
 	if p.next() != '{' {
 		return nil, errRecord
 	}
 	token := p.next()
 	for token == '"' {
-		key, one, list := p.text, "", []string(nil)
+		key := p.text
 		if p.next() != ':' {
 			return nil, errRecord
 		}
-		token = p.next()
-		switch token {
-		case '"':
-			one = p.text
-		case word:
-			if key == "version" {
-				version = p.text
-			}
-		case '[':
-			for token = p.next(); token == '"' && len(list) < maxStrings; token = p.next() {
-				list = append(list, p.text)
-				if token = p.next(); token != ',' {
-					break
-				}
-			}
-			if token != ']' {
-				return nil, errRecord
-			}
-		default:
+		kind := p.next()
+		p.strings, p.others = nil, false
+		if !p.value(kind, maxNested) {
 			return nil, errRecord
+		}
+		if key == "version" {
+			if version = p.text; kind != word {
+				version = ""
+			}
 		}
 		for i := range members {
 			if m := &members[i]; m.Name != key {
 				continue
-			} else if m.One != nil {
-				*m.One = one
+			} else if m.One != nil && kind == '"' {
+				*m.One = p.strings[0]
+			} else if m.Many != nil && kind == '[' && !p.others && len(p.strings) <= maxStrings {
+				*m.Many = p.strings
 			} else {
-				*m.Many = list
+				return nil, errRecord
 			}
 		}
 		if token = p.next(); token != ',' {
@@ -209,33 +201,89 @@ func (r *Record) check() error {
 	return nil
 }
 
-// A recordParser reads the tokens of a flat JSON object.
-type recordParser struct {
-	rest string // without white space before it
-	text string // of the last string or word
+// A jsonParser reads JSON (RFC 8259).
+type jsonParser struct {
+	rest    string   // without white space before it
+	text    string   // of the last string or word
+	strings []string // that value has read, in lists, too
+	others  bool     // value has read something in a list that is no string
 }
 
 const (
 	jsonSpace = " \t\r\n"
 	jsonMarks = "{}[],:"
 	word      = 'a' // the token of a number, true, false or null
+	digits    = "0123456789"
+	maxNested = 100 // lists and objects in each other, in a member that is skipped
 )
+
+// value reads the rest of the value that begins with token, and reports whether it is one.
+func (p *jsonParser) value(token byte, depth int) bool {
+	switch token {
+	case '"':
+		p.strings = append(p.strings, p.text)
+		return true
+	case word:
+		return p.text == "true" || p.text == "false" || p.text == "null" || isNumber(p.text)
+	case '[', '{':
+		if depth == 0 {
+			return false
+		}
+	default:
+		return false
+	}
+	end := token + 2
+	next := p.next()
+	if next == end {
+		return true
+	}
+	for {
+		if token == '{' {
+			if next != '"' || p.next() != ':' {
+				return false
+			}
+			next = p.next()
+		}
+		p.others = p.others || next != '"'
+		if !p.value(next, depth-1) {
+			return false
+		}
+		if next = p.next(); next != ',' {
+			return next == end
+		}
+		next = p.next()
+	}
+}
+
+// isNumber reports whether a word is a number.
+func isNumber(s string) bool {
+	s = strings.TrimPrefix(s, "-")
+	rest := strings.TrimLeft(s, digits)
+	ok := rest != s && (s[0] != '0' || len(s)-len(rest) == 1)
+	if part, found := strings.CutPrefix(rest, "."); found {
+		rest = strings.TrimLeft(part, digits)
+		ok = ok && rest != part
+	}
+	if rest != "" && rest[0]|0x20 == 'e' {
+		part := rest[1:]
+		if part != "" && (part[0] == '+' || part[0] == '-') {
+			part = part[1:]
+		}
+		rest = strings.TrimLeft(part, digits)
+		ok = ok && rest != part
+	}
+	return ok && rest == ""
+}
 
 // next returns the next token: a mark, '"' for a string, or word. It is 0 at the end, for a
 // bad string, and for a comma that nothing follows.
-func (p *recordParser) next() (token byte) {
+func (p *jsonParser) next() (token byte) {
 	if p.rest == "" {
 		return 0
 	}
 	token, n := p.rest[0], 1
 	if token == '"' {
-		// AppendJSON writes only escapes that mean the same in Go.
-		quoted, err := strconv.QuotedPrefix(p.rest)
-		if err == nil {
-			n = len(quoted)
-			p.text, err = strconv.Unquote(quoted)
-		}
-		if err != nil {
+		if n = p.string(); n == 0 {
 			return 0
 		}
 	} else if strings.IndexByte(jsonMarks, token) < 0 {
@@ -249,6 +297,60 @@ func (p *recordParser) next() (token byte) {
 		return 0
 	}
 	return token
+}
+
+// string sets p.text to the string at the beginning of p.rest and returns its length with the
+// quotation marks, 0 if it is none. Half a surrogate pair and bytes that are not UTF-8 become
+// U+FFFD.
+func (p *jsonParser) string() int {
+	const escapes, mean = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
+	var text []byte
+	s := p.rest
+	for i := 1; i < len(s); {
+		c, size := utf8.DecodeRuneInString(s[i:])
+		i += size
+		switch {
+		case c == '"':
+			p.text = string(text)
+			return i
+		case c < ' ':
+			return 0
+		case c != '\\':
+		case utf16.IsSurrogate(unicodeEscape(s[i-1:])):
+			if c = utf16.DecodeRune(unicodeEscape(s[i-1:]), unicodeEscape(s[i+5:])); c != utf8.RuneError {
+				i += 6
+			}
+			i += 5
+		case unicodeEscape(s[i-1:]) >= 0:
+			c = unicodeEscape(s[i-1:])
+			i += 5
+		default:
+			at := -1
+			if i < len(s) {
+				at = strings.IndexByte(escapes, s[i])
+			}
+			if at < 0 {
+				return 0
+			}
+			c = rune(mean[at])
+			i++
+		}
+		text = utf8.AppendRune(text, c)
+	}
+	return 0
+}
+
+// unicodeEscape returns the 16 bits of an escape with four hexadecimal digits at the beginning
+// of s, -1 if there is none.
+func unicodeEscape(s string) rune {
+	if len(s) < 6 || s[:2] != `\u` {
+		return -1
+	}
+	n, err := strconv.ParseUint(s[2:6], 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(n)
 }
 
 // A Made is a container that exists, as its directory says.
