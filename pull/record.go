@@ -149,25 +149,32 @@ func ParseRecord(text []byte) (*Record, error) {
 		if p.next() != ':' {
 			return nil, errRecord
 		}
-		kind := p.next()
-		p.strings, p.others = nil, false
-		if !p.value(kind, maxNested) {
-			return nil, errRecord
-		}
-		if key == "version" {
-			if version = p.text; kind != word {
-				version = ""
+		var m *Member
+		for i := range members {
+			if members[i].Name == key {
+				m = &members[i]
 			}
 		}
-		for i := range members {
-			if m := &members[i]; m.Name != key {
-				continue
-			} else if m.One != nil && kind == '"' {
-				*m.One = p.strings[0]
-			} else if m.Many != nil && kind == '[' && !p.others && len(p.strings) <= maxStrings {
-				*m.Many = p.strings
-			} else {
+		token = p.next()
+		switch {
+		case m != nil && m.One != nil && token == '"':
+			*m.One = p.text
+		case m != nil && m.Many != nil && token == '[':
+			*m.Many = nil
+			for token = p.next(); token == '"' && len(*m.Many) < maxStrings; token = p.next() {
+				*m.Many = append(*m.Many, p.text)
+				if token = p.next(); token != ',' {
+					break
+				}
+			}
+			if token != ']' {
 				return nil, errRecord
+			}
+		case m != nil || !p.skip(token):
+			return nil, errRecord
+		case key == "version":
+			if version = p.text; token != word {
+				version = ""
 			}
 		}
 		if token = p.next(); token != ',' {
@@ -203,76 +210,32 @@ func (r *Record) check() error {
 
 // A jsonParser reads JSON (RFC 8259).
 type jsonParser struct {
-	rest    string   // without white space before it
-	text    string   // of the last string or word
-	strings []string // that value has read, in lists, too
-	others  bool     // value has read something in a list that is no string
+	rest string // without white space before it
+	text string // of the last string or word
 }
 
 const (
 	jsonSpace = " \t\r\n"
 	jsonMarks = "{}[],:"
 	word      = 'a' // the token of a number, true, false or null
-	digits    = "0123456789"
-	maxNested = 100 // lists and objects in each other, in a member that is skipped
 )
 
-// value reads the rest of the value that begins with token, and reports whether it is one.
-func (p *jsonParser) value(token byte, depth int) bool {
-	switch token {
-	case '"':
-		p.strings = append(p.strings, p.text)
-		return true
-	case word:
-		return p.text == "true" || p.text == "false" || p.text == "null" || isNumber(p.text)
-	case '[', '{':
-		if depth == 0 {
+// skip skips the value that begins with token. It reports false if the text ends before the
+// value, or a token is bad; it does not check the order of tokens in a list or an object.
+func (p *jsonParser) skip(token byte) bool {
+	for depth := 0; ; token = p.next() {
+		switch token {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case 0:
 			return false
 		}
-	default:
-		return false
-	}
-	end := token + 2
-	next := p.next()
-	if next == end {
-		return true
-	}
-	for {
-		if token == '{' {
-			if next != '"' || p.next() != ':' {
-				return false
-			}
-			next = p.next()
+		if depth <= 0 {
+			return depth == 0 && token != ',' && token != ':'
 		}
-		p.others = p.others || next != '"'
-		if !p.value(next, depth-1) {
-			return false
-		}
-		if next = p.next(); next != ',' {
-			return next == end
-		}
-		next = p.next()
 	}
-}
-
-// isNumber reports whether a word is a number.
-func isNumber(s string) bool {
-	s = strings.TrimPrefix(s, "-")
-	rest := strings.TrimLeft(s, digits)
-	ok := rest != s && (s[0] != '0' || len(s)-len(rest) == 1)
-	if part, found := strings.CutPrefix(rest, "."); found {
-		rest = strings.TrimLeft(part, digits)
-		ok = ok && rest != part
-	}
-	if rest != "" && rest[0]|0x20 == 'e' {
-		part := rest[1:]
-		if part != "" && (part[0] == '+' || part[0] == '-') {
-			part = part[1:]
-		}
-		rest = strings.TrimLeft(part, digits)
-		ok = ok && rest != part
-	}
-	return ok && rest == ""
 }
 
 // next returns the next token: a mark, '"' for a string, or word. It is 0 at the end, for a
@@ -316,14 +279,13 @@ func (p *jsonParser) string() int {
 		case c < ' ':
 			return 0
 		case c != '\\':
-		case utf16.IsSurrogate(unicodeEscape(s[i-1:])):
-			if c = utf16.DecodeRune(unicodeEscape(s[i-1:]), unicodeEscape(s[i+5:])); c != utf8.RuneError {
-				i += 6
-			}
-			i += 5
 		case unicodeEscape(s[i-1:]) >= 0:
 			c = unicodeEscape(s[i-1:])
 			i += 5
+			if pair := utf16.DecodeRune(c, unicodeEscape(s[i:])); pair != utf8.RuneError {
+				c = pair
+				i += 6
+			}
 		default:
 			at := -1
 			if i < len(s) {

@@ -87,6 +87,10 @@ const (
 // creation may write.
 const maxDigested = 128 << 20
 
+// keysDir is the directory of root's keys, which nobody else may read (sshd(8)). Files are
+// always new there.
+const keysDir = ".ssh"
+
 // A comparer is one run of Root.Compare.
 type comparer struct {
 	x       *extractor // of an extraction with the same options, which tells owners, modes and attributes
@@ -245,7 +249,7 @@ func (c *comparer) explains(d *Difference, digest string, left *int64) bool {
 	ok := c.unlikeMade(d.Path) == 0
 	if digest == "" {
 		ok = ok && d.Dir
-	} else if ok = ok && (d.Fate == Added || d.other || d.hard || underSSH(d.Path)); ok || d.contentOnly() {
+	} else if ok = ok && (d.Fate == Added || d.other || d.hard || strings.Contains(d.Path, keysDir)); ok || d.contentOnly() {
 		file := -1
 		if c.st.Mode&unix.S_IFMT == unix.S_IFREG {
 			file, _ = c.reopen(fd)
@@ -268,7 +272,7 @@ func (c *comparer) unlikeMade(path string) (wrong Aspect) {
 	if kind == unix.S_IFDIR {
 		allowed = 0o755
 	}
-	if underSSH(path) {
+	if strings.Contains(path, keysDir) {
 		allowed &= 0o700
 	}
 	if c.st.Mode&0o7777&^allowed != 0 || kind != unix.S_IFDIR && kind != unix.S_IFREG {
@@ -282,10 +286,6 @@ func (c *comparer) unlikeMade(path string) (wrong Aspect) {
 	}
 	return wrong
 }
-
-// underSSH reports whether a path is that of root's keys or of their directory, which sshd(8)
-// wants to be private: a file is always new there, and has no permissions for others.
-func underSSH(path string) bool { return strings.Contains("/"+path+"/", "/.ssh/") }
 
 // run compares all entries.
 func (c *comparer) run() error {
