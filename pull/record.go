@@ -256,7 +256,7 @@ func (p *jsonParser) next() (token byte) {
 		token, p.text = word, p.rest[:n]
 	}
 	p.rest = strings.TrimLeft(p.rest[n:], jsonSpace)
-	if token == ',' && strings.IndexAny(p.rest, "]}") == 0 {
+	if token == ',' && p.rest != "" && (p.rest[0] == ']' || p.rest[0] == '}') {
 		return 0
 	}
 	return token
