@@ -41,7 +41,8 @@ import (
 //	             SHA-256 digest afterwards, two blanks and its path, as sha256sum prints
 //	             them; of a directory its path
 //
-// Programs other than this one do not read it. It has no secrets and no paths of the host.
+// Other programs may add members of any type, and write it in another form. It has no
+// secrets and no paths of the host.
 type Record struct {
 	Image image.Image
 	source.Origin
