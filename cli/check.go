@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -35,6 +38,7 @@ type checkCall struct {
 	exclude     []string
 	rootfs      string
 	foreign     bool      // image.json belongs to another user
+	other       bool      // pull.Audit.OtherImage
 	mapped      [2]string // --mapped-uid and --mapped-gid, which reenter passes
 
 	args []string // the arguments of this call, for reenter
@@ -92,30 +96,55 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if err != nil {
 		return err
 	}
-	if c.rootfs != "" {
-		audit.Root, err = untar.OpenRoot(c.rootfs)
-	} else {
-		audit.Root, err = made.OpenRootfs()
-	}
+	var result *untar.Comparison
+	var used image.Image
+	err = untilEnded(ctx, func() (err error) {
+		if c.rootfs != "" {
+			audit.Root, err = untar.OpenRoot(c.rootfs)
+		} else {
+			audit.Root, err = made.OpenRootfs()
+		}
+		if err != nil {
+			return err
+		}
+		query := made.Record.Query()
+		query.Build = made.Record.Image.Build
+		found, err := finder.Find(ctx, query)
+		for err == nil {
+			var failed error
+			if result, failed = audit.Compare(ctx, found); failed == nil {
+				used = found.Image
+				found.Close()
+				break
+			}
+			// Another server or copy may not have what failed, so it is the next to compare with.
+			found, err = finder.Next(ctx, found, failed)
+		}
+		audit.Root.Close()
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	query := made.Record.Query()
-	query.Build = made.Record.Image.Build
-	found, err := finder.Find(ctx, query)
-	for err == nil {
-		result, failed := audit.Compare(ctx, found)
-		if failed == nil {
-			found.Close()
-			err = c.print(ui, result, &found.Image)
-			break
-		}
-		// Another server or copy may not have what failed, so it is the next to compare with.
-		found, err = finder.Next(ctx, found, failed)
-	}
-	audit.Root.Close()
-	return err
+	c.other = audit.OtherImage
+	return c.print(ui, result, &used)
 }
+
+// untilEnded is untilDone for an f that ends by itself when ctx is done, and then cleans up. It
+// does not wait for an f that hangs in a system call, as on a file system whose server is gone.
+func untilEnded(ctx context.Context, f func() error) error {
+	late, cancel := context.WithCancelCause(context.Background())
+	go func() {
+		<-ctx.Done()
+		time.Sleep(cleanupTime)
+		cancel(context.Cause(ctx))
+	}()
+	return untilDone(late, f)
+}
+
+// cleanupTime is how long a comparison may take to end after a signal: it ends a download, and
+// notes in the cache how much of it is there.
+const cleanupTime = 2 * time.Second
 
 // idMap returns the map of the owners of the container's files, nil if they are not mapped for
 // this process. For an ordinary user it first runs the program again in the user namespace of
@@ -162,6 +191,9 @@ func (c *checkCall) print(ui *ui, result *untar.Comparison, used *image.Image) e
 		if c.made.json {
 			var o jsonObject
 			o.text("path", path)
+			if !utf8.ValidString(path) {
+				o.text("path_hex", hex.EncodeToString([]byte(path)))
+			}
 			o.text("fate", fate)
 			o.text("flags", flags)
 			o.raw("edited", strconv.FormatBool(d.Edited))
@@ -190,10 +222,13 @@ func (c *checkCall) print(ui *ui, result *untar.Comparison, used *image.Image) e
 	} else if edited > 0 {
 		verdict += "; the creation edited " + strconv.FormatInt(edited, 10)
 	}
-	if !ui.quiet {
+	if c.other {
+		verdict += "; " + pull.RecordFile + " has another SHA-256 digest than this image: the container was made of another one, or the file was changed"
+	}
+	if !ui.quiet || c.other {
 		ui.write("", verdict)
 	}
-	if different > 0 {
+	if different > 0 || c.other {
 		return &silentError{code: "differs", text: verdict}
 	}
 	return nil

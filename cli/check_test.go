@@ -1,12 +1,59 @@
 package cli
 
 import (
+	"context"
+	"errors"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"lxc-pull/image"
 	"lxc-pull/untar"
 )
+
+// JSON has text, so it has a path that is not UTF-8 in another member, too: two files never have
+// the same members.
+func TestCheckPathHex(t *testing.T) {
+	var out, err strings.Builder
+	c := new(checkCall)
+	c.made.json = true
+	c.print(&ui{out: &out, err: &err}, &untar.Comparison{Differences: []*untar.Difference{{Path: "a\xff", Fate: untar.Added}, {Path: "a\ufffd", Fate: untar.Added}}}, &image.Image{})
+	want := `[
+  {"path": "/a\ufffd", "path_hex": "2f61ff", "fate": "added", "flags": ".......?.", "edited": false},
+  {"path": "/a\ufffd", "fate": "added", "flags": ".......?.", "edited": false}
+]
+`
+	if got := strings.ReplaceAll(out.String(), "\ufffd", `\ufffd`); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// Another image than the one that the record names is a difference, also with -q.
+func TestCheckOtherImage(t *testing.T) {
+	var out, text strings.Builder
+	c := &checkCall{other: true}
+	c.made.name = "web"
+	err := c.print(&ui{out: &out, err: &text, quiet: true}, new(untar.Comparison), &image.Image{Build: "1"})
+	if err == nil || exitStatus(err) != exitFailure || !strings.Contains(text.String(), "image.json has another SHA-256 digest than this image") {
+		t.Errorf("%v, %q", err, text.String())
+	}
+}
+
+// Work that hangs does not outlive a signal by more than cleanupTime; other work may clean up.
+func TestUntilEnded(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(io.ErrClosedPipe)
+	cleaned := errors.New("cleaned up")
+	if err := untilEnded(ctx, func() error { time.Sleep(time.Millisecond); return cleaned }); err != cleaned {
+		t.Error(err)
+	}
+	hang := make(chan struct{})
+	defer close(hang)
+	if err := untilEnded(ctx, func() error { <-hang; return nil }); err != io.ErrClosedPipe {
+		t.Error(err)
+	}
+}
 
 // A path of a container can't forge a line of the output, or steer a terminal.
 func TestCheckPrintsPaths(t *testing.T) {

@@ -108,6 +108,8 @@ type finderOptions struct {
 
 	settings []string // the servers of a setting, if the command line names none; only for check and info
 
+	asked string // set by list: the server that gave the list of images; "": none
+
 	readOnly bool // change nothing on the disk
 
 	namespace lxc.Namespace

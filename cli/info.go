@@ -135,15 +135,16 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 			ui.warn("offline", "whether there is a newer build is not known: %v", err)
 		}
 	}
-	text := infoText(made.Record, newest, ui.clock.Now(), c.made.json)
+	text := infoText(made.Record, newest, c.finder.asked, ui.clock.Now(), c.made.json)
 	ui.settle()
 	_, err = io.WriteString(ui.out, text)
 	return err
 }
 
 // infoText returns the output: a line for each member of the record, the age of its build, and
-// the newest build; or one JSON object. Members without a value are left out for people.
-func infoText(rec *pull.Record, newest string, now time.Time, json bool) string {
+// the newest build, with the server that has it if that is not the record's; or one JSON object.
+// Members without a value are left out for people.
+func infoText(rec *pull.Record, newest, asked string, now time.Time, json bool) string {
 	age, seconds, newer, build := "", "null", "null", "null"
 	if newest != "" {
 		build = jsonString(newest)
@@ -160,6 +161,9 @@ func infoText(rec *pull.Record, newest string, now time.Time, json bool) string 
 	if newest == rec.Image.Build {
 		newest += ", this build"
 		newer = "false"
+	}
+	if newest != "" && asked != rec.Server {
+		newest += ", on " + asked
 	}
 	text := ""
 	var o jsonObject
@@ -190,6 +194,11 @@ func infoText(rec *pull.Record, newest string, now time.Time, json bool) string 
 	o.raw("age_seconds", seconds)
 	o.raw("newest", build)
 	o.raw("newer", newer)
+	server := "null"
+	if asked != "" {
+		server = jsonString(asked)
+	}
+	o.raw("asked", server)
 	return "{" + strings.Join(o, ", ") + "}\n"
 }
 

@@ -239,7 +239,9 @@ func (o *finderOptions) list(ctx context.Context, ui *ui) (image.Index, error) {
 	if err != nil {
 		return image.Index{}, err
 	}
-	return finder.List(ctx)
+	index, err := finder.List(ctx)
+	o.asked = finder.Server()
+	return index, err
 }
 
 // listTemplate prints the template's --list as the stock template does. Like the stock template,

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"lxc-pull/image"
@@ -40,7 +41,8 @@ import (
 //	             SHA-256 digest afterwards, two blanks and its path, as sha256sum prints
 //	             them; of a directory its path
 //
-// Programs other than this one do not read it. It has no secrets and no paths of the host.
+// Other programs may add members of any type, and write it in another form. It has no
+// secrets and no paths of the host.
 type Record struct {
 	Image image.Image
 	source.Origin
@@ -127,7 +129,7 @@ func (r *Record) AppendJSON(b []byte) []byte {
 }
 
 var (
-	errRecord  = errors.New("it is not an object of strings, numbers and lists of strings")
+	errRecord  = errors.New("it is not a JSON object, or a member is not of the type that it must have")
 	errVersion = errors.New("another version of this program wrote it, in another form")
 	errMode    = errors.New("its mode is neither system nor user")
 )
@@ -137,28 +139,31 @@ var (
 func ParseRecord(text []byte) (*Record, error) {
 	r := new(Record)
 	members := r.Members()
-	p := &recordParser{rest: strings.TrimLeft(string(text), jsonSpace)}
+	p := &jsonParser{rest: strings.TrimLeft(string(text), jsonSpace)}
 	version := ""
 	if p.next() != '{' {
 		return nil, errRecord
 	}
 	token := p.next()
 	for token == '"' {
-		key, one, list := p.text, "", []string(nil)
+		key := p.text
 		if p.next() != ':' {
 			return nil, errRecord
 		}
-		token = p.next()
-		switch token {
-		case '"':
-			one = p.text
-		case word:
-			if key == "version" {
-				version = p.text
+		var m *Member
+		for i := range members {
+			if members[i].Name == key {
+				m = &members[i]
 			}
-		case '[':
-			for token = p.next(); token == '"' && len(list) < maxStrings; token = p.next() {
-				list = append(list, p.text)
+		}
+		token = p.next()
+		switch {
+		case m != nil && m.One != nil && token == '"':
+			*m.One = p.text
+		case m != nil && m.Many != nil && token == '[':
+			*m.Many = nil
+			for token = p.next(); token == '"' && len(*m.Many) < maxStrings; token = p.next() {
+				*m.Many = append(*m.Many, p.text)
 				if token = p.next(); token != ',' {
 					break
 				}
@@ -166,16 +171,11 @@ func ParseRecord(text []byte) (*Record, error) {
 			if token != ']' {
 				return nil, errRecord
 			}
-		default:
+		case m != nil || !p.skip(token):
 			return nil, errRecord
-		}
-		for i := range members {
-			if m := &members[i]; m.Name != key {
-				continue
-			} else if m.One != nil {
-				*m.One = one
-			} else {
-				*m.Many = list
+		case key == "version":
+			if version = p.text; token != word {
+				version = ""
 			}
 		}
 		if token = p.next(); token != ',' {
@@ -209,8 +209,8 @@ func (r *Record) check() error {
 	return nil
 }
 
-// A recordParser reads the tokens of a flat JSON object.
-type recordParser struct {
+// A jsonParser reads JSON (RFC 8259).
+type jsonParser struct {
 	rest string // without white space before it
 	text string // of the last string or word
 }
@@ -221,21 +221,33 @@ const (
 	word      = 'a' // the token of a number, true, false or null
 )
 
+// skip skips the value that begins with token. It reports false if the text ends before the
+// value, or a token is bad; it does not check the order of tokens in a list or an object.
+func (p *jsonParser) skip(token byte) bool {
+	for depth := 0; ; token = p.next() {
+		switch token {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case 0:
+			return false
+		}
+		if depth <= 0 {
+			return depth == 0 && token != ',' && token != ':'
+		}
+	}
+}
+
 // next returns the next token: a mark, '"' for a string, or word. It is 0 at the end, for a
 // bad string, and for a comma that nothing follows.
-func (p *recordParser) next() (token byte) {
+func (p *jsonParser) next() (token byte) {
 	if p.rest == "" {
 		return 0
 	}
 	token, n := p.rest[0], 1
 	if token == '"' {
-		// AppendJSON writes only escapes that mean the same in Go.
-		quoted, err := strconv.QuotedPrefix(p.rest)
-		if err == nil {
-			n = len(quoted)
-			p.text, err = strconv.Unquote(quoted)
-		}
-		if err != nil {
+		if n = p.string(); n == 0 {
 			return 0
 		}
 	} else if strings.IndexByte(jsonMarks, token) < 0 {
@@ -245,10 +257,63 @@ func (p *recordParser) next() (token byte) {
 		token, p.text = word, p.rest[:n]
 	}
 	p.rest = strings.TrimLeft(p.rest[n:], jsonSpace)
-	if token == ',' && strings.IndexAny(p.rest, "]}") == 0 {
+	if token == ',' && p.rest != "" && (p.rest[0] == ']' || p.rest[0] == '}') {
 		return 0
 	}
 	return token
+}
+
+// string sets p.text to the string at the beginning of p.rest and returns its length with the
+// quotation marks, 0 if it is none. Half a surrogate pair and bytes that are not UTF-8 become
+// U+FFFD.
+func (p *jsonParser) string() int {
+	const escapes, mean = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
+	var text []byte
+	s := p.rest
+	for i := 1; i < len(s); {
+		c, size := utf8.DecodeRuneInString(s[i:])
+		i += size
+		switch {
+		case c == '"':
+			p.text = string(text)
+			return i
+		case c < ' ':
+			return 0
+		case c != '\\':
+		case unicodeEscape(s[i-1:]) >= 0:
+			c = unicodeEscape(s[i-1:])
+			i += 5
+			if pair := utf16.DecodeRune(c, unicodeEscape(s[i:])); pair != utf8.RuneError {
+				c = pair
+				i += 6
+			}
+		default:
+			at := -1
+			if i < len(s) {
+				at = strings.IndexByte(escapes, s[i])
+			}
+			if at < 0 {
+				return 0
+			}
+			c = rune(mean[at])
+			i++
+		}
+		text = utf8.AppendRune(text, c)
+	}
+	return 0
+}
+
+// unicodeEscape returns the 16 bits of an escape with four hexadecimal digits at the beginning
+// of s, -1 if there is none.
+func unicodeEscape(s string) rune {
+	if len(s) < 6 || s[:2] != `\u` {
+		return -1
+	}
+	n, err := strconv.ParseUint(s[2:6], 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(n)
 }
 
 // A Made is a container that exists, as its directory says.

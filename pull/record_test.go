@@ -2,6 +2,7 @@ package pull
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -48,8 +49,24 @@ func TestParseRecord(t *testing.T) {
 		{`"debian"`, `"\u0064ebian"`, ""},
 		{`"debian"`, `".."`, "only dots"},
 		{`"debian"`, `"a/b"`, "\"/\" is not allowed"},
-		{`"debian"`, `7`, "empty"},
-		{`"debian"`, "\x00\"debian\"", "not an object of strings"},
+		{`"debian"`, `7`, "not a JSON object"},
+		{`"debian"`, `null`, "not a JSON object"},
+		{`"debian"`, `"\/"`, "\"/\" is not allowed"},
+		{`"mode": "user"`, `"mode": "user", "later": {"a": [1, {"b": null}, "c"], "d": {}}, "more": [[], [{}]], "none": null`, ""},
+		{`"mode": "user"`, `"mode": "user", "later": ` + strings.Repeat("[", 100000) + strings.Repeat("]", 100000), ""},
+		{`"mode": "user"`, `"mode": "user", "later": [` + strings.Repeat("1,", 500000) + "1]", ""},
+		{`"mode": "user"`, `"mode": "user", "later": ` + strings.Repeat("[", 100000), "not a JSON object"},
+		{`"mode": "user"`, `"mode": "user", "later": {"a": "\x9b"}`, "not a JSON object"},
+		{`"mode": "user"`, `"mode": "user", "later": }`, "not a JSON object"},
+		{`"mode": "user"`, `"mode": "user", "later": ,`, "not a JSON object"},
+		{`"debian"`, `"\x64ebian"`, "not a JSON object"},
+		{`"debian"`, `"\U00000064ebian"`, "not a JSON object"},
+		{`"debian"`, `"\144ebian"`, "not a JSON object"},
+		{`"debian"`, `"\a"`, "not a JSON object"},
+		{`"debian"`, "\"debian\n\"", "not a JSON object"},
+		{`"debian"`, "`debian`", "not a JSON object"},
+		{`"debian"`, "'d'", "not a JSON object"},
+		{`"debian"`, "\x00\"debian\"", "not a JSON object"},
 		{`"images/debian/x"`, `"../x"`, "only dots"},
 		{`"images/debian/x"`, `""`, ""},
 		{`"images/debian/x"`, `"/x"`, "empty"},
@@ -57,20 +74,20 @@ func TestParseRecord(t *testing.T) {
 		{`"version": 1`, `"version": 2`, "another version"},
 		{`"version": 1`, `"version": "1"`, "another version"},
 		{`"version": 1,`, ``, "another version"},
-		{`"version": 1`, `"version": {"a": 1}`, "not an object of strings"},
-		{"{\n", "", "not an object of strings"},
-		{"{\n", "[\n", "not an object of strings"},
-		{"]\n}\n", "]\n", "not an object of strings"},
-		{"]\n}\n", "]\n}\n}", "not an object of strings"},
-		{"]\n}\n", "]}\"", "not an object of strings"},
-		{"]\n}\n", "]\n,}\n", "not an object of strings"},
-		{`"debian"`, `"\x"`, "not an object of strings"},
-		{`"debian"`, `"\u00`, "not an object of strings"},
-		{`["ABCD", "EF"]`, `["ABCD" "EF"]`, "not an object of strings"},
-		{`["ABCD", "EF"]`, `["ABCD",]`, "not an object of strings"},
-		{`["ABCD", "EF"]`, `["ABCD", "EF"`, "not an object of strings"},
-		{`["ABCD", "EF"]`, `[["ABCD"]]`, "not an object of strings"},
-		{`["ABCD", "EF"]`, "[" + strings.Repeat(`"a",`, maxStrings) + `"a"]`, "not an object of strings"},
+		{`"version": 1`, `"version": {"a": 1}`, "another version"},
+		{"{\n", "", "not a JSON object"},
+		{"{\n", "[\n", "not a JSON object"},
+		{"]\n}\n", "]\n", "not a JSON object"},
+		{"]\n}\n", "]\n}\n}", "not a JSON object"},
+		{"]\n}\n", "]}\"", "not a JSON object"},
+		{"]\n}\n", "]\n,}\n", "not a JSON object"},
+		{`"debian"`, `"\x"`, "not a JSON object"},
+		{`"debian"`, `"\u00`, "not a JSON object"},
+		{`["ABCD", "EF"]`, `["ABCD" "EF"]`, "not a JSON object"},
+		{`["ABCD", "EF"]`, `["ABCD",]`, "not a JSON object"},
+		{`["ABCD", "EF"]`, `["ABCD", "EF"`, "not a JSON object"},
+		{`["ABCD", "EF"]`, `[["ABCD"]]`, "not a JSON object"},
+		{`["ABCD", "EF"]`, "[" + strings.Repeat(`"a",`, maxStrings) + `"a"]`, "not a JSON object"},
 	} {
 		if !strings.Contains(text, test.old) {
 			t.Fatalf("%q is not in %s", test.old, text)
@@ -79,6 +96,23 @@ func TestParseRecord(t *testing.T) {
 		_, err := ParseRecord([]byte(changed))
 		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q for %q: %v, want %q", test.with[:min(len(test.with), 40)], test.old, err, test.want)
+		}
+	}
+}
+
+// Records that other programs have written again are read as those programs mean them.
+func TestRecordOfOtherPrograms(t *testing.T) {
+	for _, text := range []string{
+		`\ud83d\ude00`, `\/\"\\\b\f\n\r\t`, `\u00e4\u00E4`, `\ud83d`, `\ude00\ud83d`, `\ud83d\u0041`, `\ud83dx`, "\xff\xe2\x82", `\u0000`, "\u007f\U0001f600",
+	} {
+		var want string
+		if err := json.Unmarshal([]byte(`"`+text+`"`), &want); err != nil {
+			t.Fatal(err)
+		}
+		old := string(testRecord().AppendJSON(nil))
+		r, err := ParseRecord([]byte(strings.Replace(old, `"edited": [`, `"edited": ["`+text+`", `, 1)))
+		if err != nil || r.Edited[0] != want {
+			t.Errorf("%q: got %+v, %v, want %q", text, r, err, want)
 		}
 	}
 }
@@ -216,14 +250,59 @@ func TestOpenRootfsHeld(t *testing.T) {
 	}
 }
 
+// decodes decodes a record with encoding/json. It returns the text that is written again, nil if
+// the values are not those of a record.
+func decodes(text []byte) (ok bool, again []byte) {
+	var object map[string]any
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if d.Decode(&object) != nil || d.More() || object["version"] != json.Number("1") {
+		return false, nil
+	}
+	r := new(Record)
+	for _, m := range r.Members() {
+		value, there := object[m.Name]
+		list, isList := value.([]any)
+		one, isText := value.(string)
+		if !there {
+			continue
+		}
+		if m.One != nil && !isText || m.Many != nil && (!isList || len(list) > maxStrings) {
+			return false, nil
+		}
+		if m.One != nil {
+			*m.One = one
+		}
+		for _, each := range list {
+			text, isText := each.(string)
+			if !isText {
+				return false, nil
+			}
+			*m.Many = append(*m.Many, text)
+		}
+	}
+	if r.check() != nil {
+		return false, nil
+	}
+	return true, r.AppendJSON(nil)
+}
+
 // Text that is accepted is written and read as the same record.
 func FuzzParseRecord(f *testing.F) {
 	f.Add(testRecord().AppendJSON(nil))
 	f.Add([]byte(`{"version": 1, "dist": "\ud83d\u0000", "edited": []}`))
+	f.Add([]byte(`{"version": 1, "dist": "\ud83d\ude00", "release":"r", "arch":"a","variant":"v\/","build":"\b","mode":"user","x":{"a":[null,1e3,{"\u0061":""}]}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, err := ParseRecord(text)
+		same, want := decodes(text)
+		if same && json.Valid(text) && (err != nil || !bytes.Equal(r.AppendJSON(nil), want)) {
+			t.Errorf("%q: got %+v, %v, want %q", text, r, err, want)
+		}
 		if err != nil {
 			return
+		}
+		if !same && json.Valid(text) {
+			t.Errorf("%q is no record, and was read", text)
 		}
 		written := r.AppendJSON(nil)
 		again, err := ParseRecord(written)

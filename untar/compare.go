@@ -48,10 +48,12 @@ type Difference struct {
 	Path    string // clean; "" is the root itself
 	Dir     bool   // an added directory; what is in it has no Differences of its own
 	Fate    Fate
-	Wrong   Aspect // what differs, if Changed
-	Unknown Aspect // what could not be compared: this user may not read it, or something is mounted there
-	Edited  bool   // CompareOptions.Edited explains it
-	hard    bool   // a hard link
+	Wrong   Aspect      // what differs, if Changed
+	Unknown Aspect      // what could not be compared: this user may not read it, or something is mounted there
+	Edited  bool        // CompareOptions.Edited explains it
+	hard    bool        // a hard link
+	other   bool        // a file of another kind
+	same    *Difference // of a hard link: its target's, if they are one file
 }
 
 // CompareOptions control Compare.
@@ -84,6 +86,10 @@ const (
 // maxDigested limits the files of CompareOptions.Edited that are read, in bytes: twice what a
 // creation may write.
 const maxDigested = 128 << 20
+
+// keysDir is the directory of root's keys, which nobody else may read (sshd(8)). Files are
+// always new there.
+const keysDir = ".ssh"
 
 // A comparer is one run of Root.Compare.
 type comparer struct {
@@ -141,6 +147,11 @@ func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) 
 	c.dev = uint64(c.st.Dev)
 	// A user without privileges owned all files, also the root.
 	x.self.uid, x.self.gid, x.self.chown = c.st.Uid, c.st.Gid, opt.Metadata.Privilege != User
+	top := new(Entry)
+	if err := idMap(opt.Metadata.IDMap).owners(x, top); err != nil {
+		return nil, err
+	}
+	x.self.implicit = owner{top.UID, top.GID}
 	edited := map[string]string{} // digests by paths
 	for _, line := range opt.Edited {
 		digest, name := CutDigest(line)
@@ -158,11 +169,16 @@ func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) 
 	}
 	kept, left := c.found.Differences[:0], int64(maxDigested)
 	for _, d := range c.found.Differences {
-		if digest, ok := edited[d.Path]; ok && d.Fate != Missing && (d.Wrong|d.Unknown)&^(AspectSize|AspectContent) == 0 {
-			d.Edited = d.Dir
-			if digest != "" {
-				d.Edited = c.digest(d.Path, &left) == digest
+		if digest, ok := edited[d.Path]; ok && d.Fate != Missing && c.explains(d, digest, &left) {
+			d.Edited = true
+			if d.same != nil {
+				d.same.Edited = true
 			}
+		}
+	}
+	for _, d := range c.found.Differences {
+		if d.same != nil && d.same.Edited && d.contentOnly() {
+			d.Edited = true
 		}
 		if d.hard && c.replaced && d.Wrong == AspectLink {
 			// Its target may be a file that a later entry replaced; nothing tells its content then.
@@ -221,21 +237,54 @@ func digestOf(fd int, buf []byte, left *int64) string {
 	return digest
 }
 
-// digest is like Root.Digest, but follows no link and enters no other file system.
-func (c *comparer) digest(path string, left *int64) string {
-	fd, err := c.open([]byte(path), new(Difference))
+// explains reports whether a difference is what an edit made: a file with the digest of the
+// edit and the metadata of the archive or of the edit, or a directory that was made. Like the
+// comparison it follows no link and enters no other file system. left is how many bytes may be
+// read.
+func (c *comparer) explains(d *Difference, digest string, left *int64) bool {
+	fd, _ := c.open([]byte(d.Path), new(Difference))
 	if fd < 0 {
-		return ""
+		return false
 	}
-	file := -1
-	if c.st.Mode&unix.S_IFMT == unix.S_IFREG {
-		file, err = c.reopen(fd)
+	ok := c.unlikeMade(d.Path) == 0
+	if digest == "" {
+		ok = ok && d.Dir
+	} else if ok = ok && (d.Fate == Added || d.other || d.hard || strings.Contains(d.Path, keysDir)); ok || d.contentOnly() {
+		file := -1
+		if c.st.Mode&unix.S_IFMT == unix.S_IFREG {
+			file, _ = c.reopen(fd)
+		}
+		ok = file >= 0 && digestOf(file, c.buf, left) == digest
 	}
 	unix.Close(fd)
-	if file < 0 || err != nil {
-		return ""
+	return ok
+}
+
+// contentOnly reports whether nothing but the content of a file differs.
+func (d *Difference) contentOnly() bool {
+	return d.Fate == Changed && (d.Wrong|d.Unknown)&^(AspectSize|AspectContent) == 0
+}
+
+// unlikeMade returns how the file of c.st is unlike the files of WriteFile and the directories
+// of MkdirAll and of an extraction: its kind, its owner, or more permissions than they have.
+func (c *comparer) unlikeMade(path string) (wrong Aspect) {
+	allowed, kind := uint32(0o644), c.st.Mode&unix.S_IFMT
+	if kind == unix.S_IFDIR {
+		allowed = 0o755
 	}
-	return digestOf(file, c.buf, left)
+	if strings.Contains(path, keysDir) {
+		allowed &= 0o700
+	}
+	if c.st.Mode&0o7777&^allowed != 0 || kind != unix.S_IFDIR && kind != unix.S_IFREG {
+		wrong = AspectMode
+	}
+	if c.x.self.chown && c.st.Uid != c.x.self.implicit.uid {
+		wrong |= AspectUser
+	}
+	if c.x.self.chown && c.st.Gid != c.x.self.implicit.gid {
+		wrong |= AspectGroup
+	}
+	return wrong
 }
 
 // run compares all entries.
@@ -387,9 +436,11 @@ func (c *comparer) hardLink(path, target []byte, diff int32, d *Difference) erro
 	if fd < 0 || link != (inode{uint64(c.st.Dev), c.st.Ino}) {
 		d.Wrong, d.hard = AspectLink, true
 	} else if diff > 0 {
-		name := d.Path
-		*d = *c.found.Differences[diff-1]
-		d.Path = name
+		name, other := d.Path, c.found.Differences[diff-1]
+		*d = *other
+		if d.Path = name; d.same == nil {
+			d.same = other
+		}
 	}
 	return err
 }
@@ -457,7 +508,7 @@ func (c *comparer) look(path []byte, e *Entry, d *Difference) error {
 	}
 	kind := kinds[e.Type-TypeFile]
 	if st.Mode&unix.S_IFMT != kind {
-		d.Wrong |= AspectMode
+		d.Wrong, d.other = d.Wrong|AspectMode, true
 		kind = 0 // nothing else is comparable
 	} else if kind != unix.S_IFLNK && st.Mode&07777 != c.x.mode(e) {
 		d.Wrong |= AspectMode
@@ -636,19 +687,28 @@ func (c *comparer) added(ctx context.Context, edited map[string]string) error {
 				break
 			}
 			path := strings.TrimPrefix(dir+"/"+name, "/")
-			if v, ok := c.seen[maphash.Bytes(c.seed, []byte(path))]; ok {
-				if v.dir {
-					dirs = append(dirs, path)
-				}
+			v, ok := c.seen[maphash.Bytes(c.seed, []byte(path))]
+			if v.dir {
+				dirs = append(dirs, path)
+			}
+			if ok && (v.entry > 0 || !v.dir) {
 				continue
 			}
 			if dir == "" && c.x.root.ignores(name) {
 				continue
 			}
-			var ok, skip bool
+			var skip bool
 			ok, skip, err = c.selects([]byte("./" + path))
 			if ok && !skip && err == nil && lstatat(fd, c.x.buf.name.set([]byte(name)), &c.st) == nil {
 				isDir := c.st.Mode&unix.S_IFMT == unix.S_IFDIR
+				if v.dir { // only the names of other files imply it
+					wrong := c.unlikeMade(path)
+					if !isDir {
+						wrong |= AspectMode
+					}
+					c.add(&Difference{Path: path, Wrong: wrong})
+					continue
+				}
 				if _, ok := edited[path]; ok && isDir {
 					dirs = append(dirs, path)
 				}

@@ -218,6 +218,7 @@ func TestCompareChanges(t *testing.T) {
 		{Header: tar.Header{Name: "bin/ping", Mode: 0o755, PAXRecords: map[string]string{"SCHILY.xattr.security.capability": capability}}, text: "ping"},
 		{Header: tar.Header{Name: "dev/pipe", Typeflag: tar.TypeFifo, Mode: 0o600}},
 		{Header: tar.Header{Name: "dev/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3, Mode: 0o666}},
+		{Header: tar.Header{Name: "dev/secret", Mode: 0o640}, text: "x"},
 		{Header: tar.Header{Name: "skipped/file", Mode: 0o644}, text: "x"},
 	}
 	archive := pack(t, list)
@@ -232,7 +233,8 @@ func TestCompareChanges(t *testing.T) {
 		{name: "content", change: func(d string) error { return os.WriteFile(d+"/etc/passwd", []byte("rooT"), 0) }, want: "etc/passwd 0 5?\n"},
 		{name: "size", change: func(d string) error { return os.WriteFile(d+"/etc/passwd", []byte("root:"), 0) }, want: "etc/passwd 0 S5?\n"},
 		{name: "huge", change: func(d string) error { return os.Truncate(d+"/etc/passwd", 1<<40) }, want: "etc/passwd 0 S5?\n"},
-		{name: "mode", change: func(d string) error { return unix.Chmod(d+"/bin", 0o777) }, want: ""},
+		{name: "mode", change: func(d string) error { return unix.Chmod(d+"/bin", 0o777) }, want: "bin 0 M?\n"},
+		{name: "owner of a directory without an entry", change: func(d string) error { return os.Chown(d+"/bin", 7, 0) }, want: "bin 0 U?\n"},
 		{name: "mode of an entry", change: func(d string) error { return unix.Chmod(d+"/etc", 0o700) }, want: "etc 0 M?\n"},
 		{name: "set-user-ID", change: func(d string) error { return unix.Chmod(d+"/etc/passwd", 0o4644) }, want: "etc/passwd 0 M?\n"},
 		{name: "root", change: func(d string) error { return unix.Chmod(d, 0o777) }, want: " 0 M?\n"},
@@ -245,7 +247,7 @@ func TestCompareChanges(t *testing.T) {
 		{name: "link", change: func(d string) error {
 			return errors.Join(os.Remove(d+"/etc/link"), os.Symlink("/etc/shadow", d+"/etc/link"))
 		}, want: "etc/link 0 L?\n"},
-		{name: "link to itself in place of a directory", change: func(d string) error { return errors.Join(os.RemoveAll(d+"/bin"), os.Symlink("bin", d+"/bin")) }, want: "bin/hard 1 ?\nbin/ping 1 ?\nbin/su 1 ?\n"},
+		{name: "link to itself in place of a directory", change: func(d string) error { return errors.Join(os.RemoveAll(d+"/bin"), os.Symlink("bin", d+"/bin")) }, want: "bin 0 M?\nbin/hard 1 ?\nbin/ping 1 ?\nbin/su 1 ?\n"},
 		{name: "pipe", change: func(d string) error {
 			return errors.Join(os.Remove(d+"/etc/passwd"), unix.Mkfifo(d+"/etc/passwd", 0o644))
 		}, want: "etc/passwd 0 M?\n"},
@@ -270,16 +272,41 @@ func TestCompareChanges(t *testing.T) {
 		}, want: "var 2 ? dir\n", opt: CompareOptions{Ignore: []string{"etc", "bin/h*"}}},
 		{name: "excluded", change: func(d string) error { return os.WriteFile(d+"/skipped/file", []byte("other"), 0) }, opt: CompareOptions{Options: Options{Filter: Filter{Exclude: []string{"./skipped"}}}}},
 		{name: "edited", change: func(d string) error {
-			return errors.Join(os.WriteFile(d+"/etc/hostname", []byte("web"), 0), os.Mkdir(d+"/dev/pts", 0o755), os.MkdirAll(d+"/root/.ssh", 0o755), os.WriteFile(d+"/root/.ssh/keys", nil, 0o600))
+			return errors.Join(os.WriteFile(d+"/etc/hostname", []byte("web"), 0), os.Mkdir(d+"/dev/pts", 0o755), os.MkdirAll(d+"/root/.ssh", 0o700), os.WriteFile(d+"/root/.ssh/keys", nil, 0o600))
 		}, want: "dev/pts 2 ? dir edited\netc/hostname 0 S5? edited\nroot/.ssh/keys 2 ? edited\n", opt: CompareOptions{Edited: []string{line("web", "etc/hostname"), "dev/pts", line("", "root/.ssh/keys"), "../up"}}},
 		{name: "edited, and changed later", change: func(d string) error {
-			return errors.Join(os.WriteFile(d+"/etc/hostname", []byte("Web"), 0), os.WriteFile(d+"/etc/passwd", []byte("evil"), 0), os.MkdirAll(d+"/root/.ssh", 0o755), os.Symlink("/etc/hostname", d+"/root/.ssh/keys"))
+			return errors.Join(os.WriteFile(d+"/etc/hostname", []byte("Web"), 0), os.WriteFile(d+"/etc/passwd", []byte("evil"), 0), os.MkdirAll(d+"/root/.ssh", 0o700), os.Symlink("/etc/hostname", d+"/root/.ssh/keys"))
 		}, want: "etc/hostname 0 S5?\netc/passwd 0 5?\nroot/.ssh/keys 2 ?\n", opt: CompareOptions{Edited: []string{line("web", "etc/hostname"), "etc/passwd", line("", "root/.ssh/keys")}}},
 		{name: "edited, and huge", change: func(d string) error { return os.Truncate(d+"/etc/hostname", maxDigested+1) },
 			want: "etc/hostname 0 S5?\n", opt: CompareOptions{Edited: []string{line("web", "etc/hostname")}}},
 		{name: "below a directory that was made", change: func(d string) error {
 			return errors.Join(os.MkdirAll(d+"/dev/pts/sub", 0o755), os.WriteFile(d+"/dev/pts/evil", nil, 0o4755))
 		}, want: "dev/pts 2 ? dir edited\ndev/pts/evil 2 ?\ndev/pts/sub 2 ? dir\n", opt: CompareOptions{Edited: []string{"dev/pts"}}},
+		{name: "edited files that were replaced", change: func(d string) error {
+			return errors.Join(os.WriteFile(d+"/etc/a", nil, 0o600), os.Chmod(d+"/etc/a", 0o4755), os.WriteFile(d+"/etc/b", nil, 0o644), os.Chown(d+"/etc/b", 7, 0),
+				os.WriteFile(d+"/dev/pts", []byte("x"), 0o644), os.Mkdir(d+"/etc/c", 0o777), os.Chmod(d+"/etc/c", 0o777),
+				os.Mkdir(d+"/root", 0o755), os.Symlink("/etc", d+"/root/.ssh"), os.WriteFile(d+"/etc/d", nil, 0o666), os.Chmod(d+"/etc/d", 0o666))
+		}, want: "dev/pts 2 ?\netc/a 2 ?\netc/b 2 ?\netc/c 2 ? dir\netc/d 2 ?\nroot/.ssh 0 M?\n",
+			opt: CompareOptions{Edited: []string{line("", "etc/a"), line("", "etc/b"), line("", "etc/d"), "etc/c", "dev/pts", "root/.ssh", line("", "root/.ssh/authorized_keys")}}},
+		{name: "keys that others may read", change: func(d string) error {
+			return errors.Join(os.MkdirAll(d+"/root/.ssh", 0o755), os.WriteFile(d+"/root/.ssh/keys", nil, 0o644))
+		}, want: "root/.ssh 0 M?\nroot/.ssh/keys 2 ?\n", opt: CompareOptions{Edited: []string{"root/.ssh", line("", "root/.ssh/keys")}}},
+		{name: "a hard link of an edited file", change: func(d string) error { return os.WriteFile(d+"/bin/su", []byte("web"), 0) },
+			want: "bin/hard 0 S5? edited\nbin/su 0 S5? edited\n", opt: CompareOptions{Edited: []string{line("web", "bin/hard")}}},
+		{name: "an edited file with a hard link", change: func(d string) error { return os.WriteFile(d+"/bin/su", []byte("web"), 0) },
+			want: "bin/hard 0 S5? edited\nbin/su 0 S5? edited\n", opt: CompareOptions{Edited: []string{line("web", "bin/su")}}},
+		{name: "a hard link of an edited file that was changed", change: func(d string) error {
+			return errors.Join(os.WriteFile(d+"/bin/su", []byte("web"), 0), os.Chmod(d+"/bin/su", 0o6755))
+		}, want: "bin/hard 0 SM5?\nbin/su 0 SM5?\n", opt: CompareOptions{Edited: []string{line("web", "bin/hard")}}},
+		{name: "a new file in the place of a link", change: func(d string) error {
+			return errors.Join(os.Remove(d+"/etc/link"), os.WriteFile(d+"/etc/link", []byte("web"), 0o644), os.Remove(d+"/bin/hard"), os.WriteFile(d+"/bin/hard", []byte("web"), 0o644))
+		}, want: "bin/hard 0 L? edited\netc/link 0 M? edited\n", opt: CompareOptions{Edited: []string{line("web", "etc/link"), line("web", "bin/hard")}}},
+		{name: "another file in the place of a link", change: func(d string) error {
+			return errors.Join(os.Remove(d+"/etc/link"), os.WriteFile(d+"/etc/link", []byte("web"), 0o755))
+		}, want: "etc/link 0 M?\n", opt: CompareOptions{Edited: []string{line("web", "etc/link")}}},
+		{name: "an edited secret that others may read", change: func(d string) error {
+			return errors.Join(os.WriteFile(d+"/dev/secret", []byte("web"), 0), os.Chmod(d+"/dev/secret", 0o644))
+		}, want: "dev/secret 0 SM5?\n", opt: CompareOptions{Edited: []string{line("web", "dev/secret")}}},
 		{name: "edited and more", change: func(d string) error {
 			return errors.Join(os.WriteFile(d+"/etc/hostname", []byte("web"), 0), os.Chmod(d+"/etc/hostname", 0o600), os.Remove(d+"/etc/passwd"))
 		}, want: "etc/hostname 0 SM5?\netc/passwd 1 ?\n", opt: CompareOptions{Edited: []string{line("web", "etc/hostname"), line("", "etc/passwd")}}},

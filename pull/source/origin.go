@@ -28,16 +28,22 @@ func (found *Found) Origin(o *Origin) {
 		o.Signed = at.UTC().Format(time.RFC3339)
 	}
 	o.Created = f.trust.clock.Now().UTC().Format(time.RFC3339)
-	if f.opt.Servers != nil && f.opt.Servers.current() != nil {
-		o.Server = f.opt.Servers.current().url
-	}
-	if strings.HasPrefix(o.Server, "file:") {
-		o.Server = "file:"
-	}
+	o.Server = f.Server()
 	if tarball := found.checks.evidence[image.MetaFile]; tarball != nil {
 		sum := sha256.Sum256(tarball)
 		o.Meta = hex.EncodeToString(sum[:])
 	}
+}
+
+// Server returns the URL of the server that the Finder uses, as in an Origin; "": none.
+func (f *Finder) Server() string {
+	if f.opt.Servers == nil || f.opt.Servers.current() == nil {
+		return ""
+	}
+	if url := f.opt.Servers.current().url; !strings.HasPrefix(url, "file:") {
+		return url
+	}
+	return "file:"
 }
 
 // Digest returns the SHA-256 digest of the bytes. Call it after Check.
