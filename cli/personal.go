@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
@@ -65,9 +64,9 @@ const (
 const maxNameServers = 3
 
 // personalize checks the options of the user's changes and reads the files that they name,
-// before the network is used. It puts the changed network into the config with which the
-// container begins.
-func (c *creation) personalize(ctx context.Context) error {
+// before the network is used. A file may be a pipe that never ends, so it runs under untilDone.
+// It puts the changed network into the config with which the container begins.
+func (c *creation) personalize() error {
 	o, changes := &c.personal, &c.changes
 	if o.net != "" {
 		lines, err := lxc.NetConfig(o.net)
@@ -98,15 +97,12 @@ func (c *creation) personalize(ctx context.Context) error {
 	if changes.Config != "" {
 		changes.Config = "\n# Options of the creation\n" + changes.Config
 	}
-	// A file may be a pipe that never ends.
-	return untilDone(ctx, func() (err error) {
-		keys, err := readKeys(o.keys)
-		changes.Keys = []byte(keys)
-		if err == nil && o.password != "" {
-			changes.Password, err = readPassword(o.password)
-		}
-		return err
-	})
+	keys, err := readKeys(o.keys)
+	changes.Keys = []byte(keys)
+	if err == nil && o.password != "" {
+		changes.Password, err = readPassword(o.password)
+	}
+	return err
 }
 
 // readKeys returns the lines of files of OpenSSH public keys.
