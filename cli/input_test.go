@@ -224,3 +224,28 @@ func interrupt(t *testing.T, s syscall.Signal, wait time.Duration, args []string
 	}
 	return cmd.ProcessState, said.String()
 }
+
+// A read of a terminal ends with the context, also if what poll has seen is gone. Here poll
+// sees a byte, and Read waits for a second one.
+func TestTerminalReadEnds(t *testing.T) {
+	master, slave := openPTY(t)
+	defer master.Close()
+	defer slave.Close()
+	modes, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modes.Lflag &^= unix.ICANON
+	modes.Cc[unix.VMIN], modes.Cc[unix.VTIME] = 2, 100
+	if err := unix.IoctlSetTermios(int(slave.Fd()), unix.TCSETS, modes); err != nil {
+		t.Fatal(err)
+	}
+	master.WriteString("a")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	begin := time.Now()
+	if n, err := newCancelReader(ctx, slave).Read(make([]byte, 2)); n != 0 || err == nil || time.Since(begin) > 5*time.Second {
+		t.Errorf("%d, %v after %v", n, err, time.Since(begin))
+	}
+	master.WriteString("b") // it ends the read
+}
