@@ -172,6 +172,23 @@ func choose(argv []string) (*command, []string, error) {
 	return new(command), nil, usageErrorf("unknown command %q%s", args[0], didYouMean(args[0], "", commandNames()))
 }
 
+// stockOptions are options to which lxc-create and scripts for the stock template may give an
+// empty value, which is none.
+const stockOptions = "name path rootfs mapped-uid mapped-gid dist release arch variant server keyid keyserver"
+
+// refuseEmpty returns an error for an option with an empty value, as a script with an unset
+// variable passes it: the command would do without what the user wanted.
+func (c *command) refuseEmpty(args []string, flags []flag) error {
+	values, _, err := getopt(args, flags)
+	for _, v := range values {
+		f := &flags[v.flag]
+		if err == nil && v.value == "" && f.value != "" && (c.name != templateName || !among(stockOptions, f.long)) {
+			err = wrongValue(f.name(), "", "the value is empty")
+		}
+	}
+	return err
+}
+
 // named returns the command of that name, or a command without a name if there is none.
 func named(name string) *command {
 	list := commands()
@@ -211,6 +228,9 @@ func (c *command) run(ctx context.Context, ui *ui, args []string) error {
 		}
 		ui.quiet, ui.verbose = ui.quiet || has("quiet"), ui.verbose || has("verbose")
 		if !has("help") {
+			if err := c.refuseEmpty(args, flagsOf(groups)); err != nil {
+				return err
+			}
 			settings, err = ui.takeSettings(c, flagsOf(groups), given, operands)
 		}
 		return err

@@ -54,40 +54,12 @@ func (c *createCall) rewrite(args []string) []string {
 
 func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err error) {
 	c.begin()
-	for _, value := range c.configs {
-		if strings.HasPrefix(value, "lxc.") && strings.Contains(value, "=") {
-			if err := lxc.CheckLine(value); err != nil {
-				return wrongValue("config", value, err.Error())
-			}
-			addTo(&c.personal.lines, value)
-		} else {
-			c.config = value
-		}
-	}
-	if err := c.image.readOperands(&c.name, operands, "container"); err != nil {
-		return err
-	}
-	if err := image.CheckName(c.name); err != nil {
-		return usageErrorf("invalid name %q: %v", c.name, err)
-	}
-	if err := c.check(); err != nil {
-		return err
-	}
 	uid, mapped := mappedID(c.mappedUID)
 	gid, _ := mappedID(c.mappedGID)
 	mapped = mapped && host.Namespace() == lxc.UserNamespace // enterNamespace has called this process
 	layout := host.This()
 	layout.Root = layout.Root && !mapped
-	if err := c.locate(ctx, ui, layout); err != nil {
-		return err
-	}
-	if err := c.personalize(ctx); err != nil {
-		return err
-	}
 	c.target.Owner = unchanged()
-	if err := c.shiftOwners(); err != nil {
-		return err
-	}
 	if mapped {
 		// The caller's group can read the directory, as after lxc-create.
 		c.target.Owner = pull.Owner{UID: uid, GID: gid, Dir: &[2]uint32{0, uint32(gid)}}
@@ -95,7 +67,7 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 		ctx, stop = pull.Parent().Watch(ctx)
 		defer stop()
 	}
-	if err := c.checkTarget(ui, layout); err != nil {
+	if err := untilDone(ctx, func() error { return c.prepare(ui, layout, operands) }); err != nil {
 		return err
 	}
 	finder, err := c.open(ctx, ui)
@@ -126,15 +98,45 @@ func (c *createCall) run(ctx context.Context, ui *ui, operands []string) (err er
 	return err
 }
 
+// prepare checks the options and sets the target. It reads the files that the user named, so
+// it runs under untilDone, and changes nothing.
+func (c *createCall) prepare(ui *ui, layout *host.Layout, operands []string) error {
+	for _, value := range c.configs {
+		if strings.HasPrefix(value, "lxc.") && strings.Contains(value, "=") {
+			if err := lxc.CheckLine(value); err != nil {
+				return wrongValue("config", value, err.Error())
+			}
+			addTo(&c.personal.lines, value)
+		} else {
+			c.config = value
+		}
+	}
+	if err := c.image.readOperands(&c.name, operands, "container"); err != nil {
+		return err
+	}
+	if err := image.CheckName(c.name); err != nil {
+		return usageErrorf("invalid name %q: %v", c.name, err)
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	if err := c.locate(ui, layout); err != nil {
+		return err
+	}
+	if err := c.personalize(); err != nil {
+		return err
+	}
+	if err := c.shiftOwners(); err != nil {
+		return err
+	}
+	return c.checkTarget(ui, layout)
+}
+
 // locate finds the directory of containers and the config with which the new container
 // begins. For an ordinary user it then runs the program again in a user namespace.
-func (c *createCall) locate(ctx context.Context, ui *ui, layout *host.Layout) (err error) {
+func (c *createCall) locate(ui *ui, layout *host.Layout) (err error) {
 	if c.lxcPath == "" {
-		path := ""
-		if err := untilDone(ctx, func() error { path = layout.LXCPath(); return nil }); err != nil {
-			return err
-		}
-		c.lxcPath = path
+		c.lxcPath = layout.LXCPath()
 		if !layout.Root && os.Getenv("HOME") == "" && c.lxcPath == "/var/lib/lxc" {
 			return usageErrorf("HOME is not set, so your directory of containers is not known: set HOME, or pass -P DIR")
 		}
@@ -145,11 +147,7 @@ func (c *createCall) locate(ctx context.Context, ui *ui, layout *host.Layout) (e
 		return err
 	}
 	c.target.MakeDir = true
-	var config []byte
-	err = untilDone(ctx, func() (err error) {
-		config, err = layout.DefaultConfig(c.config)
-		return err
-	})
+	config, err := layout.DefaultConfig(c.config)
 	if err != nil && c.config != "" {
 		return &fileError{"config", c.config, withoutPath(err)}
 	}

@@ -134,11 +134,25 @@ func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 	if c.only.printURL {
 		c.finder.cache.noCache = true // the servers' files are wanted
 	}
+	if err := c.reach(ctx); err != nil {
+		return nil, err
+	}
 	finder, err := c.finder.open(ctx, ui, true)
 	if err != nil {
 		return nil, err
 	}
 	return finder, c.askMissing(ctx, ui, finder, os.Stdin)
+}
+
+// reach looks at the places where files will be written, while nothing is there that has to be
+// removed: a signal must end this process although a network file system does not answer.
+func (c *creation) reach(ctx context.Context) error {
+	return untilDone(ctx, func() error {
+		for _, path := range []string{c.target.Container.Rootfs, c.finder.lxcPath, c.unpack.report, host.This().CacheDir(c.finder.namespace)} {
+			os.Stat(path)
+		}
+		return nil
+	})
 }
 
 // how returns the options by which the image is unpacked.

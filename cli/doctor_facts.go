@@ -144,6 +144,8 @@ func (d *doctor) gather(ctx context.Context, name string) (err error) {
 	case "default config":
 		d.gatherIDs()
 		err = d.unread
+	case "lxc-usernet":
+		d.gatherUserNet()
 	case "LXC":
 		d.gatherLXC()
 	case "LXC path", "room for containers", "their file system", "extended attributes":
@@ -241,6 +243,24 @@ func (d *doctor) fillEach(ranges []lxc.IDRange, text string) (all string) {
 		all += d.fill(text)
 	}
 	return all
+}
+
+// gatherUserNet sets the fact about the users and groups ("@") who may attach containers to
+// bridges: "USER TYPE BRIDGE;" for each line with a count above 0 (get_alloted in LXC's
+// lxc_user_nic.c; a blank or "#" at its beginning makes it a line of nobody).
+func (d *doctor) gatherUserNet() {
+	text := ""
+	for _, line := range strings.Split(d.machine.Read("/etc/lxc/lxc-usernet"), "\n") {
+		f := strings.Fields(line)
+		if len(f) < 4 || !strings.HasPrefix(line, f[0]) || strings.Trim(f[3][:1], "123456789") != "" {
+			continue
+		}
+		if f[0][0] == '@' {
+			f[0] = "@"
+		}
+		text += f[0] + " " + f[1] + " " + f[2] + " ; "
+	}
+	d.put("usernet", text)
 }
 
 // gatherLXC sets the facts about LXC's programs and files.

@@ -167,6 +167,12 @@ func TestDoctorMachines(t *testing.T) {
 			ok    subordinate ids: u has them
 			ok    bridge: lxcbr0
 			ok    lxc-usernet: u may attach containers to lxcbr0`},
+		{"lines of lxc-usernet without a permission", debianFiles + `
+			/etc/lxc/lxc-usernet=# u veth lxcbr0 10\n#u veth lxcbr0 10\nu veth lxcbr0 0\n u veth lxcbr0 1\nu veth lxcbr0\nu veth lxcbr0 -1\n@g macvlan lxcbr0 1\nv veth lxcbr0 3\n# @g veth lxcbr0 10`, 1000, `
+			fail  lxc-usernet: u may not attach containers to lxcbr0`},
+		{"a group of lxc-usernet", debianFiles + `
+			/etc/lxc/lxc-usernet=@g veth lxcbr0 10`, 1000, `
+			ok    lxc-usernet: a group of users may attach containers to lxcbr0`},
 		{"AppArmor, a group, a wrong map", debianFiles + `
 			/proc/sys/kernel/apparmor_restrict_unprivileged_userns=1
 			/home/u/.config/lxc/default.conf=lxc.idmap = u 0 200000\nlxc.net.0.type = veth\nlxc.net.0.link = br-x y
@@ -389,7 +395,7 @@ func TestDoctorServer(t *testing.T) {
 func TestDoctorRules(t *testing.T) {
 	facts := " url error hint sysctl root packages install other mount name config path user mapped android termux type link " +
 		"dns trust proxy images none blind now set late wrong right asks offer map missing lend start version as own dir " +
-		"cache lost fixed place there locked closed fs point readonly noexec nosuid nodev nocase room little tight lack "
+		"cache lost fixed usernet place there locked closed fs point readonly noexec nosuid nodev nocase room little tight lack "
 	names := map[string]bool{}
 	for rules := range strings.SplitSeq(strings.TrimSuffix(mustText(t, "doctor.txt"), "\n"), "\n\n") {
 		name, rules, _ := strings.Cut(rules, "\n")

@@ -66,7 +66,7 @@ func TestHomeIsMissing(t *testing.T) {
 	t.Setenv("HOME", "")
 	t.Setenv("PREFIX", "")
 	c := new(createCall)
-	err := c.locate(t.Context(), new(ui), &host.Layout{})
+	err := c.locate(new(ui), &host.Layout{})
 	if exitStatus(err) != exitUsage || !strings.Contains(err.Error(), "set HOME, or pass -P DIR") {
 		t.Error(err)
 	}

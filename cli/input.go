@@ -38,11 +38,13 @@ type cancelReader struct {
 	ctx     context.Context
 	f       *os.File
 	regular bool // a regular file, which is always ready to be read
+
+	terminal bool
 }
 
 func newCancelReader(ctx context.Context, f *os.File) *cancelReader {
 	info, err := f.Stat()
-	return &cancelReader{ctx, f, err == nil && info.Mode().IsRegular()}
+	return &cancelReader{ctx, f, err == nil && info.Mode().IsRegular(), isTerminal(f)}
 }
 
 // pollInterval is how long a cancelReader waits for input before it looks at its context
@@ -60,7 +62,14 @@ func (c *cancelReader) Read(p []byte) (int, error) {
 	if c.ctx.Err() != nil {
 		return 0, context.Cause(c.ctx)
 	}
-	return c.f.Read(p)
+	if !c.terminal {
+		return c.f.Read(p)
+	}
+	own, n := make([]byte, len(p)), 0 // Ctrl-C may remove what poll has seen: then Read waits
+	if err := untilDone(c.ctx, func() (err error) { n, err = c.f.Read(own); return err }); err != nil {
+		return 0, err
+	}
+	return copy(p, own[:n]), nil
 }
 
 // openUntilDone opens a file for reading. If it is a FIFO, that waits for a writer, but no

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -223,4 +224,65 @@ func interrupt(t *testing.T, s syscall.Signal, wait time.Duration, args []string
 		t.Fatal(err)
 	}
 	return cmd.ProcessState, said.String()
+}
+
+// A read of a terminal ends with the context, also if what poll has seen is gone. Here poll
+// sees a byte, and Read waits for a second one.
+func TestTerminalReadEnds(t *testing.T) {
+	master, slave := openPTY(t)
+	defer master.Close()
+	defer slave.Close()
+	modes, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modes.Lflag &^= unix.ICANON
+	modes.Cc[unix.VMIN], modes.Cc[unix.VTIME] = 2, 100
+	if err := unix.IoctlSetTermios(int(slave.Fd()), unix.TCSETS, modes); err != nil {
+		t.Fatal(err)
+	}
+	master.WriteString("a")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	begin := time.Now()
+	if n, err := newCancelReader(ctx, slave).Read(make([]byte, 2)); n != 0 || err == nil || time.Since(begin) > 5*time.Second {
+		t.Errorf("%d, %v after %v", n, err, time.Since(begin))
+	}
+	master.WriteString("b") // it ends the read
+}
+
+// A signal ends a command that waits for a file system which does not answer, as a network file
+// system without its server does.
+func TestSignalWhileMountHangs(t *testing.T) {
+	needsKernel(t)
+	dir := t.TempDir()
+	hang, lxc, system := filepath.Join(dir, "hang"), filepath.Join(dir, "lxc"), filepath.Join(dir, "system")
+	os.Mkdir(hang, 0o755)
+	fuse, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer unix.Close(fuse)
+	if err := unix.Mount("hang", hang, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fuse)); err != nil {
+		t.Skip(err)
+	}
+	defer unix.Unmount(hang, unix.MNT_DETACH)
+	never := hang + "/x/y" // nobody reads the kernel's first request, so each later one waits
+	for _, args := range []string{
+		"create x a/b -P LXC --report NEVER", "create x a/b -P LXC --template-config NEVER", "create x a/b -P LXC --set lxc.include=NEVER",
+		"create x a/b -P NEVER", "create x a/b -P NEVER --dry-run", "create x a/b -P NEVER --print-url",
+		"rootfs NEVER a/b", "rootfs NEVER a/b --dry-run", "rootfs SYSTEM a/b --report NEVER",
+	} {
+		words := strings.Fields(strings.NewReplacer("NEVER", never, "LXC", lxc, "SYSTEM", system).Replace(args))
+		words = append(words, "--server", "file:///nowhere", "--no-validate")
+		state, said := interrupt(t, unix.SIGINT, 500*time.Millisecond, words, nil, "")
+		if state.ExitCode() != exitSignal+int(unix.SIGINT) {
+			t.Errorf("%s: %v, %q", args, state, said)
+		}
+		for _, made := range []string{lxc, system} {
+			if _, err := os.Lstat(made); err == nil {
+				t.Errorf("%s: %s is left", args, made)
+			}
+		}
+	}
 }

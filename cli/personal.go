@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
@@ -39,7 +38,7 @@ func (o *personalOptions) group(container bool) group {
 		{long: "ssh-key", value: "FILE", help: "add the public keys in FILE to root's authorized_keys", into: &o.keys, again: true, exact: true, more: true},
 		{long: "root-password-file", value: "FILE", help: "set root's password to the line in FILE (-: standard input), or to that crypt(3) hash", into: &o.password, exact: true, more: true},
 		{long: "nameserver", value: "ADDRESS", help: "write /etc/resolv.conf with this name server", into: &o.nameServers, again: true, exact: true, more: true},
-		{long: "net", value: "TYPE:LINK", help: "network: veth:BRIDGE, macvlan:IFACE, ipvlan:IFACE, phys:IFACE, none (loopback only) or host (the host's)", into: &o.net, exact: true, more: true},
+		{long: "net", value: "TYPE:LINK", help: "network: veth:BRIDGE, macvlan:IFACE, ipvlan:IFACE, phys:IFACE, none (loopback only) or host (the host's); none and host replace all networks of the config, the others its first", into: &o.net, exact: true, more: true},
 		{long: "set", value: "KEY=VALUE", help: "add this line to the end of the config; --config lxc.KEY=VALUE does the same", into: &o.lines, again: true, exact: true, more: true},
 	}
 	if !container {
@@ -65,9 +64,9 @@ const (
 const maxNameServers = 3
 
 // personalize checks the options of the user's changes and reads the files that they name,
-// before the network is used. It puts the changed network into the config with which the
-// container begins.
-func (c *creation) personalize(ctx context.Context) error {
+// before the network is used. A file may be a pipe that never ends, so it runs under untilDone.
+// It puts the changed network into the config with which the container begins.
+func (c *creation) personalize() error {
 	o, changes := &c.personal, &c.changes
 	if o.net != "" {
 		lines, err := lxc.NetConfig(o.net)
@@ -98,15 +97,12 @@ func (c *creation) personalize(ctx context.Context) error {
 	if changes.Config != "" {
 		changes.Config = "\n# Options of the creation\n" + changes.Config
 	}
-	// A file may be a pipe that never ends.
-	return untilDone(ctx, func() (err error) {
-		keys, err := readKeys(o.keys)
-		changes.Keys = []byte(keys)
-		if err == nil && o.password != "" {
-			changes.Password, err = readPassword(o.password)
-		}
-		return err
-	})
+	keys, err := readKeys(o.keys)
+	changes.Keys = []byte(keys)
+	if err == nil && o.password != "" {
+		changes.Password, err = readPassword(o.password)
+	}
+	return err
 }
 
 // readKeys returns the lines of files of OpenSSH public keys.

@@ -175,7 +175,7 @@ func (p *picker) image(row int) *image.Image { return &p.images[p.found[row]] }
 
 // setSize adapts the list to the size of the terminal.
 func (p *picker) setSize(columns, rows int) {
-	p.screen.columns, p.screen.height, p.screen.shown = max(columns, 20), max(1, min(rows-3, maxPickerRows, len(p.images))), nil
+	p.screen.columns, p.screen.height, p.screen.shown = max(columns, 1), max(1, min(rows-3, maxPickerRows, len(p.images))), nil
 	p.narrow(p.selected())
 	p.press(keyNone)
 }
@@ -240,6 +240,9 @@ func cut(text string, width int) string {
 	if len(text) <= width {
 		return text
 	}
+	if width < 1 {
+		return ""
+	}
 	for width--; width > 0 && !utf8.RuneStart(text[width]); width-- {
 	}
 	return text[:width] + "~"
@@ -252,8 +255,8 @@ func (p *picker) lines() (lines []string) {
 	for i := p.top; i < p.top+p.screen.height; i++ {
 		line := ""
 		if i < len(p.found) {
-			line = "  " + p.row(p.image(i))
-			if i == p.at {
+			line = cut("  "+p.row(p.image(i)), p.screen.columns-1) // a line that wraps would move the others
+			if i == p.at && line != "" {
 				line = ">" + line[1:]
 			}
 		}
@@ -318,7 +321,7 @@ func (p *picker) fit(margin int) {
 	if err != nil || size.Col == 0 || size.Row == 0 {
 		size = &unix.Winsize{Col: 80, Row: 24} // a serial console does not know its size
 	}
-	p.setSize(int(size.Col)-margin, int(size.Row))
+	p.setSize(max(int(size.Col)-margin, 5*margin), int(size.Row)) // numbered lines may wrap
 }
 
 // watch shows the list and follows the user's keys.

@@ -20,6 +20,7 @@ type rawTerminal struct {
 	in      *os.File
 	before  unix.Termios   // the modes that close restores
 	changed chan os.Signal // SIGWINCH and SIGCONT
+	ends    chan os.Signal // signals that would end this process and leave the modes
 	rest    []byte         // the beginning of a key
 }
 
@@ -29,17 +30,19 @@ func openRaw(ctx context.Context, in *os.File) (*rawTerminal, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &rawTerminal{ctx: ctx, in: in, before: *modes, changed: make(chan os.Signal, 1)}
+	t := &rawTerminal{ctx: ctx, in: in, before: *modes, changed: make(chan os.Signal, 1), ends: make(chan os.Signal, 1)}
 	if err := t.set(true); err != nil {
 		return nil, err
 	}
 	signal.Notify(t.changed, unix.SIGWINCH, unix.SIGCONT)
+	signal.Notify(t.ends, unix.SIGQUIT, unix.SIGABRT, unix.SIGALRM, unix.SIGUSR1, unix.SIGUSR2)
 	return t, nil
 }
 
 // close restores the terminal's modes.
 func (t *rawTerminal) close() {
 	signal.Stop(t.changed)
+	signal.Stop(t.ends)
 	t.set(false)
 }
 
@@ -111,6 +114,8 @@ func (t *rawTerminal) next() (int, error) {
 			return keyNone, context.Cause(t.ctx)
 		}
 		select {
+		case <-t.ends:
+			unix.Kill(unix.Getpid(), unix.SIGTERM) // which ends the context
 		case <-t.changed:
 			if t.set(true) != nil { // again: a shell may have set other modes
 				return keyNone, t.hangUp()
@@ -125,6 +130,9 @@ func (t *rawTerminal) next() (int, error) {
 			var b [1]byte
 			n, _ := t.in.Read(b[:]) // 0 bytes if Ctrl-C has removed them
 			t.rest = append(t.rest, b[:n]...)
+		}
+		if len(t.rest) >= maxKey {
+			t.rest = t.rest[:maxKey/2] // it goes on: its end is awaited, and no key of ours is so long
 		}
 		key, n := decodeKey(t.rest, late)
 		t.rest = t.rest[n:]

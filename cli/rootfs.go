@@ -40,6 +40,33 @@ func (c *rootfsCall) rewrite(args []string) []string {
 
 func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	c.begin()
+	if err := untilDone(ctx, func() error { return c.prepare(operands) }); err != nil {
+		return err
+	}
+	dir := c.target.Container.Rootfs
+	finder, err := c.open(ctx, ui)
+	if err != nil {
+		return err
+	}
+	if c.only.dryRun || c.only.printURL {
+		return c.dry(ctx, ui, finder)
+	}
+	made, err := makeDirs(filepath.Dir(dir))
+	if err == nil {
+		var result *pull.Result
+		if result, err = c.creation.run(ctx, ui, finder); err == nil {
+			c.sayDone(ui, result)
+		}
+	}
+	if err != nil {
+		removeDirs(made)
+	}
+	return err
+}
+
+// prepare checks the options and sets the target. It reads the files that the user named, so
+// it runs under untilDone, and changes nothing.
+func (c *rootfsCall) prepare(operands []string) error {
 	dir := ""
 	if err := c.image.readOperands(&dir, operands, "directory"); err != nil {
 		return err
@@ -62,25 +89,5 @@ func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	c.finder.cache.noCache = !c.cache
 	c.target.RootfsOnly, c.target.Owner = true, unchanged()
 	c.setTarget(c.name, filepath.Dir(dir), dir, host.ContainerNamespace(nil))
-	if err := c.personalize(ctx); err != nil {
-		return err
-	}
-	finder, err := c.open(ctx, ui)
-	if err != nil {
-		return err
-	}
-	if c.only.dryRun || c.only.printURL {
-		return c.dry(ctx, ui, finder)
-	}
-	made, err := makeDirs(filepath.Dir(dir))
-	if err == nil {
-		var result *pull.Result
-		if result, err = c.creation.run(ctx, ui, finder); err == nil {
-			c.sayDone(ui, result)
-		}
-	}
-	if err != nil {
-		removeDirs(made)
-	}
-	return err
+	return c.personalize()
 }

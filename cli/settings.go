@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -174,6 +175,20 @@ func readSettings(mapped int) *settings {
 	return s
 }
 
+// inTime returns the settings that read returns, for doctor: after checkTime an error takes
+// their place.
+func inTime(read func() *settings) *settings {
+	short, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	var all *settings
+	if untilDone(short, func() error { all = read(); return nil }) == nil {
+		return all
+	}
+	late := new(settings)
+	addTo(&late.errs, "pull.conf: no answer within 2 seconds from the file system of /etc/lxc, HOME or XDG_CONFIG_HOME")
+	return late
+}
+
 // add adds a value of the file or variable that is read now.
 func (s *settings) add(name, value, where string) {
 	s.list = append(s.list, &setting{name: name, value: value, where: where, rank: s.rank})
@@ -184,27 +199,33 @@ const absent = "does not exist"
 
 // readOwned returns the text of a file, maxSettings+1 bytes at most. why says why not: the
 // file is not a regular one, or it, its directory or one of the two above can be changed by
-// others than owners. These have made the links on the way, so links are followed. Where the
-// umask is 002, a user has a group of the same id to himself, which may write his files;
-// private is that id, 0 or less: none.
+// others than owners. Links are followed, and the directories where they lead are looked at, too.
+// Where the umask is 002, a user has a group of the same id to himself, which may write his
+// files; private is that id, 0 or less: none.
 func readOwned(path string, owners []int, private int) (text, why string) {
 	var file, st unix.Stat_t
 	if unix.Stat(path, &file) != nil { // a directory that is closed to this user has no file of the user's
 		return "", absent
 	}
-	st = file
-	name := path
-	for range 4 {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", withoutPath(err).Error()
+	}
+	for level, name := 0, path; level < 8; level++ {
+		if level == 4 {
+			name = real
+		}
+		if err := unix.Stat(name, &st); err != nil {
+			return "", err.Error()
+		}
 		switch {
 		case !slices.Contains(owners, int(st.Uid)):
 			return "", strconv.Quote(name) + " belongs to user " + strconv.Itoa(int(st.Uid))
+		case level > 4 && st.Mode&unix.S_ISVTX != 0: // Nix's store is sticky
 		case st.Mode&0o002 != 0, st.Mode&0o020 != 0 && (private <= 0 || int(st.Uid) != private || int(st.Gid) != private):
 			return "", "its group or others may write " + strconv.Quote(name) + "; chmod go-w closes it"
 		}
 		name = filepath.Dir(name)
-		if err := unix.Stat(name, &st); err != nil {
-			return "", err.Error()
-		}
 	}
 	if file.Mode&unix.S_IFMT != unix.S_IFREG { // opening a device can start something
 		return "", "not a regular file"
@@ -299,13 +320,18 @@ func (u *ui) takeSettings(cmd *command, flags []flag, given, operands []string) 
 	if !some {
 		return nil, nil
 	}
-	s := readSettings(mapped)
+	d, isDoctor := cmd.call.(*doctorCall)
+	var s *settings
+	if isDoctor {
+		s = inTime(func() *settings { return readSettings(mapped) })
+	} else {
+		s = readSettings(mapped)
+	}
 	for i := 0; i < len(s.files); i += 2 {
 		if why := s.files[i+1]; why != "" && why != absent && (cmd.name != "create" || mapped < 0) { // enterNamespace's caller has warned
 			u.warnText("ignored-option", "the settings in "+strconv.Quote(s.files[i])+" are not used: "+why)
 		}
 	}
-	d, isDoctor := cmd.call.(*doctorCall)
 	if !isDoctor {
 		s.give(flags, given)
 		return s, s.fault()

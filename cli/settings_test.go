@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -164,6 +165,12 @@ func TestOnlyOwnedFilesCount(t *testing.T) {
 		{"a file in place of the directory", func() error { os.RemoveAll(top + "/.config"); return os.WriteFile(top+"/.config", nil, 0o644) }, me, absent},
 		{"a link in a loop", func() error { os.Remove(path); return os.Symlink(path, path) }, me, absent},
 		{"the user's link", func() error { os.Rename(path, top+"/real"); return os.Symlink(top+"/real", path) }, me, ""},
+		{"a link to a directory of all", func() error {
+			os.Mkdir(top+"/.config/open", 0o755)
+			os.Rename(path, top+"/.config/open/real")
+			os.Symlink(top+"/.config/open/real", path)
+			return os.Chmod(top+"/.config/open", 0o777)
+		}, me, "others may write "},
 		{"a link to a device", func() error { os.Remove(path); return os.Symlink("/dev/zero", path) }, append(me, 0), "others may write |not a regular file"},
 		{"a FIFO", func() error { os.Remove(path); return unix.Mkfifo(path, 0o600) }, me, "not a regular file"},
 		{"a directory", func() error { os.Remove(path); return os.Mkdir(path, 0o755) }, me, "not a regular file"},
@@ -255,5 +262,20 @@ func TestRootIgnoresUsersSettings(t *testing.T) {
 			t.Errorf("%s of another user: %q, %q", part, value, warning)
 		}
 		os.Chown(part, 0, 0)
+	}
+}
+
+// Doctor does not wait for a file of settings that does not answer.
+func TestSettingsInTime(t *testing.T) {
+	begin := time.Now()
+	never := make(chan bool)
+	s := inTime(func() *settings { <-never; return nil })
+	close(never)
+	if err := s.fault(); err == nil || !strings.Contains(err.Error(), "pull.conf: no answer within 2 seconds") || time.Since(begin) > 10*time.Second {
+		t.Error(err)
+	}
+	want := new(settings)
+	if inTime(func() *settings { return want }) != want {
+		t.Error("other settings")
 	}
 }

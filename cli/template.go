@@ -124,13 +124,16 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	if err := c.check(); err != nil {
 		return err
 	}
-	if c.target.BaseConfig, err = pull.ReadConfig(c.caller.path); err != nil {
+	err = untilDone(ctx, func() (err error) {
+		if c.target.BaseConfig, err = pull.ReadConfig(c.caller.path); err == nil {
+			err = checkNames(c.target)
+		}
+		if err == nil {
+			err = pull.Check(c.target, ui.listener())
+		}
 		return err
-	}
-	if err := checkNames(c.target); err != nil {
-		return err
-	}
-	if err := pull.Check(c.target, ui.listener()); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	finder, err := c.open(ctx, ui)

@@ -34,7 +34,8 @@ const maxInterface = 15
 // NetConfig returns the config lines for the first network, which text describes: TYPE:LINK,
 // where TYPE is veth, macvlan, ipvlan or phys and LINK is a bridge or interface of the host;
 // "none", which leaves the container only its loopback interface; or "host", which lets it use
-// the host's network. (LXC's own words for the last two are "empty" and "none".)
+// the host's network. (LXC's own words for the last two are "empty" and "none".) The first line
+// removes what the container had before: its first network, or all of them.
 func NetConfig(text string) (string, error) {
 	kind, link, linked := strings.Cut(text, ":")
 	lines := ""
@@ -53,14 +54,27 @@ func NetConfig(text string) (string, error) {
 		}
 		lines = "lxc.net.0.link = " + link + "\nlxc.net.0.flags = up\n"
 	}
-	return "lxc.net.0.type = " + kind + "\n" + lines, nil
+	clear := allNets
+	if linked {
+		clear = "lxc.net.0 =\n"
+	}
+	return clear + "lxc.net.0.type = " + kind + "\n" + lines, nil
 }
 
-// ReplaceNet returns a config whose first network is the one in lines.
+// allNets is the line that removes all networks (set_config_net in confile.c).
+const allNets = "lxc.net =\n"
+
+// ReplaceNet returns a config whose first network is the one in lines, which NetConfig has
+// returned. With "none" and "host" the config has no other networks. The first line of lines
+// removes what included files set.
 func ReplaceNet(config []byte, lines string) []byte {
-	out := ""
+	out, all := "", strings.HasPrefix(lines, allNets)
 	for _, line := range ConfigLines(config) {
-		if key, _, _, _ := configItem(line); key != "lxc.net.0" && !strings.HasPrefix(key, "lxc.net.0.") {
+		key, _, _, _ := configItem(line)
+		rest, net := strings.CutPrefix(key+".", "lxc.net.")
+		index, _, _ := strings.Cut(rest, ".")
+		// LXC reads the index as a decimal number, so "00" is another name of 0.
+		if !net || !all && (index == "" || strings.Trim(index, "0") != "") {
 			out += line + "\n"
 		}
 	}

@@ -34,11 +34,11 @@ func TestCheckLine(t *testing.T) {
 
 func TestNetConfig(t *testing.T) {
 	for text, want := range map[string]string{
-		"veth:br0":              "lxc.net.0.type = veth\nlxc.net.0.link = br0\nlxc.net.0.flags = up\n",
-		"macvlan:eth0.7":        "lxc.net.0.type = macvlan\nlxc.net.0.link = eth0.7\nlxc.net.0.flags = up\n",
-		"phys:wlan0":            "lxc.net.0.type = phys\nlxc.net.0.link = wlan0\nlxc.net.0.flags = up\n",
-		"none":                  "lxc.net.0.type = empty\n",
-		"host":                  "lxc.net.0.type = none\n",
+		"veth:br0":              "lxc.net.0 =\nlxc.net.0.type = veth\nlxc.net.0.link = br0\nlxc.net.0.flags = up\n",
+		"macvlan:eth0.7":        "lxc.net.0 =\nlxc.net.0.type = macvlan\nlxc.net.0.link = eth0.7\nlxc.net.0.flags = up\n",
+		"phys:wlan0":            "lxc.net.0 =\nlxc.net.0.type = phys\nlxc.net.0.link = wlan0\nlxc.net.0.flags = up\n",
+		"none":                  "lxc.net =\nlxc.net.0.type = empty\n",
+		"host":                  "lxc.net =\nlxc.net.0.type = none\n",
 		"none:br0":              "",
 		"veth":                  "",
 		"veth:":                 "",
@@ -58,9 +58,15 @@ func TestNetConfig(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	config := "a\nlxc.net.0.type = veth\n lxc.net.0.hwaddr=x\nlxc.net.1.type = empty\nlxc.net.00.type = empty\n"
-	if got := string(ReplaceNet([]byte(config), "new\n")); got != "a\nlxc.net.1.type = empty\nlxc.net.00.type = empty\nnew\n" {
-		t.Errorf("%q", got)
+	config := "a\n#lxc.net.0.type = x\nlxc.net =\nlxc.net.0.type = veth\n lxc.net.0.hwaddr=x\nlxc.net.1.type = empty\nlxc.net.00.type = empty\nlxc.net.000=\nlxc.net.10.type = veth\nlxc.include = /x\nlxc.network = x\n"
+	for first, want := range map[string]string{
+		"lxc.net.0 =\n": "a\n#lxc.net.0.type = x\nlxc.net =\nlxc.net.1.type = empty\nlxc.net.10.type = veth\nlxc.include = /x\nlxc.network = x\n",
+		"lxc.net =\n":   "a\n#lxc.net.0.type = x\nlxc.include = /x\nlxc.network = x\n",
+	} {
+		first += "new\n"
+		if got := string(ReplaceNet([]byte(config), first)); got != want+first {
+			t.Errorf("%q", got)
+		}
 	}
 }
 

@@ -79,6 +79,9 @@ func (r *run) addKeys(keys []byte) error {
 	if _, fields, _ := rootLine(users); len(fields) > 5 && strings.HasPrefix(fields[5], "/") {
 		home = strings.Trim(fields[5], "/")
 	}
+	if strings.IndexByte(home, 0) >= 0 {
+		return errors.New("root's home in \"etc/passwd\" is not a path: " + strconv.Quote(home))
+	}
 	name := strings.TrimPrefix(home+"/.ssh", "/")
 	if err := r.staging.root.MkdirAll(name, 0o700); err != nil {
 		return err
@@ -108,7 +111,7 @@ func (r *run) setPassword(hash string) error {
 		}
 		before, fields, after := rootLine(text)
 		if err == nil && len(fields) < 2 {
-			err = errors.New(strconv.Quote(name) + " has no line for root")
+			err = errors.New(strconv.Quote(name) + " has no line for root: omit --root-password-file, or choose another image")
 		}
 		if err == nil && fields[1] != field {
 			fields[1] = field
@@ -122,7 +125,7 @@ func (r *run) setPassword(hash string) error {
 		field = "x"
 	}
 	if field == hash {
-		return errors.New("it has neither etc/shadow nor etc/passwd")
+		return errors.New("it has neither etc/shadow nor etc/passwd: omit --root-password-file, or choose another image")
 	}
 	return nil
 }

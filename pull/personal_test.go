@@ -16,7 +16,7 @@ func TestSetPassword(t *testing.T) {
 		{"the password of passwd counts", "root::0:0::/:/bin/sh\n", shadow, "root:x:0:0::/:/bin/sh\n", "a:b\nroot:HASH:20000:0:99999:7:::\n", ""},
 		{"no shadow", passwd, "", strings.Replace(passwd, "x", "HASH", 1), "", ""},
 		{"no line feed", "root:x", "", "root:HASH", "", ""},
-		{"a user that is not root", "xroot:x:0:0\n", "", "", "", `"etc/passwd" has no line for root`},
+		{"a user that is not root", "xroot:x:0:0\n", "", "", "", `"etc/passwd" has no line for root: omit --root-password-file, or choose another image`},
 		{"shadow without root", passwd, "a:b\n", "", "", `"etc/shadow" has no line for root`},
 		{"no field", passwd, "root:\nroot\n", passwd, "root:HASH\nroot\n", ""},
 		{"no files", "", "", "", "", "neither etc/shadow nor etc/passwd"},
@@ -89,5 +89,16 @@ func TestAddKeys(t *testing.T) {
 		if len(r.edited) != 2 || r.edited[1] != c.want {
 			t.Errorf("%q: edited %q", c.home, r.edited)
 		}
+	}
+}
+
+// A home that is no path is an error that says so.
+func TestHomeWithNUL(t *testing.T) {
+	r, dir := testRun(t)
+	defer r.staging.root.Close()
+	os.Mkdir(filepath.Join(dir, "etc"), 0o755)
+	os.WriteFile(filepath.Join(dir, "etc/passwd"), []byte("root:x:0:0::/ro\x00ot:/bin/sh\n"), 0o644)
+	if err := r.addKeys([]byte("two\n")); err == nil || err.Error() != `root's home in "etc/passwd" is not a path: "ro\x00ot"` {
+		t.Error(err)
 	}
 }
