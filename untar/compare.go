@@ -8,7 +8,8 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
-	"sort"
+	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -189,9 +190,23 @@ func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) 
 		}
 	}
 	x.dirs.close()
-	sort.SliceStable(kept, func(i, j int) bool { return kept[i].Path < kept[j].Path })
-	c.found.Differences = kept
+	c.found.Differences = sortedByPath(kept)
 	return &c.found, nil
+}
+
+// sortedByPath sorts differences by their paths. slices.SortFunc would add 5 KB to the program.
+func sortedByPath(list []*Difference) []*Difference {
+	keys := make([]string, len(list))
+	for i, d := range list {
+		keys[i] = d.Path + "\x00" + strconv.Itoa(i)
+	}
+	slices.Sort(keys)
+	sorted := make([]*Difference, len(list))
+	for n, key := range keys {
+		i, _ := strconv.Atoi(key[strings.IndexByte(key, 0)+1:])
+		sorted[n] = list[i]
+	}
+	return sorted
 }
 
 // CutDigest splits a line of CompareOptions.Edited: the SHA-256 digest of a regular file as
