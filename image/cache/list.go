@@ -11,6 +11,7 @@ import (
 
 // An Info describes an image or a partial download in the cache.
 type Info struct {
+	_ [0]func() // forbids ==, whose code nothing needs
 	image.Name
 	Build    string    // "" for a partial download
 	Modified time.Time // when the rootfs was last written
