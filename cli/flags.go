@@ -20,8 +20,13 @@ import (
 // struct, which holds the values after parsing, and a table of flags. The help texts and
 // the options in the manual page are printed from these tables (help.go).
 
+// uncomparable, as the type of a struct's first field, forbids == of such structs. Otherwise the
+// program would have code that compares them, and arrays of them of each length: 2 KB for flag.
+type uncomparable [0]func()
+
 // A flag is one option of the command line.
 type flag struct {
+	_     uncomparable
 	short byte   // 0: none
 	again bool   // it may be repeated, and each value counts
 	more  bool   // "help COMMAND" shows it; --help, which fits a small screen, does not
@@ -126,6 +131,7 @@ func commonFlags() group {
 
 // imageOptions name an image.
 type imageOptions struct {
+	_                            uncomparable
 	dist, release, arch, variant string
 
 	build      string // "": the newest
@@ -250,6 +256,7 @@ var errNoCache = usageErrorf("--no-cache excludes --cache, --force-cache, --refr
 
 // unpackOptions say how to unpack an image.
 type unpackOptions struct {
+	_               uncomparable
 	verifyFirst     bool
 	memory          int64
 	allowHost       bool
@@ -285,6 +292,7 @@ func (o *unpackOptions) setMemory(value string) (err error) {
 
 // callerOptions are the options that lxc-create passes to a template.
 type callerOptions struct {
+	_                    uncomparable
 	name, path, rootfs   string
 	mappedUID, mappedGID string
 }

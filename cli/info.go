@@ -26,6 +26,7 @@ failure.
 
 // A madeOptions names a container that exists.
 type madeOptions struct {
+	_             uncomparable
 	name, lxcPath string
 	path          string // the container's directory
 	json          bool

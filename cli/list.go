@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -116,16 +115,22 @@ func (c *listCall) choose(index *image.Index, words []string) error {
 // sortImages sorts images by distribution. The newest release comes first, and of each release
 // the default variant.
 func sortImages(images []image.Image) {
-	sort.SliceStable(images, func(i, j int) bool {
-		a, b := &images[i], &images[j]
-		switch {
-		case a.Dist != b.Dist:
-			return a.Dist < b.Dist
-		case a.Release != b.Release:
-			return image.ReleaseKey(a.Dist, a.Release) > image.ReleaseKey(b.Dist, b.Release)
+	keys := make([]string, len(images))
+	for i := range images {
+		img := &images[i]
+		release := []byte(image.ReleaseKey(img.Dist, img.Release) + "\x00")
+		for n := range release {
+			release[n] ^= 0xff // sorts descending
 		}
-		return a.Variant == defaultVariant && b.Variant != defaultVariant
-	})
+		keys[i] = img.Dist + "\x00" + string(release)
+		if img.Variant != defaultVariant {
+			keys[i] += "\x01"
+		}
+	}
+	unsorted := append([]image.Image(nil), images...)
+	for to, from := range image.Order(keys) {
+		images[to] = unsorted[from]
+	}
 }
 
 // matching returns the rows that have a word, or another name for the same, as a part of their

@@ -32,6 +32,7 @@ import (
 // Most methods take a suffix: they work on the file whose name is the output's name with that
 // suffix. With "" they work on the output itself.
 type output struct {
+	_    uncomparable
 	path string // as given, for messages
 	dir  int    // descriptor of the directory; -1: none, since path names a descriptor
 	base string // name in the directory

@@ -29,6 +29,7 @@ const zcatExample = `Example: lxc-pull zcat rootfs.tar.xz | tar -t
 
 // A zcatCall is one call of the command: its options, and where run writes to.
 type zcatCall struct {
+	_                 uncomparable
 	opt               untar.DecompressOptions
 	test, list, force bool
 

@@ -1,6 +1,10 @@
 package image
 
-import "strings"
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // Latest is the name that stands for the newest stable release of a distribution, in a query
 // and for an index that has no release of that name.
@@ -67,6 +71,24 @@ func ReleaseKey(dist, release string) string {
 		number = number[1:]
 	}
 	return key
+}
+
+// Order returns the indexes of keys in the order of the texts; equal ones stay in their order. A
+// key has no NUL. Whoever sorts a list makes a key for each element: sorting texts is in the
+// program anyway, but each other type that slices.SortFunc sorts adds 5 KB or more to it.
+func Order(keys []string) []int {
+	const digits = 1e9 // makes all indexes equally long
+	numbered := make([]string, len(keys))
+	for i, key := range keys {
+		numbered[i] = key + "\x00" + strconv.Itoa(digits+i)
+	}
+	slices.Sort(numbered)
+	order := make([]int, len(keys))
+	for n, key := range numbered {
+		i, _ := strconv.Atoi(key[strings.LastIndexByte(key, 0)+1:])
+		order[n] = i - digits
+	}
+	return order
 }
 
 // SameDist reports whether two names mean the same distribution: they differ only in letter

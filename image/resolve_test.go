@@ -109,3 +109,14 @@ func TestFindBuild(t *testing.T) {
 		}
 	}
 }
+
+func TestOrder(t *testing.T) {
+	keys := []string{"b", "a/b", "a", "b", "", "a-b", "b\x01", "b"}
+	want := []int{4, 2, 5, 1, 0, 3, 7, 6}
+	if got := Order(keys); !slices.Equal(got, want) {
+		t.Errorf("Order = %v, want %v", got, want)
+	}
+	if keys[0] != "b" {
+		t.Error("Order changed the keys")
+	}
+}

@@ -64,6 +64,7 @@ const (
 
 // A Member is a member of a record: a string or a list of strings.
 type Member struct {
+	_    [0]func() // forbids ==, whose code nothing needs
 	Name string
 	One  *string // nil: it is a list
 	Many *[]string
@@ -73,12 +74,12 @@ type Member struct {
 func (r *Record) Members() []Member {
 	img := &r.Image
 	return []Member{
-		{"dist", &img.Dist, nil}, {"release", &img.Release, nil}, {"arch", &img.Arch, nil}, {"variant", &img.Variant, nil},
-		{"build", &img.Build, nil}, {"path", &img.Path, nil}, {"server", &r.Server, nil},
-		{"rootfs_sha256", &r.Rootfs, nil}, {"meta_sha256", &r.Meta, nil},
-		{"signed", &r.Signed, nil}, {"created", &r.Created, nil}, {"program", &r.Program, nil},
-		{"mode", (*string)(&r.Mode), nil}, {"privilege", &r.Privilege, nil},
-		{"signers", nil, &r.Signers}, {"edited", nil, &r.Edited},
+		{Name: "dist", One: &img.Dist}, {Name: "release", One: &img.Release}, {Name: "arch", One: &img.Arch}, {Name: "variant", One: &img.Variant},
+		{Name: "build", One: &img.Build}, {Name: "path", One: &img.Path}, {Name: "server", One: &r.Server},
+		{Name: "rootfs_sha256", One: &r.Rootfs}, {Name: "meta_sha256", One: &r.Meta},
+		{Name: "signed", One: &r.Signed}, {Name: "created", One: &r.Created}, {Name: "program", One: &r.Program},
+		{Name: "mode", One: (*string)(&r.Mode)}, {Name: "privilege", One: &r.Privilege},
+		{Name: "signers", Many: &r.Signers}, {Name: "edited", Many: &r.Edited},
 	}
 }
 

@@ -116,7 +116,7 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 	defer x.dirs.close()
 	defer x.targets.close()
 	var err error
-	if x.selection, err = newSelection(opt); err != nil {
+	if x.selection, err = newSelection(&opt); err != nil {
 		return &x.rep, err
 	}
 	x.detectPrivilege()

@@ -57,7 +57,7 @@ func ReadFiles(tar io.Reader, maxFile, maxTotal int64) ([]File, error) {
 // not read all content. Walk reads the archive to its end. It applies Strict, Vouched,
 // Filter (without Strip) and Limits.Entries.
 func (opt Options) Walk(tar io.Reader, fn func(e *Entry, body io.Reader) error) error {
-	sel, err := newSelection(opt)
+	sel, err := newSelection(&opt)
 	if err != nil {
 		return err
 	}

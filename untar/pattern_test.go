@@ -91,7 +91,7 @@ func TestPatternsWithoutDot(t *testing.T) {
 func TestListedPatterns(t *testing.T) {
 	names := append([]string{".", "./", "dev", "dev/", "dev/null", "././dev", "./dev//null", "/dev", "a/b/c/", ".//dev"}, patternNames...)
 	for _, text := range []string{"./dev", "dev", "./dev/", "dev/console", ".", "./", "./.", "/dev", "././dev", "./a/b", "a/b", "b", "./sp ace", "./a/b/c/d"} {
-		s, err := newSelection(Options{Filter: Filter{Exclude: []string{text}}})
+		s, err := newSelection(&Options{Filter: Filter{Exclude: []string{text}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func TestLongLists(t *testing.T) {
 		lines = append(lines, fmt.Sprintf("./usr/share/doc/p%d", i))
 	}
 	began := time.Now()
-	s, err := newSelection(Options{Filter: Filter{Exclude: lines, Members: append(lines, "var", "var/lib", "var")}})
+	s, err := newSelection(&Options{Filter: Filter{Exclude: lines, Members: append(lines, "var", "var/lib", "var")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestLongLists(t *testing.T) {
 			t.Fatalf("%s found: %v", m.path, m.found)
 		}
 	}
-	if _, err := newSelection(Options{Filter: Filter{Exclude: []string{strings.Repeat("*", maxWildcards+1)}}}); err != errWildcards {
+	if _, err := newSelection(&Options{Filter: Filter{Exclude: []string{strings.Repeat("*", maxWildcards+1)}}}); err != errWildcards {
 		t.Errorf("too many wildcards: %v", err)
 	}
 }
@@ -147,7 +147,7 @@ func TestPatternSteps(t *testing.T) {
 	for _, text := range []string{
 		"*" + strings.Repeat("?", 2000) + "b", strings.Repeat("*a", 30000) + "b", strings.Repeat("[", 60000), "*[" + strings.Repeat("[:", 30000), "*" + strings.Repeat("[^b]", 1000) + "b",
 	} {
-		s, err := newSelection(Options{Filter: Filter{Exclude: []string{text}}})
+		s, err := newSelection(&Options{Filter: Filter{Exclude: []string{text}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestPatternSteps(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"*" + strings.Repeat("?", 2000) + "b", "*[" + strings.Repeat("[:", 30000)} {
-		s, err := newSelection(Options{Filter: Filter{Exclude: []string{text}}})
+		s, err := newSelection(&Options{Filter: Filter{Exclude: []string{text}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +183,7 @@ func TestPatternSteps(t *testing.T) {
 	for i := range 500 {
 		list = append(list, fmt.Sprintf("./usr/share/*/thing%d/*", i))
 	}
-	s, err := newSelection(Options{Filter: Filter{Exclude: list}})
+	s, err := newSelection(&Options{Filter: Filter{Exclude: list}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestPatternSteps(t *testing.T) {
 		t.Errorf("%d steps are left", s.steps)
 	}
 	// A name longer than PATH_MAX matches no wildcard.
-	s, err = newSelection(Options{Filter: Filter{Exclude: []string{"*"}}})
+	s, err = newSelection(&Options{Filter: Filter{Exclude: []string{"*"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

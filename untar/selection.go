@@ -49,7 +49,7 @@ type MissingError struct{ Name string }
 func (e *MissingError) Error() string { return fmt.Sprintf("%q is not in the archive", e.Name) }
 
 // newSelection prepares the lists of a filter.
-func newSelection(opt Options) (*selection, error) {
+func newSelection(opt *Options) (*selection, error) {
 	s := &selection{
 		maxEntries: opt.Limits.Entries, seed: maphash.MakeSeed(), steps: firstSteps,
 		literal: map[uint64]bool{}, bare: map[uint64]struct{}{}, byPath: map[uint64]int{},

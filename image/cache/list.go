@@ -4,8 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"sort"
-	"strings"
 	"time"
 
 	"lxc-pull/image"
@@ -13,6 +11,7 @@ import (
 
 // An Info describes an image or a partial download in the cache.
 type Info struct {
+	_ [0]func() // forbids ==, whose code nothing needs
 	image.Name
 	Build    string    // "" for a partial download
 	Modified time.Time // when the rootfs was last written
@@ -37,18 +36,21 @@ func (i Info) Foreign() bool { return untrusted(i.Damage) }
 // there is no cache. Directories without the marker files of an image, and directories
 // that can't be read, are left out.
 func (c *Cache) List() ([]Info, error) {
-	var list []Info
+	var found []Info
+	var keys []string
 	err := c.walkEntries(func(d directory, n image.Name, name string) {
 		if info, ok := inspect(d, n, name); ok {
-			list = append(list, info)
+			key := n.String()
+			if info.Partial {
+				key += "\x01" // after the image itself
+			}
+			found, keys = append(found, info), append(keys, key)
 		}
 	})
-	sort.SliceStable(list, func(i, j int) bool {
-		if order := compareNames(list[i].Name, list[j].Name); order != 0 {
-			return order < 0
-		}
-		return !list[i].Partial && list[j].Partial
-	})
+	var list []Info
+	for _, i := range image.Order(keys) {
+		list = append(list, found[i])
+	}
 	return list, err
 }
 
@@ -153,6 +155,3 @@ func walkBelow(d directory, above []string, visit func(d directory, n image.Name
 		}
 	}
 }
-
-// compareNames compares images for sorting.
-func compareNames(a, b image.Name) int { return strings.Compare(a.String(), b.String()) }

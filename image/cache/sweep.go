@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"sort"
 	"strings"
 	"time"
 
@@ -39,17 +38,17 @@ func (c *Cache) Use(n image.Name) {
 // removed, a lock.
 func (c *Cache) Leftovers(now time.Time) ([]image.Name, error) {
 	var list []image.Name
+	var keys []string
 	err := c.walkEntries(func(d directory, n image.Name, name string) {
 		if name[0] == '.' && d.olderThan(name, now.Add(-Leftover)) && d.isLeftover(name) {
-			list = append(list, n)
+			list, keys = append(list, n), append(keys, n.String())
 		}
 	})
-	// slices.SortFunc of this type would add 60 kB to the program, which uses sort anyway.
-	sort.SliceStable(list, func(i, j int) bool { return compareNames(list[i], list[j]) < 0 })
 	var names []image.Name // each once
-	for i, n := range list {
-		if i == 0 || n != list[i-1] {
-			names = append(names, n)
+	last := ""
+	for _, i := range image.Order(keys) {
+		if keys[i] != last {
+			names, last = append(names, list[i]), keys[i]
 		}
 	}
 	return names, err
@@ -88,19 +87,19 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 		return err
 	}
 	var sum int64
-	kept := list[:0]
-	for _, i := range list {
+	keys := make([]string, len(list))
+	for n, i := range list {
+		keys[n] = i.Used.UTC().Format("2006-01-02 15:04:05.000000000")
 		if i.Name != spare && i.Proven {
-			kept, sum = append(kept, i), sum+i.Size
+			sum += i.Size
 		}
 	}
-	list = kept
-	sort.SliceStable(list, func(i, j int) bool { return list[i].Used.Before(list[j].Used) })
-	for _, i := range list {
+	for _, n := range image.Order(keys) {
+		i := list[n]
 		if sum <= max {
 			return nil
 		}
-		if i.Foreign() {
+		if i.Name == spare || !i.Proven || i.Foreign() {
 			continue
 		}
 		err := c.Drop(i)
