@@ -92,6 +92,7 @@ func addTo(list *[]string, words ...string) { *list = append(*list, words...) }
 
 // A setting is one value from a file or a variable.
 type setting struct {
+	_           uncomparable
 	name, value string
 	where       string // "/etc/lxc/pull.conf line 3", or the variable
 	rank        int    // those of a higher rank replace those of a lower one

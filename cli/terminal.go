@@ -28,6 +28,7 @@ import (
 
 // A ui writes text for a person.
 type ui struct {
+	_        uncomparable
 	out, err io.Writer
 	quiet    bool          // -q
 	verbose  bool          // -v
@@ -44,6 +45,7 @@ type ui struct {
 
 // A screen is what a ui knows about the terminal, and what stands on its last line.
 type screen struct {
+	_        uncomparable
 	file     *os.File  // the terminal; nil: err is none, or tests set the width
 	color    bool      // the terminal shows colours
 	mode     string    // of --progress: "plain", "none", or "" for auto

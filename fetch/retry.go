@@ -13,7 +13,8 @@ const maxRetryAfter = 2 * time.Minute
 
 // A source is one URL of a Request and what is known about its server.
 type source struct {
-	raw       string // the URL as the caller wrote it
+	_         [0]func() // forbids ==, whose code nothing needs
+	raw       string    // the URL as the caller wrote it
 	url       *url.URL
 	validator string // of its file
 	host      string // the host that sent validator

@@ -22,12 +22,13 @@ import (
 // A Container holds the values of the tokens in an image's files, and whether the
 // container is in a user namespace.
 type Container struct {
-	Name           string // LXC_NAME
-	Path           string // LXC_PATH: the container's directory
-	Rootfs         string // LXC_ROOTFS: the directory of its root file system
-	TemplateConfig string // LXC_TEMPLATE_CONFIG: LXC's directory of configs to include
-	HookDir        string // LXC_HOOK_DIR: LXC's directory of hooks
-	HostName       string // lxc.uts.name; "": Name
+	_              [0]func() // forbids ==, whose code nothing needs
+	Name           string    // LXC_NAME
+	Path           string    // LXC_PATH: the container's directory
+	Rootfs         string    // LXC_ROOTFS: the directory of its root file system
+	TemplateConfig string    // LXC_TEMPLATE_CONFIG: LXC's directory of configs to include
+	HookDir        string    // LXC_HOOK_DIR: LXC's directory of hooks
+	HostName       string    // lxc.uts.name; "": Name
 
 	UserNamespace bool // the container's root is not the host's root
 }

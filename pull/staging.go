@@ -21,6 +21,7 @@ import (
 // incomplete until commit; if the run ends before, abandon removes what the run made. If
 // the run is killed, the next run finds and removes it (untar.Target).
 type staging struct {
+	_         [0]func()     // forbids ==, whose code nothing needs
 	target    *untar.Target // complete or absent as a whole: the container's directory, or the root file system
 	root      *untar.Root   // the root file system: the target's own directory, or one below it
 	directory *directory    // the container's directory; nil: a root file system alone

@@ -36,8 +36,9 @@ func (a *attempt) sources() []string {
 // A Stream is the bytes of a layer, from a server or from the cache. They are hashed while
 // they are read, and unverified until Check returns nil.
 type Stream struct {
-	Size int64 // of the whole layer in bytes, -1 if it is not known
-	Kept int64 // the first bytes of it that an earlier run has downloaded
+	_    [0]func() // forbids ==, whose code nothing needs
+	Size int64     // of the whole layer in bytes, -1 if it is not known
+	Kept int64     // the first bytes of it that an earlier run has downloaded
 
 	ctx   context.Context
 	from  io.Reader

@@ -21,6 +21,7 @@ type evidence map[string][]byte
 // A seal checks whether a file's bytes, which are written to it, are the ones that were
 // signed. It serves for one pass over the file.
 type seal struct {
+	_        [0]func() // forbids ==, whose code nothing needs
 	file     string
 	digest   hash.Hash // nil: no signed SHA256SUMS is known
 	want     [sha256.Size]byte
