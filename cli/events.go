@@ -31,6 +31,7 @@ import (
 
 // An events writes events to a descriptor. A nil *events writes nothing.
 type events struct {
+	_    uncomparable
 	fd   int
 	mu   sync.Mutex
 	last string // the phase

@@ -113,6 +113,7 @@ type Credential struct {
 
 // An Event describes a failure and the attempt that will follow it.
 type Event struct {
+	_      [0]func() // forbids ==, whose code nothing needs
 	Err    *Error
 	Next   string        // the next URL, without a password
 	Wait   time.Duration // the time until the next attempt
@@ -125,6 +126,7 @@ type Event struct {
 // A Waiting describes a download about which the user has heard nothing for ten
 // seconds.
 type Waiting struct {
+	_    [0]func()     // forbids ==, whose code nothing needs
 	URL  string        // without a password
 	For  time.Duration // the duration of the wait, or of the download if Got is not 0
 	Left time.Duration // the time until the next attempt; 0: an attempt is in progress

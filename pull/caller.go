@@ -28,10 +28,11 @@ import (
 // there the lock shows whether lxc-create lives: it holds the file "partial" in the
 // container's directory locked (lxccontainer.c, create_partial).
 type Caller struct {
-	parent    int      // the process that waits
-	path      string   // of the container's directory
-	directory *os.File // the container's directory; nil: it does not exist
-	partial   *os.File // lxc-create's lock file; nil: there is none, so only parent is watched
+	_         [0]func() // forbids ==, whose code nothing needs
+	parent    int       // the process that waits
+	path      string    // of the container's directory
+	directory *os.File  // the container's directory; nil: it does not exist
+	partial   *os.File  // lxc-create's lock file; nil: there is none, so only parent is watched
 }
 
 // partialName is the name of lxc-create's lock file: LXC's LXC_PARTIAL_FNAME.

@@ -37,6 +37,7 @@ type staging struct {
 // A closedDir is the container's directory while it belongs to this process and is closed
 // to others. When the container is complete the directory gets its owner and mode.
 type closedDir struct {
+	_     [0]func()   // forbids ==, whose code nothing needs
 	shut  bool        // it is closed to others
 	owner *[2]uint32  // user and group to give it to; nil leaves them unchanged
 	mode  uint32      // of the directory when it is complete

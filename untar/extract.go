@@ -53,10 +53,11 @@ type extractor struct {
 
 // ownership says who owns the new files, and which owners the process can set.
 type ownership struct {
-	uid, gid uint32 // the process's own
-	chown    bool   // set the owners from the archive
-	reason   string // why a privilege is missing, for notes
-	implicit owner  // of directories without an entry of their own
+	_        [0]func() // forbids ==, whose code nothing needs
+	uid, gid uint32    // the process's own
+	chown    bool      // set the owners from the archive
+	reason   string    // why a privilege is missing, for notes
+	implicit owner     // of directories without an entry of their own
 }
 
 // keptPaths are paths whose data is kept until the end of the run.

@@ -24,6 +24,7 @@ const (
 // and trailers itself, because the library refuses names and comments of 512 bytes and more.
 // The RFC has no limit.
 type gzipReader struct {
+	_ [0]func() // forbids ==, whose code nothing needs
 	trailing
 	z      io.ReadCloser // inflates the content
 	inside bool          // between a member's header and its trailer

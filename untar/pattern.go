@@ -10,6 +10,7 @@ import (
 // fnmatch(3) from the start of the name, wildcards match "/", and a pattern that matches a
 // directory excludes everything below it.
 type pattern struct {
+	_    [0]func() // forbids ==, whose code nothing needs
 	text string
 	bare string // text without its leading "./"; "" if it has none
 }

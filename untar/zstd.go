@@ -57,6 +57,7 @@ func (z *zstdReader) WriteTo(w io.Writer) (int64, error) {
 
 // A sink remembers an error of w, which must not be reported as the decoder's.
 type sink struct {
+	_   [0]func() // forbids ==, whose code nothing needs
 	w   io.Writer
 	err error
 }
@@ -89,6 +90,7 @@ func (z *zstdReader) Close() error {
 // skippable frames. It parses their structure, because the decoder does not tell how large a
 // window it refuses, which dictionary is missing, or that garbage follows a frame.
 type zstdFrames struct {
+	_     [0]func() // forbids ==, whose code nothing needs
 	src   *bufio.Reader
 	limit int64 // largest window, in bytes
 	left  int64 // bytes of the current part still to pass on

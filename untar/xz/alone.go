@@ -31,6 +31,7 @@ func IsAlone(head []byte) bool {
 // alone decodes a .lzma file: a header, then LZMA data that ends with an end marker, at the
 // size that the header gives, or both.
 type alone struct {
+	_       [0]func() // forbids ==, whose code nothing needs
 	z       lzma
 	src     *source
 	w       *window

@@ -8,6 +8,7 @@ const step = 256 << 10
 // source documents the format itself). A chunk is a control byte and sizes, then up to
 // 64 KiB of LZMA data or uncompressed bytes.
 type lzma2 struct {
+	_    [0]func() // forbids ==, whose code nothing needs
 	z    lzma
 	src  *source
 	w    *window
