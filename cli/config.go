@@ -93,6 +93,10 @@ func (s *settings) rows() [][]string {
 			continue
 		}
 		_, value := kindOf(name)
+		if netrc := os.Getenv("NETRC"); name == "netrc-file" && netrc != "" {
+			add(name, netrc, "NETRC")
+			continue
+		}
 		if name == "keyring" {
 			value += " " + pgp.LinuxContainers().Fingerprints()[0]
 		}
@@ -112,7 +116,11 @@ func (s *settings) rows() [][]string {
 		if state == "" {
 			state = "read"
 		}
-		add("file", s.files[i], state)
+		name := "file"
+		if s.files[i][0] != '/' {
+			name = "variable"
+		}
+		add(name, s.files[i], state)
 	}
 	return rows
 }
