@@ -34,7 +34,7 @@ func (c *configCall) groups() []group {
 
 func (c *configCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if len(operands) > 0 {
-		return usageErrorf("config takes no arguments: %q", operands)
+		return unexpected(operands)
 	}
 	var s *settings
 	err := untilDone(ctx, func() error {
@@ -93,10 +93,6 @@ func (s *settings) rows() [][]string {
 			continue
 		}
 		_, value := kindOf(name)
-		if netrc := os.Getenv("NETRC"); name == "netrc-file" && netrc != "" {
-			add(name, netrc, "NETRC")
-			continue
-		}
 		if name == "keyring" {
 			value += " " + pgp.LinuxContainers().Fingerprints()[0]
 		}

@@ -330,6 +330,11 @@ func longNames(flags []flag) []string {
 	return names
 }
 
+// unexpected refuses the last operand, which a command does not take.
+func unexpected(operands []string) error {
+	return usageErrorf("unexpected argument %q", operands[len(operands)-1])
+}
+
 // didYouMean returns the end of an error about an unknown word: a question that names the
 // most similar of names, "" if none is similar. before stands before each name.
 func didYouMean(word, before string, names []string) string {

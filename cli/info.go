@@ -42,8 +42,12 @@ func (o *madeOptions) group() group {
 // read finds the container that the operands name, and reads what its directory says about
 // it. uid is the user who may choose the server, besides root.
 func (o *madeOptions) read(ctx context.Context, layout *host.Layout, operands []string, uid int) (*pull.Made, error) {
-	if len(operands) != 1 {
-		return nil, usageErrorf("one container must be named, not %q", operands)
+	switch len(operands) {
+	case 0:
+		return nil, usageErrorf("the name of the container is missing")
+	case 1:
+	default:
+		return nil, unexpected(operands)
 	}
 	o.name = operands[0]
 	if err := image.CheckName(o.name); err != nil {

@@ -41,7 +41,7 @@ keyid l each key of the keyring
 cacert F the system's certificates, else built-in ones
 dns l the system's
 resolve l none
-netrc-file f none
+netrc-file f none, or the file in NETRC if that is set
 limit-rate o no limit
 retries o 7
 stall-time o 30
