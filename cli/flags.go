@@ -312,6 +312,9 @@ func (o *callerOptions) group() group {
 func similar(word string, names []string) string {
 	best, least := "", min(2, len(word)/2)+1
 	for _, name := range names {
+		if len(word) > 4 && strings.HasPrefix(name, word) {
+			return name
+		}
 		if d := image.Distance(word, name); d < least {
 			best, least = name, d
 		}
