@@ -54,6 +54,7 @@ type cacheCall struct {
 	cache *cache.Cache
 	now   time.Time
 	mode  lxc.Mode
+	spoke bool // removal was called
 }
 
 func (c *cacheCall) groups() []group {
@@ -93,7 +94,7 @@ func (c *cacheCall) check(operands []string) error {
 	}
 	switch {
 	case word == "gc" && len(names) > 0:
-		return usageErrorf("cache gc takes no names: %q", names)
+		return unexpected(names)
 	case word == "rm" && len(names) == 0 && !c.all:
 		return usageErrorf("cache rm needs images or --all")
 	case word == "rm" && len(names) > 0 && c.all:
@@ -131,6 +132,9 @@ func (c *cacheCall) run(ctx context.Context, ui *ui, operands []string) error {
 		return c.gc()
 	}
 	list, err := c.cache.List()
+	if err == nil && len(list) == 0 && !c.json && !ui.quiet {
+		ui.write("", "the cache is empty")
+	}
 	if err == nil {
 		list, err = selectCached(list, names)
 	}
@@ -160,7 +164,7 @@ func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
 			}
 		}
 		if !found {
-			return nil, &source.Error{Kind: source.NotFound, Err: fmt.Errorf("no image %q in the cache", name)}
+			return nil, &source.Error{Kind: source.NotFound, Err: fmt.Errorf("no image %q in the cache; \"lxc-pull cache ls\" lists them", name)}
 		}
 	}
 	var some []cache.Info
@@ -301,6 +305,7 @@ func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []ca
 
 // removal tells the user that an image was removed, or why it was not.
 func (c *cacheCall) removal(i cache.Info, why string, err error) {
+	c.spoke = true
 	name := i.Name.String()
 	if i.Partial {
 		name += ", an interrupted download"
@@ -391,5 +396,8 @@ func (c *cacheCall) gc() error {
 	if c.maxSize > 0 {
 		err = c.cache.Shrink(c.maxSize, image.Name{}, func(i cache.Info, err error) { c.removal(i, "", err) })
 	}
-	return cmp.Or(first, err)
+	if first = cmp.Or(first, err); first == nil && !c.spoke && !c.ui.quiet {
+		c.ui.write("", "nothing to remove")
+	}
+	return first
 }

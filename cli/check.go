@@ -220,7 +220,7 @@ func (c *checkCall) print(ui *ui, result *untar.Comparison, used *image.Image) e
 	if c.foreign && edited > 0 {
 		ui.warnText("foreign-record", pull.RecordFile+" belongs to another user, so the files that the creation edited (c) count as differences")
 	} else if edited > 0 {
-		verdict += "; the creation edited " + strconv.FormatInt(edited, 10)
+		verdict += "; " + strconv.FormatInt(edited, 10) + " more were set up by the creation (-v lists them)"
 	}
 	if c.other {
 		verdict += "; " + pull.RecordFile + " has another SHA-256 digest than this image: the container was made of another one, or the file was changed"

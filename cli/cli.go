@@ -169,8 +169,25 @@ func choose(argv []string) (*command, []string, error) {
 	if strings.HasPrefix(args[0], "-") {
 		return template(), args, nil
 	}
-	return new(command), nil, usageErrorf("unknown command %q%s", args[0], didYouMean(args[0], "", commandNames()))
+	hint := didYouMean(args[0], "", commandNames())
+	if known := lineOf(otherCommands, args[0]); known != "" {
+		hint = "; " + known
+	}
+	return new(command), nil, usageErrorf("unknown command %q%s", args[0], hint)
 }
+
+// otherCommands has words that users of other programs try, and what to use instead.
+const otherCommands = `ls did you mean list?
+images did you mean list?
+search did you mean list?
+download did you mean create?
+rm LXC has lxc-destroy
+delete LXC has lxc-destroy
+destroy LXC has lxc-destroy
+start LXC has lxc-start
+run LXC has lxc-start
+update did you mean info?
+`
 
 // stockOptions are options to which lxc-create and scripts for the stock template may give an
 // empty value, which is none.

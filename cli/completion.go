@@ -57,7 +57,7 @@ func (c *completionCall) run(ctx context.Context, ui *ui, operands []string) err
 	}
 	shell := strings.Join(operands, " ")
 	if shell != "bash" && shell != "zsh" && shell != "fish" {
-		return usageErrorf("completion takes bash, zsh or fish, not %q", operands)
+		return usageErrorf("completion needs one of bash, zsh, fish")
 	}
 	script, err := textOf(packedTexts, "completion."+shell)
 	if err == nil {

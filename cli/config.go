@@ -34,7 +34,7 @@ func (c *configCall) groups() []group {
 
 func (c *configCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if len(operands) > 0 {
-		return usageErrorf("config takes no arguments: %q", operands)
+		return unexpected(operands)
 	}
 	var s *settings
 	err := untilDone(ctx, func() error {
@@ -112,7 +112,11 @@ func (s *settings) rows() [][]string {
 		if state == "" {
 			state = "read"
 		}
-		add("file", s.files[i], state)
+		name := "file"
+		if s.files[i][0] != '/' {
+			name = "variable"
+		}
+		add(name, s.files[i], state)
 	}
 	return rows
 }

@@ -50,7 +50,7 @@ func (c *doctorCall) groups() []group {
 
 func (c *doctorCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if len(operands) > 0 {
-		return usageErrorf("doctor takes no names: %q", operands)
+		return unexpected(operands)
 	}
 	c.ui = ui
 	err := c.checkAll(ctx, c.begin(host.This(), os.Geteuid()))

@@ -312,6 +312,9 @@ func (o *callerOptions) group() group {
 func similar(word string, names []string) string {
 	best, least := "", min(2, len(word)/2)+1
 	for _, name := range names {
+		if len(word) > 4 && strings.HasPrefix(name, word) {
+			return name
+		}
 		if d := image.Distance(word, name); d < least {
 			best, least = name, d
 		}
@@ -328,6 +331,11 @@ func longNames(flags []flag) []string {
 		}
 	}
 	return names
+}
+
+// unexpected refuses the last operand, which a command does not take.
+func unexpected(operands []string) error {
+	return usageErrorf("unexpected argument %q", operands[len(operands)-1])
 }
 
 // didYouMean returns the end of an error about an unknown word: a question that names the

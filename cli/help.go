@@ -31,7 +31,7 @@ func (c *helpCall) run(_ context.Context, ui *ui, operands []string) error {
 	}
 	switch {
 	case len(operands) > 1:
-		return usageErrorf("help takes one command, not %q", operands)
+		return unexpected(operands)
 	case len(operands) == 1:
 		return explain(ui.out, operands[0])
 	}
@@ -102,8 +102,8 @@ func (c *command) printHelp(w io.Writer, groups []group, all bool) error {
 	var b strings.Builder
 	b.WriteString(c.usage)
 	b.WriteString(flagTable(groups, all))
-	if n := hiddenFlags(groups); !all && n > 0 {
-		fmt.Fprintf(&b, "\n%slxc-pull help %s explains %d more options.\n", c.example, c.name, n)
+	if !all && hasHidden(groups) {
+		b.WriteString("\n" + c.example + "lxc-pull help " + c.name + " explains more options.\n")
 	} else if c.example != "" {
 		b.WriteString("\n" + c.example)
 	}
@@ -172,14 +172,14 @@ func (f *flag) line(all bool) string {
 	return b.String()
 }
 
-// hiddenFlags returns the number of flags that "help COMMAND" shows and --help does not.
-func hiddenFlags(groups []group) (n int) {
+// hasHidden reports whether "help COMMAND" shows flags that --help does not.
+func hasHidden(groups []group) bool {
 	for _, f := range flagsOf(groups) {
 		if f.help != "" && f.more && f.long != "help" {
-			n++
+			return true
 		}
 	}
-	return n
+	return false
 }
 
 // wrap splits a text into lines of at most width bytes, at blanks.

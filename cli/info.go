@@ -20,8 +20,8 @@ import (
 const infoUsage = `Usage: lxc-pull info NAME [OPTION]...
 
 Shows which image a container was made of, who signed it, how old it is, and
-whether the server has a newer build. If the server can't be asked, that is no
-failure.
+whether the server has a newer build; -v also shows digests, the path on the
+server and edited files. If the server can't be asked, that is no failure.
 `
 
 // A madeOptions names a container that exists.
@@ -42,8 +42,12 @@ func (o *madeOptions) group() group {
 // read finds the container that the operands name, and reads what its directory says about
 // it. uid is the user who may choose the server, besides root.
 func (o *madeOptions) read(ctx context.Context, layout *host.Layout, operands []string, uid int) (*pull.Made, error) {
-	if len(operands) != 1 {
-		return nil, usageErrorf("one container must be named, not %q", operands)
+	switch len(operands) {
+	case 0:
+		return nil, usageErrorf("the name of the container is missing")
+	case 1:
+	default:
+		return nil, unexpected(operands)
 	}
 	o.name = operands[0]
 	if err := image.CheckName(o.name); err != nil {
@@ -136,7 +140,7 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 			ui.warn("offline", "whether there is a newer build is not known: %v", err)
 		}
 	}
-	text := infoText(made.Record, newest, c.finder.asked, ui.clock.Now(), c.made.json)
+	text := infoText(made.Record, newest, c.finder.asked, ui.clock.Now(), c.made.json, ui.verbose)
 	ui.settle()
 	_, err = io.WriteString(ui.out, text)
 	return err
@@ -144,8 +148,8 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 
 // infoText returns the output: a line for each member of the record, the age of its build, and
 // the newest build, with the server that has it if that is not the record's; or one JSON object.
-// Members without a value are left out for people.
-func infoText(rec *pull.Record, newest, asked string, now time.Time, json bool) string {
+// Members without a value are left out for people, and so are rare ones unless verbose is set.
+func infoText(rec *pull.Record, newest, asked string, now time.Time, json, verbose bool) string {
 	age, seconds, newer, build := "", "null", "null", "null"
 	if newest != "" {
 		build = jsonString(newest)
@@ -172,6 +176,7 @@ func infoText(rec *pull.Record, newest, asked string, now time.Time, json bool) 
 		switch {
 		case m.One != nil && json:
 			o.text(m.Name, *m.One)
+		case !json && !verbose && among("path rootfs_sha256 meta_sha256 edited", m.Name):
 		case m.One != nil:
 			text += infoLine(m.Name, *m.One)
 		case json:

@@ -22,6 +22,7 @@ const listUsage = `Usage: lxc-pull list [WORD]... [OPTION]...
 Lists a server's images for this machine's architecture, or those that match all
 words: distributions, releases, architectures or variants, such as
 "list debian arm64" or "list debian/trixie". The newest release comes first.
+A terminal shows age and size, a pipe shows builds, and --json has all.
 `
 
 // A listCall is one use of "list".

@@ -41,7 +41,7 @@ keyid l each key of the keyring
 cacert F the system's certificates, else built-in ones
 dns l the system's
 resolve l none
-netrc-file f the file in NETRC
+netrc-file f none, or the file in NETRC if that is set
 limit-rate o no limit
 retries o 7
 stall-time o 30
@@ -102,7 +102,7 @@ type setting struct {
 // settings are all values that files and variables give.
 type settings struct {
 	list  []*setting
-	files []string // the files that were looked for; after each what was found there
+	files []string // the files that were looked for, and unknown variables; after each what was found there
 	errs  []string // what is wrong in files and variables
 	rank  int      // of what is read now
 }
@@ -161,6 +161,7 @@ func readSettings(mapped int) *settings {
 		s.parse(text, path)
 	}
 	s.rank++
+	var variables []string
 	for _, name := range settingNames() {
 		variable := variableOf(name)
 		values := []string{os.Getenv(variable)}
@@ -171,6 +172,13 @@ func readSettings(mapped int) *settings {
 			if value != "" {
 				s.add(name, value, variable)
 			}
+		}
+		addTo(&variables, variable)
+	}
+	for _, entry := range os.Environ() {
+		name, value, _ := strings.Cut(entry, "=")
+		if value != "" && strings.HasPrefix(name, "LXC_PULL_") && !slices.Contains(variables, name) {
+			addTo(&s.files, name, "no setting has this name"+didYouMean(name, "", variables))
 		}
 	}
 	return s
@@ -224,7 +232,7 @@ func readOwned(path string, owners []int, private int) (text, why string) {
 			return "", strconv.Quote(name) + " belongs to user " + strconv.Itoa(int(st.Uid))
 		case level > 4 && st.Mode&unix.S_ISVTX != 0: // Nix's store is sticky
 		case st.Mode&0o002 != 0, st.Mode&0o020 != 0 && (private <= 0 || int(st.Uid) != private || int(st.Gid) != private):
-			return "", "its group or others may write " + strconv.Quote(name) + "; chmod go-w closes it"
+			return "", "its group or others may write " + strconv.Quote(name) + "; chmod go-w " + strconv.Quote(name) + " closes it"
 		}
 		name = filepath.Dir(name)
 	}
@@ -304,7 +312,7 @@ func (s *settings) of(name string) (list []*setting) {
 // gives them. It returns nil if the command has no settings.
 func (u *ui) takeSettings(cmd *command, flags []flag, given, operands []string) (*settings, error) {
 	switch {
-	case among("untar zcat verify", cmd.name):
+	case among("untar zcat", cmd.name):
 		return nil, nil // these take any files, and scripts pass them all that they need
 	case cmd.name == "cache" && (len(operands) == 0 || operands[0] != "verify"):
 		return nil, nil // the other subcommands take none of these options
@@ -364,6 +372,7 @@ func (s *settings) give(flags []flag, given []string) {
 		name := strings.TrimSuffix(f.long, "*")
 		switch {
 		case slices.Contains(given, name),
+			name == "keyid" && slices.Contains(given, "fingerprint"), // verify's name of it
 			f.long == "cache-size" && slices.Contains(given, "no-cache"),
 			strings.HasPrefix(f.long, "mirror") && slices.Contains(given, "server"):
 			continue

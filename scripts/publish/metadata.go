@@ -34,8 +34,12 @@ var metaName = regexp.MustCompile(`^(config|fstab|expiry|excludes|templates|crea
 // metadata returns the files of meta.tar.xz. It generates them, then the given files
 // replace generated ones or are added. A given file that is nil is left out.
 func metadata(im image, found facts, expiry time.Time, given map[string][]byte) (map[string][]byte, error) {
+	article := "a"
+	if im.dist != "" && strings.Contains("aeiou", im.dist[:1]) {
+		article = "an"
+	}
 	files := map[string][]byte{
-		"create-message": fmt.Appendf(nil, "You just created a %s %s %s (%s) container, variant %s.\n", im.dist, im.release, im.arch, im.build, im.variant),
+		"create-message": fmt.Appendf(nil, "You just created %s %s %s %s (%s) container, variant %s.\n", article, im.dist, im.release, im.arch, im.build, im.variant),
 		"excludes-user":  []byte(excludes(found.devices)),
 	}
 	if arch, ok := lxcArch[im.arch]; ok {
