@@ -211,10 +211,7 @@ func (c *createCall) sayNext(ui *ui, layout *host.Layout, made *pull.Result) {
 			word := shellWord(link)
 			repair = "\n  ip link add " + word + " type bridge && ip link set " + word + " up    (as root, if it is a bridge)"
 			if link == "lxcbr0" {
-				repair = "\n  service lxc-net start    (as root)"
-				if layout.Has("/run/systemd/system") {
-					repair = "\n  systemctl start lxc-net    (as root)"
-				}
+				repair = "\n  systemctl start lxc-net    (as root; without systemd: service lxc-net start)"
 			}
 		}
 	}
