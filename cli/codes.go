@@ -18,8 +18,8 @@ func codeText(code string) (string, error) {
 			return text + "\n", nil
 		}
 		line, _, _ := strings.Cut(text, "\n")
-		line, _, _ = strings.Cut(line, ". ")
-		table += (name + "                ")[:16] + line + "\n"
+		line, _, _ = strings.Cut(line+" ", ". ")
+		table += (name + "                ")[:16] + line + ".\n"
 	}
 	if code != "codes" {
 		table = ""

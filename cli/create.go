@@ -160,7 +160,7 @@ func (c *createCall) locate(ui *ui, layout *host.Layout) (err error) {
 	if c.only.printURL {
 		return nil // nothing is made, so no owners are needed
 	}
-	return c.enterNamespace()
+	return c.enterNamespace(ui)
 }
 
 // checkTarget refuses a container that LXC would refuse or could not start.

@@ -74,6 +74,11 @@ func (d *doctor) readSettings() {
 		_, d.unread = lxc.RootIDs(d.ranges)
 	}
 	d.mark("mapped", d.uid != 0 || len(d.ranges) > 0)
+	d.readNet()
+}
+
+// readNet sets the facts about the first network of the config.
+func (d *doctor) readNet() {
 	for _, key := range []string{"type", "link"} {
 		for _, value := range lxc.Values(d.config, "lxc.net.0."+key) {
 			d.word(key, value) // the last one counts
@@ -208,6 +213,7 @@ func (d *doctor) gatherClock() {
 // lends the ids that it needs.
 func (d *doctor) gatherIDs() {
 	etc := d.machine.Top + host.Etc
+	d.put("uid", strconv.Itoa(d.uid))
 	d.word("name", host.UserNames(d.uid, etc)[0])
 	ranges := d.ranges
 	if len(ranges) == 0 {

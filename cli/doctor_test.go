@@ -154,9 +154,10 @@ func TestDoctorMachines(t *testing.T) {
 			      As root: systemctl enable --now lxc-net
 			fail  lxc-usernet: u may not attach containers to lxcbr0
 			      As root: echo u veth lxcbr0 10 >>/etc/lxc/lxc-usernet
-			warn  control groups: you may not change the group of this shell
-			      Start containers so: systemd-run --user`},
+			warn  control groups: no systemd user session, which an ordinary user's containers need
+			      As root: loginctl enable-linger u`},
 		{"Debian, a user with all", debianFiles + `
+			/run/user/1000/systemd/
 			/etc/subuid=u:200000:65536
 			/etc/subgid=1000:300000:65536
 			/home/u/.config/lxc/default.conf=lxc.idmap = u 0 200000 65536\nlxc.idmap = g 0 300000 65536\nlxc.net.0.type = veth\nlxc.net.0.link = lxcbr0
@@ -166,7 +167,9 @@ func TestDoctorMachines(t *testing.T) {
 			ok    default config: maps to users 200000-265535 groups 300000-365535
 			ok    subordinate ids: u has them
 			ok    bridge: lxcbr0
-			ok    lxc-usernet: u may attach containers to lxcbr0`},
+			ok    lxc-usernet: u may attach containers to lxcbr0
+			warn  control groups: you may not change the group of this shell
+			      Start containers so: systemd-run --user`},
 		{"lines of lxc-usernet without a permission", debianFiles + `
 			/etc/lxc/lxc-usernet=# u veth lxcbr0 10\n#u veth lxcbr0 10\nu veth lxcbr0 0\n u veth lxcbr0 1\nu veth lxcbr0\nu veth lxcbr0 -1\n@g macvlan lxcbr0 1\nv veth lxcbr0 3\n# @g veth lxcbr0 10`, 1000, `
 			fail  lxc-usernet: u may not attach containers to lxcbr0`},
@@ -395,7 +398,7 @@ func TestDoctorServer(t *testing.T) {
 func TestDoctorRules(t *testing.T) {
 	facts := " url error hint sysctl root packages install other mount name config path user mapped android termux type link " +
 		"dns trust proxy images none blind now set late wrong right asks offer map missing lend start version as own dir " +
-		"cache lost fixed usernet place there locked closed fs point readonly noexec nosuid nodev nocase room little tight lack "
+		"cache lost fixed usernet uid place there locked closed fs point readonly noexec nosuid nodev nocase room little tight lack "
 	names := map[string]bool{}
 	for rules := range strings.SplitSeq(strings.TrimSuffix(mustText(t, "doctor.txt"), "\n"), "\n\n") {
 		name, rules, _ := strings.Cut(rules, "\n")

@@ -368,9 +368,9 @@ func (u *ui) describe(err error, c *causes) (text string, phrase bool) {
 	case c.canceled && c.own.kept != nil:
 		return "interrupted; " + c.own.kept.kept(), false
 	case c.canceled && c.resumable != nil:
-		return "interrupted; nothing half-made is left, and the next run continues the download (" + text + ")", false
+		return "interrupted; nothing half-made is left, and the next run continues the download", false
 	case c.canceled && u.leavesNothing():
-		return "interrupted; nothing half-made is left (" + text + ")", false
+		return "interrupted; nothing half-made is left", false
 	case c.canceled:
 		return "interrupted (" + text + ")", false
 	case c.own.retold != nil && !c.own.retold.setting:
@@ -394,6 +394,8 @@ func (u *ui) describe(err error, c *causes) (text string, phrase bool) {
 func (u *ui) hint(err error) string {
 	c := causesOf(err)
 	switch {
+	case err == errNotChosen:
+		return ""
 	case c.own.usage != nil && c.own.retold != nil && c.own.retold.setting:
 		return "\"lxc-pull config\" shows all settings, and where each comes from."
 	case c.own.usage != nil && u.template:
@@ -404,6 +406,8 @@ func (u *ui) hint(err error) string {
 		return "See lxc-pull " + u.command + " --help."
 	case c.own.mapped != nil:
 		return c.own.mapped.remedy
+	case c.own.file != nil && c.errno == syscall.ENOENT:
+		return "Check the path that --" + c.own.file.option + " names."
 	}
 	text := u.sourceHint(err, c)
 	if text == "" || c.fault == pull.HostConfig {

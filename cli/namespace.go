@@ -23,7 +23,7 @@ func (e *mappedError) Error() string { return e.reason }
 // enterNamespace replaces this process by another run of the program in a user namespace
 // with the ids of lxc.idmap, if an ordinary user's container needs that. Like lxc-create
 // it uses lxc-usernsexec(1). It returns nil only if no namespace is needed.
-func (c *createCall) enterNamespace() error {
+func (c *createCall) enterNamespace(ui *ui) error {
 	ranges, err := lxc.IDMap(c.target.BaseConfig)
 	uid := os.Geteuid()
 	if err != nil || len(ranges) == 0 || uid == 0 || host.Namespace() != lxc.HostNamespace {
@@ -32,12 +32,34 @@ func (c *createCall) enterNamespace() error {
 	if _, err := lxc.RootIDs(ranges); err != nil {
 		return err
 	}
+	c.warnStart(ui, uid, ranges)
 	grant, err := reenter(ranges, "create", c.args)
 	if err == errCantEnter {
 		return c.notMapped(grant)
 	}
 	return err
 }
+
+// warnStart warns of what keeps an ordinary user's container from starting.
+func (c *createCall) warnStart(ui *ui, uid int, ranges []lxc.IDRange) {
+	d := &doctor{machine: host.This(), uid: uid, config: c.target.BaseConfig, ranges: ranges, facts: map[string]string{}}
+	d.gatherIDs()
+	d.gatherUserNet()
+	_ = d.gatherPlace(c.lxcPath)
+	if c.personal.net == "" {
+		d.readNet()
+	}
+	if d.judge(startRules); d.facts["text"] != "" {
+		ui.warnText("id-map", d.facts["text"])
+	}
+}
+
+// startRules are the rules for what keeps an ordinary user's container from starting.
+const startRules = `-|closed|it can't start yet: others may not pass through {closed}: chmod o+x {closed}
+-|!type=veth
+-|usernet~+{name}+veth+{link}+
+-|usernet~+@+veth+{link}+
+-|link|it can't start yet: {name} may not attach it to {link}; as root: echo {name} veth {link} 10 >>/etc/lxc/lxc-usernet`
 
 // errCantEnter says that this process can't enter a user namespace.
 var errCantEnter = errors.New("the user namespace can't be entered")
@@ -117,7 +139,11 @@ func noMap(machine *host.Layout, uid int, config string) error {
 	remedy := "Android lends no ids: on Android, make and start containers as root."
 	if !machine.Android() {
 		ids := idFacts(machine, uid, nil)
-		remedy = "Add two lines to that file:" + strings.ReplaceAll(ids["offer"], "\n", "")
+		remedy = "printf '"
+		if !machine.Has(config) {
+			remedy = `mkdir -p ~/.config/lxc && printf '\nlxc.net.0.type = veth\nlxc.net.0.link = lxcbr0\nlxc.net.0.flags = up`
+		}
+		remedy += strings.ReplaceAll(ids["offer"], "\n  ", `\n`) + `\n' >>` + shellWord(config)
 		if ids["lend"] != "" {
 			remedy = "First root must lend you the ids: " + ids["lend"]
 		}

@@ -69,7 +69,7 @@ func TestIDFacts(t *testing.T) {
 func TestNoMap(t *testing.T) {
 	for _, c := range []struct{ files, want string }{
 		{"/etc/subuid=v:100000:65536\n/etc/subgid=v:100000:65536", "First root must lend you the ids: echo u:165536:65536 >>/etc/subuid && echo u:165536:65536 >>/etc/subgid"},
-		{"/etc/subuid=u:200000:65536\n/etc/subgid=u:300000:1000", "Add two lines to that file:  lxc.idmap = u 0 200000 65536  lxc.idmap = g 0 300000 1000"},
+		{"/etc/subuid=u:200000:65536\n/etc/subgid=u:300000:1000", `mkdir -p ~/.config/lxc && printf '\nlxc.net.0.type = veth\nlxc.net.0.link = lxcbr0\nlxc.net.0.flags = up\nlxc.idmap = u 0 200000 65536\nlxc.idmap = g 0 300000 1000\n' >>/default.conf`},
 	} {
 		top := makeMachine(t, c.files+"\n/etc/passwd=u:x:1000:1000::/:/bin/sh")
 		machine := host.Below(top, "", false)

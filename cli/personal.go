@@ -199,6 +199,7 @@ func (c *createCall) sayNext(ui *ui, layout *host.Layout, made *pull.Result) {
 	text := "Container " + shellWord(c.name) + " is ready in " + shellWord(c.target.Container.Path) + "."
 	const links = "/sys/class/net/"
 	_, unknown := os.Stat(links + "lo")
+	repair := ""
 	for _, line := range lxc.ConfigLines(c.fullConfig()) {
 		key, link, _ := strings.Cut(line, "=")
 		key, link = strings.Trim(key, " \t"), strings.Trim(link, " \t\"'")
@@ -207,17 +208,20 @@ func (c *createCall) sayNext(ui *ui, layout *host.Layout, made *pull.Result) {
 		}
 		if _, err := os.Stat(links + filepath.Base(link)); unknown == nil && errors.Is(err, fs.ErrNotExist) {
 			text += "\nIt can't start yet: the host has no " + link + ", which the config names"
+			word := shellWord(link)
+			repair = "\n  ip link add " + word + " type bridge && ip link set " + word + " up    (as root, if it is a bridge)"
 			if link == "lxcbr0" {
-				text += " (start the service lxc-net)"
+				repair = "\n  systemctl start lxc-net    (as root; without systemd: service lxc-net start)"
 			}
 		}
 	}
+	text += repair
 	if !c.target.WithoutLXC && host.InPath("lxc-start") != "" {
 		kind, options := "\n  lxc-", " -n "+shellWord(c.name)
 		if c.lxcPath != layout.LXCPath() {
 			options += " -P " + shellWord(c.lxcPath)
 		}
-		if !layout.Root && host.InPath("lxc-unpriv-start") != "" {
+		if !layout.Root && host.InPath("lxc-unpriv-start") != "" && layout.Has(os.Getenv("XDG_RUNTIME_DIR")+"/systemd") {
 			kind = "\n  lxc-unpriv-" // Debian's, which also ask systemd for a cgroup
 		}
 		attach := kind + "attach" + options

@@ -27,11 +27,16 @@ func TestSayNext(t *testing.T) {
 	}
 	missing := ""
 	if _, err := os.Stat("/sys/class/net/lo"); err == nil {
-		missing = "It can't start yet: the host has no no\\x1blink, which the config names\n"
+		missing = "It can't start yet: the host has no no\\x1blink, which the config names\n  ip link add 'no\\x1blink' type bridge && ip link set 'no\\x1blink' up    (as root, if it is a bridge)\n"
 	}
 	if got, want := say("web", layout.LXCPath(), layout, true), "Container web is ready in "+layout.LXCPath()+"/web.\n"+missing; got != want {
 		t.Errorf("without LXC: %q, want %q", got, want)
 	}
+	session := t.TempDir()
+	if err := os.Mkdir(session+"/systemd", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_RUNTIME_DIR", session)
 	for _, name := range []string{"lxc-start", "lxc-unpriv-start"} {
 		if err := os.WriteFile(filepath.Join(bin, name), nil, 0o755); err != nil {
 			t.Fatal(err)
