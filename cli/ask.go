@@ -27,6 +27,11 @@ func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder
 		}
 		return nil
 	}
+	if null, err := os.Stat(os.DevNull); err == nil && !ui.template {
+		if info, err := stdin.Stat(); err == nil && os.SameFile(info, null) {
+			return errNoChoice
+		}
+	}
 	index, err := finder.List(ctx)
 	if err != nil {
 		return err
@@ -41,6 +46,8 @@ func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder
 	}
 	return c.image.check()
 }
+
+var errNoChoice error = &usageError{"no image is named, and there is no terminal to choose at: name it, as in lxc-pull create web debian; lxc-pull list shows them"}
 
 var errNoImage error = &usageError{"distribution and release are missing: name the image as DIST/RELEASE, or pass --dist and --release"}
 
