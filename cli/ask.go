@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -27,16 +28,15 @@ func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder
 		}
 		return nil
 	}
-	if null, err := os.Stat(os.DevNull); err == nil && !ui.template {
-		if info, err := stdin.Stat(); err == nil && os.SameFile(info, null) {
-			return errNoChoice
-		}
+	terminal := isTerminal(stdin)
+	if info, err := stdin.Stat(); err == nil && info.Mode()&fs.ModeCharDevice != 0 && !terminal && !ui.template {
+		return errNoChoice // /dev/null
 	}
 	index, err := finder.List(ctx)
 	if err != nil {
 		return err
 	}
-	if isTerminal(stdin) && isTerminal(os.Stdout) {
+	if terminal && isTerminal(os.Stdout) {
 		err = c.choose(ctx, ui, stdin, index)
 	} else {
 		err = c.image.readNames(ui, newCancelReader(ctx, stdin), index)
