@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -27,11 +28,15 @@ func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder
 		}
 		return nil
 	}
+	terminal := isTerminal(stdin)
+	if info, err := stdin.Stat(); err == nil && info.Mode()&fs.ModeCharDevice != 0 && !terminal && !ui.template {
+		return errNoChoice // /dev/null
+	}
 	index, err := finder.List(ctx)
 	if err != nil {
 		return err
 	}
-	if isTerminal(stdin) && isTerminal(os.Stdout) {
+	if terminal && isTerminal(os.Stdout) {
 		err = c.choose(ctx, ui, stdin, index)
 	} else {
 		err = c.image.readNames(ui, newCancelReader(ctx, stdin), index)
@@ -41,6 +46,8 @@ func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder
 	}
 	return c.image.check()
 }
+
+var errNoChoice error = &usageError{"no image is named, and there is no terminal to choose at: name it, as in lxc-pull create web debian; lxc-pull list shows them"}
 
 var errNoImage error = &usageError{"distribution and release are missing: name the image as DIST/RELEASE, or pass --dist and --release"}
 

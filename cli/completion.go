@@ -221,7 +221,7 @@ func (c *completionCall) values(kind string) {
 		for _, img := range source.CachedIndex(dir, list).Select(image.Query{
 			Dist: c.given[0], Release: c.given[1], Arch: cross.Spellings(c.given[2]), Variant: c.given[3],
 		}) {
-			name := shortName(&img.Name)
+			name := shortName(&img.Name, false)
 			for i, part := range strings.Split(img.Name.String(), "/") {
 				if strings.EqualFold(kind, partNames[i]) {
 					name = part

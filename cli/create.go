@@ -14,11 +14,12 @@ import (
 	"lxc-pull/pull"
 )
 
-const createUsage = `Usage: lxc-pull create NAME DIST[/RELEASE][/ARCH][/VARIANT][@BUILD] [OPTION]...
+const createUsage = `Usage: lxc-pull create NAME [IMAGE] [OPTION]...
        lxc-pull create NAME -d DIST -r RELEASE [-a ARCH] [OPTION]...
 
 Makes a container with its config, fstab and root file system in the LXC path,
-where NAME must be absent or empty. Without RELEASE it is the newest stable one.
+where NAME must be absent or empty. Without an image: choose from a list.
+IMAGE is DIST[/RELEASE][/ARCH][/VARIANT][@BUILD]; default RELEASE: newest stable
 `
 
 const createExample = `Example: lxc-pull create web debian/trixie

@@ -218,9 +218,9 @@ type trustOptions struct {
 
 func (o *trustOptions) group() group {
 	return group{"Whom to trust", []flag{
-		{long: "keyring", value: "FILE", help: "trust the keys in FILE instead of the built-in key", into: &o.keyrings, again: true, exact: true},
+		{long: "keyring", value: "FILE", help: "trust the keys in FILE instead of the built-in key", into: &o.keyrings, again: true, exact: true, more: true},
 		{long: "keyid", value: "FPR", help: "trust only the key with this fingerprint", into: &o.keyids, again: true, exact: true, more: true},
-		{long: "no-validate", help: "do not verify signatures (dangerous)", into: &o.noValidate, exact: true},
+		{long: "no-validate", help: "do not verify signatures (dangerous)", into: &o.noValidate, exact: true, more: true},
 		{long: "allow-older", help: "accept an expired image, and an older build than an earlier run saw", into: &o.allowOlder, exact: true, more: true},
 		// The stock template had these two while it used gpg.
 		{long: "keyserver", value: "SERVER", into: func(string) error { o.keyserver = true; return nil }, exact: true},

@@ -32,7 +32,7 @@ func (o *imageOptions) readOperands(name *string, operands []string, kind string
 	switch {
 	case own == "":
 		return usageErrorf("the name of the %s is missing", kind)
-	case given == "" && o.dist == "" && looksLikeImage(own) && (len(operands) == 0 || kind == "container" && among(distributions, dist) && image.CheckName(operands[0]) == nil):
+	case given == "" && o.dist == "" && looksLikeImage(own) && (len(operands) == 0 || dist != own && kind == "container" && among(distributions, dist) && image.CheckName(operands[0]) == nil):
 		other := "NAME"
 		if len(operands) > 0 {
 			other = operands[0]
@@ -41,7 +41,7 @@ func (o *imageOptions) readOperands(name *string, operands []string, kind string
 	case given != "" && given != own:
 		return usageErrorf("the %s has two names, %q and %q", kind, given, own)
 	case len(operands) > 1:
-		return usageErrorf("unexpected argument %q after the name and the image", operands[1])
+		return usageErrorf("unexpected argument %q; did you mean the image %q?", operands[1], operands[0]+"/"+operands[1])
 	}
 	if len(operands) == 1 {
 		if err := o.readImage(operands[0]); err != nil {
@@ -52,11 +52,11 @@ func (o *imageOptions) readOperands(name *string, operands []string, kind string
 	return nil
 }
 
-// looksLikeImage reports whether an argument is more likely DIST/RELEASE than the name of a
-// container or directory.
+// looksLikeImage reports whether an argument is more likely DIST/RELEASE, or a distribution,
+// than the name of a container or directory.
 func looksLikeImage(arg string) bool {
 	dist, _, found := strings.Cut(arg, "/")
-	if _, err := os.Stat(dist); !found || err == nil {
+	if _, err := os.Stat(dist); !found && !among(distributions, dist) || err == nil {
 		return false
 	}
 	return image.CheckName(dist) == nil && new(imageOptions).readImage(arg) == nil
@@ -74,7 +74,7 @@ func (o *imageOptions) readImage(text string) error {
 	switch n := len(fields); {
 	case n < 4 && isArch(parts[1]): // the release is left out
 		parts[1], parts[2], parts[3] = "", parts[1], parts[2]
-	case n == 3 && !isArch(parts[2]): // the architecture is left out
+	case n == 3 && !isArch(parts[2]) && image.Distance(parts[2], hostArch()) > 1: // the architecture is left out
 		parts[2], parts[3] = "", parts[2]
 	}
 	for i, option := range []*string{&o.dist, &o.release, &o.arch, &o.variant, &o.build} {
@@ -106,13 +106,14 @@ func (c *creation) suggest(err error) error {
 	return err
 }
 
-// shortName returns the shortest name that means the image on this machine.
-func shortName(n *image.Name) string {
+// shortName returns the shortest name that means the image on this machine; arch says that it
+// has the architecture in any case.
+func shortName(n *image.Name, arch bool) string {
 	name := n.Dist
 	if n.Release != "" {
 		name += "/" + n.Release
 	}
-	if n.Arch != hostArch() || isArch(n.Variant) {
+	if arch || n.Arch != hostArch() || isArch(n.Variant) {
 		name += "/" + n.Arch
 	}
 	if n.Variant != defaultVariant {
@@ -137,6 +138,8 @@ func (u *ui) nearHint(e *image.NotFoundError) string {
 		title = "The build in the list: "
 	case len(e.Near) == 0:
 		return hint + "See lxc-pull list."
+	case e.OtherArch:
+		title = "For another architecture: "
 	case e.Command != "":
 		title = "Try: "
 	}
@@ -145,7 +148,7 @@ func (u *ui) nearHint(e *image.NotFoundError) string {
 		img := &e.Near[i]
 		name := img.Name.String()
 		if e.Command != "" || img.Release == "" {
-			name = shortName(&img.Name)
+			name = shortName(&img.Name, e.OtherArch)
 		}
 		if e.Listed != "" {
 			name += "@" + img.Build

@@ -9,17 +9,18 @@ import (
 
 func TestReadImage(t *testing.T) {
 	for text, want := range map[string]string{ // dist release arch variant build
-		"debian":                        "debian latest   ",
-		"debian@b":                      "debian latest   b",
-		"debian/trixie":                 "debian trixie   ",
-		"debian/arm64":                  "debian latest arm64  ",
-		"debian/aarch64/cloud":          "debian latest aarch64 cloud ",
-		"debian/trixie/x86_64":          "debian trixie x86_64  ",
-		"debian/trixie/cloud":           "debian trixie  cloud ",
-		"debian/trixie/arm64/cloud":     "debian trixie arm64 cloud ",
-		"debian/trixie@20260829_05:24":  "debian trixie   20260829_05:24",
-		"debian/trixie/arm64/cloud@b@c": "debian trixie arm64 cloud b@c",
-		"debian/":                       "", "/trixie": "", "": "", "@b": "", "debian@": "",
+		"debian":                          "debian latest   ",
+		"debian@b":                        "debian latest   b",
+		"debian/trixie":                   "debian trixie   ",
+		"debian/arm64":                    "debian latest arm64  ",
+		"debian/aarch64/cloud":            "debian latest aarch64 cloud ",
+		"debian/trixie/x86_64":            "debian trixie x86_64  ",
+		"debian/trixie/cloud":             "debian trixie  cloud ",
+		"debian/trixie/" + hostArch()[1:]: "debian trixie " + hostArch()[1:] + "  ",
+		"debian/trixie/arm64/cloud":       "debian trixie arm64 cloud ",
+		"debian/trixie@20260829_05:24":    "debian trixie   20260829_05:24",
+		"debian/trixie/arm64/cloud@b@c":   "debian trixie arm64 cloud b@c",
+		"debian/":                         "", "/trixie": "", "": "", "@b": "", "debian@": "",
 		"debian//arm64": "", "a/b/c/d/e": "", "a/b/c/d/e@f": "",
 	} {
 		var o imageOptions
@@ -46,6 +47,8 @@ func TestReadOperands(t *testing.T) {
 		{"web", "", "db debian", ""},
 		{"", "", "web", "web  "},
 		{"", "", "", ""},
+		{"", "", "debian", ""},
+		{"debian", "", "", "debian  "},
 		{"", "", "nodist/trixie", ""},
 		{"", "", "nodist/trixie web", "nodist/trixie web latest"}, // CheckName refuses these names
 		{"", "", "web debian trixie", ""},
@@ -103,7 +106,7 @@ func TestNearHint(t *testing.T) {
 	if got, want := verbose.nearHint(&image.NotFoundError{Near: []image.Image{img, whole}}), "The nearest: d x/r/a/v\n  d/foreign"; got != want {
 		t.Errorf("-v: %q, want %q", got, want)
 	}
-	if got := shortName(&image.Name{Dist: "debian", Release: "trixie", Arch: hostArch(), Variant: defaultVariant}); got != "debian/trixie" {
+	if got := shortName(&image.Name{Dist: "debian", Release: "trixie", Arch: hostArch(), Variant: defaultVariant}, false); got != "debian/trixie" {
 		t.Errorf("%q", got)
 	}
 }

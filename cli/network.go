@@ -38,7 +38,7 @@ func (n *networkOptions) group() group {
 		{long: "stall-time", value: "N", help: "N seconds with almost no bytes are a failure (default: 30)", into: n.setStallTime, exact: true, more: true},
 		{short: '4', long: "ipv4", help: "IPv4 only", into: &n.ipv4, exact: true, more: true},
 		{short: '6', long: "ipv6", help: "IPv6 only", into: &n.ipv6, exact: true, more: true},
-		{long: "cacert", value: "FILE", help: "also trust the certificates in FILE", into: &n.files.cacerts, again: true, exact: true},
+		{long: "cacert", value: "FILE", help: "also trust the certificates in FILE", into: &n.files.cacerts, again: true, exact: true, more: true},
 		{long: "cert", value: "FILE", help: "this client's certificate; mirrors do not see it", into: &n.files.cert, exact: true, more: true},
 		{long: "key", value: "FILE", help: "the key of that certificate", into: &n.files.key, exact: true, more: true},
 		{long: "dns", value: "ADDRESS", help: "ask the name server at ADDRESS", into: &n.dns, again: true, exact: true, more: true},

@@ -35,7 +35,7 @@ type personalOptions struct {
 func (o *personalOptions) group(container bool) group {
 	flags := []flag{
 		{long: "hostname", value: "NAME", help: "host name, for /etc/hostname and LXC_NAME in the image's files", into: &o.hostName, exact: true, more: true},
-		{long: "ssh-key", value: "FILE", help: "add the public keys in FILE to root's authorized_keys", into: &o.keys, again: true, exact: true, more: true},
+		{long: "ssh-key", value: "FILE", help: "add the public keys in FILE to root's authorized_keys", into: &o.keys, again: true, exact: true},
 		{long: "root-password-file", value: "FILE", help: "set root's password to the line in FILE (-: standard input), or to that crypt(3) hash", into: &o.password, exact: true, more: true},
 		{long: "nameserver", value: "ADDRESS", help: "write /etc/resolv.conf with this name server", into: &o.nameServers, again: true, exact: true, more: true},
 		{long: "net", value: "TYPE:LINK", help: "network: veth:BRIDGE, macvlan:IFACE, ipvlan:IFACE, phys:IFACE, none (loopback only) or host (the host's); none and host replace all networks of the config, the others its first", into: &o.net, exact: true, more: true},

@@ -269,7 +269,7 @@ func (p *picker) lines() (lines []string) {
 	found, total := strconv.Itoa(len(p.found)), strconv.Itoa(p.total)
 	help := found + " of " + total + " images (" + which + "). Enter: take, Tab: " + other + ", Esc: leave, *: cached"
 	if p.screen.columns < 80 {
-		help = found + "/" + total + " " + which + ". Tab: " + other + ", Esc: leave"
+		help = found + "/" + total + " " + which + ". Enter: take, Tab: " + other
 	}
 	addTo(&lines, cut(help, p.screen.columns-1))
 	return lines

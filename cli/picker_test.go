@@ -92,9 +92,9 @@ func TestPicker(t *testing.T) {
 			status, date, other := " images (ARCH). Enter: take, Tab: all, Esc: leave, *: cached", " 2026-08-29", " 2026-08-28"
 			of := " of "
 			if columns == 40 {
-				status, date, other, of = " ARCH. Tab: all, Esc: leave", "", "", "/"
+				status, date, other, of = " ARCH. Enter: take, Tab: all", "", "", "/"
 			}
-			p.wait("Esc: leave")
+			p.wait("Enter: take")
 			if want := "\n> alpine          3.17     default"; !strings.Contains(p.screen(), want) {
 				t.Errorf("the screen is\n%s", p.screen())
 			}
@@ -160,11 +160,11 @@ func TestPickerResize(t *testing.T) {
 		"> debian          trixie   default",
 		"  debian          trixie   cloud",
 		"", "", "",
-		"2/40 ARCH. Tab: all, Esc: leave")
+		"2/40 ARCH. Enter: take, Tab: all")
 	p.send("\x15")
 	p.wait("40/40")
 	p.resize(200, 30)
-	p.wait("Enter: take")
+	p.wait("*: cached")
 	if n := strings.Count(p.screen(), "Image:"); n != 1 || strings.Count(p.list(), "\n") != 16 {
 		t.Errorf("the screen is\n%s", p.screen())
 	}

@@ -225,11 +225,13 @@ func (x Index) Find(q Query) (Image, error) {
 	}
 	if best == 0 {
 		e := &NotFoundError{query: q, Near: x.near(&q, "")}
+		e.OtherArch = len(e.Near) > 0 && !matchesArch(q.Arch, e.Near[0].Arch)
 		if q.Release == Latest && q.AnyVariant && len(e.Near) > 0 {
 			// The user named a distribution alone, so its right name comes first.
 			first := &e.Near[0]
+			named := q.names(first)
 			q.Dist = first.Dist
-			if x.Resolve(&q) != "" {
+			if !named && x.Resolve(&q) != "" {
 				first.Release, first.Variant = "", e.query.Variant
 			}
 		}
@@ -259,6 +261,13 @@ func (q *Query) selects(img *Image) bool {
 	return matches(q.Dist, img.Dist) && matches(q.Release, img.Release) && matches(q.Variant, img.Variant) && matchesArch(q.Arch, img.Arch)
 }
 
+// names reports whether the user wrote an image's release in place of the distribution, or
+// both in another form, as bookworm, debian12 and debian:12.
+func (q *Query) names(img *Image) bool {
+	rest := strings.TrimPrefix(plainDist(q.Dist), plainDist(img.Dist))
+	return q.Release == Latest && SameRelease(img.Dist, strings.TrimPrefix(rest, ":"), img.Release)
+}
+
 // matches reports whether a field of a Query selects name.
 func matches(wanted, name string) bool { return wanted == "" || strings.EqualFold(wanted, name) }
 
@@ -278,9 +287,11 @@ func matchesArch(wanted []string, arch string) bool {
 // A NotFoundError says that the server does not have the image of a Query.
 type NotFoundError struct {
 	query  Query
-	Gone   string  // the build that is in the index and not on the server; "": not in the index
-	Listed string  // the build that is in the index in place of the one that the user named; "": no such case
-	Near   []Image // images with similar names, the most similar first; the release may be ""
+	Gone   string // the build that is in the index and not on the server; "": not in the index
+	Listed string // the build that is in the index in place of the one that the user named; "": no such case
+	// OtherArch says that Near has images of other architectures than the query's.
+	OtherArch bool
+	Near      []Image // images with similar names, the most similar first; the release may be ""
 	// Command is the command line in which the user named the image, up to the image; "": not
 	// known. The caller of this package may set it.
 	Command string
@@ -331,6 +342,9 @@ func (x *Index) near(q *Query, gone string) (near []Image) {
 		// another variant.
 		if !SameDist(q.Dist, img.Dist) {
 			cost = 4 * Distance(q.Dist, img.Dist)
+		}
+		if q.names(img) {
+			cost = 0
 		}
 		if cost > 4*2 || img.Path == gone {
 			cost = tooFar

@@ -160,6 +160,10 @@ func TestNearOrder(t *testing.T) {
 		{"genttoo/latest/amd64", `no image "genttoo" for "amd64"`, "gentoo/current/amd64/openrc gentoo/current/amd64/systemd"}, // "gentoo" means none
 		{"debian/trixie/s390x", `no image "debian/trixie" for "s390x"`, "debian/trixie/amd64/default debian/trixie/arm64/default"},
 		{"debian/trixie/amd46", `no image "debian/trixie" for "amd46"`, "debian/trixie/amd64/default debian/trixie/arm64/default"},
+		{"bookworm/latest/amd64", `no image "bookworm" for "amd64"`, "debian/bookworm/amd64/default"},
+		{"debian-12/latest/amd64", `no image "debian-12" for "amd64"`, "debian/bookworm/amd64/default"},
+		{"debian:trixie/latest/amd64", `no image "debian:trixie" for "amd64"`, "debian/trixie/amd64/default"},
+		{"12/latest/amd64", `no image "12" for "amd64"`, "debian/bookworm/amd64/default"},
 		{"zzzzzz/latest/amd64", `no image "zzzzzz" for "amd64"`, ""},
 		{"debian/trixie/amd64/cloud", `no image "debian/trixie/amd64/cloud"`, "debian/trixie/amd64/default debian/bookworm/amd64/default"},
 	} {

@@ -116,6 +116,7 @@ func SameRelease(dist, wanted, name string) bool {
 func (x *Index) Resolve(q *Query) (note string) {
 	var found *Image
 	best, several := "", false
+	newest := q.Release == Latest || q.Release == "stable"
 	for i := range x.Images {
 		img := &x.Images[i]
 		dist, release, variant := "0", "", " 1" // a blank is before all characters of versions
@@ -130,7 +131,7 @@ func (x *Index) Resolve(q *Query) (note string) {
 			continue
 		case matches(q.Release, img.Release):
 			release = "2"
-		case q.Release == Latest:
+		case newest:
 			release = ReleaseKey(img.Dist, img.Release)
 			if release[0] == '0' {
 				release = "0" // unstable ones are equal: only if there is no other, it is meant
@@ -151,9 +152,11 @@ func (x *Index) Resolve(q *Query) (note string) {
 		return ""
 	}
 	wanted, means, why := q.Dist, found.Dist+"/"+found.Release, ""
-	switch {
-	case q.Release != Latest:
+	if q.Release != Latest {
 		wanted += "/" + q.Release
+	}
+	switch {
+	case !newest || best[1] == '2': // the release has that name
 	case best[1] == '0':
 		why = ", its only release for " + found.Arch
 	default:
