@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"lxc-pull/image"
@@ -130,7 +131,17 @@ func (c *createCall) prepare(ui *ui, layout *host.Layout, operands []string) err
 	if err := c.shiftOwners(); err != nil {
 		return err
 	}
-	return c.checkTarget(ui, layout)
+	if err := c.checkTarget(ui, layout); err != nil || c.image.dist != "" {
+		return err
+	}
+	// Nobody should choose an image for a container that exists. What a killed run or
+	// lxc-create left has no config, or "partial" beside it; it is looked at later.
+	path := c.target.Container.Path
+	_, missing := os.Stat(filepath.Join(path, "config"))
+	if _, err := os.Lstat(filepath.Join(path, "partial")); missing == nil && err != nil {
+		return &pull.Error{Kind: pull.Exists, Text: strconv.Quote(path) + " exists already"}
+	}
+	return nil
 }
 
 // locate finds the directory of containers and the config with which the new container
