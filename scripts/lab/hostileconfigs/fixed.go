@@ -125,7 +125,7 @@ var selfCases = []testCase{
 	{Name: "the container's config", Notice: inFiles, At: "config has changed", Config: stock + "lxc.hook.pre-start = /bin/sh -c 'echo \"# x\" >>LXC_PATH/config'\n"},
 	{Name: "a mount", Notice: inMounts, At: "/mnt ", Config: stock + "lxc.hook.pre-start = /bin/sh -c 'nsenter -t 1 -m mount -t tmpfs hostile /mnt'\n"},
 	{Name: "the hostname", Notice: inNames, At: "hostile\\n", Config: stock + "lxc.hook.pre-start = /bin/sh -c 'echo hostile >/proc/sys/kernel/hostname'\n"},
-	{Name: "a setting", Notice: inSettings, At: "ip_forward", Config: stock + "lxc.hook.pre-start = /bin/sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'\n"},
+	{Name: "a setting", Notice: inSettings, At: "ip_forward", Config: stock + "lxc.hook.pre-start = /bin/sh -c 'read v </proc/sys/net/ipv4/ip_forward; echo $((! v)) >/proc/sys/net/ipv4/ip_forward'\n"},
 	{Name: "a network device", Notice: inNetwork, At: "canary0", Config: stock + "lxc.net.1.type = phys\nlxc.net.1.link = canary0\n"},
 	{Name: "a new network device", Notice: inNetwork, At: "hostile0", Config: stock + "lxc.hook.pre-start = /bin/sh -c 'ip link add hostile0 type bridge'\n"},
 	{Name: "a network device less", Notice: inNetwork, At: "canary0", Config: stock + "lxc.hook.pre-start = /bin/sh -c 'ip link del canary0'\n"},
