@@ -140,16 +140,17 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 			ui.warn("offline", "whether there is a newer build is not known: %v", err)
 		}
 	}
-	text := infoText(made.Record, newest, c.finder.asked, ui.clock.Now(), c.made.json, ui.verbose)
+	text := c.output(ui, made.Record, newest)
 	ui.settle()
 	_, err = io.WriteString(ui.out, text)
 	return err
 }
 
-// infoText returns the output: a line for each member of the record, the age of its build, and
+// output returns what the command prints: a line for each member of the record, the age of its build, and
 // the newest build, with the server that has it if that is not the record's; or one JSON object.
-// Members without a value are left out for people, and so are rare ones unless verbose is set.
-func infoText(rec *pull.Record, newest, asked string, now time.Time, json, verbose bool) string {
+// Members without a value are left out for people, and so are rare ones without -v.
+func (c *infoCall) output(ui *ui, rec *pull.Record, newest string) string {
+	now, json, asked := ui.clock.Now(), c.made.json, c.finder.asked
 	age, seconds, newer, build := "", "null", "null", "null"
 	if newest != "" {
 		build = jsonString(newest)
@@ -176,7 +177,7 @@ func infoText(rec *pull.Record, newest, asked string, now time.Time, json, verbo
 		switch {
 		case m.One != nil && json:
 			o.text(m.Name, *m.One)
-		case !json && !verbose && among("path rootfs_sha256 meta_sha256 edited", m.Name):
+		case !json && !ui.verbose && among("path rootfs_sha256 meta_sha256 edited", m.Name):
 		case m.One != nil:
 			text += infoLine(m.Name, *m.One)
 		case json:
