@@ -18,7 +18,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 	"testing"
 	"time"
@@ -157,8 +156,15 @@ func distrustAfter(t *testing.T, constraint func([]*x509.Certificate) error) tim
 	if constraint(issued(time.Unix(0, 0))) != nil || constraint(issued(farFuture)) == nil {
 		t.Fatal("a constraint of the module is not a date: see what it is")
 	}
-	first := sort.Search(int(farFuture.Unix()), func(second int) bool { return constraint(issued(time.Unix(int64(second), 0))) != nil })
-	return time.Unix(int64(first)-1, 0).UTC()
+	trusted, not := int64(0), farFuture.Unix() // seconds, which an int of 32 bits can't hold
+	for trusted+1 < not {
+		if middle := (trusted + not) / 2; constraint(issued(time.Unix(middle, 0))) == nil {
+			trusted = middle
+		} else {
+			not = middle
+		}
+	}
+	return time.Unix(trusted, 0).UTC()
 }
 
 // sameConstraint checks that our constraint has the same errors as the module's.
