@@ -9,9 +9,14 @@ import (
 	"io"
 	"log"
 	"os"
+	"runtime"
 
 	"lxc-pull/cli"
 )
+
+// init keeps the main goroutine on the main thread. Only there can it do that for sure
+// (runtime.LockOSThread); cli.Run says why.
+func init() { runtime.LockOSThread() }
 
 func main() {
 	log.SetOutput(io.Discard) // net/http logs the errors of servers

@@ -88,7 +88,12 @@ func Run(argv []string) int {
 	ctx, stop := untilSignal()
 	defer stop()
 	signal.Ignore(unix.SIGXFSZ) // so that write(2) returns an error at the limit of file sizes
-	return ui.carryOut(ctx, argv)
+	// The kernel prefers the main thread for a signal (signal(7)). If that thread were in a system
+	// call that waits for a dead file system, the signal would wait as well. So the main thread,
+	// to which main.go has bound this goroutine, does nothing but wait.
+	code := make(chan int, 1)
+	go func() { code <- ui.carryOut(ctx, argv) }()
+	return <-code
 }
 
 // carryOut runs the command that argv names, prints its error, and returns the exit status.

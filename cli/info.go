@@ -146,9 +146,9 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 	return err
 }
 
-// output returns what the command prints: a line for each member of the record, the age of its build, and
-// the newest build, with the server that has it if that is not the record's; or one JSON object.
-// Members without a value are left out for people, and so are rare ones without -v.
+// output returns what the command prints: a line for each member of the record, the age of its
+// build, and the newest build, with the server that has it if that is not the record's; or one
+// JSON object. Members without a value are left out for people, and so are rare ones without -v.
 func (c *infoCall) output(ui *ui, rec *pull.Record, newest string) string {
 	now, json, asked := ui.clock.Now(), c.made.json, c.finder.asked
 	age, seconds, newer, build := "", "null", "null", "null"

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sort"
 	"strconv"
@@ -30,6 +31,9 @@ import (
 	"github.com/ulikunitz/xz"
 	"golang.org/x/sys/unix"
 )
+
+// init keeps the main goroutine on the main thread, as main.go does.
+func init() { runtime.LockOSThread() }
 
 // The command line's contract is in testdata/script. The program under test is
 // this test binary, called by the names that main knows.
