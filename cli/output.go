@@ -7,6 +7,7 @@ import (
 	"unicode/utf16"
 
 	"lxc-pull/image"
+	"lxc-pull/untar"
 )
 
 // columns formats rows as a table, a line for each. Every row has as many cells as the
@@ -72,25 +73,21 @@ func nameObject(n image.Name, build string) (o jsonObject) {
 	return o
 }
 
-// jsonString returns s as a JSON string (RFC 8259, section 7). Bytes that are not UTF-8
-// become U+FFFD. Package encoding/json would add 0.4 MB to the program.
+// jsonString returns s as a JSON string (RFC 8259, section 7), in which no character steers a
+// terminal. Bytes that are not UTF-8 become U+FFFD. Package encoding/json would add 0.4 MB to the
+// program.
 func jsonString(s string) string {
 	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
+	for _, r := range string(untar.AppendJSONString(nil, s)) {
 		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
+		case !steersTerminal(r):
 			b.WriteRune(r)
-		case r > 0xffff && steersTerminal(r):
+		case r > 0xffff:
 			high, low := utf16.EncodeRune(r)
 			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
-		case r < 0x20 || r == 0x7f || steersTerminal(r):
-			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
-			b.WriteRune(r)
+			fmt.Fprintf(&b, `\u%04x`, r)
 		}
 	}
-	b.WriteByte('"')
 	return b.String()
 }

@@ -391,7 +391,7 @@ func FuzzCompare(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, archive []byte) {
 		if len(archive) > maxFuzzArchive {
-			t.Skip()
+			t.Skip("the archive is longer than maxFuzzArchive")
 		}
 		archive = fixChecksums(archive)
 		opt := Options{Metadata: Metadata{Privilege: User}, Limits: Limits{Bytes: 1 << 20, Entries: 1000}}
