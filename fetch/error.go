@@ -58,6 +58,7 @@ type Error struct {
 	Kind   Kind          // class of the error
 	Status int           // the HTTP status; 0: no response
 	Wait   time.Duration // the Retry-After of the response; 0: none
+	Page   []byte        // the first bytes of the response with Status, if Request.Accept is set; at most 4 KiB
 	Err    error         // the cause; may be nil
 
 	detail  error // of which Err has the meaning in plain words; nil: none

@@ -40,11 +40,25 @@ type Request struct {
 	Max  int64 // maximum number of bytes of the whole file; 0: no limit
 	HTML bool  // accept a web page; otherwise a web page is an error of KindHTML
 
+	Accept        string // the media types that the caller understands; "": all
+	Authorization string // the field of that name, in requests to the origin of each URL; "": as Credentials and Authorize say
+
 	// CallerRestarts tells Load not to start again when the file changes during the
 	// download, since the caller does so itself (see Course).
 	CallerRestarts bool
 
 	spent int // failures in a row for this file before this request
+}
+
+// An Answer is a small file, with the header of the response that began it.
+type Answer struct {
+	Data   []byte
+	Header http.Header // nil for a file URL
+}
+
+// Ask returns the content of a file as Load does, and the header of the response.
+func (c *Client) Ask(ctx context.Context, request Request) (*Answer, error) {
+	return nil, errors.New("todo")
 }
 
 // Get returns the content of a file of at most max bytes. It returns the errors of

@@ -24,6 +24,13 @@ type Options struct {
 	UserAgent   string
 	Credentials []Credential
 
+	// Authorize returns the Authorization field for requests to the origin of url, which
+	// answered 401 with the challenge, its field WWW-Authenticate (RFC 9110, section 11.6.1).
+	// The Client sends the request again with it, and keeps it for later requests to that
+	// origin, until they are answered 401 again: a token may end in the middle of a download.
+	// It calls Authorize at most once for a request. nil: a 401 is an error.
+	Authorize func(ctx context.Context, url, challenge string) (string, error)
+
 	// Proxy returns the proxy for a request, as http.Transport.Proxy does. nil
 	// reads HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (proxy.go).
 	Proxy func(*http.Request) (*url.URL, error)

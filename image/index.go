@@ -62,6 +62,10 @@ type Image struct {
 	// Path is the build's directory, relative to the server's URL. It has no slash at
 	// either end and no component that is empty, "." or "..".
 	Path string
+	// Reference is the complete name of a container image (Reference.String), "" for an image
+	// of an index. Dist is then the last part of the repository's name, Release the tag or
+	// the beginning of the digest, and Build the beginning of the digest of the manifest.
+	Reference string
 }
 
 // BuildTime returns the date in a build id of the form YYYYMMDD_HH:MM, which

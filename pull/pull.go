@@ -62,6 +62,7 @@ type Options struct {
 	// Ready is called once the target's directory is open, and before the network is used.
 	// If it returns an error, Run fails. nil: nothing is called.
 	Ready    func(context.Context) error
+	Process  Process  // the user's changes of a container image's process
 	Personal Personal // the user's changes of the image's files and of the config
 	// Report is called with the report about the unpacked files before the container is
 	// complete. If it returns an error, Run fails. nil: no report is wanted.
@@ -190,6 +191,11 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 	}
 	if err := r.personalize(ctx, found.Meta); err != nil {
 		return err
+	}
+	if found.Config != nil {
+		if err := r.setUpProcess(ctx, found); err != nil {
+			return err
+		}
 	}
 	r.locked = r.lacksPassword()
 	if err := r.staging.root.Finish(); err != nil {

@@ -48,6 +48,7 @@ type Options struct {
 	AllowOlder bool                    // take a build or index that is older than one seen before
 	Mode       lxc.Mode                // which index and which metadata files are read
 	Decoding   untar.DecompressOptions // for the metadata
+	Container  *Container              // the container image that Find finds; nil: Find's query counts
 	ReadOnly   bool                    // change nothing on the disk: Find and Measure say what a run would use
 }
 

@@ -14,7 +14,8 @@ import (
 type Found struct {
 	Image  image.Image
 	Meta   lxc.Meta
-	Layers []Layer // of the root file system, the lowest first
+	Config *image.OCIConfig // of a container image; nil for others
+	Layers []Layer          // of the root file system, the lowest first
 	// Cached says that the bytes come from the cache and that its copy was found to be the
 	// image's build. While the copy is still being compared with a server's index, cache.entry
 	// is set and Cached is not; after Close Cached stays set.
