@@ -131,7 +131,7 @@ func parseLine(line string) (Image, error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("path %q: %w", f[5], err)
 	}
-	return Image{Name{f[0], f[1], f[2], f[3]}, f[4], path}, nil
+	return Image{Name: Name{f[0], f[1], f[2], f[3]}, Build: f[4], Path: path}, nil
 }
 
 // CheckName returns an error if name can't be a component of a path and of a URL: it is
