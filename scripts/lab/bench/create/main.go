@@ -17,7 +17,6 @@ import (
 	"bufio"
 	"flag"
 	"fmt"
-	"io/fs"
 	"log"
 	"os"
 	"os/exec"
@@ -25,9 +24,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"text/tabwriter"
-	"time"
 
 	"lxc-pull/scripts/lab/bench/measure"
 )
@@ -41,10 +38,7 @@ const (
 	maxMemorySmall = 32   // MB, with --memory 24M
 )
 
-const (
-	host, address = "10.213.77.2", "10.213.77.1" // in separate network namespaces
-	image         = "--dist debian --release bookworm --arch amd64"
-)
+const image = "--dist debian --release bookworm --arch amd64"
 
 func main() {
 	log.SetFlags(0)
@@ -78,21 +72,9 @@ type bench struct {
 
 	dir    string // in work
 	rootfs string // the image's tarball
-	near   string // the client's namespace
-	far    string // the server's
-	cable  string // the far end's name
+	cable  *measure.Cable
 	url    string // host and port
 	missed bool
-}
-
-// A way is one candidate and its measurements.
-type way struct {
-	name   string
-	argv   func(dir string) []string
-	create bool // it makes a container
-
-	wall, cpu    []float64 // seconds
-	memory, disk []int64   // bytes
 }
 
 func (b *bench) all(rates []string, runs int) (bool, error) {
@@ -111,10 +93,10 @@ func (b *bench) all(rates []string, runs int) (bool, error) {
 		return false, err
 	}
 	defer os.RemoveAll(b.dir)
-	if err := b.network(); err != nil {
+	if b.cable, err = measure.NewCable(strconv.Itoa(os.Getpid()), 77); err != nil {
 		return false, err
 	}
-	defer b.unplug()
+	defer b.cable.Remove()
 	stop, err := b.serve()
 	if err != nil {
 		return false, err
@@ -130,7 +112,7 @@ func (b *bench) all(rates []string, runs int) (bool, error) {
 		if err != nil || rate < 0 {
 			return false, fmt.Errorf("rate %q", text)
 		}
-		if err := b.shape(rate); err != nil {
+		if err := b.cable.Limit(rate); err != nil {
 			return false, err
 		}
 		n := runs
@@ -140,8 +122,16 @@ func (b *bench) all(rates []string, runs int) (bool, error) {
 		ways := b.ways(rate == 0)
 		for range n {
 			for _, w := range ways {
-				if err := b.run(w); err != nil {
-					return false, fmt.Errorf("%s: %w", w.name, err)
+				config := func() error {
+					dir := b.dir + "/run/c"
+					if err := os.MkdirAll(dir, 0o755); err != nil {
+						return err
+					}
+					return os.WriteFile(dir+"/config", []byte("lxc.rootfs.path = dir:"+dir+"/rootfs\n"), 0o644)
+				}
+				env := []string{"LXC_CACHE_PATH=" + b.dir + "/run/cache", "WGETRC=" + b.dir + "/wgetrc", "LXC_PULL_CACHE_SIZE="}
+				if err := w.Run(b.dir+"/run", env, config); err != nil {
+					return false, fmt.Errorf("%s: %w", w.Name, err)
 				}
 			}
 		}
@@ -150,53 +140,9 @@ func (b *bench) all(rates []string, runs int) (bool, error) {
 	return !b.missed, nil
 }
 
-// network makes two network namespaces with a virtual cable between them.
-func (b *bench) network() error {
-	id := strconv.Itoa(os.Getpid())
-	b.near, b.far, b.cable = "benchnear"+id, "benchfar"+id, "bf"+id
-	for _, line := range []string{
-		"ip netns add " + b.near,
-		"ip netns add " + b.far,
-		"ip link add bn" + id + " netns " + b.near + " type veth peer name " + b.cable + " netns " + b.far,
-		"ip -n " + b.near + " addr add " + host + "/24 dev bn" + id,
-		"ip -n " + b.far + " addr add " + address + "/24 dev " + b.cable,
-		"ip -n " + b.near + " link set bn" + id + " up",
-		"ip -n " + b.far + " link set " + b.cable + " up",
-	} {
-		if err := command(line); err != nil {
-			b.unplug()
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *bench) unplug() {
-	exec.Command("ip", "netns", "del", b.near).Run()
-	exec.Command("ip", "netns", "del", b.far).Run()
-}
-
-func command(line string) error {
-	f := strings.Fields(line)
-	if out, err := exec.Command(f[0], f[1:]...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %v: %s", line, err, out)
-	}
-	return nil
-}
-
-// shape limits the server's sending to rate MB per second; 0 removes the limit.
-func (b *bench) shape(rate float64) error {
-	tc := "tc -n " + b.far + " qdisc "
-	exec.Command("tc", "-n", b.far, "qdisc", "del", "dev", b.cable, "root").Run() // it fails if there is none
-	if rate == 0 {
-		return nil
-	}
-	return command(fmt.Sprintf("%s add dev %s root tbf rate %.0fkbit burst 128kb latency 50ms", tc, b.cable, rate*8000))
-}
-
 // serve starts the image server.
 func (b *bench) serve() (stop func(), err error) {
-	cmd := exec.Command("ip", "netns", "exec", b.far, b.server, "-faults", "none", "-listen", address+":0", "-tls", b.dir+"/ca.pem", b.tree)
+	cmd := exec.Command("ip", "netns", "exec", b.cable.Far, b.server, "-faults", "none", "-listen", b.cable.Address+":0", "-tls", b.dir+"/ca.pem", b.tree)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -219,8 +165,8 @@ func (b *bench) serve() (stop func(), err error) {
 }
 
 // ways returns the candidates: ours is the first, the stock template the second.
-func (b *bench) ways(unshaped bool) []*way {
-	inside := []string{"ip", "netns", "exec", b.near}
+func (b *bench) ways(unshaped bool) []*measure.Way {
+	inside := []string{"ip", "netns", "exec", b.cable.Near}
 	create := func(program string, more ...string) func(string) []string {
 		return func(dir string) []string {
 			argv := append(inside[:len(inside):len(inside)], program, "--path="+dir+"/c", "--name=c", "--rootfs="+dir+"/c/rootfs", "--server="+b.url)
@@ -229,150 +175,43 @@ func (b *bench) ways(unshaped bool) []*way {
 	}
 	trust := []string{"--keyring=" + b.keyring, "--cacert=" + b.dir + "/ca.pem"}
 	stock := create(b.oracle)
-	ways := []*way{
-		{name: "lxc-pull --no-cache", create: true, argv: create(b.ours, append(trust, "--no-cache")...)},
-		{name: "stock, sync -f", create: true, argv: func(dir string) []string {
+	ways := []*measure.Way{
+		{Name: "lxc-pull --no-cache", Made: "c/rootfs", Argv: create(b.ours, append(trust, "--no-cache")...)},
+		{Name: "stock, sync -f", Made: "c/rootfs", Argv: func(dir string) []string {
 			script := `root=$1; shift; "$@" && sync -f "$root"`
 			return append([]string{"sh", "-c", script, "stock", dir + "/c/rootfs"}, stock(dir)...)
 		}},
-		{name: "transfer alone", argv: func(dir string) []string {
+		{Name: "transfer alone", Argv: func(dir string) []string {
 			place := strings.TrimPrefix(b.rootfs, b.tree)
 			return append(inside[:len(inside):len(inside)], b.ours, "fetch", "-q", "--cacert="+b.dir+"/ca.pem", "https://"+b.url+place, "-o", "/dev/null")
 		}},
-		{name: "decoding alone", argv: func(string) []string { return []string{b.ours, "zcat", "-t", b.rootfs} }},
+		{Name: "decoding alone", Argv: func(string) []string { return []string{b.ours, "zcat", "-t", b.rootfs} }},
 	}
 	if unshaped {
 		ways = append(ways,
-			&way{name: "lxc-pull", create: true, argv: create(b.ours, trust...)},
-			&way{name: "lxc-pull --memory 24M", create: true, argv: create(b.ours, append(trust, "--no-cache", "--memory=24M")...)})
+			&measure.Way{Name: "lxc-pull", Made: "c/rootfs", Argv: create(b.ours, trust...)},
+			&measure.Way{Name: "lxc-pull --memory 24M", Made: "c/rootfs", Argv: create(b.ours, append(trust, "--no-cache", "--memory=24M")...)})
 	}
 	return ways
 }
 
-// run measures one run.
-func (b *bench) run(w *way) error {
-	dir := b.dir + "/run"
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	for _, d := range []string{dir + "/c/rootfs", dir + "/tmp"} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return err
-		}
-	}
-	if err := os.WriteFile(dir+"/c/config", []byte("lxc.rootfs.path = dir:"+dir+"/c/rootfs\n"), 0o644); err != nil {
-		return err
-	}
-	syscall.Sync() // so that earlier writes don't count
-	argv := w.argv(dir)
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), "LXC_CACHE_PATH="+dir+"/cache", "TMPDIR="+dir+"/tmp", "WGETRC="+b.dir+"/wgetrc", "LXC_PULL_CACHE_SIZE=")
-	var output strings.Builder
-	cmd.Stdout, cmd.Stderr = &output, &output
-	begin := time.Now()
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	var memory, disk int64
-	for tick := time.Tick(5 * time.Millisecond); ; {
-		select {
-		case <-tick:
-			processes := family(cmd.Process.Pid)
-			sum := int64(0)
-			for _, pid := range processes {
-				if len(processes) == 1 {
-					sum += measure.HighWater(pid)
-				} else {
-					sum += measure.Resident(pid)
-				}
-			}
-			memory = max(memory, sum<<10)
-			disk = max(disk, sizes(dir)+deleted(processes))
-			continue
-		case err := <-done:
-			if err != nil {
-				return fmt.Errorf("%w: %s", err, output.String())
-			}
-		}
-		break
-	}
-	w.wall = append(w.wall, time.Since(begin).Seconds())
-	w.cpu = append(w.cpu, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds())
-	w.memory, w.disk = append(w.memory, memory), append(w.disk, disk)
-	if entries, err := os.ReadDir(dir + "/c/rootfs"); w.create && (err != nil || len(entries) == 0) {
-		return fmt.Errorf("no container was made: %s", output.String())
-	}
-	return nil
-}
-
-// family is a process with its descendants.
-func family(pid int) []int {
-	all := []int{pid}
-	for i := 0; i < len(all); i++ {
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", all[i], all[i]))
-		for _, f := range strings.Fields(string(text)) {
-			if n, err := strconv.Atoi(f); err == nil {
-				all = append(all, n)
-			}
-		}
-	}
-	return all
-}
-
-// sizes returns the bytes in dir, without the root file system.
-func sizes(dir string) int64 {
-	sum := int64(0)
-	filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // removed in the meantime
-		}
-		if entry.IsDir() && path == dir+"/c/rootfs" {
-			return fs.SkipDir
-		}
-		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
-			sum += info.Size()
-		}
-		return nil
-	})
-	return sum
-}
-
-// deleted returns the bytes of deleted files that processes still have open.
-func deleted(processes []int) int64 {
-	sum := int64(0)
-	for _, pid := range processes {
-		open, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-		for _, fd := range open {
-			if target, err := os.Readlink(fd); err != nil || !strings.HasSuffix(target, " (deleted)") {
-				continue
-			}
-			if info, err := os.Stat(fd); err == nil && info.Mode().IsRegular() {
-				sum += info.Size()
-			}
-		}
-	}
-	return sum
-}
-
 // show prints the table of a rate, and tells which goals are met.
-func (b *bench) show(rate float64, ways []*way) {
+func (b *bench) show(rate float64, ways []*measure.Way) {
 	link := "unshaped"
 	if rate > 0 {
 		link = fmt.Sprintf("%g MB/s", rate)
 	}
-	fmt.Printf("\n%s, %d runs\n", link, len(ways[0].wall))
+	fmt.Printf("\n%s, %d runs\n", link, len(ways[0].Wall))
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\twall s\tCPU s\tmemory MB\tbesides the rootfs MB\twall ratio\t")
-	stock := measure.Median(ways[1].wall)
+	stock := measure.Median(ways[1].Wall)
 	for _, w := range ways {
 		ratio := "-"
-		if w.create {
-			ratio = fmt.Sprintf("%.2f", measure.Median(w.wall)/stock)
+		if w.Made != "" {
+			ratio = fmt.Sprintf("%.2f", measure.Median(w.Wall)/stock)
 		}
-		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.1f\t%.1f\t%s\t\n", w.name, measure.Median(w.wall), measure.Median(w.cpu),
-			float64(measure.Median(w.memory))/1e6, float64(measure.Median(w.disk))/1e6, ratio)
+		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.1f\t%.1f\t%s\t\n", w.Name, measure.Median(w.Wall), measure.Median(w.CPU),
+			float64(measure.Median(w.Memory))/1e6, float64(measure.Median(w.Disk))/1e6, ratio)
 	}
 	t.Flush()
 	goal := func(what string, have, most float64) {
@@ -383,16 +222,16 @@ func (b *bench) show(rate float64, ways []*way) {
 		fmt.Printf("goal %s: %.2f, at most %.2f: %s\n", what, have, most, word)
 	}
 	ours := ways[0]
-	slower := max(measure.Median(ways[2].wall), measure.Median(ways[3].wall))
-	goal("wall time to the slower of transfer and decoding", measure.Median(ours.wall)/slower, maxOverlap)
-	goal("MB of memory", float64(measure.Median(ours.memory))/1e6, maxMemory)
+	slower := max(measure.Median(ways[2].Wall), measure.Median(ways[3].Wall))
+	goal("wall time to the slower of transfer and decoding", measure.Median(ours.Wall)/slower, maxOverlap)
+	goal("MB of memory", float64(measure.Median(ours.Memory))/1e6, maxMemory)
 	// A creation edits the config, so it must exist before.
-	goal("MB besides the root file system", float64(measure.Median(ours.disk))/1e6, 0.01)
+	goal("MB besides the root file system", float64(measure.Median(ours.Disk))/1e6, 0.01)
 	if rate > 0 {
 		return
 	}
-	goal("wall time to stock's", measure.Median(ours.wall)/stock, maxRatio)
+	goal("wall time to stock's", measure.Median(ours.Wall)/stock, maxRatio)
 	small := ways[5]
-	goal("wall time to stock's, --memory 24M", measure.Median(small.wall)/stock, maxRatioSmall)
-	goal("MB of memory, --memory 24M", float64(measure.Median(small.memory))/1e6, maxMemorySmall)
+	goal("wall time to stock's, --memory 24M", measure.Median(small.Wall)/stock, maxRatioSmall)
+	goal("MB of memory, --memory 24M", float64(measure.Median(small.Memory))/1e6, maxMemorySmall)
 }
