@@ -220,11 +220,24 @@ func (d *doctor) gatherIDs() {
 		ranges = host.OfferedIDs(d.uid, etc)
 	}
 	missing := host.MissingRanges(ranges, d.uid, etc)
-	d.put("offer", d.fillEach(ranges, "\n  lxc.idmap = {letter} 0 {first} {count}"))
+	d.put("offer", d.fillEach(ranges, idMapLine))
 	d.put("map", d.fillEach(d.ranges, " {kind}s {first}-{last}"))
 	d.put("missing", d.fillEach(missing, " {kind}s {first}-{last}"))
+	for _, r := range missing {
+		if r.Outside < firstLent {
+			d.put("low", "low")
+			d.put("instead", d.fillEach(host.OfferedIDs(d.uid, etc), idMapLine))
+		}
+	}
 	d.put("lend", strings.TrimPrefix(d.fillEach(missing, " && echo {name}:{first}:{count} >>/etc/sub{letter}id"), " && "))
 }
+
+const (
+	idMapLine = "\n  lxc.idmap = {letter} 0 {first} {count}"
+	// firstLent is the first id that root should lend: below it are the ids of the machine's
+	// own users and groups (login.defs(5): UID_MAX is 60000, SUB_UID_MIN 100000; 65534 is nobody).
+	firstLent = 65536
+)
 
 // idFacts returns the facts of gatherIDs for a user and lxc.idmap with ranges; nil: it is not
 // set yet.

@@ -33,9 +33,9 @@ func (c *createCall) enterNamespace(ui *ui) error {
 		return err
 	}
 	c.warnStart(ui, uid, ranges)
-	grant, err := reenter(ranges, "create", c.args)
+	remedy, err := reenter(ranges, "create", c.args)
 	if err == errCantEnter {
-		return c.notMapped(grant)
+		return c.notMapped(remedy)
 	}
 	return err
 }
@@ -65,14 +65,14 @@ const startRules = `-|closed|it can't start yet: others may not pass through {cl
 var errCantEnter = errors.New("the user namespace can't be entered")
 
 // reenter replaces this process by a run of a command in a user namespace with ranges. If it
-// can't, the error is errCantEnter, and grant is the command by which root must first lend the
-// ids, "" if none is needed.
-func reenter(ranges []lxc.IDRange, command string, args []string) (grant string, err error) {
+// can't, the error is errCantEnter, and remedy says how the user gets the ids, "" if they are the
+// user's.
+func reenter(ranges []lxc.IDRange, command string, args []string) (remedy string, err error) {
 	uid := os.Geteuid()
-	grant = idFacts(host.This(), uid, ranges)["lend"]
+	remedy = idRemedy(host.This(), uid, ranges)
 	helper, own := host.InPath("lxc-usernsexec"), programPath(templateAlias)
-	if grant != "" || helper == "" || filepath.Base(own) == templateAlias { // under that name the program is the template
-		return grant, errCantEnter
+	if remedy != "" || helper == "" || filepath.Base(own) == templateAlias { // under that name the program is the template
+		return remedy, errCantEnter
 	}
 	maps, mapped := mapArguments(ranges), ""
 	for _, group := range []bool{false, true} {
@@ -88,6 +88,18 @@ func reenter(ranges []lxc.IDRange, command string, args []string) (grant string,
 	}
 	argv := slices.Concat([]string{helper}, strings.Fields(maps), []string{"--", own, command}, strings.Fields(mapped), args)
 	return "", fmt.Errorf("%q: %w", helper, syscall.Exec(helper, argv, os.Environ()))
+}
+
+// idRemedy says how a user gets the ids of ranges, "" if they are the user's.
+func idRemedy(machine *host.Layout, uid int, ranges []lxc.IDRange) string {
+	ids := idFacts(machine, uid, ranges)
+	switch {
+	case ids["missing"] == "":
+		return ""
+	case ids["low"] != "":
+		return "These are ids of this machine's own users and groups. In the config replace the lines of lxc.idmap by:" + ids["instead"]
+	}
+	return "First root must lend you the ids: " + ids["lend"]
 }
 
 // mapArguments returns the options of lxc-usernsexec for ranges.
@@ -110,9 +122,12 @@ func mapArgument(kind string, ids ...uint32) string {
 	return " -m " + kind
 }
 
-// notMapped returns the error for a user namespace that this process can't enter. grant is
-// the command by which root must first lend the ids; "": none is needed.
-func (c *createCall) notMapped(grant string) error {
+// notMapped returns the error for a user namespace that this process can't enter. remedy says how
+// the user gets the ids; "": they are the user's.
+func (c *createCall) notMapped(remedy string) error {
+	if remedy != "" {
+		return &mappedError{errNotOwn, remedy}
+	}
 	words := []string{"lxc-create", "-t", lxcTemplate(), "-n", c.name, "-P", c.lxcPath}
 	if c.config != "" {
 		words = append(words, "-f", c.config)
@@ -126,12 +141,10 @@ func (c *createCall) notMapped(grant string) error {
 			words = append(words, w[:]...)
 		}
 	}
-	remedy := "lxc-create does it in a user namespace (add your other options): " + shellWords(words)
-	if grant != "" {
-		remedy = "First root must lend you the ids: " + grant
-	}
-	return &mappedError{"an ordinary user can't give files to the ids of lxc.idmap", remedy}
+	return &mappedError{errNotOwn, "lxc-create does it in a user namespace (add your other options): " + shellWords(words)}
 }
+
+const errNotOwn = "an ordinary user can't give files to the ids of lxc.idmap"
 
 // noMap returns the error for an ordinary user's config without lxc.idmap. The user would
 // own all files, and LXC could neither start the container nor remove it.

@@ -65,6 +65,25 @@ func TestIDFacts(t *testing.T) {
 	}
 }
 
+// TestIDRemedy checks that a user is not told to have ids of the machine's own users lent.
+func TestIDRemedy(t *testing.T) {
+	top := makeMachine(t, "/etc/subuid=u:200000:65536\n/etc/subgid=u:300000:1000\n/etc/passwd=u:x:1000:1000::/:/bin/sh")
+	for _, c := range []struct {
+		outside uint32
+		want    string
+	}{
+		{1, "In the config replace the lines of lxc.idmap by:\n  lxc.idmap = u 0 200000 65536\n  lxc.idmap = g 0 300000 1000"},
+		{1000000, "First root must lend you the ids: echo u:1000000:10 >>/etc/subuid"},
+		{200000, ""},
+		{1000, "ids of this machine's own users"}, // ten, of which one is the user
+	} {
+		got := idRemedy(host.Below(top, "", false), 1000, []lxc.IDRange{{UID: true, Outside: c.outside, Count: 10}})
+		if !strings.Contains(got, c.want) || c.want == "" && got != "" || strings.Contains(got, "lend") != strings.Contains(c.want, "lend") {
+			t.Errorf("%d: %q", c.outside, got)
+		}
+	}
+}
+
 // TestNoMap checks that create offers no ids that another user has, and the same ids as doctor.
 func TestNoMap(t *testing.T) {
 	for _, c := range []struct{ files, want string }{

@@ -39,7 +39,8 @@ for kind in absent empty; do
     [[ $kind == absent || -d $dir ]] || mkdir "$dir"
     "$ours" untar -q -C "$dir" "$archive" &
     pid=$!
-    sleep "$(printf '0.%06d' $((RANDOM * 32768 % (took + took / 20))))"
+    moment=$(((RANDOM * 32768 + RANDOM) % (took + took / 20)))
+    sleep "$(printf '%d.%06d' $((moment / 1000000)) $((moment % 1000000)))"
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null
     looks_complete=no
@@ -69,7 +70,7 @@ mkdir "$work/empty" "$work/precious"
 echo precious >"$work/precious/file"
 "$ours" untar -q -C "$work/empty" "$archive" &
 pid=$!
-sleep "$(printf '0.%06d' $((took / 2)))"
+sleep "$(printf '%d.%06d' $((took / 2000000)) $((took / 2 % 1000000)))"
 kill -9 $pid
 wait $pid 2>/dev/null
 if [[ -e $work/.empty.incomplete ]]; then
