@@ -26,6 +26,7 @@ type Client struct {
 	early   earlyPools      // used while TLSOptions.ClockBehind
 	names   func() resolver // searches for name servers at its first call
 	limiter limiter
+	grants  grants
 	heard   atomic.Int64 // last call of Notify or Waiting, in ns of Unix time; 0: no download yet
 	ahead   atomic.Int64 // of ClockOffset, in ns; 0: not known
 
