@@ -17,27 +17,23 @@ type grants struct {
 
 // A grant is the Authorization field for one origin.
 type grant struct {
+	_      [0]func() // forbids ==, whose code nothing needs
 	origin string
-	field  string     // "": none yet
-	number int        // of field: 1 for the first that Authorize returned
-	call   *grantCall // nil: Authorize does not run for this origin
-}
-
-// A grantCall is a call of Authorize, for which other requests may wait.
-type grantCall struct {
-	ended chan struct{} // closed at the end of the call; then the other fields are set
-	none  bool          // Authorize returned ""
-	left  bool          // the request that made the call was cancelled
-	err   error
+	field  string        // "": none yet
+	number int           // of field: 1 for the first that Authorize returned
+	ended  chan struct{} // is closed when the running call of Authorize ends; nil: none runs
+	failed bool          // the last call returned an error or "", and not because its request was cancelled
+	err    error         // of the last call, if failed
 }
 
 // An authorization is what one request knows about its Authorization field.
 type authorization struct {
-	grant    *grant // nil: Authorize is not called for this request
-	field    string // "": as Credentials and the URL say
-	number   int    // of grant.field when it was copied to field
-	borrowed bool   // field was refused, and replaced by what another request had got
-	called   bool   // this request has called Authorize
+	_        [0]func() // forbids ==, whose code nothing needs
+	grant    *grant    // nil: Authorize is not called for this request
+	field    string    // "": as Credentials and the URL say
+	number   int       // of grant.field when it was copied to field
+	borrowed bool      // field was refused, and replaced by what another request had got
+	called   bool      // this request has called Authorize
 }
 
 // authorizing is the key of a value in the context that Authorize gets.
@@ -50,71 +46,79 @@ func (c *Client) authorization(ctx context.Context, u *url.URL, given string) au
 	if given != "" || c.opt.Authorize == nil || ctx.Value(authorizing{}) != nil {
 		return authorization{field: given}
 	}
+	a := authorization{}
 	name := origin(u)
 	c.grants.mu.Lock()
-	defer c.grants.mu.Unlock()
 	for _, g := range c.grants.all {
 		if g.origin == name {
-			return authorization{grant: g, field: g.field, number: g.number}
+			a.grant, a.field, a.number = g, g.field, g.number
 		}
 	}
-	g := &grant{origin: name}
-	c.grants.all = append(c.grants.all, g)
-	return authorization{grant: g}
+	if a.grant == nil {
+		a.grant = &grant{origin: name}
+		c.grants.all = append(c.grants.all, a.grant)
+	}
+	c.grants.mu.Unlock()
+	return a
 }
 
-// renew replaces a.field after the origin of u answered 401 to it. It takes the field
+// authorize replaces a.field after the origin of s answered 401 to it. It takes the field
 // that another request has got in the meantime, once, since that may be for another
-// repository; or it calls Authorize, once. It returns false if the 401 is final.
-func (c *Client) renew(ctx context.Context, a *authorization, u *url.URL, challenge string) (bool, error) {
-	g := a.grant
-	if g == nil || a.called {
+// repository; or it calls Options.Authorize, once. It returns false if the 401 is final.
+func (b *Body) authorize(s *source, a *authorization, response *http.Response) (again bool, err error) {
+	if a.grant == nil || a.called {
 		return false, nil
 	}
+	takePage(response, pageTime)
+	b.watch.endWait() // the requests of Authorize are reported as waiting themselves
+	c, g := b.client, a.grant
 	c.grants.mu.Lock()
-	defer c.grants.mu.Unlock()
-	for g.number == a.number || a.borrowed {
-		call := g.call
-		if call == nil {
-			return c.callAuthorize(ctx, a, u, challenge)
+	for !a.called && (g.number == a.number || a.borrowed) {
+		if g.ended == nil {
+			b.callAuthorize(s, a, strings.Join(response.Header.Values("WWW-Authenticate"), ", "))
+		} else {
+			ended := g.ended
+			c.grants.mu.Unlock()
+			select {
+			case <-ended:
+			case <-b.ctx.Done():
+			}
+			c.grants.mu.Lock()
 		}
-		c.grants.mu.Unlock()
-		select {
-		case <-call.ended:
-		case <-ctx.Done():
-		}
-		c.grants.mu.Lock()
-		switch {
-		case ctx.Err() != nil:
-			return false, context.Cause(ctx)
-		case call.err != nil && !call.left, call.none:
-			return false, call.err
+		if g.failed || b.ctx.Err() != nil {
+			break
 		}
 	}
-	a.borrowed, a.field, a.number = true, g.field, g.number
-	return true, nil
+	if g.number != a.number {
+		a.borrowed, a.field, a.number = true, g.field, g.number
+		again = true
+	} else if g.err != nil {
+		err = &Error{URL: withoutUser(s.url), Kind: KindStatus, Status: response.StatusCode, Err: g.err, asIs: true}
+	}
+	c.grants.mu.Unlock()
+	return again, err
 }
 
-// callAuthorize calls Options.Authorize for renew. The caller holds c.grants.mu, which
-// is unlocked during the call.
-func (c *Client) callAuthorize(ctx context.Context, a *authorization, u *url.URL, challenge string) (bool, error) {
-	g, call := a.grant, &grantCall{ended: make(chan struct{})}
-	g.call, a.called = call, true
+// callAuthorize calls Options.Authorize for authorize. The caller holds the lock of the
+// grants, which is free during the call.
+func (b *Body) callAuthorize(s *source, a *authorization, challenge string) {
+	c, g := b.client, a.grant
+	ended := make(chan struct{})
+	g.ended, g.failed, g.err, a.called = ended, false, nil, true
 	c.grants.mu.Unlock()
-	field, err := c.opt.Authorize(context.WithValue(ctx, authorizing{}, true), withoutUser(u), challenge)
+	field, err := c.opt.Authorize(context.WithValue(b.ctx, authorizing{}, true), withoutUser(s.url), challenge)
 	if err == nil && !validField(field) {
 		err = errors.New("the value for the header field Authorization has a control character")
 	}
 	c.grants.mu.Lock()
-	g.call, call.err, call.none, call.left = nil, err, err == nil && field == "", ctx.Err() != nil
-	close(call.ended)
-	if err != nil || call.none {
-		return false, err
+	if err == nil && field != "" {
+		g.number++
+		g.field = field
+	} else if b.ctx.Err() == nil { // otherwise the next request that waits calls Authorize
+		g.failed, g.err = true, err
 	}
-	g.number++
-	g.field = field
-	a.field, a.number = field, g.number
-	return true, nil
+	g.ended = nil
+	close(ended)
 }
 
 // validField reports whether a field of a header can have the value s (RFC 9110, section
@@ -126,19 +130,4 @@ func validField(s string) bool {
 		}
 	}
 	return true
-}
-
-// authorize handles the status 401 of a response from the origin of s. It returns true if
-// the request is to be sent again, with another a.field.
-func (b *Body) authorize(s *source, a *authorization, response *http.Response) (bool, error) {
-	if a.grant == nil || a.called {
-		return false, nil
-	}
-	takePage(response)
-	b.watch.endWait() // the requests of Authorize are reported as waiting themselves
-	again, err := b.client.renew(b.ctx, a, s.url, strings.Join(response.Header.Values("WWW-Authenticate"), ", "))
-	if err != nil {
-		err = &Error{URL: withoutUser(s.url), Kind: KindStatus, Status: response.StatusCode, Err: err, asIs: true}
-	}
-	return again, err
 }

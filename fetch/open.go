@@ -91,7 +91,11 @@ func (c *Client) Load(ctx context.Context, request Request) (data []byte, source
 // there was none.
 func (c *Client) load(ctx context.Context, request Request) (data []byte, body *Body, err error) {
 	for {
-		data, body, err = c.loadOnce(ctx, request)
+		data = nil
+		if body, err = c.open(ctx, request); err == nil {
+			data, err = io.ReadAll(body)
+			body.Close()
+		}
 		var e *Error
 		if err == nil || ctx.Err() != nil || body == nil || body.sources.refused() || !errors.As(err, &e) {
 			return data, body, err
@@ -109,16 +113,6 @@ func (c *Client) load(ctx context.Context, request Request) (data []byte, body *
 			return nil, nil, err
 		}
 	}
-}
-
-// loadOnce makes one attempt for load.
-func (c *Client) loadOnce(ctx context.Context, request Request) (data []byte, body *Body, err error) {
-	body, err = c.open(ctx, request)
-	if err == nil {
-		defer body.Close()
-		data, err = io.ReadAll(body)
-	}
-	return data, body, err
 }
 
 // retries returns the maximum number of further attempts after failures in a row.

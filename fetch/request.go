@@ -82,7 +82,7 @@ func (c *Client) do(ctx context.Context, u *url.URL, fields requestFields) (_ *h
 		default:
 			return response, home, nil
 		}
-		takePage(response)
+		takePage(response, pageTime)
 		next, err := redirect(hop, response.Header.Get("Location"))
 		if err != nil {
 			e := failure(u, hop, err, c.opt.TLS.Now())
@@ -96,16 +96,18 @@ func (c *Client) do(ctx context.Context, u *url.URL, fields requestFields) (_ *h
 	return nil, home, e
 }
 
-// takePage reads the body of a response of which only the header matters, so that the next
-// request can use the same connection: a TLS handshake takes a small board seconds. A body
-// that is long or slow is cut off, and the connection is closed.
-func takePage(response *http.Response) {
+// takePage reads the body of a response that is not the file, so that the next request can
+// use the same connection: a TLS handshake takes a small board seconds. If the body is
+// longer than maxPage or takes longer than limit, the rest is left out and the connection is
+// closed. The body of the response is then what was read.
+func takePage(response *http.Response, limit time.Duration) (page []byte) {
 	body := response.Body
-	timer := time.AfterFunc(pageTime, func() { body.Close() })
-	page, _ := io.ReadAll(io.LimitReader(body, maxPage)) // an error closes the connection too
+	timer := time.AfterFunc(limit, func() { body.Close() })
+	page, _ = io.ReadAll(io.LimitReader(body, maxPage)) // after an error the part that came is enough
 	timer.Stop()
 	body.Close()
 	response.Body = io.NopCloser(bytes.NewReader(page))
+	return page
 }
 
 // identifiesTo reports whether the client certificate may be sent to the origin

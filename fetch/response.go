@@ -53,10 +53,8 @@ func (b *Body) sendOnce(s *source, a *authorization) (again bool, err error) {
 		}
 	}
 	if err = b.accept(s, response); err != nil {
-		var e *Error
-		if errors.As(err, &e) && e.Kind == KindStatus {
-			e = b.readPage(e, response.Body, cancel)
-			err = e
+		if e, ok := err.(*Error); ok && e.Kind == KindStatus {
+			err = b.readPage(e, response)
 		}
 		response.Body.Close()
 		cancel(nil)
@@ -70,22 +68,20 @@ func (b *Body) sendOnce(s *source, a *authorization) (again bool, err error) {
 	return false, nil
 }
 
-// readPage reads the start of the page that came with the error status e, if it is needed.
-// It returns e, or another error if the page says that a TLS server got a plain HTTP
-// request: Apache, nginx and Go send such pages.
-func (b *Body) readPage(e *Error, page io.Reader, cancel context.CancelCauseFunc) *Error {
+// readPage reads the page of a response with the error status e, if it is needed. It
+// returns e, or another error if the page says that a TLS server got a plain HTTP request:
+// Apache, nginx and Go send such pages.
+func (b *Body) readPage(e *Error, response *http.Response) *Error {
 	plain := e.Status == http.StatusBadRequest && b.transfer.url.Scheme == "http"
 	if b.request.Accept == "" && !plain {
 		return e
 	}
-	timer := time.AfterFunc(b.client.opt.Limits.StallWindow, func() { cancel(errStalled) })
-	defer timer.Stop()
-	text, _ := io.ReadAll(io.LimitReader(page, maxPage)) // after an error the part that came is enough
-	if plain && (bytes.Contains(text, []byte("HTTPS")) || bytes.Contains(text, []byte("SSL-enabled"))) {
+	page := takePage(response, b.client.opt.Limits.StallWindow)
+	if plain && (bytes.Contains(page, []byte("HTTPS")) || bytes.Contains(page, []byte("SSL-enabled"))) {
 		return &Error{Kind: KindSpeaksTLS}
 	}
 	if b.request.Accept != "" {
-		e.Page = text
+		e.Page = page
 	}
 	return e
 }
