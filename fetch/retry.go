@@ -223,8 +223,7 @@ func (b *Body) waitFor(chosen *source, e *Error) error {
 // name or an address that never worked is probably misspelled: the user should
 // not wait a minute and a half for the error. A proxy that was reached and then
 // closed the connection gets as many attempts as a server. A server that counts
-// requests and does not say how long to wait (Docker Hub: hours) would count more of
-// them, and a URL that is refused again after a new redirect will not become valid.
+// requests and does not say how long to wait (Docker Hub: hours) would count more of them.
 func (b *Body) patience(e *Error) int {
 	switch e.Kind {
 	case KindDNS, KindRefused, KindUnreachable, KindProxy:
@@ -232,7 +231,7 @@ func (b *Body) patience(e *Error) int {
 			return min(b.client.retries(b.request), fewRetries)
 		}
 	case KindStatus:
-		if !e.transient() || e.Status == http.StatusTooManyRequests && e.Wait == 0 {
+		if e.Status == http.StatusTooManyRequests && e.Wait == 0 {
 			return min(b.client.retries(b.request), fewRetries)
 		}
 	}
