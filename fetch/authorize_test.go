@@ -188,10 +188,11 @@ func TestFieldWithLineEnd(t *testing.T) {
 	for _, field := range []string{"Bearer SECRET\r\nHost: evil", "Bearer SECRET\n", "\x00", "Bearer SECRET\x7f"} {
 		seen := new(fields)
 		k := &tokens{fail: func(int) (string, error) { return field, nil }}
-		c := newClient(t, Options{Authorize: k.authorize})
+		retries := 0
+		c := newClient(t, Options{Authorize: k.authorize, Report: ReportOptions{Notify: func(Event) { retries++ }}})
 		u := handle(t, statuses(seen, 401, 200))
-		if _, err := c.Get(t.Context(), u, 10); err == nil || strings.Contains(err.Error(), "SECRET") || len(seen.list) != 1 || k.given != 1 {
-			t.Errorf("%q: %v after %d requests", field, err, len(seen.list))
+		if _, err := c.Get(t.Context(), u, 10); err == nil || strings.Contains(err.Error(), "SECRET") || len(seen.list) != 1 || k.given != 1 || retries > 0 {
+			t.Errorf("%q: %v after %d requests and %d retries", field, err, len(seen.list), retries)
 		}
 		if _, _, err := c.Load(t.Context(), Request{URLs: []string{u}, Authorization: field}); err == nil || strings.Contains(err.Error(), "SECRET") || len(seen.list) != 1 {
 			t.Errorf("%q, given: %v after %d requests", field, err, len(seen.list))
@@ -278,6 +279,59 @@ func TestAuthorizeOnce(t *testing.T) {
 				stop()
 			})
 		})
+	}
+}
+
+// TestAuthorizeInVain has a registry that always answers 401, to several requests at the
+// same moment. Each ends after at most three answers: to no token, to the token of another
+// request, and to its own.
+func TestAuthorizeInVain(t *testing.T) {
+	const n = 8
+	k, seen := new(tokens), new(fields)
+	authorize := func(ctx context.Context, url, challenge string) (string, error) {
+		time.Sleep(time.Second) // until all requests wait
+		return k.authorize(ctx, url, challenge)
+	}
+	inTime(t, statuses(seen, 401), Options{Authorize: authorize}, func(t *testing.T, c *Client) {
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() {
+				var e *Error
+				if _, err := c.Get(t.Context(), "http://images.test/x", 10); !errors.As(err, &e) || e.Status != 401 {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if k.given > n || len(seen.list) > 3*n {
+			t.Errorf("%d calls and %d requests for %d files", k.given, len(seen.list), n)
+		}
+	})
+}
+
+// TestAuthorizeFailsLater has an Authorize that fails in the middle of a layer. The stream
+// ends with its error, after the bytes that came.
+func TestAuthorizeFailsLater(t *testing.T) {
+	data := file(300_000)
+	broken := errors.New("the account is closed")
+	for _, pinned := range []bool{false, true} {
+		unauthorized := status(401)
+		s := newServer(t, data, unauthorized, cut(100_000), unauthorized)
+		k := &tokens{fail: func(n int) (string, error) {
+			if n == 1 {
+				return "Bearer SECRET", nil
+			}
+			return "", broken
+		}}
+		body, err := newClient(t, Options{Authorize: k.authorize}).Open(t.Context(), Request{URLs: []string{s.URL}, Pinned: pinned})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(body)
+		body.Close()
+		if err != broken || !bytes.Equal(got, data[:100_000]) || k.given != 2 || len(s.requests) != 3 {
+			t.Errorf("pinned %v: %d bytes, %d calls, %d requests, %v", pinned, len(got), k.given, len(s.requests), err)
+		}
 	}
 }
 
@@ -423,7 +477,9 @@ func TestSecretsStayHome(t *testing.T) {
 				k := new(tokens)
 				c := newClient(t, Options{Authorize: k.authorize, TLS: TLSOptions{CACerts: []string{ca}}, Paths: &Paths{}, Limits: LimitOptions{Retries: -1}})
 				u := fmt.Sprintf("%s/%s?given=%s&to=%s", base, code, strings.TrimPrefix(given, "Bearer "), strings.ReplaceAll(test.to, "HOME", base))
-				answer, err := c.Ask(t.Context(), Request{URLs: []string{u}, Authorization: given, Accept: "a/b"})
+				request := Request{URLs: []string{u}, Authorization: given, Accept: "a/b"}
+				c.Ask(t.Context(), request) // gets a token; the next request could call Authorize again
+				answer, err := c.Ask(t.Context(), request)
 				if kindOf(err) != test.kind || test.kind == "" && string(answer.Data) != "x" || err != nil && strings.Contains(err.Error(), "SECRET") {
 					t.Errorf("%s, %s: %v", test.name, code, err)
 				}

@@ -107,7 +107,7 @@ func (c *Client) transport(config *tls.Config) *http.Transport {
 		TLSHandshakeTimeout:    tlsTimeout, // a 400 MHz MIPS takes seconds to verify an RSA chain
 		ResponseHeaderTimeout:  c.opt.Limits.StallWindow,
 		IdleConnTimeout:        90 * time.Second,
-		MaxIdleConnsPerHost:    2,
+		MaxIdleConnsPerHost:    2, // a layer is downloaded while the one before it ends
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true,
 		Protocols:              protocols,

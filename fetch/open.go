@@ -91,14 +91,16 @@ func (c *Client) Load(ctx context.Context, request Request) (data []byte, source
 // there was none.
 func (c *Client) load(ctx context.Context, request Request) (data []byte, body *Body, err error) {
 	for {
-		data = nil
 		if body, err = c.open(ctx, request); err == nil {
 			data, err = io.ReadAll(body)
 			body.Close()
 		}
+		if err == nil {
+			return data, body, nil
+		}
 		var e *Error
-		if err == nil || ctx.Err() != nil || body == nil || body.sources.refused() || !errors.As(err, &e) {
-			return data, body, err
+		if ctx.Err() != nil || body == nil || body.sources.refused() || !errors.As(err, &e) {
+			return nil, body, err
 		}
 		// The attempts made by Open count too: each file has one budget of attempts.
 		request.spent = max(request.spent+1, body.sources.fewestFailures())
