@@ -39,14 +39,12 @@ type authorization struct {
 // authorizing is the key of a value in the context that Authorize gets.
 type authorizing struct{}
 
-// authorization returns the authorization of a new request for u. given is
-// Request.Authorization.
-func (c *Client) authorization(ctx context.Context, u *url.URL, given string) authorization {
+// takeField sets a, which is empty, to the authorization of a new request for u.
+func (c *Client) takeField(ctx context.Context, a *authorization, u *url.URL) {
 	// A request that Authorize makes must not wait for Authorize.
-	if given != "" || c.opt.Authorize == nil || ctx.Value(authorizing{}) != nil {
-		return authorization{field: given}
+	if c.opt.Authorize == nil || ctx.Value(authorizing{}) != nil {
+		return
 	}
-	a := authorization{}
 	name := origin(u)
 	c.grants.mu.Lock()
 	for _, g := range c.grants.all {
@@ -59,7 +57,6 @@ func (c *Client) authorization(ctx context.Context, u *url.URL, given string) au
 		c.grants.all = append(c.grants.all, a.grant)
 	}
 	c.grants.mu.Unlock()
-	return a
 }
 
 // authorize replaces a.field after the origin of s answered 401 to it. It takes the field

@@ -556,6 +556,21 @@ func TestTokenExpires(t *testing.T) {
 	}
 }
 
+// TestRefusedAtHome has a server that refuses the rest of a file, after a redirect that does
+// not leave the server. It is not asked again: the URL was not signed for some minutes.
+func TestRefusedAtHome(t *testing.T) {
+	data := file(300_000)
+	to := func(_ *server, w http.ResponseWriter, r *http.Request) bool {
+		http.Redirect(w, r, "/blob", http.StatusTemporaryRedirect)
+		return true
+	}
+	s := newServer(t, data, to, cut(100_000), to, status(403))
+	got, _, err := newClient(t, Options{}).Load(t.Context(), Request{URLs: []string{s.URL}, Pinned: true})
+	if e := new(Error); !errors.As(err, &e) || e.Status != 403 || len(s.requests) != 4 {
+		t.Errorf("%d bytes after %d requests, %v", len(got), len(s.requests), err)
+	}
+}
+
 // TestErrorPage checks that Error.Page has the start of the response, if Accept is set.
 func TestErrorPage(t *testing.T) {
 	const denied = `{"errors":[{"code":"DENIED"}]}`

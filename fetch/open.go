@@ -188,7 +188,9 @@ func (c *Client) Tail(ctx context.Context, url string, n int64) (data []byte, si
 	w.beginWait()
 	w.start(ctx, c)
 	defer w.stop()
-	response, _, err := c.do(ctx, u, requestFields{tail: n, authorization: c.authorization(ctx, u, "").field})
+	var a authorization
+	c.takeField(ctx, &a, u)
+	response, _, err := c.do(ctx, u, requestFields{tail: n, authorization: a.field})
 	if err != nil {
 		return nil, 0, err
 	}

@@ -20,7 +20,10 @@ func (b *Body) send(s *source) error {
 	}
 	b.watch.url.Store(withoutUser(s.url))
 	defer b.watch.endWait()
-	a := b.client.authorization(b.ctx, s.url, b.request.Authorization)
+	a := authorization{field: b.request.Authorization}
+	if a.field == "" {
+		b.client.takeField(b.ctx, &a, s.url)
+	}
 	for {
 		again, err := b.sendOnce(s, &a)
 		if err != nil || !again {
