@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 )
@@ -31,7 +32,8 @@ type Body struct {
 	offset   int64 // of the next byte in the file
 	transfer transfer
 	watch    watcher
-	err      error // returned by every further Read
+	header   http.Header // of the first response that sent bytes of the file
+	err      error       // returned by every further Read
 }
 
 // A transfer is the HTTP response or the local file that a Body is reading.

@@ -26,6 +26,7 @@ type Client struct {
 	early   earlyPools      // used while TLSOptions.ClockBehind
 	names   func() resolver // searches for name servers at its first call
 	limiter limiter
+	grants  grants
 	heard   atomic.Int64 // last call of Notify or Waiting, in ns of Unix time; 0: no download yet
 	ahead   atomic.Int64 // of ClockOffset, in ns; 0: not known
 
@@ -106,7 +107,7 @@ func (c *Client) transport(config *tls.Config) *http.Transport {
 		TLSHandshakeTimeout:    tlsTimeout, // a 400 MHz MIPS takes seconds to verify an RSA chain
 		ResponseHeaderTimeout:  c.opt.Limits.StallWindow,
 		IdleConnTimeout:        90 * time.Second,
-		MaxIdleConnsPerHost:    2,
+		MaxIdleConnsPerHost:    2, // a layer is downloaded while the one before it ends
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true,
 		Protocols:              protocols,

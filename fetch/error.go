@@ -58,11 +58,20 @@ type Error struct {
 	Kind   Kind          // class of the error
 	Status int           // the HTTP status; 0: no response
 	Wait   time.Duration // the Retry-After of the response; 0: none
-	Page   []byte        // the first bytes of the response with Status, if Request.Accept is set; at most 4 KiB
+	Page   []byte        // the start of the response with Status, at most 4 KiB, if Request.Accept is set; Error shows nothing of it
 	Err    error         // the cause; may be nil
 
 	detail  error // of which Err has the meaning in plain words; nil: none
 	noProxy bool  // with KindProxy: no connection to the proxy, or none through a SOCKS proxy
+	asIs    bool  // Err is the error of Options.Authorize, which the caller gets in the place of this one
+}
+
+// outward returns the error that the caller gets.
+func (e *Error) outward() error {
+	if e.asIs {
+		return e.Err
+	}
+	return e
 }
 
 func (e *Error) Error() string {

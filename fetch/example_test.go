@@ -78,3 +78,50 @@ func ExampleClient_Open() {
 	// failed: status 404
 	// Hello, world.
 }
+
+// A registry wants a token, which Authorize gets from the registry's token server.
+func ExampleClient_Ask() {
+	token := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "abc")
+	}))
+	defer token.Close()
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer abc" {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="https://example.org/token"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", r.Header.Get("Accept"))
+		fmt.Fprint(w, "{}")
+	}))
+	defer registry.Close()
+
+	var client *fetch.Client
+	client, err := fetch.NewClient(fetch.Options{
+		Authorize: func(ctx context.Context, url, challenge string) (string, error) {
+			fmt.Println(challenge)
+			answer, err := client.Ask(ctx, fetch.Request{URLs: []string{token.URL}, Max: 64 << 10})
+			if err != nil {
+				return "", err
+			}
+			return "Bearer " + string(answer.Data), nil
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	answer, err := client.Ask(context.Background(), fetch.Request{
+		URLs:   []string{registry.URL + "/v2/app/manifests/latest"},
+		Accept: "application/vnd.oci.image.index.v1+json",
+		Max:    4 << 20,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(answer.Header.Get("Content-Type"), string(answer.Data))
+	// Output:
+	// Bearer realm="https://example.org/token"
+	// application/vnd.oci.image.index.v1+json {}
+}

@@ -40,8 +40,11 @@ type Request struct {
 	Max  int64 // maximum number of bytes of the whole file; 0: no limit
 	HTML bool  // accept a web page; otherwise a web page is an error of KindHTML
 
-	Accept        string // the media types that the caller understands; "": all
-	Authorization string // the field of that name, in requests to the origin of each URL; "": as Credentials and Authorize say
+	Accept string // the media types that the caller understands (the header field of that name); "": all
+
+	// Authorization is the value of that header field, in requests to the origin of each URL.
+	// It is not sent to another origin after a redirect. "": as Options.Authorize says.
+	Authorization string
 
 	// CallerRestarts tells Load not to start again when the file changes during the
 	// download, since the caller does so itself (see Course).
@@ -53,12 +56,17 @@ type Request struct {
 // An Answer is a small file, with the header of the response that began it.
 type Answer struct {
 	Data   []byte
-	Header http.Header // nil for a file URL
+	Header http.Header // after redirects, that of the last server; nil for a file URL
 }
 
-// Ask returns the content of a file as Load does, and the header of the response.
+// Ask returns the content of a file as Load does, and the header of the response. It
+// returns the errors of Load.
 func (c *Client) Ask(ctx context.Context, request Request) (*Answer, error) {
-	return nil, errors.New("todo")
+	data, body, err := c.load(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return &Answer{Data: data, Header: body.header}, nil
 }
 
 // Get returns the content of a file of at most max bytes. It returns the errors of
@@ -72,18 +80,34 @@ func (c *Client) Get(ctx context.Context, url string, max int64) ([]byte, error)
 // of it. If the stream can't continue after an error, Load fetches the file again
 // from the start. It returns the errors of Open.
 func (c *Client) Load(ctx context.Context, request Request) (data []byte, sources []string, err error) {
+	data, body, err := c.load(ctx, request)
+	if body != nil {
+		sources = body.Sources()
+	}
+	return data, sources, err
+}
+
+// load implements Load and Ask. It returns the closed Body of the last attempt, nil if
+// there was none.
+func (c *Client) load(ctx context.Context, request Request) (data []byte, body *Body, err error) {
 	for {
-		data, sources, spent, err := c.load(ctx, request)
+		if body, err = c.open(ctx, request); err == nil {
+			data, err = io.ReadAll(body)
+			body.Close()
+		}
+		if err == nil {
+			return data, body, nil
+		}
 		var e *Error
-		if err == nil || ctx.Err() != nil || !errors.As(err, &e) {
-			return data, sources, err
+		if ctx.Err() != nil || body == nil || body.sources.refused() || !errors.As(err, &e) {
+			return nil, body, err
 		}
 		// The attempts made by Open count too: each file has one budget of attempts.
-		request.spent = max(request.spent+1, spent)
+		request.spent = max(request.spent+1, body.sources.fewestFailures())
 		switch {
 		case e.Kind != KindChanged && e.Kind != KindTruncated && e.Kind != KindStall, e.Kind == KindChanged && request.CallerRestarts,
 			request.spent > c.retries(request):
-			return nil, sources, err
+			return nil, body, err
 		}
 		d := c.backoff(request.spent - 1)
 		c.notify(Event{Err: e, Next: e.URL, Wait: d, Attempt: request.spent + 1, Of: c.retries(request) + 1})
@@ -91,20 +115,6 @@ func (c *Client) Load(ctx context.Context, request Request) (data []byte, source
 			return nil, nil, err
 		}
 	}
-}
-
-// load makes one attempt for Load. spent is the number of failures in a row of the
-// URL that failed least.
-func (c *Client) load(ctx context.Context, request Request) (data []byte, sources []string, spent int, err error) {
-	body, err := c.open(ctx, request)
-	if err == nil {
-		defer body.Close()
-		data, err = io.ReadAll(body)
-	}
-	if body == nil {
-		return nil, nil, 0, err
-	}
-	return data, body.Sources(), body.sources.fewestFailures(), err
 }
 
 // retries returns the maximum number of further attempts after failures in a row.
@@ -159,7 +169,8 @@ func (c *Client) open(ctx context.Context, request Request) (*Body, error) {
 // Tail returns the last n bytes of a file, or the whole file if it is shorter, and
 // the size of the file. It sends one request and reads at most n bytes. If the
 // server does not support ranges, the error is of KindProtocol. Tail is meant for
-// a look at a file before its download, so the caller can ignore every error.
+// a look at a file before its download, so the caller can ignore every error. It does
+// not call Options.Authorize.
 func (c *Client) Tail(ctx context.Context, url string, n int64) (data []byte, size int64, err error) {
 	u, err := parseURL(url)
 	if err != nil {
@@ -177,7 +188,9 @@ func (c *Client) Tail(ctx context.Context, url string, n int64) (data []byte, si
 	w.beginWait()
 	w.start(ctx, c)
 	defer w.stop()
-	response, err := c.do(ctx, u, httpRange{tail: n})
+	var a authorization
+	c.takeField(ctx, &a, u)
+	response, _, err := c.do(ctx, u, requestFields{tail: n, authorization: a.field})
 	if err != nil {
 		return nil, 0, err
 	}

@@ -24,11 +24,25 @@ type Options struct {
 	UserAgent   string
 	Credentials []Credential
 
-	// Authorize returns the Authorization field for requests to the origin of url, which
-	// answered 401 with the challenge, its field WWW-Authenticate (RFC 9110, section 11.6.1).
-	// The Client sends the request again with it, and keeps it for later requests to that
-	// origin, until they are answered 401 again: a token may end in the middle of a download.
-	// It calls Authorize at most once for a request. nil: a 401 is an error.
+	// Authorize returns the value of the header field Authorization for requests to the origin
+	// of url, which answered 401. challenge is the value of the response's WWW-Authenticate, of
+	// any scheme (RFC 9110, section 11.6.1); several fields are joined with commas, and "" means
+	// that there was none. url is that of the Request, without user and password.
+	//
+	// The Client sends the request again with the value, and keeps the value for later requests
+	// to the origin until one of them is answered 401: a token may expire in the middle of a
+	// download, which then continues. It calls Authorize at most once for each HTTP request, so
+	// a second 401 is an error, as is a 403. Requests that are answered 401 at the same time
+	// share one call. "" means that there is no value: the 401 is the error. An error of
+	// Authorize is returned unchanged (joined with those of the Request's other URLs), and is
+	// not retried at that URL.
+	//
+	// Authorize may use the Client, with the ctx that it gets: for requests with this ctx the
+	// Client neither calls Authorize nor sends a value that it keeps.
+	//
+	// A request to the origin of its URL has, in this order, Request.Authorization, the value
+	// that Authorize returned, the user and password of the URL, or those of Credentials. With
+	// Request.Authorization, Authorize is not called. nil: a 401 is an error.
 	Authorize func(ctx context.Context, url, challenge string) (string, error)
 
 	// Proxy returns the proxy for a request, as http.Transport.Proxy does. nil

@@ -1,31 +1,50 @@
 package fetch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
+)
+
+const (
+	maxPage  = 4 << 10     // bytes of a page with an error; registries send a few hundred
+	pageTime = time.Second // is a short wait, and about the time of a new connection
 )
 
 // maxRedirects is half of what browsers allow; an image server needs two.
 const maxRedirects = 10
 
-// An httpRange is the part of a file that a request asks for. The same range is
-// sent again after each redirect.
-type httpRange struct {
+// requestFields say which part of a file a request asks for, in which form and by whose
+// authority. The same fields are sent again after each redirect, if they may be.
+type requestFields struct {
 	offset    int64  // the first byte
 	tail      int64  // if not 0, only this number of bytes at the end of the file
 	whole     bool   // ask for the whole file, since the server does not support ranges
 	validator string // identifies the file whose bytes the caller has; "": unknown
 	host      string // the host that sent validator; it is sent to no other
+
+	accept        string // "": all media types
+	authorization string // is sent to the origin of the URL only; "": as Credentials and the URL say
 }
 
-func (r *httpRange) setHeader(h http.Header, host string) {
+// setHeader sets the fields in the header of a request to host. home says that no
+// redirect has left the origin of the URL.
+func (r *requestFields) setHeader(h http.Header, host string, home bool) {
+	if r.accept != "" {
+		h.Set("Accept", r.accept)
+	}
+	if home && r.authorization != "" {
+		h.Set("Authorization", r.authorization)
+	}
 	if r.tail > 0 {
 		h.Set("Range", fmt.Sprintf("bytes=-%d", r.tail))
 	}
@@ -38,21 +57,22 @@ func (r *httpRange) setHeader(h http.Header, host string) {
 }
 
 // do sends a request for u and follows redirects. It returns the first response
-// whose status is not a redirect; the response's Request has the final URL.
-func (c *Client) do(ctx context.Context, u *url.URL, part httpRange) (*http.Response, error) {
+// whose status is not a redirect; the response's Request has the final URL. home says
+// that no redirect has left the origin of u.
+func (c *Client) do(ctx context.Context, u *url.URL, fields requestFields) (_ *http.Response, home bool, _ error) {
 	hop := u
-	home := true // no redirect has left the origin of u
+	home = true
 	for range maxRedirects + 1 {
 		home = home && origin(u) == origin(hop)
 		request := (&http.Request{
 			Method: "GET", URL: hop, Host: hop.Host, Header: c.header(u, home),
 			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		}).WithContext(ctx)
-		part.setHeader(request.Header, hop.Host)
+		fields.setHeader(request.Header, hop.Host, home)
 		identified := home && c.identifiesTo(hop)
 		response, err := c.roundTrip(request, identified)
 		if err != nil {
-			return nil, c.requestError(ctx, u, hop, err, identified)
+			return nil, home, c.requestError(ctx, u, hop, err, identified)
 		}
 		response.Request = request
 		c.noteDate(response.Header)
@@ -60,20 +80,34 @@ func (c *Client) do(ctx context.Context, u *url.URL, part httpRange) (*http.Resp
 		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
 			http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		default:
-			return response, nil
+			return response, home, nil
 		}
-		response.Body.Close() // without reading it: the read could stall
+		takePage(response, pageTime)
 		next, err := redirect(hop, response.Header.Get("Location"))
 		if err != nil {
 			e := failure(u, hop, err, c.opt.TLS.Now())
 			e.Kind, e.Status = KindRedirect, response.StatusCode
-			return nil, e
+			return nil, home, e
 		}
 		hop = next
 	}
 	e := failure(u, hop, fmt.Errorf("more than %d redirects", maxRedirects), c.opt.TLS.Now())
 	e.Kind = KindRedirect
-	return nil, e
+	return nil, home, e
+}
+
+// takePage reads the body of a response that is not the file, so that the next request can
+// use the same connection: a TLS handshake takes a small board seconds. If the body is
+// longer than maxPage or takes longer than limit, the rest is left out and the connection is
+// closed. The body of the response is then what was read.
+func takePage(response *http.Response, limit time.Duration) (page []byte) {
+	body := response.Body
+	timer := time.AfterFunc(limit, func() { body.Close() })
+	page, _ = io.ReadAll(io.LimitReader(body, maxPage)) // after an error the part that came is enough
+	timer.Stop()
+	body.Close()
+	response.Body = io.NopCloser(bytes.NewReader(page))
+	return page
 }
 
 // identifiesTo reports whether the client certificate may be sent to the origin

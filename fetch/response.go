@@ -10,49 +10,83 @@ import (
 	"time"
 )
 
-// send sends one request to s and prepares b.transfer for reading the response. It
-// returns io.EOF if the file ends at b.offset.
+// send sends a request to s and prepares b.transfer for reading the response. It
+// returns io.EOF if the file ends at b.offset. After a 401 it sends the request again, as
+// Options.Authorize says.
 func (b *Body) send(s *source) error {
 	b.transfer.url = s.url
 	if s.url.Scheme == "file" {
 		return b.openFile(s)
 	}
-	ctx, cancel := context.WithCancelCause(b.ctx)
 	b.watch.url.Store(withoutUser(s.url))
-	b.watch.beginWait()
 	defer b.watch.endWait()
+	a := authorization{field: b.request.Authorization}
+	if a.field == "" {
+		b.client.takeField(b.ctx, &a, s.url)
+	}
+	for {
+		again, err := b.sendOnce(s, &a)
+		if err != nil || !again {
+			return err
+		}
+	}
+}
+
+// sendOnce sends one request for send. again says that the server answered 401 and that
+// a has another Authorization field now.
+func (b *Body) sendOnce(s *source, a *authorization) (again bool, err error) {
+	ctx, cancel := context.WithCancelCause(b.ctx)
+	b.watch.beginWait()
 	// net/http has no time limit for a SOCKS proxy that sends nothing.
 	window := b.client.opt.Limits.StallWindow
 	timer := time.AfterFunc(dialTimeout+tlsTimeout+window, func() { cancel(context.DeadlineExceeded) })
-	defer timer.Stop()
-	response, err := b.client.do(ctx, s.url, httpRange{offset: b.offset, whole: s.whole, validator: s.validator, host: s.host})
+	response, home, err := b.client.do(ctx, s.url, requestFields{
+		offset: b.offset, whole: s.whole, validator: s.validator, host: s.host,
+		accept: b.request.Accept, authorization: a.field,
+	})
+	timer.Stop()
 	if err != nil {
 		cancel(nil)
-		return err
+		return false, err
+	}
+	if home && response.StatusCode == http.StatusUnauthorized {
+		if again, err = b.authorize(s, a, response); again || err != nil {
+			cancel(nil)
+			return again, err
+		}
 	}
 	if err = b.accept(s, response); err != nil {
-		if response.StatusCode == http.StatusBadRequest && b.transfer.url.Scheme == "http" && b.saysHTTPS(response.Body, cancel) {
-			err = &Error{Kind: KindSpeaksTLS}
+		if e, ok := err.(*Error); ok && e.Kind == KindStatus {
+			err = b.readPage(e, response)
 		}
 		response.Body.Close()
 		cancel(nil)
 		if err == io.EOF {
-			return err
+			return false, err
 		}
-		return failure(s.url, response.Request.URL, err, b.client.opt.TLS.Now())
+		return false, failure(s.url, response.Request.URL, err, b.client.opt.TLS.Now())
 	}
 	b.transfer.body, b.transfer.cancel, b.transfer.url = response.Body, cancel, response.Request.URL
 	b.transfer.stall.begin(b.client.opt.Limits.StallRate, window, cancel)
-	return nil
+	return false, nil
 }
 
-// saysHTTPS reports whether an error page says that a TLS server got a plain HTTP
-// request. Apache, nginx and Go send such pages.
-func (b *Body) saysHTTPS(page io.Reader, cancel context.CancelCauseFunc) bool {
-	timer := time.AfterFunc(b.client.opt.Limits.StallWindow, func() { cancel(errStalled) })
-	defer timer.Stop()
-	text, _ := io.ReadAll(io.LimitReader(page, 4<<10)) // after an error the part that came is enough
-	return bytes.Contains(text, []byte("HTTPS")) || bytes.Contains(text, []byte("SSL-enabled"))
+// readPage reads the page of a response with the error status e, if it is needed. It
+// returns e, or another error if the page says that a TLS server got a plain HTTP request:
+// Apache, nginx and Go send such pages.
+func (b *Body) readPage(e *Error, response *http.Response) *Error {
+	plain := e.Status == http.StatusBadRequest && b.transfer.url.Scheme == "http"
+	if b.request.Accept == "" && !plain {
+		return e
+	}
+	page := takePage(response, b.client.opt.Limits.StallWindow)
+	if plain && (bytes.Contains(page, []byte("HTTPS")) || bytes.Contains(page, []byte("SSL-enabled"))) {
+		return &Error{Kind: KindSpeaksTLS}
+	}
+	if b.request.Accept != "" {
+		e.Page = page
+	}
+	return e
 }
 
 // accept returns nil if the bytes of a response continue the bytes that the caller
@@ -81,6 +115,9 @@ func (b *Body) accept(s *source, response *http.Response) error {
 	if b.Size < 0 {
 		b.Size = total
 		b.watch.size.Store(total)
+	}
+	if b.offset == b.request.Offset {
+		b.header = response.Header
 	}
 	s.validator, s.host = validator(response.Header), response.Request.URL.Host
 	if b.Validator == "" || !b.request.Pinned {

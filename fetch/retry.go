@@ -3,6 +3,7 @@ package fetch
 import (
 	"errors"
 	"io"
+	"net/http"
 	"net/url"
 	"time"
 )
@@ -10,6 +11,9 @@ import (
 // maxRetryAfter is the longest Retry-After that is obeyed. A longer one ends the
 // fetch, so that the caller learns of it instead of waiting.
 const maxRetryAfter = 2 * time.Minute
+
+// fewRetries is the number of retries after failures that rarely end by themselves.
+const fewRetries = 2
 
 // A source is one URL of a Request and what is known about its server.
 type source struct {
@@ -23,6 +27,26 @@ type source struct {
 	dead      bool   // further requests are useless
 	used      bool   // it sent bytes of the file
 	last      *Error // its last failure
+}
+
+// lapsed reports whether e can mean that a redirect led to a URL which is no longer valid.
+// Registries redirect to URLs that are signed for some minutes, and stores answer 400, 401
+// or 403 after that. The next request begins at the URL of the Request, and gets a new one.
+func (s *source) lapsed(e *Error) bool {
+	if !s.used || e.Kind != KindStatus || e.Via == "" || Origin(e.Via) == origin(s.url) {
+		return false
+	}
+	return e.Status == http.StatusBadRequest || e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
+}
+
+// refused reports whether a source failed with an error of Options.Authorize.
+func (l *sourceList) refused() bool {
+	for _, s := range l.all {
+		if s.last != nil && s.last.asIs {
+			return true
+		}
+	}
+	return false
 }
 
 // A sourceList has the sources of a Request, in order of preference.
@@ -105,7 +129,7 @@ func (l *sourceList) err() error {
 	var all []error
 	for _, s := range l.all {
 		if s.last != nil {
-			all = append(all, s.last)
+			all = append(all, s.last.outward())
 		}
 	}
 	if len(all) == 1 {
@@ -157,13 +181,13 @@ func (b *Body) next(err error) error {
 	if b.request.Hasty {
 		longest = hastyRetryAfter
 	}
-	failed.dead = !e.transient() || e.Wait > longest || failed.fails > b.patience(e)
+	failed.dead = !e.transient() && !failed.lapsed(e) || e.Wait > longest || failed.fails > b.patience(e)
 
 	if b.offset > 0 && !b.request.Pinned {
 		// Only a server whose validator proves that the file is the same may send
 		// the rest.
 		if failed.validator == "" || failed.dead {
-			return e
+			return e.outward()
 		}
 	} else if !b.sources.choose(e) {
 		return b.sources.err()
@@ -198,12 +222,17 @@ func (b *Body) waitFor(chosen *source, e *Error) error {
 // patience returns how many failures in a row like e a source may have. A host
 // name or an address that never worked is probably misspelled: the user should
 // not wait a minute and a half for the error. A proxy that was reached and then
-// closed the connection gets as many attempts as a server.
+// closed the connection gets as many attempts as a server. A server that counts
+// requests and does not say how long to wait (Docker Hub: hours) would count more of them.
 func (b *Body) patience(e *Error) int {
 	switch e.Kind {
 	case KindDNS, KindRefused, KindUnreachable, KindProxy:
 		if b.offset == b.request.Offset && (e.Kind != KindProxy || e.noProxy) {
-			return min(b.client.retries(b.request), 2)
+			return min(b.client.retries(b.request), fewRetries)
+		}
+	case KindStatus:
+		if e.Status == http.StatusTooManyRequests && e.Wait == 0 {
+			return min(b.client.retries(b.request), fewRetries)
 		}
 	}
 	return b.client.retries(b.request)
