@@ -21,7 +21,7 @@ type ledger struct {
 	since time.Time // when the run began
 	busy  int       // requests for any file that are being answered
 	idle  sync.Cond
-	had   int // bytes of build 2 in the cache when the run began
+	had   map[string]int // bytes in the cache when the run began, by path
 }
 
 type entry struct {
@@ -69,7 +69,7 @@ func (l *ledger) add(host string, r faults.Record) {
 }
 
 // begin forgets the requests of earlier runs.
-func (l *ledger) begin(had int) {
+func (l *ledger) begin(had map[string]int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.list, l.had, l.since = nil, had, time.Now()
@@ -89,7 +89,7 @@ func (l *ledger) sent() int {
 
 // slow matches the messages about attempts that the program ended because almost no
 // bytes came. Bytes that were on their way then are lost, and requested again.
-var slow = regexp.MustCompile(`rootfs\.tar\.xz".*(stalled|no answer in time)`)
+var slow = regexp.MustCompile(`(rootfs\.tar\.xz|/blobs/sha256:[0-9a-f]+)".*(stalled|no answer in time)`)
 
 // check returns an error if a request asks for bytes that the program had already: right
 // bytes that a server had sent in answer to an earlier request. Exempt are bytes that
@@ -107,10 +107,8 @@ func (l *ledger) check(said string) error {
 	refuses := map[string]bool{}
 	for i, e := range list {
 		if e.Path != path { // another build: bytes of the first build are of no use
-			path, here = e.Path, 0
-			if strings.Contains(path, build2) {
-				here = l.had
-			}
+			path = e.Path
+			here = l.had[path]
 		}
 		first := 0
 		fmt.Sscanf(e.Range, "bytes=%d-", &first)
@@ -145,6 +143,26 @@ func (l *ledger) check(said string) error {
 	return nil
 }
 
+// checkEach is check for several files that are downloaded at the same time.
+func (l *ledger) checkEach(said string) error {
+	l.mu.Lock()
+	list, had := l.list, l.had
+	l.mu.Unlock()
+	for path := range l.files {
+		one := newLedger(l.files)
+		one.had = had
+		for _, e := range list {
+			if e.Path == path {
+				one.list = append(one.list, e)
+			}
+		}
+		if err := one.check(said); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // kept returns an error if, after a failure of the network, the cache has fewer bytes
 // than the number of right bytes that the servers sent.
 func (l *ledger) kept(have int, said string) error {
@@ -153,7 +171,7 @@ func (l *ledger) kept(have int, said string) error {
 	if strings.Contains(said, "; starting again") || slow.MatchString(said) {
 		return nil
 	}
-	here := l.had
+	here := l.had[image(build2)]
 	for _, e := range l.list {
 		first := 0
 		fmt.Sscanf(e.Range, "bytes=%d-", &first)

@@ -12,7 +12,9 @@
 // only the missing bytes. After a failure of the network the cache must have every byte
 // that came.
 //
-//	faultruns [-ours FILE] [-n 300] [-seed 1] [-j 24] [-v]
+//	faultruns [-ours FILE] [-n 300] [-seed 1] [-j 24] [-v] [-oci]
+//
+// With -oci the images are container images with three layers in a registry (registry.go).
 //
 // The runs have the seeds seed, seed+1, and so on; "-seed 17 -n 1 -v" repeats one and
 // shows the program's output. Only the moment of an interruption doesn't depend on the
@@ -60,6 +62,7 @@ func run() error {
 	n := flag.Int("n", 300, "number of runs")
 	seed := flag.Uint64("seed", 1, "seed of the first run")
 	jobs := flag.Int("j", 24, "runs at the same time; they wait most of the time")
+	oci := flag.Bool("oci", false, "container images from a registry")
 	verbose := flag.Bool("v", false, "print the program's output")
 	flag.Parse()
 	program, err := filepath.Abs(*ours)
@@ -75,7 +78,11 @@ func run() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	w, err := newWorld(dir, program)
+	build := newWorld
+	if *oci {
+		build = newRegistryWorld
+	}
+	w, err := build(dir, program)
 	if err != nil {
 		return err
 	}
@@ -92,7 +99,11 @@ func run() error {
 			defer wg.Done()
 			defer func() { <-turns }()
 			t := &trial{world: w, seed: *seed + uint64(i)}
-			err := t.run()
+			run := t.run
+			if *oci {
+				run = t.runRegistry
+			}
+			err := run()
 			mu.Lock()
 			defer mu.Unlock()
 			for _, o := range t.outcomes {
@@ -116,7 +127,9 @@ func run() error {
 	switch {
 	case wrong > 0:
 		return fmt.Errorf("%d runs were wrong", wrong)
-	case *n >= 300 && (outcomes["right tree"] < *n/4 || outcomes["exit 3"] < 10 || outcomes["exit 4"] < 3 || outcomes["exit 5"] < 3):
+	case *oci && *n >= 100 && (outcomes["right tree"] < *n/4 || outcomes["exit 3"] < 5):
+		return fmt.Errorf("the scripts show too little")
+	case !*oci && *n >= 300 && (outcomes["right tree"] < *n/4 || outcomes["exit 3"] < 10 || outcomes["exit 4"] < 3 || outcomes["exit 5"] < 3):
 		return fmt.Errorf("the scripts show too little")
 	}
 	return nil
@@ -126,6 +139,7 @@ func run() error {
 type world struct {
 	dir     string
 	program string
+	oci     bool // the image is a container image in a registry
 	key     string // the publisher's public key
 	// The trees of a server: "whole" has builds 1 and 2; "lagging" has only build 1;
 	// "gone" has a list with build 2, but not its directory.
@@ -179,21 +193,27 @@ func newWorld(dir, program string) (*world, error) {
 	if err := os.RemoveAll(filepath.Join(w.trees["gone"], "images/debian/trixie/amd64/default", build2)); err != nil {
 		return nil, err
 	}
+	return w, w.equip()
+}
+
+// equip makes what the program needs on this machine.
+func (w *world) equip() error {
+	dir := w.dir
 	for _, name := range []string{"lxcconfig", "hooks", "home"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, name := range []string{"common.conf", "userns.conf", "debian.common.conf", "debian.userns.conf"} {
 		if err := os.WriteFile(filepath.Join(dir, "lxcconfig", name), nil, 0o644); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	// httptest has one certificate for all its servers.
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	defer server.Close()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	return w, os.WriteFile(filepath.Join(dir, "ca.pem"), ca, 0o644)
+	return os.WriteFile(filepath.Join(dir, "ca.pem"), ca, 0o644)
 }
 
 // writeImage makes a small root file system. Its compressed size of about 300 kB gives

@@ -220,17 +220,9 @@ func (t *trial) create(name string, hosts []host, options []string, after time.D
 	if err := os.WriteFile(config, []byte("lxc.rootfs.path = dir:"+rootfs+"\n"), 0o644); err != nil {
 		return err
 	}
-	args := []string{
-		"--name=" + name, "--path=" + directory, "--rootfs=" + rootfs, "-d", "debian", "-r", "trixie", "-a", "amd64", "-v",
-		"--keyring=" + t.world.key, "--cacert=" + filepath.Join(t.world.dir, "ca.pem"),
-	}
-	for _, h := range hosts {
-		if h.mirror {
-			args = append(args, "--mirror="+h.url)
-		} else {
-			args = append(args, "--server="+h.url)
-		}
-	}
+	args := append([]string{
+		"--name=" + name, "--path=" + directory, "--rootfs=" + rootfs, "-a", "amd64", "-v", "--cacert=" + filepath.Join(t.world.dir, "ca.pem"),
+	}, t.from(hosts)...)
 	cmd := exec.Command(t.world.program, append(args, options...)...)
 	cmd.Env = []string{
 		"HOME=" + t.world.dir + "/home", "TMPDIR=" + filepath.Join(t.dir, "tmp"), "LXC_CACHE_PATH=" + filepath.Join(t.dir, "cache"),
@@ -238,7 +230,7 @@ func (t *trial) create(name string, hosts []host, options []string, after time.D
 	}
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	t.ledger.begin(t.inCache())
+	t.ledger.begin(t.had())
 	err := cmd.Start()
 	if err != nil {
 		return err
@@ -270,9 +262,38 @@ func (t *trial) create(name string, hosts []host, options []string, after time.D
 	return nil
 }
 
+// from returns the arguments that name the image and its servers.
+func (t *trial) from(hosts []host) (args []string) {
+	if t.world.oci {
+		at := strings.Replace(hosts[0].url, "https://", "docker://", 1)
+		return []string{strings.Replace(at, "http://", "docker+http://", 1) + "/app"}
+	}
+	args = []string{"-d", "debian", "-r", "trixie", "--keyring=" + t.world.key}
+	for _, h := range hosts {
+		if h.mirror {
+			args = append(args, "--mirror="+h.url)
+		} else {
+			args = append(args, "--server="+h.url)
+		}
+	}
+	return args
+}
+
+// had returns how many bytes of each file the cache has.
+func (t *trial) had() map[string]int {
+	if t.world.oci {
+		return t.blobs()
+	}
+	return map[string]int{image(build2): t.inCache()}
+}
+
 // judge returns an error if a run ended as it must not.
 func (t *trial) judge(directory string, status int, interrupted bool, said string) error {
-	got, err := listing(filepath.Join(directory, "rootfs"))
+	list := listing
+	if t.world.oci {
+		list = t.world.contents
+	}
+	got, err := list(filepath.Join(directory, "rootfs"))
 	if err != nil {
 		return err
 	}
@@ -301,6 +322,9 @@ func (t *trial) judge(directory string, status int, interrupted bool, said strin
 	if err := t.tidy(status); err != nil {
 		return err
 	}
+	if t.world.oci {
+		return t.ledger.checkEach(said)
+	}
 	if status == 3 && t.cached {
 		if err := t.ledger.kept(t.inCache(), said); err != nil {
 			return err
@@ -317,6 +341,9 @@ func (t *trial) tidy(status int) error {
 		"cache": {".lxc-pull", "download"}, "cache/.lxc-pull": {"seen"},
 		"cache/download/debian/trixie/amd64":               {".default.part", "default"},
 		"cache/download/debian/trixie/amd64/.default.part": {"rootfs.tar.xz", "tag"},
+	}
+	if t.world.oci {
+		names["cache"], names["cache/.lxc-pull"] = []string{".lxc-pull"}, []string{"seen", "blobs", "images"}
 	}
 	if status == 0 {
 		names["cache/download/debian/trixie/amd64"] = []string{"default"}
