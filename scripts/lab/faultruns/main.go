@@ -139,7 +139,7 @@ func run() error {
 type world struct {
 	dir     string
 	program string
-	oci     bool // the image is a container image in a registry
+	oci     bool   // the image is a container image in a registry
 	key     string // the publisher's public key
 	// The trees of a server: "whole" has builds 1 and 2; "lagging" has only build 1;
 	// "gone" has a list with build 2, but not its directory.
