@@ -85,12 +85,12 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	}
 	t.line("lxc.init.uid", strconv.FormatUint(uint64(p.UID), 10))
 	t.line("lxc.init.gid", strconv.FormatUint(uint64(p.GID), 10))
-	groups := ""
+	var groups []byte
 	for _, id := range p.Groups {
-		groups += "," + strconv.FormatUint(uint64(id), 10)
+		groups = strconv.AppendUint(append(groups, ','), uint64(id), 10)
 	}
-	if groups != "" {
-		t.line("lxc.init.groups", groups[1:])
+	if groups != nil {
+		t.line("lxc.init.groups", string(groups[1:]))
 	}
 	t.line("lxc.init.cwd", dir)
 	if signal != "" {
@@ -104,7 +104,7 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 		t.line("lxc.mount.entry", "tmpfs run tmpfs rw,nosuid,nodev,relatime,mode=755 0 0")
 	}
 	if len(p.Sysctls) > 0 {
-		t += "# These are of the container's own network: remove them before you give it the host's.\n"
+		t = append(t, "# These are of the container's own network: remove them before you give it the host's.\n"...)
 	}
 	for _, sysctl := range p.Sysctls {
 		key, value, _ := strings.Cut(sysctl, "=")
@@ -114,11 +114,11 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 		t.line("lxc.hook.start-host", c.HookDir+"/dhclient")
 		t.line("lxc.hook.stop", c.HookDir+"/dhclient")
 	}
-	return []byte(t), nil
+	return t, nil
 }
 
 // A text is a config that is being written.
-type text string
+type text []byte
 
 // line adds a line. LXC removes blanks around a value, and then one pair of quotes (parse_line
 // in confile.c): a value that would lose something gets a pair.
@@ -126,7 +126,7 @@ func (t *text) line(key, value string) {
 	if value != strings.Trim(value, " \t") || strings.IndexAny(value, `"'`) == 0 {
 		value = `"` + value + `"`
 	}
-	*t += text(key + " = " + value + "\n")
+	*t = append(*t, key+" = "+value+"\n"...)
 }
 
 // uniqueEnv returns each variable once, with its last value, at its first place. It refuses
@@ -164,6 +164,7 @@ const execVariable = "LXC_PULL_EXEC"
 // execVariable, "" if none is needed.
 func (p *Process) command(env []string) (command, script string, err error) {
 	var bad error
+	var words []byte
 	for _, word := range p.Args {
 		quoted, ok := quoteWord(word)
 		switch {
@@ -174,9 +175,9 @@ func (p *Process) command(env []string) (command, script string, err error) {
 		case !ok && bad == nil:
 			bad = fmt.Errorf("the word %q of the command has both kinds of quotes or a line end, which LXC's config can't express", Shown(word))
 		}
-		command += " " + quoted
+		words = append(append(words, ' '), quoted...)
 	}
-	command = command[1:]
+	command = string(words[1:])
 	if bad == nil && len(command) > maxCommand {
 		bad = fmt.Errorf("the command %q has more than %d bytes, the most that lxc-execute reads", Shown(command), maxCommand)
 	}
@@ -208,42 +209,44 @@ func quoteWord(word string) (quoted string, ok bool) {
 // script returns one line for a shell's eval. It replaces the shell, so that the process has
 // the same arguments, environment and process ID as without the shell. "" if it can't do that.
 func (p *Process) script(env []string) string {
-	has := func(name string) bool {
-		for _, variable := range env {
-			if strings.HasPrefix(variable, name+"=") {
-				return true
-			}
-		}
-		return false
-	}
-	if has("IFS") || has(execVariable) {
+	if HasVariable(env, "IFS") || HasVariable(env, execVariable) {
 		return ""
 	}
 	// Shells set these variables, and some export them.
-	out, options := "unset "+execVariable, ""
+	begin, options := "unset "+execVariable, ""
 	for _, name := range []string{"PWD", "OLDPWD", "SHLVL", "_"} {
-		if has(name) {
+		if HasVariable(env, name) {
 			continue
 		}
 		if name != "_" { // which the shells use themselves
-			out += " " + name
+			begin += " " + name
 		}
 		options += " -u " + name
 	}
 	// A shell begins with the value " \t\n" of IFS: that gives the line end.
-	out += `; set -- "${IFS#??}"; set --`
+	out := []byte(begin + `; set -- "${IFS#??}"; set --`)
 	for _, word := range p.Args {
 		word = strings.ReplaceAll(word, "'", `'\''`)
-		out += " '" + strings.ReplaceAll(word, "\n", `'"$1"'`) + "'"
+		out = append(out, " '"+strings.ReplaceAll(word, "\n", `'"$1"'`)+"'"...)
 	}
 	// bash exports "_" and, when it calls exec, SHLVL again.
 	if options != "" && !strings.Contains(p.Args[0], "=") {
-		out += `; [ "${BASH_VERSION-}" ] && [ -x /usr/bin/env ] && exec /usr/bin/env` + options + ` "$@"`
+		out = append(out, `; [ "${BASH_VERSION-}" ] && [ -x /usr/bin/env ] && exec /usr/bin/env`+options+` "$@"`...)
 	}
-	if out += `; exec "$@"`; len(out)+len(execVariable) >= maxString {
+	if out = append(out, `; exec "$@"`...); len(out)+len(execVariable) >= maxString {
 		return ""
 	}
-	return out
+	return string(out)
+}
+
+// HasVariable reports whether a list of NAME=VALUE has a variable.
+func HasVariable(env []string, name string) bool {
+	for _, variable := range env {
+		if strings.HasPrefix(variable, name+"=") {
+			return true
+		}
+	}
+	return false
 }
 
 // signalNames are the signals of signal(7) that LXC knows on all machines (signames in
