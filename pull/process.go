@@ -2,18 +2,392 @@ package pull
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"syscall"
 
+	"lxc-pull/image"
+	"lxc-pull/lxc"
 	"lxc-pull/pull/source"
+	"lxc-pull/untar"
 )
 
 // A Process is what the user changes of the process that a container image runs.
 type Process struct {
-	Entrypoint []string // nil: the image's
+	Entrypoint []string // nil: the image's, with its Cmd
 	Cmd        []string // nil: the image's
-	Env        []string // NAME=VALUE, after the image's
+	Env        []string // NAME=VALUE, after the image's; NAME alone removes the image's
 	DHCP       bool     // LXC's hook gets the addresses
 }
 
+// Limits of what a container image can make a run do.
+const (
+	maxVolumes = 1024     // directories; images have one or two
+	maxDepth   = 64       // components of a volume or working directory: each is looked up from the root
+	maxUsers   = 4 << 20  // bytes of etc/passwd or etc/group: a hundred thousand users
+	maxResolv  = 64 << 10 // bytes of this machine's resolv.conf
+)
+
 // setUpProcess prepares the root file system of a container image for the process that the
-// image runs, and adds the process's lines to the container's config.
-func (r *run) setUpProcess(ctx context.Context, found *source.Found) error { return nil }
+// image runs, and sets the process's lines of the container's config. Package lxc says what the
+// lines are; the rules are those of "docker run".
+//
+// In the root file system it makes the working directory and the volumes, with the owner of the
+// container's root, and writes etc/hostname, etc/hosts and etc/resolv.conf, as Docker does. The
+// name servers are those of this machine that a container can reach; an image that starts a real
+// init and has a resolv.conf keeps it. The user's own host name and name servers come first.
+//
+// For a root file system alone it only makes the directories, and writes etc/hosts and
+// etc/hostname if the user gave a host name: nobody has said which process runs there, or
+// where.
+func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
+	config := found.Config
+	dir, err := r.makeDirs(ctx, config)
+	if err != nil {
+		return err
+	}
+	name := r.target.Container.UTSName()
+	if r.target.RootfsOnly {
+		name = r.target.Container.HostName
+	}
+	if err := r.writeHosts(name); err != nil || r.target.RootfsOnly {
+		return err
+	}
+	p := &lxc.Process{Args: r.arguments(config), Dir: dir, StopSignal: config.StopSignal, DHCP: r.opt.Process.DHCP}
+	id, err := r.lookUp(config.User)
+	if err != nil {
+		return err
+	}
+	p.UID, p.GID, p.Env = id.UID, id.GID, environment(name, id.Home, config.Env, r.opt.Process.Env)
+	p.Groups = r.groups(&id)
+	if p.StopSignal == "" && !p.IsInit() {
+		p.StopSignal = "SIGTERM" // Docker's; LXC's own would kill most programs at once, or never reach them
+	}
+	if err := r.writeResolv(p.IsInit()); err != nil {
+		return err
+	}
+	p.Shell, p.EmptyRun, p.Sysctls = r.hasShell(), r.isEmptyRun(), r.sysctls()
+	container := &r.target.Container
+	_, err = os.Stat(container.TemplateConfig + "/oci.common.conf")
+	p.Include = err == nil
+	if p.DHCP {
+		if _, err := os.Stat(container.HookDir + "/dhclient"); err != nil && !r.target.WithoutLXC {
+			return fmt.Errorf("LXC's hook for --dhcp: %w", err)
+		}
+	}
+	lines, err := container.ProcessConfig(p)
+	if err == nil {
+		// LXC reads each line for itself, so these need no others to be checked.
+		_, err = lxc.CheckLoads(lines)
+	}
+	if err == nil && len(lines) > maxConfig/2 {
+		err = fmt.Errorf("its config would have %d bytes; at most %d are allowed", len(lines), maxConfig/2)
+	}
+	if err != nil {
+		return fmt.Errorf("the process of the image: %w", err)
+	}
+	r.contents.process = lines
+	r.contents.creates = true // dev/shm and dev/mqueue
+	return r.checkDev()
+}
+
+// arguments returns the program and its arguments. An entry point of the user makes the image's
+// Cmd, which are arguments for the image's own, meaningless.
+func (r *run) arguments(config *image.OCIConfig) []string {
+	entrypoint, cmd := config.Entrypoint, config.Cmd
+	if r.opt.Process.Entrypoint != nil {
+		entrypoint, cmd = r.opt.Process.Entrypoint, nil
+	}
+	if r.opt.Process.Cmd != nil {
+		cmd = r.opt.Process.Cmd
+	}
+	args := append(append([]string{}, entrypoint...), cmd...)
+	if len(args) == 0 {
+		args = []string{"/bin/sh"}
+	}
+	return args
+}
+
+// environment returns the variables that Docker gives a process: three of its own, unless the
+// image or the user sets them, the image's and the user's. Text without "=" in the image's is
+// no variable.
+func environment(host, home string, fromImage, fromUser []string) []string {
+	if home == "" {
+		home = "/"
+	}
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + host}
+	for _, variable := range fromImage {
+		name, _, ok := strings.Cut(variable, "=")
+		if !ok || name == "" {
+			continue
+		}
+		for _, own := range fromUser {
+			if own == name {
+				ok = false
+			}
+		}
+		if ok {
+			env = append(env, variable)
+		}
+	}
+	for _, variable := range fromUser {
+		if strings.Contains(variable, "=") {
+			env = append(env, variable)
+		}
+	}
+	if !lxc.HasVariable(env, "HOME") {
+		env = append(env, "HOME="+home)
+	}
+	return env
+}
+
+// lookUp finds the user of the process in the image's files. It refuses ids that the container
+// does not map: LXC could not start the process.
+func (r *run) lookUp(user string) (lxc.Identity, error) {
+	var files [2][]byte
+	for i, name := range []string{"etc/passwd", "etc/group"} {
+		data, err := r.staging.root.ReadFile(name, maxUsers)
+		var irregular *untar.NotRegularError
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) && !errors.As(err, &irregular) {
+			return lxc.Identity{}, fmt.Errorf("the user of the image, %q: %w", lxc.Shown(user), err)
+		}
+		files[i] = data
+	}
+	id, err := lxc.LookUp(user, files[0], files[1])
+	if err != nil {
+		return id, fmt.Errorf("the user of the image: %w", err)
+	}
+	ranges, err := lxc.IDMap(r.target.BaseConfig)
+	if err != nil || len(ranges) == 0 {
+		return id, nil // Check has seen the error
+	}
+	if !mapped(ranges, id.UID, false) {
+		return id, fmt.Errorf("the image runs as user %d, which the container's lxc.idmap does not map", id.UID)
+	}
+	for _, gid := range id.Groups {
+		if !mapped(ranges, gid, true) {
+			return id, fmt.Errorf("the image runs with group %d, which the container's lxc.idmap does not map", gid)
+		}
+	}
+	return id, nil
+}
+
+// mapped reports whether ranges map a user or a group.
+func mapped(ranges []lxc.IDRange, id uint32, group bool) bool {
+	for _, each := range ranges {
+		if each.GID == group && id >= each.Inside && id-each.Inside < each.Count {
+			return true
+		}
+	}
+	return false
+}
+
+// groups returns the groups for the config, nil if the installed LXC can't give them to the
+// process. It warns if an ordinary user loses some.
+func (r *run) groups(id *lxc.Identity) []uint32 {
+	version := ""
+	if r.target.LXCVersion != nil {
+		version = r.target.LXCVersion()
+	}
+	if lxc.KnowsGroups(version, r.target.Container.UserNamespace) {
+		return id.Groups
+	}
+	if id.UID != 0 && len(id.Groups) > 1 {
+		r.warn("image-config", "the process gets none of its user's other groups: LXC has lxc.init.groups since 4.0.10, and in user namespaces since 6.0.6")
+	}
+	return nil
+}
+
+// makeDirs makes the working directory and the volumes, and returns the path of the former.
+func (r *run) makeDirs(ctx context.Context, config *image.OCIConfig) (dir string, err error) {
+	dir = config.Dir
+	if dir == "" {
+		dir = "/"
+	}
+	if dir[0] != '/' {
+		return "", fmt.Errorf("the working directory of the image, %q, is no absolute path", lxc.Shown(dir))
+	}
+	dir = path.Clean(dir)
+	if err := r.makeDir(dir); err != nil {
+		return "", fmt.Errorf("the working directory of the image: %w", err)
+	}
+	if len(config.Volumes) > maxVolumes {
+		return "", fmt.Errorf("the image has more than %d volumes", maxVolumes)
+	}
+	for _, volume := range config.Volumes {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		if err := r.inside(volume, r.makeDir(path.Clean("/"+volume))); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+// makeDir makes a directory and those above it, and notes the ones that were missing. Links are
+// followed inside the root file system.
+func (r *run) makeDir(name string) error {
+	root := r.staging.root
+	if strings.Count(name, "/") > maxDepth {
+		return &fs.PathError{Op: "mkdir", Path: lxc.Shown(name), Err: syscall.ENAMETOOLONG}
+	}
+	var missing []string
+	for at := name; at != "/"; at = path.Dir(at) {
+		// Resolve is content if only the last component is missing.
+		if _, err := root.Resolve(at + "/-"); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		missing = append(missing, at)
+	}
+	if err := root.MkdirAll(name, 0o755); err != nil {
+		return err
+	}
+	for _, each := range missing {
+		r.edit(each)
+	}
+	return nil
+}
+
+// writeHosts writes etc/hostname and etc/hosts for a host name, if there is one.
+func (r *run) writeHosts(name string) error {
+	if name == "" {
+		return nil
+	}
+	// The addresses of lxc-oci's file, which are those of Debian's.
+	const hosts = "127.0.0.1\tlocalhost\n127.0.1.1\t%s\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
+	err := r.makeDir("/etc")
+	if err == nil {
+		err = r.write("etc/hostname", 0o644, name+"\n")
+	}
+	if err = r.inside("etc/hostname", err); err == nil {
+		err = r.inside("etc/hosts", r.write("etc/hosts", 0o644, strings.Replace(hosts, "%s", name, 1)))
+	}
+	return err
+}
+
+// writeResolv writes etc/resolv.conf.
+func (r *run) writeResolv(init bool) error {
+	const name = "etc/resolv.conf"
+	if r.opt.Personal.Resolv != "" {
+		return nil
+	}
+	if init {
+		if old, err := r.staging.root.Resolve(name); err == nil && (old != name || r.staging.root.Digest(name) != "") {
+			return nil
+		}
+	}
+	// systemd-resolved's own file has the servers behind its local one.
+	for _, file := range []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"} {
+		data, err := readFile(file, maxResolv)
+		if text := reachable(string(data)); err == nil && text != "" {
+			return r.inside(name, r.write(name, 0o644, text))
+		}
+	}
+	return nil
+}
+
+// reachable returns the lines of a resolv.conf that are of use in a container, which has a
+// loopback interface of its own; "" if no name server is left.
+func reachable(conf string) string {
+	text, servers := "", 0
+	for line := range strings.SplitSeq(conf, "\n") {
+		f := strings.Fields(line)
+		if len(f) < 2 {
+			continue
+		}
+		switch f[0] {
+		case "nameserver":
+			if strings.HasPrefix(f[1], "127.") || f[1] == "::1" || strings.Contains(f[1], "%") || strings.Trim(f[1], "0123456789abcdefABCDEF.:") != "" {
+				continue
+			}
+			servers++
+		case "search", "domain", "options":
+		default:
+			continue
+		}
+		text += strings.Join(f, " ") + "\n"
+	}
+	if servers == 0 {
+		return ""
+	}
+	return text
+}
+
+// hasShell reports whether the image has a /bin/sh.
+func (r *run) hasShell() bool {
+	_, err := r.staging.root.ReadFile("bin/sh", 0)
+	var large *untar.TooLargeError
+	return errors.As(err, &large)
+}
+
+// isEmptyRun reports whether the image's run is an empty directory of the container's root with
+// the usual mode, which a new file system can take the place of.
+func (r *run) isEmptyRun() bool {
+	var owners [2]*syscall.Stat_t
+	empty := false
+	for i, name := range []string{"etc", "run"} {
+		dir, err := r.staging.root.Open(name)
+		if err != nil {
+			return false
+		}
+		empty, err = dir.IsEmpty()
+		f, err2 := dir.File()
+		dir.Close()
+		if err2 != nil {
+			return false
+		}
+		info, err2 := f.Stat()
+		f.Close()
+		if err != nil || err2 != nil {
+			return false
+		}
+		owners[i], _ = info.Sys().(*syscall.Stat_t)
+	}
+	etc, run := owners[0], owners[1]
+	return empty && etc != nil && run != nil && run.Mode&0o7777 == 0o755 && etc.Uid == run.Uid && etc.Gid == run.Gid
+}
+
+// sysctls returns the settings that Incus gives the network of such containers: ports below
+// 1024 and ping for every user. There are none if the container may have the host's network,
+// which they would change, and none that the kernel lacks.
+func (r *run) sysctls() (list []string) {
+	if lxc.SharesNetwork(r.target.BaseConfig) || lxc.SharesNetwork([]byte(r.opt.Personal.Config)) {
+		return nil
+	}
+	var walk includeWalk
+	for _, config := range [][]byte{r.target.BaseConfig, []byte(r.opt.Personal.Config)} {
+		for _, name := range lxc.Values(config, "lxc.include") {
+			if name != "" && walk.check(name, 0) != nil {
+				return nil
+			}
+		}
+	}
+	if walk.shared {
+		return nil
+	}
+	// The kernel takes only groups that the namespace maps.
+	last := uint32(1<<32 - 2)
+	if r.target.Container.UserNamespace {
+		last = 0
+		ranges, _ := lxc.IDMap(r.target.BaseConfig)
+		for _, each := range ranges {
+			if each.GID && each.Inside == 0 {
+				last = each.Count - 1
+			}
+		}
+	}
+	const dir = "/proc/sys/net/ipv4/"
+	if _, err := os.Stat(dir + "ip_unprivileged_port_start"); err == nil { // since Linux 4.11
+		list = append(list, "net.ipv4.ip_unprivileged_port_start=0")
+	}
+	if _, err := os.Stat(dir + "ping_group_range"); err == nil && last > 0 { // since Linux 3.0
+		list = append(list, "net.ipv4.ping_group_range=0 "+strconv.FormatUint(uint64(last), 10))
+	}
+	return list
+}
