@@ -218,16 +218,13 @@ func TestProcessAgainstLiblxc(t *testing.T) {
 		t.Skip("LXC_PULL_LIBLXC names no program that asks liblxc")
 	}
 	l := startLiblxc(t, program)
-	groups := KnowsGroups(fmt.Sprintf("%.1f.99", l.ask(t, "").version), false)
+	version := fmt.Sprintf("%.1f.99", l.ask(t, "").version)
 	words, variables := nastyWords(), nastyVariables()
 	accepted := 0
 	for i := range max(len(words), len(variables)) {
 		p := Process{
-			Args: []string{"/x", words[i%len(words)], words[(i+1)%len(words)]}, Env: []string{variables[i%len(variables)], "Z=z"}, UID: uint32(i) << 20, GID: 4294967294 - uint32(i), Dir: "/" + words[i%len(words)],
+			Args: []string{"/x", words[i%len(words)], words[(i+1)%len(words)]}, Env: []string{variables[i%len(variables)], "Z=z"}, Identity: Identity{UID: uint32(i) << 20, GID: 4294967294 - uint32(i), Groups: []uint32{0, uint32(i), 4294967294}}, LXC: version, Dir: "/" + words[i%len(words)],
 			StopSignal: []string{"", "TERM", "15", "SIGRTMIN+3", "RTMAX-1", "SIGWINCH"}[i%6], Shell: i%2 == 0, EmptyRun: true, Sysctls: []string{"net.ipv4.ping_group_range=0 65535"}, DHCP: true,
-		}
-		if groups {
-			p.Groups = []uint32{0, uint32(i), 4294967294}
 		}
 		config, err := web.ProcessConfig(&p)
 		if err != nil {

@@ -14,12 +14,12 @@ type Process struct {
 	_          [0]func() // forbids ==, whose code nothing needs
 	Args       []string  // the program and its arguments; never empty
 	Env        []string  // NAME=VALUE; of two with one name the last counts
-	UID, GID   uint32
-	Groups     []uint32 // for setgroups(2); nil: LXC's own, or LXC can't set them (KnowsGroups)
-	Dir        string   // the working directory, absolute
-	StopSignal string   // as Docker spells it; "": LXC's own
-	DHCP       bool     // LXC's hook gets the addresses
+	Identity             // of its Home nothing is made
+	Dir        string    // the working directory, absolute
+	StopSignal string    // as Docker spells it; "": LXC's own
+	DHCP       bool      // LXC's hook gets the addresses
 
+	LXC      string   // the version of LXC, or the name of its library; "": not known
 	Shell    bool     // the image has /bin/sh, which may start what LXC's config can't express
 	Include  bool     // LXC's directory of configs has oci.common.conf
 	EmptyRun bool     // the image's run is an empty directory
@@ -46,7 +46,8 @@ func (p *Process) IsInit() bool { return len(p.Args) > 0 && isWord(p.Args[0], in
 
 // ProcessConfig returns the lines that make lxc-start and lxc-execute run the process. They
 // belong at the end of the config, and their tokens are not replaced. LXC 4.0 to 7.0 know all
-// keys, except lxc.init.groups (KnowsGroups). The error names what LXC's config can't express.
+// keys; lxc.init.groups is there only if p.LXC knows it (KnowsGroups). The error names what LXC's
+// config can't express.
 func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	if len(p.Args) == 0 || p.Args[0] == "" {
 		return nil, errors.New("the command is empty")
@@ -89,7 +90,7 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	for _, id := range p.Groups {
 		groups = strconv.AppendUint(append(groups, ','), uint64(id), 10)
 	}
-	if groups != nil {
+	if groups != nil && KnowsGroups(p.LXC, c.UserNamespace) {
 		t.line("lxc.init.groups", string(groups[1:]))
 	}
 	t.line("lxc.init.cwd", dir)
@@ -162,8 +163,14 @@ const execVariable = "LXC_PULL_EXEC"
 
 // command returns the value of lxc.init.cmd and lxc.execute.cmd, and the script for
 // execVariable, "" if none is needed.
+//
+// LXC reads the two in different ways. lxc-execute splits at white space and knows quotes
+// (lxc_string_split_quoted), lxc-start only since 6.0: before, it splits at spaces and takes quotes
+// as they are (split_init_cmd in lxccontainer.c). So all LXC agree only on words without white
+// space that do not begin with a quote.
 func (p *Process) command(env []string) (command, script string, err error) {
 	var bad error
+	bare := true
 	var words []byte
 	for _, word := range p.Args {
 		quoted, ok := quoteWord(word)
@@ -174,6 +181,11 @@ func (p *Process) command(env []string) (command, script string, err error) {
 			return "", "", fmt.Errorf("the word %q of the command has a carriage return or a NUL, which LXC's config can't express", Shown(word))
 		case !ok && bad == nil:
 			bad = fmt.Errorf("the word %q of the command has both kinds of quotes or a line end, which LXC's config can't express", Shown(word))
+		case quoted != word && bare:
+			bare = false
+			if p.LXC != "" && !atLeast(p.LXC, 6, 0, 0) && bad == nil {
+				bad = fmt.Errorf("the word %q of the command is empty or has blanks or quotes, which lxc-start before LXC 6.0 can't express", Shown(word))
+			}
 		}
 		words = append(append(words, ' '), quoted...)
 	}
@@ -181,19 +193,22 @@ func (p *Process) command(env []string) (command, script string, err error) {
 	if bad == nil && len(command) > maxCommand {
 		bad = fmt.Errorf("the command %q has more than %d bytes, the most that lxc-execute reads", Shown(command), maxCommand)
 	}
-	if bad == nil {
+	if bad == nil && (bare || p.LXC != "" || !p.Shell) {
 		return command, "", nil
 	}
-	if script = p.script(env); !p.Shell || script == "" {
+	if !p.Shell {
 		return "", "", bad
 	}
-	return `/bin/sh -c 'eval "$` + execVariable + `"'`, script, nil
+	if script = p.script(env); script == "" {
+		return "", "", fmt.Errorf("the command %q is too long, or the environment has a variable that keeps /bin/sh from starting it", Shown(command))
+	}
+	// One word without white space: the shell itself splits it at ${IFS}.
+	return `/bin/sh -c eval${IFS}"$` + execVariable + `"`, script, nil
 }
 
-// quoteWord returns a word as LXC reads it back. LXC splits at white space, and a word that
-// begins with a quote ends at the next one: there is no escape, and quotes inside other words
-// are ordinary (lxc_string_split_quoted in string_utils.c). ok is false if that can't express
-// the word.
+// quoteWord returns a word as lxc_string_split_quoted (string_utils.c) reads it back. It splits
+// at white space, and a word that begins with a quote ends at the next one: there is no escape,
+// and quotes inside other words are ordinary. ok is false if that can't express the word.
 func quoteWord(word string) (quoted string, ok bool) {
 	switch {
 	case strings.ContainsAny(word, "\n\r\x00"):
@@ -212,7 +227,7 @@ func (p *Process) script(env []string) string {
 	if HasVariable(env, "IFS") || HasVariable(env, execVariable) {
 		return ""
 	}
-	// Shells set these variables, and some export them.
+	// Shells set the first three of these variables, and some export them.
 	begin, options := "unset "+execVariable, ""
 	for _, name := range []string{"PWD", "OLDPWD", "SHLVL", "_"} {
 		if HasVariable(env, name) {
@@ -226,17 +241,32 @@ func (p *Process) script(env []string) string {
 	// A shell begins with the value " \t\n" of IFS: that gives the line end.
 	out := []byte(begin + `; set -- "${IFS#??}"; set --`)
 	for _, word := range p.Args {
-		word = strings.ReplaceAll(word, "'", `'\''`)
-		out = append(out, " '"+strings.ReplaceAll(word, "\n", `'"$1"'`)+"'"...)
+		out = append(out, shellWord(word)...)
 	}
-	// bash exports "_" and, when it calls exec, SHLVL again.
-	if options != "" && !strings.Contains(p.Args[0], "=") {
-		out = append(out, `; [ "${BASH_VERSION-}" ] && [ -x /usr/bin/env ] && exec /usr/bin/env`+options+` "$@"`...)
+	// bash exports "_" and, when it calls exec, SHLVL again. Other shells lose the variables
+	// whose names are not of the shell's form.
+	test, lost := `[ "${BASH_VERSION-}" ] && [ -x /usr/bin/env ] && `, []byte(" --")
+	for _, variable := range env {
+		if name, _, _ := strings.Cut(variable, "="); strings.Trim(name, lower+upper+digits+"_") != "" || name[0] <= '9' {
+			test = ""
+			lost = append(lost, shellWord(variable)...)
+		}
+	}
+	if !strings.Contains(p.Args[0], "=") {
+		out = append(out, "; "+test+"exec /usr/bin/env"+options+string(lost)+` "$@"`...)
+	} else if test == "" {
+		return ""
 	}
 	if out = append(out, `; exec "$@"`...); len(out)+len(execVariable) >= maxString {
 		return ""
 	}
 	return string(out)
+}
+
+// shellWord quotes a word for the shell, with a space before it.
+func shellWord(word string) string {
+	word = strings.ReplaceAll(word, "'", `'\''`)
+	return " '" + strings.ReplaceAll(word, "\n", `'"$1"'`) + "'"
 }
 
 // HasVariable reports whether a list of NAME=VALUE has a variable.
@@ -287,38 +317,33 @@ func haltSignal(name string) (string, error) {
 }
 
 // KnowsGroups reports whether an LXC gives the groups of lxc.init.groups to a container. version
-// is the version of the package, or the name of the library, whose number is another one; "" if
-// it is not known. LXC has the key since 4.0.10, and refuses configs with unknown keys. In a user
-// namespace it sets groups since 6.0.6 (do_start in start.c) and ignored the key before.
+// is as Process.LXC. LXC has the key since 4.0.10, and refuses configs with unknown keys. In a
+// user namespace it sets groups since 6.0.6 (do_start in start.c) and ignored the key before.
 func KnowsGroups(version string, userNamespace bool) bool {
-	number := [3]int{}
+	if userNamespace {
+		return atLeast(version, 6, 0, 6)
+	}
+	return atLeast(version, 4, 0, 10)
+}
+
+// atLeast reports whether a version of LXC is known, and not lower than another.
+func atLeast(version string, other ...int) bool {
 	if minor, ok := strings.CutPrefix(version, "liblxc.so.1."); ok {
 		// liblxc_version in meson.build: 1.7.0 in LXC 4.0 and 5.0, 1.8.0 in 6.0, 1.9.0 in 7.0
 		minor, _, _ = strings.Cut(minor, ".")
-		if n, err := strconv.Atoi(minor); err == nil && n >= 8 {
-			number[0] = n - 2
-		}
-	} else {
-		for i := range number {
-			end := 0
-			for end < len(version) && version[end] >= '0' && version[end] <= '9' {
-				end++
-			}
-			number[i], _ = strconv.Atoi(version[:end])
-			if version = version[end:]; version == "" || version[0] != '.' {
-				break
-			}
-			version = version[1:]
-		}
+		n, _ := strconv.Atoi(minor)
+		return n >= 8 && n-2 >= other[0] && (n-2 > other[0] || other[2] == 0)
 	}
-	first := [3]int{4, 0, 10}
-	if userNamespace {
-		first = [3]int{6, 0, 6}
-	}
-	for i, n := range number {
-		if n != first[i] {
-			return n > first[i]
+	for _, n := range other {
+		end := 0
+		for end < len(version) && version[end] >= '0' && version[end] <= '9' {
+			end++
 		}
+		number, _ := strconv.Atoi(version[:end])
+		if number != n {
+			return number > n
+		}
+		version = strings.TrimPrefix(version[end:], ".")
 	}
 	return true
 }
@@ -354,7 +379,7 @@ func DefaultMeta(arch string) Meta {
 // An Identity is a user with the groups, as the passwd and group files of an image have them.
 type Identity struct {
 	UID, GID uint32
-	Groups   []uint32 // for setgroups(2): GID, then the supplementary groups
+	Groups   []uint32 // for setgroups(2): GID, then the supplementary groups; nil: LXC's own
 	Home     string   // "": not known
 }
 

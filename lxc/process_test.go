@@ -65,7 +65,7 @@ func TestProcessWords(t *testing.T) {
 	words := nastyWords()
 	for i, word := range words {
 		for _, args := range [][]string{{word}, {"/x", word}, {word, word}, {"/x", word, words[(i+1)%len(words)], "end"}} {
-			config, err := web.ProcessConfig(&Process{Args: args})
+			config, err := web.ProcessConfig(&Process{Args: args, LXC: "6.0.0"})
 			if err != nil {
 				bad := args[0] == ""
 				for _, word := range args {
@@ -81,6 +81,29 @@ func TestProcessWords(t *testing.T) {
 				t.Errorf("%q: LXC reads %q in %q", args, got.Args, config)
 			}
 		}
+	}
+}
+
+// The command is in the simplest form that the installed LXC and the image can start.
+func TestProcessCommand(t *testing.T) {
+	const sh = `/bin/sh -c eval${IFS}"$LXC_PULL_EXEC"`
+	for _, test := range []struct {
+		word, lxc string
+		shell     bool
+		want      string // "": refused
+	}{
+		{"it's", "", false, "/x it's"}, {"it's", "4.0", true, "/x it's"}, {"a b", "5.0.2", true, sh}, {"a b", "6.0.0", true, "/x 'a b'"}, {"a b", "liblxc.so.1.8.0", true, "/x 'a b'"}, {"a b", "liblxc.so.1.7.0", true, sh}, {"a b", "", true, sh}, {"a b", "", false, "/x 'a b'"},
+		{"a b", "5.0.2", false, ""}, {"", "5.0.2", false, ""}, {"", "7.0", false, "/x ''"}, {"'\" ", "7.0", true, sh}, {"'\" ", "7.0", false, ""}, {"a\nb", "7.0", true, sh}, {"a\nb", "", false, ""}, {strings.Repeat("x", 5000), "5.0", true, sh}, {strings.Repeat("x", 5000), "7.0", false, ""},
+	} {
+		command, _, err := (&Process{Args: []string{"/x", test.word}, LXC: test.lxc, Shell: test.shell}).command(nil)
+		if command != test.want || (err == nil) != (test.want != "") {
+			t.Errorf("%q, LXC %q, %v: %q, %v", test.word, test.lxc, test.shell, command, err)
+		}
+	}
+	script := (&Process{Args: []string{"/x y", "it's\n"}}).script([]string{"A=1", "PWD=/", "A.B='", "1=2"})
+	const want = `unset LXC_PULL_EXEC OLDPWD SHLVL; set -- "${IFS#??}"; set -- '/x y' 'it'\''s'"$1"''; exec /usr/bin/env -u OLDPWD -u SHLVL -u _ -- 'A.B='\''' '1=2' "$@"; exec "$@"`
+	if script != want {
+		t.Errorf("%s", script)
 	}
 }
 
@@ -138,7 +161,7 @@ func TestProcessConfig(t *testing.T) {
 	c := web
 	c.TemplateConfig, c.HookDir = "/usr/share/lxc/config", "/hooks"
 	got, err := c.ProcessConfig(&Process{
-		Args: []string{"/bin/a b", "-c", "it's"}, Env: []string{"A=x", "B= y"}, UID: 4294967294, GID: 7, Groups: []uint32{7, 8}, Dir: "/srv", StopSignal: "term",
+		Args: []string{"/bin/a b", "-c", "it's"}, Env: []string{"A=x", "B= y"}, Identity: Identity{UID: 4294967294, GID: 7, Groups: []uint32{7, 8}}, LXC: "6.0.4", Dir: "/srv", StopSignal: "term",
 		Include: true, EmptyRun: true, DHCP: true, Sysctls: []string{"net.ipv4.ping_group_range=0 65535"},
 	})
 	const want = `
@@ -299,17 +322,20 @@ func FuzzProcess(f *testing.F) {
 		f.Add("/x", "A=x", "/x", word, true)
 	}
 	f.Fuzz(func(t *testing.T, word, variable, dir, signal string, shell bool) {
-		p := Process{Args: []string{"/x", word, "'", word}, Env: []string{variable}, Dir: dir, StopSignal: signal, Shell: shell}
+		p := Process{Args: []string{"/x", word, "'", word}, Env: []string{variable}, Dir: dir, StopSignal: signal, Shell: shell, LXC: "5.0"}
 		config, err := web.ProcessConfig(&p)
 		if err != nil {
 			return
 		}
 		got, lines := readProcess(t, config)
+		if init := strings.FieldsFunc(lines["lxc.init.cmd"][0], func(c rune) bool { return c == ' ' }); !slices.Equal(init, got.Args) {
+			t.Errorf("LXC 5.0 reads %q as %q", init, got.Args)
+		}
 		if len(ConfigLines(config)) != strings.Count(string(config), "\n")-1 {
 			t.Errorf("%q", config)
 		}
 		if len(got.Env) == 2 && shell {
-			if len(got.Args) != 3 || got.Args[0] != "/bin/sh" || !strings.HasPrefix(got.Env[1], "LXC_PULL_EXEC=unset LXC_PULL_EXEC") {
+			if !slices.Equal(got.Args, []string{"/bin/sh", "-c", `eval${IFS}"$LXC_PULL_EXEC"`}) || !strings.HasPrefix(got.Env[1], "LXC_PULL_EXEC=unset LXC_PULL_EXEC") {
 				t.Errorf("%q %q", got.Args, got.Env)
 			}
 			got.Args, got.Env = p.Args, got.Env[:1]

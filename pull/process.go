@@ -63,8 +63,13 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 	if err != nil {
 		return err
 	}
-	p.UID, p.GID, p.Env = id.UID, id.GID, environment(name, id.Home, config.Env, r.opt.Process.Env)
-	p.Groups = r.groups(&id)
+	p.Identity, p.Env = id, environment(name, id.Home, config.Env, r.opt.Process.Env)
+	if r.target.LXCVersion != nil {
+		p.LXC = r.target.LXCVersion()
+	}
+	if len(p.Groups) > 1 && p.UID != 0 && !lxc.KnowsGroups(p.LXC, r.target.Container.UserNamespace) {
+		r.warn("image-config", "the process gets none of its user's other groups: LXC has lxc.init.groups since 4.0.10, and in user namespaces since 6.0.6")
+	}
 	if p.StopSignal == "" && !p.IsInit() {
 		p.StopSignal = "SIGTERM" // Docker's; LXC's own would kill most programs at once, or never reach them
 	}
@@ -185,22 +190,6 @@ func mapped(ranges []lxc.IDRange, id uint32, group bool) bool {
 		}
 	}
 	return false
-}
-
-// groups returns the groups for the config, nil if the installed LXC can't give them to the
-// process. It warns if an ordinary user loses some.
-func (r *run) groups(id *lxc.Identity) []uint32 {
-	version := ""
-	if r.target.LXCVersion != nil {
-		version = r.target.LXCVersion()
-	}
-	if lxc.KnowsGroups(version, r.target.Container.UserNamespace) {
-		return id.Groups
-	}
-	if id.UID != 0 && len(id.Groups) > 1 {
-		r.warn("image-config", "the process gets none of its user's other groups: LXC has lxc.init.groups since 4.0.10, and in user namespaces since 6.0.6")
-	}
-	return nil
 }
 
 // makeDirs makes the working directory and the volumes, and returns the path of the former.
