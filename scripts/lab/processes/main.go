@@ -48,7 +48,7 @@ var (
 type testCase struct {
 	name    string
 	process lxc.Process
-	bash    bool // /bin/sh is bash, not busybox
+	shell   string // of the host, for /bin/sh; "": busybox
 	signal  string
 }
 
@@ -76,7 +76,7 @@ func cases(version string) []testCase {
 	run := func(args ...string) lxc.Process {
 		return lxc.Process{Args: append([]string{"/bin/reporter"}, args...), StopSignal: "SIGTERM", Env: []string{"PATH=/bin"}}
 	}
-	list := []testCase{{name: "plain", process: run()}, {name: "bare", process: run("it's", `a"b`, "$HOME", "\\", "#", "\x01", "ü", "\xff", "-", "lxc.arch=x")}, {name: "words", process: run(words()...)}, {name: "environment", process: run("x")}, {name: "shell", process: run(shellWords()...)}, {name: "bash", process: run(shellWords()...), bash: true}}
+	list := []testCase{{name: "plain", process: run()}, {name: "bare", process: run("it's", `a"b`, "$HOME", "\\", "#", "\x01", "ü", "\xff", "-", "lxc.arch=x")}, {name: "words", process: run(words()...)}, {name: "environment", process: run("x")}, {name: "shell", process: run(shellWords()...)}, {name: "bash", process: run(shellWords()...), shell: "bash"}, {name: "dash", process: run(shellWords()...), shell: "dash"}}
 	for i := range list {
 		list[i].process.Shell = true
 		if i > 1 {
@@ -327,22 +327,13 @@ func build(c *testCase, name, container string) error {
 			}
 		}
 	}
-	shell := []string{"busybox"}
-	if c.bash {
-		shell = []string{"bash", "env"}
+	shells := map[string]string{"bin/sh": "busybox", "usr/bin/env": "busybox"}
+	if c.shell != "" {
+		shells = map[string]string{"bin/sh": c.shell, "usr/bin/env": "env"}
 	}
-	for _, name := range shell {
-		file, err := exec.LookPath(name)
-		if err != nil {
+	for place, program := range shells {
+		if err := installWithLibraries(program, root, place); err != nil {
 			return err
-		}
-		if err := installWithLibraries(file, root); err != nil {
-			return err
-		}
-		if name == "busybox" || name == "bash" {
-			if err := install(file, filepath.Join(root, "bin/sh")); err != nil {
-				return err
-			}
 		}
 	}
 	box := lxc.Container{Name: name, Path: container, Rootfs: root, TemplateConfig: "/usr/share/lxc/config", UserNamespace: *first != 0}
@@ -383,9 +374,13 @@ func install(from, to string) error {
 	return os.WriteFile(to, data, 0o755)
 }
 
-// installWithLibraries copies a program and the libraries that ldd names.
-func installWithLibraries(file, root string) error {
-	if err := install(file, filepath.Join(root, "usr/bin", filepath.Base(file))); err != nil {
+// installWithLibraries copies a program to a place in root, and the libraries that ldd names.
+func installWithLibraries(name, root, place string) error {
+	file, err := exec.LookPath(name)
+	if err == nil {
+		err = install(file, filepath.Join(root, place))
+	}
+	if err != nil {
 		return err
 	}
 	out, _ := exec.Command("ldd", file).Output() // fails for a static program
