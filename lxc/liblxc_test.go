@@ -265,7 +265,7 @@ func TestProcessAgainstLiblxc(t *testing.T) {
 		t.Errorf("only %d were accepted", accepted)
 	}
 	for number, name := range map[string]string{"15": "TERM", "37": "RTMIN+3", "63": "RTMAX-1", "28": "WINCH", "30": "PWR", "10": "USR1", "29": "IO", "31": "SYS", "16": "STKFLT"} {
-		config, err := web.ProcessConfig(&Process{Args: []string{"/x"}, StopSignal: name})
+		config, err := web.ProcessConfig(&Process{Args: []string{"/x"}, Dir: "/", StopSignal: name})
 		if a := l.ask(t, string(config)); err != nil || !slices.Contains(a.items, item{"lxc.signal.halt", "lxc.signal.halt", number}) {
 			t.Errorf("%s: %q, %v", name, a.items, err)
 		}

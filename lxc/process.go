@@ -2,7 +2,6 @@ package lxc
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -34,8 +33,9 @@ const (
 	// maxCommand is the longest lxc.execute.cmd, in bytes: lxc-execute reads it into a buffer
 	// of PATH_MAX bytes and uses the beginning of a longer one (set_argv in lxc_execute.c).
 	maxCommand = 4095
-	// maxGroups is NGROUPS_MAX of linux/limits.h.
-	maxGroups = 65536
+	// maxGroups is how many groups a user may have: each is compared with the others. Alpine's
+	// root has 11.
+	maxGroups = 1024
 )
 
 // inits are programs that start and end a whole system.
@@ -52,27 +52,26 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	if len(p.Args) == 0 || p.Args[0] == "" {
 		return nil, errors.New("the command is empty")
 	}
-	env, err := uniqueEnv(p.Env)
+	for _, variable := range p.Env {
+		name, _, ok := strings.Cut(variable, "=")
+		if err := checkText("variable", name, variable, "\n\r\x00"); err != nil {
+			return nil, err
+		}
+		// LXC would take the value of a name alone from its own environment.
+		if !ok || name == "" {
+			return nil, refuse("variable", variable, "is not NAME=VALUE")
+		}
+	}
+	command, script, err := p.command()
 	if err != nil {
 		return nil, err
 	}
-	command, script, err := p.command(env)
-	if err != nil {
-		return nil, err
+	if !strings.HasPrefix(p.Dir, "/") || len(p.Dir) > maxCommand || strings.ContainsAny(p.Dir, "\n\r\x00") {
+		return nil, refuse("working directory", p.Dir, "is a path that LXC's config can't have")
 	}
-	if script != "" {
-		env = append(env, execVariable+"="+script)
-	}
-	dir := p.Dir
-	if dir == "" {
-		dir = "/"
-	}
-	if dir[0] != '/' || len(dir) > maxCommand || strings.ContainsAny(dir, "\n\r\x00") {
-		return nil, fmt.Errorf("the working directory %q: LXC's config can't have such a path", Shown(dir))
-	}
-	signal, err := haltSignal(p.StopSignal)
-	if err != nil {
-		return nil, err
+	signal := haltSignal(p.StopSignal)
+	if signal == "" && p.StopSignal != "" {
+		return nil, refuse("stop signal", p.StopSignal, "is unknown")
 	}
 
 	t := text("\n# The process of the container image\n")
@@ -81,8 +80,11 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	}
 	t.line("lxc.init.cmd", command)
 	t.line("lxc.execute.cmd", command)
-	for _, variable := range env {
+	for _, variable := range p.Env {
 		t.line("lxc.environment", variable)
+	}
+	if script != "" {
+		t.line("lxc.environment", execVariable+"="+script)
 	}
 	t.line("lxc.init.uid", strconv.FormatUint(uint64(p.UID), 10))
 	t.line("lxc.init.gid", strconv.FormatUint(uint64(p.GID), 10))
@@ -93,7 +95,7 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	if groups != nil && KnowsGroups(p.LXC, c.UserNamespace) {
 		t.line("lxc.init.groups", string(groups[1:]))
 	}
-	t.line("lxc.init.cwd", dir)
+	t.line("lxc.init.cwd", p.Dir)
 	if signal != "" {
 		t.line("lxc.signal.halt", signal)
 	}
@@ -130,32 +132,20 @@ func (t *text) line(key, value string) {
 	*t = append(*t, key+" = "+value+"\n"...)
 }
 
-// uniqueEnv returns each variable once, with its last value, at its first place. It refuses
-// what lxc.environment can't express.
-func uniqueEnv(env []string) ([]string, error) {
-	var list []string
-	places := map[string]int{}
-	for _, variable := range env {
-		name, _, ok := strings.Cut(variable, "=")
-		// LXC would take the value of a name alone from its own environment.
-		if !ok || name == "" {
-			return nil, fmt.Errorf("the environment has %q: want NAME=VALUE", Shown(variable))
-		}
-		if strings.ContainsAny(variable, "\n\r\x00") {
-			return nil, fmt.Errorf("the variable %q has a line end or a NUL, which LXC's config can't express", Shown(name))
-		}
-		if len(variable) > maxString {
-			return nil, fmt.Errorf("the variable %q has more than %d bytes, the most that Linux takes", Shown(name), maxString)
-		}
-		place, seen := places[name]
-		if !seen {
-			places[name] = len(list)
-			list = append(list, variable)
-		} else {
-			list[place] = variable
-		}
+// checkText refuses a variable or a word of the command that is too long for Linux, or has one of
+// the bytes bad. name is what the error shows of it.
+func checkText(kind, name, text, bad string) error {
+	switch {
+	case len(text) > maxString:
+		return refuse(kind, name, "is longer than Linux allows")
+	case strings.ContainsAny(text, bad):
+		return refuse(kind, name, "has a line end or a NUL, which LXC's config can't express")
 	}
-	return list, nil
+	return nil
+}
+
+func refuse(kind, name, why string) error {
+	return errors.New("the " + kind + " " + strconv.Quote(Shown(name)) + " " + why)
 }
 
 // execVariable holds a shell's script for a command that LXC's config can't express.
@@ -168,42 +158,40 @@ const execVariable = "LXC_PULL_EXEC"
 // (lxc_string_split_quoted), lxc-start only since 6.0: before, it splits at spaces and takes quotes
 // as they are (split_init_cmd in lxccontainer.c). So all LXC agree only on words without white
 // space that do not begin with a quote.
-func (p *Process) command(env []string) (command, script string, err error) {
-	var bad error
+func (p *Process) command() (command, script string, err error) {
 	bare := true
+	var bad error
 	var words []byte
 	for _, word := range p.Args {
 		quoted, ok := quoteWord(word)
-		switch {
-		case len(word) > maxString:
-			return "", "", fmt.Errorf("the word %q of the command has more than %d bytes, the most that Linux takes", Shown(word), maxString)
-		case strings.ContainsAny(word, "\r\x00"):
-			return "", "", fmt.Errorf("the word %q of the command has a carriage return or a NUL, which LXC's config can't express", Shown(word))
-		case !ok && bad == nil:
-			bad = fmt.Errorf("the word %q of the command has both kinds of quotes or a line end, which LXC's config can't express", Shown(word))
-		case quoted != word && bare:
+		if err := checkText("word", word, word, "\r\x00"); err != nil {
+			return "", "", err
+		}
+		if !ok {
+			bad = refuse("word", word, "has both kinds of quotes or a line end, which LXC's config can't express")
+		} else if quoted != word {
 			bare = false
-			if p.LXC != "" && !atLeast(p.LXC, 6, 0, 0) && bad == nil {
-				bad = fmt.Errorf("the word %q of the command is empty or has blanks or quotes, which lxc-start before LXC 6.0 can't express", Shown(word))
+			if p.LXC != "" && !atLeast(p.LXC, 6, 0, 0) {
+				bad = refuse("word", word, "is empty or has blanks or quotes, which lxc-start before LXC 6.0 can't express")
 			}
 		}
 		words = append(append(words, ' '), quoted...)
 	}
 	command = string(words[1:])
-	if bad == nil && len(command) > maxCommand {
-		bad = fmt.Errorf("the command %q has more than %d bytes, the most that lxc-execute reads", Shown(command), maxCommand)
+	if len(command) > maxCommand {
+		bad = refuse("command", command, "is longer than lxc-execute reads")
 	}
 	if bad == nil && (bare || p.LXC != "" || !p.Shell) {
 		return command, "", nil
 	}
-	if !p.Shell {
+	if p.Shell {
+		script = p.script()
+	}
+	if script == "" {
 		return "", "", bad
 	}
-	if script = p.script(env); script == "" {
-		return "", "", fmt.Errorf("the command %q is too long, or the environment has a variable that keeps /bin/sh from starting it", Shown(command))
-	}
 	// One word without white space: the shell itself splits it at ${IFS}.
-	return `/bin/sh -c eval${IFS}"$` + execVariable + `"`, script, nil
+	return "/bin/sh -c eval${IFS}\"$" + execVariable + "\"", script, nil
 }
 
 // quoteWord returns a word as lxc_string_split_quoted (string_utils.c) reads it back. It splits
@@ -223,41 +211,42 @@ func quoteWord(word string) (quoted string, ok bool) {
 
 // script returns one line for a shell's eval. It replaces the shell, so that the process has
 // the same arguments, environment and process ID as without the shell. "" if it can't do that.
-func (p *Process) script(env []string) string {
-	if HasVariable(env, "IFS") || HasVariable(env, execVariable) {
+func (p *Process) script() string {
+	if HasVariable(p.Env, "IFS") || HasVariable(p.Env, execVariable) || strings.Contains(p.Args[0], "=") {
 		return ""
-	}
-	// Shells set the first three of these variables, and some export them.
-	begin, options := "unset "+execVariable, ""
-	for _, name := range []string{"PWD", "OLDPWD", "SHLVL", "_"} {
-		if HasVariable(env, name) {
-			continue
-		}
-		if name != "_" { // which the shells use themselves
-			begin += " " + name
-		}
-		options += " -u " + name
-	}
-	// A shell begins with the value " \t\n" of IFS: that gives the line end.
-	out := []byte(begin + `; set -- "${IFS#??}"; set --`)
-	for _, word := range p.Args {
-		out = append(out, shellWord(word)...)
 	}
 	// bash exports "_" and, when it calls exec, SHLVL again. Other shells lose the variables
 	// whose names are not of the shell's form.
-	test, lost := `[ "${BASH_VERSION-}" ] && [ -x /usr/bin/env ] && `, []byte(" --")
-	for _, variable := range env {
-		if name, _, _ := strings.Cut(variable, "="); strings.Trim(name, lower+upper+digits+"_") != "" || name[0] <= '9' {
-			test = ""
-			lost = append(lost, shellWord(variable)...)
+	exec := []byte(`[ "${BASH_VERSION-}" ] && [ -x /usr/bin/env ] && exec /usr/bin/env`)
+	for _, variable := range p.Env {
+		if name, _, _ := strings.Cut(variable, "="); !isMadeOf(name, lower+upper+digits+"_") || name[0] <= '9' {
+			exec = exec[strings.Index(string(exec), "exec"):]
+			break
 		}
 	}
-	if !strings.Contains(p.Args[0], "=") {
-		out = append(out, "; "+test+"exec /usr/bin/env"+options+string(lost)+` "$@"`...)
-	} else if test == "" {
-		return ""
+	// Shells set these variables, and some export them.
+	out := []byte("unset " + execVariable)
+	for _, name := range []string{"PWD", "OLDPWD", "SHLVL", "_"} {
+		if !HasVariable(p.Env, name) {
+			exec = append(exec, " -u "+name...)
+			if name != "_" { // which the shells use themselves
+				out = append(out, " "+name...)
+			}
+		}
 	}
-	if out = append(out, `; exec "$@"`...); len(out)+len(execVariable) >= maxString {
+	exec = append(exec, " --"...)
+	for _, variable := range p.Env {
+		if name, _, _ := strings.Cut(variable, "="); !isMadeOf(name, lower+upper+digits+"_") || name[0] <= '9' {
+			exec = append(exec, shellWord(variable)...)
+		}
+	}
+	// A shell begins with the value " \t\n" of IFS: that gives the line end.
+	out = append(out, `; set -- "${IFS#??}"; set --`...)
+	for _, word := range p.Args {
+		out = append(out, shellWord(word)...)
+	}
+	out = append(append(append(out, "; "...), exec...), ` "$@"; exec "$@"`...)
+	if len(out)+len(execVariable) >= maxString {
 		return ""
 	}
 	return string(out)
@@ -283,37 +272,31 @@ func HasVariable(env []string, name string) bool {
 // confile_utils.c), without "SIG".
 const signalNames = "HUP INT QUIT ILL TRAP ABRT IOT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO POLL PWR SYS"
 
-// haltSignal returns the value of lxc.signal.halt for a signal as Docker spells it: with or
-// without "SIG", in any case, or a number. Real-time signals become numbers, counted from the
+// haltSignal returns the value of lxc.signal.halt for a signal as Docker spells it, "" if it is
+// unknown: with or without "SIG", in any case, or a number. Real-time signals become numbers, counted from the
 // kernel's 34 and 64 as in Docker: C libraries differ in the first that they leave to programs.
-func haltSignal(name string) (string, error) {
-	const first, last = 34, 64
+func haltSignal(name string) string {
 	short := strings.TrimPrefix(strings.ToUpper(name), "SIG")
-	n, err := strconv.ParseUint(short, 10, 8)
+	if isWord(short, signalNames) {
+		return "SIG" + short
+	}
+	const first, last = 34, 64
+	base, sign, mark, offset := 0, 1, "", name
 	switch {
-	case name == "":
-		return "", nil
-	case isWord(short, signalNames):
-		return "SIG" + short, nil
-	case err == nil && short == name:
-	case short == "RTMIN":
-		n = first
-	case short == "RTMAX":
-		n = last
-	default:
-		n = 0
-		if offset, ok := strings.CutPrefix(short, "RTMIN+"); ok && isNumber(offset, last-first) {
-			n, _ = strconv.ParseUint(offset, 10, 8)
-			n += first
-		} else if offset, ok := strings.CutPrefix(short, "RTMAX-"); ok && isNumber(offset, last-first) {
-			n, _ = strconv.ParseUint(offset, 10, 8)
-			n = last - n
-		}
+	case strings.HasPrefix(short, "RTMIN"):
+		base, mark, offset = first, "+", short[5:]
+	case strings.HasPrefix(short, "RTMAX"):
+		base, sign, mark, offset = last, -1, "-", short[5:]
 	}
-	if n < 1 || n > last {
-		return "", fmt.Errorf("the stop signal %q is unknown", Shown(name))
+	if base > 0 && offset == "" {
+		offset = mark + "0"
 	}
-	return strconv.FormatUint(n, 10), nil
+	n, err := strconv.Atoi(strings.TrimPrefix(offset, mark))
+	n = base + sign*n
+	if err != nil || !strings.HasPrefix(offset, mark) || !isMadeOf(offset[len(mark):], digits) || n < 1 || n > last || base > n && n < first {
+		return ""
+	}
+	return strconv.Itoa(n)
 }
 
 // KnowsGroups reports whether an LXC gives the groups of lxc.init.groups to a container. version
@@ -387,83 +370,78 @@ type Identity struct {
 // (OCI image spec, config.md, "User"). The rules are Docker's: a number need not be in the
 // files, and has group 0 then. A user has the supplementary groups of the group file only if no
 // group is named. A line of the files without valid numbers does not count.
-func LookUp(user string, passwd, group []byte) (Identity, error) {
-	var id Identity
+func LookUp(user string, passwd, group []byte) (id Identity, err error) {
 	name, groupName, _ := strings.Cut(user, ":")
-	known := ""
-	for line := range strings.SplitSeq(string(passwd), "\n") {
-		f := strings.Split(strings.TrimSpace(line), ":")
-		if len(f) < 4 || f[0] == "" {
-			continue
-		}
-		uid, err := parseID(f[2])
-		gid, err2 := parseID(f[3])
-		if err != nil || err2 != nil || name != f[0] && name != f[2] && (name != "" || uid != 0) {
-			continue
-		}
-		known, id.UID, id.GID = f[0], uid, gid
-		if len(f) > 5 {
-			id.Home = f[5]
-		}
-		break
+	if name == "" {
+		name = "0"
 	}
-	if known == "" && name != "" {
-		uid, err := parseID(name)
-		if err != nil {
-			return id, fmt.Errorf("the image's etc/passwd has no user %q", Shown(name))
-		}
-		id.UID = uid
+	f := find(passwd, name, 4)
+	if f == nil {
+		f = []string{"", "", name, "0"}
+		name = ""
+	} else {
+		name = f[0]
 	}
-	if known == "" && groupName == "" {
-		id.Groups = []uint32{id.GID}
-		return id, nil
+	if len(f) > 5 {
+		id.Home = f[5]
 	}
-	found := false
-	var more []uint32
-	for line := range strings.SplitSeq(string(group), "\n") {
-		f := strings.Split(strings.TrimSpace(line), ":")
-		if len(f) < 3 || f[0] == "" {
-			continue
-		}
-		gid, err := parseID(f[2])
-		switch {
-		case err != nil:
-		case groupName != "":
-			if !found && (groupName == f[0] || groupName == f[2]) {
-				found, id.GID = true, gid
-			}
-		case len(f) > 3 && strings.Contains(","+f[3]+",", ","+known+","):
-			more = append(more, gid)
+	uid, gid := parseID(f[2]), parseID(f[3])
+	if uid < 0 {
+		return id, refuse("user", f[2], "is not in the image's etc/passwd")
+	}
+	if groupName != "" {
+		if f = find(group, groupName, 3); f != nil {
+			gid = parseID(f[2])
+		} else if gid = parseID(groupName); gid < 0 {
+			return id, refuse("group", groupName, "is not in the image's etc/group")
 		}
 	}
-	if groupName != "" && !found {
-		gid, err := parseID(groupName)
-		if err != nil {
-			return id, fmt.Errorf("the image's etc/group has no group %q", Shown(groupName))
-		}
-		id.GID = gid
-	}
-	if len(more) >= maxGroups {
-		return id, fmt.Errorf("the image's etc/group has user %q in more than %d groups", Shown(known), maxGroups-1)
-	}
+	id.UID, id.GID = uint32(uid), uint32(gid)
 	// The group itself is one of them, too, as in Docker: else a process that leaves it keeps
 	// nothing of it.
-	seen := map[uint32]bool{}
-	for _, gid := range append([]uint32{id.GID}, more...) {
-		if !seen[gid] {
-			seen[gid] = true
-			id.Groups = append(id.Groups, gid)
+	id.Groups = []uint32{id.GID}
+	if groupName != "" || name == "" {
+		return id, nil
+	}
+	for _, line := range strings.Split(string(group), "\n") {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) < 4 || f[0] == "" || !strings.Contains(","+f[3]+",", ","+name+",") {
+			continue
+		}
+		gid := parseID(f[2])
+		for _, other := range id.Groups {
+			if int64(other) == gid {
+				gid = -1
+			}
+		}
+		if gid >= 0 {
+			id.Groups = append(id.Groups, uint32(gid))
+		}
+		if len(id.Groups) > maxGroups {
+			return id, refuse("user", name, "is in too many groups")
 		}
 	}
 	return id, nil
 }
 
-// parseID parses the number of a user or group. The largest of 32 bits means "none" to the
-// kernel.
-func parseID(s string) (uint32, error) {
-	n, err := strconv.ParseUint(s, 10, 32)
-	if err == nil && n == 1<<32-1 {
-		err = strconv.ErrRange
+// find returns the fields of the first line of a passwd or group file that has a name or number,
+// and at least count fields with valid numbers.
+func find(file []byte, name string, count int) []string {
+	for _, line := range strings.Split(string(file), "\n") {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) >= count && f[0] != "" && (f[0] == name || f[2] == name) && parseID(f[2]) >= 0 && (count < 4 || parseID(f[3]) >= 0) {
+			return f
+		}
 	}
-	return uint32(n), err
+	return nil
+}
+
+// parseID parses the number of a user or group; -1: it is none. The largest of 32 bits means
+// "none" to the kernel.
+func parseID(s string) int64 {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n == 1<<32-1 {
+		return -1
+	}
+	return int64(n)
 }

@@ -65,7 +65,7 @@ func TestProcessWords(t *testing.T) {
 	words := nastyWords()
 	for i, word := range words {
 		for _, args := range [][]string{{word}, {"/x", word}, {word, word}, {"/x", word, words[(i+1)%len(words)], "end"}} {
-			config, err := web.ProcessConfig(&Process{Args: args, LXC: "6.0.0"})
+			config, err := web.ProcessConfig(&Process{Args: args, Dir: "/", LXC: "6.0.0"})
 			if err != nil {
 				bad := args[0] == ""
 				for _, word := range args {
@@ -95,12 +95,12 @@ func TestProcessCommand(t *testing.T) {
 		{"it's", "", false, "/x it's"}, {"it's", "4.0", true, "/x it's"}, {"a b", "5.0.2", true, sh}, {"a b", "6.0.0", true, "/x 'a b'"}, {"a b", "liblxc.so.1.8.0", true, "/x 'a b'"}, {"a b", "liblxc.so.1.7.0", true, sh}, {"a b", "", true, sh}, {"a b", "", false, "/x 'a b'"},
 		{"a b", "5.0.2", false, ""}, {"", "5.0.2", false, ""}, {"", "7.0", false, "/x ''"}, {"'\" ", "7.0", true, sh}, {"'\" ", "7.0", false, ""}, {"a\nb", "7.0", true, sh}, {"a\nb", "", false, ""}, {strings.Repeat("x", 5000), "5.0", true, sh}, {strings.Repeat("x", 5000), "7.0", false, ""},
 	} {
-		command, _, err := (&Process{Args: []string{"/x", test.word}, LXC: test.lxc, Shell: test.shell}).command(nil)
+		command, _, err := (&Process{Args: []string{"/x", test.word}, LXC: test.lxc, Shell: test.shell}).command()
 		if command != test.want || (err == nil) != (test.want != "") {
 			t.Errorf("%q, LXC %q, %v: %q, %v", test.word, test.lxc, test.shell, command, err)
 		}
 	}
-	script := (&Process{Args: []string{"/x y", "it's\n"}}).script([]string{"A=1", "PWD=/", "A.B='", "1=2"})
+	script := (&Process{Args: []string{"/x y", "it's\n"}, Env: []string{"A=1", "PWD=/", "A.B='", "1=2"}}).script()
 	const want = `unset LXC_PULL_EXEC OLDPWD SHLVL; set -- "${IFS#??}"; set -- '/x y' 'it'\''s'"$1"''; exec /usr/bin/env -u OLDPWD -u SHLVL -u _ -- 'A.B='\''' '1=2' "$@"; exec "$@"`
 	if script != want {
 		t.Errorf("%s", script)
@@ -120,7 +120,7 @@ func nastyVariables() []string {
 
 func TestProcessEnv(t *testing.T) {
 	for _, variable := range nastyVariables() {
-		config, err := web.ProcessConfig(&Process{Args: []string{"/x"}, Env: []string{variable, "Z=z"}})
+		config, err := web.ProcessConfig(&Process{Args: []string{"/x"}, Dir: "/", Env: []string{variable, "Z=z"}})
 		if err != nil {
 			t.Errorf("%q: %v", variable, err)
 			continue
@@ -130,24 +130,23 @@ func TestProcessEnv(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "A", "=x", "=", "A=\n", "A=x\r", "A\n=x", "A=\x00", "A=x\nlxc.hook.start = /x", "A=" + strings.Repeat("x", maxString)} {
-		if config, err := web.ProcessConfig(&Process{Args: []string{"/x"}, Env: []string{bad}}); err == nil {
+		if config, err := web.ProcessConfig(&Process{Args: []string{"/x"}, Dir: "/", Env: []string{bad}}); err == nil {
 			t.Errorf("%q is accepted: %q", bad, config)
 		} else if strings.ContainsAny(err.Error(), "\n\r\x00") {
 			t.Errorf("%q", err)
 		}
 	}
-	env, err := uniqueEnv([]string{"A=1", "B=2", "A=3", "AB=4", "B=5"})
-	if want := []string{"A=3", "B=5", "AB=4"}; err != nil || !slices.Equal(env, want) {
-		t.Errorf("%q, %v", env, err)
-	}
 }
 
 func TestProcessRefused(t *testing.T) {
 	for _, p := range []Process{
-		{}, {Args: []string{""}}, {Args: []string{"", "x"}}, {Args: []string{"a\rb"}, Shell: true}, {Args: []string{"a\x00b"}, Shell: true}, {Args: []string{"a\nb"}}, {Args: []string{"/x", "'\" "}}, {Args: []string{strings.Repeat("x", maxString+1)}, Shell: true},
+		{}, {Args: []string{"/x"}}, {Args: []string{"/x"}, Dir: "/", Env: []string{"A\nB=x"}}, {Args: []string{""}}, {Args: []string{"", "x"}}, {Args: []string{"a\rb"}, Shell: true}, {Args: []string{"a\x00b"}, Shell: true}, {Args: []string{"a\nb"}}, {Args: []string{"/x", "'\" "}}, {Args: []string{strings.Repeat("x", maxString+1)}, Shell: true},
 		{Args: []string{"/x", strings.Repeat("x", 5000)}}, {Args: []string{"a\nb", strings.Repeat("x", maxString-100)}, Shell: true}, {Args: []string{"a\nb"}, Env: []string{"IFS=x"}, Shell: true}, {Args: []string{"a\nb"}, Env: []string{"LXC_PULL_EXEC=x"}, Shell: true},
 		{Args: []string{"/x"}, Dir: "x"}, {Args: []string{"/x"}, Dir: "/x\ny"}, {Args: []string{"/x"}, Dir: "/" + strings.Repeat("x", 5000)}, {Args: []string{"/x"}, StopSignal: "SIGNO"},
 	} {
+		if p.Dir == "" && len(p.Args) > 0 && p.Args[0] != "/x" {
+			p.Dir = "/"
+		}
 		config, err := web.ProcessConfig(&p)
 		if err == nil {
 			t.Errorf("%q is accepted: %q", p.Args, config)
@@ -195,9 +194,8 @@ func TestHaltSignal(t *testing.T) {
 		"": "", "SIGTERM": "SIGTERM", "TERM": "SIGTERM", "term": "SIGTERM", "sigusr1": "SIGUSR1", "15": "15", "1": "1", "64": "64", "SIGRTMIN+3": "37", "rtmin+3": "37", "SIGRTMIN": "34", "SIGRTMAX": "64", "RTMAX-14": "50", "RTMIN+30": "64", "RTMAX-30": "34",
 		"0": "?", "65": "?", "-1": "?", "+9": "?", "SIG15": "?", "SIG": "?", "SIGNO": "?", "SIGRTMIN+31": "?", "SIGRTMIN-1": "?", "SIGRTMIN+": "?", "SIGRTMIN+x": "?", "TERM INT": "?", " TERM": "?", "TERM\n": "?", "9999999999999999999999": "?", "RTMIN+99999999999999999999": "?",
 	} {
-		got, err := haltSignal(name)
-		if want == "?" && err == nil || want != "?" && (got != want || err != nil) {
-			t.Errorf("%q: %q, %v", name, got, err)
+		if got := haltSignal(name); got != strings.Trim(want, "?") {
+			t.Errorf("%q: %q", name, got)
 		}
 	}
 }
@@ -340,7 +338,7 @@ func FuzzProcess(f *testing.F) {
 			}
 			got.Args, got.Env = p.Args, got.Env[:1]
 		}
-		if !slices.Equal(got.Args, p.Args) || !slices.Equal(got.Env, p.Env) || dir != "" && lines["lxc.init.cwd"][0] != dir {
+		if !slices.Equal(got.Args, p.Args) || !slices.Equal(got.Env, p.Env) || lines["lxc.init.cwd"][0] != dir {
 			t.Errorf("%q: %q %q", config, got.Args, got.Env)
 		}
 	})

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -59,19 +59,18 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 		return err
 	}
 	p := &lxc.Process{Args: r.arguments(config), Dir: dir, StopSignal: config.StopSignal, DHCP: r.opt.Process.DHCP}
-	id, err := r.lookUp(config.User)
-	if err != nil {
+	if p.Identity, err = r.lookUp(config.User); err != nil {
 		return err
 	}
-	p.Identity, p.Env = id, environment(name, id.Home, config.Env, r.opt.Process.Env)
+	p.Env = environment(name, p.Home, config.Env, r.opt.Process.Env)
 	if r.target.LXCVersion != nil {
 		p.LXC = r.target.LXCVersion()
 	}
 	if len(p.Groups) > 1 && p.UID != 0 && !lxc.KnowsGroups(p.LXC, r.target.Container.UserNamespace) {
-		r.warn("image-config", "the process gets none of its user's other groups: LXC has lxc.init.groups since 4.0.10, and in user namespaces since 6.0.6")
+		r.warn("image-config", "the process gets none of its user's other groups: LXC can give them since 4.0.10, in user namespaces since 6.0.6")
 	}
 	if p.StopSignal == "" && !p.IsInit() {
-		p.StopSignal = "SIGTERM" // Docker's; LXC's own would kill most programs at once, or never reach them
+		p.StopSignal = "SIGTERM" // Docker's; LXC's own, SIGPWR, ends no program that is process 1
 	}
 	if err := r.writeResolv(p.IsInit()); err != nil {
 		return err
@@ -80,10 +79,8 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 	container := &r.target.Container
 	_, err = os.Stat(container.TemplateConfig + "/oci.common.conf")
 	p.Include = err == nil
-	if p.DHCP {
-		if _, err := os.Stat(container.HookDir + "/dhclient"); err != nil && !r.target.WithoutLXC {
-			return fmt.Errorf("LXC's hook for --dhcp: %w", err)
-		}
+	if _, err := os.Stat(container.HookDir + "/dhclient"); p.DHCP && err != nil && !r.target.WithoutLXC {
+		return fmt.Errorf("LXC's hook for --dhcp: %w", err)
 	}
 	lines, err := container.ProcessConfig(p)
 	if err == nil {
@@ -91,13 +88,12 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 		_, err = lxc.CheckLoads(lines)
 	}
 	if err == nil && len(lines) > maxConfig/2 {
-		err = fmt.Errorf("its config would have %d bytes; at most %d are allowed", len(lines), maxConfig/2)
+		err = errors.New("its config would be too large")
 	}
 	if err != nil {
 		return fmt.Errorf("the process of the image: %w", err)
 	}
-	r.contents.process = lines
-	r.contents.creates = true // dev/shm and dev/mqueue
+	r.contents.process, r.contents.creates = lines, true // in dev: shm and mqueue
 	return r.checkDev()
 }
 
@@ -121,63 +117,57 @@ func (r *run) arguments(config *image.OCIConfig) []string {
 // environment returns the variables that Docker gives a process: three of its own, unless the
 // image or the user sets them, the image's and the user's. Text without "=" in the image's is
 // no variable.
-func environment(host, home string, fromImage, fromUser []string) []string {
+func environment(host, home string, fromImage, fromUser []string) (env []string) {
 	if home == "" {
 		home = "/"
 	}
-	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + host}
-	for _, variable := range fromImage {
-		name, _, ok := strings.Cut(variable, "=")
-		if !ok || name == "" {
-			continue
-		}
-		for _, own := range fromUser {
-			if own == name {
-				ok = false
+	own := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + host, "HOME=" + home}
+	// A variable counts if no later list has it.
+	lists := [][]string{own, fromImage, fromUser}
+	for i, list := range lists {
+		for _, variable := range list {
+			name, _, ok := strings.Cut(variable, "=")
+			for _, later := range lists[i+1:] {
+				for _, other := range later {
+					ok = ok && other != name && !strings.HasPrefix(other, name+"=")
+				}
+			}
+			if ok && name != "" {
+				env = append(env, variable)
 			}
 		}
-		if ok {
-			env = append(env, variable)
-		}
-	}
-	for _, variable := range fromUser {
-		if strings.Contains(variable, "=") {
-			env = append(env, variable)
-		}
-	}
-	if !lxc.HasVariable(env, "HOME") {
-		env = append(env, "HOME="+home)
 	}
 	return env
 }
 
 // lookUp finds the user of the process in the image's files. It refuses ids that the container
 // does not map: LXC could not start the process.
-func (r *run) lookUp(user string) (lxc.Identity, error) {
+func (r *run) lookUp(user string) (id lxc.Identity, err error) {
 	var files [2][]byte
 	for i, name := range []string{"etc/passwd", "etc/group"} {
-		data, err := r.staging.root.ReadFile(name, maxUsers)
-		var irregular *untar.NotRegularError
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) && !errors.As(err, &irregular) {
-			return lxc.Identity{}, fmt.Errorf("the user of the image, %q: %w", lxc.Shown(user), err)
+		files[i], err = r.staging.root.ReadFile(name, maxUsers)
+		if err = r.inside(name, err); err != nil {
+			return id, err
 		}
-		files[i] = data
 	}
-	id, err := lxc.LookUp(user, files[0], files[1])
-	if err != nil {
-		return id, fmt.Errorf("the user of the image: %w", err)
+	if id, err = lxc.LookUp(user, files[0], files[1]); err != nil {
+		return id, err
 	}
-	ranges, err := lxc.IDMap(r.target.BaseConfig)
-	if err != nil || len(ranges) == 0 {
-		return id, nil // Check has seen the error
+	ranges, _ := lxc.IDMap(r.target.BaseConfig) // Check has seen the error
+	if len(ranges) == 0 {
+		return id, nil
 	}
-	if !mapped(ranges, id.UID, false) {
-		return id, fmt.Errorf("the image runs as user %d, which the container's lxc.idmap does not map", id.UID)
-	}
+	bad := int64(-1)
 	for _, gid := range id.Groups {
 		if !mapped(ranges, gid, true) {
-			return id, fmt.Errorf("the image runs with group %d, which the container's lxc.idmap does not map", gid)
+			bad = int64(gid)
 		}
+	}
+	if !mapped(ranges, id.UID, false) {
+		bad = int64(id.UID)
+	}
+	if bad >= 0 {
+		return id, errors.New("the image runs with the user or group id " + strconv.FormatInt(bad, 10) + ", which the container's lxc.idmap does not map")
 	}
 	return id, nil
 }
@@ -199,20 +189,20 @@ func (r *run) makeDirs(ctx context.Context, config *image.OCIConfig) (dir string
 		dir = "/"
 	}
 	if dir[0] != '/' {
-		return "", fmt.Errorf("the working directory of the image, %q, is no absolute path", lxc.Shown(dir))
+		return "", errors.New("the working directory of the image is no absolute path: " + strconv.Quote(lxc.Shown(dir)))
 	}
-	dir = path.Clean(dir)
+	dir = filepath.Clean(dir)
 	if err := r.makeDir(dir); err != nil {
 		return "", fmt.Errorf("the working directory of the image: %w", err)
 	}
 	if len(config.Volumes) > maxVolumes {
-		return "", fmt.Errorf("the image has more than %d volumes", maxVolumes)
+		return "", errors.New("the image has too many volumes")
 	}
 	for _, volume := range config.Volumes {
 		if err := ctx.Err(); err != nil {
 			return "", err
 		}
-		if err := r.inside(volume, r.makeDir(path.Clean("/"+volume))); err != nil {
+		if err := r.inside(volume, r.makeDir(filepath.Clean("/"+volume))); err != nil {
 			return "", err
 		}
 	}
@@ -227,7 +217,7 @@ func (r *run) makeDir(name string) error {
 		return &fs.PathError{Op: "mkdir", Path: lxc.Shown(name), Err: syscall.ENAMETOOLONG}
 	}
 	var missing []string
-	for at := name; at != "/"; at = path.Dir(at) {
+	for at := name; at != "/"; at = filepath.Dir(at) {
 		// Resolve is content if only the last component is missing.
 		if _, err := root.Resolve(at + "/-"); !errors.Is(err, fs.ErrNotExist) {
 			break
@@ -285,19 +275,14 @@ func (r *run) writeResolv(init bool) error {
 // loopback interface of its own; "" if no name server is left.
 func reachable(conf string) string {
 	text, servers := "", 0
-	for line := range strings.SplitSeq(conf, "\n") {
+	for _, line := range strings.Split(conf, "\n") {
 		f := strings.Fields(line)
-		if len(f) < 2 {
+		switch {
+		case len(f) < 2:
 			continue
-		}
-		switch f[0] {
-		case "nameserver":
-			if strings.HasPrefix(f[1], "127.") || f[1] == "::1" || strings.Contains(f[1], "%") || strings.Trim(f[1], "0123456789abcdefABCDEF.:") != "" {
-				continue
-			}
+		case f[0] == "nameserver" && !strings.HasPrefix(f[1], "127.") && f[1] != "::1" && strings.Trim(f[1], "0123456789abcdefABCDEF.:") == "": // no link-local one, which has a "%"
 			servers++
-		case "search", "domain", "options":
-		default:
+		case f[0] != "search" && f[0] != "domain" && f[0] != "options":
 			continue
 		}
 		text += strings.Join(f, " ") + "\n"

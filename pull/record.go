@@ -152,8 +152,7 @@ var (
 	errVersion = errors.New("another version of this program wrote it, in another form")
 	errMode    = errors.New("its mode is neither system nor user")
 
-	errReference = errors.New("its reference is no name of a container image")
-	errDigest    = errors.New("its digest is no SHA-256 digest of a manifest")
+	errReference = errors.New("its reference and digest are not those of a container image")
 )
 
 // ParseRecord parses the text of a RecordFile, which may be of another user: it checks each
@@ -224,11 +223,9 @@ func (r *Record) check() error {
 		if names[3] == "" { // most platforms have no variant
 			names[3] = names[2]
 		}
-		if len(ref) > maxReference || strings.ContainsFunc(ref, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
+		digest := strings.TrimPrefix(r.Digest, "sha256:")
+		if len(ref) > maxReference || strings.Contains(ref, " ") || strconv.Quote(ref) != "\""+ref+"\"" || r.Digest != "" && (len(digest) != 64 || len(r.Digest) != 71 || strings.Trim(digest, "0123456789abcdef") != "") {
 			return errReference
-		}
-		if hexadecimal, ok := strings.CutPrefix(r.Digest, "sha256:"); r.Digest != "" && (!ok || len(hexadecimal) != 64 || strings.Trim(hexadecimal, "0123456789abcdef") != "") {
-			return errDigest
 		}
 	}
 	for _, name := range names {
