@@ -86,11 +86,11 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	if script != "" {
 		t.line("lxc.environment", execVariable+"="+script)
 	}
-	t.line("lxc.init.uid", strconv.FormatUint(uint64(p.UID), 10))
-	t.line("lxc.init.gid", strconv.FormatUint(uint64(p.GID), 10))
-	var groups []byte
+	t.line("lxc.init.uid", formatID(p.UID))
+	t.line("lxc.init.gid", formatID(p.GID))
+	var groups text
 	for _, id := range p.Groups {
-		groups = strconv.AppendUint(append(groups, ','), uint64(id), 10)
+		groups.add("," + formatID(id))
 	}
 	if groups != nil && KnowsGroups(p.LXC, c.UserNamespace) {
 		t.line("lxc.init.groups", string(groups[1:]))
@@ -107,7 +107,7 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 		t.line("lxc.mount.entry", "tmpfs run tmpfs rw,nosuid,nodev,relatime,mode=755 0 0")
 	}
 	if len(p.Sysctls) > 0 {
-		t = append(t, "# These are of the container's own network: remove them before you give it the host's.\n"...)
+		t.add("# These are of the container's own network: remove them before you give it the host's.\n")
 	}
 	for _, sysctl := range p.Sysctls {
 		key, value, _ := strings.Cut(sysctl, "=")
@@ -120,8 +120,12 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	return t, nil
 }
 
-// A text is a config that is being written.
+func formatID(id uint32) string { return strconv.FormatUint(uint64(id), 10) }
+
+// A text is a config, or a part of one, that is being written.
 type text []byte
+
+func (t *text) add(s string) { *t = append(*t, s...) }
 
 // line adds a line. LXC removes blanks around a value, and then one pair of quotes (parse_line
 // in confile.c): a value that would lose something gets a pair.
@@ -129,7 +133,7 @@ func (t *text) line(key, value string) {
 	if value != strings.Trim(value, " \t") || strings.IndexAny(value, `"'`) == 0 {
 		value = `"` + value + `"`
 	}
-	*t = append(*t, key+" = "+value+"\n"...)
+	t.add(key + " = " + value + "\n")
 }
 
 // checkText refuses a variable or a word of the command that is too long for Linux, or has one of
@@ -161,7 +165,7 @@ const execVariable = "LXC_PULL_EXEC"
 func (p *Process) command() (command, script string, err error) {
 	bare := true
 	var bad error
-	var words []byte
+	var words text
 	for _, word := range p.Args {
 		quoted, ok := quoteWord(word)
 		if err := checkText("word", word, word, "\r\x00"); err != nil {
@@ -175,7 +179,7 @@ func (p *Process) command() (command, script string, err error) {
 				bad = refuse("word", word, "is empty or has blanks or quotes, which lxc-start before LXC 6.0 can't express")
 			}
 		}
-		words = append(append(words, ' '), quoted...)
+		words.add(" " + quoted)
 	}
 	command = string(words[1:])
 	if len(command) > maxCommand {
@@ -215,37 +219,35 @@ func (p *Process) script() string {
 	if HasVariable(p.Env, "IFS") || HasVariable(p.Env, execVariable) || strings.Contains(p.Args[0], "=") {
 		return ""
 	}
-	// bash exports "_" and, when it calls exec, SHLVL again. Other shells lose the variables
-	// whose names are not of the shell's form.
-	exec := []byte(`[ "${BASH_VERSION-}" ] && [ -x /usr/bin/env ] && exec /usr/bin/env`)
+	// bash exports "_" and, when it calls exec, SHLVL again: env removes them. Other shells lose
+	// the variables whose names are not of the shell's form: env sets them.
+	var lost, out text
 	for _, variable := range p.Env {
 		if name, _, _ := strings.Cut(variable, "="); !isMadeOf(name, lower+upper+digits+"_") || name[0] <= '9' {
-			exec = exec[strings.Index(string(exec), "exec"):]
-			break
+			lost.add(shellWord(variable))
 		}
 	}
-	// Shells set these variables, and some export them.
-	out := []byte("unset " + execVariable)
+	// Shells set the first three of these variables, and some export them.
+	begin, options := "unset "+execVariable, ""
 	for _, name := range []string{"PWD", "OLDPWD", "SHLVL", "_"} {
-		if !HasVariable(p.Env, name) {
-			exec = append(exec, " -u "+name...)
-			if name != "_" { // which the shells use themselves
-				out = append(out, " "+name...)
-			}
+		if HasVariable(p.Env, name) {
+			continue
 		}
-	}
-	exec = append(exec, " --"...)
-	for _, variable := range p.Env {
-		if name, _, _ := strings.Cut(variable, "="); !isMadeOf(name, lower+upper+digits+"_") || name[0] <= '9' {
-			exec = append(exec, shellWord(variable)...)
+		options += " -u " + name
+		if name != "_" { // which the shells use themselves
+			begin += " " + name
 		}
 	}
 	// A shell begins with the value " \t\n" of IFS: that gives the line end.
-	out = append(out, `; set -- "${IFS#??}"; set --`...)
+	out.add(begin + `; set -- "${IFS#??}"; set --`)
 	for _, word := range p.Args {
-		out = append(out, shellWord(word)...)
+		out.add(shellWord(word))
 	}
-	out = append(append(append(out, "; "...), exec...), ` "$@"; exec "$@"`...)
+	test := "; "
+	if lost == nil {
+		test = `; [ "${BASH_VERSION-}" ] && [ -x /usr/bin/env ] && `
+	}
+	out.add(test + "exec /usr/bin/env" + options + " --" + string(lost) + ` "$@"; exec "$@"`)
 	if len(out)+len(execVariable) >= maxString {
 		return ""
 	}

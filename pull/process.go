@@ -331,37 +331,30 @@ func (r *run) isEmptyRun() bool {
 // 1024 and ping for every user. There are none if the container may have the host's network,
 // which they would change, and none that the kernel lacks.
 func (r *run) sysctls() (list []string) {
-	if lxc.SharesNetwork(r.target.BaseConfig) || lxc.SharesNetwork([]byte(r.opt.Personal.Config)) {
-		return nil
-	}
-	var walk includeWalk
-	for _, config := range [][]byte{r.target.BaseConfig, []byte(r.opt.Personal.Config)} {
-		for _, name := range lxc.Values(config, "lxc.include") {
-			if name != "" && walk.check(name, 0) != nil {
-				return nil
-			}
+	config := []byte(string(r.target.BaseConfig) + "\n" + r.opt.Personal.Config)
+	walk := includeWalk{shared: lxc.SharesNetwork(config)}
+	for _, name := range lxc.Values(config, "lxc.include") {
+		if name != "" && walk.check(name, 0) != nil {
+			walk.shared = true // nobody knows
 		}
-	}
-	if walk.shared {
-		return nil
 	}
 	// The kernel takes only groups that the namespace maps.
 	last := uint32(1<<32 - 2)
 	if r.target.Container.UserNamespace {
 		last = 0
-		ranges, _ := lxc.IDMap(r.target.BaseConfig)
+		ranges, _ := lxc.IDMap(config)
 		for _, each := range ranges {
 			if each.GID && each.Inside == 0 {
 				last = each.Count - 1
 			}
 		}
 	}
-	const dir = "/proc/sys/net/ipv4/"
-	if _, err := os.Stat(dir + "ip_unprivileged_port_start"); err == nil { // since Linux 4.11
-		list = append(list, "net.ipv4.ip_unprivileged_port_start=0")
-	}
-	if _, err := os.Stat(dir + "ping_group_range"); err == nil && last > 0 { // since Linux 3.0
-		list = append(list, "net.ipv4.ping_group_range=0 "+strconv.FormatUint(uint64(last), 10))
+	for _, sysctl := range []string{"ip_unprivileged_port_start=0", "ping_group_range=0 " + strconv.FormatUint(uint64(last), 10)} {
+		name, _, _ := strings.Cut(sysctl, "=")
+		// Linux has the first since 4.11, the second since 3.0.
+		if _, err := os.Stat("/proc/sys/net/ipv4/" + name); err == nil && !walk.shared && (last > 0 || name[0] != 'p') {
+			list = append(list, "net.ipv4."+sysctl)
+		}
 	}
 	return list
 }
