@@ -38,6 +38,12 @@ const (
 	maxGroups = 1024
 )
 
+// mounts are the lines of LXC's own mounts, and of what Docker mounts in dev.
+const mounts = `lxc.mount.auto = proc:mixed sys:mixed cgroup:mixed
+lxc.mount.entry = shm dev/shm tmpfs rw,nosuid,nodev,noexec,relatime,mode=1777,size=65536k,create=dir 0 0
+lxc.mount.entry = mqueue dev/mqueue mqueue rw,nosuid,nodev,noexec,relatime,create=dir,optional 0 0
+`
+
 // inits are programs that start and end a whole system.
 const inits = "/init /sbin/init /usr/bin/init /usr/sbin/init /lib/systemd/systemd /usr/lib/systemd/systemd /s6-init"
 
@@ -99,10 +105,7 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	if signal != "" {
 		t.line("lxc.signal.halt", signal)
 	}
-	t.line("lxc.mount.auto", "proc:mixed sys:mixed cgroup:mixed")
-	// What Docker mounts in dev.
-	t.line("lxc.mount.entry", "shm dev/shm tmpfs rw,nosuid,nodev,noexec,relatime,mode=1777,size=65536k,create=dir 0 0")
-	t.line("lxc.mount.entry", "mqueue dev/mqueue mqueue rw,nosuid,nodev,noexec,relatime,create=dir,optional 0 0")
+	t.add(mounts)
 	if p.EmptyRun {
 		t.line("lxc.mount.entry", "tmpfs run tmpfs rw,nosuid,nodev,relatime,mode=755 0 0")
 	}

@@ -29,7 +29,6 @@ type Process struct {
 const (
 	maxVolumes = 1024     // directories; images have one or two
 	maxDepth   = 64       // components of a volume or working directory: each is looked up from the root
-	maxUsers   = 4 << 20  // bytes of etc/passwd or etc/group: a hundred thousand users
 	maxResolv  = 64 << 10 // bytes of this machine's resolv.conf
 )
 
@@ -145,7 +144,7 @@ func environment(host, home string, fromImage, fromUser []string) (env []string)
 func (r *run) lookUp(user string) (id lxc.Identity, err error) {
 	var files [2][]byte
 	for i, name := range []string{"etc/passwd", "etc/group"} {
-		files[i], err = r.staging.root.ReadFile(name, maxUsers)
+		files[i], err = r.staging.root.ReadFile(name, maxPersonal)
 		if err = r.inside(name, err); err != nil {
 			return id, err
 		}

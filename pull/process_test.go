@@ -149,7 +149,7 @@ func TestSetUpProcessRefuses(t *testing.T) {
 		{[]string{"etc/passwd -> /../../../../etc/passwd"}, image.OCIConfig{User: "root"}, "", "is not in the image's"},
 		{[]string{"etc/passwd/"}, image.OCIConfig{User: "x"}, "", "is not in the image's"},
 		{[]string{"etc=x"}, image.OCIConfig{User: "x"}, "", "is not in the image's"},
-		{[]string{"etc/passwd=" + strings.Repeat("x\n", maxUsers)}, image.OCIConfig{User: "x"}, "", "more than 4194304 bytes"},
+		{[]string{"etc/passwd=" + strings.Repeat("x\n", maxPersonal)}, image.OCIConfig{User: "x"}, "", "more than 1048576 bytes"},
 		{nil, image.OCIConfig{User: "70000"}, "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n", "id 70000, which the container's lxc.idmap does not map"},
 		{nil, image.OCIConfig{User: "7:70000"}, "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n", "id 70000"},
 		{nil, image.OCIConfig{Dir: "relative"}, "", "is no absolute path"},
