@@ -105,7 +105,7 @@ func (c *creation) setTarget(name, path, rootfs string, namespace lxc.Namespace)
 		Name: name, Path: path, Rootfs: rootfs, UserNamespace: namespace != lxc.HostNamespace,
 		TemplateConfig: host.TemplateConfig(c.unpack.templateConfig), HookDir: host.HookDir(c.unpack.hookDir),
 	}
-	t.Namespace = namespace
+	t.Namespace, t.LXCVersion = namespace, host.This().LXCVersion
 	for i, ranges := range host.OwnIDs() {
 		t.IDs[i] = idRanges(ranges)
 	}

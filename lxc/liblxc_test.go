@@ -208,3 +208,71 @@ func compareLines(model release, config string, a answer, bad string) error {
 	}
 	return nil
 }
+
+// TestProcessAgainstLiblxc lets liblxc read the lines of ProcessConfig for words and variables
+// that a parser could change. It must find the values that were asked for. (How it splits the
+// command into words only started containers show: scripts/lab/e2e/process.)
+func TestProcessAgainstLiblxc(t *testing.T) {
+	program := os.Getenv("LXC_PULL_LIBLXC")
+	if program == "" {
+		t.Skip("LXC_PULL_LIBLXC names no program that asks liblxc")
+	}
+	l := startLiblxc(t, program)
+	version := fmt.Sprintf("%.1f.99", l.ask(t, "").version)
+	words, variables := nastyWords(), nastyVariables()
+	accepted := 0
+	for i := range max(len(words), len(variables)) {
+		p := Process{
+			Args: []string{"/x", words[i%len(words)], words[(i+1)%len(words)]}, Env: []string{variables[i%len(variables)], "Z=z"}, Identity: Identity{UID: uint32(i) << 20, GID: 4294967294 - uint32(i), Groups: []uint32{0, uint32(i), 4294967294}}, LXC: version, Dir: "/" + words[i%len(words)],
+			StopSignal: []string{"", "TERM", "15", "SIGRTMIN+3", "RTMAX-1", "SIGWINCH"}[i%6], Shell: i%2 == 0, EmptyRun: true, Sysctls: []string{"net.ipv4.ping_group_range=0 65535"}, DHCP: true,
+		}
+		config, err := web.ProcessConfig(&p)
+		if err != nil {
+			continue
+		}
+		accepted++
+		want, lines := readProcess(t, config)
+		a := l.ask(t, string(config))
+		if a.verdict != "ok" {
+			t.Errorf("%q: %s", config, a.verdict)
+			continue
+		}
+		got := map[string][]string{}
+		for _, item := range a.items {
+			got[item.key] = append(got[item.key], item.value)
+		}
+		if !slices.Equal(splitQuoted(got["lxc.init.cmd"][0]), want.Args) || !slices.Equal(got["lxc.environment"], want.Env) || !slices.Equal(got["lxc.execute.cmd"], lines["lxc.execute.cmd"]) {
+			t.Errorf("%q: liblxc reads %q", config, got)
+		}
+		for _, key := range []string{"lxc.init.uid", "lxc.init.gid", "lxc.init.groups"} {
+			if lines[key] == nil || lines[key][0] == "0" {
+				continue
+			}
+			list := ""
+			for number := range strings.SplitSeq(strings.Join(got[key], ","), ",") {
+				n, _ := strconv.ParseInt(number, 10, 64) // liblxc prints them as signed numbers of 32 bits
+				list += fmt.Sprintf(",%d", uint32(n))
+			}
+			if list != ","+lines[key][0] {
+				t.Errorf("%q: liblxc reads %s as %q", config, key, got[key])
+			}
+		}
+		if list := got["lxc.signal.halt"]; p.StopSignal != "" && (len(list) != 1 || list[0] == "0") {
+			t.Errorf("%q: liblxc reads the signal %q", config, list)
+		}
+	}
+	if accepted < 60 {
+		t.Errorf("only %d were accepted", accepted)
+	}
+	for number, name := range map[string]string{"15": "TERM", "37": "RTMIN+3", "63": "RTMAX-1", "28": "WINCH", "30": "PWR", "10": "USR1", "29": "IO", "31": "SYS", "16": "STKFLT"} {
+		config, err := web.ProcessConfig(&Process{Args: []string{"/x"}, Dir: "/", StopSignal: name})
+		if a := l.ask(t, string(config)); err != nil || !slices.Contains(a.items, item{"lxc.signal.halt", "lxc.signal.halt", number}) {
+			t.Errorf("%s: %q, %v", name, a.items, err)
+		}
+	}
+	for name := range strings.SplitSeq(signalNames, " ") {
+		if a := l.ask(t, "lxc.signal.halt = SIG"+name+"\n"); a.verdict != "ok" {
+			t.Errorf("%s: %s", name, a.verdict)
+		}
+	}
+}

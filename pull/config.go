@@ -164,6 +164,7 @@ func (r *run) checkLoaded(which string, loaded lxc.Loaded) error {
 type includeWalk struct {
 	files  int
 	common bool // LXC's common.conf was among them
+	shared bool // one of them may give the container another network than its own
 }
 
 // check returns an error if LXC could not read the file or directory name, or a file that
@@ -197,6 +198,7 @@ func (w *includeWalk) check(name string, depth int) error {
 		return err
 	}
 	w.common = w.common || filepath.Base(name) == "common.conf"
+	w.shared = w.shared || lxc.SharesNetwork(data)
 	for _, included := range lxc.Values(data, "lxc.include") {
 		if included == "" {
 			continue

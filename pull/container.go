@@ -122,7 +122,8 @@ func (r *run) writeContainer(record *Record) error {
 			if s.storage != "" {
 				before = append(slices.Clip(r.target.BaseConfig), "lxc.rootfs.path = "+s.storage+":"+container.Rootfs+"\n"...)
 			}
-			return append(container.Config(before, contents.config, contents.hasFstab), r.opt.Personal.Config...)
+			before = append(container.Config(before, contents.config, contents.hasFstab), contents.process...)
+			return append(before, r.opt.Personal.Config...)
 		},
 	})
 	if err != nil {

@@ -2,18 +2,358 @@ package pull
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 
+	"lxc-pull/image"
+	"lxc-pull/lxc"
 	"lxc-pull/pull/source"
+	"lxc-pull/untar"
 )
 
 // A Process is what the user changes of the process that a container image runs.
 type Process struct {
-	Entrypoint []string // nil: the image's
+	Entrypoint []string // nil: the image's, with its Cmd
 	Cmd        []string // nil: the image's
-	Env        []string // NAME=VALUE, after the image's
+	Env        []string // NAME=VALUE, after the image's; NAME alone removes the image's
 	DHCP       bool     // LXC's hook gets the addresses
 }
 
+// Limits of what a container image can make a run do.
+const (
+	maxVolumes = 1024     // directories; images have one or two
+	maxDepth   = 64       // components of a volume or working directory: each is looked up from the root
+	maxResolv  = 64 << 10 // bytes of this machine's resolv.conf
+)
+
 // setUpProcess prepares the root file system of a container image for the process that the
-// image runs, and adds the process's lines to the container's config.
-func (r *run) setUpProcess(ctx context.Context, found *source.Found) error { return nil }
+// image runs, and sets the process's lines of the container's config. Package lxc says what the
+// lines are; the rules are those of "docker run".
+//
+// In the root file system it makes the working directory and the volumes, with the owner of the
+// container's root, and writes etc/hostname, etc/hosts and etc/resolv.conf, as Docker does. The
+// name servers are those of this machine that a container can reach; an image that starts a real
+// init and has a resolv.conf keeps it. The user's own host name and name servers come first.
+//
+// For a root file system alone it only makes the directories, and writes etc/hosts and
+// etc/hostname if the user gave a host name: nobody has said which process runs there, or
+// where.
+func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
+	config := found.Config
+	dir, err := r.makeDirs(ctx, config)
+	if err != nil {
+		return err
+	}
+	name := r.target.Container.UTSName()
+	if r.target.RootfsOnly {
+		name = r.target.Container.HostName
+	}
+	if err := r.writeHosts(name); err != nil || r.target.RootfsOnly {
+		return err
+	}
+	p := &lxc.Process{Args: r.arguments(config), Dir: dir, StopSignal: config.StopSignal, DHCP: r.opt.Process.DHCP}
+	if p.Identity, err = r.lookUp(config.User); err != nil {
+		return err
+	}
+	p.Env = environment(name, p.Home, config.Env, r.opt.Process.Env)
+	if r.target.LXCVersion != nil {
+		p.LXC = r.target.LXCVersion()
+	}
+	if len(p.Groups) > 1 && p.UID != 0 && !lxc.KnowsGroups(p.LXC, r.target.Container.UserNamespace) {
+		r.warn("image-config", "the process gets none of its user's other groups: LXC can give them since 4.0.10, in user namespaces since 6.0.6")
+	}
+	if p.StopSignal == "" && !p.IsInit() {
+		p.StopSignal = "SIGTERM" // Docker's; LXC's own, SIGPWR, ends no program that is process 1
+	}
+	if err := r.writeResolv(p.IsInit()); err != nil {
+		return err
+	}
+	p.Shell, p.EmptyRun, p.Sysctls = r.hasShell(), r.isEmptyRun(), r.sysctls()
+	container := &r.target.Container
+	_, err = os.Stat(container.TemplateConfig + "/oci.common.conf")
+	p.Include = err == nil
+	if _, err := os.Stat(container.HookDir + "/dhclient"); p.DHCP && err != nil && !r.target.WithoutLXC {
+		return fmt.Errorf("LXC's hook for --dhcp: %w", err)
+	}
+	lines, err := container.ProcessConfig(p)
+	if err == nil {
+		// LXC reads each line for itself, so these need no others to be checked.
+		_, err = lxc.CheckLoads(lines)
+	}
+	if err == nil && len(lines) > maxConfig/2 {
+		err = errors.New("its config would be too large")
+	}
+	if err != nil {
+		return fmt.Errorf("the process of the image: %w", err)
+	}
+	r.contents.process, r.contents.creates = lines, true // in dev: shm and mqueue
+	return r.checkDev()
+}
+
+// arguments returns the program and its arguments. An entry point of the user makes the image's
+// Cmd, which are arguments for the image's own, meaningless.
+func (r *run) arguments(config *image.OCIConfig) []string {
+	entrypoint, cmd := config.Entrypoint, config.Cmd
+	if r.opt.Process.Entrypoint != nil {
+		entrypoint, cmd = r.opt.Process.Entrypoint, nil
+	}
+	if r.opt.Process.Cmd != nil {
+		cmd = r.opt.Process.Cmd
+	}
+	args := append(append([]string{}, entrypoint...), cmd...)
+	if len(args) == 0 {
+		args = []string{"/bin/sh"}
+	}
+	return args
+}
+
+// environment returns the variables that Docker gives a process: three of its own, unless the
+// image or the user sets them, the image's and the user's. Text without "=" in the image's is
+// no variable.
+func environment(host, home string, fromImage, fromUser []string) (env []string) {
+	if home == "" {
+		home = "/"
+	}
+	own := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + host, "HOME=" + home}
+	// A variable counts if no later list has it.
+	lists := [][]string{own, fromImage, fromUser}
+	for i, list := range lists {
+		for _, variable := range list {
+			name, _, ok := strings.Cut(variable, "=")
+			for _, later := range lists[i+1:] {
+				for _, other := range later {
+					ok = ok && other != name && !strings.HasPrefix(other, name+"=")
+				}
+			}
+			if ok && name != "" {
+				env = append(env, variable)
+			}
+		}
+	}
+	return env
+}
+
+// lookUp finds the user of the process in the image's files. It refuses ids that the container
+// does not map: LXC could not start the process.
+func (r *run) lookUp(user string) (id lxc.Identity, err error) {
+	var files [2][]byte
+	for i, name := range []string{"etc/passwd", "etc/group"} {
+		files[i], err = r.staging.root.ReadFile(name, maxPersonal)
+		if err = r.inside(name, err); err != nil {
+			return id, err
+		}
+	}
+	if id, err = lxc.LookUp(user, files[0], files[1]); err != nil {
+		return id, err
+	}
+	ranges, _ := lxc.IDMap(r.target.BaseConfig) // Check has seen the error
+	if len(ranges) == 0 {
+		return id, nil
+	}
+	bad := int64(-1)
+	for _, gid := range id.Groups {
+		if !mapped(ranges, gid, true) {
+			bad = int64(gid)
+		}
+	}
+	if !mapped(ranges, id.UID, false) {
+		bad = int64(id.UID)
+	}
+	if bad >= 0 {
+		return id, errors.New("the image runs with the user or group id " + strconv.FormatInt(bad, 10) + ", which the container's lxc.idmap does not map")
+	}
+	return id, nil
+}
+
+// mapped reports whether ranges map a user or a group.
+func mapped(ranges []lxc.IDRange, id uint32, group bool) bool {
+	for _, each := range ranges {
+		if each.GID == group && id >= each.Inside && id-each.Inside < each.Count {
+			return true
+		}
+	}
+	return false
+}
+
+// makeDirs makes the working directory and the volumes, and returns the path of the former.
+func (r *run) makeDirs(ctx context.Context, config *image.OCIConfig) (dir string, err error) {
+	dir = config.Dir
+	if dir == "" {
+		dir = "/"
+	}
+	if dir[0] != '/' {
+		return "", errors.New("the working directory of the image is no absolute path: " + strconv.Quote(lxc.Shown(dir)))
+	}
+	dir = filepath.Clean(dir)
+	if err := r.makeDir(dir); err != nil {
+		return "", fmt.Errorf("the working directory of the image: %w", err)
+	}
+	if len(config.Volumes) > maxVolumes {
+		return "", errors.New("the image has too many volumes")
+	}
+	for _, volume := range config.Volumes {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		if err := r.inside(volume, r.makeDir(filepath.Clean("/"+volume))); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+// makeDir makes a directory and those above it, and notes the ones that were missing. Links are
+// followed inside the root file system.
+func (r *run) makeDir(name string) error {
+	root := r.staging.root
+	if strings.Count(name, "/") > maxDepth {
+		return &fs.PathError{Op: "mkdir", Path: lxc.Shown(name), Err: syscall.ENAMETOOLONG}
+	}
+	var missing []string
+	for at := name; at != "/"; at = filepath.Dir(at) {
+		// Resolve is content if only the last component is missing.
+		if _, err := root.Resolve(at + "/-"); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		missing = append(missing, at)
+	}
+	if err := root.MkdirAll(name, 0o755); err != nil {
+		return err
+	}
+	for _, each := range missing {
+		r.edit(each)
+	}
+	return nil
+}
+
+// writeHosts writes etc/hostname and etc/hosts for a host name, if there is one.
+func (r *run) writeHosts(name string) error {
+	if name == "" {
+		return nil
+	}
+	// The addresses of lxc-oci's file, which are those of Debian's.
+	const hosts = "127.0.0.1\tlocalhost\n127.0.1.1\t%s\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
+	err := r.makeDir("/etc")
+	if err == nil {
+		err = r.write("etc/hostname", 0o644, name+"\n")
+	}
+	if err = r.inside("etc/hostname", err); err == nil {
+		err = r.inside("etc/hosts", r.write("etc/hosts", 0o644, strings.Replace(hosts, "%s", name, 1)))
+	}
+	return err
+}
+
+// writeResolv writes etc/resolv.conf.
+func (r *run) writeResolv(init bool) error {
+	const name = "etc/resolv.conf"
+	if r.opt.Personal.Resolv != "" {
+		return nil
+	}
+	if init {
+		if old, err := r.staging.root.Resolve(name); err == nil && (old != name || r.staging.root.Digest(name) != "") {
+			return nil
+		}
+	}
+	// systemd-resolved's own file has the servers behind its local one.
+	for _, file := range []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"} {
+		data, err := readFile(file, maxResolv)
+		if text := reachable(string(data)); err == nil && text != "" {
+			return r.inside(name, r.write(name, 0o644, text))
+		}
+	}
+	return nil
+}
+
+// reachable returns the lines of a resolv.conf that are of use in a container, which has a
+// loopback interface of its own; "" if no name server is left.
+func reachable(conf string) string {
+	text, servers := "", 0
+	for _, line := range strings.Split(conf, "\n") {
+		f := strings.Fields(line)
+		switch {
+		case len(f) < 2:
+			continue
+		case f[0] == "nameserver" && !strings.HasPrefix(f[1], "127.") && f[1] != "::1" && strings.Trim(f[1], "0123456789abcdefABCDEF.:") == "": // no link-local one, which has a "%"
+			servers++
+		case f[0] != "search" && f[0] != "domain" && f[0] != "options":
+			continue
+		}
+		text += strings.Join(f, " ") + "\n"
+	}
+	if servers == 0 {
+		return ""
+	}
+	return text
+}
+
+// hasShell reports whether the image has a /bin/sh.
+func (r *run) hasShell() bool {
+	_, err := r.staging.root.ReadFile("bin/sh", 0)
+	var large *untar.TooLargeError
+	return errors.As(err, &large)
+}
+
+// isEmptyRun reports whether the image's run is an empty directory of the container's root with
+// the usual mode, which a new file system can take the place of.
+func (r *run) isEmptyRun() bool {
+	var owners [2]*syscall.Stat_t
+	empty := false
+	for i, name := range []string{"etc", "run"} {
+		dir, err := r.staging.root.Open(name)
+		if err != nil {
+			return false
+		}
+		empty, err = dir.IsEmpty()
+		f, err2 := dir.File()
+		dir.Close()
+		if err2 != nil {
+			return false
+		}
+		info, err2 := f.Stat()
+		f.Close()
+		if err != nil || err2 != nil {
+			return false
+		}
+		owners[i], _ = info.Sys().(*syscall.Stat_t)
+	}
+	etc, run := owners[0], owners[1]
+	return empty && etc != nil && run != nil && run.Mode&0o7777 == 0o755 && etc.Uid == run.Uid && etc.Gid == run.Gid
+}
+
+// sysctls returns the settings that Incus gives the network of such containers: ports below
+// 1024 and ping for every user. There are none if the container may have the host's network,
+// which they would change, and none that the kernel lacks.
+func (r *run) sysctls() (list []string) {
+	config := []byte(string(r.target.BaseConfig) + "\n" + r.opt.Personal.Config)
+	walk := includeWalk{shared: lxc.SharesNetwork(config)}
+	for _, name := range lxc.Values(config, "lxc.include") {
+		if name != "" && walk.check(name, 0) != nil {
+			walk.shared = true // nobody knows
+		}
+	}
+	// The kernel takes only groups that the namespace maps.
+	last := uint32(1<<32 - 2)
+	if r.target.Container.UserNamespace {
+		last = 0
+		ranges, _ := lxc.IDMap(config)
+		for _, each := range ranges {
+			if each.GID && each.Inside == 0 {
+				last = each.Count - 1
+			}
+		}
+	}
+	for _, sysctl := range []string{"ip_unprivileged_port_start=0", "ping_group_range=0 " + strconv.FormatUint(uint64(last), 10)} {
+		name, _, _ := strings.Cut(sysctl, "=")
+		// Linux has the first since 4.11, the second since 3.0.
+		if _, err := os.Stat("/proc/sys/net/ipv4/" + name); err == nil && !walk.shared && (last > 0 || name[0] != 'p') {
+			list = append(list, "net.ipv4."+sysctl)
+		}
+	}
+	return list
+}

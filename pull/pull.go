@@ -7,6 +7,7 @@
 //	room.go, config.go, machine.go      checks before the download
 //	stream.go, memory.go                from the download to the files on the disk
 //	container.go, personal.go           the image's files are edited
+//	process.go                          the process of a container image
 //	record.go                           image.json and config are written
 //	plan.go                             what Run would do, without doing it
 //	caller.go                           the process that waits for the result
@@ -38,9 +39,10 @@ type Target struct {
 	Owner     Owner              // of the files beside the root file system
 	Subvolume bool               // this process may make the root file system a btrfs subvolume
 
-	BaseConfig []byte  // the container's config before the image's config is added
-	Caller     *Caller // the lxc-create that runs this program as its template; nil: none
-	WithoutLXC bool    // LXC is not installed: a missing include is a warning, not an error
+	BaseConfig []byte        // the container's config before the image's config is added
+	Caller     *Caller       // the lxc-create that runs this program as its template; nil: none
+	WithoutLXC bool          // LXC is not installed: a missing include is a warning, not an error
+	LXCVersion func() string // the installed LXC's, as lxc.KnowsGroups takes it; nil: not known
 }
 
 // An Owner says who gets the container's directory and the files beside the root file
@@ -230,6 +232,7 @@ type contents struct {
 	fstabMode fs.FileMode // of the container's fstab
 	creates   bool        // the config makes LXC create mount points below dev
 	sized     bool        // the image's size was compared with the free room
+	process   []byte      // the config's lines for a container image's process
 }
 
 func (r *run) warn(code, format string, args ...any) {

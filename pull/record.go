@@ -28,6 +28,8 @@ import (
 //	path         the build's directory on the server; "": not known
 //	server       the URL of the server, never with a password; "file:" for a directory of
 //	             this machine
+//	reference, digest
+//	             only of a container image: its complete name, and the digest of the manifest
 //	rootfs_sha256, meta_sha256
 //	             digests of rootfs.tar.xz and meta.tar.xz; "": not known
 //	signers      fingerprints of the keys that signed the index of images; empty: no
@@ -58,8 +60,11 @@ const RecordFile = "image.json"
 
 // Limits of a record. The file has at most maxConfig bytes.
 const (
-	maxEdited  = 128 << 10 // bytes of Edited, which JSON may make six times as long: more are left out
-	maxStrings = 4096      // strings in a list; today's images name two files to edit
+	maxEdited = 128 << 10 // bytes of Edited, which JSON may make six times as long: more are left out
+	// maxReference is the longest name of a container image, in bytes. A repository has 255, a
+	// tag 128, a digest 71.
+	maxReference = 1024
+	maxStrings   = 4096 // strings in a list; today's images name two files to edit
 )
 
 // A Member is a member of a record: a string or a list of strings.
@@ -70,8 +75,18 @@ type Member struct {
 	Many *[]string
 }
 
-// Members returns all members, the names in the index of images first.
+// Members returns the members that the record's image has, the names in the index of images
+// first.
 func (r *Record) Members() []Member {
+	list := r.members()
+	if r.Image.Reference == "" {
+		list = list[:len(list)-2]
+	}
+	return list
+}
+
+// members returns all members, the two of container images last.
+func (r *Record) members() []Member {
 	img := &r.Image
 	return []Member{
 		{Name: "dist", One: &img.Dist}, {Name: "release", One: &img.Release}, {Name: "arch", One: &img.Arch}, {Name: "variant", One: &img.Variant},
@@ -80,6 +95,7 @@ func (r *Record) Members() []Member {
 		{Name: "signed", One: &r.Signed}, {Name: "created", One: &r.Created}, {Name: "program", One: &r.Program},
 		{Name: "mode", One: (*string)(&r.Mode)}, {Name: "privilege", One: &r.Privilege},
 		{Name: "signers", Many: &r.Signers}, {Name: "edited", Many: &r.Edited},
+		{Name: "reference", One: &img.Reference}, {Name: "digest", One: &r.Digest},
 	}
 }
 
@@ -88,7 +104,9 @@ func (r *run) record(found *source.Found) *Record {
 	rec := new(Record)
 	rec.Image, rec.Program = found.Image, r.opt.Program
 	found.Origin(&rec.Origin)
-	rec.Rootfs = hex.EncodeToString(r.arrived.digest)
+	if found.Config == nil { // a container image may have several layers, and Digest covers all
+		rec.Rootfs = hex.EncodeToString(r.arrived.digest)
+	}
 	rec.Mode, rec.Privilege = r.target.Namespace.Mode(), r.arrived.privilege
 	size := 0
 	for _, name := range r.edited {
@@ -133,13 +151,15 @@ var (
 	errRecord  = errors.New("it is not a JSON object, or a member is not of the type that it must have")
 	errVersion = errors.New("another version of this program wrote it, in another form")
 	errMode    = errors.New("its mode is neither system nor user")
+
+	errReference = errors.New("its reference and digest are not those of a container image")
 )
 
 // ParseRecord parses the text of a RecordFile, which may be of another user: it checks each
 // name that becomes part of a path or URL. Members that it does not know are skipped.
 func ParseRecord(text []byte) (*Record, error) {
 	r := new(Record)
-	members := r.Members()
+	members := r.members()
 	p := &jsonParser{rest: strings.TrimLeft(string(text), jsonSpace)}
 	version := ""
 	if p.next() != '{' {
@@ -198,6 +218,15 @@ func (r *Record) check() error {
 	names := []string{r.Image.Dist, r.Image.Release, r.Image.Arch, r.Image.Variant, r.Image.Build}
 	if r.Image.Path != "" {
 		names = append(names, strings.Split(r.Image.Path, "/")...)
+	}
+	if ref := r.Image.Reference; ref != "" {
+		if names[3] == "" { // most platforms have no variant
+			names[3] = names[2]
+		}
+		digest := strings.TrimPrefix(r.Digest, "sha256:")
+		if len(ref) > maxReference || strings.Contains(ref, " ") || strconv.Quote(ref) != "\""+ref+"\"" || r.Digest != "" && (len(digest) != 64 || len(r.Digest) != 71 || strings.Trim(digest, "0123456789abcdef") != "") {
+			return errReference
+		}
 	}
 	for _, name := range names {
 		if err := image.CheckName(name); err != nil {

@@ -41,6 +41,33 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+// A container image has two more members, and may have no variant.
+func TestContainerRecord(t *testing.T) {
+	want := testRecord()
+	if text := string(want.AppendJSON(nil)); strings.Contains(text, "reference") || strings.Contains(text, "digest") {
+		t.Error(text)
+	}
+	want.Image.Name = image.Name{Dist: "nginx", Release: "1.29", Arch: "arm64"}
+	want.Image.Build, want.Image.Path, want.Image.Reference = "sha256:0123456789ab", "", "docker:docker.io/library/nginx:1.29"
+	want.Digest = "sha256:" + strings.Repeat("0a", 32)
+	text := string(want.AppendJSON(nil))
+	if got, err := ParseRecord([]byte(text)); err != nil || !reflect.DeepEqual(got, want) || !json.Valid([]byte(text)) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, test := range []struct{ old, with, want string }{
+		{"docker.io/library/nginx:1.29", "x y", "its reference"}, {"docker.io/library/nginx:1.29", `\u001b[31m`, "its reference"}, {"docker.io/library/nginx:1.29", "\u0085", "its reference"}, {"docker.io/library/nginx:1.29", strings.Repeat("x", 2000), "its reference"},
+		{want.Digest, "", ""}, {want.Digest, want.Digest + "0", "its reference"}, {want.Digest, strings.ToUpper(want.Digest), "its reference"}, {want.Digest, "sha512:" + want.Digest[7:], "its reference"}, {`"docker:docker.io/library/nginx:1.29"`, `""`, "it is empty"},
+	} {
+		if !strings.Contains(text, test.old) {
+			t.Fatal(test.old)
+		}
+		_, err := ParseRecord([]byte(strings.Replace(text, test.old, test.with, 1)))
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%q: %v", test.with, err)
+		}
+	}
+}
+
 func TestParseRecord(t *testing.T) {
 	text := string(testRecord().AppendJSON(nil))
 	for _, test := range []struct{ old, with, want string }{
