@@ -206,6 +206,7 @@ func depth(v any) (n int) {
 // surrogate pair: it counts the members with the tokens of encoding/json.
 func repeats(text []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
 	type frame struct {
 		names map[string]bool
 		key   bool
