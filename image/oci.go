@@ -18,16 +18,13 @@ const (
 
 // Limits of what is in the documents.
 const (
+	maxText      = 128 << 10 // bytes of a string: the longest argument or variable of Linux (MAX_ARG_STRLEN)
+	maxItems     = 4096      // words, variables, volumes or saved images
 	maxManifests = 10000     // in an index: archives with many images have hundreds
-	maxBlob      = 1 << 44   // bytes of a layer: the largest file of ext4; MaxLayers of them fit into an int64
-	maxWords     = 4096      // items of a list in a config, or in the manifest.json of "docker save"
-	maxWord      = 128 << 10 // bytes of a word or variable: MAX_ARG_STRLEN of Linux
-	maxPath      = 4096      // bytes of a path: PATH_MAX of Linux
-	maxShort     = 512       // bytes of a media type, a user, a signal, a date, a name
-	maxPart      = 64        // bytes of a platform's part
-	maxSeal      = 64 << 10  // bytes of a signature in an annotation; those of RSA have 700
-	maxTags      = 100000    // in a list of tags; public repositories have up to 60,000
+	maxTags      = 100000    // in a list of tags: public repositories have up to 60,000
+	maxBlob      = 16 << 40  // bytes of a blob: the largest file of ext4; the sum of MaxLayers of them fits into an int64
 	maxListed    = 20        // platforms that an error names
+	maxQuoted    = 100       // bytes of foreign text that an error shows
 )
 
 // The media types of manifests, indexes and configs (OCI image spec, media-types.md; Docker
@@ -39,8 +36,6 @@ const (
 	DockerIndex    = "application/vnd.docker.distribution.manifest.list.v2+json"
 	DockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
 	DockerConfig   = "application/vnd.docker.container.image.v1+json"
-
-	docker1 = "application/vnd.docker.distribution.manifest.v1+" // schema 1: +json, +prettyjws
 )
 
 // A Digest is a SHA-256 digest as manifests write it: "sha256:" and 64 lower-case hexadecimal
@@ -50,16 +45,13 @@ type Digest string
 // A Platform is the machine for which an image is made (OCI image index, "platform").
 type Platform struct{ OS, Arch, Variant string }
 
-// String returns the platform as "linux/arm/v7".
-func (p Platform) String() string {
-	s := p.OS + "/" + p.Arch
+// Name returns the platform as "linux/arm/v7".
+func (p *Platform) Name() string {
+	name := p.OS + "/" + p.Arch
 	if p.Variant != "" {
-		s += "/" + p.Variant
+		name += "/" + p.Variant
 	}
-	if s == "/" {
-		s = "a platform that is not named"
-	}
-	return s
+	return name
 }
 
 // A Descriptor names a manifest, config or layer (OCI descriptor).
@@ -83,274 +75,309 @@ type Manifest struct {
 	Subject      Digest // of the manifest to which this one refers; "": none
 	Config       Descriptor
 	Layers       []Descriptor // the lowest first
-	Manifests    []Descriptor // of an index, without the attestations of BuildKit (platform unknown/unknown)
+	Manifests    []Descriptor // of an index, without attestations (platform unknown/unknown)
 }
 
-// A reader reads members of JSON objects. It keeps the first error.
-type reader struct{ err error }
+// A reader reads members of JSON objects. It keeps the first of the things that are wrong with
+// them. Members that are absent or null are empty.
+type reader struct {
+	_     [0]func()  // forbids ==, whose code nothing needs
+	value json.Value // the document
+	why   string
+}
 
-// fail notes an error.
-func (r *reader) fail(name, why string) {
-	if r.err == nil {
-		r.err = errors.New("the member " + strconv.Quote(name) + " " + why)
+// read begins to read a document of at most max bytes, which is an object.
+func read(text []byte, max int) *reader {
+	r := readAny(text, max)
+	if r.why == "" && !r.value.IsObject() {
+		r.why = "it is no JSON object"
+	}
+	return r
+}
+
+// readAny begins to read a document of at most max bytes.
+func readAny(text []byte, max int) *reader {
+	r := new(reader)
+	if len(text) > max {
+		r.why = "it is larger than " + strconv.Itoa(max) + " bytes"
+		return r
+	}
+	var err error
+	if r.value, err = json.Parse(string(text)); err != nil {
+		r.why = err.Error()
+	}
+	return r
+}
+
+// done returns the error, which begins with the name of the document, nil if nothing is wrong.
+func (r *reader) done(document string) error {
+	if r.why == "" {
+		return nil
+	}
+	return errors.New(document + ": " + r.why)
+}
+
+// fail notes that something is wrong.
+func (r *reader) fail(why string) {
+	if r.why == "" {
+		r.why = why
 	}
 }
 
-// text returns a member that is a string of at most max bytes, "" if it is absent or null.
-func (r *reader) text(v json.Value, name string, max int) string {
-	v = v.Get(name)
+// wrong notes that a member is wrong.
+func (r *reader) wrong(name, why string) { r.fail(strconv.Quote(name) + " " + why) }
+
+// check returns a string. Texts have no NUL, but may have other control characters.
+func (r *reader) check(v json.Value, name string) string {
 	text, ok := v.Text()
-	switch {
-	case v.IsNull():
-	case !ok:
-		r.fail(name, "is no string")
-	case len(text) > max:
-		r.fail(name, "is longer than "+strconv.Itoa(max)+" bytes")
-	case strings.IndexByte(text, 0) >= 0:
-		r.fail(name, "has a NUL")
-	default:
-		return text
+	if !ok || len(text) > maxText || strings.IndexByte(text, 0) >= 0 {
+		r.wrong(name, "is not a text of at most "+strconv.Itoa(maxText)+" bytes without NUL")
+		return ""
 	}
-	return ""
+	return text
 }
 
-// items calls each with the items of a member that is an array, of which there are at most max.
-// The member may be absent or null.
-func (r *reader) items(v json.Value, name string, max int, each func(json.Value)) {
+// text returns a member that is a string.
+func (r *reader) text(v json.Value, name string) string {
+	if v = v.Get(name); v.IsNull() {
+		return ""
+	}
+	return r.check(v, name)
+}
+
+// items returns the items of a member that is an array with at most max items.
+func (r *reader) items(v json.Value, name string, max int) []json.Value {
 	v = v.Get(name)
-	n := 0
-	isList := v.Items(func(item json.Value) bool {
-		if n++; n > max {
-			r.fail(name, "has more than "+strconv.Itoa(max)+" items")
-		}
-		if r.err == nil {
-			each(item)
-		}
-		return r.err == nil
-	})
-	if !isList && !v.IsNull() {
-		r.fail(name, "is no array")
+	items, ok := v.Items()
+	if !ok && !v.IsNull() || len(items) > max {
+		r.wrong(name, "is no array of at most "+strconv.Itoa(max)+" items")
+		return nil
 	}
+	return items
 }
 
-// texts returns a member that is an array of strings of at most max bytes each.
-func (r *reader) texts(v json.Value, name string, max int) (list []string) {
-	r.items(v, name, maxWords, func(item json.Value) {
-		text, ok := item.Text()
-		switch {
-		case !ok:
-			r.fail(name, "has an item that is no string")
-		case len(text) > max:
-			r.fail(name, "has an item that is longer than "+strconv.Itoa(max)+" bytes")
-		case strings.IndexByte(text, 0) >= 0:
-			r.fail(name, "has an item with a NUL")
-		}
-		list = append(list, text)
-	})
+// texts returns a member that is an array of strings.
+func (r *reader) texts(v json.Value, name string) (list []string) {
+	for _, item := range r.items(v, name, maxItems) {
+		list = append(list, r.check(item, name))
+	}
 	return list
 }
 
-// object returns a member that is an object; it may be absent or null.
+// object returns a member that is an object.
 func (r *reader) object(v json.Value, name string) json.Value {
-	v = v.Get(name)
-	if !v.IsNull() && !v.Members(func(string, json.Value) bool { return false }) {
-		r.fail(name, "is no object")
+	if v = v.Get(name); !v.IsNull() && !v.IsObject() {
+		r.wrong(name, "is no object")
 	}
 	return v
 }
 
-// digest returns a member that is a digest.
-func (r *reader) digest(v json.Value, name string) Digest {
-	d, why := parseDigest(r.text(v, name, maxShort))
+// digest returns a string that is a digest.
+func (r *reader) digest(text string) Digest {
+	d, why := parseDigest(text)
 	if why != "" {
-		r.fail(name, "is wrong: "+why)
+		r.fail(why)
 	}
 	return d
 }
 
 // platform returns the platform of a config or of an entry of an index.
 func (r *reader) platform(v json.Value) Platform {
-	return Platform{r.text(v, "os", maxPart), r.text(v, "architecture", maxPart), r.text(v, "variant", maxPart)}
+	return Platform{r.text(v, "os"), r.text(v, "architecture"), r.text(v, "variant")}
 }
 
 // descriptor reads a descriptor.
-func (r *reader) descriptor(v json.Value, name string) (d Descriptor) {
-	if v.Get("digest").IsNull() {
-		r.fail(name, "has no digest")
-		return d
-	}
-	d.MediaType = r.text(v, "mediaType", maxShort)
-	d.Digest = r.digest(v, "digest")
+func (r *reader) descriptor(v json.Value) (d Descriptor) {
+	d.MediaType = r.text(v, "mediaType")
+	d.Digest = r.digest(r.text(v, "digest"))
 	size, ok := v.Get("size").Int()
 	if !ok || size < 0 || size > maxBlob {
-		r.fail(name, "has a size that is no number from 0 to "+strconv.Itoa(maxBlob>>40)+" TiB")
+		r.wrong("size", "is no number from 0 to 2^44")
 	}
 	d.Size = size
-	d.ArtifactType = r.text(v, "artifactType", maxShort)
+	d.ArtifactType = r.text(v, "artifactType")
 	d.Platform = r.platform(r.object(v, "platform"))
 	notes := r.object(v, "annotations")
-	if d.Name = r.text(notes, "org.opencontainers.image.ref.name", maxShort); d.Name == "" {
-		d.Name = r.text(notes, "io.containerd.image.name", maxShort)
+	if d.Name = r.text(notes, "org.opencontainers.image.ref.name"); d.Name == "" {
+		d.Name = r.text(notes, "io.containerd.image.name")
 	}
-	d.Signature = r.text(notes, "dev.cosignproject.cosign/signature", maxSeal)
+	d.Signature = r.text(notes, "dev.cosignproject.cosign/signature")
 	return d
 }
 
-// descriptors reads an array of descriptors. It passes over attestations in an index.
-func (r *reader) descriptors(v json.Value, name string, max int) (list []Descriptor) {
-	r.items(v, name, max, func(item json.Value) {
-		d := r.descriptor(item, name)
+// descriptors reads an array of descriptors. It passes over the attestations that BuildKit puts
+// into an index.
+func (r *reader) descriptors(name string, max int) []Descriptor {
+	items := r.items(r.value, name, max)
+	list := make([]Descriptor, len(items))
+	n := 0
+	for i := range items {
+		d := &list[n]
+		*d = r.descriptor(items[i])
 		if name == "layers" || d.Platform.OS != "unknown" || d.Platform.Arch != "unknown" {
-			list = append(list, d)
+			n++
 		}
-	})
-	return list
+	}
+	return list[:n]
 }
 
-// parse parses a document of at most max bytes, which is an object.
-func parse(text []byte, max int) (json.Value, error) {
-	if len(text) > max {
-		return json.Value{}, errors.New("it is larger than " + strconv.Itoa(max) + " bytes")
+// The kinds of manifests. An image may have either, with a list of manifests or without.
+const (
+	noManifest = iota // the media type is another
+	anImage
+	anIndex
+	schema1 // of Docker, which no registry has taken since 2022
+)
+
+// manifestKind returns which kind of manifest has a media type.
+func manifestKind(mediaType string) int {
+	switch mediaType {
+	case OCIManifest, DockerManifest:
+		return anImage
+	case OCIIndex, DockerIndex:
+		return anIndex
 	}
-	v, err := json.Parse(string(text))
-	if err == nil && !v.Members(func(string, json.Value) bool { return false }) {
-		err = errors.New("it is no JSON object")
+	if strings.HasPrefix(mediaType, "application/vnd.docker.distribution.manifest.v1+") {
+		return schema1
 	}
-	return v, err
+	return noManifest
 }
 
 // ParseManifest parses an image manifest or index, OCI's or Docker's. mediaType is the one with
 // which it came, "" if that is not known. The text and the types must agree about what it is
 // (CVE-2021-41190). The layers may be of any type: see CheckImage.
 func ParseManifest(text []byte, mediaType string) (*Manifest, error) {
+	r := read(text, MaxManifest)
+	v := r.value
 	mediaType, _, _ = strings.Cut(mediaType, ";")
 	mediaType = strings.TrimSpace(mediaType)
-	v, err := parse(text, MaxManifest)
-	if err != nil {
-		if mediaType != "" {
-			return nil, errors.New("manifest of type " + quote(mediaType) + ": " + err.Error())
-		}
-		return nil, errors.New("manifest: " + err.Error())
+	m := &Manifest{MediaType: r.text(v, "mediaType"), ArtifactType: r.text(v, "artifactType")}
+	if r.why != "" && mediaType != "" {
+		r.why += ", of type " + quote(mediaType)
 	}
-	m, r := new(Manifest), new(reader)
-	m.MediaType = r.text(v, "mediaType", maxShort)
-	if !isManifestType(mediaType) {
-		mediaType = "" // such as application/json
+	content := noManifest
+	if !v.Get("config").IsNull() || !v.Get("layers").IsNull() {
+		content = anImage
 	}
-	version, ok := v.Get("schemaVersion").Int()
-	hasList, hasImage := !v.Get("manifests").IsNull(), !v.Get("config").IsNull() || !v.Get("layers").IsNull()
-	switch {
-	case r.err != nil:
-	case version == 1 || !v.Get("fsLayers").IsNull() || strings.HasPrefix(m.MediaType, docker1) || strings.HasPrefix(mediaType, docker1):
-		return nil, errors.New("manifest: Docker's schema 1 is not supported: the image must be pushed again by a Docker of 2016 or later")
-	case !v.Get("schemaVersion").IsNull() && (!ok || version != 2):
-		return nil, errors.New("manifest: its schemaVersion is not 2")
-	case hasList && (hasImage || !v.Get("blobs").IsNull()):
-		return nil, errors.New("manifest: it is an image and a list of images at the same time")
-	case m.MediaType != "" && mediaType != "" && m.MediaType != mediaType:
-		return nil, errors.New("manifest: it came as " + quote(mediaType) + ", and says that it is " + quote(m.MediaType))
-	case m.MediaType == "" && mediaType != "":
-		m.MediaType = mediaType
-	case m.MediaType == "" && hasList:
-		m.MediaType = OCIIndex
+	if !v.Get("manifests").IsNull() {
+		content += anIndex // both: schema1
+	}
+	switch came := manifestKind(mediaType); {
+	case came == noManifest: // such as application/json
 	case m.MediaType == "":
+		m.MediaType = mediaType
+	case m.MediaType != mediaType:
+		r.fail("it came as " + quote(mediaType) + ", and says that it is " + quote(m.MediaType))
+	}
+	if m.MediaType == "" {
 		m.MediaType = OCIManifest
+		if content == anIndex {
+			m.MediaType = OCIIndex
+		}
 	}
-	index := m.MediaType == OCIIndex || m.MediaType == DockerIndex
+	kind := manifestKind(m.MediaType)
+	version := v.Get("schemaVersion")
+	n, _ := version.Int()
 	switch {
-	case r.err != nil:
-	case !index && m.MediaType != OCIManifest && m.MediaType != DockerManifest:
-		return nil, errors.New("manifest: its type " + quote(m.MediaType) + " is not supported")
-	case index && hasImage, !index && hasList:
-		return nil, errors.New("manifest: its type " + quote(m.MediaType) + " contradicts its content")
-	case !index && v.Get("config").IsNull():
-		return nil, errors.New("manifest: it has no config")
+	case n == 1 || kind == schema1 || !v.Get("fsLayers").IsNull():
+		r.fail("Docker's schema 1 is not supported: the image must be pushed again with a newer program")
+	case kind == noManifest:
+		r.fail("manifests of type " + quote(m.MediaType) + " are not supported")
+	case n != 2 && !version.IsNull():
+		r.fail("its schemaVersion is not 2")
+	case kind != content && !(kind == anIndex && content == noManifest): // an empty list may be null
+		r.fail("its content is not that of " + quote(m.MediaType))
 	}
-	m.Index = index
-	m.ArtifactType = r.text(v, "artifactType", maxShort)
 	if subject := r.object(v, "subject"); !subject.IsNull() {
-		m.Subject = r.digest(subject, "digest")
+		m.Subject = r.digest(r.text(subject, "digest"))
 	}
-	if index {
-		m.Manifests = r.descriptors(v, "manifests", maxManifests)
+	if m.Index = kind == anIndex; m.Index {
+		m.Manifests = r.descriptors("manifests", maxManifests)
 	} else {
-		m.Config = r.descriptor(r.object(v, "config"), "config")
-		m.Layers = r.descriptors(v, "layers", MaxLayers)
+		m.Config = r.descriptor(r.object(v, "config"))
+		m.Layers = r.descriptors("layers", MaxLayers)
 	}
-	if r.err != nil {
-		return nil, errors.New("manifest: " + r.err.Error())
-	}
-	return m, nil
-}
-
-// isManifestType reports whether a media type is that of a manifest or index.
-func isManifestType(mediaType string) bool {
-	return mediaType == OCIIndex || mediaType == OCIManifest || mediaType == DockerIndex || mediaType == DockerManifest || strings.HasPrefix(mediaType, docker1)
+	return m, r.done("manifest")
 }
 
 // CheckImage returns an error if the manifest is not one of an image whose layers can be
 // applied: tar archives in any compression. The error says what it is instead.
 func (m *Manifest) CheckImage() error {
-	kind := m.Config.MediaType
-	switch {
-	case m.Index:
-		return errors.New("it is a list of images, not an image")
-	case kind != OCIConfigType && kind != DockerConfig:
-		return errors.New("it is no image of a container: its config has the type " + quote(kind))
-	case m.Config.Size > MaxConfig:
+	if kind := m.Config.MediaType; kind != OCIConfigType && kind != DockerConfig {
+		return errors.New("it is no image of a container: its config is of type " + quote(kind))
+	}
+	if m.Config.Size > MaxConfig {
 		return errors.New("its config is larger than " + strconv.Itoa(MaxConfig) + " bytes")
 	}
 	for i := range m.Layers {
-		kind := m.Layers[i].MediaType
-		why := ""
-		switch {
-		case strings.Contains(kind, "+enc"):
-			why = "encrypted layers are not supported"
-		case strings.Contains(kind, ".nondistributable.") || strings.Contains(kind, ".foreign."):
-			why = "foreign layers, which the registry does not have, are not supported"
-		case strings.HasPrefix(kind, "application/vnd.oci.image.layer.v1.tar") || strings.HasPrefix(kind, "application/vnd.docker.image.rootfs.diff.tar"):
-			continue
-		case strings.Contains(kind, "squashfs") || strings.Contains(kind, "erofs"):
-			why = "file systems as layers are not supported, only tar archives"
-		case strings.Contains(kind, "in-toto"):
-			why = "it is an attestation about an image, not an image"
-		default:
-			why = "layers of this type are not supported"
+		if kind := m.Layers[i].MediaType; layerProblem(kind) != "" {
+			return errors.New("layer " + strconv.Itoa(i+1) + " is of type " + quote(kind) + ": " + layerProblem(kind))
 		}
-		return errors.New("layer " + strconv.Itoa(i+1) + " of type " + quote(kind) + ": " + why)
 	}
 	return nil
 }
 
+// layerProblem says why layers of a media type can't be applied, "" if they can. The
+// decompressor finds out how they are compressed.
+func layerProblem(mediaType string) string {
+	for _, p := range [...][2]string{
+		{"+enc", "encrypted layers are not supported"},
+		{".nondistributable.", "layers that the registry does not have are not supported"},
+		{".foreign.", "layers that the registry does not have are not supported"},
+		{".image.layer.v1.tar", ""},
+		{".image.rootfs.diff.tar", ""},
+		{"in-toto", "it is an attestation about an image, not an image"},
+	} {
+		if strings.Contains(mediaType, p[0]) {
+			return p[1]
+		}
+	}
+	return "only tar archives are supported as layers"
+}
+
 // Choose returns the manifest of an index for the first of the platforms that the index has.
-// Only images for Linux are chosen. If the index has one manifest, without a platform, that is
+// Only images for Linux are chosen. If the index has one image, without a platform, that is
 // chosen: its config has the platform.
 func (m *Manifest) Choose(wanted []Platform) (*Descriptor, error) {
 	var chosen *Descriptor
-	images := 0
+	images, there := 0, ""
 	for i := range m.Manifests {
-		if d := &m.Manifests[i]; d.isImage() {
-			images++
-			chosen = d
+		d := &m.Manifests[i]
+		if !d.isImage() {
+			continue
 		}
+		if images++; images <= maxListed {
+			there += ", " + quote(d.Platform.Name())
+		}
+		chosen = d
 	}
-	if images != 1 || chosen.Platform.OS != "" || chosen.Platform.Arch != "" {
+	if images != 1 || chosen.Platform.OS+chosen.Platform.Arch != "" {
 		chosen = m.find(wanted)
 	}
 	switch {
+	case chosen == nil && images == 0:
+		return nil, errors.New("the index has no images")
 	case chosen == nil:
-		return nil, m.notFor(wanted)
+		if images > maxListed {
+			there += " and " + strconv.Itoa(images-maxListed) + " more"
+		}
+		name := "this machine"
+		if len(wanted) > 0 {
+			name = wanted[0].Name()
+		}
+		return nil, errors.New("there is no image for " + name + ", but for" + there[1:])
 	case chosen.Size > MaxManifest:
-		return nil, errors.New("the manifest for " + quote(chosen.Platform.String()) + " is larger than " + strconv.Itoa(MaxManifest) + " bytes")
+		return nil, errors.New("the manifest is larger than " + strconv.Itoa(MaxManifest) + " bytes")
 	}
 	return chosen, nil
 }
 
-// isImage reports whether an entry of an index is a manifest or index of an image. A signature
-// or another artifact has no platform, and a type.
+// isImage reports whether an entry of an index is an image, or an index of images. A signature
+// or another artifact has a type, and no platform.
 func (d *Descriptor) isImage() bool {
+	kind := manifestKind(d.MediaType)
 	artifact := d.ArtifactType != "" && d.ArtifactType != OCIConfigType && d.ArtifactType != DockerConfig
-	return isManifestType(d.MediaType) && (d.Platform.OS != "" || !artifact)
+	return (kind == anImage || kind == anIndex) && (d.Platform.OS != "" || !artifact)
 }
 
 // find returns the first entry for the first platform that has one, nil if none has.
@@ -358,39 +385,12 @@ func (m *Manifest) find(wanted []Platform) *Descriptor {
 	for i := range wanted {
 		for j := range m.Manifests {
 			d := &m.Manifests[j]
-			if p := &d.Platform; p.OS == "linux" && wanted[i].OS == p.OS && wanted[i].Arch == p.Arch && wanted[i].Variant == p.Variant && d.isImage() {
+			if d.Platform == wanted[i] && d.Platform.OS == "linux" && d.isImage() {
 				return d
 			}
 		}
 	}
 	return nil
-}
-
-// notFor returns the error for an index without an image for the platforms.
-func (m *Manifest) notFor(wanted []Platform) error {
-	text, there, more := "there is no image", "", 0
-	if len(wanted) > 0 {
-		text += " for " + wanted[0].String()
-	}
-	for i := range m.Manifests {
-		d := &m.Manifests[i]
-		name := quote(d.Platform.String())
-		switch {
-		case !d.isImage() || strings.Contains(there+", ", " "+name+", "):
-		case more > 0 || strings.Count(there, ", ") >= maxListed:
-			more++
-		default:
-			there += ", " + name
-		}
-	}
-	if there == "" {
-		return errors.New(text + ", nor for another platform")
-	}
-	text += "; there are images for" + there[1:]
-	if more > 0 {
-		text += " and " + strconv.Itoa(more) + " more"
-	}
-	return errors.New(text)
 }
 
 // An OCIConfig is the config of a container image (OCI image spec, config.md).
@@ -412,69 +412,53 @@ type OCIConfig struct {
 // entry of Env without a name or without "=" sets nothing, and is left out. Texts have no NUL,
 // but may have other control characters.
 func ParseConfig(text []byte) (*OCIConfig, error) {
-	v, err := parse(text, MaxConfig)
-	if err != nil {
-		return nil, errors.New("config of the image: " + err.Error())
+	r := read(text, MaxConfig)
+	v := r.value
+	run, rootfs := r.object(v, "config"), r.object(v, "rootfs")
+	c := &OCIConfig{
+		Platform: r.platform(v), Created: r.text(v, "created"),
+		Entrypoint: r.texts(run, "Entrypoint"), Cmd: r.texts(run, "Cmd"), Env: r.texts(run, "Env"),
+		User: r.text(run, "User"), Dir: r.text(run, "WorkingDir"), StopSignal: r.text(run, "StopSignal"),
 	}
-	c, r := new(OCIConfig), new(reader)
-	c.Platform = r.platform(v)
 	// Builds without a date have that of year 1.
-	c.Created = r.text(v, "created", maxShort)
 	if t, err := time.Parse(time.RFC3339, c.Created); err != nil || t.IsZero() {
 		c.Created = ""
 	}
-	rootfs := r.object(v, "rootfs")
-	if kind := r.text(rootfs, "type", maxShort); kind != "" && kind != "layers" {
-		r.fail("rootfs", "is of type "+quote(kind)+", not layers")
+	if kind := r.text(rootfs, "type"); kind != "" && kind != "layers" {
+		r.fail("a root file system of type " + quote(kind) + " is not supported")
 	}
-	r.items(rootfs, "diff_ids", MaxLayers, func(item json.Value) {
-		text, _ := item.Text()
-		id, why := parseDigest(text)
-		if why != "" {
-			r.fail("diff_ids", "is wrong: "+why)
-		}
-		c.DiffIDs = append(c.DiffIDs, id)
-	})
-	run := r.object(v, "config")
-	c.Entrypoint, c.Cmd = r.texts(run, "Entrypoint", maxWord), r.texts(run, "Cmd", maxWord)
-	for _, entry := range r.texts(run, "Env", maxWord) {
+	for _, item := range r.items(rootfs, "diff_ids", MaxLayers) {
+		c.DiffIDs = append(c.DiffIDs, r.digest(r.check(item, "diff_ids")))
+	}
+	set := c.Env[:0]
+	for _, entry := range c.Env {
 		if strings.IndexByte(entry, '=') > 0 {
-			c.Env = append(c.Env, entry)
+			set = append(set, entry)
 		}
 	}
-	c.User, c.Dir, c.StopSignal = r.text(run, "User", maxShort), r.text(run, "WorkingDir", maxPath-1), r.text(run, "StopSignal", maxShort)
-	r.object(run, "Volumes").Members(func(name string, _ json.Value) bool {
-		if len(c.Volumes) == maxWords || len(name) >= maxPath || strings.IndexByte(name, 0) >= 0 {
-			r.fail("Volumes", "has too many names, or one that is no path")
-		}
-		c.Volumes = append(c.Volumes, name)
-		return r.err == nil
-	})
-	if r.err != nil {
-		return nil, errors.New("config of the image: " + r.err.Error())
+	c.Env = set
+	volumes, _ := r.object(run, "Volumes").Members()
+	if len(volumes) > 2*maxItems {
+		r.wrong("Volumes", "has too many members")
+		volumes = nil
 	}
-	return c, nil
+	for i := 0; i < len(volumes); i += 2 {
+		c.Volumes = append(c.Volumes, r.check(volumes[i], "Volumes"))
+	}
+	return c, r.done("config of the image")
 }
 
 // ParseTags parses the list of a repository's tags (distribution spec, "Listing Tags").
-func ParseTags(text []byte) ([]string, error) {
-	v, err := parse(text, maxTags*(maxTag+4))
-	if err != nil {
-		return nil, errors.New("list of tags: " + err.Error())
-	}
-	var tags []string
-	r := new(reader)
-	r.items(v, "tags", maxTags, func(item json.Value) {
+func ParseTags(text []byte) (tags []string, err error) {
+	r := read(text, 4*MaxManifest)
+	for _, item := range r.items(r.value, "tags", maxTags) {
 		tag, _ := item.Text()
 		if !isTag(tag) {
-			r.fail("tags", "has an item that is no tag")
+			r.wrong("tags", "has an item that is no tag")
 		}
 		tags = append(tags, tag)
-	})
-	if r.err != nil {
-		return nil, errors.New("list of tags: " + r.err.Error())
 	}
-	return tags, nil
+	return tags, r.done("list of tags")
 }
 
 // A SavedImage is an image of a "docker save" archive (its manifest.json).
@@ -487,42 +471,25 @@ type SavedImage struct {
 
 // ParseSaved parses the manifest.json of a "docker save" archive. The names of files are
 // relative, and have no part "..".
-func ParseSaved(text []byte) ([]SavedImage, error) {
-	var images []SavedImage
-	r := new(reader)
-	if len(text) > MaxManifest {
-		return nil, errors.New("manifest.json: it is larger than " + strconv.Itoa(MaxManifest) + " bytes")
+func ParseSaved(text []byte) (images []SavedImage, err error) {
+	r := readAny(text, MaxManifest)
+	items, ok := r.value.Items()
+	if !ok || len(items) > maxItems {
+		r.fail("it is no array of at most " + strconv.Itoa(maxItems) + " images")
+		items = nil
 	}
-	v, err := json.Parse(string(text))
-	isList := err == nil && v.Items(func(item json.Value) bool {
-		s := SavedImage{Config: r.text(item, "Config", maxPath), Layers: r.texts(item, "Layers", maxPath), Tags: r.texts(item, "RepoTags", maxShort)}
-		if len(s.Layers) > MaxLayers {
-			r.fail("Layers", "has more than "+strconv.Itoa(MaxLayers)+" items")
-		}
-		if len(images) == maxWords {
-			r.err = errors.New("it has more than " + strconv.Itoa(maxWords) + " images")
-		}
-		if !isLocal(s.Config) {
-			r.fail("Config", "is no path in the archive")
-		}
+	for _, item := range items {
+		s := SavedImage{Config: r.text(item, "Config"), Layers: r.texts(item, "Layers"), Tags: r.texts(item, "RepoTags")}
+		good := len(s.Layers) <= MaxLayers && isLocal(s.Config)
 		for _, name := range s.Layers {
-			if !isLocal(name) {
-				r.fail("Layers", "has an item that is no path in the archive")
-			}
+			good = good && isLocal(name)
+		}
+		if !good {
+			r.fail("it has too many layers, or a name that is no path in the archive")
 		}
 		images = append(images, s)
-		return r.err == nil
-	})
-	if err == nil {
-		err = r.err
 	}
-	if err == nil && !isList {
-		err = errors.New("it is no JSON array")
-	}
-	if err != nil {
-		return nil, errors.New("manifest.json: " + err.Error())
-	}
-	return images, nil
+	return images, r.done("manifest.json")
 }
 
 // isLocal reports whether a name is a path below a directory.

@@ -43,12 +43,8 @@ func ParseReference(text string) (Reference, error) {
 
 // parseReference is ParseReference. It says what is wrong with the name.
 func parseReference(text string) (r Reference, why string) {
-	if scheme, rest, ok := strings.Cut(text, "://"); ok {
-		why = "the name of an image has no " + quote(scheme+"://") + ": write " + quote(rest)
-		if scheme == "http" {
-			why += "; for a registry over plain http write " + quote("docker+http://"+rest)
-		}
-		return r, why
+	if _, rest, ok := strings.Cut(text, "://"); ok {
+		return r, "a name has no scheme: write " + quote("docker:"+rest) + ", or docker+http:// for a registry without TLS"
 	}
 	name, digest, pinned := strings.Cut(text, "@")
 	if pinned {
@@ -65,7 +61,7 @@ func parseReference(text string) (r Reference, why string) {
 	case pinned && r.Tag == "":
 		return r, "there is no tag after the colon"
 	case pinned && !isTag(r.Tag):
-		return r, "the tag " + quote(r.Tag) + " must have at most " + strconv.Itoa(maxTag) + " letters, digits, dots, hyphens and underscores, and begin with none of the first two marks"
+		return r, quote(r.Tag) + " is no tag: it must have at most 128 letters, digits, dots, hyphens and underscores, and begin with no dot or hyphen"
 	case !pinned && r.Digest == "":
 		r.Tag = "latest"
 	}
@@ -79,7 +75,7 @@ func parseReference(text string) (r Reference, why string) {
 		r.Repository = "library/" + r.Repository
 	}
 	if why == "" && len(r.Repository) > maxRepository {
-		why = "the repository's name is longer than " + strconv.Itoa(maxRepository) + " bytes"
+		why = "the repository's name is longer than 255 bytes"
 	}
 	if why == "" && !isHost(r.Host) {
 		why = quote(r.Host) + " is not the name or address of a host, with or without a port"
@@ -87,10 +83,10 @@ func parseReference(text string) (r Reference, why string) {
 	return r, why
 }
 
-// quote quotes text of a stranger, and shortens it.
+// quote quotes foreign text for an error, and shortens it.
 func quote(text string) string {
-	if len(text) > 300 {
-		return strconv.Quote(text[:300]) + "..."
+	if len(text) > maxQuoted {
+		text = text[:maxQuoted] + "..."
 	}
 	return strconv.Quote(text)
 }
@@ -160,12 +156,8 @@ func isHost(s string) bool {
 		inside, ok = strings.CutSuffix(inside, "]")
 		return ok && inside != "" && strings.Trim(inside, "0123456789abcdefABCDEF:") == ""
 	}
-	for part := range strings.SplitSeq(name, ".") {
-		if part == "" || !consists(part, "-") || part[0] == '-' || part[len(part)-1] == '-' {
-			return false
-		}
-	}
-	return true
+	dots := "." + name + "." // each part between two dots begins and ends with a letter or digit
+	return consists(name, ".-") && !strings.Contains(dots, "..") && !strings.Contains(dots, ".-") && !strings.Contains(dots, "-.")
 }
 
 // isHex reports whether s is of n lower-case hexadecimal digits.
@@ -175,18 +167,11 @@ func isHex(s string, n int) bool {
 
 // parseDigest parses a digest. It says what is wrong with it.
 func parseDigest(text string) (d Digest, why string) {
-	kind, hex, _ := strings.Cut(text, ":")
-	switch {
-	case text == "":
-		return "", "the digest is missing"
-	case kind == "sha256" && isHex(hex, 64):
-		return Digest(text), ""
-	case kind == "sha256":
-		return "", "the digest " + quote(text) + " must have 64 lower-case hexadecimal digits"
-	case consists(kind, "+._-"):
-		return "", "digests of the kind " + quote(kind) + " are not supported, only sha256"
+	hex, ok := strings.CutPrefix(text, "sha256:")
+	if !ok || !isHex(hex, 64) {
+		return "", quote(text) + " is no digest that is supported: it must be sha256: and 64 lower-case hexadecimal digits"
 	}
-	return "", quote(text) + " is no digest"
+	return Digest(text), ""
 }
 
 // ParseDigest parses a digest. Only SHA-256 is supported (OCI descriptor, "Digests").

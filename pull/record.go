@@ -143,20 +143,21 @@ func ParseRecord(text []byte) (*Record, error) {
 		return nil, errRecord
 	}
 	r := new(Record)
-	members := r.Members()
-	version, good := int64(0), true
-	isObject := object.Members(func(key string, value json.Value) bool {
-		if key == "version" {
-			version, _ = value.Int()
+	known := r.Members()
+	version := int64(0)
+	parts, ok := object.Members()
+	for i := 0; i < len(parts); i += 2 {
+		name, _ := parts[i].Text()
+		if name == "version" {
+			version, _ = parts[i+1].Int()
 		}
-		for i := range members {
-			if m := &members[i]; m.Name == key {
-				good = good && m.set(value)
+		for j := range known {
+			if m := &known[j]; m.Name == name {
+				ok = m.set(parts[i+1]) && ok
 			}
 		}
-		return good
-	})
-	if !isObject || !good {
+	}
+	if !ok {
 		return nil, errRecord
 	}
 	if version != 1 {
@@ -167,21 +168,19 @@ func ParseRecord(text []byte) (*Record, error) {
 
 // set sets a member. It reports false for a value of another type, and for a list with too many
 // strings.
-func (m *Member) set(value json.Value) bool {
+func (m *Member) set(value json.Value) (ok bool) {
 	if m.One != nil {
-		text, ok := value.Text()
-		*m.One = text
+		*m.One, ok = value.Text()
 		return ok
 	}
 	*m.Many = nil
-	good := true
-	isList := value.Items(func(item json.Value) bool {
-		text, ok := item.Text()
-		good = ok && len(*m.Many) < maxStrings
+	items, ok := value.Items()
+	for _, item := range items[:min(len(items), maxStrings)] {
+		text, isText := item.Text()
+		ok = ok && isText
 		*m.Many = append(*m.Many, text)
-		return good
-	})
-	return isList && good
+	}
+	return ok && len(items) <= maxStrings
 }
 
 // check refuses values that are not safe as parts of a path or a URL, or have no meaning.

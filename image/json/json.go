@@ -25,11 +25,15 @@ type Value struct{ text string }
 func Parse(text string) (Value, error) { return parse(text, true) }
 
 // ParseLoose is Parse for texts that other programs may have written again. It takes any
-// depth and repeated names: Members passes all of them, and Get returns the first. Bytes that
+// depth and repeated names: Members returns all of them, and Get returns the first. Bytes that
 // are not UTF-8, and half a surrogate pair, become U+FFFD.
 func ParseLoose(text string) (Value, error) {
 	if !utf8.ValidString(text) {
-		text = string([]rune(text))
+		var valid []byte
+		for _, r := range text { // each bad byte is a U+FFFD
+			valid = utf8.AppendRune(valid, r)
+		}
+		text = string(valid)
 	}
 	return parse(text, false)
 }
@@ -77,31 +81,28 @@ func (v Value) Int() (n int64, ok bool) {
 	return n, err == nil
 }
 
-// Items calls each with the items of an array, in their order, until it returns false. ok is
-// false if v is no array.
-func (v Value) Items(each func(Value) bool) (ok bool) {
+// Items returns the items of an array; ok is false if v is no array.
+func (v Value) Items() (items []Value, ok bool) { return v.parts('[') }
+
+// Members returns the names and values of the members of an object, one after the other; ok is
+// false if v is no object.
+func (v Value) Members() (parts []Value, ok bool) { return v.parts('{') }
+
+// parts returns the values in an array or object, as mark says, and the names.
+func (v Value) parts(mark byte) (parts []Value, ok bool) {
 	c := checker{text: v.text}
-	for c.enter('[') {
-		item := c.item()
-		if item.text == "" || !each(item) {
+	for c.enter(mark) {
+		part := c.item()
+		if part.text == "" {
 			break
 		}
+		parts = append(parts, part)
 	}
-	return c.at > 0
+	return parts, c.at > 0
 }
 
-// Members calls each with the members of an object until it returns false. ok is false if v is
-// no object.
-func (v Value) Members(each func(name string, value Value) bool) (ok bool) {
-	c := checker{text: v.text}
-	for c.enter('{') {
-		name, named := c.item().Text()
-		if !named || !each(name, c.item()) {
-			break
-		}
-	}
-	return c.at > 0
-}
+// IsObject reports whether v is an object.
+func (v Value) IsObject() bool { return v.text != "" && v.text[0] == '{' }
 
 // IsNull reports whether v is absent or null.
 func (v Value) IsNull() bool { return v.text == "" || v.text[0] == 'n' }
