@@ -39,9 +39,7 @@ func ParseSimpleSigning(text []byte) (Claim, error) {
 			r.fail("its critical member " + quote(name) + " is not known")
 		}
 	}
-	if kind := r.text(critical, "type"); kind != "cosign container image signature" {
-		r.fail("it is of type " + quote(kind) + ", which is not that of an image's signature")
-	}
+	r.want(critical, "type", "cosign container image signature")
 	c := Claim{Digest: string(r.digest(r.text(r.object(critical, "image"), "docker-manifest-digest")))}
 	if name := r.text(r.object(critical, "identity"), "docker-reference"); name != "" {
 		ref, why := parseReference(name)
@@ -68,10 +66,7 @@ type Bundle struct {
 // ParseBundle parses a bundle.
 func ParseBundle(text []byte) (*Bundle, error) {
 	r, b := read(text, maxSigned), new(Bundle)
-	// Before 0.3 the type was application/vnd.dev.sigstore.bundle+json;version=0.2.
-	if kind := r.text(r.value, "mediaType"); !strings.HasPrefix(kind, "application/vnd.dev.sigstore.bundle") {
-		r.fail("it is of type " + quote(kind))
-	}
+	r.want(r.value, "mediaType", SigstoreBundle)
 	material := r.object(r.value, "verificationMaterial")
 	if !material.Get("certificate").IsNull() || !material.Get("x509CertificateChain").IsNull() {
 		r.fail("keyless signatures are not supported, only those of a key (cosign sign --key)")
@@ -82,9 +77,7 @@ func ParseBundle(text []byte) (*Bundle, error) {
 		r.fail("it must have either dsseEnvelope or messageSignature")
 	case envelope.IsNull():
 		digest := r.object(message, "messageDigest")
-		if kind := r.text(digest, "algorithm"); kind != "SHA2_256" {
-			r.fail("digests of the kind " + quote(kind) + " are not supported, only SHA2_256")
-		}
+		r.want(digest, "algorithm", "SHA2_256")
 		b.Message = r.digest("sha256:" + hex.EncodeToString(r.bytes(digest, "digest")))
 		b.Signatures = append(b.Signatures, r.bytes(message, "signature"))
 	default:
@@ -120,16 +113,12 @@ func (r *reader) bytes(v json.Value, name string) []byte {
 // subject's name if that is the name of an image with a host; cosign itself writes none.
 func ParseStatement(text []byte) (claims []Claim, err error) {
 	r := read(text, maxSigned)
-	if kind := r.text(r.value, "_type"); kind != "https://in-toto.io/Statement/v1" && kind != "https://in-toto.io/Statement/v0.1" {
-		r.fail("it is of type " + quote(kind))
-	}
-	if kind := r.text(r.value, "predicateType"); kind != "https://sigstore.dev/cosign/sign/v1" {
-		r.fail("it is an attestation of the kind " + quote(kind) + ", not the signature of an image")
-	}
+	r.want(r.value, "_type", "https://in-toto.io/Statement/v1")
+	r.want(r.value, "predicateType", "https://sigstore.dev/cosign/sign/v1")
 	for _, item := range r.items(r.value, "subject", maxSubjects) {
 		c := Claim{Digest: string(r.digest("sha256:" + r.text(r.object(item, "digest"), "sha256")))}
 		name := r.text(item, "name")
-		if ref, why := parseReference(name); why == "" && (strings.HasPrefix(name, ref.Host+"/") || strings.HasPrefix(name, "index.docker.io/")) {
+		if ref, why := parseReference(name); why == "" && strings.Contains(name, ref.Host+"/") {
 			c.Repository = ref.Name()
 		}
 		claims = append(claims, c)

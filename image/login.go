@@ -69,8 +69,8 @@ func Login(file []byte, host, repository string) (user, password string, ok bool
 	if own, name := bestLogin(r.object(r.value, "credHelpers"), host+"/"+repository); name != "" {
 		helper, _ = own.Text()
 	}
-	auth, token := r.text(entry, "auth"), r.text(entry, "identitytoken")
-	user, password = r.text(entry, "username"), r.text(entry, "password")
+	auth, token := "", ""
+	r.texts(entry, "auth identitytoken username password", &auth, &token, &user, &password)
 	if auth != "" {
 		text, err := base64.StdEncoding.DecodeString(auth)
 		user, password, ok = strings.Cut(string(text), ":")

@@ -145,6 +145,20 @@ func (r *reader) text(v json.Value, name string) string {
 	return r.check(v, name)
 }
 
+// texts sets strings to the members of the names, which blanks separate.
+func (r *reader) texts(v json.Value, names string, to ...*string) {
+	for i, name := range strings.Fields(names) {
+		*to[i] = r.text(v, name)
+	}
+}
+
+// want checks that a member is a string.
+func (r *reader) want(v json.Value, name, wanted string) {
+	if text := r.text(v, name); text != wanted {
+		r.wrong(name, "is "+quote(text)+", and only "+strconv.Quote(wanted)+" is supported")
+	}
+}
+
 // items returns the items of a member that is an array with at most max items.
 func (r *reader) items(v json.Value, name string, max int) []json.Value {
 	v = v.Get(name)
@@ -156,8 +170,8 @@ func (r *reader) items(v json.Value, name string, max int) []json.Value {
 	return items
 }
 
-// texts returns a member that is an array of strings.
-func (r *reader) texts(v json.Value, name string) (list []string) {
+// list returns a member that is an array of strings.
+func (r *reader) list(v json.Value, name string) (list []string) {
 	for _, item := range r.items(v, name, maxItems) {
 		list = append(list, r.check(item, name))
 	}
@@ -181,28 +195,25 @@ func (r *reader) digest(text string) Digest {
 	return d
 }
 
-// platform returns the platform of a config or of an entry of an index.
-func (r *reader) platform(v json.Value) Platform {
-	return Platform{r.text(v, "os"), r.text(v, "architecture"), r.text(v, "variant")}
+// platform reads the platform of a config or of an entry of an index.
+func (r *reader) platform(v json.Value, p *Platform) {
+	r.texts(v, "os architecture variant", &p.OS, &p.Arch, &p.Variant)
 }
 
 // descriptor reads a descriptor.
-func (r *reader) descriptor(v json.Value) (d Descriptor) {
-	d.MediaType = r.text(v, "mediaType")
-	d.Digest = r.digest(r.text(v, "digest"))
-	size, ok := v.Get("size").Int()
-	if !ok || size < 0 || size > maxBlob {
+func (r *reader) descriptor(v json.Value, d *Descriptor) {
+	notes, digest, name := r.object(v, "annotations"), "", ""
+	r.texts(v, "mediaType artifactType digest", &d.MediaType, &d.ArtifactType, &digest)
+	r.texts(notes, "org.opencontainers.image.ref.name io.containerd.image.name dev.cosignproject.cosign/signature", &d.Name, &name, &d.Signature)
+	r.platform(r.object(v, "platform"), &d.Platform)
+	if d.Name == "" {
+		d.Name = name
+	}
+	d.Digest = r.digest(digest)
+	var ok bool
+	if d.Size, ok = v.Get("size").Int(); !ok || d.Size < 0 || d.Size > maxBlob {
 		r.wrong("size", "is no number from 0 to 2^44")
 	}
-	d.Size = size
-	d.ArtifactType = r.text(v, "artifactType")
-	d.Platform = r.platform(r.object(v, "platform"))
-	notes := r.object(v, "annotations")
-	if d.Name = r.text(notes, "org.opencontainers.image.ref.name"); d.Name == "" {
-		d.Name = r.text(notes, "io.containerd.image.name")
-	}
-	d.Signature = r.text(notes, "dev.cosignproject.cosign/signature")
-	return d
 }
 
 // descriptors reads an array of descriptors. It passes over the attestations that BuildKit puts
@@ -212,8 +223,9 @@ func (r *reader) descriptors(name string, max int) []Descriptor {
 	list := make([]Descriptor, len(items))
 	n := 0
 	for i := range items {
+		list[n] = Descriptor{} // after one that was passed over
 		d := &list[n]
-		*d = r.descriptor(items[i])
+		r.descriptor(items[i], d)
 		if name == "layers" || d.Platform.OS != "unknown" || d.Platform.Arch != "unknown" {
 			n++
 		}
@@ -251,7 +263,8 @@ func ParseManifest(text []byte, mediaType string) (*Manifest, error) {
 	v := r.value
 	mediaType, _, _ = strings.Cut(mediaType, ";")
 	mediaType = strings.TrimSpace(mediaType)
-	m := &Manifest{MediaType: r.text(v, "mediaType"), ArtifactType: r.text(v, "artifactType")}
+	m := new(Manifest)
+	r.texts(v, "mediaType artifactType", &m.MediaType, &m.ArtifactType)
 	if r.why != "" && mediaType != "" {
 		r.why += ", of type " + quote(mediaType)
 	}
@@ -294,7 +307,7 @@ func ParseManifest(text []byte, mediaType string) (*Manifest, error) {
 	if m.Index = kind == anIndex; m.Index {
 		m.Manifests = r.descriptors("manifests", maxManifests)
 	} else {
-		m.Config = r.descriptor(r.object(v, "config"))
+		r.descriptor(r.object(v, "config"), &m.Config)
 		m.Layers = r.descriptors("layers", MaxLayers)
 	}
 	return m, r.done("manifest")
@@ -415,28 +428,26 @@ func ParseConfig(text []byte) (*OCIConfig, error) {
 	r := read(text, MaxConfig)
 	v := r.value
 	run, rootfs := r.object(v, "config"), r.object(v, "rootfs")
-	c := &OCIConfig{
-		Platform: r.platform(v), Created: r.text(v, "created"),
-		Entrypoint: r.texts(run, "Entrypoint"), Cmd: r.texts(run, "Cmd"), Env: r.texts(run, "Env"),
-		User: r.text(run, "User"), Dir: r.text(run, "WorkingDir"), StopSignal: r.text(run, "StopSignal"),
+	c := new(OCIConfig)
+	r.platform(v, &c.Platform)
+	r.texts(v, "created", &c.Created)
+	r.texts(run, "User WorkingDir StopSignal", &c.User, &c.Dir, &c.StopSignal)
+	c.Entrypoint, c.Cmd = r.list(run, "Entrypoint"), r.list(run, "Cmd")
+	for _, entry := range r.list(run, "Env") {
+		if strings.IndexByte(entry, '=') > 0 {
+			c.Env = append(c.Env, entry)
+		}
 	}
 	// Builds without a date have that of year 1.
 	if t, err := time.Parse(time.RFC3339, c.Created); err != nil || t.IsZero() {
 		c.Created = ""
 	}
-	if kind := r.text(rootfs, "type"); kind != "" && kind != "layers" {
-		r.fail("a root file system of type " + quote(kind) + " is not supported")
+	if !rootfs.Get("type").IsNull() {
+		r.want(rootfs, "type", "layers")
 	}
 	for _, item := range r.items(rootfs, "diff_ids", MaxLayers) {
 		c.DiffIDs = append(c.DiffIDs, r.digest(r.check(item, "diff_ids")))
 	}
-	set := c.Env[:0]
-	for _, entry := range c.Env {
-		if strings.IndexByte(entry, '=') > 0 {
-			set = append(set, entry)
-		}
-	}
-	c.Env = set
 	volumes, _ := r.object(run, "Volumes").Members()
 	if len(volumes) > 2*maxItems {
 		r.wrong("Volumes", "has too many members")
@@ -479,7 +490,7 @@ func ParseSaved(text []byte) (images []SavedImage, err error) {
 		items = nil
 	}
 	for _, item := range items {
-		s := SavedImage{Config: r.text(item, "Config"), Layers: r.texts(item, "Layers"), Tags: r.texts(item, "RepoTags")}
+		s := SavedImage{Config: r.text(item, "Config"), Layers: r.list(item, "Layers"), Tags: r.list(item, "RepoTags")}
 		good := len(s.Layers) <= MaxLayers && isLocal(s.Config)
 		for _, name := range s.Layers {
 			good = good && isLocal(name)
