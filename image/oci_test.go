@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -341,7 +342,9 @@ func FuzzParseConfig(f *testing.F) {
 			return
 		}
 		var all map[string]any
-		if err := json.Unmarshal(text, &all); err != nil {
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.UseNumber()
+		if err := d.Decode(&all); err != nil {
 			t.Fatalf("%q: %v", text, err)
 		}
 		run, _ := all["config"].(map[string]any)
