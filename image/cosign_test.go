@@ -136,3 +136,11 @@ func FuzzCosign(f *testing.F) {
 		}
 	})
 }
+
+// A bundle that cosign 3.0 made of the text "hello\n", with a key.
+func TestBundleOfCosign(t *testing.T) {
+	b, err := ParseBundle([]byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json", "verificationMaterial":{"publicKey":{"hint":"gsN4hF7yw6y0A9CYDMlm5gKEUiazLVBkdatQCEAHucU="}}, "messageSignature":{"messageDigest":{"algorithm":"SHA2_256", "digest":"WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM="}, "signature":"MEUCIEkCaXjjw1uAPTxUcS51i0vBu3jtoZ6oxEgnSmNeakCgAiEA4UHUTZ6HPxGB/n47dkT2mpHBvlln/Qc+6tEVms7KgSU="}}`))
+	if err != nil || b.Message != "sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03" || len(b.Signatures) != 1 || len(b.Signatures[0]) != 71 {
+		t.Errorf("%+v, %v", b, err)
+	}
+}
