@@ -36,8 +36,9 @@ func TestArrows(t *testing.T) {
 	arrows := map[string]string{
 		".":           "cli",
 		"cli":         "cross fetch image image/cache lxc lxc/host pgp pull pull/source untar untar/xz",
-		"pull":        "cross image lxc pull/source untar",
+		"pull":        "cross image image/json lxc pull/source untar",
 		"pull/source": "fetch image image/cache lxc pgp untar untar/xz",
+		"image":       "image/json",
 		"image/cache": "image",
 		"lxc/host":    "lxc",
 		"untar":       "untar/xz",
@@ -199,7 +200,7 @@ func TestSize(t *testing.T) {
 
 // TestPublicNamesAreDocumented checks that every public name has a comment.
 func TestPublicNamesAreDocumented(t *testing.T) {
-	for _, dir := range []string{"cli", "cross", "fetch", "image", "image/cache", "lxc", "lxc/host", "pgp", "pull", "pull/source", "untar", "untar/xz"} {
+	for _, dir := range []string{"cli", "cross", "fetch", "image", "image/cache", "image/json", "lxc", "lxc/host", "pgp", "pull", "pull/source", "untar", "untar/xz"} {
 		files, err := filepath.Glob(dir + "/*.go")
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", dir, len(files), err)

@@ -1,5 +1,6 @@
-// Package image parses the index of an image server and finds images in it. It does
-// no input or output.
+// Package image parses the index of an image server and finds images in it. It also parses the
+// names of container images (reference.go), the documents about them (oci.go, login.go) and what
+// their signatures say (cosign.go). It does no input or output.
 //
 // The index is the file meta/1.0/index-system or index-user on the server, with one
 // image per line:

@@ -9,10 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"lxc-pull/image"
+	"lxc-pull/image/json"
 	"lxc-pull/lxc"
 	"lxc-pull/pull/source"
 	"lxc-pull/untar"
@@ -158,59 +158,49 @@ var (
 // ParseRecord parses the text of a RecordFile, which may be of another user: it checks each
 // name that becomes part of a path or URL. Members that it does not know are skipped.
 func ParseRecord(text []byte) (*Record, error) {
+	object, err := json.ParseLoose(string(text))
+	if err != nil {
+		return nil, errRecord
+	}
 	r := new(Record)
-	members := r.members()
-	p := &jsonParser{rest: strings.TrimLeft(string(text), jsonSpace)}
-	version := ""
-	if p.next() != '{' {
+	known := r.members()
+	version := int64(0)
+	parts, ok := object.Members()
+	for i := 0; i < len(parts); i += 2 {
+		name, _ := parts[i].Text()
+		if name == "version" {
+			version, _ = parts[i+1].Int()
+		}
+		for j := range known {
+			if m := &known[j]; m.Name == name {
+				ok = m.set(parts[i+1]) && ok
+			}
+		}
+	}
+	if !ok {
 		return nil, errRecord
 	}
-	token := p.next()
-	for token == '"' {
-		key := p.text
-		if p.next() != ':' {
-			return nil, errRecord
-		}
-		var m *Member
-		for i := range members {
-			if members[i].Name == key {
-				m = &members[i]
-			}
-		}
-		token = p.next()
-		switch {
-		case m != nil && m.One != nil && token == '"':
-			*m.One = p.text
-		case m != nil && m.Many != nil && token == '[':
-			*m.Many = nil
-			for token = p.next(); token == '"' && len(*m.Many) < maxStrings; token = p.next() {
-				*m.Many = append(*m.Many, p.text)
-				if token = p.next(); token != ',' {
-					break
-				}
-			}
-			if token != ']' {
-				return nil, errRecord
-			}
-		case m != nil || !p.skip(token):
-			return nil, errRecord
-		case key == "version":
-			if version = p.text; token != word {
-				version = ""
-			}
-		}
-		if token = p.next(); token != ',' {
-			break
-		}
-		token = p.next()
-	}
-	if token != '}' || p.rest != "" {
-		return nil, errRecord
-	}
-	if version != "1" {
+	if version != 1 {
 		return nil, errVersion
 	}
 	return r, r.check()
+}
+
+// set sets a member. It reports false for a value of another type, and for a list with too many
+// strings.
+func (m *Member) set(value json.Value) (ok bool) {
+	if m.One != nil {
+		*m.One, ok = value.Text()
+		return ok
+	}
+	*m.Many = nil
+	items, ok := value.Items()
+	for _, item := range items[:min(len(items), maxStrings)] {
+		text, isText := item.Text()
+		ok = ok && isText
+		*m.Many = append(*m.Many, text)
+	}
+	return ok && len(items) <= maxStrings
 }
 
 // check refuses values that are not safe as parts of a path or a URL, or have no meaning.
@@ -237,113 +227,6 @@ func (r *Record) check() error {
 		return errMode
 	}
 	return nil
-}
-
-// A jsonParser reads JSON (RFC 8259).
-type jsonParser struct {
-	rest string // without white space before it
-	text string // of the last string or word
-}
-
-const (
-	jsonSpace = " \t\r\n"
-	jsonMarks = "{}[],:"
-	word      = 'a' // the token of a number, true, false or null
-)
-
-// skip skips the value that begins with token. It reports false if the text ends before the
-// value, or a token is bad; it does not check the order of tokens in a list or an object.
-func (p *jsonParser) skip(token byte) bool {
-	for depth := 0; ; token = p.next() {
-		switch token {
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		case 0:
-			return false
-		}
-		if depth <= 0 {
-			return depth == 0 && token != ',' && token != ':'
-		}
-	}
-}
-
-// next returns the next token: a mark, '"' for a string, or word. It is 0 at the end, for a
-// bad string, and for a comma that nothing follows.
-func (p *jsonParser) next() (token byte) {
-	if p.rest == "" {
-		return 0
-	}
-	token, n := p.rest[0], 1
-	if token == '"' {
-		if n = p.string(); n == 0 {
-			return 0
-		}
-	} else if strings.IndexByte(jsonMarks, token) < 0 {
-		if n = strings.IndexAny(p.rest, jsonMarks+jsonSpace+"\""); n < 0 {
-			return 0
-		}
-		token, p.text = word, p.rest[:n]
-	}
-	p.rest = strings.TrimLeft(p.rest[n:], jsonSpace)
-	if token == ',' && p.rest != "" && (p.rest[0] == ']' || p.rest[0] == '}') {
-		return 0
-	}
-	return token
-}
-
-// string sets p.text to the string at the beginning of p.rest and returns its length with the
-// quotation marks, 0 if it is none. Half a surrogate pair and bytes that are not UTF-8 become
-// U+FFFD.
-func (p *jsonParser) string() int {
-	const escapes, mean = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
-	var text []byte
-	s := p.rest
-	for i := 1; i < len(s); {
-		c, size := utf8.DecodeRuneInString(s[i:])
-		i += size
-		switch {
-		case c == '"':
-			p.text = string(text)
-			return i
-		case c < ' ':
-			return 0
-		case c != '\\':
-		case unicodeEscape(s[i-1:]) >= 0:
-			c = unicodeEscape(s[i-1:])
-			i += 5
-			if pair := utf16.DecodeRune(c, unicodeEscape(s[i:])); pair != utf8.RuneError {
-				c = pair
-				i += 6
-			}
-		default:
-			at := -1
-			if i < len(s) {
-				at = strings.IndexByte(escapes, s[i])
-			}
-			if at < 0 {
-				return 0
-			}
-			c = rune(mean[at])
-			i++
-		}
-		text = utf8.AppendRune(text, c)
-	}
-	return 0
-}
-
-// unicodeEscape returns the 16 bits of an escape with four hexadecimal digits at the beginning
-// of s, -1 if there is none.
-func unicodeEscape(s string) rune {
-	if len(s) < 6 || s[:2] != `\u` {
-		return -1
-	}
-	n, err := strconv.ParseUint(s[2:6], 16, 16)
-	if err != nil {
-		return -1
-	}
-	return rune(n)
 }
 
 // A Made is a container that exists, as its directory says.

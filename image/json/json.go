@@ -1,10 +1,16 @@
 // Package json reads JSON texts (RFC 8259) without reflection and without copying them.
 //
 // Parse checks the whole text once. A Value is then a part of that text, and its methods
-// look for members and items in it.
+// look for members and items in it, from its beginning each time.
 package json
 
-import "errors"
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
 
 // MaxDepth is how deep arrays and objects may be nested. Registries' documents are six deep.
 const MaxDepth = 32
@@ -14,25 +20,355 @@ const MaxDepth = 32
 type Value struct{ text string }
 
 // Parse checks a text and returns its value. It refuses text after the value, bytes that are
-// not UTF-8, nesting beyond MaxDepth, and an object with two members of one name.
-func Parse(text string) (Value, error) { return Value{}, errors.New("todo") }
+// not UTF-8, half a surrogate pair, nesting beyond MaxDepth, and an object with two members of
+// one name. Its time grows with the length of the text, whatever is in it.
+func Parse(text string) (Value, error) { return parse(text, true) }
+
+// ParseLoose is Parse for texts that other programs may have written again. It takes any
+// depth and repeated names: Members returns all of them, and Get returns the first. Bytes that
+// are not UTF-8, and half a surrogate pair, become U+FFFD.
+func ParseLoose(text string) (Value, error) {
+	if !utf8.ValidString(text) {
+		var valid []byte
+		for _, r := range text { // each bad byte is a U+FFFD
+			valid = utf8.AppendRune(valid, r)
+		}
+		text = string(valid)
+	}
+	return parse(text, false)
+}
+
+func parse(text string, strict bool) (Value, error) {
+	c := checker{text: text, strict: strict}
+	c.space()
+	v := c.next()
+	if v.text != "" {
+		c.space()
+	}
+	if v.text == "" || c.at < len(text) || !utf8.ValidString(text) {
+		if c.why == "" {
+			c.why = "no valid JSON at byte " + strconv.Itoa(c.at)
+		}
+		return Value{}, errors.New(c.why)
+	}
+	return v, nil
+}
 
 // Get returns the member of an object, the zero Value if v is no object or has no such member.
-func (v Value) Get(name string) Value { return Value{} }
+func (v Value) Get(name string) Value {
+	c := checker{text: v.text}
+	for c.enter('{') {
+		n, named := c.item().Text()
+		value := c.item()
+		if !named || n == name {
+			return value
+		}
+	}
+	return Value{}
+}
 
 // Text returns the text of a string; ok is false if v is no string.
-func (v Value) Text() (text string, ok bool) { return "", false }
+func (v Value) Text() (text string, ok bool) {
+	if v.text == "" || v.text[0] != '"' {
+		return "", false
+	}
+	return unquote(v.text[1 : len(v.text)-1]), true
+}
 
 // Int returns a number that is an integer of 64 bits; ok is false for any other value.
-func (v Value) Int() (n int64, ok bool) { return 0, false }
+func (v Value) Int() (n int64, ok bool) {
+	n, err := strconv.ParseInt(v.text, 10, 64)
+	return n, err == nil
+}
 
-// Items calls each with the items of an array, in their order, until it returns false. ok is
-// false if v is no array.
-func (v Value) Items(each func(Value) bool) (ok bool) { return false }
+// Items returns the items of an array; ok is false if v is no array.
+func (v Value) Items() (items []Value, ok bool) { return v.parts('[') }
 
-// Members calls each with the members of an object until it returns false. ok is false if v is
-// no object.
-func (v Value) Members(each func(name string, value Value) bool) (ok bool) { return false }
+// Members returns the names and values of the members of an object, one after the other; ok is
+// false if v is no object.
+func (v Value) Members() (parts []Value, ok bool) { return v.parts('{') }
+
+// parts returns the values in an array or object, as mark says, and the names.
+func (v Value) parts(mark byte) (parts []Value, ok bool) {
+	c := checker{text: v.text}
+	for c.enter(mark) {
+		part := c.item()
+		if part.text == "" {
+			break
+		}
+		parts = append(parts, part)
+	}
+	return parts, c.at > 0
+}
+
+// IsObject reports whether v is an object.
+func (v Value) IsObject() bool { return v.text != "" && v.text[0] == '{' }
 
 // IsNull reports whether v is absent or null.
-func (v Value) IsNull() bool { return true }
+func (v Value) IsNull() bool { return v.text == "" || v.text[0] == 'n' }
+
+// A checker checks a text. It has no recursion, so that no text needs a large stack. Its
+// methods report false if the text is wrong at c.at.
+type checker struct {
+	_      [0]func() // forbids ==, whose code nothing needs
+	text   string
+	at     int    // the next byte
+	strict bool   // as Parse, not ParseLoose
+	why    string // what is wrong, if that is no matter of grammar
+	// open has the arrays and objects that are open: of an object where its names begin in
+	// names, of an array -1.
+	open  []int
+	names []string // of the members of the open objects, if strict
+}
+
+// enter reports whether the text is an array or object, as mark says. It goes past the mark.
+func (c *checker) enter(mark byte) bool {
+	return c.at > 0 || c.take(mark)
+}
+
+// next goes past a value and returns it, the zero Value if there is none.
+func (c *checker) next() Value {
+	start := c.at
+	if !c.value() {
+		return Value{}
+	}
+	return Value{c.text[start:c.at]}
+}
+
+// item goes past a comma or colon and the value after it, in a text that was checked.
+func (c *checker) item() Value {
+	c.space()
+	if !c.take(',') {
+		c.take(':')
+	}
+	c.space()
+	return c.next()
+}
+
+// peek returns the next byte, 0 at the end.
+func (c *checker) peek() byte {
+	if c.at < len(c.text) {
+		return c.text[c.at]
+	}
+	return 0
+}
+
+// take goes past a byte if it is the next.
+func (c *checker) take(b byte) bool {
+	ok := c.peek() == b
+	if ok {
+		c.at++
+	}
+	return ok
+}
+
+// space goes past white space.
+func (c *checker) space() {
+	for c.at < len(c.text) && c.text[c.at] <= ' ' && strings.IndexByte(" \n\r\t", c.text[c.at]) >= 0 {
+		c.at++
+	}
+}
+
+// value checks a value and goes past it.
+func (c *checker) value() bool {
+	for {
+		mark := c.peek()
+		switch {
+		case mark == '[' || mark == '{':
+			if c.strict && len(c.open) == MaxDepth {
+				c.why = "JSON with arrays and objects that are nested more than " + strconv.Itoa(MaxDepth) + " deep"
+				return false
+			}
+			first := -1
+			if mark == '{' {
+				first = len(c.names)
+			}
+			c.open = append(c.open, first)
+			c.at++
+			c.space()
+			if c.peek() != mark+2 { // ']' and '}' are two after '[' and '{'
+				if first >= 0 && !c.name() {
+					return false
+				}
+				continue
+			}
+		case mark == '"':
+			if !c.string() {
+				return false
+			}
+		case !c.word():
+			return false
+		}
+		more := false
+		for !more {
+			depth := len(c.open) - 1
+			if depth < 0 {
+				return true
+			}
+			first := c.open[depth]
+			c.space()
+			if more = c.take(','); more {
+				c.space()
+				if first >= 0 && !c.name() {
+					return false
+				}
+				continue
+			}
+			end := byte(']')
+			if first >= 0 {
+				end = '}'
+				if repeated(c.names[first:]) {
+					c.why = "JSON with an object with two members of one name, before byte " + strconv.Itoa(c.at)
+					return false
+				}
+				c.names = c.names[:first]
+			}
+			if !c.take(end) {
+				return false
+			}
+			c.open = c.open[:depth]
+		}
+	}
+}
+
+// name checks a member's name and colon, and goes to its value.
+func (c *checker) name() bool {
+	start := c.at + 1
+	if c.peek() != '"' || !c.string() {
+		return false
+	}
+	if c.strict {
+		c.names = append(c.names, unquote(c.text[start:c.at-1]))
+	}
+	c.space()
+	ok := c.take(':')
+	c.space()
+	return ok
+}
+
+// repeated reports whether a name is twice among names.
+func repeated(names []string) bool {
+	if len(names) > 16 {
+		seen := make(map[string]bool, len(names))
+		for _, name := range names {
+			seen[name] = true
+		}
+		return len(seen) < len(names)
+	}
+	for i := range names {
+		for j := range i {
+			if names[i] == names[j] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// word checks a number, true, false or null.
+func (c *checker) word() bool {
+	for _, word := range [...]string{"true", "false", "null"} {
+		if strings.HasPrefix(c.text[c.at:], word) {
+			c.at += len(word)
+			return true
+		}
+	}
+	c.take('-')
+	if !c.take('0') && !c.digits() || c.take('.') && !c.digits() {
+		return false
+	}
+	if c.take('e') || c.take('E') {
+		if !c.take('-') {
+			c.take('+')
+		}
+		return c.digits()
+	}
+	return true
+}
+
+// digits checks one or more digits.
+func (c *checker) digits() bool {
+	start := c.at
+	for c.at < len(c.text) && '0' <= c.text[c.at] && c.text[c.at] <= '9' {
+		c.at++
+	}
+	return c.at > start
+}
+
+// escapes are the characters of the short escapes; meanings are what they mean.
+const escapes, meanings = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
+
+// string checks a string, which begins with a quotation mark.
+func (c *checker) string() bool {
+	s := c.text
+	for i := c.at + 1; i < len(s); i++ {
+		if b := s[i]; b == '"' {
+			c.at = i + 1
+			return true
+		} else if b >= ' ' && b != '\\' {
+			continue
+		}
+		c.at = i
+		n, _ := escape(s[i:], c.strict)
+		if n == 0 {
+			return false
+		}
+		i += n - 1
+	}
+	c.at = len(s)
+	return false
+}
+
+// unquote returns the text that is meant by the inside of a string that was checked.
+func unquote(s string) string {
+	if strings.IndexByte(s, '\\') < 0 {
+		return s
+	}
+	var text []byte
+	for i := 0; i < len(s); {
+		n, c := escape(s[i:], false)
+		if n == 0 {
+			text = append(text, s[i])
+			n = 1
+		} else {
+			text = utf8.AppendRune(text, c)
+		}
+		i += n
+	}
+	return string(text)
+}
+
+// escape returns the length of the escape at the beginning of s and its meaning, 0 if there is
+// none, or a bad one. Half a surrogate pair is bad if strict is true, and else means U+FFFD.
+func escape(s string, strict bool) (int, rune) {
+	if len(s) < 2 || s[0] != '\\' {
+		return 0, 0
+	}
+	if at := strings.IndexByte(escapes, s[1]); at >= 0 {
+		return 2, rune(meanings[at])
+	}
+	r := unit(s)
+	if utf16.IsSurrogate(r) {
+		if r = utf16.DecodeRune(r, unit(s[6:])); r != utf8.RuneError {
+			return 12, r
+		}
+		if strict {
+			return 0, 0
+		}
+	}
+	if r < 0 {
+		return 0, 0
+	}
+	return 6, r
+}
+
+// unit returns the 16 bits of an escape with four hexadecimal digits at the beginning of s, -1 if
+// there is none.
+func unit(s string) rune {
+	if len(s) >= 6 && s[:2] == `\u` {
+		if n, err := strconv.ParseUint(s[2:6], 16, 16); err == nil {
+			return rune(n)
+		}
+	}
+	return -1
+}
