@@ -23,6 +23,7 @@ const (
 type Keyring struct {
 	certs   []*certificate
 	signify []*signifyKey // the keys of signify and minisign
+	plain   []*plainKey   // the keys of PEM files, each once
 	// all holds the primary keys of everything that was read, by fingerprint, also those
 	// that Select left out: they may be designated revokers.
 	all map[string]*publicKey
@@ -31,12 +32,20 @@ type Keyring struct {
 // errNoKeys is the error of a verification with an empty Keyring.
 var errNoKeys = errors.New("no trusted keys to verify with")
 
-// empty reports whether k is nil or has no keys.
+// empty reports whether k is nil or has no keys that sign files; those of PEM files don't.
 func (k *Keyring) empty() bool { return k == nil || len(k.certs)+len(k.signify) == 0 }
 
+// noKeys returns the error of a verification of a file with a Keyring that is empty.
+func (k *Keyring) noKeys(p Policy) error {
+	if k.HasPlain() {
+		return &UntrustedError{Need: p.need(), why: "the trusted keys are of PEM files: they sign container images only"}
+	}
+	return errNoKeys
+}
+
 // ReadKeyring reads a file of public keys: one or more OpenPGP certificates, binary or
-// armored, with other text around the armor; or keys of signify, usign or minisign. Errors
-// are of type *[FormatError].
+// armored, with other text around the armor; or keys of signify, usign or minisign; or PEM
+// blocks with public keys, as cosign writes them. Errors are of type *[FormatError].
 //
 // ReadKeyring ignores parts of a certificate that it can't read or that have no valid
 // signature; they are never trusted. A certificate that can't be used (because its algorithm
@@ -50,7 +59,8 @@ func ReadKeyring(data []byte) (*Keyring, error) {
 		return fail(fmt.Errorf("larger than %d bytes", MaxKeyring))
 	}
 	// Some editors put a byte order mark before the text.
-	if text := bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")); isSignify(text) {
+	text := bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if isSignify(text) {
 		keys, err := parseSignifyKeys(text)
 		if err != nil {
 			return fail(err)
@@ -66,6 +76,12 @@ func ReadKeyring(data []byte) (*Keyring, error) {
 	// put armor into a user id or a notation, and that is not a key of the file.
 	case isBinary(data) && !utf8.Valid(data):
 		blocks = [][]byte{data}
+	case isPlain(text):
+		k, err := parsePlainKeys(text)
+		if err != nil {
+			return fail(err)
+		}
+		return k, nil
 	default:
 		var err error
 		if blocks, err = keyBlocks(data); err != nil {
@@ -169,6 +185,9 @@ func Merge(rings ...*Keyring) *Keyring {
 			continue
 		}
 		k.signify = append(k.signify, ring.signify...)
+		for _, p := range ring.plain {
+			k.addPlain(p)
+		}
 		for fingerprint, key := range ring.all {
 			k.all[fingerprint] = key
 		}
@@ -186,8 +205,8 @@ func Merge(rings ...*Keyring) *Keyring {
 }
 
 // Select returns a Keyring with those keys of k that have one of the fingerprints: 40 hex
-// digits for the primary key of an OpenPGP certificate, 64 for version 6, or 16 for the key
-// number of signify or minisign. "0x", blanks and lower case are allowed. A fingerprint that
+// digits for the primary key of an OpenPGP certificate, 64 for version 6 or a PEM key, or 16 for
+// the key number of signify or minisign. "0x", blanks and lower case are allowed. A fingerprint that
 // is not in k is an error. So is an OpenPGP key id: anybody can make another key with the
 // same id.
 func (k *Keyring) Select(fingerprints []string) (*Keyring, error) {
@@ -208,6 +227,12 @@ func (k *Keyring) Select(fingerprints []string) (*Keyring, error) {
 				found = true
 			}
 		}
+		for _, p := range k.plain {
+			if hexID(p.fingerprint) == want {
+				picked.plain = append(picked.plain, p)
+				found = true
+			}
+		}
 		switch {
 		case found:
 		case strings.Trim(want, "0123456789ABCDEF") != "" || len(want) != 40 && len(want) != 64:
@@ -219,9 +244,9 @@ func (k *Keyring) Select(fingerprints []string) (*Keyring, error) {
 	return picked, nil
 }
 
-// Fingerprints returns the fingerprints of the certificates in k, and the key numbers of
-// signify and minisign keys after them, in upper-case hex digits and in the order in which
-// they were read.
+// Fingerprints returns the fingerprints of the certificates in k, after them the key numbers of
+// signify and minisign keys, and then the fingerprints of PEM keys, in upper-case hex digits and
+// in the order in which they were read.
 func (k *Keyring) Fingerprints() []string {
 	var list []string
 	for _, c := range k.certs {
@@ -229,6 +254,9 @@ func (k *Keyring) Fingerprints() []string {
 	}
 	for _, p := range k.signify {
 		list = append(list, hexID(p.number))
+	}
+	for _, p := range k.plain {
+		list = append(list, hexID(p.fingerprint))
 	}
 	return list
 }
@@ -240,6 +268,7 @@ type Key struct {
 	Fingerprint, KeyFingerprint string
 	// Problem says why the key could not sign; it is "" if the key could.
 	Problem string
+	Plain   bool // the key is of a PEM file: it signs container images only
 }
 
 // Keys returns every key of k, and whether it could sign at the time t.
@@ -252,11 +281,14 @@ func (k *Keyring) Keys(t time.Time) []Key {
 			if key.key != nil {
 				problem = r.problem(key, t.Unix())
 			}
-			list = append(list, Key{hexID(c.primary.fingerprint), hexID(key.fingerprint), problem})
+			list = append(list, Key{hexID(c.primary.fingerprint), hexID(key.fingerprint), problem, false})
 		}
 	}
 	for _, p := range k.signify {
-		list = append(list, Key{hexID(p.number), hexID(p.number), ""})
+		list = append(list, Key{hexID(p.number), hexID(p.number), "", false})
+	}
+	for _, p := range k.plain {
+		list = append(list, Key{hexID(p.fingerprint), hexID(p.fingerprint), "", true})
 	}
 	return list
 }

@@ -180,11 +180,16 @@ type UntrustedError struct {
 	Issuers []string
 	// Good is how many certificates have signed, and Need how many are required.
 	Good, Need int
+
+	why string // no trusted key is of the kind that is needed; "": some are
 }
 
 func (e *UntrustedError) Error() string {
 	text := "no signature by a trusted key"
-	if e.Good > 0 {
+	switch {
+	case e.why != "":
+		text = e.why
+	case e.Good > 0:
 		text = fmt.Sprintf("signed by %d of the trusted keys, and %d are asked for", e.Good, e.Need)
 	}
 	if len(e.Issuers) > 0 {

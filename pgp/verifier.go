@@ -78,7 +78,7 @@ func NewVerifier(k *Keyring, sig []byte, p Policy) (*Verifier, error) {
 		return nil, &FormatError{File: "signature file", Reason: err.Error()}
 	}
 	if k.empty() {
-		return nil, errNoKeys
+		return nil, k.noKeys(p)
 	}
 	if why := embeddedSignature(sig); why != "" {
 		return fail(errors.New(why))
