@@ -36,6 +36,9 @@ const (
 	simpleArtifact    = "application/vnd.dev.cosign.artifact.sig.v1+json"
 	bundleType        = "application/vnd.dev.sigstore.bundle.v0.3+json"
 	statementType     = "application/vnd.in-toto+json"
+	// emptyType is the type of an empty config. cosign takes it for the type of its bundles when
+	// it lists them itself, at registries without the API of referrers.
+	emptyType = "application/vnd.oci.empty.v1+json"
 )
 
 // A refusal says how much the reason why signatures don't count tells the user. Of several
@@ -170,7 +173,7 @@ func onlySignatures(list []image.Descriptor) []image.Descriptor {
 	var some []image.Descriptor
 	for _, d := range list {
 		switch d.ArtifactType {
-		case bundleType, simpleArtifact, "":
+		case bundleType, simpleArtifact, emptyType, "":
 			some = append(some, d)
 		}
 	}
@@ -193,10 +196,16 @@ func (c *cosignSearch) manifest(ctx context.Context, name string) (*image.Manife
 }
 
 // look looks for a good signature of target in the manifest with that name: its layers are
-// payloads or bundles. It returns the fingerprint of the key, "" if there is none.
+// payloads or bundles. It passes over artifacts of other kinds, such as lists of software. It
+// returns the fingerprint of the key, "" if there is none.
 func (c *cosignSearch) look(ctx context.Context, name string, target image.Digest) string {
 	m, text := c.manifest(ctx, name)
 	if m == nil || m.Index {
+		return ""
+	}
+	switch m.ArtifactType {
+	case bundleType, simpleArtifact, emptyType, "":
+	default:
 		return ""
 	}
 	// Only the words of an error depend on this.

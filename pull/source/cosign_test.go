@@ -234,7 +234,7 @@ var cosignPlaces = map[string]func(s *memoryStore, c *coSignature, target image.
 		d := s.refer(target, bundleType, c.bundle(s))
 		s.fail["referrers"] = absent()
 		s.manifests[tagOf(target)] = toJSON(object{"schemaVersion": 2, "mediaType": ociIndex, "manifests": []object{{
-			"mediaType": d.MediaType, "digest": d.Digest, "size": d.Size, "artifactType": d.ArtifactType}}})
+			"mediaType": d.MediaType, "digest": d.Digest, "size": d.Size, "artifactType": emptyType}}}) // as cosign 2.6 writes it
 	},
 	"referrers of cosign 2": func(s *memoryStore, c *coSignature, target image.Digest) {
 		s.list[target] = append(s.list[target], s.refer(target, simpleArtifact, c.simple(s)))
@@ -514,6 +514,10 @@ func TestCosignDamaged(t *testing.T) {
 	s := newMemoryStore()
 	s.list[c.top] = []image.Descriptor{s.refer(c.top, "application/spdx+json", s.put("text/plain", []byte("x")))}
 	if _, err := c.check(s); KindOf(err) != Unverified || slices.Contains(s.calls, "manifest "+string(s.list[c.top][0].Digest)) {
+		t.Errorf("another kind of artifact: %v after %q", err, s.calls)
+	}
+	s.list[c.top][0].ArtifactType = emptyType // the manifest says what it is
+	if _, err := c.check(s); KindOf(err) != Unverified || !strings.Contains(err.Error(), "no cosign signature") || slices.Contains(s.calls, "small "+string(digestOf([]byte("x")))) {
 		t.Errorf("another kind of artifact: %v after %q", err, s.calls)
 	}
 }

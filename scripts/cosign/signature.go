@@ -117,7 +117,8 @@ func (r *server) putSignatures(place, repository string, target descriptor, laye
 			return err
 		}
 		listed = listed && knows
-		list = append(list, object{"mediaType": typeManifest, "digest": digest, "size": len(text), "artifactType": typeBundle})
+		// cosign lists its bundles by the type of their config.
+		list = append(list, object{"mediaType": typeManifest, "digest": digest, "size": len(text), "artifactType": typeEmpty})
 	}
 	if !listed { // OCI distribution spec, "Referrers Tag Schema"
 		_, err = r.putManifest(repository, tag, typeIndex, toJSON(object{"schemaVersion": 2, "mediaType": typeIndex, "manifests": list}))
