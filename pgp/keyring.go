@@ -23,7 +23,7 @@ const (
 type Keyring struct {
 	certs   []*certificate
 	signify []*signifyKey // the keys of signify and minisign
-	plain   []*plainKey   // the keys of PEM files, each once
+	plain   []*plainKey   // the keys of PEM files
 	// all holds the primary keys of everything that was read, by fingerprint, also those
 	// that Select left out: they may be designated revokers.
 	all map[string]*publicKey
@@ -77,11 +77,11 @@ func ReadKeyring(data []byte) (*Keyring, error) {
 	case isBinary(data) && !utf8.Valid(data):
 		blocks = [][]byte{data}
 	case isPlain(text):
-		k, err := parsePlainKeys(text)
+		keys, err := parsePlainKeys(text)
 		if err != nil {
 			return fail(err)
 		}
-		return k, nil
+		return &Keyring{plain: keys}, nil
 	default:
 		var err error
 		if blocks, err = keyBlocks(data); err != nil {
@@ -185,9 +185,7 @@ func Merge(rings ...*Keyring) *Keyring {
 			continue
 		}
 		k.signify = append(k.signify, ring.signify...)
-		for _, p := range ring.plain {
-			k.addPlain(p)
-		}
+		k.plain = append(k.plain, ring.plain...)
 		for fingerprint, key := range ring.all {
 			k.all[fingerprint] = key
 		}

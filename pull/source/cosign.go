@@ -12,6 +12,7 @@ import (
 
 	"lxc-pull/fetch"
 	"lxc-pull/image"
+	"lxc-pull/pgp"
 )
 
 // Limits of the signatures of one image. Who can write into the repository can add any number.
@@ -41,28 +42,29 @@ const (
 	emptyType = "application/vnd.oci.empty.v1+json"
 )
 
-// A refusal says how much the reason why signatures don't count tells the user. Of several
+// A refusal says how much the reason why a signature does not count tells the user. Of several
 // reasons the largest is reported.
 type refusal int
 
 const (
-	notSigned  refusal = iota // there is no signature
-	unreadable                // files that are not in a known format
-	keyless                   // signatures by certificates (Fulcio)
-	notOurs                   // signatures by other keys, or of changed text
-	otherClaim                // a trusted key signed something else
+	unreadable refusal = iota + 1 // a file that is not in a known format
+	keyless                       // a signature by a certificate (Fulcio)
+	notOurs                       // a signature by another key, or of changed text
+	otherClaim                    // a trusted key signed something else
 )
 
 // A cosignSearch looks for a good signature of one image.
 type cosignSearch struct {
 	_       [0]func() // forbids ==, whose code nothing needs
-	finder  *Finder
+	keys    *pgp.Keyring
 	store   store
 	ref     *image.Reference
-	left    int     // signatures and manifests that may still be looked at
-	refusal refusal // of why
-	why     error   // nil: no signature was seen
-	failure error   // of the registry, the first; nil: it gave everything
+	target  image.Digest // whose signature is looked for
+	left    int          // signatures and manifests that may still be looked at
+	refusal refusal      // of why
+	why     error        // nil: no signature was seen
+	failure error        // of the registry, the first; nil: it gave everything
+	stop    bool         // the registry can't be reached
 }
 
 // checkCosign returns which trusted key signed the manifest or index top, or the manifest, which
@@ -78,226 +80,194 @@ func (f *Finder) checkCosign(ctx context.Context, s store, ref *image.Reference,
 	if f.trust.keys == nil {
 		return signers{}, nil // nothing is checked
 	}
-	what := "the image " + string(top)
+	what := string(top)
 	if ref.Host != "" {
-		what = strconv.Quote(ref.String())
+		what = ref.String()
 	}
-	if !f.trust.keys.HasPlain() {
-		_, err := f.trust.keys.VerifyPlain(nil, nil)
+	c := &cosignSearch{keys: f.trust.keys, store: s, ref: ref, left: maxSignatures}
+	if _, err := c.keys.VerifyPlain(nil, nil); !c.keys.HasPlain() {
 		return signers{}, unverified(what, err)
 	}
-	c := &cosignSearch{finder: f, store: s, ref: ref, left: maxSignatures}
 	by := c.find(ctx, top)
-	if by == "" && manifest != top {
+	if by == "" && manifest != top && !c.stop {
 		by = c.find(ctx, manifest)
 	}
 	switch {
 	case by != "":
 		return signers{keys: []string{by}}, nil
-	case ctx.Err() != nil:
-		return signers{}, ctx.Err()
-	case c.failure != nil && c.why == nil:
+	case c.why == nil && c.failure != nil:
 		return signers{}, fmt.Errorf("the signatures of %s: %w", what, c.failure)
 	case c.why == nil:
-		c.why = errors.New("no cosign signature of " + string(top))
-		if manifest != top {
-			c.why = fmt.Errorf("%w or %s", c.why, string(manifest))
-		}
+		c.why = errors.New("no cosign signature of " + string(top) + ", or of the platform's manifest")
 	case c.failure != nil:
-		c.why = fmt.Errorf("%w; other signatures can't be read: %v", c.why, c.failure)
+		c.why = fmt.Errorf("%w; others can't be read: %v", c.why, c.failure)
 	case c.left == 0:
 		c.why = fmt.Errorf("%w; only %d signatures are looked at", c.why, maxSignatures)
 	}
 	return signers{}, unverified(what, c.why)
 }
 
-// note records why a signature does not count.
-func (c *cosignSearch) note(r refusal, why error) {
+// note records why a signature does not count: the text, and the error, which may be nil. It
+// returns "", which is no fingerprint.
+func (c *cosignSearch) note(r refusal, text string, err error) string {
 	if r > c.refusal {
-		c.refusal, c.why = r, why
+		c.refusal, c.why = r, errors.New(text)
+		if err != nil {
+			c.why = fmt.Errorf("%s: %w", text, err)
+		}
 	}
+	return ""
 }
 
-// failed records an error of the store, unless it says that there is no such file.
-func (c *cosignSearch) failed(err error) {
-	switch {
-	case isUnverified(err):
-		c.note(notOurs, err) // the bytes don't have their digest
-	case c.failure == nil && !isAbsent(err):
+// failed records an error of the store, unless it says that there is no such file, or the call is
+// one that older registries lack. They answer it with various statuses, or a web page.
+func (c *cosignSearch) failed(err error, lacked bool) {
+	list := fetch.Failures(err)
+	absent := len(list) > 0
+	for _, e := range list {
+		switch {
+		case isNotFound(e):
+		case lacked && (e.Kind == fetch.KindHTML || e.Status >= 400 && e.Status <= 415 && e.Status != 401 && e.Status != 403 && e.Status != 408 || e.Status == 501):
+		default:
+			absent = false
+		}
+	}
+	switch kind := KindOf(err); {
+	case kind == Unverified:
+		c.note(notOurs, "a signature was changed", err) // its bytes don't have their digest
+	case absent, kind == NotFound, errors.Is(err, fs.ErrNotExist):
+	case c.failure == nil:
 		c.failure = err
+		c.stop = Offline(err) || len(list) == 0
 	}
-}
-
-// stopped reports whether the search must end: the registry can't be reached, or enough was
-// looked at.
-func (c *cosignSearch) stopped(ctx context.Context) bool {
-	return ctx.Err() != nil || c.left == 0 || c.failure != nil && Offline(c.failure)
 }
 
 // find looks for a good signature of target and returns the fingerprint of its key, "" if there
 // is none.
 func (c *cosignSearch) find(ctx context.Context, target image.Digest) string {
-	if c.stopped(ctx) {
-		return ""
-	}
+	c.target = target
 	tag := strings.Replace(string(target), ":", "-", 1)
-	if by := c.look(ctx, tag+".sig", target); by != "" || c.stopped(ctx) {
+	m, by := c.look(ctx, tag+".sig")
+	if by != "" || c.stop {
 		return by
 	}
 	list, err := c.store.referrers(ctx, target)
-	if err != nil && !refusesCall(err) {
-		c.failed(err)
+	if err != nil {
+		c.failed(err, true)
 	}
-	list = onlySignatures(list)
-	if len(list) == 0 && !c.stopped(ctx) {
-		// The place where referrers are listed at registries without the API (distribution
-		// spec, "Referrers Tag Schema").
-		if m, _ := c.manifest(ctx, tag); m != nil && m.Index {
-			list = onlySignatures(m.Manifests)
-		}
+	by, seen := c.among(ctx, list)
+	if seen || c.stop {
+		return by
 	}
+	// The place where referrers are listed at registries without the API (distribution
+	// spec, "Referrers Tag Schema").
+	if m, _ = c.look(ctx, tag); m != nil {
+		by, _ = c.among(ctx, m.Manifests)
+	}
+	return by
+}
+
+// among looks for a good signature in the listed manifests. It returns the fingerprint of its key,
+// "" if there is none, and whether one of the manifests may be a signature.
+func (c *cosignSearch) among(ctx context.Context, list []image.Descriptor) (by string, seen bool) {
 	for i := range list {
-		if c.stopped(ctx) {
-			return ""
+		if by != "" || c.stop || c.left == 0 {
+			break
 		}
-		c.left--
-		if by := c.look(ctx, string(list[i].Digest), target); by != "" {
-			return by
-		}
-	}
-	return ""
-}
-
-// onlySignatures returns those of the manifests that may be cosign's signatures.
-func onlySignatures(list []image.Descriptor) []image.Descriptor {
-	var some []image.Descriptor
-	for _, d := range list {
-		switch d.ArtifactType {
-		case bundleType, simpleArtifact, emptyType, "":
-			some = append(some, d)
+		if isSignature(list[i].ArtifactType) {
+			seen = true
+			c.left--
+			_, by = c.look(ctx, string(list[i].Digest))
 		}
 	}
-	return some
+	return by, seen
 }
 
-// manifest returns a manifest or index by its tag or digest, and its text; nil if it can't.
-func (c *cosignSearch) manifest(ctx context.Context, name string) (*image.Manifest, []byte) {
+// isSignature reports whether an artifact of the type may be a signature of cosign.
+func isSignature(artifact string) bool {
+	return artifact == bundleType || artifact == simpleArtifact || artifact == emptyType || artifact == ""
+}
+
+// look returns the manifest or index of that name, nil if it can't be read, and the fingerprint of
+// the key that made a good signature in it, "" if there is none. The layers of a manifest
+// are payloads or bundles. Artifacts of other kinds, such as lists of software, are passed over.
+func (c *cosignSearch) look(ctx context.Context, name string) (m *image.Manifest, by string) {
 	text, mediaType, err := c.store.manifest(ctx, name)
 	if err != nil {
-		c.failed(err)
-		return nil, nil
+		c.failed(err, false)
+		return nil, ""
 	}
-	m, err := image.ParseManifest(text, mediaType)
-	if err != nil {
-		c.note(unreadable, fmt.Errorf("the manifest of a signature, %s: %w", name, err))
-		return nil, nil
+	if m, err = image.ParseManifest(text, mediaType); err != nil {
+		return nil, c.note(unreadable, "the manifest of a signature", err)
 	}
-	return m, text
-}
-
-// look looks for a good signature of target in the manifest with that name: its layers are
-// payloads or bundles. It passes over artifacts of other kinds, such as lists of software. It
-// returns the fingerprint of the key, "" if there is none.
-func (c *cosignSearch) look(ctx context.Context, name string, target image.Digest) string {
-	m, text := c.manifest(ctx, name)
-	if m == nil || m.Index {
-		return ""
-	}
-	switch m.ArtifactType {
-	case bundleType, simpleArtifact, emptyType, "":
-	default:
-		return ""
+	if m.Index || !isSignature(m.ArtifactType) {
+		return m, ""
 	}
 	// Only the words of an error depend on this.
 	byCert := bytes.Count(text, []byte(`"dev.sigstore.cosign/certificate"`)) >= len(m.Layers)
 	for i := range m.Layers {
-		if c.stopped(ctx) {
-			return ""
+		d := &m.Layers[i]
+		if c.stop || c.left == 0 {
+			break
 		}
 		c.left--
-		if by := c.layer(ctx, &m.Layers[i], byCert, target); by != "" {
-			return by
+		if d.MediaType != simpleSigningType && d.MediaType != bundleType || d.Size > maxSigned {
+			c.note(unreadable, "a signature of an unknown type, or larger than 128 KiB: "+quote(d.MediaType), nil)
+			continue
+		}
+		text, err := c.store.small(ctx, d, maxSigned)
+		switch {
+		case err != nil:
+			if c.failed(err, false); c.failure == nil {
+				c.note(unreadable, "a signature is missing", err)
+			}
+		case d.MediaType == bundleType:
+			by = c.bundle(text)
+		default:
+			by = c.simple(text, d.Signature, byCert)
+		}
+		if by != "" {
+			break
 		}
 	}
-	return ""
-}
-
-// layer returns the fingerprint of the key that made the signature of target in the layer, "" if
-// it is not good.
-func (c *cosignSearch) layer(ctx context.Context, d *image.Descriptor, byCert bool, target image.Digest) string {
-	if d.MediaType != simpleSigningType && d.MediaType != bundleType {
-		c.note(unreadable, fmt.Errorf("a signature of the unknown type %q", clip(d.MediaType)))
-		return ""
-	}
-	if d.Size > maxSigned {
-		c.note(unreadable, fmt.Errorf("a signature of %d bytes, more than %d", d.Size, maxSigned))
-		return ""
-	}
-	text, err := c.store.small(ctx, d, maxSigned)
-	if err != nil {
-		if isAbsent(err) {
-			c.note(unreadable, fmt.Errorf("a signature is missing: %w", err))
-		}
-		c.failed(err)
-		return ""
-	}
-	if d.MediaType == bundleType {
-		return c.bundle(text, target)
-	}
-	return c.simple(text, d.Signature, byCert, target)
+	return m, by
 }
 
 // simple checks a payload of cosign up to 2.x with its signature in base64.
-func (c *cosignSearch) simple(payload []byte, encoded string, byCert bool, target image.Digest) string {
-	sig, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil || len(sig) == 0 || len(encoded) > maxEncoded {
-		c.note(unreadable, errors.New("a signature that is not base64"))
-		return ""
+func (c *cosignSearch) simple(payload []byte, encoded string, byCert bool) string {
+	sig, err := base64.StdEncoding.DecodeString(encoded[:min(len(encoded), maxEncoded)])
+	if err != nil {
+		return c.note(unreadable, "a signature", err)
 	}
 	by := c.signer(payload, sig, byCert)
 	if by == "" {
 		return ""
 	}
 	claim, err := image.ParseSimpleSigning(payload)
-	if err != nil {
-		c.note(otherClaim, signedOther(by, err))
-		return ""
-	}
-	return c.accept(by, []image.Claim{claim}, target)
+	return c.accept(by, []image.Claim{claim}, err)
 }
 
 // bundle checks a bundle of cosign 3.
-func (c *cosignSearch) bundle(text []byte, target image.Digest) string {
+func (c *cosignSearch) bundle(text []byte) string {
 	b, err := image.ParseBundle(text)
 	if err != nil {
-		c.note(unreadable, fmt.Errorf("a bundle with a signature: %w", err))
-		return ""
+		return c.note(unreadable, "a bundle with a signature", err)
 	}
 	// Only the words of an error depend on this (sigstore_bundle.proto, VerificationMaterial).
 	byCert := bytes.Contains(text, []byte(`"certificate"`)) || bytes.Contains(text, []byte(`"x509CertificateChain"`))
 	message := preAuth(b.Type, b.Payload)
-	by := ""
-	for i, sig := range b.Signatures {
-		if by == "" && i < maxEnvelope {
-			by = c.signer(message, sig, byCert)
+	for _, sig := range b.Signatures[:min(len(b.Signatures), maxEnvelope)] {
+		by := c.signer(message, sig, byCert)
+		if by == "" {
+			continue
 		}
-	}
-	if by == "" {
-		if len(b.Signatures) == 0 {
-			c.note(unreadable, errors.New("a bundle without a signature"))
+		if b.Type != statementType {
+			return c.accept(by, nil, errors.New("the payload's type is "+quote(b.Type)))
 		}
-		return ""
+		claims, err := image.ParseStatement(b.Payload)
+		return c.accept(by, claims, err)
 	}
-	if b.Type != statementType {
-		c.note(otherClaim, signedOther(by, fmt.Errorf("the payload's type is %q", clip(b.Type))))
-		return ""
-	}
-	claims, err := image.ParseStatement(b.Payload)
-	if err != nil {
-		c.note(otherClaim, signedOther(by, err))
-		return ""
-	}
-	return c.accept(by, claims, target)
+	return ""
 }
 
 // preAuth returns the text over which the signatures of a DSSE envelope are (DSSE v1.0.0, "PAE").
@@ -309,86 +279,42 @@ func preAuth(kind string, payload []byte) []byte {
 // signer returns the fingerprint of the trusted key that signed the message, or notes why none
 // did. byCert says that a certificate belongs to the signature.
 func (c *cosignSearch) signer(message, sig []byte, byCert bool) string {
-	by, err := c.finder.trust.keys.VerifyPlain(message, sig)
+	by, err := c.keys.VerifyPlain(message, sig)
 	switch {
 	case err == nil:
-		return by
 	case byCert:
-		c.note(keyless, fmt.Errorf("it is signed without a key, by a certificate of a login (Fulcio), which lxc-pull can't verify: %w", err))
+		c.note(keyless, "it is signed without a key, by a certificate of a login (Fulcio), which lxc-pull can't verify", err)
 	default:
-		c.note(notOurs, fmt.Errorf("another key signed it, or the signature or its text was changed: %w", err))
+		c.note(notOurs, "another key signed it, or the signature or its text was changed", err)
 	}
-	return ""
+	return by
 }
 
-// accept returns by if what its signature says is true of target.
-func (c *cosignSearch) accept(by string, claims []image.Claim, target image.Digest) string {
+// accept returns by, the key of a signature, if what the signature says is true. err says why it
+// can't be known what it says.
+func (c *cosignSearch) accept(by string, claims []image.Claim, err error) string {
+	why := "no digest"
 	for i := range claims {
 		claim := &claims[i]
-		switch {
-		case claim.Digest != string(target):
-			c.note(otherClaim, signedOther(by, fmt.Errorf("the digest is %q, not %s", clip(claim.Digest), string(target))))
-		case !c.isOfRepository(claim.Repository):
-			c.note(otherClaim, signedOther(by, fmt.Errorf("the repository is %q", clip(claim.Repository))))
-		default:
+		if claim.Digest != string(c.target) {
+			why = "the digest is " + quote(claim.Digest) + ", not " + string(c.target)
+			continue
+		}
+		// A signature may name no repository, and an archive is in none.
+		if claim.Repository == "" || c.ref.Host == "" {
 			return by
 		}
-	}
-	if len(claims) == 0 {
-		c.note(otherClaim, signedOther(by, errors.New("no digest")))
-	}
-	return ""
-}
-
-// isOfRepository reports whether a signature that names a repository was made for the image.
-// "" names none, and an archive is in none.
-func (c *cosignSearch) isOfRepository(named string) bool {
-	if named == "" || c.ref.Host == "" {
-		return true
-	}
-	r, err := image.ParseReference(named)
-	return err == nil && r.Host == c.ref.Host && r.Repository == c.ref.Repository
-}
-
-// signedOther returns the reason to refuse a signature of a trusted key.
-func signedOther(by string, why error) error {
-	return fmt.Errorf("the trusted key %s signed something else: %w", by, why)
-}
-
-// clip shortens a string from outside for an error's text.
-func clip(s string) string {
-	if len(s) > 128 {
-		return s[:128] + "..."
-	}
-	return s
-}
-
-// isAbsent reports whether err says that a store does not have a file.
-func isAbsent(err error) bool {
-	if KindOf(err) == NotFound || errors.Is(err, fs.ErrNotExist) {
-		return true
-	}
-	list := fetch.Failures(err)
-	for _, e := range list {
-		if !isNotFound(e) {
-			return false
+		r, err := image.ParseReference(claim.Repository)
+		if err == nil && r.Host == c.ref.Host && r.Repository == c.ref.Repository {
+			return by
 		}
+		why = "the repository is " + quote(claim.Repository)
 	}
-	return len(list) > 0
+	if err == nil {
+		err = errors.New(why)
+	}
+	return c.note(otherClaim, "the trusted key "+by+" signed something else", err)
 }
 
-// refusesCall reports whether err says that a registry does not know the call that lists
-// referrers, which older registries lack. They answer with various statuses, or a web page.
-func refusesCall(err error) bool {
-	list := fetch.Failures(err)
-	for _, e := range list {
-		switch e.Status {
-		case 400, 404, 405, 406, 410, 415, 501:
-		default:
-			if e.Kind != fetch.KindHTML {
-				return false
-			}
-		}
-	}
-	return len(list) > 0
-}
+// quote quotes a string from outside, of which the beginning is enough, for an error.
+func quote(s string) string { return strconv.Quote(s[:min(len(s), 128)]) }

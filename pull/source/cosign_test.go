@@ -44,8 +44,11 @@ func newMemoryStore() *memoryStore {
 	return &memoryStore{map[string][]byte{}, map[image.Digest][]byte{}, map[image.Digest][]image.Descriptor{}, map[string]error{}, nil}
 }
 
-func (s *memoryStore) called(call string) error {
+func (s *memoryStore) called(ctx context.Context, call string) error {
 	s.calls = append(s.calls, call)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	for begin, err := range s.fail {
 		if strings.HasPrefix(call, begin) {
 			return err
@@ -55,7 +58,7 @@ func (s *memoryStore) called(call string) error {
 }
 
 func (s *memoryStore) manifest(ctx context.Context, name string) ([]byte, string, error) {
-	if err := s.called("manifest " + name); err != nil {
+	if err := s.called(ctx, "manifest "+name); err != nil {
 		return nil, "", err
 	}
 	text, ok := s.manifests[name]
@@ -64,11 +67,11 @@ func (s *memoryStore) manifest(ctx context.Context, name string) ([]byte, string
 	}
 	var m struct{ MediaType string }
 	json.Unmarshal(text, &m)
-	return text, m.MediaType, ctx.Err()
+	return text, m.MediaType, nil
 }
 
 func (s *memoryStore) small(ctx context.Context, d *image.Descriptor, max int64) ([]byte, error) {
-	if err := s.called("small " + string(d.Digest)); err != nil {
+	if err := s.called(ctx, "small "+string(d.Digest)); err != nil {
 		return nil, err
 	}
 	text, ok := s.blobs[d.Digest]
@@ -84,7 +87,7 @@ func (s *memoryStore) small(ctx context.Context, d *image.Descriptor, max int64)
 }
 
 func (s *memoryStore) referrers(ctx context.Context, d image.Digest) ([]image.Descriptor, error) {
-	if err := s.called("referrers " + string(d)); err != nil {
+	if err := s.called(ctx, "referrers "+string(d)); err != nil {
 		return nil, err
 	}
 	return s.list[d], nil
@@ -475,8 +478,13 @@ func TestCosignDamaged(t *testing.T) {
 		want string
 	}{
 		"a manifest that is not JSON": {func(s *memoryStore) { s.manifests[tagOf(c.top)+".sig"] = []byte("<html>") }, "the manifest of a signature"},
-		"an unknown kind of layer":    {func(s *memoryStore) { s.tag(c.top, s.put("text/\x1b", []byte("x"))) }, `unknown type "text/\x1b"`},
-		"no annotation":               {func(s *memoryStore) { s.tag(c.top, s.put(simpleSigningType, []byte("x"))) }, "not base64"},
+		"an unknown kind of layer":    {func(s *memoryStore) { s.tag(c.top, s.put("text/\x1b", []byte("x"))) }, `"text/\x1b"`},
+		"no annotation":               {func(s *memoryStore) { s.tag(c.top, s.put(simpleSigningType, []byte("x"))) }, "another key signed it"},
+		"an annotation that is not base64": {func(s *memoryStore) {
+			layer := s.put(simpleSigningType, []byte("x"))
+			layer["annotations"] = object{"dev.cosignproject.cosign/signature": "\x1b"}
+			s.tag(c.top, layer)
+		}, "a signature: illegal base64"},
 		"a bundle that is not JSON": {func(s *memoryStore) {
 			s.list[c.top] = []image.Descriptor{s.refer(c.top, bundleType, s.put(bundleType, []byte("{")))}
 		}, "a bundle with a signature"},
@@ -485,7 +493,7 @@ func TestCosignDamaged(t *testing.T) {
 		}, ""},
 		"a large bundle": {func(s *memoryStore) {
 			s.list[c.top] = []image.Descriptor{s.refer(c.top, bundleType, s.put(bundleType, bytes.Repeat([]byte(" "), maxSigned+1)))}
-		}, "a signature of 131073 bytes"},
+		}, "larger than 128 KiB"},
 		"another blob": {func(s *memoryStore) {
 			layer := good.simple(s)
 			s.blobs[layer["digest"].(image.Digest)] = []byte("other")
