@@ -23,7 +23,7 @@ func VerifyCleartext(k *Keyring, msg []byte, p Policy) (text []byte, r *Result, 
 		return nil, nil, &FormatError{File: "cleartext signed message", Reason: err.Error()}
 	}
 	if k.empty() {
-		return nil, nil, k.noKeys(p)
+		return nil, nil, errNoKeys
 	}
 	if why := embeddedSignature(msg); why != "" {
 		return fail(errors.New(why))

@@ -2,6 +2,8 @@ package pgp
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"strings"
@@ -21,27 +23,26 @@ const (
 
 // A Keyring is a set of keys that the caller trusts. It does not change after it is made.
 type Keyring struct {
-	certs   []*certificate
-	signify []*signifyKey // the keys of signify and minisign
-	plain   []*plainKey   // the keys of PEM files
+	certs []*certificate
+	bare  []*bareKey // the keys of signify, minisign and PEM files
 	// all holds the primary keys of everything that was read, by fingerprint, also those
 	// that Select left out: they may be designated revokers.
 	all map[string]*publicKey
 }
 
+// A bareKey is a public key that is no part of a certificate.
+type bareKey struct {
+	_      [0]func()         // forbids ==, whose code nothing needs
+	number string            // of signify and minisign, 8 bytes; of a PEM file, the SHA-256 digest of the key
+	key    ed25519.PublicKey // of signify or minisign
+	plain  crypto.PublicKey  // of a PEM file: *ecdsa.PublicKey, ed25519.PublicKey or *rsa.PublicKey; else nil
+}
+
 // errNoKeys is the error of a verification with an empty Keyring.
 var errNoKeys = errors.New("no trusted keys to verify with")
 
-// empty reports whether k is nil or has no keys that sign files; those of PEM files don't.
-func (k *Keyring) empty() bool { return k == nil || len(k.certs)+len(k.signify) == 0 }
-
-// noKeys returns the error of a verification of a file with a Keyring that is empty.
-func (k *Keyring) noKeys(p Policy) error {
-	if k.HasPlain() {
-		return &UntrustedError{Need: p.need(), why: "the trusted keys are of PEM files: they sign container images only"}
-	}
-	return errNoKeys
-}
+// empty reports whether k is nil or has no keys.
+func (k *Keyring) empty() bool { return k == nil || len(k.certs)+len(k.bare) == 0 }
 
 // ReadKeyring reads a file of public keys: one or more OpenPGP certificates, binary or
 // armored, with other text around the armor; or keys of signify, usign or minisign; or PEM
@@ -65,7 +66,7 @@ func ReadKeyring(data []byte) (*Keyring, error) {
 		if err != nil {
 			return fail(err)
 		}
-		return &Keyring{signify: keys}, nil
+		return &Keyring{bare: keys}, nil
 	}
 	var blocks [][]byte
 	switch {
@@ -81,7 +82,7 @@ func ReadKeyring(data []byte) (*Keyring, error) {
 		if err != nil {
 			return fail(err)
 		}
-		return &Keyring{plain: keys}, nil
+		return &Keyring{bare: keys}, nil
 	default:
 		var err error
 		if blocks, err = keyBlocks(data); err != nil {
@@ -184,8 +185,7 @@ func Merge(rings ...*Keyring) *Keyring {
 		if ring == nil {
 			continue
 		}
-		k.signify = append(k.signify, ring.signify...)
-		k.plain = append(k.plain, ring.plain...)
+		k.bare = append(k.bare, ring.bare...)
 		for fingerprint, key := range ring.all {
 			k.all[fingerprint] = key
 		}
@@ -219,15 +219,9 @@ func (k *Keyring) Select(fingerprints []string) (*Keyring, error) {
 				found = true
 			}
 		}
-		for _, p := range k.signify {
+		for _, p := range k.bare {
 			if hexID(p.number) == want {
-				picked.signify = append(picked.signify, p)
-				found = true
-			}
-		}
-		for _, p := range k.plain {
-			if hexID(p.fingerprint) == want {
-				picked.plain = append(picked.plain, p)
+				picked.bare = append(picked.bare, p)
 				found = true
 			}
 		}
@@ -242,19 +236,16 @@ func (k *Keyring) Select(fingerprints []string) (*Keyring, error) {
 	return picked, nil
 }
 
-// Fingerprints returns the fingerprints of the certificates in k, after them the key numbers of
-// signify and minisign keys, and then the fingerprints of PEM keys, in upper-case hex digits and
-// in the order in which they were read.
+// Fingerprints returns the fingerprints of the certificates in k, and after them the key numbers
+// of signify and minisign keys and the fingerprints of PEM keys, in upper-case hex digits and in
+// the order in which they were read.
 func (k *Keyring) Fingerprints() []string {
 	var list []string
 	for _, c := range k.certs {
 		list = append(list, hexID(c.primary.fingerprint))
 	}
-	for _, p := range k.signify {
+	for _, p := range k.bare {
 		list = append(list, hexID(p.number))
-	}
-	for _, p := range k.plain {
-		list = append(list, hexID(p.fingerprint))
 	}
 	return list
 }
@@ -282,11 +273,8 @@ func (k *Keyring) Keys(t time.Time) []Key {
 			list = append(list, Key{hexID(c.primary.fingerprint), hexID(key.fingerprint), problem, false})
 		}
 	}
-	for _, p := range k.signify {
-		list = append(list, Key{hexID(p.number), hexID(p.number), "", false})
-	}
-	for _, p := range k.plain {
-		list = append(list, Key{hexID(p.fingerprint), hexID(p.fingerprint), "", true})
+	for _, p := range k.bare {
+		list = append(list, Key{hexID(p.number), hexID(p.number), "", p.plain != nil})
 	}
 	return list
 }

@@ -32,13 +32,6 @@ const (
 	maxPlainKey = 4 << 10
 )
 
-// A plainKey is a key of a PEM file.
-type plainKey struct {
-	_           [0]func()        // forbids ==, whose code nothing needs
-	fingerprint string           // the SHA-256 digest of the SubjectPublicKeyInfo, 32 bytes
-	key         crypto.PublicKey // *ecdsa.PublicKey, ed25519.PublicKey or *rsa.PublicKey
-}
-
 // isPlain reports whether a key file has PEM keys, or PEM blocks and no armor of OpenPGP. Other
 // text may be around the blocks, as around armor.
 func isPlain(file []byte) bool {
@@ -48,7 +41,7 @@ func isPlain(file []byte) bool {
 
 // parsePlainKeys reads the PEM keys of a file. Each block must be a key that can be used: if
 // one were left out, its owner would not learn why its signatures don't count.
-func parsePlainKeys(file []byte) (keys []*plainKey, err error) {
+func parsePlainKeys(file []byte) (keys []*bareKey, err error) {
 	for {
 		i := bytes.Index(file, []byte(pemBegin))
 		if i < 0 {
@@ -81,7 +74,7 @@ func parsePlainKeys(file []byte) (keys []*plainKey, err error) {
 }
 
 // parsePlainKey reads a SubjectPublicKeyInfo (RFC 5280, section 4.1).
-func parsePlainKey(der []byte) (*plainKey, error) {
+func parsePlainKey(der []byte) (*bareKey, error) {
 	parsed, err := x509.ParsePKIXPublicKey(der)
 	known := false
 	if err == nil && len(der) <= maxPlainKey { // else parsed may be a nil pointer of some type
@@ -98,12 +91,21 @@ func parsePlainKey(der []byte) (*plainKey, error) {
 		return nil, errors.New(refusedKey + ", or it is damaged")
 	}
 	sum := sha256.Sum256(der)
-	return &plainKey{fingerprint: string(sum[:]), key: parsed}, nil
+	return &bareKey{number: string(sum[:]), plain: parsed}, nil
 }
 
 // HasPlain reports whether k has keys without a format of signatures of their own: those of PEM
 // files ("PUBLIC KEY", RFC 7468), as cosign writes them.
-func (k *Keyring) HasPlain() bool { return k != nil && len(k.plain) > 0 }
+func (k *Keyring) HasPlain() bool {
+	if k != nil {
+		for _, p := range k.bare {
+			if p.plain != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // VerifyPlain verifies a signature that has no format of its own: ECDSA (ASN.1) on P-256, P-384
 // or P-521, Ed25519 (RFC 8032, also in its variant Ed25519ph), or RSA PKCS #1 v1.5 with at least
@@ -114,23 +116,23 @@ func (k *Keyring) HasPlain() bool { return k != nil && len(k.plain) > 0 }
 // The error is an *[UntrustedError]. It does not tell another key's signature from one of
 // other data, since nothing in a signature names its key.
 func (k *Keyring) VerifyPlain(message, signature []byte) (fingerprint string, err error) {
-	if !k.HasPlain() {
-		return "", &UntrustedError{Need: 1, why: "no trusted key is of a PEM file, as cosign writes it"}
+	if k.empty() {
+		return "", errNoKeys
 	}
-	for _, p := range k.plain {
-		if p.verify(message, signature) {
-			return hexID(p.fingerprint), nil
+	for _, p := range k.bare {
+		if p.madePlain(message, signature) {
+			return hexID(p.number), nil
 		}
 	}
 	return "", &UntrustedError{Need: 1}
 }
 
-// verify reports whether p made the signature. Sigstore's registry of algorithms has these
+// madePlain reports whether p, if it is of a PEM file, made the signature. Sigstore's registry of algorithms has these
 // combinations of key and hash. cosign 2.6 signs with the hash of the curve's size and with
 // Ed25519ph; older versions, and those that verify, expect SHA-256 and Ed25519.
-func (p *plainKey) verify(message, signature []byte) bool {
+func (p *bareKey) madePlain(message, signature []byte) bool {
 	sum := sha256.Sum256(message)
-	switch key := p.key.(type) {
+	switch key := p.plain.(type) {
 	case *ecdsa.PublicKey:
 		if ecdsa.VerifyASN1(key, sum[:], signature) {
 			return true

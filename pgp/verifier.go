@@ -78,7 +78,7 @@ func NewVerifier(k *Keyring, sig []byte, p Policy) (*Verifier, error) {
 		return nil, &FormatError{File: "signature file", Reason: err.Error()}
 	}
 	if k.empty() {
-		return nil, k.noKeys(p)
+		return nil, errNoKeys
 	}
 	if why := embeddedSignature(sig); why != "" {
 		return fail(errors.New(why))

@@ -18,7 +18,7 @@ import (
 // Limits of the signatures of one image. Who can write into the repository can add any number.
 const (
 	// maxSignatures is how many signatures, and manifests of signatures, are looked at. A
-	// project that signs a digest again every week has 50 in a year.
+	// project that signs a digest again every week has 50 in a year. An error names the number.
 	maxSignatures = 100
 	// maxSigned is the size of the largest payload or bundle in bytes. A payload has 300 bytes,
 	// a bundle with the proofs of a transparency log 10 kB. Lists of software, which are in
@@ -51,6 +51,7 @@ const (
 	keyless                       // a signature by a certificate (Fulcio)
 	notOurs                       // a signature by another key, or of changed text
 	otherClaim                    // a trusted key signed something else
+	notAll                        // not all signatures were looked at
 )
 
 // A cosignSearch looks for a good signature of one image.
@@ -85,8 +86,8 @@ func (f *Finder) checkCosign(ctx context.Context, s store, ref *image.Reference,
 		what = ref.String()
 	}
 	c := &cosignSearch{keys: f.trust.keys, store: s, ref: ref, left: maxSignatures}
-	if _, err := c.keys.VerifyPlain(nil, nil); !c.keys.HasPlain() {
-		return signers{}, unverified(what, err)
+	if !c.keys.HasPlain() {
+		return signers{}, unverified(what, fmt.Errorf("no trusted key is of a PEM file, as cosign writes it: %w", &pgp.UntrustedError{}))
 	}
 	by := c.find(ctx, top)
 	if by == "" && manifest != top && !c.stop {
@@ -98,11 +99,11 @@ func (f *Finder) checkCosign(ctx context.Context, s store, ref *image.Reference,
 	case c.why == nil && c.failure != nil:
 		return signers{}, fmt.Errorf("the signatures of %s: %w", what, c.failure)
 	case c.why == nil:
-		c.why = errors.New("no cosign signature of " + string(top) + ", or of the platform's manifest")
+		c.note(unreadable, "no cosign signature of "+string(top)+", or of the platform's manifest", nil)
 	case c.failure != nil:
-		c.why = fmt.Errorf("%w; others can't be read: %v", c.why, c.failure)
+		c.note(notAll, "not all signatures can be read ("+c.failure.Error()+")", c.why)
 	case c.left == 0:
-		c.why = fmt.Errorf("%w; only %d signatures are looked at", c.why, maxSignatures)
+		c.note(notAll, "more than 100 signatures", c.why)
 	}
 	return signers{}, unverified(what, c.why)
 }

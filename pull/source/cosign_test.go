@@ -542,7 +542,7 @@ func TestCosignBounds(t *testing.T) {
 		}
 		s.tag(c.top, append(layers, good.simple(s))...)
 		_, err := c.check(s)
-		if n < maxSignatures != (err == nil) || err != nil && (KindOf(err) != Unverified || !strings.Contains(err.Error(), "only 100 signatures")) {
+		if n < maxSignatures != (err == nil) || err != nil && (KindOf(err) != Unverified || !strings.Contains(err.Error(), "more than 100 signatures")) {
 			t.Errorf("the good one after %d layers: %v", n, err)
 		}
 		s = newMemoryStore()
