@@ -75,16 +75,22 @@ func parsePlainKeys(file []byte) (keys []*bareKey, err error) {
 
 // parsePlainKey reads a SubjectPublicKeyInfo (RFC 5280, section 4.1).
 func parsePlainKey(der []byte) (*bareKey, error) {
-	parsed, err := x509.ParsePKIXPublicKey(der)
-	known := false
-	if err == nil && len(der) <= maxPlainKey { // else parsed may be a nil pointer of some type
+	known := len(der) <= maxPlainKey
+	var parsed any
+	if known {
+		var err error
+		parsed, err = x509.ParsePKIXPublicKey(der)
+		known = err == nil // else parsed may be a nil pointer of some type
+	}
+	if known {
 		switch key := parsed.(type) {
 		case *ecdsa.PublicKey:
 			known = key.Curve != elliptic.P224()
 		case *rsa.PublicKey:
 			known = key.N.BitLen() >= minRSABits && key.N.BitLen() <= maxRSABits
 		case ed25519.PublicKey:
-			known = true
+		default:
+			known = false
 		}
 	}
 	if !known {
@@ -127,9 +133,9 @@ func (k *Keyring) VerifyPlain(message, signature []byte) (fingerprint string, er
 	return "", &UntrustedError{Need: 1}
 }
 
-// madePlain reports whether p, if it is of a PEM file, made the signature. Sigstore's registry of algorithms has these
-// combinations of key and hash. cosign 2.6 signs with the hash of the curve's size and with
-// Ed25519ph; older versions, and those that verify, expect SHA-256 and Ed25519.
+// madePlain reports whether p is of a PEM file and made the signature. Sigstore's registry of
+// algorithms has these combinations of key and hash. cosign 2.6 signs with the hash of the curve's
+// size and with Ed25519ph; older versions, and those that verify, expect SHA-256 and Ed25519.
 func (p *bareKey) madePlain(message, signature []byte) bool {
 	sum := sha256.Sum256(message)
 	switch key := p.plain.(type) {

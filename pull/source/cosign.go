@@ -223,7 +223,7 @@ func (c *cosignSearch) look(ctx context.Context, name string) (m *image.Manifest
 				c.note(unreadable, "a signature is missing", err)
 			}
 		case d.MediaType == bundleType:
-			by = c.bundle(text)
+			by = c.bundle(ctx, text)
 		default:
 			by = c.simple(text, d.Signature, byCert)
 		}
@@ -249,20 +249,27 @@ func (c *cosignSearch) simple(payload []byte, encoded string, byCert bool) strin
 }
 
 // bundle checks a bundle of cosign 3.
-func (c *cosignSearch) bundle(text []byte) string {
+func (c *cosignSearch) bundle(ctx context.Context, text []byte) string {
 	b, err := image.ParseBundle(text)
 	if err != nil {
 		return c.note(unreadable, "a bundle with a signature", err)
 	}
-	// Only the words of an error depend on this (sigstore_bundle.proto, VerificationMaterial).
-	byCert := bytes.Contains(text, []byte(`"certificate"`)) || bytes.Contains(text, []byte(`"x509CertificateChain"`))
 	message := preAuth(b.Type, b.Payload)
-	for _, sig := range b.Signatures[:min(len(b.Signatures), maxEnvelope)] {
-		by := c.signer(message, sig, byCert)
-		if by == "" {
-			continue
+	plain := b.Type == "" && len(b.Payload) == 0 // a signature of the manifest itself ("messageSignature")
+	if plain {
+		if message, _, err = c.store.manifest(ctx, string(c.target)); err != nil {
+			c.failed(err, false)
+			return ""
 		}
-		if b.Type != statementType {
+	}
+	for _, sig := range b.Signatures[:min(len(b.Signatures), maxEnvelope)] {
+		by := c.signer(message, sig, false)
+		switch {
+		case by == "":
+			continue
+		case plain:
+			return by
+		case b.Type != statementType:
 			return c.accept(by, nil, errors.New("the payload's type is "+quote(b.Type)))
 		}
 		claims, err := image.ParseStatement(b.Payload)
@@ -284,17 +291,20 @@ func (c *cosignSearch) signer(message, sig []byte, byCert bool) string {
 	switch {
 	case err == nil:
 	case byCert:
-		c.note(keyless, "it is signed without a key, by a certificate of a login (Fulcio), which lxc-pull can't verify", err)
+		c.note(keyless, "it is keyless: a certificate of a login (Fulcio) belongs to it, not a key", err)
 	default:
 		c.note(notOurs, "another key signed it, or the signature or its text was changed", err)
 	}
 	return by
 }
 
-// accept returns by, the key of a signature, if what the signature says is true. err says why it
-// can't be known what it says.
+// accept returns by, the key of a signature, if what the signature says is true. err, if not nil,
+// says why it can't be known what it says; the claims don't count then.
 func (c *cosignSearch) accept(by string, claims []image.Claim, err error) string {
 	why := "no digest"
+	if err != nil {
+		claims = nil
+	}
 	for i := range claims {
 		claim := &claims[i]
 		if claim.Digest != string(c.target) {

@@ -102,6 +102,14 @@ func digestOf(text []byte) image.Digest {
 	return image.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256(text)))
 }
 
+// message returns the layer of a signature over the manifest itself, as "cosign sign-blob" makes it.
+func (c *coSignature) message(s *memoryStore, manifest []byte) object {
+	digest := sha256.Sum256(manifest)
+	return s.put(bundleType, toJSON(object{"mediaType": bundleType, "verificationMaterial": object{"publicKey": object{"hint": "x"}},
+		"messageSignature": object{"messageDigest": object{"algorithm": "SHA2_256", "digest": base64.StdEncoding.EncodeToString(digest[:])},
+			"signature": base64.StdEncoding.EncodeToString(c.sign(manifest))}}))
+}
+
 // toJSON returns v as JSON.
 func toJSON(v any) []byte {
 	text, err := json.Marshal(v)
@@ -338,12 +346,12 @@ func TestCosignRefused(t *testing.T) {
 		"another type":       {coSignature{kind: "atomic container signature"}, "signed something else: ", "tag"},
 		"another predicate":  {coSignature{kind: "https://slsa.dev/provenance/v1"}, "signed something else: ", "referrers"},
 		"another payload":    {coSignature{payload: "text/plain"}, `signed something else: the payload's type is "text/plain"`, "referrers"},
-		"keyless":            {coSignature{key: c.keys["other"], byCert: true}, "signed without a key", ""},
+		"keyless":            {coSignature{key: c.keys["other"], byCert: true}, "keyless", ""},
 		"other repository":   {coSignature{repository: "registry.example/owner/other"}, `the repository is "registry.example/owner/other"`, "tag"},
 		"other host":         {coSignature{repository: "docker.io/owner/app"}, "the repository is", "tag"},
 		"repository, part":   {coSignature{repository: "registry.example/owner"}, "the repository is", "tag"},
 		"not a repository":   {coSignature{repository: "registry.example/UPPER"}, "", "tag"},
-		"escapes":            {coSignature{repository: "\x1b[2J"}, `\x1b[2J`, "tag"},
+		"escapes":            {coSignature{repository: "\x1b[2J"}, `\x1b[2`, "tag"},
 		"a digest's escapes": {coSignature{digest: "sha256:\x1b[2J"}, "signed something else", "tag"},
 	} {
 		for place, store := range cosignPlaces {
@@ -405,6 +413,23 @@ func TestCosignRepository(t *testing.T) {
 	s.tag(c.top, (&coSignature{key: c.keys["p256"], digest: c.top, repository: "registry.example/x"}).simple(s))
 	if _, err := c.check(s); err != nil {
 		t.Errorf("an archive: %v", err)
+	}
+}
+
+// A bundle may be a signature over the manifest's bytes, and counts for no other manifest.
+func TestCosignMessage(t *testing.T) {
+	c := newCosignTest(t)
+	for _, key := range []string{"p256", "p384", "ed25519", "rsa", "other"} {
+		for _, signed := range []string{"an index", "a manifest", "another"} {
+			s := newMemoryStore()
+			s.manifests[string(c.top)], s.manifests[string(c.manifest)] = []byte("an index"), []byte("a manifest")
+			layer := (&coSignature{key: c.keys[key]}).message(s, []byte(signed))
+			s.list[c.manifest] = []image.Descriptor{s.refer(c.manifest, bundleType, layer)}
+			_, err := c.check(s)
+			if good := key != "other" && signed == "a manifest"; good != (err == nil) || !good && !strings.Contains(err.Error(), "another key signed it") {
+				t.Errorf("%s, %s: %v", key, signed, err)
+			}
+		}
 	}
 }
 
@@ -567,6 +592,15 @@ func TestCosignKeys(t *testing.T) {
 	c.finder.trust.keys = nil
 	if by, err := c.check(s); err != nil || by.keys != nil || len(s.calls) > 0 {
 		t.Errorf("no keys: %+v, %v", by, err)
+	}
+}
+
+// What a text says does not count if it can't be read.
+func TestCosignAccept(t *testing.T) {
+	c := &cosignSearch{ref: new(image.Reference), target: digestOf(nil)}
+	claims := []image.Claim{{Digest: string(digestOf(nil))}}
+	if c.accept("by", claims, errors.New("damaged")) != "" || c.accept("by", nil, nil) != "" || c.accept("by", claims, nil) != "by" {
+		t.Error(c.why)
 	}
 }
 
