@@ -148,7 +148,7 @@ func (c *cosignSearch) failed(err error, lacked bool) {
 func (c *cosignSearch) find(ctx context.Context, target image.Digest) string {
 	c.target = target
 	tag := strings.Replace(string(target), ":", "-", 1)
-	m, by := c.look(ctx, tag+".sig")
+	_, by := c.look(ctx, tag+".sig")
 	if by != "" || c.stop {
 		return by
 	}
@@ -162,7 +162,7 @@ func (c *cosignSearch) find(ctx context.Context, target image.Digest) string {
 	}
 	// The place where referrers are listed at registries without the API (distribution
 	// spec, "Referrers Tag Schema").
-	if m, _ = c.look(ctx, tag); m != nil {
+	if m, _ := c.look(ctx, tag); m != nil {
 		by, _ = c.among(ctx, m.Manifests)
 	}
 	return by

@@ -604,6 +604,55 @@ func TestCosignAccept(t *testing.T) {
 	}
 }
 
+// FuzzCosign changes the manifest of signatures and what its layers are. The trusted key has signed
+// another image only, so nothing may be accepted, and an error shows no control characters.
+func FuzzCosign(f *testing.F) {
+	c := newCosignTest(f)
+	signed := &coSignature{key: c.keys["p256"], digest: digestOf([]byte("another"))}
+	for _, text := range []object{signed.simple(newMemoryStore()), signed.bundle(newMemoryStore())} {
+		s := newMemoryStore()
+		s.tag(c.top, text)
+		f.Add(s.manifests[tagOf(c.top)+".sig"], []byte("{}"))
+	}
+	s := newMemoryStore()
+	for _, place := range []string{"tag", "referrers"} {
+		cosignPlaces[place](s, signed, c.top)
+	}
+	for _, text := range s.blobs {
+		f.Add(s.manifests[tagOf(c.top)+".sig"], text)
+	}
+	f.Fuzz(func(t *testing.T, manifest, blob []byte) {
+		by, err := c.finder.checkCosign(context.Background(), &sameStore{manifest, blob}, &c.ref, c.top, c.manifest)
+		if err == nil || by.keys != nil || KindOf(err) != Unverified {
+			t.Fatalf("accepted: %+v, %v", by, err)
+		}
+		for _, r := range err.Error() {
+			if r < ' ' || r == 0x7f {
+				t.Fatalf("%q", err)
+			}
+		}
+	})
+}
+
+// A sameStore has the same text at every name.
+type sameStore struct{ text, blob []byte }
+
+func (s *sameStore) manifest(context.Context, string) ([]byte, string, error) {
+	return s.text, "", nil
+}
+
+func (s *sameStore) small(context.Context, *image.Descriptor, int64) ([]byte, error) {
+	return s.blob, nil
+}
+
+func (s *sameStore) referrers(context.Context, image.Digest) ([]image.Descriptor, error) {
+	return nil, nil
+}
+
+func (s *sameStore) open(context.Context, *image.Descriptor, int64) (io.ReadCloser, error) {
+	return nil, errors.New("no layer is needed")
+}
+
 // The example of the DSSE specification, v1.0.0.
 func TestPreAuth(t *testing.T) {
 	if got := string(preAuth("http://example.com/HelloWorld", []byte("hello world"))); got != "DSSEv1 29 http://example.com/HelloWorld 11 hello world" {
