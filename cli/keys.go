@@ -15,8 +15,11 @@ func listKeys(ui *ui, keys *pgp.Keyring, t time.Time) error {
 		if k.KeyFingerprint != name {
 			name += " subkey " + k.KeyFingerprint
 		}
-		if k.Problem != "" {
+		switch {
+		case k.Problem != "":
 			state = k.Problem
+		case k.Plain:
+			state = "can sign container images"
 		}
 		if _, err := fmt.Fprintf(ui.out, "%s\t%s\n", name, state); err != nil {
 			return err

@@ -2,6 +2,8 @@ package pgp
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"strings"
@@ -21,22 +23,30 @@ const (
 
 // A Keyring is a set of keys that the caller trusts. It does not change after it is made.
 type Keyring struct {
-	certs   []*certificate
-	signify []*signifyKey // the keys of signify and minisign
+	certs []*certificate
+	bare  []*bareKey // the keys of signify, minisign and PEM files
 	// all holds the primary keys of everything that was read, by fingerprint, also those
 	// that Select left out: they may be designated revokers.
 	all map[string]*publicKey
+}
+
+// A bareKey is a public key that is no part of a certificate.
+type bareKey struct {
+	_      [0]func()         // forbids ==, whose code nothing needs
+	number string            // of signify and minisign, 8 bytes; of a PEM file, the SHA-256 digest of the key
+	key    ed25519.PublicKey // of signify or minisign
+	plain  crypto.PublicKey  // of a PEM file: *ecdsa.PublicKey, ed25519.PublicKey or *rsa.PublicKey; else nil
 }
 
 // errNoKeys is the error of a verification with an empty Keyring.
 var errNoKeys = errors.New("no trusted keys to verify with")
 
 // empty reports whether k is nil or has no keys.
-func (k *Keyring) empty() bool { return k == nil || len(k.certs)+len(k.signify) == 0 }
+func (k *Keyring) empty() bool { return k == nil || len(k.certs)+len(k.bare) == 0 }
 
 // ReadKeyring reads a file of public keys: one or more OpenPGP certificates, binary or
-// armored, with other text around the armor; or keys of signify, usign or minisign. Errors
-// are of type *[FormatError].
+// armored, with other text around the armor; or keys of signify, usign or minisign; or PEM
+// blocks with public keys, as cosign writes them. Errors are of type *[FormatError].
 //
 // ReadKeyring ignores parts of a certificate that it can't read or that have no valid
 // signature; they are never trusted. A certificate that can't be used (because its algorithm
@@ -50,12 +60,13 @@ func ReadKeyring(data []byte) (*Keyring, error) {
 		return fail(fmt.Errorf("larger than %d bytes", MaxKeyring))
 	}
 	// Some editors put a byte order mark before the text.
-	if text := bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")); isSignify(text) {
+	text := bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if isSignify(text) {
 		keys, err := parseSignifyKeys(text)
 		if err != nil {
 			return fail(err)
 		}
-		return &Keyring{signify: keys}, nil
+		return &Keyring{bare: keys}, nil
 	}
 	var blocks [][]byte
 	switch {
@@ -66,6 +77,12 @@ func ReadKeyring(data []byte) (*Keyring, error) {
 	// put armor into a user id or a notation, and that is not a key of the file.
 	case isBinary(data) && !utf8.Valid(data):
 		blocks = [][]byte{data}
+	case isPlain(text):
+		keys, err := parsePlainKeys(text)
+		if err != nil {
+			return fail(err)
+		}
+		return &Keyring{bare: keys}, nil
 	default:
 		var err error
 		if blocks, err = keyBlocks(data); err != nil {
@@ -168,7 +185,7 @@ func Merge(rings ...*Keyring) *Keyring {
 		if ring == nil {
 			continue
 		}
-		k.signify = append(k.signify, ring.signify...)
+		k.bare = append(k.bare, ring.bare...)
 		for fingerprint, key := range ring.all {
 			k.all[fingerprint] = key
 		}
@@ -186,8 +203,8 @@ func Merge(rings ...*Keyring) *Keyring {
 }
 
 // Select returns a Keyring with those keys of k that have one of the fingerprints: 40 hex
-// digits for the primary key of an OpenPGP certificate, 64 for version 6, or 16 for the key
-// number of signify or minisign. "0x", blanks and lower case are allowed. A fingerprint that
+// digits for the primary key of an OpenPGP certificate, 64 for version 6 or a PEM key, or 16 for
+// the key number of signify or minisign. "0x", blanks and lower case are allowed. A fingerprint that
 // is not in k is an error. So is an OpenPGP key id: anybody can make another key with the
 // same id.
 func (k *Keyring) Select(fingerprints []string) (*Keyring, error) {
@@ -202,9 +219,9 @@ func (k *Keyring) Select(fingerprints []string) (*Keyring, error) {
 				found = true
 			}
 		}
-		for _, p := range k.signify {
+		for _, p := range k.bare {
 			if hexID(p.number) == want {
-				picked.signify = append(picked.signify, p)
+				picked.bare = append(picked.bare, p)
 				found = true
 			}
 		}
@@ -219,15 +236,15 @@ func (k *Keyring) Select(fingerprints []string) (*Keyring, error) {
 	return picked, nil
 }
 
-// Fingerprints returns the fingerprints of the certificates in k, and the key numbers of
-// signify and minisign keys after them, in upper-case hex digits and in the order in which
-// they were read.
+// Fingerprints returns the fingerprints of the certificates in k, and after them the key numbers
+// of signify and minisign keys and the fingerprints of PEM keys, in upper-case hex digits and in
+// the order in which they were read.
 func (k *Keyring) Fingerprints() []string {
 	var list []string
 	for _, c := range k.certs {
 		list = append(list, hexID(c.primary.fingerprint))
 	}
-	for _, p := range k.signify {
+	for _, p := range k.bare {
 		list = append(list, hexID(p.number))
 	}
 	return list
@@ -240,6 +257,7 @@ type Key struct {
 	Fingerprint, KeyFingerprint string
 	// Problem says why the key could not sign; it is "" if the key could.
 	Problem string
+	Plain   bool // the key is of a PEM file: it signs container images only
 }
 
 // Keys returns every key of k, and whether it could sign at the time t.
@@ -252,11 +270,11 @@ func (k *Keyring) Keys(t time.Time) []Key {
 			if key.key != nil {
 				problem = r.problem(key, t.Unix())
 			}
-			list = append(list, Key{hexID(c.primary.fingerprint), hexID(key.fingerprint), problem})
+			list = append(list, Key{hexID(c.primary.fingerprint), hexID(key.fingerprint), problem, false})
 		}
 	}
-	for _, p := range k.signify {
-		list = append(list, Key{hexID(p.number), hexID(p.number), ""})
+	for _, p := range k.bare {
+		list = append(list, Key{hexID(p.number), hexID(p.number), "", p.plain != nil})
 	}
 	return list
 }

@@ -77,6 +77,6 @@ func (c *minisignComment) created() time.Time {
 
 // signedBy reports whether k signed the comment together with signature, the signature of
 // the file.
-func (c *minisignComment) signedBy(k *signifyKey, signature []byte) bool {
+func (c *minisignComment) signedBy(k *bareKey, signature []byte) bool {
 	return ed25519.Verify(k.key, append(signature[:len(signature):len(signature)], c.text...), c.raw)
 }

@@ -2,8 +2,9 @@
 // has no secret keys, no key servers and no trust store.
 //
 // It reads detached OpenPGP signatures (RFC 9580; armored or binary), cleartext signed
-// messages, the signatures of signify (OpenWrt's usign) and minisign, and the SHA256SUMS
-// lists that such signatures are made for.
+// messages, the signatures of signify (OpenWrt's usign) and minisign, the SHA256SUMS
+// lists that such signatures are made for, and the signatures of keys in PEM files, which cosign
+// makes for container images ([Keyring.VerifyPlain]).
 //
 // # What a good signature is
 //
@@ -53,7 +54,7 @@
 // Read the files in this order: pgp.go (what a caller asks and gets), packet.go (packets and
 // their fields), armor.go, key.go (public keys), signature.go (signature packets),
 // certificate.go (may this key sign at this time?), keyring.go, verifier.go, cleartext.go.
-// The others stand alone: signify.go and minisign.go, sums.go, linuxcontainers.go.
+// The others stand alone: signify.go and minisign.go, plain.go, sums.go, linuxcontainers.go.
 //
 // # The life of one signature
 //

@@ -28,12 +28,6 @@ const (
 	maxSignifyKeys = 1024
 )
 
-// A signifyKey is a public key of signify or minisign.
-type signifyKey struct {
-	number string // 8 bytes
-	key    ed25519.PublicKey
-}
-
 // A signifySignature is a signature of signify or minisign.
 type signifySignature struct {
 	number    string // of the key, 8 bytes
@@ -92,8 +86,8 @@ func signifyLines(data []byte) []string {
 
 // parseSignifyKeys reads the public keys of signify or minisign in a file. There may be
 // several, with or without comment lines.
-func parseSignifyKeys(data []byte) ([]*signifyKey, error) {
-	var keys []*signifyKey
+func parseSignifyKeys(data []byte) ([]*bareKey, error) {
+	var keys []*bareKey
 	for _, line := range signifyLines(data) {
 		if strings.HasPrefix(line, untrustedComment) {
 			continue
@@ -108,7 +102,7 @@ func parseSignifyKeys(data []byte) ([]*signifyKey, error) {
 		if len(keys) == maxSignifyKeys {
 			return nil, fmt.Errorf("more than %d keys", maxSignifyKeys)
 		}
-		keys = append(keys, &signifyKey{number: string(raw[2:10]), key: raw[10:]})
+		keys = append(keys, &bareKey{number: string(raw[2:10]), key: raw[10:]})
 	}
 	if len(keys) == 0 {
 		return nil, errors.New("no keys")
@@ -146,9 +140,9 @@ func parseSignifySignature(data []byte) (*signifySignature, error) {
 // A signifyVerifier verifies data with a signature of signify or minisign.
 type signifyVerifier struct {
 	sig  *signifySignature
-	keys []*signifyKey // the trusted keys with the signature's key number
-	hash hash.Hash     // of the data, for a prehashed signature
-	data []byte        // the data itself, for other signatures
+	keys []*bareKey // the trusted keys with the signature's key number
+	hash hash.Hash  // of the data, for a prehashed signature
+	data []byte     // the data itself, for other signatures
 }
 
 // newSignifyVerifier is NewVerifier for signify and minisign.
@@ -158,7 +152,7 @@ func newSignifyVerifier(k *Keyring, data []byte, p Policy) (*signifyVerifier, er
 		return nil, &FormatError{File: "signature file", Reason: err.Error()}
 	}
 	v := &signifyVerifier{sig: sig}
-	for _, key := range k.signify {
+	for _, key := range k.bare {
 		if key.number == sig.number {
 			v.keys = append(v.keys, key)
 		}
