@@ -6,17 +6,24 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lxc-pull/image"
 )
 
-// An Info describes an image or a partial download in the cache.
+// An Info describes an image or a partial download in the cache. Three kinds of things have one:
+// images of an index and their partial downloads have a Name; container images are Kept; blobs
+// of container images that no image needs, or that are incomplete (Partial), are a Blob.
 type Info struct {
 	_ [0]func() // forbids ==, whose code nothing needs
 	image.Name
+	Kept     *Kept
+	Blob     image.Digest
 	Build    string    // "" for a partial download
 	Modified time.Time // when the rootfs was last written
 	Used     time.Time // when the image was last used, as far as Use could record it
-	Size     int64     // bytes of the rootfs that are there
+	Size     int64     // bytes of the rootfs, or of all blobs, that are there
+	Shared   int64     // bytes of blobs that other container images need too
 	Partial  bool      // an interrupted download
 	Evidence bool      // the entry has evidence
 	Damage   error     // why the entry can't be used; nil: it can
@@ -33,8 +40,9 @@ type Info struct {
 func (i Info) Foreign() bool { return untrusted(i.Damage) }
 
 // List returns the images and partial downloads in the cache, sorted by name; none if
-// there is no cache. Directories without the marker files of an image, and directories
-// that can't be read, are left out.
+// there is no cache. Container images come last, and after them blobs that no image needs.
+// Directories without the marker files of an image, and directories and records that can't be
+// read, are left out.
 func (c *Cache) List() ([]Info, error) {
 	var found []Info
 	var keys []string
@@ -51,7 +59,16 @@ func (c *Cache) List() ([]Info, error) {
 	for _, i := range image.Order(keys) {
 		list = append(list, found[i])
 	}
-	return list, err
+	r, kept := c.openRecords(false)
+	if kept == nil {
+		var more []Info
+		more, kept = r.list()
+		list = append(list, more...)
+		r.close()
+	} else if errors.Is(kept, fs.ErrNotExist) || errors.Is(kept, unix.ENOTDIR) {
+		kept = nil
+	}
+	return list, errors.Join(err, kept)
 }
 
 // inspect describes the entry or partial download name in d. ok is false if name is

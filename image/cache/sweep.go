@@ -1,10 +1,9 @@
 package cache
 
 import (
+	"context"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"lxc-pull/image"
 )
@@ -29,8 +28,7 @@ func (c *Cache) Use(n image.Name) {
 		return
 	}
 	defer entry.file.Close()
-	now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
-	unix.UtimesNanoAt(int(entry.file.Fd()), buildName, now, unix.AT_SYMLINK_NOFOLLOW)
+	entry.touch(buildName)
 }
 
 // Leftovers returns the images that have files of interrupted runs older than Leftover
@@ -77,20 +75,32 @@ func (s *Slot) Sweep(now time.Time) (int64, error) {
 	return bytes, nil
 }
 
-// Shrink removes images, least recently used first, until the rootfs tarballs in the
+// Shrink removes images, least recently used first, until the rootfs tarballs and blobs in the
 // cache have at most max bytes. Partial downloads count as images. The image spare and
 // directories that are not Proven don't count and stay; images of other users count and
-// stay. report is called for each removal, with the error if it failed.
+// stay. Blobs that container images share count once. Blobs that no image needs and that were
+// used in the last hour don't count and stay: a run may be about to record their image.
+// report is called for each removal, with the error if it failed.
 func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) error {
 	list, err := c.List()
 	if err != nil {
 		return err
 	}
+	before := time.Now().Add(-youngBlob)
 	var sum int64
 	keys := make([]string, len(list))
-	for n, i := range list {
+	needed := map[string]int{} // how many images need a blob
+	for n := range list {
+		i := &list[n]
 		keys[n] = i.Used.UTC().Format("2006-01-02 15:04:05.000000000")
-		if i.Name != spare && i.Proven {
+		switch {
+		case i.Kept != nil:
+			for b, d := range i.Kept.Blobs {
+				if needed[string(d)]++; needed[string(d)] == 1 {
+					sum += i.Kept.sizes[b]
+				}
+			}
+		case i.Blob == "" && i.Name != spare && i.Proven, i.Blob != "" && !i.Used.After(before):
 			sum += i.Size
 		}
 	}
@@ -99,11 +109,19 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 		if sum <= max {
 			return nil
 		}
-		if i.Name == spare || !i.Proven || i.Foreign() {
+		container := i.Kept != nil || i.Blob != ""
+		if !i.Proven || i.Foreign() || !container && i.Name == spare || i.Blob != "" && i.Used.After(before) {
 			continue
 		}
-		err := c.Drop(i)
-		if err == nil {
+		err := c.drop(i, before)
+		if err == nil && i.Kept != nil {
+			// Those that were used in the last hour stay for now, and no longer count.
+			for b, d := range i.Kept.Blobs {
+				if needed[string(d)]--; needed[string(d)] == 0 {
+					sum -= i.Kept.sizes[b]
+				}
+			}
+		} else if err == nil {
 			sum -= i.Size
 		}
 		report(i, err)
@@ -114,8 +132,23 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 // Drop removes the entry or partial download that i, which List returned, describes. The
 // error is ErrLocked if another process uses the image. If i is Proven, Drop checks the
 // entry again, leaves it if it has changed, and returns an error. The caller passes an i
-// that is not Proven only if the user has named the image.
-func (c *Cache) Drop(i Info) error {
+// that is not Proven only if the user has named the image. With a container image Drop removes
+// the blobs that no other one needs.
+func (c *Cache) Drop(i Info) error { return c.drop(i, time.Time{}) }
+
+// drop is Drop, but leaves blobs that were used since the time before, if that is not zero.
+func (c *Cache) drop(i Info, before time.Time) error {
+	if i.Kept != nil {
+		return c.dropKept(context.Background(), i.Kept, before)
+	}
+	if i.Blob != "" {
+		r, err := c.lockRecords(context.Background())
+		if err != nil {
+			return err
+		}
+		defer r.close()
+		return r.dropBlob(i, before)
+	}
 	s, err := c.TryLock(i.Name)
 	if err != nil {
 		return err
