@@ -210,7 +210,14 @@ func (c *completionCall) values(kind string) {
 		}
 		if kind == "CACHED" {
 			for i := range list {
-				c.add(list[i].Name.String(), "")
+				switch info := &list[i]; {
+				case info.Kept != nil:
+					c.add(info.Kept.Reference, "")
+				case info.Blob != "":
+					c.add(shortDigest(string(info.Blob)), "")
+				default:
+					c.add(info.Name.String(), "")
+				}
 			}
 			return
 		}

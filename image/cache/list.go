@@ -6,8 +6,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"lxc-pull/image"
 )
 
@@ -59,16 +57,12 @@ func (c *Cache) List() ([]Info, error) {
 	for _, i := range image.Order(keys) {
 		list = append(list, found[i])
 	}
-	r, kept := c.openRecords(false)
-	if kept == nil {
-		var more []Info
-		more, kept = r.list()
+	if r, err := c.openRecords(false); err == nil {
+		more, _ := r.list()
 		list = append(list, more...)
 		r.close()
-	} else if errors.Is(kept, fs.ErrNotExist) || errors.Is(kept, unix.ENOTDIR) {
-		kept = nil
 	}
-	return list, errors.Join(err, kept)
+	return list, err
 }
 
 // inspect describes the entry or partial download name in d. ok is false if name is
