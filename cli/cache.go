@@ -392,7 +392,7 @@ func (c *cacheCall) removal(i cache.Info, why string, err error) {
 		return
 	}
 	if !c.ui.quiet {
-		fmt.Fprintf(c.ui.out, "removed %s (%s%s)\n", printable(name), why, source.ByteCount(i.Size-i.Shared))
+		fmt.Fprintf(c.ui.out, "removed %s (%s%s)\n", printable(name), why, source.ByteCount(i.Size))
 	}
 }
 

@@ -20,8 +20,8 @@ type Info struct {
 	Build    string    // "" for a partial download
 	Modified time.Time // when the rootfs was last written
 	Used     time.Time // when the image was last used, as far as Use could record it
-	Size     int64     // bytes of the rootfs, or of all blobs, that are there
-	Shared   int64     // bytes of blobs that other container images need too
+	Size     int64     // bytes of the rootfs, or of blobs, that are there
+	Shared   int64     // more bytes, of blobs that count in another container image's Size
 	Partial  bool      // an interrupted download
 	Evidence bool      // the entry has evidence
 	Damage   error     // why the entry can't be used; nil: it can
@@ -38,7 +38,8 @@ type Info struct {
 func (i Info) Foreign() bool { return untrusted(i.Damage) }
 
 // List returns the images and partial downloads in the cache, sorted by name; none if
-// there is no cache. Container images come last, and after them blobs that no image needs.
+// there is no cache. Container images come last, the last used first, and then blobs
+// that no image needs.
 // Directories without the marker files of an image, and directories and records that can't be
 // read, are left out.
 func (c *Cache) List() ([]Info, error) {
@@ -57,10 +58,10 @@ func (c *Cache) List() ([]Info, error) {
 	for _, i := range image.Order(keys) {
 		list = append(list, found[i])
 	}
-	if r, err := c.openRecords(false); err == nil {
-		more, _ := r.list()
+	if d, err := c.images(false); err == nil {
+		more, _ := d.listKept()
 		list = append(list, more...)
-		r.close()
+		d.file.Close()
 	}
 	return list, err
 }

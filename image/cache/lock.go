@@ -294,7 +294,7 @@ func (l *lock) heartbeat() {
 		case <-l.done:
 			return
 		case <-tick.C:
-			l.dir.touch(l.name)
+			l.dir.touch(l.name, 0)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"context"
 	"strings"
 	"time"
 
@@ -28,7 +27,7 @@ func (c *Cache) Use(n image.Name) {
 		return
 	}
 	defer entry.file.Close()
-	entry.touch(buildName)
+	entry.touch(buildName, 0)
 }
 
 // Leftovers returns the images that have files of interrupted runs older than Leftover
@@ -87,20 +86,18 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 		return err
 	}
 	before := time.Now().Add(-youngBlob)
+	spared := func(i *Info) bool {
+		if i.Blob != "" {
+			return i.Used.After(before)
+		}
+		return i.Kept == nil && (i.Name == spare || !i.Proven)
+	}
 	var sum int64
 	keys := make([]string, len(list))
-	needed := map[string]int{} // how many images need a blob
 	for n := range list {
 		i := &list[n]
 		keys[n] = i.Used.UTC().Format("2006-01-02 15:04:05.000000000")
-		switch {
-		case i.Kept != nil:
-			for b, d := range i.Kept.Blobs {
-				if needed[string(d)]++; needed[string(d)] == 1 {
-					sum += i.Kept.sizes[b]
-				}
-			}
-		case i.Blob == "" && i.Name != spare && i.Proven, i.Blob != "" && !i.Used.After(before):
+		if !spared(i) {
 			sum += i.Size
 		}
 	}
@@ -109,20 +106,12 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 		if sum <= max {
 			return nil
 		}
-		container := i.Kept != nil || i.Blob != ""
-		if !i.Proven || i.Foreign() || !container && i.Name == spare || i.Blob != "" && i.Used.After(before) {
+		if spared(&i) || i.Foreign() {
 			continue
 		}
 		err := c.drop(i, before)
-		if err == nil && i.Kept != nil {
-			// Those that were used in the last hour stay for now, and no longer count.
-			for b, d := range i.Kept.Blobs {
-				if needed[string(d)]--; needed[string(d)] == 0 {
-					sum -= i.Kept.sizes[b]
-				}
-			}
-		} else if err == nil {
-			sum -= i.Size
+		if err == nil {
+			sum -= i.Size // also of blobs that stay for an hour
 		}
 		report(i, err)
 	}
@@ -138,16 +127,8 @@ func (c *Cache) Drop(i Info) error { return c.drop(i, time.Time{}) }
 
 // drop is Drop, but leaves blobs that were used since the time before, if that is not zero.
 func (c *Cache) drop(i Info, before time.Time) error {
-	if i.Kept != nil {
-		return c.dropKept(context.Background(), i.Kept, before)
-	}
-	if i.Blob != "" {
-		r, err := c.lockRecords(context.Background())
-		if err != nil {
-			return err
-		}
-		defer r.close()
-		return r.dropBlob(i, before)
+	if i.Kept != nil || i.Blob != "" {
+		return c.dropKept(i, before)
 	}
 	s, err := c.TryLock(i.Name)
 	if err != nil {
