@@ -28,18 +28,14 @@ const cacheUsage = `Usage: lxc-pull cache ls [--json] [IMAGE]...
        lxc-pull cache rm IMAGE... | --all
 
 Shows, verifies and removes cached images. IMAGE is DIST or more of
-DIST/RELEASE/ARCH/VARIANT, and means all images whose name begins so; or it is
-a container image such as docker:nginx, "docker:" for all of them, or
-sha256:DIGEST for a blob that no image needs.
+DIST/RELEASE/ARCH/VARIANT, and means all images whose name begins so; or a
+container image such as docker:nginx; or "docker:", all container images.
 
-  ls      lists name, build, size, age, expiry date and whether signatures are
-          cached, and the size of interrupted downloads; of container images
-          the reference, architecture and digest
-  verify  verifies every image; exit status 5 if one is bad or its signer is not
-          trusted; of container images only the digests
-  gc      removes expired images and interrupted downloads older than a week,
-          and blobs that no container image needs; with --max-size also the
-          images that were not used for longest
+  ls      lists builds, sizes, ages, expiry dates, signatures, interrupted downloads
+  verify  verifies images, of container images only digests; exit status 5 if
+          one is bad or its signer is not trusted
+  gc      removes expired images, and week-old downloads that no image needs;
+          with --max-size also the images that were not used for longest
   rm      removes images and their interrupted downloads; files that may not be
           an image only if IMAGE has all four parts
 

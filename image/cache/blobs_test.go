@@ -434,21 +434,27 @@ func TestBlobProcesses(t *testing.T) {
 			var all []*exec.Cmd
 			for range 8 {
 				cmd := helper(how, base)
+				cmd.Stdout = new(strings.Builder)
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
 				all = append(all, cmd)
 			}
+			var ended sync.WaitGroup
 			for i, cmd := range all {
 				killed := round < 2 && i%2 == 0
 				if killed {
 					time.Sleep(time.Duration(r.IntN(8)) * time.Millisecond)
 					cmd.Process.Signal(syscall.SIGKILL)
 				}
-				if err := cmd.Wait(); err != nil && !killed {
-					t.Errorf("%s, round %d: %v", how, round, err)
-				}
+				// A process that nobody has waited for would count as alive.
+				ended.Go(func() {
+					if err := cmd.Wait(); err != nil && !killed {
+						t.Errorf("%s, round %d: %v\n%s", how, round, err, cmd.Stdout)
+					}
+				})
 			}
+			ended.Wait()
 		}
 		c := &Cache{Base: base}
 		list, err := c.List()

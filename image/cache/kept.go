@@ -43,8 +43,9 @@ const (
 	// maxRecord is the largest record, in bytes: maxKeptBlobs lines of 72 bytes, and the others.
 	maxRecord = 128 << 10
 	// maxRecordWait is how long a run waits for the lock of the records. A complete container
-	// waits for it, and other processes hold the lock while they write or remove a few files.
-	maxRecordWait = 10 * time.Second
+	// waits for it, and other processes hold the lock while they write or remove a few files;
+	// but after a kill it can take emptyOwner until the lock counts as free.
+	maxRecordWait = 2 * emptyOwner
 )
 
 // A Kept is a container image that the cache keeps.
