@@ -31,7 +31,7 @@ Shows, verifies and removes cached images. IMAGE is DIST or more of
 DIST/RELEASE/ARCH/VARIANT, and means all images whose name begins so; or a
 container image such as docker:nginx; or "docker:", all container images.
 
-  ls      lists builds, sizes, ages, expiry dates, signatures, interrupted downloads
+  ls      lists builds, sizes, ages, expiry dates, signatures, partial downloads
   verify  verifies images, of container images only digests; exit status 5 if
           one is bad or its signer is not trusted
   gc      removes expired images, and week-old downloads that no image needs;
@@ -441,17 +441,13 @@ func (c *cacheCall) gc() error {
 			first = cmp.Or(first, err)
 		}
 	}
-	err = c.cache.SweepBlobs(now, func(i cache.Info, err error) {
-		c.removal(i, "a week old, ", err)
-		first = cmp.Or(first, err)
-	})
-	first = cmp.Or(first, err)
+	c.cache.SweepBlobs(now)
 	list, err := c.cache.List()
 	if err != nil {
 		return err
 	}
 	for _, i := range list {
-		if i.Partial {
+		if i.Partial && i.Blob == "" {
 			continue
 		}
 		why := ""
@@ -459,6 +455,8 @@ func (c *cacheCall) gc() error {
 			why = "expired " + t.UTC().Format(time.DateOnly) + ", "
 		} else if i.Damage != nil && i.Proven && !i.Foreign() && now.Sub(i.Modified) > cache.Leftover {
 			why = "damaged, "
+		} else if i.Blob != "" && now.Sub(i.Used) > cache.Leftover {
+			why = "a week old, "
 		}
 		if why == "" {
 			continue

@@ -77,22 +77,12 @@ func isDigestName(name, prefix string) bool {
 	return ok && len(hex) == 2*sha256.Size && strings.Trim(hex, "0123456789abcdef") == ""
 }
 
-// images opens the directory of blobs and records, and creates it if create is true.
+// images opens the directory of blobs and records. If create is true, it creates the directory
+// and lets no other user read it.
 func (c *Cache) images(create bool) (directory, error) {
-	above, err := c.walk(create, evidenceName)
-	if err != nil {
-		return directory{}, err
-	}
-	defer above.file.Close()
-	mkdir := error(unix.EEXIST)
-	if create {
-		mkdir = unix.Mkdirat(int(above.file.Fd()), imagesName, 0o700)
-	}
-	d, err := above.open(imagesName)
-	if err == nil && mkdir == nil {
-		c.giveAway(d.file)
-	} else if err != nil && mkdir != unix.EEXIST {
-		err = above.wrap("mkdir", imagesName, mkdir)
+	d, err := c.walk(create, evidenceName, imagesName)
+	if err == nil && create {
+		d.file.Chmod(0o700) // some file systems have no modes
 	}
 	return d, err
 }

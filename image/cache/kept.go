@@ -22,7 +22,7 @@ import (
 // these lines:
 //
 //	lxc-pull image 1
-//	REFERENCE, DIST, RELEASE, ARCH, VARIANT, SECONDS since 1970, MEDIA TYPE    (a line each)
+//	SECONDS since 1970, REFERENCE, DIST, RELEASE, ARCH, VARIANT, MEDIA TYPE    (a line each)
 //	sha256:HEX of the index or manifest that the reference names
 //	sha256:HEX of the manifest
 //	sha256:HEX of another blob, and so on
@@ -67,12 +67,19 @@ func recordName(reference, arch string) string {
 
 func (k *Kept) recordName() string { return recordName(k.Reference, k.Name.Arch) }
 
+// fields returns the texts of the record's lines from the third on, in their order.
+func (k *Kept) fields() []*string {
+	return []*string{&k.Reference, &k.Name.Dist, &k.Name.Release, &k.Name.Arch, &k.Name.Variant, &k.MediaType, (*string)(&k.Top), (*string)(&k.Manifest)}
+}
+
 // lines returns the lines of the record.
 func (k *Kept) lines() []string {
-	lines := []string{recordBegin, k.Reference, k.Name.Dist, k.Name.Release, k.Name.Arch, k.Name.Variant,
-		strconv.FormatInt(k.Time.Unix(), 10), k.MediaType, string(k.Top), string(k.Manifest)}
+	lines := []string{recordBegin, strconv.FormatInt(k.Time.Unix(), 10)}
+	for _, field := range k.fields() {
+		lines = append(lines, *field)
+	}
 	for _, d := range k.Blobs {
-		if !slices.Contains(lines[recordTop:], string(d)) {
+		if !slices.Contains(lines, string(d)) {
 			lines = append(lines, string(d))
 		}
 	}
@@ -101,12 +108,14 @@ func parseKept(lines []string) (*Kept, error) {
 	if err := checkRecord(lines); err != nil {
 		return nil, err
 	}
-	seconds, err := strconv.ParseInt(lines[6], 10, 64)
-	k := &Kept{Reference: lines[1], Name: image.Name{Dist: lines[2], Release: lines[3], Arch: lines[4], Variant: lines[5]}, Time: time.Unix(seconds, 0),
-		MediaType: lines[7], Top: image.Digest(lines[recordTop]), Manifest: image.Digest(lines[recordTop+1])}
-	for _, line := range lines[recordTop:] {
-		if d := image.Digest(line); !slices.Contains(k.Blobs, d) {
-			k.Blobs = append(k.Blobs, d)
+	seconds, err := strconv.ParseInt(lines[1], 10, 64)
+	k := &Kept{Time: time.Unix(seconds, 0)}
+	for i, field := range k.fields() {
+		*field = lines[i+2]
+	}
+	for i, line := range lines[recordTop:] {
+		if i != 1 || k.Manifest != k.Top {
+			k.Blobs = append(k.Blobs, image.Digest(line))
 		}
 	}
 	return k, err
@@ -157,20 +166,12 @@ func (c *Cache) keep(ctx context.Context, k *Kept) error {
 	defer d.file.Close()
 	defer l.release()
 	for _, line := range lines[recordTop:] {
-		name, _ := blobName(image.Digest(line))
-		f, err := d.openFile(name, unix.O_RDONLY, 0)
-		if err != nil {
-			return err
+		if name, _ := blobName(image.Digest(line)); !d.exists(name) {
+			return d.wrap("open", name, unix.ENOENT)
 		}
-		f.Close()
 	}
 	name := k.recordName()
 	old, _, err := d.loadKept(name)
-	if d.exists(name) {
-		if _, err := d.ownFile(name); err != nil {
-			return err
-		}
-	}
 	if err := c.replace(d, name, strings.Join(lines, "\n")+"\n"); err != nil {
 		return err
 	}
@@ -220,14 +221,17 @@ func (d directory) listKept() ([]Info, error) {
 	var keys []string
 	for _, name := range all {
 		t, _ := d.modified(name)
-		keys = append(keys, fmt.Sprintf("%t %020d", isDigestName(name, recordPrefix), t.Unix())) // records come first below
+		key := t.UTC().Format("2006-01-02 15:04:05.000000000")
+		if isDigestName(name, recordPrefix) {
+			key = "x" + key // records come first below
+		}
+		keys = append(keys, key)
 	}
 	order := image.Order(keys)
-	slices.Reverse(order)
 	var list []Info
 	counted := map[string]int{}
-	for _, n := range order {
-		name := all[n]
+	for n := len(order) - 1; n >= 0; n-- {
+		name := all[order[n]]
 		blob := strings.TrimSuffix(strings.TrimPrefix(name, "."), partSuffix)
 		i := Info{Proven: true}
 		if i.Used, _ = d.modified(name); isDigestName(name, recordPrefix) {
@@ -297,20 +301,24 @@ func (c *Cache) removeBlob(d directory, blob, name string, before time.Time) err
 // The lock of the records is held. A blob that is in use stays without an error.
 func (c *Cache) removeUnneeded(d directory, blobs []image.Digest, before time.Time) error {
 	list, err := d.listKept()
+	unneeded := map[string]int{}
 	for _, i := range list {
-		if i.Blob == "" || i.Partial || !slices.Contains(blobs, i.Blob) {
-			continue
+		if i.Blob != "" && !i.Partial {
+			unneeded[string(i.Blob)] = 1
 		}
-		name, _ := blobName(i.Blob)
-		if e := c.removeBlob(d, name, name, before); e != nil && !errors.Is(e, ErrLocked) {
-			err = e
+	}
+	for _, b := range blobs {
+		if name, _ := blobName(b); unneeded[string(b)] > 0 {
+			if e := c.removeBlob(d, name, name, before); e != nil && !errors.Is(e, ErrLocked) {
+				err = e
+			}
 		}
 	}
 	return err
 }
 
-// dropKept removes the container image or blob that i describes, and those of the image's blobs
-// that no other image needs, unless they were used since the time before.
+// dropKept removes the blob that i describes, if it was not used since; or the container image,
+// and those of its blobs that no other image needs and that were not used since the time before.
 func (c *Cache) dropKept(i Info, before time.Time) error {
 	d, l, err := c.lockImages(context.Background())
 	if err != nil {
@@ -318,12 +326,14 @@ func (c *Cache) dropKept(i Info, before time.Time) error {
 	}
 	defer d.file.Close()
 	defer l.release()
-	if i.Partial {
-		name, _ := blobName(i.Blob)
-		return c.removeBlob(d, name, "."+name+partSuffix, before)
-	}
 	blobs := []image.Digest{i.Blob}
-	if k := i.Kept; k != nil {
+	if k := i.Kept; k == nil {
+		before = i.Used
+		if i.Partial {
+			name, _ := blobName(i.Blob)
+			return c.removeBlob(d, name, "."+name+partSuffix, before)
+		}
+	} else {
 		name := k.recordName()
 		_, lines, err := d.loadKept(name)
 		if err == nil && !slices.Equal(lines, k.lines()) {
@@ -347,34 +357,15 @@ func (c *Cache) dropKept(i Info, before time.Time) error {
 	return c.removeUnneeded(d, blobs, before)
 }
 
-// SweepBlobs removes what interrupted runs left of container images more than Leftover before
-// now: incomplete blobs, complete ones that no image needs, records that were not renamed to
-// their name, locks. report is called for each blob, with the error if the removal failed; a
-// blob that another process uses is left out.
-func (c *Cache) SweepBlobs(now time.Time, report func(Info, error)) error {
-	before := now.Add(-Leftover)
+// SweepBlobs removes locks and unfinished records of container images that killed runs left more
+// than Leftover before now. What it can't remove stays for the next time. Blobs are listed by List.
+func (c *Cache) SweepBlobs(now time.Time) {
 	d, err := c.images(false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
+	if err != nil {
+		return
 	}
 	defer d.file.Close()
-	list, err := d.listKept()
-	if err != nil {
-		return err
-	}
-	for _, i := range list {
-		if i.Blob != "" && !i.Used.After(before) {
-			if err := c.dropKept(i, before); !errors.Is(err, ErrLocked) {
-				report(i, err)
-			}
-		}
-	}
-	names, err := d.names()
-	if err != nil {
-		return err
-	}
+	names, _ := d.names()
 	for _, name := range names {
 		of, _ := hiddenVariant(name)
 		if record, ok := strings.CutSuffix(name, newSuffix); ok && isDigestName(record, recordPrefix) {
@@ -382,9 +373,6 @@ func (c *Cache) SweepBlobs(now time.Time, report func(Info, error)) error {
 		} else if !strings.Contains(name, lockSuffix) || !isDigestName(of, blobPrefix) && of != imagesName || !d.isLeftover(name) {
 			continue
 		}
-		if d.olderThan(name, before) {
-			c.removeBlob(d, of, name, before) // if it fails, the next sweep tries again
-		}
+		c.removeBlob(d, of, name, now.Add(-Leftover))
 	}
-	return nil
 }

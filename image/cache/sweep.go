@@ -125,7 +125,8 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 // the blobs that no other one needs.
 func (c *Cache) Drop(i Info) error { return c.drop(i, time.Time{}) }
 
-// drop is Drop, but leaves blobs that were used since the time before, if that is not zero.
+// drop is Drop, but leaves blobs of an image that were used since the time before, if that is not
+// zero.
 func (c *Cache) drop(i Info, before time.Time) error {
 	if i.Kept != nil || i.Blob != "" {
 		return c.dropKept(i, before)
