@@ -182,13 +182,10 @@ func infoMatches(i cache.Info, name string) bool {
 	case i.Kept != nil:
 		return name == "docker:" || name == i.Kept.Reference || completeReference(name) == i.Kept.Reference
 	case i.Blob != "":
-		return len(name) >= len("sha256:")+minDigits && strings.HasPrefix(string(i.Blob), name)
+		return len(name) >= len(i.Label()) && strings.HasPrefix(string(i.Blob), name)
 	}
 	return cachedMatches(i.Name, strings.Split(name, "/"))
 }
-
-// minDigits is how many digits of a digest name a blob.
-const minDigits = 12
 
 // completeReference returns the complete name of a container image, such as
 // docker:docker.io/library/nginx:latest for docker:nginx, "" if name is not that of one.
@@ -204,20 +201,6 @@ func completeReference(name string) string {
 		}
 	}
 	return ""
-}
-
-// shortDigest returns the beginning of a digest, which is enough for people.
-func shortDigest(d string) string { return d[:min(len(d), len("sha256:")+minDigits)] }
-
-// cachedName returns the name of an image or blob, for people.
-func cachedName(i *cache.Info) string {
-	switch {
-	case i.Kept != nil:
-		return i.Kept.Reference + " " + i.Kept.Name.Arch
-	case i.Blob != "":
-		return shortDigest(string(i.Blob))
-	}
-	return i.Name.String()
 }
 
 // cachedMatches reports whether an image's name begins with the parts in fields.
@@ -261,7 +244,11 @@ func (c *cacheCall) list(list []cache.Info) error {
 	}
 	rows := [][]string{{"IMAGE", "BUILD", "SIZE", "AGE", "EXPIRES", "SIGNED"}}
 	for _, i := range list {
-		row := []string{cachedName(&i), shortDigest(i.Build), source.ByteCount(i.Size), source.Age(c.now.Sub(i.Modified)), "never", "no"}
+		build := i.Build
+		if i.Kept != nil {
+			build = cache.ShortDigest(i.Kept.Top)
+		}
+		row := []string{i.Label(), build, source.ByteCount(i.Size), source.Age(c.now.Sub(i.Modified)), "never", "no"}
 		switch {
 		case i.Partial:
 			row[1], row[4], row[5] = "-", "-", "interrupted"
@@ -359,7 +346,7 @@ func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []ca
 			verdict = "BAD: " + err.Error()
 			bad++
 		}
-		if _, err := fmt.Fprintf(c.ui.out, "%s%s: %s\n", printable(cachedName(&i)), printable(build), printable(verdict)); err != nil {
+		if _, err := fmt.Fprintf(c.ui.out, "%s%s: %s\n", printable(i.Label()), printable(build), printable(verdict)); err != nil {
 			return err
 		}
 	}
@@ -375,7 +362,7 @@ func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []ca
 // removal tells the user that an image was removed, or why it was not.
 func (c *cacheCall) removal(i cache.Info, why string, err error) {
 	c.spoke = true
-	name := cachedName(&i)
+	name := i.Label()
 	if i.Partial {
 		name += ", an interrupted download"
 	} else if i.Blob != "" {

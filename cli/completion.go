@@ -210,13 +210,10 @@ func (c *completionCall) values(kind string) {
 		}
 		if kind == "CACHED" {
 			for i := range list {
-				switch info := &list[i]; {
-				case info.Kept != nil:
-					c.add(info.Kept.Reference, "")
-				case info.Blob != "":
-					c.add(shortDigest(string(info.Blob)), "")
-				default:
-					c.add(info.Name.String(), "")
+				if list[i].Kept != nil {
+					c.add(list[i].Kept.Reference, "")
+				} else {
+					c.add(list[i].Label(), "")
 				}
 			}
 			return

@@ -181,8 +181,7 @@ func (b *Blob) begin() error {
 func (b *Blob) Write(p []byte) (int, error) { return b.File.Write(p) }
 
 // Commit makes the blob complete. The caller has checked its digest. File stays open. When
-// Commit returns without error, the blob is on the disk. After an error, an *UnwritableError,
-// the blob is still incomplete.
+// Commit returns without error, the blob is on the disk. The error is an *UnwritableError.
 func (b *Blob) Commit() error {
 	if b.Complete {
 		return nil

@@ -288,7 +288,9 @@ func (c *Cache) removeBlob(d directory, blob, name string, before time.Time) err
 		return nil
 	}
 	st, err := d.ownFile(name)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	if !before.IsZero() && time.Unix(st.Mtim.Unix()).After(before) {

@@ -37,6 +37,20 @@ type Info struct {
 // remove such an entry.
 func (i Info) Foreign() bool { return untrusted(i.Damage) }
 
+// Label returns what people call the image or blob.
+func (i *Info) Label() string {
+	switch {
+	case i.Kept != nil:
+		return i.Kept.Reference + " " + i.Kept.Name.Arch
+	case i.Blob != "":
+		return ShortDigest(i.Blob)
+	}
+	return i.Name.String()
+}
+
+// ShortDigest returns the beginning of a digest, which is enough for people.
+func ShortDigest(d image.Digest) string { return string(d[:min(len(d), len("sha256:")+12)]) }
+
 // List returns the images and partial downloads in the cache, sorted by name; none if
 // there is no cache. Container images come last, the last used first, and then blobs
 // that no image needs.
