@@ -219,7 +219,7 @@ func TestShrinkKept(t *testing.T) {
 // TestShrinkSpares checks that a run which has fetched blobs, or uses an image, keeps its blobs.
 func TestShrinkSpares(t *testing.T) {
 	c := &Cache{Base: t.TempDir()}
-	k := keep(t, c, "docker:a", "m", "shared", "own")
+	keep(t, c, "docker:a", "m", "shared", "own")
 	age(t, c, 2*time.Hour)
 	// Another run begins with a blob that is there, and downloads one.
 	for _, text := range []string{"shared", "new"} {
@@ -255,7 +255,7 @@ func TestShrinkSpares(t *testing.T) {
 		t.Error(err)
 	}
 	// UseKept does the same for the blobs of an image.
-	k = keep(t, c, "docker:a", "m", "shared", "own")
+	k := keep(t, c, "docker:a", "m", "shared", "own")
 	age(t, c, 2*time.Hour)
 	c.UseKept(k)
 	if i := list(t, c)[0]; i.Kept == nil || i.Kept.Reference != "docker:a" || time.Since(i.Used) > time.Minute {
