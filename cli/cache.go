@@ -28,13 +28,13 @@ const cacheUsage = `Usage: lxc-pull cache ls [--json] [IMAGE]...
        lxc-pull cache rm IMAGE... | --all
 
 Shows, verifies and removes cached images. IMAGE is DIST or more of
-DIST/RELEASE/ARCH/VARIANT, and means all images whose name begins so.
+DIST/RELEASE/ARCH/VARIANT, and means all images whose name begins so; or a
+container image such as docker:nginx; or "docker:", all container images.
 
-  ls      lists name, build, size, age, expiry date and whether signatures are
-          cached, and the size of interrupted downloads
-  verify  verifies every image; exit status 5 if one is bad or its signer is not
-          trusted
-  gc      removes expired images and interrupted downloads older than a week;
+  ls      lists builds, sizes, ages, expiry dates, signatures, partial downloads
+  verify  verifies images, of container images only digests; exit status 5 if
+          one is bad or its signer is not trusted
+  gc      removes expired images, and week-old downloads that no image needs;
           with --max-size also the images that were not used for longest
   rm      removes images and their interrupted downloads; files that may not be
           an image only if IMAGE has all four parts
@@ -159,7 +159,7 @@ func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
 	for _, name := range names {
 		found := false
 		for i, info := range list {
-			if cachedMatches(info.Name, strings.Split(name, "/")) {
+			if infoMatches(info, name) {
 				wanted[i], found = true, true
 			}
 		}
@@ -174,6 +174,33 @@ func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
 		}
 	}
 	return some, nil
+}
+
+// infoMatches reports whether an operand means the image or blob.
+func infoMatches(i cache.Info, name string) bool {
+	switch {
+	case i.Kept != nil:
+		return name == "docker:" || name == i.Kept.Reference || completeReference(name) == i.Kept.Reference
+	case i.Blob != "":
+		return len(name) >= len(i.Label()) && strings.HasPrefix(string(i.Blob), name)
+	}
+	return cachedMatches(i.Name, strings.Split(name, "/"))
+}
+
+// completeReference returns the complete name of a container image, such as
+// docker:docker.io/library/nginx:latest for docker:nginx, "" if name is not that of one.
+func completeReference(name string) string {
+	for _, scheme := range []string{"docker+http://", "docker://", "oci://", "docker:"} {
+		if rest, ok := strings.CutPrefix(name, scheme); ok {
+			r, err := image.ParseReference(rest)
+			if err != nil {
+				return ""
+			}
+			r.Plain = scheme == "docker+http://"
+			return r.String()
+		}
+	}
+	return ""
 }
 
 // cachedMatches reports whether an image's name begins with the parts in fields.
@@ -193,7 +220,7 @@ func cachedMatches(k image.Name, fields []string) bool {
 // expiryOf returns when a cached image expires. ok is false if the image has no expiry date,
 // is damaged or is not complete. An unreadable date counts as past, as it does for create.
 func (c *cacheCall) expiryOf(i cache.Info) (t time.Time, ok bool) {
-	if i.Partial || i.Damage != nil {
+	if i.Partial || i.Damage != nil || i.Kept != nil || i.Blob != "" {
 		return t, false
 	}
 	files, err := c.cache.Metadata(i.Name, "expiry")
@@ -217,7 +244,11 @@ func (c *cacheCall) list(list []cache.Info) error {
 	}
 	rows := [][]string{{"IMAGE", "BUILD", "SIZE", "AGE", "EXPIRES", "SIGNED"}}
 	for _, i := range list {
-		row := []string{i.Name.String(), i.Build, source.ByteCount(i.Size), source.Age(c.now.Sub(i.Modified)), "never", "no"}
+		build := i.Build
+		if i.Kept != nil {
+			build = cache.ShortDigest(i.Kept.Top)
+		}
+		row := []string{i.Label(), build, source.ByteCount(i.Size), source.Age(c.now.Sub(i.Modified)), "never", "no"}
 		switch {
 		case i.Partial:
 			row[1], row[4], row[5] = "-", "-", "interrupted"
@@ -226,6 +257,10 @@ func (c *cacheCall) list(list []cache.Info) error {
 			if i.Foreign() {
 				row[5] = "another's"
 			}
+		case i.Blob != "":
+			row[1], row[4], row[5] = "-", "-", "not needed"
+		case i.Kept != nil:
+			row[5] = "-"
 		case i.Evidence:
 			row[5] = "yes"
 		}
@@ -247,11 +282,26 @@ func (c *cacheCall) list(list []cache.Info) error {
 func (c *cacheCall) listJSON(list []cache.Info) error {
 	var objects []jsonObject
 	for _, i := range list {
-		o := nameObject(i.Name, i.Build)
+		var o jsonObject
+		switch {
+		case i.Kept != nil:
+			o.text("reference", i.Kept.Reference)
+			o.text("arch", i.Kept.Name.Arch)
+			o.text("digest", string(i.Kept.Top))
+			o.text("manifest", string(i.Kept.Manifest))
+			o.raw("blobs", strconv.Itoa(len(i.Kept.Blobs)))
+			o.raw("shared", strconv.FormatInt(i.Shared, 10))
+		case i.Blob != "":
+			o.text("blob", string(i.Blob))
+		default:
+			o = nameObject(i.Name, i.Build)
+		}
 		o.raw("bytes", strconv.FormatInt(i.Size, 10))
 		o.text("modified", i.Modified.UTC().Format(time.RFC3339))
 		o.text("used", i.Used.UTC().Format(time.RFC3339))
-		o.raw("signed", strconv.FormatBool(i.Evidence))
+		if i.Kept == nil && i.Blob == "" {
+			o.raw("signed", strconv.FormatBool(i.Evidence))
+		}
 		o.raw("interrupted", strconv.FormatBool(i.Partial))
 		o.raw("damaged", strconv.FormatBool(i.Damage != nil))
 		if t, ok := c.expiryOf(i); ok {
@@ -270,8 +320,14 @@ func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []ca
 		if i.Partial {
 			continue
 		}
-		verdict := "good"
-		err := finder.Verify(ctx, i)
+		verdict, build := "good", " "+i.Build
+		var err error
+		if i.Kept != nil || i.Blob != "" {
+			verdict, build = "good digests", ""
+			err = c.cache.VerifyKept(ctx, i)
+		} else {
+			err = finder.Verify(ctx, i)
+		}
 		var untrusted *pgp.UntrustedError
 		switch {
 		case err == nil:
@@ -290,7 +346,7 @@ func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []ca
 			verdict = "BAD: " + err.Error()
 			bad++
 		}
-		if _, err := fmt.Fprintf(c.ui.out, "%s %s: %s\n", printable(i.Name.String()), printable(i.Build), printable(verdict)); err != nil {
+		if _, err := fmt.Fprintf(c.ui.out, "%s%s: %s\n", printable(i.Label()), printable(build), printable(verdict)); err != nil {
 			return err
 		}
 	}
@@ -306,10 +362,12 @@ func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []ca
 // removal tells the user that an image was removed, or why it was not.
 func (c *cacheCall) removal(i cache.Info, why string, err error) {
 	c.spoke = true
-	name := i.Name.String()
+	name := i.Label()
 	if i.Partial {
 		name += ", an interrupted download"
-	} else if i.Build != "" {
+	} else if i.Blob != "" {
+		name += ", which no image needs"
+	} else if i.Kept == nil && i.Build != "" {
 		name += " " + i.Build
 	}
 	if err != nil {
@@ -370,12 +428,13 @@ func (c *cacheCall) gc() error {
 			first = cmp.Or(first, err)
 		}
 	}
+	c.cache.SweepBlobs(now)
 	list, err := c.cache.List()
 	if err != nil {
 		return err
 	}
 	for _, i := range list {
-		if i.Partial {
+		if i.Partial && i.Blob == "" {
 			continue
 		}
 		why := ""
@@ -383,6 +442,8 @@ func (c *cacheCall) gc() error {
 			why = "expired " + t.UTC().Format(time.DateOnly) + ", "
 		} else if i.Damage != nil && i.Proven && !i.Foreign() && now.Sub(i.Modified) > cache.Leftover {
 			why = "damaged, "
+		} else if i.Blob != "" && now.Sub(i.Used) > cache.Leftover {
+			why = "a week old, "
 		}
 		if why == "" {
 			continue

@@ -210,7 +210,11 @@ func (c *completionCall) values(kind string) {
 		}
 		if kind == "CACHED" {
 			for i := range list {
-				c.add(list[i].Name.String(), "")
+				if list[i].Kept != nil {
+					c.add(list[i].Kept.Reference, "")
+				} else {
+					c.add(list[i].Label(), "")
+				}
 			}
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
@@ -30,6 +31,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/ulikunitz/xz"
 	"golang.org/x/sys/unix"
+
+	"lxc-pull/image"
+	"lxc-pull/image/cache"
 )
 
 // init keeps the main goroutine on the main thread, as main.go does.
@@ -94,7 +98,34 @@ func scriptParams(t *testing.T) testscript.Params {
 			"lists": listNames,
 			"bytes": writeBytes,
 			"fault": serveFault,
+			"keep":  keepContainer,
 		},
+	}
+}
+
+// keepContainer puts a container image into the cache: keep REFERENCE ARCH TEXT..., a blob for
+// each text, of which the first is the manifest. Without a reference, "-", no image needs the
+// blobs, and the last one is incomplete.
+func keepContainer(ts *testscript.TestScript, _ bool, args []string) {
+	c := &cache.Cache{Base: ts.Getenv("LXC_CACHE_PATH")}
+	k := &cache.Kept{Reference: args[0], Name: image.Name{Dist: "x", Release: "latest", Arch: args[1], Variant: "default"}, MediaType: "application/vnd.oci.image.manifest.v1+json"}
+	for i, text := range args[2:] {
+		d := image.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text))))
+		k.Blobs = append(k.Blobs, d)
+		b, err := c.Blob(context.Background(), d, -1)
+		ts.Check(err)
+		if !b.Complete {
+			_, err = io.WriteString(b, text)
+			ts.Check(err)
+			if args[0] != "-" || i+1 < len(args[2:]) {
+				ts.Check(b.Commit())
+			}
+		}
+		ts.Check(b.Close())
+	}
+	if args[0] != "-" {
+		k.Manifest, k.Top = k.Blobs[0], k.Blobs[0]
+		ts.Check(c.Keep(context.Background(), k))
 	}
 }
 

@@ -2,56 +2,304 @@ package cache
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"lxc-pull/image"
+)
+
+// Container images are kept as blobs: manifests, configs and layers, which several images may
+// share. All are in one directory:
+//
+//	BASE/.lxc-pull/images/sha256-HEX          a complete blob
+//	BASE/.lxc-pull/images/.sha256-HEX.part    an incomplete one
+//	BASE/.lxc-pull/images/.sha256-HEX.lock    its lock
+//	BASE/.lxc-pull/images/image-HEX           the record of one image (kept.go)
+//	BASE/.lxc-pull/images/.images.lock        the lock of all records
+//
+// The directory has mode 0700: other users of the machine must not read an image that was
+// downloaded with a password. The stock template and older versions of this program look at
+// BASE/download and BASE/.lxc-pull/seen only.
+//
+// A blob appears under its name by a rename, after its bytes are on the disk. Only the process
+// that holds a blob's lock writes it, and complete blobs are read without a lock. Complete blobs
+// are removed under both locks and, unless the user asks for it, only if no run has opened them
+// for youngBlob: a run may have them open and not have recorded its image yet.
+
+const (
+	imagesName = "images"
+	blobPrefix = "sha256-"
+
+	// youngBlob is how long a blob that no image needs stays after its last use: no run takes
+	// much longer from its first layer to the record of its image.
+	youngBlob = time.Hour
+	// restBlob is how long after its last use a blob's time is set again. In a lower layer of
+	// overlayfs that copies the file.
+	restBlob = youngBlob / 4
 )
 
 // A Blob is a manifest, config or layer of container images in the cache, locked by this
 // process while it is incomplete. Images share blobs.
 type Blob struct {
-	File     *os.File // for reading; writes append to it
-	Have     int64    // bytes that an earlier run left, or all of them
-	Complete bool     // File has all bytes; whoever uses them checks the digest
+	_        [0]func() // forbids ==, whose code nothing needs
+	File     *os.File  // for reading; writes append to it
+	Have     int64     // bytes that an earlier run left, or all of them
+	Complete bool      // File has all bytes; whoever uses them checks the digest
+
+	cache *Cache
+	dir   directory // of all blobs
+	name  string    // in dir, when complete
+	size  int64     // bytes when complete; -1: not known
+	lock  *lock     // nil: not held
 }
 
-// Blob opens the blob with that digest, or begins or continues one of size bytes. While another
-// process downloads it, Blob waits. The error is an *UnwritableError if the cache can't be used.
+// blobName returns the name of a blob's file. The error says that d is no digest.
+func blobName(d image.Digest) (string, error) {
+	hex, ok := strings.CutPrefix(string(d), "sha256:")
+	if name := blobPrefix + hex; ok && isDigestName(name, blobPrefix) {
+		return name, nil
+	}
+	return "", fmt.Errorf("%q is not a SHA-256 digest", string(d))
+}
+
+// isDigestName reports whether a name is prefix and a SHA-256 digest in lower-case hexadecimal
+// digits.
+func isDigestName(name, prefix string) bool {
+	hex, ok := strings.CutPrefix(name, prefix)
+	return ok && len(hex) == 2*sha256.Size && strings.Trim(hex, "0123456789abcdef") == ""
+}
+
+// images opens the directory of blobs and records. If create is true, it creates the directory
+// and lets no other user read it.
+func (c *Cache) images(create bool) (directory, error) {
+	d, err := c.walk(create, evidenceName, imagesName)
+	if err == nil && create {
+		d.file.Chmod(0o700) // some file systems have no modes
+	}
+	return d, err
+}
+
+// Blob opens the blob with that digest, or begins or continues one of size bytes; -1 means that
+// the size is not known. While another process downloads it, Blob waits. The error is an
+// *UnwritableError if the cache can't be used.
+//
+// A caller that has an incomplete blob must not ask for the same one again before it closes
+// it: it would wait for itself. A manifest may list a layer twice.
 func (c *Cache) Blob(ctx context.Context, d image.Digest, size int64) (*Blob, error) {
-	return nil, c.unwritable(errors.New("todo"))
+	b, err := c.findBlob(d, true)
+	if errors.Is(err, fs.ErrNotExist) && b != nil {
+		b.size = size
+		if b.lock, err = c.lock(ctx, b.dir, "."+b.name+lockSuffix, maxLockWait); err == nil {
+			// The process that held the lock may have completed the blob.
+			if err = b.open(b.name, unix.O_RDONLY); err == nil {
+				err = b.unlock()
+			} else if errors.Is(err, fs.ErrNotExist) {
+				err = b.begin()
+			}
+		}
+	}
+	if err != nil {
+		if b != nil {
+			b.Close()
+		}
+		return nil, c.unwritable(err)
+	}
+	if b.Complete {
+		b.dir.touch(b.name, restBlob)
+	}
+	return b, nil
 }
 
 // FindBlob opens a complete blob without a lock, for a cache that can only be read. The error is
 // fs.ErrNotExist if there is none.
-func (c *Cache) FindBlob(d image.Digest) (*Blob, error) { return nil, errors.New("todo") }
+func (c *Cache) FindBlob(d image.Digest) (*Blob, error) {
+	b, err := c.findBlob(d, false)
+	if err != nil && b != nil {
+		b.Close()
+		b = nil
+	}
+	return b, err
+}
+
+// findBlob opens a complete blob. If it fails with a Blob, the directory is open.
+func (c *Cache) findBlob(d image.Digest, create bool) (*Blob, error) {
+	name, err := blobName(d)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := c.images(create)
+	if err != nil {
+		return nil, err
+	}
+	b := &Blob{cache: c, dir: dir, name: name}
+	return b, b.open(name, unix.O_RDONLY)
+}
+
+// open opens the file of that name as File. It is complete if it is opened for reading.
+func (b *Blob) open(name string, flag int) error {
+	f, err := b.dir.openFile(name, flag, 0o600)
+	if err != nil {
+		return err
+	}
+	b.File, b.Complete = f, flag == unix.O_RDONLY
+	b.Have, err = f.Seek(0, io.SeekEnd)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	return err
+}
+
+// part returns the name of the incomplete blob.
+func (b *Blob) part() string { return "." + b.name + partSuffix }
+
+// begin opens or creates the incomplete blob. The lock is held.
+func (b *Blob) begin() error {
+	err := b.open(b.part(), unix.O_RDWR|unix.O_CREAT|unix.O_APPEND)
+	if err == nil {
+		_, err = b.dir.ownFile(b.part())
+	}
+	if err != nil {
+		return err
+	}
+	b.cache.giveAway(b.File)
+	if b.size >= 0 && b.Have > b.size { // of a list with another size
+		b.Have = 0
+		return b.File.Truncate(0)
+	}
+	return nil
+}
 
 // Write appends to an incomplete blob.
 func (b *Blob) Write(p []byte) (int, error) { return b.File.Write(p) }
 
-// Commit makes the blob complete. The caller has checked its digest. File stays open.
-func (b *Blob) Commit() error { return nil }
-
-// Close closes the blob. An incomplete one stays for a later run.
-func (b *Blob) Close() error { return nil }
-
-// Discard closes the blob and removes it.
-func (b *Blob) Discard() error { return nil }
-
-// A Kept is a container image that the cache keeps.
-type Kept struct {
-	_         [0]func() // forbids ==, whose code nothing needs
-	Reference string    // image.Reference.String, without the digest that its tag has now
-	Name      image.Name
-	Manifest  image.Digest   // of the platform's manifest
-	Top       image.Digest   // of the index that lists the manifest, else Manifest
-	MediaType string         // of Top
-	Blobs     []image.Digest // all that the image needs, Manifest and Top too
+// Commit makes the blob complete. The caller has checked its digest. File stays open. When
+// Commit returns without error, the blob is on the disk. The error is an *UnwritableError.
+func (b *Blob) Commit() error {
+	if b.Complete {
+		return nil
+	}
+	return b.cache.unwritable(b.commit())
 }
 
-// Keep records an image whose blobs are complete, in the place of an older one of the same
-// Reference and Name.Arch.
-func (c *Cache) Keep(ctx context.Context, k *Kept) error { return errors.New("todo") }
+func (b *Blob) commit() error {
+	st, err := b.dir.ownFile(b.part())
+	if err == nil && b.size >= 0 && st.Size != b.size {
+		err = fmt.Errorf("%q has %d bytes, not %d", b.part(), st.Size, b.size)
+	}
+	if err != nil {
+		return err
+	}
+	if !isAt(b.File, b.dir, b.part()) || b.dir.exists(b.name) {
+		return b.dir.notOurs(b.name)
+	}
+	// The bytes must be on disk before the rename is.
+	if err := b.File.Sync(); err != nil {
+		return err
+	}
+	b.dir.touch(b.part(), restBlob) // all bytes may be of an earlier run
+	if err := b.dir.rename(b.part(), b.name); err != nil {
+		return err
+	}
+	b.Have, b.Complete = st.Size, true
+	if err := b.dir.sync(); err != nil {
+		return err
+	}
+	return b.unlock()
+}
 
-// FindKept returns the image that Keep has recorded. The error is fs.ErrNotExist if there is none.
-func (c *Cache) FindKept(reference, arch string) (*Kept, error) { return nil, errors.New("todo") }
+// unlock releases the lock, if it is held.
+func (b *Blob) unlock() error {
+	l := b.lock
+	if b.lock = nil; l == nil {
+		return nil
+	}
+	return l.release()
+}
+
+// Close closes the blob. An incomplete one stays for a later run. Closing it again does nothing.
+func (b *Blob) Close() error { return b.close(false) }
+
+// Discard closes the blob and removes it.
+func (b *Blob) Discard() error { return b.close(true) }
+
+func (b *Blob) close(remove bool) (err error) {
+	if b.dir.file == nil {
+		return nil
+	}
+	if b.File != nil {
+		name := b.name
+		if !b.Complete {
+			name = b.part()
+			size, e := b.File.Seek(0, io.SeekEnd)
+			remove = remove || e == nil && size == 0
+		}
+		if remove && isAt(b.File, b.dir, name) {
+			if _, err = b.dir.ownFile(name); err == nil {
+				err = b.dir.remove(name)
+			}
+		}
+		b.File.Close()
+	}
+	if e := b.unlock(); err == nil {
+		err = e
+	}
+	b.dir.file.Close()
+	b.dir.file = nil
+	return err
+}
+
+// ownFile returns the state of a file that this program may change or remove: a regular file of
+// a trusted owner with no other name.
+func (d directory) ownFile(name string) (st unix.Stat_t, err error) {
+	f, err := d.openFile(name, unix.O_RDONLY, 0)
+	if err != nil {
+		return st, err
+	}
+	err = unix.Fstat(int(f.Fd()), &st)
+	f.Close()
+	if err == nil && st.Nlink != 1 {
+		err = d.notOurs(name)
+	}
+	return st, err
+}
+
+// VerifyKept reads the blobs of an Info that List returned, and returns an error if one is
+// missing or has another digest. It does not check signatures.
+func (c *Cache) VerifyKept(ctx context.Context, i Info) error {
+	blobs := []image.Digest{i.Blob}
+	if i.Kept != nil {
+		blobs = i.Kept.Blobs
+	}
+	buf := make([]byte, 128<<10)
+	for _, d := range blobs {
+		b, err := c.FindBlob(d)
+		if err != nil {
+			return err
+		}
+		h := sha256.New()
+		for err == nil {
+			var n int
+			n, err = b.File.Read(buf)
+			h.Write(buf[:n])
+			if e := ctx.Err(); e != nil {
+				err = e
+			}
+		}
+		b.Close()
+		if err != io.EOF {
+			return err
+		}
+		if sum := h.Sum(nil); fmt.Sprintf("sha256:%x", sum) != string(d) {
+			return fmt.Errorf("the blob %s has the digest %x", d, sum)
+		}
+	}
+	return nil
+}

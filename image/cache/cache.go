@@ -11,6 +11,7 @@
 //	        meta.tar.xz, SHA256SUMS, SHA256SUMS.asc, ...
 //	BASE/download/DIST/RELEASE/ARCH/.VARIANT.*  the lock, and entries that are not in place
 //	BASE/.lxc-pull/seen                         the newest builds seen (seen.go)
+//	BASE/.lxc-pull/images/                      container images (blobs.go, kept.go)
 //
 // # The life of an entry
 //
@@ -61,7 +62,12 @@
 //
 // cache.go, entry.go, slot.go, stage.go implement the life above with the help of directory.go,
 // owner.go, base.go, lock.go and markers.go; list.go, sweep.go and
-// seen.go come last.
+// seen.go come last. blobs.go and kept.go keep container images, whose life is:
+//
+//	blob, err := cache.Blob(ctx, digest, size)     // each blob; one process downloads it
+//	io.Copy(blob, body)
+//	blob.Commit()
+//	cache.Keep(ctx, kept)                          // the record of the image
 package cache
 
 import (

@@ -231,6 +231,15 @@ func (d directory) modified(name string) (t time.Time, ok bool) {
 	return time.Unix(st.Mtim.Unix()), err == nil
 }
 
+// touch sets the time of a file to now, if it is older than rest. Errors are ignored; then the
+// old time stays.
+func (d directory) touch(name string, rest time.Duration) {
+	if t, ok := d.modified(name); ok && time.Since(t) >= rest {
+		now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
+		unix.UtimesNanoAt(int(d.file.Fd()), name, now, unix.AT_SYMLINK_NOFOLLOW)
+	}
+}
+
 // names returns the names in d. Every call reads the directory from its start.
 func (d directory) names() ([]string, error) {
 	if _, err := d.file.Seek(0, io.SeekStart); err != nil {

@@ -9,14 +9,19 @@ import (
 	"lxc-pull/image"
 )
 
-// An Info describes an image or a partial download in the cache.
+// An Info describes an image or a partial download in the cache. Three kinds of things have one:
+// images of an index and their partial downloads have a Name; container images are Kept; blobs
+// of container images that no image needs, or that are incomplete (Partial), are a Blob.
 type Info struct {
 	_ [0]func() // forbids ==, whose code nothing needs
 	image.Name
+	Kept     *Kept
+	Blob     image.Digest
 	Build    string    // "" for a partial download
 	Modified time.Time // when the rootfs was last written
 	Used     time.Time // when the image was last used, as far as Use could record it
-	Size     int64     // bytes of the rootfs that are there
+	Size     int64     // bytes of the rootfs, or of blobs, that are there
+	Shared   int64     // more bytes, of blobs that count in another container image's Size
 	Partial  bool      // an interrupted download
 	Evidence bool      // the entry has evidence
 	Damage   error     // why the entry can't be used; nil: it can
@@ -32,9 +37,25 @@ type Info struct {
 // remove such an entry.
 func (i Info) Foreign() bool { return untrusted(i.Damage) }
 
+// Label returns what people call the image or blob.
+func (i *Info) Label() string {
+	switch {
+	case i.Kept != nil:
+		return i.Kept.Reference + " " + i.Kept.Name.Arch
+	case i.Blob != "":
+		return ShortDigest(i.Blob)
+	}
+	return i.Name.String()
+}
+
+// ShortDigest returns the beginning of a digest, which is enough for people.
+func ShortDigest(d image.Digest) string { return string(d[:min(len(d), len("sha256:")+12)]) }
+
 // List returns the images and partial downloads in the cache, sorted by name; none if
-// there is no cache. Directories without the marker files of an image, and directories
-// that can't be read, are left out.
+// there is no cache. Container images come last, the last used first, and then blobs
+// that no image needs.
+// Directories without the marker files of an image, and directories and records that can't be
+// read, are left out.
 func (c *Cache) List() ([]Info, error) {
 	var found []Info
 	var keys []string
@@ -50,6 +71,11 @@ func (c *Cache) List() ([]Info, error) {
 	var list []Info
 	for _, i := range image.Order(keys) {
 		list = append(list, found[i])
+	}
+	if d, err := c.images(false); err == nil {
+		more, _ := d.listKept()
+		list = append(list, more...)
+		d.file.Close()
 	}
 	return list, err
 }

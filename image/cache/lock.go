@@ -294,8 +294,7 @@ func (l *lock) heartbeat() {
 		case <-l.done:
 			return
 		case <-tick.C:
-			now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
-			unix.UtimesNanoAt(int(l.dir.file.Fd()), l.name, now, unix.AT_SYMLINK_NOFOLLOW)
+			l.dir.touch(l.name, 0)
 		}
 	}
 }

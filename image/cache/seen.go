@@ -141,5 +141,8 @@ func (c *Cache) replace(d directory, name, text string) error {
 	if err == nil {
 		err = d.rename(temporary, name)
 	}
+	if err != nil {
+		d.remove(temporary) // create has made it
+	}
 	return err
 }

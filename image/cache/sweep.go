@@ -4,8 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"lxc-pull/image"
 )
 
@@ -29,8 +27,7 @@ func (c *Cache) Use(n image.Name) {
 		return
 	}
 	defer entry.file.Close()
-	now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
-	unix.UtimesNanoAt(int(entry.file.Fd()), buildName, now, unix.AT_SYMLINK_NOFOLLOW)
+	entry.touch(buildName, 0)
 }
 
 // Leftovers returns the images that have files of interrupted runs older than Leftover
@@ -77,20 +74,30 @@ func (s *Slot) Sweep(now time.Time) (int64, error) {
 	return bytes, nil
 }
 
-// Shrink removes images, least recently used first, until the rootfs tarballs in the
+// Shrink removes images, least recently used first, until the rootfs tarballs and blobs in the
 // cache have at most max bytes. Partial downloads count as images. The image spare and
 // directories that are not Proven don't count and stay; images of other users count and
-// stay. report is called for each removal, with the error if it failed.
+// stay. Blobs that container images share count once. Blobs that no image needs and that were
+// used in the last hour don't count and stay: a run may be about to record their image.
+// report is called for each removal, with the error if it failed.
 func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) error {
 	list, err := c.List()
 	if err != nil {
 		return err
 	}
+	before := time.Now().Add(-youngBlob)
+	spared := func(i *Info) bool {
+		if i.Blob != "" {
+			return i.Used.After(before)
+		}
+		return i.Kept == nil && (i.Name == spare || !i.Proven)
+	}
 	var sum int64
 	keys := make([]string, len(list))
-	for n, i := range list {
+	for n := range list {
+		i := &list[n]
 		keys[n] = i.Used.UTC().Format("2006-01-02 15:04:05.000000000")
-		if i.Name != spare && i.Proven {
+		if !spared(i) {
 			sum += i.Size
 		}
 	}
@@ -99,12 +106,12 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 		if sum <= max {
 			return nil
 		}
-		if i.Name == spare || !i.Proven || i.Foreign() {
+		if spared(&i) || i.Foreign() {
 			continue
 		}
-		err := c.Drop(i)
+		err := c.drop(i, before)
 		if err == nil {
-			sum -= i.Size
+			sum -= i.Size // also of blobs that stay for an hour
 		}
 		report(i, err)
 	}
@@ -114,8 +121,16 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 // Drop removes the entry or partial download that i, which List returned, describes. The
 // error is ErrLocked if another process uses the image. If i is Proven, Drop checks the
 // entry again, leaves it if it has changed, and returns an error. The caller passes an i
-// that is not Proven only if the user has named the image.
-func (c *Cache) Drop(i Info) error {
+// that is not Proven only if the user has named the image. With a container image Drop removes
+// the blobs that no other one needs.
+func (c *Cache) Drop(i Info) error { return c.drop(i, time.Time{}) }
+
+// drop is Drop, but leaves blobs of an image that were used since the time before, if that is not
+// zero.
+func (c *Cache) drop(i Info, before time.Time) error {
+	if i.Kept != nil || i.Blob != "" {
+		return c.dropKept(i, before)
+	}
 	s, err := c.TryLock(i.Name)
 	if err != nil {
 		return err

@@ -240,7 +240,7 @@ func (found *Found) makeRoom() bool {
 	}
 	err = f.opt.Cache.Shrink(limit-info.Size(), found.Image.Name, func(i cache.Info, err error) {
 		if err == nil {
-			f.tell.Note(fmt.Sprintf("%s is removed from the cache to make room", i.Name))
+			f.tell.Note(fmt.Sprintf("%s is removed from the cache to make room", i.Label()))
 		}
 	})
 	return err == nil

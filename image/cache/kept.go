@@ -1,0 +1,380 @@
+package cache
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"lxc-pull/image"
+)
+
+// A record is a file that says which blobs a container image needs. Its name is the digest of
+// the image's reference and architecture, and its time is when the image was last used. It has
+// these lines:
+//
+//	lxc-pull image 1
+//	SECONDS since 1970, REFERENCE, DIST, RELEASE, ARCH, VARIANT, MEDIA TYPE    (a line each)
+//	sha256:HEX of the index or manifest that the reference names
+//	sha256:HEX of the manifest
+//	sha256:HEX of another blob, and so on
+//
+// A later format may have other lines, but also one for the digest of each blob, so that this
+// version removes no blob of it.
+
+const (
+	recordBegin  = "lxc-pull image 1"
+	recordPrefix = "image-"
+	recordTop    = 8 // the line of Kept.Top; the lines from here on are digests
+	// maxKeptBlobs is how many blobs an image may need: its layers, and as many again for
+	// manifests, the config and signatures.
+	maxKeptBlobs = 2 * image.MaxLayers
+	// maxField is the longest line, in bytes: a host (253), a repository (255), a tag (128) and
+	// a digest (71) have less.
+	maxField = 1 << 10
+	// maxRecord is the largest record, in bytes: maxKeptBlobs lines of 72 bytes, and the others.
+	maxRecord = 128 << 10
+	// maxRecordWait is how long a run waits for the lock of the records. A complete container
+	// waits for it, and other processes hold the lock while they write or remove a few files;
+	// but after a kill it can take emptyOwner until the lock counts as free.
+	maxRecordWait = 2 * emptyOwner
+)
+
+// A Kept is a container image that the cache keeps.
+type Kept struct {
+	_         [0]func() // forbids ==, whose code nothing needs
+	Reference string    // image.Reference.String, without the digest that its tag has now
+	Name      image.Name
+	Manifest  image.Digest   // of the platform's manifest
+	Top       image.Digest   // of the index that lists the manifest, else Manifest
+	MediaType string         // of Top
+	Blobs     []image.Digest // all that the image needs, Manifest and Top too
+	Time      time.Time      // when Keep recorded it, in whole seconds; Keep sets it
+}
+
+// recordName returns the name of an image's record.
+func recordName(reference, arch string) string {
+	return fmt.Sprintf("%s%x", recordPrefix, sha256.Sum256([]byte(reference+"\n"+arch)))
+}
+
+func (k *Kept) recordName() string { return recordName(k.Reference, k.Name.Arch) }
+
+// fields returns the texts of the record's lines from the third on, in their order.
+func (k *Kept) fields() []*string {
+	return []*string{&k.Reference, &k.Name.Dist, &k.Name.Release, &k.Name.Arch, &k.Name.Variant, &k.MediaType, (*string)(&k.Top), (*string)(&k.Manifest)}
+}
+
+// lines returns the lines of the record.
+func (k *Kept) lines() []string {
+	lines := []string{recordBegin, strconv.FormatInt(k.Time.Unix(), 10)}
+	for _, field := range k.fields() {
+		lines = append(lines, *field)
+	}
+	for _, d := range k.Blobs {
+		if !slices.Contains(lines, string(d)) {
+			lines = append(lines, string(d))
+		}
+	}
+	return lines
+}
+
+// checkRecord returns an error if these can't be the lines of a record.
+func checkRecord(lines []string) error {
+	ok := recordTop+2 <= len(lines) && len(lines) <= recordTop+maxKeptBlobs && lines[0] == recordBegin
+	for i, line := range lines {
+		ok = ok && len(line) <= maxField && utf8.ValidString(line) &&
+			!strings.ContainsFunc(line, func(r rune) bool { return r < 0x20 || 0x7f <= r && r < 0xa0 })
+		if i >= recordTop {
+			_, err := blobName(image.Digest(line))
+			ok = ok && err == nil
+		}
+	}
+	if !ok {
+		return errors.New("it is no record of a container image")
+	}
+	return nil
+}
+
+// parseKept returns the image of a record, whose lines these are.
+func parseKept(lines []string) (*Kept, error) {
+	if err := checkRecord(lines); err != nil {
+		return nil, err
+	}
+	seconds, err := strconv.ParseInt(lines[1], 10, 64)
+	k := &Kept{Time: time.Unix(seconds, 0)}
+	for i, field := range k.fields() {
+		*field = lines[i+2]
+	}
+	for i, line := range lines[recordTop:] {
+		if i != 1 || k.Manifest != k.Top {
+			k.Blobs = append(k.Blobs, image.Digest(line))
+		}
+	}
+	return k, err
+}
+
+// loadKept reads the record of that name. It returns the lines of a damaged one too.
+func (d directory) loadKept(name string) (*Kept, []string, error) {
+	text, err := d.read(name, maxRecord)
+	if err != nil {
+		return nil, nil, err
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	k, err := parseKept(lines)
+	if err == nil && k.recordName() != name {
+		err = errors.New("it is the record of another image")
+	}
+	return k, lines, d.wrap("read", name, err)
+}
+
+// lockImages opens the directory of blobs and records, and locks the records.
+func (c *Cache) lockImages(ctx context.Context) (directory, *lock, error) {
+	d, err := c.images(true)
+	if err != nil {
+		return d, nil, err
+	}
+	l, err := c.lock(ctx, d, "."+imagesName+lockSuffix, maxRecordWait)
+	if err != nil {
+		d.file.Close()
+	}
+	return d, l, err
+}
+
+// Keep records an image whose blobs are complete, in the place of an older one of the same
+// Reference and Name.Arch. Blobs that only the older one needed are removed. A blob may be
+// listed more than once in k. The error is an *UnwritableError.
+func (c *Cache) Keep(ctx context.Context, k *Kept) error { return c.unwritable(c.keep(ctx, k)) }
+
+func (c *Cache) keep(ctx context.Context, k *Kept) error {
+	k.Time = time.Unix(time.Now().Unix(), 0)
+	lines := k.lines()
+	if err := checkRecord(lines); err != nil {
+		return err
+	}
+	d, l, err := c.lockImages(ctx)
+	if err != nil {
+		return err
+	}
+	defer d.file.Close()
+	defer l.release()
+	for _, line := range lines[recordTop:] {
+		if name, _ := blobName(image.Digest(line)); !d.exists(name) {
+			return d.wrap("open", name, unix.ENOENT)
+		}
+	}
+	name := k.recordName()
+	old, _, err := d.loadKept(name)
+	if err := c.replace(d, name, strings.Join(lines, "\n")+"\n"); err != nil {
+		return err
+	}
+	if err == nil {
+		// The new image is kept whether or not this succeeds.
+		c.removeUnneeded(d, old.Blobs, time.Now().Add(-youngBlob))
+	}
+	return d.sync()
+}
+
+// FindKept returns the image that Keep has recorded. The error is fs.ErrNotExist if there is none.
+// Its blobs may have been removed since.
+func (c *Cache) FindKept(reference, arch string) (*Kept, error) {
+	d, err := c.images(false)
+	if err != nil {
+		return nil, err
+	}
+	defer d.file.Close()
+	k, _, err := d.loadKept(recordName(reference, arch))
+	return k, err
+}
+
+// UseKept records that the image is used now: for Shrink, and so that no other process removes
+// its blobs before this run opens them. Errors are ignored; then the last recorded time stays.
+func (c *Cache) UseKept(k *Kept) {
+	d, err := c.images(false)
+	if err != nil {
+		return
+	}
+	defer d.file.Close()
+	d.touch(k.recordName(), 0)
+	for _, blob := range k.Blobs {
+		if name, err := blobName(blob); err == nil {
+			d.touch(name, restBlob)
+		}
+	}
+}
+
+// listKept describes the container images, the last used first, and then the blobs that no image
+// needs and the incomplete ones. A blob that several images need counts for the image among
+// them that was used last.
+func (d directory) listKept() ([]Info, error) {
+	all, err := d.names()
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for _, name := range all {
+		t, _ := d.modified(name)
+		key := t.UTC().Format("2006-01-02 15:04:05.000000000")
+		if isDigestName(name, recordPrefix) {
+			key = "x" + key // records come first below
+		}
+		keys = append(keys, key)
+	}
+	order := image.Order(keys)
+	var list []Info
+	counted := map[string]int{}
+	for n := len(order) - 1; n >= 0; n-- {
+		name := all[order[n]]
+		blob := strings.TrimSuffix(strings.TrimPrefix(name, "."), partSuffix)
+		i := Info{Proven: true}
+		if i.Used, _ = d.modified(name); isDigestName(name, recordPrefix) {
+			k, lines, err := d.loadKept(name)
+			if lines == nil && errors.Is(err, fs.ErrNotExist) {
+				continue
+			} else if lines == nil {
+				return nil, err // its blobs are not known
+			}
+			i.Kept = k
+			for at, line := range lines {
+				blob, e := blobName(image.Digest(line))
+				if e != nil || at > 0 && lines[at-1] == line {
+					continue
+				}
+				st, e := d.ownFile(blob)
+				if e != nil && i.Damage == nil {
+					i.Damage = e
+				}
+				if counted[blob]++; counted[blob] == 1 {
+					i.Size += st.Size
+				} else {
+					i.Shared += st.Size
+				}
+			}
+			if err != nil {
+				continue
+			}
+			i.Build, i.Modified = string(k.Top), k.Time
+		} else {
+			st, err := d.ownFile(name)
+			part := name == "."+blob+partSuffix
+			if err != nil || counted[name] > 0 || !isDigestName(blob, blobPrefix) || name != blob && !part {
+				continue
+			}
+			i.Partial, i.Size, i.Modified = part, st.Size, i.Used
+			i.Blob = image.Digest("sha256:" + blob[len(blobPrefix):])
+		}
+		list = append(list, i)
+	}
+	return list, nil
+}
+
+// removeBlob removes a file of a blob: the complete or incomplete one, or a lock. It fails with
+// ErrLocked if another process holds the blob's lock, or if the file was used since the time
+// before, if that is not zero.
+func (c *Cache) removeBlob(d directory, blob, name string, before time.Time) error {
+	l, err := c.lock(context.Background(), d, "."+blob+lockSuffix, 0)
+	if err != nil {
+		return err
+	}
+	defer l.release()
+	if name == l.name {
+		return nil
+	}
+	st, err := d.ownFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if !before.IsZero() && time.Unix(st.Mtim.Unix()).After(before) {
+		return ErrLocked
+	}
+	return d.remove(name)
+}
+
+// removeUnneeded removes those of the blobs that no record lists and that removeBlob can remove.
+// The lock of the records is held. A blob that is in use stays without an error.
+func (c *Cache) removeUnneeded(d directory, blobs []image.Digest, before time.Time) error {
+	list, err := d.listKept()
+	unneeded := map[string]int{}
+	for _, i := range list {
+		if i.Blob != "" && !i.Partial {
+			unneeded[string(i.Blob)] = 1
+		}
+	}
+	for _, b := range blobs {
+		if name, _ := blobName(b); unneeded[string(b)] > 0 {
+			if e := c.removeBlob(d, name, name, before); e != nil && !errors.Is(e, ErrLocked) {
+				err = e
+			}
+		}
+	}
+	return err
+}
+
+// dropKept removes the blob that i describes, if it was not used since; or the container image,
+// and those of its blobs that no other image needs and that were not used since the time before.
+func (c *Cache) dropKept(i Info, before time.Time) error {
+	d, l, err := c.lockImages(context.Background())
+	if err != nil {
+		return err
+	}
+	defer d.file.Close()
+	defer l.release()
+	blobs := []image.Digest{i.Blob}
+	if k := i.Kept; k == nil {
+		before = i.Used
+		if i.Partial {
+			name, _ := blobName(i.Blob)
+			return c.removeBlob(d, name, "."+name+partSuffix, before)
+		}
+	} else {
+		name := k.recordName()
+		_, lines, err := d.loadKept(name)
+		if err == nil && !slices.Equal(lines, k.lines()) {
+			err = errors.New("it has changed in the meantime")
+		}
+		if err == nil {
+			_, err = d.ownFile(name)
+		}
+		if err == nil {
+			err = d.remove(name)
+		}
+		if err == nil {
+			// A record without its blobs would be a damaged image.
+			err = d.sync()
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		blobs = k.Blobs
+	}
+	return c.removeUnneeded(d, blobs, before)
+}
+
+// SweepBlobs removes locks and unfinished records of container images that killed runs left more
+// than Leftover before now. What it can't remove stays for the next time. Blobs are listed by List.
+func (c *Cache) SweepBlobs(now time.Time) {
+	d, err := c.images(false)
+	if err != nil {
+		return
+	}
+	defer d.file.Close()
+	names, _ := d.names()
+	for _, name := range names {
+		of, _ := hiddenVariant(name)
+		if record, ok := strings.CutSuffix(name, newSuffix); ok && isDigestName(record, recordPrefix) {
+			of = imagesName
+		} else if !strings.Contains(name, lockSuffix) || !isDigestName(of, blobPrefix) && of != imagesName || !d.isLeftover(name) {
+			continue
+		}
+		c.removeBlob(d, of, name, now.Add(-Leftover))
+	}
+}
