@@ -343,7 +343,7 @@ func (t *trial) tidy(status int) error {
 		"cache/download/debian/trixie/amd64/.default.part": {"rootfs.tar.xz", "tag"},
 	}
 	if t.world.oci {
-		names["cache"], names["cache/.lxc-pull"] = []string{".lxc-pull"}, []string{"seen", "blobs", "images"}
+		names["cache"], names["cache/.lxc-pull"] = []string{".lxc-pull"}, []string{"seen", "images"}
 	}
 	if status == 0 {
 		names["cache/download/debian/trixie/amd64"] = []string{"default"}
