@@ -55,3 +55,11 @@ func (c *Cache) Keep(ctx context.Context, k *Kept) error { return errors.New("to
 
 // FindKept returns the image that Keep has recorded. The error is fs.ErrNotExist if there is none.
 func (c *Cache) FindKept(reference, arch string) (*Kept, error) { return nil, errors.New("todo") }
+
+// UseKept records that the image is used now.
+func (c *Cache) UseKept(k *Kept) {}
+
+// RemoveKept removes an image and the blobs that no other image needs.
+func (c *Cache) RemoveKept(ctx context.Context, reference, arch string) error {
+	return errors.New("todo")
+}
