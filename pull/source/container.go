@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"slices"
 	"strings"
 
 	"lxc-pull/image"
@@ -88,7 +90,9 @@ func (f *Finder) findContainer(ctx context.Context) (found *Found, err error) {
 func (f *Finder) readTop(ctx context.Context, o *ociImage) error {
 	r, ref := o.reader, &f.opt.Container.Reference
 	name := ref.Tag
-	if ref.Digest != "" {
+	if o.registry == nil {
+		name = "" // openArchive knows which
+	} else if ref.Digest != "" {
 		name = string(ref.Digest)
 		r.offline = r.kept != nil // its signatures may be in the cache, too
 	} else if f.opt.Use.Force && r.kept != nil {
@@ -342,8 +346,11 @@ func (o *ociImage) inCache() bool {
 func (f *Finder) openStore(ctx context.Context) (*ociReader, error) {
 	c := f.opt.Container
 	if c.Archive != "" {
-		s, err := openArchive(ctx, c, f.spool)
-		return &ociReader{store: s}, err
+		s, err := openArchive(ctx, c.Archive, c.archiveName(), f.temp, f.opt.Decoding)
+		if err != nil {
+			return nil, err
+		}
+		return &ociReader{store: s, archive: s}, nil
 	}
 	s, err := f.newRegistry()
 	r := &ociReader{store: s, cache: f.opt.Cache, fresh: f.opt.Use.Refresh}
@@ -375,7 +382,46 @@ func (f *Finder) Tags(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	defer r.close()
-	return r.store.tags(ctx)
+	if s, ok := r.store.(*registry); ok {
+		return s.tags(ctx)
+	}
+	return r.archive.tags(), nil
+}
+
+// tags lists the names of the images in an archive.
+func (a *archive) tags() (list []string) {
+	add := func(name string) {
+		if name != "" && !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	if a.index != nil {
+		for i := range a.index.Manifests {
+			add(a.index.Manifests[i].Name)
+		}
+	}
+	for i := range a.saved {
+		for _, name := range a.saved[i].Tags {
+			add(name)
+		}
+	}
+	return list
+}
+
+// archiveName returns the name in the archive of the image that is wanted.
+func (c *Container) archiveName() string {
+	if c.Reference.Digest != "" {
+		return string(c.Reference.Digest)
+	}
+	return c.Reference.Tag
+}
+
+// temp makes a temporary file, which the run closes.
+func (f *Finder) temp() (*os.File, error) {
+	if f.spool == nil {
+		return nil, errors.New("there is no place for a copy of the archive")
+	}
+	return f.spool()
 }
 
 // Platforms lists the platforms for which Options.Container has an image.

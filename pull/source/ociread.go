@@ -21,6 +21,7 @@ const maxKeptTexts = 256
 // keeps with the image are all there are, and the store is asked only for what the cache lacks.
 type ociReader struct {
 	store
+	archive *archive     // nil: the store is a registry
 	cache   *cache.Cache // nil: it is not used
 	kept    *cache.Kept  // the image in the cache; nil: none
 	fresh   bool         // the user wants what the store has now
@@ -143,7 +144,7 @@ func (r *ociReader) keptManifests() (list []keptManifest) {
 
 // close closes the archive, if the store is one.
 func (r *ociReader) close() {
-	if c, ok := r.store.(io.Closer); ok {
-		c.Close()
+	if r.archive != nil {
+		r.archive.close()
 	}
 }

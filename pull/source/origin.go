@@ -17,6 +17,7 @@ type Origin struct {
 	Signed  string   // when the newest of these signatures was made; "": not known
 	Meta    string   // SHA-256 digest of the metadata as hexadecimal digits; "": not known
 	Created string   // the time of the run
+	Digest  string   // of a container image's manifest, as image.Digest; "": not known
 }
 
 // Origin sets o to the origin of the image. The server is the one of this run, also if the
@@ -29,6 +30,10 @@ func (found *Found) Origin(o *Origin) {
 	}
 	o.Created = f.trust.clock.Now().UTC().Format(time.RFC3339)
 	o.Server = f.Server()
+	if found.oci != nil {
+		o.Digest = string(found.oci.manifest.digest)
+		return
+	}
 	if tarball := found.checks.evidence[image.MetaFile]; tarball != nil {
 		sum := sha256.Sum256(tarball)
 		o.Meta = hex.EncodeToString(sum[:])

@@ -17,8 +17,6 @@ type store interface {
 	// referrers lists the manifests that refer to the one with that digest (OCI distribution
 	// spec, "Listing Referrers"), none if there are none.
 	referrers(ctx context.Context, d image.Digest) ([]image.Descriptor, error)
-	// tags lists the names that images have in the store.
-	tags(ctx context.Context) ([]string, error)
 	// open returns the bytes of a layer from offset on. Whoever reads them checks the digest.
 	open(ctx context.Context, d *image.Descriptor, offset int64) (io.ReadCloser, error)
 }
