@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -82,14 +81,9 @@ func (f *Finder) newRegistry() (*registry, error) {
 // own returns the repository at the registry itself.
 func (r *registry) own() *base { return &r.bases[len(r.bases)-1] }
 
-// digestOf returns the digest of a text.
-func sha256Digest(text []byte) image.Digest {
-	return image.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256(text)))
-}
-
 // checkDigest refuses a text with another digest.
 func checkDigest(what string, text []byte, want image.Digest) error {
-	if got := sha256Digest(text); got != want {
+	if got := digestOf(text); got != want {
 		return unverified(what, fmt.Errorf("its digest is %s, not %s", got, want))
 	}
 	return nil
