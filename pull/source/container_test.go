@@ -293,7 +293,7 @@ func TestContainerWrong(t *testing.T) {
 		{"no image", 0, "cncf.helm", func(reg *fakeRegistry, l [][]byte) {
 			reg.addImage("app", "1", fakeImage{layers: l, manifest: map[string]any{"config": fakeDescriptor("application/vnd.cncf.helm.config.v1+json", []byte("{}"))}})
 		}},
-		{"no JSON", 0, "", func(reg *fakeRegistry, _ [][]byte) { reg.addManifest("app", "1", ociManifest, []byte("nonsense")) }},
+		{"no JSON", 0, "", func(reg *fakeRegistry, _ [][]byte) { reg.addManifest("app", "1", fakeManifestType, []byte("nonsense")) }},
 	} {
 		for _, cached := range []bool{false, true} {
 			t.Run(fmt.Sprint(c.name, cached), func(t *testing.T) {
@@ -398,14 +398,14 @@ func TestChallenge(t *testing.T) {
 	for text, want := range map[string]challenge{
 		`Bearer realm="https://a/t",service="s, \"x\"",scope="repository:a/b:pull"`: {bearer: true, realm: "https://a/t", service: `s, "x"`, scope: "repository:a/b:pull"},
 		`bearer realm=https://a/t , Service = s`:                                    {bearer: true, realm: "https://a/t", service: "s"},
-		`Basic realm="x"`:                       {basic: true},
-		`Basic realm="x", Bearer realm="y"`:     {basic: true, bearer: true, realm: "y"},
-		`Bearer realm="y", Basic realm="x"`:     {basic: true, bearer: true, realm: "y"},
-		`Negotiate, Digest realm="z",nonce="n"`: {},
-		``:                                      {},
-		`Bearer realm="unclosed`:                {bearer: true, realm: "unclosed"},
-		`Bearer realm="end\`:                    {bearer: true, realm: "end"},
-		`Bearer =,=,"`:                          {bearer: true},
+		`Basic realm="x"`:                                                           {basic: true},
+		`Basic realm="x", Bearer realm="y"`:                                         {basic: true, bearer: true, realm: "y"},
+		`Bearer realm="y", Basic realm="x"`:                                         {basic: true, bearer: true, realm: "y"},
+		`Negotiate, Digest realm="z",nonce="n"`:                                     {},
+		``:                                                                          {},
+		`Bearer realm="unclosed`:                                                    {bearer: true, realm: "unclosed"},
+		`Bearer realm="end\`:                                                        {bearer: true, realm: "end"},
+		`Bearer =,=,"`:                                                              {bearer: true},
 	} {
 		if got := parseChallenge(text); got != want {
 			t.Errorf("%q: %+v", text, got)
