@@ -58,8 +58,3 @@ func (c *Cache) FindKept(reference, arch string) (*Kept, error) { return nil, er
 
 // UseKept records that the image is used now.
 func (c *Cache) UseKept(k *Kept) {}
-
-// RemoveKept removes an image and the blobs that no other image needs.
-func (c *Cache) RemoveKept(ctx context.Context, reference, arch string) error {
-	return errors.New("todo")
-}

@@ -13,6 +13,7 @@ import (
 type Info struct {
 	_ [0]func() // forbids ==, whose code nothing needs
 	image.Name
+	Kept     *Kept
 	Build    string    // "" for a partial download
 	Modified time.Time // when the rootfs was last written
 	Used     time.Time // when the image was last used, as far as Use could record it

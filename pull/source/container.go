@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"lxc-pull/image"
+	"lxc-pull/image/cache"
 	"lxc-pull/lxc"
 )
 
@@ -94,7 +95,7 @@ func (f *Finder) readTop(ctx context.Context, o *ociImage) error {
 		name = "" // openArchive knows which
 	} else if ref.Digest != "" {
 		name = string(ref.Digest)
-		r.offline = r.kept != nil // its signatures may be in the cache, too
+		r.offline = r.kept != nil && !r.fresh // its signatures may be in the cache, too
 	} else if f.opt.Use.Force && r.kept != nil {
 		name, r.offline = string(r.kept.Top), true
 	} else if o.registry != nil {
@@ -357,20 +358,18 @@ func (f *Finder) openStore(ctx context.Context) (*ociReader, error) {
 	if err != nil || r.cache == nil {
 		return r, err
 	}
-	name := c.Reference.String()
+	r.kept, err = r.cache.FindKept(c.Reference.String(), c.Arch)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		f.tell.Warn("cache-problem", fmt.Sprintf("what the cache has of the image is not used: %v", err))
+	}
 	if f.opt.Use.Flush {
-		r.fresh = true
-		if !f.opt.Use.ReadOnly {
-			if err := r.cache.RemoveKept(ctx, name, c.Arch); err != nil {
+		if r.kept != nil && !f.opt.Use.ReadOnly {
+			f.tell.Say("Flushing the cache...")
+			if err := r.cache.Drop(cache.Info{Kept: r.kept, Proven: true}); err != nil {
 				f.tell.Warn("cache-problem", fmt.Sprintf("the image can't be removed from the cache: %v", err))
 			}
 		}
-	}
-	if !r.fresh {
-		r.kept, err = r.cache.FindKept(name, c.Arch)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			f.tell.Warn("cache-problem", fmt.Sprintf("what the cache has of the image is not used: %v", err))
-		}
+		r.fresh, r.kept = true, nil
 	}
 	return r, nil
 }
