@@ -213,11 +213,7 @@ func (a *ahead) copy(ctx context.Context, l *fetched, body io.ReadCloser, sum ha
 			}
 			return nil
 		case err != nil:
-			var large *fetch.Error
-			if errors.As(err, &large) && large.Kind == fetch.KindTooLarge {
-				return unverified(string(l.d.Digest), fmt.Errorf("it has more than %d bytes, its size by the manifest", l.d.Size))
-			}
-			return err
+			return ofSize(err, l.d)
 		}
 	}
 }

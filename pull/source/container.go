@@ -51,13 +51,12 @@ type fetching struct {
 // findContainer finds the container image of Options.Container: its manifest for the wanted
 // platform, and its config. Both have the digests that lead to them, and a signature of top or
 // manifest is checked, as docs/signatures.md says.
-func (f *Finder) findContainer(ctx context.Context) (found *Found, err error) {
-	o := &ociImage{}
-	found = &Found{finder: f, oci: o}
-	if o.reader, err = f.openStore(ctx); err != nil {
+func (f *Finder) findContainer(ctx context.Context) (_ *Found, err error) {
+	o, err := f.openImage(ctx)
+	if err != nil {
 		return nil, err
 	}
-	o.registry, _ = o.reader.store.(*registry)
+	found := &Found{finder: f, oci: o}
 	defer func() {
 		if err != nil {
 			found.Close()
@@ -184,20 +183,12 @@ func (o *ociImage) vouch(ctx context.Context, f *Finder) error {
 	return nil
 }
 
-// imageConfigs are the media types of the configs of images that can run. Other artifacts are in
-// registries as well.
-const imageConfigs = "application/vnd.oci.image.config.v1+json application/vnd.docker.container.image.v1+json"
-
 // readConfig reads the image's config, and checks it and the layers against the manifest.
 func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manifest, chosen *image.Descriptor) error {
 	c := found.finder.opt.Container
 	what := fmt.Sprintf("%q", c.name())
-	if !hasWord(imageConfigs, m.Config.MediaType) {
-		kind := m.ArtifactType
-		if kind == "" {
-			kind = m.Config.MediaType
-		}
-		return fmt.Errorf("%s is no image that can run, but of the type %.200q", what, kind)
+	if err := m.CheckImage(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	text, err := o.reader.small(ctx, &m.Config, image.MaxConfig)
 	if err != nil {
@@ -215,8 +206,6 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 		return fmt.Errorf("%s: the manifest has %d layers, and the config %d", what, n, len(config.DiffIDs))
 	case n == 0:
 		return fmt.Errorf("%s has no layers", what)
-	case n > image.MaxLayers:
-		return fmt.Errorf("%s has %d layers, more than the limit of %d", what, n, image.MaxLayers)
 	}
 	if err := c.checkPlatform(&config.Platform, chosen); err != nil {
 		return &Error{Kind: NotFound, What: what, Err: err}
@@ -224,9 +213,6 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 	total := int64(0)
 	for i := range m.Layers {
 		d := &m.Layers[i]
-		if err := checkLayer(d); err != nil {
-			return fmt.Errorf("%s: layer %d of %d: %w", what, i+1, len(m.Layers), err)
-		}
 		if total += d.Size; total > maxRootfs {
 			return fmt.Errorf("%s has more than the limit of %s", what, ByteCount(maxRootfs))
 		}
@@ -240,11 +226,6 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 	return nil
 }
 
-// hasWord reports whether a list with blanks has the word.
-func hasWord(list, word string) bool {
-	return word != "" && strings.Contains(" "+list+" ", " "+word+" ")
-}
-
 // checkPlatform refuses a config for another machine than its manifest was chosen for. Without an
 // index the config alone says for which machine the image is.
 func (c *Container) checkPlatform(p *image.Platform, chosen *image.Descriptor) error {
@@ -252,33 +233,15 @@ func (c *Container) checkPlatform(p *image.Platform, chosen *image.Descriptor) e
 	if p.Variant != "" {
 		is += "/" + p.Variant
 	}
-	if chosen != nil {
-		if by := &chosen.Platform; by.OS != "" && by.OS != p.OS || by.Arch != "" && by.Arch != p.Arch {
+	if chosen != nil && chosen.Platform.OS != "" {
+		if by := &chosen.Platform; by.OS != p.OS || by.Arch != p.Arch {
 			return fmt.Errorf("its index says that it is for %q, its config for %q", by.OS+"/"+by.Arch, is)
 		}
 		return nil
 	}
-	own := image.Manifest{Index: true, Manifests: []image.Descriptor{{Platform: *p}}}
+	own := image.Manifest{Index: true, Manifests: []image.Descriptor{{MediaType: manifestType, Platform: *p}}}
 	if _, err := own.Choose(c.Platforms); err != nil {
 		return fmt.Errorf("it is for %q, not for this machine (-a names another)", is)
-	}
-	return nil
-}
-
-// checkLayer refuses a layer that is no tar archive, or not in the registry.
-func checkLayer(d *image.Descriptor) error {
-	kind := d.MediaType
-	switch {
-	case strings.Contains(kind, "foreign") || strings.Contains(kind, "nondistributable"):
-		return fmt.Errorf("it is on another server, by its type %q (a foreign layer, as Windows has)", kind)
-	case strings.Contains(kind, "squashfs"):
-		return fmt.Errorf("it is a squashfs image (%q), which can't be unpacked", kind)
-	case strings.Contains(kind, "encrypted"):
-		return fmt.Errorf("it is encrypted (%q)", kind)
-	case !strings.Contains(kind, ".tar") && !strings.HasSuffix(kind, "/tar"):
-		return fmt.Errorf("its type %.200q is not known", kind)
-	case d.Size < 0:
-		return errors.New("its size is not known")
 	}
 	return nil
 }
@@ -343,7 +306,17 @@ func (o *ociImage) inCache() bool {
 	return true
 }
 
-// openStore opens the registry or archive of a container image.
+// openImage opens the registry or archive of a container image.
+func (f *Finder) openImage(ctx context.Context) (*ociImage, error) {
+	r, err := f.openStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own, _ := r.store.(*registry)
+	return &ociImage{reader: r, registry: own}, nil
+}
+
+// openStore opens the store of an ociImage.
 func (f *Finder) openStore(ctx context.Context) (*ociReader, error) {
 	c := f.opt.Container
 	if c.Archive != "" {
@@ -376,15 +349,15 @@ func (f *Finder) openStore(ctx context.Context) (*ociReader, error) {
 
 // Tags lists the tags of the repository of Options.Container, or the names in its archive.
 func (f *Finder) Tags(ctx context.Context) ([]string, error) {
-	r, err := f.openStore(ctx)
+	o, err := f.openImage(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer r.close()
-	if s, ok := r.store.(*registry); ok {
-		return s.tags(ctx)
+	defer o.reader.close()
+	if o.registry != nil {
+		return o.registry.tags(ctx)
 	}
-	return r.archive.tags(), nil
+	return o.reader.archive.tags(), nil
 }
 
 // tags lists the names of the images in an archive.
@@ -425,8 +398,8 @@ func (f *Finder) temp() (*os.File, error) {
 
 // Platforms lists the platforms for which Options.Container has an image.
 func (f *Finder) Platforms(ctx context.Context) (list []image.Platform, err error) {
-	o := &ociImage{}
-	if o.reader, err = f.openStore(ctx); err != nil {
+	o, err := f.openImage(ctx)
+	if err != nil {
 		return nil, err
 	}
 	defer o.reader.close()

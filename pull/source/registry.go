@@ -13,9 +13,13 @@ import (
 	"lxc-pull/image"
 )
 
-// manifestTypes are the media types of the manifests that image.ParseManifest reads.
-const manifestTypes = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, " +
-	"application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
+// manifestType is the media type of an image manifest (OCI image spec, media-types.md), and
+// manifestTypes those of all manifests that image.ParseManifest reads.
+const (
+	manifestType  = "application/vnd.oci.image.manifest.v1+json"
+	manifestTypes = manifestType + ", application/vnd.oci.image.index.v1+json, " +
+		"application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
+)
 
 // Limits of a registry's lists.
 const (
@@ -253,13 +257,23 @@ func nextPage(from string, links []string) string {
 func (r *registry) open(ctx context.Context, d *image.Descriptor, offset int64) (io.ReadCloser, error) {
 	body, err := r.client.Open(ctx, fetch.Request{URLs: r.course(d.Digest).URLs(), Pinned: true, Max: d.Size, Offset: offset, Accept: "*/*"})
 	if err != nil {
-		return nil, r.explain(r.own(), "/blobs/"+string(d.Digest), err)
+		return nil, r.explain(r.own(), "/blobs/"+string(d.Digest), ofSize(err, d))
 	}
 	if body.Size >= 0 && body.Size != d.Size {
 		body.Close()
 		return nil, wrongSize(body.Size, d)
 	}
 	return body, nil
+}
+
+// ofSize returns the error for a download that is larger than its descriptor says. Other errors
+// stay as they are.
+func ofSize(err error, d *image.Descriptor) error {
+	var large *fetch.Error
+	if errors.As(err, &large) && large.Kind == fetch.KindTooLarge {
+		return unverified(string(d.Digest), fmt.Errorf("it has more than %d bytes, its size by the manifest", d.Size))
+	}
+	return err
 }
 
 // wrongSize returns the error for a blob that has another size than its descriptor says.
