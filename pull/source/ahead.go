@@ -47,6 +47,7 @@ type ahead struct {
 // is set.
 type fetched struct {
 	d       *image.Descriptor
+	name    string // for errors
 	begun   bool
 	kept    int64       // bytes that the cache had before
 	cached  bool        // the cache had all of them
@@ -59,12 +60,13 @@ type fetched struct {
 	err     error       // after these bytes: io.EOF if they are the whole layer
 }
 
-// start begins to fetch layers. It uses room bytes of memory, one chunk at least.
-func startAhead(s store, c *cache.Cache, warn func(code, text string), layers []image.Descriptor, room int64) *ahead {
-	a := &ahead{store: s, cache: c, warn: warn, done: make(chan struct{}), room: max(room, chunkSize)}
+// startAhead begins to fetch the layers of an image. c is nil if they are not to be cached.
+func startAhead(o *ociImage, found *Found, c *cache.Cache) *ahead {
+	f := found.finder
+	a := &ahead{store: o.reader.store, cache: c, warn: f.tell.Warn, done: make(chan struct{}), room: max(f.ahead, chunkSize)}
 	a.changed.L = &a.mu
-	for i := range layers {
-		a.layers = append(a.layers, fetched{d: &layers[i]})
+	for i := range o.layers {
+		a.layers = append(a.layers, fetched{d: &o.layers[i], name: found.Layers[i].Name})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
@@ -133,7 +135,7 @@ func (a *ahead) fetch(ctx context.Context, l *fetched) error {
 		a.mu.Lock()
 		l.wrong = true
 		a.mu.Unlock()
-		return wrongDigest(string(l.d.Digest))
+		return wrongDigest(l.name)
 	}
 	if err := l.blob.Commit(); err != nil {
 		a.leaveCache(err)

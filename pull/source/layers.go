@@ -50,11 +50,11 @@ func (o *ociImage) open(ctx context.Context, found *Found, layer int) (*Stream, 
 		return s, nil
 	}
 	if at.ahead == nil {
-		f, c := found.finder, o.reader.cache
+		c := o.reader.cache
 		if at.noCache {
 			c = nil
 		}
-		at.ahead = startAhead(o.reader.store, c, f.tell.Warn, o.layers, f.ahead)
+		at.ahead = startAhead(o, found, c)
 	}
 	reader, err := at.ahead.reader(ctx, layer)
 	if err != nil {
