@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -230,14 +231,14 @@ func TestNoRoomForLayers(t *testing.T) {
 	layers := []source.Layer{{Packed: room.Bytes / 2, Content: -1}, {Packed: room.Bytes, Content: -1}}
 	found := &source.Found{Layers: layers, Config: new(image.OCIConfig)}
 	var e *Error
-	if err := r.enoughRoom(imageSize(found), 0); !errors.As(err, &e) || e.Kind != NoRoom {
+	if err := r.enoughRoom(found.Sum(), 0); !errors.As(err, &e) || e.Kind != NoRoom {
 		t.Errorf("%v", err)
 	}
 	found.Layers = layers[:1]
-	if err := r.enoughRoom(imageSize(found), 0); err != nil {
+	if err := r.enoughRoom(found.Sum(), 0); err != nil {
 		t.Errorf("half of it: %v", err)
 	}
-	if err := r.enoughRoom(imageSize(found), room.Bytes/4*3); err == nil {
+	if err := r.enoughRoom(found.Sum(), room.Bytes/4*3); err == nil {
 		t.Error("and as much for the download")
 	}
 }
@@ -250,4 +251,31 @@ func withoutMade(list string) (out string) {
 		}
 	}
 	return out
+}
+
+// TestMergeLayers puts an image beside a user's files: nothing that was there is removed, not even
+// by the image's whiteouts.
+func TestMergeLayers(t *testing.T) {
+	syscall.Umask(0o022)
+	s := serveLayers(t,
+		testLayer{packed: pack(t, testEntry{name: "etc/"}, testEntry{name: "etc/a", text: "1"}, testEntry{name: "data", text: "a file"})},
+		testLayer{packed: pack(t, testEntry{name: "etc/.wh.mine"}, testEntry{name: "home/"}, testEntry{name: "home/.wh..wh..opq"}, testEntry{name: ".wh.srv"}, testEntry{name: "etc/b", text: "2"})},
+	)
+	dir := t.TempDir()
+	for _, name := range []string{"etc/mine", "home/alice", "srv/www", "data/base"} {
+		writeFile(t, filepath.Join(dir, "web/rootfs", name), []byte("mine"))
+	}
+	target := newContainer(t, dir)
+	target.MakeDir, target.Caller = false, &Caller{parent: os.Getppid()}
+	writeFile(t, filepath.Join(target.Container.Path, "config"), nil)
+	var said strings.Builder
+	if _, err := Run(t.Context(), s.finder(t, "", &said), image.Query{}, target, Options{Tell: into(&said)}); err != nil {
+		t.Fatalf("%v\n%s", err, &said)
+	}
+	got := below(t, target.Container.Rootfs)
+	for _, line := range []string{`etc/mine -rw-r--r-- "mine"`, `home/alice -rw-r--r-- "mine"`, `srv/www -rw-r--r-- "mine"`, `data/base -rw-r--r-- "mine"`, `etc/a -rw-r--r-- "1"`, `etc/b -rw-r--r-- "2"`} {
+		if !strings.Contains(got, line+"\n") {
+			t.Errorf("%q is not there:\n%s\n%s", line, got, &said)
+		}
+	}
 }

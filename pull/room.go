@@ -125,7 +125,7 @@ func (r *run) checkRoom(ctx context.Context, found *source.Found) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	layer := imageSize(found)
+	layer := found.Sum()
 	if layer.Packed >= 0 && !sure && r.enoughRoom(layer, 0) != nil {
 		// A mirror's false size must not make this run refuse an image that fits.
 		said := layer.Packed
@@ -148,21 +148,6 @@ func (r *run) checkRoom(ctx context.Context, found *source.Found) error {
 		temp = layer.Packed // downloadFirst writes a temporary file
 	}
 	return r.enoughRoom(layer, temp)
-}
-
-// imageSize returns the sizes of all layers together, as those of one. At least what is compressed
-// will be unpacked: unlike the one archive of a root file system, a layer may hold files that are
-// compressed themselves.
-func imageSize(found *source.Found) *source.Layer {
-	if found.Config == nil {
-		return &found.Layers[0]
-	}
-	all := new(source.Layer)
-	for i := range found.Layers {
-		all.Packed += found.Layers[i].Packed
-	}
-	all.Content = all.Packed
-	return all
 }
 
 // checkLateRoom is checkRoom for an image whose size the server tells only when the download

@@ -75,6 +75,21 @@ type Layer struct {
 	DiffID          image.Digest // of the decompressed archive, by the image's config; "": not known
 }
 
+// Sum returns the sizes of all layers together, as those of one layer. For a container image Content
+// is the least that it can be: its layers may hold files that are compressed themselves, so that
+// they grow little.
+func (found *Found) Sum() *Layer {
+	if found.Config == nil {
+		return &found.Layers[0]
+	}
+	all := new(Layer)
+	for i := range found.Layers {
+		all.Packed += found.Layers[i].Packed
+	}
+	all.Content = all.Packed
+	return all
+}
+
 // The checks of an image are the evidence for its files, and the prepared checks of the two
 // tarballs.
 type checks struct {
