@@ -2,9 +2,7 @@ package source
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -26,8 +24,3 @@ func openArchive(ctx context.Context, path, name string, spool func() (*os.File,
 }
 
 func (a *archive) close() {}
-
-// digestOf returns the digest of a text.
-func digestOf(text []byte) image.Digest {
-	return image.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256(text)))
-}

@@ -110,7 +110,7 @@ func (f *Finder) readTop(ctx context.Context, o *ociImage) error {
 		f.tell.Warn("offline", why.Error())
 		f.tell.Warn("offline", "the registry can't be reached; using the image that the cache has")
 	}
-	o.top = document{digestOf(text), mediaType, text}
+	o.top = document{textDigest(text), mediaType, text}
 	return err
 }
 

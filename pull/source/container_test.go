@@ -3,6 +3,13 @@ package source
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	crand "crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -621,4 +628,129 @@ func TestAheadMemory(t *testing.T) {
 		t.Errorf("the first layer: %v", err)
 	}
 	stream.Close()
+}
+
+// A testSigner signs as cosign does.
+type testSigner struct {
+	t   *testing.T
+	key *ecdsa.PrivateKey
+}
+
+func newTestSigner(t *testing.T) *testSigner {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &testSigner{t, key}
+}
+
+func (s *testSigner) keyring() *pgp.Keyring {
+	der, err := x509.MarshalPKIXPublicKey(&s.key.PublicKey)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ring, err := pgp.ReadKeyring(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return ring
+}
+
+func (s *testSigner) sign(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	sig, err := ecdsa.SignASN1(crand.Reader, s.key, sum[:])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(sig)
+}
+
+// signTag signs a digest as cosign up to 2.x does.
+func (s *testSigner) signTag(reg *fakeRegistry, repository, digest string) {
+	payload := fmt.Sprintf(`{"critical":{"identity":{"docker-reference":""},"image":{"docker-manifest-digest":"%s"},"type":"cosign container image signature"},"optional":null}`, digest)
+	layer := fakeDescriptor("application/vnd.dev.cosign.simplesigning.v1+json", []byte(payload))
+	layer["annotations"] = map[string]string{"dev.cosignproject.cosign/signature": s.sign(payload)}
+	reg.addBlob([]byte(payload))
+	config := []byte("{}")
+	reg.addBlob(config)
+	reg.addManifest(repository, strings.Replace(digest, ":", "-", 1)+".sig", fakeManifestType, reg.json(map[string]any{
+		"schemaVersion": 2, "mediaType": fakeManifestType, "config": fakeDescriptor(fakeConfigType, config), "layers": []any{layer},
+	}))
+}
+
+// signBundle signs a digest as cosign 3 does.
+func (s *testSigner) signBundle(reg *fakeRegistry, repository, digest string) {
+	const kind, bundle = "application/vnd.in-toto+json", "application/vnd.dev.sigstore.bundle.v0.3+json"
+	statement := fmt.Sprintf(`{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":"%s"}}],"predicateType":"https://sigstore.dev/cosign/sign/v1","predicate":{}}`, strings.TrimPrefix(digest, "sha256:"))
+	text := reg.json(map[string]any{
+		"mediaType": bundle, "verificationMaterial": map[string]any{"publicKey": map[string]string{"hint": ""}},
+		"dsseEnvelope": map[string]any{
+			"payload": base64.StdEncoding.EncodeToString([]byte(statement)), "payloadType": kind,
+			"signatures": []any{map[string]string{"sig": s.sign(fmt.Sprintf("DSSEv1 %d %s %d %s", len(kind), kind, len(statement), statement))}},
+		},
+	})
+	reg.addBlob(text)
+	config := []byte("{}")
+	reg.addBlob(config)
+	reg.addManifest(repository, "", fakeManifestType, reg.json(map[string]any{
+		"schemaVersion": 2, "mediaType": fakeManifestType, "artifactType": bundle, "subject": map[string]any{"mediaType": fakeManifestType, "digest": digest, "size": 1},
+		"config": fakeDescriptor("application/vnd.oci.empty.v1+json", config), "layers": []any{fakeDescriptor(bundle, text)},
+	}))
+}
+
+// TestContainerSigned wants signatures, from the registry and, without a request, from the cache.
+func TestContainerSigned(t *testing.T) {
+	good, other := newTestSigner(t), newTestSigner(t)
+	for _, c := range []struct {
+		name string
+		good bool
+		sign func(reg *fakeRegistry, digest string)
+	}{
+		{"tag", true, func(reg *fakeRegistry, digest string) { good.signTag(reg, "app", digest) }},
+		{"bundle", true, func(reg *fakeRegistry, digest string) { good.signBundle(reg, "app", digest) }},
+		{"no signature", false, func(*fakeRegistry, string) {}},
+		{"another key", false, func(reg *fakeRegistry, digest string) { other.signTag(reg, "app", digest) }},
+		{"another digest", false, func(reg *fakeRegistry, digest string) {
+			good.signTag(reg, "app", digest)
+			reg.addImage("app", "1", fakeImage{layers: [][]byte{{9}}})
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			reg, base := newRegistry(t), t.TempDir()
+			_, digest := threeLayers(t, reg, "app", "1", 1)
+			c.sign(reg, digest)
+			read := func(name string, keys *pgp.Keyring) (*Found, error) {
+				f, said := containerFinder(t, testContainer(t, reg.host()+"/"+name), base)
+				f.opt.Keys, f.trust.keys, f.opt.Container.RequireSignature = keys, keys, true
+				reg.forget()
+				found, _, err := layersOf(t.Context(), f)
+				if err == nil && (len(found.Signers()) != 1 || strings.Contains(said.String(), "not signed")) {
+					t.Errorf("signers %q, said %s", found.Signers(), said)
+				}
+				return found, err
+			}
+			if _, err := read("app:1", good.keyring()); (err == nil) != c.good || err != nil && KindOf(err) != Unverified {
+				t.Fatalf("%v", err)
+			}
+			if !c.good {
+				return
+			}
+			if _, err := read("app@"+digest, pgp.LinuxContainers()); KindOf(err) != Unverified {
+				t.Errorf("a pin without a key: %v", err)
+			}
+			if found, err := read("app@"+digest, good.keyring()); err != nil || !found.Cached {
+				t.Errorf("pinned: %v", err)
+			}
+			if found, err := read("app@"+digest, good.keyring()); err != nil || !found.Cached || len(reg.asked("")) != 0 {
+				t.Errorf("pinned, again: %v, asked %q", err, reg.asked(""))
+			}
+			reg.Close()
+			if found, err := read("app:1", good.keyring()); err != nil || !found.Cached {
+				t.Errorf("offline: %v", err)
+			}
+			if _, err := read("app:1", other.keyring()); KindOf(err) != Unverified {
+				t.Errorf("offline, with another key: %v", err)
+			}
+		})
+	}
 }

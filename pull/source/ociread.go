@@ -57,7 +57,7 @@ func (r *ociReader) cached(d image.Digest, max int64) []byte {
 	}
 	defer blob.Close()
 	text, err := io.ReadAll(io.NewSectionReader(blob.File, 0, max+1))
-	if err != nil || int64(len(text)) > max || digestOf(text) != d {
+	if err != nil || int64(len(text)) > max || textDigest(text) != d {
 		return nil // it is downloaded again
 	}
 	r.note(d, text)
@@ -81,7 +81,7 @@ func (r *ociReader) manifest(ctx context.Context, name string) (text []byte, med
 		return nil, "", &Error{Kind: NotFound, Err: fmt.Errorf("the cache has no %q", name)}
 	}
 	if text, mediaType, err = r.store.manifest(ctx, name); err == nil {
-		r.note(digestOf(text), text)
+		r.note(textDigest(text), text)
 	}
 	return text, mediaType, err
 }
