@@ -91,27 +91,29 @@ func textDigest(text []byte) image.Digest {
 	return image.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256(text)))
 }
 
-// checkDigest refuses a text with another digest.
-func checkDigest(what string, text []byte, want image.Digest) error {
-	if got := textDigest(text); got != want {
-		return unverified(what, fmt.Errorf("its digest is %s, not %s", got, want))
-	}
-	return nil
+// A question is a request for a small file below a repository.
+type question struct {
+	_      [0]func()    // forbids ==, whose code nothing needs
+	path   string       // begins with a slash
+	accept string       // media types
+	max    int64        // bytes of the answer
+	digest image.Digest // that the answer must have; "": any
 }
 
-// ask returns what the first of the repositories gives for a path, and the header of its
-// answer. The last of the repositories decides on the error.
-func (r *registry) ask(ctx context.Context, bases []base, path, accept string, max int64, good func([]byte) error) (answer *fetch.Answer, err error) {
+// ask returns what the first of the repositories answers. The last of them decides on the error.
+func (r *registry) ask(ctx context.Context, bases []base, q *question) (answer *fetch.Answer, err error) {
 	for i := range bases {
-		request := fetch.Request{URLs: []string{bases[i].url + path}, Max: max, Accept: accept, Hasty: i+1 < len(bases)}
+		request := fetch.Request{URLs: []string{bases[i].url + q.path}, Max: q.max, Accept: q.accept, Hasty: i+1 < len(bases)}
 		answer, err = r.client.Ask(ctx, request)
-		if err == nil {
-			err = good(answer.Data)
+		if err == nil && q.digest != "" {
+			if got := textDigest(answer.Data); got != q.digest {
+				err = unverified(string(q.digest), fmt.Errorf("%q gave a file with the digest %s", bases[i].host, got))
+			}
 		}
 		if err == nil || ctx.Err() != nil {
 			return answer, err
 		}
-		err = r.explain(&bases[i], path, err)
+		err = r.explain(&bases[i], q.path, err)
 		if i+1 < len(bases) {
 			r.warn("retry", fmt.Sprintf("%v; asking %q", err, bases[i+1].host))
 		}
@@ -121,14 +123,13 @@ func (r *registry) ask(ctx context.Context, bases []base, path, accept string, m
 
 // byName is ask for what has no digest: the registry itself is asked, and the mirrors only if
 // it can't say.
-func (r *registry) byName(ctx context.Context, path, accept string, max int64) (*fetch.Answer, error) {
-	whatever := func([]byte) error { return nil }
-	answer, err := r.ask(ctx, r.bases[len(r.bases)-1:], path, accept, max, whatever)
+func (r *registry) byName(ctx context.Context, q *question) (*fetch.Answer, error) {
+	answer, err := r.ask(ctx, r.bases[len(r.bases)-1:], q)
 	if kind := KindOf(err); len(r.bases) == 1 || ctx.Err() != nil || kind != Network && kind != Limited {
 		return answer, err
 	}
 	r.warn("retry", fmt.Sprintf("%v; asking a mirror, which may give an older image", err))
-	answer, other := r.ask(ctx, r.bases[:len(r.bases)-1], path, accept, max, whatever)
+	answer, other := r.ask(ctx, r.bases[:len(r.bases)-1], q)
 	if other != nil {
 		return nil, err
 	}
@@ -137,13 +138,12 @@ func (r *registry) byName(ctx context.Context, path, accept string, max int64) (
 
 func (r *registry) manifest(ctx context.Context, name string) (text []byte, mediaType string, err error) {
 	var answer *fetch.Answer
-	path := "/manifests/" + name
-	if digest := image.Digest(name); strings.Contains(name, ":") {
-		answer, err = r.ask(ctx, r.bases, path, manifestTypes, image.MaxManifest, func(text []byte) error {
-			return checkDigest("manifest", text, digest)
-		})
+	q := &question{path: "/manifests/" + name, accept: manifestTypes, max: image.MaxManifest}
+	if strings.Contains(name, ":") {
+		q.digest = image.Digest(name)
+		answer, err = r.ask(ctx, r.bases, q)
 	} else {
-		answer, err = r.byName(ctx, path, manifestTypes, image.MaxManifest)
+		answer, err = r.byName(ctx, q)
 	}
 	if err != nil {
 		return nil, "", err
@@ -156,9 +156,7 @@ func (r *registry) small(ctx context.Context, d *image.Descriptor, max int64) ([
 	if d.Size > max {
 		return nil, tooLarge(d, max)
 	}
-	answer, err := r.ask(ctx, r.bases, "/blobs/"+string(d.Digest), "*/*", max, func(text []byte) error {
-		return checkDigest("blob", text, d.Digest)
-	})
+	answer, err := r.ask(ctx, r.bases, &question{path: "/blobs/" + string(d.Digest), accept: "*/*", max: max, digest: d.Digest})
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +222,7 @@ func (r *registry) tags(ctx context.Context) (list []string, err error) {
 func (r *registry) pages(ctx context.Context, path, accept string, each func([]byte) error) error {
 	at := r.own().url
 	for range maxPages {
-		answer, err := r.byName(ctx, path, accept, maxPage)
+		answer, err := r.byName(ctx, &question{path: path, accept: accept, max: maxPage})
 		if err != nil {
 			return err
 		}
