@@ -135,7 +135,7 @@ func (a *ahead) fetch(ctx context.Context, l *fetched) error {
 		a.mu.Lock()
 		l.wrong = true
 		a.mu.Unlock()
-		return wrongDigest(l.name)
+		return otherDigest(l.name)
 	}
 	if err := l.blob.Commit(); err != nil {
 		a.leaveCache(err)
@@ -143,9 +143,9 @@ func (a *ahead) fetch(ctx context.Context, l *fetched) error {
 	return nil
 }
 
-// wrongDigest returns the error for a layer whose bytes have another digest than the manifest
+// otherDigest returns the error for a layer whose bytes have another digest than the manifest
 // says.
-func wrongDigest(name string) error {
+func otherDigest(name string) error {
 	return unverified(name, errors.New("its SHA-256 digest is not the one in the manifest"))
 }
 

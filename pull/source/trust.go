@@ -103,7 +103,7 @@ func (s *seal) check() error {
 	}
 	if s.digest != nil && subtle.ConstantTimeCompare(s.digest.Sum(nil), s.want[:]) != 1 {
 		if s.layer {
-			return wrongDigest(s.file)
+			return otherDigest(s.file)
 		}
 		return unverified(s.file, errors.New("its SHA-256 digest is not the one in the signed SHA256SUMS"))
 	}
