@@ -146,6 +146,7 @@ func (o *finderOptions) options(ui *ui, withCache bool) (*source.Options, error)
 	}
 	if opt.Cache != nil {
 		opt.Use = o.cache.use()
+		opt.Use.ReadOnly = o.readOnly
 	}
 	agent := "lxc-pull/" + version() + " compat:" + strconv.Itoa(lxc.CompatLevel)
 	notes := &retryNotes{ui: ui, also: servers.NoteFailure}
@@ -171,7 +172,7 @@ func (o *finderOptions) offline(ui *ui) (opt source.Options, err error) {
 	opt.AllowOlder = o.trust.allowOlder
 	opt.Mode = o.namespace.Mode()
 	opt.Decoding = pull.Memory(o.memory).Decoding()
-	opt.ReadOnly = o.readOnly
+	opt.Use.ReadOnly = o.readOnly
 	return opt, err
 }
 

@@ -39,9 +39,9 @@ func (c *Audit) Compare(ctx context.Context, found *source.Found) (result *untar
 	}
 	found.Accept()
 	reading, cancel := context.WithCancel(ctx)
-	stream, err := found.Open(reading)
+	stream, err := found.Open(reading, 0)
 	if err == nil {
-		result, err = c.compare(reading, found, pipeline{stream: stream, memory: c.Memory, cancel: cancel})
+		result, err = c.compare(reading, found, pipeline{stream: stream, decoding: c.Memory.Decoding(), cancel: cancel})
 		cancel() // ends a read from the network, for which Close would wait
 		stream.Close()
 	}

@@ -12,6 +12,28 @@ type Memory int64
 // drop.
 const ownMemory = 12 << 20
 
+// usualAhead is how many bytes of a container image's layers are kept in memory before their
+// turn: at 8 MB/s what arrives while a small layer is unpacked.
+const usualAhead = 16 << 20
+
+// ahead returns how many bytes of layers may be kept in memory before their turn.
+func (m Memory) ahead() int64 {
+	if m == 0 {
+		return usualAhead
+	}
+	return max(0, min(usualAhead, int64(m-ownMemory)/4))
+}
+
+// decodingLayers is Decoding for the layers of a container image.
+func (m Memory) decodingLayers() untar.DecompressOptions {
+	opt := m.Decoding()
+	if opt.Memory > 0 {
+		opt.Memory -= m.ahead()
+		opt.Overhead += m.ahead()
+	}
+	return opt
+}
+
 // Decoding returns the options for decompressing an image. The decoder gets the bytes of m
 // that the rest of the program does not need, and its errors have the numbers of the whole
 // program, which is what the user has limited.

@@ -84,8 +84,10 @@ type run struct {
 
 // An arrived is what is known about the image's files once they are on the disk.
 type arrived struct {
-	digest    []byte // SHA-256 of the compressed root file system
+	digest    []byte // SHA-256 of the compressed root file system; nil: it is in layers
 	privilege string // untar.Report.Privilege
+	report    untar.Report
+	gathered  bool // all layers are on the disk and verified
 }
 
 // A Result says what Run has made.
@@ -119,6 +121,7 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 	if err := r.probe(); err != nil {
 		return nil, err
 	}
+	finder.Provide(opt.Memory.ahead(), r.spool)
 	found, err := finder.Find(ctx, query)
 	if err != nil {
 		return nil, err
@@ -182,11 +185,9 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 			return err
 		}
 	}
-	r.edited = nil // the files of an image that failed
-	for i := range found.Layers {
-		if err := r.unpack(ctx, found, i); err != nil {
-			return r.explainFull(err)
-		}
+	r.edited, r.arrived = nil, arrived{} // the files of an image that failed
+	if err := r.unpackAll(ctx, found); err != nil {
+		return r.explainFull(err)
 	}
 	if err := r.checkDev(); err != nil {
 		return err
@@ -221,6 +222,23 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 	r.staging.done()
 	found.Keep()
 	return nil
+}
+
+// unpackAll unpacks the layers of an image in their order.
+func (r *run) unpackAll(ctx context.Context, found *source.Found) error {
+	if found.Config != nil && r.verifiesFirst(found) {
+		temp, err := r.gather(ctx, found)
+		defer temp.Close()
+		if err != nil {
+			return err
+		}
+	}
+	for i := range found.Layers {
+		if err := r.unpack(ctx, found, i); err != nil {
+			return err
+		}
+	}
+	return r.report(ctx, &r.arrived.report)
 }
 
 // contents are the parts of an image's metadata that the target needs.

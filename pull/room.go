@@ -125,7 +125,7 @@ func (r *run) checkRoom(ctx context.Context, found *source.Found) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	layer := &found.Layers[0]
+	layer := found.Sum()
 	if layer.Packed >= 0 && !sure && r.enoughRoom(layer, 0) != nil {
 		// A mirror's false size must not make this run refuse an image that fits.
 		said := layer.Packed

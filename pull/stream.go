@@ -2,9 +2,12 @@ package pull
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
+	"os"
 	"strings"
 	"syscall"
 
@@ -23,11 +26,11 @@ import (
 // byte, when the files are on the disk already. Until then, and until personalize is done, the
 // root directory is closed to others; if the digest is wrong, fill removes all files.
 func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error {
-	if !found.Cached {
+	if !found.Cached && layer == 0 && !r.arrived.gathered {
 		r.opt.Tell.Say("Downloading the rootfs")
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := found.Open(ctx)
+	stream, err := found.Open(ctx, layer)
 	if err != nil {
 		cancel()
 		return err
@@ -37,15 +40,21 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 	if err := r.checkLateRoom(found, stream); err != nil {
 		return err
 	}
-	if r.verifiesFirst(found) {
+	if found.Config == nil && r.verifiesFirst(found) {
 		var temp io.Closer
-		if stream, temp, err = r.downloadFirst(stream, nth(found, layer)); err != nil {
+		if stream, temp, err = r.downloadFirst(stream); err != nil {
 			return err
 		}
 		defer temp.Close()
 	}
-	r.opt.Tell.Say("Unpacking the rootfs")
-	p := pipeline{stream, r.opt.Tell.Begin("Unpacking the rootfs"+nth(found, layer), stream.Kept, stream.Size), r.opt.Memory, cancel}
+	if layer == 0 {
+		r.opt.Tell.Say("Unpacking the rootfs")
+	}
+	p := pipeline{stream: stream, diffID: found.Layers[layer].DiffID, decoding: r.opt.Memory.Decoding(), cancel: cancel}
+	if found.Config != nil {
+		p.decoding = r.opt.Memory.decodingLayers()
+	}
+	p.progress = r.opt.Tell.Begin("Unpacking the rootfs"+nth(found, layer), stream.Kept, stream.Size)
 	var report *untar.Report
 	err = p.run(func(archive io.Reader) error {
 		opt, err := r.extraction(found, layer)
@@ -64,16 +73,21 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 	if err != nil {
 		return err
 	}
-	r.arrived = arrived{stream.Digest(), report.Privilege}
-	return r.report(ctx, report)
+	if r.arrived.digest = nil; found.Config == nil {
+		r.arrived.digest = stream.Digest()
+	}
+	r.arrived.privilege = report.Privilege
+	r.arrived.report.Add(report)
+	return nil
 }
 
 // A pipeline decompresses a stream and passes the archive on.
 type pipeline struct {
 	stream   *source.Stream
 	progress io.WriteCloser // gets the bytes of the stream as well
-	memory   Memory
+	decoding untar.DecompressOptions
 	cancel   context.CancelFunc // ends a read from the network
+	diffID   image.Digest       // of the archive; "": not known
 }
 
 // run calls use with the decompressed archive, and then checks the stream. It closes progress.
@@ -82,12 +96,17 @@ func (p *pipeline) run(use func(archive io.Reader) error) error {
 	compressed := untar.NewReadAhead(io.TeeReader(p.stream, p.progress))
 	defer compressed.Close()
 	defer p.cancel()
-	decoder, err := untar.Decompress(compressed, p.memory.Decoding())
+	decoder, err := untar.Decompress(compressed, p.decoding)
 	if err != nil {
 		return explain(p.stream, compressed, err)
 	}
 	defer decoder.Close()
-	archive := untar.NewReadAhead(decoder)
+	content, sum := io.Reader(decoder), hash.Hash(nil)
+	if p.diffID != "" && decoder.Format != untar.FormatPlain {
+		sum = sha256.New()
+		content = io.TeeReader(decoder, sum)
+	}
+	archive := untar.NewReadAhead(content)
 	defer archive.Close()
 	defer p.cancel()
 	if err := use(archive); err != nil {
@@ -97,7 +116,38 @@ func (p *pipeline) run(use func(archive io.Reader) error) error {
 		decoder.Close()
 		return explain(p.stream, compressed, err)
 	}
-	return p.stream.Check()
+	if err := p.stream.Check(); err != nil || p.diffID == "" {
+		return err
+	}
+	digest := p.stream.Digest()
+	if sum != nil {
+		digest = sum.Sum(nil)
+	}
+	if fmt.Sprintf("sha256:%x", digest) != string(p.diffID) {
+		return &source.Error{Kind: source.Unverified, What: p.stream.Name(), Err: errors.New("its decompressed archive does not have the digest that the image's config names (diff_id)")}
+	}
+	return nil
+}
+
+// gather downloads and verifies all layers of a container image before the first byte is
+// unpacked. The caller closes temp after use.
+func (r *run) gather(ctx context.Context, found *source.Found) (temp io.Closer, err error) {
+	if !found.Cached {
+		r.opt.Tell.Say("Downloading the rootfs")
+	}
+	file := io.Closer(io.NopCloser(nil))
+	err = found.Gather(ctx, func() (*os.File, error) {
+		made, err := r.staging.root.TempFile()
+		if err != nil {
+			return nil, err
+		}
+		file = made
+		return made.File, nil
+	}, func(layer int, s *source.Stream) io.WriteCloser {
+		return r.opt.Tell.Begin("Downloading the rootfs"+nth(found, layer), s.Kept, s.Size)
+	})
+	r.arrived.gathered = err == nil
+	return file, err
 }
 
 // verifiesFirst reports whether all of an image is verified before the first byte is
@@ -115,11 +165,11 @@ func nth(found *source.Found, layer int) string {
 	return fmt.Sprintf(", layer %d/%d", layer+1, len(found.Layers))
 }
 
-// downloadFirst writes all of a stream to the disk and checks it. nth is for the progress. It returns a stream that
+// downloadFirst writes all of a stream to the disk and checks it. It returns a stream that
 // reads the same bytes from the cache, or from a temporary file if the cache does not keep
 // them. The caller closes temp, that file, after use.
-func (r *run) downloadFirst(stream *source.Stream, nth string) (whole *source.Stream, temp io.Closer, err error) {
-	progress := r.opt.Tell.Begin("Downloading the rootfs"+nth, stream.Kept, stream.Size)
+func (r *run) downloadFirst(stream *source.Stream) (whole *source.Stream, temp io.Closer, err error) {
+	progress := r.opt.Tell.Begin("Downloading the rootfs", stream.Kept, stream.Size)
 	defer progress.Close()
 	if stream.InCache() {
 		whole, err = stream.Complete(nil, progress)
@@ -151,7 +201,7 @@ func explain(stream *source.Stream, compressed io.Reader, err error) error {
 	if bad := stream.Check(); bad != nil {
 		return bad
 	}
-	return fmt.Errorf("%s: %w", image.RootfsFile, err)
+	return fmt.Errorf("%s: %w", stream.Name(), err)
 }
 
 // extraction returns the options for unpacking a layer. They do what the stock template's
@@ -166,13 +216,17 @@ func (r *run) extraction(found *source.Found, layer int) (untar.Options, error) 
 		most = max(room.Bytes-spare(room), 1)
 	}
 	excludes, _ := found.Meta.Relevant("excludes", r.target.Namespace.Mode())
+	exclude := lxc.Lines(excludes)
+	if r.staging.merging && found.Layers[layer].OCI {
+		exclude = append(exclude, ".wh.*", "*/.wh.*") // whiteouts: they would also remove what was there before
+	}
 	return untar.Options{
 		Strict:    true,
 		Layer:     found.Layers[layer].OCI,
 		Merge:     r.staging.merging,
 		Vouched:   found.Vouched(),
 		DeferRoot: !r.staging.merging, // not in a merge: the image is verified already, and after a kill the user's directory would stay closed
-		Filter:    untar.Filter{Exclude: lxc.Lines(excludes)},
+		Filter:    untar.Filter{Exclude: exclude},
 		Limits:    untar.Limits{Bytes: most},
 		Metadata:  untar.Metadata{IDMap: r.target.IDMap, SELinux: r.opt.SELinux},
 	}, nil
@@ -192,4 +246,14 @@ func (r *run) report(ctx context.Context, report *untar.Report) error {
 		return nil
 	}
 	return r.opt.Report(ctx, report)
+}
+
+// spool makes a temporary file for the Finder on the target's file system. It is gone with the
+// root's staging.
+func (r *run) spool() (*os.File, error) {
+	temp, err := r.staging.root.TempFile()
+	if err != nil {
+		return nil, err
+	}
+	return temp.File, nil
 }

@@ -355,7 +355,7 @@ func (x *extractor) clear(parent int, name cname, path []byte) error {
 		return err
 	}
 	err = removeDir(parent, name)
-	if err == unix.ENOTEMPTY && x.opt.Layer {
+	if err == unix.ENOTEMPTY && x.opt.Layer && !x.opt.Merge { // a merge keeps what the root had
 		dir, base := splitPath(path)
 		if err := x.purge(parent, dir, string(base)); err != nil {
 			return err

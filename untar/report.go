@@ -29,29 +29,41 @@ const (
 	maxNoteNames = 20
 )
 
-// note counts a thing. If there are maxNotes kinds, it is counted with the last.
+// note counts a thing.
 func (r *Report) note(thing, fate, reason string, name []byte) {
-	var n *Note
-	for i := range r.Notes {
-		if n = &r.Notes[i]; n.Thing == thing && n.Fate == fate && n.Reason == reason {
-			break
-		}
-		n = nil
-	}
-	switch {
-	case n != nil:
-	case len(r.Notes) < maxNotes-1:
-		r.Notes = append(r.Notes, Note{Thing: thing, Fate: fate, Reason: reason})
-		n = &r.Notes[len(r.Notes)-1]
-	case len(r.Notes) == maxNotes-1:
-		r.Notes = append(r.Notes, Note{Thing: "detail", Fate: "not restored", Reason: "various reasons"})
-		fallthrough
-	default:
-		n = &r.Notes[maxNotes-1]
-	}
+	n := r.of(thing, fate, reason)
 	n.Count++
 	if len(n.Names) < maxNoteNames {
 		n.Names = append(n.Names, quote(name))
+	}
+}
+
+// of returns the note about things of one kind. If there are maxNotes kinds, it is the last.
+func (r *Report) of(thing, fate, reason string) *Note {
+	for i := range r.Notes {
+		if n := &r.Notes[i]; n.Thing == thing && n.Fate == fate && n.Reason == reason {
+			return n
+		}
+	}
+	switch {
+	case len(r.Notes) < maxNotes-1:
+		r.Notes = append(r.Notes, Note{Thing: thing, Fate: fate, Reason: reason})
+	case len(r.Notes) == maxNotes-1:
+		r.Notes = append(r.Notes, Note{Thing: "detail", Fate: "not restored", Reason: "various reasons"})
+	}
+	return &r.Notes[len(r.Notes)-1]
+}
+
+// Add adds what another extraction into the same root did.
+func (r *Report) Add(other *Report) {
+	r.Entries += other.Entries
+	r.Bytes += other.Bytes
+	r.Privilege = other.Privilege
+	for _, more := range other.Notes {
+		n := r.of(more.Thing, more.Fate, more.Reason)
+		n.Count += more.Count
+		n.Names = append(n.Names, more.Names...)
+		n.Names = n.Names[:min(len(n.Names), maxNoteNames)]
 	}
 }
 

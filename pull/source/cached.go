@@ -79,7 +79,7 @@ func cacheNames(q image.Query) []image.Name {
 func (f *Finder) fromEntry(name image.Name, entry *cache.Entry, q image.Query) (*Found, error) {
 	found := &Found{
 		Image: image.Image{Name: name, Build: entry.Build}, Cached: true, Layers: []Layer{{Name: image.RootfsFile, Packed: -1, Content: -1}},
-		finder: f, query: q, checks: checks{evidence: evidence(entry.Evidence)}, cache: cacheParts{entry: entry},
+		finder: f, lxcImage: lxcImage{query: q, checks: checks{evidence: evidence(entry.Evidence)}, cache: cacheParts{entry: entry}},
 	}
 	if f.trust.keys == nil && entry.Evidence[image.MetaFile] == nil {
 		// The user wants no check, and the stock template made the entry.

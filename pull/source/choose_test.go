@@ -141,7 +141,7 @@ func TestUnlistedBuildOverHTTP(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	f = Open(serverOptions(t, t.TempDir(), server.URL), deaf())
-	found := &Found{finder: f, Image: image.Image{Path: "p"}, index: indexUse{unlisted: true}}
+	found := &Found{finder: f, Image: image.Image{Path: "p"}, lxcImage: lxcImage{index: indexUse{unlisted: true}}}
 	found.checks.rootfs = &seal{bound: true}
 	if err := found.checkUnlisted(); err != nil {
 		t.Errorf("bound: %v", err)

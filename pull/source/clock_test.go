@@ -205,7 +205,7 @@ func TestClockBehindEvidence(t *testing.T) {
 		return f, clock.Warning()
 	}
 	remember := func(f *Finder, build string, signed time.Time) {
-		found := &Found{finder: f, Image: img(build), index: indexUse{signers: signers{keys: by, at: signed}, downloaded: true}}
+		found := &Found{finder: f, Image: img(build), lxcImage: lxcImage{index: indexUse{signers: signers{keys: by, at: signed}, downloaded: true}}}
 		found.Remember(t.Context())
 	}
 	seen := func() (string, time.Time) {

@@ -20,6 +20,8 @@ const (
 	Unverified                 // the bytes are not the ones that a trusted key signed
 	Replayed                   // an image or index that is older than one seen before, or has expired
 	History                    // the history of builds can't be read
+	Login                      // a registry wants a user name and password, or refused those that it got
+	Limited                    // a registry refuses further requests for some time
 )
 
 // An Error is an error of this package with its Kind.

@@ -14,7 +14,12 @@ import (
 // are the metadata, the index, the signed digests and the signatures, and at the end the root
 // file system, whose size is known after Measure. The image must come from a server, not
 // from the cache.
+//
+// The files of a container image are its index, its manifest, its config and the layers.
 func (found *Found) FileList() string {
+	if found.oci != nil {
+		return found.oci.fileList(found)
+	}
 	servers := found.finder.opt.Servers
 	var lines string
 	for _, name := range EvidenceNames() {
@@ -52,8 +57,20 @@ func fileLine(sum []byte, size int64, url string) string {
 	return digest + " " + bytes + " " + url + "\n"
 }
 
-// URL returns the URL that is asked first for the root file system.
-func (found *Found) URL() string { return found.urls()[0] }
+// URL returns the URL that is asked first for the root file system; for a container image, the
+// URL of its manifest or the path of its archive.
+func (found *Found) URL() string {
+	if o := found.oci; o != nil {
+		return o.url(found, "manifests", o.manifest.digest)
+	}
+	return found.urls()[0]
+}
 
-// Signers returns the fingerprints of the keys that signed the index with the image.
-func (found *Found) Signers() []string { return found.index.signers.keys }
+// Signers returns the fingerprints of the keys that signed the index with the image, or the
+// container image.
+func (found *Found) Signers() []string {
+	if found.oci != nil {
+		return found.oci.signers
+	}
+	return found.index.signers.keys
+}

@@ -5,7 +5,7 @@
 //
 //	finder := source.Open(options, listener)
 //	found, err := finder.Find(ctx, query)      // the metadata is downloaded and checked
-//	stream, err := found.Open(ctx)             // the root file system, as it arrives
+//	stream, err := found.Open(ctx, layer)      // a layer of the root file system, as it arrives
 //	...                                        // read stream to its end
 //	err = stream.Check()                       // the bytes are the ones that were signed
 //	err = stream.Close()
@@ -26,6 +26,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"lxc-pull/fetch"
 	"lxc-pull/image"
@@ -49,7 +50,6 @@ type Options struct {
 	Mode       lxc.Mode                // which index and which metadata files are read
 	Decoding   untar.DecompressOptions // for the metadata
 	Container  *Container              // the container image that Find finds; nil: Find's query counts
-	ReadOnly   bool                    // change nothing on the disk: Find and Measure say what a run would use
 }
 
 // A CacheUse says how a Finder uses its cache.
@@ -58,6 +58,9 @@ type CacheUse struct {
 	Force   bool  // use the cached image without asking a server, even if it has expired
 	Refresh bool  // ask the server even if the cached image has not expired
 	Limit   int64 // most bytes of root file systems to keep; 0: no limit
+	// ReadOnly says that nothing is changed on the disk: Find and Measure say what a run would
+	// use.
+	ReadOnly bool
 }
 
 // A Listener tells the user about a run. The texts are not escaped: they have names
@@ -92,7 +95,15 @@ type Finder struct {
 	// (image.Query.Loose), and builds that the index does not name (image.Query.Build).
 	loose bool
 	noted string // the last note about names that Tell was told
+
+	ahead int64                    // bytes of memory for layers before their turn
+	spool func() (*os.File, error) // makes a temporary file
 }
+
+// Provide sets what a run gives to the Finder: the bytes of memory that may hold layers before
+// their turn, and how to make a temporary file, which no other process can open and which the
+// run closes. Without it one buffer is used, and an archive from standard input is refused.
+func (f *Finder) Provide(ahead int64, temp func() (*os.File, error)) { f.ahead, f.spool = ahead, temp }
 
 // Open returns a Finder. It does not use the network.
 func Open(opt Options, tell Listener) *Finder {
@@ -127,6 +138,9 @@ func (f *Finder) List(ctx context.Context) (image.Index, error) {
 // expired, else the image of the first server that has it. The error is of
 // Kind NotFound if no server has such an image.
 func (f *Finder) Find(ctx context.Context, q image.Query) (*Found, error) {
+	if f.opt.Container != nil {
+		return f.findContainer(ctx)
+	}
 	if f.opt.Cache != nil && f.opt.Use.Flush {
 		if err := f.flush(ctx, q); err != nil {
 			return nil, err
@@ -221,7 +235,7 @@ func (f *Finder) onServer(ctx context.Context, q image.Query) (*Found, error) {
 // from the cache.
 func (f *Finder) fromServer(ctx context.Context, index image.Index, q image.Query) (_ *Found, err error) {
 	by := f.opt.Servers.current().index.by
-	found := &Found{finder: f, query: q, index: indexUse{signers: by, downloaded: true}}
+	found := &Found{finder: f, lxcImage: lxcImage{query: q, index: indexUse{signers: by, downloaded: true}}}
 	if err := found.choose(&index); err != nil {
 		return nil, err
 	}

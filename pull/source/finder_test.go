@@ -149,7 +149,7 @@ func hearing(b *strings.Builder) Listener {
 // read reads the root file system of found, and checks it.
 func read(t *testing.T, found *Found) (string, error) {
 	t.Helper()
-	stream, err := found.Open(t.Context())
+	stream, err := found.Open(t.Context(), 0)
 	if err != nil {
 		return "", err
 	}
@@ -639,7 +639,7 @@ func TestForget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stream, err := found.Open(t.Context())
+		stream, err := found.Open(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -669,7 +669,7 @@ func TestCompleteKeepsWriteError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer found.Close()
-	stream, err := found.Open(t.Context())
+	stream, err := found.Open(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,16 +21,22 @@ type Found struct {
 	// is set and Cached is not; after Close Cached stays set.
 	Cached bool
 
-	finder *Finder
+	finder   *Finder
+	announce func() // what Accept tells the user; nil: nothing
+
+	lxcImage           // of an index of images
+	oci      *ociImage // a container image; nil: lxcImage counts
+}
+
+// An lxcImage is what a Found has if it is an image of an index of images: a build, whose files
+// are on image servers or in the cache.
+type lxcImage struct {
 	query  image.Query
 	index  indexUse
-
 	files  []untar.File // of the metadata, in the tarball's order
 	checks checks
 	cache  cacheParts
 	try    attempt
-
-	announce func() // what Accept tells the user; nil: nothing
 }
 
 // An indexUse says which index lists an image: a server's, or the one kept in the cache.
@@ -51,7 +57,9 @@ func (found *Found) Accept() {
 		found.announce = nil
 	}
 	digest := ""
-	if found.checks.rootfs.digestKnown() {
+	if found.oci != nil {
+		digest = string(found.oci.manifest.digest)[len("sha256:"):]
+	} else if found.checks.rootfs.digestKnown() {
 		digest = found.tag()
 	}
 	found.finder.tell.Image(found.Image, digest, found.Cached)
@@ -63,7 +71,23 @@ type Layer struct {
 	// Packed and Content are the sizes of the archive in bytes, compressed and decompressed;
 	// -1: not known (Measure).
 	Packed, Content int64
-	OCI             bool // an OCI image layer: its whiteouts remove files of lower layers
+	OCI             bool         // an OCI image layer: its whiteouts remove files of lower layers
+	DiffID          image.Digest // of the decompressed archive, by the image's config; "": not known
+}
+
+// Sum returns the sizes of all layers together, as those of one layer. For a container image Content
+// is the least that it can be: its layers may hold files that are compressed themselves, so that
+// they grow little.
+func (found *Found) Sum() *Layer {
+	if found.Config == nil {
+		return &found.Layers[0]
+	}
+	all := new(Layer)
+	for i := range found.Layers {
+		all.Packed += found.Layers[i].Packed
+	}
+	all.Content = all.Packed
+	return all
 }
 
 // The checks of an image are the evidence for its files, and the prepared checks of the two
@@ -94,8 +118,8 @@ func (found *Found) renewSeals() error {
 }
 
 // Vouched reports whether the image's signatures are verified: true unless the user asked for
-// no checks (Options.Keys is nil).
-func (found *Found) Vouched() bool { return found.finder.trust.keys != nil }
+// no checks (Options.Keys is nil). The files of a container image have digests in any case.
+func (found *Found) Vouched() bool { return found.oci != nil || found.finder.trust.keys != nil }
 
 // FileMode returns the mode that the archive has for a metadata file; ok is false if there is
 // no such file.
@@ -118,4 +142,12 @@ func (found *Found) built() time.Time {
 
 // Close releases the image's files and lock in the cache. The bytes of an unfinished download
 // stay in the cache, and the next run continues it. Close may be called again.
-func (found *Found) Close() { found.cache.close() }
+func (found *Found) Close() {
+	found.cache.close()
+	if o := found.oci; o != nil {
+		o.stopAhead(true)
+		if o.reader != nil {
+			o.reader.close()
+		}
+	}
+}

@@ -132,15 +132,25 @@ func (f *Finder) warnExpired(found *Found) {
 // the listener.
 func (found *Found) Remember(ctx context.Context) {
 	f := found.finder
+	if found.oci != nil {
+		if tag := f.tagSeen(found); tag.Signer != "" {
+			f.remember(ctx, func(list []cache.Seen) ([]cache.Seen, error) { return f.noteTag(list, tag), nil })
+		}
+		return
+	}
 	if !found.index.downloaded || found.index.unlisted || len(found.index.signers.keys) == 0 {
 		return
 	}
-	edit := func(list []cache.Seen) ([]cache.Seen, error) {
+	f.remember(ctx, func(list []cache.Seen) ([]cache.Seen, error) {
 		for _, signer := range found.index.signers.keys {
 			list = f.note(list, cache.Seen{Signer: signer, Name: found.Image.Name, Build: found.Image.Build, Signed: found.index.signers.at})
 		}
 		return list, nil
-	}
+	})
+}
+
+// remember changes the first history that can be written.
+func (f *Finder) remember(ctx context.Context, edit func([]cache.Seen) ([]cache.Seen, error)) {
 	if len(f.opt.Histories) == 0 {
 		f.tell.Note("the build is not remembered: there is no directory for a cache")
 		return
@@ -185,4 +195,67 @@ func (f *Finder) note(list []cache.Seen, offered cache.Seen) []cache.Seen {
 		return list
 	}
 	return append(list, offered)
+}
+
+// A tag of a container image has no date and no signer. Its record has a word in place of the
+// signer that no fingerprint can be, with the digest of the complete name, since a Name has
+// neither the registry nor the whole repository. Signed is when the image was made, by its
+// config, and Build has that date and the manifest's digest.
+
+// tagSeen returns the record of the image that a tag leads to now. Signer is "" if there is none
+// to keep: a digest can't lead to another image, and what a cache or an archive has is not what
+// the registry says now.
+func (f *Finder) tagSeen(found *Found) (s cache.Seen) {
+	c, o := f.opt.Container, found.oci
+	if o.registry == nil || c.Reference.Digest != "" || o.reader.offline {
+		return s
+	}
+	s.Name = found.Image.Name
+	s.Signer = "registry-" + string(textDigest([]byte(c.Reference.String())))[len("sha256:"):][:32]
+	s.Signed = time.Unix(0, 0)
+	// Builds that can be repeated have the date 0 or 1980.
+	if t, err := time.Parse(time.RFC3339, found.Config.Created); err == nil && t.Year() > 1990 && !f.trust.clock.isFuture(t) {
+		s.Signed = t
+	}
+	s.Build = s.Signed.UTC().Format("20060102_1504-") + string(o.manifest.digest)[len("sha256:"):]
+	return s
+}
+
+// checkTag compares the image that a tag leads to with the one to which it led before. A tag may
+// move, so that is only said; an older image is a warning.
+func (f *Finder) checkTag(found *Found) error {
+	now := f.tagSeen(found)
+	if now.Signer == "" {
+		return nil
+	}
+	list, err := f.history()
+	if err != nil {
+		return err
+	}
+	for _, seen := range list {
+		if seen.Signer != now.Signer || seen.Name != now.Name || seen.Build == now.Build {
+			continue
+		}
+		ref := f.opt.Container.Reference.String()
+		if now.Signed.Unix() > 0 && now.Signed.Before(seen.Signed) && !f.opt.AllowOlder {
+			f.tell.Warn("old-image", fmt.Sprintf("%q now leads to an image of %s, and one of %s was seen before: the registry offers an older image", ref, now.Signed.UTC().Format(time.RFC3339), seen.Signed.UTC().Format(time.RFC3339)))
+			return nil
+		}
+		f.tell.Note(fmt.Sprintf("%q leads to another image than before, which was %s", ref, seen.Build))
+	}
+	return nil
+}
+
+// noteTag returns list with the record of a tag, in place of the earlier one. The record of a
+// newer image stays, unless the user takes older ones.
+func (f *Finder) noteTag(list []cache.Seen, now cache.Seen) []cache.Seen {
+	for i, seen := range list {
+		if seen.Signer == now.Signer && seen.Name == now.Name {
+			if f.opt.AllowOlder || !now.Signed.Before(seen.Signed) {
+				list[i] = now
+			}
+			return list
+		}
+	}
+	return append(list, now)
 }

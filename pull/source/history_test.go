@@ -15,7 +15,7 @@ func TestRememberEverySigner(t *testing.T) {
 	img := image.Image{Name: image.Name{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default"}, Build: "20260829_05:24"}
 	made := time.Date(2026, 8, 29, 6, 0, 0, 0, time.UTC)
 	for _, by := range [][]string{{"AA", "BB"}, {"BB", "AA"}} {
-		found := &Found{finder: c, Image: img, index: indexUse{signers: signers{keys: by, at: made}, downloaded: true}}
+		found := &Found{finder: c, Image: img, lxcImage: lxcImage{index: indexUse{signers: signers{keys: by, at: made}, downloaded: true}}}
 		found.Remember(t.Context())
 	}
 	old := img

@@ -97,7 +97,7 @@ func (found *Found) lockInCache(ctx context.Context) error {
 	if f.opt.Cache == nil || found.index.unlisted {
 		return nil
 	}
-	if f.opt.ReadOnly {
+	if f.opt.Use.ReadOnly {
 		var err error
 		if found.cache.entry, err = f.opt.Cache.Open(found.Image.Name); err != nil {
 			found.cache.entry = nil
@@ -130,7 +130,7 @@ func (found *Found) lockInCache(ctx context.Context) error {
 
 // flush removes the image from the cache. If that fails, the cached copy is not used.
 func (f *Finder) flush(ctx context.Context, q image.Query) error {
-	if f.opt.ReadOnly {
+	if f.opt.Use.ReadOnly {
 		f.distrustCache = true
 		return nil
 	}
@@ -155,13 +155,16 @@ func (f *Finder) flush(ctx context.Context, q image.Query) error {
 func (f *Finder) sayCached(found *Found) {
 	f.tell.Say("Using image from local cache")
 	f.tell.Tell(fmt.Sprintf("build %q, %s old", found.Image.Build, Age(f.trust.clock.Now().Sub(found.built()))))
-	if !f.opt.ReadOnly {
+	if !f.opt.Use.ReadOnly {
 		f.opt.Cache.Use(found.Image.Name)
 	}
 }
 
 // WillKeep reports whether a download of the image would be written to the cache.
 func (found *Found) WillKeep() bool {
+	if o := found.oci; o != nil {
+		return o.reader.cache != nil && !o.at.noCache && !found.Cached
+	}
 	return (found.cache.slot != nil || found.cache.would) && found.cache.entry == nil
 }
 
@@ -175,6 +178,9 @@ func (found *Found) CacheDir() string {
 
 // LeaveCache makes the run continue without writing to the cache.
 func (found *Found) LeaveCache() {
+	if found.oci != nil {
+		found.oci.at.noCache = true
+	}
 	found.cache.discard()
 	found.cache.would = false
 	if found.cache.slot != nil {
@@ -187,6 +193,9 @@ func (found *Found) LeaveCache() {
 // run can continue it: the network or the user interrupted it, and the digest of the whole
 // file is known. kept reports whether such bytes stay.
 func (found *Found) Forget(err error) (kept bool) {
+	if found.oci != nil {
+		return found.oci.forget(err)
+	}
 	resumable := found.checks.rootfs.digestKnown() && (len(fetch.Failures(err)) > 0 || errors.Is(err, context.Canceled))
 	if !resumable {
 		found.cache.discard()
@@ -199,6 +208,10 @@ func (found *Found) Forget(err error) (kept bool) {
 // came from an entry without good evidence, such as an entry of the stock template, Keep adds
 // the evidence with which they were checked. If Keep fails, it warns the listener.
 func (found *Found) Keep() {
+	if found.oci != nil {
+		found.oci.keep(found)
+		return
+	}
 	f, c := found.finder, &found.cache
 	if c.entry != nil && c.slot != nil && (f.replaceEvidence || c.entry.Evidence == nil) && found.Vouched() {
 		if err := c.slot.Adopt(found.checks.evidence); err != nil {

@@ -43,6 +43,7 @@ type Stream struct {
 	ctx   context.Context
 	from  io.Reader
 	body  *fetch.Body // the download, to be closed; nil: the bytes come from the disk
+	stop  func() bool // what Close calls as well; nil: nothing
 	seal  *seal
 	found *Found
 }
@@ -62,10 +63,22 @@ func (s *Stream) Read(p []byte) (int, error) {
 
 // Check returns an error of Kind Unverified or Replayed unless the bytes are the ones that were
 // signed. Call it after reading the stream to its end.
-func (s *Stream) Check() error { return s.seal.check() }
+func (s *Stream) Check() error {
+	err := s.seal.check()
+	if s.found != nil && s.found.oci != nil {
+		s.found.oci.at.checked = err == nil
+	}
+	return err
+}
+
+// Name returns the name of the bytes for errors.
+func (s *Stream) Name() string { return s.seal.file }
 
 // Close ends the download. The bytes that the cache has stay there.
 func (s *Stream) Close() error {
+	if s.stop != nil {
+		s.stop()
+	}
 	if s.body == nil {
 		return nil
 	}
@@ -73,7 +86,12 @@ func (s *Stream) Close() error {
 }
 
 // InCache reports whether the cache has the bytes, or gets them while they are read.
-func (s *Stream) InCache() bool { return s.found.cache.entry != nil || s.found.cache.stage != nil }
+func (s *Stream) InCache() bool {
+	if o := s.found.oci; o != nil {
+		return o.at.ahead != nil && o.at.ahead.inCache(o.at.layer)
+	}
+	return s.found.cache.entry != nil || s.found.cache.stage != nil
+}
 
 // Complete reads the stream to its end, checks it, and returns a stream of the same bytes
 // from the disk: from the cache if InCache is true, otherwise from temp, to which it writes
@@ -114,10 +132,14 @@ func (s *Stream) Complete(temp *os.File, progress io.Writer) (*Stream, error) {
 	return whole, nil
 }
 
-// Open returns the bytes of the root file system. A download begins after the bytes that an
-// earlier run left in the cache, and what is downloaded is written to the cache. The caller
-// closes the stream.
-func (found *Found) Open(ctx context.Context) (*Stream, error) {
+// Open returns the bytes of a layer of the root file system. A download begins after the bytes
+// that an earlier run left in the cache, and what is downloaded is written to the cache. The
+// layers are opened in their order; the next ones are fetched while the caller uses the bytes of
+// one. The caller closes the stream, and calls Forget or Keep in the end.
+func (found *Found) Open(ctx context.Context, layer int) (*Stream, error) {
+	if found.oci != nil {
+		return found.oci.open(ctx, found, layer)
+	}
 	if entry := found.cache.entry; entry != nil {
 		if _, err := entry.Rootfs.Seek(0, io.SeekStart); err != nil {
 			return nil, err
@@ -207,6 +229,9 @@ func (found *Found) Safe() bool {
 	if found.Cached || !found.Vouched() {
 		return true
 	}
+	if o := found.oci; o != nil {
+		return o.registry == nil || len(o.registry.bases) == 1 && !found.finder.opt.Container.Reference.Plain
+	}
 	return !slices.ContainsFunc(found.urls(), func(u string) bool { return !found.finder.opt.Servers.safe(u) })
 }
 
@@ -239,6 +264,9 @@ const indexTail = 4 << 10
 // the cache or from an image server over https; a mirror, or anybody on the way of plain
 // http, could invent them. With sureOnly Measure asks no server that could.
 func (found *Found) Measure(ctx context.Context, sureOnly bool) (sure bool) {
+	if found.oci != nil {
+		return found.Cached || found.oci.sure // the manifest has the sizes
+	}
 	layer := &found.Layers[0]
 	layer.Packed, layer.Content = -1, -1
 	var tail []byte

@@ -24,12 +24,16 @@ type Origin struct {
 // bytes come from the cache.
 func (found *Found) Origin(o *Origin) {
 	f := found.finder
-	o.Signers = found.index.signers.keys
+	o.Signers = found.Signers()
 	if at := found.index.signers.at; !at.IsZero() {
 		o.Signed = at.UTC().Format(time.RFC3339)
 	}
 	o.Created = f.trust.clock.Now().UTC().Format(time.RFC3339)
 	o.Server = f.Server()
+	if found.oci != nil {
+		o.Digest = string(found.oci.manifest.digest)
+		return
+	}
 	if tarball := found.checks.evidence[image.MetaFile]; tarball != nil {
 		sum := sha256.Sum256(tarball)
 		o.Meta = hex.EncodeToString(sum[:])
@@ -38,6 +42,14 @@ func (found *Found) Origin(o *Origin) {
 
 // Server returns the URL of the server that the Finder uses, as in an Origin; "": none.
 func (f *Finder) Server() string {
+	if c := f.opt.Container; c != nil {
+		scheme, rest, _ := strings.Cut(c.Reference.URL(), "://")
+		host, _, _ := strings.Cut(rest, "/")
+		if c.Archive != "" {
+			return "file:"
+		}
+		return scheme + "://" + host
+	}
 	if f.opt.Servers == nil || f.opt.Servers.current() == nil {
 		return ""
 	}

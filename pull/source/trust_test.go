@@ -237,11 +237,11 @@ func TestVerifyFirstReadsTwice(t *testing.T) {
 			}
 			defer file.Close()
 			f := Open(Options{Keys: ring, Clock: NewClock(time.Time{}, time.Now())}, deaf())
-			found := &Found{finder: f, checks: checks{evidence: e}, cache: cacheParts{entry: &cache.Entry{Rootfs: file, Size: int64(len(data))}}}
+			found := &Found{finder: f, lxcImage: lxcImage{checks: checks{evidence: e}, cache: cacheParts{entry: &cache.Entry{Rootfs: file, Size: int64(len(data))}}}}
 			if err := found.renewSeals(); err != nil {
 				t.Fatal(err)
 			}
-			stream, err := found.Open(t.Context())
+			stream, err := found.Open(t.Context(), 0)
 			if err != nil {
 				t.Fatal(err)
 			}

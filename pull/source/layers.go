@@ -1,0 +1,333 @@
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"lxc-pull/fetch"
+	"lxc-pull/image"
+	"lxc-pull/image/cache"
+)
+
+// This file has what the methods of a Found do for a container image.
+
+// A wholeLayers is where the layers are that Found.Gather has verified.
+type wholeLayers struct {
+	done   bool
+	file   *os.File // nil: they are in the cache
+	starts []int64  // of each layer in file
+}
+
+// A lastLayer is how the layer that was opened last came, for Finder.Next.
+type lastLayer struct {
+	sources []string
+	resumed int64 // bytes of an earlier run
+	cached  bool  // the cache had all
+}
+
+// newSeal returns the seal of a layer.
+func (o *ociImage) newSeal(found *Found, layer int) *seal {
+	s := &seal{file: found.Layers[layer].Name, digest: sha256.New(), layer: true}
+	hex.Decode(s.want[:], []byte(o.layers[layer].Digest[len("sha256:"):]))
+	return s
+}
+
+// open is Found.Open. The layers are opened in their order. What Gather has verified is checked a
+// second time: another process can change a file of the cache.
+func (o *ociImage) open(ctx context.Context, found *Found, layer int) (*Stream, error) {
+	at := &o.at
+	at.layer, at.checked = layer, false
+	s := &Stream{Size: o.layers[layer].Size, ctx: ctx, seal: o.newSeal(found, layer), found: found}
+	if at.whole.file != nil {
+		s.from = io.NewSectionReader(at.whole.file, at.whole.starts[layer], s.Size)
+		return s, nil
+	}
+	if at.ahead == nil {
+		c := o.reader.cache
+		if at.noCache {
+			c = nil
+		}
+		at.ahead = startAhead(o, found, c)
+	}
+	reader, err := at.ahead.reader(ctx, layer)
+	if err != nil {
+		return nil, err
+	}
+	s.stop = context.AfterFunc(ctx, at.ahead.wake)
+	if err := reader.begin(); err != nil {
+		s.stop()
+		return nil, err
+	}
+	if s.from = reader; !reader.layer.cached {
+		s.Kept = reader.layer.kept
+	}
+	return s, nil
+}
+
+// reader returns a reader of a layer, and closes the files of those before it.
+func (a *ahead) reader(ctx context.Context, layer int) (*layerReader, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if layer != a.at && layer != a.at+1 {
+		return nil, fmt.Errorf("layer %d is not the next one", layer+1)
+	}
+	for i := range layer {
+		if a.layers[i].err != nil { // the goroutine is done with it
+			a.close(&a.layers[i], true)
+		}
+	}
+	a.at = layer
+	a.changed.Broadcast()
+	return &layerReader{ctx: ctx, ahead: a, layer: &a.layers[layer]}, nil
+}
+
+// wake wakes a reader whose context has ended.
+func (a *ahead) wake() {
+	a.mu.Lock()
+	a.changed.Broadcast()
+	a.mu.Unlock()
+}
+
+// inCache reports whether the cache has a layer, or gets it.
+func (a *ahead) inCache(layer int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l := &a.layers[layer]
+	return l.blob != nil && !l.wrong && (l.cached || a.cache != nil)
+}
+
+// Gather downloads all layers of a container image and verifies them. After it Open returns the
+// bytes of the disk: of the cache, or of the file that temp makes, which must stay open until
+// then and which no other process may open. begin begins the progress of a layer.
+func (found *Found) Gather(ctx context.Context, temp func() (*os.File, error), begin func(layer int, s *Stream) io.WriteCloser) error {
+	o := found.oci
+	var whole wholeLayers
+	end := int64(0)
+	for i := range o.layers {
+		stream, err := found.Open(ctx, i)
+		if err != nil {
+			return err
+		}
+		inCache := stream.InCache()
+		if !inCache && whole.file == nil && i == 0 {
+			if whole.file, err = temp(); err != nil {
+				stream.Close()
+				return err
+			}
+		}
+		n, err := gather(stream, whole.file, begin(i, stream))
+		if err == nil && whole.file == nil && !(inCache && stream.InCache()) {
+			err = errors.New("the image can't be written to the cache: see the warning before")
+		}
+		stream.Close()
+		if err != nil {
+			return err
+		}
+		whole.starts = append(whole.starts, end)
+		end += n
+	}
+	o.stopAhead(true)
+	whole.done = true
+	o.at.whole = whole
+	return nil
+}
+
+// gather reads a stream to its end and checks it. It writes the bytes to file, unless that is nil.
+func gather(stream *Stream, file *os.File, progress io.WriteCloser) (n int64, err error) {
+	defer progress.Close()
+	sink := io.Writer(progress)
+	if file != nil {
+		sink = io.MultiWriter(progress, file)
+	}
+	if n, err = io.Copy(sink, stream); err == nil {
+		err = stream.Check()
+	}
+	return n, err
+}
+
+// stopAhead ends the download. Bytes of unfinished layers stay in the cache for a later run if keep
+// is true. kept reports whether the cache has bytes that it did not have before.
+func (o *ociImage) stopAhead(keep bool) (kept bool) {
+	a := o.at.ahead
+	if a == nil {
+		return false
+	}
+	kept = a.stop(keep)
+	o.at.ahead = nil
+	if l := &a.layers[o.at.layer]; o.at.layer == a.at {
+		o.at.last = lastLayer{l.sources, l.kept, l.cached}
+	}
+	return kept
+}
+
+// forget is Found.Forget.
+func (o *ociImage) forget(err error) (kept bool) {
+	kept = o.stopAhead(len(fetch.Failures(err)) > 0 || errors.Is(err, context.Canceled))
+	o.at.whole = wholeLayers{}
+	return kept
+}
+
+// nextContainer is Finder.Next for a container image: the same image again, if other URLs may
+// give the right bytes of the layer that failed.
+func (f *Finder) nextContainer(ctx context.Context, found *Found, err error) (*Found, error) {
+	o := found.oci
+	last, wrong := o.at.last, isUnverified(err)
+	o.at.last = lastLayer{}
+	var refused *RefusedError
+	switch {
+	case ctx.Err() != nil:
+		return nil, err
+	case errors.As(err, &refused):
+		return nil, refused.Err
+	case o.registry == nil || o.at.checked: // the store has no other bytes, or these are the right ones
+		return nil, err
+	case wrong && last.cached:
+		f.tell.Warn("cache-problem", fmt.Sprintf("the cached copy is damaged (%v); downloading it anew", err))
+		if !o.dropBlob(ctx) {
+			o.at.noCache = true
+		}
+		found.Cached = false
+		return found, nil
+	case !wrong && len(fetch.Failures(err)) == 0: // neither the bytes nor the network
+		return nil, err
+	}
+	course := o.registry.course(o.layers[o.at.layer].Digest)
+	again, final := course.Next(fetch.Attempt{Err: err, Wrong: wrong, Resumed: last.resumed, Sources: last.sources})
+	if !again {
+		return nil, final
+	}
+	f.tell.Warn("retry", fmt.Sprintf("%v; starting again", err))
+	return found, nil
+}
+
+// dropBlob removes the layer that was opened last from the cache.
+func (o *ociImage) dropBlob(ctx context.Context) bool {
+	if o.at.noCache || o.reader.cache == nil {
+		return false
+	}
+	blob, err := o.reader.cache.Blob(ctx, o.layers[o.at.layer].Digest, o.layers[o.at.layer].Size)
+	return err == nil && blob.Discard() == nil
+}
+
+// limitCache makes the run not write to the cache if the image is above the cache's limit.
+func (o *ociImage) limitCache(f *Finder) {
+	limit := f.opt.Use.Limit
+	if limit > 0 && o.reader.cache != nil && o.size() > limit {
+		f.tell.Note("the image is not kept: it is larger than the cache may be")
+		o.at.noCache = true
+	}
+}
+
+// size returns the size of all layers in bytes.
+func (o *ociImage) size() (n int64) {
+	for i := range o.layers {
+		n += o.layers[i].Size
+	}
+	return n
+}
+
+// keep is Found.Keep.
+func (o *ociImage) keep(found *Found) {
+	f, r := found.finder, o.reader
+	left := o.at.ahead != nil && o.at.ahead.cache == nil // it could not be written
+	o.stopAhead(true)
+	if r.cache == nil || o.at.noCache || left || f.opt.Use.ReadOnly {
+		return
+	}
+	kept := &cache.Kept{
+		Reference: f.opt.Container.Reference.String(), Name: found.Image.Name,
+		Manifest: o.manifest.digest, Top: o.top.digest, MediaType: o.top.mediaType,
+	}
+	add := func(d image.Digest) {
+		if !slices.Contains(kept.Blobs, d) {
+			kept.Blobs = append(kept.Blobs, d)
+		}
+	}
+	for i := range o.layers {
+		add(o.layers[i].Digest)
+	}
+	for i := range r.texts {
+		add(r.texts[i].digest)
+	}
+	if old := r.kept; found.Cached && old != nil && old.Top == kept.Top && old.Manifest == kept.Manifest && len(old.Blobs) >= len(kept.Blobs) {
+		return
+	}
+	err := r.keepTexts(context.Background())
+	if limit := f.opt.Use.Limit; err == nil && limit > 0 {
+		err = r.cache.Shrink(limit-o.size(), found.Image.Name, func(i cache.Info, err error) {
+			if err == nil {
+				f.tell.Note(fmt.Sprintf("%s is removed from the cache to make room", i.Name))
+			}
+		})
+	}
+	if err == nil {
+		err = r.cache.Keep(context.Background(), kept)
+	}
+	if err != nil {
+		f.tell.Warn("cache-problem", fmt.Sprintf("the image is not kept in the cache: %v", err))
+		return
+	}
+	if !found.Cached {
+		f.tell.Say("The image cache is now ready")
+	}
+}
+
+// keepTexts writes the small files of an image to the cache.
+func (r *ociReader) keepTexts(ctx context.Context) error {
+	for i := range r.texts {
+		t := &r.texts[i]
+		blob, err := r.cache.Blob(ctx, t.digest, int64(len(t.text)))
+		if err == nil && !blob.Complete && blob.Have > 0 { // the rest of a killed run
+			if err = blob.Discard(); err == nil {
+				blob, err = r.cache.Blob(ctx, t.digest, int64(len(t.text)))
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if !blob.Complete {
+			if _, err = blob.Write(t.text); err == nil {
+				err = blob.Commit()
+			}
+		}
+		if err != nil {
+			blob.Discard()
+			return err
+		}
+		blob.Close()
+	}
+	return nil
+}
+
+// url returns the URL of what has a digest, at the repository that is asked first. kind is
+// "manifests" or "blobs". For an archive it is the archive's path.
+func (o *ociImage) url(found *Found, kind string, d image.Digest) string {
+	if o.registry == nil {
+		return found.finder.opt.Container.Archive
+	}
+	return o.registry.bases[0].url + "/" + kind + "/" + string(d)
+}
+
+// fileList is Found.FileList.
+func (o *ociImage) fileList(found *Found) (lines string) {
+	line := func(kind string, d image.Digest, size int64) {
+		sum, _ := hex.DecodeString(strings.TrimPrefix(string(d), "sha256:"))
+		lines += fileLine(sum, size, o.url(found, kind, d))
+	}
+	if o.top.digest != o.manifest.digest {
+		line("manifests", o.top.digest, int64(len(o.top.text)))
+	}
+	line("manifests", o.manifest.digest, int64(len(o.manifest.text)))
+	line("blobs", o.config.Digest, o.config.Size)
+	for i := range o.layers {
+		line("blobs", o.layers[i].Digest, o.layers[i].Size)
+	}
+	return lines
+}

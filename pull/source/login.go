@@ -1,0 +1,193 @@
+package source
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"lxc-pull/fetch"
+	"lxc-pull/image"
+)
+
+// maxToken is the largest answer of a token server, in bytes. Tokens have up to 4 kB.
+const maxToken = 64 << 10
+
+// Authorize returns the function for fetch.Options.Authorize of the Client that asks the
+// container's registry and its mirrors. client returns that Client, which also asks the
+// registry's token server. A name and password go to their own registry and to the token server
+// that it names.
+func (c *Container) Authorize(client func() *fetch.Client) func(ctx context.Context, url, challenge string) (string, error) {
+	return func(ctx context.Context, from, challenge string) (string, error) {
+		bases, err := c.bases()
+		if err != nil {
+			return "", err
+		}
+		for i := len(bases) - 1; i >= 0; i-- {
+			if strings.HasPrefix(from, bases[i].url+"/") {
+				return c.authorize(ctx, client(), &bases[i], challenge)
+			}
+		}
+		return "", nil // neither a registry nor a mirror
+	}
+}
+
+// login returns the name and password for a registry or mirror; user is "" if there is none.
+func (c *Container) login(at *base) (user, password string, err error) {
+	if c.Login == nil {
+		return "", "", nil
+	}
+	return c.Login(at.host, at.repository)
+}
+
+// authorize answers the challenge of a registry or mirror.
+func (c *Container) authorize(ctx context.Context, client *fetch.Client, at *base, challenge string) (string, error) {
+	user, password, err := c.login(at)
+	if err != nil {
+		return "", err
+	}
+	basic := ""
+	if user != "" {
+		basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+	}
+	wants := parseChallenge(challenge)
+	switch {
+	case wants.bearer:
+		return wants.token(ctx, client, at, user, basic)
+	case wants.basic && basic == "":
+		return "", &Error{Kind: Login, Err: fmt.Errorf("%q wants a user name and password", at.host)}
+	case wants.basic:
+		return basic, nil
+	}
+	return "", fmt.Errorf("%q wants a login of a kind that this program does not know", at.host)
+}
+
+// A challenge is what a registry wants: a name and password, or a token of a token server
+// (distribution, "Token Authentication").
+type challenge struct {
+	basic, bearer         bool
+	realm, service, scope string // of the token
+}
+
+// parseChallenge parses the field WWW-Authenticate (RFC 9110, section 11.6.1). It passes over
+// schemes and parameters that it does not know.
+func parseChallenge(text string) (c challenge) {
+	bearer := false // the scheme that is being read
+	for text = strings.TrimLeft(text, " \t,"); text != ""; text = strings.TrimLeft(text, " \t,") {
+		end := strings.IndexAny(text, " \t,=")
+		if end < 0 {
+			end = len(text)
+		}
+		word := text[:end]
+		text = strings.TrimLeft(text[end:], " \t")
+		if !strings.HasPrefix(text, "=") {
+			bearer = strings.EqualFold(word, "Bearer")
+			c.bearer = c.bearer || bearer
+			c.basic = c.basic || strings.EqualFold(word, "Basic")
+			continue
+		}
+		value := ""
+		value, text = cutValue(strings.TrimLeft(text[1:], " \t"))
+		if !bearer {
+			continue
+		}
+		switch strings.ToLower(word) {
+		case "realm":
+			c.realm = value
+		case "service":
+			c.service = value
+		case "scope":
+			c.scope = value
+		}
+	}
+	return c
+}
+
+// cutValue cuts a token or quoted string (RFC 9110, section 5.6.4) off the start of text.
+func cutValue(text string) (value, rest string) {
+	if !strings.HasPrefix(text, `"`) {
+		end := strings.IndexAny(text, " \t,")
+		if end < 0 {
+			end = len(text)
+		}
+		return text[:end], text[end:]
+	}
+	var b []byte
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			return string(b), text[i+1:]
+		case '\\':
+			if i++; i == len(text) {
+				return string(b), ""
+			}
+		}
+		b = append(b, text[i])
+	}
+	return string(b), ""
+}
+
+// token gets a token from the token server that a registry names. user is "" without a login.
+func (c *challenge) token(ctx context.Context, client *fetch.Client, at *base, user, basic string) (string, error) {
+	u, err := url.Parse(c.realm)
+	if err == nil {
+		err = checkRealm(u, at)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%q names a token server that is not asked, %.200q: %w", at.host, fetch.ShowURL(c.realm), err)
+	}
+	query := u.Query()
+	if c.service != "" {
+		query.Set("service", c.service)
+	}
+	if c.scope == "" {
+		c.scope = "repository:" + at.repository + ":pull"
+	}
+	for scope := range strings.FieldsSeq(c.scope) {
+		query.Add("scope", scope)
+	}
+	u.RawQuery = query.Encode()
+	data, _, err := client.Load(ctx, fetch.Request{URLs: []string{u.String()}, Max: maxToken, Accept: "application/json", Authorization: basic})
+	for _, e := range fetch.Failures(err) {
+		switch {
+		case e.Status != http.StatusUnauthorized && e.Status != http.StatusForbidden && e.Status != http.StatusBadRequest:
+		case user != "":
+			return "", &Error{Kind: Login, Err: &answerError{fmt.Sprintf("%q does not accept the name %q with this password", u.Host, user), err}}
+		default:
+			return "", &Error{Kind: Login, Err: &answerError{fmt.Sprintf("%q gives no token without a login", u.Host), err}}
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	token, _, err := image.ParseToken(data)
+	if err != nil {
+		return "", fmt.Errorf("the token server %q: %w", u.Host, err)
+	}
+	return "Bearer " + token, nil
+}
+
+// checkRealm refuses a token server to which the password would go unprotected. The token server
+// of a registry over plain http may be on the same host, or on this machine.
+func checkRealm(u *url.URL, at *base) error {
+	own, err := url.Parse(at.url)
+	switch {
+	case err != nil:
+		return err
+	case u.User != nil || u.Host == "":
+		return errors.New("not a URL of a server")
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme != "http" || own.Scheme != "http":
+		return errors.New("it must be an https URL")
+	}
+	ip := net.ParseIP(u.Hostname())
+	if u.Hostname() == own.Hostname() || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return errors.New("over plain http it must be on the registry's host")
+}

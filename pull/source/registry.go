@@ -1,0 +1,348 @@
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"lxc-pull/fetch"
+	"lxc-pull/image"
+)
+
+// manifestType is the media type of an image manifest (OCI image spec, media-types.md), and
+// manifestTypes those of all manifests that image.ParseManifest reads.
+const (
+	manifestType  = "application/vnd.oci.image.manifest.v1+json"
+	manifestTypes = manifestType + ", application/vnd.oci.image.index.v1+json, " +
+		"application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
+)
+
+// Limits of a registry's lists.
+const (
+	maxPages = 100     // of tags: registries put 100 to 1000 on a page
+	maxPage  = 4 << 20 // bytes of a page
+)
+
+// A registry is the store of a repository in a registry (OCI distribution spec), and in the
+// mirrors of that registry.
+//
+// Whatever has a digest comes from the mirrors first, since the digest proves the bytes. Which
+// digest a tag has only the registry itself may say; a mirror is asked for that with a warning,
+// if the registry can't be reached or asked too often.
+type registry struct {
+	client    *fetch.Client
+	container *Container
+	bases     []base // the mirrors, then the registry itself
+	warn      func(code, text string)
+	courses   []blobCourse
+}
+
+// A base is a repository at a registry or mirror.
+type base struct {
+	url              string // of the repository in the API, without a slash at the end
+	host, repository string
+}
+
+// A blobCourse says which URLs are asked for a layer after its bytes were wrong.
+type blobCourse struct {
+	digest image.Digest
+	course *fetch.Course
+}
+
+// bases returns the repository at the mirrors and, at the end, at its registry.
+func (c *Container) bases() (list []base, err error) {
+	ref := &c.Reference
+	for _, mirror := range c.Mirrors {
+		u, err := serverURL(mirror)
+		if err != nil {
+			return nil, fmt.Errorf("the mirror %q: %w", mirror, err)
+		}
+		scheme, rest, _ := strings.Cut(u, "://")
+		if scheme == "file" {
+			return nil, fmt.Errorf("the mirror %q is no registry", mirror)
+		}
+		host, prefix, below := strings.Cut(rest, "/")
+		repository := ref.Repository
+		if below {
+			repository = prefix + "/" + repository
+		}
+		list = append(list, base{scheme + "://" + host + "/v2/" + repository, host, repository})
+	}
+	return append(list, base{ref.URL(), ref.Host, ref.Repository}), nil
+}
+
+// newRegistry returns the registry of a Finder's container image.
+func (f *Finder) newRegistry() (*registry, error) {
+	c := f.opt.Container
+	bases, err := c.bases()
+	return &registry{client: f.opt.Client, container: c, bases: bases, warn: f.tell.Warn}, err
+}
+
+// own returns the repository at the registry itself.
+func (r *registry) own() *base { return &r.bases[len(r.bases)-1] }
+
+// textDigest returns the digest of a text.
+func textDigest(text []byte) image.Digest {
+	return image.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256(text)))
+}
+
+// A question is a request for a small file below a repository.
+type question struct {
+	_      [0]func()    // forbids ==, whose code nothing needs
+	path   string       // begins with a slash
+	accept string       // media types
+	max    int64        // bytes of the answer
+	digest image.Digest // that the answer must have; "": any
+}
+
+// ask returns what the first of the repositories answers. The last of them decides on the error.
+func (r *registry) ask(ctx context.Context, bases []base, q *question) (answer *fetch.Answer, err error) {
+	for i := range bases {
+		request := fetch.Request{URLs: []string{bases[i].url + q.path}, Max: q.max, Accept: q.accept, Hasty: i+1 < len(bases)}
+		answer, err = r.client.Ask(ctx, request)
+		if err == nil && q.digest != "" {
+			if got := textDigest(answer.Data); got != q.digest {
+				err = unverified(string(q.digest), fmt.Errorf("%q gave a file with the digest %s", bases[i].host, got))
+			}
+		}
+		if err == nil || ctx.Err() != nil {
+			return answer, err
+		}
+		err = r.explain(&bases[i], q.path, err)
+		if i+1 < len(bases) {
+			r.warn("retry", fmt.Sprintf("%v; asking %q", err, bases[i+1].host))
+		}
+	}
+	return nil, err
+}
+
+// byName is ask for what has no digest: the registry itself is asked, and the mirrors only if
+// it can't say.
+func (r *registry) byName(ctx context.Context, q *question) (*fetch.Answer, error) {
+	answer, err := r.ask(ctx, r.bases[len(r.bases)-1:], q)
+	if kind := KindOf(err); len(r.bases) == 1 || ctx.Err() != nil || kind != Network && kind != Limited {
+		return answer, err
+	}
+	r.warn("retry", fmt.Sprintf("%v; asking a mirror, which may give an older image", err))
+	answer, other := r.ask(ctx, r.bases[:len(r.bases)-1], q)
+	if other != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+func (r *registry) manifest(ctx context.Context, name string) (text []byte, mediaType string, err error) {
+	var answer *fetch.Answer
+	q := &question{path: "/manifests/" + name, accept: manifestTypes, max: image.MaxManifest}
+	if strings.Contains(name, ":") {
+		q.digest = image.Digest(name)
+		answer, err = r.ask(ctx, r.bases, q)
+	} else {
+		answer, err = r.byName(ctx, q)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	mediaType, _, _ = strings.Cut(answer.Header.Get("Content-Type"), ";")
+	return answer.Data, strings.TrimSpace(mediaType), nil
+}
+
+func (r *registry) small(ctx context.Context, d *image.Descriptor, max int64) ([]byte, error) {
+	if d.Size > max {
+		return nil, tooLarge(d, max)
+	}
+	answer, err := r.ask(ctx, r.bases, &question{path: "/blobs/" + string(d.Digest), accept: "*/*", max: max, digest: d.Digest})
+	if err != nil {
+		return nil, err
+	}
+	return answer.Data, nil
+}
+
+// tooLarge returns the error for a blob that is larger than any that this program reads.
+func tooLarge(d *image.Descriptor, max int64) error {
+	return fmt.Errorf("%s has %s, more than the limit of %s", d.Digest, ByteCount(d.Size), ByteCount(max))
+}
+
+func (r *registry) referrers(ctx context.Context, d image.Digest) (list []image.Descriptor, err error) {
+	err = r.pages(ctx, "/referrers/"+string(d), manifestTypes, func(text []byte) error {
+		m, err := image.ParseManifest(text, "")
+		if err == nil {
+			list = append(list, m.Manifests...)
+		}
+		return err
+	})
+	if !lacksReferrers(err) {
+		return list, err
+	}
+	// Without that API a tag has the list (OCI distribution spec, "Referrers Tag Schema").
+	text, _, err := r.manifest(ctx, strings.Replace(string(d), ":", "-", 1))
+	if KindOf(err) == NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := image.ParseManifest(text, "")
+	if err != nil {
+		return nil, fmt.Errorf("the list of signatures: %w", err)
+	}
+	return m.Manifests, nil
+}
+
+// lacksReferrers reports whether err says that a registry does not know the referrers API.
+func lacksReferrers(err error) bool {
+	if KindOf(err) == NotFound {
+		return true
+	}
+	for _, e := range fetch.Failures(err) {
+		switch e.Status {
+		case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented:
+			return true
+		}
+	}
+	return false
+}
+
+// tags lists the tags of the repository.
+func (r *registry) tags(ctx context.Context) (list []string, err error) {
+	err = r.pages(ctx, "/tags/list", "application/json", func(text []byte) error {
+		page, err := image.ParseTags(text)
+		list = append(list, page...)
+		return err
+	})
+	return list, err
+}
+
+// pages passes the pages of a list to each. A page names the next one in its header (RFC 8288).
+func (r *registry) pages(ctx context.Context, path, accept string, each func([]byte) error) error {
+	at := r.own().url
+	for range maxPages {
+		answer, err := r.byName(ctx, &question{path: path, accept: accept, max: maxPage})
+		if err != nil {
+			return err
+		}
+		if err := each(answer.Data); err != nil {
+			return fmt.Errorf("%q: %w", at+path, err)
+		}
+		next := nextPage(at+path, answer.Header.Values("Link"))
+		if !strings.HasPrefix(next, at+"/") {
+			return nil // the last page, or another server, which is not asked
+		}
+		path = next[len(at):]
+	}
+	return fmt.Errorf("%q has more than %d pages", at, maxPages)
+}
+
+// nextPage returns the URL with the relation "next" in the Link fields of the answer from a
+// URL, "" if there is none.
+func nextPage(from string, links []string) string {
+	for _, link := range links {
+		target, rest, ok := strings.Cut(strings.TrimLeft(link, " <"), ">")
+		if !ok || !strings.Contains(strings.ReplaceAll(rest, `"`, ""), "rel=next") {
+			continue
+		}
+		u, err := url.Parse(from)
+		if err == nil {
+			u, err = u.Parse(target)
+		}
+		if err == nil {
+			return u.String()
+		}
+	}
+	return ""
+}
+
+// open returns a *fetch.Body.
+func (r *registry) open(ctx context.Context, d *image.Descriptor, offset int64) (io.ReadCloser, error) {
+	body, err := r.client.Open(ctx, fetch.Request{URLs: r.course(d.Digest).URLs(), Pinned: true, Max: d.Size, Offset: offset, Accept: "*/*"})
+	if err != nil {
+		return nil, r.explain(r.own(), "/blobs/"+string(d.Digest), ofSize(err, d))
+	}
+	if body.Size >= 0 && body.Size != d.Size {
+		body.Close()
+		return nil, wrongSize(body.Size, d)
+	}
+	return body, nil
+}
+
+// ofSize returns the error for a download that is larger than its descriptor says. Other errors
+// stay as they are.
+func ofSize(err error, d *image.Descriptor) error {
+	var large *fetch.Error
+	if errors.As(err, &large) && large.Kind == fetch.KindTooLarge {
+		return unverified(string(d.Digest), fmt.Errorf("it has more than %d bytes, its size by the manifest", d.Size))
+	}
+	return err
+}
+
+// wrongSize returns the error for a blob that has another size than its descriptor says.
+func wrongSize(size int64, d *image.Descriptor) error {
+	return unverified(string(d.Digest), fmt.Errorf("it has %d bytes, and %d by the manifest", size, d.Size))
+}
+
+// course returns the Course of a layer.
+func (r *registry) course(d image.Digest) *fetch.Course {
+	for i := range r.courses {
+		if r.courses[i].digest == d {
+			return r.courses[i].course
+		}
+	}
+	var urls []string
+	for i := range r.bases {
+		urls = append(urls, r.bases[i].url+"/blobs/"+string(d))
+	}
+	r.courses = append(r.courses, blobCourse{d, fetch.NewCourse(urls)})
+	return r.courses[len(r.courses)-1].course
+}
+
+// explain gives the Kind of a registry's answer to an error of package fetch, and says what the
+// registry says. Other errors stay as they are.
+func (r *registry) explain(at *base, path string, err error) error {
+	list := fetch.Failures(err)
+	var own *Error
+	if len(list) == 0 || errors.As(err, &own) {
+		return err
+	}
+	failed := list[len(list)-1]
+	code, message := image.RegistryError(failed.Page)
+	said := ""
+	if message != "" {
+		said = fmt.Sprintf(" (it says %.300q)", message)
+	}
+	_, name, _ := strings.Cut(path[1:], "/")
+	kind, text := Kind(0), ""
+	switch failed.Status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		kind, text = Login, fmt.Sprintf("%q does not let anybody without a login read %q, or has no such repository", at.host, at.repository)
+		if user, _, err := r.container.login(at); err == nil && user != "" {
+			text = fmt.Sprintf("%q does not let the user %q read %q", at.host, user, at.repository)
+		}
+	case http.StatusNotFound:
+		kind, text = NotFound, fmt.Sprintf("the repository %q at %q has no %q", at.repository, at.host, name)
+		if code == "NAME_UNKNOWN" {
+			text = fmt.Sprintf("%q has no repository %q", at.host, at.repository)
+		}
+	case http.StatusTooManyRequests:
+		kind, text = Limited, fmt.Sprintf("%q limits how often its images are downloaded", at.host)
+	default:
+		if said == "" || failed.Kind != fetch.KindStatus {
+			return err
+		}
+		return fmt.Errorf("%w%s", err, said)
+	}
+	return &Error{Kind: kind, Err: &answerError{text + said, err}}
+}
+
+// An answerError is a registry's answer in other words.
+type answerError struct {
+	text string
+	err  error
+}
+
+func (e *answerError) Error() string { return e.text }
+func (e *answerError) Unwrap() error { return e.err }
