@@ -22,6 +22,9 @@ import (
 // and reads a line for each missing name, as the stock template does. A missing architecture
 // means the architecture of this machine.
 func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder, stdin *os.File) error {
+	if c.image.container != "" {
+		return nil
+	}
 	if c.image.dist != "" && c.image.release != "" {
 		if c.image.arch == "" {
 			c.image.arch = hostArch()

@@ -232,6 +232,10 @@ func classify(err error) (status int, code string) {
 		status, code = exitNoImage, "gone"
 	case c.kind == source.Replayed:
 		status, code = exitUnverified, "old-image"
+	case c.kind == source.Login:
+		status, code = exitNetwork, "http-login"
+	case c.kind == source.Limited:
+		status, code = exitNetwork, "rate-limit"
 	case c.kind == source.Unverified && c.other.untrusted != nil:
 		status, code = exitUnverified, "untrusted"
 	case c.kind == source.Unverified:
@@ -335,6 +339,7 @@ encoding 4 bad-answer The network alters the server's answers, or this is not an
 protocol 4 bad-answer The network alters the server's answers, or this is not an image server. Use another server.
 file 0 file Check that the path is right and readable.
 status 4 http-status Try again later, or use another server.
+429 4 rate-limit The server limits how much each address or account may download. Wait, or use another server or a mirror (--mirror).
 401 4 http-login The server requires a login (--netrc-file FILE, --header-file FILE, or --cert FILE), or blocks you for some time.
 404 2 http-missing The server does not have that file: --server may need a path, or a mirror is being updated. Try again later, or use another server.
 407 4 proxy The proxy in https_proxy, http_proxy or all_proxy requires a user and a password.
@@ -349,6 +354,8 @@ func networkLine(e *fetch.Error) (rank, code, hint string) {
 			name = "401"
 		case 404, 410:
 			name = "404"
+		case 429:
+			name = "429"
 		case 407:
 			name = "407"
 		}
@@ -381,6 +388,8 @@ func (u *ui) describe(err error, c *causes) (text string, phrase bool) {
 		return text, false
 	case c.kind == source.Gone:
 		return "ERROR: Couldn't find a matching image\n" + text, true
+	case c.kind == source.NotFound && c.other.missing == nil:
+		return "ERROR: Couldn't find a matching image\n" + text, true
 	case c.kind == source.NotFound:
 		return "ERROR: Couldn't find a matching image", true
 	case c.network != nil:
@@ -399,7 +408,7 @@ func (u *ui) hint(err error) string {
 	case c.own.usage != nil && c.own.retold != nil && c.own.retold.setting:
 		return "\"lxc-pull config\" shows all settings, and where each comes from."
 	case c.own.usage != nil && u.template:
-		return "See lxc-pull help template."
+		return "See lxc-pull help " + u.command + "."
 	case c.own.usage != nil && (u.command == "" || u.command == "help"):
 		return "See lxc-pull --help."
 	case c.own.usage != nil:
@@ -430,6 +439,8 @@ func (u *ui) sourceHint(err error, c *causes) string {
 	untrusted, bad := c.other.untrusted, c.other.bad
 	local := among("verify sopv cache", u.command) // asks no server
 	switch {
+	case u.registry != nil:
+		return u.registryHint(c)
 	case u.command == "check" && (c.kind == source.Gone || c.kind == source.NotFound):
 		return "Servers keep few builds. Name a server that has this one with --server, or make a new container and copy your data."
 	case c.other.missing != nil:
@@ -460,6 +471,51 @@ func (u *ui) sourceHint(err error, c *causes) string {
 		return "The file is not what was signed."
 	}
 	return c.nothing() + "Try again later, or use another server."
+}
+
+// registryHint returns the hint about an error of a registry or of a container image.
+func (u *ui) registryHint(c *causes) string {
+	r := u.registry
+	name := shellWord("docker:" + r.image.Reference.Host + "/" + r.image.Reference.Repository)
+	switch e := c.network; {
+	case c.kind == source.NotFound, c.kind == source.Gone:
+		return "The tags and platforms: lxc-pull list " + name + ". For another platform pass -a ARCH."
+	case c.kind == source.Replayed:
+		return "An old image may have known security holes. If you want it, pass --allow-older."
+	case c.other.untrusted != nil, c.other.bad != nil:
+		return c.nothing() + "Pass the signer's key (cosign's, PEM) with --keyring FILE; get it from a source that you trust, not from the registry."
+	case e == nil && c.kind == source.Unverified && r.image.RequireSignature:
+		return c.nothing() + "A signature is required: by --require-signature, or a setting of that name."
+	case e == nil && c.kind == source.Unverified:
+		return c.nothing() + "Try again later. If a mirror or a network between sent that, do without it."
+	case c.kind == source.Login, e != nil && (e.Status == 401 || e.Status == 403):
+		text := "Log in: --username NAME --password-file FILE, or --auth-file FILE. Registries answer the same for a name that does not exist."
+		if r.helped() {
+			text = "Your login is kept by a credential helper, which lxc-pull does not run: pass --username NAME --password-file FILE."
+		}
+		return text
+	case c.kind == source.Limited, e != nil && e.Status == 429:
+		return "The registry limits downloads. Log in (--username, --auth-file), wait, or use a mirror (--mirror HOST)."
+	case e == nil:
+		return ""
+	case e.NotFound():
+		return "The tags and platforms: lxc-pull list " + name + "."
+	case e.Kind == fetch.KindHTML:
+		return "The answer is a web page. Either the network wants a login first (open any page in a browser), or the host is no registry."
+	case e.Kind == fetch.KindSpeaksHTTP:
+		return "Check the port. For a registry without TLS write docker+http://HOST:PORT/NAME."
+	case e.Kind == fetch.KindName:
+		return "Check the registry's name. If it is right, the registry's owner must put that name into the certificate, as a subjectAltName."
+	case e.Kind == fetch.KindStatus:
+		return "Try again later, or use a mirror (--mirror HOST)."
+	}
+	text := u.networkHint(c.network, c.nothing() == "")
+	text = strings.Replace(text, "--server", "the image's name", 1)
+	text = strings.Replace(text, "not an image server. Use another server", "not a registry. Use a mirror (--mirror HOST)", 1)
+	if among("refused unreachable timeout dns", string(c.network.Kind)) {
+		text += " A mirror (--mirror HOST) may be up."
+	}
+	return text
 }
 
 // localHint returns the hint about the directory to fill, LXC's rules, disk space, memory and

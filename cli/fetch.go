@@ -23,6 +23,7 @@ import (
 // when it is complete: download.go.
 
 const fetchUsage = `Usage: lxc-pull fetch [OPTION]... URL...
+       lxc-pull fetch --oci IMAGE -o FILE [OPTION]...
 
 Downloads one file from an https, http or file URL. An interrupted download
 continues, in this call or a later one; FILE appears only when it is complete.
@@ -36,19 +37,21 @@ type fetchCall struct {
 	output  string // the file to write; "-": standard output
 	digest  []byte // the SHA-256 that the file must have; nil: not given
 	html    bool   // accept a web page
+	oci     ociOptions
 
 	ui   *ui
 	urls []string // at least one
 }
 
 func (c *fetchCall) groups() []group {
-	return []group{{"", []flag{
+	own := group{"", []flag{
 		{short: 'o', long: "output", value: "FILE", help: "write to FILE, \"-\" for standard output (default: the last part of the URL, which must not exist yet)", into: &c.output},
 		{long: "sha256", value: "HEX", help: "refuse a file with another digest; required with several URLs", into: c.setDigest},
 		{long: "html", help: "accept a web page; otherwise it is an error, since it may be a login page", into: &c.html},
 		jsonFlag(),
 		progressFlag(),
-	}}, c.network.group().byPrefix(), commonFlags().byPrefix()}
+	}}
+	return append(append([]group{own}, c.oci.groups()...), c.network.group().byPrefix(), commonFlags().byPrefix())
 }
 
 func (c *fetchCall) setDigest(value string) (err error) {
@@ -61,6 +64,12 @@ func (c *fetchCall) setDigest(value string) (err error) {
 
 func (c *fetchCall) run(ctx context.Context, ui *ui, operands []string) error {
 	c.ui = ui
+	if err := c.checkOCI(operands); err != nil {
+		return err
+	}
+	if c.oci.image.container != "" {
+		return c.saveOCI(ctx)
+	}
 	if err := c.check(operands); err != nil {
 		return err
 	}

@@ -30,13 +30,14 @@ import (
 type ui struct {
 	_        uncomparable
 	out, err io.Writer
-	quiet    bool          // -q
-	verbose  bool          // -v
-	command  string        // the command's name, because hints depend on its options
-	template bool          // lxc-create called: use the stock template's phrases
-	clock    *source.Clock // the time of the run, for hints
-	heard    atomic.Int64  // when the last line was written, in ns of Unix time
-	events   *events       // of --json-fd; nil: not given
+	quiet    bool             // -q
+	verbose  bool             // -v
+	command  string           // the command's name, because hints depend on its options
+	template bool             // lxc-create called: use the stock template's phrases
+	clock    *source.Clock    // the time of the run, for hints
+	heard    atomic.Int64     // when the last line was written, in ns of Unix time
+	events   *events          // of --json-fd; nil: not given
+	registry *registryOptions // how the registry of the container image is asked, for hints; nil: none is
 
 	mu      sync.Mutex // guards the fields below: several goroutines write
 	columns int        // width of the terminal; 0: no line may be rewritten
