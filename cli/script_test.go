@@ -65,6 +65,7 @@ func scriptParams(t *testing.T) testscript.Params {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir+"/home")
+			env.Values[registryKey{}] = new(*fakeRegistry)
 			env.Setenv("LXC_CACHE_PATH", env.WorkDir+"/cache")
 			env.Setenv("LXC_TEMPLATE_CONFIG", env.WorkDir+"/lxcconfig")
 			env.Setenv("LXC_HOOK_DIR", env.WorkDir+"/hooks")
@@ -94,6 +95,8 @@ func scriptParams(t *testing.T) testscript.Params {
 			"lists": listNames,
 			"bytes": writeBytes,
 			"fault": serveFault,
+
+			"registry": registryCommand(t),
 		},
 	}
 }
@@ -201,7 +204,7 @@ func needsKernel(t *testing.T) {
 
 // programNames are the names by which the scripts call the program.
 func programNames() []string {
-	return []string{"lxc-pull", "lxc-download", "untar", "sopv", "zcat", "xzcat", "zstdcat", "bzcat"}
+	return []string{"lxc-pull", "lxc-download", "lxc-oci", "untar", "sopv", "zcat", "xzcat", "zstdcat", "bzcat"}
 }
 
 // signer is the key of the tests' image servers: any Ed25519 key will do.
