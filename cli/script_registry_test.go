@@ -104,4 +104,3 @@ func scriptImage(ts *testscript.TestScript, t *testing.T, args []string) fakeIma
 	}
 	return i
 }
-
