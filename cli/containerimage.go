@@ -113,7 +113,14 @@ func parseContainer(name string) (*source.Container, error) {
 	default:
 		// As for skopeo, the path has no colon.
 		rest, digest, pinned := strings.Cut(rest, "@sha256:")
-		c.Archive, c.Reference.Tag, _ = strings.Cut(rest, ":")
+		var inside string
+		c.Archive, inside, _ = strings.Cut(rest, ":")
+		c.Reference.Repository, c.Reference.Tag = "", inside
+		if i := strings.LastIndexByte(inside, ':'); i > strings.LastIndexByte(inside, '/') {
+			c.Reference.Repository, c.Reference.Tag = inside[:i], inside[i+1:]
+		} else if i >= 0 || strings.Contains(inside, "/") || scheme == "docker-archive" {
+			c.Reference.Repository, c.Reference.Tag = inside, ""
+		}
 		if pinned {
 			c.Reference.Digest = image.Digest("sha256:" + digest)
 		}
@@ -142,6 +149,7 @@ type registryOptions struct {
 	passwordGiven bool   // password was set by lxc-oci's --password
 	fromSettings  struct{ server, mirror, keyring bool }
 	image         *source.Container // the container image that is wanted; nil: none
+	name          string            // its name as the user wrote it
 	files         []authFile        // set by useContainer
 }
 
@@ -314,7 +322,7 @@ func (o *finderOptions) useContainer(ui *ui, name, arch string) error {
 		ui.registry = r
 		c.Login = r.login
 	}
-	r.image = c
+	r.image, r.name = c, name
 	return nil
 }
 

@@ -165,6 +165,8 @@ func (c *infoCall) newestImage(ctx context.Context, ui *ui, made *pull.Made) (st
 		return "", errors.New(pull.RecordFile + " belongs to another user, so the registry in it is not asked")
 	case !strings.HasPrefix(name, "docker:") && !strings.HasPrefix(name, "docker+http:"):
 		return "", errors.New("the image came from an archive")
+	case strings.LastIndexByte(tagged, ':') < strings.LastIndexByte(tagged, '/'):
+		return "", errors.New("the image was named by its digest alone, without a tag")
 	}
 	o.namespace, o.owner, o.readOnly = host.ContainerNamespace(made.Config), unchanged(), true
 	o.servers, o.asked = serverOptions{}, rec.Server // those of settings are image servers

@@ -198,7 +198,7 @@ func (c *creation) fullConfig() []byte {
 func (c *createCall) sayNext(ui *ui, layout *host.Layout, made *pull.Result) {
 	text := "Container " + shellWord(c.name) + " is ready in " + shellWord(c.target.Container.Path) + "."
 	if made.Config != nil {
-		text += "\nIt runs " + cutLong(shellWords(c.process.command(made.Config))) + "; pin its image with\n  " + made.Image.Reference
+		text += "\nIt runs " + cutLong(shellWords(c.process.command(made.Config)))
 	}
 	const links = "/sys/class/net/"
 	_, unknown := os.Stat(links + "lo")

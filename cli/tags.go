@@ -58,15 +58,10 @@ func (o *finderOptions) listContainer(ctx context.Context, ui *ui, which *imageO
 
 // containerName returns the complete name of the container image that is wanted.
 func (o *finderOptions) containerName() string {
-	c := o.registry.image
-	if c.Archive == "" {
+	if c := o.registry.image; c.Archive == "" {
 		return c.Reference.String()
 	}
-	name := c.Archive
-	if c.Reference.Tag != "" {
-		name += ":" + c.Reference.Tag
-	}
-	return name
+	return o.registry.name
 }
 
 // platformName returns OS/ARCH or OS/ARCH/VARIANT.
