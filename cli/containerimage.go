@@ -357,18 +357,3 @@ func (o *finderOptions) checkKeys(opt *source.Options) error {
 	}
 	return nil
 }
-
-// shownName returns the name of an image for people: that of a container image is complete and
-// has the digest.
-func shownName(img *image.Image) string {
-	if img.Reference != "" {
-		return img.Reference
-	}
-	return img.Name.String() + ", build " + img.Build
-}
-
-// cutDigest returns a reference without its digest.
-func cutDigest(reference string) string {
-	reference, _, _ = strings.Cut(reference, "@")
-	return reference
-}

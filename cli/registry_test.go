@@ -98,21 +98,21 @@ func (f *fakeRegistry) forget() {
 	f.mu.Unlock()
 }
 
-func digestOf(data []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(data)) }
+func fakeDigest(data []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(data)) }
 
 // addBlob adds a blob and returns its digest.
 func (f *fakeRegistry) addBlob(data []byte) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.blobs[digestOf(data)] = data
-	return digestOf(data)
+	f.blobs[fakeDigest(data)] = data
+	return fakeDigest(data)
 }
 
 // addManifest adds a manifest, and a tag for it unless that is "". It returns the digest.
 func (f *fakeRegistry) addManifest(repository, tag, mediaType string, text []byte) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	digest := digestOf(text)
+	digest := fakeDigest(text)
 	f.manifests[repository+" "+digest] = fakeManifest{mediaType, text}
 	if tag != "" {
 		f.manifests[repository+" "+tag] = fakeManifest{mediaType, text}
@@ -132,7 +132,7 @@ func (f *fakeRegistry) json(value any) []byte {
 }
 
 func fakeDescriptor(mediaType string, data []byte) map[string]any {
-	return map[string]any{"mediaType": mediaType, "digest": digestOf(data), "size": len(data)}
+	return map[string]any{"mediaType": mediaType, "digest": fakeDigest(data), "size": len(data)}
 }
 
 func fakePlatform(platform string) map[string]any {
@@ -150,7 +150,7 @@ func fakePlatform(platform string) map[string]any {
 func (f *fakeRegistry) addImage(repository, tag string, i fakeImage) string {
 	diffs, layers := []string{}, []map[string]any{}
 	for _, layer := range i.layers {
-		diffs = append(diffs, digestOf(layer))
+		diffs = append(diffs, fakeDigest(layer))
 		mediaType := ociLayer
 		if !i.plain {
 			var b bytes.Buffer
@@ -359,7 +359,7 @@ func (f *fakeRegistry) giveManifest(w http.ResponseWriter, repository, name stri
 		return
 	}
 	w.Header().Set("Content-Type", m.mediaType)
-	w.Header().Set("Docker-Content-Digest", digestOf(m.text))
+	w.Header().Set("Docker-Content-Digest", fakeDigest(m.text))
 	w.Write(m.text)
 }
 
