@@ -476,7 +476,7 @@ func (u *ui) sourceHint(err error, c *causes) string {
 // registryHint returns the hint about an error of a registry or of a container image.
 func (u *ui) registryHint(c *causes) string {
 	r := u.registry
-	name := shellWord("docker:" + r.image.Reference.Host + "/" + r.image.Reference.Repository)
+	name := shellWord(cutTag(r.image.Reference.String()))
 	switch e := c.network; {
 	case c.kind == source.NotFound, c.kind == source.Gone:
 		return "The tags and platforms: lxc-pull list " + name + ". For another platform pass -a ARCH."
@@ -516,6 +516,15 @@ func (u *ui) registryHint(c *causes) string {
 		text += " A mirror (--mirror HOST) may be up."
 	}
 	return text
+}
+
+// cutTag returns a complete reference without its tag and digest.
+func cutTag(reference string) string {
+	reference, _, _ = strings.Cut(reference, "@")
+	if i := strings.LastIndexByte(reference, ':'); i > strings.LastIndexByte(reference, '/') {
+		reference = reference[:i]
+	}
+	return reference
 }
 
 // localHint returns the hint about the directory to fill, LXC's rules, disk space, memory and
