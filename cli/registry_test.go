@@ -19,10 +19,10 @@ import (
 
 // The media types that a fakeRegistry gives.
 const (
-	ociManifest = "application/vnd.oci.image.manifest.v1+json"
-	ociIndex    = "application/vnd.oci.image.index.v1+json"
-	ociConfig   = "application/vnd.oci.image.config.v1+json"
-	ociLayer    = "application/vnd.oci.image.layer.v1.tar"
+	fakeManifestType = "application/vnd.oci.image.manifest.v1+json"
+	fakeIndexType    = "application/vnd.oci.image.index.v1+json"
+	fakeConfigType   = "application/vnd.oci.image.config.v1+json"
+	fakeLayerType    = "application/vnd.oci.image.layer.v1.tar"
 )
 
 // A fakeRegistry is a registry of container images on loopback (OCI distribution spec, what
@@ -151,13 +151,13 @@ func (f *fakeRegistry) addImage(repository, tag string, i fakeImage) string {
 	diffs, layers := []string{}, []map[string]any{}
 	for _, layer := range i.layers {
 		diffs = append(diffs, fakeDigest(layer))
-		mediaType := ociLayer
+		mediaType := fakeLayerType
 		if !i.plain {
 			var b bytes.Buffer
 			z := gzip.NewWriter(&b)
 			z.Write(layer)
 			z.Close()
-			layer, mediaType = b.Bytes(), ociLayer+"+gzip"
+			layer, mediaType = b.Bytes(), fakeLayerType+"+gzip"
 		}
 		if i.mediaType != "" {
 			mediaType = i.mediaType
@@ -175,11 +175,11 @@ func (f *fakeRegistry) addImage(repository, tag string, i fakeImage) string {
 	}
 	text := f.json(config)
 	f.addBlob(text)
-	manifest := map[string]any{"schemaVersion": 2, "mediaType": ociManifest, "config": fakeDescriptor(ociConfig, text), "layers": layers}
+	manifest := map[string]any{"schemaVersion": 2, "mediaType": fakeManifestType, "config": fakeDescriptor(fakeConfigType, text), "layers": layers}
 	for name, value := range i.manifest {
 		manifest[name] = value
 	}
-	return f.addManifest(repository, tag, ociManifest, f.json(manifest))
+	return f.addManifest(repository, tag, fakeManifestType, f.json(manifest))
 }
 
 // addIndex adds an index of manifests that are there, each written "PLATFORM DIGEST". It
@@ -198,7 +198,7 @@ func (f *fakeRegistry) addIndex(repository, tag string, entries ...string) strin
 		d["platform"] = fakePlatform(platform)
 		list = append(list, d)
 	}
-	return f.addManifest(repository, tag, ociIndex, f.json(map[string]any{"schemaVersion": 2, "mediaType": ociIndex, "manifests": list}))
+	return f.addManifest(repository, tag, fakeIndexType, f.json(map[string]any{"schemaVersion": 2, "mediaType": fakeIndexType, "manifests": list}))
 }
 
 // requireToken makes the registry want a token of its own token server, which wants the user
@@ -412,8 +412,8 @@ func (f *fakeRegistry) giveReferrers(w http.ResponseWriter, repository, digest s
 			list = append(list, d)
 		}
 	}
-	w.Header().Set("Content-Type", ociIndex)
-	w.Write(f.json(map[string]any{"schemaVersion": 2, "mediaType": ociIndex, "manifests": list}))
+	w.Header().Set("Content-Type", fakeIndexType)
+	w.Write(f.json(map[string]any{"schemaVersion": 2, "mediaType": fakeIndexType, "manifests": list}))
 }
 
 func (f *fakeRegistry) giveTags(w http.ResponseWriter, r *http.Request, repository string) {
