@@ -113,14 +113,7 @@ func parseContainer(name string) (*source.Container, error) {
 	default:
 		// As for skopeo, the path has no colon.
 		rest, digest, pinned := strings.Cut(rest, "@sha256:")
-		var inside string
-		c.Archive, inside, _ = strings.Cut(rest, ":")
-		c.Reference.Repository, c.Reference.Tag = "", inside
-		if i := strings.LastIndexByte(inside, ':'); i > strings.LastIndexByte(inside, '/') {
-			c.Reference.Repository, c.Reference.Tag = inside[:i], inside[i+1:]
-		} else if i >= 0 || strings.Contains(inside, "/") || scheme == "docker-archive" {
-			c.Reference.Repository, c.Reference.Tag = inside, ""
-		}
+		c.Archive, c.Reference.Tag, _ = strings.Cut(rest, ":") // TAG, or NAME:TAG
 		if pinned {
 			c.Reference.Digest = image.Digest("sha256:" + digest)
 		}

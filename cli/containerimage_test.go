@@ -22,22 +22,22 @@ func TestContainerNames(t *testing.T) {
 		{"docker:localhost:5000/x", "docker:localhost:5000/x:latest"},
 		{"docker+http://127.0.0.1:5000/x", "docker+http://127.0.0.1:5000/x:latest"},
 		{"oci://ghcr.io/owner/app", "docker:ghcr.io/owner/app:latest"},
-		{"oci:/srv/layout", "/srv/layout|||"},
-		{"oci:layout:v1", "layout||v1|"},
-		{"oci:layout:v1@" + digest, "layout||v1|" + digest},
-		{"oci:layout@" + digest, "layout|||" + digest},
-		{"oci-archive:a b.tar:latest", "a b.tar||latest|"},
-		{"docker-archive:./x.tar:docker.io/library/alpine:3.20", "./x.tar|docker.io/library/alpine|3.20|"},
-		{"docker-archive:x.tar:alpine", "x.tar|alpine||"},
-		{"oci-archive:x.tar:localhost:5000/a/b", "x.tar|localhost:5000/a/b||"},
-		{"-", "-|||"},
+		{"oci:/srv/layout", "/srv/layout||"},
+		{"oci:layout:v1", "layout|v1|"},
+		{"oci:layout:v1@" + digest, "layout|v1|" + digest},
+		{"oci:layout@" + digest, "layout||" + digest},
+		{"oci-archive:a b.tar:latest", "a b.tar|latest|"},
+		{"docker-archive:./x.tar:docker.io/library/alpine:3.20", "./x.tar|docker.io/library/alpine:3.20|"},
+		{"docker-archive:x.tar:alpine", "x.tar|alpine|"},
+		{"oci-archive:x.tar:localhost:5000/a/b", "x.tar|localhost:5000/a/b|"},
+		{"-", "-||"},
 	} {
 		got, err := parseContainer(c.name)
 		if err != nil || !isContainer(c.name) {
 			t.Errorf("parseContainer(%q): %v", c.name, err)
 			continue
 		}
-		text := got.Archive + "|" + got.Reference.Repository + "|" + got.Reference.Tag + "|" + string(got.Reference.Digest)
+		text := got.Archive + "|" + got.Reference.Tag + "|" + string(got.Reference.Digest)
 		if got.Archive == "" {
 			text = got.Reference.String()
 		}
