@@ -312,10 +312,10 @@ func (o *finderOptions) useContainer(ui *ui, name, arch string) error {
 		if err := o.readLogins(ui); err != nil {
 			return err
 		}
-		ui.registry = r
 		c.Login = r.login
 	}
 	r.image, r.name = c, name
+	ui.registry = r
 	return nil
 }
 

@@ -477,7 +477,15 @@ func (u *ui) sourceHint(err error, c *causes) string {
 func (u *ui) registryHint(c *causes) string {
 	r := u.registry
 	name := shellWord(cutTag(r.image.Reference.String()))
+	archive := r.image.Archive != ""
 	switch e := c.network; {
+	case archive && c.kind == source.NotFound && r.name != "-":
+		name, _, _ := strings.Cut(r.name, ":")
+		return "What is in it: lxc-pull list " + shellWord(name+":"+r.image.Archive) + ". For another platform pass -a ARCH."
+	case archive && c.kind == source.Unverified && c.other.untrusted == nil && c.other.bad == nil && !r.image.RequireSignature:
+		return c.nothing() + "The archive is damaged: make it again."
+	case archive && c.kind == source.NotFound:
+		return ""
 	case c.kind == source.NotFound, c.kind == source.Gone:
 		return "The tags and platforms: lxc-pull list " + name + ". For another platform pass -a ARCH."
 	case c.kind == source.Replayed:

@@ -37,7 +37,7 @@ type ui struct {
 	clock    *source.Clock    // the time of the run, for hints
 	heard    atomic.Int64     // when the last line was written, in ns of Unix time
 	events   *events          // of --json-fd; nil: not given
-	registry *registryOptions // how the registry of the container image is asked, for hints; nil: none is
+	registry *registryOptions // of the container image, for hints; nil: there is none
 
 	mu      sync.Mutex // guards the fields below: several goroutines write
 	columns int        // width of the terminal; 0: no line may be rewritten
