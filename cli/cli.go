@@ -112,7 +112,7 @@ func Run(argv []string) int {
 func (u *ui) carryOut(ctx context.Context, argv []string) int {
 	cmd, args, err := choose(argv)
 	if err == nil {
-		u.template, u.command = among("template lxc-oci", cmd.name), cmd.name
+		u.command = cmd.name
 		err = cmd.run(ctx, u, args)
 	}
 	if u.events == nil && exitStatus(err) == exitUsage && !cmd.raw {

@@ -148,16 +148,16 @@ type registryOptions struct {
 
 // group returns the flags of a command that can ask a registry. second has those that only
 // settings give (settings.give): settings of image servers do not count for registries.
-func (o *registryOptions) group() (flags, second []flag) {
+func (r *registryOptions) group() (flags, second []flag) {
 	return []flag{
-			{long: "auth-file", value: "FILE", help: "logins of registries, as docker login and podman login write them (default: their files)", into: &o.authFile, exact: true, more: true},
-			{long: "username", value: "NAME", help: "log in to the image's registry with that name", into: &o.user, exact: true, more: true},
-			{long: "password-file", value: "FILE", help: "and with the password in FILE (-: standard input)", into: &o.passwordFile, exact: true, more: true},
+			{long: "auth-file", value: "FILE", help: "logins of registries, as docker login and podman login write them (default: their files)", into: &r.authFile, exact: true, more: true},
+			{long: "username", value: "NAME", help: "log in to the image's registry with that name", into: &r.user, exact: true, more: true},
+			{long: "password-file", value: "FILE", help: "and with the password in FILE (-: standard input)", into: &r.passwordFile, exact: true, more: true},
 		}, []flag{
-			{long: "server*", value: "SERVER", into: &o.fromSettings.server, exact: true},
-			{long: "mirror*", value: "SERVER", into: &o.fromSettings.mirror, exact: true},
-			{long: "mirror-list*", value: "FILE", into: &o.fromSettings.mirror, exact: true},
-			{long: "keyring*", value: "FILE", into: &o.fromSettings.keyring, exact: true},
+			{long: "server*", value: "SERVER", into: &r.fromSettings.server, exact: true},
+			{long: "mirror*", value: "SERVER", into: &r.fromSettings.mirror, exact: true},
+			{long: "mirror-list*", value: "FILE", into: &r.fromSettings.mirror, exact: true},
+			{long: "keyring*", value: "FILE", into: &r.fromSettings.keyring, exact: true},
 		}
 }
 

@@ -142,7 +142,7 @@ func (u *ui) explain(err error, code string) (text, hint string) {
 	if c.network != nil && u.verbose && c.network.Detail() != "" {
 		u.write("", c.network.Detail())
 	}
-	if !among("usage failed interrupted", code) && (u.verbose || u.screen.file != nil && !u.template) {
+	if !among("usage failed interrupted", code) && (u.verbose || u.screen.file != nil && !u.isTemplate()) {
 		u.write("", "More: lxc-pull help "+code)
 	}
 	return text, hint
@@ -384,7 +384,7 @@ func (u *ui) describe(err error, c *causes) (text string, phrase bool) {
 		return text, true
 	case c.fault == pull.NoConfig:
 		return "ERROR: " + text, true
-	case !u.template:
+	case !u.isTemplate():
 		return text, false
 	case c.kind == source.Gone:
 		return "ERROR: Couldn't find a matching image\n" + text, true
@@ -407,7 +407,7 @@ func (u *ui) hint(err error) string {
 		return ""
 	case c.own.usage != nil && c.own.retold != nil && c.own.retold.setting:
 		return "\"lxc-pull config\" shows all settings, and where each comes from."
-	case c.own.usage != nil && u.template:
+	case c.own.usage != nil && u.isTemplate():
 		return "See lxc-pull help " + u.command + "."
 	case c.own.usage != nil && (u.command == "" || u.command == "help"):
 		return "See lxc-pull --help."

@@ -141,7 +141,7 @@ func shortName(n *image.Name, arch bool) string {
 // the command is known. With -v it has more images, one on each line.
 func (u *ui) nearHint(e *image.NotFoundError) string {
 	hint, title := "", "The nearest: "
-	if u.template { // the error is the stock template's phrase, which names nothing
+	if u.isTemplate() { // the error is the stock template's phrase, which names nothing
 		hint = e.Error() + ". "
 	}
 	switch {

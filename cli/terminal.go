@@ -54,6 +54,9 @@ type screen struct {
 	passing  int       // width of the passing message on the terminal; 0: none
 }
 
+// isTemplate reports whether lxc-create called: then the phrases are the stock template's.
+func (u *ui) isTemplate() bool { return among("template lxc-oci", u.command) }
+
 // newUI returns a ui for the two outputs.
 func newUI(out, err *os.File) *ui {
 	u := &ui{out: out, err: err, clock: source.NewClock(time.Time{}, buildDate())}
@@ -146,7 +149,7 @@ func (u *ui) say(text string) {
 	u.settle()
 	u.hear()
 	w := u.err
-	if u.template {
+	if u.isTemplate() {
 		w = u.out
 	}
 	io.WriteString(w, printable(text))
