@@ -33,7 +33,6 @@ type ui struct {
 	quiet    bool             // -q
 	verbose  bool             // -v
 	command  string           // the command's name, because hints depend on its options
-	template bool             // lxc-create called: use the stock template's phrases
 	clock    *source.Clock    // the time of the run, for hints
 	heard    atomic.Int64     // when the last line was written, in ns of Unix time
 	events   *events          // of --json-fd; nil: not given
