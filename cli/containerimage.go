@@ -62,33 +62,18 @@ func unclear(word string) string {
 
 // isArchiveName reports whether a name ends as those of archives do.
 func isArchiveName(name string) bool {
-	for _, end := range strings.Fields(".tar .tar.gz .tgz .tar.xz .tar.zst .tar.bz2") {
-		if strings.HasSuffix(name, end) {
-			return true
-		}
-	}
-	return false
+	return strings.HasSuffix(name, ".tar") || strings.HasSuffix(name, ".tgz") || strings.Contains(name, ".tar.")
 }
 
 // showName returns the name of an image without a password, which some put into it. The error
 // about it says where passwords belong.
 func showName(name string) (shown string, err error) {
-	rest := name
-	for {
-		before, after, found := strings.Cut(rest, "@")
-		if !found || strings.HasPrefix(after, "sha256:") {
-			return name, nil
-		}
-		if strings.Contains(before, "://") || strings.HasPrefix(before, "docker:") {
-			scheme, _, _ := strings.Cut(name, ":")
-			at := strings.LastIndexByte(name, '@')
-			if strings.HasPrefix(name[at+1:], "sha256:") {
-				at = strings.LastIndexByte(name[:at], '@')
-			}
-			return scheme + ":…" + name[at:], errors.New("a name or password has no place in it: use --username and --password-file")
-		}
-		rest = after
+	before, _, _ := strings.Cut(name, "@sha256:")
+	scheme, _, _ := strings.Cut(name, ":")
+	if strings.Contains(before, "@") && (strings.HasPrefix(name, "docker") || strings.Contains(name, "://")) {
+		return scheme + ":…", errors.New("a name or password has no place in it: use --username and --password-file")
 	}
+	return name, nil
 }
 
 // parseContainer parses the name of a container image.
@@ -139,7 +124,6 @@ type registryOptions struct {
 	user          string
 	passwordFile  string
 	password      string // set by useContainer
-	passwordGiven bool   // password was set by lxc-oci's --password
 	fromSettings  struct{ server, mirror, keyring bool }
 	image         *source.Container // the container image that is wanted; nil: none
 	name          string            // its name as the user wrote it
@@ -241,37 +225,40 @@ func (o *processOptions) command(config *image.OCIConfig) []string {
 // splitWords splits a text into words as a POSIX shell does (2.2 Quoting), without expanding
 // anything: $, *, ~, ; and the like are ordinary characters. The list is not nil.
 func splitWords(text string) ([]string, error) {
-	words, word, inWord, quote := []string{}, []byte{}, false, byte(0)
+	words, word, inWord, quote := []string{}, "", false, byte(0)
 	for i := 0; i < len(text); i++ {
-		switch b := text[i]; {
-		case b < ' ' && b != '\t' && b != '\n', b == 0x7f:
+		b := text[i]
+		blank := b == ' ' || b == '\t' || b == '\n'
+		switch {
+		case b < ' ' && !blank, b == 0x7f:
 			return nil, errors.New("it contains a control character")
 		case quote != 0 && b == quote:
 			quote = 0
+			continue
 		case quote == 0 && (b == '\'' || b == '"'):
 			quote, inWord = b, true
+			continue
+		case quote == 0 && blank:
+			if inWord {
+				addTo(&words, word)
+			}
+			word, inWord = "", false
+			continue
 		case b == '\\' && quote != '\'':
 			if i++; i == len(text) {
 				return nil, errors.New("nothing follows the backslash at its end")
 			}
 			if quote == '"' && strings.IndexByte("$`\"\\", text[i]) < 0 {
-				word = append(word, '\\')
+				word += `\`
 			}
-			word, inWord = append(word, text[i]), true
-		case quote == 0 && (b == ' ' || b == '\t' || b == '\n'):
-			if inWord {
-				words = append(words, string(word))
-			}
-			word, inWord = word[:0], false
-		default:
-			word, inWord = append(word, b), true
 		}
+		word, inWord = word+text[i:i+1], true
 	}
 	if quote != 0 {
 		return nil, errors.New("a quotation mark is not closed")
 	}
 	if inWord {
-		words = append(words, string(word))
+		addTo(&words, word)
 	}
 	return words, nil
 }

@@ -140,13 +140,13 @@ func TestContainerCommand(t *testing.T) {
 }
 
 func TestSortTags(t *testing.T) {
-	tags := strings.Fields("1.9 edge latest 1.10 3.20.1 3.20 alpha 20240101 v2.0 1.10-rc1")
+	tags := strings.Fields("1.9 edge latest 1.10 3.20.1 3.20 alpha v2.0 1.10-rc1")
 	sortTags(tags)
 	text := strings.Join(tags, " ")
-	if tags[0] != "latest" || !strings.HasSuffix(text, " alpha edge") || strings.Index(text, "1.10") > strings.Index(text, "1.9") || strings.Index(text, "3.20") > strings.Index(text, "1.10") {
+	if tags[0] != "latest" || !strings.HasSuffix(text, "edge alpha") || strings.Index(text, "1.10") > strings.Index(text, "1.9") || strings.Index(text, "3.20") > strings.Index(text, "1.10") {
 		t.Errorf("%q", text)
 	}
-	if got := tagTable([]string{"latest", "3.20", "3.19"}, 20); got != "latest  3.20\n3.19\n" {
+	if got := tagTable([]string{"latest", "3.20", "3.19"}, 20); got != "latest 3.20 3.19\n" {
 		t.Errorf("%q", got)
 	}
 	if got := tagTable([]string{"latest", "3.20"}, 0); got != "latest\n3.20\n" {

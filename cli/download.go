@@ -77,11 +77,6 @@ const (
 // complete.
 func (c *fetchCall) download(ctx context.Context, client *fetch.Client, out *output) (err error) {
 	d := &download{call: c, client: client, out: out}
-	return d.write(func() error { return d.complete(ctx) })
-}
-
-// write opens FILE.part, calls complete, which writes it, and renames it to the output's name.
-func (d *download) write(complete func() error) (err error) {
 	if err := d.claim(); err != nil {
 		return err
 	}
@@ -92,13 +87,13 @@ func (d *download) write(complete func() error) (err error) {
 	if err := d.begin(); err != nil {
 		return err
 	}
-	if err := complete(); err != nil {
+	if err := d.complete(ctx); err != nil {
 		return d.cleanUp(err)
 	}
 	if err := d.part.Sync(); err != nil {
 		return err
 	}
-	if err := d.out.finish(d.part, partSuffix); err != nil {
+	if err := out.finish(d.part, partSuffix); err != nil {
 		return err
 	}
 	d.removeRecord()
@@ -123,16 +118,13 @@ func (d *download) claim() error {
 			d.origin = emptyPart
 			return nil
 		case lost && st.Mode&0o777 == 0o600:
-			if d.call.digest == nil && d.call.oci.image.container == "" {
+			if d.call.digest == nil {
 				d.call.ui.warn("retry", "%q is empty, so it is not known which file %q is from: downloading from the beginning", d.out.path+recordSuffix, d.out.path+partSuffix)
 			}
 			return nil
 		}
 	}
 	d.origin, d.original = foreignPart, st.Size
-	if usable && st.Size > 0 && d.call.oci.image.container != "" {
-		return usageErrorf("%q exists, and nothing shows that lxc-pull made it: move it away", d.out.path+partSuffix)
-	}
 	if usable && st.Size > 0 && d.call.digest == nil {
 		return usageErrorf("%q exists, and nothing shows that lxc-pull began it: move it away, or continue it with --sha256", d.out.path+partSuffix)
 	}
@@ -180,6 +172,12 @@ func (d *download) begin() error {
 // complete downloads until FILE.part is complete and its digest right, or until no URL is
 // left to be asked.
 func (d *download) complete(ctx context.Context) error {
+	if d.call.save != nil {
+		if err := d.drop(); err != nil {
+			return err
+		}
+		return d.call.save(d.part)
+	}
 	course := fetch.NewCourse(d.call.urls)
 	for {
 		before, sources, err := d.attempt(ctx, course.URLs())

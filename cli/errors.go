@@ -439,8 +439,8 @@ func (u *ui) sourceHint(err error, c *causes) string {
 	untrusted, bad := c.other.untrusted, c.other.bad
 	local := among("verify sopv cache", u.command) // asks no server
 	switch {
-	case u.registry != nil:
-		return u.registryHint(c)
+	case u.registry != nil && u.registryHint(err) != "":
+		return u.registryHint(err)
 	case u.command == "check" && (c.kind == source.Gone || c.kind == source.NotFound):
 		return "Servers keep few builds. Name a server that has this one with --server, or make a new container and copy your data."
 	case c.other.missing != nil:
@@ -473,57 +473,40 @@ func (u *ui) sourceHint(err error, c *causes) string {
 	return c.nothing() + "Try again later, or use another server."
 }
 
-// registryHint returns the hint about an error of a registry or of a container image.
-func (u *ui) registryHint(c *causes) string {
+// registryTable has the hint about each code of an error of a registry, in which % stands for
+// the repository. The codes of archives begin with "a-".
+const registryTable = `no-image The tags and platforms: lxc-pull list %. For another platform pass -a ARCH.
+a-no-image What is in it: lxc-pull list %. For another platform pass -a ARCH.
+http-missing The tags and platforms: lxc-pull list %.
+old-image An old image may have known security holes. If you want it, pass --allow-older.
+untrusted Pass the signer's key (cosign's, PEM) with --keyring FILE; get it from a source that you trust, not from the registry.
+unverified Nothing was kept. Try again later, or with another mirror or none. If a signature is missing: --require-signature, or a setting of that name, asks for it.
+a-unverified Nothing was kept. Make the archive again. If a signature is missing: --require-signature, or a setting of that name, asks for it.
+http-login Log in: --username NAME --password-file FILE, or --auth-file FILE. Registries answer the same for a name that does not exist.
+helper Your login is kept by a credential helper, which lxc-pull does not run: pass --username NAME --password-file FILE.
+rate-limit The registry limits downloads. Log in (--username, --auth-file), wait, or use a mirror (--mirror HOST).
+login-page The answer is a web page. Either the network wants a login first (open any page in a browser), or the host is no registry.
+wrong-scheme Check the port. For a registry without TLS write docker+http://HOST:PORT/NAME.
+tls-name Check the registry's name. If it is right, the registry's owner must put it into the certificate, as a subjectAltName.
+http-status Try again later, or use a mirror (--mirror HOST).
+bad-answer The network alters the registry's answers, or the host is no registry. Use a mirror (--mirror HOST).
+redirect The registry redirects without end, or to an unsafe address. Use a mirror (--mirror HOST).
+`
+
+// registryHint returns the hint about an error of a registry or of a container image, "" if there
+// is none of its own.
+func (u *ui) registryHint(err error) string {
 	r := u.registry
-	name := shellWord(cutTag(r.image.Reference.String()))
-	archive := r.image.Archive != ""
-	switch e := c.network; {
-	case archive && c.kind == source.NotFound && r.name != "-":
-		name, _, _ := strings.Cut(r.name, ":")
-		return "What is in it: lxc-pull list " + shellWord(name+":"+r.image.Archive) + ". For another platform pass -a ARCH."
-	case archive && c.kind == source.Unverified && c.other.untrusted == nil && c.other.bad == nil && !r.image.RequireSignature:
-		return c.nothing() + "The archive is damaged: make it again."
-	case archive && c.kind == source.NotFound:
-		return ""
-	case c.kind == source.NotFound, c.kind == source.Gone:
-		return "The tags and platforms: lxc-pull list " + name + ". For another platform pass -a ARCH."
-	case c.kind == source.Replayed:
-		return "An old image may have known security holes. If you want it, pass --allow-older."
-	case c.other.untrusted != nil, c.other.bad != nil:
-		return c.nothing() + "Pass the signer's key (cosign's, PEM) with --keyring FILE; get it from a source that you trust, not from the registry."
-	case e == nil && c.kind == source.Unverified && r.image.RequireSignature:
-		return c.nothing() + "A signature is required: by --require-signature, or a setting of that name."
-	case e == nil && c.kind == source.Unverified:
-		return c.nothing() + "Try again later. If a mirror or a network between sent that, do without it."
-	case c.kind == source.Login, e != nil && (e.Status == 401 || e.Status == 403):
-		text := "Log in: --username NAME --password-file FILE, or --auth-file FILE. Registries answer the same for a name that does not exist."
-		if r.helped() {
-			text = "Your login is kept by a credential helper, which lxc-pull does not run: pass --username NAME --password-file FILE."
-		}
-		return text
-	case c.kind == source.Limited, e != nil && e.Status == 429:
-		return "The registry limits downloads. Log in (--username, --auth-file), wait, or use a mirror (--mirror HOST)."
-	case e == nil:
-		return ""
-	case e.NotFound():
-		return "The tags and platforms: lxc-pull list " + name + "."
-	case e.Kind == fetch.KindHTML:
-		return "The answer is a web page. Either the network wants a login first (open any page in a browser), or the host is no registry."
-	case e.Kind == fetch.KindSpeaksHTTP:
-		return "Check the port. For a registry without TLS write docker+http://HOST:PORT/NAME."
-	case e.Kind == fetch.KindName:
-		return "Check the registry's name. If it is right, the registry's owner must put that name into the certificate, as a subjectAltName."
-	case e.Kind == fetch.KindStatus:
-		return "Try again later, or use a mirror (--mirror HOST)."
+	_, code := classify(err)
+	name := cutTag(r.image.Reference.String())
+	switch {
+	case r.image.Archive != "":
+		scheme, _, _ := strings.Cut(r.name, ":")
+		code, name = "a-"+code, scheme+":"+r.image.Archive
+	case code == "http-login" && r.helped():
+		code = "helper"
 	}
-	text := u.networkHint(c.network, c.nothing() == "")
-	text = strings.Replace(text, "--server", "the image's name", 1)
-	text = strings.Replace(text, "not an image server. Use another server", "not a registry. Use a mirror (--mirror HOST)", 1)
-	if among("refused unreachable timeout dns", string(c.network.Kind)) {
-		text += " A mirror (--mirror HOST) may be up."
-	}
-	return text
+	return strings.Replace(lineOf(registryTable, code), "%", shellWord(name), 1)
 }
 
 // cutTag returns a complete reference without its tag and digest.
@@ -622,6 +605,9 @@ func (u *ui) clockHint() string {
 func (u *ui) networkHint(e *fetch.Error, resumes bool) string {
 	switch e.Kind {
 	case fetch.KindRefused, fetch.KindUnreachable, fetch.KindTimeout:
+		if u.registry != nil {
+			return "Check the network, the proxy in https_proxy, and whether the registry is up. A mirror (--mirror HOST) may be."
+		}
 		if e.Proxy != "" || proxySet() {
 			return "Check the network, and whether the server is up. A proxy is set: https_proxy, http_proxy, all_proxy and no_proxy say which requests use it."
 		}

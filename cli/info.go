@@ -228,11 +228,7 @@ func (c *infoCall) output(ui *ui, rec *pull.Record, newest string) string {
 		case m.One != nil:
 			text += infoLine(m.Name, *m.One)
 		case json:
-			list := ""
-			for _, s := range *m.Many {
-				list += ", " + jsonString(s)
-			}
-			o.raw(m.Name, "["+strings.TrimPrefix(list, ", ")+"]")
+			o.raw(m.Name, jsonList(*m.Many))
 		default:
 			list := ""
 			for _, s := range *m.Many {

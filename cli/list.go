@@ -141,11 +141,7 @@ func sortImages(images []image.Image) {
 	keys := make([]string, len(images))
 	for i := range images {
 		img := &images[i]
-		release := []byte(image.ReleaseKey(img.Dist, img.Release) + "\x00")
-		for n := range release {
-			release[n] ^= 0xff // sorts descending
-		}
-		keys[i] = img.Dist + "\x00" + string(release)
+		keys[i] = img.Dist + "\x00" + newestFirst(img.Dist, img.Release)
 		if img.Variant != defaultVariant {
 			keys[i] += "\x01"
 		}
@@ -154,6 +150,15 @@ func sortImages(images []image.Image) {
 	for to, from := range image.Order(keys) {
 		images[to] = unsorted[from]
 	}
+}
+
+// newestFirst returns a key by which the newest release is the first.
+func newestFirst(dist, release string) string {
+	key := []byte(image.ReleaseKey(dist, release) + "\x00")
+	for n := range key {
+		key[n] ^= 0xff // sorts descending
+	}
+	return string(key)
 }
 
 // matching returns the rows that have a word, or another name for the same, as a part of their

@@ -16,94 +16,79 @@ import (
 
 // An authFile is a file of logins.
 type authFile struct {
-	_          uncomparable
-	what, name string // what is the option or variable that names the file
-	text       []byte
+	_    uncomparable
+	name string
+	text []byte
 }
 
-// readLogins reads the files of logins. The files of --auth-file and REGISTRY_AUTH_FILE must
-// exist. Those that docker and podman write count if they exist, and if nobody else can change
-// them: else another user could choose as whom this one logs in.
+// readLogins reads the password and the files of logins. The files of --auth-file and
+// REGISTRY_AUTH_FILE must exist. Those that podman and docker write (containers-auth.json(5))
+// count if they exist, and if nobody else can change them: else another user could choose as whom
+// this one logs in.
 func (o *finderOptions) readLogins(ui *ui) error {
 	r := &o.registry
-	switch {
-	case (r.user == "") != (r.passwordFile == "" && !r.passwordGiven):
+	if (r.user == "") != (r.passwordFile == "" && r.password == "") {
 		return usageErrorf("--username and --password-file need each other")
-	case r.passwordFile != "":
-		if err := r.readPassword(); err != nil {
-			return err
+	}
+	if name := r.passwordFile; name != "" {
+		if name == "-" && isTerminal(os.Stdin) {
+			return usageErrorf("--password-file -: standard input is a terminal, which would show the password: use a pipe or a file")
 		}
+		data, err := readWhole(name, maxCredentials)
+		if err != nil {
+			return &fileError{"password-file", name, withoutPath(err)}
+		}
+		r.password = strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	}
-	if strings.ContainsAny(r.user, ":") || strings.ContainsFunc(r.user+r.password, isControl) {
-		return usageErrorf("--username, or the password, has a colon or a control character")
+	if strings.Contains(r.user, ":") || strings.ContainsFunc(r.user+r.password, isControl) || r.user != "" && r.password == "" || len(r.password) > maxCredentials {
+		return usageErrorf("--username and the password must be lines of text, the name without a colon")
 	}
-	if r.authFile != "" {
-		text, err := readOption("auth-file", r.authFile, maxCredentials)
+	for _, option := range []bool{true, false} {
+		name, what := r.authFile, "auth-file"
+		if !option {
+			name, what = os.Getenv("REGISTRY_AUTH_FILE"), "REGISTRY_AUTH_FILE"
+		}
+		if name == "" {
+			continue
+		}
+		text, err := readOption(what, name, maxCredentials)
+		if err != nil && !option {
+			return fmt.Errorf("%s %q: %w", what, name, err.(*fileError).err)
+		}
 		if err != nil {
 			return err
 		}
-		r.files = append(r.files, authFile{what: "--auth-file", name: r.authFile, text: text})
-	}
-	if name := os.Getenv("REGISTRY_AUTH_FILE"); name != "" {
-		text, err := readFile(name, maxCredentials)
-		if err != nil {
-			return fmt.Errorf("REGISTRY_AUTH_FILE %q: %w", name, withoutPath(err))
-		}
-		r.files = append(r.files, authFile{what: "REGISTRY_AUTH_FILE", name: name, text: text})
+		r.files = append(r.files, authFile{name: name, text: text})
 	}
 	owners, private := trustedOwners(o.owner.UID)
-	for _, name := range loginPaths() {
-		text, why := readOwned(name, owners, private)
-		if why == "" && len(text) > maxCredentials {
-			why = "larger than " + strconv.Itoa(maxCredentials) + " bytes"
+	for _, place := range strings.Split(loginPlaces, "\n") {
+		variable, path, _ := strings.Cut(place, " ")
+		at, file, _ := strings.Cut(path, "|")
+		dir := os.Getenv(variable)
+		if dir == "" && at != "" {
+			dir = os.Getenv("HOME") + "/" + at
 		}
-		switch why {
-		case "":
-			r.files = append(r.files, authFile{what: "the file of logins", name: name, text: []byte(text)})
-		case absent:
-		default:
+		if !strings.HasPrefix(dir, "/") {
+			continue
+		}
+		name := filepath.Join(dir, file)
+		text, why := readOwned(name, owners, private)
+		switch {
+		case why == "":
+			r.files = append(r.files, authFile{name: name, text: []byte(text)})
+		case why != absent:
 			ui.warnText("ignored-option", "the logins in "+strconv.Quote(name)+" are not used: "+why)
 		}
 	}
 	return nil
 }
 
-// loginPaths returns where podman and docker keep logins, the first to be asked first
-// (containers-auth.json(5)).
-func loginPaths() (paths []string) {
-	home := os.Getenv("HOME")
-	for _, place := range [][3]string{
-		{os.Getenv("XDG_RUNTIME_DIR"), "", "containers/auth.json"},
-		{os.Getenv("XDG_CONFIG_HOME"), ".config", "containers/auth.json"},
-		{os.Getenv("DOCKER_CONFIG"), ".docker", "config.json"},
-	} {
-		dir := place[0]
-		if dir == "" && place[1] != "" && home != "" {
-			dir = filepath.Join(home, place[1])
-		}
-		if filepath.IsAbs(dir) {
-			addTo(&paths, filepath.Join(dir, place[2]))
-		}
-	}
-	return paths
-}
-
-// readPassword reads the password of --password-file: the first line.
-func (r *registryOptions) readPassword() error {
-	name := r.passwordFile
-	if name == "-" && isTerminal(os.Stdin) {
-		return usageErrorf("--password-file -: standard input is a terminal, which would show the password: use a pipe or a file")
-	}
-	data, err := readWhole(name, maxCredentials)
-	if err != nil {
-		return &fileError{"password-file", name, withoutPath(err)}
-	}
-	r.password = strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
-	if r.password == "" || len(r.password) > maxCredentials {
-		return wrongValue("password-file", name, "it is empty or too large")
-	}
-	return nil
-}
+// loginPlaces has a line for each file of logins, the first to be asked first: the variable that
+// names its directory, and "DIRECTORY|FILE"; the directory is below HOME, and used without the
+// variable.
+const loginPlaces = `XDG_RUNTIME_DIR |containers/auth.json
+XDG_CONFIG_HOME .config|containers/auth.json
+DOCKER_CONFIG .docker|config.json`
 
 // login returns the name and password for a repository of a registry, "" if the user has none.
 func (r *registryOptions) login(host, repository string) (user, password string, err error) {
@@ -114,7 +99,7 @@ func (r *registryOptions) login(host, repository string) (user, password string,
 		f := &r.files[i]
 		user, password, ok, err := image.Login(f.text, host, repository)
 		if err != nil {
-			return "", "", fmt.Errorf("%s %q: %w", f.what, f.name, err)
+			return "", "", fmt.Errorf("the file of logins %q: %w", f.name, err)
 		}
 		if ok {
 			return user, password, nil

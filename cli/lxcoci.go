@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"strings"
 )
 
 // This file is the template "oci" of LXC, as which the program can be called too (argv[0]
@@ -66,17 +65,11 @@ func (c *ociCall) run(ctx context.Context, ui *ui, operands []string) error {
 		if r.passwordFile != "" {
 			return usageErrorf("--password excludes --password-file")
 		}
-		r.password, r.passwordGiven = c.password, true
+		r.password = c.password
 		ui.warnText("secret", "--password: lxc-create writes it into the container's config, and ps shows it to all; use --password-file")
 	}
 	if url != "" && !isContainer(url) {
-		c.image.container = ""
-		shown, _ := showName(url)
-		meaning := unclear(url)
-		if meaning == "" {
-			meaning = "did you mean docker://" + strings.TrimPrefix(shown, "/") + "?"
-		}
-		return usageErrorf("--url %q: %s", shown, meaning)
+		return notContainer("url", url)
 	}
 	return c.templateCall.run(ctx, ui, operands)
 }
