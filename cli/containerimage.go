@@ -119,15 +119,15 @@ func parseContainer(name string) (*source.Container, error) {
 
 // registryOptions say how a container image is got from a registry.
 type registryOptions struct {
-	_             uncomparable
-	authFile      string
-	user          string
-	passwordFile  string
-	password      string // set by useContainer
-	fromSettings  struct{ server, mirror, keyring bool }
-	image         *source.Container // the container image that is wanted; nil: none
-	name          string            // its name as the user wrote it
-	files         []authFile        // set by useContainer
+	_            uncomparable
+	authFile     string
+	user         string
+	passwordFile string
+	password     string // set by useContainer
+	fromSettings struct{ server, mirror, keyring bool }
+	image        *source.Container // the container image that is wanted; nil: none
+	name         string            // its name as the user wrote it
+	files        []authFile        // set by useContainer
 }
 
 // group returns the flags of a command that can ask a registry. second has those that only
