@@ -177,9 +177,6 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 		if r.contents, err = r.inspect(found); err != nil {
 			return &source.RefusedError{Err: err}
 		}
-		if found.Config != nil && r.staging.merging {
-			return notEmpty(r.target.Container.Rootfs, "") // whiteouts would remove what was there
-		}
 		found.Accept()
 		if err := r.checkRoom(ctx, found); err != nil {
 			return err
