@@ -22,6 +22,9 @@ import (
 // and reads a line for each missing name, as the stock template does. A missing architecture
 // means the architecture of this machine.
 func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder, stdin *os.File) error {
+	if c.image.container != "" {
+		return nil
+	}
 	if c.image.dist != "" && c.image.release != "" {
 		if c.image.arch == "" {
 			c.image.arch = hostArch()
@@ -29,7 +32,7 @@ func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder
 		return nil
 	}
 	terminal := isTerminal(stdin)
-	if info, err := stdin.Stat(); err == nil && info.Mode()&fs.ModeCharDevice != 0 && !terminal && !ui.template {
+	if info, err := stdin.Stat(); err == nil && info.Mode()&fs.ModeCharDevice != 0 && !terminal && !ui.isTemplate() {
 		return errNoChoice // /dev/null
 	}
 	index, err := finder.List(ctx)
@@ -144,7 +147,7 @@ func (c *creation) sameAs(ui *ui, given *imageOptions) []string {
 	// A NUL, which no argument has, ends each word.
 	line := "lxc-pull\x00" + ui.command + "\x00"
 	own := "-- --mapped-uid --mapped-gid" // from enterNamespace; without "--" operands stay operands
-	if ui.template {
+	if ui.isTemplate() {
 		line = "lxc-create\x00-t\x00" + lxcTemplate() + "\x00-n\x00" + c.target.Container.Name + "\x00-P\x00" + filepath.Dir(c.target.Container.Path) + "\x00--\x00"
 		own += " --name --path --rootfs" // from lxc-create
 	}
@@ -176,7 +179,7 @@ func (c *creation) sameAs(ui *ui, given *imageOptions) []string {
 		name += "/" + o.variant
 		options += "\x00--variant\x00" + o.variant
 	}
-	if ui.template {
+	if ui.isTemplate() {
 		name = options
 	}
 	return strings.Split(line+name, "\x00")

@@ -77,6 +77,9 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if err != nil {
 		return err
 	}
+	if name := made.Record.Image.Reference; name != "" {
+		return fmt.Errorf("%q was made of the container image %q: check can't compare the layers of container images yet", c.made.name, name)
+	}
 	audit := &pull.Audit{Record: made.Record, Memory: pull.Memory(c.finder.memory), Ignore: c.exclude, ChangedOnly: c.onlyChanged, Tell: ui.listener()}
 	for i, pattern := range c.exclude {
 		c.exclude[i] = strings.TrimLeft(strings.TrimPrefix(pattern, "./"), "/")

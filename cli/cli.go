@@ -81,6 +81,12 @@ func template() *command {
 
 const templateName = "template"
 
+// ociTemplate returns the command that lxc-create runs for "-t oci", if the program has the name
+// of that template.
+func ociTemplate() *command {
+	return &command{name: ociName, usage: ociUsage, example: ociExample, call: new(ociCall)}
+}
+
 // Run runs the command that argv names and returns the exit status. argv[0] is the name by
 // which the program was called. After SIGINT, SIGTERM or SIGHUP the command cleans up and
 // ends.
@@ -106,7 +112,7 @@ func Run(argv []string) int {
 func (u *ui) carryOut(ctx context.Context, argv []string) int {
 	cmd, args, err := choose(argv)
 	if err == nil {
-		u.template, u.command = cmd.name == templateName, cmd.name
+		u.command = cmd.name
 		err = cmd.run(ctx, u, args)
 	}
 	if u.events == nil && exitStatus(err) == exitUsage && !cmd.raw {
@@ -156,9 +162,11 @@ func choose(argv []string) (*command, []string, error) {
 	switch name {
 	case templateAlias:
 		return template(), args, nil
-	case "lxc-local", "lxc-oci":
-		// LXC's templates of these names unpack an image that the user has; this program can't.
-		return new(command), nil, usageErrorf("this program replaces LXC's download template, not %q", name)
+	case ociName:
+		return ociTemplate(), args, nil
+	case "lxc-local":
+		// LXC's template of this name unpacks a tarball that the user has; this program can't.
+		return new(command), nil, usageErrorf("this program replaces LXC's templates download and oci, not %q", name)
 	}
 	if len(args) == 0 {
 		return &command{raw: true, call: new(missingCall)}, nil, nil
@@ -202,7 +210,7 @@ update did you mean info?
 
 // stockOptions are options to which lxc-create and scripts for the stock template may give an
 // empty value, which is none.
-const stockOptions = "name path rootfs mapped-uid mapped-gid dist release arch variant server keyid keyserver"
+const stockOptions = "name path rootfs mapped-uid mapped-gid dist release arch variant server keyid keyserver username password"
 
 // refuseEmpty returns an error for an option with an empty value, as a script with an unset
 // variable passes it: the command would do without what the user wanted.
@@ -210,7 +218,8 @@ func (c *command) refuseEmpty(args []string, flags []flag) error {
 	values, _, err := getopt(args, flags)
 	for _, v := range values {
 		f := &flags[v.flag]
-		if err == nil && v.value == "" && f.value != "" && (c.name != templateName || !among(stockOptions, f.long)) {
+		stock := among("template lxc-oci", c.name) && among(stockOptions, f.long)
+		if err == nil && v.value == "" && f.value != "" && !stock && f.long != "entrypoint" { // which may have none
 			err = wrongValue(f.name(), "", "the value is empty")
 		}
 	}
@@ -273,7 +282,10 @@ func (c *command) run(ctx context.Context, ui *ui, args []string) error {
 	if err := c.printHelp(ui.out, groups, false); err != nil {
 		return err
 	}
-	if t, ok := one.(*templateCall); ok {
+	switch t := one.(type) {
+	case *templateCall:
+		return t.noContainer()
+	case *ociCall:
 		return t.noContainer()
 	}
 	return nil

@@ -201,6 +201,17 @@ func (c *completionCall) values(kind string) {
 	case "TYPE:LINK":
 		c.values("veth:,macvlan:,ipvlan:,phys:,none,host")
 	case "IMAGE", "CACHED", "DIST", "RELEASE", "ARCH", "VARIANT":
+		if kind == "IMAGE" && isContainer(c.prefix) {
+			if !strings.HasPrefix(c.prefix, "docker:") && !strings.HasPrefix(c.prefix, "docker+") {
+				c.values("FILE") // the scripts cut the scheme off
+			}
+			return
+		}
+		if kind == "IMAGE" {
+			for _, scheme := range strings.Fields(containerSchemes) {
+				c.add(scheme+":", "container image")
+			}
+		}
 		finder := finderOptions{owner: unchanged()}
 		base := host.This().CacheDir(host.Namespace())
 		dir := finder.cacheAt(base)

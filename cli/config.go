@@ -22,7 +22,8 @@ Variables are LXC_PULL_ and a name, as in LXC_PULL_CACHE_SIZE; blanks separate
 the values of a list. Names are those of options:
 
   lists  server mirror mirror-list keyring keyid cacert dns resolve
-  others netrc-file limit-rate retries stall-time memory cache-size progress
+  others netrc-file auth-file require-signature (1) limit-rate retries
+         stall-time memory cache-size progress
 `
 
 // A configCall is one use of "config". It reads only files, and asks no server.
@@ -68,6 +69,11 @@ func (s *settings) check(ctx context.Context, ui *ui) {
 	c.finder.owner = unchanged()
 	if _, err := c.finder.open(ctx, ui, false); err != nil {
 		addTo(&s.errs, s.blame(err).Error())
+	}
+	if name := c.finder.registry.authFile; name != "" {
+		if _, err := readOption("auth-file", name, maxCredentials); err != nil {
+			addTo(&s.errs, s.blame(err).Error())
+		}
 	}
 }
 

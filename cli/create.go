@@ -19,8 +19,8 @@ const createUsage = `Usage: lxc-pull create NAME [IMAGE] [OPTION]...
        lxc-pull create NAME -d DIST -r RELEASE [-a ARCH] [OPTION]...
 
 Makes a container with its config, fstab and root file system in the LXC path,
-where NAME must be absent or empty. Without an image: choose from a list.
-IMAGE is DIST[/RELEASE][/ARCH][/VARIANT][@BUILD]; default RELEASE: newest stable
+where NAME must be absent or empty. Without IMAGE: choose from a list. IMAGE is
+DIST[/RELEASE][/ARCH][/VARIANT][@BUILD], docker:NAME[:TAG] or oci-archive:FILE.
 `
 
 const createExample = `Example: lxc-pull create web debian/trixie
@@ -131,7 +131,7 @@ func (c *createCall) prepare(ui *ui, layout *host.Layout, operands []string) err
 	if err := c.shiftOwners(); err != nil {
 		return err
 	}
-	if err := c.checkTarget(ui, layout); err != nil || c.image.dist != "" {
+	if err := c.checkTarget(ui, layout); err != nil || c.image.isNamed() {
 		return err
 	}
 	// Nobody should choose an image for a container that exists. What a killed run or

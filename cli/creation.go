@@ -23,10 +23,11 @@ import (
 // A creation holds the options that the commands template, create and rootfs have in
 // common, and the target that they make.
 type creation struct {
-	image  imageOptions
-	finder finderOptions
-	unpack unpackOptions
-	target pull.Target
+	image   imageOptions
+	finder  finderOptions
+	unpack  unpackOptions
+	target  pull.Target
+	process processOptions
 
 	personal personalOptions
 	changes  pull.Personal // what personal says, set by personalize
@@ -36,11 +37,17 @@ type creation struct {
 	noVariant bool     // the user named no variant
 }
 
-// groups returns the flags that the three commands have in common.
-func (c *creation) groups() []group {
+// groups returns the flags that the three commands have in common. container says that the
+// command makes a container.
+func (c *creation) groups(container bool) []group {
+	logins, second := c.finder.registry.group()
+	images := group{"Container images", logins}
+	if container {
+		images.flags = append(c.process.flags(), logins...)
+	}
 	return []group{
-		c.image.group(), c.finder.servers.group(), c.finder.trust.group(), c.finder.cache.group(),
-		c.unpack.group(), c.finder.network.group(), commonFlags(), {flags: []flag{progressFlag()}},
+		c.image.group(), c.finder.servers.group(), images, c.finder.trust.group(), c.finder.cache.group(),
+		c.unpack.group(), c.finder.network.group(), commonFlags(), {flags: []flag{progressFlag()}}, {flags: second},
 	}
 }
 
@@ -55,8 +62,11 @@ func (c *creation) begin() {
 // check refuses unsafe names and options that exclude each other. It sets the default
 // variant.
 func (c *creation) check() error {
-	if c.image.variant == "" {
+	if c.image.variant == "" && c.image.container == "" {
 		c.noVariant, c.image.variant = true, defaultVariant
+	}
+	if err := c.checkContainer(); err != nil {
+		return err
 	}
 	if err := c.image.check(); err != nil {
 		return err
@@ -65,6 +75,31 @@ func (c *creation) check() error {
 		return usageErrorf("--dry-run excludes --print-url")
 	}
 	return c.finder.cache.check()
+}
+
+// checkContainer refuses options about container images for another image, and two uses of
+// standard input.
+func (c *creation) checkContainer() error {
+	option, r := c.process.given(), &c.finder.registry
+	switch {
+	case c.image.container == "" && r.user != "":
+		option = "username"
+	case c.image.container == "" && r.passwordFile != "":
+		option = "password-file"
+	}
+	inputs := 0
+	for _, name := range []string{c.image.container, c.personal.password, r.passwordFile} {
+		if name == "-" {
+			inputs++
+		}
+	}
+	switch {
+	case c.image.container == "" && option != "":
+		return usageErrorf("--%s is for container images, such as docker:nginx", option)
+	case inputs > 1:
+		return usageErrorf("standard input can't be two files: \"-\" is there twice")
+	}
+	return nil
 }
 
 // dropDashes removes a "--" after which the image is named by options, as in a call of
@@ -137,6 +172,12 @@ func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 	if err := c.reach(ctx); err != nil {
 		return nil, err
 	}
+	if c.image.container != "" {
+		err := untilDone(ctx, func() error { return c.finder.useContainer(ui, c.image.container, c.image.arch) })
+		if err != nil {
+			return nil, err
+		}
+	}
 	finder, err := c.finder.open(ctx, ui, true)
 	if err != nil {
 		return nil, err
@@ -159,7 +200,7 @@ func (c *creation) reach(ctx context.Context) error {
 func (c *creation) how(ui *ui) pull.Options {
 	return pull.Options{
 		Memory: pull.Memory(c.unpack.memory), VerifyFirst: c.unpack.verifyFirst, SELinux: c.unpack.selinux,
-		NeedXattrs: c.unpack.xattrs, AllowHost: c.unpack.allowHost, Tell: ui.listener(), Personal: c.changes,
+		NeedXattrs: c.unpack.xattrs, AllowHost: c.unpack.allowHost, Tell: ui.listener(), Personal: c.changes, Process: c.process.process(),
 		Program: "lxc-pull " + version(),
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"strconv"
 	"strings"
 
 	"lxc-pull/lxc"
@@ -65,25 +66,39 @@ func (c *creation) describe(found *source.Found, root *untar.Root) string {
 		}
 	}
 	add("target", c.target.Container.Rootfs)
-	add("image", found.Image.Name.String()+" "+found.Image.Build)
+	if found.Image.Reference != "" {
+		add("image", found.Image.Reference)
+	} else {
+		add("image", found.Image.Name.String()+" "+found.Image.Build)
+	}
+	var packed, content int64
+	for i := range found.Layers {
+		packed, content = addSize(packed, found.Layers[i].Packed), addSize(content, found.Layers[i].Content)
+	}
 	add("signed by", strings.Join(found.Signers(), " "))
 	if found.Cached {
 		add("source", "the cache")
 	} else {
 		add("source", found.URL())
 	}
-	add("size", source.ByteCount(found.Layers[0].Packed))
+	if n := len(found.Layers); n > 1 {
+		add("layers", strconv.Itoa(n))
+	}
+	add("size", source.ByteCount(packed))
 	if found.WillKeep() {
 		add("cache", "the download is kept")
 	}
 	room, _ := root.Room()
-	add("needed room", source.ByteCount(found.Layers[0].Content))
+	add("needed room", source.ByteCount(content))
 	add("free room", source.ByteCount(room.Bytes)+" on "+root.FileSystem())
 	if !c.target.RootfsOnly {
 		ranges, _ := lxc.IDMap(c.target.BaseConfig)
 		add("mode", string(c.target.Namespace.Mode()))
 		add("idmap", mapArguments(ranges))
 		add("config", c.only.config)
+	}
+	if found.Config != nil && !c.target.RootfsOnly {
+		add("runs", shellWords(c.process.command(found.Config)))
 	}
 	flags := c.personal.group(true).flags
 	for i := range flags {
@@ -96,4 +111,12 @@ func (c *creation) describe(found *source.Found, root *untar.Root) string {
 		}
 	}
 	return text
+}
+
+// addSize adds sizes, of which -1 is one that is not known.
+func addSize(sum, size int64) int64 {
+	if sum < 0 || size < 0 {
+		return -1
+	}
+	return sum + size
 }

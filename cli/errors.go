@@ -142,7 +142,7 @@ func (u *ui) explain(err error, code string) (text, hint string) {
 	if c.network != nil && u.verbose && c.network.Detail() != "" {
 		u.write("", c.network.Detail())
 	}
-	if !among("usage failed interrupted", code) && (u.verbose || u.screen.file != nil && !u.template) {
+	if !among("usage failed interrupted", code) && (u.verbose || u.screen.file != nil && !u.isTemplate()) {
 		u.write("", "More: lxc-pull help "+code)
 	}
 	return text, hint
@@ -232,6 +232,10 @@ func classify(err error) (status int, code string) {
 		status, code = exitNoImage, "gone"
 	case c.kind == source.Replayed:
 		status, code = exitUnverified, "old-image"
+	case c.kind == source.Login:
+		status, code = exitNetwork, "http-login"
+	case c.kind == source.Limited:
+		status, code = exitNetwork, "rate-limit"
 	case c.kind == source.Unverified && c.other.untrusted != nil:
 		status, code = exitUnverified, "untrusted"
 	case c.kind == source.Unverified:
@@ -335,6 +339,7 @@ encoding 4 bad-answer The network alters the server's answers, or this is not an
 protocol 4 bad-answer The network alters the server's answers, or this is not an image server. Use another server.
 file 0 file Check that the path is right and readable.
 status 4 http-status Try again later, or use another server.
+429 4 rate-limit The server limits how much each address or account may download. Wait, or use another server or a mirror (--mirror).
 401 4 http-login The server requires a login (--netrc-file FILE, --header-file FILE, or --cert FILE), or blocks you for some time.
 404 2 http-missing The server does not have that file: --server may need a path, or a mirror is being updated. Try again later, or use another server.
 407 4 proxy The proxy in https_proxy, http_proxy or all_proxy requires a user and a password.
@@ -349,6 +354,8 @@ func networkLine(e *fetch.Error) (rank, code, hint string) {
 			name = "401"
 		case 404, 410:
 			name = "404"
+		case 429:
+			name = "429"
 		case 407:
 			name = "407"
 		}
@@ -377,9 +384,11 @@ func (u *ui) describe(err error, c *causes) (text string, phrase bool) {
 		return text, true
 	case c.fault == pull.NoConfig:
 		return "ERROR: " + text, true
-	case !u.template:
+	case !u.isTemplate():
 		return text, false
 	case c.kind == source.Gone:
+		return "ERROR: Couldn't find a matching image\n" + text, true
+	case c.kind == source.NotFound && c.other.missing == nil:
 		return "ERROR: Couldn't find a matching image\n" + text, true
 	case c.kind == source.NotFound:
 		return "ERROR: Couldn't find a matching image", true
@@ -398,8 +407,8 @@ func (u *ui) hint(err error) string {
 		return ""
 	case c.own.usage != nil && c.own.retold != nil && c.own.retold.setting:
 		return "\"lxc-pull config\" shows all settings, and where each comes from."
-	case c.own.usage != nil && u.template:
-		return "See lxc-pull help template."
+	case c.own.usage != nil && u.isTemplate():
+		return "See lxc-pull help " + u.command + "."
 	case c.own.usage != nil && (u.command == "" || u.command == "help"):
 		return "See lxc-pull --help."
 	case c.own.usage != nil:
@@ -430,6 +439,8 @@ func (u *ui) sourceHint(err error, c *causes) string {
 	untrusted, bad := c.other.untrusted, c.other.bad
 	local := among("verify sopv cache", u.command) // asks no server
 	switch {
+	case u.registry != nil && u.registryHint(err) != "":
+		return u.registryHint(err)
 	case u.command == "check" && (c.kind == source.Gone || c.kind == source.NotFound):
 		return "Servers keep few builds. Name a server that has this one with --server, or make a new container and copy your data."
 	case c.other.missing != nil:
@@ -460,6 +471,51 @@ func (u *ui) sourceHint(err error, c *causes) string {
 		return "The file is not what was signed."
 	}
 	return c.nothing() + "Try again later, or use another server."
+}
+
+// registryTable has the hint about each code of an error of a registry, in which % stands for
+// the repository. The codes of archives begin with "a-".
+const registryTable = `no-image The tags and platforms: lxc-pull list %. For another platform pass -a ARCH.
+a-no-image What is in it: lxc-pull list %. For another platform pass -a ARCH.
+http-missing The tags and platforms: lxc-pull list %.
+old-image An old image may have known security holes. If you want it, pass --allow-older.
+untrusted Pass the signer's key (cosign's, PEM) with --keyring FILE; get it from a source that you trust, not from the registry.
+unverified Nothing was kept. Try again later, or with another mirror or none. If a signature is missing: --require-signature, or a setting of that name, asks for it.
+a-unverified Nothing was kept. Make the archive again. If a signature is missing: --require-signature, or a setting of that name, asks for it.
+http-login Log in: --username NAME --password-file FILE, or --auth-file FILE. Registries answer the same for a name that does not exist.
+helper Your login is kept by a credential helper, which lxc-pull does not run: pass --username NAME --password-file FILE.
+rate-limit The registry limits downloads. Log in (--username, --auth-file), wait, or use a mirror (--mirror HOST).
+login-page The answer is a web page. Either the network wants a login first (open any page in a browser), or the host is no registry.
+wrong-scheme Check the port. For a registry without TLS write docker+http://HOST:PORT/NAME.
+tls-name Check the registry's name. If it is right, the registry's owner must put it into the certificate, as a subjectAltName.
+http-status Try again later, or use a mirror (--mirror HOST).
+bad-answer The network alters the registry's answers, or the host is no registry. Use a mirror (--mirror HOST).
+redirect The registry redirects without end, or to an unsafe address. Use a mirror (--mirror HOST).
+`
+
+// registryHint returns the hint about an error of a registry or of a container image, "" if there
+// is none of its own.
+func (u *ui) registryHint(err error) string {
+	r := u.registry
+	_, code := classify(err)
+	name := cutTag(r.image.Reference.String())
+	switch {
+	case r.image.Archive != "":
+		scheme, _, _ := strings.Cut(r.name, ":")
+		code, name = "a-"+code, scheme+":"+r.image.Archive
+	case code == "http-login" && r.helped():
+		code = "helper"
+	}
+	return strings.Replace(lineOf(registryTable, code), "%", shellWord(name), 1)
+}
+
+// cutTag returns a complete reference without its tag and digest.
+func cutTag(reference string) string {
+	reference, _, _ = strings.Cut(reference, "@")
+	if i := strings.LastIndexByte(reference, ':'); i > strings.LastIndexByte(reference, '/') {
+		reference = reference[:i]
+	}
+	return reference
 }
 
 // localHint returns the hint about the directory to fill, LXC's rules, disk space, memory and
@@ -549,6 +605,9 @@ func (u *ui) clockHint() string {
 func (u *ui) networkHint(e *fetch.Error, resumes bool) string {
 	switch e.Kind {
 	case fetch.KindRefused, fetch.KindUnreachable, fetch.KindTimeout:
+		if u.registry != nil {
+			return "Check the network, the proxy in https_proxy, and whether the registry is up. A mirror (--mirror HOST) may be."
+		}
 		if e.Proxy != "" || proxySet() {
 			return "Check the network, and whether the server is up. A proxy is set: https_proxy, http_proxy, all_proxy and no_proxy say which requests use it."
 		}

@@ -22,7 +22,9 @@ import (
 //	{"event": "image", "image": "DIST/RELEASE/ARCH/VARIANT", "build": B, "digest": D, "cached": true}
 //	                                                  again when another copy is used; D is the
 //	                                                  SHA-256 of the root file system, null if it
-//	                                                  is not known yet
+//	                                                  is not known yet. A container image also
+//	                                                  has "reference": its complete name, with
+//	                                                  the digest of the manifest
 //	{"event": "warning", "code": C, "text": T}        C is one of the codes in codes.txt
 //	{"event": "result", "exit": N, "code": C, "text": T, "remedy": R}
 //	                                                  the last one; after success C is "ok"
@@ -230,5 +232,9 @@ func (e *events) image(i image.Image, digest string, cached bool) {
 	if digest = jsonString(digest); digest == `""` {
 		digest = "null"
 	}
-	e.send("image", "image", i.Name.String(), "build", i.Build, "#digest", digest, "#cached", strconv.FormatBool(cached))
+	fields := []string{"image", i.Name.String(), "build", i.Build, "#digest", digest, "#cached", strconv.FormatBool(cached)}
+	if i.Reference != "" {
+		addTo(&fields, "reference", i.Reference)
+	}
+	e.send("image", fields...)
 }

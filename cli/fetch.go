@@ -23,6 +23,7 @@ import (
 // when it is complete: download.go.
 
 const fetchUsage = `Usage: lxc-pull fetch [OPTION]... URL...
+       lxc-pull fetch --oci IMAGE -o FILE [OPTION]...
 
 Downloads one file from an https, http or file URL. An interrupted download
 continues, in this call or a later one; FILE appears only when it is complete.
@@ -37,18 +38,23 @@ type fetchCall struct {
 	digest  []byte // the SHA-256 that the file must have; nil: not given
 	html    bool   // accept a web page
 
+	image  imageOptions            // of --oci
+	finder finderOptions           // likewise
+	save   func(w io.Writer) error // writes the archive of --oci; nil: the URLs are downloaded
+
 	ui   *ui
 	urls []string // at least one
 }
 
 func (c *fetchCall) groups() []group {
-	return []group{{"", []flag{
+	own := group{"", []flag{
 		{short: 'o', long: "output", value: "FILE", help: "write to FILE, \"-\" for standard output (default: the last part of the URL, which must not exist yet)", into: &c.output},
 		{long: "sha256", value: "HEX", help: "refuse a file with another digest; required with several URLs", into: c.setDigest},
 		{long: "html", help: "accept a web page; otherwise it is an error, since it may be a login page", into: &c.html},
 		jsonFlag(),
 		progressFlag(),
-	}}, c.network.group().byPrefix(), commonFlags().byPrefix()}
+	}}
+	return append(append([]group{own}, c.ociGroups()...), c.network.group().byPrefix(), commonFlags().byPrefix())
 }
 
 func (c *fetchCall) setDigest(value string) (err error) {
@@ -61,6 +67,9 @@ func (c *fetchCall) setDigest(value string) (err error) {
 
 func (c *fetchCall) run(ctx context.Context, ui *ui, operands []string) error {
 	c.ui = ui
+	if c.image.container != "" {
+		return c.saveOCI(ctx, operands)
+	}
 	if err := c.check(operands); err != nil {
 		return err
 	}
@@ -82,8 +91,13 @@ func (c *fetchCall) run(ctx context.Context, ui *ui, operands []string) error {
 			ui.notef("server certificates were checked with the root certificates of %s", trust)
 		}
 	}()
+	return c.write(ctx, client)
+}
+
+// write writes what the call is about to the output. client is nil if save writes it.
+func (c *fetchCall) write(ctx context.Context, client *fetch.Client) error {
 	if c.output == "-" {
-		return untilDone(ctx, func() error { return c.stream(ctx, client, ui.out) })
+		return untilDone(ctx, func() error { return c.stream(ctx, client, c.ui.out) })
 	}
 	out, err := openOutput(c.output)
 	if err != nil {
@@ -108,11 +122,14 @@ func (c *fetchCall) check(urls []string) error {
 	case len(c.urls) == 0:
 		return usageErrorf("fetch needs a URL")
 	case c.output == "-" && c.ui.events != nil && c.ui.events.fd == 1:
-		return usageErrorf("-o - and the events can't both go to standard output")
+		return errTwoOutputs
 	case len(c.urls) > 1 && c.digest == nil:
 		return usageErrorf("several URLs need --sha256: nothing else shows that they name the same file")
 	}
 	for _, raw := range c.urls {
+		if isContainer(raw) {
+			return usageErrorf("a container image needs --oci: --oci %s -o FILE", raw)
+		}
 		if err := fetch.CheckURL(raw); err != nil {
 			return usageErrorf("%v", err)
 		}
@@ -124,6 +141,8 @@ func (c *fetchCall) check(urls []string) error {
 	c.output = name
 	return err
 }
+
+var errTwoOutputs = usageErrorf("-o - and the events can't both go to standard output")
 
 // fileName returns the last part of a URL's path. It returns a usage error if that part can't
 // be the name of a new file in the current directory.
@@ -162,6 +181,9 @@ func (c *fetchCall) checkDigest(sum hash.Hash) error {
 
 // stream writes the file to w while it arrives, before its digest is verified.
 func (c *fetchCall) stream(ctx context.Context, client *fetch.Client, w io.Writer) error {
+	if c.save != nil {
+		return c.save(w)
+	}
 	body, err := client.Open(ctx, c.request(c.urls, 0, ""))
 	if err != nil {
 		return err

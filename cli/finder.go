@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"lxc-pull/fetch"
 	"lxc-pull/image/cache"
 	"lxc-pull/lxc"
 	"lxc-pull/lxc/host"
@@ -84,6 +85,9 @@ func (o *trustOptions) keys(ui *ui) (*pgp.Keyring, error) {
 	if o.keyserver {
 		ui.warn("ignored-option", "--keyserver is ignored: keys are built in or come from --keyring, never from a key server")
 	}
+	if o.noValidate && o.requireSignature {
+		return nil, usageErrorf("--require-signature excludes --no-validate")
+	}
 	if o.noValidate {
 		ui.warn("no-validate", "--no-validate: no signature is verified; whoever controls the server or the network controls the container")
 		return nil, nil
@@ -105,6 +109,8 @@ type finderOptions struct {
 	network networkOptions
 	cache   cacheOptions
 	memory  int64
+
+	registry registryOptions
 
 	settings []string // the servers of a setting, if the command line names none; only for check and info
 
@@ -133,7 +139,11 @@ func (o *finderOptions) open(ctx context.Context, ui *ui, withCache bool) (*sour
 
 // options returns the options of the Finder that open opens.
 func (o *finderOptions) options(ui *ui, withCache bool) (*source.Options, error) {
-	servers, err := o.servers.parse()
+	servers := new(source.Servers)
+	var err error
+	if o.registry.image == nil {
+		servers, err = o.servers.parse()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +161,18 @@ func (o *finderOptions) options(ui *ui, withCache bool) (*source.Options, error)
 	agent := "lxc-pull/" + version() + " compat:" + strconv.Itoa(lxc.CompatLevel)
 	notes := &retryNotes{ui: ui, also: servers.NoteFailure}
 	opt.Servers, opt.BuiltInKey = servers, len(o.trust.keyrings) == 0
-	if opt.Client, err = o.network.client(agent, servers.URLs(), opt.Clock, opt.Keys != nil, notes); err != nil {
+	urls := servers.URLs()
+	if opt.Container = o.registry.image; opt.Container != nil {
+		if err := o.checkKeys(&opt); err != nil {
+			return nil, err
+		}
+		urls = []string{"file:///"}
+		if opt.Container.Archive == "" {
+			urls[0] = opt.Container.Reference.URL()
+			o.network.authorize = opt.Container.Authorize(func() *fetch.Client { return opt.Client })
+		}
+	}
+	if opt.Client, err = o.network.client(agent, urls, opt.Clock, opt.Keys != nil, notes); err != nil {
 		return nil, err
 	}
 	return &opt, nil

@@ -134,6 +134,7 @@ type imageOptions struct {
 	_                            uncomparable
 	dist, release, arch, variant string
 
+	container  string // the name of a container image; "": the image is one of an image server
 	build      string // "": the newest
 	loose      bool   // the list may have other names for the same
 	anyVariant bool   // the user named no variant
@@ -145,6 +146,7 @@ const defaultVariant = "default"
 // group returns the flags of a command that unpacks one image.
 func (o *imageOptions) group() group {
 	g := o.filters()
+	g.flags[1].help += " (IMAGE without it: the newest stable one)"
 	g.flags[2].help += " (default: this machine's, " + hostArch() + ")"
 	g.flags[3].help += " (default: " + defaultVariant + ")"
 	g.flags = append(g.flags, flag{long: "build", value: "BUILD", help: "this build of the image (default: the newest)", into: &o.build, exact: true, more: true})
@@ -169,6 +171,9 @@ func (o *imageOptions) check() error {
 		if f.value == "" {
 			continue
 		}
+		if o.container != "" && f.name != "arch" {
+			return usageErrorf("--%s is for images of an image server; %q is a container image", f.name, o.container)
+		}
 		if err := image.CheckName(f.value); err != nil {
 			return wrongValue(f.name, f.value, err.Error())
 		}
@@ -184,14 +189,19 @@ func (o *imageOptions) query() image.Query {
 	}
 }
 
+// isNamed reports whether the options name an image.
+func (o *imageOptions) isNamed() bool { return o.dist != "" || o.container != "" }
+
 // hostArch returns the name that image servers use for this machine's architecture.
-func hostArch() string {
+func hostArch() string { return cross.Host(runtime.GOARCH, hostMachine()) }
+
+// hostMachine returns the machine's name from uname(2), "" if it is not known.
+func hostMachine() string {
 	var u unix.Utsname
-	machine := ""
-	if unix.Uname(&u) == nil {
-		machine = unix.ByteSliceToString(u.Machine[:])
+	if unix.Uname(&u) != nil {
+		return ""
 	}
-	return cross.Host(runtime.GOARCH, machine)
+	return unix.ByteSliceToString(u.Machine[:])
 }
 
 // serverOptions name the servers to ask.
@@ -202,7 +212,7 @@ type serverOptions struct {
 func (o *serverOptions) group() group {
 	return group{"Where from", []flag{
 		{long: "server", value: "SERVER", help: "the image server (default: " + source.DefaultServer + ")", into: &o.servers, again: true},
-		{long: "mirror", value: "SERVER", help: "download the image's tarballs from this mirror", into: &o.mirrors, again: true, exact: true, more: true},
+		{long: "mirror", value: "SERVER", help: "download the image's tarballs from this mirror; for a container image, a mirror of its registry: HOST[:PORT][/PREFIX]", into: &o.mirrors, again: true, exact: true, more: true},
 		{long: "mirror-list", value: "FILE", help: "read mirrors from FILE, one on each line", into: &o.mirrorLists, again: true, exact: true, more: true},
 	}}
 }
@@ -214,18 +224,30 @@ type trustOptions struct {
 	keyserver  bool     // --keyserver was given; it has no effect
 	noValidate bool
 	allowOlder bool
+
+	requireSignature bool
 }
 
 func (o *trustOptions) group() group {
 	return group{"Whom to trust", []flag{
-		{long: "keyring", value: "FILE", help: "trust the keys in FILE instead of the built-in key", into: &o.keyrings, again: true, exact: true, more: true},
+		{long: "keyring", value: "FILE", help: "trust the keys in FILE instead of the built-in key; of container images, keys of cosign (PEM)", into: &o.keyrings, again: true, exact: true, more: true},
 		{long: "keyid", value: "FPR", help: "trust only the key with this fingerprint", into: &o.keyids, again: true, exact: true, more: true},
 		{long: "no-validate", help: "do not verify signatures (dangerous)", into: &o.noValidate, exact: true, more: true},
+		{long: "require-signature", help: "refuse an image that no trusted key has signed, also from a registry", into: o.setRequired, exact: true, more: true},
 		{long: "allow-older", help: "accept an expired image, and an older build than an earlier run saw", into: &o.allowOlder, exact: true, more: true},
 		// The stock template had these two while it used gpg.
 		{long: "keyserver", value: "SERVER", into: func(string) error { o.keyserver = true; return nil }, exact: true},
 		{long: "standard-resolver", exact: true},
 	}}
+}
+
+// setRequired sets --require-signature; the setting of that name has the value 1.
+func (o *trustOptions) setRequired(value string) error {
+	if value != "" && value != "1" {
+		return errors.New("not 1: only the command line can leave a protection out")
+	}
+	o.requireSignature = true
+	return nil
 }
 
 // cacheOptions say how to use the image cache.

@@ -54,8 +54,11 @@ func (c *missingCall) run(_ context.Context, ui *ui, _ []string) error {
 // explain prints the help text of the command with that name, with all flags.
 func explain(w io.Writer, name string) error {
 	c := named(name)
-	if name == templateName {
+	switch name {
+	case templateName:
 		c = template()
+	case ociName:
+		c = ociTemplate()
 	}
 	if c.name != "" {
 		return c.printHelp(w, c.call.groups(), true)

@@ -32,7 +32,7 @@ func (o *imageOptions) readOperands(name *string, operands []string, kind string
 	switch {
 	case own == "":
 		return usageErrorf("the name of the %s is missing", kind)
-	case given == "" && o.dist == "" && looksLikeImage(own) && (len(operands) == 0 || dist != own && kind == "container" && among(distributions, dist) && image.CheckName(operands[0]) == nil):
+	case given == "" && o.dist == "" && looksLikeImage(own) && (len(operands) == 0 || isContainer(own) || dist != own && kind == "container" && among(distributions, dist) && image.CheckName(operands[0]) == nil):
 		other := "NAME"
 		if len(operands) > 0 {
 			other = operands[0]
@@ -41,6 +41,9 @@ func (o *imageOptions) readOperands(name *string, operands []string, kind string
 	case given != "" && given != own:
 		return usageErrorf("the %s has two names, %q and %q", kind, given, own)
 	case len(operands) > 1:
+		if isContainer(operands[0]) || isContainer(operands[1]) {
+			return unexpected(operands)
+		}
 		return usageErrorf("unexpected argument %q; did you mean the image %q?", operands[1], operands[0]+"/"+operands[1])
 	}
 	if len(operands) == 1 {
@@ -55,6 +58,9 @@ func (o *imageOptions) readOperands(name *string, operands []string, kind string
 // looksLikeImage reports whether an argument is more likely DIST/RELEASE, or a distribution,
 // than the name of a container or directory.
 func looksLikeImage(arg string) bool {
+	if isContainer(arg) {
+		return true
+	}
 	dist, _, found := strings.Cut(arg, "/")
 	if _, err := os.Stat(dist); !found && !among(distributions, dist) || err == nil {
 		return false
@@ -62,8 +68,17 @@ func looksLikeImage(arg string) bool {
 	return image.CheckName(dist) == nil && new(imageOptions).readImage(arg) == nil
 }
 
-// readImage parses DIST[/RELEASE][/ARCH][/VARIANT][@BUILD].
+// readImage parses DIST[/RELEASE][/ARCH][/VARIANT][@BUILD], or takes the name of a container
+// image.
 func (o *imageOptions) readImage(text string) error {
+	if isContainer(text) {
+		o.container = text
+		return nil
+	}
+	if meaning := unclear(text); meaning != "" {
+		shown, _ := showName(text)
+		return usageErrorf("image %q: %s", shown, meaning)
+	}
 	name, build, pinned := strings.Cut(text, "@")
 	fields := strings.Split(name, "/")
 	if len(fields) > 4 || slices.Contains(fields, "") || pinned && build == "" {
@@ -126,7 +141,7 @@ func shortName(n *image.Name, arch bool) string {
 // the command is known. With -v it has more images, one on each line.
 func (u *ui) nearHint(e *image.NotFoundError) string {
 	hint, title := "", "The nearest: "
-	if u.template { // the error is the stock template's phrase, which names nothing
+	if u.isTemplate() { // the error is the stock template's phrase, which names nothing
 		hint = e.Error() + ". "
 	}
 	switch {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -123,6 +124,13 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 	newest := ""
 	if c.offline {
 		ui.setClock(source.NewClock(c.finder.network.time, buildDate()))
+	} else if made.Record.Image.Reference != "" {
+		if newest, err = c.newestImage(ctx, ui, made); ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			ui.warn("offline", "whether the tag has another image now is not known: %v", err)
+		}
 	} else if made.Record.Server == "file:" && len(c.finder.servers.servers) == 0 {
 		ui.warn("offline", "the image came from a directory of this machine; --server can name it, to see whether it has a newer build")
 	} else {
@@ -146,6 +154,39 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 	return err
 }
 
+// newestImage returns the build of the container image that the tag of a container's image has
+// now.
+func (c *infoCall) newestImage(ctx context.Context, ui *ui, made *pull.Made) (string, error) {
+	rec, o := made.Record, &c.finder
+	name := rec.Image.Reference
+	tagged, _, _ := strings.Cut(name, "@")
+	switch {
+	case !made.Own:
+		return "", errors.New(pull.RecordFile + " belongs to another user, so the registry in it is not asked")
+	case !strings.HasPrefix(name, "docker:") && !strings.HasPrefix(name, "docker+http:"):
+		return "", errors.New("the image came from an archive")
+	case strings.LastIndexByte(tagged, ':') < strings.LastIndexByte(tagged, '/'):
+		return "", errors.New("the image was named by its digest alone, without a tag")
+	}
+	o.namespace, o.owner, o.readOnly = host.ContainerNamespace(made.Config), unchanged(), true
+	o.servers, o.asked = serverOptions{}, rec.Server // those of settings are image servers
+	o.trust.keyrings, o.trust.keyids = nil, nil
+	err := untilDone(ctx, func() error { return o.useContainer(ui, tagged, rec.Image.Arch) })
+	if err != nil {
+		return "", err
+	}
+	finder, err := o.open(ctx, ui, false)
+	if err != nil {
+		return "", err
+	}
+	found, err := finder.Find(ctx, image.Query{})
+	if err != nil {
+		return "", err
+	}
+	found.Close()
+	return found.Image.Build, nil
+}
+
 // output returns what the command prints: a line for each member of the record, the age of its
 // build, and the newest build, with the server that has it if that is not the record's; or one
 // JSON object. Members without a value are left out for people, and so are rare ones without -v.
@@ -162,6 +203,12 @@ func (c *infoCall) output(ui *ui, rec *pull.Record, newest string) string {
 			if latest.After(built) {
 				newest += ", " + source.Age(latest.Sub(built)) + " newer"
 			}
+		}
+	}
+	if rec.Image.Reference != "" && newest != "" {
+		newer = strconv.FormatBool(newest != rec.Image.Build)
+		if newer == "true" {
+			newest += ", another image than this"
 		}
 	}
 	if newest == rec.Image.Build {
@@ -181,11 +228,7 @@ func (c *infoCall) output(ui *ui, rec *pull.Record, newest string) string {
 		case m.One != nil:
 			text += infoLine(m.Name, *m.One)
 		case json:
-			list := ""
-			for _, s := range *m.Many {
-				list += ", " + jsonString(s)
-			}
-			o.raw(m.Name, "["+strings.TrimPrefix(list, ", ")+"]")
+			o.raw(m.Name, jsonList(*m.Many))
 		default:
 			list := ""
 			for _, s := range *m.Many {

@@ -80,7 +80,7 @@ func (c *installCall) run(_ context.Context, ui *ui, operands []string) error {
 
 // installNames returns all names that choose a command by argv[0].
 func installNames() []string {
-	names := []string{templateAlias}
+	names := []string{templateAlias, ociName}
 	for _, each := range commands() {
 		names = append(names, each.alias...)
 	}

@@ -21,15 +21,15 @@ func TestNames(t *testing.T) {
 		{"lxc-pull", []string{"--version"}, "version"}, {"lxc-pull", []string{"-V"}, "version"}, {"lxc-pull", []string{"help", "list"}, "help"},
 		{"/usr/share/lxc/templates/lxc-pull", []string{"-h"}, templateName}, {"/usr/share/lxc/templates/lxc-pull", []string{"--help"}, templateName},
 		{"lxc-pull", []string{"-l", "-h"}, templateName}, {"/opt/lxc-pull", []string{"-h"}, templateName}, {"/opt/lxc-pull", []string{"--help"}, "help"}, {"lxc-download", []string{"--version"}, templateName},
+		{"lxc-oci", []string{"-u", "docker:a"}, ociName}, {"/usr/share/lxc/templates/lxc-oci", []string{"-h"}, ociName}, {"lxc-oci", nil, ociName},
 	} {
 		cmd, _, err := choose(append([]string{c.name}, c.args...))
 		if err != nil || cmd.name != c.want {
 			t.Errorf("choose(%q, %q) = %q, %v, want %q", c.name, c.args, cmd.name, err, c.want)
 		}
 	}
-	// These templates of LXC take images from elsewhere, so this program must not stand in for
-	// them.
-	for _, name := range []string{"lxc-local", "lxc-oci"} {
+	// This template of LXC takes a tarball of the user's, so this program must not stand in for it.
+	for _, name := range []string{"lxc-local"} {
 		if _, _, err := choose([]string{name, "-d", "debian"}); exitStatus(err) != exitUsage || !strings.Contains(err.Error(), name) {
 			t.Errorf("choose(%q) = %v", name, err)
 		}

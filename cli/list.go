@@ -18,11 +18,13 @@ import (
 )
 
 const listUsage = `Usage: lxc-pull list [WORD]... [OPTION]...
+       lxc-pull list docker:NAME[:TAG] [OPTION]...
 
 Lists a server's images for this machine's architecture, or those that match all
 words: distributions, releases, architectures or variants, such as
 "list debian arm64" or "list debian/trixie". The newest release comes first.
-A terminal shows age and size, a pipe shows builds, and --json has all.
+A terminal shows age and size, a pipe shows builds, and --json has all. Of a
+container image: its tags, and for which platforms the image with TAG is.
 `
 
 // A listCall is one use of "list".
@@ -49,13 +51,33 @@ func (c *listCall) groups() []group {
 		{long: "json", help: "print JSON", into: &c.json, exact: true},
 		{long: "no-cache", into: &c.finder.cache.noCache, exact: true}, // no marks of cached images
 	}}
-	return []group{own, c.image.filters(), c.finder.servers.group(), c.finder.trust.group(), c.finder.network.group(), commonFlags()}
+	logins, second := c.finder.registry.group()
+	return []group{
+		own, c.image.filters(), c.finder.servers.group(), {"Container images", logins}, c.finder.trust.group(), c.finder.network.group(),
+		commonFlags(), {flags: second},
+	}
 }
 
 func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
 	words := strings.Split(strings.Join(operands, "/")+"/"+c.image.dist+"/"+c.image.release+"/"+c.image.arch+"/"+c.image.variant, "/")
 	if err := c.image.check(); err != nil {
 		return err
+	}
+	for _, word := range operands {
+		meaning := unclear(word)
+		switch {
+		case isContainer(word) && len(operands) > 1:
+			return usageErrorf("%q is a container image, so no other word can stand with it", word)
+		case isContainer(word):
+			c.image.container = word
+			if err := c.image.check(); err != nil {
+				return err
+			}
+			return c.finder.listContainer(ctx, ui, &c.image, c.json)
+		case meaning != "":
+			shown, _ := showName(word)
+			return usageErrorf("%q: %s", shown, meaning)
+		}
 	}
 	c.finder.namespace = host.Namespace()
 	index, err := c.finder.list(ctx, ui)
@@ -119,11 +141,7 @@ func sortImages(images []image.Image) {
 	keys := make([]string, len(images))
 	for i := range images {
 		img := &images[i]
-		release := []byte(image.ReleaseKey(img.Dist, img.Release) + "\x00")
-		for n := range release {
-			release[n] ^= 0xff // sorts descending
-		}
-		keys[i] = img.Dist + "\x00" + string(release)
+		keys[i] = img.Dist + "\x00" + newestFirst(img.Dist, img.Release)
 		if img.Variant != defaultVariant {
 			keys[i] += "\x01"
 		}
@@ -132,6 +150,15 @@ func sortImages(images []image.Image) {
 	for to, from := range image.Order(keys) {
 		images[to] = unsorted[from]
 	}
+}
+
+// newestFirst returns a key by which the newest release is the first.
+func newestFirst(dist, release string) string {
+	key := []byte(image.ReleaseKey(dist, release) + "\x00")
+	for n := range key {
+		key[n] ^= 0xff // sorts descending
+	}
+	return string(key)
 }
 
 // matching returns the rows that have a word, or another name for the same, as a part of their

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type networkOptions struct {
 		cacerts                  []string
 		cert, key, header, netrc string
 	}
+	authorize func(ctx context.Context, url, challenge string) (string, error) // of fetch.Options
 }
 
 func (n *networkOptions) group() group {
@@ -110,6 +112,7 @@ func (n *networkOptions) client(agent string, servers []string, clock *source.Cl
 	client, err := fetch.NewClient(fetch.Options{
 		UserAgent:   agent,
 		Credentials: credentials,
+		Authorize:   n.authorize,
 		Address:     fetch.AddressOptions{DNS: n.dns, Resolve: n.resolve, IPv4Only: n.ipv4, IPv6Only: n.ipv6},
 		TLS: fetch.TLSOptions{
 			CACerts: n.files.cacerts, Certificate: certificate, CertificateFor: origins,

@@ -63,6 +63,15 @@ func printObjects(w io.Writer, objects []jsonObject) error {
 	return err
 }
 
+// jsonList returns a JSON array of strings.
+func jsonList(list []string) string {
+	text := ""
+	for _, s := range list {
+		text += ", " + jsonString(s)
+	}
+	return "[" + strings.TrimPrefix(text, ", ") + "]"
+}
+
 // nameObject returns an object with the fields of an image's name and build.
 func nameObject(n image.Name, build string) (o jsonObject) {
 	o.text("dist", n.Dist)

@@ -50,7 +50,7 @@ func (o *personalOptions) group(container bool) group {
 // newGroups returns the flags of a command that makes something new for a user. own are those
 // that no other command has; container says that it makes a container.
 func (c *creation) newGroups(own group, container bool) []group {
-	return append([]group{own, c.personal.group(container), c.only.group()}, c.groups()...)
+	return append([]group{own, c.personal.group(container), c.only.group()}, c.groups(container)...)
 }
 
 // Limits of the files that the options name, in bytes. A file of public keys has a few
@@ -197,6 +197,9 @@ func (c *creation) fullConfig() []byte {
 // sayNext says that the container is complete, and which commands its user needs next.
 func (c *createCall) sayNext(ui *ui, layout *host.Layout, made *pull.Result) {
 	text := "Container " + shellWord(c.name) + " is ready in " + shellWord(c.target.Container.Path) + "."
+	if made.Config != nil {
+		text += "\nIt runs " + cutLong(shellWords(c.process.command(made.Config)))
+	}
 	const links = "/sys/class/net/"
 	_, unknown := os.Stat(links + "lo")
 	repair := ""
@@ -225,8 +228,12 @@ func (c *createCall) sayNext(ui *ui, layout *host.Layout, made *pull.Result) {
 			kind = "\n  lxc-unpriv-" // Debian's, which also ask systemd for a cgroup
 		}
 		attach := kind + "attach" + options
-		text += kind + "start" + options + attach
-		if made.Locked {
+		text += kind + "start" + options
+		if made.Config != nil {
+			text += kind + "execute" + options + "    (the same, in the foreground)"
+		}
+		text += attach
+		if made.Locked && made.Config == nil {
 			text += attach + " -- passwd    (root has no password yet)"
 		}
 	}
@@ -243,5 +250,20 @@ func (c *rootfsCall) sayDone(ui *ui, made *pull.Result) {
 		}
 	}
 	dir := shellWord(c.target.Container.Rootfs)
-	ui.say(made.Image.Name.String() + " is in " + dir + " (build " + made.Image.Build + ").\n  " + enter + dir + " /bin/sh\n")
+	name := made.Image.Name.String() + " is in " + dir + " (build " + made.Image.Build + ")"
+	if made.Config != nil {
+		name = made.Image.Reference + " is in " + dir
+	}
+	ui.say(name + ".\n  " + enter + dir + " /bin/sh\n")
+}
+
+// maxShown is how many bytes of a command are shown: some images have a whole script in it.
+const maxShown = 200
+
+// cutLong returns the beginning of a text that is too long to be shown.
+func cutLong(text string) string {
+	if len(text) > maxShown {
+		text = text[:maxShown] + "…"
+	}
+	return text
 }

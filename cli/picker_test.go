@@ -667,7 +667,7 @@ func TestSameAs(t *testing.T) {
 		given, chosen := made.image, strings.Split(c.chosen, "/")
 		o := &made.image
 		o.dist, o.release, o.arch, o.variant = chosen[0], chosen[1], chosen[2], chosen[3]
-		u := &ui{command: c.command, template: c.command == "template"}
+		u := &ui{command: c.command}
 		got := shellWords(made.sameAs(u, &given))
 		if c.command == "template" {
 			got = strings.Replace(got, "-t "+shellWords([]string{lxcTemplate()}), "-t pull", 1)

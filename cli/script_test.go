@@ -69,6 +69,7 @@ func scriptParams(t *testing.T) testscript.Params {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir+"/home")
+			env.Values[registryKey{}] = new(*fakeRegistry)
 			env.Setenv("LXC_CACHE_PATH", env.WorkDir+"/cache")
 			env.Setenv("LXC_TEMPLATE_CONFIG", env.WorkDir+"/lxcconfig")
 			env.Setenv("LXC_HOOK_DIR", env.WorkDir+"/hooks")
@@ -87,18 +88,19 @@ func scriptParams(t *testing.T) testscript.Params {
 		},
 		Condition: func(name string) (bool, error) { return name == "root" && os.Geteuid() == 0, nil },
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"image": publishImage,
-			"serve": serveTree,
-			"flip":  flipByte,
-			"mode":  checkMode,
-			"sign":  signFile,
-			"empty": checkEmpty,
-			"grow":  growFile,
-			"until": waitUntil,
-			"lists": listNames,
-			"bytes": writeBytes,
-			"fault": serveFault,
-			"keep":  keepContainer,
+			"image":    publishImage,
+			"serve":    serveTree,
+			"flip":     flipByte,
+			"mode":     checkMode,
+			"sign":     signFile,
+			"empty":    checkEmpty,
+			"grow":     growFile,
+			"until":    waitUntil,
+			"lists":    listNames,
+			"bytes":    writeBytes,
+			"fault":    serveFault,
+			"keep":     keepContainer,
+			"registry": registryCommand(t),
 		},
 	}
 }
@@ -232,7 +234,7 @@ func needsKernel(t *testing.T) {
 
 // programNames are the names by which the scripts call the program.
 func programNames() []string {
-	return []string{"lxc-pull", "lxc-download", "untar", "sopv", "zcat", "xzcat", "zstdcat", "bzcat"}
+	return []string{"lxc-pull", "lxc-download", "lxc-oci", "untar", "sopv", "zcat", "xzcat", "zstdcat", "bzcat"}
 }
 
 // signer is the key of the tests' image servers: any Ed25519 key will do.

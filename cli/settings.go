@@ -38,10 +38,12 @@ mirror l none
 mirror-list F none
 keyring F built-in key
 keyid l each key of the keyring
+require-signature o off
 cacert F the system's certificates, else built-in ones
 dns l the system's
 resolve l none
 netrc-file f none, or the file in NETRC if that is set
+auth-file f none, or the files of podman login and docker login
 limit-rate o no limit
 retries o 7
 stall-time o 30
@@ -76,7 +78,7 @@ func lineOf(table, name string) string {
 
 // settingNames returns the names of all settings.
 func settingNames() []string {
-	return strings.Fields("server mirror mirror-list keyring keyid cacert dns resolve netrc-file limit-rate retries stall-time memory cache-size progress")
+	return strings.Fields("server mirror mirror-list keyring keyid require-signature cacert dns resolve netrc-file auth-file limit-rate retries stall-time memory cache-size progress")
 }
 
 // variableOf returns the environment variable of a setting.
@@ -127,21 +129,8 @@ func fromSettings(err error) bool {
 func readSettings(mapped int) *settings {
 	s := new(settings)
 	layout := host.This()
-	overflow := 0
-	if host.Namespace() == lxc.HostNamespace {
-		mapped = 0
-	} else {
-		// The namespace shows the host's ids in another way: the caller's as lxc-create says,
-		// and root's, which it may lack, as the kernel's overflow id (DEFAULT_OVERFLOWUID in
-		// kernel/sys.c). On the host /etc is root's.
-		overflow = 65534
-	}
-	uid := os.Geteuid()
-	owners := append(layout.CacheOwners(), overflow, 0, uid, mapped)
-	private := mapped // the user whose group has no other member
-	if host.Namespace() == lxc.HostNamespace && os.Getegid() == uid {
-		private = uid
-	}
+	owners, private := trustedOwners(mapped)
+	owners = append(layout.CacheOwners(), owners...)
 	paths, user := layout.PullConfigs()
 	addTo(&paths, user)
 	for _, path := range paths {
@@ -182,6 +171,27 @@ func readSettings(mapped int) *settings {
 		}
 	}
 	return s
+}
+
+// trustedOwners returns the users who may own what readOwned reads: in a user namespace the
+// overflow id, root, this user, and mapped, the caller's id in this process's user namespace (-1:
+// not known). private is as readOwned takes it.
+func trustedOwners(mapped int) (owners []int, private int) {
+	overflow := 0
+	if host.Namespace() == lxc.HostNamespace {
+		mapped = 0
+	} else {
+		// The namespace shows the host's ids in another way: the caller's as lxc-create says,
+		// and root's, which it may lack, as the kernel's overflow id (DEFAULT_OVERFLOWUID in
+		// kernel/sys.c). On the host /etc is root's.
+		overflow = 65534
+	}
+	uid := os.Geteuid()
+	private = mapped // the user whose group has no other member
+	if host.Namespace() == lxc.HostNamespace && os.Getegid() == uid {
+		private = uid
+	}
+	return []int{overflow, 0, uid, mapped}, private
 }
 
 // inTime returns the settings that read returns, for doctor: after checkTime an error takes

@@ -25,11 +25,12 @@ type templateCall struct {
 	creation
 	caller callerOptions
 	list   bool
+	oci    bool // called as lxc-oci
 }
 
 func (c *templateCall) groups() []group {
 	own := group{"", []flag{{short: 'l', long: "list", help: "list the images and make no container", into: &c.list}}}
-	return append([]group{own, c.caller.group()}, c.creation.groups()...)
+	return append([]group{own, c.caller.group()}, c.creation.groups(true)...)
 }
 
 // rewrite keeps the arguments for sameAs.
@@ -71,29 +72,19 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	if len(operands) > 0 && c.caller.name == "" && named(operands[0]).name != "" {
 		return usageErrorf("the command comes first: lxc-pull %s ...", operands[0])
 	}
-	if len(operands) == 1 && c.image.dist == "" && looksLikeImage(operands[0]) {
-		if err := c.image.readImage(operands[0]); err != nil {
-			return err
-		}
-	} else if len(operands) > 0 {
-		ui.warn("ignored-option", "ignoring %q", operands)
+	if err := c.readImages(ui, operands); err != nil {
+		return err
 	}
 	if c.list {
-		if err := c.check(); err != nil {
-			return err
-		}
-		finder := c.finder
-		finder.namespace = host.Namespace()
-		if c.caller.path != "" {
-			finder.lxcPath = filepath.Dir(c.caller.path)
-		}
-		if err := listTemplate(ctx, ui, finder, c.image); err != nil {
-			return err
-		}
-		return c.noContainer()
+		return c.printList(ctx, ui)
 	}
-	if c.caller.name == "" || c.caller.path == "" || c.caller.rootfs == "" {
+	switch missing := c.caller.name == "" || c.caller.path == "" || c.caller.rootfs == ""; {
+	case missing && c.oci:
+		return &retoldError{"ERROR: Not running through LXC", &usageError{}, false}
+	case missing:
 		return &retoldError{"ERROR: Please pass the name, path, and rootfs for the container", &usageError{}, false}
+	case c.oci && c.image.container == "":
+		return &retoldError{"ERROR: no OCI URL given", &usageError{}, false}
 	}
 	namespace := host.Namespace()
 	uid, mapped := mappedID(c.caller.mappedUID)
@@ -142,6 +133,42 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	}
 	_, err = c.creation.run(ctx, ui, finder)
 	return err
+}
+
+// readImages takes the image's name from the operands, which the stock template ignores.
+func (c *templateCall) readImages(ui *ui, operands []string) error {
+	if len(operands) == 1 {
+		word := operands[0]
+		if isContainer(word) && c.image.container == "" || !c.image.isNamed() && (looksLikeImage(word) || unclear(word) != "") {
+			return c.image.readImage(word)
+		}
+	}
+	if len(operands) > 0 {
+		ui.warn("ignored-option", "ignoring %q", operands)
+	}
+	return nil
+}
+
+// printList prints the images, for --list.
+func (c *templateCall) printList(ctx context.Context, ui *ui) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	finder := &c.finder
+	finder.namespace = host.Namespace()
+	if c.caller.path != "" {
+		finder.lxcPath = filepath.Dir(c.caller.path)
+	}
+	var err error
+	if c.image.container != "" {
+		err = finder.listContainer(ctx, ui, &c.image, false)
+	} else {
+		err = listTemplate(ctx, ui, *finder, c.image)
+	}
+	if err != nil {
+		return err
+	}
+	return c.noContainer()
 }
 
 // checkNames refuses a name or a path that LXC would refuse or misread.

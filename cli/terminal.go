@@ -30,13 +30,13 @@ import (
 type ui struct {
 	_        uncomparable
 	out, err io.Writer
-	quiet    bool          // -q
-	verbose  bool          // -v
-	command  string        // the command's name, because hints depend on its options
-	template bool          // lxc-create called: use the stock template's phrases
-	clock    *source.Clock // the time of the run, for hints
-	heard    atomic.Int64  // when the last line was written, in ns of Unix time
-	events   *events       // of --json-fd; nil: not given
+	quiet    bool             // -q
+	verbose  bool             // -v
+	command  string           // the command's name, because hints depend on its options
+	clock    *source.Clock    // the time of the run, for hints
+	heard    atomic.Int64     // when the last line was written, in ns of Unix time
+	events   *events          // of --json-fd; nil: not given
+	registry *registryOptions // of the container image, for hints; nil: there is none
 
 	mu      sync.Mutex // guards the fields below: several goroutines write
 	columns int        // width of the terminal; 0: no line may be rewritten
@@ -52,6 +52,9 @@ type screen struct {
 	progress *progress // of the phase that runs; nil: none
 	passing  int       // width of the passing message on the terminal; 0: none
 }
+
+// isTemplate reports whether lxc-create called: then the phrases are the stock template's.
+func (u *ui) isTemplate() bool { return among("template lxc-oci", u.command) }
 
 // newUI returns a ui for the two outputs.
 func newUI(out, err *os.File) *ui {
@@ -145,7 +148,7 @@ func (u *ui) say(text string) {
 	u.settle()
 	u.hear()
 	w := u.err
-	if u.template {
+	if u.isTemplate() {
 		w = u.out
 	}
 	io.WriteString(w, printable(text))

@@ -95,6 +95,8 @@ type Result struct {
 	Image   image.Image
 	Message []byte // the image's create-message for the user; nil: it has none
 	Locked  bool   // root has no password: nobody can log in with one
+
+	Config *image.OCIConfig // of a container image; nil for others
 }
 
 // Run finds the image that query means and makes target out of it.
@@ -142,7 +144,7 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 		found = next
 	}
 	found.Remember(ctx)
-	made = &Result{Image: found.Image, Locked: r.locked}
+	made = &Result{Image: found.Image, Locked: r.locked, Config: found.Config}
 	if text, ok := found.Meta.Relevant("create-message", target.Namespace.Mode()); ok {
 		made.Message = append([]byte{}, text...)
 	}

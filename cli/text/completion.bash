@@ -1,7 +1,7 @@
 # Made by: lxc-pull completion bash
 _lxc_pull() {
 	local line current=${COMP_WORDS[COMP_CWORD]}
-	[ "$current" != = ] || current=
+	case $current in [=:]) current= ;; esac
 	COMPREPLY=()
 	while IFS=$'\t' read -r line _; do
 		case $line in

@@ -3,8 +3,8 @@ function __lxc_pull
 	set -l words (commandline -opc)
 	set -e words[1]
 	set -l current (commandline -ct)
-	set -l before (string match -r '^--[^=]*=' -- "$current")
-	set -l value (string replace -r '^--[^=]*=' '' -- "$current")
+	set -l before (string match -r '^--[^=]*=|^(?:oci|oci-archive|docker-archive):' -- "$current")
+	set -l value (string replace -r '^--[^=]*=|^(?:oci|oci-archive|docker-archive):' '' -- "$current")
 	for line in (lxc-pull completion --words -- $words "$current" 2>/dev/null </dev/null)
 		switch $line
 			case :files

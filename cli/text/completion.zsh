@@ -5,8 +5,8 @@ _lxc_pull() {
 	local -a found
 	for line in ${(f)"$(${(Q)words[1]} completion --words -- "${(@)words[2,CURRENT]}" 2>/dev/null </dev/null)"}; do
 		case $line in
-		:files) compset -P '--*='; _files ;;
-		:dirs) compset -P '--*='; _files -/ ;;
+		:files) compset -P '--*='; compset -P '(oci|oci-archive|docker-archive):'; _files ;;
+		:dirs) compset -P '--*='; compset -P '(oci|oci-archive|docker-archive):'; _files -/ ;;
 		*) found+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}") ;;
 		esac
 	done
