@@ -113,7 +113,7 @@ func (x *extractor) enterTarget(parent int, target []byte, e *Entry) (int, []byt
 	fd, rest, err := x.targets.enter(dir)
 	if err != nil && isNotDir(err) && x.opt.Layer {
 		var canon []byte
-		if canon, err = x.root.resolve(string(dir), resolveOptions{last: true}); err == nil {
+		if canon, err = x.root.resolve(string(dir), resolveOptions{last: true, layer: x}); err == nil {
 			target = bytes.TrimPrefix(append(canon, target[len(dir):]...), []byte("/"))
 			dir, _ = splitPath(target)
 			fd, rest, err = x.targets.enter(dir)

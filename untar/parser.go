@@ -76,6 +76,7 @@ func (e *Entry) Unknown() bool {
 type parser struct {
 	strict  bool // refuse oddities, see Options.Strict
 	vouched bool // accept a missing end in spite of strict
+	layer   bool // accept an archive without entries in spite of strict, and no bytes at all
 
 	state    state
 	some     bool  // a header was read
@@ -180,6 +181,8 @@ func (p *parser) eof(rest []byte) error {
 		return nil
 	case p.state != wantHeader:
 		return errTruncated
+	case !p.some && p.layer:
+		return nil
 	case !p.some:
 		return errNotTar
 	case p.ext.waiting():
@@ -209,7 +212,7 @@ func (p *parser) head(b []byte) (event, error) {
 			return 0, errNoEntry
 		}
 		p.some, p.linkBody = true, false
-		if p.strict && !p.entries {
+		if p.strict && !p.entries && !p.layer {
 			return 0, errEmpty
 		}
 		if p.state == wantZero {

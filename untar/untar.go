@@ -87,7 +87,7 @@ type Options struct {
 
 	// Layer extracts the archive as an OCI image layer over the content of the root:
 	// whiteouts remove files of lower layers, and a parent that is a symbolic link is
-	// resolved inside the root.
+	// resolved inside the root. The layer may be empty.
 	Layer bool
 
 	KeepOld bool // do not replace existing files; existing directories are still updated
