@@ -49,6 +49,9 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 		if err := lstatat(from, old, &st); err != nil || x.opt.Merge && !x.made.has(target) {
 			return targetError(e, errTargetGone)
 		}
+		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			return targetError(e, errTargetDir)
+		}
 		return nil
 	}
 	if !x.opt.Layer && !x.made.has(target) {
