@@ -306,8 +306,8 @@ func (a *archive) broken(name string, err error) error {
 	return a.bad(0, name, err)
 }
 
-// digestOf returns the digest of a text.
-func digestOf(text []byte) image.Digest {
+// sumOf returns the digest of a text.
+func sumOf(text []byte) image.Digest {
 	sum := sha256.Sum256(text)
 	return image.Digest("sha256:" + hex.EncodeToString(sum[:]))
 }
@@ -339,7 +339,7 @@ func (a *archive) text(d image.Digest, max int64) ([]byte, error) {
 		return nil, a.bad(NotFound, string(d), errors.New("the digest is not of SHA-256"))
 	}
 	data, err := a.read(name, max)
-	if err == nil && digestOf(data) != d {
+	if err == nil && sumOf(data) != d {
 		return nil, a.bad(Unverified, name, errors.New("its SHA-256 digest is not the one in its name"))
 	}
 	return data, err
@@ -375,7 +375,7 @@ func (a *archive) readLists() error {
 		if err != nil {
 			return a.bad(0, indexFile, err)
 		}
-		a.made = append(a.made, madeBlob{digest: digestOf(text), text: text})
+		a.made = append(a.made, madeBlob{digest: sumOf(text), text: text})
 	}
 	if isDocker {
 		text, err := a.read(savedFile, image.MaxManifest)
@@ -383,7 +383,7 @@ func (a *archive) readLists() error {
 			return err
 		}
 		if a.saved, err = image.ParseSaved(text); err != nil {
-			return a.bad(0, savedFile, err)
+			return fmt.Errorf("archive %q: %w", a.name, err) // it names the file
 		}
 	}
 	return nil
@@ -423,9 +423,37 @@ func (a *archive) choose(name string) (image.Descriptor, *image.SavedImage, erro
 		}
 	}
 	if n == 1 && picked != nil {
+		if d := a.withConfig(picked); d != nil {
+			return *d, nil, nil
+		}
 		return image.Descriptor{}, picked, nil
 	}
 	return image.Descriptor{}, nil, a.whichImage(name, n)
+}
+
+// withConfig returns the entry of index.json for an image of manifest.json: the one whose manifest,
+// or a manifest in its index, has the same config. nil: there is none.
+func (a *archive) withConfig(s *image.SavedImage) *image.Descriptor {
+	if a.index == nil {
+		return nil
+	}
+	for i := range a.index.Manifests {
+		d := &a.index.Manifests[i]
+		m, err := a.parse(d)
+		if err != nil {
+			continue
+		}
+		if string(m.Config.Digest) == "sha256:"+configDigits(s) {
+			return d
+		}
+		for k := range m.Manifests {
+			in, err := a.parse(&m.Manifests[k])
+			if err == nil && string(in.Config.Digest) == "sha256:"+configDigits(s) {
+				return d
+			}
+		}
+	}
+	return nil
 }
 
 // whichImage returns the error for a name that n images have.
@@ -626,7 +654,7 @@ func (a *archive) makeManifest(ctx context.Context, s *image.SavedImage) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	digest := digestOf(config)
+	digest := sumOf(config)
 	if digits := configDigits(s); isHex(digits) && string(digest) != "sha256:"+digits {
 		return nil, a.bad(Unverified, name, errors.New("its SHA-256 digest is not the one in its name"))
 	}
@@ -648,7 +676,7 @@ func (a *archive) makeManifest(ctx context.Context, s *image.SavedImage) ([]byte
 		text = append(text, `,"layers":[`...)
 	}
 	text = append(text, `]}`...)
-	a.made = append(a.made, madeBlob{digest: digestOf(text), text: text})
+	a.made = append(a.made, madeBlob{digest: sumOf(text), text: text})
 	return text, nil
 }
 
