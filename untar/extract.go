@@ -262,7 +262,7 @@ func (x *extractor) entry(e *Entry) error {
 		return err
 	}
 	dir, base := splitPath(path)
-	if x.opt.Layer && bytes.HasPrefix(base, []byte(whiteoutPrefix)) {
+	if x.opt.Layer && isWhiteout(base) {
 		return x.whiteout(dir, base)
 	}
 	fd, path, err := x.parent(path, dir)

@@ -18,6 +18,10 @@ const (
 	whiteoutOpaque = ".wh..wh..opq"
 )
 
+// isWhiteout reports whether the last component of a path is the name of a whiteout. It may be
+// longer than a file's name by the prefix.
+func isWhiteout(base []byte) bool { return bytes.HasPrefix(base, []byte(whiteoutPrefix)) }
+
 // whiteout removes what the lower layers have at a name. Files of this layer stay, in
 // whichever order the entries come.
 func (x *extractor) whiteout(dir, base []byte) error {

@@ -4,7 +4,70 @@ import (
 	"archive/tar"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// TestLongWhiteout hides files with the longest names that Linux has: their whiteouts have longer
+// ones.
+func TestLongWhiteout(t *testing.T) {
+	long := strings.Repeat("n", 255)
+	s := newSandbox(t)
+	opt := Options{Strict: true, Layer: true}
+	if _, err := s.extract(t, build(t, "x", tar.Header{Name: "d/" + long}, tar.Header{Name: "f"}), opt); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.extract(t, build(t, "x", tar.Header{Name: "d/.wh." + long}), opt); err != nil {
+		t.Fatal(err)
+	}
+	s.wantTree(t, "d/", "f")
+	for _, name := range []string{"d/.wh." + long + "n", long + "n", ".wh." + long + "/x"} {
+		if _, err := s.extract(t, build(t, "x", tar.Header{Name: name}), opt); err == nil {
+			t.Errorf("a name of %d bytes is accepted", len(name))
+		}
+	}
+	// Without Layer it is a name like others, which no file system takes.
+	if _, err := s.extract(t, build(t, "x", tar.Header{Name: ".wh." + long}), Options{}); err == nil {
+		t.Error("a file of that name is made")
+	}
+}
+
+// TestLayerMetadata checks the metadata of directories of lower layers: an entry replaces all of
+// it, and without an entry all of it stays, also the time.
+func TestLayerMetadata(t *testing.T) {
+	s := newSandbox(t)
+	at := time.Unix(1e9, 0)
+	opt := Options{Strict: true, Layer: true}
+	attrs := map[string]string{schilyXattr + "user.x": "1", schilyXattr + "user.y": "1"}
+	first := build(t, "x", tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755, ModTime: at},
+		tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o700, ModTime: at, PAXRecords: attrs},
+		tar.Header{Name: "e/", Typeflag: tar.TypeDir, Mode: 0o711, ModTime: at, PAXRecords: attrs},
+		tar.Header{Name: "e/f", ModTime: at}, tar.Header{Name: "e/g", ModTime: at}, tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "e"})
+	second := build(t, "x", tar.Header{Name: "l/new"}, tar.Header{Name: "e/.wh.f"}, tar.Header{Name: ".wh.no"},
+		tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o750, ModTime: at.Add(time.Second), PAXRecords: map[string]string{schilyXattr + "user.x": "2"}})
+	for _, layer := range [][]byte{first, second} {
+		if _, err := s.extract(t, layer, opt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, line := range []string{". dir 0755 mtime 1000000000.000000000", "d dir 0750 mtime 1000000001.000000000", "e dir 0711 mtime 1000000000.000000000"} {
+		if err := s.mustHave(line); err != nil {
+			t.Error(err)
+		}
+	}
+	value := make([]byte, 10)
+	if err := unix.Lsetxattr(s.root, "user.z", nil, 0); err != nil {
+		t.Skipf("the file system has no attributes to check: %v", err)
+	}
+	for _, c := range [][2]string{{"d user.x", "2"}, {"d user.y", ""}, {"e user.x", "1"}} {
+		dir, name, _ := strings.Cut(c[0], " ")
+		n, err := unix.Lgetxattr(s.root+"/"+dir, name, value)
+		if got := string(value[:max(n, 0)]); got != c[1] || (err == unix.ENODATA) != (c[1] == "") {
+			t.Errorf("%s is %q (%v), want %q", c[0], got, err, c[1])
+		}
+	}
+}
 
 func TestLayer(t *testing.T) {
 	lower := build(t, "low", tar.Header{Name: "d/a"}, tar.Header{Name: "d/e/b"}, tar.Header{Name: "f"}, tar.Header{Name: "usr/lib/x"},
