@@ -33,6 +33,39 @@ func TestLongWhiteout(t *testing.T) {
 	}
 }
 
+// TestLayerWithoutEnd checks archives that end after the last byte of a file, as those of "umoci
+// insert" do. They are accepted if a digest vouches for them.
+func TestLayerWithoutEnd(t *testing.T) {
+	archive := build(t, "content", tar.Header{Name: "f"})
+	whole := blockSize + len("content")
+	for _, c := range []struct {
+		n    int
+		opt  Options
+		good bool
+	}{
+		{whole, Options{Strict: true, Layer: true, Vouched: true}, true},
+		{whole + 1, Options{Strict: true, Layer: true, Vouched: true}, true},
+		{whole - 1, Options{Strict: true, Layer: true, Vouched: true}, false},
+		{blockSize - 1, Options{Strict: true, Layer: true, Vouched: true}, false},
+		{whole, Options{Strict: true, Layer: true}, false},
+		{whole, Options{Strict: true, Vouched: true}, false},
+		{whole, Options{}, false},
+		{0, Options{Strict: true, Layer: true, Vouched: true}, true},
+		{0, Options{Strict: true, Vouched: true}, false},
+	} {
+		s := newSandbox(t)
+		_, err := s.extract(t, archive[:c.n], c.opt)
+		if (err == nil) != c.good {
+			t.Errorf("the first %d bytes, %+v: %v", c.n, c.opt, err)
+		}
+		if err == nil && c.n > 0 {
+			if err := s.mustHave(`f file "content"`); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // TestLayerMetadata checks the metadata of directories of lower layers: an entry replaces all of
 // it, and without an entry all of it stays, also the time.
 func TestLayerMetadata(t *testing.T) {

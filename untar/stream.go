@@ -95,6 +95,9 @@ func (s *stream) next() (*Entry, error) {
 		return nil, err
 	}
 	if err := s.discard(s.pad); err != nil {
+		if s.ended && s.parser.layer && s.parser.vouched {
+			return nil, io.EOF // "umoci insert" neither ends an archive nor fills its last block
+		}
 		return nil, err
 	}
 	s.body, s.pad = 0, 0

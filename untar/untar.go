@@ -81,8 +81,9 @@ type Options struct {
 	// an empty archive, an archive without an end, and a root that is not empty.
 	Strict bool
 
-	// Vouched accepts an archive without end-of-archive blocks in spite of Strict. Set it
-	// if a digest proves that the stream is complete.
+	// Vouched accepts an archive without end-of-archive blocks in spite of Strict, and with
+	// Layer one whose last block is not filled. Set it if a digest proves that the stream is
+	// complete.
 	Vouched bool
 
 	// Layer extracts the archive as an OCI image layer over the content of the root:
