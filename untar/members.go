@@ -1,9 +1,9 @@
 package untar
 
 import (
+	"bytes"
 	"fmt"
 	"io"
-	"path"
 	"strings"
 )
 
@@ -115,15 +115,35 @@ func (m *memberList) add(e *Entry, offset int64) error {
 		f.Offset, f.Size = m.list[target].Offset, m.list[target].Size
 		m.to[i] = m.to[target]
 	case TypeSymlink:
-		f.Offset = noFile
-		if target := string(e.Link); len(target) > 0 && target[0] != '/' {
-			dir, _ := splitPath(clean)
-			f.Offset, m.to[i] = linkOffset, path.Join(string(dir), target)
-		}
+		f.Offset = linkOffset
+		dir, _ := splitPath(clean)
+		m.to[i] = linkTarget(string(dir), e.Link)
 	default:
 		f.Offset = noFile
 	}
 	return nil
+}
+
+// linkTarget returns the path to which a symbolic link in a directory leads if no other link is on
+// the way, "" if that is no path below the root.
+func linkTarget(dir string, target []byte) string {
+	for len(target) > 0 {
+		component, rest, _ := bytes.Cut(target, []byte("/"))
+		switch string(component) {
+		case "": // an absolute path
+			return ""
+		case ".":
+		case "..":
+			if dir == "" {
+				return ""
+			}
+			dir = dir[:max(strings.LastIndexByte(dir, '/'), 0)]
+		default:
+			dir = string(joinPath([]byte(dir), string(component)))
+		}
+		target = rest
+	}
+	return dir
 }
 
 // resolve returns the files, and the symbolic links that lead to one.

@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"strconv"
 	"strings"
 
@@ -66,17 +65,18 @@ type archive struct {
 
 	index *image.Manifest    // index.json; nil: there is none
 	saved []image.SavedImage // manifest.json; nil: there is none
-	made  []madeBlob
-	top   image.Descriptor  // of the manifest that the caller of openArchive wants
-	pick  *image.SavedImage // or the image of which manifest makes one; nil: top has it
+	made  []madeBlob         // index.json first, if there is one
+	top   *image.Descriptor  // of the manifest that the caller of openArchive wants
+	pick  *image.SavedImage  // or the image of which manifest makes one; nil: top has it
 }
 
 // A madeBlob is a blob that has no file named by its digest.
 type madeBlob struct {
-	_      [0]func() // forbids ==, whose code nothing needs
-	digest image.Digest
-	text   []byte // nil: place has the bytes
-	place  untar.Member
+	_            [0]func() // forbids ==, whose code nothing needs
+	digest       image.Digest
+	text         []byte // nil: a file has it
+	name         string // of the file
+	offset, size int64  // of the file in the archive, in bytes
 }
 
 // openArchive opens the archive at a path; "-" is standard input. name is the tag or NAME:TAG of
@@ -101,16 +101,26 @@ func openArchive(ctx context.Context, path, name string, spool func() (*os.File,
 
 // close closes the files that openArchive has opened.
 func (a *archive) close() {
-	for _, f := range []*os.File{a.file, a.layout, a.blobs} {
-		if f != nil {
-			f.Close()
-		}
-	}
+	a.file.Close() // does nothing for nil
+	a.layout.Close()
+	a.blobs.Close()
 }
 
-// bad returns an error about a part of the archive.
-func (a *archive) bad(kind Kind, part string, err error) error {
-	return &Error{Kind: kind, What: fmt.Sprintf("archive %q: %q", a.name, part), Err: err}
+// bad returns an error about a part of the archive, "" for the whole.
+func (a *archive) bad(kind Kind, part, why string) error {
+	return a.broken(kind, part, errors.New(why))
+}
+
+// broken returns the error for a part that can't be read.
+func (a *archive) broken(kind Kind, part string, err error) error {
+	what := "archive " + strconv.Quote(a.name)
+	if part != "" {
+		what += ": " + strconv.Quote(part)
+		if errors.Is(err, fs.ErrNotExist) {
+			kind, err = NotFound, errors.New("the archive has no such file")
+		}
+	}
+	return &Error{Kind: kind, What: what, Err: err}
 }
 
 // openPath opens the layout or the tar archive.
@@ -134,60 +144,56 @@ func (a *archive) openPath(ctx context.Context, spool func() (*os.File, error), 
 	if err != nil {
 		return err
 	}
-	regular := info.Mode().IsRegular()
-	if !regular && a.file != nil {
-		return fmt.Errorf("%q is neither a directory nor a regular file; - reads standard input", a.name)
-	}
-	size, in := info.Size(), io.Reader(&waiter{ctx, f})
-	if regular {
-		start := int64(0)
-		if a.file == nil { // others may have read the beginning of standard input
-			if start, err = f.Seek(0, io.SeekCurrent); err != nil {
-				return err
-			}
-		}
-		whole := io.NewSectionReader(f, start, max(size-start, 0))
-		a.tar, size = whole, whole.Size()
-		in = untar.Until(ctx, io.NewSectionReader(whole, 0, size))
-	}
-	packed, err := untar.Decompress(in, decoding)
-	if err != nil {
-		return fmt.Errorf("archive %q: %w", a.name, err)
-	}
-	defer packed.Close()
-	if !regular || packed.Format != untar.FormatPlain {
-		if size, err = a.copy(packed, spool); err != nil {
+	size, in := info.Size(), io.Reader(&waiter{ctx: ctx, f: f})
+	if info.Mode().IsRegular() {
+		// Others may have read the beginning of standard input.
+		start, err := f.Seek(0, io.SeekCurrent)
+		if err != nil {
 			return err
 		}
+		size = max(size-start, 0)
+		a.tar = io.NewSectionReader(f, start, size)
+		in = untar.Until(ctx, io.NewSectionReader(f, start, size))
+	} else if a.file != nil {
+		return a.bad(0, "", "it is neither a directory nor a regular file; - is standard input")
 	}
-	if a.files, err = untar.Members(a.tar, size, maxArchiveFiles); err != nil {
-		return fmt.Errorf("archive %q: %w", a.name, err)
+	packed, err := untar.Decompress(in, decoding)
+	if err == nil {
+		if a.tar == nil || packed.Format != untar.FormatPlain {
+			size, err = a.copy(packed, spool)
+		}
+		packed.Close()
+	}
+	if err == nil {
+		a.files, err = untar.Members(a.tar, size, maxArchiveFiles)
+	}
+	if err != nil {
+		return a.broken(0, "", err)
 	}
 	return nil
 }
 
-// copy writes the decompressed archive to the caller's file.
-func (a *archive) copy(packed *untar.Decompressed, spool func() (*os.File, error)) (int64, error) {
+// copy writes the decompressed archive to the caller's file, and returns its size.
+func (a *archive) copy(packed io.Reader, spool func() (*os.File, error)) (int64, error) {
 	to, err := spool()
 	if err != nil {
 		return 0, err
 	}
-	n, err := io.Copy(to, io.LimitReader(packed, maxArchiveCopy+1))
-	switch {
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, unix.EFBIG):
-		return 0, fmt.Errorf("archive %q: the disk has no room for a copy of it, which is needed because it is compressed or standard input; a plain tar file is read in place: %w", a.name, err)
-	case err != nil:
-		return 0, fmt.Errorf("archive %q: %w", a.name, err)
-	case n > maxArchiveCopy:
-		return 0, fmt.Errorf("archive %q: it has more than %s", a.name, ByteCount(maxArchiveCopy))
-	}
 	a.tar = to
-	return n, nil
+	n, err := io.Copy(to, io.LimitReader(packed, maxArchiveCopy+1))
+	if n > maxArchiveCopy {
+		err = errors.New("it has more than " + strconv.Itoa(maxArchiveCopy>>30) + " GiB")
+	}
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		err = fmt.Errorf("no room for the copy that standard input and compressed archives need, unlike a plain tar file: %w", err)
+	}
+	return n, err
 }
 
 // A waiter reads a file that may have to wait for its bytes. Read returns the context's error
 // once the context is done.
 type waiter struct {
+	_   [0]func() // forbids ==, whose code nothing needs
 	ctx context.Context
 	f   *os.File
 }
@@ -203,107 +209,90 @@ func (w *waiter) Read(p []byte) (int, error) {
 	return 0, w.ctx.Err()
 }
 
-// openLayout opens the directories of a layout. Links to them are not followed.
+// openLayout opens the directories of a layout. Links in it are not followed.
 func (a *archive) openLayout() error {
 	root, err := untar.OpenRoot(a.name)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	if a.layout, err = root.File(); err != nil {
-		return err
-	}
-	for _, name := range []string{"blobs", "sha256"} {
-		next, err := root.Open(name)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-			return fmt.Errorf("%q is not an OCI layout: it has no directory blobs/sha256", a.name)
+	a.layout, err = root.File()
+	for _, name := range [...]string{"blobs", "sha256"} {
+		if err == nil {
+			var next *untar.Root
+			if next, err = root.Open(name); err == nil {
+				root.Close()
+				root = next
+			}
 		}
-		if err != nil {
-			return err
-		}
-		defer next.Close()
-		root = next
 	}
-	a.blobs, err = root.File()
-	return err
+	if err == nil {
+		a.blobs, err = root.File()
+	}
+	root.Close()
+	if err != nil {
+		return a.broken(0, "", fmt.Errorf("it is not an OCI layout: %w", err))
+	}
+	return nil
 }
 
 // A part is a file of an archive.
 type part struct {
+	_            [0]func() // forbids ==, whose code nothing needs
 	from         io.ReaderAt
 	offset, size int64
 	file         *os.File // to be closed; nil: none
 }
 
-// find returns a file of the archive. The error is fs.ErrNotExist if there is none.
-func (a *archive) find(name string) (part, error) {
-	if a.layout == nil {
-		for _, f := range a.files {
-			if f.Name == name {
-				return part{a.tar, f.Offset, f.Size, nil}, nil
+// find returns a file of the archive.
+func (a *archive) find(name string) (*part, error) {
+	for i := range a.files {
+		if f := &a.files[i]; f.Name == name {
+			return &part{from: a.tar, offset: f.Offset, size: f.Size}, nil
+		}
+	}
+	err := error(fs.ErrNotExist)
+	if a.layout != nil {
+		dir, base := a.layout, name
+		if in, ok := strings.CutPrefix(name, blobsDir); ok {
+			dir, base = a.blobs, in
+		}
+		fd := -1
+		for err = unix.EINTR; err == unix.EINTR; {
+			fd, err = unix.Openat(int(dir.Fd()), base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		}
+		if err == nil {
+			f := os.NewFile(uintptr(fd), name)
+			if info, serr := f.Stat(); serr == nil && info.Mode().IsRegular() {
+				return &part{from: f, size: info.Size(), file: f}, nil
 			}
-		}
-		return part{}, fs.ErrNotExist
-	}
-	dir := a.layout
-	if in, ok := strings.CutPrefix(name, blobsDir); ok {
-		dir, name = a.blobs, in
-	}
-	if strings.Contains(name, "/") {
-		return part{}, fs.ErrNotExist
-	}
-	for {
-		fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-		switch err {
-		case nil:
-		case unix.EINTR:
-			continue
-		case unix.ELOOP:
-			return part{}, errors.New("it is a symbolic link")
-		default:
-			return part{}, err
-		}
-		f := os.NewFile(uintptr(fd), name)
-		info, err := f.Stat()
-		if err == nil && !info.Mode().IsRegular() {
-			err = errors.New("it is not a regular file")
-		}
-		if err != nil {
 			f.Close()
-			return part{}, err
 		}
-		return part{f, 0, info.Size(), f}, nil
+		if err == nil || err == unix.ELOOP {
+			err = errors.New("it is no regular file")
+		}
 	}
+	return nil, a.broken(0, name, err)
 }
 
 // read returns the content of a file of at most max bytes.
 func (a *archive) read(name string, max int64) ([]byte, error) {
 	p, err := a.find(name)
-	if err == nil {
-		if p.file != nil {
-			defer p.file.Close()
-		}
-		if p.size > max {
-			err = fmt.Errorf("it has %d bytes, more than the %d that are allowed", p.size, max)
-		}
+	if err != nil {
+		return nil, err
+	}
+	if p.size > max {
+		err = errors.New("larger than the " + strconv.FormatInt(max, 10) + " bytes that are allowed")
 	}
 	var data []byte
 	if err == nil {
 		data = make([]byte, p.size)
 		_, err = io.ReadFull(io.NewSectionReader(p.from, p.offset, p.size), data)
 	}
+	p.file.Close()
 	if err != nil {
-		return nil, a.broken(name, err)
+		return nil, a.broken(0, name, err)
 	}
 	return data, nil
-}
-
-// broken returns the error for a file that can't be read.
-func (a *archive) broken(name string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return a.bad(NotFound, name, errors.New("the archive has no such file"))
-	}
-	return a.bad(0, name, err)
 }
 
 // sumOf returns the digest of a text.
@@ -324,6 +313,8 @@ func isHex(s string) bool { return len(s) == 64 && strings.Trim(s, "0123456789ab
 // blobName returns the name of a blob's file.
 func blobName(d image.Digest) string { return blobsDir + strings.TrimPrefix(string(d), "sha256:") }
 
+const wrongDigest = "it does not have the SHA-256 digest by which it is named"
+
 // text returns a blob of at most max bytes, which has the digest.
 func (a *archive) text(d image.Digest, max int64) ([]byte, error) {
 	name := blobName(d)
@@ -332,15 +323,12 @@ func (a *archive) text(d image.Digest, max int64) ([]byte, error) {
 			if m.text != nil {
 				return m.text, nil
 			}
-			name = m.place.Name
+			name = m.name
 		}
-	}
-	if !isDigest(string(d)) { // for other algorithms there is no directory
-		return nil, a.bad(NotFound, string(d), errors.New("the digest is not of SHA-256"))
 	}
 	data, err := a.read(name, max)
 	if err == nil && sumOf(data) != d {
-		return nil, a.bad(Unverified, name, errors.New("its SHA-256 digest is not the one in its name"))
+		return nil, a.bad(Unverified, name, wrongDigest)
 	}
 	return data, err
 }
@@ -348,32 +336,30 @@ func (a *archive) text(d image.Digest, max int64) ([]byte, error) {
 // readLists reads index.json and manifest.json.
 func (a *archive) readLists() error {
 	isOCI, isDocker := a.layout != nil, false
-	for _, f := range a.files {
-		isOCI, isDocker = isOCI || f.Name == layoutFile, isDocker || f.Name == savedFile
+	for i := range a.files {
+		isOCI = isOCI || a.files[i].Name == layoutFile
+		isDocker = isDocker || a.files[i].Name == savedFile
 	}
 	if !isOCI && !isDocker {
-		return fmt.Errorf("archive %q: it has neither %s, as an OCI layout has, nor %s, as \"docker save\" writes", a.name, layoutFile, savedFile)
+		return a.bad(0, "", "it has neither "+layoutFile+", as an OCI layout has, nor "+savedFile+`, which "docker save" writes`)
 	}
 	if isOCI {
 		version, err := a.read(layoutFile, 4<<10)
+		if err == nil && !strings.Contains(string(version), `"1.`) {
+			err = a.bad(0, layoutFile, "it is not version 1 of the layout")
+		}
+		var text []byte
+		if err == nil {
+			text, err = a.read(indexFile, image.MaxManifest)
+		}
 		if err != nil {
 			return err
 		}
-		if !strings.Contains(string(version), `"imageLayoutVersion"`) || !strings.Contains(string(version), `"1.`) {
-			return a.bad(0, layoutFile, fmt.Errorf("not version 1 of the layout: %.100q", version))
-		}
-		text, err := a.read(indexFile, image.MaxManifest)
-		if err != nil {
-			return err
-		}
-		if a.index, err = image.ParseManifest(text, typeIndex); err == nil && !a.index.Index {
-			err = errors.New("it is not an index")
-		}
-		if err == nil && len(a.index.Manifests) > maxArchiveIndex {
-			err = fmt.Errorf("it lists %d manifests; at most %d are allowed", len(a.index.Manifests), maxArchiveIndex)
+		if a.index, err = image.ParseManifest(text, typeIndex); err == nil && len(a.index.Manifests) > maxArchiveIndex {
+			err = errors.New("it lists more than " + strconv.Itoa(maxArchiveIndex) + " manifests")
 		}
 		if err != nil {
-			return a.bad(0, indexFile, err)
+			return a.broken(0, indexFile, err)
 		}
 		a.made = append(a.made, madeBlob{digest: sumOf(text), text: text})
 	}
@@ -383,7 +369,7 @@ func (a *archive) readLists() error {
 			return err
 		}
 		if a.saved, err = image.ParseSaved(text); err != nil {
-			return fmt.Errorf("archive %q: %w", a.name, err) // it names the file
+			return a.broken(0, "", err) // it names the file
 		}
 	}
 	return nil
@@ -391,169 +377,146 @@ func (a *archive) readLists() error {
 
 // choose returns the descriptor of the manifest that a name means, or the image of manifest.json
 // if index.json does not say which it is.
-func (a *archive) choose(name string) (image.Descriptor, *image.SavedImage, error) {
-	var found []image.Descriptor
+func (a *archive) choose(name string) (*image.Descriptor, *image.SavedImage, error) {
+	n := 0
 	if a.index != nil {
-		if found = a.named(name); len(found) == 1 {
+		found := a.named(name)
+		n = len(found)
+		switch {
+		case n == 1:
 			return found[0], nil, nil
-		}
-		if isDigest(name) && len(found) == 0 {
-			if _, err := a.text(image.Digest(name), image.MaxManifest); err == nil {
-				return image.Descriptor{Digest: image.Digest(name)}, nil, nil
+		case n > 1 && isIndex(found) && n == len(a.named("")):
+			return &image.Descriptor{MediaType: typeIndex, Digest: a.made[0].digest}, nil, nil
+		case n == 0 && isDigest(name): // of a manifest in an index
+			d := &image.Descriptor{Digest: image.Digest(name)}
+			if _, err := a.parse(d); err == nil {
+				return d, nil, nil
 			}
-		}
-		if isIndex(found) && len(found) == len(a.named("")) {
-			return image.Descriptor{MediaType: typeIndex, Digest: a.made[0].digest}, nil, nil
 		}
 	}
 	var picked *image.SavedImage
-	n := len(found)
-	if len(a.saved) > 0 {
-		n = 0
-	}
+	fitting := 0
 	for i := range a.saved {
 		s := &a.saved[i]
-		fitting := name == "" || isHex(configDigits(s)) && strings.TrimPrefix(name, "sha256:") == configDigits(s)
+		fit := name == "" || strings.TrimPrefix(name, "sha256:") == configDigits(s)
 		for _, tag := range s.Tags {
-			fitting = fitting || fits(tag, name)
+			fit = fit || fits(tag, name)
 		}
-		if fitting {
-			n++
+		if fit {
+			fitting++
 			picked = s
 		}
 	}
-	if n == 1 && picked != nil {
-		if d := a.withConfig(picked); d != nil {
-			return *d, nil, nil
-		}
-		return image.Descriptor{}, picked, nil
+	if fitting == 1 {
+		return nil, picked, nil
 	}
-	return image.Descriptor{}, nil, a.whichImage(name, n)
+	why := "several of its images fit: "
+	if n+fitting == 0 {
+		why = "it has no such image, but "
+	}
+	names := a.listNames()
+	if why += names; names == "" {
+		why = "it has no image"
+	}
+	if name != "" {
+		why = "image " + strconv.Quote(name) + ": " + why
+	}
+	return nil, nil, a.bad(NotFound, "", why)
 }
 
-// withConfig returns the entry of index.json for an image of manifest.json: the one whose manifest,
-// or a manifest in its index, has the same config. nil: there is none.
-func (a *archive) withConfig(s *image.SavedImage) *image.Descriptor {
-	if a.index == nil {
-		return nil
-	}
-	for i := range a.index.Manifests {
-		d := &a.index.Manifests[i]
-		m, err := a.parse(d)
-		if err != nil {
-			continue
-		}
-		if string(m.Config.Digest) == "sha256:"+configDigits(s) {
-			return d
-		}
-		for k := range m.Manifests {
-			in, err := a.parse(&m.Manifests[k])
-			if err == nil && string(in.Config.Digest) == "sha256:"+configDigits(s) {
-				return d
-			}
+// listNames returns the first names of the archive's images, for an error.
+func (a *archive) listNames() string {
+	text, n := "", 0
+	list := func(name string) {
+		const most = 10
+		if n++; n <= most {
+			text += ", " + strconv.Quote(name[:min(len(name), 200)])
 		}
 	}
-	return nil
-}
-
-// whichImage returns the error for a name that n images have.
-func (a *archive) whichImage(name string, n int) error {
-	var names []string
-	for _, s := range a.saved {
-		if names = append(names, s.Tags...); len(s.Tags) == 0 {
-			names = append(names, configDigits(&s))
+	for i := range a.saved {
+		for _, tag := range a.saved[i].Tags {
+			list(tag)
+		}
+		if len(a.saved[i].Tags) == 0 {
+			list(configDigits(&a.saved[i]))
 		}
 	}
-	if len(names) == 0 && a.index != nil {
+	if a.index != nil && n == 0 {
 		for _, d := range a.named("") {
-			if d.Name == "" {
-				d.Name = string(d.Digest)
+			if d.Name != "" {
+				list(d.Name)
+			} else {
+				list(string(d.Digest))
 			}
-			names = append(names, d.Name)
 		}
 	}
-	const most = 10 // names in a text
-	text := ""
-	for i, s := range names[:min(len(names), most)] {
-		if i > 0 {
-			text += ", "
-		}
-		text += fmt.Sprintf("%.200q", s)
+	if n == 0 {
+		return ""
 	}
-	if more := len(names) - most; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	err := fmt.Errorf("the archive has several images, and a name must say which: %s", text)
-	switch {
-	case len(names) == 0:
-		err = errors.New("the archive has no image")
-	case n > 1 && name != "":
-		err = fmt.Errorf("several images have the name %q: %s", name, text)
-	case n == 0:
-		err = fmt.Errorf("the archive has no image %q, but %s", name, text)
-	}
-	return &Error{Kind: NotFound, What: fmt.Sprintf("archive %q", a.name), Err: err}
+	return text[2:] + " (" + strconv.Itoa(n) + " in all)"
 }
 
 // configDigits returns the name of an image's config without its directory and ending: its
 // digest in hexadecimal digits.
 func configDigits(s *image.SavedImage) string {
-	return strings.TrimSuffix(path.Base(s.Config), ".json")
+	return strings.TrimSuffix(s.Config[strings.LastIndexByte(s.Config, '/')+1:], ".json")
 }
 
 // named returns the entries of index.json that a name means. "" means all images: entries that
 // are not signatures or the like.
-func (a *archive) named(name string) []image.Descriptor {
-	var exact, found []image.Descriptor
-	for _, d := range a.index.Manifests {
-		attached := strings.HasPrefix(d.Name, "sha256-") || d.ArtifactType != "" || d.Platform.OS == "unknown"
+func (a *archive) named(name string) []*image.Descriptor {
+	var exact, found []*image.Descriptor
+	for i := range a.index.Manifests {
+		d := &a.index.Manifests[i]
 		switch {
-		case name == "" && !attached, name != "" && (fits(d.Name, name) || string(d.Digest) == name):
-			found = add(found, d)
-		}
-		if name != "" && d.Name == name {
-			exact = add(exact, d)
+		case name == "":
+			if !strings.HasPrefix(d.Name, "sha256-") && d.ArtifactType == "" {
+				found = append(found, d)
+			}
+		case d.Name == name || string(d.Digest) == name:
+			exact = append(exact, d)
+		case fits(d.Name, name):
+			found = append(found, d)
 		}
 	}
 	if len(exact) > 0 {
-		return exact
+		found = exact
 	}
-	if name != "" || len(found) < 2 {
+	others := 0 // one image may have several names
+	for _, d := range found {
+		if d.Digest != found[0].Digest {
+			others++
+		}
+	}
+	if others == 0 {
+		return found[:min(len(found), 1)]
+	}
+	if name != "" {
 		return found
 	}
-	images := found[:0:0]
-	for i := range found {
+	images := found[:0]
+	for _, d := range found {
 		// What can't be read counts as an image: the user then has to say which he wants.
-		if m, err := a.parse(&found[i]); err != nil || m.Subject == "" && m.ArtifactType == "" && !isSignature(m) {
-			images = append(images, found[i])
+		if m, err := a.parse(d); err != nil || m.Subject == "" && m.ArtifactType == "" && !isSignature(m) {
+			images = append(images, d)
 		}
 	}
 	return images
 }
 
-// add appends a descriptor unless its digest is in the list.
-func add(list []image.Descriptor, d image.Descriptor) []image.Descriptor {
-	for i := range list {
-		if list[i].Digest == d.Digest {
-			return list
-		}
-	}
-	return append(list, d)
-}
-
 // isIndex reports whether descriptors are of one image for several platforms.
-func isIndex(list []image.Descriptor) bool {
-	for i := range list {
-		for k := range list[:i] {
-			if list[k].Platform == list[i].Platform || list[k].Name != list[i].Name {
+func isIndex(list []*image.Descriptor) bool {
+	for i, d := range list {
+		for _, other := range list[:i] {
+			if other.Platform == d.Platform || other.Name != d.Name {
 				return false
 			}
 		}
-		if list[i].Platform.Arch == "" {
+		if d.Platform.Arch == "" {
 			return false
 		}
 	}
-	return len(list) > 0
+	return true
 }
 
 // isSignature reports whether a manifest is cosign's, of its first storage.
@@ -569,7 +532,7 @@ func (a *archive) parse(d *image.Descriptor) (*image.Manifest, error) {
 	}
 	m, err := image.ParseManifest(text, d.MediaType)
 	if err != nil {
-		return nil, a.bad(0, blobName(d.Digest), err)
+		return nil, a.broken(0, blobName(d.Digest), err)
 	}
 	return m, nil
 }
@@ -600,21 +563,19 @@ func shortName(name string) string {
 func (a *archive) manifest(ctx context.Context, name string) (text []byte, mediaType string, err error) {
 	d, pick := a.top, a.pick
 	if isDigest(name) {
-		d, pick = image.Descriptor{Digest: image.Digest(name)}, nil
+		d, pick = &image.Descriptor{Digest: image.Digest(name)}, nil
 		if a.index != nil {
-			for _, known := range a.index.Manifests {
-				if known.Digest == d.Digest {
+			for i := range a.index.Manifests {
+				if known := &a.index.Manifests[i]; known.Digest == d.Digest {
 					d = known
 				}
 			}
 		}
 	} else if name != "" {
 		if d, pick, err = a.choose(name); err != nil {
-			signature := a.signatures(name)
-			if signature == nil {
+			if d = a.signatures(name); d == nil {
 				return nil, "", err
 			}
-			d, pick = *signature, nil
 		}
 	}
 	if pick != nil {
@@ -629,16 +590,12 @@ func (a *archive) manifest(ctx context.Context, name string) (text []byte, media
 // name is the tag that they have in a registry: "cosign save" writes them without a name. nil:
 // there is none. Whoever reads them checks for which image they are.
 func (a *archive) signatures(name string) *image.Descriptor {
-	if a.index == nil || !strings.HasPrefix(name, "sha256-") || !strings.HasSuffix(name, ".sig") {
-		return nil
-	}
-	for i := range a.index.Manifests {
-		d := &a.index.Manifests[i]
-		if d.Name != "" {
-			continue
-		}
-		if m, err := a.parse(d); err == nil && isSignature(m) {
-			return d
+	if a.index != nil && strings.HasPrefix(name, "sha256-") && strings.HasSuffix(name, ".sig") {
+		for i := range a.index.Manifests {
+			d := &a.index.Manifests[i]
+			if m, err := a.parse(d); err == nil && d.Name == "" && isSignature(m) {
+				return d
+			}
 		}
 	}
 	return nil
@@ -647,79 +604,71 @@ func (a *archive) signatures(name string) *image.Descriptor {
 // makeManifest makes the manifest of an image that only manifest.json describes.
 func (a *archive) makeManifest(ctx context.Context, s *image.SavedImage) ([]byte, error) {
 	if len(s.Layers) > image.MaxLayers {
-		return nil, a.bad(0, savedFile, fmt.Errorf("an image has %d layers; at most %d are allowed", len(s.Layers), image.MaxLayers))
+		return nil, a.bad(0, savedFile, "an image has more than "+strconv.Itoa(image.MaxLayers)+" layers")
 	}
-	name := path.Clean(s.Config)
-	config, err := a.read(name, image.MaxConfig)
+	config, err := a.read(s.Config, image.MaxConfig)
 	if err != nil {
 		return nil, err
 	}
-	digest := sumOf(config)
-	if digits := configDigits(s); isHex(digits) && string(digest) != "sha256:"+digits {
-		return nil, a.bad(Unverified, name, errors.New("its SHA-256 digest is not the one in its name"))
+	m := madeBlob{digest: sumOf(config), text: config}
+	if digits := configDigits(s); isHex(digits) && string(m.digest) != "sha256:"+digits {
+		return nil, a.bad(Unverified, s.Config, wrongDigest)
 	}
-	a.made = append(a.made, madeBlob{digest: digest, text: config})
-	text := []byte(`{"schemaVersion":2,"mediaType":"` + typeManifest + `","config":`)
-	text = appendDescriptor(text, typeConfig, digest, int64(len(config)))
-	for i, layer := range s.Layers {
-		separator := byte(',')
-		if i == 0 {
-			text, separator = append(text, `,"layers":`...), '['
-		}
-		m, mediaType, err := a.layer(ctx, path.Clean(layer))
+	a.made = append(a.made, m)
+	text := appendDescriptor(`{"schemaVersion":2,"mediaType":"`+typeManifest+`","config":`, typeConfig, m.digest, int64(len(config)))
+	separator := `,"layers":[`
+	for _, name := range s.Layers {
+		m, mediaType, err := a.layer(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		text = appendDescriptor(append(text, separator), mediaType, m.digest, m.place.Size)
+		text = appendDescriptor(text+separator, mediaType, m.digest, m.size)
+		separator = ","
 	}
 	if len(s.Layers) == 0 {
-		text = append(text, `,"layers":[`...)
+		text += separator
 	}
-	text = append(text, `]}`...)
-	a.made = append(a.made, madeBlob{digest: sumOf(text), text: text})
-	return text, nil
+	m.text = []byte(text + "]}")
+	m.digest = sumOf(m.text)
+	a.made = append(a.made, m)
+	return m.text, nil
 }
 
 // appendDescriptor appends a descriptor to a JSON text. Nothing in it needs an escape.
-func appendDescriptor(b []byte, mediaType string, d image.Digest, size int64) []byte {
-	b = append(b, `{"mediaType":"`+mediaType+`","digest":"`+string(d)+`","size":`...)
-	return append(strconv.AppendInt(b, size, 10), '}')
+func appendDescriptor(text, mediaType string, d image.Digest, size int64) string {
+	return text + `{"mediaType":"` + mediaType + `","digest":"` + string(d) + `","size":` + strconv.FormatInt(size, 10) + "}"
 }
 
 // layer returns a layer of a docker-archive and its media type. It computes the digest unless the
 // name is that of a blob: whoever reads the blob checks its digest.
-func (a *archive) layer(ctx context.Context, name string) (madeBlob, string, error) {
+func (a *archive) layer(ctx context.Context, name string) (m madeBlob, mediaType string, err error) {
 	p, err := a.find(name)
 	if err != nil {
-		return madeBlob{}, "", a.broken(name, err)
+		return m, "", err
 	}
-	if p.file != nil {
-		defer p.file.Close()
+	m = madeBlob{name: name, offset: p.offset, size: p.size}
+	var head [4]byte
+	n, _ := p.from.ReadAt(head[:min(p.size, 4)], p.offset)
+	switch kind := string(head[:n]); {
+	case strings.HasPrefix(kind, "\x1f\x8b"):
+		mediaType = typeLayer + "+gzip"
+	case kind == "\x28\xb5\x2f\xfd":
+		mediaType = typeLayer + "+zstd"
+	default:
+		mediaType = typeLayer
 	}
-	head := make([]byte, min(p.size, 4))
-	if _, err := p.from.ReadAt(head, p.offset); err != nil && err != io.EOF {
-		return madeBlob{}, "", a.bad(0, name, err)
-	}
-	mediaType := typeLayer
-	switch {
-	case strings.HasPrefix(string(head), "\x1f\x8b"):
-		mediaType += "+gzip"
-	case string(head) == "\x28\xb5\x2f\xfd":
-		mediaType += "+zstd"
-	}
-	m := madeBlob{place: untar.Member{Name: name, Offset: p.offset, Size: p.size}}
 	if digits, ok := strings.CutPrefix(name, blobsDir); ok && isHex(digits) {
 		m.digest = image.Digest("sha256:" + digits)
 		return m, mediaType, nil
 	}
 	for i := range a.made { // the same bytes may have several names
-		if known := &a.made[i]; known.text == nil && known.place.Offset == p.offset && known.place.Size == p.size {
+		if known := &a.made[i]; known.text == nil && known.offset == p.offset && known.size == p.size {
 			return *known, mediaType, nil
 		}
 	}
 	h := sha256.New()
 	if _, err := io.Copy(h, untar.Until(ctx, io.NewSectionReader(p.from, p.offset, p.size))); err != nil {
-		return madeBlob{}, "", a.bad(0, name, err)
+		return m, "", a.broken(0, name, err)
 	}
 	m.digest = image.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))
 	a.made = append(a.made, m)
@@ -729,42 +678,44 @@ func (a *archive) layer(ctx context.Context, name string) (madeBlob, string, err
 // small returns a small blob of at most max bytes, which has the digest.
 func (a *archive) small(_ context.Context, d *image.Descriptor, max int64) ([]byte, error) {
 	data, err := a.text(d.Digest, max)
-	if err == nil && int64(len(data)) != d.Size {
-		return nil, a.wrongSize(d, int64(len(data)))
+	if err == nil {
+		err = a.checkSize(d, int64(len(data)))
 	}
 	return data, err
 }
 
-func (a *archive) wrongSize(d *image.Descriptor, size int64) error {
-	return a.bad(Unverified, string(d.Digest), fmt.Errorf("it has %d bytes, and %d in the manifest", size, d.Size))
+// checkSize returns an error unless a blob has the size of its descriptor.
+func (a *archive) checkSize(d *image.Descriptor, size int64) error {
+	if size == d.Size {
+		return nil
+	}
+	return a.bad(Unverified, string(d.Digest), "it has "+strconv.FormatInt(size, 10)+" bytes, and "+strconv.FormatInt(d.Size, 10)+" in the manifest")
 }
 
 // referrers lists the manifests in index.json that refer to the one with a digest, and those
 // that an index with its tag lists (distribution spec, "Referrers Tag Schema").
-func (a *archive) referrers(ctx context.Context, digest image.Digest) ([]image.Descriptor, error) {
+func (a *archive) referrers(ctx context.Context, digest image.Digest) (list []image.Descriptor, err error) {
 	if a.index == nil {
 		return nil, nil
 	}
-	var list []image.Descriptor
 	for i := range a.index.Manifests {
-		d := a.index.Manifests[i]
+		d := &a.index.Manifests[i]
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		m, err := a.parse(&d)
+		m, err := a.parse(d)
 		switch {
 		case KindOf(err) == NotFound: // a layout may have a part of what its index lists
 		case err != nil:
 			return nil, err
 		case m.Index && d.Name == strings.Replace(string(digest), ":", "-", 1):
-			for _, of := range m.Manifests {
-				list = add(list, of)
-			}
+			list = append(list, m.Manifests...)
 		case m.Subject == digest:
-			if d.ArtifactType == "" {
-				d.ArtifactType = m.ArtifactType
+			of := *d
+			if of.ArtifactType == "" {
+				of.ArtifactType = m.ArtifactType
 			}
-			list = add(list, d)
+			list = append(list, of)
 		}
 	}
 	return list, nil
@@ -775,29 +726,26 @@ func (a *archive) open(ctx context.Context, d *image.Descriptor, offset int64) (
 	name := blobName(d.Digest)
 	for i := range a.made {
 		if m := &a.made[i]; m.digest == d.Digest && m.text == nil {
-			name = m.place.Name
+			name = m.name
 		}
 	}
 	p, err := a.find(name)
-	switch {
-	case err != nil:
-		return nil, a.broken(name, err)
-	case p.size != d.Size:
-		err = a.wrongSize(d, p.size)
-	case offset < 0 || offset > p.size:
-		err = a.bad(0, name, fmt.Errorf("it has no byte %d", offset))
-	}
 	if err != nil {
-		if p.file != nil {
-			p.file.Close()
-		}
 		return nil, err
 	}
-	return &partReader{untar.Until(ctx, io.NewSectionReader(p.from, p.offset+offset, p.size-offset)), p.file}, nil
+	if err = a.checkSize(d, p.size); err == nil && (offset < 0 || offset > p.size) {
+		err = a.bad(0, name, "it has no byte "+strconv.FormatInt(offset, 10))
+	}
+	if err != nil {
+		p.file.Close()
+		return nil, err
+	}
+	return &partReader{Reader: untar.Until(ctx, io.NewSectionReader(p.from, p.offset+offset, p.size-offset)), file: p.file}, nil
 }
 
 // A partReader reads a part of an archive.
 type partReader struct {
+	_ [0]func() // forbids ==, whose code nothing needs
 	io.Reader
 	file *os.File // to be closed; nil: none
 }
