@@ -507,7 +507,7 @@ func checkLayers(t *testing.T, dir string, layers [][]modelEntry, refused bool) 
 // TestLayerModel applies random layers.
 func TestLayerModel(t *testing.T) {
 	base := t.TempDir()
-	for seed := range uint64(400) {
+	for seed := range uint64(200) {
 		rnd := rand.New(rand.NewPCG(1, seed))
 		data := make([]byte, 3*(10+rnd.IntN(60)))
 		for i := range data {

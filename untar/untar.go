@@ -31,7 +31,8 @@
 //     goroutine.
 //   - header.go, pax.go and sparse.go read the fields of an archive; parser.go and
 //     records.go combine them into an Entry, without I/O. stream.go reads blocks from an
-//     io.Reader and feeds the parser. files.go reads an archive without a root.
+//     io.Reader and feeds the parser. files.go reads an archive without a root, and members.go
+//     finds the files of an archive on the disk.
 //
 // Entries to files:
 //
