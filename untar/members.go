@@ -40,7 +40,7 @@ const (
 // archive is listed with the place of that file: "docker save" stores a layer that occurs twice
 // once. The error is a *FormatError if the archive is bad, is cut off, or has a sparse file.
 func Members(archive io.ReaderAt, size int64, most int) ([]Member, error) {
-	p := parser{strict: true, vouched: true}
+	p := parser{strictness: strictness{strict: true, vouched: true}}
 	m := memberList{at: make(map[string]int)}
 	block := make([]byte, blockSize)
 	names := 0

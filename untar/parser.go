@@ -74,9 +74,7 @@ func (e *Entry) Unknown() bool {
 // It reads v7, ustar, pax, GNU, star and Solaris headers and all four forms of sparse
 // files. The constants above limit its memory.
 type parser struct {
-	strict  bool // refuse oddities, see Options.Strict
-	vouched bool // accept a missing end in spite of strict
-	layer   bool // accept an archive without entries in spite of strict, and no bytes at all
+	strictness
 
 	state    state
 	some     bool  // a header was read
@@ -89,6 +87,13 @@ type parser struct {
 	entry     Entry
 	sparse    sparseForm
 	sparseMap mapReader
+}
+
+// A strictness says what a parser refuses.
+type strictness struct {
+	strict  bool // refuse oddities, see Options.Strict
+	vouched bool // accept a missing end in spite of strict
+	layer   bool // accept an archive without entries in spite of strict, and no bytes at all
 }
 
 // extendedHeaders are the headers that describe the entry after them.
