@@ -3,6 +3,7 @@ package untar
 import (
 	"bytes"
 	"encoding/binary"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -114,6 +115,33 @@ func (x *extractor) setAttrs(fd int, attrs []xattr, when phase, path []byte) err
 		}
 	}
 	return nil
+}
+
+// clearAttrs removes the attributes of a lower layer's directory that its new entry does not have:
+// the entry describes the whole directory. Labels of security modules stay.
+func clearAttrs(fd int, keep []xattr) {
+	size, err := unix.Flistxattr(fd, nil)
+	if err != nil || size == 0 {
+		return
+	}
+	names := make([]byte, size)
+	if size, err = unix.Flistxattr(fd, names); err != nil {
+		return
+	}
+	for n := range strings.SplitSeq(string(names[:size]), "\x00") {
+		switch {
+		case strings.HasPrefix(n, "user."), strings.HasPrefix(n, "trusted."), n == attrACL, n == attrDefaultACL:
+		default:
+			continue
+		}
+		kept := strings.HasPrefix(n, "trusted.overlay.") || strings.HasPrefix(n, "user.overlay.")
+		for _, a := range keep {
+			kept = kept || string(a.name) == n
+		}
+		if !kept {
+			unix.Fremovexattr(fd, n)
+		}
+	}
 }
 
 // setAttr sets an attribute. In a user namespace it retries a version 3 capability as

@@ -18,6 +18,7 @@ type directory struct {
 	nsec     int32
 	named    bool // the archive has an entry for it
 	fresh    bool // this run made it, with mode 0700
+	noted    bool // a lower layer has it, and this layer only what is in it: its time stays
 	inherit       // for what is made in it
 	attrs    []xattr
 }
@@ -90,6 +91,19 @@ func (x *extractor) putDir(path []byte, f directory) error {
 	return nil
 }
 
+// noteLower remembers the time of a lower layer's directory, open as fd, before a layer that has no
+// entry for the directory changes what is in it.
+func (x *extractor) noteLower(fd int, path []byte) error {
+	if _, ok := x.kept.directories[string(path)]; ok {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	return x.putDir(path, directory{noted: true, sec: int64(st.Mtim.Sec), nsec: int32(st.Mtim.Nsec)})
+}
+
 // inherits finds out what new files inherit in the directory fd, the last of x.dirs.
 func (x *extractor) inherits(fd int) inherit {
 	last := x.dirs.last()
@@ -157,7 +171,7 @@ func (x *extractor) finish() error {
 		switch {
 		case err == unix.ENOENT || err != nil && isNotDir(err):
 			continue // a later entry replaced it
-		case err == nil && path == "" && x.opt.DeferRoot:
+		case err == nil && path == "" && x.opt.DeferRoot && !f.noted:
 			f := f
 			x.root.deferred.directory, x.root.deferred.x = &f, x
 		case err == nil:
@@ -172,6 +186,12 @@ func (x *extractor) finish() error {
 
 // applyDir sets a directory's owner, attributes, mode and time.
 func (x *extractor) applyDir(fd int, f directory, path []byte) error {
+	if f.noted {
+		return x.timeErr(setTime(fd, nil, f.sec, f.nsec), path)
+	}
+	if x.opt.Layer && !f.fresh && len(path) > 0 {
+		clearAttrs(fd, f.attrs)
+	}
 	known := f.fresh && f.inherit == inheritNothing // it belongs to us and has mode 0700
 	if x.self.chown && !(known && f.uid == x.self.uid && f.gid == x.self.gid) {
 		if err := unix.Fchown(fd, int(f.uid), int(f.gid)); err != nil {

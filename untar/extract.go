@@ -24,6 +24,7 @@ var (
 	errRootType    error = textError("the root entry is not a directory")
 	errTooMany     error = textError("too many entries")
 	errTooManyDirs error = textError("too many directories")
+	errIsLink      error = textError("a parent is a symbolic link")
 	errFull        error = textError("a directory that is not empty is in the way")
 	errFixed       error = textError("a mount point or an immutable file is in the way")
 	errReplaced    error = textError("another process replaced it")
@@ -114,6 +115,7 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 		targets: r.dirs(),
 		kept:    keptPaths{directories: make(map[string]directory)},
 	}
+	x.in.parser.layer = opt.Layer // an image may have layers that change nothing
 	defer x.dirs.close()
 	defer x.targets.close()
 	var err error
@@ -260,7 +262,7 @@ func (x *extractor) entry(e *Entry) error {
 		return err
 	}
 	dir, base := splitPath(path)
-	if x.opt.Layer && bytes.HasPrefix(base, []byte(whiteoutPrefix)) {
+	if x.opt.Layer && isWhiteout(base) {
 		return x.whiteout(dir, base)
 	}
 	fd, path, err := x.parent(path, dir)
@@ -306,7 +308,10 @@ func (x *extractor) make(parent int, name cname, path []byte, e *Entry) (err err
 func (x *extractor) parent(path, dir []byte) (int, []byte, error) {
 	fd, rest, err := x.dirs.enter(dir)
 	if err != nil && isNotDir(err) && x.opt.Layer {
-		canon, rerr := x.root.resolve(string(dir), resolveOptions{last: true, create: 0755})
+		err = x.replaceFile(fd, dir, rest)
+	}
+	if err == errIsLink {
+		canon, rerr := x.root.resolve(string(dir), resolveOptions{last: true, create: 0755, layer: x})
 		if rerr != nil {
 			return -1, nil, rerr
 		}
@@ -319,21 +324,7 @@ func (x *extractor) parent(path, dir []byte) (int, []byte, error) {
 		fd, rest, err = x.dirs.enter(dir)
 	}
 	for err == unix.ENOENT {
-		// The components before rest exist. Make the first component of rest.
-		component := rest
-		if i := bytes.IndexByte(rest, '/'); i >= 0 {
-			component = rest[:i]
-		}
-		in := x.inherits(fd)
-		if err := mkdirat(fd, x.buf.name.set(component), 0700); err != nil {
-			return -1, nil, err
-		}
-		made := dir[:len(dir)-len(rest)+len(component)]
-		f := directory{mode: 0755, uid: x.self.implicit.uid, gid: x.self.implicit.gid, fresh: true}
-		if in == inheritNothing {
-			f.inherit = in
-		}
-		if err := x.putDir(made, f); err != nil {
+		if err := x.makeParent(fd, dir, rest, x.inherits(fd)); err != nil {
 			return -1, nil, err
 		}
 		fd, rest, err = x.dirs.enter(dir)
@@ -341,7 +332,56 @@ func (x *extractor) parent(path, dir []byte) (int, []byte, error) {
 	if err != nil && isNotDir(err) {
 		err = errNotDir
 	}
+	if err == nil && x.opt.Layer {
+		err = x.noteLower(fd, dir)
+	}
 	return fd, path, err
+}
+
+// makeParent makes a missing directory without an entry: the first component of rest, which is
+// the end of dir. fd is open on the directory before rest. in is what that directory passes on.
+func (x *extractor) makeParent(fd int, dir, rest []byte, in inherit) error {
+	component, _, _ := bytes.Cut(rest, []byte("/"))
+	at := len(dir) - len(rest)
+	if x.opt.Layer {
+		if err := x.noteLower(fd, dir[:max(at-1, 0)]); err != nil {
+			return err
+		}
+	}
+	if err := mkdirat(fd, x.buf.name.set(component), 0700); err != nil {
+		return err
+	}
+	f := directory{mode: 0755, uid: x.self.implicit.uid, gid: x.self.implicit.gid, fresh: true}
+	if in == inheritNothing {
+		f.inherit = in
+	}
+	return x.putDir(dir[:at+len(component)], f)
+}
+
+// replaceFile removes a lower layer's file that is in the place of a layer's directory: the first
+// component of rest, which is the end of dir. fd is open on the directory before rest. The error
+// is ENOENT then, since the directory is missing, and errIsLink if the file is a symbolic link.
+func (x *extractor) replaceFile(fd int, dir, rest []byte) error {
+	component, _, _ := bytes.Cut(rest, []byte("/"))
+	at := len(dir) - len(rest)
+	name := x.buf.name.set(component)
+	var st unix.Stat_t
+	if err := lstatat(fd, name, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return errIsLink
+	}
+	if x.made.has(dir[:at+len(component)]) {
+		return errNotDir
+	}
+	if err := x.noteLower(fd, dir[:max(at-1, 0)]); err != nil {
+		return err
+	}
+	if err := unlinkat(fd, name, 0); err != nil {
+		return err
+	}
+	return unix.ENOENT
 }
 
 // clear removes the file or the empty directory at a name, to make room for an entry. In

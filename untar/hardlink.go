@@ -49,6 +49,9 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 		if err := lstatat(from, old, &st); err != nil || x.opt.Merge && !x.made.has(target) {
 			return targetError(e, errTargetGone)
 		}
+		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			return targetError(e, errTargetDir)
+		}
 		return nil
 	}
 	if !x.opt.Layer && !x.made.has(target) {
@@ -113,7 +116,7 @@ func (x *extractor) enterTarget(parent int, target []byte, e *Entry) (int, []byt
 	fd, rest, err := x.targets.enter(dir)
 	if err != nil && isNotDir(err) && x.opt.Layer {
 		var canon []byte
-		if canon, err = x.root.resolve(string(dir), resolveOptions{last: true}); err == nil {
+		if canon, err = x.root.resolve(string(dir), resolveOptions{last: true, layer: x}); err == nil {
 			target = bytes.TrimPrefix(append(canon, target[len(dir):]...), []byte("/"))
 			dir, _ = splitPath(target)
 			fd, rest, err = x.targets.enter(dir)

@@ -18,6 +18,10 @@ const (
 	whiteoutOpaque = ".wh..wh..opq"
 )
 
+// isWhiteout reports whether the last component of a path is the name of a whiteout. It may be
+// longer than a file's name by the prefix.
+func isWhiteout(base []byte) bool { return bytes.HasPrefix(base, []byte(whiteoutPrefix)) }
+
 // whiteout removes what the lower layers have at a name. Files of this layer stay, in
 // whichever order the entries come.
 func (x *extractor) whiteout(dir, base []byte) error {
@@ -26,20 +30,19 @@ func (x *extractor) whiteout(dir, base []byte) error {
 	if !opaque && (len(name) == 0 || string(name) == "." || string(name) == "..") {
 		return errWhiteout
 	}
-	fd, rest, err := x.dirs.enter(dir)
+	fd, _, err := x.dirs.enter(dir)
 	if err != nil && isNotDir(err) {
-		canon, rerr := x.root.resolve(string(dir), resolveOptions{last: true})
-		if errors.Is(rerr, fs.ErrNotExist) || errors.Is(rerr, unix.ENOTDIR) {
-			return nil
+		canon, rerr := x.root.resolve(string(dir), resolveOptions{last: true, layer: x})
+		if err = rerr; err == nil {
+			dir = canon
+			fd, _, err = x.dirs.enter(dir)
 		}
-		if rerr != nil {
-			return rerr
-		}
-		dir = canon
-		fd, rest, err = x.dirs.enter(dir)
 	}
-	if err == unix.ENOENT && len(rest) > 0 {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return nil // there is nothing to hide
+	}
+	if err == nil {
+		err = x.noteLower(fd, dir)
 	}
 	if err != nil {
 		return err
@@ -61,7 +64,7 @@ func (x *extractor) purge(fd int, dir []byte, name string) error {
 		return nil
 	}
 	key := bytes.Clone(dir)
-	rm := &remover{d: dirStack{root: fd, base: key[:len(dir):len(dir)], most: 4, known: &x.root.known}, judge: x.judge}
+	rm := &remover{d: dirStack{root: fd, base: key[:len(dir):len(dir)], most: 4, known: &x.root.known}, judge: x.judge, kept: x.hideDir}
 	if len(dir) == 0 {
 		rm.d.base, rm.ignore = nil, x.root.ignores
 	}
@@ -79,6 +82,12 @@ func (x *extractor) purge(fd int, dir []byte, name string) error {
 		x.made.purged[maphash.Bytes(x.made.seed, key)] = struct{}{}
 	}
 	return rm.err
+}
+
+// hideDir makes a lower layer's directory one that no layer lists, because a whiteout hides it and
+// this layer has something in it. A whiteout before that would have removed the directory.
+func (x *extractor) hideDir(path []byte) error {
+	return x.putDir(path, directory{mode: 0755, uid: x.self.implicit.uid, gid: x.self.implicit.gid})
 }
 
 // contentKey returns the key in madePaths.purged for the content of a directory. The path
@@ -133,14 +142,14 @@ func (x *extractor) judge(path []byte) verdict {
 	f, directory := x.kept.directories[string(path)]
 	made := x.made.has(path)
 	switch {
-	case directory && f.fresh, !directory && made, x.hasPurged(path):
+	case directory && f.fresh, made && !f.named, x.hasPurged(path):
 		return stays
 	case x.hasPurged(contentKey(path)):
 		if made {
 			return stays
 		}
 		return goesEmpty
-	case directory:
+	case directory && f.named:
 		return opens // a lower layer made it, and this layer has an entry for it
 	}
 	return goes

@@ -2,134 +2,103 @@ package untar
 
 import (
 	"archive/tar"
-	"bytes"
-	"math/rand/v2"
-	"os"
-	"path"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// TestLayerModel applies random layers and compares the result with the image specification:
-// a whiteout hides the files of the lower layers, whatever the order of entries.
-func TestLayerModel(t *testing.T) {
-	for seed := range uint64(40) {
-		rnd := rand.New(rand.NewPCG(1, seed))
-		// "m" is a directory in one layer and a file in the next.
-		pick := func(names ...string) string { return names[rnd.IntN(len(names))] }
-		directory := func(with ...string) string {
-			p := ""
-			for range rnd.IntN(5) {
-				p = path.Join(p, pick(append(with, "d1", "d2", "d3")...))
-			}
-			return p
+// TestLongWhiteout hides files with the longest names that Linux has: their whiteouts have longer
+// ones.
+func TestLongWhiteout(t *testing.T) {
+	long := strings.Repeat("n", 255)
+	s := newSandbox(t)
+	opt := Options{Strict: true, Layer: true}
+	if _, err := s.extract(t, build(t, "x", tar.Header{Name: "d/" + long}, tar.Header{Name: "f"}), opt); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.extract(t, build(t, "x", tar.Header{Name: "d/.wh." + long}), opt); err != nil {
+		t.Fatal(err)
+	}
+	s.wantTree(t, "d/", "f")
+	for _, name := range []string{"d/.wh." + long + "n", long + "n", ".wh." + long + "/x"} {
+		if _, err := s.extract(t, build(t, "x", tar.Header{Name: name}), opt); err == nil {
+			t.Errorf("a name of %d bytes is accepted", len(name))
 		}
-		dir := t.TempDir()
-		target, err := OpenTarget(filepath.Join(dir, "root"))
-		if err != nil {
+	}
+	// Without Layer it is a name like others, which no file system takes.
+	if _, err := s.extract(t, build(t, "x", tar.Header{Name: ".wh." + long}), Options{}); err == nil {
+		t.Error("a file of that name is made")
+	}
+}
+
+// TestLayerWithoutEnd checks archives that end after the last byte of a file, as those of "umoci
+// insert" do. They are accepted if a digest vouches for them.
+func TestLayerWithoutEnd(t *testing.T) {
+	archive := build(t, "content", tar.Header{Name: "f"})
+	whole := blockSize + len("content")
+	for _, c := range []struct {
+		n    int
+		opt  Options
+		good bool
+	}{
+		{whole, Options{Strict: true, Layer: true, Vouched: true}, true},
+		{whole + 1, Options{Strict: true, Layer: true, Vouched: true}, true},
+		{whole - 1, Options{Strict: true, Layer: true, Vouched: true}, false},
+		{blockSize - 1, Options{Strict: true, Layer: true, Vouched: true}, false},
+		{whole, Options{Strict: true, Layer: true}, false},
+		{whole, Options{Strict: true, Vouched: true}, false},
+		{whole, Options{}, false},
+		{0, Options{Strict: true, Layer: true, Vouched: true}, true},
+		{0, Options{Strict: true, Vouched: true}, false},
+	} {
+		s := newSandbox(t)
+		_, err := s.extract(t, archive[:c.n], c.opt)
+		if (err == nil) != c.good {
+			t.Errorf("the first %d bytes, %+v: %v", c.n, c.opt, err)
+		}
+		if err == nil && c.n > 0 {
+			if err := s.mustHave(`f file "content"`); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// TestLayerMetadata checks the metadata of directories of lower layers: an entry replaces all of
+// it, and without an entry all of it stays, also the time.
+func TestLayerMetadata(t *testing.T) {
+	s := newSandbox(t)
+	at := time.Unix(1e9, 0)
+	opt := Options{Strict: true, Layer: true}
+	attrs := map[string]string{schilyXattr + "user.x": "1", schilyXattr + "user.y": "1"}
+	first := build(t, "x", tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755, ModTime: at},
+		tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o700, ModTime: at, PAXRecords: attrs},
+		tar.Header{Name: "e/", Typeflag: tar.TypeDir, Mode: 0o711, ModTime: at, PAXRecords: attrs},
+		tar.Header{Name: "e/f", ModTime: at}, tar.Header{Name: "e/g", ModTime: at}, tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "e"})
+	second := build(t, "x", tar.Header{Name: "l/new"}, tar.Header{Name: "e/.wh.f"}, tar.Header{Name: ".wh.no"},
+		tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o750, ModTime: at.Add(time.Second), PAXRecords: map[string]string{schilyXattr + "user.x": "2"}})
+	for _, layer := range [][]byte{first, second} {
+		if _, err := s.extract(t, layer, opt); err != nil {
 			t.Fatal(err)
 		}
-		have := map[string]bool{} // path to whether it is a directory
-		add := func(to map[string]bool, p string, isDir bool) {
-			to[p] = isDir
-			for p = path.Dir(p); p != "."; p = path.Dir(p) {
-				to[p] = true
-			}
+	}
+	for _, line := range []string{". dir 0755 mtime 1000000000.000000000", "d dir 0750 mtime 1000000001.000000000", "e dir 0711 mtime 1000000000.000000000"} {
+		if err := s.mustHave(line); err != nil {
+			t.Error(err)
 		}
-		for layer := range 3 {
-			upper, hidden, opaque := map[string]bool{}, map[string]bool{}, map[string]bool{}
-			var headers []tar.Header
-			for range 5 + rnd.IntN(25) {
-				in := directory()
-				if layer%2 == 0 {
-					in = directory("m")
-				}
-				switch rnd.IntN(6) {
-				case 0, 1, 2:
-					name := path.Join(in, pick("f1", "f2", "f3"))
-					headers = append(headers, tar.Header{Name: name})
-					add(upper, name, false)
-				case 3:
-					if in != "" {
-						headers = append(headers, tar.Header{Name: in + "/", Typeflag: tar.TypeDir, Mode: 0o755})
-						add(upper, in, true)
-					} else if layer%2 == 1 {
-						headers = append(headers, tar.Header{Name: "m"})
-						add(upper, "m", false)
-					}
-				case 4:
-					name := pick("f1", "f2", "d1", "d2", "m")
-					headers = append(headers, tar.Header{Name: path.Join(in, ".wh."+name)})
-					hidden[path.Join(in, name)] = true
-				case 5:
-					headers = append(headers, tar.Header{Name: path.Join(in, whiteoutOpaque)})
-					opaque[path.Join(in, ".")] = true
-				}
-			}
-			next := map[string]bool{}
-			for p, isDir := range have {
-				gone := hidden[p]
-				for up := path.Dir(p); ; up = path.Dir(up) {
-					is, there := upper[up]
-					gone = gone || hidden[up] || opaque[up] || there && !is
-					if up == "." {
-						break
-					}
-				}
-				if is, there := upper[p]; !gone && (!there || is == isDir) {
-					next[p] = isDir
-				}
-			}
-			for p, isDir := range upper {
-				next[p] = isDir
-			}
-			before := have
-			have = next
-			rnd.Shuffle(len(headers), func(i, j int) { headers[i], headers[j] = headers[j], headers[i] })
-			if isDir, there := before["m"]; there && !isDir && upper["m"] {
-				headers = slices.Insert(headers, 0, tar.Header{Name: "m/", Typeflag: tar.TypeDir, Mode: 0o755}) // its parent must exist
-			}
-			if _, err := target.Root().Extract(bytes.NewReader(build(t, "x", headers...)), Options{Layer: true}); err != nil {
-				t.Fatalf("seed %d, layer %d: %v", seed, layer, err)
-			}
-			var want []string
-			for p, isDir := range have {
-				if isDir {
-					p += "/"
-				}
-				want = append(want, p)
-			}
-			slices.Sort(want)
-			var got []string
-			err := filepath.Walk(target.grown(), func(p string, info os.FileInfo, err error) error {
-				rel, _ := filepath.Rel(target.grown(), p)
-				if err != nil || rel == "." || strings.HasPrefix(rel, ".lxc-pull-") {
-					return err
-				}
-				if info.IsDir() {
-					rel += "/"
-				}
-				got = append(got, rel)
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			slices.Sort(got)
-			if !slices.Equal(got, want) {
-				var names []string
-				for _, h := range headers {
-					names = append(names, h.Name)
-				}
-				t.Fatalf("seed %d, layer %d: %q\nleaves %q\nwant   %q", seed, layer, names, got, want)
-			}
+	}
+	value := make([]byte, 10)
+	if err := unix.Lsetxattr(s.root, "user.z", nil, 0); err != nil {
+		t.Skipf("the file system has no attributes to check: %v", err)
+	}
+	for _, c := range [][2]string{{"d user.x", "2"}, {"d user.y", ""}, {"e user.x", "1"}} {
+		dir, name, _ := strings.Cut(c[0], " ")
+		n, err := unix.Lgetxattr(s.root+"/"+dir, name, value)
+		if got := string(value[:max(n, 0)]); got != c[1] || (err == unix.ENODATA) != (c[1] == "") {
+			t.Errorf("%s is %q (%v), want %q", c[0], got, err, c[1])
 		}
-		if _, err := target.Abort(); err != nil {
-			t.Fatal(err)
-		}
-		target.Close()
 	}
 }
 
@@ -152,7 +121,15 @@ func TestLayer(t *testing.T) {
 		{"file over a directory", []tar.Header{{Name: "d"}}, "abs d f lib up usr/ usr/lib/ usr/lib/x", nil},
 		{"parent is a link", []tar.Header{{Name: "lib/y"}, {Name: "abs/z"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x usr/lib/y usr/z", nil},
 		{"link below a link", []tar.Header{{Name: "l", Typeflag: tar.TypeLink, Linkname: "lib/x"}}, "abs d/ d/a d/e/ d/e/b f l lib up usr/ usr/lib/ usr/lib/x", nil},
-		{"parent leads outside", []tar.Header{{Name: "up/hello"}}, "", nil},
+		{"parent leads above the root", []tar.Header{{Name: "up/hello"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x victim/ victim/hello", nil},
+		{"parent is a file", []tar.Header{{Name: "f/g"}}, "abs d/ d/a d/e/ d/e/b f/ f/g lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"whiteout below a file", []tar.Header{{Name: "f/.wh.g"}, {Name: "f/.wh..wh..opq"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x", nil},
+		{"opaque root", []tar.Header{{Name: "d/new"}, {Name: ".wh..wh..opq"}}, "d/ d/new", nil},
+		{"whiteout of a link", []tar.Header{{Name: ".wh.lib"}}, "abs d/ d/a d/e/ d/e/b f up usr/ usr/lib/ usr/lib/x", nil},
+		{"opaque below a link", []tar.Header{{Name: "abs/.wh..wh..opq"}, {Name: "abs/n"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/n", nil},
+		{"link over a directory", []tar.Header{{Name: "usr/lib", Typeflag: tar.TypeSymlink, Linkname: "../d"}, {Name: "lib/z"}}, "abs d/ d/a d/e/ d/e/b d/z f lib up usr/ usr/lib", nil},
+		{"odd names", []tar.Header{{Name: ".wh.no\n\x1b[31m\xff"}, {Name: ".wh. "}, {Name: "d/.wh..."}}, "", nil},
+		{"odd names of whiteouts", []tar.Header{{Name: ".wh.no\n\x1b[31m\xff"}, {Name: ".wh. "}, {Name: "d/.wh...."}, {Name: "d/.wh.\\"}}, "abs d/ d/a d/e/ d/e/b f lib up usr/ usr/lib/ usr/lib/x", nil},
 		{"whiteout of nothing named", []tar.Header{{Name: "d/.wh."}}, "", nil},
 		{"whiteout of .", []tar.Header{{Name: "d/.wh.."}}, "", nil},
 		{"whiteout of ..", []tar.Header{{Name: "d/.wh..."}}, "", nil},

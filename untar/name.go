@@ -46,7 +46,7 @@ func cleanName(dst, name []byte) ([]byte, error) {
 			continue
 		case len(c) == 2 && c[0] == '.' && c[1] == '.':
 			return nil, errParentName
-		case len(c) > maxComponent:
+		case len(c) > maxComponent && !(len(name) == 0 && isWhiteout(c) && len(c) <= maxComponent+len(whiteoutPrefix)):
 			return nil, errLongName
 		case bytes.IndexByte(c, 0) >= 0:
 			return nil, errNULName

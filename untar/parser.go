@@ -74,8 +74,7 @@ func (e *Entry) Unknown() bool {
 // It reads v7, ustar, pax, GNU, star and Solaris headers and all four forms of sparse
 // files. The constants above limit its memory.
 type parser struct {
-	strict  bool // refuse oddities, see Options.Strict
-	vouched bool // accept a missing end in spite of strict
+	strictness
 
 	state    state
 	some     bool  // a header was read
@@ -88,6 +87,13 @@ type parser struct {
 	entry     Entry
 	sparse    sparseForm
 	sparseMap mapReader
+}
+
+// A strictness says what a parser refuses.
+type strictness struct {
+	strict  bool // refuse oddities, see Options.Strict
+	vouched bool // accept a missing end in spite of strict
+	layer   bool // accept an archive without entries in spite of strict, and no bytes at all
 }
 
 // extendedHeaders are the headers that describe the entry after them.
@@ -180,6 +186,8 @@ func (p *parser) eof(rest []byte) error {
 		return nil
 	case p.state != wantHeader:
 		return errTruncated
+	case !p.some && p.layer:
+		return nil
 	case !p.some:
 		return errNotTar
 	case p.ext.waiting():
@@ -209,7 +217,7 @@ func (p *parser) head(b []byte) (event, error) {
 			return 0, errNoEntry
 		}
 		p.some, p.linkBody = true, false
-		if p.strict && !p.entries {
+		if p.strict && !p.entries && !p.layer {
 			return 0, errEmpty
 		}
 		if p.state == wantZero {

@@ -68,6 +68,7 @@ type remover struct {
 	d      dirStack
 	ignore func(name string) bool    // reports whether an entry of the first directory stays; nil: none does
 	judge  func(path []byte) verdict // nil: everything goes
+	kept   func(path []byte) error   // called for a directory that should go and has entries that stay; nil: nothing is
 	frames []frame                   // of the first directory, and of each directory on the way to the current one
 	err    error
 }
@@ -187,7 +188,7 @@ func (rm *remover) entry(dir int, name string) bool {
 	case unix.ENOENT:
 	case unix.ENOTEMPTY, unix.EEXIST:
 		if is == goesEmpty {
-			f.leave(name)
+			rm.keep(f, name)
 		} else {
 			f.todo = append(f.todo, name)
 		}
@@ -203,6 +204,16 @@ func (f *frame) leave(name string) {
 		f.left = map[string]bool{}
 	}
 	f.left[name] = true
+}
+
+// keep marks a directory that should go and has entries that stay.
+func (rm *remover) keep(f *frame, name string) {
+	f.leave(name)
+	if rm.kept != nil {
+		if err := rm.kept(rm.path(name)); err != nil {
+			rm.fail(name, err)
+		}
+	}
 }
 
 // stuck marks an entry that can't be removed, and keeps the error.
@@ -280,7 +291,7 @@ func (rm *remover) up() {
 	case err == nil, err == unix.ENOENT:
 		rm.d.known.forget(rm.path(name))
 	case rm.judge != nil && (err == unix.ENOTEMPTY || err == unix.EEXIST):
-		f.leave(name) // it contains an entry that stays
+		rm.keep(f, name) // it contains an entry that stays
 	case rm.err != nil && err != unix.EBUSY:
 		f.leave(name) // the error was about an entry in it
 	default:

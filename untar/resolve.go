@@ -31,12 +31,15 @@ func (r *Root) Resolve(name string) (string, error) {
 type resolveOptions struct {
 	last   bool   // resolve the last component, too, if it is a link
 	create uint32 // mode for missing directories; 0: do not make them
+	// layer, if not nil, makes the missing directories. A ".." in a link that would leave the
+	// root then stays in it, as for a process that is chrooted to the root.
+	layer *extractor
 }
 
 // resolve returns the path without links that name leads to for a process that is chrooted
 // to the root: absolute links start at the root, and a ".." in name does not leave it. A
-// ".." in a link that would leave the root is an *OutsideError. All components of the result
-// exist, except possibly the last.
+// ".." in a link that would leave the root is an *OutsideError unless opt.layer is set. All
+// components of the result exist, except possibly the last.
 func (r *Root) resolve(name string, opt resolveOptions) ([]byte, error) {
 	if len(name) > maxName {
 		return nil, pathError("resolve", name, unix.ENAMETOOLONG)
@@ -101,7 +104,7 @@ func (w *way) step() error {
 		at += len(c) + 1
 	}
 	if len(down) == 0 { // the part begins with ".."
-		if len(w.path) == 0 && p.link != "" {
+		if len(w.path) == 0 && p.link != "" && w.opt.layer == nil {
 			return &OutsideError{w.name, p.link}
 		}
 		w.path, _ = splitPath(w.path)
@@ -116,7 +119,12 @@ func (w *way) step() error {
 	fd, rest, err := w.d.enter(full)
 	for err == unix.ENOENT && w.opt.create != 0 {
 		component, _, _ := bytes.Cut(rest, []byte("/"))
-		if err := w.mkdir(fd, component); err != nil {
+		if x := w.opt.layer; x != nil {
+			err = x.makeParent(fd, full, rest, inheritUnknown)
+		} else {
+			err = w.mkdir(fd, component)
+		}
+		if err != nil {
 			return w.fail("mkdir", err)
 		}
 		fd, rest, err = w.d.enter(full)

@@ -41,7 +41,7 @@ type stream struct {
 
 // newStream returns a stream that reads r.
 func newStream(r io.Reader, strict, vouched bool) *stream {
-	return &stream{r: r, parser: parser{strict: strict, vouched: vouched}, buf: make([]byte, bufferSize)}
+	return &stream{r: r, parser: parser{strictness: strictness{strict: strict, vouched: vouched}}, buf: make([]byte, bufferSize)}
 }
 
 // fill reads until at least n bytes are buffered. It returns io.EOF if the input ends before
@@ -95,6 +95,9 @@ func (s *stream) next() (*Entry, error) {
 		return nil, err
 	}
 	if err := s.discard(s.pad); err != nil {
+		if s.ended && s.parser.layer && s.parser.vouched {
+			return nil, io.EOF // "umoci insert" neither ends an archive nor fills its last block
+		}
 		return nil, err
 	}
 	s.body, s.pad = 0, 0

@@ -31,7 +31,8 @@
 //     goroutine.
 //   - header.go, pax.go and sparse.go read the fields of an archive; parser.go and
 //     records.go combine them into an Entry, without I/O. stream.go reads blocks from an
-//     io.Reader and feeds the parser. files.go reads an archive without a root.
+//     io.Reader and feeds the parser. files.go reads an archive without a root, and members.go
+//     finds the files of an archive on the disk.
 //
 // Entries to files:
 //
@@ -81,13 +82,14 @@ type Options struct {
 	// an empty archive, an archive without an end, and a root that is not empty.
 	Strict bool
 
-	// Vouched accepts an archive without end-of-archive blocks in spite of Strict. Set it
-	// if a digest proves that the stream is complete.
+	// Vouched accepts an archive without end-of-archive blocks in spite of Strict, and with
+	// Layer one whose last block is not filled. Set it if a digest proves that the stream is
+	// complete.
 	Vouched bool
 
 	// Layer extracts the archive as an OCI image layer over the content of the root:
 	// whiteouts remove files of lower layers, and a parent that is a symbolic link is
-	// resolved inside the root.
+	// resolved inside the root. The layer may be empty.
 	Layer bool
 
 	KeepOld bool // do not replace existing files; existing directories are still updated
