@@ -45,14 +45,14 @@ type registry struct {
 
 // A base is a repository at a registry or mirror.
 type base struct {
-	_     [0]func() // forbids ==, whose code nothing needs
-	url              string // of the repository in the API, without a slash at the end
+	_                [0]func() // forbids ==, whose code nothing needs
+	url              string    // of the repository in the API, without a slash at the end
 	host, repository string
 }
 
 // A blobCourse says which URLs are asked for a layer after its bytes were wrong.
 type blobCourse struct {
-	_     [0]func() // forbids ==, whose code nothing needs
+	_      [0]func() // forbids ==, whose code nothing needs
 	digest image.Digest
 	course *fetch.Course
 }
@@ -342,7 +342,7 @@ func (r *registry) explain(at *base, path string, err error) error {
 
 // An answerError is a registry's answer in other words.
 type answerError struct {
-	_     [0]func() // forbids ==, whose code nothing needs
+	_    [0]func() // forbids ==, whose code nothing needs
 	text string
 	err  error
 }
