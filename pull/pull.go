@@ -230,10 +230,10 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 func (r *run) unpackAll(ctx context.Context, found *source.Found) error {
 	if found.Config != nil && r.verifiesFirst(found) {
 		temp, err := r.gather(ctx, found)
-		defer temp.Close()
 		if err != nil {
 			return err
 		}
+		defer temp.Close()
 	}
 	for i := range found.Layers {
 		if err := r.unpack(ctx, found, i); err != nil {

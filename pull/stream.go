@@ -146,8 +146,12 @@ func (r *run) gather(ctx context.Context, found *source.Found) (temp io.Closer, 
 	}, func(layer int, s *source.Stream) io.WriteCloser {
 		return r.opt.Tell.Begin("Downloading the rootfs"+nth(found, layer), s.Kept, s.Size)
 	})
-	r.arrived.gathered = err == nil
-	return file, err
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	r.arrived.gathered = true
+	return file, nil
 }
 
 // verifiesFirst reports whether all of an image is verified before the first byte is

@@ -302,6 +302,7 @@ func (a *ahead) close(l *fetched, keep bool) {
 
 // A layerReader reads the bytes of a layer as they arrive.
 type layerReader struct {
+	_     [0]func() // forbids ==, whose code nothing needs
 	ctx   context.Context
 	ahead *ahead
 	layer *fetched

@@ -73,7 +73,7 @@ func (f *Finder) findContainer(ctx context.Context) (_ *Found, err error) {
 		return nil, err
 	}
 	if err := o.readConfig(ctx, found, m, chosen); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%q: %w", f.opt.Container.name(), err)
 	}
 	f.nameContainer(found)
 	if err := f.checkTag(found); err != nil {
@@ -185,10 +185,8 @@ func (o *ociImage) vouch(ctx context.Context, f *Finder) error {
 
 // readConfig reads the image's config, and checks it and the layers against the manifest.
 func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manifest, chosen *image.Descriptor) error {
-	c := found.finder.opt.Container
-	what := fmt.Sprintf("%q", c.name())
 	if err := m.CheckImage(); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return err
 	}
 	text, err := o.reader.small(ctx, &m.Config, image.MaxConfig)
 	if err != nil {
@@ -199,30 +197,26 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 	}
 	config, err := image.ParseConfig(text)
 	if err != nil {
-		return fmt.Errorf("%s: its config: %w", what, err)
+		return err
 	}
-	switch n := len(m.Layers); {
-	case n != len(config.DiffIDs):
-		return fmt.Errorf("%s: the manifest has %d layers, and the config %d", what, n, len(config.DiffIDs))
-	case n == 0:
-		return fmt.Errorf("%s has no layers", what)
+	n := len(m.Layers)
+	if n == 0 || n != len(config.DiffIDs) {
+		return fmt.Errorf("the manifest has %d layers, and the config %d", n, len(config.DiffIDs))
 	}
-	if err := c.checkPlatform(&config.Platform, chosen); err != nil {
-		return &Error{Kind: NotFound, What: what, Err: err}
+	if err := found.finder.opt.Container.checkPlatform(&config.Platform, chosen); err != nil {
+		return &Error{Kind: NotFound, Err: err}
 	}
-	total := int64(0)
 	for i := range m.Layers {
 		d := &m.Layers[i]
-		if total += d.Size; total > maxRootfs {
-			return fmt.Errorf("%s has more than the limit of %s", what, ByteCount(maxRootfs))
-		}
-		layer := Layer{Name: fmt.Sprintf("layer %d of %d (%.19s)", i+1, len(m.Layers), d.Digest), Packed: d.Size, Content: -1, OCI: true}
-		if layer.DiffID = config.DiffIDs[i]; layer.DiffID == d.Digest {
-			layer.Content = d.Size // not compressed
-		}
-		found.Layers = append(found.Layers, layer)
+		found.Layers = append(found.Layers, Layer{
+			Name:   fmt.Sprintf("layer %d of %d (%.19s)", i+1, n, d.Digest),
+			Packed: d.Size, Content: -1, OCI: true, DiffID: config.DiffIDs[i],
+		})
 	}
 	o.config, o.layers, found.Config = m.Config, m.Layers, config
+	if size := o.size(); size > maxRootfs {
+		return tooLarge("the image", size, maxRootfs)
+	}
 	return nil
 }
 

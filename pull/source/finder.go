@@ -17,7 +17,13 @@
 // on: with the bytes of other servers, with another build, or with the server's copy in
 // place of a damaged cached copy. Found.Forget drops the bytes of a download that failed.
 //
-// Only what a trusted key signed is believed: the index, which lists the build, the build's
+// With Options.Container the image is a container image of a registry or an archive: its manifest
+// and config are read in place of an index and the metadata, and the root file system has several
+// layers. container.go finds the image, registry.go and archive.go are where it can be, ociread.go
+// puts the cache before them, ahead.go and layers.go deliver the layers, cosign.go verifies
+// signatures. Everything below the manifest is named by its digest.
+//
+// Of an index of images only what a trusted key signed is believed: the index, which lists the build, the build's
 // SHA256SUMS, and through it the two tarballs. The caller checks what the metadata does to
 // the host; this package checks who signed it.
 package source

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"lxc-pull/fetch"
@@ -245,18 +244,13 @@ func (o *ociImage) keep(found *Found) {
 		Reference: f.opt.Container.Reference.String(), Name: found.Image.Name,
 		Manifest: o.manifest.digest, Top: o.top.digest, MediaType: o.top.mediaType,
 	}
-	add := func(d image.Digest) {
-		if !slices.Contains(kept.Blobs, d) {
-			kept.Blobs = append(kept.Blobs, d)
-		}
-	}
-	for i := range o.layers {
-		add(o.layers[i].Digest)
+	for i := range o.layers { // a blob may be listed twice
+		kept.Blobs = append(kept.Blobs, o.layers[i].Digest)
 	}
 	for i := range r.texts {
-		add(r.texts[i].digest)
+		kept.Blobs = append(kept.Blobs, r.texts[i].digest)
 	}
-	if old := r.kept; found.Cached && old != nil && old.Top == kept.Top && old.Manifest == kept.Manifest && len(old.Blobs) >= len(kept.Blobs) {
+	if old := r.kept; found.Cached && old != nil && old.Top == kept.Top && old.Manifest == kept.Manifest && len(old.Blobs) == len(kept.Blobs) {
 		return
 	}
 	err := r.keepTexts(context.Background())

@@ -156,9 +156,9 @@ func (c *challenge) token(ctx context.Context, client *fetch.Client, at *base, u
 		switch {
 		case e.Status != http.StatusUnauthorized && e.Status != http.StatusForbidden && e.Status != http.StatusBadRequest:
 		case user != "":
-			return "", &Error{Kind: Login, Err: &answerError{fmt.Sprintf("%q does not accept the name %q with this password", u.Host, user), err}}
+			return "", &Error{Kind: Login, Err: &answerError{text: fmt.Sprintf("%q does not accept the name %q with this password", u.Host, user), err: err}}
 		default:
-			return "", &Error{Kind: Login, Err: &answerError{fmt.Sprintf("%q gives no token without a login", u.Host), err}}
+			return "", &Error{Kind: Login, Err: &answerError{text: fmt.Sprintf("%q gives no token without a login", u.Host), err: err}}
 		}
 	}
 	if err != nil {

@@ -16,11 +16,12 @@ import (
 // next and what it calls close found earlier where they ask a server: found holds the lock of
 // the image in the cache, which fromServer takes again.
 func (f *Finder) Next(ctx context.Context, found *Found, err error) (*Found, error) {
-	find := f.next
+	var next *Found
 	if found.oci != nil {
-		find = f.nextContainer
+		next, err = f.nextContainer(ctx, found, err)
+	} else {
+		next, err = f.next(ctx, found, err)
 	}
-	next, err := find(ctx, found, err)
 	if next != found {
 		found.Close()
 	}

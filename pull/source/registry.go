@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"lxc-pull/fetch"
@@ -44,12 +45,14 @@ type registry struct {
 
 // A base is a repository at a registry or mirror.
 type base struct {
-	url              string // of the repository in the API, without a slash at the end
+	_                [0]func() // forbids ==, whose code nothing needs
+	url              string    // of the repository in the API, without a slash at the end
 	host, repository string
 }
 
 // A blobCourse says which URLs are asked for a layer after its bytes were wrong.
 type blobCourse struct {
+	_      [0]func() // forbids ==, whose code nothing needs
 	digest image.Digest
 	course *fetch.Course
 }
@@ -71,9 +74,9 @@ func (c *Container) bases() (list []base, err error) {
 		if below {
 			repository = prefix + "/" + repository
 		}
-		list = append(list, base{scheme + "://" + host + "/v2/" + repository, host, repository})
+		list = append(list, base{url: scheme + "://" + host + "/v2/" + repository, host: host, repository: repository})
 	}
-	return append(list, base{ref.URL(), ref.Host, ref.Repository}), nil
+	return append(list, base{url: ref.URL(), host: ref.Host, repository: ref.Repository}), nil
 }
 
 // newRegistry returns the registry of a Finder's container image.
@@ -154,7 +157,7 @@ func (r *registry) manifest(ctx context.Context, name string) (text []byte, medi
 
 func (r *registry) small(ctx context.Context, d *image.Descriptor, max int64) ([]byte, error) {
 	if d.Size > max {
-		return nil, tooLarge(d, max)
+		return nil, tooLarge(string(d.Digest), d.Size, max)
 	}
 	answer, err := r.ask(ctx, r.bases, &question{path: "/blobs/" + string(d.Digest), accept: "*/*", max: max, digest: d.Digest})
 	if err != nil {
@@ -163,9 +166,9 @@ func (r *registry) small(ctx context.Context, d *image.Descriptor, max int64) ([
 	return answer.Data, nil
 }
 
-// tooLarge returns the error for a blob that is larger than any that this program reads.
-func tooLarge(d *image.Descriptor, max int64) error {
-	return fmt.Errorf("%s has %s, more than the limit of %s", d.Digest, ByteCount(d.Size), ByteCount(max))
+// tooLarge returns the error for something that is larger than what this program reads.
+func tooLarge(what string, size, max int64) error {
+	return fmt.Errorf("%s has %s, more than the limit of %s", what, ByteCount(size), ByteCount(max))
 }
 
 func (r *registry) referrers(ctx context.Context, d image.Digest) (list []image.Descriptor, err error) {
@@ -296,7 +299,7 @@ func (r *registry) course(d image.Digest) *fetch.Course {
 	for i := range r.bases {
 		urls = append(urls, r.bases[i].url+"/blobs/"+string(d))
 	}
-	r.courses = append(r.courses, blobCourse{d, fetch.NewCourse(urls)})
+	r.courses = append(r.courses, blobCourse{digest: d, course: fetch.NewCourse(urls)})
 	return r.courses[len(r.courses)-1].course
 }
 
@@ -309,37 +312,37 @@ func (r *registry) explain(at *base, path string, err error) error {
 		return err
 	}
 	failed := list[len(list)-1]
-	code, message := image.RegistryError(failed.Page)
-	said := ""
-	if message != "" {
-		said = fmt.Sprintf(" (it says %.300q)", message)
+	code, said := image.RegistryError(failed.Page)
+	if said != "" {
+		said = fmt.Sprintf(" (it says %.300q)", said)
 	}
-	_, name, _ := strings.Cut(path[1:], "/")
+	host, repository := strconv.Quote(at.host), strconv.Quote(at.repository)
 	kind, text := Kind(0), ""
 	switch failed.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		kind, text = Login, fmt.Sprintf("%q does not let anybody without a login read %q, or has no such repository", at.host, at.repository)
+		kind, text = Login, host+" does not let anybody without a login read "+repository+", or has no such repository"
 		if user, _, err := r.container.login(at); err == nil && user != "" {
-			text = fmt.Sprintf("%q does not let the user %q read %q", at.host, user, at.repository)
+			text = host + " does not let the user " + strconv.Quote(user) + " read " + repository
 		}
 	case http.StatusNotFound:
-		kind, text = NotFound, fmt.Sprintf("the repository %q at %q has no %q", at.repository, at.host, name)
-		if code == "NAME_UNKNOWN" {
-			text = fmt.Sprintf("%q has no repository %q", at.host, at.repository)
+		kind, text = NotFound, host+" has no repository "+repository
+		if code != "NAME_UNKNOWN" {
+			text = "the repository " + repository + " at " + host + " has no " + strconv.Quote(path[strings.LastIndexByte(path, '/')+1:])
 		}
 	case http.StatusTooManyRequests:
-		kind, text = Limited, fmt.Sprintf("%q limits how often its images are downloaded", at.host)
+		kind, text = Limited, host+" limits how often its images are downloaded"
 	default:
 		if said == "" || failed.Kind != fetch.KindStatus {
 			return err
 		}
 		return fmt.Errorf("%w%s", err, said)
 	}
-	return &Error{Kind: kind, Err: &answerError{text + said, err}}
+	return &Error{Kind: kind, Err: &answerError{text: text + said, err: err}}
 }
 
 // An answerError is a registry's answer in other words.
 type answerError struct {
+	_    [0]func() // forbids ==, whose code nothing needs
 	text string
 	err  error
 }

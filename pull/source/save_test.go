@@ -18,7 +18,7 @@ import (
 func TestSaveArchive(t *testing.T) {
 	reg := newRegistry(t)
 	noise := []byte("the same layer twice")
-	digest := reg.addImage("app", "1.0", fakeImage{layers: [][]byte{noise, {1, 2, 3}, noise}})
+	digest := reg.addImage("app", "1.0", fakeImage{layers: [][]byte{noise, tarLayer(t, "etc/", "etc/a=1", "b->etc/a"), noise}})
 	reg.addIndex("app", "multi", "linux/amd64 "+digest)
 	f, said := containerFinder(t, testContainer(t, reg.host()+"/app:multi"), "")
 	var b bytes.Buffer
