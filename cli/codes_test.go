@@ -117,10 +117,10 @@ func TestEveryCodeIsExplained(t *testing.T) {
 	for _, kind := range kinds(t) {
 		list = append(list, &fetch.Error{Kind: kind})
 	}
-	for _, status := range []int{401, 403, 404, 407, 410, 500} {
+	for _, status := range []int{401, 403, 404, 407, 410, 429, 500} {
 		list = append(list, &fetch.Error{Kind: fetch.KindStatus, Status: status})
 	}
-	for kind := source.Network; kind <= source.History; kind++ {
+	for kind := source.Network; kind <= source.Limited; kind++ {
 		list = append(list, &source.Error{Kind: kind, Err: errors.New("x")})
 	}
 	for kind := range pull.Kind(pullKinds(t)) {

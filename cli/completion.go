@@ -207,7 +207,7 @@ func (c *completionCall) values(kind string) {
 			}
 			return
 		}
-		if kind == "IMAGE" {
+		if kind == "IMAGE" && c.prefix != "" {
 			for _, scheme := range strings.Fields(containerSchemes) {
 				c.add(scheme+":", "container image")
 			}
