@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"lxc-pull/fetch"
 	"lxc-pull/image"
 	"lxc-pull/image/cache"
 	"lxc-pull/lxc"
@@ -120,7 +121,12 @@ func (f *Finder) chooseManifest(ctx context.Context, o *ociImage) (m *image.Mani
 	o.manifest = o.top
 	for range maxIndexes + 1 {
 		if m, err = image.ParseManifest(o.manifest.text, o.manifest.mediaType); err != nil {
-			return nil, nil, fmt.Errorf("manifest %s: %w", o.manifest.digest, err)
+			err = fmt.Errorf("manifest %s: %w", o.manifest.digest, err)
+			if o.registry != nil && o.manifest.digest == o.top.digest && f.opt.Container.Reference.Digest == "" {
+				// No digest says that these bytes are the registry's.
+				err = &fetch.Error{URL: o.registry.own().url + "/manifests/" + f.opt.Container.Reference.Tag, Kind: fetch.KindProtocol, Err: err}
+			}
+			return nil, nil, err
 		}
 		if o.manifest.mediaType == "" {
 			o.manifest.mediaType = m.MediaType
