@@ -473,6 +473,13 @@ func TestContainerMirror(t *testing.T) {
 		t.Errorf("said %s", said)
 	}
 	container.Reference.Tag, container.Reference.Digest = "", image.Digest(digest)
+	// A mirror that is down is asked once.
+	down := newRegistry(t)
+	down.Close()
+	container.Mirrors = append([]string{down.URL}, container.Mirrors...)
+	if said := read(); strings.Count(said, "asking") != 1 {
+		t.Errorf("said %s", said)
+	}
 	reg.Close()
 	read()
 }
