@@ -473,6 +473,13 @@ func TestContainerMirror(t *testing.T) {
 		t.Errorf("said %s", said)
 	}
 	container.Reference.Tag, container.Reference.Digest = "", image.Digest(digest)
+	// A mirror that is down is asked once.
+	down := newRegistry(t)
+	down.Close()
+	container.Mirrors = append([]string{down.URL}, container.Mirrors...)
+	if said := read(); strings.Count(said, "asking") != 1 {
+		t.Errorf("said %s", said)
+	}
 	reg.Close()
 	read()
 }
@@ -752,5 +759,106 @@ func TestContainerSigned(t *testing.T) {
 				t.Errorf("offline, with another key: %v", err)
 			}
 		})
+	}
+}
+
+// TestContainerTogether has eight runs read one image with one cache: each layer is downloaded
+// once. Two images have the same layers in another order.
+func TestContainerTogether(t *testing.T) {
+	reg, base := newRegistry(t), t.TempDir()
+	want, _ := threeLayers(t, reg, "app", "1", 1)
+	other := [][]byte{want[2], want[1], want[0], want[2]}
+	reg.addImage("app", "2", fakeImage{layers: other, plain: true})
+	errs := make(chan error)
+	for i := range 8 {
+		name, layers := reg.host()+"/app:1", want
+		if i%2 == 1 {
+			name, layers = reg.host()+"/app:2", other
+		}
+		f, said := containerFinder(t, testContainer(t, name), base)
+		go func() {
+			found, got, err := layersOf(t.Context(), f)
+			if err == nil {
+				found.Close()
+			}
+			if err == nil && !same(got, layers) {
+				err = errors.New("other bytes")
+			}
+			if err == nil && strings.Contains(said.String(), "cache-problem") {
+				err = errors.New(said.String())
+			}
+			errs <- err
+		}()
+	}
+	for range 8 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	for _, layer := range want {
+		if n := len(reg.asked(fakeDigest(layer))); n != 1 {
+			t.Errorf("a layer of %d bytes was asked for %d times", len(layer), n)
+		}
+	}
+}
+
+// TestContainerFaults has bad registries: the layers are right, or the error has a Kind.
+func TestContainerFaults(t *testing.T) {
+	for seed := range uint64(60) {
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		reg := newRegistry(t)
+		want, _ := threeLayers(t, reg, "app", "1", 1)
+		if rnd.IntN(3) == 0 {
+			reg.redirectBlobs()
+		}
+		faults := 1 + rnd.IntN(6)
+		reg.change = func(w http.ResponseWriter, r *http.Request) bool {
+			reg.cut = 0
+			if faults == 0 || rnd.IntN(2) == 0 {
+				return false
+			}
+			faults--
+			switch rnd.IntN(6) {
+			case 0:
+				w.WriteHeader(http.StatusServiceUnavailable)
+			case 1:
+				w.Header().Set("Content-Type", "application/octet-stream")
+				w.Write(make([]byte, rnd.IntN(400_000)))
+			case 2:
+				reg.cut = 1 + rnd.Int64N(200_000)
+				return false
+			case 3:
+				w.Header().Set("Content-Length", "300000")
+				w.Write(want[1][:rnd.IntN(1000)])
+			case 4:
+				reg.fail(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", "slower")
+			case 5:
+				w.Header().Set("Content-Type", "text/html")
+				io.WriteString(w, "<html>")
+			}
+			return true
+		}
+		base := ""
+		if seed%2 == 1 {
+			base = t.TempDir()
+		}
+		good := false
+		for range 20 {
+			f, said := containerFinder(t, testContainer(t, reg.host()+"/app:1"), base)
+			found, got, err := layersOf(t.Context(), f)
+			if err == nil {
+				found.Close()
+				if good = same(got, want); !good {
+					t.Errorf("seed %d: other bytes\n%s", seed, said)
+				}
+				break
+			}
+			if KindOf(err) == 0 && !strings.Contains(err.Error(), "manifest: ") && !strings.Contains(err.Error(), "JSON") {
+				t.Errorf("seed %d: %v\n%s", seed, err, said)
+			}
+		}
+		if !good {
+			t.Errorf("seed %d: never right", seed)
+		}
 	}
 }

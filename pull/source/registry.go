@@ -48,6 +48,7 @@ type base struct {
 	_                [0]func() // forbids ==, whose code nothing needs
 	url              string    // of the repository in the API, without a slash at the end
 	host, repository string
+	out              bool // it can't be reached: it is asked only if no other is left
 }
 
 // A blobCourse says which URLs are asked for a layer after its bytes were wrong.
@@ -106,6 +107,9 @@ type question struct {
 // ask returns what the first of the repositories answers. The last of them decides on the error.
 func (r *registry) ask(ctx context.Context, bases []base, q *question) (answer *fetch.Answer, err error) {
 	for i := range bases {
+		if bases[i].out && i+1 < len(bases) {
+			continue
+		}
 		request := fetch.Request{URLs: []string{bases[i].url + q.path}, Max: q.max, Accept: q.accept, Hasty: i+1 < len(bases)}
 		answer, err = r.client.Ask(ctx, request)
 		if err == nil && q.digest != "" {
@@ -116,6 +120,7 @@ func (r *registry) ask(ctx context.Context, bases []base, q *question) (answer *
 		if err == nil || ctx.Err() != nil {
 			return answer, err
 		}
+		bases[i].out = Offline(err)
 		err = r.explain(&bases[i], q.path, err)
 		if i+1 < len(bases) {
 			r.warn("retry", fmt.Sprintf("%v; asking %q", err, bases[i+1].host))
@@ -297,7 +302,9 @@ func (r *registry) course(d image.Digest) *fetch.Course {
 	}
 	var urls []string
 	for i := range r.bases {
-		urls = append(urls, r.bases[i].url+"/blobs/"+string(d))
+		if !r.bases[i].out || i+1 == len(r.bases) {
+			urls = append(urls, r.bases[i].url+"/blobs/"+string(d))
+		}
 	}
 	r.courses = append(r.courses, blobCourse{digest: d, course: fetch.NewCourse(urls)})
 	return r.courses[len(r.courses)-1].course
