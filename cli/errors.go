@@ -473,28 +473,10 @@ func (u *ui) sourceHint(err error, c *causes) string {
 	return c.nothing() + "Try again later, or use another server."
 }
 
-// registryTable has the hint about each code of an error of a registry, in which % stands for
-// the repository. The codes of archives begin with "a-".
-const registryTable = `no-image The tags and platforms: lxc-pull list %. For another platform pass -a ARCH.
-a-no-image What is in it: lxc-pull list %. For another platform pass -a ARCH.
-http-missing The tags and platforms: lxc-pull list %.
-old-image An old image may have known security holes. If you want it, pass --allow-older.
-untrusted Pass the signer's key (cosign's, PEM) with --keyring FILE; get it from a source that you trust, not from the registry.
-unverified Nothing was kept. Try again later, or with another mirror or none. If a signature is missing: --require-signature, or a setting of that name, asks for it.
-a-unverified Nothing was kept. Make the archive again. If a signature is missing: --require-signature, or a setting of that name, asks for it.
-http-login Log in: --username NAME --password-file FILE, or --auth-file FILE. Registries answer the same for a name that does not exist.
-helper Your login is kept by a credential helper, which lxc-pull does not run: pass --username NAME --password-file FILE.
-rate-limit The registry limits downloads. Log in (--username, --auth-file), wait, or use a mirror (--mirror HOST).
-login-page The answer is a web page. Either the network wants a login first (open any page in a browser), or the host is no registry.
-wrong-scheme Check the port. For a registry without TLS write docker+http://HOST:PORT/NAME.
-tls-name Check the registry's name. If it is right, the registry's owner must put it into the certificate, as a subjectAltName.
-http-status Try again later, or use a mirror (--mirror HOST).
-bad-answer The network alters the registry's answers, or the host is no registry. Use a mirror (--mirror HOST).
-redirect The registry redirects without end, or to an unsafe address. Use a mirror (--mirror HOST).
-`
-
 // registryHint returns the hint about an error of a registry or of a container image, "" if there
-// is none of its own.
+// is none of its own. text/registry.txt has a line for each code, in which % stands for the
+// repository. The codes of archives begin with "a-" there, and "helper" is http-login for a login
+// that a credential helper keeps.
 func (u *ui) registryHint(err error) string {
 	r := u.registry
 	_, code := classify(err)
@@ -506,7 +488,8 @@ func (u *ui) registryHint(err error) string {
 	case code == "http-login" && r.helped():
 		code = "helper"
 	}
-	return strings.Replace(lineOf(registryTable, code), "%", shellWord(name), 1)
+	table, _ := textOf(packedTexts, "registry.txt") // TestTexts finds damage
+	return strings.Replace(lineOf(table, code), "%", shellWord(name), 1)
 }
 
 // cutTag returns a complete reference without its tag and digest.

@@ -24,7 +24,7 @@ import (
 //	                                                  SHA-256 of the root file system, null if it
 //	                                                  is not known yet. A container image also
 //	                                                  has "reference": its complete name, with
-//	                                                  the digest of the manifest
+//	                                                  the digest, and D is that of its manifest
 //	{"event": "warning", "code": C, "text": T}        C is one of the codes in codes.txt
 //	{"event": "result", "exit": N, "code": C, "text": T, "remedy": R}
 //	                                                  the last one; after success C is "ok"

@@ -80,7 +80,7 @@ func TestTexts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if all := []string{"codes.txt", "completion.bash", "completion.fish", "completion.zsh", "doctor.txt"}; !slices.Equal(names, all) {
+	if all := []string{"codes.txt", "completion.bash", "completion.fish", "completion.zsh", "doctor.txt", "registry.txt"}; !slices.Equal(names, all) {
 		t.Errorf("the texts are %q, not %q", names, all)
 	}
 }
