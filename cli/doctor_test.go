@@ -397,7 +397,7 @@ func TestDoctorServer(t *testing.T) {
 // TestDoctorRules checks the form of the table, and that each fact in it is one that is set.
 func TestDoctorRules(t *testing.T) {
 	facts := " url error hint sysctl root packages install other mount name config path user mapped android termux type link " +
-		"dns trust proxy images none blind now set late wrong right asks offer map missing lend start version as own dir " +
+		"dns trust proxy images none blind now set late wrong right asks offer map missing low instead lend start version as own dir " +
 		"cache lost fixed usernet uid place there locked closed fs point readonly noexec nosuid nodev nocase room little tight lack "
 	names := map[string]bool{}
 	for rules := range strings.SplitSeq(strings.TrimSuffix(mustText(t, "doctor.txt"), "\n"), "\n\n") {
