@@ -9,7 +9,7 @@
 // peak of bytes on a disk besides the root file system; and the bytes of the programs. Every
 // candidate but podman ends with "sync -f", because lxc-pull syncs too. The goals are below the
 // table; the exit status is 1 if one is missed. It needs root, docker-registry, skopeo, umoci,
-// podman, jq, ip and tc. Wall times are meaningful only on an idle machine.
+// podman, jq, openssl, ip and tc. Wall times are meaningful only on an idle machine.
 package main
 
 import (
@@ -122,7 +122,12 @@ func (b *bench) config() error {
 // serve starts the registry and pushes the image to it.
 func (b *bench) serve() (stop func(), err error) {
 	b.at = net.JoinHostPort(b.cable.Address, "5000")
-	text := "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: " + b.dir + "/store}}\nhttp: {addr: " + b.at + "}\n"
+	text := "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: " + b.dir + "/store}}\nhttp: {addr: " + b.at + ", tls: {certificate: " + b.dir + "/ca.pem, key: " + b.dir + "/key.pem}}\n"
+	out, err := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=bench",
+		"-addext", "subjectAltName=IP:"+b.cable.Address, "-keyout", b.dir+"/key.pem", "-out", b.dir+"/ca.pem").CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("openssl: %w: %s", err, out)
+	}
 	if err := os.WriteFile(b.dir+"/registry.yml", []byte(text), 0o644); err != nil {
 		return nil, err
 	}
@@ -158,15 +163,15 @@ func (b *bench) ways() []*measure.Way {
 	}
 	create := func(more ...string) func(string) []string {
 		return func(dir string) []string {
-			return inside(append([]string{b.ours, "--path=" + dir + "/c", "--name=c", "--rootfs=" + dir + "/c/rootfs", "docker+http://" + b.at + "/bench"}, more...)...)
+			return inside(append([]string{b.ours, "--path=" + dir + "/c", "--name=c", "--rootfs=" + dir + "/c/rootfs", "docker://" + b.at + "/bench", "--cacert=" + b.dir + "/ca.pem"}, more...)...)
 		}
 	}
 	return []*measure.Way{
 		{Name: "lxc-pull --no-cache", Made: "c/rootfs", Argv: create("--no-cache")},
 		{Name: "skopeo, umoci", Made: "c/rootfs", Argv: shell(`skopeo copy -q --src-tls-verify=false "docker://$2" "oci:$1/tmp/layout:x"; umoci unpack --image "$1/tmp/layout:x" "$1/c/rootfs"; sync -f "$1/c/rootfs"`)},
-		{Name: "lxc-oci", Made: "c/rootfs", Argv: shell(`printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "${2%/*}" >"$1/tmp/registries.conf"; export CONTAINERS_REGISTRIES_CONF=$1/tmp/registries.conf; ` +
+		{Name: "lxc-oci", Made: "c/rootfs", Argv: shell(`mkdir -p "$1/tmp/.config/containers"; printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "${2%/*}" >"$1/tmp/.config/containers/registries.conf"; ` +
 			`sed "s#^LOCALSTATEDIR=.*#LOCALSTATEDIR=$1/tmp#" "$3" >"$1/tmp/lxc-oci"; bash "$1/tmp/lxc-oci" --name=c --path="$1/c" --rootfs="$1/c/rootfs" -u "docker://$2"; sync -f "$1/c/rootfs"`)},
-		{Name: "podman pull", Made: "c/rootfs", Argv: shell(`podman --root "$1/c/rootfs" --runroot "$1/tmp/run" --storage-driver vfs pull -q --tls-verify=false "$2"; umount "$1"/c/rootfs/* 2>/dev/null || true`)},
+		{Name: "podman pull", Made: "c/rootfs", Argv: shell(`r=$(mktemp -d -p /tmp); podman --root "$1/c/rootfs" --runroot "$r" --storage-driver vfs pull -q --tls-verify=false "$2"; umount "$1"/c/rootfs/* 2>/dev/null || true; rm -rf "$r"`)},
 		{Name: "lxc-pull", Made: "c/rootfs", Argv: create()},
 	}
 }
