@@ -171,7 +171,7 @@ func (m *manual) hasOption(name string) bool {
 }
 
 // otherOptions are options of other programs that the documents name alone.
-var otherOptions = []string{"--dir", "--xattrs-include", "--delay-directory-restore"}
+var otherOptions = []string{"--dir", "--xattrs-include", "--delay-directory-restore", "--mount-helper"}
 
 // codeOfFailure finds the code in a section of troubleshooting.md.
 var codeOfFailure = regexp.MustCompile("^Code `([a-z-]+)`\\.")
@@ -212,7 +212,7 @@ func readManual(t *testing.T, top string, s *sandbox) *manual {
 	for _, match := range regexp.MustCompile(`(?m)^  ([a-z]+) {2,}`).FindAllStringSubmatch(ask("--help"), -1) {
 		names = append(names, match[1])
 	}
-	names = append(names, "sopv", "completion", "--install")
+	names = append(names, "sopv", "completion", "--install", "lxc-oci")
 	for _, name := range names {
 		options := map[string]bool{}
 		for _, match := range flagInHelp.FindAllStringSubmatch(ask("help", name), -1) {

@@ -62,8 +62,8 @@ var stubText []byte
 // stubs are the programs that a machine has as stubs, also where the real one is
 // installed. All others are those of the machine that runs the test.
 var stubs = strings.Fields(`
-	adb apk apt blkid chroot docker dpkg-divert go gpg grub-install loginctl lxc-attach lxc-create lxc-info
-	lxc-setup-cgroups lxc-start lxc-unpriv-attach lxc-unpriv-start mkfs.ext4 mount opkg passwd pkg proot reboot scp ssh su sudo
+	adb apk apt blkid chroot docker dpkg-divert go gpg grub-install loginctl lxc-attach lxc-create lxc-execute lxc-info
+	lxc-setup-cgroups lxc-start lxc-stop lxc-unpriv-attach lxc-unpriv-start mkfs.ext4 mount opkg passwd pkg proot reboot scp ssh su sudo
 	sync sysctl systemctl systemd-run termux-setup-storage umount update-grub usermod wget
 `)
 
@@ -83,6 +83,7 @@ var machineFiles = map[string]string{
 	"usr/share/lxc/config/common.conf":          "",
 	"usr/share/lxc/config/userns.conf":          "",
 	"usr/share/lxc/templates/lxc-download":      "#!/bin/sh\n",
+	"usr/share/lxc/templates/lxc-oci":           "#!/bin/sh\n",
 	"usr/share/lxc-pull/templates/lxc-download": "@bin/lxc-pull",
 	"usr/local/bin/lxc-pull":                    "@bin/lxc-pull",
 
@@ -92,6 +93,7 @@ var machineFiles = map[string]string{
 	"root/dist/lxc-pull-linux-arm64":     "@bin/lxc-pull",
 	"root/bin/publish":                   "@bin/publish",
 	"root/images.key.pub":                "@tree.key.pub",
+	"root/cosign.pub":                    "@cosign.pub",
 	"root/turris.asc":                    "@tree.key.pub",
 	"root/FILE":                          "\n",
 	"root/rootfs/etc/hostname":           "LXC_NAME\n",

@@ -44,7 +44,7 @@ type sandbox struct {
 }
 
 // servers are the servers that the sandbox stands in for.
-var servers = []string{"images.linuxcontainers.org", "images.example.org", "repo.turris.cz"}
+var servers = append([]string{"images.linuxcontainers.org", "images.example.org", "repo.turris.cz"}, registries...)
 
 // nobody is the user as whom root runs the commands: the documents' commands must not
 // write into /var/lib/lxc, and most readers aren't root.
@@ -273,8 +273,15 @@ func (s *sandbox) serve() error {
 	}
 	s.listen = []net.Listener{images, door, otherDoor}
 	tree := http.FileServer(http.Dir(filepath.Join(s.dir, "tree")))
+	containers, err := newRegistry(s.dir)
+	if err != nil {
+		return err
+	}
 	paths := http.NewServeMux()
 	paths.Handle("/", tree)
+	for _, host := range registries {
+		paths.Handle(host+"/", containers)
+	}
 	paths.Handle("/lxc/", http.StripPrefix("/lxc", tree)) // the path of Turris's server
 	server := &http.Server{
 		Handler:           paths,

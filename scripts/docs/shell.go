@@ -129,6 +129,8 @@ func (m *manual) checkWords(words []string) error {
 	case name == "lxc-create":
 		if at := slices.Index(words, "--"); at >= 0 && slices.Contains(words, "pull") {
 			return m.checkOptions("template", words[at+1:])
+		} else if at >= 0 && slices.Contains(words, "oci") {
+			return m.checkOptions("lxc-oci", words[at+1:])
 		}
 	case name == "make":
 		for _, target := range words[1:] {
@@ -193,7 +195,7 @@ func (m *manual) checkOptions(command string, args []string) error {
 var knownPrograms = strings.Fields(`
 	adb apt apt-get awk cat cd chmod chown chroot cmp cp curl date dd debootstrap df diff dpkg dpkg-divert echo export
 	find fsck getprop go gpg gpgv grep grep-dctrl grub-install gunzip id incus insmod install ip iptables kill lighttpd ln
-	ls lsmod lxc-attach lxc-console lxc-copy lxc-create lxc-destroy lxc-download lxc-ls lxc-start lxc-stop
+	ls lsmod lxc-attach lxc-console lxc-copy lxc-create lxc-destroy lxc-download lxc-execute lxc-ls lxc-start lxc-stop
 	lxc-unpriv-attach lxc-unpriv-start lxc-usernsexec loginctl man mkdir mkfs.ext4 mkinitcpio mknod mmdebstrap modprobe mount mv nginx
 	openssl opkg passwd pkg printf proot proot-distro ps publish python3 reboot resize2fs rm rsync scp sed serve sh
 	sha256sum skopeo sleep ssh ssh-keygen su swapon sync systemctl systemd-run tar tee termux-setup-storage test touch
