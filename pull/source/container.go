@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"slices"
 	"strings"
 
 	"lxc-pull/fetch"
@@ -101,17 +99,17 @@ func (f *Finder) readTop(ctx context.Context, o *ociImage) error {
 	} else if o.registry != nil {
 		f.tell.Say("Downloading the manifest")
 	}
-	text, mediaType, err := r.manifest(ctx, name)
+	text, mediaType, err := r.get(ctx, "manifests/"+name, image.MaxManifest)
 	if Offline(err) && ref.Digest == "" && r.kept != nil {
 		why := err
 		r.offline = true
-		if text, mediaType, err = r.manifest(ctx, string(r.kept.Top)); err != nil {
+		if text, mediaType, err = r.get(ctx, "manifests/"+string(r.kept.Top), image.MaxManifest); err != nil {
 			return f.unusableOffline(err, why)
 		}
 		f.tell.Warn("offline", why.Error())
 		f.tell.Warn("offline", "the registry can't be reached; using the image that the cache has")
 	}
-	o.top = document{textDigest(text), mediaType, text}
+	o.top = document{sumOf(text), mediaType, text}
 	return err
 }
 
@@ -128,12 +126,10 @@ func (f *Finder) chooseManifest(ctx context.Context, o *ociImage) (m *image.Mani
 			}
 			return nil, nil, err
 		}
-		if o.manifest.mediaType == "" {
-			o.manifest.mediaType = m.MediaType
-		}
 		if o.top.digest == o.manifest.digest {
-			o.top.mediaType = o.manifest.mediaType
+			o.top.mediaType = m.MediaType
 		}
+		o.manifest.mediaType = m.MediaType
 		if !m.Index {
 			return m, chosen, nil
 		}
@@ -142,7 +138,7 @@ func (f *Finder) chooseManifest(ctx context.Context, o *ociImage) (m *image.Mani
 			return nil, nil, &Error{Kind: NotFound, What: fmt.Sprintf("%q", f.opt.Container.name()), Err: err}
 		}
 		chosen = d
-		text, mediaType, err := o.reader.manifest(ctx, string(d.Digest))
+		text, mediaType, err := o.reader.get(ctx, "manifests/"+string(d.Digest), image.MaxManifest)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -194,7 +190,7 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 	if err := m.CheckImage(); err != nil {
 		return err
 	}
-	text, err := o.reader.small(ctx, &m.Config, image.MaxConfig)
+	text, _, err := o.reader.get(ctx, "blobs/"+string(m.Config.Digest), image.MaxConfig)
 	if err != nil {
 		return err
 	}
@@ -239,7 +235,7 @@ func (c *Container) checkPlatform(p *image.Platform, chosen *image.Descriptor) e
 		}
 		return nil
 	}
-	own := image.Manifest{Index: true, Manifests: []image.Descriptor{{MediaType: manifestType, Platform: *p}}}
+	own := image.Manifest{Index: true, Manifests: []image.Descriptor{{MediaType: image.OCIManifest, Platform: *p}}}
 	if _, err := own.Choose(c.Platforms); err != nil {
 		return fmt.Errorf("it is for %q, not for this machine (-a names another)", is)
 	}
@@ -320,7 +316,7 @@ func (f *Finder) openImage(ctx context.Context) (*ociImage, error) {
 func (f *Finder) openStore(ctx context.Context) (*ociReader, error) {
 	c := f.opt.Container
 	if c.Archive != "" {
-		s, err := openArchive(ctx, c.Archive, c.archiveName(), f.temp, f.opt.Decoding)
+		s, err := openArchive(ctx, c.Archive, c.archiveName(), f.spool, f.opt.Decoding)
 		if err != nil {
 			return nil, err
 		}
@@ -357,27 +353,7 @@ func (f *Finder) Tags(ctx context.Context) ([]string, error) {
 	if o.registry != nil {
 		return o.registry.tags(ctx)
 	}
-	return o.reader.archive.tags(), nil
-}
-
-// tags lists the names of the images in an archive.
-func (a *archive) tags() (list []string) {
-	add := func(name string) {
-		if name != "" && !slices.Contains(list, name) {
-			list = append(list, name)
-		}
-	}
-	if a.index != nil {
-		for i := range a.index.Manifests {
-			add(a.index.Manifests[i].Name)
-		}
-	}
-	for i := range a.saved {
-		for _, name := range a.saved[i].Tags {
-			add(name)
-		}
-	}
-	return list
+	return o.reader.archive.names(false), nil
 }
 
 // archiveName returns the name in the archive of the image that is wanted.
@@ -386,14 +362,6 @@ func (c *Container) archiveName() string {
 		return string(c.Reference.Digest)
 	}
 	return c.Reference.Tag
-}
-
-// temp makes a temporary file, which the run closes.
-func (f *Finder) temp() (*os.File, error) {
-	if f.spool == nil {
-		return nil, errors.New("there is no place for a copy of the archive")
-	}
-	return f.spool()
 }
 
 // Platforms lists the platforms for which Options.Container has an image.
@@ -416,7 +384,7 @@ func (f *Finder) Platforms(ctx context.Context) (list []image.Platform, err erro
 		}
 	}
 	if !m.Index {
-		text, err := o.reader.small(ctx, &m.Config, image.MaxConfig)
+		text, _, err := o.reader.get(ctx, "blobs/"+string(m.Config.Digest), image.MaxConfig)
 		if err != nil {
 			return nil, err
 		}

@@ -300,7 +300,7 @@ func TestContainerWrong(t *testing.T) {
 		{"no image", 0, "cncf.helm", func(reg *fakeRegistry, l [][]byte) {
 			reg.addImage("app", "1", fakeImage{layers: l, manifest: map[string]any{"config": fakeDescriptor("application/vnd.cncf.helm.config.v1+json", []byte("{}"))}})
 		}},
-		{"no JSON", 0, "", func(reg *fakeRegistry, _ [][]byte) { reg.addManifest("app", "1", fakeManifestType, []byte("nonsense")) }},
+		{"no JSON", Network, "no valid JSON", func(reg *fakeRegistry, _ [][]byte) { reg.addManifest("app", "1", fakeManifestType, []byte("nonsense")) }},
 	} {
 		for _, cached := range []bool{false, true} {
 			t.Run(fmt.Sprint(c.name, cached), func(t *testing.T) {

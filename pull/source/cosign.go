@@ -33,10 +33,7 @@ const (
 
 // The types of cosign's files.
 const (
-	simpleSigningType = "application/vnd.dev.cosign.simplesigning.v1+json"
-	simpleArtifact    = "application/vnd.dev.cosign.artifact.sig.v1+json"
-	bundleType        = "application/vnd.dev.sigstore.bundle.v0.3+json"
-	statementType     = "application/vnd.in-toto+json"
+	simpleArtifact = "application/vnd.dev.cosign.artifact.sig.v1+json"
 	// emptyType is the type of an empty config. cosign takes it for the type of its bundles when
 	// it lists them itself, at registries without the API of referrers.
 	emptyType = "application/vnd.oci.empty.v1+json"
@@ -186,14 +183,14 @@ func (c *cosignSearch) among(ctx context.Context, list []image.Descriptor) (by s
 
 // isSignature reports whether an artifact of the type may be a signature of cosign.
 func isSignature(artifact string) bool {
-	return artifact == bundleType || artifact == simpleArtifact || artifact == emptyType || artifact == ""
+	return artifact == image.SigstoreBundle || artifact == simpleArtifact || artifact == emptyType || artifact == ""
 }
 
 // look returns the manifest or index of that name, nil if it can't be read, and the fingerprint of
 // the key that made a good signature in it, "" if there is none. The layers of a manifest
 // are payloads or bundles. Artifacts of other kinds, such as lists of software, are passed over.
 func (c *cosignSearch) look(ctx context.Context, name string) (m *image.Manifest, by string) {
-	text, mediaType, err := c.store.manifest(ctx, name)
+	text, mediaType, err := c.store.get(ctx, "manifests/"+name, image.MaxManifest)
 	if err != nil {
 		c.failed(err, false)
 		return nil, ""
@@ -212,17 +209,17 @@ func (c *cosignSearch) look(ctx context.Context, name string) (m *image.Manifest
 			break
 		}
 		c.left--
-		if d.MediaType != simpleSigningType && d.MediaType != bundleType || d.Size > maxSigned {
+		if d.MediaType != image.SimpleSigning && d.MediaType != image.SigstoreBundle || d.Size > maxSigned {
 			c.note(unreadable, "a signature of an unknown type, or larger than 128 KiB: "+quote(d.MediaType), nil)
 			continue
 		}
-		text, err := c.store.small(ctx, d, maxSigned)
+		text, _, err := c.store.get(ctx, "blobs/"+string(d.Digest), maxSigned)
 		switch {
 		case err != nil:
 			if c.failed(err, false); c.failure == nil {
 				c.note(unreadable, "a signature is missing", err)
 			}
-		case d.MediaType == bundleType:
+		case d.MediaType == image.SigstoreBundle:
 			by = c.bundle(ctx, text)
 		default:
 			by = c.simple(text, d.Signature, byCert)
@@ -257,7 +254,7 @@ func (c *cosignSearch) bundle(ctx context.Context, text []byte) string {
 	message := preAuth(b.Type, b.Payload)
 	plain := b.Type == "" && len(b.Payload) == 0 // a signature of the manifest itself ("messageSignature")
 	if plain {
-		if message, _, err = c.store.manifest(ctx, string(c.target)); err != nil {
+		if message, _, err = c.store.get(ctx, "manifests/"+string(c.target), image.MaxManifest); err != nil {
 			c.failed(err, false)
 			return ""
 		}
@@ -269,7 +266,7 @@ func (c *cosignSearch) bundle(ctx context.Context, text []byte) string {
 			continue
 		case plain:
 			return by
-		case b.Type != statementType:
+		case b.Type != image.InTotoType:
 			return c.accept(by, nil, errors.New("the payload's type is "+quote(b.Type)))
 		}
 		claims, err := image.ParseStatement(b.Payload)

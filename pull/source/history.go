@@ -211,7 +211,7 @@ func (f *Finder) tagSeen(found *Found) (s cache.Seen) {
 		return s
 	}
 	s.Name = found.Image.Name
-	s.Signer = "registry-" + string(textDigest([]byte(c.Reference.String())))[len("sha256:"):][:32]
+	s.Signer = "registry-" + string(sumOf([]byte(c.Reference.String())))[len("sha256:"):][:32]
 	s.Signed = time.Unix(0, 0)
 	// Builds that can be repeated have the date 0 or 1980.
 	if t, err := time.Parse(time.RFC3339, found.Config.Created); err == nil && t.Year() > 1990 && !f.trust.clock.isFuture(t) {

@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -15,13 +14,8 @@ import (
 	"lxc-pull/image"
 )
 
-// manifestType is the media type of an image manifest (OCI image spec, media-types.md), and
-// manifestTypes those of all manifests that image.ParseManifest reads.
-const (
-	manifestType  = "application/vnd.oci.image.manifest.v1+json"
-	manifestTypes = manifestType + ", application/vnd.oci.image.index.v1+json, " +
-		"application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
-)
+// manifestTypes are the media types of all manifests that image.ParseManifest reads.
+const manifestTypes = image.OCIManifest + ", " + image.OCIIndex + ", " + image.DockerIndex + ", " + image.DockerManifest
 
 // Limits of a registry's lists.
 const (
@@ -90,11 +84,6 @@ func (f *Finder) newRegistry() (*registry, error) {
 // own returns the repository at the registry itself.
 func (r *registry) own() *base { return &r.bases[len(r.bases)-1] }
 
-// textDigest returns the digest of a text.
-func textDigest(text []byte) image.Digest {
-	return image.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256(text)))
-}
-
 // A question is a request for a small file below a repository.
 type question struct {
 	_      [0]func()    // forbids ==, whose code nothing needs
@@ -113,7 +102,7 @@ func (r *registry) ask(ctx context.Context, bases []base, q *question) (answer *
 		request := fetch.Request{URLs: []string{bases[i].url + q.path}, Max: q.max, Accept: q.accept, Hasty: i+1 < len(bases)}
 		answer, err = r.client.Ask(ctx, request)
 		if err == nil && q.digest != "" {
-			if got := textDigest(answer.Data); got != q.digest {
+			if got := sumOf(answer.Data); got != q.digest {
 				err = unverified(string(q.digest), fmt.Errorf("%q gave a file with the digest %s", bases[i].host, got))
 			}
 		}
@@ -144,9 +133,13 @@ func (r *registry) byName(ctx context.Context, q *question) (*fetch.Answer, erro
 	return answer, nil
 }
 
-func (r *registry) manifest(ctx context.Context, name string) (text []byte, mediaType string, err error) {
+func (r *registry) get(ctx context.Context, path string, max int64) (text []byte, mediaType string, err error) {
+	q := &question{path: "/" + path, accept: manifestTypes, max: max}
+	kind, name, _ := strings.Cut(path, "/")
+	if kind == "blobs" {
+		q.accept = "*/*"
+	}
 	var answer *fetch.Answer
-	q := &question{path: "/manifests/" + name, accept: manifestTypes, max: image.MaxManifest}
 	if strings.Contains(name, ":") {
 		q.digest = image.Digest(name)
 		answer, err = r.ask(ctx, r.bases, q)
@@ -156,19 +149,7 @@ func (r *registry) manifest(ctx context.Context, name string) (text []byte, medi
 	if err != nil {
 		return nil, "", err
 	}
-	mediaType, _, _ = strings.Cut(answer.Header.Get("Content-Type"), ";")
-	return answer.Data, strings.TrimSpace(mediaType), nil
-}
-
-func (r *registry) small(ctx context.Context, d *image.Descriptor, max int64) ([]byte, error) {
-	if d.Size > max {
-		return nil, tooLarge(string(d.Digest), d.Size, max)
-	}
-	answer, err := r.ask(ctx, r.bases, &question{path: "/blobs/" + string(d.Digest), accept: "*/*", max: max, digest: d.Digest})
-	if err != nil {
-		return nil, err
-	}
-	return answer.Data, nil
+	return answer.Data, answer.Header.Get("Content-Type"), nil
 }
 
 // tooLarge returns the error for something that is larger than what this program reads.
@@ -184,36 +165,7 @@ func (r *registry) referrers(ctx context.Context, d image.Digest) (list []image.
 		}
 		return err
 	})
-	if !lacksReferrers(err) {
-		return list, err
-	}
-	// Without that API a tag has the list (OCI distribution spec, "Referrers Tag Schema").
-	text, _, err := r.manifest(ctx, strings.Replace(string(d), ":", "-", 1))
-	if KindOf(err) == NotFound {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	m, err := image.ParseManifest(text, "")
-	if err != nil {
-		return nil, fmt.Errorf("the list of signatures: %w", err)
-	}
-	return m.Manifests, nil
-}
-
-// lacksReferrers reports whether err says that a registry does not know the referrers API.
-func lacksReferrers(err error) bool {
-	if KindOf(err) == NotFound {
-		return true
-	}
-	for _, e := range fetch.Failures(err) {
-		switch e.Status {
-		case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented:
-			return true
-		}
-	}
-	return false
+	return list, err
 }
 
 // tags lists the tags of the repository.
