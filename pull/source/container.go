@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"strconv"
 	"strings"
 
 	"lxc-pull/fetch"
@@ -72,7 +74,7 @@ func (f *Finder) findContainer(ctx context.Context) (_ *Found, err error) {
 		return nil, err
 	}
 	if err := o.readConfig(ctx, found, m, chosen); err != nil {
-		return nil, fmt.Errorf("%q: %w", f.opt.Container.name(), err)
+		return nil, fmt.Errorf("%s: %w", f.opt.Container.name(), err)
 	}
 	f.nameContainer(found)
 	if err := f.checkTag(found); err != nil {
@@ -100,17 +102,28 @@ func (f *Finder) readTop(ctx context.Context, o *ociImage) error {
 		f.tell.Say("Downloading the manifest")
 	}
 	text, mediaType, err := r.get(ctx, "manifests/"+name, image.MaxManifest)
-	if Offline(err) && ref.Digest == "" && r.kept != nil {
+	if ref.Digest == "" && r.kept != nil && !r.offline && silent(err) {
 		why := err
 		r.offline = true
 		if text, mediaType, err = r.get(ctx, "manifests/"+string(r.kept.Top), image.MaxManifest); err != nil {
 			return f.unusableOffline(err, why)
 		}
 		f.tell.Warn("offline", why.Error())
-		f.tell.Warn("offline", "the registry can't be reached; using the image that the cache has")
+		f.tell.Warn("offline", "the registry can't say which image the name means now; using the image that the cache has")
 	}
 	o.top = document{sumOf(text), mediaType, text}
 	return err
+}
+
+// silent reports whether err says that a registry can't be reached, or can't answer for some time.
+func silent(err error) bool {
+	list := fetch.Failures(err)
+	for _, e := range list {
+		if e.Status >= 500 || e.Status == http.StatusTooManyRequests {
+			return true
+		}
+	}
+	return Offline(err)
 }
 
 // chooseManifest reads the manifest for the wanted platform, as o.manifest. chosen is its line in
@@ -135,7 +148,7 @@ func (f *Finder) chooseManifest(ctx context.Context, o *ociImage) (m *image.Mani
 		}
 		d, err := m.Choose(f.opt.Container.Platforms)
 		if err != nil {
-			return nil, nil, &Error{Kind: NotFound, What: fmt.Sprintf("%q", f.opt.Container.name()), Err: err}
+			return nil, nil, &Error{Kind: NotFound, What: f.opt.Container.name(), Err: err}
 		}
 		chosen = d
 		text, mediaType, err := o.reader.get(ctx, "manifests/"+string(d.Digest), image.MaxManifest)
@@ -150,15 +163,15 @@ func (f *Finder) chooseManifest(ctx context.Context, o *ociImage) (m *image.Mani
 		}
 		o.manifest = document{d.Digest, mediaType, text}
 	}
-	return nil, nil, fmt.Errorf("%q: more than %d indexes lead to its manifest", f.opt.Container.name(), maxIndexes)
+	return nil, nil, errors.New(f.opt.Container.name() + ": more than two indexes lead to its manifest")
 }
 
-// name returns the name of the image for errors.
+// name returns the quoted name of the image for errors.
 func (c *Container) name() string {
 	if c.Archive != "" {
-		return c.Archive
+		return strconv.Quote(c.Archive)
 	}
-	return c.Reference.String()
+	return strconv.Quote(c.Reference.String())
 }
 
 // vouch checks the signature of the image, or decides whether the image is used without one.
@@ -179,7 +192,7 @@ func (o *ociImage) vouch(ctx context.Context, f *Finder) error {
 		o.signers, o.sure = by.keys, true
 		return nil
 	case c.RequireSignature:
-		return unverified(fmt.Sprintf("%q", c.name()), errors.New("a signature is required, and no key is given that could verify one (--keyring with a PEM public key)"))
+		return unverified(c.name(), errors.New("a signature is required, and no key is given that could verify one (--keyring with a PEM public key)"))
 	}
 	o.sure = o.registry == nil || c.Reference.Digest != "" || !c.Reference.Plain
 	return nil
@@ -203,17 +216,16 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 	}
 	n := len(m.Layers)
 	if n == 0 || n != len(config.DiffIDs) {
-		return fmt.Errorf("the manifest has %d layers, and the config %d", n, len(config.DiffIDs))
+		return errors.New("the manifest has " + strconv.Itoa(n) + " layers, and the config " + strconv.Itoa(len(config.DiffIDs)))
 	}
 	if err := found.finder.opt.Container.checkPlatform(&config.Platform, chosen); err != nil {
 		return &Error{Kind: NotFound, Err: err}
 	}
+	found.Layers = make([]Layer, n)
 	for i := range m.Layers {
-		d := &m.Layers[i]
-		found.Layers = append(found.Layers, Layer{
-			Name:   fmt.Sprintf("layer %d of %d (%.19s)", i+1, n, d.Digest),
-			Packed: d.Size, Content: -1, OCI: true, DiffID: config.DiffIDs[i],
-		})
+		d, l := &m.Layers[i], &found.Layers[i]
+		l.Name = "layer " + strconv.Itoa(i+1) + " of " + strconv.Itoa(n) + " (" + string(d.Digest[:19]) + ")"
+		l.Packed, l.Content, l.OCI, l.DiffID = d.Size, -1, true, config.DiffIDs[i]
 	}
 	o.config, o.layers, found.Config = m.Config, m.Layers, config
 	if size := o.size(); size > maxRootfs {
@@ -225,19 +237,15 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 // checkPlatform refuses a config for another machine than its manifest was chosen for. Without an
 // index the config alone says for which machine the image is.
 func (c *Container) checkPlatform(p *image.Platform, chosen *image.Descriptor) error {
-	is := p.OS + "/" + p.Arch
-	if p.Variant != "" {
-		is += "/" + p.Variant
-	}
 	if chosen != nil && chosen.Platform.OS != "" {
 		if by := &chosen.Platform; by.OS != p.OS || by.Arch != p.Arch {
-			return fmt.Errorf("its index says that it is for %q, its config for %q", by.OS+"/"+by.Arch, is)
+			return errors.New("its index says that it is for " + quote(by.Name()) + ", its config for " + quote(p.Name()))
 		}
 		return nil
 	}
-	own := image.Manifest{Index: true, Manifests: []image.Descriptor{{MediaType: image.OCIManifest, Platform: *p}}}
+	own := image.Manifest{Manifests: []image.Descriptor{{MediaType: image.OCIManifest, Platform: *p}}}
 	if _, err := own.Choose(c.Platforms); err != nil {
-		return fmt.Errorf("it is for %q, not for this machine (-a names another)", is)
+		return errors.New("it is for " + quote(p.Name()) + ", not for this machine (-a names another)")
 	}
 	return nil
 }
@@ -246,14 +254,14 @@ func (c *Container) checkPlatform(p *image.Platform, chosen *image.Descriptor) e
 func (f *Finder) nameContainer(found *Found) {
 	c, o := f.opt.Container, found.oci
 	ref := c.Reference
-	short := string(o.top.digest)[len("sha256:"):][:12]
 	img := &found.Image
 	img.Dist = ref.Repository[strings.LastIndexByte(ref.Repository, '/')+1:]
 	if img.Dist == "" {
 		img.Dist = "archive"
 	}
-	if img.Release = ref.Tag; img.Release == "" {
-		img.Release = short
+	img.Release = ref.Tag[strings.LastIndexAny(ref.Tag, "/:")+1:] // an archive's may be NAME:TAG
+	if image.CheckName(img.Release) != nil {
+		img.Release = string(o.top.digest)[len("sha256:"):][:12]
 	}
 	img.Arch, img.Variant = c.Arch, "default"
 	img.Build = string(o.manifest.digest)[len("sha256:"):][:12]
@@ -276,11 +284,11 @@ func (f *Finder) announceContainer(found *Found) {
 	if len(o.signers) > 0 || c.Reference.Digest != "" || o.registry == nil || f.trust.keys == nil {
 		return
 	}
-	why := fmt.Sprintf("trusting the certificate of %q", c.Reference.Host)
+	why, host := "trusting the certificate of ", strconv.Quote(c.Reference.Host)
 	if c.Reference.Plain {
-		why = fmt.Sprintf("anybody on the network to %q can replace it", c.Reference.Host)
+		why, host = "anybody on the network to ", host+" can replace it"
 	}
-	f.tell.Tell("not signed: " + why + "; this name pins the image: " + found.Image.Reference)
+	f.tell.Tell("not signed: " + why + host + "; this name pins the image: " + found.Image.Reference)
 }
 
 // inCache reports whether the cache has all layers.
@@ -304,43 +312,38 @@ func (o *ociImage) inCache() bool {
 
 // openImage opens the registry or archive of a container image.
 func (f *Finder) openImage(ctx context.Context) (*ociImage, error) {
-	r, err := f.openStore(ctx)
-	if err != nil {
-		return nil, err
-	}
-	own, _ := r.store.(*registry)
-	return &ociImage{reader: r, registry: own}, nil
-}
-
-// openStore opens the store of an ociImage.
-func (f *Finder) openStore(ctx context.Context) (*ociReader, error) {
 	c := f.opt.Container
+	r := new(ociReader)
+	o := &ociImage{reader: r}
 	if c.Archive != "" {
-		s, err := openArchive(ctx, c.Archive, c.archiveName(), f.spool, f.opt.Decoding)
-		if err != nil {
-			return nil, err
+		name := string(c.Reference.Digest)
+		if name == "" {
+			name = c.Reference.Tag
 		}
-		return &ociReader{store: s, archive: s}, nil
+		s, err := openArchive(ctx, c.Archive, name, f.spool, f.opt.Decoding)
+		r.store, r.archive = s, s
+		return o, err
 	}
-	s, err := f.newRegistry()
-	r := &ociReader{store: s, cache: f.opt.Cache, fresh: f.opt.Use.Refresh}
+	bases, err := c.bases()
+	o.registry = &registry{client: f.opt.Client, container: c, bases: bases, warn: f.tell.Warn}
+	r.store, r.cache, r.fresh = o.registry, f.opt.Cache, f.opt.Use.Refresh
 	if err != nil || r.cache == nil {
-		return r, err
+		return o, err
 	}
 	r.kept, err = r.cache.FindKept(c.Reference.String(), c.Arch)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		f.tell.Warn("cache-problem", fmt.Sprintf("what the cache has of the image is not used: %v", err))
+		f.tell.Warn("cache-problem", "what the cache has of the image is not used: "+err.Error())
 	}
 	if f.opt.Use.Flush {
 		if r.kept != nil && !f.opt.Use.ReadOnly {
 			f.tell.Say("Flushing the cache...")
 			if err := r.cache.Drop(cache.Info{Kept: r.kept, Proven: true}); err != nil {
-				f.tell.Warn("cache-problem", fmt.Sprintf("the image can't be removed from the cache: %v", err))
+				f.tell.Warn("cache-problem", "the image can't be removed from the cache: "+err.Error())
 			}
 		}
 		r.fresh, r.kept = true, nil
 	}
-	return r, nil
+	return o, nil
 }
 
 // Tags lists the tags of the repository of Options.Container, or the names in its archive.
@@ -356,14 +359,6 @@ func (f *Finder) Tags(ctx context.Context) ([]string, error) {
 	return o.reader.archive.names(false), nil
 }
 
-// archiveName returns the name in the archive of the image that is wanted.
-func (c *Container) archiveName() string {
-	if c.Reference.Digest != "" {
-		return string(c.Reference.Digest)
-	}
-	return c.Reference.Tag
-}
-
 // Platforms lists the platforms for which Options.Container has an image.
 func (f *Finder) Platforms(ctx context.Context) (list []image.Platform, err error) {
 	o, err := f.openImage(ctx)
@@ -376,7 +371,7 @@ func (f *Finder) Platforms(ctx context.Context) (list []image.Platform, err erro
 	}
 	m, err := image.ParseManifest(o.top.text, o.top.mediaType)
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", f.opt.Container.name(), err)
+		return nil, fmt.Errorf("%s: %w", f.opt.Container.name(), err)
 	}
 	for i := range m.Manifests {
 		if p := m.Manifests[i].Platform; p.OS != "" && p.OS != "unknown" { // of attestations
@@ -390,7 +385,7 @@ func (f *Finder) Platforms(ctx context.Context) (list []image.Platform, err erro
 		}
 		config, err := image.ParseConfig(text)
 		if err != nil {
-			return nil, fmt.Errorf("%q: its config: %w", f.opt.Container.name(), err)
+			return nil, fmt.Errorf("%s: its config: %w", f.opt.Container.name(), err)
 		}
 		list = append(list, config.Platform)
 	}

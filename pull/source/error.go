@@ -28,10 +28,14 @@ const (
 type Error struct {
 	Kind Kind
 	What string // the file or step that failed; "": Err names it
+	Text string // says what Err means; "": Err itself is shown
 	Err  error
 }
 
 func (e *Error) Error() string {
+	if e.Text != "" {
+		return e.Text
+	}
 	if e.What == "" {
 		return e.Err.Error()
 	}

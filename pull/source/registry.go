@@ -34,7 +34,7 @@ type registry struct {
 	container *Container
 	bases     []base // the mirrors, then the registry itself
 	warn      func(code, text string)
-	courses   []blobCourse
+	courses   []*fetch.Course // of layers: which URLs are asked after their bytes were wrong
 }
 
 // A base is a repository at a registry or mirror.
@@ -45,40 +45,23 @@ type base struct {
 	out              bool // it can't be reached: it is asked only if no other is left
 }
 
-// A blobCourse says which URLs are asked for a layer after its bytes were wrong.
-type blobCourse struct {
-	_      [0]func() // forbids ==, whose code nothing needs
-	digest image.Digest
-	course *fetch.Course
-}
-
 // bases returns the repository at the mirrors and, at the end, at its registry.
 func (c *Container) bases() (list []base, err error) {
 	ref := &c.Reference
 	for _, mirror := range c.Mirrors {
 		u, err := serverURL(mirror)
+		scheme, rest, _ := strings.Cut(u, "://")
+		if err == nil && scheme == "file" {
+			err = errors.New("it is no registry")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("the mirror %q: %w", mirror, err)
 		}
-		scheme, rest, _ := strings.Cut(u, "://")
-		if scheme == "file" {
-			return nil, fmt.Errorf("the mirror %q is no registry", mirror)
-		}
-		host, prefix, below := strings.Cut(rest, "/")
-		repository := ref.Repository
-		if below {
-			repository = prefix + "/" + repository
-		}
+		host, prefix, _ := strings.Cut(rest, "/")
+		repository := strings.TrimPrefix(prefix+"/"+ref.Repository, "/")
 		list = append(list, base{url: scheme + "://" + host + "/v2/" + repository, host: host, repository: repository})
 	}
 	return append(list, base{url: ref.URL(), host: ref.Host, repository: ref.Repository}), nil
-}
-
-// newRegistry returns the registry of a Finder's container image.
-func (f *Finder) newRegistry() (*registry, error) {
-	c := f.opt.Container
-	bases, err := c.bases()
-	return &registry{client: f.opt.Client, container: c, bases: bases, warn: f.tell.Warn}, err
 }
 
 // own returns the repository at the registry itself.
@@ -103,7 +86,7 @@ func (r *registry) ask(ctx context.Context, bases []base, q *question) (answer *
 		answer, err = r.client.Ask(ctx, request)
 		if err == nil && q.digest != "" {
 			if got := sumOf(answer.Data); got != q.digest {
-				err = unverified(string(q.digest), fmt.Errorf("%q gave a file with the digest %s", bases[i].host, got))
+				err = unverified(string(q.digest), errors.New(strconv.Quote(bases[i].host)+" gave a file with the digest "+string(got)))
 			}
 		}
 		if err == nil || ctx.Err() != nil {
@@ -112,7 +95,7 @@ func (r *registry) ask(ctx context.Context, bases []base, q *question) (answer *
 		bases[i].out = Offline(err)
 		err = r.explain(&bases[i], q.path, err)
 		if i+1 < len(bases) {
-			r.warn("retry", fmt.Sprintf("%v; asking %q", err, bases[i+1].host))
+			r.warn("retry", err.Error()+"; asking "+strconv.Quote(bases[i+1].host))
 		}
 	}
 	return nil, err
@@ -125,7 +108,7 @@ func (r *registry) byName(ctx context.Context, q *question) (*fetch.Answer, erro
 	if kind := KindOf(err); len(r.bases) == 1 || ctx.Err() != nil || kind != Network && kind != Limited {
 		return answer, err
 	}
-	r.warn("retry", fmt.Sprintf("%v; asking a mirror, which may give an older image", err))
+	r.warn("retry", err.Error()+"; asking a mirror, which may give an older image")
 	answer, other := r.ask(ctx, r.bases[:len(r.bases)-1], q)
 	if other != nil {
 		return nil, err
@@ -154,7 +137,7 @@ func (r *registry) get(ctx context.Context, path string, max int64) (text []byte
 
 // tooLarge returns the error for something that is larger than what this program reads.
 func tooLarge(what string, size, max int64) error {
-	return fmt.Errorf("%s has %s, more than the limit of %s", what, ByteCount(size), ByteCount(max))
+	return errors.New(what + " has " + ByteCount(size) + ", more than the limit of " + ByteCount(max))
 }
 
 func (r *registry) referrers(ctx context.Context, d image.Digest) (list []image.Descriptor, err error) {
@@ -195,7 +178,7 @@ func (r *registry) pages(ctx context.Context, path, accept string, each func([]b
 		}
 		path = next[len(at):]
 	}
-	return fmt.Errorf("%q has more than %d pages", at, maxPages)
+	return errors.New(strconv.Quote(at) + " has more than 100 pages")
 }
 
 // nextPage returns the URL with the relation "next" in the Link fields of the answer from a
@@ -235,21 +218,21 @@ func (r *registry) open(ctx context.Context, d *image.Descriptor, offset int64) 
 func ofSize(err error, d *image.Descriptor) error {
 	var large *fetch.Error
 	if errors.As(err, &large) && large.Kind == fetch.KindTooLarge {
-		return unverified(string(d.Digest), fmt.Errorf("it has more than %d bytes, its size by the manifest", d.Size))
+		return unverified(string(d.Digest), errors.New("it has more than "+strconv.FormatInt(d.Size, 10)+" bytes, its size by the manifest"))
 	}
 	return err
 }
 
 // wrongSize returns the error for a blob that has another size than its descriptor says.
 func wrongSize(size int64, d *image.Descriptor) error {
-	return unverified(string(d.Digest), fmt.Errorf("it has %d bytes, and %d by the manifest", size, d.Size))
+	return unverified(string(d.Digest), errors.New("it has "+strconv.FormatInt(size, 10)+" bytes, and "+strconv.FormatInt(d.Size, 10)+" by the manifest"))
 }
 
 // course returns the Course of a layer.
 func (r *registry) course(d image.Digest) *fetch.Course {
-	for i := range r.courses {
-		if r.courses[i].digest == d {
-			return r.courses[i].course
+	for _, c := range r.courses {
+		if strings.HasSuffix(c.URLs()[0], string(d)) {
+			return c
 		}
 	}
 	var urls []string
@@ -258,8 +241,9 @@ func (r *registry) course(d image.Digest) *fetch.Course {
 			urls = append(urls, r.bases[i].url+"/blobs/"+string(d))
 		}
 	}
-	r.courses = append(r.courses, blobCourse{digest: d, course: fetch.NewCourse(urls)})
-	return r.courses[len(r.courses)-1].course
+	c := fetch.NewCourse(urls)
+	r.courses = append(r.courses, c)
+	return c
 }
 
 // explain gives the Kind of a registry's answer to an error of package fetch, and says what the
@@ -273,10 +257,10 @@ func (r *registry) explain(at *base, path string, err error) error {
 	failed := list[len(list)-1]
 	code, said := image.RegistryError(failed.Page)
 	if said != "" {
-		said = fmt.Sprintf(" (it says %.300q)", said)
+		said = " (it says " + strconv.Quote(said[:min(len(said), 300)]) + ")"
 	}
 	host, repository := strconv.Quote(at.host), strconv.Quote(at.repository)
-	kind, text := Kind(0), ""
+	kind, text := Limited, host+" limits how often its images are downloaded"
 	switch failed.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		kind, text = Login, host+" does not let anybody without a login read "+repository+", or has no such repository"
@@ -289,22 +273,11 @@ func (r *registry) explain(at *base, path string, err error) error {
 			text = "the repository " + repository + " at " + host + " has no " + strconv.Quote(path[strings.LastIndexByte(path, '/')+1:])
 		}
 	case http.StatusTooManyRequests:
-		kind, text = Limited, host+" limits how often its images are downloaded"
 	default:
 		if said == "" || failed.Kind != fetch.KindStatus {
 			return err
 		}
 		return fmt.Errorf("%w%s", err, said)
 	}
-	return &Error{Kind: kind, Err: &answerError{text: text + said, err: err}}
+	return &Error{Kind: kind, Text: text + said, Err: err}
 }
-
-// An answerError is a registry's answer in other words.
-type answerError struct {
-	_    [0]func() // forbids ==, whose code nothing needs
-	text string
-	err  error
-}
-
-func (e *answerError) Error() string { return e.text }
-func (e *answerError) Unwrap() error { return e.err }
