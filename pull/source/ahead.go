@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"os"
@@ -31,7 +30,7 @@ type ahead struct {
 	_       [0]func() // forbids ==, whose code nothing needs
 	store   store
 	cache   *cache.Cache // nil: it is not used, or not any more
-	warn    func(code, text string)
+	finder  *Finder
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the goroutine has ended
 	layers  []fetched
@@ -63,7 +62,7 @@ type fetched struct {
 // startAhead begins to fetch the layers of an image. c is nil if they are not to be cached.
 func startAhead(o *ociImage, found *Found, c *cache.Cache) *ahead {
 	f := found.finder
-	a := &ahead{store: o.reader.store, cache: c, warn: f.tell.Warn, done: make(chan struct{}), room: max(f.ahead, chunkSize)}
+	a := &ahead{store: o.reader.store, cache: c, finder: f, done: make(chan struct{}), room: max(f.ahead, chunkSize)}
 	a.changed.L = &a.mu
 	for i := range o.layers {
 		a.layers = append(a.layers, fetched{d: &o.layers[i], name: found.Layers[i].Name})
@@ -131,7 +130,7 @@ func (a *ahead) fetch(ctx context.Context, l *fetched) error {
 	if sum == nil || a.cache == nil {
 		return nil
 	}
-	if fmt.Sprintf("sha256:%x", sum.Sum(nil)) != string(l.d.Digest) {
+	if sumOfHash(sum) != l.d.Digest {
 		a.mu.Lock()
 		l.wrong = true
 		a.mu.Unlock()
@@ -179,7 +178,7 @@ func (a *ahead) openBlob(ctx context.Context, l *fetched) error {
 
 // leaveCache goes on without writing to the cache.
 func (a *ahead) leaveCache(err error) {
-	a.warn("cache-problem", fmt.Sprintf("going on without writing to the cache: %v", err))
+	a.finder.warn("cache-problem", "going on without writing to the cache: ", err, "")
 	a.mu.Lock()
 	a.cache = nil
 	a.mu.Unlock()

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"io/fs"
@@ -58,7 +57,7 @@ type archive struct {
 
 	index *image.Manifest    // index.json; empty if there is none
 	saved []image.SavedImage // manifest.json; nil: there is none
-	made  []madeBlob         // index.json first, if there is one
+	made  []*madeBlob        // index.json first, if there is one
 	top   *image.Descriptor  // of the manifest that the caller of openArchive wants
 }
 
@@ -175,7 +174,7 @@ func (a *archive) copy(packed io.Reader, spool func() (*os.File, error)) (n int6
 		err = errors.New("it has more than " + strconv.Itoa(maxArchiveCopy>>30) + " GiB")
 	}
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		err = fmt.Errorf("no room for the copy that standard input and compressed archives need, unlike a plain tar file: %w", err)
+		err = because("no room for the copy that standard input and compressed archives need, unlike a plain tar file", err)
 	}
 	return n, err
 }
@@ -237,11 +236,11 @@ func (a *archive) read(name string, max int64) ([]byte, error) {
 func sumOf(text []byte) image.Digest {
 	h := sha256.New()
 	h.Write(text)
-	return sum(h)
+	return sumOfHash(h)
 }
 
-// sum returns the digest of the bytes that were written to a hash.
-func sum(h hash.Hash) image.Digest {
+// sumOfHash returns the digest of the bytes that were written to a hash.
+func sumOfHash(h hash.Hash) image.Digest {
 	return image.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))
 }
 
@@ -254,10 +253,15 @@ func isDigest(name string) bool {
 // blobName returns the name of a blob's file.
 func blobName(d image.Digest) string { return blobsDir + strings.TrimPrefix(string(d), "sha256:") }
 
+// add notes a blob: its text, or the name of the file that has it.
+func (a *archive) add(d image.Digest, text []byte, name string) {
+	a.made = append(a.made, &madeBlob{digest: d, text: text, name: name})
+}
+
 // place returns the text of a blob, or the name of the file that has it.
 func (a *archive) place(d image.Digest) (text []byte, name string) {
 	for i := range a.made {
-		if m := &a.made[i]; m.digest == d {
+		if m := a.made[i]; m.digest == d {
 			return m.text, m.name
 		}
 	}
@@ -309,7 +313,7 @@ func (a *archive) readLists() error {
 		if err != nil {
 			return a.bad(0, indexFile, err)
 		}
-		a.made = append(a.made, madeBlob{digest: sumOf(text), text: text})
+		a.add(sumOf(text), text, "")
 	}
 	if saved != nil {
 		if a.saved, err = image.ParseSaved(saved); err != nil {
@@ -533,7 +537,7 @@ func (a *archive) makeManifest(ctx context.Context, s *image.SavedImage) (*image
 	if named := "sha256:" + configDigits(s); string(d) != named && isDigest(named) {
 		return nil, a.bad(Unverified, s.Config, errors.New(wrongDigest))
 	}
-	a.made = append(a.made, madeBlob{digest: d, text: config})
+	a.add(d, config, "")
 	text := `{"schemaVersion":2,"mediaType":"` + image.OCIManifest + `","config":` + descriptor(image.OCIConfigType, d, int64(len(config))) + `},"layers":[`
 	for i, name := range s.Layers {
 		r, f, err := a.find(name)
@@ -551,8 +555,8 @@ func (a *archive) makeManifest(ctx context.Context, s *image.SavedImage) (*image
 		if d = image.Digest(strings.Replace(name, blobsDir, "sha256:", 1)); !isDigest(string(d)) {
 			h := sha256.New()
 			_, err = io.Copy(h, untar.Until(ctx, r))
-			d = sum(h)
-			a.made = append(a.made, madeBlob{digest: d, name: name})
+			d = sumOfHash(h)
+			a.add(d, nil, name)
 		}
 		if f.Close(); err != nil {
 			return nil, a.bad(0, name, err)
@@ -564,7 +568,7 @@ func (a *archive) makeManifest(ctx context.Context, s *image.SavedImage) (*image
 	}
 	text += "]}"
 	d = sumOf([]byte(text))
-	a.made = append(a.made, madeBlob{digest: d, text: []byte(text)})
+	a.add(d, []byte(text), "")
 	return &image.Descriptor{MediaType: image.OCIManifest, Digest: d}, nil
 }
 

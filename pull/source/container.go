@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"strconv"
@@ -74,7 +73,7 @@ func (f *Finder) findContainer(ctx context.Context) (_ *Found, err error) {
 		return nil, err
 	}
 	if err := o.readConfig(ctx, found, m, chosen); err != nil {
-		return nil, fmt.Errorf("%s: %w", f.opt.Container.name(), err)
+		return nil, because(f.opt.Container.name(), err)
 	}
 	f.nameContainer(found)
 	if err := f.checkTag(found); err != nil {
@@ -108,7 +107,7 @@ func (f *Finder) readTop(ctx context.Context, o *ociImage) error {
 		if text, mediaType, err = r.get(ctx, "manifests/"+string(r.kept.Top), image.MaxManifest); err != nil {
 			return f.unusableOffline(err, why)
 		}
-		f.tell.Warn("offline", why.Error())
+		f.warn("offline", "", why, "")
 		f.tell.Warn("offline", "the registry can't say which image the name means now; using the image that the cache has")
 	}
 	o.top = document{sumOf(text), mediaType, text}
@@ -132,7 +131,7 @@ func (f *Finder) chooseManifest(ctx context.Context, o *ociImage) (m *image.Mani
 	o.manifest = o.top
 	for range maxIndexes + 1 {
 		if m, err = image.ParseManifest(o.manifest.text, o.manifest.mediaType); err != nil {
-			err = fmt.Errorf("manifest %s: %w", o.manifest.digest, err)
+			err = because("manifest "+string(o.manifest.digest), err)
 			if o.registry != nil && o.manifest.digest == o.top.digest && f.opt.Container.Reference.Digest == "" {
 				// No digest says that these bytes are the registry's.
 				err = &fetch.Error{URL: o.registry.own().url + "/manifests/" + f.opt.Container.Reference.Tag, Kind: fetch.KindProtocol, Err: err}
@@ -325,20 +324,20 @@ func (f *Finder) openImage(ctx context.Context) (*ociImage, error) {
 		return o, err
 	}
 	bases, err := c.bases()
-	o.registry = &registry{client: f.opt.Client, container: c, bases: bases, warn: f.tell.Warn}
+	o.registry = &registry{client: f.opt.Client, container: c, bases: bases, tell: f.tell}
 	r.store, r.cache, r.fresh = o.registry, f.opt.Cache, f.opt.Use.Refresh
 	if err != nil || r.cache == nil {
 		return o, err
 	}
 	r.kept, err = r.cache.FindKept(c.Reference.String(), c.Arch)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		f.tell.Warn("cache-problem", "what the cache has of the image is not used: "+err.Error())
+		f.warn("cache-problem", "what the cache has of the image is not used: ", err, "")
 	}
 	if f.opt.Use.Flush {
 		if r.kept != nil && !f.opt.Use.ReadOnly {
 			f.tell.Say("Flushing the cache...")
 			if err := r.cache.Drop(cache.Info{Kept: r.kept, Proven: true}); err != nil {
-				f.tell.Warn("cache-problem", "the image can't be removed from the cache: "+err.Error())
+				f.warn("cache-problem", "the image can't be removed from the cache: ", err, "")
 			}
 		}
 		r.fresh, r.kept = true, nil
@@ -371,7 +370,7 @@ func (f *Finder) Platforms(ctx context.Context) (list []image.Platform, err erro
 	}
 	m, err := image.ParseManifest(o.top.text, o.top.mediaType)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.opt.Container.name(), err)
+		return nil, because(f.opt.Container.name(), err)
 	}
 	for i := range m.Manifests {
 		if p := m.Manifests[i].Platform; p.OS != "" && p.OS != "unknown" { // of attestations
@@ -385,7 +384,7 @@ func (f *Finder) Platforms(ctx context.Context) (list []image.Platform, err erro
 		}
 		config, err := image.ParseConfig(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s: its config: %w", f.opt.Container.name(), err)
+			return nil, because(f.opt.Container.name()+": its config", err)
 		}
 		list = append(list, config.Platform)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io/fs"
 	"strconv"
 	"strings"
@@ -84,7 +83,7 @@ func (f *Finder) checkCosign(ctx context.Context, s store, ref *image.Reference,
 	}
 	c := &cosignSearch{keys: f.trust.keys, store: s, ref: ref, left: maxSignatures}
 	if !c.keys.HasPlain() {
-		return signers{}, unverified(what, fmt.Errorf("no trusted key is of a PEM file, as cosign writes it: %w", &pgp.UntrustedError{}))
+		return signers{}, unverified(what, because("no trusted key is of a PEM file, as cosign writes it", &pgp.UntrustedError{}))
 	}
 	by := c.find(ctx, top)
 	if by == "" && manifest != top && !c.stop {
@@ -94,7 +93,7 @@ func (f *Finder) checkCosign(ctx context.Context, s store, ref *image.Reference,
 	case by != "":
 		return signers{keys: []string{by}}, nil
 	case c.why == nil && c.failure != nil:
-		return signers{}, fmt.Errorf("the signatures of %s: %w", what, c.failure)
+		return signers{}, because("the signatures of "+what, c.failure)
 	case c.why == nil:
 		c.note(unreadable, "no cosign signature of "+string(top)+", or of the platform's manifest", nil)
 	case c.failure != nil:
@@ -111,7 +110,7 @@ func (c *cosignSearch) note(r refusal, text string, err error) string {
 	if r > c.refusal {
 		c.refusal, c.why = r, errors.New(text)
 		if err != nil {
-			c.why = fmt.Errorf("%s: %w", text, err)
+			c.why = because(text, err)
 		}
 	}
 	return ""

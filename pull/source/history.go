@@ -43,7 +43,7 @@ func (f *Finder) history() ([]cache.Seen, error) {
 		if errors.Is(err, fs.ErrPermission) {
 			// The history belongs to another user, and must not stop this user.
 			if !f.warnedHistory {
-				f.tell.Warn("history", fmt.Sprintf("the history of builds can't be read: %v", err))
+				f.warn("history", "the history of builds can't be read: ", err, "")
 				f.warnedHistory = true
 			}
 			continue
@@ -171,7 +171,7 @@ func (f *Finder) remember(ctx context.Context, edit func([]cache.Seen) ([]cache.
 		}
 	}
 	if err != nil {
-		f.tell.Warn("history", fmt.Sprintf("the build is not remembered, so that an older one would not be noticed: %v", err))
+		f.warn("history", "the build is not remembered, so that an older one would not be noticed: ", err, "")
 	}
 }
 

@@ -188,7 +188,7 @@ func (f *Finder) nextContainer(ctx context.Context, found *Found, err error) (*F
 	case o.registry == nil || o.at.checked: // the store has no other bytes, or these are the right ones
 		return nil, err
 	case wrong && last.cached:
-		f.tell.Warn("cache-problem", fmt.Sprintf("the cached copy is damaged (%v); downloading it anew", err))
+		f.warn("cache-problem", "the cached copy is damaged (", err, "); downloading it anew")
 		if !o.dropBlob(ctx) {
 			o.at.noCache = true
 		}
@@ -202,7 +202,7 @@ func (f *Finder) nextContainer(ctx context.Context, found *Found, err error) (*F
 	if !again {
 		return nil, final
 	}
-	f.tell.Warn("retry", fmt.Sprintf("%v; starting again", err))
+	f.warn("retry", "", err, "; starting again")
 	return found, nil
 }
 
@@ -265,7 +265,7 @@ func (o *ociImage) keep(found *Found) {
 		err = r.cache.Keep(context.Background(), kept)
 	}
 	if err != nil {
-		f.tell.Warn("cache-problem", fmt.Sprintf("the image is not kept in the cache: %v", err))
+		f.warn("cache-problem", "the image is not kept in the cache: ", err, "")
 		return
 	}
 	if !found.Cached {

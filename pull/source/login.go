@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -30,7 +29,7 @@ func (c *Container) Authorize(client func() *fetch.Client) func(ctx context.Cont
 		}
 		for i := len(bases) - 1; i >= 0; i-- {
 			if strings.HasPrefix(from, bases[i].url+"/") {
-				return c.authorize(ctx, client(), &bases[i], challenge)
+				return c.authorize(ctx, client(), bases[i], challenge)
 			}
 		}
 		return "", nil // neither a registry nor a mirror
@@ -136,7 +135,7 @@ func (c *challenge) token(ctx context.Context, client *fetch.Client, at *base, u
 		err = checkRealm(u, at)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%q names a token server that is not asked, %.200q: %w", at.host, fetch.ShowURL(c.realm), err)
+		return "", because(strconv.Quote(at.host)+" names a token server that is not asked, "+quote(fetch.ShowURL(c.realm)), err)
 	}
 	scope := c.scope
 	if scope == "" {
@@ -164,7 +163,7 @@ func (c *challenge) token(ctx context.Context, client *fetch.Client, at *base, u
 	}
 	token, _, err := image.ParseToken(data)
 	if err != nil {
-		return "", fmt.Errorf("the token server %q: %w", u.Host, err)
+		return "", because("the token server "+strconv.Quote(u.Host), err)
 	}
 	return "Bearer " + token, nil
 }

@@ -32,8 +32,8 @@ const (
 type registry struct {
 	client    *fetch.Client
 	container *Container
-	bases     []base // the mirrors, then the registry itself
-	warn      func(code, text string)
+	bases     []*base // the mirrors, then the registry itself
+	tell      Listener
 	courses   []*fetch.Course // of layers: which URLs are asked after their bytes were wrong
 }
 
@@ -46,7 +46,7 @@ type base struct {
 }
 
 // bases returns the repository at the mirrors and, at the end, at its registry.
-func (c *Container) bases() (list []base, err error) {
+func (c *Container) bases() (list []*base, err error) {
 	ref := &c.Reference
 	for _, mirror := range c.Mirrors {
 		u, err := serverURL(mirror)
@@ -55,17 +55,17 @@ func (c *Container) bases() (list []base, err error) {
 			err = errors.New("it is no registry")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("the mirror %q: %w", mirror, err)
+			return nil, because("the mirror "+strconv.Quote(mirror), err)
 		}
 		host, prefix, _ := strings.Cut(rest, "/")
 		repository := strings.TrimPrefix(prefix+"/"+ref.Repository, "/")
-		list = append(list, base{url: scheme + "://" + host + "/v2/" + repository, host: host, repository: repository})
+		list = append(list, &base{url: scheme + "://" + host + "/v2/" + repository, host: host, repository: repository})
 	}
-	return append(list, base{url: ref.URL(), host: ref.Host, repository: ref.Repository}), nil
+	return append(list, &base{url: ref.URL(), host: ref.Host, repository: ref.Repository}), nil
 }
 
 // own returns the repository at the registry itself.
-func (r *registry) own() *base { return &r.bases[len(r.bases)-1] }
+func (r *registry) own() *base { return r.bases[len(r.bases)-1] }
 
 // A question is a request for a small file below a repository.
 type question struct {
@@ -77,7 +77,7 @@ type question struct {
 }
 
 // ask returns what the first of the repositories answers. The last of them decides on the error.
-func (r *registry) ask(ctx context.Context, bases []base, q *question) (answer *fetch.Answer, err error) {
+func (r *registry) ask(ctx context.Context, bases []*base, q *question) (answer *fetch.Answer, err error) {
 	for i := range bases {
 		if bases[i].out && i+1 < len(bases) {
 			continue
@@ -93,9 +93,9 @@ func (r *registry) ask(ctx context.Context, bases []base, q *question) (answer *
 			return answer, err
 		}
 		bases[i].out = Offline(err)
-		err = r.explain(&bases[i], q.path, err)
+		err = r.explain(bases[i], q.path, err)
 		if i+1 < len(bases) {
-			r.warn("retry", err.Error()+"; asking "+strconv.Quote(bases[i+1].host))
+			r.tell.Warn("retry", err.Error()+"; asking "+strconv.Quote(bases[i+1].host))
 		}
 	}
 	return nil, err
@@ -108,7 +108,7 @@ func (r *registry) byName(ctx context.Context, q *question) (*fetch.Answer, erro
 	if kind := KindOf(err); len(r.bases) == 1 || ctx.Err() != nil || kind != Network && kind != Limited {
 		return answer, err
 	}
-	r.warn("retry", err.Error()+"; asking a mirror, which may give an older image")
+	r.tell.Warn("retry", err.Error()+"; asking a mirror, which may give an older image")
 	answer, other := r.ask(ctx, r.bases[:len(r.bases)-1], q)
 	if other != nil {
 		return nil, err
@@ -170,7 +170,7 @@ func (r *registry) pages(ctx context.Context, path, accept string, each func([]b
 			return err
 		}
 		if err := each(answer.Data); err != nil {
-			return fmt.Errorf("%q: %w", at+path, err)
+			return because(strconv.Quote(at+path), err)
 		}
 		next := nextPage(at+path, answer.Header.Values("Link"))
 		if !strings.HasPrefix(next, at+"/") {

@@ -101,7 +101,7 @@ func (f *Finder) signedFile(ctx context.Context, server *server, path string, ma
 		by, err = f.trust.verify(fmt.Sprintf("%q", url), path, data, sig)
 		var bad *pgp.BadSignatureError
 		if errors.As(err, &bad) && try == 0 {
-			f.tell.Note(fmt.Sprintf("%v; downloading the file and its signature again", err))
+			f.warn("", "", err, "; downloading the file and its signature again")
 			continue
 		}
 		return data, sig, by, err
