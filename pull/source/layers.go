@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"lxc-pull/fetch"
@@ -31,36 +32,26 @@ type lastLayer struct {
 	cached  bool  // the cache had all
 }
 
-// newSeal returns the seal of a layer.
-func (o *ociImage) newSeal(found *Found, layer int) *seal {
-	s := &seal{file: found.Layers[layer].Name, digest: sha256.New(), layer: true}
-	hex.Decode(s.want[:], []byte(o.layers[layer].Digest[len("sha256:"):]))
-	return s
-}
-
 // open is Found.Open. The layers are opened in their order. What Gather has verified is checked a
 // second time: another process can change a file of the cache.
 func (o *ociImage) open(ctx context.Context, found *Found, layer int) (*Stream, error) {
 	at := &o.at
 	at.layer, at.checked = layer, false
-	s := &Stream{Size: o.layers[layer].Size, ctx: ctx, seal: o.newSeal(found, layer), found: found}
+	d := &o.layers[layer]
+	check := &seal{file: found.Layers[layer].Name, digest: sha256.New(), layer: true}
+	hex.Decode(check.want[:], []byte(d.Digest[len("sha256:"):]))
+	s := &Stream{Size: d.Size, ctx: ctx, seal: check, found: found}
 	if at.whole.file != nil {
 		s.from = io.NewSectionReader(at.whole.file, at.whole.starts[layer], s.Size)
 		return s, nil
 	}
 	if at.ahead == nil {
-		c := o.reader.cache
-		if at.noCache {
-			c = nil
-		}
-		at.ahead = startAhead(o, found, c)
+		o.startAhead(found)
 	}
-	reader, err := at.ahead.reader(ctx, layer)
+	a := at.ahead
+	s.stop = context.AfterFunc(ctx, a.wake)
+	reader, err := a.reader(ctx, layer)
 	if err != nil {
-		return nil, err
-	}
-	s.stop = context.AfterFunc(ctx, at.ahead.wake)
-	if err := reader.begin(); err != nil {
 		s.stop()
 		return nil, err
 	}
@@ -70,12 +61,28 @@ func (o *ociImage) open(ctx context.Context, found *Found, layer int) (*Stream, 
 	return s, nil
 }
 
-// reader returns a reader of a layer, and closes the files of those before it.
+// startAhead begins to fetch the layers.
+func (o *ociImage) startAhead(found *Found) {
+	f := found.finder
+	ctx, cancel := context.WithCancel(context.Background())
+	a := &ahead{store: o.reader.store, finder: f, cancel: cancel, done: make(chan struct{}), layers: make([]fetched, len(o.layers)), room: max(f.ahead, chunkSize)}
+	if a.changed.L = &a.mu; !o.at.noCache {
+		a.cache = o.reader.cache
+	}
+	for i := range a.layers {
+		a.layers[i].d, a.layers[i].name = &o.layers[i], found.Layers[i].Name
+	}
+	o.at.ahead = a
+	go a.run(ctx)
+}
+
+// reader returns a reader of a layer, once its size is confirmed and the first bytes are on their
+// way, and closes the files of the layers before it.
 func (a *ahead) reader(ctx context.Context, layer int) (*layerReader, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if layer != a.at && layer != a.at+1 {
-		return nil, fmt.Errorf("layer %d is not the next one", layer+1)
+		return nil, errors.New("layer " + strconv.Itoa(layer+1) + " is not the next one")
 	}
 	for i := range layer {
 		if a.layers[i].err != nil { // the goroutine is done with it
@@ -84,7 +91,17 @@ func (a *ahead) reader(ctx context.Context, layer int) (*layerReader, error) {
 	}
 	a.at = layer
 	a.changed.Broadcast()
-	return &layerReader{ctx: ctx, ahead: a, layer: &a.layers[layer]}, nil
+	l := &a.layers[layer]
+	for !l.begun && ctx.Err() == nil {
+		a.changed.Wait()
+	}
+	if !l.begun {
+		return nil, ctx.Err()
+	}
+	if l.err != nil && l.err != io.EOF && l.written == 0 && len(l.chunks) == 0 {
+		return nil, l.err
+	}
+	return &layerReader{ctx: ctx, ahead: a, layer: l}, nil
 }
 
 // wake wakes a reader whose context has ended.
@@ -244,11 +261,14 @@ func (o *ociImage) keep(found *Found) {
 		Reference: f.opt.Container.Reference.String(), Name: found.Image.Name,
 		Manifest: o.manifest.digest, Top: o.top.digest, MediaType: o.top.mediaType,
 	}
-	for i := range o.layers { // a blob may be listed twice
-		kept.Blobs = append(kept.Blobs, o.layers[i].Digest)
-	}
-	for i := range r.texts {
-		kept.Blobs = append(kept.Blobs, r.texts[i].digest)
+	n := len(o.layers)
+	kept.Blobs = make([]image.Digest, n+len(r.texts)) // a blob may be listed twice
+	for i := range kept.Blobs {
+		if i < n {
+			kept.Blobs[i] = o.layers[i].Digest
+		} else {
+			kept.Blobs[i] = r.texts[i-n].digest
+		}
 	}
 	if old := r.kept; found.Cached && old != nil && old.Top == kept.Top && old.Manifest == kept.Manifest && len(old.Blobs) == len(kept.Blobs) {
 		return
@@ -279,9 +299,8 @@ func (r *ociReader) keepTexts(ctx context.Context) error {
 		t := &r.texts[i]
 		blob, err := r.cache.Blob(ctx, t.digest, int64(len(t.text)))
 		if err == nil && !blob.Complete && blob.Have > 0 { // the rest of a killed run
-			if err = blob.Discard(); err == nil {
-				blob, err = r.cache.Blob(ctx, t.digest, int64(len(t.text)))
-			}
+			blob.Discard()
+			blob, err = r.cache.Blob(ctx, t.digest, int64(len(t.text)))
 		}
 		if err != nil {
 			return err
