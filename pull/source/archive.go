@@ -106,7 +106,7 @@ func (a *archive) bad(kind Kind, part string, err error) error {
 			kind, err = NotFound, errors.New("the archive has no such file")
 		}
 	}
-	return &Error{Kind: kind, What: what, Err: err}
+	return newError(kind, what, err)
 }
 
 // openPath opens the layout or the tar archive.
@@ -386,22 +386,26 @@ func (a *archive) names(all bool) (list []string) {
 				name = string(d.Digest)
 			}
 		}
-		list = append(list, name)
+		list = appendName(list, name)
 	}
 	for i := range a.saved {
 		s := &a.saved[i]
-		if list = append(list, s.Tags...); len(s.Tags) == 0 && all {
-			list = append(list, configDigits(s))
+		for _, tag := range s.Tags {
+			list = appendName(list, tag)
+		}
+		if len(s.Tags) == 0 && all {
+			list = appendName(list, configDigits(s))
 		}
 	}
-	n := 0
-	for _, name := range list {
-		if n < maxArchiveIndex && name != "" && !slices.Contains(list[:n], name) {
-			list[n] = name
-			n++
-		}
+	return list
+}
+
+// appendName appends a name to a list if it is neither empty nor there.
+func appendName(list []string, name string) []string {
+	if name == "" || len(list) == maxArchiveIndex || slices.Contains(list, name) {
+		return list
 	}
-	return list[:n]
+	return append(list, name)
 }
 
 // configDigits returns the name of an image's config without its directory and ending: its

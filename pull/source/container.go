@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"strconv"
@@ -23,8 +24,8 @@ type ociImage struct {
 	reader   *ociReader
 	registry *registry // nil: the image is in an archive
 
-	top, manifest document // the same, unless top is an index
-	config        image.Descriptor
+	top, manifest *document // the same, unless top is an index
+	config        *image.Descriptor
 	layers        []image.Descriptor
 	sure          bool     // the sizes of the layers come from who vouches for the image
 	signers       []string // fingerprints of the keys that signed top or manifest
@@ -44,8 +45,8 @@ type fetching struct {
 	layer   int  // the one that was opened last
 	checked bool // its bytes have the right digest
 	whole   wholeLayers
-	last    lastLayer
-	noCache bool // the run does not write to the cache
+	last    *fetched // how that layer came, for Finder.Next; nil: not known
+	noCache bool     // the run does not write to the cache
 }
 
 // findContainer finds the container image of Options.Container: its manifest for the wanted
@@ -110,7 +111,7 @@ func (f *Finder) readTop(ctx context.Context, o *ociImage) error {
 		f.warn("offline", "", why, "")
 		f.tell.Warn("offline", "the registry can't say which image the name means now; using the image that the cache has")
 	}
-	o.top = document{sumOf(text), mediaType, text}
+	o.top = &document{sumOf(text), mediaType, text}
 	return err
 }
 
@@ -138,16 +139,13 @@ func (f *Finder) chooseManifest(ctx context.Context, o *ociImage) (m *image.Mani
 			}
 			return nil, nil, err
 		}
-		if o.top.digest == o.manifest.digest {
-			o.top.mediaType = m.MediaType
-		}
 		o.manifest.mediaType = m.MediaType
 		if !m.Index {
 			return m, chosen, nil
 		}
 		d, err := m.Choose(f.opt.Container.Platforms)
 		if err != nil {
-			return nil, nil, &Error{Kind: NotFound, What: f.opt.Container.name(), Err: err}
+			return nil, nil, newError(NotFound, f.opt.Container.name(), err)
 		}
 		chosen = d
 		text, mediaType, err := o.reader.get(ctx, "manifests/"+string(d.Digest), image.MaxManifest)
@@ -160,7 +158,7 @@ func (f *Finder) chooseManifest(ctx context.Context, o *ociImage) (m *image.Mani
 		if mediaType == "" {
 			mediaType = d.MediaType
 		}
-		o.manifest = document{d.Digest, mediaType, text}
+		o.manifest = &document{d.Digest, mediaType, text}
 	}
 	return nil, nil, errors.New(f.opt.Container.name() + ": more than two indexes lead to its manifest")
 }
@@ -218,15 +216,15 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 		return errors.New("the manifest has " + strconv.Itoa(n) + " layers, and the config " + strconv.Itoa(len(config.DiffIDs)))
 	}
 	if err := found.finder.opt.Container.checkPlatform(&config.Platform, chosen); err != nil {
-		return &Error{Kind: NotFound, Err: err}
+		return newError(NotFound, "", err)
 	}
 	found.Layers = make([]Layer, n)
 	for i := range m.Layers {
 		d, l := &m.Layers[i], &found.Layers[i]
-		l.Name = "layer " + strconv.Itoa(i+1) + " of " + strconv.Itoa(n) + " (" + string(d.Digest[:19]) + ")"
+		l.Name = fmt.Sprintf("layer %d of %d (%.19s)", i+1, n, d.Digest)
 		l.Packed, l.Content, l.OCI, l.DiffID = d.Size, -1, true, config.DiffIDs[i]
 	}
-	o.config, o.layers, found.Config = m.Config, m.Layers, config
+	o.config, o.layers, found.Config = &m.Config, m.Layers, config
 	if size := o.size(); size > maxRootfs {
 		return tooLarge("the image", size, maxRootfs)
 	}
@@ -365,28 +363,27 @@ func (f *Finder) Platforms(ctx context.Context) (list []image.Platform, err erro
 		return nil, err
 	}
 	defer o.reader.close()
-	if err := f.readTop(ctx, o); err != nil {
+	if err = f.readTop(ctx, o); err != nil {
 		return nil, err
 	}
 	m, err := image.ParseManifest(o.top.text, o.top.mediaType)
+	if err == nil && !m.Index {
+		var text []byte
+		if text, _, err = o.reader.get(ctx, "blobs/"+string(m.Config.Digest), image.MaxConfig); err != nil {
+			return nil, err
+		}
+		var config *image.OCIConfig
+		if config, err = image.ParseConfig(text); err == nil {
+			return []image.Platform{config.Platform}, nil
+		}
+	}
 	if err != nil {
 		return nil, because(f.opt.Container.name(), err)
 	}
 	for i := range m.Manifests {
-		if p := m.Manifests[i].Platform; p.OS != "" && p.OS != "unknown" { // of attestations
-			list = append(list, p)
+		if p := &m.Manifests[i].Platform; p.OS != "" && p.OS != "unknown" { // of attestations
+			list = append(list, *p)
 		}
-	}
-	if !m.Index {
-		text, _, err := o.reader.get(ctx, "blobs/"+string(m.Config.Digest), image.MaxConfig)
-		if err != nil {
-			return nil, err
-		}
-		config, err := image.ParseConfig(text)
-		if err != nil {
-			return nil, because(f.opt.Container.name()+": its config", err)
-		}
-		list = append(list, config.Platform)
 	}
 	return list, nil
 }

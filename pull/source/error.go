@@ -46,6 +46,11 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// newError returns an Error.
+func newError(kind Kind, what string, err error) error {
+	return &Error{Kind: kind, What: what, Err: err}
+}
+
 // because returns an error that says what failed, and why.
 func because(what string, err error) error { return fmt.Errorf("%s: %w", what, err) }
 

@@ -329,5 +329,5 @@ func (f *Finder) asGone(img *image.Image, q *image.Query, err error) error {
 	if missing.Listed != "" {
 		return missing
 	}
-	return &Error{Kind: Gone, Err: fmt.Errorf("%w: %w", missing, err)}
+	return newError(Gone, "", fmt.Errorf("%w: %w", missing, err))
 }

@@ -50,7 +50,7 @@ func (f *Finder) history() ([]cache.Seen, error) {
 		}
 		if err != nil {
 			what := fmt.Sprintf("the history of builds can't be read, in .lxc-pull of the cache %q", h.Base)
-			return nil, &Error{Kind: History, What: what, Err: err}
+			return nil, newError(History, what, err)
 		}
 		all = append(all, list...)
 	}
@@ -90,7 +90,7 @@ func (f *Finder) checkNotOlder(img image.Image, by signers, cached bool) error {
 }
 
 func replayed(format string, args ...any) error {
-	return &Error{Kind: Replayed, Err: fmt.Errorf(format, args...)}
+	return newError(Replayed, "", fmt.Errorf(format, args...))
 }
 
 // isDate reports whether built, read from a build's name, can be the date of the build. It
@@ -261,7 +261,8 @@ func find(list []cache.Seen, signer string) *cache.Seen {
 func (f *Finder) noteTag(list []cache.Seen, now *cache.Seen) []cache.Seen {
 	seen := find(list, now.Signer)
 	if seen == nil {
-		return append(list, *now)
+		list = append(list, cache.Seen{})
+		seen = &list[len(list)-1]
 	}
 	if f.opt.AllowOlder || !now.Signed.Before(seen.Signed) {
 		*seen = *now

@@ -25,13 +25,6 @@ type wholeLayers struct {
 	starts []int64  // of each layer in file
 }
 
-// A lastLayer is how the layer that was opened last came, for Finder.Next.
-type lastLayer struct {
-	sources []string
-	resumed int64 // bytes of an earlier run
-	cached  bool  // the cache had all
-}
-
 // open is Found.Open. The layers are opened in their order. What Gather has verified is checked a
 // second time: another process can change a file of the cache.
 func (o *ociImage) open(ctx context.Context, found *Found, layer int) (*Stream, error) {
@@ -138,7 +131,16 @@ func (found *Found) Gather(ctx context.Context, temp func() (*os.File, error), b
 				return err
 			}
 		}
-		n, err := gather(stream, whole.file, begin(i, stream))
+		progress := begin(i, stream)
+		sink := io.Writer(progress)
+		if whole.file != nil {
+			sink = io.MultiWriter(progress, whole.file)
+		}
+		n, err := io.Copy(sink, stream)
+		if err == nil {
+			err = stream.Check()
+		}
+		progress.Close()
 		if err == nil && whole.file == nil && !(inCache && stream.InCache()) {
 			err = errors.New("the image can't be written to the cache: see the warning before")
 		}
@@ -155,19 +157,6 @@ func (found *Found) Gather(ctx context.Context, temp func() (*os.File, error), b
 	return nil
 }
 
-// gather reads a stream to its end and checks it. It writes the bytes to file, unless that is nil.
-func gather(stream *Stream, file *os.File, progress io.WriteCloser) (n int64, err error) {
-	defer progress.Close()
-	sink := io.Writer(progress)
-	if file != nil {
-		sink = io.MultiWriter(progress, file)
-	}
-	if n, err = io.Copy(sink, stream); err == nil {
-		err = stream.Check()
-	}
-	return n, err
-}
-
 // stopAhead ends the download. Bytes of unfinished layers stay in the cache for a later run if keep
 // is true. kept reports whether the cache has bytes that it did not have before.
 func (o *ociImage) stopAhead(keep bool) (kept bool) {
@@ -177,8 +166,8 @@ func (o *ociImage) stopAhead(keep bool) (kept bool) {
 	}
 	kept = a.stop(keep)
 	o.at.ahead = nil
-	if l := &a.layers[o.at.layer]; o.at.layer == a.at {
-		o.at.last = lastLayer{l.sources, l.kept, l.cached}
+	if o.at.layer == a.at {
+		o.at.last = &a.layers[a.at]
 	}
 	return kept
 }
@@ -195,7 +184,9 @@ func (o *ociImage) forget(err error) (kept bool) {
 func (f *Finder) nextContainer(ctx context.Context, found *Found, err error) (*Found, error) {
 	o := found.oci
 	last, wrong := o.at.last, isUnverified(err)
-	o.at.last = lastLayer{}
+	if o.at.last = nil; last == nil {
+		last = new(fetched)
+	}
 	var refused *RefusedError
 	switch {
 	case ctx.Err() != nil:
@@ -215,7 +206,7 @@ func (f *Finder) nextContainer(ctx context.Context, found *Found, err error) (*F
 		return nil, err
 	}
 	course := o.registry.course(o.layers[o.at.layer].Digest)
-	again, final := course.Next(fetch.Attempt{Err: err, Wrong: wrong, Resumed: last.resumed, Sources: last.sources})
+	again, final := course.Next(fetch.Attempt{Err: err, Wrong: wrong, Resumed: last.kept, Sources: last.sources})
 	if !again {
 		return nil, final
 	}
@@ -296,7 +287,7 @@ func (o *ociImage) keep(found *Found) {
 // keepTexts writes the small files of an image to the cache.
 func (r *ociReader) keepTexts(ctx context.Context) error {
 	for i := range r.texts {
-		t := &r.texts[i]
+		t := r.texts[i]
 		blob, err := r.cache.Blob(ctx, t.digest, int64(len(t.text)))
 		if err == nil && !blob.Complete && blob.Have > 0 { // the rest of a killed run
 			blob.Discard()

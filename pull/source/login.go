@@ -24,15 +24,33 @@ const maxToken = 64 << 10
 func (c *Container) Authorize(client func() *fetch.Client) func(ctx context.Context, url, challenge string) (string, error) {
 	return func(ctx context.Context, from, challenge string) (string, error) {
 		bases, err := c.bases()
+		var at *base // nil: neither a registry nor a mirror
+		for _, b := range bases {
+			if strings.HasPrefix(from, b.url+"/") {
+				at = b
+			}
+		}
+		if err != nil || at == nil {
+			return "", err
+		}
+		user, password, err := c.login(at)
 		if err != nil {
 			return "", err
 		}
-		for i := len(bases) - 1; i >= 0; i-- {
-			if strings.HasPrefix(from, bases[i].url+"/") {
-				return c.authorize(ctx, client(), bases[i], challenge)
-			}
+		basic := ""
+		if user != "" {
+			basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 		}
-		return "", nil // neither a registry nor a mirror
+		wants := parseChallenge(challenge)
+		switch {
+		case wants.bearer:
+			return wants.token(ctx, client(), at, user, basic)
+		case wants.basic && basic == "":
+			return "", newError(Login, "", errors.New(strconv.Quote(at.host)+" wants a user name and password"))
+		case wants.basic:
+			return basic, nil
+		}
+		return "", errors.New(strconv.Quote(at.host) + " wants a login of a kind that this program does not know")
 	}
 }
 
@@ -42,28 +60,6 @@ func (c *Container) login(at *base) (user, password string, err error) {
 		return "", "", nil
 	}
 	return c.Login(at.host, at.repository)
-}
-
-// authorize answers the challenge of a registry or mirror.
-func (c *Container) authorize(ctx context.Context, client *fetch.Client, at *base, challenge string) (string, error) {
-	user, password, err := c.login(at)
-	if err != nil {
-		return "", err
-	}
-	basic := ""
-	if user != "" {
-		basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
-	}
-	wants := parseChallenge(challenge)
-	switch {
-	case wants.bearer:
-		return wants.token(ctx, client, at, user, basic)
-	case wants.basic && basic == "":
-		return "", &Error{Kind: Login, Err: errors.New(strconv.Quote(at.host) + " wants a user name and password")}
-	case wants.basic:
-		return basic, nil
-	}
-	return "", errors.New(strconv.Quote(at.host) + " wants a login of a kind that this program does not know")
 }
 
 // A challenge is what a registry wants: a name and password, or a token of a token server

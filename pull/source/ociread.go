@@ -27,27 +27,23 @@ type ociReader struct {
 	kept    *cache.Kept  // the image in the cache; nil: none
 	fresh   bool         // the user wants what the store has now
 	offline bool
-	texts   []document // read so far
+	texts   []*document // read so far
 }
 
-// note remembers a text.
-func (r *ociReader) note(d image.Digest, text []byte) {
-	for i := range r.texts {
-		if r.texts[i].digest == d {
-			return
+// known returns a text that was read, nil if there is none.
+func (r *ociReader) known(d image.Digest) []byte {
+	for _, t := range r.texts {
+		if t.digest == d {
+			return t.text
 		}
 	}
-	if len(r.texts) < maxKeptTexts {
-		r.texts = append(r.texts, document{digest: d, text: text})
-	}
+	return nil
 }
 
 // cached returns a text that was read, or that the cache has; nil if there is none.
 func (r *ociReader) cached(d image.Digest, max int64) []byte {
-	for i := range r.texts {
-		if r.texts[i].digest == d {
-			return r.texts[i].text
-		}
+	if text := r.known(d); text != nil {
+		return text
 	}
 	if r.cache == nil || r.fresh {
 		return nil
@@ -81,14 +77,16 @@ func (r *ociReader) get(ctx context.Context, path string, max int64) (text []byt
 			}
 		})
 		if text == nil {
-			return nil, "", &Error{Kind: NotFound, Err: errors.New("the cache has no " + strconv.Quote(name))}
+			return nil, "", newError(NotFound, "", errors.New("the cache has no "+strconv.Quote(name)))
 		}
 	}
 	if text == nil {
 		text, mediaType, err = r.store.get(ctx, path, max)
 	}
-	if err == nil {
-		r.note(sumOf(text), text)
+	if err == nil && len(r.texts) < maxKeptTexts {
+		if d := sumOf(text); r.known(d) == nil {
+			r.texts = append(r.texts, &document{digest: d, text: text})
+		}
 	}
 	return text, mediaType, err
 }

@@ -141,44 +141,45 @@ func tooLarge(what string, size, max int64) error {
 }
 
 func (r *registry) referrers(ctx context.Context, d image.Digest) (list []image.Descriptor, err error) {
-	err = r.pages(ctx, "/referrers/"+string(d), manifestTypes, func(text []byte) error {
-		m, err := image.ParseManifest(text, "")
-		if err == nil {
-			list = append(list, m.Manifests...)
-		}
-		return err
-	})
+	_, list, err = r.pages(ctx, "/referrers/"+string(d), manifestTypes)
 	return list, err
 }
 
 // tags lists the tags of the repository.
 func (r *registry) tags(ctx context.Context) (list []string, err error) {
-	err = r.pages(ctx, "/tags/list", "application/json", func(text []byte) error {
-		page, err := image.ParseTags(text)
-		list = append(list, page...)
-		return err
-	})
+	list, _, err = r.pages(ctx, "/tags/list", "application/json")
 	return list, err
 }
 
-// pages passes the pages of a list to each. A page names the next one in its header (RFC 8288).
-func (r *registry) pages(ctx context.Context, path, accept string, each func([]byte) error) error {
+// pages reads the pages of a list of tags, or of an index if that is accepted. A page names the next
+// one in its header (RFC 8288).
+func (r *registry) pages(ctx context.Context, path, accept string) (tags []string, list []image.Descriptor, err error) {
 	at := r.own().url
 	for range maxPages {
 		answer, err := r.byName(ctx, &question{path: path, accept: accept, max: maxPage})
 		if err != nil {
-			return err
+			return tags, list, err
 		}
-		if err := each(answer.Data); err != nil {
-			return because(strconv.Quote(at+path), err)
+		if accept == manifestTypes {
+			var m *image.Manifest
+			if m, err = image.ParseManifest(answer.Data, ""); err == nil {
+				list = append(list, m.Manifests...)
+			}
+		} else {
+			var page []string
+			page, err = image.ParseTags(answer.Data)
+			tags = append(tags, page...)
+		}
+		if err != nil {
+			return tags, list, because(strconv.Quote(at+path), err)
 		}
 		next := nextPage(at+path, answer.Header.Values("Link"))
 		if !strings.HasPrefix(next, at+"/") {
-			return nil // the last page, or another server, which is not asked
+			return tags, list, nil // the last page, or another server, which is not asked
 		}
 		path = next[len(at):]
 	}
-	return errors.New(strconv.Quote(at) + " has more than 100 pages")
+	return tags, list, errors.New(strconv.Quote(at) + " has more than 100 pages")
 }
 
 // nextPage returns the URL with the relation "next" in the Link fields of the answer from a

@@ -58,7 +58,7 @@ func (l listing) signedThen(by signers) error {
 	switch {
 	case by.at.IsZero():
 	case by.at.Before(l.since):
-		return &Error{Kind: Replayed, Err: fmt.Errorf("it was signed %s, before the build was made", signed)}
+		return newError(Replayed, "", fmt.Errorf("it was signed %s, before the build was made", signed))
 	case !l.until.IsZero() && !by.bound && by.at.After(l.until):
 		return fmt.Errorf("it was signed %s, long after the build was made, so it may belong to another build", signed)
 	}
@@ -131,7 +131,7 @@ func unverified(file string, err error) error {
 	if KindOf(err) == Replayed {
 		kind = Replayed
 	}
-	return &Error{Kind: kind, What: file, Err: err}
+	return newError(kind, file, err)
 }
 
 // A trust is the trusted keys and the time by which their signatures are judged.
