@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -400,12 +399,12 @@ func (a *archive) names(all bool) (list []string) {
 	return list
 }
 
-// appendName appends a name to a list if it is neither empty nor there.
+// appendName appends a name to a list, unless it is empty or the list is full.
 func appendName(list []string, name string) []string {
-	if name == "" || len(list) == maxArchiveIndex || slices.Contains(list, name) {
+	if name == "" || len(list) == maxArchiveIndex {
 		return list
 	}
-	return append(list, name)
+	return appendNew(list, name)
 }
 
 // configDigits returns the name of an image's config without its directory and ending: its

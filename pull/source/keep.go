@@ -17,10 +17,10 @@ import (
 func EvidenceNames() []string {
 	names := []string{image.RootfsFile, image.MetaFile, image.SumsFile}
 	for _, name := range allIndexNames() {
-		names = append(names, string(name))
+		names = appendNew(names, string(name))
 	}
 	for _, name := range names {
-		names = append(names, name+image.SigSuffix)
+		names = appendNew(names, name+image.SigSuffix)
 	}
 	return names
 }

@@ -239,7 +239,7 @@ func (r *registry) course(d image.Digest) *fetch.Course {
 	var urls []string
 	for i := range r.bases {
 		if !r.bases[i].out || i+1 == len(r.bases) {
-			urls = append(urls, r.bases[i].url+"/blobs/"+string(d))
+			urls = appendNew(urls, r.bases[i].url+"/blobs/"+string(d))
 		}
 	}
 	c := fetch.NewCourse(urls)

@@ -205,10 +205,10 @@ func newest(result *pgp.Result) signers {
 // signed SHA256SUMS, it must name all of them; otherwise each file needs its own signature.
 func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal, error) {
 	seals := map[string]*seal{}
+	for _, f := range files {
+		seals[f] = &seal{file: f}
+	}
 	if t.keys == nil {
-		for _, f := range files {
-			seals[f] = &seal{file: f}
-		}
 		return seals, nil
 	}
 	if text, sig := e[image.SumsFile], e[image.SumsFile+image.SigSuffix]; text != nil && sig != nil {
@@ -228,7 +228,8 @@ func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal,
 			if !ok {
 				return nil, unverified(f, errors.New("the signed SHA256SUMS does not name it"))
 			}
-			seals[f] = &seal{file: f, digest: sha256.New(), want: sum, bound: by.bound}
+			s := seals[f]
+			s.digest, s.want, s.bound = sha256.New(), sum, by.bound
 		}
 		return seals, nil
 	}
@@ -241,7 +242,7 @@ func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal,
 		if err != nil {
 			return nil, unverified(f, err)
 		}
-		seals[f] = &seal{file: f, verifier: v, listing: at}
+		seals[f].verifier, seals[f].listing = v, at
 	}
 	return seals, nil
 }
