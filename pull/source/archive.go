@@ -624,15 +624,17 @@ func (a *archive) open(ctx context.Context, d *image.Descriptor, offset int64) (
 		f.Close()
 		return nil, err
 	}
-	return &partReader{Reader: untar.Until(ctx, r), file: f}, nil
+	return &partReader{from: untar.Until(ctx, r), file: f}, nil
 }
 
 // A partReader reads a part of an archive.
 type partReader struct {
-	_ [0]func() // forbids ==, whose code nothing needs
-	io.Reader
+	_    [0]func() // forbids ==, whose code nothing needs
+	from io.Reader
 	file *os.File // to be closed; nil: none
 }
+
+func (r *partReader) Read(p []byte) (int, error) { return r.from.Read(p) }
 
 // Close closes the part's file.
 func (r *partReader) Close() error {

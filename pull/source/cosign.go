@@ -54,7 +54,7 @@ const (
 type cosignSearch struct {
 	_       [0]func() // forbids ==, whose code nothing needs
 	keys    *pgp.Keyring
-	store   store
+	store   textStore
 	ref     *image.Reference
 	target  image.Digest // whose signature is looked for
 	left    int          // signatures and manifests that may still be looked at
@@ -73,7 +73,7 @@ type cosignSearch struct {
 //
 // The error is of Kind Unverified and says why the signatures don't count. It is the store's, such
 // as one of Kind Network, if no signature was seen and the store did not say that there is none.
-func (f *Finder) checkCosign(ctx context.Context, s store, ref *image.Reference, top, manifest image.Digest) (signers, error) {
+func (f *Finder) checkCosign(ctx context.Context, s textStore, ref *image.Reference, top, manifest image.Digest) (signers, error) {
 	if f.trust.keys == nil {
 		return signers{}, nil // nothing is checked
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"strings"
 
 	"lxc-pull/fetch"
 	"lxc-pull/image"
@@ -322,8 +321,7 @@ func (o *ociImage) url(found *Found, kind string, d image.Digest) string {
 // fileList is Found.FileList.
 func (o *ociImage) fileList(found *Found) (lines string) {
 	line := func(kind string, d image.Digest, size int64) {
-		sum, _ := hex.DecodeString(strings.TrimPrefix(string(d), "sha256:"))
-		lines += fileLine(sum, size, o.url(found, kind, d))
+		lines += string(d)[len("sha256:"):] + " " + strconv.FormatInt(size, 10) + " " + o.url(found, kind, d) + "\n"
 	}
 	if o.top.digest != o.manifest.digest {
 		line("manifests", o.top.digest, int64(len(o.top.text)))

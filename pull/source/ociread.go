@@ -21,7 +21,7 @@ const maxKeptTexts = 256
 // Signatures have no digest that the image names. While offline is set, those that the cache
 // keeps with the image are all there are, and the store is asked only for what the cache lacks.
 type ociReader struct {
-	store
+	store   store
 	archive *archive     // nil: the store is a registry
 	cache   *cache.Cache // nil: it is not used
 	kept    *cache.Kept  // the image in the cache; nil: none

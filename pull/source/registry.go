@@ -217,8 +217,7 @@ func (r *registry) open(ctx context.Context, d *image.Descriptor, offset int64) 
 // ofSize returns the error for a download that is larger than its descriptor says. Other errors
 // stay as they are.
 func ofSize(err error, d *image.Descriptor) error {
-	var large *fetch.Error
-	if errors.As(err, &large) && large.Kind == fetch.KindTooLarge {
+	if list := fetch.Failures(err); len(list) > 0 && list[0].Kind == fetch.KindTooLarge {
 		return unverified(string(d.Digest), errors.New("it has more than "+strconv.FormatInt(d.Size, 10)+" bytes, its size by the manifest"))
 	}
 	return err

@@ -7,8 +7,8 @@ import (
 	"lxc-pull/image"
 )
 
-// A store has container images: a registry, or an archive on the disk.
-type store interface {
+// A textStore has the manifests and other small files of container images.
+type textStore interface {
 	// get returns a small file and its media type, "" if that is not known. path is
 	// "manifests/" with a tag or digest, or "blobs/" with a digest. The bytes are at most max,
 	// and have the digest.
@@ -16,6 +16,11 @@ type store interface {
 	// referrers lists the manifests that refer to the one with that digest (OCI distribution
 	// spec, "Listing Referrers"), none if there are none.
 	referrers(ctx context.Context, d image.Digest) ([]image.Descriptor, error)
+}
+
+// A store has container images: a registry, or an archive on the disk.
+type store interface {
+	textStore
 	// open returns the bytes of a layer from offset on. Whoever reads them checks the digest.
 	open(ctx context.Context, d *image.Descriptor, offset int64) (io.ReadCloser, error)
 }
