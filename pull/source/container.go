@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 
@@ -42,9 +43,9 @@ type document struct {
 // A fetching is how an ociImage gets its layers.
 type fetching struct {
 	ahead   *ahead
-	layer   int  // the one that was opened last
-	checked bool // its bytes have the right digest
-	whole   wholeLayers
+	layer   int      // the one that was opened last
+	checked bool     // its bytes have the right digest
+	whole   *os.File // has the layers, which Found.Gather has verified; nil: the cache has them
 	last    *fetched // how that layer came, for Finder.Next; nil: not known
 	noCache bool     // the run does not write to the cache
 }

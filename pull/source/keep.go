@@ -251,12 +251,16 @@ func (found *Found) makeRoom() bool {
 	if err != nil || info.Size() > limit {
 		return false
 	}
-	err = f.opt.Cache.Shrink(limit-info.Size(), found.Image.Name, func(i cache.Info, err error) {
+	return f.shrink(limit-info.Size(), found.Image.Name) == nil
+}
+
+// shrink removes images from the cache until it has at most limit bytes, but not that of the name.
+func (f *Finder) shrink(limit int64, name image.Name) error {
+	return f.opt.Cache.Shrink(limit, name, func(i cache.Info, err error) {
 		if err == nil {
-			f.tell.Note(fmt.Sprintf("%s is removed from the cache to make room", i.Label()))
+			f.tell.Note(i.Label() + " is removed from the cache to make room")
 		}
 	})
-	return err == nil
 }
 
 // ErrUnsigned says that a cached image can't be checked, since no evidence is kept with it.

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -17,13 +16,6 @@ import (
 
 // This file has what the methods of a Found do for a container image.
 
-// A wholeLayers is where the layers are that Found.Gather has verified.
-type wholeLayers struct {
-	done   bool
-	file   *os.File // nil: they are in the cache
-	starts []int64  // of each layer in file
-}
-
 // open is Found.Open. The layers are opened in their order. What Gather has verified is checked a
 // second time: another process can change a file of the cache.
 func (o *ociImage) open(ctx context.Context, found *Found, layer int) (*Stream, error) {
@@ -33,8 +25,12 @@ func (o *ociImage) open(ctx context.Context, found *Found, layer int) (*Stream, 
 	check := &seal{file: found.Layers[layer].Name, digest: sha256.New(), layer: true}
 	hex.Decode(check.want[:], []byte(d.Digest[len("sha256:"):]))
 	s := &Stream{Size: d.Size, ctx: ctx, seal: check, found: found}
-	if at.whole.file != nil {
-		s.from = io.NewSectionReader(at.whole.file, at.whole.starts[layer], s.Size)
+	if at.whole != nil {
+		start := int64(0)
+		for i := range layer {
+			start += o.layers[i].Size
+		}
+		s.from = io.NewSectionReader(at.whole, start, s.Size)
 		return s, nil
 	}
 	if at.ahead == nil {
@@ -116,42 +112,38 @@ func (a *ahead) inCache(layer int) bool {
 // then and which no other process may open. begin begins the progress of a layer.
 func (found *Found) Gather(ctx context.Context, temp func() (*os.File, error), begin func(layer int, s *Stream) io.WriteCloser) error {
 	o := found.oci
-	var whole wholeLayers
-	end := int64(0)
+	var whole *os.File
 	for i := range o.layers {
 		stream, err := found.Open(ctx, i)
 		if err != nil {
 			return err
 		}
 		inCache := stream.InCache()
-		if !inCache && whole.file == nil && i == 0 {
-			if whole.file, err = temp(); err != nil {
+		if !inCache && whole == nil && i == 0 {
+			if whole, err = temp(); err != nil {
 				stream.Close()
 				return err
 			}
 		}
 		progress := begin(i, stream)
 		sink := io.Writer(progress)
-		if whole.file != nil {
-			sink = io.MultiWriter(progress, whole.file)
+		if whole != nil {
+			sink = io.MultiWriter(progress, whole)
 		}
-		n, err := io.Copy(sink, stream)
+		_, err = io.Copy(sink, stream)
 		if err == nil {
 			err = stream.Check()
 		}
 		progress.Close()
-		if err == nil && whole.file == nil && !(inCache && stream.InCache()) {
+		if err == nil && whole == nil && !(inCache && stream.InCache()) {
 			err = errors.New("the image can't be written to the cache: see the warning before")
 		}
 		stream.Close()
 		if err != nil {
 			return err
 		}
-		whole.starts = append(whole.starts, end)
-		end += n
 	}
 	o.stopAhead(true)
-	whole.done = true
 	o.at.whole = whole
 	return nil
 }
@@ -174,7 +166,7 @@ func (o *ociImage) stopAhead(keep bool) (kept bool) {
 // forget is Found.Forget.
 func (o *ociImage) forget(err error) (kept bool) {
 	kept = o.stopAhead(len(fetch.Failures(err)) > 0 || errors.Is(err, context.Canceled))
-	o.at.whole = wholeLayers{}
+	o.at.whole = nil
 	return kept
 }
 
@@ -265,11 +257,7 @@ func (o *ociImage) keep(found *Found) {
 	}
 	err := r.keepTexts(context.Background())
 	if limit := f.opt.Use.Limit; err == nil && limit > 0 {
-		err = r.cache.Shrink(limit-o.size(), found.Image.Name, func(i cache.Info, err error) {
-			if err == nil {
-				f.tell.Note(fmt.Sprintf("%s is removed from the cache to make room", i.Name))
-			}
-		})
+		err = f.shrink(limit-o.size(), found.Image.Name)
 	}
 	if err == nil {
 		err = r.cache.Keep(context.Background(), kept)
