@@ -313,6 +313,16 @@ func (r *Root) ReadFile(name string, max int64) ([]byte, error) {
 	return readFD(fd, name, max)
 }
 
+// OpenFile opens a regular file for reading, and returns its size in bytes. It resolves names as
+// ReadFile does, and has its errors.
+func (r *Root) OpenFile(name string) (*os.File, int64, error) {
+	fd, st, err := r.open(name, unix.O_RDONLY)
+	if err != nil {
+		return nil, 0, err
+	}
+	return os.NewFile(uintptr(fd), name), st.Size, nil
+}
+
 // readFD reads an open file of at most max bytes. name is for errors.
 func readFD(fd int, name string, max int64) ([]byte, error) {
 	data := make([]byte, 0, 4<<10)

@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
-	"os"
 	"sync"
 
 	"lxc-pull/fetch"
@@ -31,7 +29,7 @@ type ahead struct {
 	_       [0]func() // forbids ==, whose code nothing needs
 	store   store
 	cache   *cache.Cache // nil: it is not used, or not any more
-	warn    func(code, text string)
+	finder  *Finder
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the goroutine has ended
 	layers  []fetched
@@ -58,20 +56,6 @@ type fetched struct {
 	written int64       // bytes that may be read from blob
 	chunks  [][]byte    // the bytes after these
 	err     error       // after these bytes: io.EOF if they are the whole layer
-}
-
-// startAhead begins to fetch the layers of an image. c is nil if they are not to be cached.
-func startAhead(o *ociImage, found *Found, c *cache.Cache) *ahead {
-	f := found.finder
-	a := &ahead{store: o.reader.store, cache: c, warn: f.tell.Warn, done: make(chan struct{}), room: max(f.ahead, chunkSize)}
-	a.changed.L = &a.mu
-	for i := range o.layers {
-		a.layers = append(a.layers, fetched{d: &o.layers[i], name: found.Layers[i].Name})
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	a.cancel = cancel
-	go a.run(ctx)
-	return a
 }
 
 // run fetches all layers, in the goroutine. A layer that can't be fetched is the last.
@@ -113,25 +97,24 @@ func (a *ahead) fetch(ctx context.Context, l *fetched) error {
 			return err
 		}
 	}
-	var body io.ReadCloser
 	if got < l.d.Size {
-		var err error
-		if body, err = a.store.open(ctx, l.d, got); err != nil {
+		body, err := a.store.open(ctx, l.d, got)
+		if err != nil {
 			return err
 		}
 		defer body.Close()
-	}
-	a.mu.Lock()
-	l.begun = true
-	a.changed.Broadcast()
-	a.mu.Unlock()
-	if err := a.copy(ctx, l, body, sum, got); err != nil {
-		return err
+		a.mu.Lock()
+		l.begun = true
+		a.changed.Broadcast()
+		a.mu.Unlock()
+		if err := a.copy(ctx, l, body, sum, got); err != nil {
+			return err
+		}
 	}
 	if sum == nil || a.cache == nil {
 		return nil
 	}
-	if fmt.Sprintf("sha256:%x", sum.Sum(nil)) != string(l.d.Digest) {
+	if sumOfHash(sum) != l.d.Digest {
 		a.mu.Lock()
 		l.wrong = true
 		a.mu.Unlock()
@@ -179,35 +162,62 @@ func (a *ahead) openBlob(ctx context.Context, l *fetched) error {
 
 // leaveCache goes on without writing to the cache.
 func (a *ahead) leaveCache(err error) {
-	a.warn("cache-problem", fmt.Sprintf("going on without writing to the cache: %v", err))
+	a.finder.warn("cache-problem", "going on without writing to the cache: ", err, "")
 	a.mu.Lock()
 	a.cache = nil
 	a.mu.Unlock()
 }
 
-// copy reads a layer, of which got bytes are there, to its end. body is nil if these are all.
+// copy reads a layer, of which got bytes are there, to its end. Its bytes go to the cache, or stay in
+// memory. sum is nil if the layer is not in the cache.
 func (a *ahead) copy(ctx context.Context, l *fetched, body io.ReadCloser, sum hash.Hash, got int64) error {
-	if body == nil {
-		return nil
-	}
 	for {
-		chunk := a.chunk(ctx)
-		if chunk == nil {
+		var chunk []byte
+		a.mu.Lock()
+		for a.room < chunkSize && !a.stopped {
+			a.changed.Wait()
+		}
+		stopped := a.stopped
+		a.room -= chunkSize
+		if n := len(a.free); n > 0 {
+			chunk, a.free = a.free[n-1], a.free[:n-1]
+		}
+		a.mu.Unlock()
+		if stopped || ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if chunk == nil {
+			chunk = make([]byte, chunkSize)
 		}
 		n, err := io.ReadFull(body, chunk)
 		if got += int64(n); got > l.d.Size {
 			err = wrongSize(got, l.d) // n bytes of it are passed on, since the check needs none of them
 		}
+		inCache := false
 		if sum != nil {
 			sum.Write(chunk[:n])
+			if a.cache != nil {
+				_, failed := l.blob.Write(chunk[:n])
+				if inCache = failed == nil; !inCache {
+					a.leaveCache(failed)
+					l.wrong = true // it holds a part of this chunk, and no later one
+				}
+			}
 		}
-		a.add(l, chunk, n)
+		a.mu.Lock()
 		if answered, ok := body.(*fetch.Body); ok {
-			a.mu.Lock()
 			l.sources = answered.Sources()
-			a.mu.Unlock()
 		}
+		if inCache {
+			l.written += int64(n)
+		}
+		if inCache || n == 0 {
+			a.giveBack(chunk)
+		} else {
+			l.chunks = append(l.chunks, chunk[:n])
+		}
+		a.changed.Broadcast()
+		a.mu.Unlock()
 		switch {
 		case err == io.EOF || err == io.ErrUnexpectedEOF: // of ReadFull; a broken connection is a *fetch.Error
 			if got != l.d.Size {
@@ -218,50 +228,6 @@ func (a *ahead) copy(ctx context.Context, l *fetched, body io.ReadCloser, sum ha
 			return ofSize(err, l.d)
 		}
 	}
-}
-
-// add writes the first n bytes of a chunk to the cache, or keeps them in memory.
-func (a *ahead) add(l *fetched, chunk []byte, n int) {
-	inCache := false
-	if l.blob != nil && a.cache != nil {
-		_, err := l.blob.Write(chunk[:n])
-		if inCache = err == nil; err != nil {
-			a.leaveCache(err)
-			l.wrong = true // it holds a part of this chunk, and no later one
-		}
-	}
-	a.mu.Lock()
-	switch {
-	case inCache:
-		l.written += int64(n)
-		a.giveBack(chunk)
-	case n == 0:
-		a.giveBack(chunk)
-	default:
-		l.chunks = append(l.chunks, chunk[:n])
-	}
-	a.changed.Broadcast()
-	a.mu.Unlock()
-}
-
-// chunk returns memory for the next bytes, once there is room for them. It returns nil if the
-// ahead is stopped.
-func (a *ahead) chunk(ctx context.Context) []byte {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for a.room < chunkSize && !a.stopped {
-		a.changed.Wait()
-	}
-	if a.stopped || ctx.Err() != nil {
-		return nil
-	}
-	a.room -= chunkSize
-	if n := len(a.free); n > 0 {
-		chunk := a.free[n-1]
-		a.free = a.free[:n-1]
-		return chunk
-	}
-	return make([]byte, chunkSize)
 }
 
 // giveBack makes the memory of a chunk free. The caller holds mu.
@@ -310,23 +276,6 @@ type layerReader struct {
 	part  int   // bytes of the first chunk that were read
 }
 
-// begin waits until the size of the layer is confirmed, and the first bytes are on their way.
-func (r *layerReader) begin() error {
-	a, l := r.ahead, r.layer
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for !l.begun && r.ctx.Err() == nil {
-		a.changed.Wait()
-	}
-	if !l.begun {
-		return r.ctx.Err()
-	}
-	if l.err != nil && l.err != io.EOF && l.written == 0 && len(l.chunks) == 0 {
-		return l.err
-	}
-	return nil
-}
-
 // Read returns the next bytes of the layer. Once ctx is done, it returns ctx's error.
 func (r *layerReader) Read(p []byte) (int, error) {
 	a, l := r.ahead, r.layer
@@ -337,12 +286,17 @@ func (r *layerReader) Read(p []byte) (int, error) {
 		case r.ctx.Err() != nil:
 			return 0, r.ctx.Err()
 		case r.at < l.written:
-			n := min(int64(len(p)), l.written-r.at)
+			n := int(min(int64(len(p)), l.written-r.at))
 			file := l.blob.File
 			a.mu.Unlock()
-			got, err := readAt(file, p[:n], r.at)
+			got, err := file.ReadAt(p[:n], r.at)
 			a.mu.Lock()
 			r.at += int64(got)
+			if got == n {
+				err = nil
+			} else if err == io.EOF {
+				err = io.ErrUnexpectedEOF // another process has cut the file
+			}
 			return got, err
 		case len(l.chunks) > 0:
 			n := copy(p, l.chunks[0][r.part:])
@@ -357,15 +311,4 @@ func (r *layerReader) Read(p []byte) (int, error) {
 		}
 		a.changed.Wait()
 	}
-}
-
-// readAt reads all of p. The end of the file is an error: another process has cut it.
-func readAt(file *os.File, p []byte, at int64) (int, error) {
-	n, err := file.ReadAt(p, at)
-	if n == len(p) {
-		err = nil
-	} else if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
 }

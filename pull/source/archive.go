@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -29,6 +29,8 @@ const (
 	// maxArchiveIndex is the most entries of an index.json: looking for signatures reads the
 	// manifest of each.
 	maxArchiveIndex = 4096
+	// maxNames is how many names of images an error lists.
+	maxNames = 10
 )
 
 // Names of files in archives (OCI image spec, image-layout.md; "docker save").
@@ -39,16 +41,6 @@ const (
 	blobsDir   = "blobs/sha256/"
 )
 
-// The media types of the manifest that makeManifest writes (OCI image spec, media-types.md), and
-// of cosign's payloads.
-const (
-	typeIndex      = "application/vnd.oci.image.index.v1+json"
-	typeManifest   = "application/vnd.oci.image.manifest.v1+json"
-	typeConfig     = "application/vnd.oci.image.config.v1+json"
-	typeLayer      = "application/vnd.oci.image.layer.v1.tar"
-	typeSimpleSign = "application/vnd.dev.cosign.simplesigning.v1+json"
-)
-
 // An archive is a store on the disk: an OCI layout, an oci-archive (a tar archive of a layout),
 // or a docker-archive ("docker save"). Nothing in it is trusted: manifests, configs and layers
 // have the digests by which they were asked for, or are refused. Its methods must not be called
@@ -57,26 +49,23 @@ type archive struct {
 	name string // as the user wrote it
 	// For a tar archive tar is set, and files lists its files. file is to be closed, nil if the
 	// archive is standard input or a copy, which its caller closes.
-	tar   io.ReaderAt
-	files []untar.Member
-	file  *os.File
-	// A layout has the directories itself and blobs/sha256.
-	layout, blobs *os.File
+	tar    io.ReaderAt
+	files  []untar.Member
+	file   *os.File
+	layout *untar.Root // an unpacked archive; nil: tar is set
 
-	index *image.Manifest    // index.json; nil: there is none
+	index *image.Manifest    // index.json; empty if there is none
 	saved []image.SavedImage // manifest.json; nil: there is none
-	made  []madeBlob         // index.json first, if there is one
+	made  []*madeBlob        // index.json first, if there is one
 	top   *image.Descriptor  // of the manifest that the caller of openArchive wants
-	pick  *image.SavedImage  // or the image of which manifest makes one; nil: top has it
 }
 
 // A madeBlob is a blob that has no file named by its digest.
 type madeBlob struct {
-	_            [0]func() // forbids ==, whose code nothing needs
-	digest       image.Digest
-	text         []byte // nil: a file has it
-	name         string // of the file
-	offset, size int64  // of the file in the archive, in bytes
+	_      [0]func() // forbids ==, whose code nothing needs
+	digest image.Digest
+	text   []byte // nil: a file has it
+	name   string // of the file
 }
 
 // openArchive opens the archive at a path; "-" is standard input. name is the tag or NAME:TAG of
@@ -84,13 +73,13 @@ type madeBlob struct {
 // has one image. A compressed archive and standard input are copied to the file that spool
 // returns, which the caller closes after the archive. Other files are read in place.
 func openArchive(ctx context.Context, path, name string, spool func() (*os.File, error), decoding untar.DecompressOptions) (*archive, error) {
-	a := &archive{name: path}
+	a := &archive{name: path, index: new(image.Manifest)}
 	err := a.openPath(ctx, spool, decoding)
 	if err == nil {
 		err = a.readLists()
 	}
 	if err == nil {
-		a.top, a.pick, err = a.choose(name)
+		a.top, err = a.choose(ctx, name)
 	}
 	if err != nil {
 		a.close()
@@ -102,17 +91,13 @@ func openArchive(ctx context.Context, path, name string, spool func() (*os.File,
 // close closes the files that openArchive has opened.
 func (a *archive) close() {
 	a.file.Close() // does nothing for nil
-	a.layout.Close()
-	a.blobs.Close()
+	if a.layout != nil {
+		a.layout.Close()
+	}
 }
 
 // bad returns an error about a part of the archive, "" for the whole.
-func (a *archive) bad(kind Kind, part, why string) error {
-	return a.broken(kind, part, errors.New(why))
-}
-
-// broken returns the error for a part that can't be read.
-func (a *archive) broken(kind Kind, part string, err error) error {
+func (a *archive) bad(kind Kind, part string, err error) error {
 	what := "archive " + strconv.Quote(a.name)
 	if part != "" {
 		what += ": " + strconv.Quote(part)
@@ -120,7 +105,7 @@ func (a *archive) broken(kind Kind, part string, err error) error {
 			kind, err = NotFound, errors.New("the archive has no such file")
 		}
 	}
-	return &Error{Kind: kind, What: what, Err: err}
+	return newError(kind, what, err)
 }
 
 // openPath opens the layout or the tar archive.
@@ -129,16 +114,17 @@ func (a *archive) openPath(ctx context.Context, spool func() (*os.File, error), 
 	if a.name != "-" {
 		// Look first: to open a device may have effects, and a FIFO waits for a writer.
 		info, err := os.Stat(a.name)
+		if err == nil && info.IsDir() {
+			a.layout, err = untar.OpenRoot(a.name)
+			return err
+		}
+		if err == nil {
+			f, err = os.OpenFile(a.name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+			a.file = f
+		}
 		if err != nil {
 			return err
 		}
-		if info.IsDir() {
-			return a.openLayout()
-		}
-		if f, err = os.OpenFile(a.name, os.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
-			return err
-		}
-		a.file = f
 	}
 	info, err := f.Stat()
 	if err != nil {
@@ -152,10 +138,10 @@ func (a *archive) openPath(ctx context.Context, spool func() (*os.File, error), 
 			return err
 		}
 		size = max(size-start, 0)
-		a.tar = io.NewSectionReader(f, start, size)
-		in = untar.Until(ctx, io.NewSectionReader(f, start, size))
+		whole := io.NewSectionReader(f, start, size)
+		a.tar, in = whole, untar.Until(ctx, whole)
 	} else if a.file != nil {
-		return a.bad(0, "", "it is neither a directory nor a regular file; - is standard input")
+		return a.bad(0, "", errors.New("it is neither a directory nor a regular file; - is standard input"))
 	}
 	packed, err := untar.Decompress(in, decoding)
 	if err == nil {
@@ -168,24 +154,26 @@ func (a *archive) openPath(ctx context.Context, spool func() (*os.File, error), 
 		a.files, err = untar.Members(a.tar, size, maxArchiveFiles)
 	}
 	if err != nil {
-		return a.broken(0, "", err)
+		return a.bad(0, "", err)
 	}
 	return nil
 }
 
 // copy writes the decompressed archive to the caller's file, and returns its size.
-func (a *archive) copy(packed io.Reader, spool func() (*os.File, error)) (int64, error) {
-	to, err := spool()
-	if err != nil {
-		return 0, err
+func (a *archive) copy(packed io.Reader, spool func() (*os.File, error)) (n int64, err error) {
+	if spool == nil {
+		return 0, errors.New("there is no place for a copy of the archive")
 	}
-	a.tar = to
-	n, err := io.Copy(to, io.LimitReader(packed, maxArchiveCopy+1))
+	to, err := spool()
+	if err == nil {
+		a.tar = to
+		n, err = io.Copy(to, io.LimitReader(packed, maxArchiveCopy+1))
+	}
 	if n > maxArchiveCopy {
 		err = errors.New("it has more than " + strconv.Itoa(maxArchiveCopy>>30) + " GiB")
 	}
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		err = fmt.Errorf("no room for the copy that standard input and compressed archives need, unlike a plain tar file: %w", err)
+		err = because("no room for the copy that standard input and compressed archives need, unlike a plain tar file", err)
 	}
 	return n, err
 }
@@ -209,189 +197,145 @@ func (w *waiter) Read(p []byte) (int, error) {
 	return 0, w.ctx.Err()
 }
 
-// openLayout opens the directories of a layout. Links in it are not followed.
-func (a *archive) openLayout() error {
-	root, err := untar.OpenRoot(a.name)
-	if err != nil {
-		return err
-	}
-	a.layout, err = root.File()
-	for _, name := range [...]string{"blobs", "sha256"} {
-		if err == nil {
-			var next *untar.Root
-			if next, err = root.Open(name); err == nil {
-				root.Close()
-				root = next
-			}
-		}
-	}
-	if err == nil {
-		a.blobs, err = root.File()
-	}
-	root.Close()
-	if err != nil {
-		return a.broken(0, "", fmt.Errorf("it is not an OCI layout: %w", err))
-	}
-	return nil
-}
-
-// A part is a file of an archive.
-type part struct {
-	_            [0]func() // forbids ==, whose code nothing needs
-	from         io.ReaderAt
-	offset, size int64
-	file         *os.File // to be closed; nil: none
-}
-
-// find returns a file of the archive.
-func (a *archive) find(name string) (*part, error) {
-	for i := range a.files {
-		if f := &a.files[i]; f.Name == name {
-			return &part{from: a.tar, offset: f.Offset, size: f.Size}, nil
-		}
-	}
-	err := error(fs.ErrNotExist)
+// find returns a file of the archive. The caller closes f, which is nil in a tar archive.
+func (a *archive) find(name string) (r *io.SectionReader, f *os.File, err error) {
 	if a.layout != nil {
-		dir, base := a.layout, name
-		if in, ok := strings.CutPrefix(name, blobsDir); ok {
-			dir, base = a.blobs, in
+		size := int64(0)
+		if f, size, err = a.layout.OpenFile(name); err == nil {
+			return io.NewSectionReader(f, 0, size), f, nil
 		}
-		fd := -1
-		for err = unix.EINTR; err == unix.EINTR; {
-			fd, err = unix.Openat(int(dir.Fd()), base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-		}
-		if err == nil {
-			f := os.NewFile(uintptr(fd), name)
-			if info, serr := f.Stat(); serr == nil && info.Mode().IsRegular() {
-				return &part{from: f, size: info.Size(), file: f}, nil
-			}
-			f.Close()
-		}
-		if err == nil || err == unix.ELOOP {
-			err = errors.New("it is no regular file")
+		return nil, nil, a.bad(0, name, err)
+	}
+	for i := range a.files {
+		if m := &a.files[i]; m.Name == name {
+			return io.NewSectionReader(a.tar, m.Offset, m.Size), nil, nil
 		}
 	}
-	return nil, a.broken(0, name, err)
+	return nil, nil, a.bad(0, name, fs.ErrNotExist)
 }
 
 // read returns the content of a file of at most max bytes.
 func (a *archive) read(name string, max int64) ([]byte, error) {
-	p, err := a.find(name)
+	r, f, err := a.find(name)
 	if err != nil {
 		return nil, err
 	}
-	if p.size > max {
+	data, err := io.ReadAll(io.LimitReader(r, max+1))
+	f.Close()
+	if int64(len(data)) > max {
 		err = errors.New("larger than the " + strconv.FormatInt(max, 10) + " bytes that are allowed")
 	}
-	var data []byte
-	if err == nil {
-		data = make([]byte, p.size)
-		_, err = io.ReadFull(io.NewSectionReader(p.from, p.offset, p.size), data)
-	}
-	p.file.Close()
 	if err != nil {
-		return nil, a.broken(0, name, err)
+		return nil, a.bad(0, name, err)
 	}
 	return data, nil
 }
 
 // sumOf returns the digest of a text.
 func sumOf(text []byte) image.Digest {
-	sum := sha256.Sum256(text)
-	return image.Digest("sha256:" + hex.EncodeToString(sum[:]))
+	h := sha256.New()
+	h.Write(text)
+	return sumOfHash(h)
+}
+
+// sumOfHash returns the digest of the bytes that were written to a hash.
+func sumOfHash(h hash.Hash) image.Digest {
+	return image.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))
 }
 
 // isDigest reports whether a name has the form of a Digest.
 func isDigest(name string) bool {
-	digits, ok := strings.CutPrefix(name, "sha256:")
-	return ok && isHex(digits)
+	_, err := image.ParseDigest(name)
+	return err == nil
 }
-
-// isHex reports whether a text is a SHA-256 digest in hexadecimal digits.
-func isHex(s string) bool { return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == "" }
 
 // blobName returns the name of a blob's file.
 func blobName(d image.Digest) string { return blobsDir + strings.TrimPrefix(string(d), "sha256:") }
 
-const wrongDigest = "it does not have the SHA-256 digest by which it is named"
+// add notes a blob: its text, or the name of the file that has it.
+func (a *archive) add(d image.Digest, text []byte, name string) {
+	a.made = append(a.made, &madeBlob{digest: d, text: text, name: name})
+}
+
+// place returns the text of a blob, or the name of the file that has it.
+func (a *archive) place(d image.Digest) (text []byte, name string) {
+	for i := range a.made {
+		if m := a.made[i]; m.digest == d {
+			return m.text, m.name
+		}
+	}
+	return nil, blobName(d)
+}
 
 // text returns a blob of at most max bytes, which has the digest.
 func (a *archive) text(d image.Digest, max int64) ([]byte, error) {
-	name := blobName(d)
-	for i := range a.made {
-		if m := &a.made[i]; m.digest == d {
-			if m.text != nil {
-				return m.text, nil
-			}
-			name = m.name
-		}
+	text, name := a.place(d)
+	if text != nil {
+		return text, nil
 	}
-	data, err := a.read(name, max)
-	if err == nil && sumOf(data) != d {
-		return nil, a.bad(Unverified, name, wrongDigest)
+	text, err := a.read(name, max)
+	if err == nil && sumOf(text) != d {
+		return nil, a.bad(Unverified, name, errors.New(wrongDigest))
 	}
-	return data, err
+	return text, err
 }
+
+const wrongDigest = "it does not have the SHA-256 digest by which it is named"
 
 // readLists reads index.json and manifest.json.
 func (a *archive) readLists() error {
-	isOCI, isDocker := a.layout != nil, false
-	for i := range a.files {
-		isOCI = isOCI || a.files[i].Name == layoutFile
-		isDocker = isDocker || a.files[i].Name == savedFile
+	version, err := a.read(layoutFile, 4<<10)
+	saved, other := a.read(savedFile, image.MaxManifest)
+	if KindOf(err) == NotFound {
+		if err = other; KindOf(err) == NotFound {
+			return a.bad(0, "", errors.New("it is not an OCI layout: it has neither "+layoutFile+" nor "+savedFile+`, which "docker save" writes`))
+		}
+	} else if KindOf(other) == NotFound {
+		saved, other = nil, nil
 	}
-	if !isOCI && !isDocker {
-		return a.bad(0, "", "it has neither "+layoutFile+", as an OCI layout has, nor "+savedFile+`, which "docker save" writes`)
+	var text []byte
+	if err == nil && version != nil {
+		if text, err = a.read(indexFile, image.MaxManifest); !strings.Contains(string(version), `"1.`) {
+			err = a.bad(0, layoutFile, errors.New("it is not version 1 of the layout"))
+		}
 	}
-	if isOCI {
-		version, err := a.read(layoutFile, 4<<10)
-		if err == nil && !strings.Contains(string(version), `"1.`) {
-			err = a.bad(0, layoutFile, "it is not version 1 of the layout")
-		}
-		var text []byte
-		if err == nil {
-			text, err = a.read(indexFile, image.MaxManifest)
-		}
-		if err != nil {
-			return err
-		}
-		if a.index, err = image.ParseManifest(text, typeIndex); err == nil && len(a.index.Manifests) > maxArchiveIndex {
+	if err == nil {
+		err = other
+	}
+	if err != nil {
+		return err
+	}
+	if text != nil {
+		if a.index, err = image.ParseManifest(text, image.OCIIndex); err == nil && len(a.index.Manifests) > maxArchiveIndex {
 			err = errors.New("it lists more than " + strconv.Itoa(maxArchiveIndex) + " manifests")
 		}
 		if err != nil {
-			return a.broken(0, indexFile, err)
+			return a.bad(0, indexFile, err)
 		}
-		a.made = append(a.made, madeBlob{digest: sumOf(text), text: text})
+		a.add(sumOf(text), text, "")
 	}
-	if isDocker {
-		text, err := a.read(savedFile, image.MaxManifest)
-		if err != nil {
-			return err
-		}
-		if a.saved, err = image.ParseSaved(text); err != nil {
-			return a.broken(0, "", err) // it names the file
+	if saved != nil {
+		if a.saved, err = image.ParseSaved(saved); err != nil {
+			return a.bad(0, "", err) // it names the file
 		}
 	}
 	return nil
 }
 
-// choose returns the descriptor of the manifest that a name means, or the image of manifest.json
-// if index.json does not say which it is.
-func (a *archive) choose(name string) (*image.Descriptor, *image.SavedImage, error) {
-	n := 0
-	if a.index != nil {
-		found := a.named(name)
-		n = len(found)
-		switch {
-		case n == 1:
-			return found[0], nil, nil
-		case n > 1 && isIndex(found) && n == len(a.named("")):
-			return &image.Descriptor{MediaType: typeIndex, Digest: a.made[0].digest}, nil, nil
-		case n == 0 && isDigest(name): // of a manifest in an index
-			d := &image.Descriptor{Digest: image.Digest(name)}
-			if _, err := a.parse(d); err == nil {
-				return d, nil, nil
-			}
+// choose returns the descriptor of the manifest that a name means. For an image that only
+// manifest.json describes it makes the manifest.
+func (a *archive) choose(ctx context.Context, name string) (*image.Descriptor, error) {
+	found := a.named(name)
+	n := len(found)
+	switch {
+	case n == 1:
+		return found[0], nil
+	case isIndex(found) && n == len(a.named("")):
+		return &image.Descriptor{MediaType: image.OCIIndex, Digest: a.made[0].digest}, nil
+	case n == 0 && isDigest(name): // of a manifest in an index
+		d := &image.Descriptor{Digest: image.Digest(name)}
+		if _, err := a.parse(d); err == nil {
+			return d, nil
 		}
 	}
 	var picked *image.SavedImage
@@ -408,52 +352,59 @@ func (a *archive) choose(name string) (*image.Descriptor, *image.SavedImage, err
 		}
 	}
 	if fitting == 1 {
-		return nil, picked, nil
+		return a.makeManifest(ctx, picked)
 	}
 	why := "several of its images fit: "
 	if n+fitting == 0 {
 		why = "it has no such image, but "
 	}
-	names := a.listNames()
-	if why += names; names == "" {
+	names := a.names(true)
+	for i, known := range names[:min(len(names), maxNames)] {
+		if i > 0 {
+			why += ", "
+		}
+		why += strconv.Quote(known[:min(len(known), 200)])
+	}
+	if why += " (" + strconv.Itoa(len(names)) + " in all)"; len(names) == 0 {
 		why = "it has no image"
 	}
 	if name != "" {
 		why = "image " + strconv.Quote(name) + ": " + why
 	}
-	return nil, nil, a.bad(NotFound, "", why)
+	return nil, a.bad(NotFound, "", errors.New(why))
 }
 
-// listNames returns the first names of the archive's images, for an error.
-func (a *archive) listNames() string {
-	text, n := "", 0
-	list := func(name string) {
-		const most = 10
-		if n++; n <= most {
-			text += ", " + strconv.Quote(name[:min(len(name), 200)])
-		}
-	}
-	for i := range a.saved {
-		for _, tag := range a.saved[i].Tags {
-			list(tag)
-		}
-		if len(a.saved[i].Tags) == 0 {
-			list(configDigits(&a.saved[i]))
-		}
-	}
-	if a.index != nil && n == 0 {
-		for _, d := range a.named("") {
-			if d.Name != "" {
-				list(d.Name)
-			} else {
-				list(string(d.Digest))
+// names lists the names of the archive's images, each once. With all set images without a name are
+// listed by their digests.
+func (a *archive) names(all bool) (list []string) {
+	for i := range a.index.Manifests {
+		d := &a.index.Manifests[i]
+		name := d.Name
+		if name == "" && all {
+			if is, _ := a.artifact(d); !is {
+				name = string(d.Digest)
 			}
 		}
+		list = appendName(list, name)
 	}
-	if n == 0 {
-		return ""
+	for i := range a.saved {
+		s := &a.saved[i]
+		for _, tag := range s.Tags {
+			list = appendName(list, tag)
+		}
+		if len(s.Tags) == 0 && all {
+			list = appendName(list, configDigits(s))
+		}
 	}
-	return text[2:] + " (" + strconv.Itoa(n) + " in all)"
+	return list
+}
+
+// appendName appends a name to a list, unless it is empty or the list is full.
+func appendName(list []string, name string) []string {
+	if name == "" || len(list) == maxArchiveIndex {
+		return list
+	}
+	return appendNew(list, name)
 }
 
 // configDigits returns the name of an image's config without its directory and ending: its
@@ -462,46 +413,40 @@ func configDigits(s *image.SavedImage) string {
 	return strings.TrimSuffix(s.Config[strings.LastIndexByte(s.Config, '/')+1:], ".json")
 }
 
-// named returns the entries of index.json that a name means. "" means all images: entries that
-// are not signatures or the like.
-func (a *archive) named(name string) []*image.Descriptor {
-	var exact, found []*image.Descriptor
+// named returns the entries of index.json that a name means, each digest once. "" means all
+// images. "cosign save" writes signatures of the first storage without the tag that they have in
+// a registry: without an entry of that name, the first of them is returned. Whoever reads them
+// checks for which image they are.
+func (a *archive) named(name string) (found []*image.Descriptor) {
+	exact, signed := false, strings.HasPrefix(name, "sha256-") && strings.HasSuffix(name, ".sig")
 	for i := range a.index.Manifests {
 		d := &a.index.Manifests[i]
-		switch {
-		case name == "":
-			if !strings.HasPrefix(d.Name, "sha256-") && d.ArtifactType == "" {
-				found = append(found, d)
+		same := name != "" && (d.Name == name || string(d.Digest) == name)
+		fit := same || !exact && fits(d.Name, name)
+		if !fit && d.Name == "" && signed && len(found) == 0 {
+			_, fit = a.artifact(d)
+		} else if name == "" {
+			is := false
+			if len(a.index.Manifests) > 1 {
+				is, _ = a.artifact(d)
 			}
-		case d.Name == name || string(d.Digest) == name:
-			exact = append(exact, d)
-		case fits(d.Name, name):
+			fit = !is
+		}
+		if !fit {
+			continue
+		}
+		if same && !exact {
+			exact, found = true, nil
+		}
+		known := false
+		for _, f := range found {
+			known = known || f.Digest == d.Digest
+		}
+		if !known {
 			found = append(found, d)
 		}
 	}
-	if len(exact) > 0 {
-		found = exact
-	}
-	others := 0 // one image may have several names
-	for _, d := range found {
-		if d.Digest != found[0].Digest {
-			others++
-		}
-	}
-	if others == 0 {
-		return found[:min(len(found), 1)]
-	}
-	if name != "" {
-		return found
-	}
-	images := found[:0]
-	for _, d := range found {
-		// What can't be read counts as an image: the user then has to say which he wants.
-		if m, err := a.parse(d); err != nil || m.Subject == "" && m.ArtifactType == "" && !isSimpleSigned(m) {
-			images = append(images, d)
-		}
-	}
-	return images
+	return found
 }
 
 // isIndex reports whether descriptors are of one image for several platforms.
@@ -516,12 +461,18 @@ func isIndex(list []*image.Descriptor) bool {
 			return false
 		}
 	}
-	return true
+	return len(list) > 1
 }
 
-// isSimpleSigned reports whether a manifest is cosign's, of its first storage.
-func isSimpleSigned(m *image.Manifest) bool {
-	return len(m.Layers) > 0 && m.Layers[0].MediaType == typeSimpleSign
+// artifact reports whether an entry of index.json is a signature or the like, and whether it is
+// one of cosign's first storage. What can't be read counts as an image: the user then has to say
+// which one is wanted.
+func (a *archive) artifact(d *image.Descriptor) (is, signature bool) {
+	if m, err := a.parse(d); err == nil {
+		signature = len(m.Layers) > 0 && m.Layers[0].MediaType == image.SimpleSigning
+		is = signature || m.Subject != "" || m.ArtifactType != ""
+	}
+	return is || strings.HasPrefix(d.Name, "sha256-") || d.ArtifactType != "", signature
 }
 
 // parse reads and parses a manifest.
@@ -532,7 +483,7 @@ func (a *archive) parse(d *image.Descriptor) (*image.Manifest, error) {
 	}
 	m, err := image.ParseManifest(text, d.MediaType)
 	if err != nil {
-		return nil, a.broken(0, blobName(d.Digest), err)
+		return nil, a.bad(0, blobName(d.Digest), err)
 	}
 	return m, nil
 }
@@ -557,153 +508,88 @@ func shortName(name string) string {
 	return name
 }
 
-// manifest returns a manifest or index, and its media type: by its tag or digest, or for "" the
-// one that openArchive was asked for. For an image that only manifest.json describes it makes
-// one, for which it reads all layers that no digest names.
-func (a *archive) manifest(ctx context.Context, name string) (text []byte, mediaType string, err error) {
-	d, pick := a.top, a.pick
+// get returns a small blob. The name of a manifest may also be that of an image, or "" for the
+// one that openArchive was asked for.
+func (a *archive) get(ctx context.Context, path string, max int64) (text []byte, mediaType string, err error) {
+	_, name, _ := strings.Cut(path, "/")
+	d := a.top
 	if isDigest(name) {
-		d, pick = &image.Descriptor{Digest: image.Digest(name)}, nil
-		if a.index != nil {
-			for i := range a.index.Manifests {
-				if known := &a.index.Manifests[i]; known.Digest == d.Digest {
-					d = known
-				}
+		d = &image.Descriptor{Digest: image.Digest(name)}
+		for i := range a.index.Manifests {
+			if known := &a.index.Manifests[i]; known.Digest == d.Digest {
+				d = known
 			}
 		}
 	} else if name != "" {
-		if d, pick, err = a.choose(name); err != nil {
-			if d = a.signatures(name); d == nil {
-				return nil, "", err
-			}
+		if d, err = a.choose(ctx, name); err != nil {
+			return nil, "", err
 		}
 	}
-	if pick != nil {
-		text, err = a.makeManifest(ctx, pick)
-		return text, typeManifest, err
-	}
-	text, err = a.text(d.Digest, image.MaxManifest)
+	text, err = a.text(d.Digest, max)
 	return text, d.MediaType, err
 }
 
-// signatures returns the entry of index.json with cosign's signatures of the first storage, if
-// name is the tag that they have in a registry: "cosign save" writes them without a name. nil:
-// there is none. Whoever reads them checks for which image they are.
-func (a *archive) signatures(name string) *image.Descriptor {
-	if a.index != nil && strings.HasPrefix(name, "sha256-") && strings.HasSuffix(name, ".sig") {
-		for i := range a.index.Manifests {
-			d := &a.index.Manifests[i]
-			if m, err := a.parse(d); err == nil && d.Name == "" && isSimpleSigned(m) {
-				return d
-			}
-		}
-	}
-	return nil
-}
-
-// makeManifest makes the manifest of an image that only manifest.json describes.
-func (a *archive) makeManifest(ctx context.Context, s *image.SavedImage) ([]byte, error) {
-	if len(s.Layers) > image.MaxLayers {
-		return nil, a.bad(0, savedFile, "an image has more than "+strconv.Itoa(image.MaxLayers)+" layers")
-	}
+// makeManifest makes the manifest of an image that only manifest.json describes. It computes the
+// digest of a layer unless that is its name: whoever reads the layer checks the digest.
+func (a *archive) makeManifest(ctx context.Context, s *image.SavedImage) (*image.Descriptor, error) {
 	config, err := a.read(s.Config, image.MaxConfig)
 	if err != nil {
 		return nil, err
 	}
-	m := madeBlob{digest: sumOf(config), text: config}
-	if digits := configDigits(s); isHex(digits) && string(m.digest) != "sha256:"+digits {
-		return nil, a.bad(Unverified, s.Config, wrongDigest)
+	d := sumOf(config)
+	if named := "sha256:" + configDigits(s); string(d) != named && isDigest(named) {
+		return nil, a.bad(Unverified, s.Config, errors.New(wrongDigest))
 	}
-	a.made = append(a.made, m)
-	text := appendDescriptor(`{"schemaVersion":2,"mediaType":"`+typeManifest+`","config":`, typeConfig, m.digest, int64(len(config)))
-	separator := `,"layers":[`
-	for _, name := range s.Layers {
-		m, mediaType, err := a.layer(ctx, name)
+	a.add(d, config, "")
+	text := `{"schemaVersion":2,"mediaType":"` + image.OCIManifest + `","config":` + descriptor(image.OCIConfigType, d, int64(len(config))) + `},"layers":[`
+	for i, name := range s.Layers {
+		r, f, err := a.find(name)
 		if err != nil {
 			return nil, err
 		}
-		text = appendDescriptor(text+separator, mediaType, m.digest, m.size)
-		separator = ","
-	}
-	if len(s.Layers) == 0 {
-		text += separator
-	}
-	m.text = []byte(text + "]}")
-	m.digest = sumOf(m.text)
-	a.made = append(a.made, m)
-	return m.text, nil
-}
-
-// appendDescriptor appends a descriptor to a JSON text. Nothing in it needs an escape.
-func appendDescriptor(text, mediaType string, d image.Digest, size int64) string {
-	return text + `{"mediaType":"` + mediaType + `","digest":"` + string(d) + `","size":` + strconv.FormatInt(size, 10) + "}"
-}
-
-// layer returns a layer of a docker-archive and its media type. It computes the digest unless the
-// name is that of a blob: whoever reads the blob checks its digest.
-func (a *archive) layer(ctx context.Context, name string) (m madeBlob, mediaType string, err error) {
-	p, err := a.find(name)
-	if err != nil {
-		return m, "", err
-	}
-	m = madeBlob{name: name, offset: p.offset, size: p.size}
-	var head [4]byte
-	n, _ := p.from.ReadAt(head[:min(p.size, 4)], p.offset)
-	switch kind := string(head[:n]); {
-	case strings.HasPrefix(kind, "\x1f\x8b"):
-		mediaType = typeLayer + "+gzip"
-	case kind == "\x28\xb5\x2f\xfd":
-		mediaType = typeLayer + "+zstd"
-	default:
-		mediaType = typeLayer
-	}
-	if digits, ok := strings.CutPrefix(name, blobsDir); ok && isHex(digits) {
-		m.digest = image.Digest("sha256:" + digits)
-		return m, mediaType, nil
-	}
-	for i := range a.made { // the same bytes may have several names
-		if known := &a.made[i]; known.text == nil && known.offset == p.offset && known.size == p.size {
-			return *known, mediaType, nil
+		mediaType := "application/vnd.oci.image.layer.v1.tar"
+		var head [4]byte
+		r.ReadAt(head[:], 0)
+		if string(head[:2]) == "\x1f\x8b" {
+			mediaType += "+gzip"
+		} else if string(head[:]) == "\x28\xb5\x2f\xfd" {
+			mediaType += "+zstd"
 		}
+		if d = image.Digest(strings.Replace(name, blobsDir, "sha256:", 1)); !isDigest(string(d)) {
+			h := sha256.New()
+			_, err = io.Copy(h, untar.Until(ctx, r))
+			d = sumOfHash(h)
+			a.add(d, nil, name)
+		}
+		if f.Close(); err != nil {
+			return nil, a.bad(0, name, err)
+		}
+		if i > 0 {
+			text += ","
+		}
+		text += descriptor(mediaType, d, r.Size()) + "}"
 	}
-	h := sha256.New()
-	if _, err := io.Copy(h, untar.Until(ctx, io.NewSectionReader(p.from, p.offset, p.size))); err != nil {
-		return m, "", a.broken(0, name, err)
-	}
-	m.digest = image.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))
-	a.made = append(a.made, m)
-	return m, mediaType, nil
+	text += "]}"
+	d = sumOf([]byte(text))
+	a.add(d, []byte(text), "")
+	return &image.Descriptor{MediaType: image.OCIManifest, Digest: d}, nil
 }
 
-// small returns a small blob of at most max bytes, which has the digest.
-func (a *archive) small(_ context.Context, d *image.Descriptor, max int64) ([]byte, error) {
-	data, err := a.text(d.Digest, max)
-	if err == nil {
-		err = a.checkSize(d, int64(len(data)))
-	}
-	return data, err
-}
-
-// checkSize returns an error unless a blob has the size of its descriptor.
-func (a *archive) checkSize(d *image.Descriptor, size int64) error {
-	if size == d.Size {
-		return nil
-	}
-	return a.bad(Unverified, string(d.Digest), "it has "+strconv.FormatInt(size, 10)+" bytes, and "+strconv.FormatInt(d.Size, 10)+" in the manifest")
+// descriptor returns the JSON text of a descriptor without the brace at its end. Nothing in it
+// needs an escape.
+func descriptor(mediaType string, d image.Digest, size int64) string {
+	return `{"mediaType":"` + mediaType + `","digest":"` + string(d) + `","size":` + strconv.FormatInt(size, 10)
 }
 
 // referrers lists the manifests in index.json that refer to the one with a digest, and those
 // that an index with its tag lists (distribution spec, "Referrers Tag Schema").
 func (a *archive) referrers(ctx context.Context, digest image.Digest) (list []image.Descriptor, err error) {
-	if a.index == nil {
-		return nil, nil
-	}
 	for i := range a.index.Manifests {
 		d := &a.index.Manifests[i]
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
 		m, err := a.parse(d)
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
 		switch {
 		case KindOf(err) == NotFound: // a layout may have a part of what its index lists
 		case err != nil:
@@ -711,11 +597,10 @@ func (a *archive) referrers(ctx context.Context, digest image.Digest) (list []im
 		case m.Index && d.Name == strings.Replace(string(digest), ":", "-", 1):
 			list = append(list, m.Manifests...)
 		case m.Subject == digest:
-			of := *d
-			if of.ArtifactType == "" {
-				of.ArtifactType = m.ArtifactType
+			list = append(list, *d)
+			if d.ArtifactType == "" {
+				list[len(list)-1].ArtifactType = m.ArtifactType
 			}
-			list = append(list, of)
 		}
 	}
 	return list, nil
@@ -723,32 +608,33 @@ func (a *archive) referrers(ctx context.Context, digest image.Digest) (list []im
 
 // open returns the bytes of a layer from offset on. Whoever reads them checks the digest.
 func (a *archive) open(ctx context.Context, d *image.Descriptor, offset int64) (io.ReadCloser, error) {
-	name := blobName(d.Digest)
-	for i := range a.made {
-		if m := &a.made[i]; m.digest == d.Digest && m.text == nil {
-			name = m.name
-		}
-	}
-	p, err := a.find(name)
+	_, name := a.place(d.Digest)
+	r, f, err := a.find(name)
 	if err != nil {
 		return nil, err
 	}
-	if err = a.checkSize(d, p.size); err == nil && (offset < 0 || offset > p.size) {
-		err = a.bad(0, name, "it has no byte "+strconv.FormatInt(offset, 10))
+	if r.Size() != d.Size {
+		err = wrongSize(r.Size(), d)
+	} else if offset > d.Size {
+		err = a.bad(0, name, io.ErrUnexpectedEOF)
+	} else {
+		_, err = r.Seek(offset, io.SeekStart)
 	}
 	if err != nil {
-		p.file.Close()
+		f.Close()
 		return nil, err
 	}
-	return &partReader{Reader: untar.Until(ctx, io.NewSectionReader(p.from, p.offset+offset, p.size-offset)), file: p.file}, nil
+	return &partReader{from: untar.Until(ctx, r), file: f}, nil
 }
 
 // A partReader reads a part of an archive.
 type partReader struct {
-	_ [0]func() // forbids ==, whose code nothing needs
-	io.Reader
+	_    [0]func() // forbids ==, whose code nothing needs
+	from io.Reader
 	file *os.File // to be closed; nil: none
 }
+
+func (r *partReader) Read(p []byte) (int, error) { return r.from.Read(p) }
 
 // Close closes the part's file.
 func (r *partReader) Close() error {

@@ -44,14 +44,14 @@ func (o *onDisk) blob(mediaType, content string) string {
 
 // image adds an image with the given layers, and returns its descriptor as blob does.
 func (o *onDisk) image(config string, layers ...string) string {
-	text := `{"schemaVersion":2,"mediaType":"` + typeManifest + `","config":` + o.blob(typeConfig, config) + `},"layers":[`
+	text := `{"schemaVersion":2,"mediaType":"` + image.OCIManifest + `","config":` + o.blob(image.OCIConfigType, config) + `},"layers":[`
 	for i, l := range layers {
 		if i > 0 {
 			text += ","
 		}
-		text += o.blob(typeLayer, l) + "}"
+		text += o.blob("application/vnd.oci.image.layer.v1.tar", l) + "}"
 	}
-	return o.blob(typeManifest, text+"]}")
+	return o.blob(image.OCIManifest, text+"]}")
 }
 
 // index adds oci-layout and index.json.
@@ -125,7 +125,7 @@ func noSpool(t *testing.T) func() (*os.File, error) {
 func content(t *testing.T, a *archive, name string) (string, error) {
 	t.Helper()
 	ctx := context.Background()
-	text, mediaType, err := a.manifest(ctx, name)
+	text, mediaType, err := a.get(ctx, "manifests/"+name, image.MaxManifest)
 	if err != nil {
 		return "", err
 	}
@@ -137,7 +137,7 @@ func content(t *testing.T, a *archive, name string) (string, error) {
 		t.Fatalf("an index: %s", text)
 	}
 	var st store = a
-	config, err := st.small(ctx, &m.Config, image.MaxConfig)
+	config, _, err := st.get(ctx, "blobs/"+string(m.Config.Digest), image.MaxConfig)
 	if err != nil {
 		return "", err
 	}
@@ -220,8 +220,8 @@ func TestArchiveForms(t *testing.T) {
 					t.Errorf("%s, %q: %q, %v", c.name, name, got, err)
 				}
 			}
-			text, _, _ := a.manifest(t.Context(), "")
-			if same, _, err := a.manifest(t.Context(), string(sumOf(text))); err != nil || !bytes.Equal(text, same) {
+			text, _, _ := a.get(t.Context(), "manifests/", image.MaxManifest)
+			if same, _, err := a.get(t.Context(), "manifests/"+string(sumOf(text)), image.MaxManifest); err != nil || !bytes.Equal(text, same) {
 				t.Errorf("%s: by its digest the manifest is %q, %v", c.name, same, err)
 			}
 			if list, err := a.referrers(t.Context(), sumOf(text)); len(list) != 0 || err != nil {
@@ -308,9 +308,9 @@ func TestArchiveNames(t *testing.T) {
 	platforms.index(on(platforms.image("arm"), "arm64"), on(platforms.image("amd"), "amd64"))
 	img := signed.image("s")
 	digest := strings.Split(img, `"`)[7]
-	sig := signed.blob(typeManifest, `{"schemaVersion":2,"config":`+signed.blob(typeConfig, "{}")+`},"layers":[`+signed.blob(typeSimpleSign, "payload")+`}]}`)
-	bundle := signed.blob(typeManifest, `{"schemaVersion":2,"artifactType":"application/vnd.dev.sigstore.bundle.v0.3+json","config":`+signed.blob("application/vnd.oci.empty.v1+json", "{}")+`},"layers":[],"subject":`+img+`}}`)
-	tagged := signed.blob(typeIndex, `{"schemaVersion":2,"manifests":[`+signed.image("referrer by tag")+`}]}`)
+	sig := signed.blob(image.OCIManifest, `{"schemaVersion":2,"config":`+signed.blob(image.OCIConfigType, "{}")+`},"layers":[`+signed.blob(image.SimpleSigning, "payload")+`}]}`)
+	bundle := signed.blob(image.OCIManifest, `{"schemaVersion":2,"artifactType":"application/vnd.dev.sigstore.bundle.v0.3+json","config":`+signed.blob("application/vnd.oci.empty.v1+json", "{}")+`},"layers":[],"subject":`+img+`}}`)
+	tagged := signed.blob(image.OCIIndex, `{"schemaVersion":2,"manifests":[`+signed.image("referrer by tag")+`}]}`)
 	signed.index(img+"}", sig+"}", bundle+"}", named(tagged, strings.Replace(digest, ":", "-", 1)))
 	for _, c := range []struct{ what, path, name, want string }{
 		{"oci", o.directory(t), "a:1", "a"},
@@ -352,8 +352,8 @@ func TestArchiveNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.close()
-	text, mediaType, err := a.manifest(t.Context(), "")
-	if err != nil || string(text) != platforms.files[indexFile] || mediaType != typeIndex {
+	text, mediaType, err := a.get(t.Context(), "manifests/", image.MaxManifest)
+	if err != nil || string(text) != platforms.files[indexFile] || mediaType != image.OCIIndex {
 		t.Errorf("platforms: %s, %q, %v", text, mediaType, err)
 	}
 	// The signatures beside an image.
@@ -365,11 +365,11 @@ func TestArchiveNames(t *testing.T) {
 	if err != nil || len(list) != 2 || list[0].ArtifactType != "application/vnd.dev.sigstore.bundle.v0.3+json" {
 		t.Errorf("referrers: %+v, %v", list, err)
 	}
-	text, _, err = a.manifest(t.Context(), strings.Replace(digest, ":", "-", 1)+".sig")
+	text, _, err = a.get(t.Context(), "manifests/"+strings.Replace(digest, ":", "-", 1)+".sig", image.MaxManifest)
 	if err != nil || !strings.Contains(sig, string(sumOf(text))) {
 		t.Errorf("signatures: %s, %v", text, err)
 	}
-	if _, _, err = a.manifest(t.Context(), "sha256-1"); KindOf(err) != NotFound {
+	if _, _, err = a.get(t.Context(), "manifests/sha256-1", image.MaxManifest); KindOf(err) != NotFound {
 		t.Errorf("no such tag: %v", err)
 	}
 }

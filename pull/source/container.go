@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
-	"slices"
+	"strconv"
 	"strings"
 
 	"lxc-pull/fetch"
@@ -24,8 +25,8 @@ type ociImage struct {
 	reader   *ociReader
 	registry *registry // nil: the image is in an archive
 
-	top, manifest document // the same, unless top is an index
-	config        image.Descriptor
+	top, manifest *document // the same, unless top is an index
+	config        *image.Descriptor
 	layers        []image.Descriptor
 	sure          bool     // the sizes of the layers come from who vouches for the image
 	signers       []string // fingerprints of the keys that signed top or manifest
@@ -42,11 +43,11 @@ type document struct {
 // A fetching is how an ociImage gets its layers.
 type fetching struct {
 	ahead   *ahead
-	layer   int  // the one that was opened last
-	checked bool // its bytes have the right digest
-	whole   wholeLayers
-	last    lastLayer
-	noCache bool // the run does not write to the cache
+	layer   int      // the one that was opened last
+	checked bool     // its bytes have the right digest
+	whole   *os.File // has the layers, which Found.Gather has verified; nil: the cache has them
+	last    *fetched // how that layer came, for Finder.Next; nil: not known
+	noCache bool     // the run does not write to the cache
 }
 
 // findContainer finds the container image of Options.Container: its manifest for the wanted
@@ -74,7 +75,7 @@ func (f *Finder) findContainer(ctx context.Context) (_ *Found, err error) {
 		return nil, err
 	}
 	if err := o.readConfig(ctx, found, m, chosen); err != nil {
-		return nil, fmt.Errorf("%q: %w", f.opt.Container.name(), err)
+		return nil, because(f.opt.Container.name(), err)
 	}
 	f.nameContainer(found)
 	if err := f.checkTag(found); err != nil {
@@ -101,18 +102,29 @@ func (f *Finder) readTop(ctx context.Context, o *ociImage) error {
 	} else if o.registry != nil {
 		f.tell.Say("Downloading the manifest")
 	}
-	text, mediaType, err := r.manifest(ctx, name)
-	if Offline(err) && ref.Digest == "" && r.kept != nil {
+	text, mediaType, err := r.get(ctx, "manifests/"+name, image.MaxManifest)
+	if ref.Digest == "" && r.kept != nil && !r.offline && silent(err) {
 		why := err
 		r.offline = true
-		if text, mediaType, err = r.manifest(ctx, string(r.kept.Top)); err != nil {
+		if text, mediaType, err = r.get(ctx, "manifests/"+string(r.kept.Top), image.MaxManifest); err != nil {
 			return f.unusableOffline(err, why)
 		}
-		f.tell.Warn("offline", why.Error())
-		f.tell.Warn("offline", "the registry can't be reached; using the image that the cache has")
+		f.warn("offline", "", why, "")
+		f.tell.Warn("offline", "the registry can't say which image the name means now; using the image that the cache has")
 	}
-	o.top = document{textDigest(text), mediaType, text}
+	o.top = &document{sumOf(text), mediaType, text}
 	return err
+}
+
+// silent reports whether err says that a registry can't be reached, or can't answer for some time.
+func silent(err error) bool {
+	list := fetch.Failures(err)
+	for _, e := range list {
+		if e.Status >= 500 || e.Status == http.StatusTooManyRequests {
+			return true
+		}
+	}
+	return Offline(err)
 }
 
 // chooseManifest reads the manifest for the wanted platform, as o.manifest. chosen is its line in
@@ -121,28 +133,23 @@ func (f *Finder) chooseManifest(ctx context.Context, o *ociImage) (m *image.Mani
 	o.manifest = o.top
 	for range maxIndexes + 1 {
 		if m, err = image.ParseManifest(o.manifest.text, o.manifest.mediaType); err != nil {
-			err = fmt.Errorf("manifest %s: %w", o.manifest.digest, err)
+			err = because("manifest "+string(o.manifest.digest), err)
 			if o.registry != nil && o.manifest.digest == o.top.digest && f.opt.Container.Reference.Digest == "" {
 				// No digest says that these bytes are the registry's.
 				err = &fetch.Error{URL: o.registry.own().url + "/manifests/" + f.opt.Container.Reference.Tag, Kind: fetch.KindProtocol, Err: err}
 			}
 			return nil, nil, err
 		}
-		if o.manifest.mediaType == "" {
-			o.manifest.mediaType = m.MediaType
-		}
-		if o.top.digest == o.manifest.digest {
-			o.top.mediaType = o.manifest.mediaType
-		}
+		o.manifest.mediaType = m.MediaType
 		if !m.Index {
 			return m, chosen, nil
 		}
 		d, err := m.Choose(f.opt.Container.Platforms)
 		if err != nil {
-			return nil, nil, &Error{Kind: NotFound, What: fmt.Sprintf("%q", f.opt.Container.name()), Err: err}
+			return nil, nil, newError(NotFound, f.opt.Container.name(), err)
 		}
 		chosen = d
-		text, mediaType, err := o.reader.manifest(ctx, string(d.Digest))
+		text, mediaType, err := o.reader.get(ctx, "manifests/"+string(d.Digest), image.MaxManifest)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -152,17 +159,17 @@ func (f *Finder) chooseManifest(ctx context.Context, o *ociImage) (m *image.Mani
 		if mediaType == "" {
 			mediaType = d.MediaType
 		}
-		o.manifest = document{d.Digest, mediaType, text}
+		o.manifest = &document{d.Digest, mediaType, text}
 	}
-	return nil, nil, fmt.Errorf("%q: more than %d indexes lead to its manifest", f.opt.Container.name(), maxIndexes)
+	return nil, nil, errors.New(f.opt.Container.name() + ": more than two indexes lead to its manifest")
 }
 
-// name returns the name of the image for errors.
+// name returns the quoted name of the image for errors.
 func (c *Container) name() string {
 	if c.Archive != "" {
-		return c.Archive
+		return strconv.Quote(c.Archive)
 	}
-	return c.Reference.String()
+	return strconv.Quote(c.Reference.String())
 }
 
 // vouch checks the signature of the image, or decides whether the image is used without one.
@@ -183,7 +190,7 @@ func (o *ociImage) vouch(ctx context.Context, f *Finder) error {
 		o.signers, o.sure = by.keys, true
 		return nil
 	case c.RequireSignature:
-		return unverified(fmt.Sprintf("%q", c.name()), errors.New("a signature is required, and no key is given that could verify one (--keyring with a PEM public key)"))
+		return unverified(c.name(), errors.New("a signature is required, and no key is given that could verify one (--keyring with a PEM public key)"))
 	}
 	o.sure = o.registry == nil || c.Reference.Digest != "" || !c.Reference.Plain
 	return nil
@@ -194,7 +201,7 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 	if err := m.CheckImage(); err != nil {
 		return err
 	}
-	text, err := o.reader.small(ctx, &m.Config, image.MaxConfig)
+	text, _, err := o.reader.get(ctx, "blobs/"+string(m.Config.Digest), image.MaxConfig)
 	if err != nil {
 		return err
 	}
@@ -207,19 +214,18 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 	}
 	n := len(m.Layers)
 	if n == 0 || n != len(config.DiffIDs) {
-		return fmt.Errorf("the manifest has %d layers, and the config %d", n, len(config.DiffIDs))
+		return errors.New("the manifest has " + strconv.Itoa(n) + " layers, and the config " + strconv.Itoa(len(config.DiffIDs)))
 	}
 	if err := found.finder.opt.Container.checkPlatform(&config.Platform, chosen); err != nil {
-		return &Error{Kind: NotFound, Err: err}
+		return newError(NotFound, "", err)
 	}
+	found.Layers = make([]Layer, n)
 	for i := range m.Layers {
-		d := &m.Layers[i]
-		found.Layers = append(found.Layers, Layer{
-			Name:   fmt.Sprintf("layer %d of %d (%.19s)", i+1, n, d.Digest),
-			Packed: d.Size, Content: -1, OCI: true, DiffID: config.DiffIDs[i],
-		})
+		d, l := &m.Layers[i], &found.Layers[i]
+		l.Name = fmt.Sprintf("layer %d of %d (%.19s)", i+1, n, d.Digest)
+		l.Packed, l.Content, l.OCI, l.DiffID = d.Size, -1, true, config.DiffIDs[i]
 	}
-	o.config, o.layers, found.Config = m.Config, m.Layers, config
+	o.config, o.layers, found.Config = &m.Config, m.Layers, config
 	if size := o.size(); size > maxRootfs {
 		return tooLarge("the image", size, maxRootfs)
 	}
@@ -229,19 +235,15 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 // checkPlatform refuses a config for another machine than its manifest was chosen for. Without an
 // index the config alone says for which machine the image is.
 func (c *Container) checkPlatform(p *image.Platform, chosen *image.Descriptor) error {
-	is := p.OS + "/" + p.Arch
-	if p.Variant != "" {
-		is += "/" + p.Variant
-	}
 	if chosen != nil && chosen.Platform.OS != "" {
 		if by := &chosen.Platform; by.OS != p.OS || by.Arch != p.Arch {
-			return fmt.Errorf("its index says that it is for %q, its config for %q", by.OS+"/"+by.Arch, is)
+			return errors.New("its index says that it is for " + quote(by.Name()) + ", its config for " + quote(p.Name()))
 		}
 		return nil
 	}
-	own := image.Manifest{Index: true, Manifests: []image.Descriptor{{MediaType: manifestType, Platform: *p}}}
+	own := image.Manifest{Manifests: []image.Descriptor{{MediaType: image.OCIManifest, Platform: *p}}}
 	if _, err := own.Choose(c.Platforms); err != nil {
-		return fmt.Errorf("it is for %q, not for this machine (-a names another)", is)
+		return errors.New("it is for " + quote(p.Name()) + ", not for this machine (-a names another)")
 	}
 	return nil
 }
@@ -250,14 +252,14 @@ func (c *Container) checkPlatform(p *image.Platform, chosen *image.Descriptor) e
 func (f *Finder) nameContainer(found *Found) {
 	c, o := f.opt.Container, found.oci
 	ref := c.Reference
-	short := string(o.top.digest)[len("sha256:"):][:12]
 	img := &found.Image
 	img.Dist = ref.Repository[strings.LastIndexByte(ref.Repository, '/')+1:]
 	if img.Dist == "" {
 		img.Dist = "archive"
 	}
-	if img.Release = ref.Tag; img.Release == "" {
-		img.Release = short
+	img.Release = ref.Tag[strings.LastIndexAny(ref.Tag, "/:")+1:] // an archive's may be NAME:TAG
+	if image.CheckName(img.Release) != nil {
+		img.Release = string(o.top.digest)[len("sha256:"):][:12]
 	}
 	img.Arch, img.Variant = c.Arch, "default"
 	img.Build = string(o.manifest.digest)[len("sha256:"):][:12]
@@ -280,11 +282,11 @@ func (f *Finder) announceContainer(found *Found) {
 	if len(o.signers) > 0 || c.Reference.Digest != "" || o.registry == nil || f.trust.keys == nil {
 		return
 	}
-	why := fmt.Sprintf("trusting the certificate of %q", c.Reference.Host)
+	why, host := "trusting the certificate of ", strconv.Quote(c.Reference.Host)
 	if c.Reference.Plain {
-		why = fmt.Sprintf("anybody on the network to %q can replace it", c.Reference.Host)
+		why, host = "anybody on the network to ", host+" can replace it"
 	}
-	f.tell.Tell("not signed: " + why + "; this name pins the image: " + found.Image.Reference)
+	f.tell.Tell("not signed: " + why + host + "; this name pins the image: " + found.Image.Reference)
 }
 
 // inCache reports whether the cache has all layers.
@@ -308,43 +310,38 @@ func (o *ociImage) inCache() bool {
 
 // openImage opens the registry or archive of a container image.
 func (f *Finder) openImage(ctx context.Context) (*ociImage, error) {
-	r, err := f.openStore(ctx)
-	if err != nil {
-		return nil, err
-	}
-	own, _ := r.store.(*registry)
-	return &ociImage{reader: r, registry: own}, nil
-}
-
-// openStore opens the store of an ociImage.
-func (f *Finder) openStore(ctx context.Context) (*ociReader, error) {
 	c := f.opt.Container
+	r := new(ociReader)
+	o := &ociImage{reader: r}
 	if c.Archive != "" {
-		s, err := openArchive(ctx, c.Archive, c.archiveName(), f.temp, f.opt.Decoding)
-		if err != nil {
-			return nil, err
+		name := string(c.Reference.Digest)
+		if name == "" {
+			name = c.Reference.Tag
 		}
-		return &ociReader{store: s, archive: s}, nil
+		s, err := openArchive(ctx, c.Archive, name, f.spool, f.opt.Decoding)
+		r.store, r.archive = s, s
+		return o, err
 	}
-	s, err := f.newRegistry()
-	r := &ociReader{store: s, cache: f.opt.Cache, fresh: f.opt.Use.Refresh}
+	bases, err := c.bases()
+	o.registry = &registry{client: f.opt.Client, container: c, bases: bases, tell: f.tell}
+	r.store, r.cache, r.fresh = o.registry, f.opt.Cache, f.opt.Use.Refresh
 	if err != nil || r.cache == nil {
-		return r, err
+		return o, err
 	}
 	r.kept, err = r.cache.FindKept(c.Reference.String(), c.Arch)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		f.tell.Warn("cache-problem", fmt.Sprintf("what the cache has of the image is not used: %v", err))
+		f.warn("cache-problem", "what the cache has of the image is not used: ", err, "")
 	}
 	if f.opt.Use.Flush {
 		if r.kept != nil && !f.opt.Use.ReadOnly {
 			f.tell.Say("Flushing the cache...")
 			if err := r.cache.Drop(cache.Info{Kept: r.kept, Proven: true}); err != nil {
-				f.tell.Warn("cache-problem", fmt.Sprintf("the image can't be removed from the cache: %v", err))
+				f.warn("cache-problem", "the image can't be removed from the cache: ", err, "")
 			}
 		}
 		r.fresh, r.kept = true, nil
 	}
-	return r, nil
+	return o, nil
 }
 
 // Tags lists the tags of the repository of Options.Container, or the names in its archive.
@@ -357,43 +354,7 @@ func (f *Finder) Tags(ctx context.Context) ([]string, error) {
 	if o.registry != nil {
 		return o.registry.tags(ctx)
 	}
-	return o.reader.archive.tags(), nil
-}
-
-// tags lists the names of the images in an archive.
-func (a *archive) tags() (list []string) {
-	add := func(name string) {
-		if name != "" && !slices.Contains(list, name) {
-			list = append(list, name)
-		}
-	}
-	if a.index != nil {
-		for i := range a.index.Manifests {
-			add(a.index.Manifests[i].Name)
-		}
-	}
-	for i := range a.saved {
-		for _, name := range a.saved[i].Tags {
-			add(name)
-		}
-	}
-	return list
-}
-
-// archiveName returns the name in the archive of the image that is wanted.
-func (c *Container) archiveName() string {
-	if c.Reference.Digest != "" {
-		return string(c.Reference.Digest)
-	}
-	return c.Reference.Tag
-}
-
-// temp makes a temporary file, which the run closes.
-func (f *Finder) temp() (*os.File, error) {
-	if f.spool == nil {
-		return nil, errors.New("there is no place for a copy of the archive")
-	}
-	return f.spool()
+	return o.reader.archive.names(false), nil
 }
 
 // Platforms lists the platforms for which Options.Container has an image.
@@ -403,28 +364,27 @@ func (f *Finder) Platforms(ctx context.Context) (list []image.Platform, err erro
 		return nil, err
 	}
 	defer o.reader.close()
-	if err := f.readTop(ctx, o); err != nil {
+	if err = f.readTop(ctx, o); err != nil {
 		return nil, err
 	}
 	m, err := image.ParseManifest(o.top.text, o.top.mediaType)
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", f.opt.Container.name(), err)
-	}
-	for i := range m.Manifests {
-		if p := m.Manifests[i].Platform; p.OS != "" && p.OS != "unknown" { // of attestations
-			list = append(list, p)
-		}
-	}
-	if !m.Index {
-		text, err := o.reader.small(ctx, &m.Config, image.MaxConfig)
-		if err != nil {
+	if err == nil && !m.Index {
+		var text []byte
+		if text, _, err = o.reader.get(ctx, "blobs/"+string(m.Config.Digest), image.MaxConfig); err != nil {
 			return nil, err
 		}
-		config, err := image.ParseConfig(text)
-		if err != nil {
-			return nil, fmt.Errorf("%q: its config: %w", f.opt.Container.name(), err)
+		var config *image.OCIConfig
+		if config, err = image.ParseConfig(text); err == nil {
+			return []image.Platform{config.Platform}, nil
 		}
-		list = append(list, config.Platform)
+	}
+	if err != nil {
+		return nil, because(f.opt.Container.name(), err)
+	}
+	for i := range m.Manifests {
+		if p := &m.Manifests[i].Platform; p.OS != "" && p.OS != "unknown" { // of attestations
+			list = append(list, *p)
+		}
 	}
 	return list, nil
 }

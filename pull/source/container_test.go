@@ -300,7 +300,7 @@ func TestContainerWrong(t *testing.T) {
 		{"no image", 0, "cncf.helm", func(reg *fakeRegistry, l [][]byte) {
 			reg.addImage("app", "1", fakeImage{layers: l, manifest: map[string]any{"config": fakeDescriptor("application/vnd.cncf.helm.config.v1+json", []byte("{}"))}})
 		}},
-		{"no JSON", 0, "", func(reg *fakeRegistry, _ [][]byte) { reg.addManifest("app", "1", fakeManifestType, []byte("nonsense")) }},
+		{"no JSON", Network, "no valid JSON", func(reg *fakeRegistry, _ [][]byte) { reg.addManifest("app", "1", fakeManifestType, []byte("nonsense")) }},
 	} {
 		for _, cached := range []bool{false, true} {
 			t.Run(fmt.Sprint(c.name, cached), func(t *testing.T) {
@@ -504,6 +504,51 @@ func TestTagMoves(t *testing.T) {
 		said := read(c.created)
 		if moved := strings.Contains(said, "another image") || strings.Contains(said, "old-image"); moved != (c.says != "") || !strings.Contains(said, c.says) {
 			t.Errorf("%q: said %s", c.created, said)
+		}
+	}
+}
+
+// TestContainerBusy uses the kept image if the registry limits downloads or fails, with a warning, but
+// not if it has no such tag any more.
+func TestContainerBusy(t *testing.T) {
+	reg, base := newRegistry(t), t.TempDir()
+	threeLayers(t, reg, "app", "1", 1)
+	f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:1"), base)
+	found, _, err := layersOf(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found.Keep()
+	found.Close()
+	for status, used := range map[int]bool{429: true, 500: true, 503: true, 404: false, 403: false} {
+		reg.change = func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(status)
+			return true
+		}
+		f, said := containerFinder(t, testContainer(t, reg.host()+"/app:1"), base)
+		found, layers, err := layersOf(t.Context(), f)
+		if used && (err != nil || len(layers) != 3 || !found.Cached || !strings.Contains(said.String(), "offline: ")) || !used && err == nil {
+			t.Errorf("%d: %v\n%s", status, err, said)
+		}
+		if found != nil {
+			found.Close()
+		}
+	}
+}
+
+// TestArchiveRelease gives an image of an archive a name that its container can have.
+func TestArchiveRelease(t *testing.T) {
+	for tag, want := range map[string]string{"docker.io/library/nginx:1.2": "1.2", "nginx": "nginx", "1.2": "1.2", "a/b:": "", "": "", "a:\x1b": ""} {
+		c := &Container{Archive: "x", Arch: "amd64", Reference: image.Reference{Tag: tag}}
+		f := &Finder{opt: Options{Container: c}}
+		d := &document{digest: sumOf([]byte(tag))}
+		found := &Found{finder: f, oci: &ociImage{top: d, manifest: d}}
+		f.nameContainer(found)
+		if want == "" {
+			want = string(d.digest)[len("sha256:"):][:12]
+		}
+		if got := found.Image.Release; got != want || image.CheckName(got) != nil {
+			t.Errorf("%q: %q, not %q", tag, got, want)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io/fs"
 	"strconv"
 	"strings"
@@ -33,10 +32,7 @@ const (
 
 // The types of cosign's files.
 const (
-	simpleSigningType = "application/vnd.dev.cosign.simplesigning.v1+json"
-	simpleArtifact    = "application/vnd.dev.cosign.artifact.sig.v1+json"
-	bundleType        = "application/vnd.dev.sigstore.bundle.v0.3+json"
-	statementType     = "application/vnd.in-toto+json"
+	simpleArtifact = "application/vnd.dev.cosign.artifact.sig.v1+json"
 	// emptyType is the type of an empty config. cosign takes it for the type of its bundles when
 	// it lists them itself, at registries without the API of referrers.
 	emptyType = "application/vnd.oci.empty.v1+json"
@@ -58,7 +54,7 @@ const (
 type cosignSearch struct {
 	_       [0]func() // forbids ==, whose code nothing needs
 	keys    *pgp.Keyring
-	store   store
+	store   textStore
 	ref     *image.Reference
 	target  image.Digest // whose signature is looked for
 	left    int          // signatures and manifests that may still be looked at
@@ -77,7 +73,7 @@ type cosignSearch struct {
 //
 // The error is of Kind Unverified and says why the signatures don't count. It is the store's, such
 // as one of Kind Network, if no signature was seen and the store did not say that there is none.
-func (f *Finder) checkCosign(ctx context.Context, s store, ref *image.Reference, top, manifest image.Digest) (signers, error) {
+func (f *Finder) checkCosign(ctx context.Context, s textStore, ref *image.Reference, top, manifest image.Digest) (signers, error) {
 	if f.trust.keys == nil {
 		return signers{}, nil // nothing is checked
 	}
@@ -87,7 +83,7 @@ func (f *Finder) checkCosign(ctx context.Context, s store, ref *image.Reference,
 	}
 	c := &cosignSearch{keys: f.trust.keys, store: s, ref: ref, left: maxSignatures}
 	if !c.keys.HasPlain() {
-		return signers{}, unverified(what, fmt.Errorf("no trusted key is of a PEM file, as cosign writes it: %w", &pgp.UntrustedError{}))
+		return signers{}, unverified(what, because("no trusted key is of a PEM file, as cosign writes it", &pgp.UntrustedError{}))
 	}
 	by := c.find(ctx, top)
 	if by == "" && manifest != top && !c.stop {
@@ -97,7 +93,7 @@ func (f *Finder) checkCosign(ctx context.Context, s store, ref *image.Reference,
 	case by != "":
 		return signers{keys: []string{by}}, nil
 	case c.why == nil && c.failure != nil:
-		return signers{}, fmt.Errorf("the signatures of %s: %w", what, c.failure)
+		return signers{}, because("the signatures of "+what, c.failure)
 	case c.why == nil:
 		c.note(unreadable, "no cosign signature of "+string(top)+", or of the platform's manifest", nil)
 	case c.failure != nil:
@@ -114,7 +110,7 @@ func (c *cosignSearch) note(r refusal, text string, err error) string {
 	if r > c.refusal {
 		c.refusal, c.why = r, errors.New(text)
 		if err != nil {
-			c.why = fmt.Errorf("%s: %w", text, err)
+			c.why = because(text, err)
 		}
 	}
 	return ""
@@ -186,14 +182,14 @@ func (c *cosignSearch) among(ctx context.Context, list []image.Descriptor) (by s
 
 // isSignature reports whether an artifact of the type may be a signature of cosign.
 func isSignature(artifact string) bool {
-	return artifact == bundleType || artifact == simpleArtifact || artifact == emptyType || artifact == ""
+	return artifact == image.SigstoreBundle || artifact == simpleArtifact || artifact == emptyType || artifact == ""
 }
 
 // look returns the manifest or index of that name, nil if it can't be read, and the fingerprint of
 // the key that made a good signature in it, "" if there is none. The layers of a manifest
 // are payloads or bundles. Artifacts of other kinds, such as lists of software, are passed over.
 func (c *cosignSearch) look(ctx context.Context, name string) (m *image.Manifest, by string) {
-	text, mediaType, err := c.store.manifest(ctx, name)
+	text, mediaType, err := c.store.get(ctx, "manifests/"+name, image.MaxManifest)
 	if err != nil {
 		c.failed(err, false)
 		return nil, ""
@@ -212,17 +208,17 @@ func (c *cosignSearch) look(ctx context.Context, name string) (m *image.Manifest
 			break
 		}
 		c.left--
-		if d.MediaType != simpleSigningType && d.MediaType != bundleType || d.Size > maxSigned {
+		if d.MediaType != image.SimpleSigning && d.MediaType != image.SigstoreBundle || d.Size > maxSigned {
 			c.note(unreadable, "a signature of an unknown type, or larger than 128 KiB: "+quote(d.MediaType), nil)
 			continue
 		}
-		text, err := c.store.small(ctx, d, maxSigned)
+		text, _, err := c.store.get(ctx, "blobs/"+string(d.Digest), maxSigned)
 		switch {
 		case err != nil:
 			if c.failed(err, false); c.failure == nil {
 				c.note(unreadable, "a signature is missing", err)
 			}
-		case d.MediaType == bundleType:
+		case d.MediaType == image.SigstoreBundle:
 			by = c.bundle(ctx, text)
 		default:
 			by = c.simple(text, d.Signature, byCert)
@@ -257,7 +253,7 @@ func (c *cosignSearch) bundle(ctx context.Context, text []byte) string {
 	message := preAuth(b.Type, b.Payload)
 	plain := b.Type == "" && len(b.Payload) == 0 // a signature of the manifest itself ("messageSignature")
 	if plain {
-		if message, _, err = c.store.manifest(ctx, string(c.target)); err != nil {
+		if message, _, err = c.store.get(ctx, "manifests/"+string(c.target), image.MaxManifest); err != nil {
 			c.failed(err, false)
 			return ""
 		}
@@ -269,7 +265,7 @@ func (c *cosignSearch) bundle(ctx context.Context, text []byte) string {
 			continue
 		case plain:
 			return by
-		case b.Type != statementType:
+		case b.Type != image.InTotoType:
 			return c.accept(by, nil, errors.New("the payload's type is "+quote(b.Type)))
 		}
 		claims, err := image.ParseStatement(b.Payload)

@@ -57,6 +57,14 @@ func (s *memoryStore) called(ctx context.Context, call string) error {
 	return nil
 }
 
+func (s *memoryStore) get(ctx context.Context, path string, max int64) ([]byte, string, error) {
+	if digest, ok := strings.CutPrefix(path, "blobs/"); ok {
+		text, err := s.small(ctx, image.Digest(digest), max)
+		return text, "", err
+	}
+	return s.manifest(ctx, strings.TrimPrefix(path, "manifests/"))
+}
+
 func (s *memoryStore) manifest(ctx context.Context, name string) ([]byte, string, error) {
 	if err := s.called(ctx, "manifest "+name); err != nil {
 		return nil, "", err
@@ -70,17 +78,17 @@ func (s *memoryStore) manifest(ctx context.Context, name string) ([]byte, string
 	return text, m.MediaType, nil
 }
 
-func (s *memoryStore) small(ctx context.Context, d *image.Descriptor, max int64) ([]byte, error) {
-	if err := s.called(ctx, "small "+string(d.Digest)); err != nil {
+func (s *memoryStore) small(ctx context.Context, d image.Digest, max int64) ([]byte, error) {
+	if err := s.called(ctx, "small "+string(d)); err != nil {
 		return nil, err
 	}
-	text, ok := s.blobs[d.Digest]
+	text, ok := s.blobs[d]
 	switch {
 	case !ok:
 		return nil, absent()
 	case int64(len(text)) > max:
 		return nil, errors.New("too large")
-	case digestOf(text) != d.Digest:
+	case digestOf(text) != d:
 		return nil, unverified("a blob", errors.New("its digest is wrong"))
 	}
 	return text, nil
@@ -105,7 +113,7 @@ func digestOf(text []byte) image.Digest {
 // message returns the layer of a signature over the manifest itself, as "cosign sign-blob" makes it.
 func (c *coSignature) message(s *memoryStore, manifest []byte) object {
 	digest := sha256.Sum256(manifest)
-	return s.put(bundleType, toJSON(object{"mediaType": bundleType, "verificationMaterial": object{"publicKey": object{"hint": "x"}},
+	return s.put(image.SigstoreBundle, toJSON(object{"mediaType": image.SigstoreBundle, "verificationMaterial": object{"publicKey": object{"hint": "x"}},
 		"messageSignature": object{"messageDigest": object{"algorithm": "SHA2_256", "digest": base64.StdEncoding.EncodeToString(digest[:])},
 			"signature": base64.StdEncoding.EncodeToString(c.sign(manifest))}}))
 }
@@ -183,7 +191,7 @@ func (c *coSignature) simple(s *memoryStore) object {
 	if c.change != nil {
 		payload = c.change(payload)
 	}
-	layer := s.put(simpleSigningType, payload)
+	layer := s.put(image.SimpleSigning, payload)
 	notes := object{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(sig)}
 	if c.byCert {
 		notes["dev.sigstore.cosign/certificate"] = "-----BEGIN CERTIFICATE-----"
@@ -199,7 +207,7 @@ func (c *coSignature) bundle(s *memoryStore) object {
 		kind = predicate
 	}
 	if payloadType == "" {
-		payloadType = statementType
+		payloadType = image.InTotoType
 	}
 	_, hex, _ := strings.Cut(string(c.digest), ":")
 	payload := toJSON(object{"_type": "https://in-toto.io/Statement/v1", "predicateType": kind,
@@ -212,7 +220,7 @@ func (c *coSignature) bundle(s *memoryStore) object {
 	if c.byCert {
 		by = object{"certificate": object{"rawBytes": "AAAA"}}
 	}
-	return s.put(bundleType, toJSON(object{"mediaType": bundleType, "verificationMaterial": by,
+	return s.put(image.SigstoreBundle, toJSON(object{"mediaType": image.SigstoreBundle, "verificationMaterial": by,
 		"dsseEnvelope": object{"payload": base64.StdEncoding.EncodeToString(payload), "payloadType": payloadType,
 			"signatures": []object{{"sig": base64.StdEncoding.EncodeToString(sig)}}}}))
 }
@@ -239,10 +247,10 @@ func tagOf(d image.Digest) string { return strings.Replace(string(d), ":", "-", 
 var cosignPlaces = map[string]func(s *memoryStore, c *coSignature, target image.Digest){
 	"tag": func(s *memoryStore, c *coSignature, target image.Digest) { s.tag(target, c.simple(s)) },
 	"referrers": func(s *memoryStore, c *coSignature, target image.Digest) {
-		s.list[target] = append(s.list[target], s.refer(target, bundleType, c.bundle(s)))
+		s.list[target] = append(s.list[target], s.refer(target, image.SigstoreBundle, c.bundle(s)))
 	},
 	"referrers tag": func(s *memoryStore, c *coSignature, target image.Digest) {
-		d := s.refer(target, bundleType, c.bundle(s))
+		d := s.refer(target, image.SigstoreBundle, c.bundle(s))
 		s.fail["referrers"] = absent()
 		s.manifests[tagOf(target)] = toJSON(object{"schemaVersion": 2, "mediaType": ociIndex, "manifests": []object{{
 			"mediaType": d.MediaType, "digest": d.Digest, "size": d.Size, "artifactType": emptyType}}}) // as cosign 2.6 writes it
@@ -424,7 +432,7 @@ func TestCosignMessage(t *testing.T) {
 			s := newMemoryStore()
 			s.manifests[string(c.top)], s.manifests[string(c.manifest)] = []byte("an index"), []byte("a manifest")
 			layer := (&coSignature{key: c.keys[key]}).message(s, []byte(signed))
-			s.list[c.manifest] = []image.Descriptor{s.refer(c.manifest, bundleType, layer)}
+			s.list[c.manifest] = []image.Descriptor{s.refer(c.manifest, image.SigstoreBundle, layer)}
 			_, err := c.check(s)
 			if good := key != "other" && signed == "a manifest"; good != (err == nil) || !good && !strings.Contains(err.Error(), "another key signed it") {
 				t.Errorf("%s, %s: %v", key, signed, err)
@@ -504,20 +512,20 @@ func TestCosignDamaged(t *testing.T) {
 	}{
 		"a manifest that is not JSON": {func(s *memoryStore) { s.manifests[tagOf(c.top)+".sig"] = []byte("<html>") }, "the manifest of a signature"},
 		"an unknown kind of layer":    {func(s *memoryStore) { s.tag(c.top, s.put("text/\x1b", []byte("x"))) }, `"text/\x1b"`},
-		"no annotation":               {func(s *memoryStore) { s.tag(c.top, s.put(simpleSigningType, []byte("x"))) }, "another key signed it"},
+		"no annotation":               {func(s *memoryStore) { s.tag(c.top, s.put(image.SimpleSigning, []byte("x"))) }, "another key signed it"},
 		"an annotation that is not base64": {func(s *memoryStore) {
-			layer := s.put(simpleSigningType, []byte("x"))
+			layer := s.put(image.SimpleSigning, []byte("x"))
 			layer["annotations"] = object{"dev.cosignproject.cosign/signature": "\x1b"}
 			s.tag(c.top, layer)
 		}, "a signature: illegal base64"},
 		"a bundle that is not JSON": {func(s *memoryStore) {
-			s.list[c.top] = []image.Descriptor{s.refer(c.top, bundleType, s.put(bundleType, []byte("{")))}
+			s.list[c.top] = []image.Descriptor{s.refer(c.top, image.SigstoreBundle, s.put(image.SigstoreBundle, []byte("{")))}
 		}, "a bundle with a signature"},
 		"a bundle without an envelope": {func(s *memoryStore) {
-			s.list[c.top] = []image.Descriptor{s.refer(c.top, bundleType, s.put(bundleType, []byte("{}")))}
+			s.list[c.top] = []image.Descriptor{s.refer(c.top, image.SigstoreBundle, s.put(image.SigstoreBundle, []byte("{}")))}
 		}, ""},
 		"a large bundle": {func(s *memoryStore) {
-			s.list[c.top] = []image.Descriptor{s.refer(c.top, bundleType, s.put(bundleType, bytes.Repeat([]byte(" "), maxSigned+1)))}
+			s.list[c.top] = []image.Descriptor{s.refer(c.top, image.SigstoreBundle, s.put(image.SigstoreBundle, bytes.Repeat([]byte(" "), maxSigned+1)))}
 		}, "larger than 128 KiB"},
 		"another blob": {func(s *memoryStore) {
 			layer := good.simple(s)
@@ -538,7 +546,7 @@ func TestCosignDamaged(t *testing.T) {
 		if _, err := c.check(s); KindOf(err) != Unverified || !strings.Contains(fmt.Sprint(err), test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
-		s.list[c.top] = append(s.list[c.top], s.refer(c.top, bundleType, good.bundle(s)))
+		s.list[c.top] = append(s.list[c.top], s.refer(c.top, image.SigstoreBundle, good.bundle(s)))
 		if _, err := c.check(s); err != nil {
 			t.Errorf("%s, with a good signature: %v", name, err)
 		}
@@ -572,7 +580,7 @@ func TestCosignBounds(t *testing.T) {
 		}
 		s = newMemoryStore()
 		for range n/2 + 1 {
-			s.list[c.top] = append(s.list[c.top], s.refer(c.top, bundleType, other.bundle(s)))
+			s.list[c.top] = append(s.list[c.top], s.refer(c.top, image.SigstoreBundle, other.bundle(s)))
 		}
 		cosignPlaces["referrers"](s, good, c.manifest)
 		if _, err := c.check(s); KindOf(err) != Unverified || len(s.calls) > 2*maxSignatures+8 {
@@ -637,12 +645,11 @@ func FuzzCosign(f *testing.F) {
 // A sameStore has the same text at every name.
 type sameStore struct{ text, blob []byte }
 
-func (s *sameStore) manifest(context.Context, string) ([]byte, string, error) {
+func (s *sameStore) get(_ context.Context, path string, _ int64) ([]byte, string, error) {
+	if strings.HasPrefix(path, "blobs/") {
+		return s.blob, "", nil
+	}
 	return s.text, "", nil
-}
-
-func (s *sameStore) small(context.Context, *image.Descriptor, int64) ([]byte, error) {
-	return s.blob, nil
 }
 
 func (s *sameStore) referrers(context.Context, image.Digest) ([]image.Descriptor, error) {

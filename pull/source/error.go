@@ -2,6 +2,7 @@ package source
 
 import (
 	"errors"
+	"fmt"
 
 	"lxc-pull/fetch"
 	"lxc-pull/image"
@@ -26,12 +27,17 @@ const (
 
 // An Error is an error of this package with its Kind.
 type Error struct {
+	_    [0]func() // forbids ==, whose code nothing needs
 	Kind Kind
 	What string // the file or step that failed; "": Err names it
+	Text string // says what Err means; "": Err itself is shown
 	Err  error
 }
 
 func (e *Error) Error() string {
+	if e.Text != "" {
+		return e.Text
+	}
 	if e.What == "" {
 		return e.Err.Error()
 	}
@@ -39,6 +45,24 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// newError returns an Error.
+func newError(kind Kind, what string, err error) error {
+	return &Error{Kind: kind, What: what, Err: err}
+}
+
+// because returns an error that says what failed, and why.
+func because(what string, err error) error { return fmt.Errorf("%s: %w", what, err) }
+
+// warn tells the user of an error, with text before and after it. Without a code it is a note.
+func (f *Finder) warn(code, before string, err error, after string) {
+	text := before + err.Error() + after
+	if code == "" {
+		f.tell.Note(text)
+	} else {
+		f.tell.Warn(code, text)
+	}
+}
 
 // KindOf returns the Kind of an error of this package, and that of errors of the packages
 // fetch, image and pgp, which this package returns as they are.

@@ -158,7 +158,7 @@ func (f *Finder) Find(ctx context.Context, q image.Query) (*Found, error) {
 		// The copy was made by the stock template, which keeps no evidence, or by an older
 		// version of this program, which kept no index; or it is damaged. The server's
 		// evidence tells whether its bytes are good.
-		f.tell.Note(fmt.Sprintf("the cached copy can't be used as it is: %v", why))
+		f.warn("", "the cached copy can't be used as it is: ", why, "")
 	}
 	expired := cached != nil && f.expired(cached)
 	if expired && q.Build != "" {
@@ -291,7 +291,7 @@ func (f *Finder) fromServer(ctx context.Context, index image.Index, q image.Quer
 func (f *Finder) afterFailure(ctx context.Context, err error) error {
 	server := f.opt.Servers.current()
 	if KindOf(err) == Gone && !server.reread && ctx.Err() == nil {
-		f.tell.Warn("retry", fmt.Sprintf("%v; reading the index again", err))
+		f.warn("retry", "", err, "; reading the index again")
 		server.index, server.reread = nil, true
 		return nil
 	}
@@ -329,5 +329,5 @@ func (f *Finder) asGone(img *image.Image, q *image.Query, err error) error {
 	if missing.Listed != "" {
 		return missing
 	}
-	return &Error{Kind: Gone, Err: fmt.Errorf("%w: %w", missing, err)}
+	return newError(Gone, "", fmt.Errorf("%w: %w", missing, err))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"time"
 
 	"lxc-pull/image"
@@ -42,14 +43,14 @@ func (f *Finder) history() ([]cache.Seen, error) {
 		if errors.Is(err, fs.ErrPermission) {
 			// The history belongs to another user, and must not stop this user.
 			if !f.warnedHistory {
-				f.tell.Warn("history", fmt.Sprintf("the history of builds can't be read: %v", err))
+				f.warn("history", "the history of builds can't be read: ", err, "")
 				f.warnedHistory = true
 			}
 			continue
 		}
 		if err != nil {
 			what := fmt.Sprintf("the history of builds can't be read, in .lxc-pull of the cache %q", h.Base)
-			return nil, &Error{Kind: History, What: what, Err: err}
+			return nil, newError(History, what, err)
 		}
 		all = append(all, list...)
 	}
@@ -89,7 +90,7 @@ func (f *Finder) checkNotOlder(img image.Image, by signers, cached bool) error {
 }
 
 func replayed(format string, args ...any) error {
-	return &Error{Kind: Replayed, Err: fmt.Errorf(format, args...)}
+	return newError(Replayed, "", fmt.Errorf(format, args...))
 }
 
 // isDate reports whether built, read from a build's name, can be the date of the build. It
@@ -134,7 +135,7 @@ func (found *Found) Remember(ctx context.Context) {
 	f := found.finder
 	if found.oci != nil {
 		if tag := f.tagSeen(found); tag.Signer != "" {
-			f.remember(ctx, func(list []cache.Seen) ([]cache.Seen, error) { return f.noteTag(list, tag), nil })
+			f.remember(ctx, func(list []cache.Seen) ([]cache.Seen, error) { return f.noteTag(list, &tag), nil })
 		}
 		return
 	}
@@ -170,7 +171,7 @@ func (f *Finder) remember(ctx context.Context, edit func([]cache.Seen) ([]cache.
 		}
 	}
 	if err != nil {
-		f.tell.Warn("history", fmt.Sprintf("the build is not remembered, so that an older one would not be noticed: %v", err))
+		f.warn("history", "the build is not remembered, so that an older one would not be noticed: ", err, "")
 	}
 }
 
@@ -198,8 +199,8 @@ func (f *Finder) note(list []cache.Seen, offered cache.Seen) []cache.Seen {
 }
 
 // A tag of a container image has no date and no signer. Its record has a word in place of the
-// signer that no fingerprint can be, with the digest of the complete name, since a Name has
-// neither the registry nor the whole repository. Signed is when the image was made, by its
+// signer that no fingerprint can be, with the digest of the complete name and the architecture,
+// since a Name has neither the registry nor the whole repository. Signed is when the image was made, by its
 // config, and Build has that date and the manifest's digest.
 
 // tagSeen returns the record of the image that a tag leads to now. Signer is "" if there is none
@@ -211,7 +212,7 @@ func (f *Finder) tagSeen(found *Found) (s cache.Seen) {
 		return s
 	}
 	s.Name = found.Image.Name
-	s.Signer = "registry-" + string(textDigest([]byte(c.Reference.String())))[len("sha256:"):][:32]
+	s.Signer = "registry-" + string(sumOf([]byte(c.Reference.String() + " " + c.Arch)))[len("sha256:"):][:32]
 	s.Signed = time.Unix(0, 0)
 	// Builds that can be repeated have the date 0 or 1980.
 	if t, err := time.Parse(time.RFC3339, found.Config.Created); err == nil && t.Year() > 1990 && !f.trust.clock.isFuture(t) {
@@ -232,30 +233,39 @@ func (f *Finder) checkTag(found *Found) error {
 	if err != nil {
 		return err
 	}
-	for _, seen := range list {
-		if seen.Signer != now.Signer || seen.Name != now.Name || seen.Build == now.Build {
-			continue
+	seen := find(list, now.Signer)
+	if seen == nil || seen.Build == now.Build {
+		return nil
+	}
+	ref := strconv.Quote(f.opt.Container.Reference.String())
+	if now.Signed.Unix() > 0 && now.Signed.Before(seen.Signed) && !f.opt.AllowOlder {
+		f.tell.Warn("old-image", ref+" now leads to an image of "+now.Signed.UTC().Format(time.RFC3339)+", and one of "+seen.Signed.UTC().Format(time.RFC3339)+" was seen before: the registry offers an older image")
+		return nil
+	}
+	f.tell.Note(ref + " leads to another image than before, which was " + seen.Build)
+	return nil
+}
+
+// find returns the record of a signer, nil if there is none.
+func find(list []cache.Seen, signer string) *cache.Seen {
+	for i := range list {
+		if list[i].Signer == signer {
+			return &list[i]
 		}
-		ref := f.opt.Container.Reference.String()
-		if now.Signed.Unix() > 0 && now.Signed.Before(seen.Signed) && !f.opt.AllowOlder {
-			f.tell.Warn("old-image", fmt.Sprintf("%q now leads to an image of %s, and one of %s was seen before: the registry offers an older image", ref, now.Signed.UTC().Format(time.RFC3339), seen.Signed.UTC().Format(time.RFC3339)))
-			return nil
-		}
-		f.tell.Note(fmt.Sprintf("%q leads to another image than before, which was %s", ref, seen.Build))
 	}
 	return nil
 }
 
 // noteTag returns list with the record of a tag, in place of the earlier one. The record of a
 // newer image stays, unless the user takes older ones.
-func (f *Finder) noteTag(list []cache.Seen, now cache.Seen) []cache.Seen {
-	for i, seen := range list {
-		if seen.Signer == now.Signer && seen.Name == now.Name {
-			if f.opt.AllowOlder || !now.Signed.Before(seen.Signed) {
-				list[i] = now
-			}
-			return list
-		}
+func (f *Finder) noteTag(list []cache.Seen, now *cache.Seen) []cache.Seen {
+	seen := find(list, now.Signer)
+	if seen == nil {
+		list = append(list, cache.Seen{})
+		seen = &list[len(list)-1]
 	}
-	return append(list, now)
+	if f.opt.AllowOlder || !now.Signed.Before(seen.Signed) {
+		*seen = *now
+	}
+	return list
 }

@@ -17,10 +17,10 @@ import (
 func EvidenceNames() []string {
 	names := []string{image.RootfsFile, image.MetaFile, image.SumsFile}
 	for _, name := range allIndexNames() {
-		names = append(names, string(name))
+		names = appendNew(names, string(name))
 	}
 	for _, name := range names {
-		names = append(names, name+image.SigSuffix)
+		names = appendNew(names, name+image.SigSuffix)
 	}
 	return names
 }
@@ -82,7 +82,7 @@ func (found *Found) beginStage() {
 		}
 	}
 	if err != nil {
-		found.finder.tell.Warn("cache-problem", fmt.Sprintf("going on without writing to the cache: %v", err))
+		found.finder.warn("cache-problem", "going on without writing to the cache: ", err, "")
 		return
 	}
 	found.cache.stage = stage
@@ -108,7 +108,7 @@ func (found *Found) lockInCache(ctx context.Context) error {
 	slot, err := f.opt.Cache.Lock(ctx, found.Image.Name)
 	var unwritable *cache.UnwritableError
 	if errors.As(err, &unwritable) {
-		f.tell.Warn("cache-problem", fmt.Sprintf("going on without writing to the cache: %v", err))
+		f.warn("cache-problem", "going on without writing to the cache: ", err, "")
 		if found.cache.entry, err = f.opt.Cache.Open(found.Image.Name); err != nil {
 			found.cache.entry = nil
 		}
@@ -122,7 +122,7 @@ func (found *Found) lockInCache(ctx context.Context) error {
 	if err != nil {
 		found.cache.entry = nil
 		if !errors.Is(err, fs.ErrNotExist) {
-			f.tell.Warn("cache-problem", fmt.Sprintf("the cached copy can't be read and will be replaced: %v", err))
+			f.warn("cache-problem", "the cached copy can't be read and will be replaced: ", err, "")
 		}
 	}
 	return nil
@@ -144,7 +144,7 @@ func (f *Finder) flush(ctx context.Context, q image.Query) error {
 		if err := f.opt.Cache.Remove(ctx, name); ctx.Err() != nil {
 			return err
 		} else if err != nil {
-			f.tell.Warn("cache-problem", fmt.Sprintf("the cached copy can't be removed, and is not used: %v", err))
+			f.warn("cache-problem", "the cached copy can't be removed, and is not used: ", err, "")
 			f.distrustCache = true
 		}
 	}
@@ -215,7 +215,7 @@ func (found *Found) Keep() {
 	f, c := found.finder, &found.cache
 	if c.entry != nil && c.slot != nil && (f.replaceEvidence || c.entry.Evidence == nil) && found.Vouched() {
 		if err := c.slot.Adopt(found.checks.evidence); err != nil {
-			f.tell.Warn("cache-problem", fmt.Sprintf("the evidence for the cached image is not kept: %v", err))
+			f.warn("cache-problem", "the evidence for the cached image is not kept: ", err, "")
 		}
 	}
 	if c.stage == nil {
@@ -233,7 +233,7 @@ func (found *Found) Keep() {
 	err := c.stage.Commit(found.Image.Build, files, found.checks.evidence)
 	c.stage = nil
 	if err != nil {
-		f.tell.Warn("cache-problem", fmt.Sprintf("the image is not kept in the cache: %v", err))
+		f.warn("cache-problem", "the image is not kept in the cache: ", err, "")
 		return
 	}
 	f.tell.Say("The image cache is now ready")
@@ -251,12 +251,16 @@ func (found *Found) makeRoom() bool {
 	if err != nil || info.Size() > limit {
 		return false
 	}
-	err = f.opt.Cache.Shrink(limit-info.Size(), found.Image.Name, func(i cache.Info, err error) {
+	return f.shrink(limit-info.Size(), found.Image.Name) == nil
+}
+
+// shrink removes images from the cache until it has at most limit bytes, but not that of the name.
+func (f *Finder) shrink(limit int64, name image.Name) error {
+	return f.opt.Cache.Shrink(limit, name, func(i cache.Info, err error) {
 		if err == nil {
-			f.tell.Note(fmt.Sprintf("%s is removed from the cache to make room", i.Label()))
+			f.tell.Note(i.Label() + " is removed from the cache to make room")
 		}
 	})
-	return err == nil
 }
 
 // ErrUnsigned says that a cached image can't be checked, since no evidence is kept with it.

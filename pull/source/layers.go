@@ -5,10 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"strings"
+	"strconv"
 
 	"lxc-pull/fetch"
 	"lxc-pull/image"
@@ -17,50 +16,30 @@ import (
 
 // This file has what the methods of a Found do for a container image.
 
-// A wholeLayers is where the layers are that Found.Gather has verified.
-type wholeLayers struct {
-	done   bool
-	file   *os.File // nil: they are in the cache
-	starts []int64  // of each layer in file
-}
-
-// A lastLayer is how the layer that was opened last came, for Finder.Next.
-type lastLayer struct {
-	sources []string
-	resumed int64 // bytes of an earlier run
-	cached  bool  // the cache had all
-}
-
-// newSeal returns the seal of a layer.
-func (o *ociImage) newSeal(found *Found, layer int) *seal {
-	s := &seal{file: found.Layers[layer].Name, digest: sha256.New(), layer: true}
-	hex.Decode(s.want[:], []byte(o.layers[layer].Digest[len("sha256:"):]))
-	return s
-}
-
 // open is Found.Open. The layers are opened in their order. What Gather has verified is checked a
 // second time: another process can change a file of the cache.
 func (o *ociImage) open(ctx context.Context, found *Found, layer int) (*Stream, error) {
 	at := &o.at
 	at.layer, at.checked = layer, false
-	s := &Stream{Size: o.layers[layer].Size, ctx: ctx, seal: o.newSeal(found, layer), found: found}
-	if at.whole.file != nil {
-		s.from = io.NewSectionReader(at.whole.file, at.whole.starts[layer], s.Size)
+	d := &o.layers[layer]
+	check := &seal{file: found.Layers[layer].Name, digest: sha256.New(), layer: true}
+	hex.Decode(check.want[:], []byte(d.Digest[len("sha256:"):]))
+	s := &Stream{Size: d.Size, ctx: ctx, seal: check, found: found}
+	if at.whole != nil {
+		start := int64(0)
+		for i := range layer {
+			start += o.layers[i].Size
+		}
+		s.from = io.NewSectionReader(at.whole, start, s.Size)
 		return s, nil
 	}
 	if at.ahead == nil {
-		c := o.reader.cache
-		if at.noCache {
-			c = nil
-		}
-		at.ahead = startAhead(o, found, c)
+		o.startAhead(found)
 	}
-	reader, err := at.ahead.reader(ctx, layer)
+	a := at.ahead
+	s.stop = context.AfterFunc(ctx, a.wake)
+	reader, err := a.reader(ctx, layer)
 	if err != nil {
-		return nil, err
-	}
-	s.stop = context.AfterFunc(ctx, at.ahead.wake)
-	if err := reader.begin(); err != nil {
 		s.stop()
 		return nil, err
 	}
@@ -70,12 +49,28 @@ func (o *ociImage) open(ctx context.Context, found *Found, layer int) (*Stream, 
 	return s, nil
 }
 
-// reader returns a reader of a layer, and closes the files of those before it.
+// startAhead begins to fetch the layers.
+func (o *ociImage) startAhead(found *Found) {
+	f := found.finder
+	ctx, cancel := context.WithCancel(context.Background())
+	a := &ahead{store: o.reader.store, finder: f, cancel: cancel, done: make(chan struct{}), layers: make([]fetched, len(o.layers)), room: max(f.ahead, chunkSize)}
+	if a.changed.L = &a.mu; !o.at.noCache {
+		a.cache = o.reader.cache
+	}
+	for i := range a.layers {
+		a.layers[i].d, a.layers[i].name = &o.layers[i], found.Layers[i].Name
+	}
+	o.at.ahead = a
+	go a.run(ctx)
+}
+
+// reader returns a reader of a layer, once its size is confirmed and the first bytes are on their
+// way, and closes the files of the layers before it.
 func (a *ahead) reader(ctx context.Context, layer int) (*layerReader, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if layer != a.at && layer != a.at+1 {
-		return nil, fmt.Errorf("layer %d is not the next one", layer+1)
+		return nil, errors.New("layer " + strconv.Itoa(layer+1) + " is not the next one")
 	}
 	for i := range layer {
 		if a.layers[i].err != nil { // the goroutine is done with it
@@ -84,7 +79,17 @@ func (a *ahead) reader(ctx context.Context, layer int) (*layerReader, error) {
 	}
 	a.at = layer
 	a.changed.Broadcast()
-	return &layerReader{ctx: ctx, ahead: a, layer: &a.layers[layer]}, nil
+	l := &a.layers[layer]
+	for !l.begun && ctx.Err() == nil {
+		a.changed.Wait()
+	}
+	if !l.begun {
+		return nil, ctx.Err()
+	}
+	if l.err != nil && l.err != io.EOF && l.written == 0 && len(l.chunks) == 0 {
+		return nil, l.err
+	}
+	return &layerReader{ctx: ctx, ahead: a, layer: l}, nil
 }
 
 // wake wakes a reader whose context has ended.
@@ -107,48 +112,40 @@ func (a *ahead) inCache(layer int) bool {
 // then and which no other process may open. begin begins the progress of a layer.
 func (found *Found) Gather(ctx context.Context, temp func() (*os.File, error), begin func(layer int, s *Stream) io.WriteCloser) error {
 	o := found.oci
-	var whole wholeLayers
-	end := int64(0)
+	var whole *os.File
 	for i := range o.layers {
 		stream, err := found.Open(ctx, i)
 		if err != nil {
 			return err
 		}
 		inCache := stream.InCache()
-		if !inCache && whole.file == nil && i == 0 {
-			if whole.file, err = temp(); err != nil {
+		if !inCache && whole == nil && i == 0 {
+			if whole, err = temp(); err != nil {
 				stream.Close()
 				return err
 			}
 		}
-		n, err := gather(stream, whole.file, begin(i, stream))
-		if err == nil && whole.file == nil && !(inCache && stream.InCache()) {
+		progress := begin(i, stream)
+		sink := io.Writer(progress)
+		if whole != nil {
+			sink = io.MultiWriter(progress, whole)
+		}
+		_, err = io.Copy(sink, stream)
+		if err == nil {
+			err = stream.Check()
+		}
+		progress.Close()
+		if err == nil && whole == nil && !(inCache && stream.InCache()) {
 			err = errors.New("the image can't be written to the cache: see the warning before")
 		}
 		stream.Close()
 		if err != nil {
 			return err
 		}
-		whole.starts = append(whole.starts, end)
-		end += n
 	}
 	o.stopAhead(true)
-	whole.done = true
 	o.at.whole = whole
 	return nil
-}
-
-// gather reads a stream to its end and checks it. It writes the bytes to file, unless that is nil.
-func gather(stream *Stream, file *os.File, progress io.WriteCloser) (n int64, err error) {
-	defer progress.Close()
-	sink := io.Writer(progress)
-	if file != nil {
-		sink = io.MultiWriter(progress, file)
-	}
-	if n, err = io.Copy(sink, stream); err == nil {
-		err = stream.Check()
-	}
-	return n, err
 }
 
 // stopAhead ends the download. Bytes of unfinished layers stay in the cache for a later run if keep
@@ -160,8 +157,8 @@ func (o *ociImage) stopAhead(keep bool) (kept bool) {
 	}
 	kept = a.stop(keep)
 	o.at.ahead = nil
-	if l := &a.layers[o.at.layer]; o.at.layer == a.at {
-		o.at.last = lastLayer{l.sources, l.kept, l.cached}
+	if o.at.layer == a.at {
+		o.at.last = &a.layers[a.at]
 	}
 	return kept
 }
@@ -169,7 +166,7 @@ func (o *ociImage) stopAhead(keep bool) (kept bool) {
 // forget is Found.Forget.
 func (o *ociImage) forget(err error) (kept bool) {
 	kept = o.stopAhead(len(fetch.Failures(err)) > 0 || errors.Is(err, context.Canceled))
-	o.at.whole = wholeLayers{}
+	o.at.whole = nil
 	return kept
 }
 
@@ -178,7 +175,9 @@ func (o *ociImage) forget(err error) (kept bool) {
 func (f *Finder) nextContainer(ctx context.Context, found *Found, err error) (*Found, error) {
 	o := found.oci
 	last, wrong := o.at.last, isUnverified(err)
-	o.at.last = lastLayer{}
+	if o.at.last = nil; last == nil {
+		last = new(fetched)
+	}
 	var refused *RefusedError
 	switch {
 	case ctx.Err() != nil:
@@ -188,7 +187,7 @@ func (f *Finder) nextContainer(ctx context.Context, found *Found, err error) (*F
 	case o.registry == nil || o.at.checked: // the store has no other bytes, or these are the right ones
 		return nil, err
 	case wrong && last.cached:
-		f.tell.Warn("cache-problem", fmt.Sprintf("the cached copy is damaged (%v); downloading it anew", err))
+		f.warn("cache-problem", "the cached copy is damaged (", err, "); downloading it anew")
 		if !o.dropBlob(ctx) {
 			o.at.noCache = true
 		}
@@ -198,11 +197,11 @@ func (f *Finder) nextContainer(ctx context.Context, found *Found, err error) (*F
 		return nil, err
 	}
 	course := o.registry.course(o.layers[o.at.layer].Digest)
-	again, final := course.Next(fetch.Attempt{Err: err, Wrong: wrong, Resumed: last.resumed, Sources: last.sources})
+	again, final := course.Next(fetch.Attempt{Err: err, Wrong: wrong, Resumed: last.kept, Sources: last.sources})
 	if !again {
 		return nil, final
 	}
-	f.tell.Warn("retry", fmt.Sprintf("%v; starting again", err))
+	f.warn("retry", "", err, "; starting again")
 	return found, nil
 }
 
@@ -244,28 +243,27 @@ func (o *ociImage) keep(found *Found) {
 		Reference: f.opt.Container.Reference.String(), Name: found.Image.Name,
 		Manifest: o.manifest.digest, Top: o.top.digest, MediaType: o.top.mediaType,
 	}
-	for i := range o.layers { // a blob may be listed twice
-		kept.Blobs = append(kept.Blobs, o.layers[i].Digest)
-	}
-	for i := range r.texts {
-		kept.Blobs = append(kept.Blobs, r.texts[i].digest)
+	n := len(o.layers)
+	kept.Blobs = make([]image.Digest, n+len(r.texts)) // a blob may be listed twice
+	for i := range kept.Blobs {
+		if i < n {
+			kept.Blobs[i] = o.layers[i].Digest
+		} else {
+			kept.Blobs[i] = r.texts[i-n].digest
+		}
 	}
 	if old := r.kept; found.Cached && old != nil && old.Top == kept.Top && old.Manifest == kept.Manifest && len(old.Blobs) == len(kept.Blobs) {
 		return
 	}
 	err := r.keepTexts(context.Background())
 	if limit := f.opt.Use.Limit; err == nil && limit > 0 {
-		err = r.cache.Shrink(limit-o.size(), found.Image.Name, func(i cache.Info, err error) {
-			if err == nil {
-				f.tell.Note(fmt.Sprintf("%s is removed from the cache to make room", i.Name))
-			}
-		})
+		err = f.shrink(limit-o.size(), found.Image.Name)
 	}
 	if err == nil {
 		err = r.cache.Keep(context.Background(), kept)
 	}
 	if err != nil {
-		f.tell.Warn("cache-problem", fmt.Sprintf("the image is not kept in the cache: %v", err))
+		f.warn("cache-problem", "the image is not kept in the cache: ", err, "")
 		return
 	}
 	if !found.Cached {
@@ -276,12 +274,11 @@ func (o *ociImage) keep(found *Found) {
 // keepTexts writes the small files of an image to the cache.
 func (r *ociReader) keepTexts(ctx context.Context) error {
 	for i := range r.texts {
-		t := &r.texts[i]
+		t := r.texts[i]
 		blob, err := r.cache.Blob(ctx, t.digest, int64(len(t.text)))
 		if err == nil && !blob.Complete && blob.Have > 0 { // the rest of a killed run
-			if err = blob.Discard(); err == nil {
-				blob, err = r.cache.Blob(ctx, t.digest, int64(len(t.text)))
-			}
+			blob.Discard()
+			blob, err = r.cache.Blob(ctx, t.digest, int64(len(t.text)))
 		}
 		if err != nil {
 			return err
@@ -312,8 +309,7 @@ func (o *ociImage) url(found *Found, kind string, d image.Digest) string {
 // fileList is Found.FileList.
 func (o *ociImage) fileList(found *Found) (lines string) {
 	line := func(kind string, d image.Digest, size int64) {
-		sum, _ := hex.DecodeString(strings.TrimPrefix(string(d), "sha256:"))
-		lines += fileLine(sum, size, o.url(found, kind, d))
+		lines += string(d)[len("sha256:"):] + " " + strconv.FormatInt(size, 10) + " " + o.url(found, kind, d) + "\n"
 	}
 	if o.top.digest != o.manifest.digest {
 		line("manifests", o.top.digest, int64(len(o.top.text)))

@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"lxc-pull/fetch"
@@ -24,15 +24,33 @@ const maxToken = 64 << 10
 func (c *Container) Authorize(client func() *fetch.Client) func(ctx context.Context, url, challenge string) (string, error) {
 	return func(ctx context.Context, from, challenge string) (string, error) {
 		bases, err := c.bases()
+		var at *base // nil: neither a registry nor a mirror
+		for _, b := range bases {
+			if strings.HasPrefix(from, b.url+"/") {
+				at = b
+			}
+		}
+		if err != nil || at == nil {
+			return "", err
+		}
+		user, password, err := c.login(at)
 		if err != nil {
 			return "", err
 		}
-		for i := len(bases) - 1; i >= 0; i-- {
-			if strings.HasPrefix(from, bases[i].url+"/") {
-				return c.authorize(ctx, client(), &bases[i], challenge)
-			}
+		basic := ""
+		if user != "" {
+			basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 		}
-		return "", nil // neither a registry nor a mirror
+		wants := parseChallenge(challenge)
+		switch {
+		case wants.bearer:
+			return wants.token(ctx, client(), at, user, basic)
+		case wants.basic && basic == "":
+			return "", newError(Login, "", errors.New(strconv.Quote(at.host)+" wants a user name and password"))
+		case wants.basic:
+			return basic, nil
+		}
+		return "", errors.New(strconv.Quote(at.host) + " wants a login of a kind that this program does not know")
 	}
 }
 
@@ -42,28 +60,6 @@ func (c *Container) login(at *base) (user, password string, err error) {
 		return "", "", nil
 	}
 	return c.Login(at.host, at.repository)
-}
-
-// authorize answers the challenge of a registry or mirror.
-func (c *Container) authorize(ctx context.Context, client *fetch.Client, at *base, challenge string) (string, error) {
-	user, password, err := c.login(at)
-	if err != nil {
-		return "", err
-	}
-	basic := ""
-	if user != "" {
-		basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
-	}
-	wants := parseChallenge(challenge)
-	switch {
-	case wants.bearer:
-		return wants.token(ctx, client, at, user, basic)
-	case wants.basic && basic == "":
-		return "", &Error{Kind: Login, Err: fmt.Errorf("%q wants a user name and password", at.host)}
-	case wants.basic:
-		return basic, nil
-	}
-	return "", fmt.Errorf("%q wants a login of a kind that this program does not know", at.host)
 }
 
 // A challenge is what a registry wants: a name and password, or a token of a token server
@@ -91,7 +87,28 @@ func parseChallenge(text string) (c challenge) {
 			continue
 		}
 		value := ""
-		value, text = cutValue(strings.TrimLeft(text[1:], " \t"))
+		text = strings.TrimLeft(text[1:], " \t")
+		quoted := strings.HasPrefix(text, `"`) // RFC 9110, section 5.6.4
+		i := 0
+		if quoted {
+			i = 1
+		}
+		for ; i < len(text); i++ {
+			c := text[i]
+			if quoted && c == '"' {
+				i++
+				break
+			}
+			if quoted && c == '\\' {
+				if i++; i == len(text) {
+					break
+				}
+			} else if !quoted && (c == ' ' || c == '\t' || c == ',') {
+				break
+			}
+			value += text[i : i+1]
+		}
+		text = text[i:]
 		if !bearer {
 			continue
 		}
@@ -107,30 +124,6 @@ func parseChallenge(text string) (c challenge) {
 	return c
 }
 
-// cutValue cuts a token or quoted string (RFC 9110, section 5.6.4) off the start of text.
-func cutValue(text string) (value, rest string) {
-	if !strings.HasPrefix(text, `"`) {
-		end := strings.IndexAny(text, " \t,")
-		if end < 0 {
-			end = len(text)
-		}
-		return text[:end], text[end:]
-	}
-	var b []byte
-	for i := 1; i < len(text); i++ {
-		switch text[i] {
-		case '"':
-			return string(b), text[i+1:]
-		case '\\':
-			if i++; i == len(text) {
-				return string(b), ""
-			}
-		}
-		b = append(b, text[i])
-	}
-	return string(b), ""
-}
-
 // token gets a token from the token server that a registry names. user is "" without a login.
 func (c *challenge) token(ctx context.Context, client *fetch.Client, at *base, user, basic string) (string, error) {
 	u, err := url.Parse(c.realm)
@@ -138,27 +131,27 @@ func (c *challenge) token(ctx context.Context, client *fetch.Client, at *base, u
 		err = checkRealm(u, at)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%q names a token server that is not asked, %.200q: %w", at.host, fetch.ShowURL(c.realm), err)
+		return "", because(strconv.Quote(at.host)+" names a token server that is not asked, "+quote(fetch.ShowURL(c.realm)), err)
 	}
-	query := u.Query()
+	scope := c.scope
+	if scope == "" {
+		scope = "repository:" + at.repository + ":pull"
+	}
+	for _, part := range strings.Fields(scope) {
+		u.RawQuery += "&scope=" + url.QueryEscape(part)
+	}
 	if c.service != "" {
-		query.Set("service", c.service)
+		u.RawQuery += "&service=" + url.QueryEscape(c.service)
 	}
-	if c.scope == "" {
-		c.scope = "repository:" + at.repository + ":pull"
-	}
-	for scope := range strings.FieldsSeq(c.scope) {
-		query.Add("scope", scope)
-	}
-	u.RawQuery = query.Encode()
+	u.RawQuery = strings.TrimPrefix(u.RawQuery, "&")
 	data, _, err := client.Load(ctx, fetch.Request{URLs: []string{u.String()}, Max: maxToken, Accept: "application/json", Authorization: basic})
 	for _, e := range fetch.Failures(err) {
-		switch {
-		case e.Status != http.StatusUnauthorized && e.Status != http.StatusForbidden && e.Status != http.StatusBadRequest:
-		case user != "":
-			return "", &Error{Kind: Login, Err: &answerError{text: fmt.Sprintf("%q does not accept the name %q with this password", u.Host, user), err: err}}
-		default:
-			return "", &Error{Kind: Login, Err: &answerError{text: fmt.Sprintf("%q gives no token without a login", u.Host), err: err}}
+		if e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden || e.Status == http.StatusBadRequest {
+			text := " gives no token without a login"
+			if user != "" {
+				text = " does not accept the name " + strconv.Quote(user) + " with this password"
+			}
+			return "", &Error{Kind: Login, Text: strconv.Quote(u.Host) + text, Err: err}
 		}
 	}
 	if err != nil {
@@ -166,7 +159,7 @@ func (c *challenge) token(ctx context.Context, client *fetch.Client, at *base, u
 	}
 	token, _, err := image.ParseToken(data)
 	if err != nil {
-		return "", fmt.Errorf("the token server %q: %w", u.Host, err)
+		return "", because("the token server "+strconv.Quote(u.Host), err)
 	}
 	return "Bearer " + token, nil
 }

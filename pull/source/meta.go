@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"lxc-pull/fetch"
@@ -64,7 +65,7 @@ func (found *Found) loadMeta(ctx context.Context) ([]byte, error) {
 		if !again {
 			return nil, last
 		}
-		f.tell.Warn("retry", fmt.Sprintf("%v; starting again", err))
+		f.warn("retry", "", err, "; starting again")
 		if err := found.renewSeals(); err != nil {
 			return nil, err
 		}
@@ -77,18 +78,18 @@ func (found *Found) useMeta(tarball []byte) error {
 	opt.Workers = 1
 	plain, err := untar.Decompress(bytes.NewReader(tarball), opt)
 	if err != nil {
-		return fmt.Errorf("%s: %w", image.MetaFile, err)
+		return because(image.MetaFile, err)
 	}
 	defer plain.Close()
 	files, err := untar.ReadFiles(plain, maxMetaFile, maxMetaTotal)
 	if err != nil {
-		return fmt.Errorf("%s: %w", image.MetaFile, err)
+		return because(image.MetaFile, err)
 	}
 	found.Meta = lxc.Meta{}
 	found.files = nil
 	for _, file := range files {
 		if err := checkMetaFile(file); err != nil {
-			return fmt.Errorf("%s: %w", image.MetaFile, err)
+			return because(image.MetaFile, err)
 		}
 		if file.Name == "" {
 			continue // "./", the archive's top directory
@@ -109,7 +110,7 @@ func checkMetaFile(f untar.File) error {
 		return fmt.Errorf("%q is not a regular file", f.Name)
 	}
 	if err := image.CheckName(f.Name); err != nil {
-		return fmt.Errorf("%q: %w", f.Name, err)
+		return because(strconv.Quote(f.Name), err)
 	}
 	switch f.Name {
 	case image.RootfsFile, image.MetaFile, image.SumsFile, "build_id":

@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"lxc-pull/fetch"
 )
@@ -39,7 +38,7 @@ func (f *Finder) next(ctx context.Context, found *Found, err error) (*Found, err
 	case errors.As(err, &refused): // the server's build is refused
 		return nil, refused.Err
 	case found.Cached && wrong: // the bytes in the cache have changed: download the image again
-		f.tell.Warn("cache-problem", fmt.Sprintf("the cached copy is damaged (%v); downloading it anew", err))
+		f.warn("cache-problem", "the cached copy is damaged (", err, "); downloading it anew")
 		found.Close()
 		f.distrustCache = true
 		next, offline := f.onServer(ctx, found.query)
@@ -58,7 +57,7 @@ func (f *Finder) next(ctx context.Context, found *Found, err error) (*Found, err
 	}
 	again, last := found.try.course.Next(fetch.Attempt{Err: err, Wrong: wrong, Resumed: found.try.resumed, Sources: sources})
 	if again {
-		f.tell.Warn("retry", fmt.Sprintf("%v; starting again", err))
+		f.warn("retry", "", err, "; starting again")
 		found.cache.discard()
 		return found, found.renewSeals()
 	}
@@ -96,7 +95,7 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 
 // insteadOfRefused finds the image on a server after the caller refused the cached copy.
 func (f *Finder) insteadOfRefused(ctx context.Context, found *Found, refused error) (*Found, error) {
-	f.tell.Note(fmt.Sprintf("the cached copy can't be used as it is: %v", refused))
+	f.warn("", "the cached copy can't be used as it is: ", refused, "")
 	found.Close()
 	f.replaceEvidence = true
 	next, err := f.onServer(ctx, found.query)

@@ -2,8 +2,9 @@ package source
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
+	"strconv"
 	"strings"
 
 	"lxc-pull/image"
@@ -20,33 +21,29 @@ const maxKeptTexts = 256
 // Signatures have no digest that the image names. While offline is set, those that the cache
 // keeps with the image are all there are, and the store is asked only for what the cache lacks.
 type ociReader struct {
-	store
+	store   store
 	archive *archive     // nil: the store is a registry
 	cache   *cache.Cache // nil: it is not used
 	kept    *cache.Kept  // the image in the cache; nil: none
 	fresh   bool         // the user wants what the store has now
 	offline bool
-	texts   []document // read so far
+	texts   []*document // read so far
 }
 
-// note remembers a text.
-func (r *ociReader) note(d image.Digest, text []byte) {
-	for i := range r.texts {
-		if r.texts[i].digest == d {
-			return
+// known returns a text that was read, nil if there is none.
+func (r *ociReader) known(d image.Digest) []byte {
+	for _, t := range r.texts {
+		if t.digest == d {
+			return t.text
 		}
 	}
-	if len(r.texts) < maxKeptTexts {
-		r.texts = append(r.texts, document{digest: d, text: text})
-	}
+	return nil
 }
 
-// cached returns a text of the cache, nil if the cache does not have it.
+// cached returns a text that was read, or that the cache has; nil if there is none.
 func (r *ociReader) cached(d image.Digest, max int64) []byte {
-	for i := range r.texts {
-		if r.texts[i].digest == d {
-			return r.texts[i].text
-		}
+	if text := r.known(d); text != nil {
+		return text
 	}
 	if r.cache == nil || r.fresh {
 		return nil
@@ -56,90 +53,67 @@ func (r *ociReader) cached(d image.Digest, max int64) []byte {
 		return nil
 	}
 	defer blob.Close()
-	text, err := io.ReadAll(io.NewSectionReader(blob.File, 0, max+1))
-	if err != nil || int64(len(text)) > max || textDigest(text) != d {
+	if blob.Have > max {
+		return nil
+	}
+	text, err := io.ReadAll(io.NewSectionReader(blob.File, 0, max))
+	if err != nil || sumOf(text) != d {
 		return nil // it is downloaded again
 	}
-	r.note(d, text)
 	return text
 }
 
-func (r *ociReader) manifest(ctx context.Context, name string) (text []byte, mediaType string, err error) {
+func (r *ociReader) get(ctx context.Context, path string, max int64) (text []byte, mediaType string, err error) {
+	_, name, _ := strings.Cut(path, "/")
 	switch {
 	case strings.Contains(name, ":"):
-		if text = r.cached(image.Digest(name), image.MaxManifest); text != nil {
-			return text, "", nil
-		}
+		text = r.cached(image.Digest(name), max)
 	case r.offline:
-		for _, m := range r.keptManifests() {
-			for i := range m.manifest.Layers {
-				if m.manifest.Layers[i].Signature != "" {
-					return m.text, m.manifest.MediaType, nil
+		r.eachKept(func(m *image.Manifest, d image.Digest, kept []byte) {
+			for i := range m.Layers {
+				if m.Layers[i].Signature != "" && text == nil {
+					text, mediaType = kept, m.MediaType
 				}
 			}
+		})
+		if text == nil {
+			return nil, "", newError(NotFound, "", errors.New("the cache has no "+strconv.Quote(name)))
 		}
-		return nil, "", &Error{Kind: NotFound, Err: fmt.Errorf("the cache has no %q", name)}
 	}
-	if text, mediaType, err = r.store.manifest(ctx, name); err == nil {
-		r.note(textDigest(text), text)
+	if text == nil {
+		text, mediaType, err = r.store.get(ctx, path, max)
+	}
+	if err == nil && len(r.texts) < maxKeptTexts {
+		if d := sumOf(text); r.known(d) == nil {
+			r.texts = append(r.texts, &document{digest: d, text: text})
+		}
 	}
 	return text, mediaType, err
-}
-
-func (r *ociReader) small(ctx context.Context, d *image.Descriptor, max int64) (text []byte, err error) {
-	if text = r.cached(d.Digest, max); text != nil {
-		return text, nil
-	}
-	if text, err = r.store.small(ctx, d, max); err == nil {
-		r.note(d.Digest, text)
-	}
-	return text, err
 }
 
 func (r *ociReader) referrers(ctx context.Context, d image.Digest) (list []image.Descriptor, err error) {
 	if !r.offline {
 		return r.store.referrers(ctx, d)
 	}
-	for _, m := range r.keptManifests() {
-		if m.manifest.Subject == d {
-			list = append(list, image.Descriptor{
-				MediaType: m.manifest.MediaType, Digest: m.digest, Size: int64(len(m.text)), ArtifactType: m.manifest.ArtifactType,
-			})
+	r.eachKept(func(m *image.Manifest, digest image.Digest, text []byte) {
+		if m.Subject == d {
+			list = append(list, image.Descriptor{MediaType: m.MediaType, Digest: digest, Size: int64(len(text)), ArtifactType: m.ArtifactType})
 		}
-	}
+	})
 	return list, nil
 }
 
-// A keptManifest is a manifest that the cache keeps with the image.
-type keptManifest struct {
-	document
-	manifest *image.Manifest
-}
-
-// keptManifests returns the manifests that the cache keeps with the image.
-func (r *ociReader) keptManifests() (list []keptManifest) {
+// eachKept calls each with the manifests that the cache keeps with the image.
+func (r *ociReader) eachKept(each func(m *image.Manifest, d image.Digest, text []byte)) {
 	if r.kept == nil {
-		return nil
+		return
 	}
 	for _, d := range r.kept.Blobs {
-		if blob, err := r.cache.FindBlob(d); err == nil {
-			first := make([]byte, 1)
-			blob.File.ReadAt(first, 0)
-			size := blob.Have
-			blob.Close()
-			if size > image.MaxManifest || first[0] != '{' {
-				continue // a layer
-			}
-		}
 		text := r.cached(d, image.MaxManifest)
-		if text == nil {
-			continue
-		}
 		if m, err := image.ParseManifest(text, ""); err == nil {
-			list = append(list, keptManifest{document{digest: d, text: text}, m})
+			each(m, d, text)
 		}
 	}
-	return list
 }
 
 // close closes the archive, if the store is one.

@@ -247,7 +247,7 @@ func (w *cacheWriter) Read(p []byte) (int, error) {
 	n, err := w.from.Read(p)
 	if stage := w.to.cache.stage; n > 0 && stage != nil {
 		if _, failed := stage.Write(p[:n]); failed != nil {
-			w.to.finder.tell.Warn("cache-problem", fmt.Sprintf("the image is not written to the cache: %v", failed))
+			w.to.finder.warn("cache-problem", "the image is not written to the cache: ", failed, "")
 			w.to.try.cacheErr = failed
 			w.to.cache.discard()
 		}
@@ -290,7 +290,7 @@ func (found *Found) Measure(ctx context.Context, sureOnly bool) (sure bool) {
 		var from string
 		if tail, layer.Packed, from, err = found.finder.askTail(ctx, urls); err != nil {
 			layer.Packed = -1
-			found.finder.tell.Note(fmt.Sprintf("the size of the image is not known yet: %v", err))
+			found.finder.warn("", "the size of the image is not known yet: ", err, "")
 			return false
 		}
 		sure = servers.safe(from)

@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -15,13 +14,8 @@ import (
 	"lxc-pull/image"
 )
 
-// manifestType is the media type of an image manifest (OCI image spec, media-types.md), and
-// manifestTypes those of all manifests that image.ParseManifest reads.
-const (
-	manifestType  = "application/vnd.oci.image.manifest.v1+json"
-	manifestTypes = manifestType + ", application/vnd.oci.image.index.v1+json, " +
-		"application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
-)
+// manifestTypes are the media types of all manifests that image.ParseManifest reads.
+const manifestTypes = image.OCIManifest + ", " + image.OCIIndex + ", " + image.DockerIndex + ", " + image.DockerManifest
 
 // Limits of a registry's lists.
 const (
@@ -38,9 +32,9 @@ const (
 type registry struct {
 	client    *fetch.Client
 	container *Container
-	bases     []base // the mirrors, then the registry itself
-	warn      func(code, text string)
-	courses   []blobCourse
+	bases     []*base // the mirrors, then the registry itself
+	tell      Listener
+	courses   []*fetch.Course // of layers: which URLs are asked after their bytes were wrong
 }
 
 // A base is a repository at a registry or mirror.
@@ -51,49 +45,27 @@ type base struct {
 	out              bool // it can't be reached: it is asked only if no other is left
 }
 
-// A blobCourse says which URLs are asked for a layer after its bytes were wrong.
-type blobCourse struct {
-	_      [0]func() // forbids ==, whose code nothing needs
-	digest image.Digest
-	course *fetch.Course
-}
-
 // bases returns the repository at the mirrors and, at the end, at its registry.
-func (c *Container) bases() (list []base, err error) {
+func (c *Container) bases() (list []*base, err error) {
 	ref := &c.Reference
 	for _, mirror := range c.Mirrors {
 		u, err := serverURL(mirror)
-		if err != nil {
-			return nil, fmt.Errorf("the mirror %q: %w", mirror, err)
-		}
 		scheme, rest, _ := strings.Cut(u, "://")
-		if scheme == "file" {
-			return nil, fmt.Errorf("the mirror %q is no registry", mirror)
+		if err == nil && scheme == "file" {
+			err = errors.New("it is no registry")
 		}
-		host, prefix, below := strings.Cut(rest, "/")
-		repository := ref.Repository
-		if below {
-			repository = prefix + "/" + repository
+		if err != nil {
+			return nil, because("the mirror "+strconv.Quote(mirror), err)
 		}
-		list = append(list, base{url: scheme + "://" + host + "/v2/" + repository, host: host, repository: repository})
+		host, prefix, _ := strings.Cut(rest, "/")
+		repository := strings.TrimPrefix(prefix+"/"+ref.Repository, "/")
+		list = append(list, &base{url: scheme + "://" + host + "/v2/" + repository, host: host, repository: repository})
 	}
-	return append(list, base{url: ref.URL(), host: ref.Host, repository: ref.Repository}), nil
-}
-
-// newRegistry returns the registry of a Finder's container image.
-func (f *Finder) newRegistry() (*registry, error) {
-	c := f.opt.Container
-	bases, err := c.bases()
-	return &registry{client: f.opt.Client, container: c, bases: bases, warn: f.tell.Warn}, err
+	return append(list, &base{url: ref.URL(), host: ref.Host, repository: ref.Repository}), nil
 }
 
 // own returns the repository at the registry itself.
-func (r *registry) own() *base { return &r.bases[len(r.bases)-1] }
-
-// textDigest returns the digest of a text.
-func textDigest(text []byte) image.Digest {
-	return image.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256(text)))
-}
+func (r *registry) own() *base { return r.bases[len(r.bases)-1] }
 
 // A question is a request for a small file below a repository.
 type question struct {
@@ -105,7 +77,7 @@ type question struct {
 }
 
 // ask returns what the first of the repositories answers. The last of them decides on the error.
-func (r *registry) ask(ctx context.Context, bases []base, q *question) (answer *fetch.Answer, err error) {
+func (r *registry) ask(ctx context.Context, bases []*base, q *question) (answer *fetch.Answer, err error) {
 	for i := range bases {
 		if bases[i].out && i+1 < len(bases) {
 			continue
@@ -113,17 +85,17 @@ func (r *registry) ask(ctx context.Context, bases []base, q *question) (answer *
 		request := fetch.Request{URLs: []string{bases[i].url + q.path}, Max: q.max, Accept: q.accept, Hasty: i+1 < len(bases)}
 		answer, err = r.client.Ask(ctx, request)
 		if err == nil && q.digest != "" {
-			if got := textDigest(answer.Data); got != q.digest {
-				err = unverified(string(q.digest), fmt.Errorf("%q gave a file with the digest %s", bases[i].host, got))
+			if got := sumOf(answer.Data); got != q.digest {
+				err = unverified(string(q.digest), errors.New(strconv.Quote(bases[i].host)+" gave a file with the digest "+string(got)))
 			}
 		}
 		if err == nil || ctx.Err() != nil {
 			return answer, err
 		}
 		bases[i].out = Offline(err)
-		err = r.explain(&bases[i], q.path, err)
+		err = r.explain(bases[i], q.path, err)
 		if i+1 < len(bases) {
-			r.warn("retry", fmt.Sprintf("%v; asking %q", err, bases[i+1].host))
+			r.tell.Warn("retry", err.Error()+"; asking "+strconv.Quote(bases[i+1].host))
 		}
 	}
 	return nil, err
@@ -136,7 +108,7 @@ func (r *registry) byName(ctx context.Context, q *question) (*fetch.Answer, erro
 	if kind := KindOf(err); len(r.bases) == 1 || ctx.Err() != nil || kind != Network && kind != Limited {
 		return answer, err
 	}
-	r.warn("retry", fmt.Sprintf("%v; asking a mirror, which may give an older image", err))
+	r.tell.Warn("retry", err.Error()+"; asking a mirror, which may give an older image")
 	answer, other := r.ask(ctx, r.bases[:len(r.bases)-1], q)
 	if other != nil {
 		return nil, err
@@ -144,9 +116,13 @@ func (r *registry) byName(ctx context.Context, q *question) (*fetch.Answer, erro
 	return answer, nil
 }
 
-func (r *registry) manifest(ctx context.Context, name string) (text []byte, mediaType string, err error) {
+func (r *registry) get(ctx context.Context, path string, max int64) (text []byte, mediaType string, err error) {
+	q := &question{path: "/" + path, accept: manifestTypes, max: max}
+	kind, name, _ := strings.Cut(path, "/")
+	if kind == "blobs" {
+		q.accept = "*/*"
+	}
 	var answer *fetch.Answer
-	q := &question{path: "/manifests/" + name, accept: manifestTypes, max: image.MaxManifest}
 	if strings.Contains(name, ":") {
 		q.digest = image.Digest(name)
 		answer, err = r.ask(ctx, r.bases, q)
@@ -156,94 +132,54 @@ func (r *registry) manifest(ctx context.Context, name string) (text []byte, medi
 	if err != nil {
 		return nil, "", err
 	}
-	mediaType, _, _ = strings.Cut(answer.Header.Get("Content-Type"), ";")
-	return answer.Data, strings.TrimSpace(mediaType), nil
-}
-
-func (r *registry) small(ctx context.Context, d *image.Descriptor, max int64) ([]byte, error) {
-	if d.Size > max {
-		return nil, tooLarge(string(d.Digest), d.Size, max)
-	}
-	answer, err := r.ask(ctx, r.bases, &question{path: "/blobs/" + string(d.Digest), accept: "*/*", max: max, digest: d.Digest})
-	if err != nil {
-		return nil, err
-	}
-	return answer.Data, nil
+	return answer.Data, answer.Header.Get("Content-Type"), nil
 }
 
 // tooLarge returns the error for something that is larger than what this program reads.
 func tooLarge(what string, size, max int64) error {
-	return fmt.Errorf("%s has %s, more than the limit of %s", what, ByteCount(size), ByteCount(max))
+	return errors.New(what + " has " + ByteCount(size) + ", more than the limit of " + ByteCount(max))
 }
 
 func (r *registry) referrers(ctx context.Context, d image.Digest) (list []image.Descriptor, err error) {
-	err = r.pages(ctx, "/referrers/"+string(d), manifestTypes, func(text []byte) error {
-		m, err := image.ParseManifest(text, "")
-		if err == nil {
-			list = append(list, m.Manifests...)
-		}
-		return err
-	})
-	if !lacksReferrers(err) {
-		return list, err
-	}
-	// Without that API a tag has the list (OCI distribution spec, "Referrers Tag Schema").
-	text, _, err := r.manifest(ctx, strings.Replace(string(d), ":", "-", 1))
-	if KindOf(err) == NotFound {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	m, err := image.ParseManifest(text, "")
-	if err != nil {
-		return nil, fmt.Errorf("the list of signatures: %w", err)
-	}
-	return m.Manifests, nil
-}
-
-// lacksReferrers reports whether err says that a registry does not know the referrers API.
-func lacksReferrers(err error) bool {
-	if KindOf(err) == NotFound {
-		return true
-	}
-	for _, e := range fetch.Failures(err) {
-		switch e.Status {
-		case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented:
-			return true
-		}
-	}
-	return false
+	_, list, err = r.pages(ctx, "/referrers/"+string(d), manifestTypes)
+	return list, err
 }
 
 // tags lists the tags of the repository.
 func (r *registry) tags(ctx context.Context) (list []string, err error) {
-	err = r.pages(ctx, "/tags/list", "application/json", func(text []byte) error {
-		page, err := image.ParseTags(text)
-		list = append(list, page...)
-		return err
-	})
+	list, _, err = r.pages(ctx, "/tags/list", "application/json")
 	return list, err
 }
 
-// pages passes the pages of a list to each. A page names the next one in its header (RFC 8288).
-func (r *registry) pages(ctx context.Context, path, accept string, each func([]byte) error) error {
+// pages reads the pages of a list of tags, or of an index if that is accepted. A page names the next
+// one in its header (RFC 8288).
+func (r *registry) pages(ctx context.Context, path, accept string) (tags []string, list []image.Descriptor, err error) {
 	at := r.own().url
 	for range maxPages {
 		answer, err := r.byName(ctx, &question{path: path, accept: accept, max: maxPage})
 		if err != nil {
-			return err
+			return tags, list, err
 		}
-		if err := each(answer.Data); err != nil {
-			return fmt.Errorf("%q: %w", at+path, err)
+		if accept == manifestTypes {
+			var m *image.Manifest
+			if m, err = image.ParseManifest(answer.Data, ""); err == nil {
+				list = append(list, m.Manifests...)
+			}
+		} else {
+			var page []string
+			page, err = image.ParseTags(answer.Data)
+			tags = append(tags, page...)
+		}
+		if err != nil {
+			return tags, list, because(strconv.Quote(at+path), err)
 		}
 		next := nextPage(at+path, answer.Header.Values("Link"))
 		if !strings.HasPrefix(next, at+"/") {
-			return nil // the last page, or another server, which is not asked
+			return tags, list, nil // the last page, or another server, which is not asked
 		}
 		path = next[len(at):]
 	}
-	return fmt.Errorf("%q has more than %d pages", at, maxPages)
+	return tags, list, errors.New(strconv.Quote(at) + " has more than 100 pages")
 }
 
 // nextPage returns the URL with the relation "next" in the Link fields of the answer from a
@@ -281,33 +217,33 @@ func (r *registry) open(ctx context.Context, d *image.Descriptor, offset int64) 
 // ofSize returns the error for a download that is larger than its descriptor says. Other errors
 // stay as they are.
 func ofSize(err error, d *image.Descriptor) error {
-	var large *fetch.Error
-	if errors.As(err, &large) && large.Kind == fetch.KindTooLarge {
-		return unverified(string(d.Digest), fmt.Errorf("it has more than %d bytes, its size by the manifest", d.Size))
+	if list := fetch.Failures(err); len(list) > 0 && list[0].Kind == fetch.KindTooLarge {
+		return unverified(string(d.Digest), errors.New("it has more than "+strconv.FormatInt(d.Size, 10)+" bytes, its size by the manifest"))
 	}
 	return err
 }
 
 // wrongSize returns the error for a blob that has another size than its descriptor says.
 func wrongSize(size int64, d *image.Descriptor) error {
-	return unverified(string(d.Digest), fmt.Errorf("it has %d bytes, and %d by the manifest", size, d.Size))
+	return unverified(string(d.Digest), errors.New("it has "+strconv.FormatInt(size, 10)+" bytes, and "+strconv.FormatInt(d.Size, 10)+" by the manifest"))
 }
 
 // course returns the Course of a layer.
 func (r *registry) course(d image.Digest) *fetch.Course {
-	for i := range r.courses {
-		if r.courses[i].digest == d {
-			return r.courses[i].course
+	for _, c := range r.courses {
+		if strings.HasSuffix(c.URLs()[0], string(d)) {
+			return c
 		}
 	}
 	var urls []string
 	for i := range r.bases {
 		if !r.bases[i].out || i+1 == len(r.bases) {
-			urls = append(urls, r.bases[i].url+"/blobs/"+string(d))
+			urls = appendNew(urls, r.bases[i].url+"/blobs/"+string(d))
 		}
 	}
-	r.courses = append(r.courses, blobCourse{digest: d, course: fetch.NewCourse(urls)})
-	return r.courses[len(r.courses)-1].course
+	c := fetch.NewCourse(urls)
+	r.courses = append(r.courses, c)
+	return c
 }
 
 // explain gives the Kind of a registry's answer to an error of package fetch, and says what the
@@ -321,10 +257,10 @@ func (r *registry) explain(at *base, path string, err error) error {
 	failed := list[len(list)-1]
 	code, said := image.RegistryError(failed.Page)
 	if said != "" {
-		said = fmt.Sprintf(" (it says %.300q)", said)
+		said = " (it says " + strconv.Quote(said[:min(len(said), 300)]) + ")"
 	}
 	host, repository := strconv.Quote(at.host), strconv.Quote(at.repository)
-	kind, text := Kind(0), ""
+	kind, text := Limited, host+" limits how often its images are downloaded"
 	switch failed.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		kind, text = Login, host+" does not let anybody without a login read "+repository+", or has no such repository"
@@ -337,22 +273,11 @@ func (r *registry) explain(at *base, path string, err error) error {
 			text = "the repository " + repository + " at " + host + " has no " + strconv.Quote(path[strings.LastIndexByte(path, '/')+1:])
 		}
 	case http.StatusTooManyRequests:
-		kind, text = Limited, host+" limits how often its images are downloaded"
 	default:
 		if said == "" || failed.Kind != fetch.KindStatus {
 			return err
 		}
 		return fmt.Errorf("%w%s", err, said)
 	}
-	return &Error{Kind: kind, Err: &answerError{text: text + said, err: err}}
+	return &Error{Kind: kind, Text: text + said, Err: err}
 }
-
-// An answerError is a registry's answer in other words.
-type answerError struct {
-	_    [0]func() // forbids ==, whose code nothing needs
-	text string
-	err  error
-}
-
-func (e *answerError) Error() string { return e.text }
-func (e *answerError) Unwrap() error { return e.err }

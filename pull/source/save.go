@@ -2,9 +2,7 @@ package source
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"strings"
 
 	"lxc-pull/image"
 	"lxc-pull/untar"
@@ -22,111 +20,73 @@ func (f *Finder) SaveArchive(ctx context.Context, w io.Writer) error {
 	defer found.Close()
 	found.Accept()
 	o := found.oci
-	config, err := o.reader.small(ctx, &o.config, image.MaxConfig)
+	config, _, err := o.reader.get(ctx, "blobs/"+string(o.config.Digest), image.MaxConfig)
 	if err != nil {
 		return err
 	}
-	s := saver{w: w}
-	s.file("oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`))
-	s.header("blobs/", 0)
-	s.header("blobs/sha256/", 0)
-	s.file("index.json", o.savedIndex(f.opt.Container.Reference.Tag, found.Config.Platform))
-	s.file(blobPath(o.manifest.digest), o.manifest.text)
-	if o.config.Digest != o.manifest.digest {
-		s.file(blobPath(o.config.Digest), config)
-	}
-	var written []image.Digest
+	b := untar.AppendHeader(untar.AppendHeader(nil, "blobs/", 0), blobsDir, 0)
+	b = appendFile(b, layoutFile, []byte(`{"imageLayoutVersion":"1.0.0"}`))
+	b = appendFile(b, indexFile, o.savedIndex(f.opt.Container.Reference.Tag, &found.Config.Platform))
+	b = appendFile(b, blobName(o.manifest.digest), o.manifest.text)
+	b = appendFile(b, blobName(o.config.Digest), config)
 	for i := range o.layers {
-		if err := s.layer(ctx, found, i, written); err != nil {
+		if b, err = o.saveLayer(ctx, w, found, i, b); err != nil {
 			found.Forget(err)
 			return err
 		}
-		written = append(written, o.layers[i].Digest)
 	}
-	s.write(make([]byte, 2*tarBlock)) // the end of the archive
-	if s.err == nil {
+	if _, err = w.Write(append(b, make([]byte, 2*tarBlock)...)); err == nil { // the end of the archive
 		found.Keep()
 	}
-	return s.err
+	return err
 }
 
 // tarBlock is the size of a block of a tar archive, in bytes.
 const tarBlock = 512
 
-// blobPath returns the name of a blob in a layout.
-func blobPath(d image.Digest) string {
-	return "blobs/sha256/" + strings.TrimPrefix(string(d), "sha256:")
-}
-
 // savedIndex returns the index.json of a layout with one manifest. tag is its name, "": none.
-func (o *ociImage) savedIndex(tag string, p image.Platform) []byte {
-	b := []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{`)
-	add := func(before, name, value string) {
-		b = untar.AppendJSONString(append(b, before+`"`+name+`":`...), value)
-	}
-	add("", "mediaType", o.manifest.mediaType)
-	add(",", "digest", string(o.manifest.digest))
-	b = fmt.Appendf(b, `,"size":%d`, len(o.manifest.text))
-	add(`,"platform":{`, "os", p.OS)
-	add(",", "architecture", p.Arch)
+func (o *ociImage) savedIndex(tag string, p *image.Platform) []byte {
+	text := `{"schemaVersion":2,"mediaType":"` + image.OCIIndex + `","manifests":[` +
+		descriptor(o.manifest.mediaType, o.manifest.digest, int64(len(o.manifest.text))) +
+		`,"platform":{"os":` + jsonString(p.OS) + `,"architecture":` + jsonString(p.Arch)
 	if p.Variant != "" {
-		add(",", "variant", p.Variant)
+		text += `,"variant":` + jsonString(p.Variant)
 	}
-	b = append(b, '}')
-	if tag != "" {
-		add(`,"annotations":{`, "org.opencontainers.image.ref.name", tag)
-		b = append(b, '}')
+	if text += "}"; tag != "" {
+		text += `,"annotations":{"org.opencontainers.image.ref.name":` + jsonString(tag) + "}"
 	}
-	return append(b, "}]}"...)
+	return []byte(text + "}]}")
 }
 
-// A saver writes a tar archive. After an error it writes nothing more.
-type saver struct {
-	w   io.Writer
-	err error
+func jsonString(s string) string { return string(untar.AppendJSONString(nil, s)) }
+
+// appendFile appends a file to a tar archive.
+func appendFile(b []byte, name string, text []byte) []byte {
+	b = append(untar.AppendHeader(b, name, int64(len(text))), text...)
+	return append(b, make([]byte, -len(text)&(tarBlock-1))...)
 }
 
-func (s *saver) write(p []byte) {
-	if s.err == nil {
-		_, s.err = s.w.Write(p)
-	}
-}
-
-func (s *saver) header(name string, size int64) { s.write(untar.AppendHeader(nil, name, size)) }
-
-// pad writes zeros up to a multiple of a block, after a file of size bytes.
-func (s *saver) pad(size int64) { s.write(make([]byte, -size&(tarBlock-1))) }
-
-func (s *saver) file(name string, text []byte) {
-	s.header(name, int64(len(text)))
-	s.write(text)
-	s.pad(int64(len(text)))
-}
-
-// layer reads a layer, and writes it unless it is in written.
-func (s *saver) layer(ctx context.Context, found *Found, layer int, written []image.Digest) error {
-	stream, err := found.Open(ctx, layer)
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
-	w := s.w
-	for _, d := range written {
-		if d == found.oci.layers[layer].Digest {
-			w = io.Discard
+// saveLayer writes before, which precedes the layer in the archive, and the layer, unless a layer
+// below is the same. It returns what has to follow it.
+func (o *ociImage) saveLayer(ctx context.Context, w io.Writer, found *Found, layer int, before []byte) (after []byte, err error) {
+	d := &o.layers[layer]
+	before = untar.AppendHeader(before, blobName(d.Digest), d.Size)
+	after = make([]byte, -d.Size&(tarBlock-1))
+	for i := range layer {
+		if o.layers[i].Digest == d.Digest {
+			w, after = io.Discard, before[:len(before)-tarBlock]
 		}
 	}
-	if w == s.w {
-		s.header(blobPath(found.oci.layers[layer].Digest), stream.Size)
+	stream, err := found.Open(ctx, layer)
+	if err != nil {
+		return nil, err
 	}
-	if s.err != nil {
-		return s.err
+	defer stream.Close()
+	if _, err = w.Write(before); err == nil {
+		_, err = io.Copy(w, stream)
 	}
-	if _, err = io.Copy(w, stream); err == nil {
+	if err == nil {
 		err = stream.Check()
 	}
-	if err == nil && w == s.w {
-		s.pad(stream.Size)
-	}
-	return err
+	return after, err
 }

@@ -90,22 +90,28 @@ func (f *Finder) signedFile(ctx context.Context, server *server, path string, ma
 	url := server.url + "/" + path
 	for try := 0; ; try++ {
 		hasty = hasty || try > 0
-		data, _, err = f.opt.Client.Load(ctx, fetch.Request{URLs: []string{url}, Max: max, Hasty: hasty})
+		data, err = f.load(ctx, url, max, hasty)
 		if err != nil || f.trust.keys == nil {
 			return data, nil, signers{}, err
 		}
-		sig, _, err = f.opt.Client.Load(ctx, fetch.Request{URLs: []string{url + image.SigSuffix}, Max: maxSignature, Hasty: hasty})
+		sig, err = f.load(ctx, url+image.SigSuffix, maxSignature, hasty)
 		if err != nil {
 			return nil, nil, signers{}, f.missingSignature(url+image.SigSuffix, err)
 		}
 		by, err = f.trust.verify(fmt.Sprintf("%q", url), path, data, sig)
 		var bad *pgp.BadSignatureError
 		if errors.As(err, &bad) && try == 0 {
-			f.tell.Note(fmt.Sprintf("%v; downloading the file and its signature again", err))
+			f.warn("", "", err, "; downloading the file and its signature again")
 			continue
 		}
 		return data, sig, by, err
 	}
+}
+
+// load downloads a small file from one server.
+func (f *Finder) load(ctx context.Context, url string, max int64, hasty bool) ([]byte, error) {
+	data, _, err := f.opt.Client.Load(ctx, fetch.Request{URLs: []string{url}, Max: max, Hasty: hasty})
+	return data, err
 }
 
 // missingSignature gives the Kind Unverified to the answer that a signature does not exist:
@@ -142,7 +148,7 @@ func (f *Finder) vouch(ctx context.Context, found *Found) error {
 	}
 	for _, name := range []string{image.MetaFile, image.RootfsFile} {
 		url := server.url + "/" + found.Image.Path + "/" + name + image.SigSuffix
-		sig, _, err := f.opt.Client.Load(ctx, fetch.Request{URLs: []string{url}, Max: maxSignature, Hasty: hasty})
+		sig, err := f.load(ctx, url, maxSignature, hasty)
 		if err != nil {
 			return f.unvouched(ctx, found.Image, f.missingSignature(url, err))
 		}
@@ -158,9 +164,7 @@ func (f *Finder) unvouched(ctx context.Context, img image.Image, err error) erro
 	if !f.opt.Servers.lacks(err) {
 		return err
 	}
-	_, _, meta := f.opt.Client.Load(ctx, fetch.Request{
-		URLs: []string{f.opt.Servers.current().url + "/" + img.Path + "/" + image.MetaFile}, Max: maxMeta, Hasty: true,
-	})
+	_, meta := f.load(ctx, f.opt.Servers.current().url+"/"+img.Path+"/"+image.MetaFile, maxMeta, true)
 	if meta != nil && f.opt.Servers.lacks(meta) {
 		return meta
 	}

@@ -188,18 +188,26 @@ func (s *Servers) files(path string) []string {
 	for _, each := range all {
 		u := each.url + "/" + path
 		switch {
-		case each.givenUp != nil || each.out || slices.Contains(urls, u) || slices.Contains(last, u):
+		case each.givenUp != nil || each.out || slices.Contains(last, u):
 		case each != current && slices.Contains(each.lacks, dirOf(u)):
-		case each.last:
-			last = append(last, u)
+		case each.last && !slices.Contains(urls, u):
+			last = appendNew(last, u)
 		default:
-			urls = append(urls, u)
+			urls = appendNew(urls, u)
 		}
 	}
 	if urls = append(urls, last...); len(urls) == 0 && current != nil {
-		urls = []string{current.url + "/" + path} // its error says why it can't give the file
+		urls = appendNew(nil, current.url+"/"+path) // its error says why it can't give the file
 	}
 	return urls
+}
+
+// appendNew appends a text to a list that does not have it.
+func appendNew(list []string, text string) []string {
+	if slices.Contains(list, text) {
+		return list
+	}
+	return append(list, text)
 }
 
 // dirOf returns a URL without the file's name.

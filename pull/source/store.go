@@ -7,16 +7,20 @@ import (
 	"lxc-pull/image"
 )
 
-// A store has container images: a registry, or an archive on the disk.
-type store interface {
-	// manifest returns a manifest or index by its tag or digest, and its media type. The bytes
-	// have the digest, if it was asked for by one.
-	manifest(ctx context.Context, name string) (text []byte, mediaType string, err error)
-	// small returns a small blob, such as a config. The bytes have the digest.
-	small(ctx context.Context, d *image.Descriptor, max int64) ([]byte, error)
+// A textStore has the manifests and other small files of container images.
+type textStore interface {
+	// get returns a small file and its media type, "" if that is not known. path is
+	// "manifests/" with a tag or digest, or "blobs/" with a digest. The bytes are at most max,
+	// and have the digest.
+	get(ctx context.Context, path string, max int64) (text []byte, mediaType string, err error)
 	// referrers lists the manifests that refer to the one with that digest (OCI distribution
 	// spec, "Listing Referrers"), none if there are none.
 	referrers(ctx context.Context, d image.Digest) ([]image.Descriptor, error)
+}
+
+// A store has container images: a registry, or an archive on the disk.
+type store interface {
+	textStore
 	// open returns the bytes of a layer from offset on. Whoever reads them checks the digest.
 	open(ctx context.Context, d *image.Descriptor, offset int64) (io.ReadCloser, error)
 }

@@ -58,7 +58,7 @@ func (l listing) signedThen(by signers) error {
 	switch {
 	case by.at.IsZero():
 	case by.at.Before(l.since):
-		return &Error{Kind: Replayed, Err: fmt.Errorf("it was signed %s, before the build was made", signed)}
+		return newError(Replayed, "", fmt.Errorf("it was signed %s, before the build was made", signed))
 	case !l.until.IsZero() && !by.bound && by.at.After(l.until):
 		return fmt.Errorf("it was signed %s, long after the build was made, so it may belong to another build", signed)
 	}
@@ -131,7 +131,7 @@ func unverified(file string, err error) error {
 	if KindOf(err) == Replayed {
 		kind = Replayed
 	}
-	return &Error{Kind: kind, What: file, Err: err}
+	return newError(kind, file, err)
 }
 
 // A trust is the trusted keys and the time by which their signatures are judged.
@@ -205,10 +205,10 @@ func newest(result *pgp.Result) signers {
 // signed SHA256SUMS, it must name all of them; otherwise each file needs its own signature.
 func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal, error) {
 	seals := map[string]*seal{}
+	for _, f := range files {
+		seals[f] = &seal{file: f}
+	}
 	if t.keys == nil {
-		for _, f := range files {
-			seals[f] = &seal{file: f}
-		}
 		return seals, nil
 	}
 	if text, sig := e[image.SumsFile], e[image.SumsFile+image.SigSuffix]; text != nil && sig != nil {
@@ -228,7 +228,8 @@ func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal,
 			if !ok {
 				return nil, unverified(f, errors.New("the signed SHA256SUMS does not name it"))
 			}
-			seals[f] = &seal{file: f, digest: sha256.New(), want: sum, bound: by.bound}
+			s := seals[f]
+			s.digest, s.want, s.bound = sha256.New(), sum, by.bound
 		}
 		return seals, nil
 	}
@@ -241,7 +242,7 @@ func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal,
 		if err != nil {
 			return nil, unverified(f, err)
 		}
-		seals[f] = &seal{file: f, verifier: v, listing: at}
+		seals[f].verifier, seals[f].listing = v, at
 	}
 	return seals, nil
 }
