@@ -20,7 +20,7 @@ const maxLinks = 40
 // directory, and the owner of a link can choose where it leads.
 type baseWalk struct {
 	cache *Cache
-	above directory   // its owners: the users who may own the directories above BASE
+	above *directory  // its owners: the users who may own the directories above BASE
 	root  unix.Stat_t // of "/"
 	dir   int         // descriptor of the directory reached
 	at    string      // the path of dir
@@ -31,17 +31,17 @@ type baseWalk struct {
 const walkFlags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
 
 // base opens BASE. If create is true it creates BASE and the directories above it.
-func (c *Cache) base(create bool) (directory, error) {
+func (c *Cache) base(create bool) (*directory, error) {
 	if c.Base == "" {
-		return directory{}, errors.New("no directory is known for it")
+		return nil, errors.New("no directory is known for it")
 	}
-	d := directory{nil, c.owners()}
-	w := &baseWalk{cache: c, at: ".", rest: c.Base}
+	d := &directory{nil, c.owners()}
+	w := &baseWalk{cache: c, above: &directory{}, at: ".", rest: c.Base}
 	if c.Base[0] == '/' {
 		w.at = "/"
 	}
 	if err := unix.Stat("/", &w.root); err != nil {
-		return directory{}, &fs.PathError{Op: "stat", Path: "/", Err: err}
+		return nil, &fs.PathError{Op: "stat", Path: "/", Err: err}
 	}
 	// The owner of "/" decides where all paths lead, so it is trusted. In a user
 	// namespace it is root of the host, whose id there is 65534, like that of every
@@ -49,17 +49,17 @@ func (c *Cache) base(create bool) (directory, error) {
 	w.above.owners = slices.Concat(d.owners, c.Above, []int{int(w.root.Uid)})
 	var err error
 	if w.dir, err = unix.Open(w.at, walkFlags, 0); err != nil {
-		return directory{}, &fs.PathError{Op: "open", Path: w.at, Err: err}
+		return nil, &fs.PathError{Op: "open", Path: w.at, Err: err}
 	}
 	defer func() { unix.Close(w.dir) }()
 	for w.rest = strings.TrimLeft(w.rest, "/"); w.rest != ""; w.rest = strings.TrimLeft(w.rest, "/") {
 		if err := w.step(create); err != nil {
-			return directory{}, err
+			return nil, err
 		}
 	}
 	fd, err := unix.Openat(w.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return directory{}, &fs.PathError{Op: "open", Path: c.Base, Err: err}
+		return nil, &fs.PathError{Op: "open", Path: c.Base, Err: err}
 	}
 	d.file = os.NewFile(uintptr(fd), c.Base)
 	var st unix.Stat_t
@@ -68,7 +68,7 @@ func (c *Cache) base(create bool) (directory, error) {
 	}
 	if err != nil {
 		d.file.Close()
-		return directory{}, err
+		return nil, err
 	}
 	return d, nil
 }

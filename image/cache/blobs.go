@@ -55,10 +55,10 @@ type Blob struct {
 	Complete bool      // File has all bytes; whoever uses them checks the digest
 
 	cache *Cache
-	dir   directory // of all blobs
-	name  string    // in dir, when complete
-	size  int64     // bytes when complete; -1: not known
-	lock  *lock     // nil: not held
+	dir   *directory // of all blobs
+	name  string     // in dir, when complete
+	size  int64      // bytes when complete; -1: not known
+	lock  *lock      // nil: not held
 }
 
 // blobName returns the name of a blob's file. The error says that d is no digest.
@@ -79,7 +79,7 @@ func isDigestName(name, prefix string) bool {
 
 // images opens the directory of blobs and records. If create is true, it creates the directory
 // and lets no other user read it.
-func (c *Cache) images(create bool) (directory, error) {
+func (c *Cache) images(create bool) (*directory, error) {
 	d, err := c.walk(create, evidenceName, imagesName)
 	if err == nil && create {
 		d.file.Chmod(0o700) // some file systems have no modes
@@ -258,7 +258,7 @@ func (b *Blob) close(remove bool) (err error) {
 
 // ownFile returns the state of a file that this program may change or remove: a regular file of
 // a trusted owner with no other name.
-func (d directory) ownFile(name string) (st unix.Stat_t, err error) {
+func (d *directory) ownFile(name string) (st unix.Stat_t, err error) {
 	f, err := d.openFile(name, unix.O_RDONLY, 0)
 	if err != nil {
 		return st, err

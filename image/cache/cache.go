@@ -181,16 +181,16 @@ func (c *Cache) giveAway(f *os.File) {
 
 // walk opens the directory at the end of a path below BASE, and creates the
 // directories of the path if create is true.
-func (c *Cache) walk(create bool, names ...string) (directory, error) {
+func (c *Cache) walk(create bool, names ...string) (*directory, error) {
 	d, err := c.base(create)
 	if err != nil {
-		return directory{}, err
+		return nil, err
 	}
 	for _, name := range names {
 		next, err := c.step(d, name, create)
 		d.file.Close()
 		if err != nil {
-			return directory{}, err
+			return nil, err
 		}
 		d = next
 	}
@@ -198,12 +198,12 @@ func (c *Cache) walk(create bool, names ...string) (directory, error) {
 }
 
 // step opens the directory name in d, and creates it if create is true.
-func (c *Cache) step(d directory, name string, create bool) (directory, error) {
+func (c *Cache) step(d *directory, name string, create bool) (*directory, error) {
 	created := false
 	if create {
 		var err error
 		if created, err = d.mkdir(name); err != nil {
-			return directory{}, err
+			return nil, err
 		}
 	}
 	next, err := d.open(name)
@@ -214,9 +214,9 @@ func (c *Cache) step(d directory, name string, create bool) (directory, error) {
 }
 
 // parent opens the directory that holds an image's entry.
-func (c *Cache) parent(n image.Name, create bool) (directory, error) {
+func (c *Cache) parent(n image.Name, create bool) (*directory, error) {
 	if err := checkImage(n); err != nil {
-		return directory{}, err
+		return nil, err
 	}
 	return c.walk(create, "download", n.Dist, n.Release, n.Arch)
 }

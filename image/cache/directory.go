@@ -28,7 +28,7 @@ type directory struct {
 const maxDepth = 16
 
 // wrap returns err as an *fs.PathError for name in d, or nil.
-func (d directory) wrap(op, name string, err error) error {
+func (d *directory) wrap(op, name string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -46,7 +46,7 @@ func retry(call func() error) error {
 }
 
 // openFile opens or creates a file. It returns an error if the file is not regular.
-func (d directory) openFile(name string, flag int, perm uint32) (*os.File, error) {
+func (d *directory) openFile(name string, flag int, perm uint32) (*os.File, error) {
 	fd := -1
 	err := retry(func() (err error) {
 		// O_NONBLOCK: opening a FIFO must not block. It has no effect on a regular file.
@@ -72,7 +72,7 @@ func (d directory) openFile(name string, flag int, perm uint32) (*os.File, error
 }
 
 // open opens a directory in d.
-func (d directory) open(name string) (directory, error) {
+func (d *directory) open(name string) (*directory, error) {
 	inner, st, err := d.openUntrusted(name)
 	if err == nil {
 		if err = d.checkTrust(int(inner.file.Fd()), &st, inner.file.Name()); err != nil {
@@ -80,13 +80,13 @@ func (d directory) open(name string) (directory, error) {
 		}
 	}
 	if err != nil {
-		return directory{}, err
+		return nil, err
 	}
 	return inner, nil
 }
 
 // create creates a file, and removes an old file of that name first.
-func (d directory) create(name string) (*os.File, error) {
+func (d *directory) create(name string) (*os.File, error) {
 	if err := d.remove(name); err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (d directory) create(name string) (*os.File, error) {
 }
 
 // openUntrusted opens a directory in d without checking who owns it or may write it.
-func (d directory) openUntrusted(name string) (inner directory, st unix.Stat_t, err error) {
+func (d *directory) openUntrusted(name string) (inner *directory, st unix.Stat_t, err error) {
 	fd := -1
 	err = retry(func() (err error) {
 		fd, err = unix.Openat(int(d.file.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -103,25 +103,25 @@ func (d directory) openUntrusted(name string) (inner directory, st unix.Stat_t, 
 	path := d.file.Name() + "/" + name
 	if err != nil {
 		if d.isLink(name) {
-			return directory{}, st, &untrustedError{path, "is a symbolic link, and no link is followed in the cache; LXC_CACHE_PATH may name another place"}
+			return nil, st, &untrustedError{path, "is a symbolic link, and no link is followed in the cache; LXC_CACHE_PATH may name another place"}
 		}
-		return directory{}, st, d.wrap("open", name, err)
+		return nil, st, d.wrap("open", name, err)
 	}
 	if err := unix.Fstat(fd, &st); err != nil {
 		unix.Close(fd)
-		return directory{}, st, d.wrap("open", name, err)
+		return nil, st, d.wrap("open", name, err)
 	}
-	return directory{os.NewFile(uintptr(fd), path), d.owners}, st, nil
+	return &directory{os.NewFile(uintptr(fd), path), d.owners}, st, nil
 }
 
 // isLink reports whether name is a symbolic link.
-func (d directory) isLink(name string) bool {
+func (d *directory) isLink(name string) bool {
 	var st unix.Stat_t
 	return unix.Fstatat(int(d.file.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK
 }
 
 // mkdir creates a directory in d if there is none; created reports whether it did.
-func (d directory) mkdir(name string) (created bool, err error) {
+func (d *directory) mkdir(name string) (created bool, err error) {
 	err = unix.Mkdirat(int(d.file.Fd()), name, 0o755)
 	if err == unix.EEXIST {
 		return false, nil
@@ -130,18 +130,18 @@ func (d directory) mkdir(name string) (created bool, err error) {
 }
 
 // rename renames a file or directory within d.
-func (d directory) rename(from, to string) error {
+func (d *directory) rename(from, to string) error {
 	return d.wrap("rename", from, unix.Renameat(int(d.file.Fd()), from, int(d.file.Fd()), to))
 }
 
 // exists reports whether d has an entry of that name, a dangling link included.
-func (d directory) exists(name string) bool {
+func (d *directory) exists(name string) bool {
 	var st unix.Stat_t
 	return unix.Fstatat(int(d.file.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
 }
 
 // remove removes a file or a link. A missing file is no error.
-func (d directory) remove(name string) error {
+func (d *directory) remove(name string) error {
 	err := unix.Unlinkat(int(d.file.Fd()), name, 0)
 	if err == unix.ENOENT {
 		return nil
@@ -155,10 +155,10 @@ func (d directory) remove(name string) error {
 // Package untar has such a function too, but neither package imports the other.
 // This one can be simple, because an entry has two levels of directories: it keeps one
 // descriptor open for each level.
-func (d directory) removeAll(name string) error { return d.removeTree(name, maxDepth) }
+func (d *directory) removeAll(name string) error { return d.removeTree(name, maxDepth) }
 
 // removeTree is removeAll for at most depth levels of directories.
-func (d directory) removeTree(name string, depth int) error {
+func (d *directory) removeTree(name string, depth int) error {
 	err := unix.Unlinkat(int(d.file.Fd()), name, 0)
 	if err == unix.EISDIR || err == unix.EPERM { // Linux and POSIX
 		err = unix.Unlinkat(int(d.file.Fd()), name, unix.AT_REMOVEDIR)
@@ -216,7 +216,7 @@ func (d directory) removeTree(name string, depth int) error {
 }
 
 // sync writes the directory to disk. Some FUSE file systems can't; that is no error.
-func (d directory) sync() error {
+func (d *directory) sync() error {
 	err := d.file.Sync()
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
 		return nil
@@ -225,7 +225,7 @@ func (d directory) sync() error {
 }
 
 // modified returns the time of the last change to name; ok is false if it is not there.
-func (d directory) modified(name string) (t time.Time, ok bool) {
+func (d *directory) modified(name string) (t time.Time, ok bool) {
 	var st unix.Stat_t
 	err := unix.Fstatat(int(d.file.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	return time.Unix(st.Mtim.Unix()), err == nil
@@ -233,7 +233,7 @@ func (d directory) modified(name string) (t time.Time, ok bool) {
 
 // touch sets the time of a file to now, if it is older than rest. Errors are ignored; then the
 // old time stays.
-func (d directory) touch(name string, rest time.Duration) {
+func (d *directory) touch(name string, rest time.Duration) {
 	if t, ok := d.modified(name); ok && time.Since(t) >= rest {
 		now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
 		unix.UtimesNanoAt(int(d.file.Fd()), name, now, unix.AT_SYMLINK_NOFOLLOW)
@@ -241,7 +241,7 @@ func (d directory) touch(name string, rest time.Duration) {
 }
 
 // names returns the names in d. Every call reads the directory from its start.
-func (d directory) names() ([]string, error) {
+func (d *directory) names() ([]string, error) {
 	if _, err := d.file.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
@@ -249,7 +249,7 @@ func (d directory) names() ([]string, error) {
 }
 
 // read returns the content of a regular file of at most max bytes.
-func (d directory) read(name string, max int64) ([]byte, error) {
+func (d *directory) read(name string, max int64) ([]byte, error) {
 	f, err := d.openFile(name, unix.O_RDONLY, 0)
 	if err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ func (c *Cache) Open(n image.Name) (*Entry, error) {
 }
 
 // openEntry opens the entry in the directory name and reads all of it but the rootfs.
-func (c *Cache) openEntry(parent directory, name string) (*Entry, error) {
+func (c *Cache) openEntry(parent *directory, name string) (*Entry, error) {
 	d, e, err := openRootfs(parent, name)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (c *Cache) openEntry(parent directory, name string) (*Entry, error) {
 	defer d.file.Close()
 	left := int64(maxKept)
 	if e.Files, err = d.files(&left, nil); err == nil {
-		var inner directory
+		var inner *directory
 		if inner, err = d.open(evidenceName); err == nil {
 			e.Evidence, err = inner.files(&left, func(name string) bool { return c.Evidence == nil || slices.Contains(c.Evidence, name) })
 			inner.file.Close()
@@ -66,10 +66,10 @@ func (c *Cache) openEntry(parent directory, name string) (*Entry, error) {
 
 // openRootfs opens an entry's directory and the two files that every entry has: it
 // reads build_id and opens the rootfs.
-func openRootfs(parent directory, name string) (directory, *Entry, error) {
+func openRootfs(parent *directory, name string) (*directory, *Entry, error) {
 	d, err := parent.open(name)
 	if err != nil {
-		return directory{}, nil, err
+		return nil, nil, err
 	}
 	e := new(Entry)
 	build, err := d.read(buildName, maxName+2)
@@ -82,13 +82,13 @@ func openRootfs(parent directory, name string) (directory, *Entry, error) {
 	}
 	if err != nil {
 		d.file.Close()
-		return directory{}, nil, err
+		return nil, nil, err
 	}
 	info, err := e.Rootfs.Stat()
 	if err != nil {
 		e.Close()
 		d.file.Close()
-		return directory{}, nil, err
+		return nil, nil, err
 	}
 	e.Size, e.Modified = info.Size(), info.ModTime()
 	return d, e, nil
@@ -114,7 +114,7 @@ func (c *Cache) Metadata(n image.Name, prefix string) (map[string][]byte, error)
 // means all. The rootfs, build_id and hidden files are left out. A file that is not
 // regular is an error, and so are more than *left bytes; files subtracts from *left
 // what it has read.
-func (d directory) files(left *int64, wanted func(name string) bool) (map[string][]byte, error) {
+func (d *directory) files(left *int64, wanted func(name string) bool) (map[string][]byte, error) {
 	names, err := d.names()
 	if err != nil {
 		return nil, err

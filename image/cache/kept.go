@@ -122,7 +122,7 @@ func parseKept(lines []string) (*Kept, error) {
 }
 
 // loadKept reads the record of that name. It returns the lines of a damaged one too.
-func (d directory) loadKept(name string) (*Kept, []string, error) {
+func (d *directory) loadKept(name string) (*Kept, []string, error) {
 	text, err := d.read(name, maxRecord)
 	if err != nil {
 		return nil, nil, err
@@ -136,7 +136,7 @@ func (d directory) loadKept(name string) (*Kept, []string, error) {
 }
 
 // lockImages opens the directory of blobs and records, and locks the records.
-func (c *Cache) lockImages(ctx context.Context) (directory, *lock, error) {
+func (c *Cache) lockImages(ctx context.Context) (*directory, *lock, error) {
 	d, err := c.images(true)
 	if err != nil {
 		return d, nil, err
@@ -213,7 +213,7 @@ func (c *Cache) UseKept(k *Kept) {
 // listKept describes the container images, the last used first, and then the blobs that no image
 // needs and the incomplete ones. A blob that several images need counts for the image among
 // them that was used last.
-func (d directory) listKept() ([]Info, error) {
+func (d *directory) listKept() ([]Info, error) {
 	all, err := d.names()
 	if err != nil {
 		return nil, err
@@ -278,7 +278,7 @@ func (d directory) listKept() ([]Info, error) {
 // removeBlob removes a file of a blob: the complete or incomplete one, or a lock. It fails with
 // ErrLocked if another process holds the blob's lock, or if the file was used since the time
 // before, if that is not zero.
-func (c *Cache) removeBlob(d directory, blob, name string, before time.Time) error {
+func (c *Cache) removeBlob(d *directory, blob, name string, before time.Time) error {
 	l, err := c.lock(context.Background(), d, "."+blob+lockSuffix, 0)
 	if err != nil {
 		return err
@@ -301,7 +301,7 @@ func (c *Cache) removeBlob(d directory, blob, name string, before time.Time) err
 
 // removeUnneeded removes those of the blobs that no record lists and that removeBlob can remove.
 // The lock of the records is held. A blob that is in use stays without an error.
-func (c *Cache) removeUnneeded(d directory, blobs []image.Digest, before time.Time) error {
+func (c *Cache) removeUnneeded(d *directory, blobs []image.Digest, before time.Time) error {
 	list, err := d.listKept()
 	unneeded := map[string]int{}
 	for _, i := range list {

@@ -59,7 +59,7 @@ func ShortDigest(d image.Digest) string { return string(d[:min(len(d), len("sha2
 func (c *Cache) List() ([]Info, error) {
 	var found []Info
 	var keys []string
-	err := c.walkEntries(func(d directory, n image.Name, name string) {
+	err := c.walkEntries(func(d *directory, n image.Name, name string) {
 		if info, ok := inspect(d, n, name); ok {
 			key := n.String()
 			if info.Partial {
@@ -82,7 +82,7 @@ func (c *Cache) List() ([]Info, error) {
 
 // inspect describes the entry or partial download name in d. ok is false if name is
 // neither.
-func inspect(d directory, n image.Name, name string) (info Info, ok bool) {
+func inspect(d *directory, n image.Name, name string) (info Info, ok bool) {
 	there := d.markers(name)
 	info = Info{Name: n, Partial: name == "."+n.Variant+partSuffix}
 	switch {
@@ -121,7 +121,7 @@ func inspect(d directory, n image.Name, name string) (info Info, ok bool) {
 
 // measure sets Modified and Size from the rootfs of a partial download or a damaged
 // entry, and Damage if its directory is another user's.
-func (i *Info) measure(parent directory, name string) {
+func (i *Info) measure(parent *directory, name string) {
 	i.Modified, _ = parent.modified(name)
 	d, err := parent.open(name)
 	if err != nil {
@@ -143,7 +143,7 @@ func (i *Info) measure(parent directory, name string) {
 
 // walkEntries calls visit for every name, hidden ones included, in the directories that
 // hold entries.
-func (c *Cache) walkEntries(visit func(d directory, n image.Name, name string)) error {
+func (c *Cache) walkEntries(visit func(d *directory, n image.Name, name string)) error {
 	d, err := c.walk(false, "download")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -156,7 +156,7 @@ func (c *Cache) walkEntries(visit func(d directory, n image.Name, name string)) 
 }
 
 // walkBelow is walkEntries for a directory d, whose path below download is above.
-func walkBelow(d directory, above []string, visit func(d directory, n image.Name, name string)) {
+func walkBelow(d *directory, above []string, visit func(d *directory, n image.Name, name string)) {
 	names, err := d.names()
 	if err != nil {
 		return

@@ -32,7 +32,7 @@ import (
 // then gets the flock sees that the name leads to no file, or to another one, and opens
 // the name again (isAt).
 type lock struct {
-	dir     directory // where the lock file is; the Slot closes it after release
+	dir     *directory // where the lock file is; the Slot closes it after release
 	name    string
 	file    *os.File      // nil: the lock is an owner file
 	done    chan struct{} // release closes it to stop the heartbeat
@@ -90,7 +90,7 @@ func (e *lockedError) Unwrap() error { return ErrLocked }
 // acquire takes the lock. It returns a *lockedError after maxWait, or once the holder of a
 // flock has not set the file's time for deadAfter: the holder is stopped or its machine
 // can't be reached, since the kernel releases the flock of a process that ends.
-func (w waiter) acquire(ctx context.Context, dir directory, name string) (*lock, error) {
+func (w waiter) acquire(ctx context.Context, dir *directory, name string) (*lock, error) {
 	var beat time.Time               // the file's time
 	var waited, silent time.Duration // in all, and since the file's time changed
 	for first := true; ; first = false {
@@ -123,7 +123,7 @@ func (w waiter) acquire(ctx context.Context, dir directory, name string) (*lock,
 
 // holder describes the process that holds a lock: "process 12", with the host name if
 // it runs on another machine. It returns "" if the process is not known.
-func holder(dir directory, name string) string {
+func holder(dir *directory, name string) string {
 	text, err := dir.read(name, maxHolder)
 	if err != nil || len(text) == 0 {
 		text, _ = dir.read(name+ownerSuffix, maxHolder)
@@ -153,7 +153,7 @@ const ownerSuffix = ".owner"
 
 // try returns nil, nil if another process has the lock. holderDead says that an owner
 // file may be taken over.
-func (w *waiter) try(dir directory, name string, holderDead bool) (l *lock, err error) {
+func (w *waiter) try(dir *directory, name string, holderDead bool) (l *lock, err error) {
 	if w.flock {
 		l, err = tryFlock(dir, name)
 		switch {
@@ -176,7 +176,7 @@ func (w *waiter) try(dir directory, name string, holderDead bool) (l *lock, err 
 
 // tryFlock locks the lock file; nil, nil: another process has locked it, or has just
 // removed it.
-func tryFlock(dir directory, name string) (*lock, error) {
+func tryFlock(dir *directory, name string) (*lock, error) {
 	f, err := openLock(dir, name)
 	if err != nil {
 		return nil, err
@@ -193,7 +193,7 @@ func tryFlock(dir directory, name string) (*lock, error) {
 }
 
 // openLock opens or creates a lock file that other users can't have open.
-func openLock(dir directory, name string) (*os.File, error) {
+func openLock(dir *directory, name string) (*os.File, error) {
 	for {
 		f, err := dir.openFile(name, unix.O_RDWR|unix.O_CREAT, 0o600)
 		if err != nil {
@@ -230,7 +230,7 @@ func private(f *os.File) bool {
 }
 
 // isAt reports whether the name in dir leads to f.
-func isAt(f *os.File, dir directory, name string) bool {
+func isAt(f *os.File, dir *directory, name string) bool {
 	var mine, there unix.Stat_t
 	return unix.Fstat(int(f.Fd()), &mine) == nil &&
 		unix.Fstatat(int(dir.file.Fd()), name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil &&
@@ -239,7 +239,7 @@ func isAt(f *os.File, dir directory, name string) bool {
 
 // tryOwner creates the owner file, or removes one whose owner is dead, so that the
 // next try can create it. nil, nil: there is, or was, an owner file.
-func (w *waiter) tryOwner(dir directory, name string, holderDead bool) (*lock, error) {
+func (w *waiter) tryOwner(dir *directory, name string, holderDead bool) (*lock, error) {
 	f, err := dir.openFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err == nil {
 		w.giveAway(f)
@@ -318,7 +318,7 @@ func bootID() string {
 // abandoned reports whether the process that an owner file describes has certainly
 // ended: the file names this machine, and an earlier boot of it or a process that does
 // not exist.
-func abandoned(dir directory, name string, owner []byte) bool {
+func abandoned(dir *directory, name string, owner []byte) bool {
 	pid, host, ok := parseHolder(owner)
 	if !ok {
 		// An empty file: its process was killed between creating and writing it. A

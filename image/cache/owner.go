@@ -48,7 +48,7 @@ func (c *Cache) owners() []int {
 
 // checkTrust returns an *untrustedError if the file or directory of which st is the
 // state must not be used. fd is its descriptor; -1 means that path leads to it.
-func (d directory) checkTrust(fd int, st *unix.Stat_t, path string) error {
+func (d *directory) checkTrust(fd int, st *unix.Stat_t, path string) error {
 	if !slices.Contains(d.owners, int(st.Uid)) {
 		return &untrustedError{path, fmt.Sprintf("belongs to user %d, who is neither root nor this user", st.Uid)}
 	}

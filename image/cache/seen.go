@@ -57,7 +57,7 @@ func (c *Cache) LoadSeen() ([]Seen, error) {
 }
 
 // loadSeen reads the file seen in d.
-func loadSeen(d directory) ([]Seen, error) {
+func loadSeen(d *directory) ([]Seen, error) {
 	data, err := d.read(seenName, maxSeen)
 	if err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func (c *Cache) UpdateSeen(ctx context.Context, edit func([]Seen) ([]Seen, error
 
 // replace writes text to a temporary file and renames it to name, so that readers, also
 // after a power failure, find the old content or the new one.
-func (c *Cache) replace(d directory, name, text string) error {
+func (c *Cache) replace(d *directory, name, text string) error {
 	temporary := name + newSuffix
 	f, err := d.create(temporary)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 type Slot struct {
 	cache  *Cache
 	name   image.Name
-	parent directory
+	parent *directory
 	lock   *lock
 }
 
@@ -61,7 +61,7 @@ func (c *Cache) TryLock(n image.Name) (*Slot, error) {
 
 // lock takes the lock name in d, and waits for it at most maxWait.
 // If that is 0, it does not tell Waiting.
-func (c *Cache) lock(ctx context.Context, d directory, name string, maxWait time.Duration) (*lock, error) {
+func (c *Cache) lock(ctx context.Context, d *directory, name string, maxWait time.Duration) (*lock, error) {
 	w := waiter{flock: !c.noFlock, maxWait: maxWait, onWait: c.Waiting, pause: c.pause, giveAway: c.giveAway}
 	if w.pause == nil {
 		w.pause = wait

@@ -18,7 +18,7 @@ type Stage struct {
 	Rootfs *os.File // the file, for reading those bytes; writes append to it
 
 	slot *Slot
-	dir  directory
+	dir  *directory
 }
 
 // Stage begins a new entry. The tag names the content of its rootfs (a digest, or a
@@ -44,10 +44,10 @@ func (s *Slot) Begun(tag string) bool {
 }
 
 // openPart opens the directory that an earlier run left, if it has the tag.
-func (s *Slot) openPart(tag string) (directory, bool) {
+func (s *Slot) openPart(tag string) (*directory, bool) {
 	d, err := s.parent.open(s.part())
 	if err != nil {
-		return directory{}, false
+		return nil, false
 	}
 	old, err := d.read(tagName, maxTag)
 	ok := err == nil && string(old) == tag
@@ -60,7 +60,7 @@ func (s *Slot) openPart(tag string) (directory, bool) {
 	}
 	if !ok {
 		d.file.Close()
-		return directory{}, false
+		return nil, false
 	}
 	return d, true
 }
@@ -99,7 +99,7 @@ func (s *Slot) stage(tag string) (*Stage, error) {
 }
 
 // write creates a file in d and writes data to it.
-func (st *Stage) write(d directory, name string, data []byte, mode fs.FileMode) error {
+func (st *Stage) write(d *directory, name string, data []byte, mode fs.FileMode) error {
 	f, err := d.create(name)
 	if err != nil {
 		return err

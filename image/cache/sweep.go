@@ -36,7 +36,7 @@ func (c *Cache) Use(n image.Name) {
 func (c *Cache) Leftovers(now time.Time) ([]image.Name, error) {
 	var list []image.Name
 	var keys []string
-	err := c.walkEntries(func(d directory, n image.Name, name string) {
+	err := c.walkEntries(func(d *directory, n image.Name, name string) {
 		if name[0] == '.' && d.olderThan(name, now.Add(-Leftover)) && d.isLeftover(name) {
 			list, keys = append(list, n), append(keys, n.String())
 		}
@@ -167,7 +167,7 @@ func hiddenVariant(name string) (variant string, ok bool) {
 
 // olderThan reports whether the file or directory name, and the files in that directory,
 // were last changed before then.
-func (d directory) olderThan(name string, then time.Time) bool {
+func (d *directory) olderThan(name string, then time.Time) bool {
 	t, ok := d.modified(name)
 	if !ok || t.After(then) {
 		return false
