@@ -247,14 +247,14 @@ func (d *directory) listKept() ([]Info, error) {
 				if e != nil || at > 0 && lines[at-1] == line {
 					continue
 				}
-				st, e := d.ownFile(blob)
+				size, e := d.ownFile(blob)
 				if e != nil && i.Damage == nil {
 					i.Damage = e
 				}
 				if counted[blob]++; counted[blob] == 1 {
-					i.Size += st.Size
+					i.Size += size
 				} else {
-					i.Shared += st.Size
+					i.Shared += size
 				}
 			}
 			if err != nil {
@@ -262,12 +262,12 @@ func (d *directory) listKept() ([]Info, error) {
 			}
 			i.Build, i.Modified = string(k.Top), k.Time
 		} else {
-			st, err := d.ownFile(name)
+			size, err := d.ownFile(name)
 			part := name == "."+blob+partSuffix
 			if err != nil || counted[name] > 0 || !isDigestName(blob, blobPrefix) || name != blob && !part {
 				continue
 			}
-			i.Partial, i.Size, i.Modified = part, st.Size, i.Used
+			i.Partial, i.Size, i.Modified = part, size, i.Used
 			i.Blob = image.Digest("sha256:" + blob[len(blobPrefix):])
 		}
 		list = append(list, i)
@@ -287,13 +287,12 @@ func (c *Cache) removeBlob(d *directory, blob, name string, before time.Time) er
 	if name == l.name {
 		return nil
 	}
-	st, err := d.ownFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err = d.ownFile(name); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	if !before.IsZero() && time.Unix(st.Mtim.Unix()).After(before) {
+	if used, _ := d.modified(name); !before.IsZero() && used.After(before) {
 		return ErrLocked
 	}
 	return d.remove(name)
@@ -303,14 +302,9 @@ func (c *Cache) removeBlob(d *directory, blob, name string, before time.Time) er
 // The lock of the records is held. A blob that is in use stays without an error.
 func (c *Cache) removeUnneeded(d *directory, blobs []image.Digest, before time.Time) error {
 	list, err := d.listKept()
-	unneeded := map[string]int{}
-	for _, i := range list {
-		if i.Blob != "" && !i.Partial {
-			unneeded[string(i.Blob)] = 1
-		}
-	}
-	for _, b := range blobs {
-		if name, _ := blobName(b); unneeded[string(b)] > 0 {
+	for n := range list {
+		if i := &list[n]; !i.Partial && slices.Contains(blobs, i.Blob) {
+			name, _ := blobName(i.Blob)
 			if e := c.removeBlob(d, name, name, before); e != nil && !errors.Is(e, ErrLocked) {
 				err = e
 			}
