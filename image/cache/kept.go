@@ -86,8 +86,8 @@ func (k *Kept) lines() []string {
 	return lines
 }
 
-// checkRecord returns an error if these can't be the lines of a record.
-func checkRecord(lines []string) error {
+// parseKept returns the image of a record, whose lines these are.
+func parseKept(lines []string) (*Kept, error) {
 	ok := recordTop+2 <= len(lines) && len(lines) <= recordTop+maxKeptBlobs && lines[0] == recordBegin
 	for i, line := range lines {
 		ok = ok && len(line) <= maxField && utf8.ValidString(line) &&
@@ -98,15 +98,7 @@ func checkRecord(lines []string) error {
 		}
 	}
 	if !ok {
-		return errors.New("it is no record of a container image")
-	}
-	return nil
-}
-
-// parseKept returns the image of a record, whose lines these are.
-func parseKept(lines []string) (*Kept, error) {
-	if err := checkRecord(lines); err != nil {
-		return nil, err
+		return nil, errors.New("it is no record of a container image")
 	}
 	seconds, err := strconv.ParseInt(lines[1], 10, 64)
 	k := &Kept{Time: time.Unix(seconds, 0)}
@@ -136,16 +128,12 @@ func (d *directory) loadKept(name string) (*Kept, []string, error) {
 }
 
 // lockImages opens the directory of blobs and records, and locks the records.
-func (c *Cache) lockImages(ctx context.Context) (*directory, *lock, error) {
+func (c *Cache) lockImages(ctx context.Context) (*Slot, error) {
 	d, err := c.images(true)
 	if err != nil {
-		return d, nil, err
+		return nil, err
 	}
-	l, err := c.lock(ctx, d, "."+imagesName+lockSuffix, maxRecordWait)
-	if err != nil {
-		d.file.Close()
-	}
-	return d, l, err
+	return c.lockIn(ctx, d, imagesName, maxRecordWait)
 }
 
 // Keep records an image whose blobs are complete, in the place of an older one of the same
@@ -156,15 +144,15 @@ func (c *Cache) Keep(ctx context.Context, k *Kept) error { return c.unwritable(c
 func (c *Cache) keep(ctx context.Context, k *Kept) error {
 	k.Time = time.Unix(time.Now().Unix(), 0)
 	lines := k.lines()
-	if err := checkRecord(lines); err != nil {
+	if _, err := parseKept(lines); err != nil {
 		return err
 	}
-	d, l, err := c.lockImages(ctx)
+	s, err := c.lockImages(ctx)
 	if err != nil {
 		return err
 	}
-	defer d.file.Close()
-	defer l.release()
+	defer s.Unlock()
+	d := s.parent
 	for _, line := range lines[recordTop:] {
 		if name, _ := blobName(image.Digest(line)); !d.exists(name) {
 			return d.wrap("open", name, unix.ENOENT)
@@ -214,63 +202,63 @@ func (c *Cache) UseKept(k *Kept) {
 // needs and the incomplete ones. A blob that several images need counts for the image among
 // them that was used last.
 func (d *directory) listKept() ([]Info, error) {
-	all, err := d.names()
+	keys, err := d.names()
 	if err != nil {
 		return nil, err
 	}
-	var keys []string
-	for _, name := range all {
+	for n, name := range keys {
 		t, _ := d.modified(name)
-		key := t.UTC().Format("2006-01-02 15:04:05.000000000")
+		keys[n] = t.UTC().Format("2006-01-02 15:04:05.000000000") + "/" + name
 		if isDigestName(name, recordPrefix) {
-			key = "x" + key // records come first below
+			keys[n] = "x" + keys[n] // records come first below
 		}
-		keys = append(keys, key)
 	}
-	order := image.Order(keys)
+	slices.Sort(keys)
 	var list []Info
-	counted := map[string]int{}
-	for n := len(order) - 1; n >= 0; n-- {
-		name := all[order[n]]
-		blob := strings.TrimSuffix(strings.TrimPrefix(name, "."), partSuffix)
+	counted := map[string]bool{} // the blobs
+	for n := len(keys) - 1; n >= 0; n-- {
+		_, name, _ := strings.Cut(keys[n], "/")
 		i := Info{Proven: true}
-		if i.Used, _ = d.modified(name); isDigestName(name, recordPrefix) {
-			k, lines, err := d.loadKept(name)
-			if lines == nil && errors.Is(err, fs.ErrNotExist) {
-				continue
-			} else if lines == nil {
-				return nil, err // its blobs are not known
-			}
-			i.Kept = k
-			for at, line := range lines {
-				blob, e := blobName(image.Digest(line))
-				if e != nil || at > 0 && lines[at-1] == line {
-					continue
-				}
-				size, e := d.ownFile(blob)
-				if e != nil && i.Damage == nil {
-					i.Damage = e
-				}
-				if counted[blob]++; counted[blob] == 1 {
-					i.Size += size
-				} else {
-					i.Shared += size
-				}
-			}
-			if err != nil {
+		i.Used, _ = d.modified(name)
+		i.Modified = i.Used
+		if !isDigestName(name, recordPrefix) {
+			blob := strings.TrimSuffix(strings.TrimPrefix(name, "."), partSuffix)
+			i.Partial = name == "."+blob+partSuffix
+			if !isDigestName(blob, blobPrefix) || name != blob && !i.Partial || counted[name] {
 				continue
 			}
-			i.Build, i.Modified = string(k.Top), k.Time
-		} else {
-			size, err := d.ownFile(name)
-			part := name == "."+blob+partSuffix
-			if err != nil || counted[name] > 0 || !isDigestName(blob, blobPrefix) || name != blob && !part {
-				continue
-			}
-			i.Partial, i.Size, i.Modified = part, size, i.Used
 			i.Blob = image.Digest("sha256:" + blob[len(blobPrefix):])
+			if i.Size, err = d.ownFile(name); err == nil {
+				list = append(list, i)
+			}
+			continue
 		}
-		list = append(list, i)
+		k, lines, err := d.loadKept(name)
+		if lines == nil && errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if lines == nil {
+			return nil, err // its blobs are not known
+		}
+		for at, line := range lines {
+			blob, e := blobName(image.Digest(line))
+			if e != nil || at > 0 && lines[at-1] == line {
+				continue
+			}
+			size, e := d.ownFile(blob)
+			if e != nil && i.Damage == nil {
+				i.Damage = e
+			}
+			if counted[blob] {
+				i.Shared += size
+			} else {
+				i.Size += size
+			}
+			counted[blob] = true
+		}
+		if err == nil {
+			i.Kept, i.Build, i.Modified = k, string(k.Top), k.Time
+			list = append(list, i)
+		}
 	}
 	return list, nil
 }
@@ -315,42 +303,39 @@ func (c *Cache) removeUnneeded(d *directory, blobs []image.Digest, before time.T
 
 // dropKept removes the blob that i describes, if it was not used since; or the container image,
 // and those of its blobs that no other image needs and that were not used since the time before.
-func (c *Cache) dropKept(i Info, before time.Time) error {
-	d, l, err := c.lockImages(context.Background())
+func (c *Cache) dropKept(i *Info, before time.Time) error {
+	s, err := c.lockImages(context.Background())
 	if err != nil {
 		return err
 	}
-	defer d.file.Close()
-	defer l.release()
-	blobs := []image.Digest{i.Blob}
-	if k := i.Kept; k == nil {
-		before = i.Used
+	defer s.Unlock()
+	d, k := s.parent, i.Kept
+	if k == nil {
 		if i.Partial {
 			name, _ := blobName(i.Blob)
-			return c.removeBlob(d, name, "."+name+partSuffix, before)
+			return c.removeBlob(d, name, "."+name+partSuffix, i.Used)
 		}
-	} else {
-		name := k.recordName()
-		_, lines, err := d.loadKept(name)
-		if err == nil && !slices.Equal(lines, k.lines()) {
-			err = errors.New("it has changed in the meantime")
-		}
-		if err == nil {
-			_, err = d.ownFile(name)
-		}
-		if err == nil {
-			err = d.remove(name)
-		}
-		if err == nil {
-			// A record without its blobs would be a damaged image.
-			err = d.sync()
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		blobs = k.Blobs
+		return c.removeUnneeded(d, []image.Digest{i.Blob}, i.Used)
 	}
-	return c.removeUnneeded(d, blobs, before)
+	name := k.recordName()
+	_, lines, err := d.loadKept(name)
+	if err == nil && !slices.Equal(lines, k.lines()) {
+		err = errors.New("it has changed in the meantime")
+	}
+	if err == nil {
+		_, err = d.ownFile(name)
+	}
+	if err == nil {
+		err = d.remove(name)
+	}
+	if err == nil {
+		// A record without its blobs would be a damaged image.
+		err = d.sync()
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return c.removeUnneeded(d, k.Blobs, before)
 }
 
 // SweepBlobs removes locks and unfinished records of container images that killed runs left more

@@ -30,12 +30,11 @@ func (c *Cache) Lock(ctx context.Context, n image.Name) (*Slot, error) {
 	if err != nil {
 		return nil, c.unwritable(err)
 	}
-	l, err := c.lock(ctx, d, "."+n.Variant+lockSuffix, maxLockWait)
+	s, err := c.lockIn(ctx, d, n.Variant, maxLockWait)
 	if err != nil {
-		d.file.Close()
 		return nil, c.unwritable(err)
 	}
-	s := &Slot{cache: c, name: n, parent: d, lock: l}
+	s.name = n
 	if err := s.finish(); err != nil {
 		s.Unlock()
 		return nil, c.unwritable(err)
@@ -57,6 +56,16 @@ func (c *Cache) TryLock(n image.Name) (*Slot, error) {
 		slot.cache = c
 	}
 	return slot, err
+}
+
+// lockIn locks what has that name in d. It closes d if it fails.
+func (c *Cache) lockIn(ctx context.Context, d *directory, name string, maxWait time.Duration) (*Slot, error) {
+	l, err := c.lock(ctx, d, "."+name+lockSuffix, maxWait)
+	if err != nil {
+		d.file.Close()
+		return nil, err
+	}
+	return &Slot{cache: c, parent: d, lock: l}, nil
 }
 
 // lock takes the lock name in d, and waits for it at most maxWait.

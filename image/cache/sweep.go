@@ -102,18 +102,18 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 		}
 	}
 	for _, n := range image.Order(keys) {
-		i := list[n]
+		i := &list[n]
 		if sum <= max {
 			return nil
 		}
-		if spared(&i) || i.Foreign() {
+		if spared(i) || i.Foreign() {
 			continue
 		}
 		err := c.drop(i, before)
 		if err == nil {
 			sum -= i.Size // also of blobs that stay for an hour
 		}
-		report(i, err)
+		report(*i, err)
 	}
 	return nil
 }
@@ -123,11 +123,11 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 // entry again, leaves it if it has changed, and returns an error. The caller passes an i
 // that is not Proven only if the user has named the image. With a container image Drop removes
 // the blobs that no other one needs.
-func (c *Cache) Drop(i Info) error { return c.drop(i, time.Time{}) }
+func (c *Cache) Drop(i Info) error { return c.drop(&i, time.Time{}) }
 
 // drop is Drop, but leaves blobs of an image that were used since the time before, if that is not
 // zero.
-func (c *Cache) drop(i Info, before time.Time) error {
+func (c *Cache) drop(i *Info, before time.Time) error {
 	if i.Kept != nil || i.Blob != "" {
 		return c.dropKept(i, before)
 	}
@@ -140,7 +140,7 @@ func (c *Cache) drop(i Info, before time.Time) error {
 		return s.parent.removeLeftover(s.part())
 	}
 	if i.Proven && s.parent.exists(i.Variant) {
-		if now, ok := inspect(s.parent, i.Name, i.Variant); !ok || !now.Proven {
+		if now := inspect(s.parent, i.Name, i.Variant); now == nil || !now.Proven {
 			return s.parent.notOurs(i.Variant)
 		}
 	}
