@@ -234,6 +234,7 @@ func (c *Cache) Remove(ctx context.Context, n image.Name) error {
 	if err != nil {
 		return err
 	}
-	defer s.Unlock()
-	return s.remove()
+	err = s.remove()
+	s.Unlock()
+	return err
 }

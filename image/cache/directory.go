@@ -254,8 +254,8 @@ func (d *directory) read(name string, max int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, max+1))
+	f.Close()
 	if err == nil && int64(len(data)) > max {
 		err = d.wrap("read", name, fmt.Errorf("more than %d bytes", max))
 	}

@@ -36,8 +36,9 @@ func (c *Cache) Open(n image.Name) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer d.file.Close()
-	return c.openEntry(d, n.Variant)
+	e, err := c.openEntry(d, n.Variant)
+	d.file.Close()
+	return e, err
 }
 
 // openEntry opens the entry in the directory name and reads all of it but the rootfs.
@@ -46,7 +47,6 @@ func (c *Cache) openEntry(parent *directory, name string) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer d.file.Close()
 	left := int64(maxKept)
 	if e.Files, err = d.files(&left, nil); err == nil {
 		var inner *directory
@@ -57,6 +57,7 @@ func (c *Cache) openEntry(parent *directory, name string) (*Entry, error) {
 			err = nil
 		}
 	}
+	d.file.Close()
 	if err != nil {
 		e.Close()
 		return nil, err
@@ -100,14 +101,15 @@ func (c *Cache) Metadata(n image.Name, prefix string) (map[string][]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	defer parent.file.Close()
 	d, err := parent.open(n.Variant)
+	parent.file.Close()
 	if err != nil {
 		return nil, err
 	}
-	defer d.file.Close()
 	left := int64(maxKept)
-	return d.files(&left, func(name string) bool { return strings.HasPrefix(name, prefix) })
+	files, err := d.files(&left, func(name string) bool { return strings.HasPrefix(name, prefix) })
+	d.file.Close()
+	return files, err
 }
 
 // files reads the files of a directory for which wanted returns true; a nil wanted

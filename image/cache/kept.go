@@ -177,8 +177,8 @@ func (c *Cache) FindKept(reference, arch string) (*Kept, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer d.file.Close()
 	k, _, err := d.loadKept(recordName(reference, arch))
+	d.file.Close()
 	return k, err
 }
 
@@ -189,13 +189,13 @@ func (c *Cache) UseKept(k *Kept) {
 	if err != nil {
 		return
 	}
-	defer d.file.Close()
 	d.touch(k.recordName(), 0)
 	for _, blob := range k.Blobs {
 		if name, err := blobName(blob); err == nil {
 			d.touch(name, restBlob)
 		}
 	}
+	d.file.Close()
 }
 
 // listKept describes the container images, the last used first, and then the blobs that no image
@@ -271,19 +271,20 @@ func (c *Cache) removeBlob(d *directory, blob, name string, before time.Time) er
 	if err != nil {
 		return err
 	}
-	defer l.release()
-	if name == l.name {
+	if name != l.name {
+		if _, err = d.ownFile(name); err == nil {
+			if used, _ := d.modified(name); !before.IsZero() && used.After(before) {
+				err = ErrLocked
+			} else {
+				err = d.remove(name)
+			}
+		}
+	}
+	l.release()
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if _, err = d.ownFile(name); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	if used, _ := d.modified(name); !before.IsZero() && used.After(before) {
-		return ErrLocked
-	}
-	return d.remove(name)
+	return err
 }
 
 // removeUnneeded removes those of the blobs that no record lists and that removeBlob can remove.
@@ -345,7 +346,6 @@ func (c *Cache) SweepBlobs(now time.Time) {
 	if err != nil {
 		return
 	}
-	defer d.file.Close()
 	names, _ := d.names()
 	for _, name := range names {
 		of, _ := hiddenVariant(name)
@@ -356,4 +356,5 @@ func (c *Cache) SweepBlobs(now time.Time) {
 		}
 		c.removeBlob(d, of, name, now.Add(-Leftover))
 	}
+	d.file.Close()
 }

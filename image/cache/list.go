@@ -129,15 +129,13 @@ func (i *Info) measure(parent *directory, name string) {
 		}
 		return
 	}
-	defer d.file.Close()
-	f, err := d.openFile(rootfsName, os.O_RDONLY, 0)
-	if err != nil {
-		return
+	if f, err := d.openFile(rootfsName, os.O_RDONLY, 0); err == nil {
+		if info, err := f.Stat(); err == nil {
+			i.Size, i.Modified = info.Size(), info.ModTime()
+		}
+		f.Close()
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil {
-		i.Size, i.Modified = info.Size(), info.ModTime()
-	}
+	d.file.Close()
 }
 
 // walkEntries calls visit for every name, hidden ones included, in the directories that
@@ -149,8 +147,8 @@ func (c *Cache) walkEntries(visit func(d *directory, n image.Name, name string))
 	} else if err != nil {
 		return err
 	}
-	defer d.file.Close()
 	walkBelow(d, nil, visit)
+	d.file.Close()
 	return nil
 }
 

@@ -286,12 +286,12 @@ func (w *waiter) tryOwner(dir *directory, name string, holderDead bool) (*lock, 
 // heartbeat sets the time of the lock file regularly, which shows processes on this and
 // other machines that the holder is alive.
 func (l *lock) heartbeat() {
-	defer close(l.stopped)
 	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
 	for {
 		select {
 		case <-l.done:
+			tick.Stop()
+			close(l.stopped)
 			return
 		case <-tick.C:
 			l.dir.touch(l.name, 0)

@@ -44,12 +44,12 @@ func (d *directory) markers(name string) (m markers) {
 	if err != nil {
 		return m
 	}
-	defer inner.file.Close()
 	names, err := inner.names()
-	if err != nil || len(names) > 2*maxFiles {
-		return m
+	m.flat = err == nil && len(names) <= 2*maxFiles
+	if !m.flat {
+		names = nil
 	}
-	m.empty, m.flat = len(names) == 0, true
+	m.empty = m.flat && len(names) == 0
 	for _, each := range names {
 		var st unix.Stat_t
 		if unix.Fstatat(int(inner.file.Fd()), each, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
@@ -73,6 +73,7 @@ func (d *directory) markers(name string) (m markers) {
 			m.tag = st.Size <= maxTag
 		}
 	}
+	inner.file.Close()
 	return m
 }
 
@@ -82,8 +83,8 @@ func (d *directory) isEmpty(name string) bool {
 	if err != nil {
 		return false
 	}
-	defer inner.file.Close()
 	_, err = inner.file.Readdirnames(1)
+	inner.file.Close()
 	return err == io.EOF
 }
 

@@ -44,9 +44,10 @@ type Seen struct {
 func (c *Cache) LoadSeen() ([]Seen, error) {
 	d, err := c.walk(false, evidenceName)
 	if err == nil {
-		defer d.file.Close()
 		var list []Seen
-		if list, err = loadSeen(d); err == nil {
+		list, err = loadSeen(d)
+		d.file.Close()
+		if err == nil {
 			return list, nil
 		}
 	}

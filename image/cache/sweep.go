@@ -21,13 +21,11 @@ func (c *Cache) Use(n image.Name) {
 	if err != nil {
 		return
 	}
-	defer d.file.Close()
-	entry, err := d.open(n.Variant)
-	if err != nil {
-		return
+	if entry, err := d.open(n.Variant); err == nil {
+		entry.touch(buildName, 0)
+		entry.file.Close()
 	}
-	defer entry.file.Close()
-	entry.touch(buildName, 0)
+	d.file.Close()
 }
 
 // Leftovers returns the images that have files of interrupted runs older than Leftover
@@ -135,16 +133,21 @@ func (c *Cache) drop(i *Info, before time.Time) error {
 	if err != nil {
 		return err
 	}
-	defer s.Unlock()
-	if i.Partial {
-		return s.parent.removeLeftover(s.part())
+	changed := false
+	if i.Proven && !i.Partial && s.parent.exists(i.Variant) {
+		now := inspect(s.parent, i.Name, i.Variant)
+		changed = now == nil || !now.Proven
 	}
-	if i.Proven && s.parent.exists(i.Variant) {
-		if now := inspect(s.parent, i.Name, i.Variant); now == nil || !now.Proven {
-			return s.parent.notOurs(i.Variant)
-		}
+	switch {
+	case i.Partial:
+		err = s.parent.removeLeftover(s.part())
+	case changed:
+		err = s.parent.notOurs(i.Variant)
+	default:
+		err = s.removeEntry()
 	}
-	return s.removeEntry()
+	s.Unlock()
+	return err
 }
 
 // hiddenVariant returns the variant to which a hidden name belongs: the names that
@@ -176,12 +179,12 @@ func (d *directory) olderThan(name string, then time.Time) bool {
 	if err != nil {
 		return !untrusted(err) // a file; or another user's directory, which stays
 	}
-	defer inner.file.Close()
 	names, err := inner.names()
+	old := err == nil
 	for _, each := range names {
-		if t, ok := inner.modified(each); ok && t.After(then) {
-			return false
-		}
+		t, ok := inner.modified(each)
+		old = old && !(ok && t.After(then))
 	}
-	return err == nil
+	inner.file.Close()
+	return old
 }
