@@ -51,15 +51,18 @@ func (c *Cache) base(create bool) (*directory, error) {
 	if w.dir, err = unix.Open(w.at, walkFlags, 0); err != nil {
 		return nil, &fs.PathError{Op: "open", Path: w.at, Err: err}
 	}
-	defer func() { unix.Close(w.dir) }()
-	for w.rest = strings.TrimLeft(w.rest, "/"); w.rest != ""; w.rest = strings.TrimLeft(w.rest, "/") {
-		if err := w.step(create); err != nil {
-			return nil, err
+	for w.rest = strings.TrimLeft(w.rest, "/"); err == nil && w.rest != ""; w.rest = strings.TrimLeft(w.rest, "/") {
+		err = w.step(create)
+	}
+	fd := -1
+	if err == nil {
+		if fd, err = unix.Openat(w.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+			err = &fs.PathError{Op: "open", Path: c.Base, Err: err}
 		}
 	}
-	fd, err := unix.Openat(w.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	unix.Close(w.dir)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: c.Base, Err: err}
+		return nil, err
 	}
 	d.file = os.NewFile(uintptr(fd), c.Base)
 	var st unix.Stat_t
@@ -124,13 +127,18 @@ func (w *baseWalk) follow(name, path string, here *unix.Stat_t) error {
 	if err != nil {
 		return fail(err)
 	}
-	defer unix.Close(link)
 	var st unix.Stat_t
-	if err := unix.Fstatat(link, "", &st, unix.AT_EMPTY_PATH); err != nil {
-		return fail(err)
+	target, n := make([]byte, unix.PathMax), 0
+	err = unix.Fstatat(link, "", &st, unix.AT_EMPTY_PATH)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		err = unix.ENOTDIR
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		return fail(unix.ENOTDIR)
+	if err == nil {
+		n, err = unix.Readlinkat(link, "", target)
+	}
+	unix.Close(link)
+	if err != nil {
+		return fail(err)
 	}
 	// A link in "/" is trusted as "/" is. So is a link of the owner of "/" in a
 	// directory that only this owner may write: /home/alice may be such a link, also in a
@@ -142,11 +150,6 @@ func (w *baseWalk) follow(name, path string, here *unix.Stat_t) error {
 	}
 	if w.links++; w.links > maxLinks {
 		return fail(unix.ELOOP)
-	}
-	target := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(link, "", target)
-	if err != nil {
-		return fail(err)
 	}
 	w.rest = string(target[:n]) + "/" + w.rest
 	if n == 0 || target[0] != '/' {

@@ -133,7 +133,7 @@ func (c *Cache) lockImages(ctx context.Context) (*Slot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.lockIn(ctx, d, imagesName, maxRecordWait)
+	return c.lockIn(ctx, d, "."+imagesName+lockSuffix, maxRecordWait)
 }
 
 // Keep records an image whose blobs are complete, in the place of an older one of the same
@@ -151,23 +151,26 @@ func (c *Cache) keep(ctx context.Context, k *Kept) error {
 	if err != nil {
 		return err
 	}
-	defer s.Unlock()
 	d := s.parent
 	for _, line := range lines[recordTop:] {
 		if name, _ := blobName(image.Digest(line)); !d.exists(name) {
-			return d.wrap("open", name, unix.ENOENT)
+			err = d.wrap("open", name, unix.ENOENT)
 		}
 	}
 	name := k.recordName()
-	old, _, err := d.loadKept(name)
-	if err := c.replace(d, name, strings.Join(lines, "\n")+"\n"); err != nil {
-		return err
+	old, _, unread := d.loadKept(name)
+	if err == nil {
+		err = c.replace(d, name, strings.Join(lines, "\n")+"\n")
 	}
 	if err == nil {
-		// The new image is kept whether or not this succeeds.
-		c.removeUnneeded(d, old.Blobs, time.Now().Add(-youngBlob))
+		if unread == nil {
+			// The new image is kept whether or not this succeeds.
+			c.removeUnneeded(d, old.Blobs, time.Now().Add(-youngBlob))
+		}
+		err = d.sync()
 	}
-	return d.sync()
+	s.Unlock()
+	return err
 }
 
 // FindKept returns the image that Keep has recorded. The error is fs.ErrNotExist if there is none.
@@ -309,34 +312,36 @@ func (c *Cache) dropKept(i *Info, before time.Time) error {
 	if err != nil {
 		return err
 	}
-	defer s.Unlock()
-	d, k := s.parent, i.Kept
-	if k == nil {
-		if i.Partial {
-			name, _ := blobName(i.Blob)
-			return c.removeBlob(d, name, "."+name+partSuffix, i.Used)
+	d, blobs := s.parent, []image.Digest{i.Blob}
+	if k := i.Kept; k != nil {
+		blobs = k.Blobs
+		name := k.recordName()
+		var lines []string
+		_, lines, err = d.loadKept(name)
+		if err == nil && !slices.Equal(lines, k.lines()) {
+			err = errors.New("it has changed in the meantime")
 		}
-		return c.removeUnneeded(d, []image.Digest{i.Blob}, i.Used)
+		if err == nil {
+			_, err = d.ownFile(name)
+		}
+		if err == nil {
+			err = d.remove(name)
+		}
+		if err == nil {
+			// A record without its blobs would be a damaged image.
+			err = d.sync()
+		}
+	} else {
+		before = i.Used
 	}
-	name := k.recordName()
-	_, lines, err := d.loadKept(name)
-	if err == nil && !slices.Equal(lines, k.lines()) {
-		err = errors.New("it has changed in the meantime")
+	if i.Partial {
+		name, _ := blobName(i.Blob)
+		err = c.removeBlob(d, name, "."+name+partSuffix, before)
+	} else if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = c.removeUnneeded(d, blobs, before)
 	}
-	if err == nil {
-		_, err = d.ownFile(name)
-	}
-	if err == nil {
-		err = d.remove(name)
-	}
-	if err == nil {
-		// A record without its blobs would be a damaged image.
-		err = d.sync()
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return c.removeUnneeded(d, k.Blobs, before)
+	s.Unlock()
+	return err
 }
 
 // SweepBlobs removes locks and unfinished records of container images that killed runs left more

@@ -100,27 +100,25 @@ func (c *Cache) UpdateSeen(ctx context.Context, edit func([]Seen) ([]Seen, error
 	if err != nil {
 		return c.unwritable(err)
 	}
-	defer d.file.Close()
-	l, err := c.lock(ctx, d, seenName+lockSuffix, maxSeenWait)
+	slot, err := c.lockIn(ctx, d, seenName+lockSuffix, maxSeenWait)
 	if err != nil {
 		return c.unwritable(err)
 	}
-	defer l.release()
 	list, err := loadSeen(d)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		list, err = edit(list)
 	}
-	if list, err = edit(list); err != nil {
-		return err
+	var text []byte
+	for i := 0; i < len(list) && err == nil; i++ {
+		s := &list[i]
+		text = fmt.Appendf(text, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", s.Signer, s.Dist, s.Release, s.Arch, s.Variant, s.Build, s.Signed.Unix())
+		err = s.check()
 	}
-	var b strings.Builder
-	for _, s := range list {
-		if err := s.check(); err != nil {
-			return err
-		}
-		fmt.Fprintf(&b, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", s.Signer, s.Dist, s.Release, s.Arch, s.Variant, s.Build, s.Signed.Unix())
+	if err == nil {
+		err = c.unwritable(c.replace(d, seenName, string(text)))
 	}
-	return c.unwritable(c.replace(d, seenName, b.String()))
+	slot.Unlock()
+	return err
 }
 
 // replace writes text to a temporary file and renames it to name, so that readers, also

@@ -213,21 +213,24 @@ func (st *Stage) writeEvidence(name string, evidence map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	defer inner.file.Close()
 	var files []string
 	for file := range evidence {
 		files = append(files, file)
 	}
 	slices.Sort(files)
 	for _, file := range files {
-		if err := checkName(file); err != nil {
-			return err
+		if err == nil {
+			err = checkName(file)
 		}
-		if err := st.write(inner, file, evidence[file], 0o644); err != nil {
-			return err
+		if err == nil {
+			err = st.write(inner, file, evidence[file], 0o644)
 		}
 	}
-	return inner.sync()
+	if err == nil {
+		err = inner.sync()
+	}
+	inner.file.Close()
+	return err
 }
 
 // renamePart renames part to fresh. Where part is in a lower layer of overlayfs and
@@ -242,26 +245,28 @@ func (s *Slot) renamePart() error {
 	if err != nil {
 		return err
 	}
-	defer part.file.Close()
 	names, err := part.names()
-	if err != nil {
-		return err
+	var moved *directory
+	if err == nil {
+		moved, err = s.cache.step(s.parent, s.stale(), true)
 	}
-	moved, err := s.cache.step(s.parent, s.stale(), true)
-	if err != nil {
-		return err
-	}
-	defer moved.file.Close()
-	for _, name := range names {
-		if err := unix.Renameat(int(part.file.Fd()), name, int(moved.file.Fd()), name); err != nil {
-			return part.wrap("rename", name, err)
+	if err == nil {
+		for _, name := range names {
+			if err == nil {
+				err = part.wrap("rename", name, unix.Renameat(int(part.file.Fd()), name, int(moved.file.Fd()), name))
+			}
 		}
+		if err == nil {
+			err = moved.sync()
+		}
+		moved.file.Close()
 	}
-	if err := moved.sync(); err != nil {
-		return err
+	part.file.Close()
+	if err == nil {
+		err = s.parent.rename(s.stale(), s.fresh())
 	}
-	if err := s.parent.rename(s.stale(), s.fresh()); err != nil {
-		return err
+	if err == nil {
+		err = s.parent.removeAll(s.part())
 	}
-	return s.parent.removeAll(s.part())
+	return err
 }
