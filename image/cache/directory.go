@@ -35,24 +35,21 @@ func (d *directory) wrap(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: d.file.Name() + "/" + name, Err: err}
 }
 
-// retry repeats a system call that fails with EINTR, as package os does: a signal can
-// interrupt open(2) on a network file system.
-func retry(call func() error) error {
+// openat is openat(2), and follows no link. It repeats a call that fails with EINTR, as package
+// os does: a signal can interrupt open(2) on a network file system.
+func (d *directory) openat(name string, flag int, perm uint32) (fd int, err error) {
 	for {
-		if err := call(); err != unix.EINTR {
-			return err
+		fd, err = unix.Openat(int(d.file.Fd()), name, flag|unix.O_NOFOLLOW|unix.O_CLOEXEC, perm)
+		if err != unix.EINTR {
+			return fd, err
 		}
 	}
 }
 
 // openFile opens or creates a file. It returns an error if the file is not regular.
 func (d *directory) openFile(name string, flag int, perm uint32) (*os.File, error) {
-	fd := -1
-	err := retry(func() (err error) {
-		// O_NONBLOCK: opening a FIFO must not block. It has no effect on a regular file.
-		fd, err = unix.Openat(int(d.file.Fd()), name, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_LARGEFILE, perm)
-		return err
-	})
+	// O_NONBLOCK: opening a FIFO must not block. It has no effect on a regular file.
+	fd, err := d.openat(name, flag|unix.O_NONBLOCK|unix.O_LARGEFILE, perm)
 	if err != nil {
 		return nil, d.wrap("open", name, err)
 	}
@@ -75,7 +72,7 @@ func (d *directory) openFile(name string, flag int, perm uint32) (*os.File, erro
 func (d *directory) open(name string) (*directory, error) {
 	inner, st, err := d.openUntrusted(name)
 	if err == nil {
-		if err = d.checkTrust(int(inner.file.Fd()), &st, inner.file.Name()); err != nil {
+		if err = d.checkTrust(int(inner.file.Fd()), st, inner.file.Name()); err != nil {
 			inner.file.Close()
 		}
 	}
@@ -94,22 +91,19 @@ func (d *directory) create(name string) (*os.File, error) {
 }
 
 // openUntrusted opens a directory in d without checking who owns it or may write it.
-func (d *directory) openUntrusted(name string) (inner *directory, st unix.Stat_t, err error) {
-	fd := -1
-	err = retry(func() (err error) {
-		fd, err = unix.Openat(int(d.file.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		return err
-	})
+func (d *directory) openUntrusted(name string) (*directory, *unix.Stat_t, error) {
+	fd, err := d.openat(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	path := d.file.Name() + "/" + name
 	if err != nil {
 		if d.isLink(name) {
-			return nil, st, &untrustedError{path, "is a symbolic link, and no link is followed in the cache; LXC_CACHE_PATH may name another place"}
+			return nil, nil, &untrustedError{path, "is a symbolic link, and no link is followed in the cache; LXC_CACHE_PATH may name another place"}
 		}
-		return nil, st, d.wrap("open", name, err)
+		return nil, nil, d.wrap("open", name, err)
 	}
-	if err := unix.Fstat(fd, &st); err != nil {
+	st := new(unix.Stat_t)
+	if err := unix.Fstat(fd, st); err != nil {
 		unix.Close(fd)
-		return nil, st, d.wrap("open", name, err)
+		return nil, nil, d.wrap("open", name, err)
 	}
 	return &directory{os.NewFile(uintptr(fd), path), d.owners}, st, nil
 }
@@ -136,8 +130,8 @@ func (d *directory) rename(from, to string) error {
 
 // exists reports whether d has an entry of that name, a dangling link included.
 func (d *directory) exists(name string) bool {
-	var st unix.Stat_t
-	return unix.Fstatat(int(d.file.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
+	_, ok := d.modified(name)
+	return ok
 }
 
 // remove removes a file or a link. A missing file is no error.
@@ -178,41 +172,37 @@ func (d *directory) removeTree(name string, depth int) error {
 	if err != nil {
 		return err
 	}
-	defer inner.file.Close()
 	var above unix.Stat_t
-	if err := unix.Fstat(int(d.file.Fd()), &above); err != nil {
-		return d.wrap("remove", name, err)
+	err = unix.Fstat(int(d.file.Fd()), &above)
+	if err == nil && st.Dev != above.Dev {
+		err = errors.New("it is on another file system")
 	}
-	if st.Dev != above.Dev {
-		return d.wrap("remove", name, errors.New("it is on another file system"))
-	}
+	err = d.wrap("remove", name, err)
 	// NFS and some FUSE file systems skip names of a directory that changes while it
 	// is read, so the loop goes on as long as it finds names.
-	for {
-		names, err := inner.names()
-		if err != nil {
-			return err
-		}
+	for again := true; again && err == nil; {
+		var names []string
+		names, err = inner.names()
 		// The marker files are removed last: if the removal is interrupted, they
 		// still show that the rest belongs to the cache.
 		for _, markers := range [2]bool{false, true} {
 			for _, each := range names {
-				if isMarker(each) != markers {
-					continue
-				}
-				if err := inner.removeTree(each, depth-1); err != nil {
-					return err
+				if err == nil && isMarker(each) == markers {
+					err = inner.removeTree(each, depth-1)
 				}
 			}
 		}
-		err = unix.Unlinkat(int(d.file.Fd()), name, unix.AT_REMOVEDIR)
-		if err == nil || err == unix.ENOENT {
-			return nil
-		}
-		if err != unix.ENOTEMPTY && err != unix.EEXIST || len(names) == 0 {
-			return d.wrap("remove", name, err)
+		if err == nil {
+			err = unix.Unlinkat(int(d.file.Fd()), name, unix.AT_REMOVEDIR)
+			again = (err == unix.ENOTEMPTY || err == unix.EEXIST) && len(names) > 0
+			if again || err == unix.ENOENT {
+				err = nil
+			}
+			err = d.wrap("remove", name, err)
 		}
 	}
+	inner.file.Close()
+	return err
 }
 
 // sync writes the directory to disk. Some FUSE file systems can't; that is no error.

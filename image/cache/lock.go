@@ -50,15 +50,6 @@ const (
 	maxLockWait = time.Hour
 )
 
-// A waiter acquires a lock.
-type waiter struct {
-	flock    bool // try flock first
-	maxWait  time.Duration
-	onWait   func(holder string)                              // called once before the first wait; may be nil
-	pause    func(ctx context.Context, d time.Duration) error // waits
-	giveAway func(*os.File)                                   // Cache.giveAway
-}
-
 // wait waits for d or until ctx is done.
 func wait(ctx context.Context, d time.Duration) error {
 	select {
@@ -87,21 +78,25 @@ func (e *lockedError) Error() string {
 
 func (e *lockedError) Unwrap() error { return ErrLocked }
 
-// acquire takes the lock. It returns a *lockedError after maxWait, or once the holder of a
-// flock has not set the file's time for deadAfter: the holder is stopped or its machine
+// lock takes the lock name in dir. It returns a *lockedError after maxWait, of which Waiting is
+// told if it is not 0, or once the holder of a flock has not set the file's time for deadAfter: the holder is stopped or its machine
 // can't be reached, since the kernel releases the flock of a process that ends.
-func (w waiter) acquire(ctx context.Context, dir *directory, name string) (*lock, error) {
+func (c *Cache) lock(ctx context.Context, dir *directory, name string, maxWait time.Duration) (*lock, error) {
+	flock, pause := !c.noFlock, c.pause
+	if pause == nil {
+		pause = wait
+	}
 	var beat time.Time               // the file's time
 	var waited, silent time.Duration // in all, and since the file's time changed
 	for first := true; ; first = false {
-		l, err := w.try(dir, name, silent >= deadAfter)
+		l, err := c.try(dir, name, &flock, silent >= deadAfter)
 		if l != nil || err != nil {
 			return l, err
 		}
-		if first && w.onWait != nil {
-			w.onWait(holder(dir, name))
+		if first && maxWait > 0 && c.Waiting != nil {
+			c.Waiting(holder(dir, name))
 		}
-		if waited >= w.maxWait || w.flock && silent >= deadAfter {
+		if waited >= maxWait || flock && silent >= deadAfter {
 			return nil, &lockedError{holder(dir, name), waited}
 		}
 		// Add up the pauses instead of comparing times: the clocks of two machines
@@ -109,13 +104,13 @@ func (w waiter) acquire(ctx context.Context, dir *directory, name string) (*lock
 		waited += lockPoll
 		silent += lockPoll
 		file := name
-		if !w.flock {
+		if !flock {
 			file += ownerSuffix
 		}
 		if t, ok := dir.modified(file); !ok || !t.Equal(beat) {
 			beat, silent = t, 0
 		}
-		if err := w.pause(ctx, lockPoll); err != nil {
+		if err := pause(ctx, lockPoll); err != nil {
 			return nil, err
 		}
 	}
@@ -151,18 +146,19 @@ func parseHolder(text []byte) (pid int, host string, ok bool) {
 // ownerSuffix is added to a lock's name for its owner file.
 const ownerSuffix = ".owner"
 
-// try returns nil, nil if another process has the lock. holderDead says that an owner
-// file may be taken over.
-func (w *waiter) try(dir *directory, name string, holderDead bool) (l *lock, err error) {
-	if w.flock {
+// try returns nil, nil if another process has the lock. It tries flock first, if flock is true,
+// and sets it to false if the file system has none. holderDead says that an owner file may be
+// taken over.
+func (c *Cache) try(dir *directory, name string, flock *bool, holderDead bool) (l *lock, err error) {
+	if *flock {
 		l, err = tryFlock(dir, name)
 		switch {
 		case errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
-			w.flock = false
+			*flock = false
 			dir.remove(name)
 		case l != nil:
 			// If this process is killed, the cache's owner can remove the file.
-			w.giveAway(l.file)
+			c.giveAway(l.file)
 			l.file.Truncate(0)
 			l.file.WriteString(self()) // for people; a full disk is no reason to fail
 			go l.heartbeat()
@@ -171,7 +167,7 @@ func (w *waiter) try(dir *directory, name string, holderDead bool) (l *lock, err
 			return nil, err
 		}
 	}
-	return w.tryOwner(dir, name+ownerSuffix, holderDead)
+	return c.tryOwner(dir, name+ownerSuffix, holderDead)
 }
 
 // tryFlock locks the lock file; nil, nil: another process has locked it, or has just
@@ -181,7 +177,9 @@ func tryFlock(dir *directory, name string) (*lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = retry(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
 	if err == nil && isAt(f, dir, name) {
 		return &lock{dir: dir, name: name, file: f, done: make(chan struct{}), stopped: make(chan struct{})}, nil
 	}
@@ -239,10 +237,10 @@ func isAt(f *os.File, dir *directory, name string) bool {
 
 // tryOwner creates the owner file, or removes one whose owner is dead, so that the
 // next try can create it. nil, nil: there is, or was, an owner file.
-func (w *waiter) tryOwner(dir *directory, name string, holderDead bool) (*lock, error) {
+func (c *Cache) tryOwner(dir *directory, name string, holderDead bool) (*lock, error) {
 	f, err := dir.openFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err == nil {
-		w.giveAway(f)
+		c.giveAway(f)
 		_, err = f.WriteString(self())
 		if e := f.Close(); err == nil {
 			err = e

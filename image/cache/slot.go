@@ -67,19 +67,6 @@ func (c *Cache) lockIn(ctx context.Context, d *directory, name string, maxWait t
 	return &Slot{cache: c, parent: d, lock: l}, nil
 }
 
-// lock takes the lock name in d, and waits for it at most maxWait.
-// If that is 0, it does not tell Waiting.
-func (c *Cache) lock(ctx context.Context, d *directory, name string, maxWait time.Duration) (*lock, error) {
-	w := waiter{flock: !c.noFlock, maxWait: maxWait, onWait: c.Waiting, pause: c.pause, giveAway: c.giveAway}
-	if w.pause == nil {
-		w.pause = wait
-	}
-	if maxWait == 0 {
-		w.onWait = nil
-	}
-	return w.acquire(ctx, d, name)
-}
-
 // Unlock releases the lock. The Slot and its Stage must not be used afterwards.
 func (s *Slot) Unlock() error {
 	err := s.lock.release()

@@ -172,39 +172,40 @@ func (st *Stage) Commit(build string, files map[string]File, evidence map[string
 
 // fill writes all files of the entry but the rootfs, removes the tag, and syncs.
 func (st *Stage) fill(build string, files map[string]File, evidence map[string][]byte) error {
-	if err := checkName(build); err != nil {
-		return err
-	}
 	var names []string
 	for name := range files {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	err := checkName(build)
 	for _, name := range names {
-		if err := checkName(name); err != nil {
-			return err
+		if err == nil {
+			err = checkName(name)
 		}
-		if name == rootfsName || name == buildName || name == tagName {
-			return fmt.Errorf("a metadata file may not be called %q", name)
+		if err == nil && (name == rootfsName || name == buildName || name == tagName) {
+			err = fmt.Errorf("a metadata file may not be called %q", name)
 		}
-		if err := st.write(st.dir, name, files[name].Data, files[name].Mode&0o755|0o400); err != nil {
-			return err
+		if err == nil {
+			file := files[name]
+			err = st.write(st.dir, name, file.Data, file.Mode&0o755|0o400)
 		}
 	}
-	if err := st.writeEvidence(evidenceName, evidence); err != nil {
-		return err
+	if err == nil {
+		err = st.writeEvidence(evidenceName, evidence)
 	}
-	if err := st.write(st.dir, buildName, []byte(build+"\n"), 0o644); err != nil {
-		return err
+	if err == nil {
+		err = st.write(st.dir, buildName, []byte(build+"\n"), 0o644)
 	}
-	if err := st.dir.remove(tagName); err != nil {
-		return err
+	if err == nil {
+		err = st.dir.remove(tagName)
 	}
-	// The bytes must be on disk before the rename is.
-	if err := st.Rootfs.Sync(); err != nil {
-		return err
+	if err == nil {
+		err = st.Rootfs.Sync() // the bytes must be on disk before the rename is
 	}
-	return st.dir.sync()
+	if err == nil {
+		err = st.dir.sync()
+	}
+	return err
 }
 
 // writeEvidence creates a directory in the entry and writes the evidence to it.
