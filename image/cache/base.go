@@ -146,7 +146,7 @@ func (w *baseWalk) follow(name, path string, here *unix.Stat_t) error {
 	system := here.Dev == w.root.Dev && here.Ino == w.root.Ino || here.Mode&0o022 == 0 && here.Uid == st.Uid
 	system = system && (st.Uid == w.root.Uid || slices.Contains(w.cache.Above, int(st.Uid)))
 	if !system && !slices.Contains(w.cache.owners(), int(st.Uid)) {
-		return &untrustedError{path, fmt.Sprintf("is a link of user %d, who is neither root nor this user; LXC_CACHE_PATH may name the directory that it leads to", st.Uid)}
+		return &untrustedError{path: path, reason: fmt.Sprintf("is a link of user %d, who is neither root nor this user; LXC_CACHE_PATH may name the directory that it leads to", st.Uid)}
 	}
 	if w.links++; w.links > maxLinks {
 		return fail(unix.ELOOP)

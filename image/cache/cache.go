@@ -153,6 +153,7 @@ func checkName(s string) error {
 // An UnwritableError says that the cache can't be written. The caller can go on
 // without it.
 type UnwritableError struct {
+	_ [0]func() // forbids ==, whose code nothing needs
 	base string // the cache's directory
 	err  error  // why
 }
@@ -168,7 +169,7 @@ func (c *Cache) unwritable(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return &UnwritableError{c.Base, err}
+	return &UnwritableError{base: c.Base, err: err}
 }
 
 // giveAway gives an open file or directory to UID and GID. Errors are ignored: the

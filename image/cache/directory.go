@@ -96,7 +96,7 @@ func (d *directory) openUntrusted(name string) (*directory, *unix.Stat_t, error)
 	path := d.file.Name() + "/" + name
 	if err != nil {
 		if d.isLink(name) {
-			return nil, nil, &untrustedError{path, "is a symbolic link, and no link is followed in the cache; LXC_CACHE_PATH may name another place"}
+			return nil, nil, &untrustedError{path: path, reason: "is a symbolic link, and no link is followed in the cache; LXC_CACHE_PATH may name another place"}
 		}
 		return nil, nil, d.wrap("open", name, err)
 	}

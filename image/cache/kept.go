@@ -295,10 +295,12 @@ func (c *Cache) removeBlob(d *directory, blob, name string, before time.Time) er
 func (c *Cache) removeUnneeded(d *directory, blobs []image.Digest, before time.Time) error {
 	list, err := d.listKept()
 	for n := range list {
-		if i := &list[n]; !i.Partial && slices.Contains(blobs, i.Blob) {
-			name, _ := blobName(i.Blob)
-			if e := c.removeBlob(d, name, name, before); e != nil && !errors.Is(e, ErrLocked) {
-				err = e
+		for _, b := range blobs {
+			if i := &list[n]; !i.Partial && i.Blob == b {
+				name, _ := blobName(b)
+				if e := c.removeBlob(d, name, name, before); e != nil && !errors.Is(e, ErrLocked) {
+					err = e
+				}
 			}
 		}
 	}

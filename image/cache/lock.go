@@ -32,6 +32,7 @@ import (
 // then gets the flock sees that the name leads to no file, or to another one, and opens
 // the name again (isAt).
 type lock struct {
+	_ [0]func() // forbids ==, whose code nothing needs
 	dir     *directory // where the lock file is; the Slot closes it after release
 	name    string
 	file    *os.File      // nil: the lock is an owner file
@@ -65,6 +66,7 @@ var ErrLocked = errors.New("in use by another process")
 
 // A lockedError is ErrLocked after a wait.
 type lockedError struct {
+	_ [0]func() // forbids ==, whose code nothing needs
 	holder string // as for Cache.Waiting
 	waited time.Duration
 }
@@ -97,7 +99,7 @@ func (c *Cache) lock(ctx context.Context, dir *directory, name string, maxWait t
 			c.Waiting(holder(dir, name))
 		}
 		if waited >= maxWait || flock && silent >= deadAfter {
-			return nil, &lockedError{holder(dir, name), waited}
+			return nil, &lockedError{holder: holder(dir, name), waited: waited}
 		}
 		// Add up the pauses instead of comparing times: the clocks of two machines
 		// differ.
