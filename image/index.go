@@ -58,6 +58,7 @@ func (n Name) String() string {
 
 // An Image is a line of an index: an image and its newest build.
 type Image struct {
+	_ [0]func() // forbids ==, whose code nothing needs
 	Name
 	Build string // usually YYYYMMDD_HH:MM
 	// Path is the build's directory, relative to the server's URL. It has no slash at
@@ -79,8 +80,9 @@ func BuildTime(build string) (t time.Time, ok bool) {
 
 // A Problem is a line of an index that ParseIndex left out.
 type Problem struct {
-	Line int   // the line's number, from 1
-	Err  error // why
+	_    [0]func() // forbids ==, whose code nothing needs
+	Line int       // the line's number, from 1
+	Err  error     // why
 }
 
 // An Index is the list of images of a server.
@@ -109,7 +111,7 @@ func ParseIndex(text []byte) Index {
 		if err := img.parse(string(current)); err == nil {
 			index.Images = append(index.Images, *img)
 		} else if len(index.Problems) < maxProblems {
-			index.Problems = append(index.Problems, Problem{line, err})
+			index.Problems = append(index.Problems, Problem{Line: line, Err: err})
 		}
 	}
 	return index

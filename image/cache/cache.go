@@ -153,9 +153,9 @@ func checkName(s string) error {
 // An UnwritableError says that the cache can't be written. The caller can go on
 // without it.
 type UnwritableError struct {
-	_ [0]func() // forbids ==, whose code nothing needs
-	base string // the cache's directory
-	err  error  // why
+	_    [0]func() // forbids ==, whose code nothing needs
+	base string    // the cache's directory
+	err  error     // why
 }
 
 func (e *UnwritableError) Error() string {

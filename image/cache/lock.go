@@ -32,7 +32,7 @@ import (
 // then gets the flock sees that the name leads to no file, or to another one, and opens
 // the name again (isAt).
 type lock struct {
-	_ [0]func() // forbids ==, whose code nothing needs
+	_       [0]func()  // forbids ==, whose code nothing needs
 	dir     *directory // where the lock file is; the Slot closes it after release
 	name    string
 	file    *os.File      // nil: the lock is an owner file
@@ -66,8 +66,8 @@ var ErrLocked = errors.New("in use by another process")
 
 // A lockedError is ErrLocked after a wait.
 type lockedError struct {
-	_ [0]func() // forbids ==, whose code nothing needs
-	holder string // as for Cache.Waiting
+	_      [0]func() // forbids ==, whose code nothing needs
+	holder string    // as for Cache.Waiting
 	waited time.Duration
 }
 

@@ -22,7 +22,7 @@ import (
 // An untrustedError says why a file or directory of the cache is not used. It wraps
 // fs.ErrPermission.
 type untrustedError struct {
-	_ [0]func() // forbids ==, whose code nothing needs
+	_      [0]func() // forbids ==, whose code nothing needs
 	path   string
 	reason string // "belongs to user 1000, ..."
 }

@@ -33,7 +33,8 @@ const (
 // A Seen is the newest build of an image that a signer has signed, as far as this cache
 // has seen.
 type Seen struct {
-	Signer string // the fingerprint of the key
+	_      [0]func() // forbids ==, whose code nothing needs
+	Signer string    // the fingerprint of the key
 	image.Name
 	Build  string
 	Signed time.Time // the signature's time, in whole seconds
@@ -78,7 +79,7 @@ func parseSeen(text string) ([]Seen, error) {
 			return nil, fmt.Errorf("line %d of the file of seen builds is damaged", n+1)
 		}
 		seconds, err := strconv.ParseInt(f[6], 10, 64)
-		s := Seen{f[0], image.Name{Dist: f[1], Release: f[2], Arch: f[3], Variant: f[4]}, f[5], time.Unix(seconds, 0)}
+		s := Seen{Signer: f[0], Name: image.Name{Dist: f[1], Release: f[2], Arch: f[3], Variant: f[4]}, Build: f[5], Signed: time.Unix(seconds, 0)}
 		if err != nil || s.check() != nil {
 			return nil, fmt.Errorf("line %d of the file of seen builds is damaged", n+1)
 		}

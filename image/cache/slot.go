@@ -12,7 +12,7 @@ import (
 
 // A Slot is one image's part of the cache, locked by this process.
 type Slot struct {
-	_ [0]func() // forbids ==, whose code nothing needs
+	_      [0]func() // forbids ==, whose code nothing needs
 	cache  *Cache
 	name   image.Name
 	parent *directory
