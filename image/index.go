@@ -121,7 +121,7 @@ func ParseIndex(text []byte) Index {
 func (img *Image) parse(line string) (err error) {
 	f := strings.Split(line, ";")
 	if len(f) < 6 {
-		return fmt.Errorf("%d of 6 fields", len(f))
+		return errors.New(strconv.Itoa(len(f)) + " of 6 fields")
 	}
 	for n, field := range []string{"distribution", "release", "architecture", "variant", "build"} {
 		if err := CheckName(f[n]); err != nil {

@@ -2,10 +2,10 @@ package cache
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -86,7 +86,7 @@ func (w *baseWalk) step(create bool) error {
 		return &fs.PathError{Op: "stat", Path: w.at, Err: err}
 	}
 	if err := w.above.checkTrust(-1, &here, w.at); err != nil {
-		err.(*untrustedError).reason += fmt.Sprintf(", and the cache %q is below it", w.cache.Base)
+		err.(*untrustedError).reason += ", and the cache " + strconv.Quote(w.cache.Base) + " is below it"
 		return err
 	}
 	path := strings.TrimSuffix(w.at, "/") + "/" + name
@@ -122,14 +122,12 @@ func (w *baseWalk) giveAway(dir int) {
 // follow reads the symbolic link name in dir and puts its target in front of rest. here
 // is the state of dir, path the path of the link.
 func (w *baseWalk) follow(name, path string, here *unix.Stat_t) error {
-	fail := func(err error) error { return &fs.PathError{Op: "open", Path: path, Err: err} }
-	link, err := unix.Openat(w.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fail(err)
-	}
 	var st unix.Stat_t
 	target, n := make([]byte, unix.PathMax), 0
-	err = unix.Fstatat(link, "", &st, unix.AT_EMPTY_PATH)
+	link, err := unix.Openat(w.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Fstatat(link, "", &st, unix.AT_EMPTY_PATH)
+	}
 	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		err = unix.ENOTDIR
 	}
@@ -137,8 +135,11 @@ func (w *baseWalk) follow(name, path string, here *unix.Stat_t) error {
 		n, err = unix.Readlinkat(link, "", target)
 	}
 	unix.Close(link)
+	if w.links++; err == nil && w.links > maxLinks {
+		err = unix.ELOOP
+	}
 	if err != nil {
-		return fail(err)
+		return &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	// A link in "/" is trusted as "/" is. So is a link of the owner of "/" in a
 	// directory that only this owner may write: /home/alice may be such a link, also in a
@@ -146,10 +147,7 @@ func (w *baseWalk) follow(name, path string, here *unix.Stat_t) error {
 	system := here.Dev == w.root.Dev && here.Ino == w.root.Ino || here.Mode&0o022 == 0 && here.Uid == st.Uid
 	system = system && (st.Uid == w.root.Uid || slices.Contains(w.cache.Above, int(st.Uid)))
 	if !system && !slices.Contains(w.cache.owners(), int(st.Uid)) {
-		return &untrustedError{path: path, reason: fmt.Sprintf("is a link of user %d, who is neither root nor this user; LXC_CACHE_PATH may name the directory that it leads to", st.Uid)}
-	}
-	if w.links++; w.links > maxLinks {
-		return fail(unix.ELOOP)
+		return &untrustedError{path: path, reason: "is a link of " + user(&st) + "; LXC_CACHE_PATH may name the directory that it leads to"}
 	}
 	w.rest = string(target[:n]) + "/" + w.rest
 	if n == 0 || target[0] != '/' {
@@ -157,7 +155,7 @@ func (w *baseWalk) follow(name, path string, here *unix.Stat_t) error {
 	}
 	next, err := unix.Open("/", walkFlags, 0)
 	if err != nil {
-		return fail(err)
+		return &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	unix.Close(w.dir)
 	w.dir, w.at = next, "/"

@@ -3,11 +3,12 @@ package cache
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -63,11 +64,10 @@ type Blob struct {
 
 // blobName returns the name of a blob's file. The error says that d is no digest.
 func blobName(d image.Digest) (string, error) {
-	hex, ok := strings.CutPrefix(string(d), "sha256:")
-	if name := blobPrefix + hex; ok && isDigestName(name, blobPrefix) {
-		return name, nil
+	if _, err := image.ParseDigest(string(d)); err != nil {
+		return "", err
 	}
-	return "", fmt.Errorf("%q is not a SHA-256 digest", string(d))
+	return blobPrefix + string(d[len("sha256:"):]), nil
 }
 
 // isDigestName reports whether a name is prefix and a SHA-256 digest in lower-case hexadecimal
@@ -173,7 +173,7 @@ func (b *Blob) Commit() error {
 	part := b.part()
 	size, err := b.dir.ownFile(part)
 	if err == nil && b.size >= 0 && size != b.size {
-		err = fmt.Errorf("%q has %d bytes, not %d", part, size, b.size)
+		err = errors.New(strconv.Quote(part) + " has " + strconv.FormatInt(size, 10) + " bytes, not " + strconv.FormatInt(b.size, 10))
 	}
 	if err == nil && (!isAt(b.File, b.dir, part) || b.dir.exists(b.name)) {
 		err = b.dir.notOurs(b.name)
@@ -278,8 +278,8 @@ func (c *Cache) VerifyKept(ctx context.Context, i Info) error {
 		if err != io.EOF {
 			return err
 		}
-		if sum := h.Sum(nil); fmt.Sprintf("sha256:%x", sum) != string(d) {
-			return fmt.Errorf("the blob %s has the digest %x", d, sum)
+		if sum := "sha256:" + hex.EncodeToString(h.Sum(nil)); sum != string(d) {
+			return errors.New("the blob " + string(d) + " has the digest " + sum)
 		}
 	}
 	return nil

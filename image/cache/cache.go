@@ -73,9 +73,9 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -142,12 +142,21 @@ func checkImage(n image.Name) error {
 // too long, begins with a dot (".", ".." and the cache's own names do), or has a
 // slash, a control character or invalid UTF-8.
 func checkName(s string) error {
-	bad := s == "" || s[0] == '.' || len(s) > maxName || !utf8.ValidString(s) ||
-		strings.ContainsFunc(s, func(r rune) bool { return r == '/' || r < 0x20 || 0x7f <= r && r < 0xa0 })
-	if bad {
-		return fmt.Errorf("%q can't be a name in the cache", s)
+	if s == "" || s[0] == '.' || strings.IndexByte(s, '/') >= 0 || !isPrintable(s, maxName) {
+		return errors.New(strconv.Quote(s) + " can't be a name in the cache")
 	}
 	return nil
+}
+
+// isPrintable reports whether s has at most max bytes, and neither control characters nor invalid
+// UTF-8.
+func isPrintable(s string, max int) bool {
+	for _, r := range s {
+		if r < 0x20 || 0x7f <= r && r < 0xa0 {
+			return false
+		}
+	}
+	return len(s) <= max && utf8.ValidString(s)
 }
 
 // An UnwritableError says that the cache can't be written. The caller can go on
@@ -159,7 +168,7 @@ type UnwritableError struct {
 }
 
 func (e *UnwritableError) Error() string {
-	return fmt.Sprintf("cache %q can't be used: %v", e.base, e.err)
+	return "cache " + strconv.Quote(e.base) + " can't be used: " + e.err.Error()
 }
 
 func (e *UnwritableError) Unwrap() error { return e.err }

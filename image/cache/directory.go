@@ -2,10 +2,10 @@ package cache
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -165,7 +165,7 @@ func (d *directory) removeTree(name string, depth int) error {
 		return d.wrap("remove", name, err)
 	}
 	if depth == 0 {
-		return d.wrap("remove", name, fmt.Errorf("directories more than %d deep", maxDepth))
+		return d.wrap("remove", name, errors.New("directories more than "+strconv.Itoa(maxDepth)+" deep"))
 	}
 	// The owner does not matter for a removal.
 	inner, st, err := d.openUntrusted(name)
@@ -247,7 +247,7 @@ func (d *directory) read(name string, max int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(f, max+1))
 	f.Close()
 	if err == nil && int64(len(data)) > max {
-		err = d.wrap("read", name, fmt.Errorf("more than %d bytes", max))
+		err = d.wrap("read", name, errors.New("more than "+strconv.FormatInt(max, 10)+" bytes"))
 	}
 	return data, err
 }

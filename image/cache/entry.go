@@ -2,10 +2,10 @@ package cache
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -127,7 +127,7 @@ func (d *directory) files(left *int64, wanted func(name string) bool) (map[strin
 			continue
 		}
 		if len(files) == maxFiles {
-			return nil, d.wrap("read", name, fmt.Errorf("more than %d files", maxFiles))
+			return nil, d.wrap("read", name, errors.New("more than "+strconv.Itoa(maxFiles)+" files"))
 		}
 		if files[name], err = d.read(name, *left); err != nil {
 			return nil, err

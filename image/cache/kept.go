@@ -3,14 +3,13 @@ package cache
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -62,7 +61,8 @@ type Kept struct {
 
 // recordName returns the name of an image's record.
 func recordName(reference, arch string) string {
-	return fmt.Sprintf("%s%x", recordPrefix, sha256.Sum256([]byte(reference+"\n"+arch)))
+	sum := sha256.Sum256([]byte(reference + "\n" + arch))
+	return recordPrefix + hex.EncodeToString(sum[:])
 }
 
 func (k *Kept) recordName() string { return recordName(k.Reference, k.Name.Arch) }
@@ -90,8 +90,7 @@ func (k *Kept) lines() []string {
 func parseKept(lines []string) (*Kept, error) {
 	ok := recordTop+2 <= len(lines) && len(lines) <= recordTop+maxKeptBlobs && lines[0] == recordBegin
 	for i, line := range lines {
-		ok = ok && len(line) <= maxField && utf8.ValidString(line) &&
-			!strings.ContainsFunc(line, func(r rune) bool { return r < 0x20 || 0x7f <= r && r < 0xa0 })
+		ok = ok && isPrintable(line, maxField)
 		if i >= recordTop {
 			_, err := blobName(image.Digest(line))
 			ok = ok && err == nil

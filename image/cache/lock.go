@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -72,10 +71,11 @@ type lockedError struct {
 }
 
 func (e *lockedError) Error() string {
-	if e.holder == "" {
-		return fmt.Sprintf("%v (waited %v)", ErrLocked, e.waited)
+	text := ErrLocked.Error()
+	if e.holder != "" {
+		text += ": " + e.holder
 	}
-	return fmt.Sprintf("%v: %s (waited %v)", ErrLocked, e.holder, e.waited)
+	return text + " (waited " + e.waited.String() + ")"
 }
 
 func (e *lockedError) Unwrap() error { return ErrLocked }
@@ -129,10 +129,11 @@ func holder(dir *directory, name string) string {
 	if !ok {
 		return ""
 	}
+	process := "process " + strconv.Itoa(pid)
 	if here, _ := os.Hostname(); host != here {
-		return fmt.Sprintf("process %d on %q", pid, host)
+		process += " on " + strconv.Quote(host)
 	}
-	return fmt.Sprintf("process %d", pid)
+	return process
 }
 
 // parseHolder parses the line that self returns.
@@ -303,7 +304,7 @@ func (l *lock) heartbeat() {
 // name and boot id, between tabs.
 func self() string {
 	host, _ := os.Hostname()
-	return fmt.Sprintf("%d\t%s\t%s\n", os.Getpid(), host, bootID())
+	return strconv.Itoa(os.Getpid()) + "\t" + host + "\t" + bootID() + "\n"
 }
 
 // bootID returns the kernel's random id of this boot, "" if /proc is not mounted.

@@ -2,7 +2,7 @@ package cache
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -141,5 +141,5 @@ func (d *directory) removeLeftover(name string) error {
 // notOurs returns the error for a file that has one of the cache's names but was not made by
 // the cache.
 func (d *directory) notOurs(name string) error {
-	return fmt.Errorf("%q was not made by the cache and is left alone: move it away", d.file.Name()+"/"+name)
+	return errors.New(strconv.Quote(d.file.Name()+"/"+name) + " was not made by the cache and is left alone: move it away")
 }

@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"strconv"
 	"strings"
@@ -76,12 +75,12 @@ func parseSeen(text string) ([]Seen, error) {
 		}
 		f := strings.Split(line, "\t")
 		if len(f) != 7 {
-			return nil, fmt.Errorf("line %d of the file of seen builds is damaged", n+1)
+			f = make([]string, 7) // of which nothing is good
 		}
 		seconds, err := strconv.ParseInt(f[6], 10, 64)
 		s := Seen{Signer: f[0], Name: image.Name{Dist: f[1], Release: f[2], Arch: f[3], Variant: f[4]}, Build: f[5], Signed: time.Unix(seconds, 0)}
 		if err != nil || s.check() != nil {
-			return nil, fmt.Errorf("line %d of the file of seen builds is damaged", n+1)
+			return nil, errors.New("line " + strconv.Itoa(n+1) + " of the file of seen builds is damaged")
 		}
 		list = append(list, s)
 	}
@@ -112,7 +111,7 @@ func (c *Cache) UpdateSeen(ctx context.Context, edit func([]Seen) ([]Seen, error
 	var text []byte
 	for i := 0; i < len(list) && err == nil; i++ {
 		s := &list[i]
-		text = fmt.Appendf(text, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", s.Signer, s.Dist, s.Release, s.Arch, s.Variant, s.Build, s.Signed.Unix())
+		text = append(text, strings.Join([]string{s.Signer, s.Dist, s.Release, s.Arch, s.Variant, s.Build, strconv.FormatInt(s.Signed.Unix(), 10)}, "\t")+"\n"...)
 		err = s.check()
 	}
 	if err == nil {

@@ -2,11 +2,11 @@ package cache
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -183,7 +183,7 @@ func (st *Stage) fill(build string, files map[string]File, evidence map[string][
 			err = checkName(name)
 		}
 		if err == nil && (name == rootfsName || name == buildName || name == tagName) {
-			err = fmt.Errorf("a metadata file may not be called %q", name)
+			err = errors.New("a metadata file may not be called " + strconv.Quote(name))
 		}
 		if err == nil {
 			file := files[name]
