@@ -86,8 +86,8 @@ func TestParseStatement(t *testing.T) {
 		claims          []Claim
 	}{
 		{"", "", "", one},
-		{`{"digest"`, `{"digest":{"sha512":"x","sha256":"` + hexA + `"},"name":"ghcr.io/a/b"},{"digest"`, "", []Claim{{digestA, "ghcr.io/a/b"}, one[0]}},
-		{`"annotations"`, `"name":"index.docker.io/library/x","annotations"`, "", []Claim{{digestA, "docker.io/library/x"}}},
+		{`{"digest"`, `{"digest":{"sha512":"x","sha256":"` + hexA + `"},"name":"ghcr.io/a/b"},{"digest"`, "", []Claim{{Digest: digestA, Repository: "ghcr.io/a/b"}, one[0]}},
+		{`"annotations"`, `"name":"index.docker.io/library/x","annotations"`, "", []Claim{{Digest: digestA, Repository: "docker.io/library/x"}}},
 		{`"annotations"`, `"name":"nginx","annotations"`, "", one},
 		{`"annotations"`, `"name":"_","annotations"`, "", one},
 		{"https://sigstore.dev/cosign/sign/v1", "https://slsa.dev/provenance/v1", `"predicateType" is "https://slsa.dev/provenance/v1"`, nil},

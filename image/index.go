@@ -58,6 +58,7 @@ func (n Name) String() string {
 
 // An Image is a line of an index: an image and its newest build.
 type Image struct {
+	_ [0]func() // forbids ==, whose code nothing needs
 	Name
 	Build string // usually YYYYMMDD_HH:MM
 	// Path is the build's directory, relative to the server's URL. It has no slash at
@@ -79,8 +80,9 @@ func BuildTime(build string) (t time.Time, ok bool) {
 
 // A Problem is a line of an index that ParseIndex left out.
 type Problem struct {
-	Line int   // the line's number, from 1
-	Err  error // why
+	_    [0]func() // forbids ==, whose code nothing needs
+	Line int       // the line's number, from 1
+	Err  error     // why
 }
 
 // An Index is the list of images of a server.
@@ -105,34 +107,32 @@ func ParseIndex(text []byte) Index {
 		if len(bytes.TrimSpace(current)) == 0 {
 			continue
 		}
-		img, err := parseLine(string(current))
-		if err != nil {
-			if len(index.Problems) < maxProblems {
-				index.Problems = append(index.Problems, Problem{line, err})
-			}
-			continue
+		img := new(Image)
+		if err := img.parse(string(current)); err == nil {
+			index.Images = append(index.Images, *img)
+		} else if len(index.Problems) < maxProblems {
+			index.Problems = append(index.Problems, Problem{Line: line, Err: err})
 		}
-		index.Images = append(index.Images, img)
 	}
 	return index
 }
 
-// parseLine parses a line of an index.
-func parseLine(line string) (Image, error) {
+// parse parses a line of an index.
+func (img *Image) parse(line string) (err error) {
 	f := strings.Split(line, ";")
 	if len(f) < 6 {
-		return Image{}, fmt.Errorf("%d of 6 fields", len(f))
+		return errors.New(strconv.Itoa(len(f)) + " of 6 fields")
 	}
 	for n, field := range []string{"distribution", "release", "architecture", "variant", "build"} {
 		if err := CheckName(f[n]); err != nil {
-			return Image{}, fmt.Errorf("%s %q: %w", field, f[n], err)
+			return fmt.Errorf("%s %q: %w", field, f[n], err)
 		}
 	}
-	path, err := cleanPath(f[5])
-	if err != nil {
-		return Image{}, fmt.Errorf("path %q: %w", f[5], err)
+	img.Dist, img.Release, img.Arch, img.Variant, img.Build = f[0], f[1], f[2], f[3], f[4]
+	if img.Path, err = cleanPath(f[5]); err != nil {
+		return fmt.Errorf("path %q: %w", f[5], err)
 	}
-	return Image{Name: Name{f[0], f[1], f[2], f[3]}, Build: f[4], Path: path}, nil
+	return nil
 }
 
 // CheckName returns an error if name can't be a component of a path and of a URL: it is
@@ -143,7 +143,7 @@ func CheckName(name string) error {
 	case name == "":
 		return errors.New("it is empty")
 	case len(name) > maxName:
-		return fmt.Errorf("longer than %d bytes", maxName)
+		return errors.New("longer than " + strconv.Itoa(maxName) + " bytes")
 	case strings.Trim(name, ".") == "":
 		return errors.New("only dots are not allowed")
 	}
@@ -152,7 +152,7 @@ func CheckName(name string) error {
 		case c < 0x20 || c == 0x7f:
 			return errors.New("a control character is not allowed")
 		case strings.IndexByte(`/\%?#;`, c) >= 0:
-			return fmt.Errorf("%q is not allowed", name[i:i+1])
+			return errors.New(strconv.Quote(name[i:i+1]) + " is not allowed")
 		}
 	}
 	return nil
@@ -166,7 +166,7 @@ func cleanPath(path string) (string, error) {
 		return "", errors.New("a URL, not a path on the server")
 	}
 	var parts []string
-	for part := range strings.SplitSeq(path, "/") {
+	for _, part := range strings.Split(path, "/") {
 		if part == "" {
 			continue
 		}

@@ -78,6 +78,9 @@ type Manifest struct {
 	Manifests    []Descriptor // of an index, without attestations (platform unknown/unknown)
 }
 
+// noObject is wrong with a document that is no object.
+const noObject = "it is no JSON object"
+
 // A reader reads members of JSON objects. It keeps the first of the things that are wrong with
 // them. Members that are absent or null are empty.
 type reader struct {
@@ -88,23 +91,14 @@ type reader struct {
 
 // read begins to read a document of at most max bytes, which is an object.
 func read(text []byte, max int) *reader {
-	r := readAny(text, max)
-	if r.why == "" && !r.value.IsObject() {
-		r.why = "it is no JSON object"
-	}
-	return r
-}
-
-// readAny begins to read a document of at most max bytes.
-func readAny(text []byte, max int) *reader {
 	r := new(reader)
+	var err error
 	if len(text) > max {
 		r.why = "it is larger than " + strconv.Itoa(max) + " bytes"
-		return r
-	}
-	var err error
-	if r.value, err = json.Parse(string(text)); err != nil {
+	} else if r.value, err = json.Parse(string(text)); err != nil {
 		r.why = err.Error()
+	} else if !r.value.IsObject() {
+		r.why = noObject
 	}
 	return r
 }
@@ -365,7 +359,15 @@ func (m *Manifest) Choose(wanted []Platform) (*Descriptor, error) {
 		chosen = d
 	}
 	if images != 1 || chosen.Platform.OS+chosen.Platform.Arch != "" {
-		chosen = m.find(wanted)
+		chosen = nil
+		for i := range wanted {
+			for j := range m.Manifests {
+				d := &m.Manifests[j]
+				if chosen == nil && d.Platform == wanted[i] && d.Platform.OS == "linux" && d.isImage() {
+					chosen = d
+				}
+			}
+		}
 	}
 	switch {
 	case chosen == nil && images == 0:
@@ -391,19 +393,6 @@ func (d *Descriptor) isImage() bool {
 	kind := manifestKind(d.MediaType)
 	artifact := d.ArtifactType != "" && d.ArtifactType != OCIConfigType && d.ArtifactType != DockerConfig
 	return (kind == anImage || kind == anIndex) && (d.Platform.OS != "" || !artifact)
-}
-
-// find returns the first entry for the first platform that has one, nil if none has.
-func (m *Manifest) find(wanted []Platform) *Descriptor {
-	for i := range wanted {
-		for j := range m.Manifests {
-			d := &m.Manifests[j]
-			if d.Platform == wanted[i] && d.Platform.OS == "linux" && d.isImage() {
-				return d
-			}
-		}
-	}
-	return nil
 }
 
 // An OCIConfig is the config of a container image (OCI image spec, config.md).
@@ -483,8 +472,11 @@ type SavedImage struct {
 // ParseSaved parses the manifest.json of a "docker save" archive. The names of files are
 // relative, and have no part "..".
 func ParseSaved(text []byte) (images []SavedImage, err error) {
-	r := readAny(text, MaxManifest)
+	r := read(text, MaxManifest)
 	items, ok := r.value.Items()
+	if r.why == noObject {
+		r.why = ""
+	}
 	if !ok || len(items) > maxItems {
 		r.fail("it is no array of at most " + strconv.Itoa(maxItems) + " images")
 		items = nil

@@ -2,10 +2,10 @@ package cache
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +20,7 @@ const maxLinks = 40
 // directory, and the owner of a link can choose where it leads.
 type baseWalk struct {
 	cache *Cache
-	above directory   // its owners: the users who may own the directories above BASE
+	above *directory  // its owners: the users who may own the directories above BASE
 	root  unix.Stat_t // of "/"
 	dir   int         // descriptor of the directory reached
 	at    string      // the path of dir
@@ -31,17 +31,17 @@ type baseWalk struct {
 const walkFlags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
 
 // base opens BASE. If create is true it creates BASE and the directories above it.
-func (c *Cache) base(create bool) (directory, error) {
+func (c *Cache) base(create bool) (*directory, error) {
 	if c.Base == "" {
-		return directory{}, errors.New("no directory is known for it")
+		return nil, errors.New("no directory is known for it")
 	}
-	d := directory{nil, c.owners()}
-	w := &baseWalk{cache: c, at: ".", rest: c.Base}
+	d := &directory{nil, c.owners()}
+	w := &baseWalk{cache: c, above: &directory{}, at: ".", rest: c.Base}
 	if c.Base[0] == '/' {
 		w.at = "/"
 	}
 	if err := unix.Stat("/", &w.root); err != nil {
-		return directory{}, &fs.PathError{Op: "stat", Path: "/", Err: err}
+		return nil, &fs.PathError{Op: "stat", Path: "/", Err: err}
 	}
 	// The owner of "/" decides where all paths lead, so it is trusted. In a user
 	// namespace it is root of the host, whose id there is 65534, like that of every
@@ -49,17 +49,20 @@ func (c *Cache) base(create bool) (directory, error) {
 	w.above.owners = slices.Concat(d.owners, c.Above, []int{int(w.root.Uid)})
 	var err error
 	if w.dir, err = unix.Open(w.at, walkFlags, 0); err != nil {
-		return directory{}, &fs.PathError{Op: "open", Path: w.at, Err: err}
+		return nil, &fs.PathError{Op: "open", Path: w.at, Err: err}
 	}
-	defer func() { unix.Close(w.dir) }()
-	for w.rest = strings.TrimLeft(w.rest, "/"); w.rest != ""; w.rest = strings.TrimLeft(w.rest, "/") {
-		if err := w.step(create); err != nil {
-			return directory{}, err
+	for w.rest = strings.TrimLeft(w.rest, "/"); err == nil && w.rest != ""; w.rest = strings.TrimLeft(w.rest, "/") {
+		err = w.step(create)
+	}
+	fd := -1
+	if err == nil {
+		if fd, err = unix.Openat(w.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+			err = &fs.PathError{Op: "open", Path: c.Base, Err: err}
 		}
 	}
-	fd, err := unix.Openat(w.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	unix.Close(w.dir)
 	if err != nil {
-		return directory{}, &fs.PathError{Op: "open", Path: c.Base, Err: err}
+		return nil, err
 	}
 	d.file = os.NewFile(uintptr(fd), c.Base)
 	var st unix.Stat_t
@@ -68,7 +71,7 @@ func (c *Cache) base(create bool) (directory, error) {
 	}
 	if err != nil {
 		d.file.Close()
-		return directory{}, err
+		return nil, err
 	}
 	return d, nil
 }
@@ -83,7 +86,7 @@ func (w *baseWalk) step(create bool) error {
 		return &fs.PathError{Op: "stat", Path: w.at, Err: err}
 	}
 	if err := w.above.checkTrust(-1, &here, w.at); err != nil {
-		err.(*untrustedError).reason += fmt.Sprintf(", and the cache %q is below it", w.cache.Base)
+		err.(*untrustedError).reason += ", and the cache " + strconv.Quote(w.cache.Base) + " is below it"
 		return err
 	}
 	path := strings.TrimSuffix(w.at, "/") + "/" + name
@@ -119,18 +122,24 @@ func (w *baseWalk) giveAway(dir int) {
 // follow reads the symbolic link name in dir and puts its target in front of rest. here
 // is the state of dir, path the path of the link.
 func (w *baseWalk) follow(name, path string, here *unix.Stat_t) error {
-	fail := func(err error) error { return &fs.PathError{Op: "open", Path: path, Err: err} }
-	link, err := unix.Openat(w.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fail(err)
-	}
-	defer unix.Close(link)
 	var st unix.Stat_t
-	if err := unix.Fstatat(link, "", &st, unix.AT_EMPTY_PATH); err != nil {
-		return fail(err)
+	target, n := make([]byte, unix.PathMax), 0
+	link, err := unix.Openat(w.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Fstatat(link, "", &st, unix.AT_EMPTY_PATH)
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		return fail(unix.ENOTDIR)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		err = unix.ENOTDIR
+	}
+	if err == nil {
+		n, err = unix.Readlinkat(link, "", target)
+	}
+	unix.Close(link)
+	if w.links++; err == nil && w.links > maxLinks {
+		err = unix.ELOOP
+	}
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	// A link in "/" is trusted as "/" is. So is a link of the owner of "/" in a
 	// directory that only this owner may write: /home/alice may be such a link, also in a
@@ -138,15 +147,7 @@ func (w *baseWalk) follow(name, path string, here *unix.Stat_t) error {
 	system := here.Dev == w.root.Dev && here.Ino == w.root.Ino || here.Mode&0o022 == 0 && here.Uid == st.Uid
 	system = system && (st.Uid == w.root.Uid || slices.Contains(w.cache.Above, int(st.Uid)))
 	if !system && !slices.Contains(w.cache.owners(), int(st.Uid)) {
-		return &untrustedError{path, fmt.Sprintf("is a link of user %d, who is neither root nor this user; LXC_CACHE_PATH may name the directory that it leads to", st.Uid)}
-	}
-	if w.links++; w.links > maxLinks {
-		return fail(unix.ELOOP)
-	}
-	target := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(link, "", target)
-	if err != nil {
-		return fail(err)
+		return &untrustedError{path: path, reason: "is a link of " + user(&st) + "; LXC_CACHE_PATH may name the directory that it leads to"}
 	}
 	w.rest = string(target[:n]) + "/" + w.rest
 	if n == 0 || target[0] != '/' {
@@ -154,7 +155,7 @@ func (w *baseWalk) follow(name, path string, here *unix.Stat_t) error {
 	}
 	next, err := unix.Open("/", walkFlags, 0)
 	if err != nil {
-		return fail(err)
+		return &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	unix.Close(w.dir)
 	w.dir, w.at = next, "/"

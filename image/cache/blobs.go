@@ -3,11 +3,12 @@ package cache
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,19 +56,18 @@ type Blob struct {
 	Complete bool      // File has all bytes; whoever uses them checks the digest
 
 	cache *Cache
-	dir   directory // of all blobs
-	name  string    // in dir, when complete
-	size  int64     // bytes when complete; -1: not known
-	lock  *lock     // nil: not held
+	dir   *directory // of all blobs
+	name  string     // in dir, when complete
+	size  int64      // bytes when complete; -1: not known
+	lock  *lock      // nil: not held
 }
 
 // blobName returns the name of a blob's file. The error says that d is no digest.
 func blobName(d image.Digest) (string, error) {
-	hex, ok := strings.CutPrefix(string(d), "sha256:")
-	if name := blobPrefix + hex; ok && isDigestName(name, blobPrefix) {
-		return name, nil
+	if _, err := image.ParseDigest(string(d)); err != nil {
+		return "", err
 	}
-	return "", fmt.Errorf("%q is not a SHA-256 digest", string(d))
+	return blobPrefix + string(d[len("sha256:"):]), nil
 }
 
 // isDigestName reports whether a name is prefix and a SHA-256 digest in lower-case hexadecimal
@@ -79,7 +79,7 @@ func isDigestName(name, prefix string) bool {
 
 // images opens the directory of blobs and records. If create is true, it creates the directory
 // and lets no other user read it.
-func (c *Cache) images(create bool) (directory, error) {
+func (c *Cache) images(create bool) (*directory, error) {
 	d, err := c.walk(create, evidenceName, imagesName)
 	if err == nil && create {
 		d.file.Chmod(0o700) // some file systems have no modes
@@ -94,43 +94,16 @@ func (c *Cache) images(create bool) (directory, error) {
 // A caller that has an incomplete blob must not ask for the same one again before it closes
 // it: it would wait for itself. A manifest may list a layer twice.
 func (c *Cache) Blob(ctx context.Context, d image.Digest, size int64) (*Blob, error) {
-	b, err := c.findBlob(d, true)
-	if errors.Is(err, fs.ErrNotExist) && b != nil {
-		b.size = size
-		if b.lock, err = c.lock(ctx, b.dir, "."+b.name+lockSuffix, maxLockWait); err == nil {
-			// The process that held the lock may have completed the blob.
-			if err = b.open(b.name, unix.O_RDONLY); err == nil {
-				err = b.unlock()
-			} else if errors.Is(err, fs.ErrNotExist) {
-				err = b.begin()
-			}
-		}
-	}
-	if err != nil {
-		if b != nil {
-			b.Close()
-		}
-		return nil, c.unwritable(err)
-	}
-	if b.Complete {
-		b.dir.touch(b.name, restBlob)
-	}
-	return b, nil
+	b, err := c.blob(ctx, d, size, true)
+	return b, c.unwritable(err)
 }
 
 // FindBlob opens a complete blob without a lock, for a cache that can only be read. The error is
 // fs.ErrNotExist if there is none.
-func (c *Cache) FindBlob(d image.Digest) (*Blob, error) {
-	b, err := c.findBlob(d, false)
-	if err != nil && b != nil {
-		b.Close()
-		b = nil
-	}
-	return b, err
-}
+func (c *Cache) FindBlob(d image.Digest) (*Blob, error) { return c.blob(nil, d, -1, false) }
 
-// findBlob opens a complete blob. If it fails with a Blob, the directory is open.
-func (c *Cache) findBlob(d image.Digest, create bool) (*Blob, error) {
+// blob opens a complete blob. If there is none and create is true, it begins or continues it.
+func (c *Cache) blob(ctx context.Context, d image.Digest, size int64, create bool) (*Blob, error) {
 	name, err := blobName(d)
 	if err != nil {
 		return nil, err
@@ -139,43 +112,54 @@ func (c *Cache) findBlob(d image.Digest, create bool) (*Blob, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Blob{cache: c, dir: dir, name: name}
-	return b, b.open(name, unix.O_RDONLY)
+	b := &Blob{cache: c, dir: dir, name: name, size: size}
+	err = b.open(name, unix.O_RDONLY)
+	if create && errors.Is(err, fs.ErrNotExist) {
+		if b.lock, err = c.lock(ctx, dir, "."+name+lockSuffix, maxLockWait); err == nil {
+			// The process that held the lock may have completed the blob.
+			if err = b.open(name, unix.O_RDONLY); err == nil {
+				err = b.unlock()
+			} else if errors.Is(err, fs.ErrNotExist) {
+				err = b.open(b.part(), unix.O_RDWR|unix.O_CREAT|unix.O_APPEND)
+			}
+		}
+	}
+	if err != nil {
+		b.Close()
+		return nil, err
+	}
+	if create && b.Complete {
+		dir.touch(name, restBlob)
+	}
+	return b, nil
 }
 
 // open opens the file of that name as File. It is complete if it is opened for reading.
-func (b *Blob) open(name string, flag int) error {
-	f, err := b.dir.openFile(name, flag, 0o600)
-	if err != nil {
+func (b *Blob) open(name string, flag int) (err error) {
+	if b.File, err = b.dir.openFile(name, flag, 0o600); err != nil {
 		return err
 	}
-	b.File, b.Complete = f, flag == unix.O_RDONLY
-	b.Have, err = f.Seek(0, io.SeekEnd)
+	b.Complete = flag == unix.O_RDONLY
+	if !b.Complete {
+		if _, err = b.dir.ownFile(name); err == nil {
+			b.cache.giveAway(b.File)
+		}
+	}
 	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
+		b.Have, err = b.File.Seek(0, io.SeekEnd)
+	}
+	if err == nil && !b.Complete && b.size >= 0 && b.Have > b.size { // of a list with another size
+		b.Have = 0
+		err = b.File.Truncate(0)
+	}
+	if err == nil {
+		_, err = b.File.Seek(0, io.SeekStart)
 	}
 	return err
 }
 
 // part returns the name of the incomplete blob.
 func (b *Blob) part() string { return "." + b.name + partSuffix }
-
-// begin opens or creates the incomplete blob. The lock is held.
-func (b *Blob) begin() error {
-	err := b.open(b.part(), unix.O_RDWR|unix.O_CREAT|unix.O_APPEND)
-	if err == nil {
-		_, err = b.dir.ownFile(b.part())
-	}
-	if err != nil {
-		return err
-	}
-	b.cache.giveAway(b.File)
-	if b.size >= 0 && b.Have > b.size { // of a list with another size
-		b.Have = 0
-		return b.File.Truncate(0)
-	}
-	return nil
-}
 
 // Write appends to an incomplete blob.
 func (b *Blob) Write(p []byte) (int, error) { return b.File.Write(p) }
@@ -186,33 +170,29 @@ func (b *Blob) Commit() error {
 	if b.Complete {
 		return nil
 	}
-	return b.cache.unwritable(b.commit())
-}
-
-func (b *Blob) commit() error {
-	st, err := b.dir.ownFile(b.part())
-	if err == nil && b.size >= 0 && st.Size != b.size {
-		err = fmt.Errorf("%q has %d bytes, not %d", b.part(), st.Size, b.size)
+	part := b.part()
+	size, err := b.dir.ownFile(part)
+	if err == nil && b.size >= 0 && size != b.size {
+		err = errors.New(strconv.Quote(part) + " has " + strconv.FormatInt(size, 10) + " bytes, not " + strconv.FormatInt(b.size, 10))
 	}
-	if err != nil {
-		return err
+	if err == nil && (!isAt(b.File, b.dir, part) || b.dir.exists(b.name)) {
+		err = b.dir.notOurs(b.name)
 	}
-	if !isAt(b.File, b.dir, b.part()) || b.dir.exists(b.name) {
-		return b.dir.notOurs(b.name)
+	if err == nil {
+		err = b.File.Sync() // the bytes must be on disk before the rename is
 	}
-	// The bytes must be on disk before the rename is.
-	if err := b.File.Sync(); err != nil {
-		return err
+	if err == nil {
+		b.dir.touch(part, restBlob) // all bytes may be of an earlier run
+		err = b.dir.rename(part, b.name)
 	}
-	b.dir.touch(b.part(), restBlob) // all bytes may be of an earlier run
-	if err := b.dir.rename(b.part(), b.name); err != nil {
-		return err
+	if err == nil {
+		b.Have, b.Complete = size, true
+		err = b.dir.sync()
 	}
-	b.Have, b.Complete = st.Size, true
-	if err := b.dir.sync(); err != nil {
-		return err
+	if err == nil {
+		err = b.unlock()
 	}
-	return b.unlock()
+	return b.cache.unwritable(err)
 }
 
 // unlock releases the lock, if it is held.
@@ -231,7 +211,7 @@ func (b *Blob) Close() error { return b.close(false) }
 func (b *Blob) Discard() error { return b.close(true) }
 
 func (b *Blob) close(remove bool) (err error) {
-	if b.dir.file == nil {
+	if b.dir == nil {
 		return nil
 	}
 	if b.File != nil {
@@ -252,23 +232,24 @@ func (b *Blob) close(remove bool) (err error) {
 		err = e
 	}
 	b.dir.file.Close()
-	b.dir.file = nil
+	b.dir = nil
 	return err
 }
 
-// ownFile returns the state of a file that this program may change or remove: a regular file of
+// ownFile returns the size of a file that this program may change or remove: a regular file of
 // a trusted owner with no other name.
-func (d directory) ownFile(name string) (st unix.Stat_t, err error) {
+func (d *directory) ownFile(name string) (size int64, err error) {
 	f, err := d.openFile(name, unix.O_RDONLY, 0)
 	if err != nil {
-		return st, err
+		return 0, err
 	}
+	var st unix.Stat_t
 	err = unix.Fstat(int(f.Fd()), &st)
 	f.Close()
 	if err == nil && st.Nlink != 1 {
 		err = d.notOurs(name)
 	}
-	return st, err
+	return st.Size, err
 }
 
 // VerifyKept reads the blobs of an Info that List returned, and returns an error if one is
@@ -297,8 +278,8 @@ func (c *Cache) VerifyKept(ctx context.Context, i Info) error {
 		if err != io.EOF {
 			return err
 		}
-		if sum := h.Sum(nil); fmt.Sprintf("sha256:%x", sum) != string(d) {
-			return fmt.Errorf("the blob %s has the digest %x", d, sum)
+		if sum := "sha256:" + hex.EncodeToString(h.Sum(nil)); sum != string(d) {
+			return errors.New("the blob " + string(d) + " has the digest " + sum)
 		}
 	}
 	return nil

@@ -73,9 +73,9 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -142,23 +142,33 @@ func checkImage(n image.Name) error {
 // too long, begins with a dot (".", ".." and the cache's own names do), or has a
 // slash, a control character or invalid UTF-8.
 func checkName(s string) error {
-	bad := s == "" || s[0] == '.' || len(s) > maxName || !utf8.ValidString(s) ||
-		strings.ContainsFunc(s, func(r rune) bool { return r == '/' || r < 0x20 || 0x7f <= r && r < 0xa0 })
-	if bad {
-		return fmt.Errorf("%q can't be a name in the cache", s)
+	if s == "" || s[0] == '.' || strings.IndexByte(s, '/') >= 0 || !isPrintable(s, maxName) {
+		return errors.New(strconv.Quote(s) + " can't be a name in the cache")
 	}
 	return nil
+}
+
+// isPrintable reports whether s has at most max bytes, and neither control characters nor invalid
+// UTF-8.
+func isPrintable(s string, max int) bool {
+	for _, r := range s {
+		if r < 0x20 || 0x7f <= r && r < 0xa0 {
+			return false
+		}
+	}
+	return len(s) <= max && utf8.ValidString(s)
 }
 
 // An UnwritableError says that the cache can't be written. The caller can go on
 // without it.
 type UnwritableError struct {
-	base string // the cache's directory
-	err  error  // why
+	_    [0]func() // forbids ==, whose code nothing needs
+	base string    // the cache's directory
+	err  error     // why
 }
 
 func (e *UnwritableError) Error() string {
-	return fmt.Sprintf("cache %q can't be used: %v", e.base, e.err)
+	return "cache " + strconv.Quote(e.base) + " can't be used: " + e.err.Error()
 }
 
 func (e *UnwritableError) Unwrap() error { return e.err }
@@ -168,7 +178,7 @@ func (c *Cache) unwritable(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return &UnwritableError{c.Base, err}
+	return &UnwritableError{base: c.Base, err: err}
 }
 
 // giveAway gives an open file or directory to UID and GID. Errors are ignored: the
@@ -181,16 +191,16 @@ func (c *Cache) giveAway(f *os.File) {
 
 // walk opens the directory at the end of a path below BASE, and creates the
 // directories of the path if create is true.
-func (c *Cache) walk(create bool, names ...string) (directory, error) {
+func (c *Cache) walk(create bool, names ...string) (*directory, error) {
 	d, err := c.base(create)
 	if err != nil {
-		return directory{}, err
+		return nil, err
 	}
 	for _, name := range names {
 		next, err := c.step(d, name, create)
 		d.file.Close()
 		if err != nil {
-			return directory{}, err
+			return nil, err
 		}
 		d = next
 	}
@@ -198,12 +208,12 @@ func (c *Cache) walk(create bool, names ...string) (directory, error) {
 }
 
 // step opens the directory name in d, and creates it if create is true.
-func (c *Cache) step(d directory, name string, create bool) (directory, error) {
+func (c *Cache) step(d *directory, name string, create bool) (*directory, error) {
 	created := false
 	if create {
 		var err error
 		if created, err = d.mkdir(name); err != nil {
-			return directory{}, err
+			return nil, err
 		}
 	}
 	next, err := d.open(name)
@@ -214,9 +224,9 @@ func (c *Cache) step(d directory, name string, create bool) (directory, error) {
 }
 
 // parent opens the directory that holds an image's entry.
-func (c *Cache) parent(n image.Name, create bool) (directory, error) {
+func (c *Cache) parent(n image.Name, create bool) (*directory, error) {
 	if err := checkImage(n); err != nil {
-		return directory{}, err
+		return nil, err
 	}
 	return c.walk(create, "download", n.Dist, n.Release, n.Arch)
 }
@@ -234,6 +244,7 @@ func (c *Cache) Remove(ctx context.Context, n image.Name) error {
 	if err != nil {
 		return err
 	}
-	defer s.Unlock()
-	return s.remove()
+	err = s.remove()
+	s.Unlock()
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -562,7 +563,7 @@ func TestReleaseOfLost(t *testing.T) {
 	}
 }
 
-var testSeen = Seen{"E7FB0CAEC8173D669066514CBAEFF88C22F6E216", testName, "20260101_05:24", time.Unix(1767225600, 0)}
+var testSeen = Seen{Signer: "E7FB0CAEC8173D669066514CBAEFF88C22F6E216", Name: testName, Build: "20260101_05:24", Signed: time.Unix(1767225600, 0)}
 
 func TestSeen(t *testing.T) {
 	c := &Cache{Base: t.TempDir()}
@@ -622,7 +623,7 @@ func FuzzSeen(f *testing.F) {
 			t.Fatal(err)
 		}
 		again, err := c.LoadSeen()
-		if err != nil || !slices.Equal(list, again) {
+		if err != nil || !reflect.DeepEqual(list, again) {
 			t.Errorf("%q became %v, then %v (%v)", text, list, again, err)
 		}
 	})

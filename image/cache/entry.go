@@ -2,10 +2,10 @@ package cache
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,20 +36,20 @@ func (c *Cache) Open(n image.Name) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer d.file.Close()
-	return c.openEntry(d, n.Variant)
+	e, err := c.openEntry(d, n.Variant)
+	d.file.Close()
+	return e, err
 }
 
 // openEntry opens the entry in the directory name and reads all of it but the rootfs.
-func (c *Cache) openEntry(parent directory, name string) (*Entry, error) {
+func (c *Cache) openEntry(parent *directory, name string) (*Entry, error) {
 	d, e, err := openRootfs(parent, name)
 	if err != nil {
 		return nil, err
 	}
-	defer d.file.Close()
 	left := int64(maxKept)
 	if e.Files, err = d.files(&left, nil); err == nil {
-		var inner directory
+		var inner *directory
 		if inner, err = d.open(evidenceName); err == nil {
 			e.Evidence, err = inner.files(&left, func(name string) bool { return c.Evidence == nil || slices.Contains(c.Evidence, name) })
 			inner.file.Close()
@@ -57,6 +57,7 @@ func (c *Cache) openEntry(parent directory, name string) (*Entry, error) {
 			err = nil
 		}
 	}
+	d.file.Close()
 	if err != nil {
 		e.Close()
 		return nil, err
@@ -66,10 +67,10 @@ func (c *Cache) openEntry(parent directory, name string) (*Entry, error) {
 
 // openRootfs opens an entry's directory and the two files that every entry has: it
 // reads build_id and opens the rootfs.
-func openRootfs(parent directory, name string) (directory, *Entry, error) {
+func openRootfs(parent *directory, name string) (*directory, *Entry, error) {
 	d, err := parent.open(name)
 	if err != nil {
-		return directory{}, nil, err
+		return nil, nil, err
 	}
 	e := new(Entry)
 	build, err := d.read(buildName, maxName+2)
@@ -82,13 +83,13 @@ func openRootfs(parent directory, name string) (directory, *Entry, error) {
 	}
 	if err != nil {
 		d.file.Close()
-		return directory{}, nil, err
+		return nil, nil, err
 	}
 	info, err := e.Rootfs.Stat()
 	if err != nil {
 		e.Close()
 		d.file.Close()
-		return directory{}, nil, err
+		return nil, nil, err
 	}
 	e.Size, e.Modified = info.Size(), info.ModTime()
 	return d, e, nil
@@ -100,21 +101,22 @@ func (c *Cache) Metadata(n image.Name, prefix string) (map[string][]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	defer parent.file.Close()
 	d, err := parent.open(n.Variant)
+	parent.file.Close()
 	if err != nil {
 		return nil, err
 	}
-	defer d.file.Close()
 	left := int64(maxKept)
-	return d.files(&left, func(name string) bool { return strings.HasPrefix(name, prefix) })
+	files, err := d.files(&left, func(name string) bool { return strings.HasPrefix(name, prefix) })
+	d.file.Close()
+	return files, err
 }
 
 // files reads the files of a directory for which wanted returns true; a nil wanted
 // means all. The rootfs, build_id and hidden files are left out. A file that is not
 // regular is an error, and so are more than *left bytes; files subtracts from *left
 // what it has read.
-func (d directory) files(left *int64, wanted func(name string) bool) (map[string][]byte, error) {
+func (d *directory) files(left *int64, wanted func(name string) bool) (map[string][]byte, error) {
 	names, err := d.names()
 	if err != nil {
 		return nil, err
@@ -125,7 +127,7 @@ func (d directory) files(left *int64, wanted func(name string) bool) (map[string
 			continue
 		}
 		if len(files) == maxFiles {
-			return nil, d.wrap("read", name, fmt.Errorf("more than %d files", maxFiles))
+			return nil, d.wrap("read", name, errors.New("more than "+strconv.Itoa(maxFiles)+" files"))
 		}
 		if files[name], err = d.read(name, *left); err != nil {
 			return nil, err

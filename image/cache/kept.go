@@ -3,14 +3,13 @@ package cache
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -62,7 +61,8 @@ type Kept struct {
 
 // recordName returns the name of an image's record.
 func recordName(reference, arch string) string {
-	return fmt.Sprintf("%s%x", recordPrefix, sha256.Sum256([]byte(reference+"\n"+arch)))
+	sum := sha256.Sum256([]byte(reference + "\n" + arch))
+	return recordPrefix + hex.EncodeToString(sum[:])
 }
 
 func (k *Kept) recordName() string { return recordName(k.Reference, k.Name.Arch) }
@@ -86,27 +86,18 @@ func (k *Kept) lines() []string {
 	return lines
 }
 
-// checkRecord returns an error if these can't be the lines of a record.
-func checkRecord(lines []string) error {
+// parseKept returns the image of a record, whose lines these are.
+func parseKept(lines []string) (*Kept, error) {
 	ok := recordTop+2 <= len(lines) && len(lines) <= recordTop+maxKeptBlobs && lines[0] == recordBegin
 	for i, line := range lines {
-		ok = ok && len(line) <= maxField && utf8.ValidString(line) &&
-			!strings.ContainsFunc(line, func(r rune) bool { return r < 0x20 || 0x7f <= r && r < 0xa0 })
+		ok = ok && isPrintable(line, maxField)
 		if i >= recordTop {
 			_, err := blobName(image.Digest(line))
 			ok = ok && err == nil
 		}
 	}
 	if !ok {
-		return errors.New("it is no record of a container image")
-	}
-	return nil
-}
-
-// parseKept returns the image of a record, whose lines these are.
-func parseKept(lines []string) (*Kept, error) {
-	if err := checkRecord(lines); err != nil {
-		return nil, err
+		return nil, errors.New("it is no record of a container image")
 	}
 	seconds, err := strconv.ParseInt(lines[1], 10, 64)
 	k := &Kept{Time: time.Unix(seconds, 0)}
@@ -122,7 +113,7 @@ func parseKept(lines []string) (*Kept, error) {
 }
 
 // loadKept reads the record of that name. It returns the lines of a damaged one too.
-func (d directory) loadKept(name string) (*Kept, []string, error) {
+func (d *directory) loadKept(name string) (*Kept, []string, error) {
 	text, err := d.read(name, maxRecord)
 	if err != nil {
 		return nil, nil, err
@@ -136,16 +127,12 @@ func (d directory) loadKept(name string) (*Kept, []string, error) {
 }
 
 // lockImages opens the directory of blobs and records, and locks the records.
-func (c *Cache) lockImages(ctx context.Context) (directory, *lock, error) {
+func (c *Cache) lockImages(ctx context.Context) (*Slot, error) {
 	d, err := c.images(true)
 	if err != nil {
-		return d, nil, err
+		return nil, err
 	}
-	l, err := c.lock(ctx, d, "."+imagesName+lockSuffix, maxRecordWait)
-	if err != nil {
-		d.file.Close()
-	}
-	return d, l, err
+	return c.lockIn(ctx, d, "."+imagesName+lockSuffix, maxRecordWait)
 }
 
 // Keep records an image whose blobs are complete, in the place of an older one of the same
@@ -156,30 +143,33 @@ func (c *Cache) Keep(ctx context.Context, k *Kept) error { return c.unwritable(c
 func (c *Cache) keep(ctx context.Context, k *Kept) error {
 	k.Time = time.Unix(time.Now().Unix(), 0)
 	lines := k.lines()
-	if err := checkRecord(lines); err != nil {
+	if _, err := parseKept(lines); err != nil {
 		return err
 	}
-	d, l, err := c.lockImages(ctx)
+	s, err := c.lockImages(ctx)
 	if err != nil {
 		return err
 	}
-	defer d.file.Close()
-	defer l.release()
+	d := s.parent
 	for _, line := range lines[recordTop:] {
 		if name, _ := blobName(image.Digest(line)); !d.exists(name) {
-			return d.wrap("open", name, unix.ENOENT)
+			err = d.wrap("open", name, unix.ENOENT)
 		}
 	}
 	name := k.recordName()
-	old, _, err := d.loadKept(name)
-	if err := c.replace(d, name, strings.Join(lines, "\n")+"\n"); err != nil {
-		return err
+	old, _, unread := d.loadKept(name)
+	if err == nil {
+		err = c.replace(d, name, strings.Join(lines, "\n")+"\n")
 	}
 	if err == nil {
-		// The new image is kept whether or not this succeeds.
-		c.removeUnneeded(d, old.Blobs, time.Now().Add(-youngBlob))
+		if unread == nil {
+			// The new image is kept whether or not this succeeds.
+			c.removeUnneeded(d, old.Blobs, time.Now().Add(-youngBlob))
+		}
+		err = d.sync()
 	}
-	return d.sync()
+	s.Unlock()
+	return err
 }
 
 // FindKept returns the image that Keep has recorded. The error is fs.ErrNotExist if there is none.
@@ -189,8 +179,8 @@ func (c *Cache) FindKept(reference, arch string) (*Kept, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer d.file.Close()
 	k, _, err := d.loadKept(recordName(reference, arch))
+	d.file.Close()
 	return k, err
 }
 
@@ -201,76 +191,76 @@ func (c *Cache) UseKept(k *Kept) {
 	if err != nil {
 		return
 	}
-	defer d.file.Close()
 	d.touch(k.recordName(), 0)
 	for _, blob := range k.Blobs {
 		if name, err := blobName(blob); err == nil {
 			d.touch(name, restBlob)
 		}
 	}
+	d.file.Close()
 }
 
 // listKept describes the container images, the last used first, and then the blobs that no image
 // needs and the incomplete ones. A blob that several images need counts for the image among
 // them that was used last.
-func (d directory) listKept() ([]Info, error) {
-	all, err := d.names()
+func (d *directory) listKept() ([]Info, error) {
+	keys, err := d.names()
 	if err != nil {
 		return nil, err
 	}
-	var keys []string
-	for _, name := range all {
+	for n, name := range keys {
 		t, _ := d.modified(name)
-		key := t.UTC().Format("2006-01-02 15:04:05.000000000")
+		keys[n] = t.UTC().Format("2006-01-02 15:04:05.000000000") + "/" + name
 		if isDigestName(name, recordPrefix) {
-			key = "x" + key // records come first below
+			keys[n] = "x" + keys[n] // records come first below
 		}
-		keys = append(keys, key)
 	}
-	order := image.Order(keys)
+	slices.Sort(keys)
 	var list []Info
-	counted := map[string]int{}
-	for n := len(order) - 1; n >= 0; n-- {
-		name := all[order[n]]
-		blob := strings.TrimSuffix(strings.TrimPrefix(name, "."), partSuffix)
+	counted := map[string]bool{} // the blobs
+	for n := len(keys) - 1; n >= 0; n-- {
+		_, name, _ := strings.Cut(keys[n], "/")
 		i := Info{Proven: true}
-		if i.Used, _ = d.modified(name); isDigestName(name, recordPrefix) {
-			k, lines, err := d.loadKept(name)
-			if lines == nil && errors.Is(err, fs.ErrNotExist) {
-				continue
-			} else if lines == nil {
-				return nil, err // its blobs are not known
-			}
-			i.Kept = k
-			for at, line := range lines {
-				blob, e := blobName(image.Digest(line))
-				if e != nil || at > 0 && lines[at-1] == line {
-					continue
-				}
-				st, e := d.ownFile(blob)
-				if e != nil && i.Damage == nil {
-					i.Damage = e
-				}
-				if counted[blob]++; counted[blob] == 1 {
-					i.Size += st.Size
-				} else {
-					i.Shared += st.Size
-				}
-			}
-			if err != nil {
+		i.Used, _ = d.modified(name)
+		i.Modified = i.Used
+		if !isDigestName(name, recordPrefix) {
+			blob := strings.TrimSuffix(strings.TrimPrefix(name, "."), partSuffix)
+			i.Partial = name == "."+blob+partSuffix
+			if !isDigestName(blob, blobPrefix) || name != blob && !i.Partial || counted[name] {
 				continue
 			}
-			i.Build, i.Modified = string(k.Top), k.Time
-		} else {
-			st, err := d.ownFile(name)
-			part := name == "."+blob+partSuffix
-			if err != nil || counted[name] > 0 || !isDigestName(blob, blobPrefix) || name != blob && !part {
-				continue
-			}
-			i.Partial, i.Size, i.Modified = part, st.Size, i.Used
 			i.Blob = image.Digest("sha256:" + blob[len(blobPrefix):])
+			if i.Size, err = d.ownFile(name); err == nil {
+				list = append(list, i)
+			}
+			continue
 		}
-		list = append(list, i)
+		k, lines, err := d.loadKept(name)
+		if lines == nil && errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if lines == nil {
+			return nil, err // its blobs are not known
+		}
+		for at, line := range lines {
+			blob, e := blobName(image.Digest(line))
+			if e != nil || at > 0 && lines[at-1] == line {
+				continue
+			}
+			size, e := d.ownFile(blob)
+			if e != nil && i.Damage == nil {
+				i.Damage = e
+			}
+			if counted[blob] {
+				i.Shared += size
+			} else {
+				i.Size += size
+			}
+			counted[blob] = true
+		}
+		if err == nil {
+			i.Kept, i.Build, i.Modified = k, string(k.Top), k.Time
+			list = append(list, i)
+		}
 	}
 	return list, nil
 }
@@ -278,41 +268,38 @@ func (d directory) listKept() ([]Info, error) {
 // removeBlob removes a file of a blob: the complete or incomplete one, or a lock. It fails with
 // ErrLocked if another process holds the blob's lock, or if the file was used since the time
 // before, if that is not zero.
-func (c *Cache) removeBlob(d directory, blob, name string, before time.Time) error {
+func (c *Cache) removeBlob(d *directory, blob, name string, before time.Time) error {
 	l, err := c.lock(context.Background(), d, "."+blob+lockSuffix, 0)
 	if err != nil {
 		return err
 	}
-	defer l.release()
-	if name == l.name {
-		return nil
+	if name != l.name {
+		if _, err = d.ownFile(name); err == nil {
+			if used, _ := d.modified(name); !before.IsZero() && used.After(before) {
+				err = ErrLocked
+			} else {
+				err = d.remove(name)
+			}
+		}
 	}
-	st, err := d.ownFile(name)
+	l.release()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
-	} else if err != nil {
-		return err
 	}
-	if !before.IsZero() && time.Unix(st.Mtim.Unix()).After(before) {
-		return ErrLocked
-	}
-	return d.remove(name)
+	return err
 }
 
 // removeUnneeded removes those of the blobs that no record lists and that removeBlob can remove.
 // The lock of the records is held. A blob that is in use stays without an error.
-func (c *Cache) removeUnneeded(d directory, blobs []image.Digest, before time.Time) error {
+func (c *Cache) removeUnneeded(d *directory, blobs []image.Digest, before time.Time) error {
 	list, err := d.listKept()
-	unneeded := map[string]int{}
-	for _, i := range list {
-		if i.Blob != "" && !i.Partial {
-			unneeded[string(i.Blob)] = 1
-		}
-	}
-	for _, b := range blobs {
-		if name, _ := blobName(b); unneeded[string(b)] > 0 {
-			if e := c.removeBlob(d, name, name, before); e != nil && !errors.Is(e, ErrLocked) {
-				err = e
+	for n := range list {
+		for _, b := range blobs {
+			if i := &list[n]; !i.Partial && i.Blob == b {
+				name, _ := blobName(b)
+				if e := c.removeBlob(d, name, name, before); e != nil && !errors.Is(e, ErrLocked) {
+					err = e
+				}
 			}
 		}
 	}
@@ -321,23 +308,17 @@ func (c *Cache) removeUnneeded(d directory, blobs []image.Digest, before time.Ti
 
 // dropKept removes the blob that i describes, if it was not used since; or the container image,
 // and those of its blobs that no other image needs and that were not used since the time before.
-func (c *Cache) dropKept(i Info, before time.Time) error {
-	d, l, err := c.lockImages(context.Background())
+func (c *Cache) dropKept(i *Info, before time.Time) error {
+	s, err := c.lockImages(context.Background())
 	if err != nil {
 		return err
 	}
-	defer d.file.Close()
-	defer l.release()
-	blobs := []image.Digest{i.Blob}
-	if k := i.Kept; k == nil {
-		before = i.Used
-		if i.Partial {
-			name, _ := blobName(i.Blob)
-			return c.removeBlob(d, name, "."+name+partSuffix, before)
-		}
-	} else {
+	d, blobs := s.parent, []image.Digest{i.Blob}
+	if k := i.Kept; k != nil {
+		blobs = k.Blobs
 		name := k.recordName()
-		_, lines, err := d.loadKept(name)
+		var lines []string
+		_, lines, err = d.loadKept(name)
 		if err == nil && !slices.Equal(lines, k.lines()) {
 			err = errors.New("it has changed in the meantime")
 		}
@@ -351,12 +332,17 @@ func (c *Cache) dropKept(i Info, before time.Time) error {
 			// A record without its blobs would be a damaged image.
 			err = d.sync()
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		blobs = k.Blobs
+	} else {
+		before = i.Used
 	}
-	return c.removeUnneeded(d, blobs, before)
+	if i.Partial {
+		name, _ := blobName(i.Blob)
+		err = c.removeBlob(d, name, "."+name+partSuffix, before)
+	} else if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = c.removeUnneeded(d, blobs, before)
+	}
+	s.Unlock()
+	return err
 }
 
 // SweepBlobs removes locks and unfinished records of container images that killed runs left more
@@ -366,7 +352,6 @@ func (c *Cache) SweepBlobs(now time.Time) {
 	if err != nil {
 		return
 	}
-	defer d.file.Close()
 	names, _ := d.names()
 	for _, name := range names {
 		of, _ := hiddenVariant(name)
@@ -377,4 +362,5 @@ func (c *Cache) SweepBlobs(now time.Time) {
 		}
 		c.removeBlob(d, of, name, now.Add(-Leftover))
 	}
+	d.file.Close()
 }

@@ -35,7 +35,7 @@ type Info struct {
 
 // Foreign reports whether another user owns the entry or may write it. Shrink does not
 // remove such an entry.
-func (i Info) Foreign() bool { return untrusted(i.Damage) }
+func (i *Info) Foreign() bool { return untrusted(i.Damage) }
 
 // Label returns what people call the image or blob.
 func (i *Info) Label() string {
@@ -57,10 +57,10 @@ func ShortDigest(d image.Digest) string { return string(d[:min(len(d), len("sha2
 // Directories without the marker files of an image, and directories and records that can't be
 // read, are left out.
 func (c *Cache) List() ([]Info, error) {
-	var found []Info
+	var found []*Info
 	var keys []string
-	err := c.walkEntries(func(d directory, n image.Name, name string) {
-		if info, ok := inspect(d, n, name); ok {
+	err := c.walkEntries(func(d *directory, n image.Name, name string) {
+		if info := inspect(d, n, name); info != nil {
 			key := n.String()
 			if info.Partial {
 				key += "\x01" // after the image itself
@@ -70,7 +70,7 @@ func (c *Cache) List() ([]Info, error) {
 	})
 	var list []Info
 	for _, i := range image.Order(keys) {
-		list = append(list, found[i])
+		list = append(list, *found[i])
 	}
 	if d, err := c.images(false); err == nil {
 		more, _ := d.listKept()
@@ -80,27 +80,26 @@ func (c *Cache) List() ([]Info, error) {
 	return list, err
 }
 
-// inspect describes the entry or partial download name in d. ok is false if name is
-// neither.
-func inspect(d directory, n image.Name, name string) (info Info, ok bool) {
+// inspect describes the entry or partial download name in d, nil if name is neither.
+func inspect(d *directory, n image.Name, name string) *Info {
 	there := d.markers(name)
-	info = Info{Name: n, Partial: name == "."+n.Variant+partSuffix}
+	info := &Info{Name: n, Partial: name == "."+n.Variant+partSuffix}
 	switch {
 	case info.Partial:
 		info.Proven = there.any()
 		if !info.Proven {
-			return info, false
+			return nil
 		}
 		info.measure(d, name)
 	case name[0] == '.', !there.rootfs && !there.build && !there.evidence:
-		return info, false
+		return nil
 	default:
 		inner, e, err := openRootfs(d, name)
 		if err != nil {
 			info.Damage = err
 			info.Proven = there.flat && there.evidence || untrusted(err) && there.entry()
 			if !info.Proven && !there.flat {
-				return info, false // a directory of another program
+				return nil // a directory of another program
 			}
 			info.measure(d, name)
 			break
@@ -116,12 +115,12 @@ func inspect(d directory, n image.Name, name string) (info Info, ok bool) {
 		}
 		entry.file.Close()
 	}
-	return info, true
+	return info
 }
 
 // measure sets Modified and Size from the rootfs of a partial download or a damaged
 // entry, and Damage if its directory is another user's.
-func (i *Info) measure(parent directory, name string) {
+func (i *Info) measure(parent *directory, name string) {
 	i.Modified, _ = parent.modified(name)
 	d, err := parent.open(name)
 	if err != nil {
@@ -130,33 +129,31 @@ func (i *Info) measure(parent directory, name string) {
 		}
 		return
 	}
-	defer d.file.Close()
-	f, err := d.openFile(rootfsName, os.O_RDONLY, 0)
-	if err != nil {
-		return
+	if f, err := d.openFile(rootfsName, os.O_RDONLY, 0); err == nil {
+		if info, err := f.Stat(); err == nil {
+			i.Size, i.Modified = info.Size(), info.ModTime()
+		}
+		f.Close()
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil {
-		i.Size, i.Modified = info.Size(), info.ModTime()
-	}
+	d.file.Close()
 }
 
 // walkEntries calls visit for every name, hidden ones included, in the directories that
 // hold entries.
-func (c *Cache) walkEntries(visit func(d directory, n image.Name, name string)) error {
+func (c *Cache) walkEntries(visit func(d *directory, n image.Name, name string)) error {
 	d, err := c.walk(false, "download")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	defer d.file.Close()
 	walkBelow(d, nil, visit)
+	d.file.Close()
 	return nil
 }
 
 // walkBelow is walkEntries for a directory d, whose path below download is above.
-func walkBelow(d directory, above []string, visit func(d directory, n image.Name, name string)) {
+func walkBelow(d *directory, above []string, visit func(d *directory, n image.Name, name string)) {
 	names, err := d.names()
 	if err != nil {
 		return

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -32,7 +31,8 @@ import (
 // then gets the flock sees that the name leads to no file, or to another one, and opens
 // the name again (isAt).
 type lock struct {
-	dir     directory // where the lock file is; the Slot closes it after release
+	_       [0]func()  // forbids ==, whose code nothing needs
+	dir     *directory // where the lock file is; the Slot closes it after release
 	name    string
 	file    *os.File      // nil: the lock is an owner file
 	done    chan struct{} // release closes it to stop the heartbeat
@@ -50,15 +50,6 @@ const (
 	maxLockWait = time.Hour
 )
 
-// A waiter acquires a lock.
-type waiter struct {
-	flock    bool // try flock first
-	maxWait  time.Duration
-	onWait   func(holder string)                              // called once before the first wait; may be nil
-	pause    func(ctx context.Context, d time.Duration) error // waits
-	giveAway func(*os.File)                                   // Cache.giveAway
-}
-
 // wait waits for d or until ctx is done.
 func wait(ctx context.Context, d time.Duration) error {
 	select {
@@ -74,48 +65,54 @@ var ErrLocked = errors.New("in use by another process")
 
 // A lockedError is ErrLocked after a wait.
 type lockedError struct {
-	holder string // as for Cache.Waiting
+	_      [0]func() // forbids ==, whose code nothing needs
+	holder string    // as for Cache.Waiting
 	waited time.Duration
 }
 
 func (e *lockedError) Error() string {
-	if e.holder == "" {
-		return fmt.Sprintf("%v (waited %v)", ErrLocked, e.waited)
+	text := ErrLocked.Error()
+	if e.holder != "" {
+		text += ": " + e.holder
 	}
-	return fmt.Sprintf("%v: %s (waited %v)", ErrLocked, e.holder, e.waited)
+	return text + " (waited " + e.waited.String() + ")"
 }
 
 func (e *lockedError) Unwrap() error { return ErrLocked }
 
-// acquire takes the lock. It returns a *lockedError after maxWait, or once the holder of a
-// flock has not set the file's time for deadAfter: the holder is stopped or its machine
+// lock takes the lock name in dir. It returns a *lockedError after maxWait, of which Waiting is
+// told if it is not 0, or once the holder of a flock has not set the file's time for deadAfter: the holder is stopped or its machine
 // can't be reached, since the kernel releases the flock of a process that ends.
-func (w waiter) acquire(ctx context.Context, dir directory, name string) (*lock, error) {
+func (c *Cache) lock(ctx context.Context, dir *directory, name string, maxWait time.Duration) (*lock, error) {
+	flock, pause := !c.noFlock, c.pause
+	if pause == nil {
+		pause = wait
+	}
 	var beat time.Time               // the file's time
 	var waited, silent time.Duration // in all, and since the file's time changed
 	for first := true; ; first = false {
-		l, err := w.try(dir, name, silent >= deadAfter)
+		l, err := c.try(dir, name, &flock, silent >= deadAfter)
 		if l != nil || err != nil {
 			return l, err
 		}
-		if first && w.onWait != nil {
-			w.onWait(holder(dir, name))
+		if first && maxWait > 0 && c.Waiting != nil {
+			c.Waiting(holder(dir, name))
 		}
-		if waited >= w.maxWait || w.flock && silent >= deadAfter {
-			return nil, &lockedError{holder(dir, name), waited}
+		if waited >= maxWait || flock && silent >= deadAfter {
+			return nil, &lockedError{holder: holder(dir, name), waited: waited}
 		}
 		// Add up the pauses instead of comparing times: the clocks of two machines
 		// differ.
 		waited += lockPoll
 		silent += lockPoll
 		file := name
-		if !w.flock {
+		if !flock {
 			file += ownerSuffix
 		}
 		if t, ok := dir.modified(file); !ok || !t.Equal(beat) {
 			beat, silent = t, 0
 		}
-		if err := w.pause(ctx, lockPoll); err != nil {
+		if err := pause(ctx, lockPoll); err != nil {
 			return nil, err
 		}
 	}
@@ -123,7 +120,7 @@ func (w waiter) acquire(ctx context.Context, dir directory, name string) (*lock,
 
 // holder describes the process that holds a lock: "process 12", with the host name if
 // it runs on another machine. It returns "" if the process is not known.
-func holder(dir directory, name string) string {
+func holder(dir *directory, name string) string {
 	text, err := dir.read(name, maxHolder)
 	if err != nil || len(text) == 0 {
 		text, _ = dir.read(name+ownerSuffix, maxHolder)
@@ -132,10 +129,11 @@ func holder(dir directory, name string) string {
 	if !ok {
 		return ""
 	}
+	process := "process " + strconv.Itoa(pid)
 	if here, _ := os.Hostname(); host != here {
-		return fmt.Sprintf("process %d on %q", pid, host)
+		process += " on " + strconv.Quote(host)
 	}
-	return fmt.Sprintf("process %d", pid)
+	return process
 }
 
 // parseHolder parses the line that self returns.
@@ -151,18 +149,19 @@ func parseHolder(text []byte) (pid int, host string, ok bool) {
 // ownerSuffix is added to a lock's name for its owner file.
 const ownerSuffix = ".owner"
 
-// try returns nil, nil if another process has the lock. holderDead says that an owner
-// file may be taken over.
-func (w *waiter) try(dir directory, name string, holderDead bool) (l *lock, err error) {
-	if w.flock {
+// try returns nil, nil if another process has the lock. It tries flock first, if flock is true,
+// and sets it to false if the file system has none. holderDead says that an owner file may be
+// taken over.
+func (c *Cache) try(dir *directory, name string, flock *bool, holderDead bool) (l *lock, err error) {
+	if *flock {
 		l, err = tryFlock(dir, name)
 		switch {
 		case errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
-			w.flock = false
+			*flock = false
 			dir.remove(name)
 		case l != nil:
 			// If this process is killed, the cache's owner can remove the file.
-			w.giveAway(l.file)
+			c.giveAway(l.file)
 			l.file.Truncate(0)
 			l.file.WriteString(self()) // for people; a full disk is no reason to fail
 			go l.heartbeat()
@@ -171,17 +170,19 @@ func (w *waiter) try(dir directory, name string, holderDead bool) (l *lock, err 
 			return nil, err
 		}
 	}
-	return w.tryOwner(dir, name+ownerSuffix, holderDead)
+	return c.tryOwner(dir, name+ownerSuffix, holderDead)
 }
 
 // tryFlock locks the lock file; nil, nil: another process has locked it, or has just
 // removed it.
-func tryFlock(dir directory, name string) (*lock, error) {
+func tryFlock(dir *directory, name string) (*lock, error) {
 	f, err := openLock(dir, name)
 	if err != nil {
 		return nil, err
 	}
-	err = retry(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
 	if err == nil && isAt(f, dir, name) {
 		return &lock{dir: dir, name: name, file: f, done: make(chan struct{}), stopped: make(chan struct{})}, nil
 	}
@@ -193,7 +194,7 @@ func tryFlock(dir directory, name string) (*lock, error) {
 }
 
 // openLock opens or creates a lock file that other users can't have open.
-func openLock(dir directory, name string) (*os.File, error) {
+func openLock(dir *directory, name string) (*os.File, error) {
 	for {
 		f, err := dir.openFile(name, unix.O_RDWR|unix.O_CREAT, 0o600)
 		if err != nil {
@@ -230,7 +231,7 @@ func private(f *os.File) bool {
 }
 
 // isAt reports whether the name in dir leads to f.
-func isAt(f *os.File, dir directory, name string) bool {
+func isAt(f *os.File, dir *directory, name string) bool {
 	var mine, there unix.Stat_t
 	return unix.Fstat(int(f.Fd()), &mine) == nil &&
 		unix.Fstatat(int(dir.file.Fd()), name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil &&
@@ -239,10 +240,10 @@ func isAt(f *os.File, dir directory, name string) bool {
 
 // tryOwner creates the owner file, or removes one whose owner is dead, so that the
 // next try can create it. nil, nil: there is, or was, an owner file.
-func (w *waiter) tryOwner(dir directory, name string, holderDead bool) (*lock, error) {
+func (c *Cache) tryOwner(dir *directory, name string, holderDead bool) (*lock, error) {
 	f, err := dir.openFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err == nil {
-		w.giveAway(f)
+		c.giveAway(f)
 		_, err = f.WriteString(self())
 		if e := f.Close(); err == nil {
 			err = e
@@ -286,12 +287,12 @@ func (w *waiter) tryOwner(dir directory, name string, holderDead bool) (*lock, e
 // heartbeat sets the time of the lock file regularly, which shows processes on this and
 // other machines that the holder is alive.
 func (l *lock) heartbeat() {
-	defer close(l.stopped)
 	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
 	for {
 		select {
 		case <-l.done:
+			tick.Stop()
+			close(l.stopped)
 			return
 		case <-tick.C:
 			l.dir.touch(l.name, 0)
@@ -303,7 +304,7 @@ func (l *lock) heartbeat() {
 // name and boot id, between tabs.
 func self() string {
 	host, _ := os.Hostname()
-	return fmt.Sprintf("%d\t%s\t%s\n", os.Getpid(), host, bootID())
+	return strconv.Itoa(os.Getpid()) + "\t" + host + "\t" + bootID() + "\n"
 }
 
 // bootID returns the kernel's random id of this boot, "" if /proc is not mounted.
@@ -318,7 +319,7 @@ func bootID() string {
 // abandoned reports whether the process that an owner file describes has certainly
 // ended: the file names this machine, and an earlier boot of it or a process that does
 // not exist.
-func abandoned(dir directory, name string, owner []byte) bool {
+func abandoned(dir *directory, name string, owner []byte) bool {
 	pid, host, ok := parseHolder(owner)
 	if !ok {
 		// An empty file: its process was killed between creating and writing it. A

@@ -2,7 +2,7 @@ package cache
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -39,17 +39,17 @@ func isMarker(name string) bool {
 
 // markers returns the marker files in the directory name, which any user may own. If name
 // is not a directory there are none.
-func (d directory) markers(name string) (m markers) {
+func (d *directory) markers(name string) (m markers) {
 	inner, _, err := d.openUntrusted(name)
 	if err != nil {
 		return m
 	}
-	defer inner.file.Close()
 	names, err := inner.names()
-	if err != nil || len(names) > 2*maxFiles {
-		return m
+	m.flat = err == nil && len(names) <= 2*maxFiles
+	if !m.flat {
+		names = nil
 	}
-	m.empty, m.flat = len(names) == 0, true
+	m.empty = m.flat && len(names) == 0
 	for _, each := range names {
 		var st unix.Stat_t
 		if unix.Fstatat(int(inner.file.Fd()), each, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
@@ -73,17 +73,18 @@ func (d directory) markers(name string) (m markers) {
 			m.tag = st.Size <= maxTag
 		}
 	}
+	inner.file.Close()
 	return m
 }
 
 // isEmpty reports whether name is an empty directory.
-func (d directory) isEmpty(name string) bool {
+func (d *directory) isEmpty(name string) bool {
 	inner, _, err := d.openUntrusted(name)
 	if err != nil {
 		return false
 	}
-	defer inner.file.Close()
 	_, err = inner.file.Readdirnames(1)
+	inner.file.Close()
 	return err == io.EOF
 }
 
@@ -97,7 +98,7 @@ const (
 
 // isLeftover reports whether the content of a hidden name beside an entry is of the kind
 // that this program creates there: a lock, or a new, old or incomplete entry.
-func (d directory) isLeftover(name string) bool {
+func (d *directory) isLeftover(name string) bool {
 	if strings.HasSuffix(name, partSuffix) || strings.HasSuffix(name, newSuffix) || strings.HasSuffix(name, oldSuffix) {
 		m := d.markers(name)
 		return m.empty || m.any()
@@ -116,7 +117,7 @@ func isLock(text []byte) bool {
 // isDamagedLock reports whether a file is a lock after a power failure: NULs in place
 // of its line, or the beginning of the line. The mode and the number of links must be
 // those of a new lock. openFile has checked who owns the file.
-func (d directory) isDamagedLock(name string, text []byte) bool {
+func (d *directory) isDamagedLock(name string, text []byte) bool {
 	var st unix.Stat_t
 	if len(text) > maxHolder || unix.Fstatat(int(d.file.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil ||
 		st.Mode != unix.S_IFREG|0o600 || st.Nlink != 1 {
@@ -130,7 +131,7 @@ func (d directory) isDamagedLock(name string, text []byte) bool {
 
 // removeLeftover removes a hidden name beside an entry. It returns an error if
 // this program has not created its content.
-func (d directory) removeLeftover(name string) error {
+func (d *directory) removeLeftover(name string) error {
 	if d.exists(name) && !d.isLeftover(name) {
 		return d.notOurs(name)
 	}
@@ -139,6 +140,6 @@ func (d directory) removeLeftover(name string) error {
 
 // notOurs returns the error for a file that has one of the cache's names but was not made by
 // the cache.
-func (d directory) notOurs(name string) error {
-	return fmt.Errorf("%q was not made by the cache and is left alone: move it away", d.file.Name()+"/"+name)
+func (d *directory) notOurs(name string) error {
+	return errors.New(strconv.Quote(d.file.Name()+"/"+name) + " was not made by the cache and is left alone: move it away")
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,11 +23,12 @@ import (
 // An untrustedError says why a file or directory of the cache is not used. It wraps
 // fs.ErrPermission.
 type untrustedError struct {
+	_      [0]func() // forbids ==, whose code nothing needs
 	path   string
 	reason string // "belongs to user 1000, ..."
 }
 
-func (e *untrustedError) Error() string { return fmt.Sprintf("%q %s", e.path, e.reason) }
+func (e *untrustedError) Error() string { return strconv.Quote(e.path) + " " + e.reason }
 
 // Unwrap returns fs.ErrPermission.
 func (e *untrustedError) Unwrap() error { return fs.ErrPermission }
@@ -48,9 +50,9 @@ func (c *Cache) owners() []int {
 
 // checkTrust returns an *untrustedError if the file or directory of which st is the
 // state must not be used. fd is its descriptor; -1 means that path leads to it.
-func (d directory) checkTrust(fd int, st *unix.Stat_t, path string) error {
+func (d *directory) checkTrust(fd int, st *unix.Stat_t, path string) error {
 	if !slices.Contains(d.owners, int(st.Uid)) {
-		return &untrustedError{path, fmt.Sprintf("belongs to user %d, who is neither root nor this user", st.Uid)}
+		return &untrustedError{path: path, reason: "belongs to " + user(st)}
 	}
 	// In a sticky directory users can't rename or remove files of others.
 	if st.Mode&0o022 == 0 || st.Mode&unix.S_IFMT == unix.S_IFDIR && st.Mode&unix.S_ISVTX != 0 {
@@ -60,12 +62,17 @@ func (d directory) checkTrust(fd int, st *unix.Stat_t, path string) error {
 	// USERGROUPS). But if the file has an access control list, the group bits of the
 	// mode are the mask of the list, and other users may be in it (acl(5)).
 	if st.Mode&0o002 != 0 || st.Gid != st.Uid {
-		return &untrustedError{path, fmt.Sprintf("may be written by other users (mode %04o)", st.Mode&0o7777)}
+		return &untrustedError{path: path, reason: fmt.Sprintf("may be written by other users (mode %04o)", st.Mode&0o7777)}
 	}
 	if hasACL(fd, path) {
-		return &untrustedError{path, "may be written by other users (its access control list says so)"}
+		return &untrustedError{path: path, reason: "may be written by other users (its access control list says so)"}
 	}
 	return nil
+}
+
+// user describes the owner of a file, who is not trusted.
+func user(st *unix.Stat_t) string {
+	return "user " + strconv.FormatUint(uint64(st.Uid), 10) + ", who is neither root nor this user"
 }
 
 // hasACL reports whether a file has an access control list beyond its mode.

@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"strconv"
 	"strings"
@@ -33,7 +32,8 @@ const (
 // A Seen is the newest build of an image that a signer has signed, as far as this cache
 // has seen.
 type Seen struct {
-	Signer string // the fingerprint of the key
+	_      [0]func() // forbids ==, whose code nothing needs
+	Signer string    // the fingerprint of the key
 	image.Name
 	Build  string
 	Signed time.Time // the signature's time, in whole seconds
@@ -44,9 +44,10 @@ type Seen struct {
 func (c *Cache) LoadSeen() ([]Seen, error) {
 	d, err := c.walk(false, evidenceName)
 	if err == nil {
-		defer d.file.Close()
 		var list []Seen
-		if list, err = loadSeen(d); err == nil {
+		list, err = loadSeen(d)
+		d.file.Close()
+		if err == nil {
 			return list, nil
 		}
 	}
@@ -57,7 +58,7 @@ func (c *Cache) LoadSeen() ([]Seen, error) {
 }
 
 // loadSeen reads the file seen in d.
-func loadSeen(d directory) ([]Seen, error) {
+func loadSeen(d *directory) ([]Seen, error) {
 	data, err := d.read(seenName, maxSeen)
 	if err != nil {
 		return nil, err
@@ -74,12 +75,12 @@ func parseSeen(text string) ([]Seen, error) {
 		}
 		f := strings.Split(line, "\t")
 		if len(f) != 7 {
-			return nil, fmt.Errorf("line %d of the file of seen builds is damaged", n+1)
+			f = make([]string, 7) // of which nothing is good
 		}
 		seconds, err := strconv.ParseInt(f[6], 10, 64)
-		s := Seen{f[0], image.Name{Dist: f[1], Release: f[2], Arch: f[3], Variant: f[4]}, f[5], time.Unix(seconds, 0)}
+		s := Seen{Signer: f[0], Name: image.Name{Dist: f[1], Release: f[2], Arch: f[3], Variant: f[4]}, Build: f[5], Signed: time.Unix(seconds, 0)}
 		if err != nil || s.check() != nil {
-			return nil, fmt.Errorf("line %d of the file of seen builds is damaged", n+1)
+			return nil, errors.New("line " + strconv.Itoa(n+1) + " of the file of seen builds is damaged")
 		}
 		list = append(list, s)
 	}
@@ -99,32 +100,30 @@ func (c *Cache) UpdateSeen(ctx context.Context, edit func([]Seen) ([]Seen, error
 	if err != nil {
 		return c.unwritable(err)
 	}
-	defer d.file.Close()
-	l, err := c.lock(ctx, d, seenName+lockSuffix, maxSeenWait)
+	slot, err := c.lockIn(ctx, d, seenName+lockSuffix, maxSeenWait)
 	if err != nil {
 		return c.unwritable(err)
 	}
-	defer l.release()
 	list, err := loadSeen(d)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		list, err = edit(list)
 	}
-	if list, err = edit(list); err != nil {
-		return err
+	var text []byte
+	for i := 0; i < len(list) && err == nil; i++ {
+		s := &list[i]
+		text = append(text, strings.Join([]string{s.Signer, s.Dist, s.Release, s.Arch, s.Variant, s.Build, strconv.FormatInt(s.Signed.Unix(), 10)}, "\t")+"\n"...)
+		err = s.check()
 	}
-	var b strings.Builder
-	for _, s := range list {
-		if err := s.check(); err != nil {
-			return err
-		}
-		fmt.Fprintf(&b, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", s.Signer, s.Dist, s.Release, s.Arch, s.Variant, s.Build, s.Signed.Unix())
+	if err == nil {
+		err = c.unwritable(c.replace(d, seenName, string(text)))
 	}
-	return c.unwritable(c.replace(d, seenName, b.String()))
+	slot.Unlock()
+	return err
 }
 
 // replace writes text to a temporary file and renames it to name, so that readers, also
 // after a power failure, find the old content or the new one.
-func (c *Cache) replace(d directory, name, text string) error {
+func (c *Cache) replace(d *directory, name, text string) error {
 	temporary := name + newSuffix
 	f, err := d.create(temporary)
 	if err != nil {

@@ -12,9 +12,10 @@ import (
 
 // A Slot is one image's part of the cache, locked by this process.
 type Slot struct {
+	_      [0]func() // forbids ==, whose code nothing needs
 	cache  *Cache
 	name   image.Name
-	parent directory
+	parent *directory
 	lock   *lock
 }
 
@@ -23,6 +24,11 @@ type Slot struct {
 // *UnwritableError if the cache can't be used; it wraps ErrLocked if the wait was too
 // long.
 func (c *Cache) Lock(ctx context.Context, n image.Name) (*Slot, error) {
+	return c.lockImage(ctx, &n, maxLockWait)
+}
+
+func (c *Cache) lockImage(ctx context.Context, name *image.Name, maxWait time.Duration) (*Slot, error) {
+	n := *name
 	if err := checkImage(n); err != nil {
 		return nil, err
 	}
@@ -30,12 +36,11 @@ func (c *Cache) Lock(ctx context.Context, n image.Name) (*Slot, error) {
 	if err != nil {
 		return nil, c.unwritable(err)
 	}
-	l, err := c.lock(ctx, d, "."+n.Variant+lockSuffix, maxLockWait)
+	s, err := c.lockIn(ctx, d, "."+n.Variant+lockSuffix, maxWait)
 	if err != nil {
-		d.file.Close()
 		return nil, c.unwritable(err)
 	}
-	s := &Slot{cache: c, name: n, parent: d, lock: l}
+	s.name = n
 	if err := s.finish(); err != nil {
 		s.Unlock()
 		return nil, c.unwritable(err)
@@ -46,30 +51,21 @@ func (c *Cache) Lock(ctx context.Context, n image.Name) (*Slot, error) {
 // TryLock is Lock without waiting: if another process holds the lock, the error is
 // ErrLocked.
 func (c *Cache) TryLock(n image.Name) (*Slot, error) {
-	impatient := *c
-	impatient.Waiting = nil
-	impatient.pause = func(context.Context, time.Duration) error { return ErrLocked }
-	slot, err := impatient.Lock(context.Background(), n)
+	slot, err := c.lockImage(context.Background(), &n, 0)
 	if errors.Is(err, ErrLocked) {
 		return nil, ErrLocked
-	}
-	if slot != nil {
-		slot.cache = c
 	}
 	return slot, err
 }
 
-// lock takes the lock name in d, and waits for it at most maxWait.
-// If that is 0, it does not tell Waiting.
-func (c *Cache) lock(ctx context.Context, d directory, name string, maxWait time.Duration) (*lock, error) {
-	w := waiter{flock: !c.noFlock, maxWait: maxWait, onWait: c.Waiting, pause: c.pause, giveAway: c.giveAway}
-	if w.pause == nil {
-		w.pause = wait
+// lockIn takes the lock name in d. It closes d if it fails.
+func (c *Cache) lockIn(ctx context.Context, d *directory, name string, maxWait time.Duration) (*Slot, error) {
+	l, err := c.lock(ctx, d, name, maxWait)
+	if err != nil {
+		d.file.Close()
+		return nil, err
 	}
-	if maxWait == 0 {
-		w.onWait = nil
-	}
-	return w.acquire(ctx, d, name)
+	return &Slot{cache: c, parent: d, lock: l}, nil
 }
 
 // Unlock releases the lock. The Slot and its Stage must not be used afterwards.
@@ -158,31 +154,29 @@ func (s *Slot) removeEntry() error {
 // Adopt adds evidence to an entry that the stock template made. The caller has
 // verified the entry against the evidence. The error is an *UnwritableError.
 func (s *Slot) Adopt(evidence map[string][]byte) error {
-	return s.cache.unwritable(s.adopt(evidence))
-}
-
-func (s *Slot) adopt(evidence map[string][]byte) error {
 	d, err := s.parent.open(s.name.Variant)
 	if err != nil {
-		return err
+		return s.cache.unwritable(err)
 	}
-	defer d.file.Close()
 	temporary := evidenceName + newSuffix
-	if !s.parent.markers(s.name.Variant).flat {
-		return s.parent.notOurs(s.name.Variant)
+	if s.parent.markers(s.name.Variant).flat {
+		err = d.removeAll(temporary)
+	} else {
+		err = s.parent.notOurs(s.name.Variant)
 	}
-	if err := d.removeAll(temporary); err != nil {
-		return err
+	if err == nil {
+		st := &Stage{slot: s, dir: d}
+		err = st.writeEvidence(temporary, evidence)
 	}
-	st := &Stage{slot: s, dir: d}
-	if err := st.writeEvidence(temporary, evidence); err != nil {
-		return err
+	if err == nil {
+		err = d.removeAll(evidenceName)
 	}
-	if err := d.removeAll(evidenceName); err != nil {
-		return err
+	if err == nil {
+		err = d.rename(temporary, evidenceName)
 	}
-	if err := d.rename(temporary, evidenceName); err != nil {
-		return err
+	if err == nil {
+		err = d.sync()
 	}
-	return d.sync()
+	d.file.Close()
+	return s.cache.unwritable(err)
 }

@@ -2,11 +2,11 @@ package cache
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,7 +18,7 @@ type Stage struct {
 	Rootfs *os.File // the file, for reading those bytes; writes append to it
 
 	slot *Slot
-	dir  directory
+	dir  *directory
 }
 
 // Stage begins a new entry. The tag names the content of its rootfs (a digest, or a
@@ -44,10 +44,10 @@ func (s *Slot) Begun(tag string) bool {
 }
 
 // openPart opens the directory that an earlier run left, if it has the tag.
-func (s *Slot) openPart(tag string) (directory, bool) {
+func (s *Slot) openPart(tag string) (*directory, bool) {
 	d, err := s.parent.open(s.part())
 	if err != nil {
-		return directory{}, false
+		return nil, false
 	}
 	old, err := d.read(tagName, maxTag)
 	ok := err == nil && string(old) == tag
@@ -60,7 +60,7 @@ func (s *Slot) openPart(tag string) (directory, bool) {
 	}
 	if !ok {
 		d.file.Close()
-		return directory{}, false
+		return nil, false
 	}
 	return d, true
 }
@@ -99,7 +99,7 @@ func (s *Slot) stage(tag string) (*Stage, error) {
 }
 
 // write creates a file in d and writes data to it.
-func (st *Stage) write(d directory, name string, data []byte, mode fs.FileMode) error {
+func (st *Stage) write(d *directory, name string, data []byte, mode fs.FileMode) error {
 	f, err := d.create(name)
 	if err != nil {
 		return err
@@ -172,39 +172,40 @@ func (st *Stage) Commit(build string, files map[string]File, evidence map[string
 
 // fill writes all files of the entry but the rootfs, removes the tag, and syncs.
 func (st *Stage) fill(build string, files map[string]File, evidence map[string][]byte) error {
-	if err := checkName(build); err != nil {
-		return err
-	}
 	var names []string
 	for name := range files {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	err := checkName(build)
 	for _, name := range names {
-		if err := checkName(name); err != nil {
-			return err
+		if err == nil {
+			err = checkName(name)
 		}
-		if name == rootfsName || name == buildName || name == tagName {
-			return fmt.Errorf("a metadata file may not be called %q", name)
+		if err == nil && (name == rootfsName || name == buildName || name == tagName) {
+			err = errors.New("a metadata file may not be called " + strconv.Quote(name))
 		}
-		if err := st.write(st.dir, name, files[name].Data, files[name].Mode&0o755|0o400); err != nil {
-			return err
+		if err == nil {
+			file := files[name]
+			err = st.write(st.dir, name, file.Data, file.Mode&0o755|0o400)
 		}
 	}
-	if err := st.writeEvidence(evidenceName, evidence); err != nil {
-		return err
+	if err == nil {
+		err = st.writeEvidence(evidenceName, evidence)
 	}
-	if err := st.write(st.dir, buildName, []byte(build+"\n"), 0o644); err != nil {
-		return err
+	if err == nil {
+		err = st.write(st.dir, buildName, []byte(build+"\n"), 0o644)
 	}
-	if err := st.dir.remove(tagName); err != nil {
-		return err
+	if err == nil {
+		err = st.dir.remove(tagName)
 	}
-	// The bytes must be on disk before the rename is.
-	if err := st.Rootfs.Sync(); err != nil {
-		return err
+	if err == nil {
+		err = st.Rootfs.Sync() // the bytes must be on disk before the rename is
 	}
-	return st.dir.sync()
+	if err == nil {
+		err = st.dir.sync()
+	}
+	return err
 }
 
 // writeEvidence creates a directory in the entry and writes the evidence to it.
@@ -213,21 +214,24 @@ func (st *Stage) writeEvidence(name string, evidence map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	defer inner.file.Close()
 	var files []string
 	for file := range evidence {
 		files = append(files, file)
 	}
 	slices.Sort(files)
 	for _, file := range files {
-		if err := checkName(file); err != nil {
-			return err
+		if err == nil {
+			err = checkName(file)
 		}
-		if err := st.write(inner, file, evidence[file], 0o644); err != nil {
-			return err
+		if err == nil {
+			err = st.write(inner, file, evidence[file], 0o644)
 		}
 	}
-	return inner.sync()
+	if err == nil {
+		err = inner.sync()
+	}
+	inner.file.Close()
+	return err
 }
 
 // renamePart renames part to fresh. Where part is in a lower layer of overlayfs and
@@ -242,26 +246,28 @@ func (s *Slot) renamePart() error {
 	if err != nil {
 		return err
 	}
-	defer part.file.Close()
 	names, err := part.names()
-	if err != nil {
-		return err
+	var moved *directory
+	if err == nil {
+		moved, err = s.cache.step(s.parent, s.stale(), true)
 	}
-	moved, err := s.cache.step(s.parent, s.stale(), true)
-	if err != nil {
-		return err
-	}
-	defer moved.file.Close()
-	for _, name := range names {
-		if err := unix.Renameat(int(part.file.Fd()), name, int(moved.file.Fd()), name); err != nil {
-			return part.wrap("rename", name, err)
+	if err == nil {
+		for _, name := range names {
+			if err == nil {
+				err = part.wrap("rename", name, unix.Renameat(int(part.file.Fd()), name, int(moved.file.Fd()), name))
+			}
 		}
+		if err == nil {
+			err = moved.sync()
+		}
+		moved.file.Close()
 	}
-	if err := moved.sync(); err != nil {
-		return err
+	part.file.Close()
+	if err == nil {
+		err = s.parent.rename(s.stale(), s.fresh())
 	}
-	if err := s.parent.rename(s.stale(), s.fresh()); err != nil {
-		return err
+	if err == nil {
+		err = s.parent.removeAll(s.part())
 	}
-	return s.parent.removeAll(s.part())
+	return err
 }

@@ -21,13 +21,11 @@ func (c *Cache) Use(n image.Name) {
 	if err != nil {
 		return
 	}
-	defer d.file.Close()
-	entry, err := d.open(n.Variant)
-	if err != nil {
-		return
+	if entry, err := d.open(n.Variant); err == nil {
+		entry.touch(buildName, 0)
+		entry.file.Close()
 	}
-	defer entry.file.Close()
-	entry.touch(buildName, 0)
+	d.file.Close()
 }
 
 // Leftovers returns the images that have files of interrupted runs older than Leftover
@@ -36,7 +34,7 @@ func (c *Cache) Use(n image.Name) {
 func (c *Cache) Leftovers(now time.Time) ([]image.Name, error) {
 	var list []image.Name
 	var keys []string
-	err := c.walkEntries(func(d directory, n image.Name, name string) {
+	err := c.walkEntries(func(d *directory, n image.Name, name string) {
 		if name[0] == '.' && d.olderThan(name, now.Add(-Leftover)) && d.isLeftover(name) {
 			list, keys = append(list, n), append(keys, n.String())
 		}
@@ -102,18 +100,18 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 		}
 	}
 	for _, n := range image.Order(keys) {
-		i := list[n]
+		i := &list[n]
 		if sum <= max {
 			return nil
 		}
-		if spared(&i) || i.Foreign() {
+		if spared(i) || i.Foreign() {
 			continue
 		}
 		err := c.drop(i, before)
 		if err == nil {
 			sum -= i.Size // also of blobs that stay for an hour
 		}
-		report(i, err)
+		report(*i, err)
 	}
 	return nil
 }
@@ -123,11 +121,11 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 // entry again, leaves it if it has changed, and returns an error. The caller passes an i
 // that is not Proven only if the user has named the image. With a container image Drop removes
 // the blobs that no other one needs.
-func (c *Cache) Drop(i Info) error { return c.drop(i, time.Time{}) }
+func (c *Cache) Drop(i Info) error { return c.drop(&i, time.Time{}) }
 
 // drop is Drop, but leaves blobs of an image that were used since the time before, if that is not
 // zero.
-func (c *Cache) drop(i Info, before time.Time) error {
+func (c *Cache) drop(i *Info, before time.Time) error {
 	if i.Kept != nil || i.Blob != "" {
 		return c.dropKept(i, before)
 	}
@@ -135,16 +133,21 @@ func (c *Cache) drop(i Info, before time.Time) error {
 	if err != nil {
 		return err
 	}
-	defer s.Unlock()
-	if i.Partial {
-		return s.parent.removeLeftover(s.part())
+	changed := false
+	if i.Proven && !i.Partial && s.parent.exists(i.Variant) {
+		now := inspect(s.parent, i.Name, i.Variant)
+		changed = now == nil || !now.Proven
 	}
-	if i.Proven && s.parent.exists(i.Variant) {
-		if now, ok := inspect(s.parent, i.Name, i.Variant); !ok || !now.Proven {
-			return s.parent.notOurs(i.Variant)
-		}
+	switch {
+	case i.Partial:
+		err = s.parent.removeLeftover(s.part())
+	case changed:
+		err = s.parent.notOurs(i.Variant)
+	default:
+		err = s.removeEntry()
 	}
-	return s.removeEntry()
+	s.Unlock()
+	return err
 }
 
 // hiddenVariant returns the variant to which a hidden name belongs: the names that
@@ -167,7 +170,7 @@ func hiddenVariant(name string) (variant string, ok bool) {
 
 // olderThan reports whether the file or directory name, and the files in that directory,
 // were last changed before then.
-func (d directory) olderThan(name string, then time.Time) bool {
+func (d *directory) olderThan(name string, then time.Time) bool {
 	t, ok := d.modified(name)
 	if !ok || t.After(then) {
 		return false
@@ -176,12 +179,12 @@ func (d directory) olderThan(name string, then time.Time) bool {
 	if err != nil {
 		return !untrusted(err) // a file; or another user's directory, which stays
 	}
-	defer inner.file.Close()
 	names, err := inner.names()
+	old := err == nil
 	for _, each := range names {
-		if t, ok := inner.modified(each); ok && t.After(then) {
-			return false
-		}
+		t, ok := inner.modified(each)
+		old = old && !(ok && t.After(then))
 	}
-	return err == nil
+	inner.file.Close()
+	return old
 }

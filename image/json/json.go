@@ -28,20 +28,17 @@ func Parse(text string) (Value, error) { return parse(text, true) }
 // depth and repeated names: Members returns all of them, and Get returns the first. Bytes that
 // are not UTF-8, and half a surrogate pair, become U+FFFD.
 func ParseLoose(text string) (Value, error) {
-	if !utf8.ValidString(text) {
-		var valid []byte
-		for _, r := range text { // each bad byte is a U+FFFD
-			valid = utf8.AppendRune(valid, r)
-		}
-		text = string(valid)
+	var valid []byte
+	for _, r := range text { // each bad byte is a U+FFFD
+		valid = utf8.AppendRune(valid, r)
 	}
-	return parse(text, false)
+	return parse(string(valid), false)
 }
 
 func parse(text string, strict bool) (Value, error) {
 	c := checker{text: text, strict: strict}
 	c.space()
-	v := c.next()
+	v := c.value()
 	if v.text != "" {
 		c.space()
 	}
@@ -56,12 +53,10 @@ func parse(text string, strict bool) (Value, error) {
 
 // Get returns the member of an object, the zero Value if v is no object or has no such member.
 func (v Value) Get(name string) Value {
-	c := checker{text: v.text}
-	for c.enter('{') {
-		n, named := c.item().Text()
-		value := c.item()
-		if !named || n == name {
-			return value
+	parts, _ := v.Members()
+	for i := 0; i < len(parts); i += 2 {
+		if n, _ := parts[i].Text(); n == name {
+			return parts[i+1]
 		}
 	}
 	return Value{}
@@ -69,10 +64,8 @@ func (v Value) Get(name string) Value {
 
 // Text returns the text of a string; ok is false if v is no string.
 func (v Value) Text() (text string, ok bool) {
-	if v.text == "" || v.text[0] != '"' {
-		return "", false
-	}
-	return unquote(v.text[1 : len(v.text)-1]), true
+	c := checker{text: v.text}
+	return c.string()
 }
 
 // Int returns a number that is an integer of 64 bits; ok is false for any other value.
@@ -91,14 +84,21 @@ func (v Value) Members() (parts []Value, ok bool) { return v.parts('{') }
 // parts returns the values in an array or object, as mark says, and the names.
 func (v Value) parts(mark byte) (parts []Value, ok bool) {
 	c := checker{text: v.text}
-	for c.enter(mark) {
-		part := c.item()
-		if part.text == "" {
-			break
+	if !c.take(mark) {
+		return nil, false
+	}
+	for {
+		c.space()
+		if !c.take(',') {
+			c.take(':')
+		}
+		c.space()
+		part := c.value()
+		if part.text == "" { // the end
+			return parts, true
 		}
 		parts = append(parts, part)
 	}
-	return parts, c.at > 0
 }
 
 // IsObject reports whether v is an object.
@@ -115,34 +115,9 @@ type checker struct {
 	at     int    // the next byte
 	strict bool   // as Parse, not ParseLoose
 	why    string // what is wrong, if that is no matter of grammar
-	// open has the arrays and objects that are open: of an object where its names begin in
-	// names, of an array -1.
-	open  []int
-	names []string // of the members of the open objects, if strict
-}
-
-// enter reports whether the text is an array or object, as mark says. It goes past the mark.
-func (c *checker) enter(mark byte) bool {
-	return c.at > 0 || c.take(mark)
-}
-
-// next goes past a value and returns it, the zero Value if there is none.
-func (c *checker) next() Value {
-	start := c.at
-	if !c.value() {
-		return Value{}
-	}
-	return Value{c.text[start:c.at]}
-}
-
-// item goes past a comma or colon and the value after it, in a text that was checked.
-func (c *checker) item() Value {
-	c.space()
-	if !c.take(',') {
-		c.take(':')
-	}
-	c.space()
-	return c.next()
+	open   []byte // the marks that end the arrays and objects that are open
+	// names are those of the members of the open objects, if strict.
+	names [MaxDepth]map[string]bool
 }
 
 // peek returns the next byte, 0 at the end.
@@ -169,100 +144,73 @@ func (c *checker) space() {
 	}
 }
 
-// value checks a value and goes past it.
-func (c *checker) value() bool {
+// value goes past a value and returns it, the zero Value if there is none.
+func (c *checker) value() Value {
+	start := c.at
 	for {
-		mark := c.peek()
-		switch {
-		case mark == '[' || mark == '{':
-			if c.strict && len(c.open) == MaxDepth {
-				c.why = "JSON with arrays and objects that are nested more than " + strconv.Itoa(MaxDepth) + " deep"
-				return false
+		if depth := len(c.open); depth > 0 && c.open[depth-1] == '}' && !c.name(depth-1) {
+			return Value{}
+		}
+		switch mark := c.peek(); mark {
+		case '[', '{':
+			depth := len(c.open)
+			if c.strict {
+				if depth == MaxDepth {
+					c.why = "JSON with arrays and objects that are nested more than " + strconv.Itoa(MaxDepth) + " deep"
+					return Value{}
+				}
+				c.names[depth] = nil
 			}
-			first := -1
-			if mark == '{' {
-				first = len(c.names)
-			}
-			c.open = append(c.open, first)
+			c.open = append(c.open, mark+2) // ']' and '}' are two after '[' and '{'
 			c.at++
 			c.space()
-			if c.peek() != mark+2 { // ']' and '}' are two after '[' and '{'
-				if first >= 0 && !c.name() {
-					return false
-				}
+			if c.peek() != mark+2 {
 				continue
 			}
-		case mark == '"':
-			if !c.string() {
-				return false
+		case '"':
+			if _, ok := c.string(); !ok {
+				return Value{}
 			}
-		case !c.word():
+		default:
+			if !c.word() {
+				return Value{}
+			}
+		}
+		for {
+			last := len(c.open) - 1
+			if last < 0 {
+				return Value{c.text[start:c.at]}
+			}
+			c.space()
+			if c.take(',') {
+				c.space()
+				break
+			}
+			if !c.take(c.open[last]) {
+				return Value{}
+			}
+			c.open = c.open[:last]
+		}
+	}
+}
+
+// name checks the name and colon of a member of the object at a depth, and goes to its value.
+func (c *checker) name(depth int) bool {
+	name, ok := c.string()
+	if ok && c.strict {
+		if c.names[depth] == nil {
+			c.names[depth] = map[string]bool{}
+		}
+		if c.names[depth][name] {
+			c.why = "JSON with an object with two members of one name, before byte " + strconv.Itoa(c.at)
 			return false
 		}
-		more := false
-		for !more {
-			depth := len(c.open) - 1
-			if depth < 0 {
-				return true
-			}
-			first := c.open[depth]
-			c.space()
-			if more = c.take(','); more {
-				c.space()
-				if first >= 0 && !c.name() {
-					return false
-				}
-				continue
-			}
-			end := byte(']')
-			if first >= 0 {
-				end = '}'
-				if repeated(c.names[first:]) {
-					c.why = "JSON with an object with two members of one name, before byte " + strconv.Itoa(c.at)
-					return false
-				}
-				c.names = c.names[:first]
-			}
-			if !c.take(end) {
-				return false
-			}
-			c.open = c.open[:depth]
-		}
-	}
-}
-
-// name checks a member's name and colon, and goes to its value.
-func (c *checker) name() bool {
-	start := c.at + 1
-	if c.peek() != '"' || !c.string() {
-		return false
-	}
-	if c.strict {
-		c.names = append(c.names, unquote(c.text[start:c.at-1]))
+		c.names[depth][name] = true
 	}
 	c.space()
-	ok := c.take(':')
+	ok = ok && c.take(':')
 	c.space()
 	return ok
-}
-
-// repeated reports whether a name is twice among names.
-func repeated(names []string) bool {
-	if len(names) > 16 {
-		seen := make(map[string]bool, len(names))
-		for _, name := range names {
-			seen[name] = true
-		}
-		return len(seen) < len(names)
-	}
-	for i := range names {
-		for j := range i {
-			if names[i] == names[j] {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // word checks a number, true, false or null.
@@ -298,44 +246,35 @@ func (c *checker) digits() bool {
 // escapes are the characters of the short escapes; meanings are what they mean.
 const escapes, meanings = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
 
-// string checks a string, which begins with a quotation mark.
-func (c *checker) string() bool {
-	s := c.text
-	for i := c.at + 1; i < len(s); i++ {
-		if b := s[i]; b == '"' {
-			c.at = i + 1
-			return true
-		} else if b >= ' ' && b != '\\' {
+// string goes past a string and returns what it means.
+func (c *checker) string() (text string, ok bool) {
+	if !c.take('"') {
+		return "", false
+	}
+	var meant []byte // by what is before start
+	for start := c.at; c.at < len(c.text); {
+		b := c.text[c.at]
+		if b >= ' ' && b != '"' && b != '\\' {
+			c.at++
 			continue
 		}
-		c.at = i
-		n, _ := escape(s[i:], c.strict)
-		if n == 0 {
-			return false
+		text = c.text[start:c.at]
+		if b == '"' {
+			c.at++
+			if meant == nil {
+				return text, true
+			}
+			return string(append(meant, text...)), true
 		}
-		i += n - 1
-	}
-	c.at = len(s)
-	return false
-}
-
-// unquote returns the text that is meant by the inside of a string that was checked.
-func unquote(s string) string {
-	if strings.IndexByte(s, '\\') < 0 {
-		return s
-	}
-	var text []byte
-	for i := 0; i < len(s); {
-		n, c := escape(s[i:], false)
+		n, r := escape(c.text[c.at:], c.strict)
 		if n == 0 {
-			text = append(text, s[i])
-			n = 1
-		} else {
-			text = utf8.AppendRune(text, c)
+			break
 		}
-		i += n
+		meant = utf8.AppendRune(append(meant, text...), r)
+		c.at += n
+		start = c.at
 	}
-	return string(text)
+	return "", false
 }
 
 // escape returns the length of the escape at the beginning of s and its meaning, 0 if there is
