@@ -50,7 +50,7 @@ func environmentProxies(getenv func(string) string) (*proxies, error) {
 	if no == "" {
 		no = getenv("no_proxy")
 	}
-	for word := range strings.SplitSeq(no, ",") {
+	for _, word := range strings.Split(no, ",") {
 		if word = strings.ToLower(strings.TrimSpace(word)); word != "" {
 			p.direct = append(p.direct, word)
 		}

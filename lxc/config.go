@@ -46,7 +46,7 @@ func TrimCR(text []byte) []byte { return bytes.ReplaceAll(text, []byte("\r\n"), 
 // since 3.0.4 a CR ends a line and a NUL ends the text (lxc_file_for_each_line_mmap in
 // parse.c), for older versions not; for getmntent(3) of musl some are separators.
 func controlCharacter(text []byte) (line string, found bool) {
-	for line := range strings.SplitSeq(string(text), "\n") {
+	for _, line := range strings.Split(string(text), "\n") {
 		for i := 0; i < len(line); i++ {
 			if b := line[i]; b < ' ' && b != '\t' || b == 0x7f {
 				return line, true
@@ -98,7 +98,7 @@ func CheckLoads(config []byte) (Loaded, error) {
 	var found Loaded
 	common := false
 	drops, mounts := " ", ""
-	for line := range strings.SplitSeq(string(config), "\n") {
+	for _, line := range strings.Split(string(config), "\n") {
 		if strings.IndexByte(line, 0) >= 0 {
 			return found, &configError{line, "a NUL"}
 		}

@@ -19,7 +19,7 @@ type IDRange struct {
 // before (set_config_idmaps in confile.c).
 func IDMap(config []byte) ([]IDRange, error) {
 	var ranges []IDRange
-	for line := range strings.SplitSeq(string(config), "\n") {
+	for _, line := range strings.Split(string(config), "\n") {
 		key, value, _, ok := configItem(line)
 		value = unquote(value)
 		if !ok || key != "lxc.idmap" && key != "lxc.id_map" {

@@ -56,7 +56,7 @@ func (c *Container) CheckConfig(config []byte, hostConfig bool) (ImageConfig, er
 		return found, fmt.Errorf("the image's config: %w", err)
 	}
 	found.Loaded = loaded
-	for line := range strings.SplitSeq(string(config), "\n") {
+	for _, line := range strings.Split(string(config), "\n") {
 		key, value, _, ok := configItem(line)
 		if !ok {
 			continue
@@ -180,7 +180,7 @@ func (c *Container) allowsMount(entry string) bool {
 		return f[1] == f[0][1:] && f[2] == "none" && f[3] == "bind,optional"
 	}
 	entry = strings.Join(f, " ")
-	for mount := range strings.SplitSeq(stockMounts, ";") {
+	for _, mount := range strings.Split(stockMounts, ";") {
 		if mount == entry {
 			return true
 		}
@@ -213,7 +213,7 @@ func (c *Container) CheckFstab(fstab []byte, hostConfig bool) (ImageConfig, erro
 	if line, bad := controlCharacter(fstab); bad {
 		return found, fmt.Errorf("the image's fstab has a control character in %q", Shown(line))
 	}
-	for line := range strings.SplitSeq(string(fstab), "\n") {
+	for _, line := range strings.Split(string(fstab), "\n") {
 		if len(line) > maxFstabLine {
 			return found, fmt.Errorf("the image's fstab has a line longer than %d bytes: %q", maxFstabLine, Shown(line))
 		}

@@ -41,7 +41,7 @@ func refuseKey(key string) string {
 		}
 		return ""
 	}
-	for word := range strings.SplitSeq(keyTable, " ") {
+	for _, word := range strings.Split(keyTable, " ") {
 		word, _, _ = strings.Cut(word, "@")
 		entry, today, legacy := strings.Cut(word, "=")
 		if rest, ok := strings.CutPrefix(name, entry); !ok || rest != "" && !strings.HasSuffix(entry, ".") {

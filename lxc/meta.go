@@ -41,7 +41,7 @@ func (m Meta) Relevant(name string, mode Mode) (data []byte, ok bool) {
 // the stock template, Lines also returns a last line without a newline.
 func Lines(file []byte) []string {
 	var lines []string
-	for line := range strings.SplitSeq(string(file), "\n") {
+	for _, line := range strings.Split(string(file), "\n") {
 		if line = strings.Trim(line, " \t"); line != "" {
 			lines = append(lines, line)
 		}

@@ -46,7 +46,7 @@ func NamespaceOf(self, init []byte) Namespace {
 	if self == nil {
 		return HostNamespace
 	}
-	for line := range strings.SplitSeq(string(self), "\n") {
+	for _, line := range strings.Split(string(self), "\n") {
 		f := strings.Fields(line)
 		if len(f) < 3 {
 			continue

@@ -117,7 +117,7 @@ func isHashHeader(line []byte) bool {
 	if !ok {
 		return false
 	}
-	for name := range bytes.SplitSeq(names, []byte(",")) {
+	for _, name := range bytes.Split(names, []byte(",")) {
 		switch string(bytes.TrimPrefix(name, []byte(" "))) {
 		case "MD5", "SHA1", "RIPEMD160", "SHA224", "SHA256", "SHA384", "SHA512", "SHA3-256", "SHA3-512":
 		default:

@@ -65,7 +65,7 @@ func (c *minisignComment) created() time.Time {
 	if c == nil {
 		return time.Time{}
 	}
-	for field := range strings.SplitSeq(c.text, "\t") {
+	for _, field := range strings.Split(c.text, "\t") {
 		if digits, ok := strings.CutPrefix(field, "timestamp:"); ok {
 			if seconds, err := strconv.ParseUint(digits, 10, 40); err == nil {
 				return time.Unix(int64(seconds), 0).UTC()

@@ -128,7 +128,7 @@ func clearAttrs(fd int, keep []xattr) {
 	if size, err = unix.Flistxattr(fd, names); err != nil {
 		return
 	}
-	for n := range strings.SplitSeq(string(names[:size]), "\x00") {
+	for _, n := range strings.Split(string(names[:size]), "\x00") {
 		switch {
 		case strings.HasPrefix(n, "user."), strings.HasPrefix(n, "trusted."), n == attrACL, n == attrDefaultACL:
 		default:

@@ -75,7 +75,7 @@ type part struct {
 // push adds a path that is to be resolved next.
 func (w *way) push(s []byte, link string) {
 	var clean []byte
-	for c := range bytes.SplitSeq(s, []byte("/")) {
+	for _, c := range bytes.Split(s, []byte("/")) {
 		if len(c) > 0 && string(c) != "." {
 			clean = append(append(clean, c...), '/')
 		}
