@@ -215,7 +215,7 @@ func (x *extractor) run() error {
 // root when its template fails.
 func (x *extractor) leaveOut(e *Entry, err error) bool {
 	if x.opt.Merge {
-		for _, why := range []error{errFull, errFixed, errNotDir, errTargetGone} {
+		for _, why := range []error{errFull, errFixed, errNotDir, errTargetGone, unix.ENOTDIR, unix.ELOOP} {
 			if errors.Is(err, why) {
 				x.rep.note("entry", LeftOut, why.Error(), e.Name)
 				return true
@@ -372,7 +372,7 @@ func (x *extractor) replaceFile(fd int, dir, rest []byte) error {
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return errIsLink
 	}
-	if x.made.has(dir[:at+len(component)]) {
+	if x.made.has(dir[:at+len(component)]) || x.opt.Merge { // a merge keeps what the root had
 		return errNotDir
 	}
 	if err := x.noteLower(fd, dir[:max(at-1, 0)]); err != nil {
