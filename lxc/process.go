@@ -263,10 +263,10 @@ func shellWord(word string) string {
 	return " '" + strings.ReplaceAll(word, "\n", `'"$1"'`) + "'"
 }
 
-// HasVariable reports whether a list of NAME=VALUE has a variable.
+// HasVariable reports whether a list of NAME=VALUE, or of names alone, has a variable.
 func HasVariable(env []string, name string) bool {
 	for _, variable := range env {
-		if strings.HasPrefix(variable, name+"=") {
+		if variable == name || strings.HasPrefix(variable, name+"=") {
 			return true
 		}
 	}
@@ -286,19 +286,22 @@ func haltSignal(name string) string {
 		return "SIG" + short
 	}
 	const first, last = 34, 64
-	base, sign, mark, offset := 0, 1, "", name
-	switch {
-	case strings.HasPrefix(short, "RTMIN"):
-		base, mark, offset = first, "+", short[5:]
-	case strings.HasPrefix(short, "RTMAX"):
-		base, sign, mark, offset = last, -1, "-", short[5:]
+	base, sign, offset := 0, "", name
+	switch short[:min(len(short), 5)] {
+	case "RTMIN":
+		base, sign = first, "+"
+	case "RTMAX":
+		base, sign = last, "-"
 	}
-	if base > 0 && offset == "" {
-		offset = mark + "0"
+	if base > 0 {
+		offset = short[5:]
+		if offset == "" {
+			offset = sign + "0"
+		}
 	}
-	n, err := strconv.Atoi(strings.TrimPrefix(offset, mark))
-	n = base + sign*n
-	if err != nil || !strings.HasPrefix(offset, mark) || !isMadeOf(offset[len(mark):], digits) || n < 1 || n > last || base > n && n < first {
+	n, _ := strconv.Atoi(offset)
+	n += base
+	if number, ok := strings.CutPrefix(offset, sign); !ok || !isNumber(number, last) || n < 1 || n > last || base > n && n < first {
 		return ""
 	}
 	return strconv.Itoa(n)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -121,17 +122,13 @@ func environment(host, home string, fromImage, fromUser []string) (env []string)
 		home = "/"
 	}
 	own := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + host, "HOME=" + home}
-	// A variable counts if no later list has it.
-	lists := [][]string{own, fromImage, fromUser}
-	for i, list := range lists {
-		for _, variable := range list {
+	for _, list := range [][]string{own, fromImage, fromUser} {
+		all := append(env, list...)
+		env = nil
+		for i, variable := range all {
+			// Of the variables before the list, those count that it does not have.
 			name, _, ok := strings.Cut(variable, "=")
-			for _, later := range lists[i+1:] {
-				for _, other := range later {
-					ok = ok && other != name && !strings.HasPrefix(other, name+"=")
-				}
-			}
-			if ok && name != "" {
+			if ok && name != "" && (i >= len(all)-len(list) || !lxc.HasVariable(list, name)) {
 				env = append(env, variable)
 			}
 		}
@@ -156,29 +153,18 @@ func (r *run) lookUp(user string) (id lxc.Identity, err error) {
 	if len(ranges) == 0 {
 		return id, nil
 	}
-	bad := int64(-1)
-	for _, gid := range id.Groups {
-		if !mapped(ranges, gid, true) {
-			bad = int64(gid)
+	for i, n := range append([]uint32{id.UID}, id.Groups...) {
+		mapped := false
+		for _, each := range ranges {
+			if each.GID == (i > 0) && n >= each.Inside && n-each.Inside < each.Count {
+				mapped = true
+			}
 		}
-	}
-	if !mapped(ranges, id.UID, false) {
-		bad = int64(id.UID)
-	}
-	if bad >= 0 {
-		return id, errors.New("the image runs with the user or group id " + strconv.FormatInt(bad, 10) + ", which the container's lxc.idmap does not map")
+		if !mapped {
+			return id, errors.New("the image runs with the user or group id " + strconv.FormatUint(uint64(n), 10) + ", which the container's lxc.idmap does not map")
+		}
 	}
 	return id, nil
-}
-
-// mapped reports whether ranges map a user or a group.
-func mapped(ranges []lxc.IDRange, id uint32, group bool) bool {
-	for _, each := range ranges {
-		if each.GID == group && id >= each.Inside && id-each.Inside < each.Count {
-			return true
-		}
-	}
-	return false
 }
 
 // makeDirs makes the working directory and the volumes, and returns the path of the former.
@@ -215,19 +201,21 @@ func (r *run) makeDir(name string) error {
 	if strings.Count(name, "/") > maxDepth {
 		return &fs.PathError{Op: "mkdir", Path: lxc.Shown(name), Err: syscall.ENAMETOOLONG}
 	}
-	var missing []string
-	for at := name; at != "/"; at = filepath.Dir(at) {
-		// Resolve is content if only the last component is missing.
-		if _, err := root.Resolve(at + "/-"); !errors.Is(err, fs.ErrNotExist) {
-			break
+	for i := 1; i < len(name); i++ {
+		if i+1 < len(name) && name[i+1] != '/' {
+			continue
 		}
-		missing = append(missing, at)
-	}
-	if err := root.MkdirAll(name, 0o755); err != nil {
-		return err
-	}
-	for _, each := range missing {
-		r.edit(each)
+		// Resolve is content if only the last component is missing.
+		at := name[:i+1]
+		_, err := root.Resolve(at + "/-")
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = root.MkdirAll(at, 0o755); err == nil {
+				r.edit(at)
+			}
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -273,20 +261,24 @@ func (r *run) writeResolv(init bool) error {
 // reachable returns the lines of a resolv.conf that are of use in a container, which has a
 // loopback interface of its own; "" if no name server is left.
 func reachable(conf string) string {
-	text, servers := "", 0
+	text, found := "", false
 	for _, line := range strings.Split(conf, "\n") {
 		f := strings.Fields(line)
 		switch {
 		case len(f) < 2:
 			continue
-		case f[0] == "nameserver" && !strings.HasPrefix(f[1], "127.") && f[1] != "::1" && strings.Trim(f[1], "0123456789abcdefABCDEF.:") == "": // no link-local one, which has a "%"
-			servers++
+		case f[0] == "nameserver":
+			address, err := netip.ParseAddr(f[1])
+			if err != nil || address.IsLoopback() || address.Zone() != "" { // the zone of a link-local address is the host's
+				continue
+			}
+			found = true
 		case f[0] != "search" && f[0] != "domain" && f[0] != "options":
 			continue
 		}
 		text += strings.Join(f, " ") + "\n"
 	}
-	if servers == 0 {
+	if !found {
 		return ""
 	}
 	return text
