@@ -71,16 +71,33 @@ func (b *Body) authorize(s *source, a *authorization, response *http.Response) (
 	c, g := b.client, a.grant
 	c.grants.mu.Lock()
 	for !a.called && (g.number == a.number || a.borrowed) {
-		if g.ended == nil {
-			b.callAuthorize(s, a, strings.Join(response.Header.Values("WWW-Authenticate"), ", "))
-		} else {
-			ended := g.ended
+		if ended := g.ended; ended != nil {
 			c.grants.mu.Unlock()
 			select {
 			case <-ended:
 			case <-b.ctx.Done():
 			}
 			c.grants.mu.Lock()
+		} else {
+			ended = make(chan struct{})
+			g.ended, g.failed, g.err, a.called = ended, false, nil, true
+			c.grants.mu.Unlock()
+			challenge := strings.Join(response.Header.Values("WWW-Authenticate"), ", ")
+			field, err := c.opt.Authorize(context.WithValue(b.ctx, authorizing{}, true), withoutUser(s.url), challenge)
+			for i := range len(field) { // RFC 9110, section 5.5; the text comes from a token server
+				if err == nil && (field[i] < ' ' && field[i] != '\t' || field[i] == 0x7f) {
+					err = errors.New("the value for the header field Authorization has a control character")
+				}
+			}
+			c.grants.mu.Lock()
+			if err == nil && field != "" {
+				g.number++
+				g.field = field
+			} else if b.ctx.Err() == nil { // otherwise the next request that waits calls Authorize
+				g.failed, g.err = true, err
+			}
+			g.ended = nil
+			close(ended)
 		}
 		if g.failed || b.ctx.Err() != nil {
 			break
@@ -94,37 +111,4 @@ func (b *Body) authorize(s *source, a *authorization, response *http.Response) (
 	}
 	c.grants.mu.Unlock()
 	return again, err
-}
-
-// callAuthorize calls Options.Authorize for authorize. The caller holds the lock of the
-// grants, which is free during the call.
-func (b *Body) callAuthorize(s *source, a *authorization, challenge string) {
-	c, g := b.client, a.grant
-	ended := make(chan struct{})
-	g.ended, g.failed, g.err, a.called = ended, false, nil, true
-	c.grants.mu.Unlock()
-	field, err := c.opt.Authorize(context.WithValue(b.ctx, authorizing{}, true), withoutUser(s.url), challenge)
-	if err == nil && !validField(field) {
-		err = errors.New("the value for the header field Authorization has a control character")
-	}
-	c.grants.mu.Lock()
-	if err == nil && field != "" {
-		g.number++
-		g.field = field
-	} else if b.ctx.Err() == nil { // otherwise the next request that waits calls Authorize
-		g.failed, g.err = true, err
-	}
-	g.ended = nil
-	close(ended)
-}
-
-// validField reports whether a field of a header can have the value s (RFC 9110, section
-// 5.5). The text comes from a token server.
-func validField(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
-			return false
-		}
-	}
-	return true
 }
