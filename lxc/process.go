@@ -92,14 +92,14 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	if script != "" {
 		t.line("lxc.environment", execVariable+"="+script)
 	}
-	t.line("lxc.init.uid", formatID(p.UID))
-	t.line("lxc.init.gid", formatID(p.GID))
-	var groups text
+	t.line("lxc.init.uid", strconv.FormatUint(uint64(p.UID), 10))
+	t.line("lxc.init.gid", strconv.FormatUint(uint64(p.GID), 10))
+	groups := "" // at most maxGroups
 	for _, id := range p.Groups {
-		groups.add("," + formatID(id))
+		groups += "," + strconv.FormatUint(uint64(id), 10)
 	}
-	if groups != nil && KnowsGroups(p.LXC, c.UserNamespace) {
-		t.line("lxc.init.groups", string(groups[1:]))
+	if groups != "" && KnowsGroups(p.LXC, c.UserNamespace) {
+		t.line("lxc.init.groups", groups[1:])
 	}
 	t.line("lxc.init.cwd", p.Dir)
 	if signal != "" {
@@ -123,9 +123,8 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	return t, nil
 }
 
-func formatID(id uint32) string { return strconv.FormatUint(uint64(id), 10) }
-
-// A text is a config, or a part of one, that is being written.
+// A text is a config, or a part of one, that is being written. An image may have so many words
+// and variables that strings would take too long.
 type text []byte
 
 func (t *text) add(s string) { *t = append(*t, s...) }
@@ -224,7 +223,7 @@ func (p *Process) script() string {
 	}
 	// bash exports "_" and, when it calls exec, SHLVL again: env removes them. Other shells lose
 	// the variables whose names are not of the shell's form: env sets them.
-	var lost, out text
+	var lost text
 	for _, variable := range p.Env {
 		if name, _, _ := strings.Cut(variable, "="); !isMadeOf(name, lower+upper+digits+"_") || name[0] <= '9' {
 			lost.add(shellWord(variable))
@@ -242,19 +241,19 @@ func (p *Process) script() string {
 		}
 	}
 	// A shell begins with the value " \t\n" of IFS: that gives the line end.
-	out.add(begin + `; set -- "${IFS#??}"; set --`)
+	words := text(begin + `; set -- "${IFS#??}"; set --`)
 	for _, word := range p.Args {
-		out.add(shellWord(word))
+		words.add(shellWord(word))
 	}
 	test := "; "
 	if lost == nil {
 		test = `; [ "${BASH_VERSION-}" ] && [ -x /usr/bin/env ] && `
 	}
-	out.add(test + "exec /usr/bin/env" + options + " --" + string(lost) + ` "$@"; exec "$@"`)
-	if len(out)+len(execVariable) >= maxString {
+	script := string(words) + test + "exec /usr/bin/env" + options + " --" + string(lost) + ` "$@"; exec "$@"`
+	if len(script)+len(execVariable) >= maxString {
 		return ""
 	}
-	return string(out)
+	return script
 }
 
 // shellWord quotes a word for the shell, with a space before it.
