@@ -169,15 +169,23 @@ func (p *Process) command() (command, script string, err error) {
 	var bad error
 	var words text
 	for _, word := range p.Args {
-		quoted, ok := quoteWord(word)
 		if err := checkText("word", word, word, "\r\x00"); err != nil {
 			return "", "", err
 		}
-		if !ok {
+		// lxc_string_split_quoted knows no escape: a word that begins with a quote ends at the
+		// next one, and quotes inside other words are ordinary.
+		quoted := word
+		if word == "" || strings.IndexAny(word, `"'`) == 0 || strings.ContainsAny(word, " \t\v\f") {
+			quoted = "'" + word + "'"
+			if strings.Contains(word, "'") {
+				quoted = `"` + word + `"`
+			}
+		}
+		if strings.Contains(word, "\n") || quoted[0] == '"' && strings.Count(quoted, `"`) > 2 {
 			bad = refuse("word", word, "has both kinds of quotes or a line end, which LXC's config can't express")
 		} else if quoted != word {
 			bare = false
-			if p.LXC != "" && !atLeast(p.LXC, 6, 0, 0) {
+			if p.LXC != "" && versionNumber(p.LXC) < 6_000_000 {
 				bad = refuse("word", word, "is empty or has blanks or quotes, which lxc-start before LXC 6.0 can't express")
 			}
 		}
@@ -198,21 +206,6 @@ func (p *Process) command() (command, script string, err error) {
 	}
 	// One word without white space: the shell itself splits it at ${IFS}.
 	return "/bin/sh -c eval${IFS}\"$" + execVariable + "\"", script, nil
-}
-
-// quoteWord returns a word as lxc_string_split_quoted (string_utils.c) reads it back. It splits
-// at white space, and a word that begins with a quote ends at the next one: there is no escape,
-// and quotes inside other words are ordinary. ok is false if that can't express the word.
-func quoteWord(word string) (quoted string, ok bool) {
-	switch {
-	case strings.ContainsAny(word, "\n\r\x00"):
-		return "", false
-	case word != "" && strings.IndexAny(word, `"'`) != 0 && !strings.ContainsAny(word, " \t\v\f"):
-		return word, true
-	case !strings.Contains(word, "'"):
-		return "'" + word + "'", true
-	}
-	return `"` + word + `"`, !strings.Contains(word, `"`)
 }
 
 // script returns one line for a shell's eval. It replaces the shell, so that the process has
@@ -310,32 +303,33 @@ func haltSignal(name string) string {
 // is as Process.LXC. LXC has the key since 4.0.10, and refuses configs with unknown keys. In a
 // user namespace it sets groups since 6.0.6 (do_start in start.c) and ignored the key before.
 func KnowsGroups(version string, userNamespace bool) bool {
-	if userNamespace {
-		return atLeast(version, 6, 0, 6)
-	}
-	return atLeast(version, 4, 0, 10)
+	n := versionNumber(version)
+	return n >= 6_000_006 || n >= 4_000_010 && !userNamespace
 }
 
-// atLeast reports whether a version of LXC is known, and not lower than another.
-func atLeast(version string, other ...int) bool {
-	if minor, ok := strings.CutPrefix(version, "liblxc.so.1."); ok {
-		// liblxc_version in meson.build: 1.7.0 in LXC 4.0 and 5.0, 1.8.0 in 6.0, 1.9.0 in 7.0
-		minor, _, _ = strings.Cut(minor, ".")
-		n, _ := strconv.Atoi(minor)
-		return n >= 8 && n-2 >= other[0] && (n-2 > other[0] || other[2] == 0)
+// versionNumber returns a version of LXC as a number: 4.0.10 is 4000010. 0: not known, or too old
+// to tell.
+func versionNumber(version string) (n int) {
+	// liblxc_version in meson.build: 1.7.0 in LXC 4.0 and 5.0, 1.8.0 in 6.0, 1.9.0 in 7.0
+	library, isLibrary := strings.CutPrefix(version, "liblxc.so.1.")
+	if isLibrary {
+		version, _, _ = strings.Cut(library, ".")
 	}
-	for _, n := range other {
+	for range 3 {
 		end := 0
 		for end < len(version) && version[end] >= '0' && version[end] <= '9' {
 			end++
 		}
 		number, _ := strconv.Atoi(version[:end])
-		if number != n {
-			return number > n
-		}
+		n = n*1000 + min(number, 999)
 		version = strings.TrimPrefix(version[end:], ".")
 	}
-	return true
+	if isLibrary {
+		if n -= 2_000_000; n < 6_000_000 {
+			n = 0
+		}
+	}
+	return n
 }
 
 // SharesNetwork reports whether a config may give a container another network namespace than

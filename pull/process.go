@@ -12,10 +12,11 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"lxc-pull/image"
 	"lxc-pull/lxc"
 	"lxc-pull/pull/source"
-	"lxc-pull/untar"
 )
 
 // A Process is what the user changes of the process that a container image runs.
@@ -75,7 +76,8 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 	if err := r.writeResolv(p.IsInit()); err != nil {
 		return err
 	}
-	p.Shell, p.EmptyRun, p.Sysctls = r.hasShell(), r.isEmptyRun(), r.sysctls()
+	p.Shell = r.staging.root.Digest("bin/sh") != "" // a regular file
+	p.EmptyRun, p.Sysctls = r.isEmptyRun(), r.sysctls()
 	container := &r.target.Container
 	_, err = os.Stat(container.TemplateConfig + "/oci.common.conf")
 	p.Include = err == nil
@@ -284,38 +286,25 @@ func reachable(conf string) string {
 	return text
 }
 
-// hasShell reports whether the image has a /bin/sh.
-func (r *run) hasShell() bool {
-	_, err := r.staging.root.ReadFile("bin/sh", 0)
-	var large *untar.TooLargeError
-	return errors.As(err, &large)
-}
-
 // isEmptyRun reports whether the image's run is an empty directory of the container's root with
 // the usual mode, which a new file system can take the place of.
 func (r *run) isEmptyRun() bool {
-	var owners [2]*syscall.Stat_t
-	empty := false
-	for i, name := range []string{"etc", "run"} {
-		dir, err := r.staging.root.Open(name)
-		if err != nil {
-			return false
-		}
-		empty, err = dir.IsEmpty()
-		f, err2 := dir.File()
-		dir.Close()
-		if err2 != nil {
-			return false
-		}
-		info, err2 := f.Stat()
-		f.Close()
-		if err != nil || err2 != nil {
-			return false
-		}
-		owners[i], _ = info.Sys().(*syscall.Stat_t)
+	root, err := r.staging.root.File()
+	if err != nil {
+		return false
 	}
-	etc, run := owners[0], owners[1]
-	return empty && etc != nil && run != nil && run.Mode&0o7777 == 0o755 && etc.Uid == run.Uid && etc.Gid == run.Gid
+	defer root.Close()
+	dir, err := r.staging.root.Open("run")
+	if err != nil {
+		return false
+	}
+	defer dir.Close()
+	empty, err := dir.IsEmpty()
+	var etc, run unix.Stat_t
+	return empty && err == nil &&
+		unix.Fstatat(int(root.Fd()), "etc", &etc, unix.AT_SYMLINK_NOFOLLOW) == nil &&
+		unix.Fstatat(int(root.Fd()), "run", &run, unix.AT_SYMLINK_NOFOLLOW) == nil &&
+		run.Mode == unix.S_IFDIR|0o755 && etc.Uid == run.Uid && etc.Gid == run.Gid
 }
 
 // sysctls returns the settings that Incus gives the network of such containers: ports below

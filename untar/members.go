@@ -133,9 +133,7 @@ func newListed(e *Entry, all []*listed, at map[string]int) (*listed, error) {
 // and zeros up to a multiple of 512. A size of 8 GiB or more is written in base-256, as GNU tar
 // writes it.
 func AppendHeader(b []byte, name string, size int64) []byte {
-	at := len(b)
-	b = append(b, make([]byte, blockSize)...)
-	h := b[at:]
+	var h [blockSize]byte
 	copy(h[offName:offName+100], name)
 	// mode, user and group, size, time
 	copy(h[offMode:], "0000644\x000000000\x000000000\x0000000000000\x0000000000000")
@@ -153,12 +151,12 @@ func AppendHeader(b []byte, name string, size int64) []byte {
 		}
 	}
 	copy(h[offMagic:], "ustar\x0000")
-	sum := int64(8 * ' ') // the field of the sum counts as blanks
+	sum := int64(8 * ' ') // its own field counts as blanks
 	for _, c := range h {
 		sum += int64(c)
 	}
 	putOctal(h[offChecksum:offChecksum+7], sum)
-	return b
+	return append(b, h[:]...)
 }
 
 // putOctal fills a field with the octal digits of a number.

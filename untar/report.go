@@ -45,11 +45,11 @@ func (r *Report) of(thing, fate, reason string) *Note {
 			return n
 		}
 	}
-	switch {
-	case len(r.Notes) < maxNotes-1:
+	if len(r.Notes) < maxNotes {
+		if len(r.Notes) == maxNotes-1 {
+			thing, fate, reason = "detail", "not restored", "various reasons"
+		}
 		r.Notes = append(r.Notes, Note{Thing: thing, Fate: fate, Reason: reason})
-	case len(r.Notes) == maxNotes-1:
-		r.Notes = append(r.Notes, Note{Thing: "detail", Fate: "not restored", Reason: "various reasons"})
 	}
 	return &r.Notes[len(r.Notes)-1]
 }
@@ -59,7 +59,8 @@ func (r *Report) Add(other *Report) {
 	r.Entries += other.Entries
 	r.Bytes += other.Bytes
 	r.Privilege = other.Privilege
-	for _, more := range other.Notes {
+	for i := range other.Notes {
+		more := &other.Notes[i]
 		n := r.of(more.Thing, more.Fate, more.Reason)
 		n.Count += more.Count
 		n.Names = append(n.Names, more.Names...)
