@@ -11,13 +11,15 @@ import (
 
 // grants has the results of Options.Authorize.
 type grants struct {
-	mu  sync.Mutex // also protects the fields of each grant
-	all []*grant   // a program asks one registry and its mirrors, so the list is short
+	_     [0]func()  // forbids ==, whose code nothing needs
+	mu    sync.Mutex // also protects the fields of each grant
+	first *grant     // a program asks one registry and its mirrors, so the list is short
 }
 
 // A grant is the Authorization field for one origin.
 type grant struct {
 	_      [0]func() // forbids ==, whose code nothing needs
+	next   *grant
 	origin string
 	field  string        // "": none yet
 	number int           // of field: 1 for the first that Authorize returned
@@ -47,15 +49,15 @@ func (c *Client) takeField(ctx context.Context, a *authorization, u *url.URL) {
 	}
 	name := origin(u)
 	c.grants.mu.Lock()
-	for _, g := range c.grants.all {
-		if g.origin == name {
-			a.grant, a.field, a.number = g, g.field, g.number
-		}
+	g := c.grants.first
+	for g != nil && g.origin != name {
+		g = g.next
 	}
-	if a.grant == nil {
-		a.grant = &grant{origin: name}
-		c.grants.all = append(c.grants.all, a.grant)
+	if g == nil {
+		g = &grant{origin: name, next: c.grants.first}
+		c.grants.first = g
 	}
+	a.grant, a.field, a.number = g, g.field, g.number
 	c.grants.mu.Unlock()
 }
 

@@ -258,7 +258,7 @@ func shellWord(word string) string {
 // HasVariable reports whether a list of NAME=VALUE, or of names alone, has a variable.
 func HasVariable(env []string, name string) bool {
 	for _, variable := range env {
-		if variable == name || strings.HasPrefix(variable, name+"=") {
+		if rest, ok := strings.CutPrefix(variable, name); ok && (rest == "" || rest[0] == '=') {
 			return true
 		}
 	}
@@ -371,7 +371,8 @@ type Identity struct {
 // (OCI image spec, config.md, "User"). The rules are Docker's: a number need not be in the
 // files, and has group 0 then. A user has the supplementary groups of the group file only if no
 // group is named. A line of the files without valid numbers does not count.
-func LookUp(user string, passwd, group []byte) (id Identity, err error) {
+func LookUp(user string, passwd, group []byte) (*Identity, error) {
+	id := new(Identity)
 	name, groupName, _ := strings.Cut(user, ":")
 	if name == "" {
 		name = "0"
@@ -388,13 +389,13 @@ func LookUp(user string, passwd, group []byte) (id Identity, err error) {
 	}
 	uid, gid := parseID(f[2]), parseID(f[3])
 	if uid < 0 {
-		return id, refuse("user", f[2], "is not in the image's etc/passwd")
+		return nil, refuse("user", f[2], "is not in the image's etc/passwd")
 	}
 	if groupName != "" {
 		if f = find(group, groupName, 3); f != nil {
 			gid = parseID(f[2])
 		} else if gid = parseID(groupName); gid < 0 {
-			return id, refuse("group", groupName, "is not in the image's etc/group")
+			return nil, refuse("group", groupName, "is not in the image's etc/group")
 		}
 	}
 	id.UID, id.GID = uint32(uid), uint32(gid)
@@ -419,7 +420,7 @@ func LookUp(user string, passwd, group []byte) (id Identity, err error) {
 			id.Groups = append(id.Groups, uint32(gid))
 		}
 		if len(id.Groups) > maxGroups {
-			return id, refuse("user", name, "is in too many groups")
+			return nil, refuse("user", name, "is in too many groups")
 		}
 	}
 	return id, nil

@@ -60,7 +60,7 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 		return err
 	}
 	p := &lxc.Process{Args: r.arguments(config), Dir: dir, StopSignal: config.StopSignal, DHCP: r.opt.Process.DHCP}
-	if p.Identity, err = r.lookUp(config.User); err != nil {
+	if err = r.lookUp(p, config.User); err != nil {
 		return err
 	}
 	p.Env = environment(name, p.Home, config.Env, r.opt.Process.Env)
@@ -138,22 +138,24 @@ func environment(host, home string, fromImage, fromUser []string) (env []string)
 	return env
 }
 
-// lookUp finds the user of the process in the image's files. It refuses ids that the container
+// lookUp finds the user of the process p in the image's files. It refuses ids that the container
 // does not map: LXC could not start the process.
-func (r *run) lookUp(user string) (id lxc.Identity, err error) {
+func (r *run) lookUp(p *lxc.Process, user string) (err error) {
 	var files [2][]byte
 	for i, name := range []string{"etc/passwd", "etc/group"} {
 		files[i], err = r.staging.root.ReadFile(name, maxPersonal)
 		if err = r.inside(name, err); err != nil {
-			return id, err
+			return err
 		}
 	}
-	if id, err = lxc.LookUp(user, files[0], files[1]); err != nil {
-		return id, err
+	id, err := lxc.LookUp(user, files[0], files[1])
+	if err != nil {
+		return err
 	}
+	p.Identity = *id
 	ranges, _ := lxc.IDMap(r.target.BaseConfig) // Check has seen the error
 	if len(ranges) == 0 {
-		return id, nil
+		return nil
 	}
 	for i, n := range append([]uint32{id.UID}, id.Groups...) {
 		mapped := false
@@ -163,10 +165,10 @@ func (r *run) lookUp(user string) (id lxc.Identity, err error) {
 			}
 		}
 		if !mapped {
-			return id, errors.New("the image runs with the user or group id " + strconv.FormatUint(uint64(n), 10) + ", which the container's lxc.idmap does not map")
+			return errors.New("the image runs with the user or group id " + strconv.FormatUint(uint64(n), 10) + ", which the container's lxc.idmap does not map")
 		}
 	}
-	return id, nil
+	return nil
 }
 
 // makeDirs makes the working directory and the volumes, and returns the path of the former.
@@ -293,18 +295,22 @@ func (r *run) isEmptyRun() bool {
 	if err != nil {
 		return false
 	}
-	defer root.Close()
+	var etc, run unix.Stat_t
+	err = unix.Fstatat(int(root.Fd()), "etc", &etc, unix.AT_SYMLINK_NOFOLLOW)
+	if err == nil {
+		err = unix.Fstatat(int(root.Fd()), "run", &run, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	root.Close()
+	if err != nil || run.Mode != unix.S_IFDIR|0o755 || etc.Uid != run.Uid || etc.Gid != run.Gid {
+		return false
+	}
 	dir, err := r.staging.root.Open("run")
 	if err != nil {
 		return false
 	}
-	defer dir.Close()
 	empty, err := dir.IsEmpty()
-	var etc, run unix.Stat_t
-	return empty && err == nil &&
-		unix.Fstatat(int(root.Fd()), "etc", &etc, unix.AT_SYMLINK_NOFOLLOW) == nil &&
-		unix.Fstatat(int(root.Fd()), "run", &run, unix.AT_SYMLINK_NOFOLLOW) == nil &&
-		run.Mode == unix.S_IFDIR|0o755 && etc.Uid == run.Uid && etc.Gid == run.Gid
+	dir.Close()
+	return empty && err == nil
 }
 
 // sysctls returns the settings that Incus gives the network of such containers: ports below
