@@ -59,7 +59,7 @@ func (r *requestFields) setHeader(h http.Header, host string, home bool) {
 // do sends a request for u and follows redirects. It returns the first response
 // whose status is not a redirect; the response's Request has the final URL. home says
 // that no redirect has left the origin of u.
-func (c *Client) do(ctx context.Context, u *url.URL, fields requestFields) (_ *http.Response, home bool, _ error) {
+func (c *Client) do(ctx context.Context, u *url.URL, fields *requestFields) (_ *http.Response, home bool, _ error) {
 	hop := u
 	home = true
 	for range maxRedirects + 1 {

@@ -40,7 +40,7 @@ func (b *Body) sendOnce(s *source, a *authorization) (again bool, err error) {
 	// net/http has no time limit for a SOCKS proxy that sends nothing.
 	window := b.client.opt.Limits.StallWindow
 	timer := time.AfterFunc(dialTimeout+tlsTimeout+window, func() { cancel(context.DeadlineExceeded) })
-	response, home, err := b.client.do(ctx, s.url, requestFields{
+	response, home, err := b.client.do(ctx, s.url, &requestFields{
 		offset: b.offset, whole: s.whole, validator: s.validator, host: s.host,
 		accept: b.request.Accept, authorization: a.field,
 	})

@@ -77,7 +77,9 @@ func ReadKeyring(data []byte) (*Keyring, error) {
 	// put armor into a user id or a notation, and that is not a key of the file.
 	case isBinary(data) && !utf8.Valid(data):
 		blocks = [][]byte{data}
-	case isPlain(text):
+	// A file with PEM keys, or with PEM blocks and no armor of OpenPGP. Other text may be around
+	// the blocks, as around armor.
+	case bytes.Contains(text, []byte(pemBegin+labelPlain+"-----")), bytes.Contains(text, []byte(pemBegin)) && !bytes.Contains(text, []byte(armorBegin)):
 		keys, err := parsePlainKeys(text)
 		if err != nil {
 			return fail(err)

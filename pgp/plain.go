@@ -32,13 +32,6 @@ const (
 	maxPlainKey = 4 << 10
 )
 
-// isPlain reports whether a key file has PEM keys, or PEM blocks and no armor of OpenPGP. Other
-// text may be around the blocks, as around armor.
-func isPlain(file []byte) bool {
-	return bytes.Contains(file, []byte(pemBegin+labelPlain+"-----")) ||
-		bytes.Contains(file, []byte(pemBegin)) && !bytes.Contains(file, []byte(armorBegin))
-}
-
 // parsePlainKeys reads the PEM keys of a file. Each block must be a key that can be used: if
 // one were left out, its owner would not learn why its signatures don't count.
 func parsePlainKeys(file []byte) (keys []*bareKey, err error) {

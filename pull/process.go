@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -109,7 +110,7 @@ func (r *run) arguments(config *image.OCIConfig) []string {
 	if r.opt.Process.Cmd != nil {
 		cmd = r.opt.Process.Cmd
 	}
-	args := append(append([]string{}, entrypoint...), cmd...)
+	args := slices.Concat(entrypoint, cmd)
 	if len(args) == 0 {
 		args = []string{"/bin/sh"}
 	}

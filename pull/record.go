@@ -154,8 +154,6 @@ var (
 	errRecord  = errors.New("it is not a JSON object, or a member is not of the type that it must have")
 	errVersion = errors.New("another version of this program wrote it, in another form")
 	errMode    = errors.New("its mode is neither system nor user")
-
-	errReference = errors.New("its reference and digest are not those of a container image")
 )
 
 // ParseRecord parses the text of a RecordFile, which may be of another user: it checks each
@@ -214,7 +212,7 @@ func (r *Record) check() error {
 		}
 		_, err := image.ParseDigest(r.Digest)
 		if len(ref) > maxReference || strings.Contains(ref, " ") || strconv.Quote(ref) != "\""+ref+"\"" || r.Digest != "" && err != nil {
-			return errReference
+			return errors.New("its reference and digest are not those of a container image")
 		}
 	}
 	for _, name := range names {
