@@ -60,11 +60,13 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	}
 	for _, variable := range p.Env {
 		name, _, ok := strings.Cut(variable, "=")
-		if err := checkText("variable", name, variable, "\n\r\x00"); err != nil {
-			return nil, err
-		}
+		switch {
+		case len(variable) > maxString:
+			return nil, refuse("variable", name, tooLong)
+		case strings.ContainsAny(variable, "\n\r\x00"):
+			return nil, refuse("variable", name, badByte)
 		// LXC would take the value of a name alone from its own environment.
-		if !ok || name == "" {
+		case !ok || name == "":
 			return nil, refuse("variable", variable, "is not NAME=VALUE")
 		}
 	}
@@ -138,17 +140,11 @@ func (t *text) line(key, value string) {
 	t.add(key + " = " + value + "\n")
 }
 
-// checkText refuses a variable or a word of the command that is too long for Linux, or has one of
-// the bytes bad. name is what the error shows of it.
-func checkText(kind, name, text, bad string) error {
-	switch {
-	case len(text) > maxString:
-		return refuse(kind, name, "is longer than Linux allows")
-	case strings.ContainsAny(text, bad):
-		return refuse(kind, name, "has a line end or a NUL, which LXC's config can't express")
-	}
-	return nil
-}
+// Why a word of the command or a variable is refused.
+const (
+	tooLong = "is longer than Linux allows"
+	badByte = "has a line end or a NUL, which LXC's config can't express"
+)
 
 func refuse(kind, name, why string) error {
 	return errors.New("the " + kind + " " + strconv.Quote(Shown(name)) + " " + why)
@@ -169,8 +165,11 @@ func (p *Process) command() (command, script string, err error) {
 	var bad error
 	var words text
 	for _, word := range p.Args {
-		if err := checkText("word", word, word, "\r\x00"); err != nil {
-			return "", "", err
+		switch {
+		case len(word) > maxString:
+			return "", "", refuse("word", word, tooLong)
+		case strings.ContainsAny(word, "\r\x00"):
+			return "", "", refuse("word", word, badByte)
 		}
 		// lxc_string_split_quoted knows no escape: a word that begins with a quote ends at the
 		// next one, and quotes inside other words are ordinary.

@@ -71,10 +71,11 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 	if len(p.Groups) > 1 && p.UID != 0 && !lxc.KnowsGroups(p.LXC, r.target.Container.UserNamespace) {
 		r.warn("image-config", "the process gets none of its user's other groups: LXC can give them since 4.0.10, in user namespaces since 6.0.6")
 	}
-	if p.StopSignal == "" && !p.IsInit() {
+	init := p.IsInit()
+	if p.StopSignal == "" && !init {
 		p.StopSignal = "SIGTERM" // Docker's; LXC's own, SIGPWR, ends no program that is process 1
 	}
-	if err := r.writeResolv(p.IsInit()); err != nil {
+	if err := r.writeResolv(init); err != nil {
 		return err
 	}
 	p.Shell = r.staging.root.Digest("bin/sh") != "" // a regular file
