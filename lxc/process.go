@@ -376,23 +376,20 @@ func LookUp(user string, passwd, group []byte) (*Identity, error) {
 	if name == "" {
 		name = "0"
 	}
+	uid, gid := parseID(name), int64(0)
 	f := find(passwd, name, 4)
-	if f == nil {
-		f = []string{"", "", name, "0"}
-		name = ""
-	} else {
-		name = f[0]
+	if f != nil {
+		name, uid, gid = f[0], parseID(f[2]), parseID(f[3])
+		if len(f) > 5 {
+			id.Home = f[5]
+		}
 	}
-	if len(f) > 5 {
-		id.Home = f[5]
-	}
-	uid, gid := parseID(f[2]), parseID(f[3])
 	if uid < 0 {
-		return nil, refuse("user", f[2], "is not in the image's etc/passwd")
+		return nil, refuse("user", name, "is not in the image's etc/passwd")
 	}
 	if groupName != "" {
-		if f = find(group, groupName, 3); f != nil {
-			gid = parseID(f[2])
+		if g := find(group, groupName, 3); g != nil {
+			gid = parseID(g[2])
 		} else if gid = parseID(groupName); gid < 0 {
 			return nil, refuse("group", groupName, "is not in the image's etc/group")
 		}
@@ -401,7 +398,7 @@ func LookUp(user string, passwd, group []byte) (*Identity, error) {
 	// The group itself is one of them, too, as in Docker: else a process that leaves it keeps
 	// nothing of it.
 	id.Groups = []uint32{id.GID}
-	if groupName != "" || name == "" {
+	if groupName != "" || f == nil {
 		return id, nil
 	}
 	for _, line := range strings.Split(string(group), "\n") {

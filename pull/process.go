@@ -121,23 +121,25 @@ func (r *run) arguments(config *image.OCIConfig) []string {
 // environment returns the variables that Docker gives a process: three of its own, unless the
 // image or the user sets them, the image's and the user's. Text without "=" in the image's is
 // no variable.
-func environment(host, home string, fromImage, fromUser []string) (env []string) {
+func environment(host, home string, fromImage, fromUser []string) []string {
 	if home == "" {
 		home = "/"
 	}
-	own := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + host, "HOME=" + home}
-	for _, list := range [][]string{own, fromImage, fromUser} {
-		all := append(env, list...)
-		env = nil
-		for i, variable := range all {
-			// Of the variables before the list, those count that it does not have.
-			name, _, ok := strings.Cut(variable, "=")
-			if ok && name != "" && (i >= len(all)-len(list) || !lxc.HasVariable(list, name)) {
-				env = append(env, variable)
-			}
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + host, "HOME=" + home}
+	return override(override(env, fromImage), fromUser)
+}
+
+// override returns the variables of env that list does not have, and then those of list.
+func override(env, list []string) []string {
+	all, n := slices.Concat(env, list), 0
+	for i, variable := range all {
+		name, _, ok := strings.Cut(variable, "=")
+		if ok && name != "" && (i >= len(env) || !lxc.HasVariable(list, name)) {
+			all[n] = variable
+			n++
 		}
 	}
-	return env
+	return all[:n]
 }
 
 // lookUp finds the user of the process p in the image's files. It refuses ids that the container
@@ -318,13 +320,16 @@ func (r *run) isEmptyRun() bool {
 // sysctls returns the settings that Incus gives the network of such containers: ports below
 // 1024 and ping for every user. There are none if the container may have the host's network,
 // which they would change, and none that the kernel lacks.
-func (r *run) sysctls() (list []string) {
+func (r *run) sysctls() []string {
 	config := []byte(string(r.target.BaseConfig) + "\n" + r.opt.Personal.Config)
 	walk := includeWalk{shared: lxc.SharesNetwork(config)}
 	for _, name := range lxc.Values(config, "lxc.include") {
 		if name != "" && walk.check(name, 0) != nil {
 			walk.shared = true // nobody knows
 		}
+	}
+	if walk.shared {
+		return nil
 	}
 	// The kernel takes only groups that the namespace maps.
 	last := uint32(1<<32 - 2)
@@ -337,12 +342,13 @@ func (r *run) sysctls() (list []string) {
 			}
 		}
 	}
-	for _, sysctl := range []string{"ip_unprivileged_port_start=0", "ping_group_range=0 " + strconv.FormatUint(uint64(last), 10)} {
-		name, _, _ := strings.Cut(sysctl, "=")
-		// Linux has the first since 4.11, the second since 3.0.
-		if _, err := os.Stat("/proc/sys/net/ipv4/" + name); err == nil && !walk.shared && (last > 0 || name[0] != 'p') {
-			list = append(list, "net.ipv4."+sysctl)
-		}
+	const dir, port, ping = "/proc/sys/net/ipv4/", "ip_unprivileged_port_start", "ping_group_range"
+	list := []string{"net.ipv4." + port + "=0", "net.ipv4." + ping + "=0 " + strconv.FormatUint(uint64(last), 10)}
+	if _, err := os.Stat(dir + ping); err != nil || last == 0 { // since Linux 3.0
+		list = list[:1]
+	}
+	if _, err := os.Stat(dir + port); err != nil { // since 4.11
+		list = list[1:]
 	}
 	return list
 }

@@ -85,7 +85,8 @@ func Members(archive io.ReaderAt, size int64, most int) ([]Member, error) {
 			}
 		}
 		if file.link == "" && file.Offset != noFile {
-			files = append(files, Member{Name: m.Name, Offset: file.Offset, Size: file.Size})
+			m.Offset, m.Size = file.Offset, file.Size
+			files = append(files, m.Member)
 		}
 	}
 	return files, nil
