@@ -7,7 +7,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -130,9 +129,10 @@ func (k *Keyring) VerifyPlain(message, signature []byte) (fingerprint string, er
 			own.Write(message)
 			made = ecdsa.VerifyASN1(key, sum[:], signature) || ecdsa.VerifyASN1(key, own.Sum(nil), signature)
 		case ed25519.PublicKey:
-			long := sha512.Sum512(message)
+			long := crypto.SHA512.New()
+			long.Write(message)
 			made = ed25519.Verify(key, message, signature) ||
-				ed25519.VerifyWithOptions(key, long[:], signature, &ed25519.Options{Hash: crypto.SHA512}) == nil
+				ed25519.VerifyWithOptions(key, long.Sum(nil), signature, &ed25519.Options{Hash: crypto.SHA512}) == nil
 		case *rsa.PublicKey:
 			made = rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) == nil
 		}
