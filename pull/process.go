@@ -177,14 +177,10 @@ func (r *run) lookUp(p *lxc.Process, user string) (err error) {
 
 // makeDirs makes the working directory and the volumes, and returns the path of the former.
 func (r *run) makeDirs(ctx context.Context, config *image.OCIConfig) (dir string, err error) {
-	dir = config.Dir
-	if dir == "" {
-		dir = "/"
+	if config.Dir != "" && config.Dir[0] != '/' {
+		return "", errors.New("the working directory of the image is no absolute path: " + strconv.Quote(lxc.Shown(config.Dir)))
 	}
-	if dir[0] != '/' {
-		return "", errors.New("the working directory of the image is no absolute path: " + strconv.Quote(lxc.Shown(dir)))
-	}
-	dir = filepath.Clean(dir)
+	dir = filepath.Clean("/" + config.Dir)
 	if err := r.makeDir(dir); err != nil {
 		return "", fmt.Errorf("the working directory of the image: %w", err)
 	}
