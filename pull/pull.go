@@ -85,11 +85,10 @@ type run struct {
 
 // An arrived is what is known about the image's files once they are on the disk.
 type arrived struct {
-	digest    []byte // SHA-256 of the compressed root file system; nil: it is in layers
-	privilege string // untar.Report.Privilege
-	report    untar.Report
-	gathered  bool            // all layers are on the disk and verified
-	spooled   *untar.TempFile // the last temporary file; nil: none
+	digest   []byte // SHA-256 of the compressed root file system; nil: it is in layers
+	report   untar.Report
+	gathered bool            // all layers are on the disk and verified
+	spooled  *untar.TempFile // the last temporary file; nil: none
 }
 
 // A Result says what Run has made.

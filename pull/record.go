@@ -110,7 +110,7 @@ func (r *run) record(found *source.Found) *Record {
 	if found.Config == nil { // a container image may have several layers, and Digest covers all
 		rec.Rootfs = hex.EncodeToString(r.arrived.digest)
 	}
-	rec.Mode, rec.Privilege = r.target.Namespace.Mode(), r.arrived.privilege
+	rec.Mode, rec.Privilege = r.target.Namespace.Mode(), r.arrived.report.Privilege
 	size := 0
 	for _, name := range r.edited {
 		if digest := r.staging.root.Digest(name); digest != "" {

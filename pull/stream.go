@@ -75,7 +75,6 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 	if r.arrived.digest = nil; found.Config == nil {
 		r.arrived.digest = stream.Digest()
 	}
-	r.arrived.privilege = report.Privilege
 	r.arrived.report.Add(report)
 	return nil
 }
