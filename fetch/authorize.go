@@ -11,13 +11,15 @@ import (
 
 // grants has the results of Options.Authorize.
 type grants struct {
-	mu  sync.Mutex // also protects the fields of each grant
-	all []*grant   // a program asks one registry and its mirrors, so the list is short
+	_     [0]func()  // forbids ==, whose code nothing needs
+	mu    sync.Mutex // also protects the fields of each grant
+	first *grant     // a program asks one registry and its mirrors, so the list is short
 }
 
 // A grant is the Authorization field for one origin.
 type grant struct {
 	_      [0]func() // forbids ==, whose code nothing needs
+	next   *grant
 	origin string
 	field  string        // "": none yet
 	number int           // of field: 1 for the first that Authorize returned
@@ -47,15 +49,15 @@ func (c *Client) takeField(ctx context.Context, a *authorization, u *url.URL) {
 	}
 	name := origin(u)
 	c.grants.mu.Lock()
-	for _, g := range c.grants.all {
-		if g.origin == name {
-			a.grant, a.field, a.number = g, g.field, g.number
-		}
+	g := c.grants.first
+	for g != nil && g.origin != name {
+		g = g.next
 	}
-	if a.grant == nil {
-		a.grant = &grant{origin: name}
-		c.grants.all = append(c.grants.all, a.grant)
+	if g == nil {
+		g = &grant{origin: name, next: c.grants.first}
+		c.grants.first = g
 	}
+	a.grant, a.field, a.number = g, g.field, g.number
 	c.grants.mu.Unlock()
 }
 
@@ -71,16 +73,33 @@ func (b *Body) authorize(s *source, a *authorization, response *http.Response) (
 	c, g := b.client, a.grant
 	c.grants.mu.Lock()
 	for !a.called && (g.number == a.number || a.borrowed) {
-		if g.ended == nil {
-			b.callAuthorize(s, a, strings.Join(response.Header.Values("WWW-Authenticate"), ", "))
-		} else {
-			ended := g.ended
+		if ended := g.ended; ended != nil {
 			c.grants.mu.Unlock()
 			select {
 			case <-ended:
 			case <-b.ctx.Done():
 			}
 			c.grants.mu.Lock()
+		} else {
+			ended = make(chan struct{})
+			g.ended, g.failed, g.err, a.called = ended, false, nil, true
+			c.grants.mu.Unlock()
+			challenge := strings.Join(response.Header.Values("WWW-Authenticate"), ", ")
+			field, err := c.opt.Authorize(context.WithValue(b.ctx, authorizing{}, true), withoutUser(s.url), challenge)
+			for i := range len(field) { // RFC 9110, section 5.5; the text comes from a token server
+				if err == nil && (field[i] < ' ' && field[i] != '\t' || field[i] == 0x7f) {
+					err = errors.New("the value for the header field Authorization has a control character")
+				}
+			}
+			c.grants.mu.Lock()
+			if err == nil && field != "" {
+				g.number++
+				g.field = field
+			} else if b.ctx.Err() == nil { // otherwise the next request that waits calls Authorize
+				g.failed, g.err = true, err
+			}
+			g.ended = nil
+			close(ended)
 		}
 		if g.failed || b.ctx.Err() != nil {
 			break
@@ -94,37 +113,4 @@ func (b *Body) authorize(s *source, a *authorization, response *http.Response) (
 	}
 	c.grants.mu.Unlock()
 	return again, err
-}
-
-// callAuthorize calls Options.Authorize for authorize. The caller holds the lock of the
-// grants, which is free during the call.
-func (b *Body) callAuthorize(s *source, a *authorization, challenge string) {
-	c, g := b.client, a.grant
-	ended := make(chan struct{})
-	g.ended, g.failed, g.err, a.called = ended, false, nil, true
-	c.grants.mu.Unlock()
-	field, err := c.opt.Authorize(context.WithValue(b.ctx, authorizing{}, true), withoutUser(s.url), challenge)
-	if err == nil && !validField(field) {
-		err = errors.New("the value for the header field Authorization has a control character")
-	}
-	c.grants.mu.Lock()
-	if err == nil && field != "" {
-		g.number++
-		g.field = field
-	} else if b.ctx.Err() == nil { // otherwise the next request that waits calls Authorize
-		g.failed, g.err = true, err
-	}
-	g.ended = nil
-	close(ended)
-}
-
-// validField reports whether a field of a header can have the value s (RFC 9110, section
-// 5.5). The text comes from a token server.
-func validField(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
-			return false
-		}
-	}
-	return true
 }

@@ -264,7 +264,7 @@ func TestProxyBlamed(t *testing.T) {
 			// net/http allows CONNECT a minute; this context is shorter.
 			c := newClient(t, Options{Limits: LimitOptions{Retries: -1, StallWindow: time.Second}, Paths: &Paths{}, Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy, User: url.UserPassword("u", "SECRET")})})
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errStalled)
-			answer, _, err := c.do(ctx, &url.URL{Scheme: target[:strings.Index(target, ":")], Host: "images.test", Path: "/x"}, requestFields{})
+			answer, _, err := c.do(ctx, &url.URL{Scheme: target[:strings.Index(target, ":")], Host: "images.test", Path: "/x"}, &requestFields{})
 			cancel()
 			var e *Error
 			if !errors.As(err, &e) || e.Kind != KindProxy || e.Proxy != "http://"+proxy || !strings.Contains(err.Error(), proxy) || strings.Contains(err.Error(), "SECRET") {

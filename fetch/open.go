@@ -99,8 +99,13 @@ func (c *Client) load(ctx context.Context, request Request) (data []byte, body *
 			return data, body, nil
 		}
 		var e *Error
-		if ctx.Err() != nil || body == nil || body.sources.refused() || !errors.As(err, &e) {
+		if ctx.Err() != nil || body == nil || !errors.As(err, &e) {
 			return nil, body, err
+		}
+		for _, s := range body.sources.all {
+			if s.last != nil && s.last.asIs { // an error of Options.Authorize, which may contain an *Error of another request
+				return nil, body, err
+			}
 		}
 		// The attempts made by Open count too: each file has one budget of attempts.
 		request.spent = max(request.spent+1, body.sources.fewestFailures())
@@ -190,7 +195,7 @@ func (c *Client) Tail(ctx context.Context, url string, n int64) (data []byte, si
 	defer w.stop()
 	var a authorization
 	c.takeField(ctx, &a, u)
-	response, _, err := c.do(ctx, u, requestFields{tail: n, authorization: a.field})
+	response, _, err := c.do(ctx, u, &requestFields{tail: n, authorization: a.field})
 	if err != nil {
 		return nil, 0, err
 	}

@@ -36,30 +36,10 @@ type requestFields struct {
 	authorization string // is sent to the origin of the URL only; "": as Credentials and the URL say
 }
 
-// setHeader sets the fields in the header of a request to host. home says that no
-// redirect has left the origin of the URL.
-func (r *requestFields) setHeader(h http.Header, host string, home bool) {
-	if r.accept != "" {
-		h.Set("Accept", r.accept)
-	}
-	if home && r.authorization != "" {
-		h.Set("Authorization", r.authorization)
-	}
-	if r.tail > 0 {
-		h.Set("Range", fmt.Sprintf("bytes=-%d", r.tail))
-	}
-	if r.offset > 0 && !r.whole {
-		h.Set("Range", fmt.Sprintf("bytes=%d-", r.offset))
-		if r.validator != "" && r.host == host {
-			h.Set("If-Range", r.validator)
-		}
-	}
-}
-
 // do sends a request for u and follows redirects. It returns the first response
 // whose status is not a redirect; the response's Request has the final URL. home says
 // that no redirect has left the origin of u.
-func (c *Client) do(ctx context.Context, u *url.URL, fields requestFields) (_ *http.Response, home bool, _ error) {
+func (c *Client) do(ctx context.Context, u *url.URL, fields *requestFields) (_ *http.Response, home bool, _ error) {
 	hop := u
 	home = true
 	for range maxRedirects + 1 {
@@ -68,7 +48,22 @@ func (c *Client) do(ctx context.Context, u *url.URL, fields requestFields) (_ *h
 			Method: "GET", URL: hop, Host: hop.Host, Header: c.header(u, home),
 			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		}).WithContext(ctx)
-		fields.setHeader(request.Header, hop.Host, home)
+		h := request.Header
+		if fields.accept != "" {
+			h.Set("Accept", fields.accept)
+		}
+		if home && fields.authorization != "" {
+			h.Set("Authorization", fields.authorization)
+		}
+		if fields.tail > 0 {
+			h.Set("Range", fmt.Sprintf("bytes=-%d", fields.tail))
+		}
+		if fields.offset > 0 && !fields.whole {
+			h.Set("Range", fmt.Sprintf("bytes=%d-", fields.offset))
+			if fields.validator != "" && fields.host == hop.Host {
+				h.Set("If-Range", fields.validator)
+			}
+		}
 		identified := home && c.identifiesTo(hop)
 		response, err := c.roundTrip(request, identified)
 		if err != nil {

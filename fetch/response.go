@@ -24,51 +24,43 @@ func (b *Body) send(s *source) error {
 	if a.field == "" {
 		b.client.takeField(b.ctx, &a, s.url)
 	}
+	window := b.client.opt.Limits.StallWindow
 	for {
-		again, err := b.sendOnce(s, &a)
-		if err != nil || !again {
+		ctx, cancel := context.WithCancelCause(b.ctx)
+		b.watch.beginWait()
+		// net/http has no time limit for a SOCKS proxy that sends nothing.
+		timer := time.AfterFunc(dialTimeout+tlsTimeout+window, func() { cancel(context.DeadlineExceeded) })
+		response, home, err := b.client.do(ctx, s.url, &requestFields{
+			offset: b.offset, whole: s.whole, validator: s.validator, host: s.host,
+			accept: b.request.Accept, authorization: a.field,
+		})
+		timer.Stop()
+		again := false
+		if err == nil && home && response.StatusCode == http.StatusUnauthorized {
+			again, err = b.authorize(s, &a, response)
+		}
+		if again || err != nil {
+			cancel(nil)
+			if again {
+				continue
+			}
 			return err
 		}
-	}
-}
-
-// sendOnce sends one request for send. again says that the server answered 401 and that
-// a has another Authorization field now.
-func (b *Body) sendOnce(s *source, a *authorization) (again bool, err error) {
-	ctx, cancel := context.WithCancelCause(b.ctx)
-	b.watch.beginWait()
-	// net/http has no time limit for a SOCKS proxy that sends nothing.
-	window := b.client.opt.Limits.StallWindow
-	timer := time.AfterFunc(dialTimeout+tlsTimeout+window, func() { cancel(context.DeadlineExceeded) })
-	response, home, err := b.client.do(ctx, s.url, requestFields{
-		offset: b.offset, whole: s.whole, validator: s.validator, host: s.host,
-		accept: b.request.Accept, authorization: a.field,
-	})
-	timer.Stop()
-	if err != nil {
-		cancel(nil)
-		return false, err
-	}
-	if home && response.StatusCode == http.StatusUnauthorized {
-		if again, err = b.authorize(s, a, response); again || err != nil {
-			cancel(nil)
-			return again, err
+		if err = b.accept(s, response); err == nil {
+			b.transfer.body, b.transfer.cancel, b.transfer.url = response.Body, cancel, response.Request.URL
+			b.transfer.stall.begin(b.client.opt.Limits.StallRate, window, cancel)
+			return nil
 		}
-	}
-	if err = b.accept(s, response); err != nil {
 		if e, ok := err.(*Error); ok && e.Kind == KindStatus {
 			err = b.readPage(e, response)
 		}
 		response.Body.Close()
 		cancel(nil)
-		if err == io.EOF {
-			return false, err
+		if err != io.EOF {
+			err = failure(s.url, response.Request.URL, err, b.client.opt.TLS.Now())
 		}
-		return false, failure(s.url, response.Request.URL, err, b.client.opt.TLS.Now())
+		return err
 	}
-	b.transfer.body, b.transfer.cancel, b.transfer.url = response.Body, cancel, response.Request.URL
-	b.transfer.stall.begin(b.client.opt.Limits.StallRate, window, cancel)
-	return false, nil
 }
 
 // readPage reads the page of a response with the error status e, if it is needed. It

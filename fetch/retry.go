@@ -29,26 +29,6 @@ type source struct {
 	last      *Error // its last failure
 }
 
-// lapsed reports whether e can mean that a redirect led to a URL which is no longer valid.
-// Registries redirect to URLs that are signed for some minutes, and stores answer 400, 401
-// or 403 after that. The next request begins at the URL of the Request, and gets a new one.
-func (s *source) lapsed(e *Error) bool {
-	if !s.used || e.Kind != KindStatus || e.Via == "" || Origin(e.Via) == origin(s.url) {
-		return false
-	}
-	return e.Status == http.StatusBadRequest || e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
-}
-
-// refused reports whether a source failed with an error of Options.Authorize.
-func (l *sourceList) refused() bool {
-	for _, s := range l.all {
-		if s.last != nil && s.last.asIs {
-			return true
-		}
-	}
-	return false
-}
-
 // A sourceList has the sources of a Request, in order of preference.
 type sourceList struct {
 	all     []*source
@@ -181,7 +161,13 @@ func (b *Body) next(err error) error {
 	if b.request.Hasty {
 		longest = hastyRetryAfter
 	}
-	failed.dead = !e.transient() && !failed.lapsed(e) || e.Wait > longest || failed.fails > b.patience(e)
+	lasts := !e.transient()
+	if failed.used && e.Kind == KindStatus && e.Via != "" && Origin(e.Via) != origin(failed.url) {
+		// Registries redirect to URLs that are signed for some minutes, and stores answer so after
+		// that. The next request begins at the URL of the Request, and gets a new one.
+		lasts = lasts && e.Status != http.StatusBadRequest && e.Status != http.StatusUnauthorized && e.Status != http.StatusForbidden
+	}
+	failed.dead = lasts || e.Wait > longest || failed.fails > b.patience(e)
 
 	if b.offset > 0 && !b.request.Pinned {
 		// Only a server whose validator proves that the file is the same may send

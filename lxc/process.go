@@ -60,11 +60,13 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	}
 	for _, variable := range p.Env {
 		name, _, ok := strings.Cut(variable, "=")
-		if err := checkText("variable", name, variable, "\n\r\x00"); err != nil {
-			return nil, err
-		}
+		switch {
+		case len(variable) > maxString:
+			return nil, refuse("variable", name, tooLong)
+		case strings.ContainsAny(variable, "\n\r\x00"):
+			return nil, refuse("variable", name, badByte)
 		// LXC would take the value of a name alone from its own environment.
-		if !ok || name == "" {
+		case !ok || name == "":
 			return nil, refuse("variable", variable, "is not NAME=VALUE")
 		}
 	}
@@ -92,14 +94,14 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	if script != "" {
 		t.line("lxc.environment", execVariable+"="+script)
 	}
-	t.line("lxc.init.uid", formatID(p.UID))
-	t.line("lxc.init.gid", formatID(p.GID))
-	var groups text
+	t.line("lxc.init.uid", strconv.FormatUint(uint64(p.UID), 10))
+	t.line("lxc.init.gid", strconv.FormatUint(uint64(p.GID), 10))
+	groups := "" // at most maxGroups
 	for _, id := range p.Groups {
-		groups.add("," + formatID(id))
+		groups += "," + strconv.FormatUint(uint64(id), 10)
 	}
-	if groups != nil && KnowsGroups(p.LXC, c.UserNamespace) {
-		t.line("lxc.init.groups", string(groups[1:]))
+	if groups != "" && KnowsGroups(p.LXC, c.UserNamespace) {
+		t.line("lxc.init.groups", groups[1:])
 	}
 	t.line("lxc.init.cwd", p.Dir)
 	if signal != "" {
@@ -123,9 +125,8 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 	return t, nil
 }
 
-func formatID(id uint32) string { return strconv.FormatUint(uint64(id), 10) }
-
-// A text is a config, or a part of one, that is being written.
+// A text is a config, or a part of one, that is being written. An image may have so many words
+// and variables that strings would take too long.
 type text []byte
 
 func (t *text) add(s string) { *t = append(*t, s...) }
@@ -139,17 +140,11 @@ func (t *text) line(key, value string) {
 	t.add(key + " = " + value + "\n")
 }
 
-// checkText refuses a variable or a word of the command that is too long for Linux, or has one of
-// the bytes bad. name is what the error shows of it.
-func checkText(kind, name, text, bad string) error {
-	switch {
-	case len(text) > maxString:
-		return refuse(kind, name, "is longer than Linux allows")
-	case strings.ContainsAny(text, bad):
-		return refuse(kind, name, "has a line end or a NUL, which LXC's config can't express")
-	}
-	return nil
-}
+// Why a word of the command or a variable is refused.
+const (
+	tooLong = "is longer than Linux allows"
+	badByte = "has a line end or a NUL, which LXC's config can't express"
+)
 
 func refuse(kind, name, why string) error {
 	return errors.New("the " + kind + " " + strconv.Quote(Shown(name)) + " " + why)
@@ -170,15 +165,26 @@ func (p *Process) command() (command, script string, err error) {
 	var bad error
 	var words text
 	for _, word := range p.Args {
-		quoted, ok := quoteWord(word)
-		if err := checkText("word", word, word, "\r\x00"); err != nil {
-			return "", "", err
+		switch {
+		case len(word) > maxString:
+			return "", "", refuse("word", word, tooLong)
+		case strings.ContainsAny(word, "\r\x00"):
+			return "", "", refuse("word", word, badByte)
 		}
-		if !ok {
+		// lxc_string_split_quoted knows no escape: a word that begins with a quote ends at the
+		// next one, and quotes inside other words are ordinary.
+		quoted := word
+		if word == "" || strings.IndexAny(word, `"'`) == 0 || strings.ContainsAny(word, " \t\v\f") {
+			quoted = "'" + word + "'"
+			if strings.Contains(word, "'") {
+				quoted = `"` + word + `"`
+			}
+		}
+		if strings.Contains(word, "\n") || quoted[0] == '"' && strings.Count(quoted, `"`) > 2 {
 			bad = refuse("word", word, "has both kinds of quotes or a line end, which LXC's config can't express")
 		} else if quoted != word {
 			bare = false
-			if p.LXC != "" && !atLeast(p.LXC, 6, 0, 0) {
+			if p.LXC != "" && versionNumber(p.LXC) < 6_000_000 {
 				bad = refuse("word", word, "is empty or has blanks or quotes, which lxc-start before LXC 6.0 can't express")
 			}
 		}
@@ -201,21 +207,6 @@ func (p *Process) command() (command, script string, err error) {
 	return "/bin/sh -c eval${IFS}\"$" + execVariable + "\"", script, nil
 }
 
-// quoteWord returns a word as lxc_string_split_quoted (string_utils.c) reads it back. It splits
-// at white space, and a word that begins with a quote ends at the next one: there is no escape,
-// and quotes inside other words are ordinary. ok is false if that can't express the word.
-func quoteWord(word string) (quoted string, ok bool) {
-	switch {
-	case strings.ContainsAny(word, "\n\r\x00"):
-		return "", false
-	case word != "" && strings.IndexAny(word, `"'`) != 0 && !strings.ContainsAny(word, " \t\v\f"):
-		return word, true
-	case !strings.Contains(word, "'"):
-		return "'" + word + "'", true
-	}
-	return `"` + word + `"`, !strings.Contains(word, `"`)
-}
-
 // script returns one line for a shell's eval. It replaces the shell, so that the process has
 // the same arguments, environment and process ID as without the shell. "" if it can't do that.
 func (p *Process) script() string {
@@ -224,7 +215,7 @@ func (p *Process) script() string {
 	}
 	// bash exports "_" and, when it calls exec, SHLVL again: env removes them. Other shells lose
 	// the variables whose names are not of the shell's form: env sets them.
-	var lost, out text
+	var lost text
 	for _, variable := range p.Env {
 		if name, _, _ := strings.Cut(variable, "="); !isMadeOf(name, lower+upper+digits+"_") || name[0] <= '9' {
 			lost.add(shellWord(variable))
@@ -242,19 +233,19 @@ func (p *Process) script() string {
 		}
 	}
 	// A shell begins with the value " \t\n" of IFS: that gives the line end.
-	out.add(begin + `; set -- "${IFS#??}"; set --`)
+	words := text(begin + `; set -- "${IFS#??}"; set --`)
 	for _, word := range p.Args {
-		out.add(shellWord(word))
+		words.add(shellWord(word))
 	}
 	test := "; "
 	if lost == nil {
 		test = `; [ "${BASH_VERSION-}" ] && [ -x /usr/bin/env ] && `
 	}
-	out.add(test + "exec /usr/bin/env" + options + " --" + string(lost) + ` "$@"; exec "$@"`)
-	if len(out)+len(execVariable) >= maxString {
+	script := string(words) + test + "exec /usr/bin/env" + options + " --" + string(lost) + ` "$@"; exec "$@"`
+	if len(script)+len(execVariable) >= maxString {
 		return ""
 	}
-	return string(out)
+	return script
 }
 
 // shellWord quotes a word for the shell, with a space before it.
@@ -263,10 +254,10 @@ func shellWord(word string) string {
 	return " '" + strings.ReplaceAll(word, "\n", `'"$1"'`) + "'"
 }
 
-// HasVariable reports whether a list of NAME=VALUE has a variable.
+// HasVariable reports whether a list of NAME=VALUE, or of names alone, has a variable.
 func HasVariable(env []string, name string) bool {
 	for _, variable := range env {
-		if strings.HasPrefix(variable, name+"=") {
+		if rest, ok := strings.CutPrefix(variable, name); ok && (rest == "" || rest[0] == '=') {
 			return true
 		}
 	}
@@ -286,19 +277,22 @@ func haltSignal(name string) string {
 		return "SIG" + short
 	}
 	const first, last = 34, 64
-	base, sign, mark, offset := 0, 1, "", name
-	switch {
-	case strings.HasPrefix(short, "RTMIN"):
-		base, mark, offset = first, "+", short[5:]
-	case strings.HasPrefix(short, "RTMAX"):
-		base, sign, mark, offset = last, -1, "-", short[5:]
+	base, sign, offset := 0, "", name
+	switch short[:min(len(short), 5)] {
+	case "RTMIN":
+		base, sign = first, "+"
+	case "RTMAX":
+		base, sign = last, "-"
 	}
-	if base > 0 && offset == "" {
-		offset = mark + "0"
+	if base > 0 {
+		offset = short[5:]
+		if offset == "" {
+			offset = sign + "0"
+		}
 	}
-	n, err := strconv.Atoi(strings.TrimPrefix(offset, mark))
-	n = base + sign*n
-	if err != nil || !strings.HasPrefix(offset, mark) || !isMadeOf(offset[len(mark):], digits) || n < 1 || n > last || base > n && n < first {
+	n, _ := strconv.Atoi(offset)
+	n += base
+	if number, ok := strings.CutPrefix(offset, sign); !ok || !isNumber(number, last) || n < 1 || n > last || base > n && n < first {
 		return ""
 	}
 	return strconv.Itoa(n)
@@ -308,32 +302,33 @@ func haltSignal(name string) string {
 // is as Process.LXC. LXC has the key since 4.0.10, and refuses configs with unknown keys. In a
 // user namespace it sets groups since 6.0.6 (do_start in start.c) and ignored the key before.
 func KnowsGroups(version string, userNamespace bool) bool {
-	if userNamespace {
-		return atLeast(version, 6, 0, 6)
-	}
-	return atLeast(version, 4, 0, 10)
+	n := versionNumber(version)
+	return n >= 6_000_006 || n >= 4_000_010 && !userNamespace
 }
 
-// atLeast reports whether a version of LXC is known, and not lower than another.
-func atLeast(version string, other ...int) bool {
-	if minor, ok := strings.CutPrefix(version, "liblxc.so.1."); ok {
-		// liblxc_version in meson.build: 1.7.0 in LXC 4.0 and 5.0, 1.8.0 in 6.0, 1.9.0 in 7.0
-		minor, _, _ = strings.Cut(minor, ".")
-		n, _ := strconv.Atoi(minor)
-		return n >= 8 && n-2 >= other[0] && (n-2 > other[0] || other[2] == 0)
+// versionNumber returns a version of LXC as a number: 4.0.10 is 4000010. 0: not known, or too old
+// to tell.
+func versionNumber(version string) (n int) {
+	// liblxc_version in meson.build: 1.7.0 in LXC 4.0 and 5.0, 1.8.0 in 6.0, 1.9.0 in 7.0
+	library, isLibrary := strings.CutPrefix(version, "liblxc.so.1.")
+	if isLibrary {
+		version, _, _ = strings.Cut(library, ".")
 	}
-	for _, n := range other {
+	for range 3 {
 		end := 0
 		for end < len(version) && version[end] >= '0' && version[end] <= '9' {
 			end++
 		}
 		number, _ := strconv.Atoi(version[:end])
-		if number != n {
-			return number > n
-		}
+		n = n*1000 + min(number, 999)
 		version = strings.TrimPrefix(version[end:], ".")
 	}
-	return true
+	if isLibrary {
+		if n -= 2_000_000; n < 6_000_000 {
+			n = 0
+		}
+	}
+	return n
 }
 
 // SharesNetwork reports whether a config may give a container another network namespace than
@@ -375,37 +370,35 @@ type Identity struct {
 // (OCI image spec, config.md, "User"). The rules are Docker's: a number need not be in the
 // files, and has group 0 then. A user has the supplementary groups of the group file only if no
 // group is named. A line of the files without valid numbers does not count.
-func LookUp(user string, passwd, group []byte) (id Identity, err error) {
+func LookUp(user string, passwd, group []byte) (*Identity, error) {
+	id := new(Identity)
 	name, groupName, _ := strings.Cut(user, ":")
 	if name == "" {
 		name = "0"
 	}
+	uid, gid := parseID(name), int64(0)
 	f := find(passwd, name, 4)
-	if f == nil {
-		f = []string{"", "", name, "0"}
-		name = ""
-	} else {
-		name = f[0]
+	if f != nil {
+		name, uid, gid = f[0], parseID(f[2]), parseID(f[3])
+		if len(f) > 5 {
+			id.Home = f[5]
+		}
 	}
-	if len(f) > 5 {
-		id.Home = f[5]
-	}
-	uid, gid := parseID(f[2]), parseID(f[3])
 	if uid < 0 {
-		return id, refuse("user", f[2], "is not in the image's etc/passwd")
+		return nil, refuse("user", name, "is not in the image's etc/passwd")
 	}
 	if groupName != "" {
-		if f = find(group, groupName, 3); f != nil {
-			gid = parseID(f[2])
+		if g := find(group, groupName, 3); g != nil {
+			gid = parseID(g[2])
 		} else if gid = parseID(groupName); gid < 0 {
-			return id, refuse("group", groupName, "is not in the image's etc/group")
+			return nil, refuse("group", groupName, "is not in the image's etc/group")
 		}
 	}
 	id.UID, id.GID = uint32(uid), uint32(gid)
 	// The group itself is one of them, too, as in Docker: else a process that leaves it keeps
 	// nothing of it.
 	id.Groups = []uint32{id.GID}
-	if groupName != "" || name == "" {
+	if groupName != "" || f == nil {
 		return id, nil
 	}
 	for _, line := range strings.Split(string(group), "\n") {
@@ -423,7 +416,7 @@ func LookUp(user string, passwd, group []byte) (id Identity, err error) {
 			id.Groups = append(id.Groups, uint32(gid))
 		}
 		if len(id.Groups) > maxGroups {
-			return id, refuse("user", name, "is in too many groups")
+			return nil, refuse("user", name, "is in too many groups")
 		}
 	}
 	return id, nil

@@ -271,7 +271,7 @@ func TestLookUp(t *testing.T) {
 		"short":       {7, 8, ids(8), ""},
 		"4294967294":  {4294967294, 0, ids(0), ""},
 	} {
-		if got, err := LookUp(user, []byte(testPasswd), []byte(testGroup)); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := LookUp(user, []byte(testPasswd), []byte(testGroup)); err != nil || !reflect.DeepEqual(*got, want) {
 			t.Errorf("%q: %+v, %v", user, got, err)
 		}
 	}
@@ -281,7 +281,7 @@ func TestLookUp(t *testing.T) {
 		}
 	}
 	for user, want := range map[string]Identity{"": {0, 0, ids(0), ""}, "5": {5, 0, ids(0), ""}, "0:5": {0, 5, ids(5), ""}} {
-		if got, err := LookUp(user, nil, nil); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := LookUp(user, nil, nil); err != nil || !reflect.DeepEqual(*got, want) {
 			t.Errorf("no files, %q: %+v, %v", user, got, err)
 		}
 	}

@@ -61,15 +61,12 @@ func ReadKeyring(data []byte) (*Keyring, error) {
 	}
 	// Some editors put a byte order mark before the text.
 	text := bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	if isSignify(text) {
-		keys, err := parseSignifyKeys(text)
-		if err != nil {
-			return fail(err)
-		}
-		return &Keyring{bare: keys}, nil
-	}
 	var blocks [][]byte
+	var bare []*bareKey
+	var err error
 	switch {
+	case isSignify(text):
+		bare, err = parseSignifyKeys(text)
 	case len(data) >= 12 && string(data[8:12]) == "KBXf":
 		return fail(errors.New(`a keybox, GnuPG's own format: write the keys with "gpg --export FINGERPRINT > keys.gpg" and give that file`))
 	// Text before the armor may begin with a letter outside ASCII. A file that is not
@@ -77,17 +74,18 @@ func ReadKeyring(data []byte) (*Keyring, error) {
 	// put armor into a user id or a notation, and that is not a key of the file.
 	case isBinary(data) && !utf8.Valid(data):
 		blocks = [][]byte{data}
-	case isPlain(text):
-		keys, err := parsePlainKeys(text)
-		if err != nil {
-			return fail(err)
-		}
-		return &Keyring{bare: keys}, nil
+	// A file with PEM keys, or with PEM blocks and no armor of OpenPGP. Other text may be around
+	// the blocks, as around armor.
+	case bytes.Contains(text, []byte(pemBegin+labelPlain+"-----")), bytes.Contains(text, []byte(pemBegin)) && !bytes.Contains(text, []byte(armorBegin)):
+		bare, err = parsePlainKeys(text)
 	default:
-		var err error
-		if blocks, err = keyBlocks(data); err != nil {
-			return fail(err)
-		}
+		blocks, err = keyBlocks(data)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	if bare != nil {
+		return &Keyring{bare: bare}, nil
 	}
 	k := &Keyring{all: map[string]*publicKey{}}
 	byPrint := map[string]*certificate{}

@@ -5,14 +5,13 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -32,13 +31,6 @@ const (
 	maxPlainKey = 4 << 10
 )
 
-// isPlain reports whether a key file has PEM keys, or PEM blocks and no armor of OpenPGP. Other
-// text may be around the blocks, as around armor.
-func isPlain(file []byte) bool {
-	return bytes.Contains(file, []byte(pemBegin+labelPlain+"-----")) ||
-		bytes.Contains(file, []byte(pemBegin)) && !bytes.Contains(file, []byte(armorBegin))
-}
-
 // parsePlainKeys reads the PEM keys of a file. Each block must be a key that can be used: if
 // one were left out, its owner would not learn why its signatures don't count.
 func parsePlainKeys(file []byte) (keys []*bareKey, err error) {
@@ -54,50 +46,42 @@ func parsePlainKeys(file []byte) (keys []*bareKey, err error) {
 			return nil, errors.New("a secret key: give the public one")
 		}
 		if label != labelPlain {
-			return nil, fmt.Errorf("a PEM block %q, not %q", clip(label), labelPlain)
+			return nil, errors.New("a PEM block " + strconv.Quote(clip(label)) + ", not \"" + labelPlain + "\"")
 		}
 		block, rest := pem.Decode(file)
 		// Decode passes over blocks that are damaged.
 		if block == nil || bytes.Count(file[:len(file)-len(rest)], []byte(pemBegin)) != 1 {
 			return nil, errors.New("a damaged PEM block")
 		}
-		key, err := parsePlainKey(block.Bytes)
-		if err == nil && len(keys) == maxPlainKeys {
-			err = fmt.Errorf("more than %d keys", maxPlainKeys)
+		if len(keys) == maxPlainKeys {
+			return nil, fmt.Errorf("more than %d keys", maxPlainKeys)
 		}
-		if err != nil {
-			return nil, err
+		// A SubjectPublicKeyInfo (RFC 5280, section 4.1).
+		key := &bareKey{}
+		if len(block.Bytes) <= maxPlainKey {
+			parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+			known := err == nil // else parsed may be a nil pointer of some type
+			switch key := parsed.(type) {
+			case *ecdsa.PublicKey:
+				known = known && key.Curve.Params().BitSize >= 256
+			case *rsa.PublicKey:
+				known = known && key.N.BitLen() >= minRSABits && key.N.BitLen() <= maxRSABits
+			case ed25519.PublicKey:
+			default:
+				known = false
+			}
+			if known {
+				key.plain = parsed
+			}
 		}
+		if key.plain == nil {
+			return nil, errors.New(refusedKey + ", or it is damaged")
+		}
+		sum := sha256.Sum256(block.Bytes)
+		key.number = string(sum[:])
 		keys = append(keys, key)
 		file = rest
 	}
-}
-
-// parsePlainKey reads a SubjectPublicKeyInfo (RFC 5280, section 4.1).
-func parsePlainKey(der []byte) (*bareKey, error) {
-	known := len(der) <= maxPlainKey
-	var parsed any
-	if known {
-		var err error
-		parsed, err = x509.ParsePKIXPublicKey(der)
-		known = err == nil // else parsed may be a nil pointer of some type
-	}
-	if known {
-		switch key := parsed.(type) {
-		case *ecdsa.PublicKey:
-			known = key.Curve != elliptic.P224()
-		case *rsa.PublicKey:
-			known = key.N.BitLen() >= minRSABits && key.N.BitLen() <= maxRSABits
-		case ed25519.PublicKey:
-		default:
-			known = false
-		}
-	}
-	if !known {
-		return nil, errors.New(refusedKey + ", or it is damaged")
-	}
-	sum := sha256.Sum256(der)
-	return &bareKey{number: string(sum[:]), plain: parsed}, nil
 }
 
 // HasPlain reports whether k has keys without a format of signatures of their own: those of PEM
@@ -119,46 +103,42 @@ func (k *Keyring) HasPlain() bool {
 // SHA-384 or SHA-512. It returns the fingerprint of the key: the SHA-256 digest of its
 // SubjectPublicKeyInfo in upper-case hexadecimal digits. Only keys of PEM files count.
 //
+// Sigstore's registry of algorithms has these combinations of key and hash. cosign 2.6 signs with
+// the hash of the curve's size and with Ed25519ph; older versions, and those that verify, expect
+// SHA-256 and Ed25519.
+//
 // The error is an *[UntrustedError]. It does not tell another key's signature from one of
 // other data, since nothing in a signature names its key.
 func (k *Keyring) VerifyPlain(message, signature []byte) (fingerprint string, err error) {
 	if k.empty() {
 		return "", errNoKeys
 	}
+	sum := sha256.Sum256(message)
 	for _, p := range k.bare {
-		if p.madePlain(message, signature) {
+		made := false
+		switch key := p.plain.(type) {
+		case *ecdsa.PublicKey:
+			hash := crypto.SHA256 // of the curve's size
+			switch key.Curve.Params().BitSize {
+			case 384:
+				hash = crypto.SHA384
+			case 521:
+				hash = crypto.SHA512
+			}
+			own := hash.New()
+			own.Write(message)
+			made = ecdsa.VerifyASN1(key, sum[:], signature) || ecdsa.VerifyASN1(key, own.Sum(nil), signature)
+		case ed25519.PublicKey:
+			long := crypto.SHA512.New()
+			long.Write(message)
+			made = ed25519.Verify(key, message, signature) ||
+				ed25519.VerifyWithOptions(key, long.Sum(nil), signature, &ed25519.Options{Hash: crypto.SHA512}) == nil
+		case *rsa.PublicKey:
+			made = rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) == nil
+		}
+		if made {
 			return hexID(p.number), nil
 		}
 	}
 	return "", &UntrustedError{Need: 1}
-}
-
-// madePlain reports whether p is of a PEM file and made the signature. Sigstore's registry of
-// algorithms has these combinations of key and hash. cosign 2.6 signs with the hash of the curve's
-// size and with Ed25519ph; older versions, and those that verify, expect SHA-256 and Ed25519.
-func (p *bareKey) madePlain(message, signature []byte) bool {
-	sum := sha256.Sum256(message)
-	switch key := p.plain.(type) {
-	case *ecdsa.PublicKey:
-		if ecdsa.VerifyASN1(key, sum[:], signature) {
-			return true
-		}
-		hash := crypto.SHA384
-		switch key.Curve {
-		case elliptic.P256():
-			return false
-		case elliptic.P521():
-			hash = crypto.SHA512
-		}
-		long := hash.New()
-		long.Write(message)
-		return ecdsa.VerifyASN1(key, long.Sum(nil), signature)
-	case ed25519.PublicKey:
-		long := sha512.Sum512(message)
-		return ed25519.Verify(key, message, signature) ||
-			ed25519.VerifyWithOptions(key, long[:], signature, &ed25519.Options{Hash: crypto.SHA512}) == nil
-	case *rsa.PublicKey:
-		return rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) == nil
-	}
-	return false
 }

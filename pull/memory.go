@@ -24,16 +24,6 @@ func (m Memory) ahead() int64 {
 	return max(0, min(usualAhead, int64(m-ownMemory)/4))
 }
 
-// decodingLayers is Decoding for the layers of a container image.
-func (m Memory) decodingLayers() untar.DecompressOptions {
-	opt := m.Decoding()
-	if opt.Memory > 0 {
-		opt.Memory -= m.ahead()
-		opt.Overhead += m.ahead()
-	}
-	return opt
-}
-
 // Decoding returns the options for decompressing an image. The decoder gets the bytes of m
 // that the rest of the program does not need, and its errors have the numbers of the whole
 // program, which is what the user has limited.

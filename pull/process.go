@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"lxc-pull/image"
 	"lxc-pull/lxc"
 	"lxc-pull/pull/source"
-	"lxc-pull/untar"
 )
 
 // A Process is what the user changes of the process that a container image runs.
@@ -58,7 +61,7 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 		return err
 	}
 	p := &lxc.Process{Args: r.arguments(config), Dir: dir, StopSignal: config.StopSignal, DHCP: r.opt.Process.DHCP}
-	if p.Identity, err = r.lookUp(config.User); err != nil {
+	if err = r.lookUp(p, config.User); err != nil {
 		return err
 	}
 	p.Env = environment(name, p.Home, config.Env, r.opt.Process.Env)
@@ -68,13 +71,15 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 	if len(p.Groups) > 1 && p.UID != 0 && !lxc.KnowsGroups(p.LXC, r.target.Container.UserNamespace) {
 		r.warn("image-config", "the process gets none of its user's other groups: LXC can give them since 4.0.10, in user namespaces since 6.0.6")
 	}
-	if p.StopSignal == "" && !p.IsInit() {
+	init := p.IsInit()
+	if p.StopSignal == "" && !init {
 		p.StopSignal = "SIGTERM" // Docker's; LXC's own, SIGPWR, ends no program that is process 1
 	}
-	if err := r.writeResolv(p.IsInit()); err != nil {
+	if err := r.writeResolv(init); err != nil {
 		return err
 	}
-	p.Shell, p.EmptyRun, p.Sysctls = r.hasShell(), r.isEmptyRun(), r.sysctls()
+	p.Shell = r.staging.root.Digest("bin/sh") != "" // a regular file
+	p.EmptyRun, p.Sysctls = r.isEmptyRun(), r.sysctls()
 	container := &r.target.Container
 	_, err = os.Stat(container.TemplateConfig + "/oci.common.conf")
 	p.Include = err == nil
@@ -106,7 +111,7 @@ func (r *run) arguments(config *image.OCIConfig) []string {
 	if r.opt.Process.Cmd != nil {
 		cmd = r.opt.Process.Cmd
 	}
-	args := append(append([]string{}, entrypoint...), cmd...)
+	args := slices.Concat(entrypoint, cmd)
 	if len(args) == 0 {
 		args = []string{"/bin/sh"}
 	}
@@ -116,81 +121,66 @@ func (r *run) arguments(config *image.OCIConfig) []string {
 // environment returns the variables that Docker gives a process: three of its own, unless the
 // image or the user sets them, the image's and the user's. Text without "=" in the image's is
 // no variable.
-func environment(host, home string, fromImage, fromUser []string) (env []string) {
+func environment(host, home string, fromImage, fromUser []string) []string {
 	if home == "" {
 		home = "/"
 	}
-	own := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + host, "HOME=" + home}
-	// A variable counts if no later list has it.
-	lists := [][]string{own, fromImage, fromUser}
-	for i, list := range lists {
-		for _, variable := range list {
-			name, _, ok := strings.Cut(variable, "=")
-			for _, later := range lists[i+1:] {
-				for _, other := range later {
-					ok = ok && other != name && !strings.HasPrefix(other, name+"=")
-				}
-			}
-			if ok && name != "" {
-				env = append(env, variable)
-			}
-		}
-	}
-	return env
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + host, "HOME=" + home}
+	return override(override(env, fromImage), fromUser)
 }
 
-// lookUp finds the user of the process in the image's files. It refuses ids that the container
+// override returns the variables of env that list does not have, and then those of list.
+func override(env, list []string) []string {
+	all, n := slices.Concat(env, list), 0
+	for i, variable := range all {
+		name, _, ok := strings.Cut(variable, "=")
+		if ok && name != "" && (i >= len(env) || !lxc.HasVariable(list, name)) {
+			all[n] = variable
+			n++
+		}
+	}
+	return all[:n]
+}
+
+// lookUp finds the user of the process p in the image's files. It refuses ids that the container
 // does not map: LXC could not start the process.
-func (r *run) lookUp(user string) (id lxc.Identity, err error) {
+func (r *run) lookUp(p *lxc.Process, user string) (err error) {
 	var files [2][]byte
 	for i, name := range []string{"etc/passwd", "etc/group"} {
 		files[i], err = r.staging.root.ReadFile(name, maxPersonal)
 		if err = r.inside(name, err); err != nil {
-			return id, err
+			return err
 		}
 	}
-	if id, err = lxc.LookUp(user, files[0], files[1]); err != nil {
-		return id, err
+	id, err := lxc.LookUp(user, files[0], files[1])
+	if err != nil {
+		return err
 	}
+	p.Identity = *id
 	ranges, _ := lxc.IDMap(r.target.BaseConfig) // Check has seen the error
 	if len(ranges) == 0 {
-		return id, nil
+		return nil
 	}
-	bad := int64(-1)
-	for _, gid := range id.Groups {
-		if !mapped(ranges, gid, true) {
-			bad = int64(gid)
+	for i, n := range append([]uint32{id.UID}, id.Groups...) {
+		mapped := false
+		for _, each := range ranges {
+			if each.GID == (i > 0) && n >= each.Inside && n-each.Inside < each.Count {
+				mapped = true
+			}
+		}
+		if !mapped {
+			return errors.New("the image runs with the user or group id " + strconv.FormatUint(uint64(n), 10) + ", which the container's lxc.idmap does not map")
 		}
 	}
-	if !mapped(ranges, id.UID, false) {
-		bad = int64(id.UID)
-	}
-	if bad >= 0 {
-		return id, errors.New("the image runs with the user or group id " + strconv.FormatInt(bad, 10) + ", which the container's lxc.idmap does not map")
-	}
-	return id, nil
-}
-
-// mapped reports whether ranges map a user or a group.
-func mapped(ranges []lxc.IDRange, id uint32, group bool) bool {
-	for _, each := range ranges {
-		if each.GID == group && id >= each.Inside && id-each.Inside < each.Count {
-			return true
-		}
-	}
-	return false
+	return nil
 }
 
 // makeDirs makes the working directory and the volumes, and returns the path of the former.
 func (r *run) makeDirs(ctx context.Context, config *image.OCIConfig) (dir string, err error) {
-	dir = config.Dir
-	if dir == "" {
-		dir = "/"
+	if config.Dir != "" && config.Dir[0] != '/' {
+		return "", errors.New("the working directory of the image is no absolute path: " + strconv.Quote(lxc.Shown(config.Dir)))
 	}
-	if dir[0] != '/' {
-		return "", errors.New("the working directory of the image is no absolute path: " + strconv.Quote(lxc.Shown(dir)))
-	}
-	dir = filepath.Clean(dir)
+	dir = filepath.Clean("/" + config.Dir)
 	if err := r.makeDir(dir); err != nil {
 		return "", fmt.Errorf("the working directory of the image: %w", err)
 	}
@@ -215,19 +205,21 @@ func (r *run) makeDir(name string) error {
 	if strings.Count(name, "/") > maxDepth {
 		return &fs.PathError{Op: "mkdir", Path: lxc.Shown(name), Err: syscall.ENAMETOOLONG}
 	}
-	var missing []string
-	for at := name; at != "/"; at = filepath.Dir(at) {
-		// Resolve is content if only the last component is missing.
-		if _, err := root.Resolve(at + "/-"); !errors.Is(err, fs.ErrNotExist) {
-			break
+	for i := 1; i < len(name); i++ {
+		if i+1 < len(name) && name[i+1] != '/' {
+			continue
 		}
-		missing = append(missing, at)
-	}
-	if err := root.MkdirAll(name, 0o755); err != nil {
-		return err
-	}
-	for _, each := range missing {
-		r.edit(each)
+		// Resolve is content if only the last component is missing.
+		at := name[:i+1]
+		_, err := root.Resolve(at + "/-")
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = root.MkdirAll(at, 0o755); err == nil {
+				r.edit(at)
+			}
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -273,69 +265,67 @@ func (r *run) writeResolv(init bool) error {
 // reachable returns the lines of a resolv.conf that are of use in a container, which has a
 // loopback interface of its own; "" if no name server is left.
 func reachable(conf string) string {
-	text, servers := "", 0
+	text, found := "", false
 	for _, line := range strings.Split(conf, "\n") {
 		f := strings.Fields(line)
 		switch {
 		case len(f) < 2:
 			continue
-		case f[0] == "nameserver" && !strings.HasPrefix(f[1], "127.") && f[1] != "::1" && strings.Trim(f[1], "0123456789abcdefABCDEF.:") == "": // no link-local one, which has a "%"
-			servers++
+		case f[0] == "nameserver":
+			address, err := netip.ParseAddr(f[1])
+			if err != nil || address.IsLoopback() || address.Zone() != "" { // the zone of a link-local address is the host's
+				continue
+			}
+			found = true
 		case f[0] != "search" && f[0] != "domain" && f[0] != "options":
 			continue
 		}
 		text += strings.Join(f, " ") + "\n"
 	}
-	if servers == 0 {
+	if !found {
 		return ""
 	}
 	return text
 }
 
-// hasShell reports whether the image has a /bin/sh.
-func (r *run) hasShell() bool {
-	_, err := r.staging.root.ReadFile("bin/sh", 0)
-	var large *untar.TooLargeError
-	return errors.As(err, &large)
-}
-
 // isEmptyRun reports whether the image's run is an empty directory of the container's root with
 // the usual mode, which a new file system can take the place of.
 func (r *run) isEmptyRun() bool {
-	var owners [2]*syscall.Stat_t
-	empty := false
-	for i, name := range []string{"etc", "run"} {
-		dir, err := r.staging.root.Open(name)
-		if err != nil {
-			return false
-		}
-		empty, err = dir.IsEmpty()
-		f, err2 := dir.File()
-		dir.Close()
-		if err2 != nil {
-			return false
-		}
-		info, err2 := f.Stat()
-		f.Close()
-		if err != nil || err2 != nil {
-			return false
-		}
-		owners[i], _ = info.Sys().(*syscall.Stat_t)
+	root, err := r.staging.root.File()
+	if err != nil {
+		return false
 	}
-	etc, run := owners[0], owners[1]
-	return empty && etc != nil && run != nil && run.Mode&0o7777 == 0o755 && etc.Uid == run.Uid && etc.Gid == run.Gid
+	var etc, run unix.Stat_t
+	err = unix.Fstatat(int(root.Fd()), "etc", &etc, unix.AT_SYMLINK_NOFOLLOW)
+	if err == nil {
+		err = unix.Fstatat(int(root.Fd()), "run", &run, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	root.Close()
+	if err != nil || run.Mode != unix.S_IFDIR|0o755 || etc.Uid != run.Uid || etc.Gid != run.Gid {
+		return false
+	}
+	dir, err := r.staging.root.Open("run")
+	if err != nil {
+		return false
+	}
+	empty, err := dir.IsEmpty()
+	dir.Close()
+	return empty && err == nil
 }
 
 // sysctls returns the settings that Incus gives the network of such containers: ports below
 // 1024 and ping for every user. There are none if the container may have the host's network,
 // which they would change, and none that the kernel lacks.
-func (r *run) sysctls() (list []string) {
+func (r *run) sysctls() []string {
 	config := []byte(string(r.target.BaseConfig) + "\n" + r.opt.Personal.Config)
 	walk := includeWalk{shared: lxc.SharesNetwork(config)}
 	for _, name := range lxc.Values(config, "lxc.include") {
 		if name != "" && walk.check(name, 0) != nil {
 			walk.shared = true // nobody knows
 		}
+	}
+	if walk.shared {
+		return nil
 	}
 	// The kernel takes only groups that the namespace maps.
 	last := uint32(1<<32 - 2)
@@ -348,12 +338,13 @@ func (r *run) sysctls() (list []string) {
 			}
 		}
 	}
-	for _, sysctl := range []string{"ip_unprivileged_port_start=0", "ping_group_range=0 " + strconv.FormatUint(uint64(last), 10)} {
-		name, _, _ := strings.Cut(sysctl, "=")
-		// Linux has the first since 4.11, the second since 3.0.
-		if _, err := os.Stat("/proc/sys/net/ipv4/" + name); err == nil && !walk.shared && (last > 0 || name[0] != 'p') {
-			list = append(list, "net.ipv4."+sysctl)
-		}
+	const dir, port, ping = "/proc/sys/net/ipv4/", "ip_unprivileged_port_start", "ping_group_range"
+	list := []string{"net.ipv4." + port + "=0", "net.ipv4." + ping + "=0 " + strconv.FormatUint(uint64(last), 10)}
+	if _, err := os.Stat(dir + ping); err != nil || last == 0 { // since Linux 3.0
+		list = list[:1]
+	}
+	if _, err := os.Stat(dir + port); err != nil { // since 4.11
+		list = list[1:]
 	}
 	return list
 }

@@ -202,6 +202,20 @@ func TestSetUpProcessStaysInside(t *testing.T) {
 	}
 }
 
+// An image whose etc is no directory inside it gets no files there, but a container.
+func TestSetUpProcessWithoutEtc(t *testing.T) {
+	for _, etc := range []string{"etc -> ../../../..", "etc -> ..", "etc -> /../..", "etc -> etc", "etc -> /f/x", "etc=x", "etc -> /gone/deep"} {
+		r, dir, said := processRun(t, etc, "f=")
+		lines, err := setUp(t, r, &image.OCIConfig{Cmd: []string{"x"}, User: "1000"})
+		if err != nil || !slices.Equal(lines["lxc.init.uid"], []string{"1000"}) {
+			t.Errorf("%s: %v, %q, said %q", etc, err, lines, said)
+		}
+		if _, err := os.Lstat(filepath.Join(dir, "../hostname")); err == nil {
+			t.Errorf("%s: a file outside", etc)
+		}
+	}
+}
+
 // A root file system alone gets the directories only.
 func TestSetUpProcessRootfsOnly(t *testing.T) {
 	r, dir, _ := processRun(t)

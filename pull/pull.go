@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 
 	"lxc-pull/image"
@@ -84,10 +85,10 @@ type run struct {
 
 // An arrived is what is known about the image's files once they are on the disk.
 type arrived struct {
-	digest    []byte // SHA-256 of the compressed root file system; nil: it is in layers
-	privilege string // untar.Report.Privilege
-	report    untar.Report
-	gathered  bool // all layers are on the disk and verified
+	digest   []byte // SHA-256 of the compressed root file system; nil: it is in layers
+	report   untar.Report
+	gathered bool            // all layers are on the disk and verified
+	spooled  *untar.TempFile // the last temporary file; nil: none
 }
 
 // A Result says what Run has made.
@@ -228,12 +229,22 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 
 // unpackAll unpacks the layers of an image in their order.
 func (r *run) unpackAll(ctx context.Context, found *source.Found) error {
-	if found.Config != nil && r.verifiesFirst(found) {
-		temp, err := r.gather(ctx, found)
+	defer func() {
+		if r.arrived.spooled != nil {
+			r.arrived.spooled.Close()
+		}
+	}()
+	if found.Config != nil && r.verifiesFirst(found) { // of others unpack verifies the one layer first
+		if !found.Cached {
+			r.opt.Tell.Say("Downloading the rootfs")
+		}
+		err := found.Gather(ctx, r.spool, func(layer int, s *source.Stream) io.WriteCloser {
+			return r.opt.Tell.Begin("Downloading the rootfs"+nth(found, layer), s.Kept, s.Size)
+		})
 		if err != nil {
 			return err
 		}
-		defer temp.Close()
+		r.arrived.gathered = true
 	}
 	for i := range found.Layers {
 		if err := r.unpack(ctx, found, i); err != nil {

@@ -88,15 +88,18 @@ func (r *Record) Members() []Member {
 // members returns all members, the two of container images last.
 func (r *Record) members() []Member {
 	img := &r.Image
-	return []Member{
-		{Name: "dist", One: &img.Dist}, {Name: "release", One: &img.Release}, {Name: "arch", One: &img.Arch}, {Name: "variant", One: &img.Variant},
-		{Name: "build", One: &img.Build}, {Name: "path", One: &img.Path}, {Name: "server", One: &r.Server},
-		{Name: "rootfs_sha256", One: &r.Rootfs}, {Name: "meta_sha256", One: &r.Meta},
-		{Name: "signed", One: &r.Signed}, {Name: "created", One: &r.Created}, {Name: "program", One: &r.Program},
-		{Name: "mode", One: (*string)(&r.Mode)}, {Name: "privilege", One: &r.Privilege},
-		{Name: "signers", Many: &r.Signers}, {Name: "edited", Many: &r.Edited},
-		{Name: "reference", One: &img.Reference}, {Name: "digest", One: &r.Digest},
+	values := []*string{
+		&img.Dist, &img.Release, &img.Arch, &img.Variant, &img.Build, &img.Path, &r.Server,
+		&r.Rootfs, &r.Meta, &r.Signed, &r.Created, &r.Program, (*string)(&r.Mode), &r.Privilege,
+		nil, nil, &img.Reference, &r.Digest,
 	}
+	const names = "dist release arch variant build path server rootfs_sha256 meta_sha256 signed created program mode privilege signers edited reference digest"
+	list := make([]Member, len(values))
+	for i, name := range strings.Fields(names) {
+		list[i].Name, list[i].One = name, values[i]
+	}
+	list[14].Many, list[15].Many = &r.Signers, &r.Edited
+	return list
 }
 
 // record returns the record of the image that was unpacked.
@@ -107,7 +110,7 @@ func (r *run) record(found *source.Found) *Record {
 	if found.Config == nil { // a container image may have several layers, and Digest covers all
 		rec.Rootfs = hex.EncodeToString(r.arrived.digest)
 	}
-	rec.Mode, rec.Privilege = r.target.Namespace.Mode(), r.arrived.privilege
+	rec.Mode, rec.Privilege = r.target.Namespace.Mode(), r.arrived.report.Privilege
 	size := 0
 	for _, name := range r.edited {
 		if digest := r.staging.root.Digest(name); digest != "" {
@@ -151,8 +154,6 @@ var (
 	errRecord  = errors.New("it is not a JSON object, or a member is not of the type that it must have")
 	errVersion = errors.New("another version of this program wrote it, in another form")
 	errMode    = errors.New("its mode is neither system nor user")
-
-	errReference = errors.New("its reference and digest are not those of a container image")
 )
 
 // ParseRecord parses the text of a RecordFile, which may be of another user: it checks each
@@ -172,9 +173,22 @@ func ParseRecord(text []byte) (*Record, error) {
 			version, _ = parts[i+1].Int()
 		}
 		for j := range known {
-			if m := &known[j]; m.Name == name {
-				ok = m.set(parts[i+1]) && ok
+			m, fits := &known[j], true
+			switch {
+			case m.Name != name:
+			case m.One != nil:
+				*m.One, fits = parts[i+1].Text()
+			default:
+				*m.Many = nil
+				var items []json.Value
+				items, fits = parts[i+1].Items()
+				for _, item := range items {
+					text, isText := item.Text()
+					fits = fits && isText && len(*m.Many) < maxStrings
+					*m.Many = append(*m.Many, text)
+				}
 			}
+			ok = ok && fits
 		}
 	}
 	if !ok {
@@ -184,23 +198,6 @@ func ParseRecord(text []byte) (*Record, error) {
 		return nil, errVersion
 	}
 	return r, r.check()
-}
-
-// set sets a member. It reports false for a value of another type, and for a list with too many
-// strings.
-func (m *Member) set(value json.Value) (ok bool) {
-	if m.One != nil {
-		*m.One, ok = value.Text()
-		return ok
-	}
-	*m.Many = nil
-	items, ok := value.Items()
-	for _, item := range items[:min(len(items), maxStrings)] {
-		text, isText := item.Text()
-		ok = ok && isText
-		*m.Many = append(*m.Many, text)
-	}
-	return ok && len(items) <= maxStrings
 }
 
 // check refuses values that are not safe as parts of a path or a URL, or have no meaning.
@@ -213,9 +210,9 @@ func (r *Record) check() error {
 		if names[3] == "" { // most platforms have no variant
 			names[3] = names[2]
 		}
-		digest := strings.TrimPrefix(r.Digest, "sha256:")
-		if len(ref) > maxReference || strings.Contains(ref, " ") || strconv.Quote(ref) != "\""+ref+"\"" || r.Digest != "" && (len(digest) != 64 || len(r.Digest) != 71 || strings.Trim(digest, "0123456789abcdef") != "") {
-			return errReference
+		_, err := image.ParseDigest(r.Digest)
+		if len(ref) > maxReference || strings.Contains(ref, " ") || strconv.Quote(ref) != "\""+ref+"\"" || r.Digest != "" && err != nil {
+			return errors.New("its reference and digest are not those of a container image")
 		}
 	}
 	for _, name := range names {

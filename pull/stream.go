@@ -41,18 +41,17 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 		return err
 	}
 	if found.Config == nil && r.verifiesFirst(found) {
-		var temp io.Closer
-		if stream, temp, err = r.downloadFirst(stream); err != nil {
+		if stream, err = r.downloadFirst(stream); err != nil {
 			return err
 		}
-		defer temp.Close()
 	}
 	if layer == 0 {
 		r.opt.Tell.Say("Unpacking the rootfs")
 	}
 	p := pipeline{stream: stream, diffID: found.Layers[layer].DiffID, decoding: r.opt.Memory.Decoding(), cancel: cancel}
-	if found.Config != nil {
-		p.decoding = r.opt.Memory.decodingLayers()
+	if found.Config != nil && p.decoding.Memory > 0 {
+		p.decoding.Memory -= r.opt.Memory.ahead()
+		p.decoding.Overhead += r.opt.Memory.ahead()
 	}
 	p.progress = r.opt.Tell.Begin("Unpacking the rootfs"+nth(found, layer), stream.Kept, stream.Size)
 	var report *untar.Report
@@ -76,7 +75,6 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 	if r.arrived.digest = nil; found.Config == nil {
 		r.arrived.digest = stream.Digest()
 	}
-	r.arrived.privilege = report.Privilege
 	r.arrived.report.Add(report)
 	return nil
 }
@@ -129,31 +127,6 @@ func (p *pipeline) run(use func(archive io.Reader) error) error {
 	return nil
 }
 
-// gather downloads and verifies all layers of a container image before the first byte is
-// unpacked. The caller closes temp after use.
-func (r *run) gather(ctx context.Context, found *source.Found) (temp io.Closer, err error) {
-	if !found.Cached {
-		r.opt.Tell.Say("Downloading the rootfs")
-	}
-	file := io.Closer(io.NopCloser(nil))
-	err = found.Gather(ctx, func() (*os.File, error) {
-		made, err := r.staging.root.TempFile()
-		if err != nil {
-			return nil, err
-		}
-		file = made
-		return made.File, nil
-	}, func(layer int, s *source.Stream) io.WriteCloser {
-		return r.opt.Tell.Begin("Downloading the rootfs"+nth(found, layer), s.Kept, s.Size)
-	})
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	r.arrived.gathered = true
-	return file, nil
-}
-
 // verifiesFirst reports whether all of an image is verified before the first byte is
 // unpacked: if the user asked for it, if a merge could not be undone, or if bytes from a
 // mirror or over plain http would reach the decoder.
@@ -171,23 +144,17 @@ func nth(found *source.Found, layer int) string {
 
 // downloadFirst writes all of a stream to the disk and checks it. It returns a stream that
 // reads the same bytes from the cache, or from a temporary file if the cache does not keep
-// them. The caller closes temp, that file, after use.
-func (r *run) downloadFirst(stream *source.Stream) (whole *source.Stream, temp io.Closer, err error) {
+// them.
+func (r *run) downloadFirst(stream *source.Stream) (whole *source.Stream, err error) {
 	progress := r.opt.Tell.Begin("Downloading the rootfs", stream.Kept, stream.Size)
 	defer progress.Close()
-	if stream.InCache() {
-		whole, err = stream.Complete(nil, progress)
-		return whole, io.NopCloser(nil), err
+	var file *os.File
+	if !stream.InCache() {
+		if file, err = r.spool(); err != nil {
+			return nil, err
+		}
 	}
-	file, err := r.staging.root.TempFile()
-	if err != nil {
-		return nil, nil, err
-	}
-	if whole, err = stream.Complete(file.File, progress); err != nil {
-		file.Close()
-		return nil, nil, err
-	}
-	return whole, file, nil
+	return stream.Complete(file, progress)
 }
 
 // explain returns the error to report after unpacking failed with err. Bytes that can't be
@@ -252,12 +219,13 @@ func (r *run) report(ctx context.Context, report *untar.Report) error {
 	return r.opt.Report(ctx, report)
 }
 
-// spool makes a temporary file for the Finder on the target's file system. It is gone with the
-// root's staging.
+// spool makes a temporary file on the target's file system, for the Finder or until all is
+// unpacked. It is gone with the root's staging.
 func (r *run) spool() (*os.File, error) {
 	temp, err := r.staging.root.TempFile()
 	if err != nil {
 		return nil, err
 	}
+	r.arrived.spooled = temp
 	return temp.File, nil
 }

@@ -120,26 +120,18 @@ func (x *extractor) setAttrs(fd int, attrs []xattr, when phase, path []byte) err
 // clearAttrs removes the attributes of a lower layer's directory that its new entry does not have:
 // the entry describes the whole directory. Labels of security modules stay.
 func clearAttrs(fd int, keep []xattr) {
-	size, err := unix.Flistxattr(fd, nil)
-	if err != nil || size == 0 {
-		return
+	if size, err := unix.Flistxattr(fd, nil); err != nil || size == 0 {
+		return // most directories: readAttrs needs large buffers
 	}
-	names := make([]byte, size)
-	if size, err = unix.Flistxattr(fd, names); err != nil {
-		return
-	}
-	for _, n := range strings.Split(string(names[:size]), "\x00") {
-		switch {
-		case strings.HasPrefix(n, "user."), strings.HasPrefix(n, "trusted."), n == attrACL, n == attrDefaultACL:
-		default:
-			continue
-		}
-		kept := strings.HasPrefix(n, "trusted.overlay.") || strings.HasPrefix(n, "user.overlay.")
+	for _, old := range readAttrs(fd) {
+		name := string(old.name)
+		class, _, _ := strings.Cut(name, ".")
+		goes := (class == "user" || class == "trusted") && !strings.HasPrefix(name[len(class):], ".overlay.") || name == attrACL || name == attrDefaultACL
 		for _, a := range keep {
-			kept = kept || string(a.name) == n
+			goes = goes && string(a.name) != name
 		}
-		if !kept {
-			unix.Fremovexattr(fd, n)
+		if goes {
+			unix.Fremovexattr(fd, name)
 		}
 	}
 }

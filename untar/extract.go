@@ -215,7 +215,7 @@ func (x *extractor) run() error {
 // root when its template fails.
 func (x *extractor) leaveOut(e *Entry, err error) bool {
 	if x.opt.Merge {
-		for _, why := range []error{errFull, errFixed, errNotDir, errTargetGone} {
+		for _, why := range []error{errFull, errFixed, errNotDir, errTargetGone, unix.ENOTDIR, unix.ELOOP} {
 			if errors.Is(err, why) {
 				x.rep.note("entry", LeftOut, why.Error(), e.Name)
 				return true
@@ -308,7 +308,9 @@ func (x *extractor) make(parent int, name cname, path []byte, e *Entry) (err err
 func (x *extractor) parent(path, dir []byte) (int, []byte, error) {
 	fd, rest, err := x.dirs.enter(dir)
 	if err != nil && isNotDir(err) && x.opt.Layer {
-		err = x.replaceFile(fd, dir, rest)
+		if err = x.makeParent(fd, dir, rest, x.inherits(fd)); err == nil {
+			fd, rest, err = x.dirs.enter(dir)
+		}
 	}
 	if err == errIsLink {
 		canon, rerr := x.root.resolve(string(dir), resolveOptions{last: true, create: 0755, layer: x})
@@ -340,15 +342,29 @@ func (x *extractor) parent(path, dir []byte) (int, []byte, error) {
 
 // makeParent makes a missing directory without an entry: the first component of rest, which is
 // the end of dir. fd is open on the directory before rest. in is what that directory passes on.
+// In a layer it replaces a lower layer's file; the error is errIsLink if that is a symbolic link.
 func (x *extractor) makeParent(fd int, dir, rest []byte, in inherit) error {
 	component, _, _ := bytes.Cut(rest, []byte("/"))
 	at := len(dir) - len(rest)
+	name := x.buf.name.set(component)
 	if x.opt.Layer {
-		if err := x.noteLower(fd, dir[:max(at-1, 0)]); err != nil {
+		var st unix.Stat_t
+		there := lstatat(fd, name, &st) == nil
+		if there && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			return errIsLink
+		}
+		if there && (x.opt.Merge || x.made.has(dir[:at+len(component)])) { // a merge keeps what the root had
+			return errNotDir
+		}
+		err := x.noteLower(fd, dir[:max(at-1, 0)])
+		if err == nil && there {
+			err = unlinkat(fd, name, 0)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if err := mkdirat(fd, x.buf.name.set(component), 0700); err != nil {
+	if err := mkdirat(fd, name, 0700); err != nil {
 		return err
 	}
 	f := directory{mode: 0755, uid: x.self.implicit.uid, gid: x.self.implicit.gid, fresh: true}
@@ -356,32 +372,6 @@ func (x *extractor) makeParent(fd int, dir, rest []byte, in inherit) error {
 		f.inherit = in
 	}
 	return x.putDir(dir[:at+len(component)], f)
-}
-
-// replaceFile removes a lower layer's file that is in the place of a layer's directory: the first
-// component of rest, which is the end of dir. fd is open on the directory before rest. The error
-// is ENOENT then, since the directory is missing, and errIsLink if the file is a symbolic link.
-func (x *extractor) replaceFile(fd int, dir, rest []byte) error {
-	component, _, _ := bytes.Cut(rest, []byte("/"))
-	at := len(dir) - len(rest)
-	name := x.buf.name.set(component)
-	var st unix.Stat_t
-	if err := lstatat(fd, name, &st); err != nil {
-		return err
-	}
-	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		return errIsLink
-	}
-	if x.made.has(dir[:at+len(component)]) {
-		return errNotDir
-	}
-	if err := x.noteLower(fd, dir[:max(at-1, 0)]); err != nil {
-		return err
-	}
-	if err := unlinkat(fd, name, 0); err != nil {
-		return err
-	}
-	return unix.ENOENT
 }
 
 // clear removes the file or the empty directory at a name, to make room for an entry. In

@@ -420,6 +420,29 @@ func TestMergeLeavesOut(t *testing.T) {
 	}
 }
 
+// A merge of a layer replaces no file by a directory that the layer does not list, and follows
+// links of the root; what can't be made is left out.
+func TestMergeLayerLeavesOut(t *testing.T) {
+	s := newSandbox(t)
+	makeTree(t, s.root, "file=mine", "dir/", "link->dir", "leaf=mine", "bad->leaf", "loop->loop", "out->../../gone")
+	archive := build(t, "new", tar.Header{Name: "file/below"}, tar.Header{Name: "link/in"}, tar.Header{Name: "bad/x"}, tar.Header{Name: "loop/x"}, tar.Header{Name: "leaf/a/b"},
+		tar.Header{Name: "made"}, tar.Header{Name: "made/x"}, tar.Header{Name: "out/x"},
+		tar.Header{Name: "hard", Typeflag: tar.TypeLink, Linkname: "bad/x"}, tar.Header{Name: "late"})
+	rep, err := s.extract(t, archive, Options{Strict: true, Merge: true, Layer: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.wantTree(t, "bad", "dir/", "dir/in", "file", "gone/", "gone/x", "late", "leaf", "link", "loop", "made", "out")
+	for _, line := range []string{`file file 0644 "mine"`, `leaf file 0644 "mine"`, `dir/in file 0644 "new"`} {
+		if err := s.mustHave(line); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := rep.Summary(); !strings.Contains(got, "entries left out: "+errNotDir.Error()) {
+		t.Errorf("summary %q", got)
+	}
+}
+
 func TestDeepTree(t *testing.T) {
 	// The deepest tree that is allowed. On the way back, levels whose descriptors were
 	// closed are opened again.

@@ -64,7 +64,7 @@ func (x *extractor) purge(fd int, dir []byte, name string) error {
 		return nil
 	}
 	key := bytes.Clone(dir)
-	rm := &remover{d: dirStack{root: fd, base: key[:len(dir):len(dir)], most: 4, known: &x.root.known}, judge: x.judge, kept: x.hideDir}
+	rm := &remover{d: dirStack{root: fd, base: key[:len(dir):len(dir)], most: 4, known: &x.root.known}, layer: x}
 	if len(dir) == 0 {
 		rm.d.base, rm.ignore = nil, x.root.ignores
 	}
@@ -82,12 +82,6 @@ func (x *extractor) purge(fd int, dir []byte, name string) error {
 		x.made.purged[maphash.Bytes(x.made.seed, key)] = struct{}{}
 	}
 	return rm.err
-}
-
-// hideDir makes a lower layer's directory one that no layer lists, because a whiteout hides it and
-// this layer has something in it. A whiteout before that would have removed the directory.
-func (x *extractor) hideDir(path []byte) error {
-	return x.putDir(path, directory{mode: 0755, uid: x.self.implicit.uid, gid: x.self.implicit.gid})
 }
 
 // contentKey returns the key in madePaths.purged for the content of a directory. The path

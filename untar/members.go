@@ -1,9 +1,9 @@
 package untar
 
 import (
-	"bytes"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 )
 
@@ -21,152 +21,112 @@ const maxMemberNames = 4 << 20
 
 var errSparseMember error = textError("sparse file, which can't be read in place")
 
-// A memberList collects the members of an archive.
-type memberList struct {
-	list []Member       // a negative Offset: no regular file is at the name
-	to   []string       // where the symbolic links among them lead: paths below the root
-	at   map[string]int // index in list and to, by name
+// A listed is an entry of an archive. Its Offset is noFile if it is no regular file.
+type listed struct {
+	Member
+	link string // where a symbolic link leads, as a path below the root; "": it is none
 }
 
-// Offsets of what is no regular file.
-const (
-	noFile     = -1
-	linkOffset = -2 // a symbolic link
-)
+const noFile = -1
 
-// Members lists the regular files in an archive of size bytes that is not compressed. It reads
-// the headers only. The archive may have at most most entries of any type. If a name occurs
+// Members lists the regular files in an archive of size bytes that is not compressed. It passes
+// over their content. The archive may have at most most entries of any type. If a name occurs
 // twice, the last entry counts, as it does for tar. A hard or symbolic link to a file of the
 // archive is listed with the place of that file: "docker save" stores a layer that occurs twice
 // once. The error is a *FormatError if the archive is bad, is cut off, or has a sparse file.
 func Members(archive io.ReaderAt, size int64, most int) ([]Member, error) {
-	p := parser{strictness: strictness{strict: true, vouched: true}}
-	m := memberList{at: make(map[string]int)}
-	block := make([]byte, blockSize)
-	names := 0
-	for off, ev := int64(0), more; ev != end; {
-		n := int(min(size-off, blockSize))
-		if n > 0 {
-			if k, err := archive.ReadAt(block[:n], off); k < n {
-				return nil, noEOF(err)
-			}
-		}
-		bad := func(err error) error { return &FormatError{off, err} }
-		if n < blockSize {
-			if err := p.eof(block[:max(n, 0)]); err != nil {
-				return nil, bad(err)
-			}
+	in := io.NewSectionReader(archive, 0, size)
+	s := newStream(in, true, true)
+	s.buf = s.buf[:8*blockSize] // more would be read in vain
+	var all []*listed
+	names, at := 0, make(map[string]int) // index in all
+	for {
+		e, err := s.next()
+		if err == io.EOF {
 			break
 		}
-		var err error
-		if ev, err = p.feed(block); err != nil {
-			return nil, bad(err)
+		if err != nil {
+			return nil, err
 		}
-		body := int64(0)
-		switch ev {
-		case skipBody:
-			body = p.skip
-		case gotEntry:
-			e := &p.entry
-			names += len(e.Name) + len(e.Link)
-			if most--; most < 0 || names > maxMemberNames {
-				return nil, bad(errTooMany)
-			}
-			if err := m.add(e, off+blockSize); err != nil {
-				return nil, bad(fmt.Errorf("entry %s: %w", quote(e.Name), err))
-			}
-			body = e.stored
+		names += len(e.Name) + len(e.Link)
+		if most--; most < 0 || names > maxMemberNames {
+			return nil, s.bad(s.off, errTooMany)
 		}
-		if off += blockSize; body > size-off || body+-body&(blockSize-1) > size-off {
-			return nil, bad(errTruncated)
+		m, err := newListed(e, all, at)
+		if err != nil {
+			return nil, s.bad(s.off, fmt.Errorf("entry %s: %w", quote(e.Name), err))
 		}
-		off += body + -body&(blockSize-1)
+		if m.Offset == 0 {
+			m.Offset, m.Size = s.off, e.Size
+		}
+		i, old := at[m.Name]
+		if !old {
+			i = len(all)
+			at[m.Name] = i
+			all = append(all, nil)
+		}
+		all[i] = m
+		if s.body > size-s.off {
+			return nil, s.bad(s.off, errTruncated)
+		}
+		if s.body > int64(s.hi-s.lo) {
+			s.off += s.body
+			s.lo, s.hi, s.body = 0, 0, 0
+			in.Seek(s.off, io.SeekStart)
+		}
 	}
-	return m.resolve(), nil
+	files := []Member{}
+	for _, m := range all {
+		file, ok := m, true
+		for n := 0; n < maxLinks && file.link != "" && ok; n++ {
+			var i int
+			if i, ok = at[file.link]; ok {
+				file = all[i]
+			}
+		}
+		if file.link == "" && file.Offset != noFile {
+			m.Offset, m.Size = file.Offset, file.Size
+			files = append(files, m.Member)
+		}
+	}
+	return files, nil
 }
 
-// add adds an entry, whose body is at an offset of the archive.
-func (m *memberList) add(e *Entry, offset int64) error {
-	clean, err := cleanName(nil, e.Name)
+// newListed returns what an entry is after the members all, whose indexes at has by their names.
+// The Offset is 0 if it is a file whose content follows.
+func newListed(e *Entry, all []*listed, at map[string]int) (*listed, error) {
+	name, err := cleanName(nil, e.Name)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	name := string(clean)
-	i, old := m.at[name]
-	if !old {
-		i = len(m.list)
-		m.at[name] = i
-		m.list, m.to = append(m.list, Member{Name: name, Offset: noFile}), append(m.to, "")
-	}
-	f := &m.list[i]
+	m := new(listed)
 	switch e.Type {
 	case TypeFile:
 		if e.Sparse {
-			return errSparseMember
+			return nil, errSparseMember
 		}
-		f.Offset, f.Size = offset, e.Size
 	case TypeLink:
-		if clean, err = cleanName(nil, e.Link); err != nil {
-			return targetError(e, err)
+		target, err := cleanName(nil, e.Link)
+		if err != nil {
+			return nil, targetError(e, err)
 		}
-		target, ok := m.at[string(clean)]
-		if !ok || m.list[target].Offset == noFile {
-			return targetError(e, errTargetGone)
+		i, ok := at[string(target)]
+		if !ok || all[i].Offset == noFile && all[i].link == "" {
+			return nil, targetError(e, errTargetGone)
 		}
-		f.Offset, f.Size = m.list[target].Offset, m.list[target].Size
-		m.to[i] = m.to[target]
+		*m = *all[i]
 	case TypeSymlink:
-		f.Offset = linkOffset
-		dir, _ := splitPath(clean)
-		m.to[i] = linkTarget(string(dir), e.Link)
+		m.Offset = noFile
+		dir, _ := splitPath(name)
+		// It leads nowhere if the path begins with ".." or "/".
+		if m.link = string(e.Link); !strings.HasPrefix(m.link, "/") {
+			m.link = filepath.Join(string(dir), m.link)
+		}
 	default:
-		f.Offset = noFile
+		m.Offset = noFile
 	}
-	return nil
-}
-
-// linkTarget returns the path to which a symbolic link in a directory leads if no other link is on
-// the way, "" if that is no path below the root.
-func linkTarget(dir string, target []byte) string {
-	for len(target) > 0 {
-		component, rest, _ := bytes.Cut(target, []byte("/"))
-		switch string(component) {
-		case "": // an absolute path
-			return ""
-		case ".":
-		case "..":
-			if dir == "" {
-				return ""
-			}
-			dir = dir[:max(strings.LastIndexByte(dir, '/'), 0)]
-		default:
-			dir = string(joinPath([]byte(dir), string(component)))
-		}
-		target = rest
-	}
-	return dir
-}
-
-// resolve returns the files, and the symbolic links that lead to one.
-func (m *memberList) resolve() []Member {
-	for i := range m.list {
-		place := i
-		for n := 0; n < maxLinks && m.list[place].Offset == linkOffset; n++ {
-			next, ok := m.at[m.to[place]]
-			if !ok {
-				break
-			}
-			place = next
-		}
-		m.list[i].Offset, m.list[i].Size = m.list[place].Offset, m.list[place].Size
-	}
-	files := m.list[:0]
-	for _, f := range m.list {
-		if f.Offset >= 0 {
-			files = append(files, f)
-		}
-	}
-	return files
+	m.Name = string(name)
+	return m, nil
 }
 
 // AppendHeader appends the header (ustar, POSIX.1-1988) of a regular file of size bytes, or of a
@@ -174,39 +134,35 @@ func (m *memberList) resolve() []Member {
 // and zeros up to a multiple of 512. A size of 8 GiB or more is written in base-256, as GNU tar
 // writes it.
 func AppendHeader(b []byte, name string, size int64) []byte {
-	at := len(b)
-	b = append(b, make([]byte, blockSize)...)
-	h := b[at:]
+	var h [blockSize]byte
 	copy(h[offName:offName+100], name)
-	mode, typ := int64(0o644), byte(TypeFile)
+	// mode, user and group, size, time
+	copy(h[offMode:], "0000644\x000000000\x000000000\x0000000000000\x0000000000000")
+	h[offType] = TypeFile
 	if strings.HasSuffix(name, "/") {
-		mode, typ = 0o755, TypeDir
+		copy(h[offMode:], "0000755")
+		h[offType] = TypeDir
 	}
-	putOctal(h[offMode:offMode+8], mode)
-	putOctal(h[offUID:offUID+8], 0)
-	putOctal(h[offGID:offGID+8], 0)
 	if size < 1<<33 {
-		putOctal(h[offSize:offSize+12], size)
+		putOctal(h[offSize:offSize+11], size)
 	} else {
 		h[offSize] = 0x80
-		for i := range 8 {
+		for i := range 11 {
 			h[offSize+11-i] = byte(size >> (8 * i))
 		}
 	}
-	putOctal(h[offMtime:offMtime+12], 0)
-	h[offType] = typ
 	copy(h[offMagic:], "ustar\x0000")
-	sum := int64(8 * ' ') // the field of the sum counts as blanks
+	sum := int64(8 * ' ') // its own field counts as blanks
 	for _, c := range h {
 		sum += int64(c)
 	}
-	putOctal(h[offChecksum:offChecksum+8], sum)
-	return b
+	putOctal(h[offChecksum:offChecksum+7], sum)
+	return append(b, h[:]...)
 }
 
-// putOctal writes a number as octal digits and a NUL.
+// putOctal fills a field with the octal digits of a number.
 func putOctal(field []byte, n int64) {
-	for i := len(field) - 2; i >= 0; i-- {
+	for i := len(field) - 1; i >= 0; i-- {
 		field[i] = '0' + byte(n&7)
 		n >>= 3
 	}

@@ -66,10 +66,9 @@ const (
 // recurse: the depth of a tree costs neither descriptors nor stack.
 type remover struct {
 	d      dirStack
-	ignore func(name string) bool    // reports whether an entry of the first directory stays; nil: none does
-	judge  func(path []byte) verdict // nil: everything goes
-	kept   func(path []byte) error   // called for a directory that should go and has entries that stay; nil: nothing is
-	frames []frame                   // of the first directory, and of each directory on the way to the current one
+	ignore func(name string) bool // reports whether an entry of the first directory stays; nil: none does
+	layer  *extractor             // decides what goes; nil: everything does
+	frames []frame                // of the first directory, and of each directory on the way to the current one
 	err    error
 }
 
@@ -160,8 +159,8 @@ func (rm *remover) path(name string) []byte {
 func (rm *remover) entry(dir int, name string) bool {
 	f := &rm.frames[len(rm.frames)-1]
 	is := goes
-	if rm.judge != nil {
-		switch is = rm.judge(rm.path(name)); is {
+	if rm.layer != nil {
+		switch is = rm.layer.judge(rm.path(name)); is {
 		case stays:
 			f.leave(name)
 			return false
@@ -206,13 +205,14 @@ func (f *frame) leave(name string) {
 	f.left[name] = true
 }
 
-// keep marks a directory that should go and has entries that stay.
+// keep marks a lower layer's directory that should go and has entries that stay.
 func (rm *remover) keep(f *frame, name string) {
 	f.leave(name)
-	if rm.kept != nil {
-		if err := rm.kept(rm.path(name)); err != nil {
-			rm.fail(name, err)
-		}
+	// It becomes one that no layer lists, because a whiteout hides it and this layer has something
+	// in it. A whiteout before that would have removed the directory.
+	x := rm.layer
+	if err := x.putDir(rm.path(name), directory{mode: 0755, uid: x.self.implicit.uid, gid: x.self.implicit.gid}); err != nil {
+		rm.fail(name, err)
 	}
 }
 
@@ -233,13 +233,13 @@ func (rm *remover) down(f *frame, name string) {
 		sub, err = openDir(dir, c)
 	}
 	if err != nil {
-		if rm.judge == nil || !isNotDir(err) && err != unix.ENOENT {
+		if rm.layer == nil || !isNotDir(err) && err != unix.ENOENT {
 			rm.fail(name, err)
 		}
 		f.leave(name)
 		return
 	}
-	keep := rm.judge != nil && rm.judge(rm.path(name)) == opens
+	keep := rm.layer != nil && rm.layer.judge(rm.path(name)) == opens
 	if keep {
 		// rmdir was not yet tried on this directory. If it is not empty, rmdir removes
 		// nothing and shows whether it is a mount point.
@@ -290,7 +290,7 @@ func (rm *remover) up() {
 	switch {
 	case err == nil, err == unix.ENOENT:
 		rm.d.known.forget(rm.path(name))
-	case rm.judge != nil && (err == unix.ENOTEMPTY || err == unix.EEXIST):
+	case rm.layer != nil && (err == unix.ENOTEMPTY || err == unix.EEXIST):
 		rm.keep(f, name) // it contains an entry that stays
 	case rm.err != nil && err != unix.EBUSY:
 		f.leave(name) // the error was about an entry in it

@@ -40,18 +40,23 @@ func (r *Report) note(thing, fate, reason string, name []byte) {
 
 // of returns the note about things of one kind. If there are maxNotes kinds, it is the last.
 func (r *Report) of(thing, fate, reason string) *Note {
+	var n *Note
 	for i := range r.Notes {
-		if n := &r.Notes[i]; n.Thing == thing && n.Fate == fate && n.Reason == reason {
+		n = &r.Notes[i]
+		if n.Thing == thing && n.Fate == fate && n.Reason == reason {
 			return n
 		}
 	}
-	switch {
-	case len(r.Notes) < maxNotes-1:
-		r.Notes = append(r.Notes, Note{Thing: thing, Fate: fate, Reason: reason})
-	case len(r.Notes) == maxNotes-1:
-		r.Notes = append(r.Notes, Note{Thing: "detail", Fate: "not restored", Reason: "various reasons"})
+	switch len(r.Notes) {
+	case maxNotes:
+		return n
+	case maxNotes - 1:
+		thing, fate, reason = "detail", "not restored", "various reasons"
 	}
-	return &r.Notes[len(r.Notes)-1]
+	r.Notes = append(r.Notes, Note{})
+	n = &r.Notes[len(r.Notes)-1]
+	n.Thing, n.Fate, n.Reason = thing, fate, reason
+	return n
 }
 
 // Add adds what another extraction into the same root did.
@@ -59,7 +64,8 @@ func (r *Report) Add(other *Report) {
 	r.Entries += other.Entries
 	r.Bytes += other.Bytes
 	r.Privilege = other.Privilege
-	for _, more := range other.Notes {
+	for i := range other.Notes {
+		more := &other.Notes[i]
 		n := r.of(more.Thing, more.Fate, more.Reason)
 		n.Count += more.Count
 		n.Names = append(n.Names, more.Names...)
