@@ -158,8 +158,8 @@ func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
 	wanted := make([]bool, len(list))
 	for _, name := range names {
 		found := false
-		for i, info := range list {
-			if infoMatches(info, name) {
+		for i := range list {
+			if infoMatches(&list[i], name) {
 				wanted[i], found = true, true
 			}
 		}
@@ -177,30 +177,15 @@ func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
 }
 
 // infoMatches reports whether an operand means the image or blob.
-func infoMatches(i cache.Info, name string) bool {
+func infoMatches(i *cache.Info, name string) bool {
 	switch {
 	case i.Kept != nil:
-		return name == "docker:" || name == i.Kept.Reference || completeReference(name) == i.Kept.Reference
+		c, err := parseContainer(name)
+		return name == "docker:" || name == i.Kept.Reference || err == nil && c.Reference.String() == i.Kept.Reference
 	case i.Blob != "":
 		return len(name) >= len(i.Label()) && strings.HasPrefix(string(i.Blob), name)
 	}
 	return cachedMatches(i.Name, strings.Split(name, "/"))
-}
-
-// completeReference returns the complete name of a container image, such as
-// docker:docker.io/library/nginx:latest for docker:nginx, "" if name is not that of one.
-func completeReference(name string) string {
-	for _, scheme := range []string{"docker+http://", "docker://", "oci://", "docker:"} {
-		if rest, ok := strings.CutPrefix(name, scheme); ok {
-			r, err := image.ParseReference(rest)
-			if err != nil {
-				return ""
-			}
-			r.Plain = scheme == "docker+http://"
-			return r.String()
-		}
-	}
-	return ""
 }
 
 // cachedMatches reports whether an image's name begins with the parts in fields.

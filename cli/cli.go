@@ -73,19 +73,18 @@ func commands() []command {
 	}
 }
 
-// template returns the command that lxc-create runs: the program as a template of LXC.
-// Only "help" finds it by its name; arguments that begin with an option select it.
-func template() *command {
-	return &command{name: templateName, usage: templateUsage, example: templateExample, call: new(templateCall)}
+// template returns the command that lxc-create runs: the program as a template of LXC, name being
+// templateName or ociName. Only "help" finds it by its name; arguments that begin with an option
+// select it, or the program's name.
+func template(name string) *command {
+	c := &command{name: name, usage: templateUsage, example: templateExample, call: &templateCall{oci: name == ociName}}
+	if name == ociName {
+		c.usage, c.example = ociUsage, ociExample
+	}
+	return c
 }
 
 const templateName = "template"
-
-// ociTemplate returns the command that lxc-create runs for "-t oci", if the program has the name
-// of that template.
-func ociTemplate() *command {
-	return &command{name: ociName, usage: ociUsage, example: ociExample, call: new(ociCall)}
-}
 
 // Run runs the command that argv names and returns the exit status. argv[0] is the name by
 // which the program was called. After SIGINT, SIGTERM or SIGHUP the command cleans up and
@@ -161,9 +160,9 @@ func choose(argv []string) (*command, []string, error) {
 	}
 	switch name {
 	case templateAlias:
-		return template(), args, nil
+		return template(templateName), args, nil
 	case ociName:
-		return ociTemplate(), args, nil
+		return template(name), args, nil
 	case "lxc-local":
 		// LXC's template of this name unpacks a tarball that the user has; this program can't.
 		return new(command), nil, usageErrorf("this program replaces LXC's templates download and oci, not %q", name)
@@ -186,7 +185,7 @@ func choose(argv []string) (*command, []string, error) {
 		return c, args[1:], nil
 	}
 	if strings.HasPrefix(args[0], "-") {
-		return template(), args, nil
+		return template(templateName), args, nil
 	}
 	hint := didYouMean(args[0], "", commandNames())
 	if known := lineOf(otherCommands, args[0]); known != "" {
@@ -263,6 +262,7 @@ func (c *command) run(ctx context.Context, ui *ui, args []string) error {
 		if given, operands, err = parse(args, groups); err != nil {
 			return err
 		}
+		ui.given = given
 		ui.quiet, ui.verbose = ui.quiet || has("quiet"), ui.verbose || has("verbose")
 		if !has("help") {
 			if err := c.refuseEmpty(args, flagsOf(groups)); err != nil {
@@ -282,10 +282,7 @@ func (c *command) run(ctx context.Context, ui *ui, args []string) error {
 	if err := c.printHelp(ui.out, groups, false); err != nil {
 		return err
 	}
-	switch t := one.(type) {
-	case *templateCall:
-		return t.noContainer()
-	case *ociCall:
+	if t, ok := one.(*templateCall); ok {
 		return t.noContainer()
 	}
 	return nil

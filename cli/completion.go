@@ -221,11 +221,11 @@ func (c *completionCall) values(kind string) {
 		}
 		if kind == "CACHED" {
 			for i := range list {
+				name := list[i].Label()
 				if list[i].Kept != nil {
-					c.add(list[i].Kept.Reference, "")
-				} else {
-					c.add(list[i].Label(), "")
+					name = list[i].Kept.Reference
 				}
+				c.add(name, "")
 			}
 			return
 		}

@@ -119,7 +119,7 @@ func (c *createCall) prepare(ui *ui, layout *host.Layout, operands []string) err
 	if err := image.CheckName(c.name); err != nil {
 		return usageErrorf("invalid name %q: %v", c.name, err)
 	}
-	if err := c.check(); err != nil {
+	if err := c.check(ui); err != nil {
 		return err
 	}
 	if err := c.locate(ui, layout); err != nil {

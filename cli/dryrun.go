@@ -98,7 +98,7 @@ func (c *creation) describe(found *source.Found, root *untar.Root) string {
 		add("config", c.only.config)
 	}
 	if found.Config != nil && !c.target.RootfsOnly {
-		add("runs", shellWords(c.process.command(found.Config)))
+		add("runs", shellWords(c.process.Arguments(found.Config)))
 	}
 	flags := c.personal.group(true).flags
 	for i := range flags {

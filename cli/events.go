@@ -132,7 +132,7 @@ func (u *ui) openEvents(value string) error {
 // replaced an earlier one.
 func (u *ui) applyFlags() {
 	if u.screen.mode == "plain" {
-		u.columns = 0 // passing messages are lines as well
+		u.screen.columns = 0 // passing messages are lines as well
 	}
 	if u.events != nil && u.events.fd == 1 {
 		u.out = u.err

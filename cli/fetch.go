@@ -38,9 +38,9 @@ type fetchCall struct {
 	digest  []byte // the SHA-256 that the file must have; nil: not given
 	html    bool   // accept a web page
 
-	image  imageOptions            // of --oci
-	finder finderOptions           // likewise
-	save   func(w io.Writer) error // writes the archive of --oci; nil: the URLs are downloaded
+	image   imageOptions   // of --oci
+	finder  finderOptions  // likewise
+	archive *source.Finder // of the image of --oci; nil: the URLs are downloaded
 
 	ui   *ui
 	urls []string // at least one
@@ -67,6 +67,9 @@ func (c *fetchCall) setDigest(value string) (err error) {
 
 func (c *fetchCall) run(ctx context.Context, ui *ui, operands []string) error {
 	c.ui = ui
+	if c.output == "-" && ui.events != nil && ui.events.fd == 1 {
+		return usageErrorf("-o - and the events can't both go to standard output")
+	}
 	if c.image.container != "" {
 		return c.saveOCI(ctx, operands)
 	}
@@ -94,7 +97,7 @@ func (c *fetchCall) run(ctx context.Context, ui *ui, operands []string) error {
 	return c.write(ctx, client)
 }
 
-// write writes what the call is about to the output. client is nil if save writes it.
+// write writes what the call is about to the output. client is nil for --oci.
 func (c *fetchCall) write(ctx context.Context, client *fetch.Client) error {
 	if c.output == "-" {
 		return untilDone(ctx, func() error { return c.stream(ctx, client, c.ui.out) })
@@ -121,8 +124,6 @@ func (c *fetchCall) check(urls []string) error {
 	switch {
 	case len(c.urls) == 0:
 		return usageErrorf("fetch needs a URL")
-	case c.output == "-" && c.ui.events != nil && c.ui.events.fd == 1:
-		return errTwoOutputs
 	case len(c.urls) > 1 && c.digest == nil:
 		return usageErrorf("several URLs need --sha256: nothing else shows that they name the same file")
 	}
@@ -141,8 +142,6 @@ func (c *fetchCall) check(urls []string) error {
 	c.output = name
 	return err
 }
-
-var errTwoOutputs = usageErrorf("-o - and the events can't both go to standard output")
 
 // fileName returns the last part of a URL's path. It returns a usage error if that part can't
 // be the name of a new file in the current directory.
@@ -181,8 +180,8 @@ func (c *fetchCall) checkDigest(sum hash.Hash) error {
 
 // stream writes the file to w while it arrives, before its digest is verified.
 func (c *fetchCall) stream(ctx context.Context, client *fetch.Client, w io.Writer) error {
-	if c.save != nil {
-		return c.save(w)
+	if c.archive != nil {
+		return c.writeArchive(ctx, w)
 	}
 	body, err := client.Open(ctx, c.request(c.urls, 0, ""))
 	if err != nil {

@@ -53,6 +53,8 @@ func (f *flag) set(value string) (err error) {
 		*into = value
 	case *[]string:
 		*into = append(*into, value)
+	case *shellWordList:
+		*into, err = splitWords(value)
 	case *int64: // a size
 		*into, err = parseSize(value)
 	case *time.Time:
@@ -233,21 +235,12 @@ func (o *trustOptions) group() group {
 		{long: "keyring", value: "FILE", help: "trust the keys in FILE instead of the built-in key; of container images, keys of cosign (PEM)", into: &o.keyrings, again: true, exact: true, more: true},
 		{long: "keyid", value: "FPR", help: "trust only the key with this fingerprint", into: &o.keyids, again: true, exact: true, more: true},
 		{long: "no-validate", help: "do not verify signatures (dangerous)", into: &o.noValidate, exact: true, more: true},
-		{long: "require-signature", help: "refuse an image that no trusted key has signed, also from a registry", into: o.setRequired, exact: true, more: true},
+		{long: "require-signature", help: "refuse an image that no trusted key has signed, also from a registry", into: &o.requireSignature, exact: true, more: true},
 		{long: "allow-older", help: "accept an expired image, and an older build than an earlier run saw", into: &o.allowOlder, exact: true, more: true},
 		// The stock template had these two while it used gpg.
 		{long: "keyserver", value: "SERVER", into: func(string) error { o.keyserver = true; return nil }, exact: true},
 		{long: "standard-resolver", exact: true},
 	}}
-}
-
-// setRequired sets --require-signature; the setting of that name has the value 1.
-func (o *trustOptions) setRequired(value string) error {
-	if value != "" && value != "1" {
-		return errors.New("not 1: only the command line can leave a protection out")
-	}
-	o.requireSignature = true
-	return nil
 }
 
 // cacheOptions say how to use the image cache.

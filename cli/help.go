@@ -54,11 +54,8 @@ func (c *missingCall) run(_ context.Context, ui *ui, _ []string) error {
 // explain prints the help text of the command with that name, with all flags.
 func explain(w io.Writer, name string) error {
 	c := named(name)
-	switch name {
-	case templateName:
-		c = template()
-	case ociName:
-		c = ociTemplate()
+	if name == templateName || name == ociName {
+		c = template(name)
 	}
 	if c.name != "" {
 		return c.printHelp(w, c.call.groups(), true)

@@ -163,19 +163,13 @@ func (c *infoCall) newestImage(ctx context.Context, ui *ui, made *pull.Made) (st
 	switch {
 	case !made.Own:
 		return "", errors.New(pull.RecordFile + " belongs to another user, so the registry in it is not asked")
-	case !strings.HasPrefix(name, "docker:") && !strings.HasPrefix(name, "docker+http:"):
-		return "", errors.New("the image came from an archive")
-	case strings.LastIndexByte(tagged, ':') < strings.LastIndexByte(tagged, '/'):
-		return "", errors.New("the image was named by its digest alone, without a tag")
+	case !strings.HasPrefix(name, "docker:") && !strings.HasPrefix(name, "docker+http:"), strings.LastIndexByte(tagged, ':') < strings.LastIndexByte(tagged, '/'):
+		return "", errors.New("the image came from an archive, or was named by its digest alone")
 	}
-	o.namespace, o.owner, o.readOnly = host.ContainerNamespace(made.Config), unchanged(), true
+	o.namespace = host.ContainerNamespace(made.Config)
 	o.servers, o.asked = serverOptions{}, rec.Server // those of settings are image servers
 	o.trust.keyrings, o.trust.keyids = nil, nil
-	err := untilDone(ctx, func() error { return o.useContainer(ui, tagged, rec.Image.Arch) })
-	if err != nil {
-		return "", err
-	}
-	finder, err := o.open(ctx, ui, false)
+	finder, err := o.openContainer(ctx, ui, tagged, rec.Image.Arch)
 	if err != nil {
 		return "", err
 	}

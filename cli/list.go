@@ -51,10 +51,9 @@ func (c *listCall) groups() []group {
 		{long: "json", help: "print JSON", into: &c.json, exact: true},
 		{long: "no-cache", into: &c.finder.cache.noCache, exact: true}, // no marks of cached images
 	}}
-	logins, second := c.finder.registry.group()
 	return []group{
-		own, c.image.filters(), c.finder.servers.group(), {"Container images", logins}, c.finder.trust.group(), c.finder.network.group(),
-		commonFlags(), {flags: second},
+		own, c.image.filters(), c.finder.servers.group(), {"Container images", c.finder.registry.flags()}, c.finder.trust.group(), c.finder.network.group(),
+		commonFlags(),
 	}
 }
 
@@ -64,20 +63,20 @@ func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
 		return err
 	}
 	for _, word := range operands {
-		meaning := unclear(word)
-		switch {
-		case isContainer(word) && len(operands) > 1:
-			return usageErrorf("%q is a container image, so no other word can stand with it", word)
-		case isContainer(word):
-			c.image.container = word
-			if err := c.image.check(); err != nil {
+		if !isContainer(word) {
+			if err := refuse(word, false); err != nil {
 				return err
 			}
-			return c.finder.listContainer(ctx, ui, &c.image, c.json)
-		case meaning != "":
-			shown, _ := showName(word)
-			return usageErrorf("%q: %s", shown, meaning)
+			continue
 		}
+		if len(operands) > 1 {
+			return usageErrorf("%q is a container image, so no other word can stand with it", word)
+		}
+		c.image.container = word
+		if err := c.image.check(); err != nil {
+			return err
+		}
+		return c.finder.listContainer(ctx, ui, &c.image, c.json)
 	}
 	c.finder.namespace = host.Namespace()
 	index, err := c.finder.list(ctx, ui)

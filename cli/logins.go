@@ -27,36 +27,26 @@ type authFile struct {
 // this one logs in.
 func (o *finderOptions) readLogins(ui *ui) error {
 	r := &o.registry
-	if (r.user == "") != (r.passwordFile == "" && r.password == "") {
-		return usageErrorf("--username and --password-file need each other")
-	}
-	if name := r.passwordFile; name != "" {
-		if name == "-" && isTerminal(os.Stdin) {
-			return usageErrorf("--password-file -: standard input is a terminal, which would show the password: use a pipe or a file")
+	if r.passwordFile != "" {
+		var err error
+		if r.password, err = readSecret("password-file", r.passwordFile, maxCredentials); err != nil {
+			return err
 		}
-		data, err := readWhole(name, maxCredentials)
-		if err != nil {
-			return &fileError{"password-file", name, withoutPath(err)}
-		}
-		r.password = strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	}
-	if strings.Contains(r.user, ":") || strings.ContainsFunc(r.user+r.password, isControl) || r.user != "" && r.password == "" || len(r.password) > maxCredentials {
-		return usageErrorf("--username and the password must be lines of text, the name without a colon")
+	if (r.user == "") != (r.password == "") || strings.Contains(r.user, ":") || strings.ContainsFunc(r.user+r.password, isControl) {
+		return usageErrorf("--username and --password-file need each other, and must be lines of text, the name without a colon")
 	}
-	for _, option := range []bool{true, false} {
-		name, what := r.authFile, "auth-file"
-		if !option {
-			name, what = os.Getenv("REGISTRY_AUTH_FILE"), "REGISTRY_AUTH_FILE"
+	for _, what := range []string{"--auth-file", "REGISTRY_AUTH_FILE"} {
+		name := r.authFile
+		if what[0] != '-' {
+			name = os.Getenv(what)
 		}
 		if name == "" {
 			continue
 		}
-		text, err := readOption(what, name, maxCredentials)
-		if err != nil && !option {
-			return fmt.Errorf("%s %q: %w", what, name, err.(*fileError).err)
-		}
+		text, err := readFile(name, maxCredentials)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s %q: %w", what, name, withoutPath(err))
 		}
 		r.files = append(r.files, authFile{name: name, text: text})
 	}
@@ -96,13 +86,13 @@ func (r *registryOptions) login(host, repository string) (user, password string,
 		return r.user, r.password, nil
 	}
 	for i := range r.files {
-		f := &r.files[i]
-		user, password, ok, err := image.Login(f.text, host, repository)
+		f, known := &r.files[i], false
+		user, password, known, err = image.Login(f.text, host, repository)
 		if err != nil {
-			return "", "", fmt.Errorf("the file of logins %q: %w", f.name, err)
+			err = fmt.Errorf("the file of logins %q: %w", f.name, err)
 		}
-		if ok {
-			return user, password, nil
+		if known || err != nil {
+			return user, password, err
 		}
 	}
 	return "", "", nil

@@ -92,7 +92,7 @@ func checkPage(t *testing.T, file string, parts map[string]string) {
 }
 
 // manualed returns all commands, and the template.
-func manualed() []command { return append(commands(), *template()) }
+func manualed() []command { return append(commands(), *template(templateName)) }
 
 // manualName returns the name of a command's page.
 func manualName(c command) string { return "lxc-pull-" + strings.TrimLeft(c.name, "-") }

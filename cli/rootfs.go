@@ -41,7 +41,7 @@ func (c *rootfsCall) rewrite(args []string) []string {
 
 func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	c.begin()
-	if err := untilDone(ctx, func() error { return c.prepare(operands) }); err != nil {
+	if err := untilDone(ctx, func() error { return c.prepare(ui, operands) }); err != nil {
 		return err
 	}
 	dir := c.target.Container.Rootfs
@@ -67,12 +67,12 @@ func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 
 // prepare checks the options and sets the target. It reads the files that the user named, so
 // it runs under untilDone, and changes nothing.
-func (c *rootfsCall) prepare(operands []string) error {
+func (c *rootfsCall) prepare(ui *ui, operands []string) error {
 	dir := ""
 	if err := c.image.readOperands(&dir, operands, "directory"); err != nil {
 		return err
 	}
-	if err := c.check(); err != nil {
+	if err := c.check(ui); err != nil {
 		return err
 	}
 	if cache := c.finder.cache; c.cache && cache.noCache {

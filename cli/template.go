@@ -25,10 +25,14 @@ type templateCall struct {
 	creation
 	caller callerOptions
 	list   bool
-	oci    bool // called as lxc-oci
+	oci    bool   // called as lxc-oci
+	helper string // --mount-helper of lxc-oci
 }
 
 func (c *templateCall) groups() []group {
+	if c.oci {
+		return c.ociGroups()
+	}
 	own := group{"", []flag{{short: 'l', long: "list", help: "list the images and make no container", into: &c.list}}}
 	return append([]group{own, c.caller.group()}, c.creation.groups(true)...)
 }
@@ -68,12 +72,22 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	if !c.list {
 		c.begin()
 	}
+	if c.oci {
+		if err := c.checkOCI(ui); err != nil {
+			return err
+		}
+	}
 	operands = c.caller.takeMapped(operands)
 	if len(operands) > 0 && c.caller.name == "" && named(operands[0]).name != "" {
 		return usageErrorf("the command comes first: lxc-pull %s ...", operands[0])
 	}
-	if err := c.readImages(ui, operands); err != nil {
-		return err
+	// The stock template ignores operands.
+	if len(operands) == 1 && (isContainer(operands[0]) && c.image.container == "" || !c.image.isNamed() && (looksLikeImage(operands[0]) || unclear(operands[0]) != "")) {
+		if err := c.image.readImage(operands[0]); err != nil {
+			return err
+		}
+	} else if len(operands) > 0 {
+		ui.warn("ignored-option", "ignoring %q", operands)
 	}
 	if c.list {
 		return c.printList(ctx, ui)
@@ -112,7 +126,7 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 			err = &pull.LeftError{Err: err, Left: left}
 		}
 	}()
-	if err := c.check(); err != nil {
+	if err := c.check(ui); err != nil {
 		return err
 	}
 	err = untilDone(ctx, func() (err error) {
@@ -135,23 +149,9 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	return err
 }
 
-// readImages takes the image's name from the operands, which the stock template ignores.
-func (c *templateCall) readImages(ui *ui, operands []string) error {
-	if len(operands) == 1 {
-		word := operands[0]
-		if isContainer(word) && c.image.container == "" || !c.image.isNamed() && (looksLikeImage(word) || unclear(word) != "") {
-			return c.image.readImage(word)
-		}
-	}
-	if len(operands) > 0 {
-		ui.warn("ignored-option", "ignoring %q", operands)
-	}
-	return nil
-}
-
 // printList prints the images, for --list.
 func (c *templateCall) printList(ctx context.Context, ui *ui) error {
-	if err := c.check(); err != nil {
+	if err := c.check(ui); err != nil {
 		return err
 	}
 	finder := &c.finder
