@@ -22,27 +22,6 @@ import (
 	"lxc-pull/pull/source"
 )
 
-const cacheUsage = `Usage: lxc-pull cache ls [--json] [IMAGE]...
-       lxc-pull cache verify [--keyring FILE] [IMAGE]...
-       lxc-pull cache gc [--max-size SIZE]
-       lxc-pull cache rm IMAGE... | --all
-
-Shows, verifies and removes cached images. IMAGE is DIST or more of
-DIST/RELEASE/ARCH/VARIANT, and means all images whose name begins so; or a
-container image such as docker:nginx; or "docker:", all container images.
-
-  ls      lists builds, sizes, ages, expiry dates, signatures, partial downloads
-  verify  verifies images, of container images only digests; exit status 5 if
-          one is bad or its signer is not trusted
-  gc      removes expired images, and week-old downloads that no image needs;
-          with --max-size also the images that were not used for longest
-  rm      removes images and their interrupted downloads; files that may not be
-          an image only if IMAGE has all four parts
-
-The cache is LXC_CACHE_PATH, else /var/cache/lxc, else ~/.cache/lxc. The option
---cache-size of create, or LXC_PULL_CACHE_SIZE, limits its size.
-`
-
 // A cacheCall is one use of "cache". It asks no server.
 type cacheCall struct {
 	finder  finderOptions

@@ -27,8 +27,6 @@ type command struct {
 	name    string
 	alias   []string // names of the program (argv[0]) that select this command
 	summary string   // a line in the overview
-	usage   string   // the beginning of the help text
-	example string   // the end of the help text; "": none
 	raw     bool     // the command parses its arguments itself
 	rare    bool     // the overview has only its name
 	call    call     // a new one in each table
@@ -53,23 +51,23 @@ type argReader interface {
 // commands returns the table of commands, in the order of the overview.
 func commands() []command {
 	return []command{
-		{name: "create", summary: "make a container without lxc-create", usage: createUsage, example: createExample, call: new(createCall)},
-		{name: "rootfs", summary: "unpack only a root file system, into an empty directory", usage: rootfsUsage, call: new(rootfsCall)},
-		{name: "list", summary: "list the images of a server", usage: listUsage, call: new(listCall)},
-		{name: "check", summary: "compare a container's files with its signed image", usage: checkUsage, call: new(checkCall)},
-		{name: "info", summary: "show which image a container was made of", usage: infoUsage, call: new(infoCall)},
-		{name: "cache", summary: "show, verify and remove cached images", usage: cacheUsage, call: new(cacheCall)},
-		{name: "doctor", summary: "check this machine for containers", usage: doctorUsage, call: new(doctorCall)},
-		{name: "config", summary: "show the settings and where each comes from", usage: configUsage, call: new(configCall)},
-		{name: "fetch", summary: "download a file: resume, mirrors, proxies", usage: fetchUsage, call: new(fetchCall)},
-		{name: "untar", alias: []string{"untar"}, summary: "extract a tar archive, safely", usage: untarUsage, example: untarExample, call: new(untarCall)},
-		{name: "zcat", alias: []string{"zcat", "xzcat", "zstdcat", "bzcat"}, summary: "decompress xz, gzip, zstd and bzip2", usage: zcatUsage, example: zcatExample, call: new(zcatCall)},
-		{name: "verify", summary: "say who signed a file", usage: verifyUsage, example: verifyExample, call: new(verifyCall)},
-		{name: "sopv", alias: []string{"sopv"}, summary: "verify by the Stateless OpenPGP command line", usage: sopvUsage, raw: true, rare: true, call: new(sopvCall)},
-		{name: "completion", summary: "print the completion script of a shell", usage: completionUsage, rare: true, call: new(completionCall)},
-		{name: "version", summary: "print the version", usage: versionUsage, call: new(versionCall)},
-		{name: "help", summary: "explain a command, with all its options", usage: helpUsage, call: new(helpCall)},
-		{name: "--install", summary: "install links that name single commands", usage: installUsage, example: installExample, rare: true, call: new(installCall)},
+		{name: "create", summary: "make a container without lxc-create", call: new(createCall)},
+		{name: "rootfs", summary: "unpack only a root file system, into an empty directory", call: new(rootfsCall)},
+		{name: "list", summary: "list the images of a server", call: new(listCall)},
+		{name: "check", summary: "compare a container's files with its signed image", call: new(checkCall)},
+		{name: "info", summary: "show which image a container was made of", call: new(infoCall)},
+		{name: "cache", summary: "show, verify and remove cached images", call: new(cacheCall)},
+		{name: "doctor", summary: "check this machine for containers", call: new(doctorCall)},
+		{name: "config", summary: "show the settings and where each comes from", call: new(configCall)},
+		{name: "fetch", summary: "download a file: resume, mirrors, proxies", call: new(fetchCall)},
+		{name: "untar", alias: []string{"untar"}, summary: "extract a tar archive, safely", call: new(untarCall)},
+		{name: "zcat", alias: []string{"zcat", "xzcat", "zstdcat", "bzcat"}, summary: "decompress xz, gzip, zstd and bzip2", call: new(zcatCall)},
+		{name: "verify", summary: "say who signed a file", call: new(verifyCall)},
+		{name: "sopv", alias: []string{"sopv"}, summary: "verify by the Stateless OpenPGP command line", raw: true, rare: true, call: new(sopvCall)},
+		{name: "completion", summary: "print the completion script of a shell", rare: true, call: new(completionCall)},
+		{name: "version", summary: "print the version", call: new(versionCall)},
+		{name: "help", summary: "explain a command, with all its options", call: new(helpCall)},
+		{name: "--install", summary: "install links that name single commands", rare: true, call: new(installCall)},
 	}
 }
 
@@ -77,11 +75,7 @@ func commands() []command {
 // templateName or ociName. Only "help" finds it by its name; arguments that begin with an option
 // select it, or the program's name.
 func template(name string) *command {
-	c := &command{name: name, usage: templateUsage, example: templateExample, call: &templateCall{oci: name == ociName}}
-	if name == ociName {
-		c.usage, c.example = ociUsage, ociExample
-	}
-	return c
+	return &command{name: name, call: &templateCall{oci: name == ociName}}
 }
 
 const templateName = "template"

@@ -13,18 +13,6 @@ import (
 	"lxc-pull/pull/source"
 )
 
-const completionUsage = `Usage: lxc-pull completion bash | zsh | fish
-
-Prints a script with which a shell completes commands, options, files, and the
-names of images and containers. It takes effect in the running shell by
-
-  bash   eval "$(lxc-pull completion bash)"
-  zsh    eval "$(lxc-pull completion zsh)", after compinit
-  fish   lxc-pull completion fish | source
-
-and in later ones if that line is in ~/.bashrc, ~/.zshrc or config.fish.
-`
-
 // The scripts, text/completion.*, ask this program, with --words, what the words of a command line can be
 // completed to. So every shell has what the tables of commands and flags have. Each line of
 // the answer is a word, a tab, and an explanation; or one of these, for names of files.

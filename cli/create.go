@@ -15,17 +15,6 @@ import (
 	"lxc-pull/pull"
 )
 
-const createUsage = `Usage: lxc-pull create NAME [IMAGE] [OPTION]...
-       lxc-pull create NAME -d DIST -r RELEASE [-a ARCH] [OPTION]...
-
-Makes a container with its config, fstab and root file system in the LXC path,
-where NAME must be absent or empty. Without IMAGE: choose from a list. IMAGE is
-DIST[/RELEASE][/ARCH][/VARIANT][@BUILD], docker:NAME[:TAG] or oci-archive:FILE.
-`
-
-const createExample = `Example: lxc-pull create web debian/trixie
-`
-
 // A createCall is one use of "create", which makes a container without lxc-create. It makes
 // the same files, byte for byte, as lxc-create with this template, without the comments that
 // lxc-create writes at the top of the config.

@@ -13,13 +13,6 @@ import (
 	"lxc-pull/lxc/host"
 )
 
-const doctorUsage = `Usage: lxc-pull doctor [OPTION]...
-
-Checks this machine for containers: network, server, users, LXC, room, kernel.
-Each line begins with ok, warn or fail; what to do stands below. It reads only,
-and ends with exit status 1 if a check fails.
-`
-
 // checkTime is the longest time of one check.
 const checkTime = 2 * time.Second
 

@@ -22,14 +22,6 @@ import (
 // come (stream). For any other output the bytes go to a file beside it, which is renamed
 // when it is complete: download.go.
 
-const fetchUsage = `Usage: lxc-pull fetch [OPTION]... URL...
-       lxc-pull fetch --oci IMAGE -o FILE [OPTION]...
-
-Downloads one file from an https, http or file URL. An interrupted download
-continues, in this call or a later one; FILE appears only when it is complete.
-Several URLs are mirrors of one file. http_proxy and the like are respected.
-`
-
 // A fetchCall is one call of the command: its options and, once check has returned, its
 // operands. The download changes none of them.
 type fetchCall struct {

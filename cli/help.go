@@ -11,13 +11,6 @@ import (
 // prints the flags that most people need, so that the text fits a small screen; "help
 // COMMAND" prints all flags.
 
-const helpUsage = `Usage: lxc-pull help [COMMAND | CODE | codes]
-
-Explains a command and all its options, or lists the commands.
-"lxc-pull help template" explains lxc-create -t pull.
-"lxc-pull help CODE" explains an error or a warning, "help codes" lists them.
-`
-
 // A helpCall is one use of "help".
 type helpCall struct{ install bool }
 
@@ -99,16 +92,24 @@ Example: lxc-pull create web debian/trixie
 
 // printHelp prints a command's help text. If all is true, the text has all flags.
 func (c *command) printHelp(w io.Writer, groups []group, all bool) error {
-	var b strings.Builder
-	b.WriteString(c.usage)
-	b.WriteString(flagTable(groups, all))
+	usage, example := c.usage()
 	if !all && hasHidden(groups) {
-		b.WriteString("\n" + c.example + "lxc-pull help " + c.name + " explains more options.\n")
-	} else if c.example != "" {
-		b.WriteString("\n" + c.example)
+		example += "lxc-pull help " + c.name + " explains more options.\n"
 	}
-	_, err := io.WriteString(w, b.String())
+	if example != "" {
+		example = "\n" + example
+	}
+	_, err := io.WriteString(w, usage+flagTable(groups, all)+example)
 	return err
+}
+
+// usage returns the beginning of the command's help text, and its end, "" if there is none: the
+// two parts of the file NAME.usage in the directory "text". If the texts are damaged, both are
+// "", and the options are better than no help.
+func (c *command) usage() (usage, example string) {
+	text, _ := textOf(packedTexts, strings.TrimLeft(c.name, "-")+".usage")
+	usage, example, _ = strings.Cut(text, "---\n")
+	return usage, example
 }
 
 // The columns of a help text.

@@ -18,13 +18,6 @@ import (
 	"lxc-pull/untar"
 )
 
-const infoUsage = `Usage: lxc-pull info NAME [OPTION]...
-
-Shows which image a container was made of, who signed it, how old it is, and
-whether the server has a newer build; -v also shows digests, the path on the
-server and edited files. If the server can't be asked, that is no failure.
-`
-
 // A madeOptions names a container that exists.
 type madeOptions struct {
 	_             uncomparable

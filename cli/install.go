@@ -16,15 +16,6 @@ import (
 // choose a command by argv[0]. run goes through the names, and installName makes one of them.
 // A file of that name is replaced only if it is an older version of this program (isOurs).
 
-const installUsage = `Usage: lxc-pull --install [-s] DIR [NAME]...
-
-Makes links to this program in DIR, under the names that choose a command: all
-of them, or only each NAME. A file of another program is left as it is.
-`
-
-const installExample = `  lxc-pull --install -s /usr/local/bin untar xzcat sopv
-`
-
 // templateAlias is the name of the stock template, as which this program can be called too.
 const templateAlias = "lxc-download"
 

@@ -17,16 +17,6 @@ import (
 	"lxc-pull/pull/source"
 )
 
-const listUsage = `Usage: lxc-pull list [WORD]... [OPTION]...
-       lxc-pull list docker:NAME[:TAG] [OPTION]...
-
-Lists a server's images for this machine's architecture, or those that match all
-words: distributions, releases, architectures or variants, such as
-"list debian arm64" or "list debian/trixie". The newest release comes first.
-A terminal shows age and size, a pipe shows builds, and --json has all. Of a
-container image: its tags, and for which platforms the image with TAG is.
-`
-
 // A listCall is one use of "list".
 type listCall struct {
 	image  imageOptions

@@ -6,16 +6,6 @@ package cli
 // ociName is the name of LXC's template for container images.
 const ociName = "lxc-oci"
 
-const ociUsage = `Usage: lxc-create -t oci -n NAME -- -u URL [OPTION]...
-
-Makes a container from a container image. URL is as for skopeo:
-docker://HOST/NAME, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE.
-lxc-create itself adds --name, --path, --rootfs, --mapped-uid and --mapped-gid.
-`
-
-const ociExample = `Example: lxc-create -t oci -n web -- -u docker://docker.io/library/nginx
-`
-
 // stockOCI are the options of LXC's script. It takes any unique prefix of them; the others of
 // this program must be complete.
 const stockOCI = "help url username password no-cache dhcp mount-helper name path rootfs mapped-uid mapped-gid"

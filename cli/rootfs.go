@@ -8,14 +8,6 @@ import (
 	"lxc-pull/pull"
 )
 
-const rootfsUsage = `Usage: lxc-pull rootfs DIR [IMAGE] [OPTION]...
-       lxc-pull rootfs DIR -d DIST -r RELEASE [-a ARCH] [OPTION]...
-
-Unpacks an image's root file system into DIR, which must be empty or absent.
-Missing parent directories are made. Without IMAGE: choose from a list. IMAGE is
-DIST[/RELEASE][/ARCH][/VARIANT][@BUILD], docker:NAME[:TAG] or oci-archive:FILE.
-`
-
 // A rootfsCall is one use of "rootfs", which unpacks a root file system into a directory and
 // writes nowhere else.
 type rootfsCall struct {

@@ -10,15 +10,6 @@ import (
 	"lxc-pull/pull"
 )
 
-const templateUsage = `Usage: lxc-create -t pull -n NAME -- -d DIST -r RELEASE [-a ARCH]
-
-Makes a container from a pre-built, signed image. lxc-create itself adds --name,
---path, --rootfs, --mapped-uid and --mapped-gid.
-`
-
-const templateExample = `Example: lxc-create -t pull -n web -- -d debian -r trixie -a arm64
-`
-
 // A templateCall is one use of the program as a template of LXC. It keeps the contract of
 // the stock "download" template with lxc-create(1).
 type templateCall struct {

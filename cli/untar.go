@@ -19,15 +19,6 @@ import (
 // extract makes the directory, and removes it again after a failure. tarlist.go prints the
 // list and the files.
 
-const untarUsage = `Usage: lxc-pull untar [-C DIR] [OPTION]... [FILE [MEMBER]...]
-
-Extracts a tar archive, compressed or not, with everything that it records.
-Without FILE, or with "-", it reads stdin. tar's form "xpf FILE" works too.
-`
-
-const untarExample = `Example: lxc-pull untar -C /srv/rootfs rootfs.tar.xz
-`
-
 // An untarCall is one call of the command: its options.
 type untarCall struct {
 	opt     untar.Options
