@@ -136,9 +136,12 @@ func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
 	}
 	wanted := make([]bool, len(list))
 	for _, name := range names {
-		found := false
+		found, complete := false, name
+		if c, err := parseContainer(name); err == nil && c.Archive == "" {
+			complete = c.Reference.String()
+		}
 		for i := range list {
-			if infoMatches(&list[i], name) {
+			if infoMatches(&list[i], complete) {
 				wanted[i], found = true, true
 			}
 		}
@@ -155,12 +158,12 @@ func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
 	return some, nil
 }
 
-// infoMatches reports whether an operand means the image or blob.
+// infoMatches reports whether an operand, the complete name of a container image, means the image
+// or blob.
 func infoMatches(i *cache.Info, name string) bool {
 	switch {
 	case i.Kept != nil:
-		c, err := parseContainer(name)
-		return name == "docker:" || name == i.Kept.Reference || err == nil && c.Reference.String() == i.Kept.Reference
+		return name == "docker:" || name == i.Kept.Reference
 	case i.Blob != "":
 		return len(name) >= len(i.Label()) && strings.HasPrefix(string(i.Blob), name)
 	}

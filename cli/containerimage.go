@@ -251,14 +251,9 @@ func (o *finderOptions) useContainer(ctx context.Context, ui *ui, name, arch str
 	}
 	r.image, r.name, ui.registry = c, name, r
 	return untilDone(ctx, func() error {
-		err := o.servers.readMirrors(func(name string) error {
-			name = strings.TrimSuffix(strings.TrimPrefix(name, "https://"), "/")
-			if bare := strings.TrimPrefix(name, "http://"); bare == "" || bare[0] == '/' || strings.ContainsAny(bare, "@?# ") || strings.ContainsFunc(bare, isControl) || strings.Contains(bare, "://") {
-				return errors.New("a mirror of a registry is HOST[:PORT][/PREFIX]")
-			}
-			addTo(&c.Mirrors, name)
-			return nil
-		})
+		mirrors := new(source.Servers)
+		err := o.servers.readMirrors(mirrors.Add)
+		c.Mirrors = mirrors.URLs()
 		if err == nil && c.Archive == "" {
 			c.Login = r.login
 			err = o.readLogins(ui)

@@ -25,7 +25,6 @@ import (
 // A fetchCall is one call of the command: its options and, once check has returned, its
 // operands. The download changes none of them.
 type fetchCall struct {
-	network networkOptions
 	output  string // the file to write; "-": standard output
 	digest  []byte // the SHA-256 that the file must have; nil: not given
 	html    bool   // accept a web page
@@ -46,7 +45,7 @@ func (c *fetchCall) groups() []group {
 		jsonFlag(),
 		progressFlag(),
 	}}
-	return append(append([]group{own}, c.ociGroups()...), c.network.group().byPrefix(), commonFlags().byPrefix())
+	return append(append([]group{own}, c.ociGroups()...), c.finder.network.group().byPrefix(), commonFlags().byPrefix())
 }
 
 func (c *fetchCall) setDigest(value string) (err error) {
@@ -68,13 +67,13 @@ func (c *fetchCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if err := c.check(operands); err != nil {
 		return err
 	}
-	clock := source.NewClock(c.network.time, buildDate())
+	clock := source.NewClock(c.finder.network.time, buildDate())
 	ui.setClock(clock)
 	// Making a client reads the files that options name, which may be pipes.
 	var client *fetch.Client
 	err := untilDone(ctx, func() (err error) {
 		// Without a digest only the server's certificate authenticates the bytes.
-		client, err = c.network.client("lxc-pull/"+version(), c.urls, clock, c.digest != nil, &retryNotes{ui: ui})
+		client, err = c.finder.network.client("lxc-pull/"+version(), c.urls, clock, c.digest != nil, &retryNotes{ui: ui})
 		return err
 	})
 	if err != nil {

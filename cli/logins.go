@@ -3,8 +3,6 @@ package cli
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 
 	"lxc-pull/image"
@@ -52,33 +50,31 @@ func (o *finderOptions) readLogins(ui *ui) error {
 	}
 	owners, private := trustedOwners(o.owner.UID)
 	for _, place := range strings.Split(loginPlaces, "\n") {
-		variable, path, _ := strings.Cut(place, " ")
-		at, file, _ := strings.Cut(path, "|")
-		dir := os.Getenv(variable)
-		if dir == "" && at != "" {
-			dir = os.Getenv("HOME") + "/" + at
+		words := strings.Fields(place)
+		dir := os.Getenv(words[0])
+		if dir == "" && words[1] != "-" {
+			dir = os.Getenv("HOME") + "/" + words[1]
 		}
 		if !strings.HasPrefix(dir, "/") {
 			continue
 		}
-		name := filepath.Join(dir, file)
+		name := dir + "/" + words[2]
 		text, why := readOwned(name, owners, private)
-		switch {
-		case why == "":
+		if why == "" {
 			r.files = append(r.files, authFile{name: name, text: []byte(text)})
-		case why != absent:
-			ui.warnText("ignored-option", "the logins in "+strconv.Quote(name)+" are not used: "+why)
+		} else if why != absent {
+			ui.warn("ignored-option", "the logins in %q are not used: %s", name, why)
 		}
 	}
 	return nil
 }
 
 // loginPlaces has a line for each file of logins, the first to be asked first: the variable that
-// names its directory, and "DIRECTORY|FILE"; the directory is below HOME, and used without the
-// variable.
-const loginPlaces = `XDG_RUNTIME_DIR |containers/auth.json
-XDG_CONFIG_HOME .config|containers/auth.json
-DOCKER_CONFIG .docker|config.json`
+// names its directory, the directory below HOME that is used without the variable ("-": none), and
+// the file.
+const loginPlaces = `XDG_RUNTIME_DIR - containers/auth.json
+XDG_CONFIG_HOME .config containers/auth.json
+DOCKER_CONFIG .docker config.json`
 
 // login returns the name and password for a repository of a registry, "" if the user has none.
 func (r *registryOptions) login(host, repository string) (user, password string, err error) {

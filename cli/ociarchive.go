@@ -32,7 +32,7 @@ func (c *fetchCall) saveOCI(ctx context.Context, operands []string) error {
 	case c.digest != nil || c.html:
 		return usageErrorf("--sha256 and --html are for files; a digest is part of an image's name: NAME@sha256:HEX")
 	}
-	c.finder.network, c.urls = c.network, []string{name}
+	c.urls = []string{name}
 	finder, err := c.finder.openContainer(ctx, c.ui, name, c.image.arch)
 	if err != nil {
 		return err

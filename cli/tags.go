@@ -37,8 +37,7 @@ func (o *finderOptions) listContainer(ctx context.Context, ui *ui, which *imageO
 	}
 	var words []string
 	for i := range platforms {
-		p := &platforms[i]
-		addTo(&words, strings.TrimSuffix(p.OS+"/"+p.Arch+"/"+p.Variant, "/"))
+		addTo(&words, platforms[i].Name())
 	}
 	if json {
 		var o jsonObject
