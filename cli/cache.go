@@ -186,7 +186,7 @@ func cachedMatches(k image.Name, fields []string) bool {
 
 // expiryOf returns when a cached image expires. ok is false if the image has no expiry date,
 // is damaged or is not complete. An unreadable date counts as past, as it does for create.
-func (c *cacheCall) expiryOf(i cache.Info) (t time.Time, ok bool) {
+func (c *cacheCall) expiryOf(i *cache.Info) (t time.Time, ok bool) {
 	if i.Partial || i.Damage != nil || i.Kept != nil || i.Blob != "" {
 		return t, false
 	}
@@ -210,7 +210,8 @@ func (c *cacheCall) list(list []cache.Info) error {
 		return c.listJSON(list)
 	}
 	rows := [][]string{{"IMAGE", "BUILD", "SIZE", "AGE", "EXPIRES", "SIGNED"}}
-	for _, i := range list {
+	for n := range list {
+		i := &list[n]
 		build := i.Build
 		if i.Kept != nil {
 			build = cache.ShortDigest(i.Kept.Top)
@@ -248,7 +249,8 @@ func (c *cacheCall) list(list []cache.Info) error {
 
 func (c *cacheCall) listJSON(list []cache.Info) error {
 	var objects []jsonObject
-	for _, i := range list {
+	for n := range list {
+		i := &list[n]
 		var o jsonObject
 		switch {
 		case i.Kept != nil:
@@ -283,7 +285,8 @@ func (c *cacheCall) listJSON(list []cache.Info) error {
 func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []cache.Info) error {
 	bad, unknown := 0, 0
 	var unreadable error
-	for _, i := range list {
+	for n := range list {
+		i := &list[n]
 		if i.Partial {
 			continue
 		}
@@ -291,9 +294,9 @@ func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []ca
 		var err error
 		if i.Kept != nil || i.Blob != "" {
 			verdict, build = "good digests", ""
-			err = c.cache.VerifyKept(ctx, i)
+			err = c.cache.VerifyKept(ctx, *i)
 		} else {
-			err = finder.Verify(ctx, i)
+			err = finder.Verify(ctx, *i)
 		}
 		var untrusted *pgp.UntrustedError
 		switch {
@@ -327,7 +330,7 @@ func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []ca
 }
 
 // removal tells the user that an image was removed, or why it was not.
-func (c *cacheCall) removal(i cache.Info, why string, err error) {
+func (c *cacheCall) removal(i *cache.Info, why string, err error) {
 	c.spoke = true
 	name := i.Label()
 	if i.Partial {
@@ -350,14 +353,15 @@ func (c *cacheCall) removal(i cache.Info, why string, err error) {
 // image is removed only if one of names is its full name.
 func (c *cacheCall) remove(list []cache.Info, names []string) error {
 	var first error
-	for _, i := range list {
+	for n := range list {
+		i := &list[n]
 		whole := func(name string) bool {
 			fields := strings.Split(name, "/")
 			return len(fields) == 4 && cachedMatches(i.Name, fields)
 		}
 		var err error
 		if i.Proven || slices.ContainsFunc(names, whole) {
-			err = c.cache.Drop(i)
+			err = c.cache.Drop(*i)
 		} else {
 			err = errors.New("nothing proves that it is an image; name it in full to remove it")
 		}
@@ -385,13 +389,13 @@ func (c *cacheCall) gc() error {
 			size, err = slot.Sweep(now)
 			slot.Unlock()
 			if err == nil && size > 0 {
-				c.removal(cache.Info{Name: k, Partial: true, Size: size}, "a week old, ", nil)
+				c.removal(&cache.Info{Name: k, Partial: true, Size: size}, "a week old, ", nil)
 			}
 		}
 		if errors.Is(err, cache.ErrLocked) {
 			continue // a run is downloading it
 		} else if err != nil {
-			c.removal(cache.Info{Name: k, Partial: true}, "", err)
+			c.removal(&cache.Info{Name: k, Partial: true}, "", err)
 			first = cmp.Or(first, err)
 		}
 	}
@@ -400,7 +404,8 @@ func (c *cacheCall) gc() error {
 	if err != nil {
 		return err
 	}
-	for _, i := range list {
+	for n := range list {
+		i := &list[n]
 		if i.Partial && i.Blob == "" {
 			continue
 		}
@@ -415,14 +420,14 @@ func (c *cacheCall) gc() error {
 		if why == "" {
 			continue
 		}
-		err := c.cache.Drop(i)
+		err := c.cache.Drop(*i)
 		c.removal(i, why, err)
 		if !errors.Is(err, cache.ErrLocked) {
 			first = cmp.Or(first, err)
 		}
 	}
 	if c.maxSize > 0 {
-		err = c.cache.Shrink(c.maxSize, image.Name{}, func(i cache.Info, err error) { c.removal(i, "", err) })
+		err = c.cache.Shrink(c.maxSize, image.Name{}, func(i cache.Info, err error) { c.removal(&i, "", err) })
 	}
 	if first = cmp.Or(first, err); first == nil && !c.spoke && !c.ui.quiet {
 		c.ui.write("", "nothing to remove")
