@@ -36,8 +36,8 @@ type cacheCall struct {
 	spoke bool // removal was called
 }
 
-func (c *cacheCall) groups() []group {
-	return []group{{"", []flag{
+func (c *cacheCall) groups() []*group {
+	return []*group{{"", []flag{
 		{long: "json", help: "ls: print JSON", into: &c.json, exact: true, more: true},
 		{long: "keyring", value: "FILE", help: "verify: trust the keys in FILE instead of the built-in key", into: &c.finder.trust.keyrings, again: true, exact: true, more: true},
 		{long: "keyid", value: "FPR", help: "verify: trust only the key with this fingerprint", into: &c.finder.trust.keyids, again: true, exact: true, more: true},

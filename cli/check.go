@@ -33,8 +33,8 @@ type checkCall struct {
 	args []string // the arguments of this call, for reenter
 }
 
-func (c *checkCall) groups() []group {
-	groups := c.finder.groups(c.made.group(), group{"", []flag{
+func (c *checkCall) groups() []*group {
+	groups := c.finder.groups(c.made.group(), &group{"", []flag{
 		{long: "only-changed", help: "leave out missing and added files", into: &c.onlyChanged, exact: true},
 		{long: "exclude", value: "PATTERN", help: "leave out files that match, and all below them", into: &c.exclude, again: true, exact: true},
 		{long: "rootfs", value: "DIR", help: "the root file system is mounted at DIR", into: &c.rootfs, exact: true, more: true},

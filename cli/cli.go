@@ -36,7 +36,7 @@ type command struct {
 type call interface {
 	// groups returns the flags that the command takes. Parsing stores their values in
 	// the call.
-	groups() []group
+	groups() []*group
 	// run does the work. operands are the arguments that are not options; a raw command
 	// gets all arguments.
 	run(ctx context.Context, ui *ui, operands []string) error

@@ -31,8 +31,8 @@ type completionCall struct {
 	before string // "--NAME=", which the shell's word has before the value
 }
 
-func (c *completionCall) groups() []group {
-	return []group{{"", []flag{{long: "words", into: &c.words, exact: true}, {short: 'h', long: "help"}}}}
+func (c *completionCall) groups() []*group {
+	return []*group{{"", []flag{{long: "words", into: &c.words, exact: true}, {short: 'h', long: "help"}}}}
 }
 
 func (c *completionCall) run(ctx context.Context, ui *ui, operands []string) error {

@@ -13,8 +13,8 @@ import (
 // A configCall is one use of "config". It reads only files, and asks no server.
 type configCall struct{ json bool }
 
-func (c *configCall) groups() []group {
-	return []group{{"", []flag{{long: "json", help: "print JSON", into: &c.json, exact: true}}}, commonFlags()}
+func (c *configCall) groups() []*group {
+	return []*group{{"", []flag{{long: "json", help: "print JSON", into: &c.json, exact: true}}}, commonFlags()}
 }
 
 func (c *configCall) run(ctx context.Context, ui *ui, operands []string) error {

@@ -25,8 +25,8 @@ type createCall struct {
 	mappedUID, mappedGID  string   // enterNamespace passes these options
 }
 
-func (c *createCall) groups() []group {
-	own := group{"The container", []flag{
+func (c *createCall) groups() []*group {
+	own := &group{"The container", []flag{
 		{short: 'n', long: "name", value: "NAME", help: "the container's name, as for lxc-create", into: &c.name, more: true},
 		{short: 'P', long: "lxcpath", value: "DIR", help: "where containers are (default: as in lxc.conf)", into: &c.lxcPath, exact: true},
 		{short: 'f', long: "config", value: "FILE", help: "config file (default: default.conf), or lxc.KEY=VALUE", into: &c.configs, again: true, exact: true},

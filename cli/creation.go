@@ -39,12 +39,12 @@ type creation struct {
 
 // groups returns the flags that the three commands have in common. container says that the
 // command makes a container.
-func (c *creation) groups(container bool) []group {
-	images := group{"Container images", c.finder.registry.flags()}
+func (c *creation) groups(container bool) []*group {
+	images := &group{"Container images", c.finder.registry.flags()}
 	if container {
 		images.flags = append(processFlags(&c.process), images.flags...)
 	}
-	return []group{
+	return []*group{
 		c.image.group(), c.finder.servers.group(), images, c.finder.trust.group(), c.finder.cache.group(),
 		c.unpack.group(), c.finder.network.group(), commonFlags(), {flags: []flag{progressFlag()}},
 	}
@@ -78,7 +78,7 @@ func (c *creation) check(ui *ui) error {
 
 // dropDashes removes a "--" after which the image is named by options, as in a call of
 // lxc-create: "create NAME -- -d DIST -r RELEASE". Any other "--" stays, and ends the options.
-func dropDashes(args []string, groups []group) []string {
+func dropDashes(args []string, groups []*group) []string {
 	i := slices.Index(args, "--")
 	if i < 0 {
 		return args

@@ -19,8 +19,8 @@ type dryOptions struct {
 	config string // the file with which a new container's config begins; "": none
 }
 
-func (o *dryOptions) group() group {
-	return group{"Without making it", []flag{
+func (o *dryOptions) group() *group {
+	return &group{"Without making it", []flag{
 		{long: "dry-run", help: "say what would be done, and change nothing", into: &o.dryRun, exact: true},
 		{long: "print-url", help: "print the SHA-256, size and URL of each file to download, and change nothing", into: &o.printURL, exact: true, more: true},
 	}}

@@ -56,7 +56,7 @@ func jsonFlag() flag {
 
 // bind makes the flags that set something of the ui do so. It adds --json-fd, without a help
 // text, to a command that does not have it.
-func (u *ui) bind(groups []group) []group {
+func (u *ui) bind(groups []*group) []*group {
 	known := false
 	for i := range groups {
 		for j := range groups[i].flags {
@@ -72,7 +72,7 @@ func (u *ui) bind(groups []group) []group {
 	}
 	hidden := []flag{eventsFlag()}
 	hidden[0].into, hidden[0].help = u, ""
-	return append(groups, group{"", hidden})
+	return append(groups, &group{"", hidden})
 }
 
 // setFlag sets a flag of the ui.

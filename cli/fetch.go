@@ -25,9 +25,9 @@ import (
 // A fetchCall is one call of the command: its options and, once check has returned, its
 // operands. The download changes none of them.
 type fetchCall struct {
-	output  string // the file to write; "-": standard output
-	digest  []byte // the SHA-256 that the file must have; nil: not given
-	html    bool   // accept a web page
+	output string // the file to write; "-": standard output
+	digest []byte // the SHA-256 that the file must have; nil: not given
+	html   bool   // accept a web page
 
 	image   imageOptions   // of --oci
 	finder  finderOptions  // likewise
@@ -37,15 +37,15 @@ type fetchCall struct {
 	urls []string // at least one
 }
 
-func (c *fetchCall) groups() []group {
-	own := group{"", []flag{
+func (c *fetchCall) groups() []*group {
+	own := &group{"", []flag{
 		{short: 'o', long: "output", value: "FILE", help: "write to FILE, \"-\" for standard output (default: the last part of the URL, which must not exist yet)", into: &c.output},
 		{long: "sha256", value: "HEX", help: "refuse a file with another digest; required with several URLs", into: c.setDigest},
 		{long: "html", help: "accept a web page; otherwise it is an error, since it may be a login page", into: &c.html},
 		jsonFlag(),
 		progressFlag(),
 	}}
-	return append(append([]group{own}, c.ociGroups()...), c.finder.network.group().byPrefix(), commonFlags().byPrefix())
+	return append(append([]*group{own}, c.ociGroups()...), c.finder.network.group().byPrefix(), commonFlags().byPrefix())
 }
 
 func (c *fetchCall) setDigest(value string) (err error) {

@@ -78,7 +78,7 @@ func (f *flag) name() string {
 }
 
 // byPrefix returns the group with long names that any unique prefix can stand for.
-func (g group) byPrefix() group {
+func (g *group) byPrefix() *group {
 	for i := range g.flags {
 		g.flags[i].exact = false
 	}
@@ -86,7 +86,7 @@ func (g group) byPrefix() group {
 }
 
 // flagsOf returns the flags of all groups.
-func flagsOf(groups []group) []flag {
+func flagsOf(groups []*group) []flag {
 	var flags []flag
 	for _, g := range groups {
 		flags = append(flags, g.flags...)
@@ -96,7 +96,7 @@ func flagsOf(groups []group) []flag {
 
 // parse parses args by the flags in groups and stores their values. given has the names of
 // the flags that args holds.
-func parse(args []string, groups []group) (given, operands []string, err error) {
+func parse(args []string, groups []*group) (given, operands []string, err error) {
 	flags := flagsOf(groups)
 	values, operands, err := getopt(args, flags)
 	if err != nil {
@@ -122,8 +122,8 @@ func parse(args []string, groups []group) (given, operands []string, err error) 
 
 // commonFlags returns the flags of nearly every command. Method run of command looks for
 // them by name.
-func commonFlags() group {
-	return group{"Messages", []flag{
+func commonFlags() *group {
+	return &group{"Messages", []flag{
 		{short: 'q', long: "quiet", help: "print errors only", exact: true},
 		{short: 'v', long: "verbose", help: "print details"},
 		eventsFlag(),
@@ -146,7 +146,7 @@ type imageOptions struct {
 const defaultVariant = "default"
 
 // group returns the flags of a command that unpacks one image.
-func (o *imageOptions) group() group {
+func (o *imageOptions) group() *group {
 	g := o.filters()
 	g.flags[1].help += " (IMAGE without it: the newest stable one)"
 	g.flags[2].help += " (default: this machine's, " + hostArch() + ")"
@@ -156,8 +156,8 @@ func (o *imageOptions) group() group {
 }
 
 // filters returns the flags of a command that is about all images which match.
-func (o *imageOptions) filters() group {
-	return group{"Which image", []flag{
+func (o *imageOptions) filters() *group {
+	return &group{"Which image", []flag{
 		{short: 'd', long: "dist", value: "DIST", help: "distribution", into: &o.dist},
 		{short: 'r', long: "release", value: "RELEASE", help: "release", into: &o.release},
 		{short: 'a', long: "arch", value: "ARCH", help: "architecture", into: &o.arch},
@@ -211,8 +211,8 @@ type serverOptions struct {
 	servers, mirrors, mirrorLists []string // mirrorLists are files
 }
 
-func (o *serverOptions) group() group {
-	return group{"Where from", []flag{
+func (o *serverOptions) group() *group {
+	return &group{"Where from", []flag{
 		{long: "server", value: "SERVER", help: "the image server (default: " + source.DefaultServer + ")", into: &o.servers, again: true},
 		{long: "mirror", value: "SERVER", help: "download the image's tarballs from this mirror; for a container image, a mirror of its registry: HOST[:PORT][/PREFIX]", into: &o.mirrors, again: true, exact: true, more: true},
 		{long: "mirror-list", value: "FILE", help: "read mirrors from FILE, one on each line", into: &o.mirrorLists, again: true, exact: true, more: true},
@@ -230,8 +230,8 @@ type trustOptions struct {
 	requireSignature bool
 }
 
-func (o *trustOptions) group() group {
-	return group{"Whom to trust", []flag{
+func (o *trustOptions) group() *group {
+	return &group{"Whom to trust", []flag{
 		{long: "keyring", value: "FILE", help: "trust the keys in FILE instead of the built-in key; of container images, keys of cosign (PEM)", into: &o.keyrings, again: true, exact: true, more: true},
 		{long: "keyid", value: "FPR", help: "trust only the key with this fingerprint", into: &o.keyids, again: true, exact: true, more: true},
 		{long: "no-validate", help: "do not verify signatures (dangerous)", into: &o.noValidate, exact: true, more: true},
@@ -249,8 +249,8 @@ type cacheOptions struct {
 	size                           int64 // most bytes to keep; 0: not given
 }
 
-func (o *cacheOptions) group() group {
-	return group{"The cache", []flag{
+func (o *cacheOptions) group() *group {
+	return &group{"The cache", []flag{
 		{long: "flush-cache", help: "first remove the image from the cache", into: &o.flush},
 		{long: "force-cache", help: "use the cached image, even if it has expired", into: &o.force, more: true},
 		{long: "no-cache", help: "do not use the cache", into: &o.noCache, exact: true},
@@ -281,8 +281,8 @@ type unpackOptions struct {
 	hookDir         string
 }
 
-func (o *unpackOptions) group() group {
-	return group{"How it is unpacked", []flag{
+func (o *unpackOptions) group() *group {
+	return &group{"How it is unpacked", []flag{
 		{long: "verify-first", help: "download and verify everything before unpacking", into: &o.verifyFirst, exact: true, more: true},
 		{long: "memory", value: "SIZE", help: "use at most SIZE bytes of memory (20M or more)", into: o.setMemory, exact: true, more: true},
 		{long: "allow-host-config", help: "accept an image config that affects the host (dangerous)", into: &o.allowHost, exact: true, more: true},
@@ -312,8 +312,8 @@ type callerOptions struct {
 	mappedUID, mappedGID string
 }
 
-func (o *callerOptions) group() group {
-	return group{"", []flag{
+func (o *callerOptions) group() *group {
+	return &group{"", []flag{
 		{long: "name", value: "NAME", into: &o.name},
 		{long: "path", value: "DIR", into: &o.path},
 		{long: "rootfs", value: "DIR", into: &o.rootfs},

@@ -14,8 +14,8 @@ import (
 // A helpCall is one use of "help".
 type helpCall struct{ install bool }
 
-func (c *helpCall) groups() []group {
-	return []group{{"", []flag{{long: "install", into: &c.install}, {short: 'h', long: "help"}}}}
+func (c *helpCall) groups() []*group {
+	return []*group{{"", []flag{{long: "install", into: &c.install}, {short: 'h', long: "help"}}}}
 }
 
 func (c *helpCall) run(_ context.Context, ui *ui, operands []string) error {
@@ -35,7 +35,7 @@ func (c *helpCall) run(_ context.Context, ui *ui, operands []string) error {
 // nothing was done.
 type missingCall struct{}
 
-func (c *missingCall) groups() []group { return nil }
+func (c *missingCall) groups() []*group { return nil }
 
 func (c *missingCall) run(_ context.Context, ui *ui, _ []string) error {
 	if err := printOverview(ui.err); err != nil {
@@ -91,7 +91,7 @@ Example: lxc-pull create web debian/trixie
 }
 
 // printHelp prints a command's help text. If all is true, the text has all flags.
-func (c *command) printHelp(w io.Writer, groups []group, all bool) error {
+func (c *command) printHelp(w io.Writer, groups []*group, all bool) error {
 	usage, example := c.usage()
 	if !all && hasHidden(groups) {
 		example += "lxc-pull help " + c.name + " explains more options.\n"
@@ -120,7 +120,7 @@ const (
 
 // flagTable returns the lines of the flags in groups. If all is true, all flags have lines,
 // under the titles of their groups.
-func flagTable(groups []group, all bool) string {
+func flagTable(groups []*group, all bool) string {
 	var b strings.Builder
 	for _, g := range groups {
 		title := g.title
@@ -174,7 +174,7 @@ func (f *flag) line(all bool) string {
 }
 
 // hasHidden reports whether "help COMMAND" shows flags that --help does not.
-func hasHidden(groups []group) bool {
+func hasHidden(groups []*group) bool {
 	for _, f := range flagsOf(groups) {
 		if f.help != "" && f.more && f.long != "help" {
 			return true

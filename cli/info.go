@@ -26,8 +26,8 @@ type madeOptions struct {
 	json          bool
 }
 
-func (o *madeOptions) group() group {
-	return group{"", []flag{
+func (o *madeOptions) group() *group {
+	return &group{"", []flag{
 		{short: 'P', long: "lxcpath", value: "DIR", help: "where containers are (default: as in lxc.conf)", into: &o.lxcPath, exact: true},
 		{long: "json", help: "print JSON", into: &o.json, exact: true},
 	}}
@@ -95,17 +95,17 @@ type infoCall struct {
 	offline bool
 }
 
-func (c *infoCall) groups() []group {
-	return c.finder.groups(c.made.group(), group{"", []flag{
+func (c *infoCall) groups() []*group {
+	return c.finder.groups(c.made.group(), &group{"", []flag{
 		{long: "offline", help: "do not ask the server for a newer build", into: &c.offline, exact: true},
 	}})
 }
 
 // groups returns the flags of a command: its own, and those of finding an image. Only a setting
 // gives "server*" (settings.give).
-func (o *finderOptions) groups(made, own group) []group {
-	second := group{"", []flag{{long: "server*", value: "SERVER", into: &o.settings, exact: true}}}
-	return []group{made, own, o.servers.group(), o.trust.group(), o.network.group(), commonFlags(), second}
+func (o *finderOptions) groups(made, own *group) []*group {
+	second := &group{"", []flag{{long: "server*", value: "SERVER", into: &o.settings, exact: true}}}
+	return []*group{made, own, o.servers.group(), o.trust.group(), o.network.group(), commonFlags(), second}
 }
 
 func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {

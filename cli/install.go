@@ -24,8 +24,8 @@ type installCall struct {
 	symbolic bool
 }
 
-func (c *installCall) groups() []group {
-	return []group{{"", []flag{
+func (c *installCall) groups() []*group {
+	return []*group{{"", []flag{
 		{short: 's', long: "symbolic", help: "make symbolic links instead of hard links (or copies, if the file system has no links)", into: &c.symbolic},
 		{short: 'h', long: "help"},
 	}}}

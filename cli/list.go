@@ -35,13 +35,13 @@ type listRow struct {
 	size   int64  // of the root file system, compressed; 0: not known
 }
 
-func (c *listCall) groups() []group {
-	own := group{"", []flag{
+func (c *listCall) groups() []*group {
+	own := &group{"", []flag{
 		{long: "all", help: "list the images of all architectures", into: &c.all, exact: true},
 		{long: "json", help: "print JSON", into: &c.json, exact: true},
 		{long: "no-cache", into: &c.finder.cache.noCache, exact: true}, // no marks of cached images
 	}}
-	return []group{
+	return []*group{
 		own, c.image.filters(), c.finder.servers.group(), {"Container images", c.finder.registry.flags()}, c.finder.trust.group(), c.finder.network.group(),
 		commonFlags(),
 	}

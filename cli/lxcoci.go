@@ -12,14 +12,14 @@ const stockOCI = "help url username password no-cache dhcp mount-helper name pat
 
 // ociGroups returns the flags of lxc-oci: those of the other template without the names on image
 // servers.
-func (c *templateCall) ociGroups() []group {
-	own := group{"", []flag{
+func (c *templateCall) ociGroups() []*group {
+	own := &group{"", []flag{
 		{short: 'u', long: "url", value: "URL", help: "the container image", into: &c.image.container},
 		{long: "password", value: "PASSWORD", help: "as --password-file; lxc-create writes it into the container's config", into: &c.finder.registry.password},
 		{long: "mount-helper", value: "PROGRAM", into: &c.helper},
 		c.image.group().flags[2], // --arch
 	}}
-	groups := append([]group{own, c.caller.group()}, c.creation.groups(true)[1:]...)
+	groups := append([]*group{own, c.caller.group()}, c.creation.groups(true)[1:]...)
 	for _, g := range groups {
 		for i := range g.flags {
 			f := &g.flags[i]

@@ -180,7 +180,7 @@ func manualOptions(c command) string {
 }
 
 // manualFlags returns the lines of a group's flags.
-func manualFlags(g group) string {
+func manualFlags(g *group) string {
 	var b strings.Builder
 	for _, f := range g.flags {
 		if f.help == "" {

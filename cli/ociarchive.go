@@ -10,13 +10,13 @@ import (
 // it is complete, as for a download, but a later call can't continue it.
 
 // ociGroups returns the flags of fetch --oci.
-func (c *fetchCall) ociGroups() []group {
+func (c *fetchCall) ociGroups() []*group {
 	own := []flag{
 		{long: "oci", value: "IMAGE", help: "write a container image, such as docker:nginx, as an OCI archive to the file of -o", into: &c.image.container},
 		c.image.group().flags[2], // --arch
 	}
 	own[1].exact, own[1].more = true, true
-	return []group{{"Container images", append(own, c.finder.registry.flags()...)}, {flags: c.finder.servers.group().flags[1:]}, c.finder.trust.group()}
+	return []*group{{"Container images", append(own, c.finder.registry.flags()...)}, {flags: c.finder.servers.group().flags[1:]}, c.finder.trust.group()}
 }
 
 // saveOCI does the work of --oci.

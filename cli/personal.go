@@ -32,7 +32,7 @@ type personalOptions struct {
 }
 
 // group returns the flags of a command. container says that it makes a config as well.
-func (o *personalOptions) group(container bool) group {
+func (o *personalOptions) group(container bool) *group {
 	flags := []flag{
 		{long: "hostname", value: "NAME", help: "host name, for /etc/hostname and LXC_NAME in the image's files", into: &o.hostName, exact: true, more: true},
 		{long: "ssh-key", value: "FILE", help: "add the public keys in FILE to root's authorized_keys", into: &o.keys, again: true, exact: true},
@@ -44,13 +44,13 @@ func (o *personalOptions) group(container bool) group {
 	if !container {
 		flags = flags[:4]
 	}
-	return group{"What is changed in it", flags}
+	return &group{"What is changed in it", flags}
 }
 
 // newGroups returns the flags of a command that makes something new for a user. own are those
 // that no other command has; container says that it makes a container.
-func (c *creation) newGroups(own group, container bool) []group {
-	return append([]group{own, c.personal.group(container), c.only.group()}, c.groups(container)...)
+func (c *creation) newGroups(own *group, container bool) []*group {
+	return append([]*group{own, c.personal.group(container), c.only.group()}, c.groups(container)...)
 }
 
 // Limits of the files that the options name, in bytes. A file of public keys has a few

@@ -642,7 +642,7 @@ func TestSameAs(t *testing.T) {
 		{"template", "--path=/l/web --name=web --rootfs=/l/web/rootfs -d debian", "debian/trixie/" + hostArch() + "/default", "lxc-create -t pull -n web -P /l -- -d debian -r trixie"},
 	} {
 		call, ok := named(c.command).call.(interface {
-			groups() []group
+			groups() []*group
 			rewrite([]string) []string
 		})
 		if c.command == "template" {

@@ -16,8 +16,8 @@ type rootfsCall struct {
 	cache bool
 }
 
-func (c *rootfsCall) groups() []group {
-	own := group{"The directory", []flag{
+func (c *rootfsCall) groups() []*group {
+	own := &group{"The directory", []flag{
 		{long: "name", value: "NAME", help: "host name for the image's files (default: DIR's name)", into: &c.name},
 		{long: "cache", help: "use the image cache", into: &c.cache, exact: true},
 		jsonFlag(),

@@ -43,7 +43,7 @@ func sopErrorf(code int, format string, args ...any) error {
 // A sopvCall is one call of the command. It has no flags of this program's.
 type sopvCall struct{}
 
-func (c *sopvCall) groups() []group { return nil }
+func (c *sopvCall) groups() []*group { return nil }
 
 func (c *sopvCall) run(ctx context.Context, ui *ui, args []string) error {
 	if len(args) == 0 {

@@ -20,12 +20,12 @@ type templateCall struct {
 	helper string // --mount-helper of lxc-oci
 }
 
-func (c *templateCall) groups() []group {
+func (c *templateCall) groups() []*group {
 	if c.oci {
 		return c.ociGroups()
 	}
-	own := group{"", []flag{{short: 'l', long: "list", help: "list the images and make no container", into: &c.list}}}
-	return append([]group{own, c.caller.group()}, c.creation.groups(true)...)
+	own := &group{"", []flag{{short: 'l', long: "list", help: "list the images and make no container", into: &c.list}}}
+	return append([]*group{own, c.caller.group()}, c.creation.groups(true)...)
 }
 
 // rewrite keeps the arguments for sameAs.

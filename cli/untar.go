@@ -33,14 +33,14 @@ type untarCall struct {
 }
 
 // groups returns untar's own flags and the flags of tar that scripts pass.
-func (c *untarCall) groups() []group {
+func (c *untarCall) groups() []*group {
 	owners := func(p untar.Privilege) func(string) error {
 		return func(string) error { c.opt.Metadata.Privilege = p; return nil }
 	}
 	on := func(b *bool, value bool) func(string) error {
 		return func(string) error { *b = value; return nil }
 	}
-	return []group{{"", []flag{
+	return []*group{{"", []flag{
 		{short: 'C', long: "directory", value: "DIR", help: "extract into DIR; a new DIR appears only when complete", into: &c.dirs, again: true},
 		{short: 't', long: "list", help: "list the archive as tar -tv does", into: &c.list},
 		{long: "exclude", value: "PATTERN", help: "skip members that match, as tar --anchored does", into: &c.opt.Filter.Exclude, again: true},
@@ -72,7 +72,8 @@ func (c *untarCall) groups() []group {
 }
 
 // ignoredFlags returns the flags of tar that ask for what untar always does.
-func ignoredFlags() (g group) {
+func ignoredFlags() *group {
+	g := new(group)
 	for word := range strings.SplitSeq("extract,x get preserve-permissions,p gzip,z bzip2,j xz,J zstd anchored xattrs unlink-first,U sparse,S auto-compress,a delay-directory-restore", " ") {
 		long, short, found := strings.Cut(word, ",")
 		f := flag{long: long}

@@ -22,8 +22,8 @@ type verifyCall struct {
 	policy       pgp.Policy
 }
 
-func (c *verifyCall) groups() []group {
-	return []group{{"", []flag{
+func (c *verifyCall) groups() []*group {
+	return []*group{{"", []flag{
 		{long: "keyring", value: "FILE", help: "trust the keys in FILE (default: those of pull.conf, else the key of " + source.DefaultServer + ")", into: &c.keyrings, again: true},
 		{long: "fingerprint", value: "FPR", help: "trust only the key with this fingerprint", into: &c.fingerprints, again: true},
 		{long: "keyid", value: "FPR", into: &c.fingerprints, exact: true},

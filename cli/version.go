@@ -19,8 +19,8 @@ import (
 // A versionCall is one call of the command.
 type versionCall struct{}
 
-func (c *versionCall) groups() []group {
-	return []group{{"", []flag{{short: 'h', long: "help"}}}}
+func (c *versionCall) groups() []*group {
+	return []*group{{"", []flag{{short: 'h', long: "help"}}}}
 }
 
 func (c *versionCall) run(_ context.Context, ui *ui, operands []string) error {

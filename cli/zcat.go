@@ -28,8 +28,8 @@ type zcatCall struct {
 	several bool // there are several files
 }
 
-func (c *zcatCall) groups() []group {
-	return []group{{"", []flag{
+func (c *zcatCall) groups() []*group {
+	return []*group{{"", []flag{
 		{short: 't', long: "test", help: "verify the files, write nothing", into: &c.test},
 		{short: 'l', long: "list", help: "list blocks, sizes, checks and dictionaries instead", into: &c.list},
 		{short: 'T', long: "threads", value: "N", help: "decode up to N blocks of an xz file in parallel (default: 0, one for each processor)", into: c.setThreads},
