@@ -61,7 +61,7 @@ func readMirrorList(file string, add func(name string) error) error {
 		return err
 	}
 	n := 0
-	for line := range strings.Lines(string(data)) {
+	for _, line := range strings.Split(string(data), "\n") {
 		n++
 		line, _, _ = strings.Cut(line, "#")
 		if line = strings.TrimSpace(line); line == "" {

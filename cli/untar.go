@@ -74,7 +74,7 @@ func (c *untarCall) groups() []*group {
 // ignoredFlags returns the flags of tar that ask for what untar always does.
 func ignoredFlags() *group {
 	g := new(group)
-	for word := range strings.SplitSeq("extract,x get preserve-permissions,p gzip,z bzip2,j xz,J zstd anchored xattrs unlink-first,U sparse,S auto-compress,a delay-directory-restore", " ") {
+	for _, word := range strings.Split("extract,x get preserve-permissions,p gzip,z bzip2,j xz,J zstd anchored xattrs unlink-first,U sparse,S auto-compress,a delay-directory-restore", " ") {
 		long, short, found := strings.Cut(word, ",")
 		f := flag{long: long}
 		if found {
@@ -138,7 +138,7 @@ const maxListFile = 1 << 20
 func readLines(into *[]string) func(string) error {
 	return func(name string) error {
 		text, err := readOption("", name, maxListFile) // parse knows the option's name
-		for line := range strings.SplitSeq(string(text), "\n") {
+		for _, line := range strings.Split(string(text), "\n") {
 			if line != "" && err == nil {
 				*into = append(*into, line)
 			}

@@ -71,7 +71,7 @@ func Interprets(entry, arch string) bool {
 	}
 	enabled, offset := false, true
 	var magic, mask []byte
-	for line := range strings.SplitSeq(entry, "\n") {
+	for _, line := range strings.Split(entry, "\n") {
 		switch word, value, _ := strings.Cut(line, " "); word {
 		case "enabled":
 			enabled = true
