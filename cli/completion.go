@@ -200,9 +200,8 @@ func (c *completionCall) values(kind string) {
 				c.add(scheme+":", "container image")
 			}
 		}
-		finder := finderOptions{owner: unchanged()}
 		base := host.This().CacheDir(host.Namespace())
-		dir := finder.cacheAt(base)
+		dir := (&finderOptions{owner: unchanged()}).cacheAt(base)
 		var list []cache.Info
 		if base != "" {
 			list, _ = dir.List()
