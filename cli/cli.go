@@ -233,7 +233,7 @@ func named(name string) *command {
 // commandNames returns the names of all commands.
 func commandNames() (names []string) {
 	for _, c := range commands() {
-		names = append(names, c.name)
+		addTo(&names, c.name)
 	}
 	return names
 }

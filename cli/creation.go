@@ -232,7 +232,7 @@ func makeDirs(path string) (made []string, err error) {
 		if _, err := os.Lstat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
-		missing = append(missing, dir)
+		addTo(&missing, dir)
 	}
 	for i := len(missing) - 1; i >= 0; i-- {
 		if err := os.Mkdir(missing[i], 0o755); err == nil {

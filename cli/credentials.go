@@ -162,7 +162,7 @@ func netrcWords(text string) (words []string, err error) {
 				}
 				word, line = line[:end], line[end:]
 			}
-			words = append(words, word)
+			addTo(&words, word)
 		}
 	}
 	return words, nil

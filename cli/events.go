@@ -232,9 +232,9 @@ func (e *events) image(i image.Image, digest string, cached bool) {
 	if digest = jsonString(digest); digest == `""` {
 		digest = "null"
 	}
-	fields := []string{"image", i.Name.String(), "build", i.Build, "#digest", digest, "#cached", strconv.FormatBool(cached)}
+	var more []string
 	if i.Reference != "" {
-		addTo(&fields, "reference", i.Reference)
+		more = []string{"reference", i.Reference}
 	}
-	e.send("image", fields...)
+	e.send("image", append([]string{"image", i.Name.String(), "build", i.Build, "#digest", digest, "#cached", strconv.FormatBool(cached)}, more...)...)
 }

@@ -52,7 +52,7 @@ func (f *flag) set(value string) (err error) {
 	case *string:
 		*into = value
 	case *[]string:
-		*into = append(*into, value)
+		addTo(into, value)
 	case *shellWordList:
 		*into, err = splitWords(value)
 	case *int64: // a size
@@ -103,7 +103,7 @@ func parse(args []string, groups []*group) (given, operands []string, err error)
 		return nil, nil, err
 	}
 	for _, v := range values {
-		given = append(given, flags[v.flag].name())
+		addTo(&given, flags[v.flag].name())
 	}
 	help := slices.Contains(given, "help") // then wrong values do not matter
 	for _, v := range values {
@@ -342,7 +342,7 @@ func longNames(flags []flag) []string {
 	var names []string
 	for _, f := range flags {
 		if f.long != "" && f.help != "" && !slices.Contains(names, f.long) {
-			names = append(names, f.long)
+			addTo(&names, f.long)
 		}
 	}
 	return names

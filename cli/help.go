@@ -76,7 +76,7 @@ Makes containers and root file systems from pre-built, signed images.
 	var rare []string
 	for _, c := range commands() {
 		if c.rare {
-			rare = append(rare, c.name)
+			addTo(&rare, c.name)
 			continue
 		}
 		fmt.Fprintf(&b, "  %-9s  %s\n", c.name, c.summary)
@@ -188,7 +188,7 @@ func wrap(text string, width int) (lines []string) {
 	line := ""
 	for _, word := range strings.Fields(text) {
 		if line != "" && len(line)+1+len(word) > width {
-			lines = append(lines, line)
+			addTo(&lines, line)
 			line = ""
 		}
 		if line != "" {

@@ -73,7 +73,7 @@ func (c *installCall) run(_ context.Context, ui *ui, operands []string) error {
 func installNames() []string {
 	names := []string{templateAlias, ociName}
 	for _, each := range commands() {
-		names = append(names, each.alias...)
+		addTo(&names, each.alias...)
 	}
 	return names
 }

@@ -107,7 +107,7 @@ func (n *networkOptions) client(agent string, servers []string, clock *source.Cl
 	}
 	var origins []string
 	for _, u := range servers {
-		origins = append(origins, fetch.Origin(u))
+		addTo(&origins, fetch.Origin(u))
 	}
 	client, err := fetch.NewClient(fetch.Options{
 		UserAgent:   agent,

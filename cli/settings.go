@@ -393,7 +393,7 @@ func (s *settings) give(flags []flag, given []string) {
 				err = errors.New("not 1: only the command line can leave a protection out")
 			}
 			if err != nil {
-				s.errs = append(s.errs, x.where+": "+x.name+" "+strconv.Quote(x.value)+": "+err.Error())
+				addTo(&s.errs, x.where+": "+x.name+" "+strconv.Quote(x.value)+": "+err.Error())
 				continue
 			}
 			x.used = true

@@ -79,7 +79,7 @@ func sopOptions(args []string, takes map[string]bool) (values map[string]string,
 			return values, append(operands, args...), nil
 		}
 		if !strings.HasPrefix(word, "-") {
-			operands = append(operands, word)
+			addTo(&operands, word)
 			continue
 		}
 		name, value, given := strings.Cut(word, "=")

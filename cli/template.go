@@ -41,7 +41,7 @@ func (o *callerOptions) takeMapped(operands []string) (rest []string) {
 	for ; len(operands) > 0; operands = operands[1:] {
 		into := map[string]*string{"--mapped-uid": &o.mappedUID, "--mapped-gid": &o.mappedGID}[operands[0]]
 		if into == nil || len(operands) == 1 {
-			rest = append(rest, operands[0])
+			addTo(&rest, operands[0])
 			continue
 		}
 		*into = operands[1]

@@ -122,7 +122,7 @@ func oldStyle(args []string) []string {
 	var out []string
 	letters, values := args[0], args[1:]
 	for _, c := range letters {
-		out = append(out, "-"+string(c))
+		addTo(&out, "-"+string(c))
 		if strings.ContainsRune("fCTX", c) && len(values) > 0 {
 			out, values = append(out, values[0]), values[1:]
 		}
@@ -140,7 +140,7 @@ func readLines(into *[]string) func(string) error {
 		text, err := readOption("", name, maxListFile) // parse knows the option's name
 		for _, line := range strings.Split(string(text), "\n") {
 			if line != "" && err == nil {
-				*into = append(*into, line)
+				addTo(into, line)
 			}
 		}
 		return err
@@ -170,7 +170,7 @@ func (c *untarCall) run(ctx context.Context, ui *ui, operands []string) (err err
 		}
 		archive = "-"
 	}
-	c.opt.Filter.Members = append(c.opt.Filter.Members, operands...)
+	addTo(&c.opt.Filter.Members, operands...)
 	in := os.Stdin
 	if archive != "-" {
 		if in, err = openUntilDone(ctx, archive); err != nil {
