@@ -22,27 +22,6 @@ import (
 	"lxc-pull/pull/source"
 )
 
-const cacheUsage = `Usage: lxc-pull cache ls [--json] [IMAGE]...
-       lxc-pull cache verify [--keyring FILE] [IMAGE]...
-       lxc-pull cache gc [--max-size SIZE]
-       lxc-pull cache rm IMAGE... | --all
-
-Shows, verifies and removes cached images. IMAGE is DIST or more of
-DIST/RELEASE/ARCH/VARIANT, and means all images whose name begins so; or a
-container image such as docker:nginx; or "docker:", all container images.
-
-  ls      lists builds, sizes, ages, expiry dates, signatures, partial downloads
-  verify  verifies images, of container images only digests; exit status 5 if
-          one is bad or its signer is not trusted
-  gc      removes expired images, and week-old downloads that no image needs;
-          with --max-size also the images that were not used for longest
-  rm      removes images and their interrupted downloads; files that may not be
-          an image only if IMAGE has all four parts
-
-The cache is LXC_CACHE_PATH, else /var/cache/lxc, else ~/.cache/lxc. The option
---cache-size of create, or LXC_PULL_CACHE_SIZE, limits its size.
-`
-
 // A cacheCall is one use of "cache". It asks no server.
 type cacheCall struct {
 	finder  finderOptions
@@ -57,8 +36,8 @@ type cacheCall struct {
 	spoke bool // removal was called
 }
 
-func (c *cacheCall) groups() []group {
-	return []group{{"", []flag{
+func (c *cacheCall) groups() []*group {
+	return []*group{{"", []flag{
 		{long: "json", help: "ls: print JSON", into: &c.json, exact: true, more: true},
 		{long: "keyring", value: "FILE", help: "verify: trust the keys in FILE instead of the built-in key", into: &c.finder.trust.keyrings, again: true, exact: true, more: true},
 		{long: "keyid", value: "FPR", help: "verify: trust only the key with this fingerprint", into: &c.finder.trust.keyids, again: true, exact: true, more: true},
@@ -157,9 +136,12 @@ func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
 	}
 	wanted := make([]bool, len(list))
 	for _, name := range names {
-		found := false
-		for i, info := range list {
-			if infoMatches(info, name) {
+		found, complete := false, name
+		if c, err := parseContainer(name); err == nil && c.Archive == "" {
+			complete = c.Reference.String()
+		}
+		for i := range list {
+			if infoMatches(&list[i], complete) {
 				wanted[i], found = true, true
 			}
 		}
@@ -176,31 +158,16 @@ func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
 	return some, nil
 }
 
-// infoMatches reports whether an operand means the image or blob.
-func infoMatches(i cache.Info, name string) bool {
+// infoMatches reports whether an operand, the complete name of a container image, means the image
+// or blob.
+func infoMatches(i *cache.Info, name string) bool {
 	switch {
 	case i.Kept != nil:
-		return name == "docker:" || name == i.Kept.Reference || completeReference(name) == i.Kept.Reference
+		return name == "docker:" || name == i.Kept.Reference
 	case i.Blob != "":
 		return len(name) >= len(i.Label()) && strings.HasPrefix(string(i.Blob), name)
 	}
 	return cachedMatches(i.Name, strings.Split(name, "/"))
-}
-
-// completeReference returns the complete name of a container image, such as
-// docker:docker.io/library/nginx:latest for docker:nginx, "" if name is not that of one.
-func completeReference(name string) string {
-	for _, scheme := range []string{"docker+http://", "docker://", "oci://", "docker:"} {
-		if rest, ok := strings.CutPrefix(name, scheme); ok {
-			r, err := image.ParseReference(rest)
-			if err != nil {
-				return ""
-			}
-			r.Plain = scheme == "docker+http://"
-			return r.String()
-		}
-	}
-	return ""
 }
 
 // cachedMatches reports whether an image's name begins with the parts in fields.
@@ -219,7 +186,7 @@ func cachedMatches(k image.Name, fields []string) bool {
 
 // expiryOf returns when a cached image expires. ok is false if the image has no expiry date,
 // is damaged or is not complete. An unreadable date counts as past, as it does for create.
-func (c *cacheCall) expiryOf(i cache.Info) (t time.Time, ok bool) {
+func (c *cacheCall) expiryOf(i *cache.Info) (t time.Time, ok bool) {
 	if i.Partial || i.Damage != nil || i.Kept != nil || i.Blob != "" {
 		return t, false
 	}
@@ -243,7 +210,8 @@ func (c *cacheCall) list(list []cache.Info) error {
 		return c.listJSON(list)
 	}
 	rows := [][]string{{"IMAGE", "BUILD", "SIZE", "AGE", "EXPIRES", "SIGNED"}}
-	for _, i := range list {
+	for n := range list {
+		i := &list[n]
 		build := i.Build
 		if i.Kept != nil {
 			build = cache.ShortDigest(i.Kept.Top)
@@ -281,7 +249,8 @@ func (c *cacheCall) list(list []cache.Info) error {
 
 func (c *cacheCall) listJSON(list []cache.Info) error {
 	var objects []jsonObject
-	for _, i := range list {
+	for n := range list {
+		i := &list[n]
 		var o jsonObject
 		switch {
 		case i.Kept != nil:
@@ -316,7 +285,8 @@ func (c *cacheCall) listJSON(list []cache.Info) error {
 func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []cache.Info) error {
 	bad, unknown := 0, 0
 	var unreadable error
-	for _, i := range list {
+	for n := range list {
+		i := &list[n]
 		if i.Partial {
 			continue
 		}
@@ -324,9 +294,9 @@ func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []ca
 		var err error
 		if i.Kept != nil || i.Blob != "" {
 			verdict, build = "good digests", ""
-			err = c.cache.VerifyKept(ctx, i)
+			err = c.cache.VerifyKept(ctx, *i)
 		} else {
-			err = finder.Verify(ctx, i)
+			err = finder.Verify(ctx, *i)
 		}
 		var untrusted *pgp.UntrustedError
 		switch {
@@ -360,7 +330,7 @@ func (c *cacheCall) verify(ctx context.Context, finder *source.Finder, list []ca
 }
 
 // removal tells the user that an image was removed, or why it was not.
-func (c *cacheCall) removal(i cache.Info, why string, err error) {
+func (c *cacheCall) removal(i *cache.Info, why string, err error) {
 	c.spoke = true
 	name := i.Label()
 	if i.Partial {
@@ -383,14 +353,15 @@ func (c *cacheCall) removal(i cache.Info, why string, err error) {
 // image is removed only if one of names is its full name.
 func (c *cacheCall) remove(list []cache.Info, names []string) error {
 	var first error
-	for _, i := range list {
+	for n := range list {
+		i := &list[n]
 		whole := func(name string) bool {
 			fields := strings.Split(name, "/")
 			return len(fields) == 4 && cachedMatches(i.Name, fields)
 		}
 		var err error
 		if i.Proven || slices.ContainsFunc(names, whole) {
-			err = c.cache.Drop(i)
+			err = c.cache.Drop(*i)
 		} else {
 			err = errors.New("nothing proves that it is an image; name it in full to remove it")
 		}
@@ -418,13 +389,13 @@ func (c *cacheCall) gc() error {
 			size, err = slot.Sweep(now)
 			slot.Unlock()
 			if err == nil && size > 0 {
-				c.removal(cache.Info{Name: k, Partial: true, Size: size}, "a week old, ", nil)
+				c.removal(&cache.Info{Name: k, Partial: true, Size: size}, "a week old, ", nil)
 			}
 		}
 		if errors.Is(err, cache.ErrLocked) {
 			continue // a run is downloading it
 		} else if err != nil {
-			c.removal(cache.Info{Name: k, Partial: true}, "", err)
+			c.removal(&cache.Info{Name: k, Partial: true}, "", err)
 			first = cmp.Or(first, err)
 		}
 	}
@@ -433,7 +404,8 @@ func (c *cacheCall) gc() error {
 	if err != nil {
 		return err
 	}
-	for _, i := range list {
+	for n := range list {
+		i := &list[n]
 		if i.Partial && i.Blob == "" {
 			continue
 		}
@@ -448,14 +420,14 @@ func (c *cacheCall) gc() error {
 		if why == "" {
 			continue
 		}
-		err := c.cache.Drop(i)
+		err := c.cache.Drop(*i)
 		c.removal(i, why, err)
 		if !errors.Is(err, cache.ErrLocked) {
 			first = cmp.Or(first, err)
 		}
 	}
 	if c.maxSize > 0 {
-		err = c.cache.Shrink(c.maxSize, image.Name{}, func(i cache.Info, err error) { c.removal(i, "", err) })
+		err = c.cache.Shrink(c.maxSize, image.Name{}, func(i cache.Info, err error) { c.removal(&i, "", err) })
 	}
 	if first = cmp.Or(first, err); first == nil && !c.spoke && !c.ui.quiet {
 		c.ui.write("", "nothing to remove")

@@ -19,17 +19,6 @@ import (
 	"lxc-pull/untar"
 )
 
-const checkUsage = `Usage: lxc-pull check NAME [OPTION]...
-
-Compares a container's files with its signed image, which is verified again.
-Prints a line for each file that differs, as dpkg --verify does. Exit status:
-0 no file differs, 1 some do or can't be read, 2 or more: not compared.
-
-  S size   M mode, type   5 content   D device   L link   U user   G group
-  P capabilities   ? not compared (T, the time, never is)   . the same
-  c: as the creation of the container edited it (-v); it does not count
-`
-
 // A checkCall is one use of "check".
 type checkCall struct {
 	made        madeOptions
@@ -44,8 +33,8 @@ type checkCall struct {
 	args []string // the arguments of this call, for reenter
 }
 
-func (c *checkCall) groups() []group {
-	groups := c.finder.groups(c.made.group(), group{"", []flag{
+func (c *checkCall) groups() []*group {
+	groups := c.finder.groups(c.made.group(), &group{"", []flag{
 		{long: "only-changed", help: "leave out missing and added files", into: &c.onlyChanged, exact: true},
 		{long: "exclude", value: "PATTERN", help: "leave out files that match, and all below them", into: &c.exclude, again: true, exact: true},
 		{long: "rootfs", value: "DIR", help: "the root file system is mounted at DIR", into: &c.rootfs, exact: true, more: true},

@@ -27,8 +27,6 @@ type command struct {
 	name    string
 	alias   []string // names of the program (argv[0]) that select this command
 	summary string   // a line in the overview
-	usage   string   // the beginning of the help text
-	example string   // the end of the help text; "": none
 	raw     bool     // the command parses its arguments itself
 	rare    bool     // the overview has only its name
 	call    call     // a new one in each table
@@ -38,7 +36,7 @@ type command struct {
 type call interface {
 	// groups returns the flags that the command takes. Parsing stores their values in
 	// the call.
-	groups() []group
+	groups() []*group
 	// run does the work. operands are the arguments that are not options; a raw command
 	// gets all arguments.
 	run(ctx context.Context, ui *ui, operands []string) error
@@ -53,39 +51,34 @@ type argReader interface {
 // commands returns the table of commands, in the order of the overview.
 func commands() []command {
 	return []command{
-		{name: "create", summary: "make a container without lxc-create", usage: createUsage, example: createExample, call: new(createCall)},
-		{name: "rootfs", summary: "unpack only a root file system, into an empty directory", usage: rootfsUsage, call: new(rootfsCall)},
-		{name: "list", summary: "list the images of a server", usage: listUsage, call: new(listCall)},
-		{name: "check", summary: "compare a container's files with its signed image", usage: checkUsage, call: new(checkCall)},
-		{name: "info", summary: "show which image a container was made of", usage: infoUsage, call: new(infoCall)},
-		{name: "cache", summary: "show, verify and remove cached images", usage: cacheUsage, call: new(cacheCall)},
-		{name: "doctor", summary: "check this machine for containers", usage: doctorUsage, call: new(doctorCall)},
-		{name: "config", summary: "show the settings and where each comes from", usage: configUsage, call: new(configCall)},
-		{name: "fetch", summary: "download a file: resume, mirrors, proxies", usage: fetchUsage, call: new(fetchCall)},
-		{name: "untar", alias: []string{"untar"}, summary: "extract a tar archive, safely", usage: untarUsage, example: untarExample, call: new(untarCall)},
-		{name: "zcat", alias: []string{"zcat", "xzcat", "zstdcat", "bzcat"}, summary: "decompress xz, gzip, zstd and bzip2", usage: zcatUsage, example: zcatExample, call: new(zcatCall)},
-		{name: "verify", summary: "say who signed a file", usage: verifyUsage, example: verifyExample, call: new(verifyCall)},
-		{name: "sopv", alias: []string{"sopv"}, summary: "verify by the Stateless OpenPGP command line", usage: sopvUsage, raw: true, rare: true, call: new(sopvCall)},
-		{name: "completion", summary: "print the completion script of a shell", usage: completionUsage, rare: true, call: new(completionCall)},
-		{name: "version", summary: "print the version", usage: versionUsage, call: new(versionCall)},
-		{name: "help", summary: "explain a command, with all its options", usage: helpUsage, call: new(helpCall)},
-		{name: "--install", summary: "install links that name single commands", usage: installUsage, example: installExample, rare: true, call: new(installCall)},
+		{name: "create", summary: "make a container without lxc-create", call: new(createCall)},
+		{name: "rootfs", summary: "unpack only a root file system, into an empty directory", call: new(rootfsCall)},
+		{name: "list", summary: "list the images of a server", call: new(listCall)},
+		{name: "check", summary: "compare a container's files with its signed image", call: new(checkCall)},
+		{name: "info", summary: "show which image a container was made of", call: new(infoCall)},
+		{name: "cache", summary: "show, verify and remove cached images", call: new(cacheCall)},
+		{name: "doctor", summary: "check this machine for containers", call: new(doctorCall)},
+		{name: "config", summary: "show the settings and where each comes from", call: new(configCall)},
+		{name: "fetch", summary: "download a file: resume, mirrors, proxies", call: new(fetchCall)},
+		{name: "untar", alias: []string{"untar"}, summary: "extract a tar archive, safely", call: new(untarCall)},
+		{name: "zcat", alias: []string{"zcat", "xzcat", "zstdcat", "bzcat"}, summary: "decompress xz, gzip, zstd and bzip2", call: new(zcatCall)},
+		{name: "verify", summary: "say who signed a file", call: new(verifyCall)},
+		{name: "sopv", alias: []string{"sopv"}, summary: "verify by the Stateless OpenPGP command line", raw: true, rare: true, call: new(sopvCall)},
+		{name: "completion", summary: "print the completion script of a shell", rare: true, call: new(completionCall)},
+		{name: "version", summary: "print the version", call: new(versionCall)},
+		{name: "help", summary: "explain a command, with all its options", call: new(helpCall)},
+		{name: "--install", summary: "install links that name single commands", rare: true, call: new(installCall)},
 	}
 }
 
-// template returns the command that lxc-create runs: the program as a template of LXC.
-// Only "help" finds it by its name; arguments that begin with an option select it.
-func template() *command {
-	return &command{name: templateName, usage: templateUsage, example: templateExample, call: new(templateCall)}
+// template returns the command that lxc-create runs: the program as a template of LXC, name being
+// templateName or ociName. Only "help" finds it by its name; arguments that begin with an option
+// select it, or the program's name.
+func template(name string) *command {
+	return &command{name: name, call: &templateCall{oci: name == ociName}}
 }
 
 const templateName = "template"
-
-// ociTemplate returns the command that lxc-create runs for "-t oci", if the program has the name
-// of that template.
-func ociTemplate() *command {
-	return &command{name: ociName, usage: ociUsage, example: ociExample, call: new(ociCall)}
-}
 
 // Run runs the command that argv names and returns the exit status. argv[0] is the name by
 // which the program was called. After SIGINT, SIGTERM or SIGHUP the command cleans up and
@@ -161,9 +154,9 @@ func choose(argv []string) (*command, []string, error) {
 	}
 	switch name {
 	case templateAlias:
-		return template(), args, nil
+		return template(templateName), args, nil
 	case ociName:
-		return ociTemplate(), args, nil
+		return template(name), args, nil
 	case "lxc-local":
 		// LXC's template of this name unpacks a tarball that the user has; this program can't.
 		return new(command), nil, usageErrorf("this program replaces LXC's templates download and oci, not %q", name)
@@ -186,7 +179,7 @@ func choose(argv []string) (*command, []string, error) {
 		return c, args[1:], nil
 	}
 	if strings.HasPrefix(args[0], "-") {
-		return template(), args, nil
+		return template(templateName), args, nil
 	}
 	hint := didYouMean(args[0], "", commandNames())
 	if known := lineOf(otherCommands, args[0]); known != "" {
@@ -240,7 +233,7 @@ func named(name string) *command {
 // commandNames returns the names of all commands.
 func commandNames() (names []string) {
 	for _, c := range commands() {
-		names = append(names, c.name)
+		addTo(&names, c.name)
 	}
 	return names
 }
@@ -263,6 +256,7 @@ func (c *command) run(ctx context.Context, ui *ui, args []string) error {
 		if given, operands, err = parse(args, groups); err != nil {
 			return err
 		}
+		ui.given = given
 		ui.quiet, ui.verbose = ui.quiet || has("quiet"), ui.verbose || has("verbose")
 		if !has("help") {
 			if err := c.refuseEmpty(args, flagsOf(groups)); err != nil {
@@ -282,10 +276,7 @@ func (c *command) run(ctx context.Context, ui *ui, args []string) error {
 	if err := c.printHelp(ui.out, groups, false); err != nil {
 		return err
 	}
-	switch t := one.(type) {
-	case *templateCall:
-		return t.noContainer()
-	case *ociCall:
+	if t, ok := one.(*templateCall); ok {
 		return t.noContainer()
 	}
 	return nil

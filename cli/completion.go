@@ -13,18 +13,6 @@ import (
 	"lxc-pull/pull/source"
 )
 
-const completionUsage = `Usage: lxc-pull completion bash | zsh | fish
-
-Prints a script with which a shell completes commands, options, files, and the
-names of images and containers. It takes effect in the running shell by
-
-  bash   eval "$(lxc-pull completion bash)"
-  zsh    eval "$(lxc-pull completion zsh)", after compinit
-  fish   lxc-pull completion fish | source
-
-and in later ones if that line is in ~/.bashrc, ~/.zshrc or config.fish.
-`
-
 // The scripts, text/completion.*, ask this program, with --words, what the words of a command line can be
 // completed to. So every shell has what the tables of commands and flags have. Each line of
 // the answer is a word, a tab, and an explanation; or one of these, for names of files.
@@ -43,8 +31,8 @@ type completionCall struct {
 	before string // "--NAME=", which the shell's word has before the value
 }
 
-func (c *completionCall) groups() []group {
-	return []group{{"", []flag{{long: "words", into: &c.words, exact: true}, {short: 'h', long: "help"}}}}
+func (c *completionCall) groups() []*group {
+	return []*group{{"", []flag{{long: "words", into: &c.words, exact: true}, {short: 'h', long: "help"}}}}
 }
 
 func (c *completionCall) run(ctx context.Context, ui *ui, operands []string) error {
@@ -212,20 +200,19 @@ func (c *completionCall) values(kind string) {
 				c.add(scheme+":", "container image")
 			}
 		}
-		finder := finderOptions{owner: unchanged()}
 		base := host.This().CacheDir(host.Namespace())
-		dir := finder.cacheAt(base)
+		dir := (&finderOptions{owner: unchanged()}).cacheAt(base)
 		var list []cache.Info
 		if base != "" {
 			list, _ = dir.List()
 		}
 		if kind == "CACHED" {
 			for i := range list {
+				name := list[i].Label()
 				if list[i].Kept != nil {
-					c.add(list[i].Kept.Reference, "")
-				} else {
-					c.add(list[i].Label(), "")
+					name = list[i].Kept.Reference
 				}
+				c.add(name, "")
 			}
 			return
 		}

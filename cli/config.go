@@ -10,27 +10,11 @@ import (
 	"lxc-pull/pgp"
 )
 
-const configUsage = `Usage: lxc-pull config [--json]
-
-Shows each setting, its value, and where that comes from: a variable, a line of
-/etc/lxc/pull.conf or ~/.config/lxc/pull.conf, or the default. Variables replace
-the user's file, that replaces the system's, and options replace all.
-
-A file has lines "NAME = VALUE", and comments that begin with "#". A list has a
-line for each value. A FILE is relative to the directory of pull.conf.
-Variables are LXC_PULL_ and a name, as in LXC_PULL_CACHE_SIZE; blanks separate
-the values of a list. Names are those of options:
-
-  lists  server mirror mirror-list keyring keyid cacert dns resolve
-  others netrc-file auth-file require-signature (1) limit-rate retries
-         stall-time memory cache-size progress
-`
-
 // A configCall is one use of "config". It reads only files, and asks no server.
 type configCall struct{ json bool }
 
-func (c *configCall) groups() []group {
-	return []group{{"", []flag{{long: "json", help: "print JSON", into: &c.json, exact: true}}}, commonFlags()}
+func (c *configCall) groups() []*group {
+	return []*group{{"", []flag{{long: "json", help: "print JSON", into: &c.json, exact: true}}}, commonFlags()}
 }
 
 func (c *configCall) run(ctx context.Context, ui *ui, operands []string) error {

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"lxc-pull/cross"
@@ -49,7 +51,7 @@ func unclear(word string) string {
 		return "images can't be taken from " + scheme + ":; use " + containerForms
 	case strings.Contains(name, "://"):
 		return "a URL is not the name of an image; the forms of container images are " + containerForms
-	case strings.HasPrefix(name, "/"), strings.HasPrefix(name, "./"), strings.HasPrefix(name, "../"), strings.HasPrefix(name, "~"), isArchiveName(name):
+	case strings.HasPrefix(strings.TrimLeft(name, "."), "/"), strings.HasPrefix(name, "~"), strings.Contains(name+".", ".tar."), strings.HasSuffix(name, ".tgz"):
 		path := shellWord(word)
 		return "a file is named docker-archive:" + path + " (of docker save) or oci-archive:" + path + ", an OCI layout oci:DIR"
 	case colon && among(distributions, scheme) && rest != "":
@@ -60,55 +62,56 @@ func unclear(word string) string {
 	return ""
 }
 
-// isArchiveName reports whether a name ends as those of archives do.
-func isArchiveName(name string) bool {
-	return strings.HasSuffix(name, ".tar") || strings.HasSuffix(name, ".tgz") || strings.Contains(name, ".tar.")
+// refuse returns the error for a word of which unclear knows a meaning; with must, which says that
+// only the name of a container image can stand there, for any word.
+func refuse(word string, must bool) error {
+	meaning := unclear(word)
+	if must && meaning == "" {
+		meaning = "did you mean docker:" + word + "?"
+	}
+	if meaning == "" {
+		return nil
+	}
+	return usageErrorf("image %q: %s", showName(word), meaning)
 }
 
-// showName returns the name of an image without a password, which some put into it. The error
-// about it says where passwords belong.
-func showName(name string) (shown string, err error) {
+// showName returns the name of an image without a password, which some put into it.
+func showName(name string) string {
 	before, _, _ := strings.Cut(name, "@sha256:")
-	scheme, _, _ := strings.Cut(name, ":")
 	if strings.Contains(before, "@") && (strings.HasPrefix(name, "docker") || strings.Contains(name, "://")) {
-		return scheme + ":…", errors.New("a name or password has no place in it: use --username and --password-file")
+		scheme, _, _ := strings.Cut(name, ":")
+		return scheme + ":…"
 	}
-	return name, nil
+	return name
 }
 
 // parseContainer parses the name of a container image.
 func parseContainer(name string) (*source.Container, error) {
 	c := new(source.Container)
 	scheme, rest, _ := strings.Cut(name, ":")
-	shown, err := showName(name)
+	shown := showName(name)
 	registry, slashes := strings.CutPrefix(rest, "//")
+	var err error
 	switch {
-	case err != nil:
+	case shown != name:
+		err = errors.New("a name or password has no place in it: use --username and --password-file")
 	case name == "-":
 		c.Archive = name
-	case scheme == "docker", scheme == "docker+http":
+	case scheme == "docker", scheme == "docker+http", scheme == "oci" && slashes:
 		c.Reference, err = image.ParseReference(registry)
 		c.Reference.Plain = scheme == "docker+http"
-	case scheme == "oci" && slashes:
-		host, _, found := strings.Cut(registry, "/")
-		c.Reference, err = image.ParseReference(registry)
-		if err == nil && (!found || c.Reference.Host != strings.ToLower(host)) {
+		if err == nil && scheme == "oci" && !strings.HasPrefix(registry, c.Reference.Host+"/") {
 			err = errors.New("the host is missing, as in oci://ghcr.io/owner/app; docker:NAME means Docker Hub")
 		}
 	default:
 		// As for skopeo, the path has no colon.
-		rest, digest, pinned := strings.Cut(rest, "@sha256:")
+		rest, digest, pinned := strings.Cut(rest, "@")
 		c.Archive, c.Reference.Tag, _ = strings.Cut(rest, ":") // TAG, or NAME:TAG
 		if pinned {
-			c.Reference.Digest = image.Digest("sha256:" + digest)
+			c.Reference.Digest, err = image.ParseDigest(digest)
 		}
-		switch {
-		case c.Archive == "":
-			err = errors.New("the path is missing")
-		case strings.ContainsFunc(name, isControl):
-			err = errors.New("it contains a control character")
-		case pinned && (len(digest) != 64 || strings.Trim(digest, "0123456789abcdef") != ""):
-			err = errors.New("a digest is sha256: and 64 hexadecimal digits")
+		if c.Archive == "" || strings.ContainsFunc(name, isControl) {
+			err = errors.New("it must have a path, and no control character")
 		}
 	}
 	if err != nil {
@@ -123,103 +126,54 @@ type registryOptions struct {
 	authFile     string
 	user         string
 	passwordFile string
-	password     string // set by useContainer
-	fromSettings struct{ server, mirror, keyring bool }
+	password     string            // set by readLogins
 	image        *source.Container // the container image that is wanted; nil: none
 	name         string            // its name as the user wrote it
-	files        []authFile        // set by useContainer
+	files        []authFile        // set by readLogins
 }
 
-// group returns the flags of a command that can ask a registry. second has those that only
-// settings give (settings.give): settings of image servers do not count for registries.
-func (r *registryOptions) group() (flags, second []flag) {
+// flags returns the flags of a command that can ask a registry.
+func (r *registryOptions) flags() []flag {
 	return []flag{
-			{long: "auth-file", value: "FILE", help: "logins of registries, as docker login and podman login write them (default: their files)", into: &r.authFile, exact: true, more: true},
-			{long: "username", value: "NAME", help: "log in to the image's registry with that name", into: &r.user, exact: true, more: true},
-			{long: "password-file", value: "FILE", help: "and with the password in FILE (-: standard input)", into: &r.passwordFile, exact: true, more: true},
-		}, []flag{
-			{long: "server*", value: "SERVER", into: &r.fromSettings.server, exact: true},
-			{long: "mirror*", value: "SERVER", into: &r.fromSettings.mirror, exact: true},
-			{long: "mirror-list*", value: "FILE", into: &r.fromSettings.mirror, exact: true},
-			{long: "keyring*", value: "FILE", into: &r.fromSettings.keyring, exact: true},
+		{long: "auth-file", value: "FILE", help: "logins of registries, as docker login and podman login write them (default: their files)", into: &r.authFile, exact: true, more: true},
+		{long: "username", value: "NAME", help: "log in to the image's registry with that name", into: &r.user, exact: true, more: true},
+		{long: "password-file", value: "FILE", help: "and with the password in FILE (-: standard input)", into: &r.passwordFile, exact: true, more: true},
+	}
+}
+
+// shellWordList is a list that one option gives, quoted as for a shell.
+type shellWordList []string
+
+// processFlags returns the flags of a command that makes a container, about the process that a
+// container image runs.
+func processFlags(p *pull.Process) []flag {
+	return []flag{
+		{long: "entrypoint", value: "WORDS", help: "run this program in place of the image's; its own arguments are then not used", into: (*shellWordList)(&p.Entrypoint), exact: true, more: true},
+		{long: "cmd", value: "WORDS", help: "arguments in place of the image's. WORDS is split at blanks; ' \" and \\ quote as in a shell, and nothing is expanded", into: (*shellWordList)(&p.Cmd), exact: true, more: true},
+		{long: "env", value: "NAME=VALUE", help: "set this variable of the process", into: &p.Env, again: true, exact: true, more: true},
+		{long: "dhcp", help: "let LXC's hook get the addresses by DHCP", into: &p.DHCP, exact: true, more: true},
+	}
+}
+
+// checkContainer refuses options about container images for another image, variables that LXC's
+// config can't have, and two uses of standard input.
+func (c *creation) checkContainer(ui *ui) error {
+	for _, option := range ui.given {
+		if c.image.container == "" && among("entrypoint cmd env dhcp username password-file", option) {
+			return usageErrorf("--%s is for container images, such as docker:nginx", option)
 		}
-}
-
-// A processOptions is what the user changes of the process that a container image runs.
-type processOptions struct {
-	pull.Process
-}
-
-// flags returns the flags of a command that makes a container.
-func (o *processOptions) flags() []flag {
-	return []flag{
-		{long: "entrypoint", value: "WORDS", help: "run this program in place of the image's; its own arguments are then not used", into: o.setEntrypoint, exact: true, more: true},
-		{long: "cmd", value: "WORDS", help: "arguments in place of the image's. WORDS is split at blanks; ' \" and \\ quote as in a shell, and nothing is expanded", into: o.setCmd, exact: true, more: true},
-		{long: "env", value: "NAME=VALUE", help: "set this variable of the process", into: o.addEnv, again: true, exact: true, more: true},
-		{long: "dhcp", help: "let LXC's hook get the addresses by DHCP", into: &o.DHCP, exact: true, more: true},
 	}
-}
-
-func (o *processOptions) setEntrypoint(value string) (err error) {
-	o.Entrypoint, err = splitWords(value)
-	return err
-}
-
-func (o *processOptions) setCmd(value string) (err error) {
-	o.Cmd, err = splitWords(value)
-	return err
-}
-
-func (o *processOptions) addEnv(value string) error {
-	name, _, found := strings.Cut(value, "=")
-	switch {
-	case !found || name == "":
-		return errors.New("not NAME=VALUE")
-	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return errors.New("it contains a control character, which LXC's config can't have")
+	for _, variable := range c.process.Env {
+		if strings.IndexByte(variable, '=') <= 0 || strings.ContainsFunc(variable, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return wrongValue("env", variable, "not NAME=VALUE without control characters")
+		}
 	}
-	addTo(&o.Env, value)
+	const stdin = "-"
+	inputs := []string{c.image.container, c.personal.password, c.finder.registry.passwordFile}
+	if first := slices.Index(inputs, stdin); slices.Contains(inputs[first+1:], stdin) {
+		return usageErrorf("standard input can't be two files: \"-\" is there twice")
+	}
 	return nil
-}
-
-// process returns the changes. As for docker, an entry point of the user's means that the
-// image's arguments are not used.
-func (o *processOptions) process() pull.Process {
-	p := o.Process
-	if p.Entrypoint != nil && p.Cmd == nil {
-		p.Cmd = []string{}
-	}
-	return p
-}
-
-// given reports whether a change was asked for, and returns an option that asks for it.
-func (o *processOptions) given() string {
-	switch {
-	case o.Entrypoint != nil:
-		return "entrypoint"
-	case o.Cmd != nil:
-		return "cmd"
-	case o.Env != nil:
-		return "env"
-	case o.DHCP:
-		return "dhcp"
-	}
-	return ""
-}
-
-// command returns the words that the container of an image runs.
-func (o *processOptions) command(config *image.OCIConfig) []string {
-	p := o.process()
-	if p.Entrypoint == nil {
-		p.Entrypoint = config.Entrypoint
-	}
-	if p.Cmd == nil {
-		p.Cmd = config.Cmd
-	}
-	if words := append(append([]string{}, p.Entrypoint...), p.Cmd...); len(words) > 0 {
-		return words
-	}
-	return []string{"/bin/sh"}
 }
 
 // splitWords splits a text into words as a POSIX shell does (2.2 Quoting), without expanding
@@ -264,8 +218,9 @@ func splitWords(text string) ([]string, error) {
 }
 
 // useContainer makes the Finder find the container image of that name, for the machine arch ("":
-// this one). It reads the files that the options name.
-func (o *finderOptions) useContainer(ui *ui, name, arch string) error {
+// this one). It reads the files that the options name, and waits no longer than until ctx is
+// done. Settings of image servers do not count for registries.
+func (o *finderOptions) useContainer(ctx context.Context, ui *ui, name, arch string) error {
 	r := &o.registry
 	c, err := parseContainer(name)
 	if err != nil {
@@ -280,60 +235,39 @@ func (o *finderOptions) useContainer(ui *ui, name, arch string) error {
 		c.Platforms = append(c.Platforms, image.Platform{OS: "linux", Arch: cpu, Variant: variant})
 	}
 	c.RequireSignature = o.trust.requireSignature
-	if len(o.servers.servers) > 0 && !r.fromSettings.server {
+	switch {
+	case len(o.servers.servers) > 0 && slices.Contains(ui.given, "server"):
 		return usageErrorf("--server is an image server's, and the name %q has the registry", name)
+	case c.Archive != "" && (r.user != "" || r.passwordFile != ""):
+		return usageErrorf("--username and --password-file are for a registry, and %q is an archive", name)
+	case c.Archive == "-" && isTerminal(os.Stdin):
+		return usageErrorf("the image \"-\" is an archive from standard input, which is a terminal: use a pipe or a file")
 	}
-	if !r.fromSettings.mirror {
-		if c.Mirrors, err = o.servers.registries(); err != nil {
-			return err
-		}
+	if !slices.Contains(ui.given, "mirror") {
+		o.servers.mirrors = nil
 	}
-	if c.Archive != "" {
-		if r.user != "" || r.passwordFile != "" {
-			return usageErrorf("--username and --password-file are for a registry, and %q is an archive", name)
-		}
-		if c.Archive == "-" && isTerminal(os.Stdin) {
-			return usageErrorf("the image \"-\" is an archive from standard input, which is a terminal: use a pipe or a file")
-		}
-	} else {
-		if err := o.readLogins(ui); err != nil {
-			return err
-		}
-		c.Login = r.login
+	if !slices.Contains(ui.given, "mirror-list") {
+		o.servers.mirrorLists = nil
 	}
-	r.image, r.name = c, name
-	ui.registry = r
-	return nil
+	r.image, r.name, ui.registry = c, name, r
+	return untilDone(ctx, func() error {
+		mirrors := new(source.Servers)
+		err := o.servers.readMirrors(mirrors.Add)
+		c.Mirrors = mirrors.URLs()
+		if err == nil && c.Archive == "" {
+			c.Login = r.login
+			err = o.readLogins(ui)
+		}
+		return err
+	})
 }
 
-// registries returns the mirrors of registries that the options name: HOST[:PORT][/PREFIX].
-func (o *serverOptions) registries() (list []string, err error) {
-	add := func(name string) error {
-		name = strings.TrimSuffix(strings.TrimPrefix(name, "https://"), "/")
-		if host, _, _ := strings.Cut(name, "/"); host == "" || strings.ContainsAny(name, "@?# ") || strings.ContainsFunc(name, isControl) || strings.Contains(name, "://") && !strings.HasPrefix(name, "http://") {
-			return errors.New("a mirror of a registry is HOST[:PORT][/PREFIX]")
-		}
-		addTo(&list, name)
-		return nil
+// openContainer returns a Finder that finds the container image of that name, and changes nothing
+// on the disk.
+func (o *finderOptions) openContainer(ctx context.Context, ui *ui, name, arch string) (*source.Finder, error) {
+	o.owner, o.readOnly = unchanged(), true
+	if err := o.useContainer(ctx, ui, name, arch); err != nil {
+		return nil, err
 	}
-	for _, name := range o.mirrors {
-		if err := add(name); err != nil {
-			return nil, wrongValue("mirror", withoutPassword(name), err.Error())
-		}
-	}
-	for _, file := range o.mirrorLists {
-		if err := readMirrorList(file, add); err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
-}
-
-// checkKeys refuses --keyring without a key that can sign container images: the user would
-// believe that a signature is verified. A keyring of the settings may be for image servers only.
-func (o *finderOptions) checkKeys(opt *source.Options) error {
-	if len(o.trust.keyrings) > 0 && !o.registry.fromSettings.keyring && opt.Keys != nil && !opt.Keys.HasPlain() {
-		return wrongValue("keyring", o.trust.keyrings[0], "no key of cosign is in it (PEM, \"PUBLIC KEY\"), which container images need")
-	}
-	return nil
+	return o.open(ctx, ui, false)
 }

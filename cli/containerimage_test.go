@@ -126,14 +126,14 @@ func TestContainerCommand(t *testing.T) {
 	for _, c := range []struct{ entrypoint, cmd, want string }{
 		{"-", "-", "/entry a b"}, {"/x y", "-", "/x y"}, {"/x", "c", "/x c"}, {"-", "c d", "/entry c d"}, {"", "c", "c"}, {"", "-", "/bin/sh"},
 	} {
-		o := new(processOptions)
+		o := new(pull.Process)
 		if c.entrypoint != "-" {
-			o.setEntrypoint(c.entrypoint)
+			o.Entrypoint, _ = splitWords(c.entrypoint)
 		}
 		if c.cmd != "-" {
-			o.setCmd(c.cmd)
+			o.Cmd, _ = splitWords(c.cmd)
 		}
-		if got := strings.Join(o.command(config), " "); got != c.want {
+		if got := strings.Join(o.Arguments(config), " "); got != c.want {
 			t.Errorf("entrypoint %q, cmd %q: %q, want %q", c.entrypoint, c.cmd, got, c.want)
 		}
 	}
@@ -188,7 +188,7 @@ func TestLogins(t *testing.T) {
 		o = &finderOptions{owner: pull.Owner{UID: -1, GID: -1}, namespace: lxc.HostNamespace}
 		set(o)
 		var out strings.Builder
-		err = o.useContainer(&ui{out: &out, err: &out}, name, "")
+		err = o.useContainer(t.Context(), &ui{out: &out, err: &out, given: []string{"server", "mirror"}}, name, "")
 		return o, func(host string) string {
 			user, password, err := o.registry.image.Login(host, "library/x")
 			if err != nil {
@@ -240,7 +240,7 @@ func TestSettingsOfImageServers(t *testing.T) {
 	if err := s.fault(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.finder.useContainer(new(ui), "docker:quay.io/x", "armhf"); err != nil {
+	if err := c.finder.useContainer(t.Context(), new(ui), "docker:quay.io/x", "armhf"); err != nil {
 		t.Fatal(err)
 	}
 	got := c.finder.registry.image
@@ -248,7 +248,9 @@ func TestSettingsOfImageServers(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for _, value := range []string{"0", "no", "true"} {
-		if new(trustOptions).setRequired(value) == nil {
+		s := new(settings)
+		s.add("require-signature", value, "LXC_PULL_REQUIRE_SIGNATURE")
+		if s.give(flagsOf(c.groups()), nil); s.fault() == nil {
 			t.Errorf("require-signature = %s is accepted", value)
 		}
 	}

@@ -15,17 +15,6 @@ import (
 	"lxc-pull/pull"
 )
 
-const createUsage = `Usage: lxc-pull create NAME [IMAGE] [OPTION]...
-       lxc-pull create NAME -d DIST -r RELEASE [-a ARCH] [OPTION]...
-
-Makes a container with its config, fstab and root file system in the LXC path,
-where NAME must be absent or empty. Without IMAGE: choose from a list. IMAGE is
-DIST[/RELEASE][/ARCH][/VARIANT][@BUILD], docker:NAME[:TAG] or oci-archive:FILE.
-`
-
-const createExample = `Example: lxc-pull create web debian/trixie
-`
-
 // A createCall is one use of "create", which makes a container without lxc-create. It makes
 // the same files, byte for byte, as lxc-create with this template, without the comments that
 // lxc-create writes at the top of the config.
@@ -36,8 +25,8 @@ type createCall struct {
 	mappedUID, mappedGID  string   // enterNamespace passes these options
 }
 
-func (c *createCall) groups() []group {
-	own := group{"The container", []flag{
+func (c *createCall) groups() []*group {
+	own := &group{"The container", []flag{
 		{short: 'n', long: "name", value: "NAME", help: "the container's name, as for lxc-create", into: &c.name, more: true},
 		{short: 'P', long: "lxcpath", value: "DIR", help: "where containers are (default: as in lxc.conf)", into: &c.lxcPath, exact: true},
 		{short: 'f', long: "config", value: "FILE", help: "config file (default: default.conf), or lxc.KEY=VALUE", into: &c.configs, again: true, exact: true},
@@ -119,7 +108,7 @@ func (c *createCall) prepare(ui *ui, layout *host.Layout, operands []string) err
 	if err := image.CheckName(c.name); err != nil {
 		return usageErrorf("invalid name %q: %v", c.name, err)
 	}
-	if err := c.check(); err != nil {
+	if err := c.check(ui); err != nil {
 		return err
 	}
 	if err := c.locate(ui, layout); err != nil {

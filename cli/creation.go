@@ -27,7 +27,7 @@ type creation struct {
 	finder  finderOptions
 	unpack  unpackOptions
 	target  pull.Target
-	process processOptions
+	process pull.Process // changes of what a container image runs
 
 	personal personalOptions
 	changes  pull.Personal // what personal says, set by personalize
@@ -39,15 +39,14 @@ type creation struct {
 
 // groups returns the flags that the three commands have in common. container says that the
 // command makes a container.
-func (c *creation) groups(container bool) []group {
-	logins, second := c.finder.registry.group()
-	images := group{"Container images", logins}
+func (c *creation) groups(container bool) []*group {
+	images := &group{"Container images", c.finder.registry.flags()}
 	if container {
-		images.flags = append(c.process.flags(), logins...)
+		images.flags = append(processFlags(&c.process), images.flags...)
 	}
-	return []group{
+	return []*group{
 		c.image.group(), c.finder.servers.group(), images, c.finder.trust.group(), c.finder.cache.group(),
-		c.unpack.group(), c.finder.network.group(), commonFlags(), {flags: []flag{progressFlag()}}, {flags: second},
+		c.unpack.group(), c.finder.network.group(), commonFlags(), {flags: []flag{progressFlag()}},
 	}
 }
 
@@ -61,11 +60,11 @@ func (c *creation) begin() {
 
 // check refuses unsafe names and options that exclude each other. It sets the default
 // variant.
-func (c *creation) check() error {
+func (c *creation) check(ui *ui) error {
 	if c.image.variant == "" && c.image.container == "" {
 		c.noVariant, c.image.variant = true, defaultVariant
 	}
-	if err := c.checkContainer(); err != nil {
+	if err := c.checkContainer(ui); err != nil {
 		return err
 	}
 	if err := c.image.check(); err != nil {
@@ -77,34 +76,9 @@ func (c *creation) check() error {
 	return c.finder.cache.check()
 }
 
-// checkContainer refuses options about container images for another image, and two uses of
-// standard input.
-func (c *creation) checkContainer() error {
-	option, r := c.process.given(), &c.finder.registry
-	switch {
-	case c.image.container == "" && r.user != "":
-		option = "username"
-	case c.image.container == "" && r.passwordFile != "":
-		option = "password-file"
-	}
-	inputs := 0
-	for _, name := range []string{c.image.container, c.personal.password, r.passwordFile} {
-		if name == "-" {
-			inputs++
-		}
-	}
-	switch {
-	case c.image.container == "" && option != "":
-		return usageErrorf("--%s is for container images, such as docker:nginx", option)
-	case inputs > 1:
-		return usageErrorf("standard input can't be two files: \"-\" is there twice")
-	}
-	return nil
-}
-
 // dropDashes removes a "--" after which the image is named by options, as in a call of
 // lxc-create: "create NAME -- -d DIST -r RELEASE". Any other "--" stays, and ends the options.
-func dropDashes(args []string, groups []group) []string {
+func dropDashes(args []string, groups []*group) []string {
 	i := slices.Index(args, "--")
 	if i < 0 {
 		return args
@@ -173,8 +147,7 @@ func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 		return nil, err
 	}
 	if c.image.container != "" {
-		err := untilDone(ctx, func() error { return c.finder.useContainer(ui, c.image.container, c.image.arch) })
-		if err != nil {
+		if err := c.finder.useContainer(ctx, ui, c.image.container, c.image.arch); err != nil {
 			return nil, err
 		}
 	}
@@ -200,7 +173,7 @@ func (c *creation) reach(ctx context.Context) error {
 func (c *creation) how(ui *ui) pull.Options {
 	return pull.Options{
 		Memory: pull.Memory(c.unpack.memory), VerifyFirst: c.unpack.verifyFirst, SELinux: c.unpack.selinux,
-		NeedXattrs: c.unpack.xattrs, AllowHost: c.unpack.allowHost, Tell: ui.listener(), Personal: c.changes, Process: c.process.process(),
+		NeedXattrs: c.unpack.xattrs, AllowHost: c.unpack.allowHost, Tell: ui.listener(), Personal: c.changes, Process: c.process,
 		Program: "lxc-pull " + version(),
 	}
 }
@@ -259,7 +232,7 @@ func makeDirs(path string) (made []string, err error) {
 		if _, err := os.Lstat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
-		missing = append(missing, dir)
+		addTo(&missing, dir)
 	}
 	for i := len(missing) - 1; i >= 0; i-- {
 		if err := os.Mkdir(missing[i], 0o755); err == nil {

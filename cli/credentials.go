@@ -56,7 +56,7 @@ func (n *networkOptions) credentials(first string) ([]fetch.Credential, error) {
 func parseHeaders(text, first string) ([]fetch.Credential, error) {
 	list := []fetch.Credential{{Host: first, Header: http.Header{}}}
 	n := 0
-	for line := range strings.Lines(text) {
+	for _, line := range strings.Split(text, "\n") {
 		n++
 		line = strings.TrimRight(line, "\r\n")
 		if line == "" || line[0] == '#' {
@@ -144,7 +144,7 @@ func parseNetrc(text string) ([]fetch.Credential, error) {
 // comment. A word that begins with a quotation mark ends at the next one; in such a word a
 // backslash escapes a quotation mark or a backslash.
 func netrcWords(text string) (words []string, err error) {
-	for line := range strings.Lines(text) {
+	for _, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, "#") {
 			continue
@@ -162,7 +162,7 @@ func netrcWords(text string) (words []string, err error) {
 				}
 				word, line = line[:end], line[end:]
 			}
-			words = append(words, word)
+			addTo(&words, word)
 		}
 	}
 	return words, nil

@@ -13,13 +13,6 @@ import (
 	"lxc-pull/lxc/host"
 )
 
-const doctorUsage = `Usage: lxc-pull doctor [OPTION]...
-
-Checks this machine for containers: network, server, users, LXC, room, kernel.
-Each line begins with ok, warn or fail; what to do stands below. It reads only,
-and ends with exit status 1 if a check fails.
-`
-
 // checkTime is the longest time of one check.
 const checkTime = 2 * time.Second
 
@@ -39,13 +32,13 @@ type doctorCall struct {
 	checks, failed, warned int
 }
 
-func (c *doctorCall) groups() []group {
-	own := group{"", []flag{
+func (c *doctorCall) groups() []*group {
+	own := &group{"", []flag{
 		{short: 'P', long: "lxcpath", value: "DIR", help: "where containers are (default: as in lxc.conf)", into: &c.lxcPath, exact: true},
 		{long: "offline", help: "ask no server", into: &c.offline, exact: true},
 		{long: "json", help: "print JSON", into: &c.json, exact: true},
 	}}
-	return []group{own, c.finder.servers.group(), c.finder.trust.group(), c.finder.network.group(), commonFlags()}
+	return []*group{own, c.finder.servers.group(), c.finder.trust.group(), c.finder.network.group(), commonFlags()}
 }
 
 func (c *doctorCall) run(ctx context.Context, ui *ui, operands []string) error {

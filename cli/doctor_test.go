@@ -435,7 +435,7 @@ func TestDoctorRules(t *testing.T) {
 // something.
 func TestLeavesNothing(t *testing.T) {
 	made := ""
-	for _, c := range append(commands(), *template()) {
+	for _, c := range append(commands(), *template(templateName)) {
 		if (&ui{command: c.name}).leavesNothing() {
 			made += c.name + " "
 		}

@@ -172,11 +172,11 @@ func (d *download) begin() error {
 // complete downloads until FILE.part is complete and its digest right, or until no URL is
 // left to be asked.
 func (d *download) complete(ctx context.Context) error {
-	if d.call.save != nil {
+	if d.call.archive != nil {
 		if err := d.drop(); err != nil {
 			return err
 		}
-		return d.call.save(d.part)
+		return d.call.writeArchive(ctx, d.part)
 	}
 	course := fetch.NewCourse(d.call.urls)
 	for {

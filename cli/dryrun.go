@@ -19,8 +19,8 @@ type dryOptions struct {
 	config string // the file with which a new container's config begins; "": none
 }
 
-func (o *dryOptions) group() group {
-	return group{"Without making it", []flag{
+func (o *dryOptions) group() *group {
+	return &group{"Without making it", []flag{
 		{long: "dry-run", help: "say what would be done, and change nothing", into: &o.dryRun, exact: true},
 		{long: "print-url", help: "print the SHA-256, size and URL of each file to download, and change nothing", into: &o.printURL, exact: true, more: true},
 	}}
@@ -98,7 +98,7 @@ func (c *creation) describe(found *source.Found, root *untar.Root) string {
 		add("config", c.only.config)
 	}
 	if found.Config != nil && !c.target.RootfsOnly {
-		add("runs", shellWords(c.process.command(found.Config)))
+		add("runs", shellWords(c.process.Arguments(found.Config)))
 	}
 	flags := c.personal.group(true).flags
 	for i := range flags {

@@ -124,7 +124,7 @@ func (u *ui) explain(err error, code string) (text, hint string) {
 	if c.own.silent != nil {
 		return err.Error(), ""
 	}
-	if u.columns > 0 && c.canceled {
+	if u.screen.columns > 0 && c.canceled {
 		io.WriteString(u.err, "\r  \r") // the terminal has shown "^C"
 	}
 	text, phrase := u.describe(err, c)
@@ -480,8 +480,10 @@ func (u *ui) sourceHint(err error, c *causes) string {
 func (u *ui) registryHint(err error) string {
 	r := u.registry
 	_, code := classify(err)
-	name := cutTag(r.image.Reference.String())
+	name := "docker:" + r.image.Reference.Name()
 	switch {
+	case r.image.Reference.Plain:
+		name = "docker+http://" + r.image.Reference.Name()
 	case r.image.Archive != "":
 		scheme, _, _ := strings.Cut(r.name, ":")
 		code, name = "a-"+code, scheme+":"+r.image.Archive
@@ -490,15 +492,6 @@ func (u *ui) registryHint(err error) string {
 	}
 	table, _ := textOf(packedTexts, "registry.txt") // TestTexts finds damage
 	return strings.Replace(lineOf(table, code), "%", shellWord(name), 1)
-}
-
-// cutTag returns a complete reference without its tag and digest.
-func cutTag(reference string) string {
-	reference, _, _ = strings.Cut(reference, "@")
-	if i := strings.LastIndexByte(reference, ':'); i > strings.LastIndexByte(reference, '/') {
-		reference = reference[:i]
-	}
-	return reference
 }
 
 // localHint returns the hint about the directory to fill, LXC's rules, disk space, memory and

@@ -56,7 +56,7 @@ func jsonFlag() flag {
 
 // bind makes the flags that set something of the ui do so. It adds --json-fd, without a help
 // text, to a command that does not have it.
-func (u *ui) bind(groups []group) []group {
+func (u *ui) bind(groups []*group) []*group {
 	known := false
 	for i := range groups {
 		for j := range groups[i].flags {
@@ -72,7 +72,7 @@ func (u *ui) bind(groups []group) []group {
 	}
 	hidden := []flag{eventsFlag()}
 	hidden[0].into, hidden[0].help = u, ""
-	return append(groups, group{"", hidden})
+	return append(groups, &group{"", hidden})
 }
 
 // setFlag sets a flag of the ui.
@@ -132,7 +132,7 @@ func (u *ui) openEvents(value string) error {
 // replaced an earlier one.
 func (u *ui) applyFlags() {
 	if u.screen.mode == "plain" {
-		u.columns = 0 // passing messages are lines as well
+		u.screen.columns = 0 // passing messages are lines as well
 	}
 	if u.events != nil && u.events.fd == 1 {
 		u.out = u.err
@@ -232,9 +232,9 @@ func (e *events) image(i image.Image, digest string, cached bool) {
 	if digest = jsonString(digest); digest == `""` {
 		digest = "null"
 	}
-	fields := []string{"image", i.Name.String(), "build", i.Build, "#digest", digest, "#cached", strconv.FormatBool(cached)}
+	var more []string
 	if i.Reference != "" {
-		addTo(&fields, "reference", i.Reference)
+		more = []string{"reference", i.Reference}
 	}
-	e.send("image", fields...)
+	e.send("image", append([]string{"image", i.Name.String(), "build", i.Build, "#digest", digest, "#cached", strconv.FormatBool(cached)}, more...)...)
 }

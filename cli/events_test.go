@@ -51,13 +51,13 @@ func TestEvents(t *testing.T) {
 // TestLastFlagCounts: of several flags about the same the last one counts.
 func TestLastFlagCounts(t *testing.T) {
 	for last, columns := range map[string]int{"auto": 80, "plain": 0, "none": 80} {
-		u := &ui{out: io.Discard, err: io.Discard, columns: 80}
+		u := &ui{out: io.Discard, err: io.Discard, screen: screen{columns: 80}}
 		cmd, args, err := choose([]string{"lxc-pull", "fetch", "--progress=plain", "--progress=none", "--progress=" + last, "--help"})
 		if err == nil {
 			err = cmd.run(t.Context(), u, args)
 		}
-		if err != nil || u.columns != columns {
-			t.Errorf("%s: %d columns, %v", last, u.columns, err)
+		if err != nil || u.screen.columns != columns {
+			t.Errorf("%s: %d columns, %v", last, u.screen.columns, err)
 		}
 	}
 }

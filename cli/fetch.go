@@ -22,39 +22,30 @@ import (
 // come (stream). For any other output the bytes go to a file beside it, which is renamed
 // when it is complete: download.go.
 
-const fetchUsage = `Usage: lxc-pull fetch [OPTION]... URL...
-       lxc-pull fetch --oci IMAGE -o FILE [OPTION]...
-
-Downloads one file from an https, http or file URL. An interrupted download
-continues, in this call or a later one; FILE appears only when it is complete.
-Several URLs are mirrors of one file. http_proxy and the like are respected.
-`
-
 // A fetchCall is one call of the command: its options and, once check has returned, its
 // operands. The download changes none of them.
 type fetchCall struct {
-	network networkOptions
-	output  string // the file to write; "-": standard output
-	digest  []byte // the SHA-256 that the file must have; nil: not given
-	html    bool   // accept a web page
+	output string // the file to write; "-": standard output
+	digest []byte // the SHA-256 that the file must have; nil: not given
+	html   bool   // accept a web page
 
-	image  imageOptions            // of --oci
-	finder finderOptions           // likewise
-	save   func(w io.Writer) error // writes the archive of --oci; nil: the URLs are downloaded
+	image   imageOptions   // of --oci
+	finder  finderOptions  // likewise
+	archive *source.Finder // of the image of --oci; nil: the URLs are downloaded
 
 	ui   *ui
 	urls []string // at least one
 }
 
-func (c *fetchCall) groups() []group {
-	own := group{"", []flag{
+func (c *fetchCall) groups() []*group {
+	own := &group{"", []flag{
 		{short: 'o', long: "output", value: "FILE", help: "write to FILE, \"-\" for standard output (default: the last part of the URL, which must not exist yet)", into: &c.output},
 		{long: "sha256", value: "HEX", help: "refuse a file with another digest; required with several URLs", into: c.setDigest},
 		{long: "html", help: "accept a web page; otherwise it is an error, since it may be a login page", into: &c.html},
 		jsonFlag(),
 		progressFlag(),
 	}}
-	return append(append([]group{own}, c.ociGroups()...), c.network.group().byPrefix(), commonFlags().byPrefix())
+	return append(append([]*group{own}, c.ociGroups()...), c.finder.network.group().byPrefix(), commonFlags().byPrefix())
 }
 
 func (c *fetchCall) setDigest(value string) (err error) {
@@ -67,19 +58,22 @@ func (c *fetchCall) setDigest(value string) (err error) {
 
 func (c *fetchCall) run(ctx context.Context, ui *ui, operands []string) error {
 	c.ui = ui
+	if c.output == "-" && ui.events != nil && ui.events.fd == 1 {
+		return usageErrorf("-o - and the events can't both go to standard output")
+	}
 	if c.image.container != "" {
 		return c.saveOCI(ctx, operands)
 	}
 	if err := c.check(operands); err != nil {
 		return err
 	}
-	clock := source.NewClock(c.network.time, buildDate())
+	clock := source.NewClock(c.finder.network.time, buildDate())
 	ui.setClock(clock)
 	// Making a client reads the files that options name, which may be pipes.
 	var client *fetch.Client
 	err := untilDone(ctx, func() (err error) {
 		// Without a digest only the server's certificate authenticates the bytes.
-		client, err = c.network.client("lxc-pull/"+version(), c.urls, clock, c.digest != nil, &retryNotes{ui: ui})
+		client, err = c.finder.network.client("lxc-pull/"+version(), c.urls, clock, c.digest != nil, &retryNotes{ui: ui})
 		return err
 	})
 	if err != nil {
@@ -94,7 +88,7 @@ func (c *fetchCall) run(ctx context.Context, ui *ui, operands []string) error {
 	return c.write(ctx, client)
 }
 
-// write writes what the call is about to the output. client is nil if save writes it.
+// write writes what the call is about to the output. client is nil for --oci.
 func (c *fetchCall) write(ctx context.Context, client *fetch.Client) error {
 	if c.output == "-" {
 		return untilDone(ctx, func() error { return c.stream(ctx, client, c.ui.out) })
@@ -121,8 +115,6 @@ func (c *fetchCall) check(urls []string) error {
 	switch {
 	case len(c.urls) == 0:
 		return usageErrorf("fetch needs a URL")
-	case c.output == "-" && c.ui.events != nil && c.ui.events.fd == 1:
-		return errTwoOutputs
 	case len(c.urls) > 1 && c.digest == nil:
 		return usageErrorf("several URLs need --sha256: nothing else shows that they name the same file")
 	}
@@ -141,8 +133,6 @@ func (c *fetchCall) check(urls []string) error {
 	c.output = name
 	return err
 }
-
-var errTwoOutputs = usageErrorf("-o - and the events can't both go to standard output")
 
 // fileName returns the last part of a URL's path. It returns a usage error if that part can't
 // be the name of a new file in the current directory.
@@ -181,8 +171,8 @@ func (c *fetchCall) checkDigest(sum hash.Hash) error {
 
 // stream writes the file to w while it arrives, before its digest is verified.
 func (c *fetchCall) stream(ctx context.Context, client *fetch.Client, w io.Writer) error {
-	if c.save != nil {
-		return c.save(w)
+	if c.archive != nil {
+		return c.writeArchive(ctx, w)
 	}
 	body, err := client.Open(ctx, c.request(c.urls, 0, ""))
 	if err != nil {

@@ -35,17 +35,22 @@ func (o *serverOptions) parse() (*source.Servers, error) {
 			return nil, wrongValue("server", withoutPassword(name), err.Error())
 		}
 	}
+	return s, o.readMirrors(s.AddMirror)
+}
+
+// readMirrors passes each mirror that the options name to add.
+func (o *serverOptions) readMirrors(add func(name string) error) error {
 	for _, name := range o.mirrors {
-		if err := s.AddMirror(name); err != nil {
-			return nil, wrongValue("mirror", withoutPassword(name), err.Error())
+		if err := add(name); err != nil {
+			return wrongValue("mirror", withoutPassword(name), err.Error())
 		}
 	}
 	for _, file := range o.mirrorLists {
-		if err := readMirrorList(file, s.AddMirror); err != nil {
-			return nil, err
+		if err := readMirrorList(file, add); err != nil {
+			return err
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // readMirrorList passes each line of a file to add, without comments (from "#" on), without
@@ -56,7 +61,7 @@ func readMirrorList(file string, add func(name string) error) error {
 		return err
 	}
 	n := 0
-	for line := range strings.Lines(string(data)) {
+	for _, line := range strings.Split(string(data), "\n") {
 		n++
 		line, _, _ = strings.Cut(line, "#")
 		if line = strings.TrimSpace(line); line == "" {
@@ -163,8 +168,10 @@ func (o *finderOptions) options(ui *ui, withCache bool) (*source.Options, error)
 	opt.Servers, opt.BuiltInKey = servers, len(o.trust.keyrings) == 0
 	urls := servers.URLs()
 	if opt.Container = o.registry.image; opt.Container != nil {
-		if err := o.checkKeys(&opt); err != nil {
-			return nil, err
+		// The user would believe that a signature is verified. A keyring of the settings may be
+		// for image servers only.
+		if len(o.trust.keyrings) > 0 && slices.Contains(ui.given, "keyring") && opt.Keys != nil && !opt.Keys.HasPlain() {
+			return nil, wrongValue("keyring", o.trust.keyrings[0], "no key of cosign is in it (PEM, \"PUBLIC KEY\"), which container images need")
 		}
 		urls = []string{"file:///"}
 		if opt.Container.Archive == "" {

@@ -52,7 +52,9 @@ func (f *flag) set(value string) (err error) {
 	case *string:
 		*into = value
 	case *[]string:
-		*into = append(*into, value)
+		addTo(into, value)
+	case *shellWordList:
+		*into, err = splitWords(value)
 	case *int64: // a size
 		*into, err = parseSize(value)
 	case *time.Time:
@@ -76,7 +78,7 @@ func (f *flag) name() string {
 }
 
 // byPrefix returns the group with long names that any unique prefix can stand for.
-func (g group) byPrefix() group {
+func (g *group) byPrefix() *group {
 	for i := range g.flags {
 		g.flags[i].exact = false
 	}
@@ -84,7 +86,7 @@ func (g group) byPrefix() group {
 }
 
 // flagsOf returns the flags of all groups.
-func flagsOf(groups []group) []flag {
+func flagsOf(groups []*group) []flag {
 	var flags []flag
 	for _, g := range groups {
 		flags = append(flags, g.flags...)
@@ -94,14 +96,14 @@ func flagsOf(groups []group) []flag {
 
 // parse parses args by the flags in groups and stores their values. given has the names of
 // the flags that args holds.
-func parse(args []string, groups []group) (given, operands []string, err error) {
+func parse(args []string, groups []*group) (given, operands []string, err error) {
 	flags := flagsOf(groups)
 	values, operands, err := getopt(args, flags)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, v := range values {
-		given = append(given, flags[v.flag].name())
+		addTo(&given, flags[v.flag].name())
 	}
 	help := slices.Contains(given, "help") // then wrong values do not matter
 	for _, v := range values {
@@ -120,8 +122,8 @@ func parse(args []string, groups []group) (given, operands []string, err error) 
 
 // commonFlags returns the flags of nearly every command. Method run of command looks for
 // them by name.
-func commonFlags() group {
-	return group{"Messages", []flag{
+func commonFlags() *group {
+	return &group{"Messages", []flag{
 		{short: 'q', long: "quiet", help: "print errors only", exact: true},
 		{short: 'v', long: "verbose", help: "print details"},
 		eventsFlag(),
@@ -144,7 +146,7 @@ type imageOptions struct {
 const defaultVariant = "default"
 
 // group returns the flags of a command that unpacks one image.
-func (o *imageOptions) group() group {
+func (o *imageOptions) group() *group {
 	g := o.filters()
 	g.flags[1].help += " (IMAGE without it: the newest stable one)"
 	g.flags[2].help += " (default: this machine's, " + hostArch() + ")"
@@ -154,8 +156,8 @@ func (o *imageOptions) group() group {
 }
 
 // filters returns the flags of a command that is about all images which match.
-func (o *imageOptions) filters() group {
-	return group{"Which image", []flag{
+func (o *imageOptions) filters() *group {
+	return &group{"Which image", []flag{
 		{short: 'd', long: "dist", value: "DIST", help: "distribution", into: &o.dist},
 		{short: 'r', long: "release", value: "RELEASE", help: "release", into: &o.release},
 		{short: 'a', long: "arch", value: "ARCH", help: "architecture", into: &o.arch},
@@ -209,8 +211,8 @@ type serverOptions struct {
 	servers, mirrors, mirrorLists []string // mirrorLists are files
 }
 
-func (o *serverOptions) group() group {
-	return group{"Where from", []flag{
+func (o *serverOptions) group() *group {
+	return &group{"Where from", []flag{
 		{long: "server", value: "SERVER", help: "the image server (default: " + source.DefaultServer + ")", into: &o.servers, again: true},
 		{long: "mirror", value: "SERVER", help: "download the image's tarballs from this mirror; for a container image, a mirror of its registry: HOST[:PORT][/PREFIX]", into: &o.mirrors, again: true, exact: true, more: true},
 		{long: "mirror-list", value: "FILE", help: "read mirrors from FILE, one on each line", into: &o.mirrorLists, again: true, exact: true, more: true},
@@ -228,26 +230,17 @@ type trustOptions struct {
 	requireSignature bool
 }
 
-func (o *trustOptions) group() group {
-	return group{"Whom to trust", []flag{
+func (o *trustOptions) group() *group {
+	return &group{"Whom to trust", []flag{
 		{long: "keyring", value: "FILE", help: "trust the keys in FILE instead of the built-in key; of container images, keys of cosign (PEM)", into: &o.keyrings, again: true, exact: true, more: true},
 		{long: "keyid", value: "FPR", help: "trust only the key with this fingerprint", into: &o.keyids, again: true, exact: true, more: true},
 		{long: "no-validate", help: "do not verify signatures (dangerous)", into: &o.noValidate, exact: true, more: true},
-		{long: "require-signature", help: "refuse an image that no trusted key has signed, also from a registry", into: o.setRequired, exact: true, more: true},
+		{long: "require-signature", help: "refuse an image that no trusted key has signed, also from a registry", into: &o.requireSignature, exact: true, more: true},
 		{long: "allow-older", help: "accept an expired image, and an older build than an earlier run saw", into: &o.allowOlder, exact: true, more: true},
 		// The stock template had these two while it used gpg.
 		{long: "keyserver", value: "SERVER", into: func(string) error { o.keyserver = true; return nil }, exact: true},
 		{long: "standard-resolver", exact: true},
 	}}
-}
-
-// setRequired sets --require-signature; the setting of that name has the value 1.
-func (o *trustOptions) setRequired(value string) error {
-	if value != "" && value != "1" {
-		return errors.New("not 1: only the command line can leave a protection out")
-	}
-	o.requireSignature = true
-	return nil
 }
 
 // cacheOptions say how to use the image cache.
@@ -256,8 +249,8 @@ type cacheOptions struct {
 	size                           int64 // most bytes to keep; 0: not given
 }
 
-func (o *cacheOptions) group() group {
-	return group{"The cache", []flag{
+func (o *cacheOptions) group() *group {
+	return &group{"The cache", []flag{
 		{long: "flush-cache", help: "first remove the image from the cache", into: &o.flush},
 		{long: "force-cache", help: "use the cached image, even if it has expired", into: &o.force, more: true},
 		{long: "no-cache", help: "do not use the cache", into: &o.noCache, exact: true},
@@ -288,8 +281,8 @@ type unpackOptions struct {
 	hookDir         string
 }
 
-func (o *unpackOptions) group() group {
-	return group{"How it is unpacked", []flag{
+func (o *unpackOptions) group() *group {
+	return &group{"How it is unpacked", []flag{
 		{long: "verify-first", help: "download and verify everything before unpacking", into: &o.verifyFirst, exact: true, more: true},
 		{long: "memory", value: "SIZE", help: "use at most SIZE bytes of memory (20M or more)", into: o.setMemory, exact: true, more: true},
 		{long: "allow-host-config", help: "accept an image config that affects the host (dangerous)", into: &o.allowHost, exact: true, more: true},
@@ -319,8 +312,8 @@ type callerOptions struct {
 	mappedUID, mappedGID string
 }
 
-func (o *callerOptions) group() group {
-	return group{"", []flag{
+func (o *callerOptions) group() *group {
+	return &group{"", []flag{
 		{long: "name", value: "NAME", into: &o.name},
 		{long: "path", value: "DIR", into: &o.path},
 		{long: "rootfs", value: "DIR", into: &o.rootfs},
@@ -349,7 +342,7 @@ func longNames(flags []flag) []string {
 	var names []string
 	for _, f := range flags {
 		if f.long != "" && f.help != "" && !slices.Contains(names, f.long) {
-			names = append(names, f.long)
+			addTo(&names, f.long)
 		}
 	}
 	return names

@@ -12,9 +12,9 @@ import (
 // the call's flags.
 func tables() map[string]func() (call, []flag) {
 	list := map[string]func() (call, []flag){}
-	for i, c := range append(commands(), *template()) {
+	for i, c := range append(commands(), *template(templateName)) {
 		list[c.name] = func() (call, []flag) {
-			one := append(commands(), *template())[i].call
+			one := append(commands(), *template(templateName))[i].call
 			return one, flagsOf(one.groups())
 		}
 	}

@@ -1,9 +1,6 @@
 package cli
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // A flagValue is a flag that the command line gives, with its value.
 type flagValue struct {
@@ -45,7 +42,7 @@ func getopt(args []string, flags []flag) (values []flagValue, operands []string,
 			}
 			values = append(values, some...)
 		default:
-			operands = append(operands, word)
+			addTo(&operands, word)
 		}
 	}
 	return values, operands, nil
@@ -55,8 +52,11 @@ func getopt(args []string, flags []flag) (values []flagValue, operands []string,
 // option may be the first of args; rest is args without it.
 func shortFlags(letters string, args []string, flags []flag) (values []flagValue, rest []string, err error) {
 	for letters != "" {
-		i := slices.IndexFunc(flags, func(f flag) bool { return f.short == letters[0] && f.short != 0 })
-		if i < 0 {
+		i := 0
+		for i < len(flags) && (flags[i].short == 0 || flags[i].short != letters[0]) {
+			i++
+		}
+		if i == len(flags) {
 			return nil, nil, usageErrorf("unknown option -%s", letters[:1])
 		}
 		value := ""

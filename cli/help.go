@@ -11,18 +11,11 @@ import (
 // prints the flags that most people need, so that the text fits a small screen; "help
 // COMMAND" prints all flags.
 
-const helpUsage = `Usage: lxc-pull help [COMMAND | CODE | codes]
-
-Explains a command and all its options, or lists the commands.
-"lxc-pull help template" explains lxc-create -t pull.
-"lxc-pull help CODE" explains an error or a warning, "help codes" lists them.
-`
-
 // A helpCall is one use of "help".
 type helpCall struct{ install bool }
 
-func (c *helpCall) groups() []group {
-	return []group{{"", []flag{{long: "install", into: &c.install}, {short: 'h', long: "help"}}}}
+func (c *helpCall) groups() []*group {
+	return []*group{{"", []flag{{long: "install", into: &c.install}, {short: 'h', long: "help"}}}}
 }
 
 func (c *helpCall) run(_ context.Context, ui *ui, operands []string) error {
@@ -42,7 +35,7 @@ func (c *helpCall) run(_ context.Context, ui *ui, operands []string) error {
 // nothing was done.
 type missingCall struct{}
 
-func (c *missingCall) groups() []group { return nil }
+func (c *missingCall) groups() []*group { return nil }
 
 func (c *missingCall) run(_ context.Context, ui *ui, _ []string) error {
 	if err := printOverview(ui.err); err != nil {
@@ -54,11 +47,8 @@ func (c *missingCall) run(_ context.Context, ui *ui, _ []string) error {
 // explain prints the help text of the command with that name, with all flags.
 func explain(w io.Writer, name string) error {
 	c := named(name)
-	switch name {
-	case templateName:
-		c = template()
-	case ociName:
-		c = ociTemplate()
+	if name == templateName || name == ociName {
+		c = template(name)
 	}
 	if c.name != "" {
 		return c.printHelp(w, c.call.groups(), true)
@@ -86,7 +76,7 @@ Makes containers and root file systems from pre-built, signed images.
 	var rare []string
 	for _, c := range commands() {
 		if c.rare {
-			rare = append(rare, c.name)
+			addTo(&rare, c.name)
 			continue
 		}
 		fmt.Fprintf(&b, "  %-9s  %s\n", c.name, c.summary)
@@ -101,17 +91,25 @@ Example: lxc-pull create web debian/trixie
 }
 
 // printHelp prints a command's help text. If all is true, the text has all flags.
-func (c *command) printHelp(w io.Writer, groups []group, all bool) error {
-	var b strings.Builder
-	b.WriteString(c.usage)
-	b.WriteString(flagTable(groups, all))
+func (c *command) printHelp(w io.Writer, groups []*group, all bool) error {
+	usage, example := c.usage()
 	if !all && hasHidden(groups) {
-		b.WriteString("\n" + c.example + "lxc-pull help " + c.name + " explains more options.\n")
-	} else if c.example != "" {
-		b.WriteString("\n" + c.example)
+		example += "lxc-pull help " + c.name + " explains more options.\n"
 	}
-	_, err := io.WriteString(w, b.String())
+	if example != "" {
+		example = "\n" + example
+	}
+	_, err := io.WriteString(w, usage+flagTable(groups, all)+example)
 	return err
+}
+
+// usage returns the beginning of the command's help text, and its end, "" if there is none: the
+// two parts of the file NAME.usage in the directory "text". If the texts are damaged, both are
+// "", and the options are better than no help.
+func (c *command) usage() (usage, example string) {
+	text, _ := textOf(packedTexts, strings.TrimLeft(c.name, "-")+".usage")
+	usage, example, _ = strings.Cut(text, "---\n")
+	return usage, example
 }
 
 // The columns of a help text.
@@ -122,7 +120,7 @@ const (
 
 // flagTable returns the lines of the flags in groups. If all is true, all flags have lines,
 // under the titles of their groups.
-func flagTable(groups []group, all bool) string {
+func flagTable(groups []*group, all bool) string {
 	var b strings.Builder
 	for _, g := range groups {
 		title := g.title
@@ -176,7 +174,7 @@ func (f *flag) line(all bool) string {
 }
 
 // hasHidden reports whether "help COMMAND" shows flags that --help does not.
-func hasHidden(groups []group) bool {
+func hasHidden(groups []*group) bool {
 	for _, f := range flagsOf(groups) {
 		if f.help != "" && f.more && f.long != "help" {
 			return true
@@ -190,7 +188,7 @@ func wrap(text string, width int) (lines []string) {
 	line := ""
 	for _, word := range strings.Fields(text) {
 		if line != "" && len(line)+1+len(word) > width {
-			lines = append(lines, line)
+			addTo(&lines, line)
 			line = ""
 		}
 		if line != "" {

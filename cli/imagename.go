@@ -75,9 +75,8 @@ func (o *imageOptions) readImage(text string) error {
 		o.container = text
 		return nil
 	}
-	if meaning := unclear(text); meaning != "" {
-		shown, _ := showName(text)
-		return usageErrorf("image %q: %s", shown, meaning)
+	if err := refuse(text, false); err != nil {
+		return err
 	}
 	name, build, pinned := strings.Cut(text, "@")
 	fields := strings.Split(name, "/")

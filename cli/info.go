@@ -18,13 +18,6 @@ import (
 	"lxc-pull/untar"
 )
 
-const infoUsage = `Usage: lxc-pull info NAME [OPTION]...
-
-Shows which image a container was made of, who signed it, how old it is, and
-whether the server has a newer build; -v also shows digests, the path on the
-server and edited files. If the server can't be asked, that is no failure.
-`
-
 // A madeOptions names a container that exists.
 type madeOptions struct {
 	_             uncomparable
@@ -33,8 +26,8 @@ type madeOptions struct {
 	json          bool
 }
 
-func (o *madeOptions) group() group {
-	return group{"", []flag{
+func (o *madeOptions) group() *group {
+	return &group{"", []flag{
 		{short: 'P', long: "lxcpath", value: "DIR", help: "where containers are (default: as in lxc.conf)", into: &o.lxcPath, exact: true},
 		{long: "json", help: "print JSON", into: &o.json, exact: true},
 	}}
@@ -102,17 +95,17 @@ type infoCall struct {
 	offline bool
 }
 
-func (c *infoCall) groups() []group {
-	return c.finder.groups(c.made.group(), group{"", []flag{
+func (c *infoCall) groups() []*group {
+	return c.finder.groups(c.made.group(), &group{"", []flag{
 		{long: "offline", help: "do not ask the server for a newer build", into: &c.offline, exact: true},
 	}})
 }
 
 // groups returns the flags of a command: its own, and those of finding an image. Only a setting
 // gives "server*" (settings.give).
-func (o *finderOptions) groups(made, own group) []group {
-	second := group{"", []flag{{long: "server*", value: "SERVER", into: &o.settings, exact: true}}}
-	return []group{made, own, o.servers.group(), o.trust.group(), o.network.group(), commonFlags(), second}
+func (o *finderOptions) groups(made, own *group) []*group {
+	second := &group{"", []flag{{long: "server*", value: "SERVER", into: &o.settings, exact: true}}}
+	return []*group{made, own, o.servers.group(), o.trust.group(), o.network.group(), commonFlags(), second}
 }
 
 func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
@@ -163,19 +156,13 @@ func (c *infoCall) newestImage(ctx context.Context, ui *ui, made *pull.Made) (st
 	switch {
 	case !made.Own:
 		return "", errors.New(pull.RecordFile + " belongs to another user, so the registry in it is not asked")
-	case !strings.HasPrefix(name, "docker:") && !strings.HasPrefix(name, "docker+http:"):
-		return "", errors.New("the image came from an archive")
-	case strings.LastIndexByte(tagged, ':') < strings.LastIndexByte(tagged, '/'):
-		return "", errors.New("the image was named by its digest alone, without a tag")
+	case !strings.HasPrefix(name, "docker:") && !strings.HasPrefix(name, "docker+http:"), strings.LastIndexByte(tagged, ':') < strings.LastIndexByte(tagged, '/'):
+		return "", errors.New("the image came from an archive, or was named by its digest alone")
 	}
-	o.namespace, o.owner, o.readOnly = host.ContainerNamespace(made.Config), unchanged(), true
+	o.namespace = host.ContainerNamespace(made.Config)
 	o.servers, o.asked = serverOptions{}, rec.Server // those of settings are image servers
 	o.trust.keyrings, o.trust.keyids = nil, nil
-	err := untilDone(ctx, func() error { return o.useContainer(ui, tagged, rec.Image.Arch) })
-	if err != nil {
-		return "", err
-	}
-	finder, err := o.open(ctx, ui, false)
+	finder, err := o.openContainer(ctx, ui, tagged, rec.Image.Arch)
 	if err != nil {
 		return "", err
 	}

@@ -16,15 +16,6 @@ import (
 // choose a command by argv[0]. run goes through the names, and installName makes one of them.
 // A file of that name is replaced only if it is an older version of this program (isOurs).
 
-const installUsage = `Usage: lxc-pull --install [-s] DIR [NAME]...
-
-Makes links to this program in DIR, under the names that choose a command: all
-of them, or only each NAME. A file of another program is left as it is.
-`
-
-const installExample = `  lxc-pull --install -s /usr/local/bin untar xzcat sopv
-`
-
 // templateAlias is the name of the stock template, as which this program can be called too.
 const templateAlias = "lxc-download"
 
@@ -33,8 +24,8 @@ type installCall struct {
 	symbolic bool
 }
 
-func (c *installCall) groups() []group {
-	return []group{{"", []flag{
+func (c *installCall) groups() []*group {
+	return []*group{{"", []flag{
 		{short: 's', long: "symbolic", help: "make symbolic links instead of hard links (or copies, if the file system has no links)", into: &c.symbolic},
 		{short: 'h', long: "help"},
 	}}}
@@ -82,7 +73,7 @@ func (c *installCall) run(_ context.Context, ui *ui, operands []string) error {
 func installNames() []string {
 	names := []string{templateAlias, ociName}
 	for _, each := range commands() {
-		names = append(names, each.alias...)
+		addTo(&names, each.alias...)
 	}
 	return names
 }

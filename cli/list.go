@@ -17,16 +17,6 @@ import (
 	"lxc-pull/pull/source"
 )
 
-const listUsage = `Usage: lxc-pull list [WORD]... [OPTION]...
-       lxc-pull list docker:NAME[:TAG] [OPTION]...
-
-Lists a server's images for this machine's architecture, or those that match all
-words: distributions, releases, architectures or variants, such as
-"list debian arm64" or "list debian/trixie". The newest release comes first.
-A terminal shows age and size, a pipe shows builds, and --json has all. Of a
-container image: its tags, and for which platforms the image with TAG is.
-`
-
 // A listCall is one use of "list".
 type listCall struct {
 	image  imageOptions
@@ -45,16 +35,15 @@ type listRow struct {
 	size   int64  // of the root file system, compressed; 0: not known
 }
 
-func (c *listCall) groups() []group {
-	own := group{"", []flag{
+func (c *listCall) groups() []*group {
+	own := &group{"", []flag{
 		{long: "all", help: "list the images of all architectures", into: &c.all, exact: true},
 		{long: "json", help: "print JSON", into: &c.json, exact: true},
 		{long: "no-cache", into: &c.finder.cache.noCache, exact: true}, // no marks of cached images
 	}}
-	logins, second := c.finder.registry.group()
-	return []group{
-		own, c.image.filters(), c.finder.servers.group(), {"Container images", logins}, c.finder.trust.group(), c.finder.network.group(),
-		commonFlags(), {flags: second},
+	return []*group{
+		own, c.image.filters(), c.finder.servers.group(), {"Container images", c.finder.registry.flags()}, c.finder.trust.group(), c.finder.network.group(),
+		commonFlags(),
 	}
 }
 
@@ -64,20 +53,20 @@ func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
 		return err
 	}
 	for _, word := range operands {
-		meaning := unclear(word)
-		switch {
-		case isContainer(word) && len(operands) > 1:
-			return usageErrorf("%q is a container image, so no other word can stand with it", word)
-		case isContainer(word):
-			c.image.container = word
-			if err := c.image.check(); err != nil {
+		if !isContainer(word) {
+			if err := refuse(word, false); err != nil {
 				return err
 			}
-			return c.finder.listContainer(ctx, ui, &c.image, c.json)
-		case meaning != "":
-			shown, _ := showName(word)
-			return usageErrorf("%q: %s", shown, meaning)
+			continue
 		}
+		if len(operands) > 1 {
+			return usageErrorf("%q is a container image, so no other word can stand with it", word)
+		}
+		c.image.container = word
+		if err := c.image.check(); err != nil {
+			return err
+		}
+		return c.finder.listContainer(ctx, ui, &c.image, c.json)
 	}
 	c.finder.namespace = host.Namespace()
 	index, err := c.finder.list(ctx, ui)

@@ -3,8 +3,6 @@ package cli
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 
 	"lxc-pull/image"
@@ -27,68 +25,56 @@ type authFile struct {
 // this one logs in.
 func (o *finderOptions) readLogins(ui *ui) error {
 	r := &o.registry
-	if (r.user == "") != (r.passwordFile == "" && r.password == "") {
-		return usageErrorf("--username and --password-file need each other")
-	}
-	if name := r.passwordFile; name != "" {
-		if name == "-" && isTerminal(os.Stdin) {
-			return usageErrorf("--password-file -: standard input is a terminal, which would show the password: use a pipe or a file")
+	if r.passwordFile != "" {
+		var err error
+		if r.password, err = readSecret("password-file", r.passwordFile, maxCredentials); err != nil {
+			return err
 		}
-		data, err := readWhole(name, maxCredentials)
-		if err != nil {
-			return &fileError{"password-file", name, withoutPath(err)}
-		}
-		r.password = strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	}
-	if strings.Contains(r.user, ":") || strings.ContainsFunc(r.user+r.password, isControl) || r.user != "" && r.password == "" || len(r.password) > maxCredentials {
-		return usageErrorf("--username and the password must be lines of text, the name without a colon")
+	if (r.user == "") != (r.password == "") || strings.Contains(r.user, ":") || strings.ContainsFunc(r.user+r.password, isControl) {
+		return usageErrorf("--username and --password-file need each other, and must be lines of text, the name without a colon")
 	}
-	for _, option := range []bool{true, false} {
-		name, what := r.authFile, "auth-file"
-		if !option {
-			name, what = os.Getenv("REGISTRY_AUTH_FILE"), "REGISTRY_AUTH_FILE"
+	for _, what := range []string{"--auth-file", "REGISTRY_AUTH_FILE"} {
+		name := r.authFile
+		if what[0] != '-' {
+			name = os.Getenv(what)
 		}
 		if name == "" {
 			continue
 		}
-		text, err := readOption(what, name, maxCredentials)
-		if err != nil && !option {
-			return fmt.Errorf("%s %q: %w", what, name, err.(*fileError).err)
-		}
+		text, err := readFile(name, maxCredentials)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s %q: %w", what, name, withoutPath(err))
 		}
 		r.files = append(r.files, authFile{name: name, text: text})
 	}
 	owners, private := trustedOwners(o.owner.UID)
 	for _, place := range strings.Split(loginPlaces, "\n") {
-		variable, path, _ := strings.Cut(place, " ")
-		at, file, _ := strings.Cut(path, "|")
-		dir := os.Getenv(variable)
-		if dir == "" && at != "" {
-			dir = os.Getenv("HOME") + "/" + at
+		words := strings.Fields(place)
+		dir := os.Getenv(words[0])
+		if dir == "" && words[1] != "-" {
+			dir = os.Getenv("HOME") + "/" + words[1]
 		}
 		if !strings.HasPrefix(dir, "/") {
 			continue
 		}
-		name := filepath.Join(dir, file)
+		name := dir + "/" + words[2]
 		text, why := readOwned(name, owners, private)
-		switch {
-		case why == "":
+		if why == "" {
 			r.files = append(r.files, authFile{name: name, text: []byte(text)})
-		case why != absent:
-			ui.warnText("ignored-option", "the logins in "+strconv.Quote(name)+" are not used: "+why)
+		} else if why != absent {
+			ui.warn("ignored-option", "the logins in %q are not used: %s", name, why)
 		}
 	}
 	return nil
 }
 
 // loginPlaces has a line for each file of logins, the first to be asked first: the variable that
-// names its directory, and "DIRECTORY|FILE"; the directory is below HOME, and used without the
-// variable.
-const loginPlaces = `XDG_RUNTIME_DIR |containers/auth.json
-XDG_CONFIG_HOME .config|containers/auth.json
-DOCKER_CONFIG .docker|config.json`
+// names its directory, the directory below HOME that is used without the variable ("-": none), and
+// the file.
+const loginPlaces = `XDG_RUNTIME_DIR - containers/auth.json
+XDG_CONFIG_HOME .config containers/auth.json
+DOCKER_CONFIG .docker config.json`
 
 // login returns the name and password for a repository of a registry, "" if the user has none.
 func (r *registryOptions) login(host, repository string) (user, password string, err error) {
@@ -96,13 +82,13 @@ func (r *registryOptions) login(host, repository string) (user, password string,
 		return r.user, r.password, nil
 	}
 	for i := range r.files {
-		f := &r.files[i]
-		user, password, ok, err := image.Login(f.text, host, repository)
+		f, known := &r.files[i], false
+		user, password, known, err = image.Login(f.text, host, repository)
 		if err != nil {
-			return "", "", fmt.Errorf("the file of logins %q: %w", f.name, err)
+			err = fmt.Errorf("the file of logins %q: %w", f.name, err)
 		}
-		if ok {
-			return user, password, nil
+		if known || err != nil {
+			return user, password, err
 		}
 	}
 	return "", "", nil

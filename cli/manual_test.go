@@ -92,7 +92,7 @@ func checkPage(t *testing.T, file string, parts map[string]string) {
 }
 
 // manualed returns all commands, and the template.
-func manualed() []command { return append(commands(), *template()) }
+func manualed() []command { return append(commands(), *template(templateName)) }
 
 // manualName returns the name of a command's page.
 func manualName(c command) string { return "lxc-pull-" + strings.TrimLeft(c.name, "-") }
@@ -121,7 +121,8 @@ func manualHead(c command) string {
 	name := manualName(c)
 	fmt.Fprintf(&b, ".TH %s 1 \"@DATE@\" \"lxc-pull @VERSION@\" \"User Commands\"\n.SH NAME\n%s \\- %s\n.SH SYNOPSIS\n.nf\n",
 		roff(strings.ToUpper(name)), roff(name), roff(manualSummary(c)))
-	synopsis, rest, _ := strings.Cut(c.usage, "\n\n")
+	usage, _ := c.usage()
+	synopsis, rest, _ := strings.Cut(usage, "\n\n")
 	for line := range strings.Lines(synopsis) {
 		b.WriteString(roff(strings.TrimRight(strings.TrimPrefix(strings.TrimPrefix(line, "Usage: "), "       "), "\n")) + "\n")
 	}
@@ -179,7 +180,7 @@ func manualOptions(c command) string {
 }
 
 // manualFlags returns the lines of a group's flags.
-func manualFlags(g group) string {
+func manualFlags(g *group) string {
 	var b strings.Builder
 	for _, f := range g.flags {
 		if f.help == "" {
@@ -211,11 +212,12 @@ func manualHelp(f flag) string { return strings.ReplaceAll(f.help, ", "+hostArch
 
 // manualExamples returns the section with the example of the help text.
 func manualExamples(c command) string {
-	if c.example == "" {
+	_, example := c.usage()
+	if example == "" {
 		return ""
 	}
 	text := ".SH EXAMPLES\n.nf\n"
-	for line := range strings.Lines(c.example) {
+	for line := range strings.Lines(example) {
 		text += roff(strings.TrimSpace(strings.TrimPrefix(line, "Example: "))) + "\n"
 	}
 	return text + ".fi\n"

@@ -130,15 +130,15 @@ func (c *createCall) notMapped(remedy string) error {
 	}
 	words := []string{"lxc-create", "-t", lxcTemplate(), "-n", c.name, "-P", c.lxcPath}
 	if c.config != "" {
-		words = append(words, "-f", c.config)
+		addTo(&words, "-f", c.config)
 	}
-	words = append(words, "--")
+	addTo(&words, "--")
 	if c.image.variant != defaultVariant {
-		words = append(words, "--variant", c.image.variant)
+		addTo(&words, "--variant", c.image.variant)
 	}
 	for _, w := range [][2]string{{"-d", c.image.dist}, {"-r", c.image.release}, {"-a", c.image.arch}} {
 		if w[1] != "" {
-			words = append(words, w[:]...)
+			addTo(&words, w[:]...)
 		}
 	}
 	return &mappedError{errNotOwn, "lxc-create does it in a user namespace (add your other options): " + shellWords(words)}

@@ -33,8 +33,8 @@ type networkOptions struct {
 	authorize func(ctx context.Context, url, challenge string) (string, error) // of fetch.Options
 }
 
-func (n *networkOptions) group() group {
-	return group{"The network", []flag{
+func (n *networkOptions) group() *group {
+	return &group{"The network", []flag{
 		{long: "limit-rate", value: "N", help: "download at most N bytes per second (200K, 2M)", into: &n.limitRate, exact: true, more: true},
 		{long: "retries", value: "N", help: "retry after up to N failures in a row (default: 7)", into: n.setRetries, exact: true, more: true},
 		{long: "stall-time", value: "N", help: "N seconds with almost no bytes are a failure (default: 30)", into: n.setStallTime, exact: true, more: true},
@@ -107,7 +107,7 @@ func (n *networkOptions) client(agent string, servers []string, clock *source.Cl
 	}
 	var origins []string
 	for _, u := range servers {
-		origins = append(origins, fetch.Origin(u))
+		addTo(&origins, fetch.Origin(u))
 	}
 	client, err := fetch.NewClient(fetch.Options{
 		UserAgent:   agent,

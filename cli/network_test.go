@@ -136,14 +136,14 @@ func TestRetryNotes(t *testing.T) {
 			"\rwaiting for \"http\r" + strings.Repeat(" ", 19) + "\rdone\n",
 	} {
 		var text bytes.Buffer
-		events(&retryNotes{ui: &ui{err: &text, columns: columns}})
+		events(&retryNotes{ui: &ui{err: &text, screen: screen{columns: columns}}})
 		if text.String() != want {
 			t.Errorf("%d columns: %q, want %q", columns, text.String(), want)
 		}
 	}
 	// The end of the run does not leave it there.
 	var text bytes.Buffer
-	u := &ui{err: &text, columns: 20}
+	u := &ui{err: &text, screen: screen{columns: 20}}
 	u.transient("passing")
 	u.finish(nil, 0)
 	if want := "passing\r" + strings.Repeat(" ", 9) + "\r"; text.String() != want {

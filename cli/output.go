@@ -43,7 +43,7 @@ type jsonObject []string
 func (o *jsonObject) text(key, value string) { o.raw(key, jsonString(value)) }
 
 // raw adds a field whose value is JSON.
-func (o *jsonObject) raw(key, value string) { *o = append(*o, jsonString(key)+": "+value) }
+func (o *jsonObject) raw(key, value string) { addTo((*[]string)(o), jsonString(key)+": "+value) }
 
 // printObjects prints a JSON array of objects.
 func printObjects(w io.Writer, objects []jsonObject) error {

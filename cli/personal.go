@@ -32,7 +32,7 @@ type personalOptions struct {
 }
 
 // group returns the flags of a command. container says that it makes a config as well.
-func (o *personalOptions) group(container bool) group {
+func (o *personalOptions) group(container bool) *group {
 	flags := []flag{
 		{long: "hostname", value: "NAME", help: "host name, for /etc/hostname and LXC_NAME in the image's files", into: &o.hostName, exact: true, more: true},
 		{long: "ssh-key", value: "FILE", help: "add the public keys in FILE to root's authorized_keys", into: &o.keys, again: true, exact: true},
@@ -44,13 +44,13 @@ func (o *personalOptions) group(container bool) group {
 	if !container {
 		flags = flags[:4]
 	}
-	return group{"What is changed in it", flags}
+	return &group{"What is changed in it", flags}
 }
 
 // newGroups returns the flags of a command that makes something new for a user. own are those
 // that no other command has; container says that it makes a container.
-func (c *creation) newGroups(own group, container bool) []group {
-	return append([]group{own, c.personal.group(container), c.only.group()}, c.groups(container)...)
+func (c *creation) newGroups(own *group, container bool) []*group {
+	return append([]*group{own, c.personal.group(container), c.only.group()}, c.groups(container)...)
 }
 
 // Limits of the files that the options name, in bytes. A file of public keys has a few
@@ -156,24 +156,35 @@ func isPublicKey(line string) bool {
 	return false
 }
 
-// readPassword returns the hash of the password in a file, or the hash that is in it.
-func readPassword(name string) (string, error) {
+// readSecret returns the line in the file that an option names, "-" for standard input.
+func readSecret(option, name string, max int64) (string, error) {
 	if name == "-" && isTerminal(os.Stdin) {
-		return "", usageErrorf("--root-password-file -: standard input is a terminal, which would show the password: use a pipe or a file")
+		return "", usageErrorf("--%s -: standard input is a terminal, which would show the password: use a pipe or a file", option)
 	}
-	data, err := readWhole(name, maxPassword)
+	data, err := readWhole(name, max)
 	if err != nil {
-		return "", &fileError{"root-password-file", name, withoutPath(err)}
+		return "", &fileError{option, name, withoutPath(err)}
 	}
 	line := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
-	wrong := ""
 	switch {
 	case line == "":
-		wrong = "it is empty"
-	case len(line) > maxPassword:
-		wrong = "longer than " + strconv.Itoa(maxPassword) + " bytes"
+		err = wrongValue(option, name, "it is empty")
+	case int64(len(line)) > max:
+		err = wrongValue(option, name, "longer than "+strconv.FormatInt(max, 10)+" bytes")
 	case strings.ContainsFunc(line, isControl):
-		wrong = "not one line of text"
+		err = wrongValue(option, name, "not one line of text")
+	}
+	return line, err
+}
+
+// readPassword returns the hash of the password in a file, or the hash that is in it.
+func readPassword(name string) (string, error) {
+	line, err := readSecret("root-password-file", name, maxPassword)
+	if err != nil {
+		return "", err
+	}
+	wrong := ""
+	switch {
 	case line[0] != '$':
 		salt := make([]byte, 16)
 		_, err = io.ReadFull(rand.Reader, salt)
@@ -198,7 +209,12 @@ func (c *creation) fullConfig() []byte {
 func (c *createCall) sayNext(ui *ui, layout *host.Layout, made *pull.Result) {
 	text := "Container " + shellWord(c.name) + " is ready in " + shellWord(c.target.Container.Path) + "."
 	if made.Config != nil {
-		text += "\nIt runs " + cutLong(shellWords(c.process.command(made.Config)))
+		const maxShown = 200 // bytes: some images have a whole script in it
+		runs := shellWords(c.process.Arguments(made.Config))
+		if len(runs) > maxShown {
+			runs = runs[:maxShown] + "…"
+		}
+		text += "\nIt runs " + runs
 	}
 	const links = "/sys/class/net/"
 	_, unknown := os.Stat(links + "lo")
@@ -255,15 +271,4 @@ func (c *rootfsCall) sayDone(ui *ui, made *pull.Result) {
 		name = made.Image.Reference + " is in " + dir
 	}
 	ui.say(name + ".\n  " + enter + dir + " /bin/sh\n")
-}
-
-// maxShown is how many bytes of a command are shown: some images have a whole script in it.
-const maxShown = 200
-
-// cutLong returns the beginning of a text that is too long to be shown.
-func cutLong(text string) string {
-	if len(text) > maxShown {
-		text = text[:maxShown] + "…"
-	}
-	return text
 }

@@ -642,11 +642,11 @@ func TestSameAs(t *testing.T) {
 		{"template", "--path=/l/web --name=web --rootfs=/l/web/rootfs -d debian", "debian/trixie/" + hostArch() + "/default", "lxc-create -t pull -n web -P /l -- -d debian -r trixie"},
 	} {
 		call, ok := named(c.command).call.(interface {
-			groups() []group
+			groups() []*group
 			rewrite([]string) []string
 		})
 		if c.command == "template" {
-			call, ok = template().call.(*templateCall)
+			call, ok = template(templateName).call.(*templateCall)
 		}
 		if !ok {
 			t.Fatal(c.command)
@@ -663,7 +663,7 @@ func TestSameAs(t *testing.T) {
 			made = &call.creation
 			made.target.Container.Name, made.target.Container.Path = "web", "/l/web"
 		}
-		made.check()
+		made.check(new(ui))
 		given, chosen := made.image, strings.Split(c.chosen, "/")
 		o := &made.image
 		o.dist, o.release, o.arch, o.variant = chosen[0], chosen[1], chosen[2], chosen[3]

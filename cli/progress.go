@@ -51,7 +51,7 @@ func (u *ui) beginAt(phase string, kept, total int64) *progress {
 	now := time.Now()
 	p := &progress{ui: u, phase: phase, kept: kept, total: total, start: now, shown: now}
 	u.mu.Lock()
-	if u.columns > 0 {
+	if u.screen.columns > 0 {
 		p.shown = time.Time{}
 	}
 	u.screen.progress = p
@@ -75,7 +75,7 @@ func (p *progress) Write(b []byte) (int, error) {
 		u.events.progress(max(p.done, p.kept), p.total)
 	}
 	interval := progressInterval
-	if u.columns == 0 {
+	if u.screen.columns == 0 {
 		interval = plainInterval
 	}
 	if now.Sub(p.shown) >= interval && u.screen.progress == p && !u.quiet && u.screen.mode != "none" {
@@ -90,7 +90,7 @@ func (p *progress) Write(b []byte) (int, error) {
 func (p *progress) show(now time.Time) {
 	u := p.ui
 	u.hear()
-	if u.columns == 0 {
+	if u.screen.columns == 0 {
 		io.WriteString(u.err, p.text(now, 0)+"\n")
 		return
 	}
@@ -190,12 +190,12 @@ func (u *ui) shows() bool {
 // "^C" when the user ends the run. The terminal's width may have changed. The caller holds the
 // lock.
 func (u *ui) room() int {
-	if u.screen.file != nil && u.columns > 0 {
+	if u.screen.file != nil && u.screen.columns > 0 {
 		if n := terminalSize(u.screen.file); n > 0 {
-			u.columns = n
+			u.screen.columns = n
 		}
 	}
-	return max(u.columns-3, 1)
+	return max(u.screen.columns-3, 1)
 }
 
 // width returns the columns that a text takes. East Asian characters take two, and so may

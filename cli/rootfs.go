@@ -8,14 +8,6 @@ import (
 	"lxc-pull/pull"
 )
 
-const rootfsUsage = `Usage: lxc-pull rootfs DIR [IMAGE] [OPTION]...
-       lxc-pull rootfs DIR -d DIST -r RELEASE [-a ARCH] [OPTION]...
-
-Unpacks an image's root file system into DIR, which must be empty or absent.
-Missing parent directories are made. Without IMAGE: choose from a list. IMAGE is
-DIST[/RELEASE][/ARCH][/VARIANT][@BUILD], docker:NAME[:TAG] or oci-archive:FILE.
-`
-
 // A rootfsCall is one use of "rootfs", which unpacks a root file system into a directory and
 // writes nowhere else.
 type rootfsCall struct {
@@ -24,8 +16,8 @@ type rootfsCall struct {
 	cache bool
 }
 
-func (c *rootfsCall) groups() []group {
-	own := group{"The directory", []flag{
+func (c *rootfsCall) groups() []*group {
+	own := &group{"The directory", []flag{
 		{long: "name", value: "NAME", help: "host name for the image's files (default: DIR's name)", into: &c.name},
 		{long: "cache", help: "use the image cache", into: &c.cache, exact: true},
 		jsonFlag(),
@@ -41,7 +33,7 @@ func (c *rootfsCall) rewrite(args []string) []string {
 
 func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 	c.begin()
-	if err := untilDone(ctx, func() error { return c.prepare(operands) }); err != nil {
+	if err := untilDone(ctx, func() error { return c.prepare(ui, operands) }); err != nil {
 		return err
 	}
 	dir := c.target.Container.Rootfs
@@ -67,12 +59,12 @@ func (c *rootfsCall) run(ctx context.Context, ui *ui, operands []string) error {
 
 // prepare checks the options and sets the target. It reads the files that the user named, so
 // it runs under untilDone, and changes nothing.
-func (c *rootfsCall) prepare(operands []string) error {
+func (c *rootfsCall) prepare(ui *ui, operands []string) error {
 	dir := ""
 	if err := c.image.readOperands(&dir, operands, "directory"); err != nil {
 		return err
 	}
-	if err := c.check(); err != nil {
+	if err := c.check(ui); err != nil {
 		return err
 	}
 	if cache := c.finder.cache; c.cache && cache.noCache {

@@ -388,8 +388,12 @@ func (s *settings) give(flags []flag, given []string) {
 			continue
 		}
 		for _, x := range s.of(name) {
-			if err := f.set(x.value); err != nil {
-				s.errs = append(s.errs, x.where+": "+x.name+" "+strconv.Quote(x.value)+": "+err.Error())
+			err := f.set(x.value)
+			if name == "require-signature" && x.value != "1" {
+				err = errors.New("not 1: only the command line can leave a protection out")
+			}
+			if err != nil {
+				addTo(&s.errs, x.where+": "+x.name+" "+strconv.Quote(x.value)+": "+err.Error())
 				continue
 			}
 			x.used = true

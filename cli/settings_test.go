@@ -32,7 +32,7 @@ func TestSettingsAreOptions(t *testing.T) {
 		if f := flags[i]; f.again != (kind == "l" || kind == "F") || (f.value == "FILE") != (kind == "f" || kind == "F") {
 			t.Errorf("%s is of the kind %q; the option takes %s, again: %v", name, kind, f.value, f.again)
 		}
-		if !strings.Contains(configUsage, name) {
+		if !strings.Contains(mustText(t, "config.usage"), name) {
 			t.Errorf("the help of config does not have %s", name)
 		}
 	}

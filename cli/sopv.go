@@ -40,19 +40,10 @@ func sopErrorf(code int, format string, args ...any) error {
 	return &sopError{code, fmt.Errorf(format, args...)}
 }
 
-const sopvUsage = `Usage: sopv verify [--not-before=T] [--not-after=T] SIGNATURE CERTS... < DATA
-       sopv inline-verify [--not-before=T] [--not-after=T]
-                          [--verifications-out=FILE] CERTS... < MESSAGE
-       sopv version [--backend|--extended|--sop-spec|--sopv]
-
-Verifies OpenPGP signatures with the interface and the exit statuses of the
-Stateless OpenPGP Command Line Interface (draft-dkg-openpgp-stateless-cli).
-`
-
 // A sopvCall is one call of the command. It has no flags of this program's.
 type sopvCall struct{}
 
-func (c *sopvCall) groups() []group { return nil }
+func (c *sopvCall) groups() []*group { return nil }
 
 func (c *sopvCall) run(ctx context.Context, ui *ui, args []string) error {
 	if len(args) == 0 {
@@ -60,7 +51,10 @@ func (c *sopvCall) run(ctx context.Context, ui *ui, args []string) error {
 	}
 	switch sub, args := args[0], args[1:]; sub {
 	case "--help", "-h", "help":
-		_, err := io.WriteString(ui.out, sopvUsage)
+		usage, err := textOf(packedTexts, "sopv.usage")
+		if err == nil {
+			_, err = io.WriteString(ui.out, usage)
+		}
 		return err
 	case "version":
 		return sopVersion(ui, args)
@@ -85,7 +79,7 @@ func sopOptions(args []string, takes map[string]bool) (values map[string]string,
 			return values, append(operands, args...), nil
 		}
 		if !strings.HasPrefix(word, "-") {
-			operands = append(operands, word)
+			addTo(&operands, word)
 			continue
 		}
 		name, value, given := strings.Cut(word, "=")

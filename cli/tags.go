@@ -5,9 +5,9 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
-	"lxc-pull/image"
 	"lxc-pull/lxc/host"
 )
 
@@ -16,12 +16,8 @@ import (
 // each is a line, and the platforms go to standard error.
 func (o *finderOptions) listContainer(ctx context.Context, ui *ui, which *imageOptions, json bool) error {
 	defer ui.settle()
-	o.namespace, o.owner, o.readOnly = host.Namespace(), unchanged(), true
-	err := untilDone(ctx, func() error { return o.useContainer(ui, which.container, which.arch) })
-	if err != nil {
-		return err
-	}
-	finder, err := o.open(ctx, ui, false)
+	o.namespace = host.Namespace()
+	finder, err := o.openContainer(ctx, ui, which.container, which.arch)
 	if err != nil {
 		return err
 	}
@@ -41,8 +37,7 @@ func (o *finderOptions) listContainer(ctx context.Context, ui *ui, which *imageO
 	}
 	var words []string
 	for i := range platforms {
-		p := &platforms[i]
-		addTo(&words, strings.TrimSuffix(p.OS+"/"+p.Arch+"/"+p.Variant, "/"))
+		addTo(&words, platforms[i].Name())
 	}
 	if json {
 		var o jsonObject
@@ -66,15 +61,16 @@ func (o *finderOptions) listContainer(ctx context.Context, ui *ui, which *imageO
 
 // sortTags sorts tags: latest, then versions, the newest first, then the others.
 func sortTags(tags []string) {
-	keys := make([]string, len(tags))
 	for i, tag := range tags {
+		key := ""
 		if tag != "latest" {
-			keys[i] = newestFirst("", strings.TrimPrefix(tag, "v"))
+			key = newestFirst("", strings.TrimPrefix(tag, "v"))
 		}
+		tags[i] = key + "\x00" + tag
 	}
-	unsorted := append([]string(nil), tags...)
-	for to, from := range image.Order(keys) {
-		tags[to] = unsorted[from]
+	slices.Sort(tags)
+	for i, key := range tags {
+		tags[i] = key[strings.LastIndexByte(key, 0)+1:]
 	}
 }
 

@@ -10,27 +10,22 @@ import (
 	"lxc-pull/pull"
 )
 
-const templateUsage = `Usage: lxc-create -t pull -n NAME -- -d DIST -r RELEASE [-a ARCH]
-
-Makes a container from a pre-built, signed image. lxc-create itself adds --name,
---path, --rootfs, --mapped-uid and --mapped-gid.
-`
-
-const templateExample = `Example: lxc-create -t pull -n web -- -d debian -r trixie -a arm64
-`
-
 // A templateCall is one use of the program as a template of LXC. It keeps the contract of
 // the stock "download" template with lxc-create(1).
 type templateCall struct {
 	creation
 	caller callerOptions
 	list   bool
-	oci    bool // called as lxc-oci
+	oci    bool   // called as lxc-oci
+	helper string // --mount-helper of lxc-oci
 }
 
-func (c *templateCall) groups() []group {
-	own := group{"", []flag{{short: 'l', long: "list", help: "list the images and make no container", into: &c.list}}}
-	return append([]group{own, c.caller.group()}, c.creation.groups(true)...)
+func (c *templateCall) groups() []*group {
+	if c.oci {
+		return c.ociGroups()
+	}
+	own := &group{"", []flag{{short: 'l', long: "list", help: "list the images and make no container", into: &c.list}}}
+	return append([]*group{own, c.caller.group()}, c.creation.groups(true)...)
 }
 
 // rewrite keeps the arguments for sameAs.
@@ -46,7 +41,7 @@ func (o *callerOptions) takeMapped(operands []string) (rest []string) {
 	for ; len(operands) > 0; operands = operands[1:] {
 		into := map[string]*string{"--mapped-uid": &o.mappedUID, "--mapped-gid": &o.mappedGID}[operands[0]]
 		if into == nil || len(operands) == 1 {
-			rest = append(rest, operands[0])
+			addTo(&rest, operands[0])
 			continue
 		}
 		*into = operands[1]
@@ -68,12 +63,22 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	if !c.list {
 		c.begin()
 	}
+	if c.oci {
+		if err := c.checkOCI(ui); err != nil {
+			return err
+		}
+	}
 	operands = c.caller.takeMapped(operands)
 	if len(operands) > 0 && c.caller.name == "" && named(operands[0]).name != "" {
 		return usageErrorf("the command comes first: lxc-pull %s ...", operands[0])
 	}
-	if err := c.readImages(ui, operands); err != nil {
-		return err
+	// The stock template ignores operands.
+	if len(operands) == 1 && (isContainer(operands[0]) && c.image.container == "" || !c.image.isNamed() && (looksLikeImage(operands[0]) || unclear(operands[0]) != "")) {
+		if err := c.image.readImage(operands[0]); err != nil {
+			return err
+		}
+	} else if len(operands) > 0 {
+		ui.warn("ignored-option", "ignoring %q", operands)
 	}
 	if c.list {
 		return c.printList(ctx, ui)
@@ -112,7 +117,7 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 			err = &pull.LeftError{Err: err, Left: left}
 		}
 	}()
-	if err := c.check(); err != nil {
+	if err := c.check(ui); err != nil {
 		return err
 	}
 	err = untilDone(ctx, func() (err error) {
@@ -135,23 +140,9 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	return err
 }
 
-// readImages takes the image's name from the operands, which the stock template ignores.
-func (c *templateCall) readImages(ui *ui, operands []string) error {
-	if len(operands) == 1 {
-		word := operands[0]
-		if isContainer(word) && c.image.container == "" || !c.image.isNamed() && (looksLikeImage(word) || unclear(word) != "") {
-			return c.image.readImage(word)
-		}
-	}
-	if len(operands) > 0 {
-		ui.warn("ignored-option", "ignoring %q", operands)
-	}
-	return nil
-}
-
 // printList prints the images, for --list.
 func (c *templateCall) printList(ctx context.Context, ui *ui) error {
-	if err := c.check(); err != nil {
+	if err := c.check(ui); err != nil {
 		return err
 	}
 	finder := &c.finder

@@ -33,14 +33,14 @@ type ui struct {
 	quiet    bool             // -q
 	verbose  bool             // -v
 	command  string           // the command's name, because hints depend on its options
+	given    []string         // the options that the command line gives
 	clock    *source.Clock    // the time of the run, for hints
 	heard    atomic.Int64     // when the last line was written, in ns of Unix time
 	events   *events          // of --json-fd; nil: not given
 	registry *registryOptions // of the container image, for hints; nil: there is none
 
-	mu      sync.Mutex // guards the fields below: several goroutines write
-	columns int        // width of the terminal; 0: no line may be rewritten
-	screen  screen
+	mu     sync.Mutex // guards screen: several goroutines write
+	screen screen
 }
 
 // A screen is what a ui knows about the terminal, and what stands on its last line.
@@ -50,6 +50,7 @@ type screen struct {
 	color    bool      // the terminal shows colours
 	mode     string    // of --progress: "plain", "none", or "" for auto
 	progress *progress // of the phase that runs; nil: none
+	columns  int       // width of the terminal; 0: no line may be rewritten
 	passing  int       // width of the passing message on the terminal; 0: none
 }
 
@@ -60,7 +61,7 @@ func (u *ui) isTemplate() bool { return among("template lxc-oci", u.command) }
 func newUI(out, err *os.File) *ui {
 	u := &ui{out: out, err: err, clock: source.NewClock(time.Time{}, buildDate())}
 	if term := os.Getenv("TERM"); term != "dumb" && isTerminal(err) {
-		u.columns, u.screen.file = terminalSize(err), err
+		u.screen.columns, u.screen.file = terminalSize(err), err
 		u.screen.color = term != "" && os.Getenv("NO_COLOR") == ""
 	}
 	return u
@@ -127,7 +128,7 @@ func (u *ui) hear() { u.heard.Store(time.Now().UnixNano()) }
 // whether there is a terminal.
 func (u *ui) transient(text string) bool {
 	u.mu.Lock()
-	shown := u.columns > 0 && !u.quiet
+	shown := u.screen.columns > 0 && !u.quiet
 	if shown {
 		u.clear()
 		text = fit(strings.ReplaceAll(printable(text), "\n", " "), u.room())

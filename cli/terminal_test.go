@@ -122,7 +122,7 @@ func TestProgressOnlyOnTerminals(t *testing.T) {
 		t.Errorf("%q", err.String())
 	}
 	err.Reset()
-	u.columns = 30
+	u.screen.columns = 30
 	line = u.begin("P", 10)
 	io.Copy(io.Discard, io.TeeReader(strings.NewReader("0123456789"), line))
 	u.warn("retry", "two")

@@ -10,7 +10,7 @@ import (
 )
 
 // packedTexts has the long texts of the program, which few runs need: the files in the
-// directory "text". Uncompressed they would need 10 kB more. "go test ./cli -run Text -update"
+// directory "text". Uncompressed they would need 18 kB more. "go test ./cli -run Text -update"
 // writes the file anew, after a change of a text.
 //
 // It is a gzip file. The content has for each text, in the order of their names, a zero byte,
@@ -19,7 +19,7 @@ import (
 //go:embed text.gz
 var packedTexts string
 
-// maxTexts is the largest size of the content: four times that of 2026, so that damaged data
+// maxTexts is the largest size of the content: more than twice that of 2026, so that damaged data
 // can't need much memory.
 const maxTexts = 64 << 10
 

@@ -19,15 +19,6 @@ import (
 // extract makes the directory, and removes it again after a failure. tarlist.go prints the
 // list and the files.
 
-const untarUsage = `Usage: lxc-pull untar [-C DIR] [OPTION]... [FILE [MEMBER]...]
-
-Extracts a tar archive, compressed or not, with everything that it records.
-Without FILE, or with "-", it reads stdin. tar's form "xpf FILE" works too.
-`
-
-const untarExample = `Example: lxc-pull untar -C /srv/rootfs rootfs.tar.xz
-`
-
 // An untarCall is one call of the command: its options.
 type untarCall struct {
 	opt     untar.Options
@@ -42,14 +33,14 @@ type untarCall struct {
 }
 
 // groups returns untar's own flags and the flags of tar that scripts pass.
-func (c *untarCall) groups() []group {
+func (c *untarCall) groups() []*group {
 	owners := func(p untar.Privilege) func(string) error {
 		return func(string) error { c.opt.Metadata.Privilege = p; return nil }
 	}
 	on := func(b *bool, value bool) func(string) error {
 		return func(string) error { *b = value; return nil }
 	}
-	return []group{{"", []flag{
+	return []*group{{"", []flag{
 		{short: 'C', long: "directory", value: "DIR", help: "extract into DIR; a new DIR appears only when complete", into: &c.dirs, again: true},
 		{short: 't', long: "list", help: "list the archive as tar -tv does", into: &c.list},
 		{long: "exclude", value: "PATTERN", help: "skip members that match, as tar --anchored does", into: &c.opt.Filter.Exclude, again: true},
@@ -81,7 +72,8 @@ func (c *untarCall) groups() []group {
 }
 
 // ignoredFlags returns the flags of tar that ask for what untar always does.
-func ignoredFlags() (g group) {
+func ignoredFlags() *group {
+	g := new(group)
 	for _, word := range strings.Split("extract,x get preserve-permissions,p gzip,z bzip2,j xz,J zstd anchored xattrs unlink-first,U sparse,S auto-compress,a delay-directory-restore", " ") {
 		long, short, found := strings.Cut(word, ",")
 		f := flag{long: long}
@@ -130,7 +122,7 @@ func oldStyle(args []string) []string {
 	var out []string
 	letters, values := args[0], args[1:]
 	for _, c := range letters {
-		out = append(out, "-"+string(c))
+		addTo(&out, "-"+string(c))
 		if strings.ContainsRune("fCTX", c) && len(values) > 0 {
 			out, values = append(out, values[0]), values[1:]
 		}
@@ -148,7 +140,7 @@ func readLines(into *[]string) func(string) error {
 		text, err := readOption("", name, maxListFile) // parse knows the option's name
 		for _, line := range strings.Split(string(text), "\n") {
 			if line != "" && err == nil {
-				*into = append(*into, line)
+				addTo(into, line)
 			}
 		}
 		return err
@@ -178,7 +170,7 @@ func (c *untarCall) run(ctx context.Context, ui *ui, operands []string) (err err
 		}
 		archive = "-"
 	}
-	c.opt.Filter.Members = append(c.opt.Filter.Members, operands...)
+	addTo(&c.opt.Filter.Members, operands...)
 	in := os.Stdin
 	if archive != "-" {
 		if in, err = openUntilDone(ctx, archive); err != nil {

@@ -14,19 +14,6 @@ import (
 	"lxc-pull/pull/source"
 )
 
-const verifyUsage = `Usage: lxc-pull verify [OPTION]... SIGNATURE FILE
-       lxc-pull verify [OPTION]... MESSAGE             prints the signed text
-       lxc-pull verify [OPTION]... SIGNATURE SUMS FILE...
-                       verifies the list SUMS, and each FILE by its digest
-       lxc-pull verify --list-keys [OPTION]...
-`
-
-const verifyExample = `FILE or MESSAGE may be "-", standard input. TIME is 2026-08-29, RFC 3339, or
-seconds since 1970. Example:
-
-  lxc-pull verify --keyring keys.asc SHA256SUMS.asc SHA256SUMS rootfs.tar.xz
-`
-
 // A verifyCall is one use of "verify", which says who signed a file, as gpgv(1) does.
 type verifyCall struct {
 	keyrings     []string // files
@@ -35,8 +22,8 @@ type verifyCall struct {
 	policy       pgp.Policy
 }
 
-func (c *verifyCall) groups() []group {
-	return []group{{"", []flag{
+func (c *verifyCall) groups() []*group {
+	return []*group{{"", []flag{
 		{long: "keyring", value: "FILE", help: "trust the keys in FILE (default: those of pull.conf, else the key of " + source.DefaultServer + ")", into: &c.keyrings, again: true},
 		{long: "fingerprint", value: "FPR", help: "trust only the key with this fingerprint", into: &c.fingerprints, again: true},
 		{long: "keyid", value: "FPR", into: &c.fingerprints, exact: true},

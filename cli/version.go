@@ -16,16 +16,11 @@ import (
 // earliest date at which it can have been built. Both come from the build info that the go
 // command puts into the program; the date also comes from the embedded root certificates.
 
-const versionUsage = `Usage: lxc-pull version
-
-Prints the version, and the system and processor that the program was built for.
-`
-
 // A versionCall is one call of the command.
 type versionCall struct{}
 
-func (c *versionCall) groups() []group {
-	return []group{{"", []flag{{short: 'h', long: "help"}}}}
+func (c *versionCall) groups() []*group {
+	return []*group{{"", []flag{{short: 'h', long: "help"}}}}
 }
 
 func (c *versionCall) run(_ context.Context, ui *ui, operands []string) error {

@@ -17,16 +17,6 @@ import (
 // to standard output (decompress), tests them (-t), or lists what they hold (-l: list, listXZ).
 // It leaves nothing behind on the disk.
 
-const zcatUsage = `Usage: lxc-pull zcat [OPTION]... [FILE]...
-
-Decompresses each FILE, or stdin, to stdout. The formats xz, lzma, gzip, zstd
-and bzip2 are recognised by content. xzcat, zcat, zstdcat and bzcat are the same
-command. Garbage after gzip or bzip2 data is ignored with a warning, status 0.
-`
-
-const zcatExample = `Example: lxc-pull zcat rootfs.tar.xz | tar -t
-`
-
 // A zcatCall is one call of the command: its options, and where run writes to.
 type zcatCall struct {
 	_                 uncomparable
@@ -38,8 +28,8 @@ type zcatCall struct {
 	several bool // there are several files
 }
 
-func (c *zcatCall) groups() []group {
-	return []group{{"", []flag{
+func (c *zcatCall) groups() []*group {
+	return []*group{{"", []flag{
 		{short: 't', long: "test", help: "verify the files, write nothing", into: &c.test},
 		{short: 'l', long: "list", help: "list blocks, sizes, checks and dictionaries instead", into: &c.list},
 		{short: 'T', long: "threads", value: "N", help: "decode up to N blocks of an xz file in parallel (default: 0, one for each processor)", into: c.setThreads},

@@ -60,7 +60,7 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 	if err := r.writeHosts(name); err != nil || r.target.RootfsOnly {
 		return err
 	}
-	p := &lxc.Process{Args: r.arguments(config), Dir: dir, StopSignal: config.StopSignal, DHCP: r.opt.Process.DHCP}
+	p := &lxc.Process{Args: r.opt.Process.Arguments(config), Dir: dir, StopSignal: config.StopSignal, DHCP: r.opt.Process.DHCP}
 	if err = r.lookUp(p, config.User); err != nil {
 		return err
 	}
@@ -101,17 +101,17 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 	return r.checkDev()
 }
 
-// arguments returns the program and its arguments. An entry point of the user makes the image's
+// Arguments returns the program that a container image runs and its arguments. An entry point of the user makes the image's
 // Cmd, which are arguments for the image's own, meaningless.
-func (r *run) arguments(config *image.OCIConfig) []string {
+func (p *Process) Arguments(config *image.OCIConfig) []string {
 	entrypoint, cmd := config.Entrypoint, config.Cmd
-	if r.opt.Process.Entrypoint != nil {
-		entrypoint, cmd = r.opt.Process.Entrypoint, nil
+	if p.Entrypoint != nil {
+		entrypoint, cmd = p.Entrypoint, nil
 	}
-	if r.opt.Process.Cmd != nil {
-		cmd = r.opt.Process.Cmd
+	if p.Cmd != nil {
+		cmd = p.Cmd
 	}
-	args := slices.Concat(entrypoint, cmd)
+	args := append(append([]string{}, entrypoint...), cmd...)
 	if len(args) == 0 {
 		args = []string{"/bin/sh"}
 	}

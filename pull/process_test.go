@@ -121,7 +121,7 @@ func TestArguments(t *testing.T) {
 			return list(s)
 		}
 		r := &run{opt: Options{Process: Process{Entrypoint: own(test.ownEntrypoint), Cmd: own(test.ownCmd)}}}
-		if got := strings.Join(r.arguments(&image.OCIConfig{Entrypoint: list(test.entrypoint), Cmd: list(test.cmd)}), " "); got != test.want {
+		if got := strings.Join(r.opt.Process.Arguments(&image.OCIConfig{Entrypoint: list(test.entrypoint), Cmd: list(test.cmd)}), " "); got != test.want {
 			t.Errorf("%+v: %q", test, got)
 		}
 	}
