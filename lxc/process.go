@@ -19,10 +19,17 @@ type Process struct {
 	DHCP       bool      // LXC's hook gets the addresses
 
 	LXC      string   // the version of LXC, or the name of its library; "": not known
-	Shell    bool     // the image has /bin/sh, which may start what LXC's config can't express
+	Tools             // of the image
+	Hooks    bool     // the container's config, or one that it includes, may have a hook
 	Include  bool     // LXC's directory of configs has oci.common.conf
 	EmptyRun bool     // the image's run is an empty directory
 	Sysctls  []string // KEY=VALUE; only for a container with a network of its own
+}
+
+// Tools are the programs of an image that may set up what LXC's config can't express.
+type Tools struct {
+	Shell   bool   // the image has /bin/sh
+	EnvTool string // the command of env(1): "/usr/bin/env", "/bin/env", "/bin/busybox env", or ""
 }
 
 // Limits of a process.
@@ -53,44 +60,35 @@ func (p *Process) IsInit() bool { return len(p.Args) > 0 && isWord(p.Args[0], in
 // ProcessConfig returns the lines that make lxc-start and lxc-execute run the process. They
 // belong at the end of the config, and their tokens are not replaced. LXC 4.0 to 7.0 know all
 // keys; lxc.init.groups is there only if p.LXC knows it (KnowsGroups). The error names what LXC's
-// config can't express.
-func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
+// config can't express. left are the names of variables that the process does not get, because
+// a hook would get them, too (environment.go).
+func (c *Container) ProcessConfig(p *Process) (config []byte, left []string, err error) {
 	if len(p.Args) == 0 || p.Args[0] == "" {
-		return nil, errors.New("the command is empty")
+		return nil, nil, errors.New("the command is empty")
 	}
-	for _, variable := range p.Env {
-		name, _, ok := strings.Cut(variable, "=")
-		if err := checkText("variable", name, variable, "\n\r\x00"); err != nil {
-			return nil, err
-		}
-		// LXC would take the value of a name alone from its own environment.
-		if !ok || name == "" {
-			return nil, refuse("variable", variable, "is not NAME=VALUE")
-		}
-	}
-	command, script, err := p.command()
-	if err != nil {
-		return nil, err
-	}
-	if !strings.HasPrefix(p.Dir, "/") || len(p.Dir) > maxCommand || strings.ContainsAny(p.Dir, "\n\r\x00") {
-		return nil, refuse("working directory", p.Dir, "is a path that LXC's config can't have")
-	}
-	signal := haltSignal(p.StopSignal)
-	if signal == "" && p.StopSignal != "" {
-		return nil, refuse("stop signal", p.StopSignal, "is unknown")
-	}
-
 	t := text("\n# The process of the container image\n")
 	if p.Include {
 		t.line("lxc.include", c.TemplateConfig+"/oci.common.conf")
 	}
-	t.line("lxc.init.cmd", command)
-	t.line("lxc.execute.cmd", command)
-	for _, variable := range p.Env {
-		t.line("lxc.environment", variable)
+	if left, err = c.addCommand(p, &t); err == nil {
+		err = c.addRest(p, &t)
 	}
-	if script != "" {
-		t.line("lxc.environment", execVariable+"="+script)
+	if err != nil {
+		return nil, nil, err
+	}
+	return t, left, nil
+}
+
+// addRest adds the lines that are not of the command or its environment. LXC itself uses the
+// directory and the ids, and only in the container's root file system (do_start in start.c):
+// no hook sees them.
+func (c *Container) addRest(p *Process, t *text) error {
+	if !strings.HasPrefix(p.Dir, "/") || len(p.Dir) > maxCommand || strings.ContainsAny(p.Dir, "\n\r\x00") {
+		return refuse("working directory", p.Dir, "is a path that LXC's config can't have")
+	}
+	signal := haltSignal(p.StopSignal)
+	if signal == "" && p.StopSignal != "" {
+		return refuse("stop signal", p.StopSignal, "is unknown")
 	}
 	t.line("lxc.init.uid", formatID(p.UID))
 	t.line("lxc.init.gid", formatID(p.GID))
@@ -120,7 +118,7 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 		t.line("lxc.hook.start-host", c.HookDir+"/dhclient")
 		t.line("lxc.hook.stop", c.HookDir+"/dhclient")
 	}
-	return t, nil
+	return nil
 }
 
 func formatID(id uint32) string { return strconv.FormatUint(uint64(id), 10) }
@@ -155,52 +153,6 @@ func refuse(kind, name, why string) error {
 	return errors.New("the " + kind + " " + strconv.Quote(Shown(name)) + " " + why)
 }
 
-// execVariable holds a shell's script for a command that LXC's config can't express.
-const execVariable = "LXC_PULL_EXEC"
-
-// command returns the value of lxc.init.cmd and lxc.execute.cmd, and the script for
-// execVariable, "" if none is needed.
-//
-// LXC reads the two in different ways. lxc-execute splits at white space and knows quotes
-// (lxc_string_split_quoted), lxc-start only since 6.0: before, it splits at spaces and takes quotes
-// as they are (split_init_cmd in lxccontainer.c). So all LXC agree only on words without white
-// space that do not begin with a quote.
-func (p *Process) command() (command, script string, err error) {
-	bare := true
-	var bad error
-	var words text
-	for _, word := range p.Args {
-		quoted, ok := quoteWord(word)
-		if err := checkText("word", word, word, "\r\x00"); err != nil {
-			return "", "", err
-		}
-		if !ok {
-			bad = refuse("word", word, "has both kinds of quotes or a line end, which LXC's config can't express")
-		} else if quoted != word {
-			bare = false
-			if p.LXC != "" && !atLeast(p.LXC, 6, 0, 0) {
-				bad = refuse("word", word, "is empty or has blanks or quotes, which lxc-start before LXC 6.0 can't express")
-			}
-		}
-		words.add(" " + quoted)
-	}
-	command = string(words[1:])
-	if len(command) > maxCommand {
-		bad = refuse("command", command, "is longer than lxc-execute reads")
-	}
-	if bad == nil && (bare || p.LXC != "" || !p.Shell) {
-		return command, "", nil
-	}
-	if p.Shell {
-		script = p.script()
-	}
-	if script == "" {
-		return "", "", bad
-	}
-	// One word without white space: the shell itself splits it at ${IFS}.
-	return "/bin/sh -c eval${IFS}\"$" + execVariable + "\"", script, nil
-}
-
 // quoteWord returns a word as lxc_string_split_quoted (string_utils.c) reads it back. It splits
 // at white space, and a word that begins with a quote ends at the next one: there is no escape,
 // and quotes inside other words are ordinary. ok is false if that can't express the word.
@@ -214,53 +166,6 @@ func quoteWord(word string) (quoted string, ok bool) {
 		return "'" + word + "'", true
 	}
 	return `"` + word + `"`, !strings.Contains(word, `"`)
-}
-
-// script returns one line for a shell's eval. It replaces the shell, so that the process has
-// the same arguments, environment and process ID as without the shell. "" if it can't do that.
-func (p *Process) script() string {
-	if HasVariable(p.Env, "IFS") || HasVariable(p.Env, execVariable) || strings.Contains(p.Args[0], "=") {
-		return ""
-	}
-	// bash exports "_" and, when it calls exec, SHLVL again: env removes them. Other shells lose
-	// the variables whose names are not of the shell's form: env sets them.
-	var lost, out text
-	for _, variable := range p.Env {
-		if name, _, _ := strings.Cut(variable, "="); !isMadeOf(name, lower+upper+digits+"_") || name[0] <= '9' {
-			lost.add(shellWord(variable))
-		}
-	}
-	// Shells set the first three of these variables, and some export them.
-	begin, options := "unset "+execVariable, ""
-	for _, name := range []string{"PWD", "OLDPWD", "SHLVL", "_"} {
-		if HasVariable(p.Env, name) {
-			continue
-		}
-		options += " -u " + name
-		if name != "_" { // which the shells use themselves
-			begin += " " + name
-		}
-	}
-	// A shell begins with the value " \t\n" of IFS: that gives the line end.
-	out.add(begin + `; set -- "${IFS#??}"; set --`)
-	for _, word := range p.Args {
-		out.add(shellWord(word))
-	}
-	test := "; "
-	if lost == nil {
-		test = `; [ "${BASH_VERSION-}" ] && [ -x /usr/bin/env ] && `
-	}
-	out.add(test + "exec /usr/bin/env" + options + " --" + string(lost) + ` "$@"; exec "$@"`)
-	if len(out)+len(execVariable) >= maxString {
-		return ""
-	}
-	return string(out)
-}
-
-// shellWord quotes a word for the shell, with a space before it.
-func shellWord(word string) string {
-	word = strings.ReplaceAll(word, "'", `'\''`)
-	return " '" + strings.ReplaceAll(word, "\n", `'"$1"'`) + "'"
 }
 
 // HasVariable reports whether a list of NAME=VALUE, or of names alone, has a variable.
@@ -317,6 +222,10 @@ func KnowsGroups(version string, userNamespace bool) bool {
 	return atLeast(version, 4, 0, 10)
 }
 
+// knowsRuntime reports whether an LXC has lxc.environment.runtime, whose variables the hooks
+// do not get: since 7.0 (do_start in start.c).
+func knowsRuntime(version string) bool { return atLeast(version, 7, 0, 0) }
+
 // atLeast reports whether a version of LXC is known, and not lower than another.
 func atLeast(version string, other ...int) bool {
 	if minor, ok := strings.CutPrefix(version, "liblxc.so.1."); ok {
@@ -345,6 +254,16 @@ func SharesNetwork(config []byte) bool {
 	for _, line := range ConfigLines(config) {
 		key, value, _, _ := configItem(line)
 		if strings.HasPrefix(key, "lxc.net") && strings.HasSuffix(key, "type") && unquote(value) == "none" || strings.HasPrefix(key, "lxc.namespace.") {
+			return true
+		}
+	}
+	return false
+}
+
+// HasHook reports whether a config has a hook.
+func HasHook(config []byte) bool {
+	for _, line := range ConfigLines(config) {
+		if key, value, _, _ := configItem(line); strings.HasPrefix(key, "lxc.hook.") && key != "lxc.hook.version" && value != "" {
 			return true
 		}
 	}

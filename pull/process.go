@@ -28,6 +28,7 @@ type Process struct {
 
 // Limits of what a container image can make a run do.
 const (
+	maxPath    = 256      // directories of a PATH that are searched; images have ten
 	maxVolumes = 1024     // directories; images have one or two
 	maxDepth   = 64       // components of a volume or working directory: each is looked up from the root
 	maxResolv  = 64 << 10 // bytes of this machine's resolv.conf
@@ -75,14 +76,16 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 	if err := r.writeResolv(p.IsInit()); err != nil {
 		return err
 	}
-	p.Shell, p.EmptyRun, p.Sysctls = r.hasShell(), r.isEmptyRun(), r.sysctls()
+	p.Tools, p.EmptyRun = r.tools(), r.isEmptyRun()
 	container := &r.target.Container
 	_, err = os.Stat(container.TemplateConfig + "/oci.common.conf")
 	p.Include = err == nil
+	about := r.readIncludes()
+	p.Hooks, p.Sysctls = about.hooks, r.sysctls(about.shared)
 	if _, err := os.Stat(container.HookDir + "/dhclient"); p.DHCP && err != nil && !r.target.WithoutLXC {
 		return fmt.Errorf("LXC's hook for --dhcp: %w", err)
 	}
-	lines, err := container.ProcessConfig(p)
+	lines, err := r.processLines(p)
 	if err == nil {
 		// LXC reads each line for itself, so these need no others to be checked.
 		_, err = lxc.CheckLoads(lines)
@@ -95,6 +98,53 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 	}
 	r.contents.process, r.contents.creates = lines, true // in dev: shm and mqueue
 	return r.checkDev()
+}
+
+// processLines returns the lines of the process, and warns of what it does not get.
+func (r *run) processLines(p *lxc.Process) ([]byte, error) {
+	lines, left, err := r.target.Container.ProcessConfig(p)
+	if err == nil && lxc.HasVariable(left, "PATH") && !strings.Contains(p.Args[0], "/") {
+		// LXC would look for the command in other directories than the image's.
+		if p.Args[0], err = r.lookPath(p.Args[0], p.Env, p.Dir); err == nil {
+			lines, left, err = r.target.Container.ProcessConfig(p)
+		}
+	}
+	if err != nil || left == nil {
+		return lines, err
+	}
+	if n := len(left) - maxWarnings; n > 0 {
+		left = append(left[:maxWarnings:maxWarnings], strconv.Itoa(n)+" more")
+	}
+	why := "because the image has no shell to set them"
+	if p.Shell {
+		why = "because the image's shell can't set them, and it has no env"
+	}
+	r.warn("image-config", "the process does not get the variables %q, %s, and LXC before 7.0 would give them to hooks, which are programs of the host", left, why)
+	return lines, nil
+}
+
+// lookPath returns the path of a command that has no slash: the first file of that name in the
+// directories of the last PATH of env.
+func (r *run) lookPath(command string, env []string, dir string) (string, error) {
+	path := ""
+	for _, variable := range env {
+		if value, ok := strings.CutPrefix(variable, "PATH="); ok {
+			path = value
+		}
+	}
+	list := strings.Split(path, ":")
+	if len(list) > maxPath {
+		return "", errors.New("its PATH has too many directories")
+	}
+	for _, each := range list {
+		if !strings.HasPrefix(each, "/") {
+			each = dir + "/" + each
+		}
+		if name := filepath.Join(each, command); r.hasFile(name[1:]) {
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("the command %q is in none of the directories of its PATH", lxc.Shown(command))
 }
 
 // arguments returns the program and its arguments. An entry point of the user makes the image's
@@ -121,7 +171,7 @@ func environment(host, home string, fromImage, fromUser []string) (env []string)
 	if home == "" {
 		home = "/"
 	}
-	own := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + host, "HOME=" + home}
+	own := []string{lxc.DefaultPath, "HOSTNAME=" + host, "HOME=" + home}
 	for _, list := range [][]string{own, fromImage, fromUser} {
 		all := append(env, list...)
 		env = nil
@@ -284,9 +334,21 @@ func reachable(conf string) string {
 	return text
 }
 
-// hasShell reports whether the image has a /bin/sh.
-func (r *run) hasShell() bool {
-	_, err := r.staging.root.ReadFile("bin/sh", 0)
+// tools returns the programs that the image has.
+func (r *run) tools() lxc.Tools {
+	tools := lxc.Tools{Shell: r.hasFile("bin/sh")}
+	for _, name := range []string{"/usr/bin/env", "/bin/env", "/bin/busybox env"} {
+		if file, _, _ := strings.Cut(name[1:], " "); r.hasFile(file) {
+			tools.EnvTool = name
+			break
+		}
+	}
+	return tools
+}
+
+// hasFile reports whether the image has a file that is not empty.
+func (r *run) hasFile(name string) bool {
+	_, err := r.staging.root.ReadFile(name, 0)
 	var large *untar.TooLargeError
 	return errors.As(err, &large)
 }
@@ -318,17 +380,36 @@ func (r *run) isEmptyRun() bool {
 	return empty && etc != nil && run != nil && run.Mode&0o7777 == 0o755 && etc.Uid == run.Uid && etc.Gid == run.Gid
 }
 
+// readIncludes reads the container's config as far as it is not the image's, and all that it
+// includes. What can't be read may have anything.
+func (r *run) readIncludes() (walk includeWalk) {
+	config := r.ownConfig()
+	walk.note(config)
+	templates := r.target.Container.TemplateConfig
+	for _, name := range lxc.Values(config, "lxc.include") {
+		if name != "" && walk.check(name, 0) != nil {
+			walk.shared, walk.hooks = true, true
+		}
+	}
+	// These belong to the image's config. No LXC lacks the first.
+	for _, name := range []string{"common", "userns", "oci.common"} {
+		if err := walk.check(templates+"/"+name+".conf", 0); err != nil && (name == "common" || !errors.Is(err, fs.ErrNotExist)) {
+			walk.hooks = true
+		}
+	}
+	return walk
+}
+
+// ownConfig returns the lines of the container's config that are this machine's or the user's.
+func (r *run) ownConfig() []byte {
+	return []byte(string(r.target.BaseConfig) + "\n" + r.opt.Personal.Config)
+}
+
 // sysctls returns the settings that Incus gives the network of such containers: ports below
 // 1024 and ping for every user. There are none if the container may have the host's network,
 // which they would change, and none that the kernel lacks.
-func (r *run) sysctls() (list []string) {
-	config := []byte(string(r.target.BaseConfig) + "\n" + r.opt.Personal.Config)
-	walk := includeWalk{shared: lxc.SharesNetwork(config)}
-	for _, name := range lxc.Values(config, "lxc.include") {
-		if name != "" && walk.check(name, 0) != nil {
-			walk.shared = true // nobody knows
-		}
-	}
+func (r *run) sysctls(shared bool) (list []string) {
+	config := r.ownConfig()
 	// The kernel takes only groups that the namespace maps.
 	last := uint32(1<<32 - 2)
 	if r.target.Container.UserNamespace {
@@ -343,7 +424,7 @@ func (r *run) sysctls() (list []string) {
 	for _, sysctl := range []string{"ip_unprivileged_port_start=0", "ping_group_range=0 " + strconv.FormatUint(uint64(last), 10)} {
 		name, _, _ := strings.Cut(sysctl, "=")
 		// Linux has the first since 4.11, the second since 3.0.
-		if _, err := os.Stat("/proc/sys/net/ipv4/" + name); err == nil && !walk.shared && (last > 0 || name[0] != 'p') {
+		if _, err := os.Stat("/proc/sys/net/ipv4/" + name); err == nil && !shared && (last > 0 || name[0] != 'p') {
 			list = append(list, "net.ipv4."+sysctl)
 		}
 	}

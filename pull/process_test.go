@@ -299,7 +299,7 @@ func TestSysctls(t *testing.T) {
 	} {
 		writeFile(t, file, []byte(test.included))
 		r.target.BaseConfig, r.opt.Personal.Config, r.target.Container.UserNamespace = []byte(test.base+"lxc.include = "+file+"\n"), test.own, test.user
-		got := r.sysctls()
+		got := r.sysctls(r.readIncludes().shared)
 		if _, err := os.Stat("/proc/sys/net/ipv4/ip_unprivileged_port_start"); err != nil {
 			t.Skip(err)
 		}
