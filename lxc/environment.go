@@ -188,7 +188,7 @@ func (p *Process) script(vars []string) (script string, left []string) {
 	// when it calls exec, SHLVL again.
 	options, names := "", ""
 	for _, name := range []string{"PWD", "OLDPWD", "SHLVL", "_"} {
-		if HasVariable(vars, name) {
+		if HasVariable(vars, name) && (tool != "" || isExportable(name)) {
 			continue
 		}
 		options += " -u " + name

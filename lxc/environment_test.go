@@ -19,16 +19,13 @@ func TestHooksSeeNothing(t *testing.T) {
 	for _, variable := range append(append([]string{}, hostile...), nastyVariables()...) {
 		for _, version := range []string{"", "4.0.2", "5.0.2", "6.0.6", "liblxc.so.1.8.0", "7.0.0", "liblxc.so.1.9.0", "7.1"} {
 			for _, tools := range []Tools{{}, {Shell: true}, {Shell: true, EnvTool: "/usr/bin/env"}, {Shell: true, EnvTool: "/bin/busybox env"}} {
-				config, left, err := web.ProcessConfig(&Process{Args: []string{"/x"}, Dir: "/", Env: []string{variable}, LXC: version, Tools: tools})
+				config, _, err := web.ProcessConfig(&Process{Args: []string{"/x"}, Dir: "/", Env: []string{variable}, LXC: version, Tools: tools})
 				if err != nil {
 					continue // too long
 				}
 				_, lines := readProcess(t, config)
 				shown := lines["lxc.environment"]
 				name, value, _ := strings.Cut(variable, "=")
-				if runtime := strings.HasPrefix(version, "7") || version == "liblxc.so.1.9.0"; runtime != (len(shown) == 0 && left == nil) && !runtime && tools.Shell {
-					t.Errorf("LXC %q: %q, left %q", version, shown, left)
-				}
 				for _, line := range shown {
 					script := strings.HasPrefix(line, "LXC_PULL_EXEC=unset LXC_PULL_EXEC ")
 					if script && (!tools.Shell || strings.HasPrefix(version, "7")) || !script && (line != variable || slices.Contains(hostile, line) || !isMute(name, value) || tools.Shell) {
