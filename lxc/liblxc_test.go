@@ -224,9 +224,9 @@ func TestProcessAgainstLiblxc(t *testing.T) {
 	for i := range max(len(words), len(variables)) {
 		p := Process{
 			Args: []string{"/x", words[i%len(words)], words[(i+1)%len(words)]}, Env: []string{variables[i%len(variables)], "Z=z"}, Identity: Identity{UID: uint32(i) << 20, GID: 4294967294 - uint32(i), Groups: []uint32{0, uint32(i), 4294967294}}, LXC: version, Dir: "/" + words[i%len(words)],
-			StopSignal: []string{"", "TERM", "15", "SIGRTMIN+3", "RTMAX-1", "SIGWINCH"}[i%6], Shell: i%2 == 0, EmptyRun: true, Sysctls: []string{"net.ipv4.ping_group_range=0 65535"}, DHCP: true,
+			StopSignal: []string{"", "TERM", "15", "SIGRTMIN+3", "RTMAX-1", "SIGWINCH"}[i%6], Tools: Tools{Shell: i%2 == 0}, EmptyRun: true, Sysctls: []string{"net.ipv4.ping_group_range=0 65535"}, DHCP: true,
 		}
-		config, err := web.ProcessConfig(&p)
+		config, _, err := web.ProcessConfig(&p)
 		if err != nil {
 			continue
 		}
@@ -241,7 +241,8 @@ func TestProcessAgainstLiblxc(t *testing.T) {
 		for _, item := range a.items {
 			got[item.key] = append(got[item.key], item.value)
 		}
-		if !slices.Equal(splitQuoted(got["lxc.init.cmd"][0]), want.Args) || !slices.Equal(got["lxc.environment"], want.Env) || !slices.Equal(got["lxc.execute.cmd"], lines["lxc.execute.cmd"]) {
+		env := append(got["lxc.environment"], got["lxc.environment.runtime"]...)
+		if !slices.Equal(splitQuoted(got["lxc.init.cmd"][0]), want.Args) || !slices.Equal(env, want.Env) || !slices.Equal(got["lxc.execute.cmd"], lines["lxc.execute.cmd"]) {
 			t.Errorf("%q: liblxc reads %q", config, got)
 		}
 		for _, key := range []string{"lxc.init.uid", "lxc.init.gid", "lxc.init.groups"} {
@@ -265,7 +266,7 @@ func TestProcessAgainstLiblxc(t *testing.T) {
 		t.Errorf("only %d were accepted", accepted)
 	}
 	for number, name := range map[string]string{"15": "TERM", "37": "RTMIN+3", "63": "RTMAX-1", "28": "WINCH", "30": "PWR", "10": "USR1", "29": "IO", "31": "SYS", "16": "STKFLT"} {
-		config, err := web.ProcessConfig(&Process{Args: []string{"/x"}, Dir: "/", StopSignal: name})
+		config, _, err := web.ProcessConfig(&Process{Args: []string{"/x"}, Dir: "/", StopSignal: name})
 		if a := l.ask(t, string(config)); err != nil || !slices.Contains(a.items, item{"lxc.signal.halt", "lxc.signal.halt", number}) {
 			t.Errorf("%s: %q, %v", name, a.items, err)
 		}

@@ -19,10 +19,17 @@ type Process struct {
 	DHCP       bool      // LXC's hook gets the addresses
 
 	LXC      string   // the version of LXC, or the name of its library; "": not known
-	Shell    bool     // the image has /bin/sh, which may start what LXC's config can't express
+	Tools             // of the image
+	Hooks    bool     // the container's config, or one that it includes, may have a hook
 	Include  bool     // LXC's directory of configs has oci.common.conf
 	EmptyRun bool     // the image's run is an empty directory
 	Sysctls  []string // KEY=VALUE; only for a container with a network of its own
+}
+
+// Tools are the programs of an image that may set up what LXC's config can't express.
+type Tools struct {
+	Shell   bool   // the image has /bin/sh
+	EnvTool string // the command of env(1): "/usr/bin/env", "/bin/env", "/bin/busybox env", or ""
 }
 
 // Limits of a process.
@@ -53,55 +60,44 @@ func (p *Process) IsInit() bool { return len(p.Args) > 0 && isWord(p.Args[0], in
 // ProcessConfig returns the lines that make lxc-start and lxc-execute run the process. They
 // belong at the end of the config, and their tokens are not replaced. LXC 4.0 to 7.0 know all
 // keys; lxc.init.groups is there only if p.LXC knows it (KnowsGroups). The error names what LXC's
-// config can't express.
-func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
+// config can't express. left are the names of variables that the process does not get, because
+// a hook would get them, too (environment.go).
+func (c *Container) ProcessConfig(p *Process) (config []byte, left []string, err error) {
 	if len(p.Args) == 0 || p.Args[0] == "" {
-		return nil, errors.New("the command is empty")
+		return nil, nil, errors.New("the command is empty")
 	}
-	for _, variable := range p.Env {
-		name, _, ok := strings.Cut(variable, "=")
-		switch {
-		case len(variable) > maxString:
-			return nil, refuse("variable", name, tooLong)
-		case strings.ContainsAny(variable, "\n\r\x00"):
-			return nil, refuse("variable", name, badByte)
-		// LXC would take the value of a name alone from its own environment.
-		case !ok || name == "":
-			return nil, refuse("variable", variable, "is not NAME=VALUE")
-		}
-	}
-	command, script, err := p.command()
-	if err != nil {
-		return nil, err
-	}
-	if !strings.HasPrefix(p.Dir, "/") || len(p.Dir) > maxCommand || strings.ContainsAny(p.Dir, "\n\r\x00") {
-		return nil, refuse("working directory", p.Dir, "is a path that LXC's config can't have")
-	}
-	signal := haltSignal(p.StopSignal)
-	if signal == "" && p.StopSignal != "" {
-		return nil, refuse("stop signal", p.StopSignal, "is unknown")
-	}
-
 	t := text("\n# The process of the container image\n")
 	if p.Include {
 		t.line("lxc.include", c.TemplateConfig+"/oci.common.conf")
 	}
-	t.line("lxc.init.cmd", command)
-	t.line("lxc.execute.cmd", command)
-	for _, variable := range p.Env {
-		t.line("lxc.environment", variable)
+	if left, err = c.addCommand(p, &t); err == nil {
+		err = c.addRest(p, &t)
 	}
-	if script != "" {
-		t.line("lxc.environment", execVariable+"="+script)
+	if err != nil {
+		return nil, nil, err
 	}
-	t.line("lxc.init.uid", strconv.FormatUint(uint64(p.UID), 10))
-	t.line("lxc.init.gid", strconv.FormatUint(uint64(p.GID), 10))
-	groups := "" // at most maxGroups
+	return t, left, nil
+}
+
+// addRest adds the lines that are not of the command or its environment. LXC itself uses the
+// directory and the ids, and only in the container's root file system (do_start in start.c):
+// no hook sees them.
+func (c *Container) addRest(p *Process, t *text) error {
+	if !strings.HasPrefix(p.Dir, "/") || len(p.Dir) > maxCommand || strings.ContainsAny(p.Dir, "\n\r\x00") {
+		return refuse("working directory", p.Dir, "is a path that LXC's config can't have")
+	}
+	signal := haltSignal(p.StopSignal)
+	if signal == "" && p.StopSignal != "" {
+		return refuse("stop signal", p.StopSignal, "is unknown")
+	}
+	t.line("lxc.init.uid", formatID(p.UID))
+	t.line("lxc.init.gid", formatID(p.GID))
+	var groups text
 	for _, id := range p.Groups {
-		groups += "," + strconv.FormatUint(uint64(id), 10)
+		groups.add("," + formatID(id))
 	}
-	if groups != "" && KnowsGroups(p.LXC, c.UserNamespace) {
-		t.line("lxc.init.groups", groups[1:])
+	if groups != nil && KnowsGroups(p.LXC, c.UserNamespace) {
+		t.line("lxc.init.groups", string(groups[1:]))
 	}
 	t.line("lxc.init.cwd", p.Dir)
 	if signal != "" {
@@ -122,11 +118,12 @@ func (c *Container) ProcessConfig(p *Process) ([]byte, error) {
 		t.line("lxc.hook.start-host", c.HookDir+"/dhclient")
 		t.line("lxc.hook.stop", c.HookDir+"/dhclient")
 	}
-	return t, nil
+	return nil
 }
 
-// A text is a config, or a part of one, that is being written. An image may have so many words
-// and variables that strings would take too long.
+func formatID(id uint32) string { return strconv.FormatUint(uint64(id), 10) }
+
+// A text is a config, or a part of one, that is being written.
 type text []byte
 
 func (t *text) add(s string) { *t = append(*t, s...) }
@@ -140,124 +137,41 @@ func (t *text) line(key, value string) {
 	t.add(key + " = " + value + "\n")
 }
 
-// Why a word of the command or a variable is refused.
-const (
-	tooLong = "is longer than Linux allows"
-	badByte = "has a line end or a NUL, which LXC's config can't express"
-)
+// checkText refuses a variable or a word of the command that is too long for Linux, or has one of
+// the bytes bad. name is what the error shows of it.
+func checkText(kind, name, text, bad string) error {
+	switch {
+	case len(text) > maxString:
+		return refuse(kind, name, "is longer than Linux allows")
+	case strings.ContainsAny(text, bad):
+		return refuse(kind, name, "has a line end or a NUL, which LXC's config can't express")
+	}
+	return nil
+}
 
 func refuse(kind, name, why string) error {
 	return errors.New("the " + kind + " " + strconv.Quote(Shown(name)) + " " + why)
 }
 
-// execVariable holds a shell's script for a command that LXC's config can't express.
-const execVariable = "LXC_PULL_EXEC"
-
-// command returns the value of lxc.init.cmd and lxc.execute.cmd, and the script for
-// execVariable, "" if none is needed.
-//
-// LXC reads the two in different ways. lxc-execute splits at white space and knows quotes
-// (lxc_string_split_quoted), lxc-start only since 6.0: before, it splits at spaces and takes quotes
-// as they are (split_init_cmd in lxccontainer.c). So all LXC agree only on words without white
-// space that do not begin with a quote.
-func (p *Process) command() (command, script string, err error) {
-	bare := true
-	var bad error
-	var words text
-	for _, word := range p.Args {
-		switch {
-		case len(word) > maxString:
-			return "", "", refuse("word", word, tooLong)
-		case strings.ContainsAny(word, "\r\x00"):
-			return "", "", refuse("word", word, badByte)
-		}
-		// lxc_string_split_quoted knows no escape: a word that begins with a quote ends at the
-		// next one, and quotes inside other words are ordinary.
-		quoted := word
-		if word == "" || strings.IndexAny(word, `"'`) == 0 || strings.ContainsAny(word, " \t\v\f") {
-			quoted = "'" + word + "'"
-			if strings.Contains(word, "'") {
-				quoted = `"` + word + `"`
-			}
-		}
-		if strings.Contains(word, "\n") || quoted[0] == '"' && strings.Count(quoted, `"`) > 2 {
-			bad = refuse("word", word, "has both kinds of quotes or a line end, which LXC's config can't express")
-		} else if quoted != word {
-			bare = false
-			if p.LXC != "" && versionNumber(p.LXC) < 6_000_000 {
-				bad = refuse("word", word, "is empty or has blanks or quotes, which lxc-start before LXC 6.0 can't express")
-			}
-		}
-		words.add(" " + quoted)
+// quoteWord returns a word as lxc_string_split_quoted (string_utils.c) reads it back. It splits
+// at white space, and a word that begins with a quote ends at the next one: there is no escape,
+// and quotes inside other words are ordinary. ok is false if that can't express the word.
+func quoteWord(word string) (quoted string, ok bool) {
+	switch {
+	case strings.ContainsAny(word, "\n\r\x00"):
+		return "", false
+	case word != "" && strings.IndexAny(word, `"'`) != 0 && !strings.ContainsAny(word, " \t\v\f"):
+		return word, true
+	case !strings.Contains(word, "'"):
+		return "'" + word + "'", true
 	}
-	command = string(words[1:])
-	if len(command) > maxCommand {
-		bad = refuse("command", command, "is longer than lxc-execute reads")
-	}
-	if bad == nil && (bare || p.LXC != "" || !p.Shell) {
-		return command, "", nil
-	}
-	if p.Shell {
-		script = p.script()
-	}
-	if script == "" {
-		return "", "", bad
-	}
-	// One word without white space: the shell itself splits it at ${IFS}.
-	return "/bin/sh -c eval${IFS}\"$" + execVariable + "\"", script, nil
-}
-
-// script returns one line for a shell's eval. It replaces the shell, so that the process has
-// the same arguments, environment and process ID as without the shell. "" if it can't do that.
-func (p *Process) script() string {
-	if HasVariable(p.Env, "IFS") || HasVariable(p.Env, execVariable) || strings.Contains(p.Args[0], "=") {
-		return ""
-	}
-	// bash exports "_" and, when it calls exec, SHLVL again: env removes them. Other shells lose
-	// the variables whose names are not of the shell's form: env sets them.
-	var lost text
-	for _, variable := range p.Env {
-		if name, _, _ := strings.Cut(variable, "="); !isMadeOf(name, lower+upper+digits+"_") || name[0] <= '9' {
-			lost.add(shellWord(variable))
-		}
-	}
-	// Shells set the first three of these variables, and some export them.
-	begin, options := "unset "+execVariable, ""
-	for _, name := range []string{"PWD", "OLDPWD", "SHLVL", "_"} {
-		if HasVariable(p.Env, name) {
-			continue
-		}
-		options += " -u " + name
-		if name != "_" { // which the shells use themselves
-			begin += " " + name
-		}
-	}
-	// A shell begins with the value " \t\n" of IFS: that gives the line end.
-	words := text(begin + `; set -- "${IFS#??}"; set --`)
-	for _, word := range p.Args {
-		words.add(shellWord(word))
-	}
-	test := "; "
-	if lost == nil {
-		test = `; [ "${BASH_VERSION-}" ] && [ -x /usr/bin/env ] && `
-	}
-	script := string(words) + test + "exec /usr/bin/env" + options + " --" + string(lost) + ` "$@"; exec "$@"`
-	if len(script)+len(execVariable) >= maxString {
-		return ""
-	}
-	return script
-}
-
-// shellWord quotes a word for the shell, with a space before it.
-func shellWord(word string) string {
-	word = strings.ReplaceAll(word, "'", `'\''`)
-	return " '" + strings.ReplaceAll(word, "\n", `'"$1"'`) + "'"
+	return `"` + word + `"`, !strings.Contains(word, `"`)
 }
 
 // HasVariable reports whether a list of NAME=VALUE, or of names alone, has a variable.
 func HasVariable(env []string, name string) bool {
 	for _, variable := range env {
-		if rest, ok := strings.CutPrefix(variable, name); ok && (rest == "" || rest[0] == '=') {
+		if variable == name || strings.HasPrefix(variable, name+"=") {
 			return true
 		}
 	}
@@ -302,33 +216,36 @@ func haltSignal(name string) string {
 // is as Process.LXC. LXC has the key since 4.0.10, and refuses configs with unknown keys. In a
 // user namespace it sets groups since 6.0.6 (do_start in start.c) and ignored the key before.
 func KnowsGroups(version string, userNamespace bool) bool {
-	n := versionNumber(version)
-	return n >= 6_000_006 || n >= 4_000_010 && !userNamespace
+	if userNamespace {
+		return atLeast(version, 6, 0, 6)
+	}
+	return atLeast(version, 4, 0, 10)
 }
 
-// versionNumber returns a version of LXC as a number: 4.0.10 is 4000010. 0: not known, or too old
-// to tell.
-func versionNumber(version string) (n int) {
-	// liblxc_version in meson.build: 1.7.0 in LXC 4.0 and 5.0, 1.8.0 in 6.0, 1.9.0 in 7.0
-	library, isLibrary := strings.CutPrefix(version, "liblxc.so.1.")
-	if isLibrary {
-		version, _, _ = strings.Cut(library, ".")
+// knowsRuntime reports whether an LXC has lxc.environment.runtime, whose variables the hooks
+// do not get: since 7.0 (do_start in start.c).
+func knowsRuntime(version string) bool { return atLeast(version, 7, 0, 0) }
+
+// atLeast reports whether a version of LXC is known, and not lower than another.
+func atLeast(version string, other ...int) bool {
+	if minor, ok := strings.CutPrefix(version, "liblxc.so.1."); ok {
+		// liblxc_version in meson.build: 1.7.0 in LXC 4.0 and 5.0, 1.8.0 in 6.0, 1.9.0 in 7.0
+		minor, _, _ = strings.Cut(minor, ".")
+		n, _ := strconv.Atoi(minor)
+		return n >= 8 && n-2 >= other[0] && (n-2 > other[0] || other[2] == 0)
 	}
-	for range 3 {
+	for _, n := range other {
 		end := 0
 		for end < len(version) && version[end] >= '0' && version[end] <= '9' {
 			end++
 		}
 		number, _ := strconv.Atoi(version[:end])
-		n = n*1000 + min(number, 999)
+		if number != n {
+			return number > n
+		}
 		version = strings.TrimPrefix(version[end:], ".")
 	}
-	if isLibrary {
-		if n -= 2_000_000; n < 6_000_000 {
-			n = 0
-		}
-	}
-	return n
+	return true
 }
 
 // SharesNetwork reports whether a config may give a container another network namespace than
@@ -337,6 +254,16 @@ func SharesNetwork(config []byte) bool {
 	for _, line := range ConfigLines(config) {
 		key, value, _, _ := configItem(line)
 		if strings.HasPrefix(key, "lxc.net") && strings.HasSuffix(key, "type") && unquote(value) == "none" || strings.HasPrefix(key, "lxc.namespace.") {
+			return true
+		}
+	}
+	return false
+}
+
+// HasHook reports whether a config has a hook.
+func HasHook(config []byte) bool {
+	for _, line := range ConfigLines(config) {
+		if key, value, _, _ := configItem(line); strings.HasPrefix(key, "lxc.hook.") && key != "lxc.hook.version" && value != "" {
 			return true
 		}
 	}
@@ -370,35 +297,37 @@ type Identity struct {
 // (OCI image spec, config.md, "User"). The rules are Docker's: a number need not be in the
 // files, and has group 0 then. A user has the supplementary groups of the group file only if no
 // group is named. A line of the files without valid numbers does not count.
-func LookUp(user string, passwd, group []byte) (*Identity, error) {
-	id := new(Identity)
+func LookUp(user string, passwd, group []byte) (id Identity, err error) {
 	name, groupName, _ := strings.Cut(user, ":")
 	if name == "" {
 		name = "0"
 	}
-	uid, gid := parseID(name), int64(0)
 	f := find(passwd, name, 4)
-	if f != nil {
-		name, uid, gid = f[0], parseID(f[2]), parseID(f[3])
-		if len(f) > 5 {
-			id.Home = f[5]
-		}
+	if f == nil {
+		f = []string{"", "", name, "0"}
+		name = ""
+	} else {
+		name = f[0]
 	}
+	if len(f) > 5 {
+		id.Home = f[5]
+	}
+	uid, gid := parseID(f[2]), parseID(f[3])
 	if uid < 0 {
-		return nil, refuse("user", name, "is not in the image's etc/passwd")
+		return id, refuse("user", f[2], "is not in the image's etc/passwd")
 	}
 	if groupName != "" {
-		if g := find(group, groupName, 3); g != nil {
-			gid = parseID(g[2])
+		if f = find(group, groupName, 3); f != nil {
+			gid = parseID(f[2])
 		} else if gid = parseID(groupName); gid < 0 {
-			return nil, refuse("group", groupName, "is not in the image's etc/group")
+			return id, refuse("group", groupName, "is not in the image's etc/group")
 		}
 	}
 	id.UID, id.GID = uint32(uid), uint32(gid)
 	// The group itself is one of them, too, as in Docker: else a process that leaves it keeps
 	// nothing of it.
 	id.Groups = []uint32{id.GID}
-	if groupName != "" || f == nil {
+	if groupName != "" || name == "" {
 		return id, nil
 	}
 	for _, line := range strings.Split(string(group), "\n") {
@@ -416,7 +345,7 @@ func LookUp(user string, passwd, group []byte) (*Identity, error) {
 			id.Groups = append(id.Groups, uint32(gid))
 		}
 		if len(id.Groups) > maxGroups {
-			return nil, refuse("user", name, "is in too many groups")
+			return id, refuse("user", name, "is in too many groups")
 		}
 	}
 	return id, nil

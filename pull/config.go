@@ -165,6 +165,7 @@ type includeWalk struct {
 	files  int
 	common bool // LXC's common.conf was among them
 	shared bool // one of them may give the container another network than its own
+	hooks  bool // one of them has a hook
 }
 
 // check returns an error if LXC could not read the file or directory name, or a file that
@@ -198,7 +199,7 @@ func (w *includeWalk) check(name string, depth int) error {
 		return err
 	}
 	w.common = w.common || filepath.Base(name) == "common.conf"
-	w.shared = w.shared || lxc.SharesNetwork(data)
+	w.note(data)
 	for _, included := range lxc.Values(data, "lxc.include") {
 		if included == "" {
 			continue
@@ -208,6 +209,12 @@ func (w *includeWalk) check(name string, depth int) error {
 		}
 	}
 	return nil
+}
+
+// note notes what a file has.
+func (w *includeWalk) note(config []byte) {
+	w.shared = w.shared || lxc.SharesNetwork(config)
+	w.hooks = w.hooks || lxc.HasHook(config)
 }
 
 // checkFinal reads the config that the container will have as LXC will read it, and notes

@@ -8,16 +8,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"lxc-pull/image"
 	"lxc-pull/lxc"
 	"lxc-pull/pull/source"
+	"lxc-pull/untar"
 )
 
 // A Process is what the user changes of the process that a container image runs.
@@ -30,6 +28,7 @@ type Process struct {
 
 // Limits of what a container image can make a run do.
 const (
+	maxPath    = 256      // directories of a PATH that are searched; images have ten
 	maxVolumes = 1024     // directories; images have one or two
 	maxDepth   = 64       // components of a volume or working directory: each is looked up from the root
 	maxResolv  = 64 << 10 // bytes of this machine's resolv.conf
@@ -61,7 +60,7 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 		return err
 	}
 	p := &lxc.Process{Args: r.opt.Process.Arguments(config), Dir: dir, StopSignal: config.StopSignal, DHCP: r.opt.Process.DHCP}
-	if err = r.lookUp(p, config.User); err != nil {
+	if p.Identity, err = r.lookUp(config.User); err != nil {
 		return err
 	}
 	p.Env = environment(name, p.Home, config.Env, r.opt.Process.Env)
@@ -71,22 +70,22 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 	if len(p.Groups) > 1 && p.UID != 0 && !lxc.KnowsGroups(p.LXC, r.target.Container.UserNamespace) {
 		r.warn("image-config", "the process gets none of its user's other groups: LXC can give them since 4.0.10, in user namespaces since 6.0.6")
 	}
-	init := p.IsInit()
-	if p.StopSignal == "" && !init {
+	if p.StopSignal == "" && !p.IsInit() {
 		p.StopSignal = "SIGTERM" // Docker's; LXC's own, SIGPWR, ends no program that is process 1
 	}
-	if err := r.writeResolv(init); err != nil {
+	if err := r.writeResolv(p.IsInit()); err != nil {
 		return err
 	}
-	p.Shell = r.staging.root.Digest("bin/sh") != "" // a regular file
-	p.EmptyRun, p.Sysctls = r.isEmptyRun(), r.sysctls()
+	p.Tools, p.EmptyRun = r.tools(), r.isEmptyRun()
 	container := &r.target.Container
 	_, err = os.Stat(container.TemplateConfig + "/oci.common.conf")
 	p.Include = err == nil
+	about := r.readIncludes()
+	p.Hooks, p.Sysctls = about.hooks, r.sysctls(about.shared)
 	if _, err := os.Stat(container.HookDir + "/dhclient"); p.DHCP && err != nil && !r.target.WithoutLXC {
 		return fmt.Errorf("LXC's hook for --dhcp: %w", err)
 	}
-	lines, err := container.ProcessConfig(p)
+	lines, err := r.processLines(p)
 	if err == nil {
 		// LXC reads each line for itself, so these need no others to be checked.
 		_, err = lxc.CheckLoads(lines)
@@ -101,8 +100,55 @@ func (r *run) setUpProcess(ctx context.Context, found *source.Found) error {
 	return r.checkDev()
 }
 
-// Arguments returns the program that a container image runs and its arguments. An entry point of the user makes the image's
-// Cmd, which are arguments for the image's own, meaningless.
+// processLines returns the lines of the process, and warns of what it does not get.
+func (r *run) processLines(p *lxc.Process) ([]byte, error) {
+	lines, left, err := r.target.Container.ProcessConfig(p)
+	if err == nil && lxc.HasVariable(left, "PATH") && !strings.Contains(p.Args[0], "/") {
+		// LXC would look for the command in other directories than the image's.
+		if p.Args[0], err = r.lookPath(p.Args[0], p.Env, p.Dir); err == nil {
+			lines, left, err = r.target.Container.ProcessConfig(p)
+		}
+	}
+	if err != nil || left == nil {
+		return lines, err
+	}
+	if n := len(left) - maxWarnings; n > 0 {
+		left = append(left[:maxWarnings:maxWarnings], strconv.Itoa(n)+" more")
+	}
+	why := "because the image has no shell to set them"
+	if p.Shell {
+		why = "because the image's shell can't set them, and it has no env"
+	}
+	r.warn("image-config", "the process does not get the variables %q, %s, and LXC before 7.0 would give them to hooks, which are programs of the host", left, why)
+	return lines, nil
+}
+
+// lookPath returns the path of a command that has no slash: the first file of that name in the
+// directories of the last PATH of env.
+func (r *run) lookPath(command string, env []string, dir string) (string, error) {
+	path := ""
+	for _, variable := range env {
+		if value, ok := strings.CutPrefix(variable, "PATH="); ok {
+			path = value
+		}
+	}
+	list := strings.Split(path, ":")
+	if len(list) > maxPath {
+		return "", errors.New("its PATH has too many directories")
+	}
+	for _, each := range list {
+		if !strings.HasPrefix(each, "/") {
+			each = dir + "/" + each
+		}
+		if name := filepath.Join(each, command); r.hasFile(name[1:]) {
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("the command %q is in none of the directories of its PATH", lxc.Shown(command))
+}
+
+// Arguments returns the program that a container image runs and its arguments. An entry point of
+// the user makes the image's Cmd, which are arguments for the image's own, meaningless.
 func (p *Process) Arguments(config *image.OCIConfig) []string {
 	entrypoint, cmd := config.Entrypoint, config.Cmd
 	if p.Entrypoint != nil {
@@ -121,45 +167,41 @@ func (p *Process) Arguments(config *image.OCIConfig) []string {
 // environment returns the variables that Docker gives a process: three of its own, unless the
 // image or the user sets them, the image's and the user's. Text without "=" in the image's is
 // no variable.
-func environment(host, home string, fromImage, fromUser []string) []string {
+func environment(host, home string, fromImage, fromUser []string) (env []string) {
 	if home == "" {
 		home = "/"
 	}
-	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + host, "HOME=" + home}
-	return override(override(env, fromImage), fromUser)
-}
-
-// override returns the variables of env that list does not have, and then those of list.
-func override(env, list []string) []string {
-	all, n := slices.Concat(env, list), 0
-	for i, variable := range all {
-		name, _, ok := strings.Cut(variable, "=")
-		if ok && name != "" && (i >= len(env) || !lxc.HasVariable(list, name)) {
-			all[n] = variable
-			n++
+	own := []string{lxc.DefaultPath, "HOSTNAME=" + host, "HOME=" + home}
+	for _, list := range [][]string{own, fromImage, fromUser} {
+		all := append(env, list...)
+		env = nil
+		for i, variable := range all {
+			// Of the variables before the list, those count that it does not have.
+			name, _, ok := strings.Cut(variable, "=")
+			if ok && name != "" && (i >= len(all)-len(list) || !lxc.HasVariable(list, name)) {
+				env = append(env, variable)
+			}
 		}
 	}
-	return all[:n]
+	return env
 }
 
-// lookUp finds the user of the process p in the image's files. It refuses ids that the container
+// lookUp finds the user of the process in the image's files. It refuses ids that the container
 // does not map: LXC could not start the process.
-func (r *run) lookUp(p *lxc.Process, user string) (err error) {
+func (r *run) lookUp(user string) (id lxc.Identity, err error) {
 	var files [2][]byte
 	for i, name := range []string{"etc/passwd", "etc/group"} {
 		files[i], err = r.staging.root.ReadFile(name, maxPersonal)
 		if err = r.inside(name, err); err != nil {
-			return err
+			return id, err
 		}
 	}
-	id, err := lxc.LookUp(user, files[0], files[1])
-	if err != nil {
-		return err
+	if id, err = lxc.LookUp(user, files[0], files[1]); err != nil {
+		return id, err
 	}
-	p.Identity = *id
 	ranges, _ := lxc.IDMap(r.target.BaseConfig) // Check has seen the error
 	if len(ranges) == 0 {
-		return nil
+		return id, nil
 	}
 	for i, n := range append([]uint32{id.UID}, id.Groups...) {
 		mapped := false
@@ -169,18 +211,22 @@ func (r *run) lookUp(p *lxc.Process, user string) (err error) {
 			}
 		}
 		if !mapped {
-			return errors.New("the image runs with the user or group id " + strconv.FormatUint(uint64(n), 10) + ", which the container's lxc.idmap does not map")
+			return id, errors.New("the image runs with the user or group id " + strconv.FormatUint(uint64(n), 10) + ", which the container's lxc.idmap does not map")
 		}
 	}
-	return nil
+	return id, nil
 }
 
 // makeDirs makes the working directory and the volumes, and returns the path of the former.
 func (r *run) makeDirs(ctx context.Context, config *image.OCIConfig) (dir string, err error) {
-	if config.Dir != "" && config.Dir[0] != '/' {
-		return "", errors.New("the working directory of the image is no absolute path: " + strconv.Quote(lxc.Shown(config.Dir)))
+	dir = config.Dir
+	if dir == "" {
+		dir = "/"
 	}
-	dir = filepath.Clean("/" + config.Dir)
+	if dir[0] != '/' {
+		return "", errors.New("the working directory of the image is no absolute path: " + strconv.Quote(lxc.Shown(dir)))
+	}
+	dir = filepath.Clean(dir)
 	if err := r.makeDir(dir); err != nil {
 		return "", fmt.Errorf("the working directory of the image: %w", err)
 	}
@@ -288,45 +334,82 @@ func reachable(conf string) string {
 	return text
 }
 
+// tools returns the programs that the image has.
+func (r *run) tools() lxc.Tools {
+	tools := lxc.Tools{Shell: r.hasFile("bin/sh")}
+	for _, name := range []string{"/usr/bin/env", "/bin/env", "/bin/busybox env"} {
+		if file, _, _ := strings.Cut(name[1:], " "); r.hasFile(file) {
+			tools.EnvTool = name
+			break
+		}
+	}
+	return tools
+}
+
+// hasFile reports whether the image has a file that is not empty.
+func (r *run) hasFile(name string) bool {
+	_, err := r.staging.root.ReadFile(name, 0)
+	var large *untar.TooLargeError
+	return errors.As(err, &large)
+}
+
 // isEmptyRun reports whether the image's run is an empty directory of the container's root with
 // the usual mode, which a new file system can take the place of.
 func (r *run) isEmptyRun() bool {
-	root, err := r.staging.root.File()
-	if err != nil {
-		return false
+	var owners [2]*syscall.Stat_t
+	empty := false
+	for i, name := range []string{"etc", "run"} {
+		dir, err := r.staging.root.Open(name)
+		if err != nil {
+			return false
+		}
+		empty, err = dir.IsEmpty()
+		f, err2 := dir.File()
+		dir.Close()
+		if err2 != nil {
+			return false
+		}
+		info, err2 := f.Stat()
+		f.Close()
+		if err != nil || err2 != nil {
+			return false
+		}
+		owners[i], _ = info.Sys().(*syscall.Stat_t)
 	}
-	var etc, run unix.Stat_t
-	err = unix.Fstatat(int(root.Fd()), "etc", &etc, unix.AT_SYMLINK_NOFOLLOW)
-	if err == nil {
-		err = unix.Fstatat(int(root.Fd()), "run", &run, unix.AT_SYMLINK_NOFOLLOW)
+	etc, run := owners[0], owners[1]
+	return empty && etc != nil && run != nil && run.Mode&0o7777 == 0o755 && etc.Uid == run.Uid && etc.Gid == run.Gid
+}
+
+// readIncludes reads the container's config as far as it is not the image's, and all that it
+// includes. What can't be read may have anything.
+func (r *run) readIncludes() (walk includeWalk) {
+	config := r.ownConfig()
+	walk.note(config)
+	templates := r.target.Container.TemplateConfig
+	for _, name := range lxc.Values(config, "lxc.include") {
+		if name != "" && walk.check(name, 0) != nil {
+			walk.shared, walk.hooks = true, true
+		}
 	}
-	root.Close()
-	if err != nil || run.Mode != unix.S_IFDIR|0o755 || etc.Uid != run.Uid || etc.Gid != run.Gid {
-		return false
+	// These belong to the image's config. No LXC lacks the first.
+	for _, name := range []string{"common", "userns", "oci.common"} {
+		if err := walk.check(templates+"/"+name+".conf", 0); err != nil && (name == "common" || !errors.Is(err, fs.ErrNotExist)) {
+			walk.hooks = true
+		}
 	}
-	dir, err := r.staging.root.Open("run")
-	if err != nil {
-		return false
-	}
-	empty, err := dir.IsEmpty()
-	dir.Close()
-	return empty && err == nil
+	return walk
+}
+
+// ownConfig returns the lines of the container's config that are this machine's or the user's.
+func (r *run) ownConfig() []byte {
+	return []byte(string(r.target.BaseConfig) + "\n" + r.opt.Personal.Config)
 }
 
 // sysctls returns the settings that Incus gives the network of such containers: ports below
 // 1024 and ping for every user. There are none if the container may have the host's network,
 // which they would change, and none that the kernel lacks.
-func (r *run) sysctls() []string {
-	config := []byte(string(r.target.BaseConfig) + "\n" + r.opt.Personal.Config)
-	walk := includeWalk{shared: lxc.SharesNetwork(config)}
-	for _, name := range lxc.Values(config, "lxc.include") {
-		if name != "" && walk.check(name, 0) != nil {
-			walk.shared = true // nobody knows
-		}
-	}
-	if walk.shared {
-		return nil
-	}
+func (r *run) sysctls(shared bool) (list []string) {
+	config := r.ownConfig()
 	// The kernel takes only groups that the namespace maps.
 	last := uint32(1<<32 - 2)
 	if r.target.Container.UserNamespace {
@@ -338,13 +421,12 @@ func (r *run) sysctls() []string {
 			}
 		}
 	}
-	const dir, port, ping = "/proc/sys/net/ipv4/", "ip_unprivileged_port_start", "ping_group_range"
-	list := []string{"net.ipv4." + port + "=0", "net.ipv4." + ping + "=0 " + strconv.FormatUint(uint64(last), 10)}
-	if _, err := os.Stat(dir + ping); err != nil || last == 0 { // since Linux 3.0
-		list = list[:1]
-	}
-	if _, err := os.Stat(dir + port); err != nil { // since 4.11
-		list = list[1:]
+	for _, sysctl := range []string{"ip_unprivileged_port_start=0", "ping_group_range=0 " + strconv.FormatUint(uint64(last), 10)} {
+		name, _, _ := strings.Cut(sysctl, "=")
+		// Linux has the first since 4.11, the second since 3.0.
+		if _, err := os.Stat("/proc/sys/net/ipv4/" + name); err == nil && !shared && (last > 0 || name[0] != 'p') {
+			list = append(list, "net.ipv4."+sysctl)
+		}
 	}
 	return list
 }

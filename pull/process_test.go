@@ -68,13 +68,9 @@ func TestSetUpProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	script := ` set -- 'HOME=/home/web' 'A=1' 'B=2' 'LXC_NAME=LXC_ROOTFS' '/entry' 'a b' 'c'; while [ "$#" -gt 3 ]; do export "$1"; shift; done; exec "$@"`
 	env := lines["lxc.environment"]
-	if n := len(env); n == 0 || !strings.HasPrefix(env[n-1], "LXC_PULL_EXEC=unset LXC_PULL_EXEC PWD OLDPWD SHLVL; ") || !strings.Contains(env[n-1], " set -- '/entry' 'a b' 'c';") {
-		t.Errorf("%q", env)
-	} else {
-		env = env[:n-1]
-	}
-	if want := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=web", "HOME=/home/web", "A=1", "B=2", "LXC_NAME=LXC_ROOTFS"}; !slices.Equal(env, want) {
+	if n := len(env) - 1; n != 2 || !slices.Equal(env[:n], []string{lxc.DefaultPath, "HOSTNAME=web"}) || !strings.HasPrefix(env[n], "LXC_PULL_EXEC=unset LXC_PULL_EXEC PWD OLDPWD SHLVL; ") || !strings.HasSuffix(env[n], script) {
 		t.Errorf("%q", env)
 	}
 	for key, want := range map[string]string{"lxc.init.uid": "1000", "lxc.init.gid": "1001", "lxc.init.groups": "1001,27", "lxc.init.cwd": "/srv/data", "lxc.signal.halt": "37", "lxc.init.cmd": `/bin/sh -c eval${IFS}"$LXC_PULL_EXEC"`, "lxc.execute.cmd": `/bin/sh -c eval${IFS}"$LXC_PULL_EXEC"`} {
@@ -98,6 +94,76 @@ func TestSetUpProcess(t *testing.T) {
 	}
 	if slices.Contains(r.edited, "real") || !slices.Contains(r.edited, "etc/hosts") || !slices.Contains(r.edited, "real/lib") {
 		t.Errorf("edited %q", r.edited)
+	}
+}
+
+// Without a shell, an older LXC gets only what hooks may see, and the command is looked for in
+// the image's PATH.
+func TestSetUpProcessWithoutShell(t *testing.T) {
+	for _, test := range []struct {
+		files, env   []string
+		cmd, version string
+		hook         bool
+		args, want   string // of the command and the environment
+		left         string
+	}{
+		{[]string{"srv/app=x", "opt/app/", "opt/c/app="}, []string{"PATH=/none:/opt:/opt/c:/srv:/usr/bin", "V=1", "LD_PRELOAD=x"}, "app", "5.0.2", false, "/srv/app", "HOSTNAME=web HOME=/ V=1", `["PATH" "LD_PRELOAD"]`},
+		{[]string{"srv/app=x"}, []string{"PATH=/srv", "V=1"}, "app", "5.0.2", true, "/srv/app", "HOSTNAME=web HOME=/", `["PATH" "V"]`},
+		{[]string{"data/app=x"}, []string{"PATH=x::"}, "app", "", false, "/data/app", "HOSTNAME=web HOME=/", `["PATH"]`},
+		{nil, []string{"PATH=/srv", "V=1"}, "app", "7.0.0", true, "app", "HOSTNAME=web HOME=/ PATH=/srv V=1", ""},
+		{nil, []string{"PATH=/srv", "V=1"}, "app", "5.0.2", false, "", "", ""},
+		{nil, []string{"PATH=" + strings.Repeat("/x:", maxPath+1)}, "app", "5.0.2", false, "", "", ""},
+		{[]string{"srv -> ../../..", "srv2 -> /real", "real/app=x"}, []string{"PATH=/srv:/srv2"}, "app", "5.0.2", false, "/srv2/app", "HOSTNAME=web HOME=/", `["PATH"]`},
+		{nil, nil, "app", "5.0.2", false, "app", lxc.DefaultPath + " HOSTNAME=web HOME=/", ""},
+		{nil, strings.Fields("P=/ Q=/ R=/ S=/ T=/ U=/ V=/ W=/ X=/ Y=/"), "app", "5.0.2", false, "app", lxc.DefaultPath + " HOSTNAME=web HOME=/", `"W" "2 more"]`},
+	} {
+		r, _, said := processRun(t, test.files...)
+		r.target.LXCVersion = func() string { return test.version }
+		common := ""
+		if test.hook {
+			common = "lxc.hook.mount = /x\n"
+		}
+		writeFile(t, filepath.Join(r.target.Container.TemplateConfig, "common.conf"), []byte(common))
+		lines, err := setUp(t, r, &image.OCIConfig{Cmd: []string{test.cmd}, Env: test.env, Dir: "/data"})
+		got := strings.Join(append(lines["lxc.environment"], lines["lxc.environment.runtime"]...), " ")
+		if (err == nil) != (test.args != "") || err == nil && (!slices.Equal(lines["lxc.init.cmd"], []string{test.args}) || got != test.want) || !strings.Contains(said.String(), test.left) || test.left == "" && said.Len() > 0 {
+			t.Errorf("%q: %q, %q, %v, said %q", test.env, lines["lxc.init.cmd"], got, err, said)
+		}
+	}
+}
+
+func TestTools(t *testing.T) {
+	for _, test := range []struct {
+		files []string
+		want  lxc.Tools
+	}{
+		{nil, lxc.Tools{}}, {[]string{"bin/sh=x", "bin/env=x", "usr/bin/env=x"}, lxc.Tools{Shell: true, EnvTool: "/usr/bin/env"}}, {[]string{"bin/busybox=x", "bin/sh -> busybox"}, lxc.Tools{Shell: true, EnvTool: "/bin/busybox env"}},
+		{[]string{"bin -> usr/bin", "usr/bin/env/", "usr/bin/busybox=x"}, lxc.Tools{EnvTool: "/bin/busybox env"}}, {[]string{"bin/env=x", "usr/bin/env -> /gone", "bin/sh -> ../../../../../../bin/sh"}, lxc.Tools{EnvTool: "/bin/env"}},
+	} {
+		if r, _, _ := processRun(t, test.files...); r.tools() != test.want {
+			t.Errorf("%q: %+v", test.files, r.tools())
+		}
+	}
+}
+
+// A hook in any file that the container's config includes counts, and a file that can't be read.
+func TestReadIncludes(t *testing.T) {
+	for _, test := range []struct {
+		base, common, oci, own string
+		want                   bool
+	}{
+		{"", "", "", "", false}, {"lxc.hook.mount = x\n", "", "", "", true}, {"", "lxc.hook.autodev = x\n", "", "", true}, {"", "", "lxc.hook.pre-mount = x\n", "", true}, {"", "", "", "lxc.hook.mount=x\n", true}, {"lxc.include = /nonexistent\n", "", "", "", true}, {"", "-", "", "", true}, {"", "lxc.include = /nonexistent\n", "", "", true},
+	} {
+		r, _, _ := processRun(t)
+		templates := r.target.Container.TemplateConfig
+		writeFile(t, filepath.Join(templates, "oci.common.conf"), []byte(test.oci))
+		if test.common != "-" {
+			writeFile(t, filepath.Join(templates, "common.conf"), []byte(test.common))
+		}
+		r.target.BaseConfig, r.opt.Personal.Config = []byte(test.base), test.own
+		if got := r.readIncludes().hooks; got != test.want {
+			t.Errorf("%+v: %v", test, got)
+		}
 	}
 }
 
@@ -177,6 +243,7 @@ func TestSetUpProcessRefuses(t *testing.T) {
 		}
 	}
 	r, _, _ := processRun(t)
+	r.target.LXCVersion = func() string { return "7.0.0" }
 	var env []string
 	for i := range 6 {
 		env = append(env, string(rune('A'+i))+"="+strings.Repeat("x", 100000))
@@ -299,7 +366,7 @@ func TestSysctls(t *testing.T) {
 	} {
 		writeFile(t, file, []byte(test.included))
 		r.target.BaseConfig, r.opt.Personal.Config, r.target.Container.UserNamespace = []byte(test.base+"lxc.include = "+file+"\n"), test.own, test.user
-		got := r.sysctls()
+		got := r.sysctls(r.readIncludes().shared)
 		if _, err := os.Stat("/proc/sys/net/ipv4/ip_unprivileged_port_start"); err != nil {
 			t.Skip(err)
 		}

@@ -52,7 +52,7 @@ lxc.environment = IF_METRIC=a[$(id >` + canary + "/shell)]\n"},
 	{Name: "the host's debugfs", Config: stock + "lxc.mount.entry = /sys/kernel/debug sys/kernel/debug none bind,optional 0 0\n", Warn: true},
 	{Name: "starts with the host", Config: stock + "lxc.start.auto = 1\nlxc.group = onboot\n", Warn: true},
 	{Name: "no seccomp filter", Config: stock + "lxc.seccomp.profile =\n", Warn: true},
-}, settings()...)
+}, append(settings(), ociCases()...)...)
 
 // settings are single lines to put after the stock lines, each of another kind.
 func settings() []testCase {
@@ -144,5 +144,7 @@ var selfCases = []testCase{
 	{Name: "the host's debugfs", Config: stock + "lxc.mount.entry = /sys/kernel/debug sys/kernel/debug none bind,optional 0 0\n", Warn: true},
 	{Name: "starts with the host", Notice: loosened, At: "lxc.start.auto", Config: stock + "lxc.start.auto = 1\n"},
 	{Name: "an AppArmor profile", Notice: loosened, At: "unconfined", Config: stock + "lxc.apparmor.profile = unconfined\n"},
+	{Name: "a variable in a hook", Notice: inFiles, At: canary + "/hook-saw:", Config: stock + "lxc.hook.mount = /w/hook\nlxc.environment = LD_AUDIT=evil\n"},
+	{Name: "a hook that runs the image's program", Notice: inFiles, At: canary + "/by-image:", Config: stock + "lxc.hook.mount = /w/hook\nlxc.environment = PATH=/w/evil\n"},
 	{Name: "nothing at all, at the end", Config: stock},
 }

@@ -25,11 +25,12 @@ type testCase struct {
 	Config    string
 	Fstab     string
 	Templates string
-	Rootfs    int    // index in rootfses
-	Take      bool   // it must be created and started, without a warning
-	Warn      bool   // it must be refused, or created with a warning
-	Notice    kind   // -self: created with --allow-host-config, and this must be noticed
-	At        string // text that the report must have
+	Rootfs    int       // index in rootfses
+	Take      bool      // it must be created and started, without a warning
+	Warn      bool      // it must be refused, or created with a warning
+	Notice    kind      // -self: created with --allow-host-config, and this must be noticed
+	At        string    // text that the report must have
+	OCI       *ociImage // a container image in place of the config; it must start
 }
 
 // warning is the beginning of lxc-pull's warning that a config removes a protection.
@@ -87,11 +88,20 @@ func (w *world) try(index int, c testCase) result {
 
 func (w *world) run(r *result, name string, c testCase) error {
 	defer os.RemoveAll("/w/tree")
-	if err := w.publisher.publish("/w/tree", c); err != nil {
+	err := error(nil)
+	if c.OCI != nil {
+		err = c.OCI.publish("/w/tree")
+	} else {
+		err = w.publisher.publish("/w/tree", c)
+	}
+	if err != nil {
 		return err
 	}
 	argv := []string{"/w/lxc-pull", "create", name, "-P", "/w/lxc", "-f", "/w/default.conf", "--server", "file:///w/tree",
 		"--keyring", "/w/key.pub", "--no-cache", "-d", "d", "-r", "r", "-a", arch}
+	if c.OCI != nil {
+		argv = []string{"/w/lxc-pull", "create", name, "oci:/w/tree", "-P", "/w/lxc", "-f", "/w/hook.conf", "--no-cache"}
+	}
 	if c.Notice != "" {
 		argv = append(argv, "--allow-host-config")
 	}
@@ -101,6 +111,9 @@ func (w *world) run(r *result, name string, c testCase) error {
 		return err
 	}
 	warned := warning.MatchString(out)
+	if c.OCI != nil && r.Status != 0 {
+		r.Faults = append(r.Faults, fault{unexpected, fmt.Sprintf("status %d: it has a process", r.Status)})
+	}
 	if c.Take && (r.Status != 0 || warned) {
 		r.Faults = append(r.Faults, fault{unexpected, fmt.Sprintf("status %d, warned %t: it is harmless", r.Status, warned)})
 	}
@@ -111,7 +124,7 @@ func (w *world) run(r *result, name string, c testCase) error {
 		if err := w.live(r, name, warned && c.Notice == ""); err != nil {
 			return err
 		}
-		if c.Take && !r.Started {
+		if (c.Take || c.OCI != nil) && !r.Started {
 			r.Faults = append(r.Faults, fault{unexpected, "it could not be started"})
 		}
 	}

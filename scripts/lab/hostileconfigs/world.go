@@ -181,7 +181,7 @@ func (w *world) furnish() error {
 	if err := unix.Sethostname([]byte("hostile-host")); err != nil {
 		return err
 	}
-	for _, dir := range []string{canary, canary + "/dir", "/w/lxc", "/w/home", "/w/log"} {
+	for _, dir := range []string{canary, canary + "/dir", "/w/lxc", "/w/home", "/w/log", "/w/evil"} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return err
 		}
@@ -190,7 +190,7 @@ func (w *world) furnish() error {
 		canary + "/file": "canary LXC_NAME LXC_PATH mingetty\n", canary + "/dir/file": "canary\n",
 		canary + "/script": "#!/bin/sh\n/usr/bin/touch " + canary + "/by-script\n",
 		"/w/default.conf":  "lxc.net.0.type = empty\n", canary + "/hostile.conf": "lxc.hook.pre-start = " + canary + "/script\n",
-		"/w/sibling": "canary\n",
+		"/w/sibling": "canary\n", "/w/hook": mountHook, "/w/evil/env": evil, "/w/hook.conf": "lxc.net.0.type = empty\nlxc.hook.mount = /w/hook\n",
 	} {
 		if err := os.WriteFile(name, []byte(data), 0o755); err != nil {
 			return err

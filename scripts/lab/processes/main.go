@@ -1,6 +1,7 @@
 // Command processes starts containers with the lines that lxc.ProcessConfig writes, with
 // lxc-start and with lxc-execute, and compares what their process sees with what was asked
-// for: arguments, environment, ids, directory, mounts and the signal of lxc-stop.
+// for: arguments, environment, ids, directory, mounts and the signal of lxc-stop. A mount hook,
+// which is a program of the host, may see no variable that was asked for but the harmless ones.
 //
 //	processes -reporter FILE -dir DIR [-first ID] [-as COMMAND] [-only PATTERN]
 //
@@ -48,8 +49,10 @@ var (
 type testCase struct {
 	name    string
 	process lxc.Process
-	shell   string // of the host, for /bin/sh; "": busybox
+	shell   string // of the host, for /bin/sh, with the host's env; "": busybox with its env
+	tools   string // "none": no shell and no env, "shell": no env, "busybox": env only in busybox
 	signal  string
+	left    []string // the variables that ProcessConfig left out
 }
 
 // words are arguments that a parser could change. All can be written without a shell.
@@ -72,20 +75,28 @@ func variables() (env []string) {
 	return append(env, "EMPTY=", "BLANKS=  x \t", " BLANK=x", "A.B-C=1", "1=2", "'Q'='x'", `"D"="x"`, "#H=x", "LONG="+strings.Repeat("x", 100000), "HOME=/home/x y", "PATH=/bin:/a b:/'c'")
 }
 
+// hostile are variables that would make programs of the host run files of the image.
+func hostile() []string {
+	const mount = "/usr/lib/x86_64-linux-gnu/lxc/rootfs"
+	return []string{
+		"PATH=" + mount + "/bin:/bin", "LD_PRELOAD=" + mount + "/lib/evil.so", "LD_LIBRARY_PATH=" + mount + "/lib", "BASH_ENV=" + mount + "/evil", "ENV=" + mount + "/evil", "IFS=/e", "PYTHONPATH=" + mount, "PERL5OPT=-M" + mount, "GCONV_PATH=" + mount,
+		"HOME=" + mount, "LXC_ROOTFS_MOUNT=/etc", "LXC_PULL_EXEC=touch /out/evil", "PWD=/evil", "SHLVL=77", "_=evil", "UID=77", "RANDOM=evil", "PPID=evil", "OPTIND=evil", "SHELLOPTS=xtrace", "PS4=$(touch /out/evil)", "CDPATH=" + mount, "LC_ALL=evil/" + mount, "A.B=evil", "BASH_FUNC_cat%%=() { touch /out/evil; }", "X=() { :;}; touch /out/evil", "HARMLESS=1",
+	}
+}
+
 func cases(version string) []testCase {
 	run := func(args ...string) lxc.Process {
 		return lxc.Process{Args: append([]string{"/bin/reporter"}, args...), Dir: "/", StopSignal: "SIGTERM", Env: []string{"PATH=/bin"}}
 	}
 	list := []testCase{{name: "plain", process: run()}, {name: "bare", process: run("it's", `a"b`, "$HOME", "\\", "#", "\x01", "ü", "\xff", "-", "lxc.arch=x")}, {name: "words", process: run(words()...)}, {name: "environment", process: run("x")}, {name: "shell", process: run(shellWords()...)}, {name: "bash", process: run(shellWords()...), shell: "bash"}, {name: "dash", process: run(shellWords()...), shell: "dash"}}
 	for i := range list {
-		list[i].process.Shell = true
 		if i > 1 {
 			list[i].process.Env = variables()
 		}
 	}
 	for _, word := range []string{"/srv/it's a \"reporter\"", "/srv/a b", `/srv/"q"`, "reporter"} {
 		c := testCase{name: "path-" + path.Base(word), process: run()}
-		c.process.Args[0], c.process.Shell = word, true
+		c.process.Args[0] = word
 		list = append(list, c)
 	}
 	for _, each := range []struct{ name, number string }{{"TERM", "15"}, {"SIGINT", "2"}, {"usr1", "10"}, {"3", "3"}, {"SIGRTMIN+3", "37"}, {"", "30"}} {
@@ -104,6 +115,14 @@ func cases(version string) []testCase {
 		c.process.Dir = dir
 		list = append(list, c)
 	}
+	for _, each := range []struct{ name, shell, tools string }{{"busybox", "", ""}, {"busybox-alone", "", "busybox"}, {"ash", "", "shell"}, {"dash", "dash", ""}, {"dash-alone", "dash", "shell"}, {"bash", "bash", ""}, {"none", "", "none"}} {
+		c := testCase{name: "hostile-" + each.name, process: run("a b"), shell: each.shell, tools: each.tools}
+		if c.tools == "none" {
+			c.process.Args = c.process.Args[:1]
+		}
+		c.process.Env = hostile()
+		list = append(list, c)
+	}
 	c := testCase{name: "mounts", process: run()}
 	c.process.EmptyRun, c.process.Include = true, true
 	last := "4294967294"
@@ -113,7 +132,17 @@ func cases(version string) []testCase {
 	c.process.Sysctls = []string{"net.ipv4.ip_unprivileged_port_start=0", "net.ipv4.ping_group_range=0 " + last}
 	list = append(list, c)
 	for i := range list {
-		list[i].process.LXC = version
+		p := &list[i].process
+		p.LXC, p.Hooks = version, true
+		p.Shell, p.EnvTool = true, "/usr/bin/env"
+		switch list[i].tools {
+		case "none":
+			p.Shell, p.EnvTool = false, ""
+		case "shell":
+			p.EnvTool = ""
+		case "busybox":
+			p.EnvTool = "/bin/busybox env"
+		}
 	}
 	return list
 }
@@ -256,7 +285,11 @@ func compare(c *testCase, out, tool string) error {
 		errs = append(errs, fmt.Errorf("arguments %q, not %q", got, p.Args))
 	}
 	env := slices.DeleteFunc(split(r.Env), func(s string) bool { return s == "container=lxc" || strings.HasPrefix(s, "container_ttys=") })
-	want := slices.Clone(p.Env)
+	want := slices.DeleteFunc(slices.Clone(p.Env), func(s string) bool {
+		name, _, _ := strings.Cut(s, "=")
+		return slices.Contains(c.left, name)
+	})
+	errs = append(errs, compareHook(c, out))
 	slices.Sort(env) // shells write theirs in another order
 	slices.Sort(want)
 	for _, s := range env {
@@ -293,6 +326,29 @@ func compare(c *testCase, out, tool string) error {
 	return errors.Join(errs...)
 }
 
+// compareHook checks what the mount hook saw.
+func compareHook(c *testCase, out string) error {
+	text, err := os.ReadFile(out + "/hook")
+	if err != nil {
+		return err
+	}
+	seen := split(text)
+	if !lxc.HasVariable(seen, "LXC_ROOTFS_MOUNT") {
+		return errors.New("the hook reported nothing")
+	}
+	var errs []error
+	for _, s := range seen {
+		name, value, _ := strings.Cut(s, "=")
+		if slices.Contains(c.process.Env, s) || lxc.HasVariable(hostile(), name) && (strings.Contains(value, "evil") || strings.Contains(value, "rootfs/")) && name != "LXC_PULL_EXEC" {
+			errs = append(errs, fmt.Errorf("the hook saw %q", s))
+		}
+	}
+	if _, err := os.Stat(out + "/evil"); err == nil {
+		errs = append(errs, errors.New("a value was run"))
+	}
+	return errors.Join(errs...)
+}
+
 func split(list []byte) []string {
 	return strings.Split(strings.TrimSuffix(string(list), "\x00"), "\x00")
 }
@@ -324,9 +380,18 @@ func build(c *testCase, name, container string) error {
 			}
 		}
 	}
-	shells := map[string]string{"bin/sh": "busybox", "usr/bin/env": "busybox"}
+	shells := map[string]string{"bin/sh": "busybox", "usr/bin/env": "busybox", "bin/busybox": "busybox"}
 	if c.shell != "" {
 		shells = map[string]string{"bin/sh": c.shell, "usr/bin/env": "env"}
+	}
+	if c.tools != "" {
+		delete(shells, "usr/bin/env")
+		if c.tools != "busybox" {
+			delete(shells, "bin/busybox")
+		}
+		if c.tools == "none" {
+			clear(shells)
+		}
 	}
 	for place, program := range shells {
 		if err := installWithLibraries(program, root, place); err != nil {
@@ -334,11 +399,17 @@ func build(c *testCase, name, container string) error {
 		}
 	}
 	box := lxc.Container{Name: name, Path: container, Rootfs: root, TemplateConfig: "/usr/share/lxc/config", UserNamespace: *first != 0}
-	lines, err := box.ProcessConfig(&c.process)
+	lines, left, err := box.ProcessConfig(&c.process)
 	if err != nil {
 		return err
 	}
-	base, mode := "lxc.net.0.type = empty\nlxc.rootfs.path = dir:"+root+"\n", lxc.System
+	c.left = left
+	// The shell opens its own environ: cat gets only what the shell understood.
+	hook := "#!/bin/sh\nexec 3</proc/self/environ\ncat <&3 >\"$LXC_ROOTFS_MOUNT/out/hook\"\nenv >/dev/null\n"
+	if err := os.WriteFile(filepath.Join(container, "hook"), []byte(hook), 0o755); err != nil {
+		return err
+	}
+	base, mode := "lxc.net.0.type = empty\nlxc.rootfs.path = dir:"+root+"\nlxc.hook.mount = "+container+"/hook\n", lxc.System
 	if *first != 0 {
 		base += fmt.Sprintf("lxc.idmap = u 0 %d 65536\nlxc.idmap = g 0 %d 65536\n", *first, *first)
 		mode = lxc.User
