@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -485,4 +486,32 @@ func TestHolesStayHoles(t *testing.T) {
 		return
 	}
 	t.Fatal("the case is gone")
+}
+
+// TestLongTail checks that zeros without end after a strict archive are an error, and that others
+// read them as GNU tar does.
+func TestLongTail(t *testing.T) {
+	archive := build(t, "", tar.Header{Name: "a", Typeflag: tar.TypeDir, Mode: 0o755})
+	for _, c := range []struct {
+		strict bool
+		tail   int64
+		ok     bool
+	}{{true, 1 << 20, true}, {true, maxTail + 1<<20, false}, {false, maxTail + 1<<20, true}} {
+		root, err := OpenRoot(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = root.Extract(io.MultiReader(bytes.NewReader(archive), io.LimitReader(zeros{}, c.tail)), Options{Strict: c.strict, Vouched: true})
+		root.Close()
+		if (err == nil) != c.ok || err != nil && !strings.Contains(err.Error(), "follow the archive's end") {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }

@@ -9,6 +9,12 @@ import (
 // in the CPU cache between read and write.
 const bufferSize = 128 << 10
 
+// maxTail is how many bytes may follow the end of a strict archive. Tools fill the last record,
+// of 10 KiB; a few compressed bytes could be zeros that take hours to decompress.
+const maxTail = 64 << 20
+
+var errLongTail error = textError("more than 64 MiB follow the archive's end")
+
 // A FormatError means that an archive is damaged, cut off or not allowed.
 type FormatError struct {
 	Offset int64 // of the bad block in the uncompressed archive, in bytes
@@ -170,9 +176,13 @@ func (s *stream) discard(n int64) error {
 
 // drain reads the input to its end. It returns io.EOF if it succeeds.
 func (s *stream) drain() error {
+	end := s.off
 	for {
 		s.off += int64(s.hi - s.lo)
 		s.lo, s.hi = 0, 0
+		if s.parser.strict && s.off-end > maxTail {
+			return s.bad(end, errLongTail)
+		}
 		if err := s.fill(1); err != nil {
 			return err
 		}
