@@ -101,7 +101,11 @@ func (x *extractor) noteLower(fd int, path []byte) error {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
 	}
-	return x.putDir(path, directory{noted: true, sec: int64(st.Mtim.Sec), nsec: int32(st.Mtim.Nsec)})
+	return x.putDir(path, notedDir(&st))
+}
+
+func notedDir(st *unix.Stat_t) directory {
+	return directory{noted: true, sec: int64(st.Mtim.Sec), nsec: int32(st.Mtim.Nsec)}
 }
 
 // inherits finds out what new files inherit in the directory fd, the last of x.dirs.
@@ -189,7 +193,7 @@ func (x *extractor) applyDir(fd int, f directory, path []byte) error {
 	if f.noted {
 		return x.timeErr(setTime(fd, nil, f.sec, f.nsec), path)
 	}
-	if x.opt.Layer && !f.fresh && len(path) > 0 {
+	if x.opt.Layer && !f.fresh && len(path) > 0 && x.made.origin(fd, cname(".\x00"), path) == goes {
 		clearAttrs(fd, f.attrs)
 	}
 	known := f.fresh && f.inherit == inheritNothing // it belongs to us and has mode 0700

@@ -2,6 +2,7 @@ package untar
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -46,7 +47,7 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 	var st unix.Stat_t
 	if bytes.Equal(target, path) {
 		// Old versions of GNU tar write links to themselves.
-		if err := lstatat(from, old, &st); err != nil || x.opt.Merge && !x.made.has(target) {
+		if err := lstatat(from, old, &st); err != nil || x.opt.Merge && !x.owns(from, old, target) {
 			return targetError(e, errTargetGone)
 		}
 		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
@@ -54,7 +55,7 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 		}
 		return nil
 	}
-	if !x.opt.Layer && !x.made.has(target) {
+	if !x.owns(from, old, target) {
 		return targetError(e, errTargetGone)
 	}
 	err = linkat(from, old, parent, name)
@@ -66,12 +67,12 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 		if err := x.clear(parent, name, path); err != nil {
 			return err
 		}
-		if from != parent { // clear may have closed it
-			if from, _, err = x.targets.enter(dir); err != nil {
-				return err
-			}
+		if err = nil; from != parent { // clear may have closed it
+			from, _, err = x.targets.enter(dir)
 		}
-		err = linkat(from, old, parent, name)
+		if err == nil {
+			err = linkat(from, old, parent, name)
+		}
 	}
 	switch err {
 	case unix.ENOENT:
@@ -125,7 +126,7 @@ func (x *extractor) enterTarget(parent int, target []byte, e *Entry) (int, []byt
 	switch {
 	case len(rest) > 0 && err != nil && isNotDir(err):
 		return -1, nil, targetError(e, errNotDir)
-	case err == unix.ENOENT:
+	case errors.Is(err, unix.ENOENT):
 		return -1, nil, targetError(e, errTargetGone)
 	}
 	return fd, target, err

@@ -60,16 +60,17 @@ const (
 	goesEmpty                // remove it unless it is a directory that is not empty
 	stays                    // keep it and everything in it
 	opens                    // keep the directory, but examine its entries
+	shared                   // likewise, for what may be a mount point: it was there before a merge
 )
 
 // A remover removes the content of a directory and keeps the first error. It does not
 // recurse: the depth of a tree costs neither descriptors nor stack.
 type remover struct {
 	d      dirStack
-	ignore func(name string) bool    // reports whether an entry of the first directory stays; nil: none does
-	judge  func(path []byte) verdict // nil: everything goes
-	kept   func(path []byte) error   // called for a directory that should go and has entries that stay; nil: nothing is
-	frames []frame                   // of the first directory, and of each directory on the way to the current one
+	ignore func(name string) bool                         // reports whether an entry of the first directory stays; nil: none does
+	judge  func(dir int, name cname, path []byte) verdict // nil: everything goes
+	kept   func(path []byte) error                        // called for a directory that should go and has entries that stay; nil: nothing is
+	frames []frame                                        // of the first directory, and of each directory on the way to the current one
 	err    error
 }
 
@@ -159,18 +160,16 @@ func (rm *remover) path(name string) []byte {
 // entry removes an entry of the current directory and reports whether it did.
 func (rm *remover) entry(dir int, name string) bool {
 	f := &rm.frames[len(rm.frames)-1]
-	is := goes
+	is, c := goes, cname(name+"\x00")
 	if rm.judge != nil {
-		switch is = rm.judge(rm.path(name)); is {
+		switch is = rm.judge(dir, c, rm.path(name)); is {
 		case stays:
-			f.leave(name)
-			return false
-		case opens:
+			return false // not in f.left: there may be any number of them
+		case opens, shared:
 			f.todo = append(f.todo, name)
 			return false
 		}
 	}
-	c := cname(name + "\x00")
 	err := unlinkat(dir, c, 0)
 	if err == unix.EISDIR || err == unix.EPERM || err == unix.EBUSY {
 		// For a mount point, also a bind mount, the kernel returns EBUSY before it checks
@@ -239,8 +238,12 @@ func (rm *remover) down(f *frame, name string) {
 		f.leave(name)
 		return
 	}
-	keep := rm.judge != nil && rm.judge(rm.path(name)) == opens
-	if keep {
+	is := goes
+	if rm.judge != nil {
+		is = rm.judge(dir, c, rm.path(name))
+	}
+	keep := is == opens || is == shared
+	if is == opens {
 		// rmdir was not yet tried on this directory. If it is not empty, rmdir removes
 		// nothing and shows whether it is a mount point.
 		empty, _ := (&Root{fd: sub}).IsEmpty()

@@ -2,6 +2,7 @@ package untar
 
 import (
 	"bytes"
+	"hash/maphash"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -122,14 +123,17 @@ func (r *Root) checkMade(name string) error {
 		return nil
 	}
 	path, err := r.resolve(name, resolveOptions{last: true})
-	if err != nil || r.merged.has(path) {
+	if err != nil || r.merged.inodes == nil && r.merged.has(path) {
 		return err
 	}
-	fd, _, err := r.open(name, unix.O_RDONLY)
+	fd, st, err := r.open(name, unix.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	unix.Close(fd)
+	if ino := r.merged.inodes[maphash.Bytes(r.merged.seed, path)]; ino != 0 && ino == st.Ino {
+		return nil
+	}
 	return ErrNotMade
 }
 
