@@ -47,6 +47,9 @@ func (x *extractor) dir(parent int, name cname, path []byte, e *Entry) error {
 		}
 		err = mkdirat(parent, name, 0700)
 	}
+	if err == nil {
+		err = x.addFile(parent, name, path)
+	}
 	if err != nil {
 		return err
 	}
@@ -101,11 +104,7 @@ func (x *extractor) noteLower(fd int, path []byte) error {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
 	}
-	return x.putDir(path, notedDir(&st))
-}
-
-func notedDir(st *unix.Stat_t) directory {
-	return directory{noted: true, sec: int64(st.Mtim.Sec), nsec: int32(st.Mtim.Nsec)}
+	return x.putDir(path, directory{noted: true, sec: int64(st.Mtim.Sec), nsec: int32(st.Mtim.Nsec)})
 }
 
 // inherits finds out what new files inherit in the directory fd, the last of x.dirs.

@@ -28,7 +28,7 @@ var (
 	errFull        error = textError("a directory that is not empty is in the way")
 	errFixed       error = textError("a mount point or an immutable file is in the way")
 	errReplaced    error = textError("another process replaced it")
-	errTheirs      error = textError("a file that was there before is in the way")
+	errTheirs      error = textError("another file is in the way")
 )
 
 // LeftOut is the Fate of a Note about entries that a merge skipped because the root
@@ -130,28 +130,20 @@ func (x *extractor) addFile(dir int, name cname, path []byte) error {
 	if m == nil || lstatat(dir, name, &st) != nil {
 		return nil
 	}
-	m[maphash.Bytes(x.made.seed, path)] = st.Ino
-	for len(path) > 0 {
-		path, _ = splitPath(path)
+	for ino := st.Ino; ; ino = 0 {
 		h := maphash.Bytes(x.made.seed, path)
-		if _, ok := m[h]; ok {
+		if _, ok := m[h]; ok && ino == 0 {
 			break
 		}
-		m[h] = 0
+		if m[h] = ino; len(path) == 0 {
+			break
+		}
+		path, _ = splitPath(path)
 	}
 	if int64(len(m)) > x.selection.maxEntries {
 		return errTooMany
 	}
 	return nil
-}
-
-// owns reports whether this run made the file at a name. In a layer outside of a merge,
-// all files count as made.
-func (x *extractor) owns(dir int, name cname, path []byte) bool {
-	if !x.opt.Layer {
-		return x.made.has(path)
-	}
-	return x.made.origin(dir, name, path) == goes
 }
 
 // Extract reads an uncompressed archive to its end and writes it below the root. The
@@ -277,7 +269,7 @@ func (x *extractor) run() error {
 // root when its template fails.
 func (x *extractor) leaveOut(e *Entry, err error) bool {
 	if x.opt.Merge {
-		for _, why := range []error{errFull, errFixed, errTheirs, errNotDir, errTargetGone, errTargetDir, errWhiteout, ErrMounted, unix.ENOTDIR, unix.ELOOP} {
+		for _, why := range []error{errFull, errFixed, errTheirs, errNotDir, errTargetGone, errTargetDir, errWhiteout, unix.ENOTDIR, unix.ELOOP} {
 			if errors.Is(err, why) {
 				x.rep.note("entry", LeftOut, why.Error(), e.Name)
 				return true
@@ -361,7 +353,7 @@ func (x *extractor) make(parent int, name cname, path []byte, e *Entry) (err err
 	}
 	if _, skipped := x.kept.skipped[string(path)]; err == nil && !skipped {
 		x.made.add(path)
-		if e.Type != TypeDir || x.kept.directories[string(path)].fresh {
+		if e.Type != TypeDir {
 			return x.addFile(parent, name, path)
 		}
 	}
@@ -441,7 +433,7 @@ func (x *extractor) replaceFile(fd int, dir, rest []byte) error {
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return errIsLink
 	}
-	if path := dir[:at+len(component)]; x.made.has(path) || !x.owns(fd, name, path) {
+	if path := dir[:at+len(component)]; x.made.has(path) || x.made.origin(fd, name, path) != goes {
 		return errNotDir
 	}
 	if err := x.noteLower(fd, dir[:max(at-1, 0)]); err != nil {
@@ -457,27 +449,27 @@ func (x *extractor) replaceFile(fd int, dir, rest []byte) error {
 // a layer it also removes a directory with its content, if a lower layer made the directory. A
 // merge of layers keeps what was there before, and removes only what lower layers made in it.
 func (x *extractor) clear(parent int, name cname, path []byte) error {
-	dir, base := splitPath(path)
-	switch x.made.origin(parent, name, path) {
-	case stays:
+	is, err := x.made.origin(parent, name, path), error(nil)
+	if is == stays {
 		return errTheirs
-	case shared:
+	}
+	if is == goes {
+		err = unlinkat(parent, name, 0)
+		if err == unix.EBUSY && x.opt.Merge {
+			return errFixed
+		}
+		if err != unix.EISDIR && err != unix.EPERM {
+			return err
+		}
+		err = removeDir(parent, name)
+	}
+	if is == shared || err == unix.ENOTEMPTY && x.opt.Layer {
+		dir, base := splitPath(path)
 		if err := x.purge(parent, dir, string(base)); err != nil {
 			return err
 		}
-		return errTheirs
-	}
-	err := unlinkat(parent, name, 0)
-	if err == unix.EBUSY && x.opt.Merge {
-		return errFixed
-	}
-	if err != unix.EISDIR && err != unix.EPERM {
-		return err
-	}
-	err = removeDir(parent, name)
-	if err == unix.ENOTEMPTY && x.opt.Layer {
-		if err := x.purge(parent, dir, string(base)); err != nil {
-			return err
+		if is == shared {
+			return errTheirs
 		}
 		err = removeDir(parent, name)
 		if err == unix.ENOENT {

@@ -44,10 +44,11 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 	}
 	dir, base := splitPath(target)
 	old := x.buf.name2.set(base)
+	made := x.made.origin(from, old, target) == goes && (x.opt.Layer || x.made.has(target))
 	var st unix.Stat_t
 	if bytes.Equal(target, path) {
 		// Old versions of GNU tar write links to themselves.
-		if err := lstatat(from, old, &st); err != nil || x.opt.Merge && !x.owns(from, old, target) {
+		if err := lstatat(from, old, &st); err != nil || x.opt.Merge && !made {
 			return targetError(e, errTargetGone)
 		}
 		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
@@ -55,7 +56,7 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 		}
 		return nil
 	}
-	if !x.owns(from, old, target) {
+	if !made {
 		return targetError(e, errTargetGone)
 	}
 	err = linkat(from, old, parent, name)
@@ -63,6 +64,9 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 		var was unix.Stat_t
 		if lstatat(from, old, &st) == nil && lstatat(parent, name, &was) == nil && st.Dev == was.Dev && st.Ino == was.Ino {
 			return nil
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			return targetError(e, errTargetDir)
 		}
 		if err := x.clear(parent, name, path); err != nil {
 			return err

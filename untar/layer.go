@@ -145,19 +145,17 @@ func (x *extractor) judge(dir int, name cname, path []byte) verdict {
 	}
 	is, purged := x.made.origin(dir, name, path), x.hasPurged(contentKey(path))
 	switch {
-	case is == stays, purged && (made || is == shared):
+	case purged && (made || is == shared):
 		return stays
 	case is == shared:
-		var st unix.Stat_t
-		if !directory && lstatat(dir, name, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
-			// Beyond the limit of memory only this time is lost.
-			x.putDir(path, notedDir(&st))
+		if fd, err := openDir(dir, name); err == nil {
+			x.noteLower(fd, path) // beyond the limit of memory, only this time is lost
+			unix.Close(fd)
 		}
-		return shared
-	case purged:
+	case is == goes && purged:
 		return goesEmpty
-	case directory && f.named:
+	case is == goes && directory && f.named:
 		return opens // a lower layer made it, and this layer has an entry for it
 	}
-	return goes
+	return is
 }

@@ -123,17 +123,14 @@ func (r *Root) checkMade(name string) error {
 		return nil
 	}
 	path, err := r.resolve(name, resolveOptions{last: true})
-	if err != nil || r.merged.inodes == nil && r.merged.has(path) {
+	if err != nil || r.merged.has(path) || r.merged.inodes[maphash.Bytes(r.merged.seed, path)] != 0 {
 		return err
 	}
-	fd, st, err := r.open(name, unix.O_RDONLY)
+	fd, _, err := r.open(name, unix.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	unix.Close(fd)
-	if ino := r.merged.inodes[maphash.Bytes(r.merged.seed, path)]; ino != 0 && ino == st.Ino {
-		return nil
-	}
 	return ErrNotMade
 }
 
