@@ -105,7 +105,7 @@ func (m *madePaths) has(path []byte) bool {
 }
 
 // origin says what a layer may do with the file at a name: it goes if this run made it. In a
-// merge of layers all other files stay; shared is such a directory with files that this run made.
+// merge of layers all other files stay; a directory with files that this run made is shared.
 func (m *madePaths) origin(dir int, name cname, path []byte) verdict {
 	if m.inodes == nil {
 		return goes

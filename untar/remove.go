@@ -242,7 +242,7 @@ func (rm *remover) down(f *frame, name string) {
 	if rm.judge != nil {
 		is = rm.judge(dir, c, rm.path(name))
 	}
-	keep := is == opens || is == shared
+	keep := is != goes
 	if is == opens {
 		// rmdir was not yet tried on this directory. If it is not empty, rmdir removes
 		// nothing and shows whether it is a mount point.
