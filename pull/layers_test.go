@@ -253,16 +253,18 @@ func withoutMade(list string) (out string) {
 	return out
 }
 
-// TestMergeLayers puts an image beside a user's files: nothing that was there is removed, not even
-// by the image's whiteouts.
+// TestMergeLayers puts an image beside a user's files: its whiteouts remove what its lower layers
+// made, and nothing that was there.
 func TestMergeLayers(t *testing.T) {
 	syscall.Umask(0o022)
 	s := serveLayers(t,
-		testLayer{packed: pack(t, testEntry{name: "etc/"}, testEntry{name: "etc/a", text: "1"}, testEntry{name: "data", text: "a file"})},
-		testLayer{packed: pack(t, testEntry{name: "etc/.wh.mine"}, testEntry{name: "home/"}, testEntry{name: "home/.wh..wh..opq"}, testEntry{name: ".wh.srv"}, testEntry{name: "etc/b", text: "2"})},
+		testLayer{packed: pack(t, testEntry{name: "etc/"}, testEntry{name: "etc/a", text: "1"}, testEntry{name: "data", text: "a file"},
+			testEntry{name: "etc/key", text: "secret"}, testEntry{name: "home/key", text: "secret"}, testEntry{name: "srv/key", text: "secret"}, testEntry{name: "etc/yours", text: "theirs"}, testEntry{name: "opt/d/x", text: "1"})},
+		testLayer{packed: pack(t, testEntry{name: "etc/.wh.mine"}, testEntry{name: "home/"}, testEntry{name: "home/.wh..wh..opq"}, testEntry{name: ".wh.srv"}, testEntry{name: "etc/b", text: "2"},
+			testEntry{name: "etc/.wh.key"}, testEntry{name: "etc/.wh.yours"}, testEntry{name: "opt/d", text: "2"})},
 	)
 	dir := t.TempDir()
-	for _, name := range []string{"etc/mine", "home/alice", "srv/www", "data/base"} {
+	for _, name := range []string{"etc/mine", "home/alice", "srv/www", "data/base", "etc/yours"} {
 		writeFile(t, filepath.Join(dir, "web/rootfs", name), []byte("mine"))
 	}
 	target := newContainer(t, dir)
@@ -273,7 +275,13 @@ func TestMergeLayers(t *testing.T) {
 		t.Fatalf("%v\n%s", err, &said)
 	}
 	got := below(t, target.Container.Rootfs)
-	for _, line := range []string{`etc/mine -rw-r--r-- "mine"`, `home/alice -rw-r--r-- "mine"`, `srv/www -rw-r--r-- "mine"`, `data/base -rw-r--r-- "mine"`, `etc/a -rw-r--r-- "1"`, `etc/b -rw-r--r-- "2"`} {
+	if strings.Contains(got, "key") {
+		t.Errorf("a file that layer 2 deletes is there:\n%s", got)
+	}
+	if !strings.Contains(said.String(), "2 files of the image were not written") || !strings.Contains(said.String(), `"etc/yours"`) {
+		t.Errorf("no warning about what was left out:\n%s", &said)
+	}
+	for _, line := range []string{`etc/yours -rw-r--r-- "mine"`, `opt/d -rw-r--r-- "2"`, `etc/mine -rw-r--r-- "mine"`, `home/alice -rw-r--r-- "mine"`, `srv/www -rw-r--r-- "mine"`, `data/base -rw-r--r-- "mine"`, `etc/a -rw-r--r-- "1"`, `etc/b -rw-r--r-- "2"`} {
 		if !strings.Contains(got, line+"\n") {
 			t.Errorf("%q is not there:\n%s\n%s", line, got, &said)
 		}

@@ -187,17 +187,13 @@ func (r *run) extraction(found *source.Found, layer int) (untar.Options, error) 
 		most = max(room.Bytes-spare(room), 1)
 	}
 	excludes, _ := found.Meta.Relevant("excludes", r.target.Namespace.Mode())
-	exclude := lxc.Lines(excludes)
-	if r.staging.merging && found.Layers[layer].OCI {
-		exclude = append(exclude, ".wh.*", "*/.wh.*") // whiteouts: they would also remove what was there before
-	}
 	return untar.Options{
 		Strict:    true,
 		Layer:     found.Layers[layer].OCI,
 		Merge:     r.staging.merging,
 		Vouched:   found.Vouched(),
 		DeferRoot: !r.staging.merging, // not in a merge: the image is verified already, and after a kill the user's directory would stay closed
-		Filter:    untar.Filter{Exclude: exclude},
+		Filter:    untar.Filter{Exclude: lxc.Lines(excludes)},
 		Limits:    untar.Limits{Bytes: most},
 		Metadata:  untar.Metadata{IDMap: r.target.IDMap, SELinux: r.opt.SELinux},
 	}, nil

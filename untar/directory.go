@@ -47,6 +47,9 @@ func (x *extractor) dir(parent int, name cname, path []byte, e *Entry) error {
 		}
 		err = mkdirat(parent, name, 0700)
 	}
+	if err == nil {
+		err = x.addFile(parent, name, path)
+	}
 	if err != nil {
 		return err
 	}
@@ -189,7 +192,7 @@ func (x *extractor) applyDir(fd int, f directory, path []byte) error {
 	if f.noted {
 		return x.timeErr(setTime(fd, nil, f.sec, f.nsec), path)
 	}
-	if x.opt.Layer && !f.fresh && len(path) > 0 {
+	if x.opt.Layer && !f.fresh && len(path) > 0 && x.made.origin(fd, cname(".\x00"), path) == goes {
 		clearAttrs(fd, f.attrs)
 	}
 	known := f.fresh && f.inherit == inheritNothing // it belongs to us and has mode 0700

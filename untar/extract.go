@@ -28,6 +28,7 @@ var (
 	errFull        error = textError("a directory that is not empty is in the way")
 	errFixed       error = textError("a mount point or an immutable file is in the way")
 	errReplaced    error = textError("another process replaced it")
+	errTheirs      error = textError("another file is in the way")
 )
 
 // LeftOut is the Fate of a Note about entries that a merge skipped because the root
@@ -73,6 +74,12 @@ type madePaths struct {
 	seed   maphash.Seed
 	hashes map[uint64]struct{} // nil: the root was empty, so the run made every path
 	purged map[uint64]struct{} // paths at which no file of a lower layer is left
+	// inodes has what all layers of a merge made, by the hash of the path: the file's inode
+	// number, or 0 for a directory that was there before and contains such files. It is nil
+	// outside of such a merge. Only the file that has the number is removed: as long as a file
+	// from before the merge exists, no other file of its file system has its number. So a
+	// collision of two hashes can't remove it.
+	inodes map[uint64]uint64
 }
 
 // buffers are reused for every entry, so that an entry causes no garbage.
@@ -95,6 +102,48 @@ func (m *madePaths) has(path []byte) bool {
 	}
 	_, ok := m.hashes[maphash.Bytes(m.seed, path)]
 	return ok
+}
+
+// origin says what a layer may do with the file at a name: it goes if this run made it. In a
+// merge of layers all other files stay; a directory with files that this run made is shared.
+func (m *madePaths) origin(dir int, name cname, path []byte) verdict {
+	if m.inodes == nil {
+		return goes
+	}
+	ino, ok := m.inodes[maphash.Bytes(m.seed, path)]
+	var st unix.Stat_t
+	switch {
+	case !ok:
+		return stays
+	case ino == 0:
+		return shared
+	case lstatat(dir, name, &st) != nil || st.Ino != ino:
+		return stays
+	}
+	return goes
+}
+
+// addFile remembers a new file of a merge of layers.
+func (x *extractor) addFile(dir int, name cname, path []byte) error {
+	m := x.made.inodes
+	var st unix.Stat_t
+	if m == nil || lstatat(dir, name, &st) != nil {
+		return nil
+	}
+	for ino := st.Ino; ; ino = 0 {
+		h := maphash.Bytes(x.made.seed, path)
+		if _, ok := m[h]; ok && ino == 0 {
+			break
+		}
+		if m[h] = ino; len(path) == 0 {
+			break
+		}
+		path, _ = splitPath(path)
+	}
+	if int64(len(m)) > x.selection.maxEntries {
+		return errTooMany
+	}
+	return nil
 }
 
 // Extract reads an uncompressed archive to its end and writes it below the root. The
@@ -147,6 +196,11 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 	}
 	if !empty || opt.Layer {
 		x.made.hashes, x.made.seed = make(map[uint64]struct{}), maphash.MakeSeed()
+	}
+	if opt.Merge && opt.Layer {
+		if x.made.inodes = make(map[uint64]uint64); r.merged != nil && r.merged.inodes != nil {
+			x.made.seed, x.made.inodes = r.merged.seed, r.merged.inodes
+		}
 	}
 	r.merged = nil
 	if opt.Merge && x.made.hashes != nil {
@@ -215,7 +269,7 @@ func (x *extractor) run() error {
 // root when its template fails.
 func (x *extractor) leaveOut(e *Entry, err error) bool {
 	if x.opt.Merge {
-		for _, why := range []error{errFull, errFixed, errNotDir, errTargetGone, unix.ENOTDIR, unix.ELOOP} {
+		for _, why := range []error{errFull, errFixed, errTheirs, errNotDir, errTargetGone, errTargetDir, errWhiteout, unix.ENOTDIR, unix.ELOOP} {
 			if errors.Is(err, why) {
 				x.rep.note("entry", LeftOut, why.Error(), e.Name)
 				return true
@@ -299,6 +353,9 @@ func (x *extractor) make(parent int, name cname, path []byte, e *Entry) (err err
 	}
 	if _, skipped := x.kept.skipped[string(path)]; err == nil && !skipped {
 		x.made.add(path)
+		if e.Type != TypeDir {
+			return x.addFile(parent, name, path)
+		}
 	}
 	return err
 }
@@ -353,8 +410,8 @@ func (x *extractor) makeParent(fd int, dir, rest []byte, in inherit) error {
 		if there && st.Mode&unix.S_IFMT == unix.S_IFLNK {
 			return errIsLink
 		}
-		if there && (x.opt.Merge || x.made.has(dir[:at+len(component)])) { // a merge keeps what the root had
-			return errNotDir
+		if path := dir[:at+len(component)]; there && (x.made.has(path) || x.made.origin(fd, name, path) != goes) {
+			return errNotDir // of this layer, or from before a merge
 		}
 		err := x.noteLower(fd, dir[:max(at-1, 0)])
 		if err == nil && there {
@@ -371,24 +428,38 @@ func (x *extractor) makeParent(fd int, dir, rest []byte, in inherit) error {
 	if in == inheritNothing {
 		f.inherit = in
 	}
-	return x.putDir(dir[:at+len(component)], f)
+	path := dir[:at+len(component)]
+	if err := x.addFile(fd, x.buf.name, path); err != nil {
+		return err
+	}
+	return x.putDir(path, f)
 }
 
 // clear removes the file or the empty directory at a name, to make room for an entry. In
-// a layer it also removes a directory with its content, if a lower layer made the directory.
+// a layer it also removes a directory with its content, if a lower layer made the directory. A
+// merge of layers keeps what was there before, and removes only what lower layers made in it.
 func (x *extractor) clear(parent int, name cname, path []byte) error {
-	err := unlinkat(parent, name, 0)
-	if err == unix.EBUSY && x.opt.Merge {
-		return errFixed
+	is, err := x.made.origin(parent, name, path), error(nil)
+	if is == stays {
+		return errTheirs
 	}
-	if err != unix.EISDIR && err != unix.EPERM {
-		return err
+	if is == goes {
+		err = unlinkat(parent, name, 0)
+		if err == unix.EBUSY && x.opt.Merge {
+			return errFixed
+		}
+		if err != unix.EISDIR && err != unix.EPERM {
+			return err
+		}
+		err = removeDir(parent, name)
 	}
-	err = removeDir(parent, name)
-	if err == unix.ENOTEMPTY && x.opt.Layer && !x.opt.Merge { // a merge keeps what the root had
+	if is == shared || err == unix.ENOTEMPTY && x.opt.Layer {
 		dir, base := splitPath(path)
 		if err := x.purge(parent, dir, string(base)); err != nil {
 			return err
+		}
+		if is == shared {
+			return errTheirs
 		}
 		err = removeDir(parent, name)
 		if err == unix.ENOENT {

@@ -2,6 +2,7 @@ package untar
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -43,10 +44,11 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 	}
 	dir, base := splitPath(target)
 	old := x.buf.name2.set(base)
+	made := x.made.origin(from, old, target) == goes && (x.opt.Layer || x.made.has(target))
 	var st unix.Stat_t
 	if bytes.Equal(target, path) {
 		// Old versions of GNU tar write links to themselves.
-		if err := lstatat(from, old, &st); err != nil || x.opt.Merge && !x.made.has(target) {
+		if err := lstatat(from, old, &st); err != nil || x.opt.Merge && !made {
 			return targetError(e, errTargetGone)
 		}
 		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
@@ -54,7 +56,7 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 		}
 		return nil
 	}
-	if !x.opt.Layer && !x.made.has(target) {
+	if !made {
 		return targetError(e, errTargetGone)
 	}
 	err = linkat(from, old, parent, name)
@@ -63,15 +65,18 @@ func (x *extractor) link(parent int, name cname, path []byte, e *Entry) error {
 		if lstatat(from, old, &st) == nil && lstatat(parent, name, &was) == nil && st.Dev == was.Dev && st.Ino == was.Ino {
 			return nil
 		}
+		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			return targetError(e, errTargetDir)
+		}
 		if err := x.clear(parent, name, path); err != nil {
 			return err
 		}
-		if from != parent { // clear may have closed it
-			if from, _, err = x.targets.enter(dir); err != nil {
-				return err
-			}
+		if err = nil; from != parent { // clear may have closed it
+			from, _, err = x.targets.enter(dir)
 		}
-		err = linkat(from, old, parent, name)
+		if err == nil {
+			err = linkat(from, old, parent, name)
+		}
 	}
 	switch err {
 	case unix.ENOENT:
@@ -125,7 +130,7 @@ func (x *extractor) enterTarget(parent int, target []byte, e *Entry) (int, []byt
 	switch {
 	case len(rest) > 0 && err != nil && isNotDir(err):
 		return -1, nil, targetError(e, errNotDir)
-	case err == unix.ENOENT:
+	case errors.Is(err, unix.ENOENT):
 		return -1, nil, targetError(e, errTargetGone)
 	}
 	return fd, target, err

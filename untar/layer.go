@@ -23,7 +23,7 @@ const (
 func isWhiteout(base []byte) bool { return bytes.HasPrefix(base, []byte(whiteoutPrefix)) }
 
 // whiteout removes what the lower layers have at a name. Files of this layer stay, in
-// whichever order the entries come.
+// whichever order the entries come, and so do files that were there before a merge.
 func (x *extractor) whiteout(dir, base []byte) error {
 	name := base[len(whiteoutPrefix):]
 	opaque := string(base) == whiteoutOpaque
@@ -47,7 +47,6 @@ func (x *extractor) whiteout(dir, base []byte) error {
 	if err != nil {
 		return err
 	}
-	x.targets.pop(0)
 	if opaque {
 		return x.purge(fd, dir, "")
 	}
@@ -55,14 +54,14 @@ func (x *extractor) whiteout(dir, base []byte) error {
 }
 
 // purge removes what the lower layers have at a name in a directory, or in the whole
-// directory if name is "". fd is open on the directory. Files that this run made stay. If
-// there are any, purge remembers that no file of a lower layer is left: none can appear
-// later, and to look again for each whiteout would cost the number of whiteouts times the
-// number of files.
+// directory if name is "". fd is open on the directory. Files that this layer made stay. Then
+// purge remembers that no file of a lower layer is left: none can appear later, and to look
+// again for each whiteout would cost the number of whiteouts times the number of files.
 func (x *extractor) purge(fd int, dir []byte, name string) error {
 	if x.isPurged(dir, name) {
 		return nil
 	}
+	x.targets.pop(0) // its path may contain a directory that goes
 	key := bytes.Clone(dir)
 	rm := &remover{d: dirStack{root: fd, base: key[:len(dir):len(dir)], most: 4, known: &x.root.known}, layer: x}
 	if len(dir) == 0 {
@@ -75,7 +74,7 @@ func (x *extractor) purge(fd int, dir []byte, name string) error {
 		key = joinPath(key, name)
 		rm.run([]string{name})
 	}
-	if rm.err == nil && (name == "" || len(rm.frames[0].left) > 0) {
+	if rm.err == nil {
 		if x.made.purged == nil {
 			x.made.purged = make(map[uint64]struct{})
 		}
@@ -131,20 +130,26 @@ func (x *extractor) isPurged(dir []byte, name string) bool {
 	}
 }
 
-// judge tells a remover to keep what this run made.
-func (x *extractor) judge(path []byte) verdict {
+// judge tells a remover to keep what this layer made, and what was there before a merge.
+func (x *extractor) judge(dir int, name cname, path []byte) verdict {
 	f, directory := x.kept.directories[string(path)]
 	made := x.made.has(path)
-	switch {
-	case directory && f.fresh, made && !f.named, x.hasPurged(path):
+	if directory && f.fresh || made && !f.named || x.hasPurged(path) {
 		return stays
-	case x.hasPurged(contentKey(path)):
-		if made {
-			return stays
+	}
+	is, purged := x.made.origin(dir, name, path), x.hasPurged(contentKey(path))
+	switch {
+	case purged && (made || is == shared):
+		return stays
+	case is == shared:
+		if fd, err := openDir(dir, name); err == nil {
+			x.noteLower(fd, path) // beyond the limit of memory, only this time is lost
+			unix.Close(fd)
 		}
+	case is == goes && purged:
 		return goesEmpty
-	case directory && f.named:
+	case is == goes && directory && f.named:
 		return opens // a lower layer made it, and this layer has an entry for it
 	}
-	return goes
+	return is
 }

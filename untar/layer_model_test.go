@@ -34,8 +34,10 @@ type modelFile struct {
 // A modelName is a name in the model's tree.
 type modelName struct {
 	*modelFile
-	made   int  // the layer that made it, or has an entry for it if it is no directory
-	listed bool // a directory of a lower layer for which this layer has an entry
+	made   int    // the layer that made it, or has an entry for it if it is no directory
+	listed bool   // a directory of a lower layer for which this layer has an entry
+	before bool   // it was there before a merge
+	kept   string // its attribute before this layer
 }
 
 // A model is a tree: its names by path, "" for the root.
@@ -43,10 +45,13 @@ type model struct {
 	names map[string]modelName
 	layer int
 	links bool // a path led through a link in this layer
+	// merge says that an entry that is refused is left out.
+	merge bool
+	out   int // entries left out in this layer
 }
 
 func newModel() *model {
-	return &model{names: map[string]modelName{"": {modelFile: &modelFile{typ: tar.TypeDir, mode: 0o755, sec: -1}, made: -1}}}
+	return &model{names: map[string]modelName{"": {modelFile: implicit(), made: -1}}}
 }
 
 var errModel = errors.New("the model refuses it")
@@ -113,10 +118,10 @@ func (m *model) walk(p string, make bool) (dir string, ok bool, err error) {
 			todo = append(strings.Split(f.text, "/"), todo...)
 		case !make:
 			return "", false, nil
-		case there && (f.made == m.layer || n > 0):
+		case there && (f.made == m.layer || n > 0 || f.before):
 			return "", false, errModel
 		default:
-			m.names[at] = modelName{implicit(), m.layer, false}
+			m.names[at] = modelName{modelFile: implicit(), made: m.layer}
 			dir = at
 		}
 	}
@@ -132,7 +137,7 @@ func (m *model) hide(p string) bool {
 	if f.made == m.layer {
 		return false
 	}
-	empty := true
+	empty := !f.before
 	if f.typ == tar.TypeDir {
 		for _, c := range m.children(p) {
 			empty = m.hide(c) && empty
@@ -142,7 +147,7 @@ func (m *model) hide(p string) bool {
 		delete(m.names, p)
 		return true
 	}
-	if !f.listed {
+	if !f.listed && !f.before {
 		*f.modelFile = *implicit()
 	}
 	return false
@@ -159,6 +164,9 @@ func (m *model) clear(p string) error {
 			return errModel
 		}
 	}
+	if f.before {
+		return errModel
+	}
 	delete(m.names, p)
 	return nil
 }
@@ -168,6 +176,9 @@ func (m *model) apply(h *tar.Header, text, attr string) error {
 	name := strings.TrimSuffix(strings.TrimPrefix(h.Name, "./"), "/")
 	if name == "" {
 		f := m.names[""]
+		if f.before {
+			attr = f.attr
+		}
 		*f.modelFile = modelFile{typ: tar.TypeDir, mode: h.Mode, sec: h.ModTime.Unix(), attr: attr}
 		return nil
 	}
@@ -196,8 +207,12 @@ func (m *model) apply(h *tar.Header, text, attr string) error {
 	switch h.Typeflag {
 	case tar.TypeDir:
 		if there && old.typ == tar.TypeDir {
+			if old.before && attr == "" {
+				file.attr = old.kept
+			}
 			*old.modelFile = *file
-			m.names[p] = modelName{old.modelFile, old.made, old.made != m.layer}
+			old.listed = old.made != m.layer
+			m.names[p] = old
 			return nil
 		}
 	case tar.TypeLink:
@@ -208,14 +223,14 @@ func (m *model) apply(h *tar.Header, text, attr string) error {
 		}
 		target := path.Join(tin, tbase)
 		f, ok := m.names[target]
-		if !ok {
+		if !ok || f.before {
 			return errModel
 		}
 		if f.typ == tar.TypeDir {
 			return errModel
 		}
 		if there && old.modelFile == f.modelFile {
-			m.names[p] = modelName{f.modelFile, m.layer, false}
+			m.names[p] = modelName{modelFile: f.modelFile, made: m.layer}
 			return nil
 		}
 		if err := m.clear(p); err != nil {
@@ -224,13 +239,13 @@ func (m *model) apply(h *tar.Header, text, attr string) error {
 		if _, ok := m.names[target]; !ok {
 			return errModel // it was in the directory that made room
 		}
-		m.names[p] = modelName{f.modelFile, m.layer, false}
+		m.names[p] = modelName{modelFile: f.modelFile, made: m.layer}
 		return nil
 	}
 	if err := m.clear(p); err != nil {
 		return err
 	}
-	m.names[p] = modelName{file, m.layer, false}
+	m.names[p] = modelName{modelFile: file, made: m.layer}
 	return nil
 }
 
@@ -242,15 +257,17 @@ type modelEntry struct {
 
 // applyLayer applies a layer, and returns the number of entries before the first that is refused.
 func (m *model) applyLayer(n int, entries []modelEntry) (int, error) {
-	m.layer, m.links = n, false
+	m.layer, m.links, m.out = n, false, 0
 	for p, f := range m.names {
-		f.listed = false
+		f.listed, f.kept = false, f.attr
 		m.names[p] = f
 	}
 	for i := range entries {
 		e := &entries[i]
 		if err := m.apply(&e.Header, e.text, e.attr); err != nil {
-			return i, err
+			if m.out++; !m.merge {
+				return i, err
+			}
 		}
 	}
 	return len(entries), nil
@@ -435,10 +452,75 @@ func packLayer(t *testing.T, entries []modelEntry) []byte {
 	return b.Bytes()
 }
 
-// checkLayers applies layers to an empty directory and to the model, and compares them. With
-// refused, both must also refuse the same layers; otherwise entries that the model refuses are
-// left out, so that more layers are applied.
-func checkLayers(t *testing.T, dir string, layers [][]modelEntry, refused bool) {
+// A layerMode says what checkLayers does with the entries that the model refuses.
+type layerMode int
+
+const (
+	dropRefused  layerMode = iota // drop them, so that more layers are applied
+	sameRefused                   // the extractor must refuse the same layers
+	mergeRefused                  // merge the other layers into the tree of the first, and leave the entries out
+)
+
+// keepBefore makes a tree on the disk and in the model one that was there before a merge.
+// Directories without a known time get one.
+func (m *model) keepBefore(t *testing.T, root string) {
+	t.Helper()
+	m.merge = true
+	for p, n := range m.names {
+		if n.before, n.made = true, -1; n.sec == -1 {
+			n.sec = 123456789
+			if err := os.Chtimes(filepath.Join(root, p), time.Time{}, time.Unix(n.sec, 0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.names[p] = n
+	}
+}
+
+// plain returns a line for each name, with what a layer can't change in a directory.
+func (m *model) plain() map[string]string {
+	lines := map[string]string{}
+	for p, n := range m.names {
+		lines[p] = fmt.Sprintf("%q %c %q", p, n.typ, n.text)
+	}
+	return lines
+}
+
+// checkMerged checks that a merge leaves what was there before, and the image's tree where nothing
+// was. Links can lead elsewhere than in the image alone, so it checks trees without them.
+func checkMerged(t *testing.T, before, after map[string]string, layers [][]modelEntry) {
+	t.Helper()
+	alone := newModel()
+	for n, entries := range layers {
+		if slices.ContainsFunc(entries, isLink) {
+			return
+		}
+		if n > 0 { // a layer of the image
+			if _, err := alone.applyLayer(n, entries); err != nil {
+				return
+			}
+		}
+	}
+	want := maps.Clone(before)
+	for p, line := range alone.plain() {
+		free := true
+		for at := p; at != "." && at != "" && free; at = path.Dir(at) {
+			old, taken := before[at]
+			free = !taken || at != p && strings.HasPrefix(old, fmt.Sprintf("%q %c", at, tar.TypeDir))
+		}
+		if free && p != "" {
+			want[p] = line
+		}
+	}
+	if !maps.Equal(want, after) {
+		t.Fatalf("merged over %q\nleaves %q\nwant %q", before, after, want)
+	}
+}
+
+func isLink(e modelEntry) bool { return e.Typeflag == tar.TypeLink || e.Typeflag == tar.TypeSymlink }
+
+// checkLayers applies layers to an empty directory and to the model, and compares them.
+func checkLayers(t *testing.T, dir string, layers [][]modelEntry, mode layerMode) {
 	t.Helper()
 	s := &sandbox{dir: dir, root: filepath.Join(dir, "root")}
 	makeTree(t, dir, "root/", "victim/hello=hello\n")
@@ -453,13 +535,19 @@ func checkLayers(t *testing.T, dir string, layers [][]modelEntry, refused bool) 
 		unix.Lremovexattr(s.root, "user.x")
 	}
 	m := newModel()
+	opt := Options{Strict: true, Layer: true, Vouched: true}
+	var mine map[string]string
 	for n, entries := range layers {
+		if n == 1 && mode == mergeRefused {
+			m.keepBefore(t, s.root)
+			opt.Merge, mine = true, m.plain()
+		}
 		if !attrs {
 			for i := range entries {
 				entries[i].attr, entries[i].PAXRecords = "", nil
 			}
 		}
-		if !refused {
+		if mode == dropRefused || mode == mergeRefused && n == 0 {
 			entries = m.accepted(n, entries)
 		}
 		var names []string
@@ -468,7 +556,7 @@ func checkLayers(t *testing.T, dir string, layers [][]modelEntry, refused bool) 
 		}
 		before := m.clone()
 		done, merr := m.applyLayer(n, entries)
-		_, err := r.Extract(bytes.NewReader(packLayer(t, entries)), Options{Strict: true, Layer: true, Vouched: true})
+		rep, err := r.Extract(bytes.NewReader(packLayer(t, entries)), opt)
 		s.check(t)
 		if (err == nil) != (merr == nil) {
 			t.Fatalf("layer %d, entry %d: %q\nover %q\nextractor: %v, model: %v", n, done, names, before.describe(), err, merr)
@@ -479,9 +567,20 @@ func checkLayers(t *testing.T, dir string, layers [][]modelEntry, refused bool) 
 		if got, want := describeTree(t, s.root, m), m.describe(); !slices.Equal(got, want) {
 			t.Fatalf("layer %d: %q\nover\n%s\nleaves\n%s\nwant\n%s", n, names, strings.Join(before.describe(), "\n"), strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
+		if m.merge {
+			left := 0
+			for _, note := range rep.Notes {
+				if note.Fate == LeftOut {
+					left += int(note.Count)
+				}
+			}
+			if left != m.out {
+				t.Fatalf("layer %d: %q over\n%s\n%d entries left out, want %d", n, names, strings.Join(before.describe(), "\n"), left, m.out)
+			}
+			checkMerged(t, mine, m.plain(), layers[:n+1])
+		}
 		// Without links the result is the same if the whiteouts come first or last.
-		hard := func(e modelEntry) bool { return e.Typeflag == tar.TypeLink || e.Typeflag == tar.TypeSymlink }
-		if m.links || slices.ContainsFunc(entries, hard) {
+		if m.links || m.out > 0 || slices.ContainsFunc(entries, isLink) {
 			continue
 		}
 		isWhiteout := func(e modelEntry) int {
@@ -494,7 +593,7 @@ func checkLayers(t *testing.T, dir string, layers [][]modelEntry, refused bool) 
 			other := before.clone()
 			sorted := slices.Clone(entries)
 			slices.SortStableFunc(sorted, func(a, b modelEntry) int { return sign * (isWhiteout(a) - isWhiteout(b)) })
-			if _, err := other.applyLayer(n, sorted); err != nil || other.links {
+			if _, err := other.applyLayer(n, sorted); err != nil || other.links || other.out > 0 {
 				continue // a whiteout has removed a file that was in the way, or a link
 			}
 			if got, want := other.describe(), m.describe(); !slices.Equal(got, want) {
@@ -507,7 +606,7 @@ func checkLayers(t *testing.T, dir string, layers [][]modelEntry, refused bool) 
 // TestLayerModel applies random layers.
 func TestLayerModel(t *testing.T) {
 	base := t.TempDir()
-	for seed := range uint64(200) {
+	for seed := range uint64(300) {
 		rnd := rand.New(rand.NewPCG(1, seed))
 		data := make([]byte, 3*(10+rnd.IntN(60)))
 		for i := range data {
@@ -517,7 +616,7 @@ func TestLayerModel(t *testing.T) {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		checkLayers(t, dir, layersOf(data), seed%4 == 0)
+		checkLayers(t, dir, layersOf(data), layerMode(seed%3))
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
@@ -527,12 +626,14 @@ func TestLayerModel(t *testing.T) {
 // FuzzLayers compares the extractor with the model. Run it with the temporary directory on a tmpfs.
 func FuzzLayers(f *testing.F) {
 	for _, layers := range []string{
-		"\x0a\x00\x00",                                           // empty layers
-		"\x00\x40a\x0a\x00\x00\x07\x40a",                         // a file; its whiteout
-		"\x00\x90a\x0a\x00\x00\x00\x94a\x09\x40\x00",             // a/e...; opaque after an entry
-		"\x03\x40\xc1\x0a\x00\x00\x03\x40\x01",                   // a directory with an attribute, then without
-		"\x05\x40\x44\x00\x80\x00\x0a\x00\x00\x07\x80\x00",       // a link, a file below it, a whiteout
-		"\x00\x84a\x0a\x00\x00\x06\x41\x84\x07\x84a\x09\x00\x00", // a hard link to a lower file
+		"\x0a\x00\x00",                                                            // empty layers
+		"\x00\x40a\x0a\x00\x00\x07\x40a",                                          // a file; its whiteout
+		"\x00\x90a\x0a\x00\x00\x00\x94a\x09\x40\x00",                              // a/e...; opaque after an entry
+		"\x03\x40\xc1\x0a\x00\x00\x03\x40\x01",                                    // a directory with an attribute, then without
+		"\x05\x40\x44\x00\x80\x00\x0a\x00\x00\x07\x80\x00",                        // a link, a file below it, a whiteout
+		"\x00\x84a\x0a\x00\x00\x06\x41\x84\x07\x84a\x09\x00\x00",                  // a hard link to a lower file
+		"\x00\x80a\x0a\x00\x00\x00\x84a\x0a\x00\x00\x07\x40a\x00\x40a__",          // a/a was there; a/b of a layer; .wh.a, a file a
+		"\x00\x40a\x0a\x00\x00\x00\x80a\x00\x41a\x0a\x00\x00\x00\x81a\x07\x40a__", // a was there; a/a left out; b replaced by a directory
 	} {
 		f.Add([]byte(layers))
 	}
@@ -545,7 +646,7 @@ func FuzzLayers(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkLayers(t, dir, layersOf(data), len(data)%2 == 0)
+		checkLayers(t, dir, layersOf(data), layerMode(len(data)%3))
 		if r, err := OpenRoot(dir); err == nil {
 			r.RemoveContents()
 			r.Close()

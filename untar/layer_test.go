@@ -2,6 +2,10 @@ package untar
 
 import (
 	"archive/tar"
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +103,126 @@ func TestLayerMetadata(t *testing.T) {
 		if got := string(value[:max(n, 0)]); got != c[1] || (err == unix.ENODATA) != (c[1] == "") {
 			t.Errorf("%s is %q (%v), want %q", c[0], got, err, c[1])
 		}
+	}
+}
+
+// TestMergeLayers merges layers into a tree: they change what layers of this run made, and nothing
+// that was there before.
+func TestMergeLayers(t *testing.T) {
+	file := func(names ...string) (list []tar.Header) {
+		for _, name := range names {
+			list = append(list, tar.Header{Name: name})
+		}
+		return list
+	}
+	link := func(typ byte, name, target string) tar.Header {
+		return tar.Header{Name: name, Typeflag: typ, Linkname: target}
+	}
+	type layers = [][]tar.Header
+	for _, c := range []struct {
+		name   string
+		before string // as for makeTree
+		layers layers
+		want   string // paths, and files that have text with "=mine" or "=new"
+		left   int64  // entries left out
+	}{
+		{"a key deleted by layer 2", "mine=mine", layers{file("etc/key", "etc/conf"), file("etc/.wh.key")}, "etc/ etc/conf mine=mine", 0},
+		{"opaque over a directory with a file that was there", "d/mine=mine d/e/mine=mine", layers{file("d/x", "d/e/x", "d/f/x"), file("d/new", "d/.wh..wh..opq")}, "d/ d/e/ d/e/mine=mine d/mine=mine d/new=new", 0},
+		{"opaque first", "d/mine=mine", layers{file("d/x"), file("d/.wh..wh..opq", "d/new")}, "d/ d/mine=mine d/new=new", 0},
+		{"opaque root", "mine=mine d/mine=mine", layers{file("d/x", "e/x"), file(".wh..wh..opq")}, "d/ d/mine=mine mine=mine", 0},
+		{"whiteout of a directory that was there", "d/mine=mine d/empty/", layers{file("d/empty/x", "d/x"), file(".wh.d")}, "d/ d/empty/ d/mine=mine", 0},
+		{"a directory replaced by a file", "", layers{file("d/x", "d/e/x"), file("d")}, "d=new", 0},
+		{"a directory that was there is not replaced by a file", "d/mine=mine", layers{file("d/x"), file("d")}, "d/ d/mine=mine", 1},
+		{"nor an empty one", "d/", layers{file("d/x"), file("d")}, "d/", 1},
+		{"a file replaced by a directory", "", layers{file("f", "g"), append(file("f/x"), tar.Header{Name: "g/", Typeflag: tar.TypeDir})}, "f/ f/x=new g/", 0},
+		{"a file that was there is not replaced by a directory", "f=mine g=mine", layers{file("x"), append(file("f/x"), tar.Header{Name: "g/", Typeflag: tar.TypeDir})}, "f=mine g=mine x=new", 2},
+		{"whiteout of a file of the same name", "f=mine", layers{file("f"), file(".wh.f")}, "f=mine", 1},
+		{"whiteout of a file that was there alone", "f=mine", layers{file("x"), file(".wh.f")}, "f=mine x=new", 0},
+		{"whiteout, then made again", "mine=mine", layers{file("d/f"), file(".wh.d"), file("d/f", "d/g"), file("d/.wh.g")}, "d/ d/f=new mine=mine", 0},
+		{"whiteout, then its replacement in the same layer", "", layers{file("d/f"), file("d/g", ".wh.d")}, "d/ d/g=new", 0},
+		{"replaced twice", "", layers{file("f"), file("f"), file(".wh.f")}, "", 0},
+		{"through a link of the image", "d/mine=mine", layers{append(file("d/x"), link(tar.TypeSymlink, "l", "d")), file("l/.wh.x", "l/.wh.mine", "l/y"), file(".wh.l")}, "d/ d/mine=mine d/y=new", 0},
+		{"through a link that was there", "d/mine=mine l->d", layers{file("l/x", "l/y"), file("l/.wh.x", "l/.wh.mine"), file(".wh.l")}, "d/ d/mine=mine d/y=new l", 0},
+		{"hard links of layers", "", layers{append(file("a"), link(tar.TypeLink, "b", "a")), append(file(".wh.a"), link(tar.TypeLink, "c", "b"))}, "b=new c=new", 0},
+		{"no hard link to a file that was there", "f=mine", layers{file("x"), {link(tar.TypeLink, "l", "f"), link(tar.TypeLink, "f", "x")}, file(".wh.l", ".wh.f")}, "f=mine x=new", 2},
+		{"a hard link to an entry left out", "f=mine", layers{append(file("f"), link(tar.TypeLink, "l", "f"))}, "f=mine", 2},
+		{"a whiteout of nothing that can be named", "f=mine", layers{file("x"), file(".wh.", ".wh..", ".wh.x")}, "f=mine", 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSandbox(t)
+			makeTree(t, s.root, strings.Fields(c.before)...)
+			r, err := OpenRoot(s.root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			var all Report
+			for _, layer := range c.layers {
+				rep, err := r.Extract(bytes.NewReader(build(t, "new", layer...)), Options{Strict: true, Layer: true, Merge: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				all.Add(rep)
+			}
+			s.check(t)
+			var paths []string
+			for _, path := range strings.Fields(c.want) {
+				path, text, _ := strings.Cut(path, "=")
+				if paths = append(paths, path); text != "" {
+					if got, err := os.ReadFile(filepath.Join(s.root, path)); err != nil || string(got) != text {
+						t.Errorf("%s is %q (%v)", path, got, err)
+					}
+				}
+			}
+			s.wantTree(t, paths...)
+			left := int64(0)
+			for _, n := range all.Notes {
+				if n.Fate == LeftOut {
+					left += n.Count
+				}
+			}
+			if left != c.left {
+				t.Errorf("%d entries left out (%s), want %d", left, all.Summary(), c.left)
+			}
+		})
+	}
+}
+
+// TestMergeKeepsInodes checks the proof for a removal in a merge: another file in the place of one
+// that a layer made stays.
+func TestMergeKeepsInodes(t *testing.T) {
+	s := newSandbox(t)
+	makeTree(t, s.root, "mine=mine")
+	r, err := OpenRoot(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	opt := Options{Strict: true, Layer: true, Merge: true, Limits: Limits{Entries: 5}}
+	if _, err := r.Extract(bytes.NewReader(build(t, "new", tar.Header{Name: "a"}, tar.Header{Name: "b"})), opt); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(s.root, "mine"), filepath.Join(s.root, "a")); err != nil {
+		t.Fatal(err)
+	}
+	edit := func(b []byte) []byte { return append(b, '!') }
+	if _, err := r.Extract(bytes.NewReader(build(t, "new", tar.Header{Name: ".wh.a"}, tar.Header{Name: "c"})), opt); err != nil {
+		t.Fatal(err)
+	}
+	s.wantTree(t, "a", "b", "c")
+	if err := s.mustHave(`a file "mine"`); err != nil {
+		t.Error(err)
+	}
+	// Files of all layers may be edited.
+	for name, want := range map[string]string{"b": "new!", "c": "new!"} {
+		if err := r.Rewrite(name, 100, edit); err != nil {
+			t.Error(err)
+		} else if err := s.mustHave(name + ` file "` + want + `"`); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := r.Extract(bytes.NewReader(build(t, "new", tar.Header{Name: "d/e/f"})), opt); !errors.Is(err, errTooMany) {
+		t.Errorf("more paths than Limits.Entries: %v", err)
 	}
 }
 

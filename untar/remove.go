@@ -60,6 +60,7 @@ const (
 	goesEmpty                // remove it unless it is a directory that is not empty
 	stays                    // keep it and everything in it
 	opens                    // keep the directory, but examine its entries
+	shared                   // likewise, for what may be a mount point: it was there before a merge
 )
 
 // A remover removes the content of a directory and keeps the first error. It does not
@@ -158,18 +159,16 @@ func (rm *remover) path(name string) []byte {
 // entry removes an entry of the current directory and reports whether it did.
 func (rm *remover) entry(dir int, name string) bool {
 	f := &rm.frames[len(rm.frames)-1]
-	is := goes
+	is, c := goes, cname(name+"\x00")
 	if rm.layer != nil {
-		switch is = rm.layer.judge(rm.path(name)); is {
+		switch is = rm.layer.judge(dir, c, rm.path(name)); is {
 		case stays:
-			f.leave(name)
-			return false
-		case opens:
+			return false // not in f.left: there may be any number of them
+		case opens, shared:
 			f.todo = append(f.todo, name)
 			return false
 		}
 	}
-	c := cname(name + "\x00")
 	err := unlinkat(dir, c, 0)
 	if err == unix.EISDIR || err == unix.EPERM || err == unix.EBUSY {
 		// For a mount point, also a bind mount, the kernel returns EBUSY before it checks
@@ -239,8 +238,12 @@ func (rm *remover) down(f *frame, name string) {
 		f.leave(name)
 		return
 	}
-	keep := rm.layer != nil && rm.layer.judge(rm.path(name)) == opens
-	if keep {
+	is := goes
+	if rm.layer != nil {
+		is = rm.layer.judge(dir, c, rm.path(name))
+	}
+	keep := is != goes
+	if is == opens {
 		// rmdir was not yet tried on this directory. If it is not empty, rmdir removes
 		// nothing and shows whether it is a mount point.
 		empty, _ := (&Root{fd: sub}).IsEmpty()

@@ -2,6 +2,7 @@ package untar
 
 import (
 	"bytes"
+	"hash/maphash"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -122,7 +123,7 @@ func (r *Root) checkMade(name string) error {
 		return nil
 	}
 	path, err := r.resolve(name, resolveOptions{last: true})
-	if err != nil || r.merged.has(path) {
+	if err != nil || r.merged.has(path) || r.merged.inodes[maphash.Bytes(r.merged.seed, path)] != 0 {
 		return err
 	}
 	fd, _, err := r.open(name, unix.O_RDONLY)

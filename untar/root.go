@@ -23,7 +23,7 @@ type Root struct {
 	own       []string    // names of files in the directory that belong to this program, not to the tree
 	temporary []*TempFile // that are open
 	known     knownDirs
-	merged    *madePaths // of the last extraction, if that merged; else nil
+	merged    *madePaths // of the last extraction, or of all layers, if that merged; else nil
 }
 
 // dirs returns a dirStack that begins at the root.

@@ -93,7 +93,12 @@ type Options struct {
 	Layer bool
 
 	KeepOld bool // do not replace existing files; existing directories are still updated
-	Merge   bool // accept a root that is not empty in spite of Strict
+
+	// Merge accepts a root that is not empty in spite of Strict, and leaves out (see LeftOut)
+	// entries that can't be made. With Layer, files that were there before the first layer
+	// that the Root got are never replaced or removed: only what layers made is. A Root
+	// remembers at most Limits.Entries such paths.
+	Merge bool
 
 	// DeferRoot sets the root directory's mode to 0700, so that no other user can look
 	// inside before a digest is verified. Root.Finish then sets the archive's owner, mode
