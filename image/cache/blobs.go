@@ -107,7 +107,9 @@ func (c *Cache) Blob(ctx context.Context, d image.Digest, size int64) (*Blob, er
 
 // FindBlob opens a complete blob without a lock, for a cache that can only be read. The error is
 // fs.ErrNotExist if there is none.
-func (c *Cache) FindBlob(d image.Digest) (*Blob, error) { return c.blob(context.Background(), d, -1, false) }
+func (c *Cache) FindBlob(d image.Digest) (*Blob, error) {
+	return c.blob(context.Background(), d, -1, false)
+}
 
 // blob opens a complete blob. If there is none and create is true, it begins or continues it.
 func (c *Cache) blob(ctx context.Context, d image.Digest, size int64, create bool) (*Blob, error) {

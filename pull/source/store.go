@@ -13,8 +13,9 @@ type textStore interface {
 	// "manifests/" with a tag or digest, or "blobs/" with a digest. The bytes are at most max,
 	// and have the digest.
 	get(ctx context.Context, path string, max int64) (text []byte, mediaType string, err error)
-	// referrers lists the manifests that refer to the one with that digest (OCI distribution
-	// spec, "Listing Referrers"), none if there are none.
+	// referrers lists those of the manifests that refer to the one with that digest (OCI
+	// distribution spec, "Listing Referrers") that may be signatures, up to maxSignatures. Next to
+	// an error those that it has found count.
 	referrers(ctx context.Context, d image.Digest) ([]image.Descriptor, error)
 }
 
