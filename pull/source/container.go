@@ -365,7 +365,7 @@ func (f *Finder) Tags(ctx context.Context) ([]string, error) {
 	if o.registry != nil {
 		return o.registry.tags(ctx)
 	}
-	return o.reader.archive.names(false), nil
+	return o.reader.archive.names(ctx, false), nil
 }
 
 // Platforms lists the platforms for which Options.Container has an image.

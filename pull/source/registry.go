@@ -272,7 +272,9 @@ func (r *registry) explain(at *base, path string, err error) error {
 	}
 	failed := list[len(list)-1]
 	code, said := image.RegistryError(failed.Page)
-	if said != "" {
+	if r.container.tells(said) {
+		said = ""
+	} else if said != "" {
 		said = " (it says " + strconv.Quote(said[:min(len(said), 300)]) + ")"
 	}
 	host, repository := strconv.Quote(at.host), strconv.Quote(at.repository)

@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"io"
+	"sync"
 
 	"lxc-pull/image"
 )
@@ -38,4 +39,7 @@ type Container struct {
 	Login            func(host, repository string) (user, password string, err error)
 	Mirrors          []string // registries, HOST[:PORT][/PREFIX], that are asked before Reference.Host
 	RequireSignature bool
+
+	mu      sync.Mutex
+	secrets []string // passwords and tokens, which no error may have; protected by mu
 }
