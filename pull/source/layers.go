@@ -61,7 +61,7 @@ func (o *ociImage) startAhead(found *Found) {
 	f := found.finder
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &ahead{store: o.reader.store, finder: f, cancel: cancel, done: make(chan struct{}), layers: make([]fetched, len(o.layers)), room: max(f.ahead, chunkSize)}
-	if a.changed.L = &a.mu; !o.at.noCache {
+	if a.changed.L = &a.mu; !o.at.noCache && !f.opt.Use.ReadOnly {
 		a.cache = o.reader.cache
 	}
 	for i := range a.layers {
@@ -299,10 +299,10 @@ func (o *ociImage) record(found *Found) {
 			kept.Blobs[i] = r.texts[i-n].digest
 		}
 	}
+	err := r.keepTexts(context.Background()) // also of an image that is kept: one may be damaged
 	if old := r.kept; found.Cached && old != nil && old.Top == kept.Top && old.Manifest == kept.Manifest && len(old.Blobs) == len(kept.Blobs) {
 		return
 	}
-	err := r.keepTexts(context.Background())
 	if err == nil {
 		err = r.cache.Keep(context.Background(), kept)
 	}

@@ -161,8 +161,8 @@ func (c *challenge) token(ctx context.Context, client *fetch.Client, at *base, u
 	if err != nil {
 		return "", because(strconv.Quote(at.host)+" names a token server that is not asked, "+quote(fetch.ShowURL(c.realm)), err)
 	}
-	if own, err := url.Parse(at.url); err != nil || u.Scheme != "https" && u.Host != own.Host {
-		user, basic = "", "" // a login goes over plain http to the registry itself only
+	if !mayLogIn(u, at) {
+		user, basic = "", ""
 	}
 	scope := c.scope
 	if scope == "" {
@@ -213,6 +213,12 @@ func checkRealm(u *url.URL, at *base) error {
 		return nil
 	}
 	return errors.New("over plain http it must be on the registry's host")
+}
+
+// mayLogIn reports whether a token server may get the login: over plain http only the registry
+// itself may.
+func mayLogIn(u *url.URL, at *base) bool {
+	return u.Scheme == "https" || strings.HasPrefix(at.url, "http://"+u.Host+"/")
 }
 
 // isLoopback reports whether a URL's host is this machine.
