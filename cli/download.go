@@ -176,7 +176,7 @@ func (d *download) complete(ctx context.Context) error {
 		if err := d.drop(); err != nil {
 			return err
 		}
-		return d.call.save(d.part, false)
+		return d.call.save(d.part)
 	}
 	course := fetch.NewCourse(d.call.urls)
 	for {

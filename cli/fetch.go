@@ -38,11 +38,9 @@ type fetchCall struct {
 	digest  []byte // the SHA-256 that the file must have; nil: not given
 	html    bool   // accept a web page
 
-	image  imageOptions  // of --oci
-	finder finderOptions // likewise
-	// save writes the archive of --oci; nil: the URLs are downloaded. With first set, every byte is
-	// verified before it is written.
-	save func(w io.Writer, first bool) error
+	image  imageOptions            // of --oci
+	finder finderOptions           // likewise
+	save   func(w io.Writer) error // writes the archive of --oci; nil: the URLs are downloaded
 
 	ui   *ui
 	urls []string // at least one
@@ -183,8 +181,8 @@ func (c *fetchCall) checkDigest(sum hash.Hash) error {
 
 // stream writes the file to w while it arrives, before its digest is verified.
 func (c *fetchCall) stream(ctx context.Context, client *fetch.Client, w io.Writer) error {
-	if c.save != nil {
-		return c.save(w, true)
+	if c.save != nil { // a reader would use the layers before their digests are known
+		return usageErrorf("an archive can't go to a pipe or device, since its layers are verified while they are written: use -o FILE")
 	}
 	body, err := client.Open(ctx, c.request(c.urls, 0, ""))
 	if err != nil {

@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"os"
 )
 
 // This file is fetch --oci, which writes a container image as an OCI archive: a tar archive of an
@@ -45,22 +43,11 @@ func (c *fetchCall) saveOCI(ctx context.Context, operands []string) error {
 	if err != nil {
 		return err
 	}
-	c.save = func(w io.Writer, first bool) error {
-		var temp func() (*os.File, error)
-		if first {
-			var file *os.File
-			defer func() { file.Close() }() // does nothing for nil
-			temp = func() (_ *os.File, err error) {
-				if file, err = os.CreateTemp("", "lxc-pull-"); err != nil {
-					return nil, fmt.Errorf("the layers are verified before they go to the output, which needs a temporary file, unlike -o FILE: %w", err)
-				}
-				return file, os.Remove(file.Name())
-			}
-		}
+	c.save = func(w io.Writer) error {
 		c.ui.events.phase("Downloading the image")
 		progress := c.ui.beginAt(name, 0, -1)
 		defer progress.Close()
-		return finder.SaveArchive(ctx, io.MultiWriter(w, progress), temp)
+		return finder.SaveArchive(ctx, io.MultiWriter(w, progress))
 	}
 	return c.write(ctx, nil)
 }

@@ -6,11 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -431,38 +429,4 @@ func TestSecrets(t *testing.T) {
 			t.Errorf("%s: %v", realm, got)
 		}
 	}
-}
-
-// TestSaveVerifiedFirst writes nothing of an image with wrong bytes if all are verified first.
-func TestSaveVerifiedFirst(t *testing.T) {
-	reg := newRegistry(t)
-	layers, _ := threeLayers(t, reg, "app", "1", 1)
-	temp := func() (*os.File, error) { return os.CreateTemp(t.TempDir(), "") }
-	var plain, first bytes.Buffer
-	for b, temp := range map[*bytes.Buffer]func() (*os.File, error){&plain: nil, &first: temp} {
-		f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:1"), "")
-		if err := f.SaveArchive(t.Context(), b, temp); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if !bytes.Equal(plain.Bytes(), first.Bytes()) {
-		t.Error("other bytes")
-	}
-	reg.replaceBlob(fakeDigest(layers[2]), make([]byte, len(layers[2])))
-	first.Reset()
-	f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:1"), "")
-	if err := f.SaveArchive(t.Context(), &first, temp); KindOf(err) != Unverified || first.Len() > 0 {
-		t.Errorf("%v after %d bytes", err, first.Len())
-	}
-	// A call that must not change the disk writes nothing into the cache.
-	dir := t.TempDir()
-	f, _ = containerFinder(t, testContainer(t, reg.host()+"/app:1"), dir)
-	f.opt.Use.ReadOnly = true
-	f.SaveArchive(t.Context(), io.Discard, nil)
-	filepath.WalkDir(dir, func(path string, d fs.DirEntry, _ error) error {
-		if strings.Contains(path, "sha256-") {
-			t.Errorf("left %s", path)
-		}
-		return nil
-	})
 }

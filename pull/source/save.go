@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"io"
-	"os"
 
 	"lxc-pull/image"
 	"lxc-pull/untar"
@@ -12,10 +11,8 @@ import (
 // SaveArchive writes the image of Options.Container to w as an archive of an OCI image layout
 // (OCI image spec, image-layout.md): its manifest for the wanted platform with the tag as its
 // name, its config and its layers, all as they are in the registry. The digest of each is
-// checked while it is written, so what w has got counts only if there is no error. If temp is not
-// nil, all layers are verified before they are written: those that the cache does not have are in
-// the file that temp makes, which no other process may open and which the caller closes.
-func (f *Finder) SaveArchive(ctx context.Context, w io.Writer, temp func() (*os.File, error)) error {
+// checked while it is written, so what w has got counts only if there is no error.
+func (f *Finder) SaveArchive(ctx context.Context, w io.Writer) error {
 	found, err := f.findContainer(ctx)
 	if err != nil {
 		return err
@@ -26,12 +23,6 @@ func (f *Finder) SaveArchive(ctx context.Context, w io.Writer, temp func() (*os.
 	config, _, err := o.reader.get(ctx, "blobs/"+string(o.config.Digest), image.MaxConfig)
 	if err != nil {
 		return err
-	}
-	if temp != nil {
-		if err := found.Gather(ctx, temp, func(int, *Stream) io.WriteCloser { return silence{} }); err != nil {
-			found.Forget(err)
-			return err
-		}
 	}
 	b := untar.AppendHeader(untar.AppendHeader(nil, "blobs/", 0), blobsDir, 0)
 	b = appendFile(b, layoutFile, []byte(`{"imageLayoutVersion":"1.0.0"}`))
@@ -49,14 +40,6 @@ func (f *Finder) SaveArchive(ctx context.Context, w io.Writer, temp func() (*os.
 	}
 	return err
 }
-
-// silence shows no progress.
-type silence struct{}
-
-func (silence) Write(p []byte) (int, error) { return len(p), nil }
-
-// Close does nothing.
-func (silence) Close() error { return nil }
 
 // tarBlock is the size of a block of a tar archive, in bytes.
 const tarBlock = 512

@@ -22,7 +22,7 @@ func TestSaveArchive(t *testing.T) {
 	reg.addIndex("app", "multi", "linux/amd64 "+digest)
 	f, said := containerFinder(t, testContainer(t, reg.host()+"/app:multi"), "")
 	var b bytes.Buffer
-	if err := f.SaveArchive(t.Context(), &b, nil); err != nil {
+	if err := f.SaveArchive(t.Context(), &b); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
 	files, names := map[string][]byte{}, []string{}
@@ -93,13 +93,13 @@ func TestSaveArchiveFails(t *testing.T) {
 	layers, _ := threeLayers(t, reg, "app", "1", 1)
 	for _, room := range []int{0, 100, 2000, 5000, 200_000} {
 		f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:1"), "")
-		if err := f.SaveArchive(t.Context(), &full{room}, nil); !errors.Is(err, errFull) {
+		if err := f.SaveArchive(t.Context(), &full{room}); !errors.Is(err, errFull) {
 			t.Errorf("room for %d bytes: %v", room, err)
 		}
 	}
 	reg.replaceBlob(fakeDigest(layers[2]), make([]byte, len(layers[2])))
 	f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:1"), "")
-	if err := f.SaveArchive(t.Context(), io.Discard, nil); KindOf(err) != Unverified {
+	if err := f.SaveArchive(t.Context(), io.Discard); KindOf(err) != Unverified {
 		t.Errorf("wrong bytes: %v", err)
 	}
 }
