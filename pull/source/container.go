@@ -276,14 +276,13 @@ func (f *Finder) announceContainer(found *Found) {
 	if found.Cached {
 		f.tell.Say("Using image from local cache")
 		if kept := o.reader.kept; !f.opt.Use.ReadOnly {
-			if kept == nil {
+			if kept == nil { // its layers are other images'
 				kept = new(cache.Kept)
+				for i := range o.layers {
+					kept.Blobs = append(kept.Blobs, o.layers[i].Digest)
+				}
 			}
-			used := cache.Kept{Reference: kept.Reference, Name: kept.Name, Blobs: kept.Blobs}
-			for i := range o.layers {
-				used.Blobs = append(used.Blobs, o.layers[i].Digest)
-			}
-			o.reader.cache.UseKept(&used)
+			o.reader.cache.UseKept(kept)
 		}
 	}
 	f.tell.Note("manifest " + string(o.manifest.digest) + " of " + found.Image.Reference)

@@ -188,9 +188,7 @@ func (c *cosignSearch) among(ctx context.Context, list []image.Descriptor) (by s
 func appendSignatures(list, more []image.Descriptor) []image.Descriptor {
 	for i := range more {
 		if d := &more[i]; isSignature(d.ArtifactType) && len(list) < maxSignatures {
-			list = append(list, image.Descriptor{
-				MediaType: strings.Clone(d.MediaType), Digest: image.Digest(strings.Clone(string(d.Digest))), Size: d.Size, ArtifactType: strings.Clone(d.ArtifactType),
-			})
+			list = append(list, image.Descriptor{Digest: image.Digest(strings.Clone(string(d.Digest))), ArtifactType: strings.Clone(d.ArtifactType)})
 		}
 	}
 	return list

@@ -62,24 +62,23 @@ func (c *Container) Authorize(client func() *fetch.Client) func(ctx context.Cont
 
 // hide notes a text that no error may have. Of many only the last count.
 func (c *Container) hide(secret string) {
-	const most = 32 // a registry and a mirror with tokens that end soon
 	c.mu.Lock()
-	if secret != "" && !slices.Contains(c.secrets, secret) {
-		c.secrets = append(c.secrets[max(0, len(c.secrets)-most+1):], secret)
+	if secret != "" && !slices.Contains(c.secrets[:], secret) {
+		c.secrets[c.next%len(c.secrets)] = secret
+		c.next++
 	}
 	c.mu.Unlock()
 }
 
 // tells reports whether a text has a password or token.
 func (c *Container) tells(text string) bool {
+	found := false
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	for _, secret := range c.secrets {
-		if strings.Contains(text, secret) {
-			return true
-		}
+		found = found || secret != "" && strings.Contains(text, secret)
 	}
-	return false
+	c.mu.Unlock()
+	return found
 }
 
 // login returns the name and password for a registry or mirror; user is "" if there is none.

@@ -41,5 +41,6 @@ type Container struct {
 	RequireSignature bool
 
 	mu      sync.Mutex
-	secrets []string // passwords and tokens, which no error may have; protected by mu
+	secrets [32]string // passwords and tokens, which no error may have: a registry's and its mirrors', also renewed ones
+	next    int        // secrets that were noted
 }
