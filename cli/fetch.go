@@ -171,8 +171,8 @@ func (c *fetchCall) checkDigest(sum hash.Hash) error {
 
 // stream writes the file to w while it arrives, before its digest is verified.
 func (c *fetchCall) stream(ctx context.Context, client *fetch.Client, w io.Writer) error {
-	if c.archive != nil {
-		return c.writeArchive(ctx, w)
+	if c.archive != nil { // a reader would use the layers before their digests are known
+		return usageErrorf("an archive can't go to a pipe or device, since its layers are verified while they are written: use -o FILE")
 	}
 	body, err := client.Open(ctx, c.request(c.urls, 0, ""))
 	if err != nil {

@@ -191,7 +191,9 @@ func (r *reader) digest(text string) Digest {
 
 // platform reads the platform of a config or of an entry of an index.
 func (r *reader) platform(v json.Value, p *Platform) {
-	r.texts(v, "os architecture variant", &p.OS, &p.Arch, &p.Variant)
+	if r.texts(v, "os architecture variant", &p.OS, &p.Arch, &p.Variant); strings.Trim(p.OS+p.Arch+p.Variant, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
+		r.wrong("platform", "has other characters than letters, digits and . _ -")
+	}
 }
 
 // descriptor reads a descriptor.

@@ -32,8 +32,9 @@ import (
 //
 // A blob appears under its name by a rename, after its bytes are on the disk. Only the process
 // that holds a blob's lock writes it, and complete blobs are read without a lock. Complete blobs
-// are removed under both locks and, unless the user asks for it, only if no run has opened them
-// for youngBlob: a run may have them open and not have recorded its image yet.
+// are removed under both locks and, unless the user asks for it or the blob is damaged, only if no
+// run has opened them for youngBlob, or if there is no run now (Join): a run may have them open and
+// not have recorded its image yet.
 
 const (
 	imagesName = "images"
@@ -45,6 +46,12 @@ const (
 	// restBlob is how long after its last use a blob's time is set again. In a lower layer of
 	// overlayfs that copies the file.
 	restBlob = youngBlob / 4
+
+	// slowWait is how long a run waits for another one that downloads a blob at less than
+	// usefulRate: any server of any image can give a blob that many images share, as slowly as it
+	// wants. At this rate, half a line of 1 Mbit/s, 100 MB take half an hour.
+	slowWait   = 15 * time.Second
+	usefulRate = 64 << 10 // bytes per second
 )
 
 // A Blob is a manifest, config or layer of container images in the cache, locked by this
@@ -88,8 +95,8 @@ func (c *Cache) images(create bool) (*directory, error) {
 }
 
 // Blob opens the blob with that digest, or begins or continues one of size bytes; -1 means that
-// the size is not known. While another process downloads it, Blob waits. The error is an
-// *UnwritableError if the cache can't be used.
+// the size is not known. While another process downloads it, Blob waits; the error wraps ErrLocked
+// if that is too slow (slowWait). The error is an *UnwritableError if the cache can't be used.
 //
 // A caller that has an incomplete blob must not ask for the same one again before it closes
 // it: it would wait for itself. A manifest may list a layer twice.
@@ -100,7 +107,9 @@ func (c *Cache) Blob(ctx context.Context, d image.Digest, size int64) (*Blob, er
 
 // FindBlob opens a complete blob without a lock, for a cache that can only be read. The error is
 // fs.ErrNotExist if there is none.
-func (c *Cache) FindBlob(d image.Digest) (*Blob, error) { return c.blob(context.Background(), d, -1, false) }
+func (c *Cache) FindBlob(d image.Digest) (*Blob, error) {
+	return c.blob(context.Background(), d, -1, false)
+}
 
 // blob opens a complete blob. If there is none and create is true, it begins or continues it.
 func (c *Cache) blob(ctx context.Context, d image.Digest, size int64, create bool) (*Blob, error) {
@@ -115,7 +124,7 @@ func (c *Cache) blob(ctx context.Context, d image.Digest, size int64, create boo
 	b := &Blob{cache: c, dir: dir, name: name, size: size}
 	err = b.open(name, unix.O_RDONLY)
 	if create && errors.Is(err, fs.ErrNotExist) {
-		if b.lock, err = c.lock(ctx, dir, "."+name+lockSuffix, maxLockWait); err == nil {
+		if b.lock, err = b.takeLock(ctx); err == nil {
 			// The process that held the lock may have completed the blob.
 			if err = b.open(name, unix.O_RDONLY); err == nil {
 				err = b.unlock()
@@ -132,6 +141,55 @@ func (c *Cache) blob(ctx context.Context, d image.Digest, size int64, create boo
 		dir.touch(name, restBlob)
 	}
 	return b, nil
+}
+
+// takeLock locks the blob. It gives up once the process that has the lock is too slow (slowWait).
+func (b *Blob) takeLock(ctx context.Context) (*lock, error) {
+	name := "." + b.name + lockSuffix
+	have := func() int64 {
+		var st unix.Stat_t
+		unix.Fstatat(int(b.dir.file.Fd()), b.part(), &st, unix.AT_SYMLINK_NOFOLLOW)
+		return st.Size // 0: no file
+	}
+	c, pause := *b.cache, b.cache.pause
+	if pause == nil {
+		pause = wait
+	}
+	before, waited := have(), time.Duration(0) // in this window
+	c.pause = func(ctx context.Context, d time.Duration) error {
+		if waited += d; waited >= slowWait {
+			now := have()
+			grown := now - before
+			if grown < int64(slowWait/time.Second)*usefulRate && (b.size < 0 || now < b.size) { // a complete one is being synced
+				return &lockedError{holder: holder(b.dir, name), waited: waited}
+			}
+			before, waited = now, 0
+		}
+		return pause(ctx, d)
+	}
+	return c.lock(ctx, b.dir, name, maxLockWait)
+}
+
+// Join says that a run uses container images, until the caller closes what it returns: while there
+// is a run, Shrink leaves blobs alone that no image needs yet. Without a cache it returns nil. On a
+// file system without flock(2) it has no effect, and Shrink goes by the age of blobs.
+func (c *Cache) Join() *os.File {
+	d, err := c.images(true)
+	if err != nil {
+		return nil
+	}
+	for waited := time.Duration(0); d.flock(unix.LOCK_SH) == unix.EWOULDBLOCK && waited < maxRecordWait; waited += lockPoll {
+		time.Sleep(lockPoll) // Shrink is at work
+	}
+	return d.file
+}
+
+// flock locks the directory, or returns unix.EWOULDBLOCK. The kernel unlocks it when it is closed.
+func (d *directory) flock(how int) (err error) {
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Flock(int(d.file.Fd()), how|unix.LOCK_NB)
+	}
+	return err
 }
 
 // open opens the file of that name as File. It is complete if it is opened for reading.
@@ -221,7 +279,9 @@ func (b *Blob) close(remove bool) (err error) {
 			size, e := b.File.Seek(0, io.SeekEnd)
 			remove = remove || e == nil && size == 0
 		}
-		if remove && isAt(b.File, b.dir, name) {
+		if remove && b.Complete {
+			err = b.removeComplete()
+		} else if remove && isAt(b.File, b.dir, name) {
 			if _, err = b.dir.ownFile(name); err == nil {
 				err = b.dir.remove(name)
 			}
@@ -233,6 +293,19 @@ func (b *Blob) close(remove bool) (err error) {
 	}
 	b.dir.file.Close()
 	b.dir = nil
+	return err
+}
+
+// removeComplete removes a complete blob, unless another one is in its place.
+func (b *Blob) removeComplete() error {
+	s, err := b.cache.lockImages(context.Background())
+	if err != nil {
+		return err
+	}
+	if isAt(b.File, b.dir, b.name) {
+		err = b.cache.removeBlob(b.dir, b.name, b.name, time.Time{})
+	}
+	s.Unlock()
 	return err
 }
 

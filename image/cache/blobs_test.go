@@ -270,7 +270,7 @@ func TestBlobsAtOnce(t *testing.T) {
 		for n := range 8 {
 			all.Go(func() {
 				c := &Cache{Base: base, noFlock: noFlock, Waiting: func(string) { waited.Add(1) },
-					pause: func(context.Context, time.Duration) error { time.Sleep(time.Millisecond); return nil }}
+					pause: func(context.Context, time.Duration) error { time.Sleep(20 * time.Millisecond); return nil }}
 				for i := range blobs {
 					text := strings.Repeat(fmt.Sprint(" ", (i+n)%blobs), 10000)
 					wrote, err := pullBlob(c, t.Context(), text)
@@ -332,6 +332,77 @@ func TestBlobWaits(t *testing.T) {
 	second.pause = nil
 	if _, err := second.Blob(ctx, digestOf("x"), 1); err != context.Canceled {
 		t.Errorf("after the end of the context: %v", err)
+	}
+}
+
+// TestRemoveUsedBlob checks that a blob which stays is not said to be removed, and that a complete
+// one is removed under its locks.
+func TestRemoveUsedBlob(t *testing.T) {
+	c := &Cache{Base: t.TempDir()}
+	if _, err := pullBlob(c, t.Context(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	alone := list(t, c)[0]
+	keep(t, c, "docker:a", "m", "x")
+	if err := c.Drop(alone); !errors.Is(err, ErrLocked) {
+		t.Errorf("an image needs it: %v", err)
+	}
+	b, err := c.Blob(t.Context(), digestOf("x"), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := c.lock(t.Context(), b.dir, "."+nameOf("x")+lockSuffix, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Discard(); !errors.Is(err, ErrLocked) || contents(t, c) != "lock m x" {
+		t.Errorf("locked: %v, left %s", err, contents(t, c))
+	}
+	l.dir, _ = c.images(false) // Discard has closed the other
+	if err := l.release(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = c.Blob(t.Context(), digestOf("x"), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Discard(); err != nil || contents(t, c) != "m" {
+		t.Errorf("%v, left %s", err, contents(t, c))
+	}
+}
+
+// TestBlobSlow waits for a process that downloads, but not for one that gives a blob too slowly.
+func TestBlobSlow(t *testing.T) {
+	for _, test := range []struct {
+		grows int   // bytes a second
+		size  int64 // of the blob
+		waits time.Duration
+	}{
+		{0, 4 << 20, 15 * time.Second},
+		{3000, 4 << 20, 15 * time.Second},
+		{200_000, 4 << 20, 30 * time.Second}, // then it stops
+		{200_000, 3_000_000, maxLockWait},    // it has all bytes, and syncs them
+	} {
+		c := &Cache{Base: t.TempDir()}
+		first, err := c.Blob(t.Context(), digestOf("slow"), test.size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waited, wrote := time.Duration(0), 0
+		other := &Cache{Base: c.Base, pause: func(_ context.Context, d time.Duration) error {
+			waited += d
+			if n := test.grows * int(waited/time.Second); n > wrote && n <= 3_000_000 {
+				first.Write(make([]byte, n-wrote))
+				wrote = n
+			}
+			os.Chtimes(filepath.Join(c.Base, inBlobs, "."+nameOf("slow")+".lock"), time.Time{}, time.Now()) // it is alive
+			return nil
+		}}
+		_, err = other.Blob(t.Context(), digestOf("slow"), test.size)
+		var unwritable *UnwritableError
+		if !errors.As(err, &unwritable) || !errors.Is(err, ErrLocked) || waited > test.waits || waited < test.waits-time.Second {
+			t.Errorf("%+v: waited %v: %v", test, waited, err)
+		}
+		first.Discard()
 	}
 }
 

@@ -340,6 +340,9 @@ func (c *Cache) dropKept(i *Info, before time.Time) error {
 		err = c.removeBlob(d, name, "."+name+partSuffix, before)
 	} else if err == nil || errors.Is(err, fs.ErrNotExist) {
 		err = c.removeUnneeded(d, blobs, before)
+		if name, _ := blobName(i.Blob); err == nil && i.Kept == nil && d.exists(name) {
+			err = ErrLocked // it is used, or an image needs it by now
+		}
 	}
 	s.Unlock()
 	return err

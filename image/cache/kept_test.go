@@ -158,22 +158,29 @@ func TestShrinkKept(t *testing.T) {
 	for _, test := range []struct {
 		max  int64
 		old  bool   // the images and blobs were used more than an hour ago
+		run  bool   // there is a run
 		want string // the images that stay
 		left int    // bytes of blobs
 	}{
-		{566, true, "0123", 566},
-		{565, true, "0123", 556}, // the blob that no image needs is the oldest
-		{556, true, "0123", 556},
-		{555, true, "012", 442},
-		{442, true, "012", 442},
-		{328, true, "01", 328},
-		{0, true, "", 0},
-		{556, false, "0123", 566}, // it is young, and does not count
-		{555, false, "012", 566},  // the blobs stay for an hour, and don't count
-		{442, false, "012", 566},
-		{0, false, "", 566},
+		{566, true, true, "0123", 566},
+		{565, true, true, "0123", 556}, // the blob that no image needs goes first
+		{556, true, true, "0123", 556},
+		{555, true, true, "012", 442},
+		{442, true, true, "012", 442},
+		{328, true, true, "01", 328},
+		{0, true, true, "", 0},
+		{566, false, true, "0123", 566},
+		{565, false, true, "012", 566}, // the run may need the blobs, but they count
+		{452, false, true, "012", 566},
+		{0, false, true, "", 566},
+		{565, false, false, "0123", 556},
+		{555, false, false, "012", 442},
+		{0, false, false, "", 0},
 	} {
 		c := &Cache{Base: t.TempDir()}
+		if test.run {
+			defer c.Join().Close()
+		}
 		if _, err := pullBlob(c, t.Context(), "0123456789"); err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +218,7 @@ func TestShrinkKept(t *testing.T) {
 		}
 		left := strings.ReplaceAll(contents(t, c), " ", "")
 		if n := len(left) + strings.Count(left, "manifest"); images != test.want || n != test.left {
-			t.Errorf("to %d, old %v: images %s and %d bytes are left, want %s and %d", test.max, test.old, images, n, test.want, test.left)
+			t.Errorf("to %d, old %v, run %v: images %s and %d bytes are left, want %s and %d", test.max, test.old, test.run, images, n, test.want, test.left)
 		}
 	}
 }
@@ -219,6 +226,7 @@ func TestShrinkKept(t *testing.T) {
 // TestShrinkSpares checks that a run which has fetched blobs, or uses an image, keeps its blobs.
 func TestShrinkSpares(t *testing.T) {
 	c := &Cache{Base: t.TempDir()}
+	run := c.Join()
 	keep(t, c, "docker:a", "m", "shared", "own")
 	age(t, c, 2*time.Hour)
 	// Another run begins with a blob that is there, and downloads one.
@@ -264,6 +272,11 @@ func TestShrinkSpares(t *testing.T) {
 	c.Shrink(0, image.Name{}, func(Info, error) {})
 	if left := contents(t, c); left != "m own shared" {
 		t.Errorf("left %s", left)
+	}
+	run.Close()
+	c.Shrink(0, image.Name{}, func(Info, error) {})
+	if left := contents(t, c); left != "" {
+		t.Errorf("without a run: left %s", left)
 	}
 }
 
@@ -416,6 +429,7 @@ func TestPullAndShrink(t *testing.T) {
 			pulls.Go(func() {
 				c := &Cache{Base: base, noFlock: noFlock}
 				for round := range 10 {
+					run := c.Join()
 					texts := []string{fmt.Sprint("manifest ", n, round), "base", fmt.Sprint("layer ", round%3)}
 					for _, text := range texts {
 						if _, err := pullBlob(c, t.Context(), text); err != nil {
@@ -427,6 +441,7 @@ func TestPullAndShrink(t *testing.T) {
 						t.Error(err)
 						return
 					}
+					run.Close()
 				}
 			})
 		}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lxc-pull/image"
 )
 
@@ -75,26 +77,30 @@ func (s *Slot) Sweep(now time.Time) (int64, error) {
 // Shrink removes images, least recently used first, until the rootfs tarballs and blobs in the
 // cache have at most max bytes. Partial downloads count as images. The image spare and
 // directories that are not Proven don't count and stay; images of other users count and
-// stay. Blobs that container images share count once. Blobs that no image needs and that were
-// used in the last hour don't count and stay: a run may be about to record their image.
-// report is called for each removal, with the error if it failed.
+// stay. Blobs that container images share count once. Complete blobs that no image needs go first;
+// but those that were used in the last hour stay while there is a run (Join), which may be about to
+// record their image. report is called for each removal, with the error if it failed.
 func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) error {
 	list, err := c.List()
 	if err != nil {
 		return err
 	}
 	before := time.Now().Add(-youngBlob)
-	spared := func(i *Info) bool {
-		if i.Blob != "" {
-			return i.Used.After(before)
+	if d, err := c.images(false); err == nil {
+		defer d.file.Close()
+		if !c.noFlock && d.flock(unix.LOCK_EX) == nil {
+			before = time.Time{} // there is no run
 		}
-		return i.Kept == nil && (i.Name == spare || !i.Proven)
 	}
+	unneeded := func(i *Info) bool { return i.Blob != "" && !i.Partial }
+	spared := func(i *Info) bool { return i.Kept == nil && i.Blob == "" && (i.Name == spare || !i.Proven) }
 	var sum int64
 	keys := make([]string, len(list))
 	for n := range list {
 		i := &list[n]
-		keys[n] = i.Used.UTC().Format("2006-01-02 15:04:05.000000000")
+		if keys[n] = i.Used.UTC().Format("2006-01-02 15:04:05.000000000"); unneeded(i) {
+			keys[n] = "" // it sorts first
+		}
 		if !spared(i) {
 			sum += i.Size
 		}
@@ -104,12 +110,12 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 		if sum <= max {
 			return nil
 		}
-		if spared(i) || i.Foreign() {
+		if spared(i) || i.Foreign() || unneeded(i) && !before.IsZero() && i.Used.After(before) {
 			continue
 		}
 		err := c.drop(i, before)
 		if err == nil {
-			sum -= i.Size // also of blobs that stay for an hour
+			sum -= i.Size // also of blobs that stay while there is a run
 		}
 		report(*i, err)
 	}

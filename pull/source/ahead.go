@@ -11,6 +11,7 @@ import (
 	"lxc-pull/fetch"
 	"lxc-pull/image"
 	"lxc-pull/image/cache"
+	"lxc-pull/untar"
 )
 
 const (
@@ -138,11 +139,19 @@ func (a *ahead) openBlob(ctx context.Context, l *fetched) error {
 		return nil
 	}
 	blob, err := a.cache.Blob(ctx, l.d.Digest, l.d.Size)
-	if err == nil && blob.Complete && blob.Have != l.d.Size {
-		blob.Close()
-		return wrongSize(blob.Have, l.d)
-	}
-	if err == nil && blob.Have > l.d.Size {
+	if err == nil && blob.Have != l.d.Size && (blob.Complete || blob.Have > l.d.Size) {
+		why := wrongSize(blob.Have, l.d)
+		if blob.Complete {
+			sum := sha256.New()
+			_, err = io.Copy(sum, untar.Until(ctx, io.NewSectionReader(blob.File, 0, blob.Have)))
+			if err == nil && sumOfHash(sum) == l.d.Digest { // the manifest is wrong
+				blob.Close()
+				return why
+			}
+			if ctx.Err() == nil {
+				a.finder.warn("cache-problem", "the cached copy is damaged (", why, "); downloading it anew")
+			}
+		}
 		if err = blob.Discard(); err == nil {
 			blob, err = a.cache.Blob(ctx, l.d.Digest, l.d.Size)
 		}
@@ -150,6 +159,9 @@ func (a *ahead) openBlob(ctx context.Context, l *fetched) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, cache.ErrLocked):
+		a.finder.warn("cache-problem", "downloading "+l.name+" without the cache: ", err, "")
+		return nil
 	case err != nil:
 		a.leaveCache(err)
 		return nil
@@ -200,7 +212,9 @@ func (a *ahead) copy(ctx context.Context, l *fetched, body io.ReadCloser, sum ha
 				_, failed := l.blob.Write(chunk[:n])
 				if inCache = failed == nil; !inCache {
 					a.leaveCache(failed)
+					a.mu.Lock()
 					l.wrong = true // it holds a part of this chunk, and no later one
+					a.mu.Unlock()
 				}
 			}
 		}

@@ -29,6 +29,8 @@ const (
 	// maxArchiveIndex is the most entries of an index.json: looking for signatures reads the
 	// manifest of each.
 	maxArchiveIndex = 4096
+	// maxArchiveTexts is how many bytes of manifests are parsed: 16,000 usual ones.
+	maxArchiveTexts = 64 << 20
 	// maxNames is how many names of images an error lists.
 	maxNames = 10
 )
@@ -58,6 +60,19 @@ type archive struct {
 	saved []image.SavedImage // manifest.json; nil: there is none
 	made  []*madeBlob        // index.json first, if there is one
 	top   *image.Descriptor  // of the manifest that the caller of openArchive wants
+
+	seen   map[string]*facts // manifests that were looked at, by digest and media type
+	parsed int               // bytes of manifests
+}
+
+// facts are what an archive remembers of a manifest.
+type facts struct {
+	_         [0]func()    // forbids ==, whose code nothing needs
+	err       error        // it can't be read
+	index     bool         // it is an index
+	signature bool         // of cosign's first storage
+	artifact  string       // its type, if it may be one of a signature; "?": another type
+	subject   image.Digest // "": none
 }
 
 // A madeBlob is a blob that has no file named by its digest.
@@ -73,7 +88,7 @@ type madeBlob struct {
 // has one image. A compressed archive and standard input are copied to the file that spool
 // returns, which the caller closes after the archive. Other files are read in place.
 func openArchive(ctx context.Context, path, name string, spool func() (*os.File, error), decoding untar.DecompressOptions) (*archive, error) {
-	a := &archive{name: path, index: new(image.Manifest)}
+	a := &archive{name: path, index: new(image.Manifest), seen: map[string]*facts{}}
 	err := a.openPath(ctx, spool, decoding)
 	if err == nil {
 		err = a.readLists()
@@ -325,12 +340,16 @@ func (a *archive) readLists() error {
 // choose returns the descriptor of the manifest that a name means. For an image that only
 // manifest.json describes it makes the manifest.
 func (a *archive) choose(ctx context.Context, name string) (*image.Descriptor, error) {
-	found := a.named(name)
+	found := a.named(ctx, name)
 	n := len(found)
 	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case a.parsed > maxArchiveTexts:
+		return nil, a.tooLarge()
 	case n == 1:
 		return found[0], nil
-	case isIndex(found) && n == len(a.named("")):
+	case isIndex(found) && n == len(a.named(ctx, "")):
 		return &image.Descriptor{MediaType: image.OCIIndex, Digest: a.made[0].digest}, nil
 	case n == 0 && isDigest(name): // of a manifest in an index
 		d := &image.Descriptor{Digest: image.Digest(name)}
@@ -358,7 +377,7 @@ func (a *archive) choose(ctx context.Context, name string) (*image.Descriptor, e
 	if n+fitting == 0 {
 		why = "it has no such image, but "
 	}
-	names := a.names(true)
+	names := a.names(ctx, true)
 	for i, known := range names[:min(len(names), maxNames)] {
 		if i > 0 {
 			why += ", "
@@ -376,12 +395,12 @@ func (a *archive) choose(ctx context.Context, name string) (*image.Descriptor, e
 
 // names lists the names of the archive's images, each once. With all set images without a name are
 // listed by their digests.
-func (a *archive) names(all bool) (list []string) {
+func (a *archive) names(ctx context.Context, all bool) (list []string) {
 	for i := range a.index.Manifests {
 		d := &a.index.Manifests[i]
 		name := d.Name
 		if name == "" && all {
-			if is, _ := a.artifact(d); !is {
+			if is, _ := a.artifact(ctx, d); !is {
 				name = string(d.Digest)
 			}
 		}
@@ -417,18 +436,18 @@ func configDigits(s *image.SavedImage) string {
 // images. "cosign save" writes signatures of the first storage without the tag that they have in
 // a registry: without an entry of that name, the first of them is returned. Whoever reads them
 // checks for which image they are.
-func (a *archive) named(name string) (found []*image.Descriptor) {
+func (a *archive) named(ctx context.Context, name string) (found []*image.Descriptor) {
 	exact, signed := false, strings.HasPrefix(name, "sha256-") && strings.HasSuffix(name, ".sig")
 	for i := range a.index.Manifests {
 		d := &a.index.Manifests[i]
 		same := name != "" && (d.Name == name || string(d.Digest) == name)
 		fit := same || !exact && fits(d.Name, name)
 		if !fit && d.Name == "" && signed && len(found) == 0 {
-			_, fit = a.artifact(d)
+			_, fit = a.artifact(ctx, d)
 		} else if name == "" {
 			is := false
 			if len(a.index.Manifests) > 1 {
-				is, _ = a.artifact(d)
+				is, _ = a.artifact(ctx, d)
 			}
 			fit = !is
 		}
@@ -467,20 +486,49 @@ func isIndex(list []*image.Descriptor) bool {
 // artifact reports whether an entry of index.json is a signature or the like, and whether it is
 // one of cosign's first storage. What can't be read counts as an image: the user then has to say
 // which one is wanted.
-func (a *archive) artifact(d *image.Descriptor) (is, signature bool) {
-	if m, err := a.parse(d); err == nil {
-		signature = len(m.Layers) > 0 && m.Layers[0].MediaType == image.SimpleSigning
-		is = signature || m.Subject != "" || m.ArtifactType != ""
+func (a *archive) artifact(ctx context.Context, d *image.Descriptor) (is, signature bool) {
+	f := a.look(ctx, d)
+	is = f.signature || f.subject != "" || f.artifact != ""
+	return is || strings.HasPrefix(d.Name, "sha256-") || d.ArtifactType != "", f.signature
+}
+
+// look returns what is in a manifest, which is parsed once: an index may list it 4,096 times.
+func (a *archive) look(ctx context.Context, d *image.Descriptor) *facts {
+	key := string(d.Digest) + d.MediaType
+	if f := a.seen[key]; f != nil {
+		return f
 	}
-	return is || strings.HasPrefix(d.Name, "sha256-") || d.ArtifactType != "", signature
+	f := new(facts)
+	if f.err = ctx.Err(); f.err != nil {
+		return f
+	}
+	m, err := a.parse(d)
+	if f.err = err; err == nil {
+		f.index, f.subject = m.Index, image.Digest(strings.Clone(string(m.Subject)))
+		f.signature = len(m.Layers) > 0 && m.Layers[0].MediaType == image.SimpleSigning
+		if f.artifact = "?"; isSignature(m.ArtifactType) {
+			f.artifact = strings.Clone(m.ArtifactType)
+		}
+	}
+	a.seen[key] = f
+	return f
+}
+
+// tooLarge returns the error for more manifests than are parsed.
+func (a *archive) tooLarge() error {
+	return a.bad(0, "", errors.New("its manifests have more than "+strconv.Itoa(maxArchiveTexts>>20)+" MiB"))
 }
 
 // parse reads and parses a manifest.
 func (a *archive) parse(d *image.Descriptor) (*image.Manifest, error) {
+	if a.parsed > maxArchiveTexts {
+		return nil, a.tooLarge()
+	}
 	text, err := a.text(d.Digest, image.MaxManifest)
 	if err != nil {
 		return nil, err
 	}
+	a.parsed += len(text)
 	m, err := image.ParseManifest(text, d.MediaType)
 	if err != nil {
 		return nil, a.bad(0, blobName(d.Digest), err)
@@ -586,21 +634,29 @@ func descriptor(mediaType string, d image.Digest, size int64) string {
 func (a *archive) referrers(ctx context.Context, digest image.Digest) (list []image.Descriptor, err error) {
 	for i := range a.index.Manifests {
 		d := &a.index.Manifests[i]
-		m, err := a.parse(d)
+		f := a.look(ctx, d)
 		if ctx.Err() != nil {
-			err = ctx.Err()
+			return nil, ctx.Err()
 		}
+		more := []image.Descriptor{*d}
 		switch {
-		case KindOf(err) == NotFound: // a layout may have a part of what its index lists
-		case err != nil:
-			return nil, err
-		case m.Index && d.Name == strings.Replace(string(digest), ":", "-", 1):
-			list = append(list, m.Manifests...)
-		case m.Subject == digest:
-			list = append(list, *d)
-			if d.ArtifactType == "" {
-				list[len(list)-1].ArtifactType = m.ArtifactType
+		case KindOf(f.err) == NotFound: // a layout may have a part of what its index lists
+			continue
+		case f.err != nil:
+			return nil, f.err
+		case f.index && d.Name == strings.Replace(string(digest), ":", "-", 1):
+			m, err := a.parse(d)
+			if err != nil {
+				return nil, err
 			}
+			more = m.Manifests
+		case f.subject != digest:
+			continue
+		case d.ArtifactType == "":
+			more[0].ArtifactType = f.artifact
+		}
+		if list = appendSignatures(list, more); len(list) == maxSignatures {
+			break
 		}
 	}
 	return list, nil

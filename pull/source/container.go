@@ -45,7 +45,8 @@ type fetching struct {
 	ahead   *ahead
 	layer   int      // the one that was opened last
 	checked bool     // its bytes have the right digest
-	whole   *os.File // has the layers, which Found.Gather has verified; nil: the cache has them
+	whole   *os.File // has those of the layers that are not in the cache, after Found.Gather; nil: the cache has all
+	starts  []int64  // of each layer in whole, -1: it is in the cache; nil without Found.Gather
 	last    *fetched // how that layer came, for Finder.Next; nil: not known
 	noCache bool     // the run does not write to the cache
 }
@@ -274,8 +275,14 @@ func (f *Finder) announceContainer(found *Found) {
 	c, o := f.opt.Container, found.oci
 	if found.Cached {
 		f.tell.Say("Using image from local cache")
-		if o.reader.kept != nil && !f.opt.Use.ReadOnly {
-			o.reader.cache.UseKept(o.reader.kept)
+		if kept := o.reader.kept; !f.opt.Use.ReadOnly {
+			if kept == nil { // its layers are other images'
+				kept = new(cache.Kept)
+				for i := range o.layers {
+					kept.Blobs = append(kept.Blobs, o.layers[i].Digest)
+				}
+			}
+			o.reader.cache.UseKept(kept)
 		}
 	}
 	f.tell.Note("manifest " + string(o.manifest.digest) + " of " + found.Image.Reference)
@@ -328,6 +335,9 @@ func (f *Finder) openImage(ctx context.Context) (*ociImage, error) {
 	if err != nil || r.cache == nil {
 		return o, err
 	}
+	if !f.opt.Use.ReadOnly {
+		r.run = r.cache.Join()
+	}
 	r.kept, err = r.cache.FindKept(c.Reference.String(), c.Arch)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.warn("cache-problem", "what the cache has of the image is not used: ", err, "")
@@ -354,7 +364,7 @@ func (f *Finder) Tags(ctx context.Context) ([]string, error) {
 	if o.registry != nil {
 		return o.registry.tags(ctx)
 	}
-	return o.reader.archive.names(false), nil
+	return o.reader.archive.names(ctx, false), nil
 }
 
 // Platforms lists the platforms for which Options.Container has an image.

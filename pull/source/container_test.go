@@ -381,8 +381,8 @@ func TestRealm(t *testing.T) {
 		"https://auth.example/token":    {true, true},
 		"http://auth.example/token":     {false, false},
 		"http://r.example:5001/token":   {false, true},
-		"http://127.0.0.1:5001/token":   {false, true},
-		"http://localhost/token":        {false, true},
+		"http://127.0.0.1:5001/token":   {false, false}, // the registry is not on this machine
+		"http://localhost/token":        {false, false},
 		"https://a:b@auth.example/":     {false, false},
 		"file:///etc/passwd":            {false, false},
 		"ftp://r.example/":              {false, false},

@@ -23,6 +23,9 @@ const (
 	// a bundle with the proofs of a transparency log 10 kB. Lists of software, which are in
 	// bundles too, have megabytes and are no signatures of the image.
 	maxSigned = 128 << 10
+	// maxSignedManifest is the size of the largest manifest of signatures, or index that lists
+	// them, in bytes: one line of an index has 300 bytes, a keyless signature 8 kB.
+	maxSignedManifest = 256 << 10
 	// maxEnvelope is how many signatures of one bundle are tried; cosign writes one.
 	maxEnvelope = 4
 	// maxEncoded is the length of the longest signature in base64. One by an RSA key of 16384
@@ -149,10 +152,10 @@ func (c *cosignSearch) find(ctx context.Context, target image.Digest) string {
 		return by
 	}
 	list, err := c.store.referrers(ctx, target)
-	if err != nil {
+	by, seen := c.among(ctx, list)
+	if err != nil && by == "" {
 		c.failed(err, true)
 	}
-	by, seen := c.among(ctx, list)
 	if seen || c.stop {
 		return by
 	}
@@ -180,6 +183,17 @@ func (c *cosignSearch) among(ctx context.Context, list []image.Descriptor) (by s
 	return by, seen
 }
 
+// appendSignatures appends those of the listed manifests to a list that may be signatures, up to
+// the number that is looked at. The list does not keep the text with the others in memory.
+func appendSignatures(list, more []image.Descriptor) []image.Descriptor {
+	for i := range more {
+		if d := &more[i]; isSignature(d.ArtifactType) && len(list) < maxSignatures {
+			list = append(list, image.Descriptor{Digest: image.Digest(strings.Clone(string(d.Digest))), ArtifactType: strings.Clone(d.ArtifactType)})
+		}
+	}
+	return list
+}
+
 // isSignature reports whether an artifact of the type may be a signature of cosign.
 func isSignature(artifact string) bool {
 	return artifact == image.SigstoreBundle || artifact == simpleArtifact || artifact == emptyType || artifact == ""
@@ -189,7 +203,7 @@ func isSignature(artifact string) bool {
 // the key that made a good signature in it, "" if there is none. The layers of a manifest
 // are payloads or bundles. Artifacts of other kinds, such as lists of software, are passed over.
 func (c *cosignSearch) look(ctx context.Context, name string) (m *image.Manifest, by string) {
-	text, mediaType, err := c.store.get(ctx, "manifests/"+name, image.MaxManifest)
+	text, mediaType, err := c.store.get(ctx, "manifests/"+name, maxSignedManifest)
 	if err != nil {
 		c.failed(err, false)
 		return nil, ""

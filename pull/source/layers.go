@@ -25,12 +25,19 @@ func (o *ociImage) open(ctx context.Context, found *Found, layer int) (*Stream, 
 	check := &seal{file: found.Layers[layer].Name, digest: sha256.New(), layer: true}
 	hex.Decode(check.want[:], []byte(d.Digest[len("sha256:"):]))
 	s := &Stream{Size: d.Size, ctx: ctx, seal: check, found: found}
-	if at.whole != nil {
-		start := int64(0)
-		for i := range layer {
-			start += o.layers[i].Size
+	if at.starts != nil && at.starts[layer] >= 0 {
+		s.from = io.NewSectionReader(at.whole, at.starts[layer], s.Size)
+		return s, nil
+	}
+	if at.starts != nil || found.Cached {
+		// Never from the network: pull.Run relies on bytes that are verified, or were.
+		at.last = &fetched{cached: true}
+		blob, err := o.reader.cache.FindBlob(d.Digest)
+		if err != nil {
+			return nil, unverified(check.file, because("the cache does not have it any more", err))
 		}
-		s.from = io.NewSectionReader(at.whole, start, s.Size)
+		s.local = blob
+		s.from = blob.File
 		return s, nil
 	}
 	if at.ahead == nil {
@@ -54,7 +61,7 @@ func (o *ociImage) startAhead(found *Found) {
 	f := found.finder
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &ahead{store: o.reader.store, finder: f, cancel: cancel, done: make(chan struct{}), layers: make([]fetched, len(o.layers)), room: max(f.ahead, chunkSize)}
-	if a.changed.L = &a.mu; !o.at.noCache {
+	if a.changed.L = &a.mu; !o.at.noCache && !f.opt.Use.ReadOnly {
 		a.cache = o.reader.cache
 	}
 	for i := range a.layers {
@@ -109,43 +116,69 @@ func (a *ahead) inCache(layer int) bool {
 
 // Gather downloads all layers of a container image and verifies them. After it Open returns the
 // bytes of the disk: of the cache, or of the file that temp makes, which must stay open until
-// then and which no other process may open. begin begins the progress of a layer.
+// then and which no other process may open. It does not use the network then. begin begins the
+// progress of a layer.
 func (found *Found) Gather(ctx context.Context, temp func() (*os.File, error), begin func(layer int, s *Stream) io.WriteCloser) error {
 	o := found.oci
-	var whole *os.File
+	g := &gathering{temp: temp}
+	starts := make([]int64, len(o.layers))
 	for i := range o.layers {
 		stream, err := found.Open(ctx, i)
 		if err != nil {
 			return err
 		}
-		inCache := stream.InCache()
-		if !inCache && whole == nil && i == 0 {
-			if whole, err = temp(); err != nil {
-				stream.Close()
-				return err
-			}
-		}
+		g.stream, g.start, g.passed = stream, -1, 0
 		progress := begin(i, stream)
-		sink := io.Writer(progress)
-		if whole != nil {
-			sink = io.MultiWriter(progress, whole)
-		}
-		_, err = io.Copy(sink, stream)
+		_, err = io.Copy(io.MultiWriter(progress, g), stream)
 		if err == nil {
 			err = stream.Check()
 		}
-		progress.Close()
-		if err == nil && whole == nil && !(inCache && stream.InCache()) {
-			err = errors.New("the image can't be written to the cache: see the warning before")
+		if err == nil {
+			_, err = g.Write(nil) // the cache may have failed at the end
 		}
+		progress.Close()
 		stream.Close()
 		if err != nil {
 			return err
 		}
+		starts[i] = g.start
 	}
 	o.stopAhead(true)
-	o.at.whole = whole
+	o.at.whole, o.at.starts = g.file, starts
 	return nil
+}
+
+// A gathering writes those of the layers to a temporary file that the cache does not get.
+type gathering struct {
+	_      [0]func() // forbids ==, whose code nothing needs
+	temp   func() (*os.File, error)
+	file   *os.File // nil: not needed yet
+	end    int64    // of file
+	stream *Stream  // the layer that is read
+	start  int64    // of it in file; -1: the cache has it so far
+	passed int64    // bytes of it
+}
+
+// Write takes bytes of the layer. If the cache has just failed, those before are still there.
+func (g *gathering) Write(p []byte) (n int, err error) {
+	if g.start < 0 && !g.stream.InCache() {
+		if g.file == nil {
+			if g.file, err = g.temp(); err != nil {
+				return 0, err
+			}
+		}
+		if g.start = g.end; g.passed > 0 {
+			l := g.stream.from.(*layerReader).layer
+			_, err = io.Copy(g.file, io.NewSectionReader(l.blob.File, 0, g.passed))
+			g.end += g.passed
+		}
+	}
+	if g.passed += int64(len(p)); g.start < 0 || err != nil {
+		return len(p), err
+	}
+	n, err = g.file.Write(p)
+	g.end += int64(n)
+	return n, err
 }
 
 // stopAhead ends the download. Bytes of unfinished layers stay in the cache for a later run if keep
@@ -166,7 +199,7 @@ func (o *ociImage) stopAhead(keep bool) (kept bool) {
 // forget is Found.Forget.
 func (o *ociImage) forget(err error) (kept bool) {
 	kept = o.stopAhead(len(fetch.Failures(err)) > 0 || errors.Is(err, context.Canceled))
-	o.at.whole = nil
+	o.at.whole, o.at.starts = nil, nil
 	return kept
 }
 
@@ -234,11 +267,25 @@ func (o *ociImage) size() (n int64) {
 // keep is Found.Keep.
 func (o *ociImage) keep(found *Found) {
 	f, r := found.finder, o.reader
-	left := o.at.ahead != nil && o.at.ahead.cache == nil // it could not be written
+	a := o.at.ahead
 	o.stopAhead(true)
-	if r.cache == nil || o.at.noCache || left || f.opt.Use.ReadOnly {
+	if r.cache == nil || f.opt.Use.ReadOnly {
 		return
 	}
+	if !o.at.noCache && (a == nil || a.cache != nil) { // else it could not be written
+		o.record(found)
+	}
+	r.leave()
+	if limit := f.opt.Use.Limit; limit > 0 {
+		if err := f.shrink(limit, image.Name{}); err != nil {
+			f.warn("cache-problem", "the cache can't be made smaller: ", err, "")
+		}
+	}
+}
+
+// record makes the cache keep the image.
+func (o *ociImage) record(found *Found) {
+	f, r := found.finder, o.reader
 	kept := &cache.Kept{
 		Reference: f.opt.Container.Reference.String(), Name: found.Image.Name,
 		Manifest: o.manifest.digest, Top: o.top.digest, MediaType: o.top.mediaType,
@@ -252,12 +299,9 @@ func (o *ociImage) keep(found *Found) {
 			kept.Blobs[i] = r.texts[i-n].digest
 		}
 	}
+	err := r.keepTexts(context.Background()) // also of an image that is kept: one may be damaged
 	if old := r.kept; found.Cached && old != nil && old.Top == kept.Top && old.Manifest == kept.Manifest && len(old.Blobs) == len(kept.Blobs) {
 		return
-	}
-	err := r.keepTexts(context.Background())
-	if limit := f.opt.Use.Limit; err == nil && limit > 0 {
-		err = f.shrink(limit-o.size(), found.Image.Name)
 	}
 	if err == nil {
 		err = r.cache.Keep(context.Background(), kept)
@@ -276,9 +320,13 @@ func (r *ociReader) keepTexts(ctx context.Context) error {
 	for i := range r.texts {
 		t := r.texts[i]
 		blob, err := r.cache.Blob(ctx, t.digest, int64(len(t.text)))
-		if err == nil && !blob.Complete && blob.Have > 0 { // the rest of a killed run
-			blob.Discard()
-			blob, err = r.cache.Blob(ctx, t.digest, int64(len(t.text)))
+		if err == nil && (blob.Complete || blob.Have > 0) {
+			have, _ := io.ReadAll(io.NewSectionReader(blob.File, 0, int64(len(t.text))))
+			if !blob.Complete || blob.Have != int64(len(t.text)) || string(have) != string(t.text) { // the rest of a killed run, or damaged
+				if err = blob.Discard(); err == nil {
+					blob, err = r.cache.Blob(ctx, t.digest, int64(len(t.text)))
+				}
+			}
 		}
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,12 +40,17 @@ func (c *Container) Authorize(client func() *fetch.Client) func(ctx context.Cont
 		}
 		basic := ""
 		if user != "" {
-			basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+			basic = base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+			c.hide(password)
+			c.hide(basic)
+			basic = "Basic " + basic
 		}
 		wants := parseChallenge(challenge)
 		switch {
 		case wants.bearer:
-			return wants.token(ctx, client(), at, user, basic)
+			token, err := wants.token(ctx, client(), at, user, basic)
+			c.hide(strings.TrimPrefix(token, "Bearer "))
+			return token, err
 		case wants.basic && basic == "":
 			return "", newError(Login, "", errors.New(strconv.Quote(at.host)+" wants a user name and password"))
 		case wants.basic:
@@ -52,6 +58,27 @@ func (c *Container) Authorize(client func() *fetch.Client) func(ctx context.Cont
 		}
 		return "", errors.New(strconv.Quote(at.host) + " wants a login of a kind that this program does not know")
 	}
+}
+
+// hide notes a text that no error may have. Of many only the last count.
+func (c *Container) hide(secret string) {
+	c.mu.Lock()
+	if secret != "" && !slices.Contains(c.secrets[:], secret) {
+		c.secrets[c.next%len(c.secrets)] = secret
+		c.next++
+	}
+	c.mu.Unlock()
+}
+
+// tells reports whether a text has a password or token.
+func (c *Container) tells(text string) bool {
+	found := false
+	c.mu.Lock()
+	for _, secret := range c.secrets {
+		found = found || secret != "" && strings.Contains(text, secret)
+	}
+	c.mu.Unlock()
+	return found
 }
 
 // login returns the name and password for a registry or mirror; user is "" if there is none.
@@ -133,6 +160,9 @@ func (c *challenge) token(ctx context.Context, client *fetch.Client, at *base, u
 	if err != nil {
 		return "", because(strconv.Quote(at.host)+" names a token server that is not asked, "+quote(fetch.ShowURL(c.realm)), err)
 	}
+	if !mayLogIn(u, at) {
+		user, basic = "", ""
+	}
 	scope := c.scope
 	if scope == "" {
 		scope = "repository:" + at.repository + ":pull"
@@ -165,7 +195,7 @@ func (c *challenge) token(ctx context.Context, client *fetch.Client, at *base, u
 }
 
 // checkRealm refuses a token server to which the password would go unprotected. The token server
-// of a registry over plain http may be on the same host, or on this machine.
+// of a registry over plain http may be on the same host, or on this machine if the registry is.
 func checkRealm(u *url.URL, at *base) error {
 	own, err := url.Parse(at.url)
 	switch {
@@ -178,9 +208,20 @@ func checkRealm(u *url.URL, at *base) error {
 	case u.Scheme != "http" || own.Scheme != "http":
 		return errors.New("it must be an https URL")
 	}
-	ip := net.ParseIP(u.Hostname())
-	if u.Hostname() == own.Hostname() || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+	if u.Hostname() == own.Hostname() || isLoopback(u) && isLoopback(own) {
 		return nil
 	}
 	return errors.New("over plain http it must be on the registry's host")
+}
+
+// mayLogIn reports whether a token server may get the login: over plain http only the registry
+// itself may.
+func mayLogIn(u *url.URL, at *base) bool {
+	return u.Scheme == "https" || strings.HasPrefix(at.url, "http://"+u.Host+"/")
+}
+
+// isLoopback reports whether a URL's host is this machine.
+func isLoopback(u *url.URL) bool {
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }

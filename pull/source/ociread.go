@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,10 @@ import (
 // maxKeptTexts is how many small files of an image are kept: its manifests, its config, and what
 // vouches for it. The signatures of one image are at most a few dozen files.
 const maxKeptTexts = 256
+
+// maxKeptBytes is how many bytes of small files are kept before no more signatures are: those of
+// 100 signatures, with their manifests, are a few MB.
+const maxKeptBytes = 8 << 20
 
 // An ociReader reads the manifests and other small files of an image from its store, and those
 // that have a digest from the cache. It remembers what it read, so that the cache can keep it.
@@ -28,6 +33,8 @@ type ociReader struct {
 	fresh   bool         // the user wants what the store has now
 	offline bool
 	texts   []*document // read so far
+	size    int         // bytes of texts
+	run     *os.File    // says that there is a run (cache.Join); nil: it does not
 }
 
 // known returns a text that was read, nil if there is none.
@@ -83,8 +90,10 @@ func (r *ociReader) get(ctx context.Context, path string, max int64) (text []byt
 	if text == nil {
 		text, mediaType, err = r.store.get(ctx, path, max)
 	}
-	if err == nil && len(r.texts) < maxKeptTexts {
+	// The limit is for signatures: anybody who can write into the repository can add any.
+	if err == nil && len(r.texts) < maxKeptTexts && (max > maxSignedManifest || r.size+len(text) <= maxKeptBytes) {
 		if d := sumOf(text); r.known(d) == nil {
+			r.size += len(text)
 			r.texts = append(r.texts, &document{digest: d, text: text})
 		}
 	}
@@ -116,8 +125,15 @@ func (r *ociReader) eachKept(each func(m *image.Manifest, d image.Digest, text [
 	}
 }
 
+// leave ends what cache.Join began: the cache may remove what no image needs.
+func (r *ociReader) leave() {
+	r.run.Close() // does nothing for nil
+	r.run = nil
+}
+
 // close closes the archive, if the store is one.
 func (r *ociReader) close() {
+	r.leave()
 	if r.archive != nil {
 		r.archive.close()
 	}

@@ -10,6 +10,7 @@ import (
 
 	"lxc-pull/fetch"
 	"lxc-pull/image"
+	"lxc-pull/image/cache"
 	"lxc-pull/untar/xz"
 )
 
@@ -43,6 +44,7 @@ type Stream struct {
 	ctx   context.Context
 	from  io.Reader
 	body  *fetch.Body // the download, to be closed; nil: the bytes come from the disk
+	local *cache.Blob // the layer in the cache, to be closed; nil: it comes from elsewhere
 	stop  func() bool // what Close calls as well; nil: nothing
 	seal  *seal
 	found *Found
@@ -79,6 +81,9 @@ func (s *Stream) Close() error {
 	if s.stop != nil {
 		s.stop()
 	}
+	if s.local != nil {
+		s.local.Close()
+	}
 	if s.body == nil {
 		return nil
 	}
@@ -88,7 +93,7 @@ func (s *Stream) Close() error {
 // InCache reports whether the cache has the bytes, or gets them while they are read.
 func (s *Stream) InCache() bool {
 	if o := s.found.oci; o != nil {
-		return o.at.ahead != nil && o.at.ahead.inCache(o.at.layer)
+		return s.local != nil || o.at.ahead != nil && o.at.ahead.inCache(o.at.layer)
 	}
 	return s.found.cache.entry != nil || s.found.cache.stage != nil
 }

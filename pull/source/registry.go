@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,8 +20,10 @@ const manifestTypes = image.OCIManifest + ", " + image.OCIIndex + ", " + image.D
 
 // Limits of a registry's lists.
 const (
-	maxPages = 100     // of tags: registries put 100 to 1000 on a page
-	maxPage  = 4 << 20 // bytes of a page
+	maxPages     = 100     // of tags: registries put 100 to 1000 on a page
+	maxReferrers = 4       // pages of referrers: registries put at least 100 on one
+	maxPage      = 4 << 20 // bytes of a page
+	maxTags      = 100_000 // in all: public repositories have up to 60,000
 )
 
 // A registry is the store of a repository in a registry (OCI distribution spec), and in the
@@ -154,8 +157,16 @@ func (r *registry) tags(ctx context.Context) (list []string, err error) {
 // pages reads the pages of a list of tags, or of an index if that is accepted. A page names the next
 // one in its header (RFC 8288).
 func (r *registry) pages(ctx context.Context, path, accept string) (tags []string, list []image.Descriptor, err error) {
-	at := r.own().url
-	for range maxPages {
+	at, most := r.own().url, maxPages
+	if accept == manifestTypes {
+		most = maxReferrers
+	}
+	var seen []string
+	for !slices.Contains(seen, path) {
+		if len(seen) == most {
+			return tags, list, errors.New(strconv.Quote(at) + " has more than " + strconv.Itoa(most) + " pages")
+		}
+		seen = append(seen, path)
 		answer, err := r.byName(ctx, &question{path: path, accept: accept, max: maxPage})
 		if err != nil {
 			return tags, list, err
@@ -163,23 +174,28 @@ func (r *registry) pages(ctx context.Context, path, accept string) (tags []strin
 		if accept == manifestTypes {
 			var m *image.Manifest
 			if m, err = image.ParseManifest(answer.Data, ""); err == nil {
-				list = append(list, m.Manifests...)
+				list = appendSignatures(list, m.Manifests)
 			}
 		} else {
 			var page []string
 			page, err = image.ParseTags(answer.Data)
-			tags = append(tags, page...)
+			if len(tags)+len(page) > maxTags {
+				return tags, list, errors.New(strconv.Quote(at) + " has more than " + strconv.Itoa(maxTags) + " tags")
+			}
+			for _, tag := range page {
+				tags = append(tags, strings.Clone(tag))
+			}
 		}
 		if err != nil {
 			return tags, list, because(strconv.Quote(at+path), err)
 		}
 		next := nextPage(at+path, answer.Header.Values("Link"))
-		if !strings.HasPrefix(next, at+"/") {
+		if !strings.HasPrefix(next, at+"/") || len(list) == maxSignatures {
 			return tags, list, nil // the last page, or another server, which is not asked
 		}
 		path = next[len(at):]
 	}
-	return tags, list, errors.New(strconv.Quote(at) + " has more than 100 pages")
+	return tags, list, errors.New(strconv.Quote(at) + " names the same of its pages again")
 }
 
 // nextPage returns the URL with the relation "next" in the Link fields of the answer from a
@@ -256,7 +272,9 @@ func (r *registry) explain(at *base, path string, err error) error {
 	}
 	failed := list[len(list)-1]
 	code, said := image.RegistryError(failed.Page)
-	if said != "" {
+	if r.container.tells(said) {
+		said = ""
+	} else if said != "" {
 		said = " (it says " + strconv.Quote(said[:min(len(said), 300)]) + ")"
 	}
 	host, repository := strconv.Quote(at.host), strconv.Quote(at.repository)

@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"io"
+	"sync"
 
 	"lxc-pull/image"
 )
@@ -13,8 +14,9 @@ type textStore interface {
 	// "manifests/" with a tag or digest, or "blobs/" with a digest. The bytes are at most max,
 	// and have the digest.
 	get(ctx context.Context, path string, max int64) (text []byte, mediaType string, err error)
-	// referrers lists the manifests that refer to the one with that digest (OCI distribution
-	// spec, "Listing Referrers"), none if there are none.
+	// referrers lists those of the manifests that refer to the one with that digest (OCI
+	// distribution spec, "Listing Referrers") that may be signatures, up to maxSignatures. Next to
+	// an error those that it has found count.
 	referrers(ctx context.Context, d image.Digest) ([]image.Descriptor, error)
 }
 
@@ -37,4 +39,8 @@ type Container struct {
 	Login            func(host, repository string) (user, password string, err error)
 	Mirrors          []string // registries, HOST[:PORT][/PREFIX], that are asked before Reference.Host
 	RequireSignature bool
+
+	mu      sync.Mutex
+	secrets [32]string // passwords and tokens, which no error may have: a registry's and its mirrors', also renewed ones
+	next    int        // secrets that were noted
 }
