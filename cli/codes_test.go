@@ -123,7 +123,7 @@ func TestEveryCodeIsExplained(t *testing.T) {
 	for _, status := range []int{401, 403, 404, 407, 410, 429, 500} {
 		list = append(list, &fetch.Error{Kind: fetch.KindStatus, Status: status})
 	}
-	for kind := source.Network; kind <= source.Limited; kind++ {
+	for kind := source.Network; kind <= source.Unusable; kind++ {
 		list = append(list, &source.Error{Kind: kind, Err: errors.New("x")})
 	}
 	for kind := range pull.Kind(pullKinds(t)) {

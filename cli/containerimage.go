@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"lxc-pull/cross"
 	"lxc-pull/image"
+	"lxc-pull/lxc/host"
 	"lxc-pull/pull"
 	"lxc-pull/pull/source"
 )
@@ -97,6 +100,8 @@ func parseContainer(name string) (*source.Container, error) {
 		err = errors.New("a name or password has no place in it: use --username and --password-file")
 	case name == "-":
 		c.Archive = name
+	case strings.Contains(registry, "://"):
+		err = errors.New("one scheme is enough: docker:HOST/NAME, or docker+http://HOST/NAME without TLS")
 	case scheme == "docker", scheme == "docker+http", scheme == "oci" && slashes:
 		c.Reference, err = image.ParseReference(registry)
 		c.Reference.Plain = scheme == "docker+http"
@@ -150,7 +155,7 @@ func processFlags(p *pull.Process) []flag {
 	return []flag{
 		{long: "entrypoint", value: "WORDS", help: "run this program in place of the image's; its own arguments are then not used", into: (*shellWordList)(&p.Entrypoint), exact: true, more: true},
 		{long: "cmd", value: "WORDS", help: "arguments in place of the image's. WORDS is split at blanks; ' \" and \\ quote as in a shell, and nothing is expanded", into: (*shellWordList)(&p.Cmd), exact: true, more: true},
-		{long: "env", value: "NAME=VALUE", help: "set this variable of the process", into: &p.Env, again: true, exact: true, more: true},
+		{long: "env", value: "NAME=VALUE", help: "set this variable of the process; NAME alone: to your own value, or remove the image's", into: &p.Env, again: true, exact: true, more: true},
 		{long: "dhcp", help: "let LXC's hook get the addresses by DHCP", into: &p.DHCP, exact: true, more: true},
 	}
 }
@@ -163,10 +168,15 @@ func (c *creation) checkContainer(ui *ui) error {
 			return usageErrorf("--%s is for container images, such as docker:nginx", option)
 		}
 	}
-	for _, variable := range c.process.Env {
-		if strings.IndexByte(variable, '=') <= 0 || strings.ContainsFunc(variable, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return wrongValue("env", variable, "not NAME=VALUE without control characters")
+	for i, variable := range c.process.Env {
+		full := variable
+		if value, set := os.LookupEnv(variable); set {
+			full += "=" + value // as for docker run; otherwise the name alone removes the image's
 		}
+		if full == "" || full[0] == '=' || strings.ContainsFunc(full, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return wrongValue("env", variable, "not NAME=VALUE or NAME, without control characters")
+		}
+		c.process.Env[i] = full
 	}
 	const stdin = "-"
 	inputs := []string{c.image.container, c.personal.password, c.finder.registry.passwordFile}
@@ -269,5 +279,30 @@ func (o *finderOptions) openContainer(ctx context.Context, ui *ui, name, arch st
 	if err := o.useContainer(ctx, ui, name, arch); err != nil {
 		return nil, err
 	}
-	return o.open(ctx, ui, false)
+	finder, err := o.open(ctx, ui, false)
+	if err == nil {
+		finder.Provide(0, o.tempFile)
+	}
+	return finder, err
+}
+
+// tempFile makes a file without a name for a command that makes no container: in the directory of
+// the cache, or in the nearest directory above it that exists. Its room is free again when this
+// process ends.
+func (o *finderOptions) tempFile() (*os.File, error) {
+	dir := host.This().CacheDir(o.namespace)
+	if dir == "" {
+		return nil, errors.New("no place for a copy of the archive: neither HOME nor LXC_CACHE_PATH is set")
+	}
+	for dir != "/" && dir != "." {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	f, err := os.OpenFile(dir+"/.lxc-pull-"+strconv.Itoa(os.Getpid()), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = os.Remove(f.Name())
+	}
+	return f, err
 }

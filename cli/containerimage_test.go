@@ -202,8 +202,15 @@ func TestLogins(t *testing.T) {
 		t.Errorf("%q %q %q %q, %q, %v", ask("ghcr.io"), ask("quay.io"), ask("docker.io"), ask("elsewhere.io"), warned, err)
 	}
 	o, ask, _, err := login(func(o *finderOptions) { o.registry.user, o.registry.passwordFile = "me", password }, "docker:quay.io/x")
-	if err != nil || ask("quay.io") != "me:secret" || ask("mirror.io") != ":" || !o.registry.helped() {
+	if err != nil || ask("quay.io") != "me:secret" || ask("mirror.io") != ":" || o.registry.lacking() != "" {
 		t.Errorf("%q %q, %v", ask("quay.io"), ask("mirror.io"), err)
+	}
+	helpers := put("helpers.json", `{"auths": {"ghcr.io": {}}, "credsStore": "pass", "credHelpers": {"gcr.io": "gcloud"}}`, 0o600)
+	for name, want := range map[string]string{"docker:gcr.io/x/y": helpers, "docker:ghcr.io/x/y": helpers, "docker:elsewhere.io/x": "", "docker:quay.io/x": ""} {
+		o, ask, _, err := login(func(o *finderOptions) { o.registry.authFile = helpers }, name)
+		if err != nil || ask("gcr.io") != ":" || o.registry.lacking() != want {
+			t.Errorf("%s: %q, lacking %q, %v", name, ask("gcr.io"), o.registry.lacking(), err)
+		}
 	}
 	for what, set := range map[string]func(o *finderOptions){
 		"alone":    func(o *finderOptions) { o.registry.user = "me" },
@@ -247,11 +254,11 @@ func TestSettingsOfImageServers(t *testing.T) {
 	if len(got.Mirrors) > 0 || !got.RequireSignature || got.Arch != "armhf" || got.Platforms[0] != (image.Platform{OS: "linux", Arch: "arm", Variant: "v7"}) && hostArch() != "armel" {
 		t.Errorf("%+v", got)
 	}
-	for _, value := range []string{"0", "no", "true"} {
-		s := new(settings)
+	for value, good := range map[string]bool{"1": true, "yes": true, "true": true, "on": true, "0": false, "no": false, "1 yes": false} {
+		c, s := new(createCall), new(settings)
 		s.add("require-signature", value, "LXC_PULL_REQUIRE_SIGNATURE")
-		if s.give(flagsOf(c.groups()), nil); s.fault() == nil {
-			t.Errorf("require-signature = %s is accepted", value)
+		if s.give(flagsOf(c.groups()), nil); (s.fault() == nil) != good || good && !c.finder.trust.requireSignature {
+			t.Errorf("require-signature = %s: %v", value, s.fault())
 		}
 	}
 }

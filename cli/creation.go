@@ -155,6 +155,9 @@ func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.finder.readOnly {
+		finder.Provide(0, c.finder.tempFile)
+	}
 	return finder, c.askMissing(ctx, ui, finder, os.Stdin)
 }
 

@@ -89,7 +89,9 @@ func (c *creation) describe(found *source.Found, root *untar.Root) string {
 		add("cache", "the download is kept")
 	}
 	room, _ := root.Room()
-	add("needed room", source.ByteCount(content))
+	if content >= 0 {
+		add("needed room", source.ByteCount(content))
+	}
 	add("free room", source.ByteCount(room.Bytes)+" on "+root.FileSystem())
 	if !c.target.RootfsOnly {
 		ranges, _ := lxc.IDMap(c.target.BaseConfig)

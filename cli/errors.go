@@ -276,6 +276,8 @@ func (c *causes) local() (status int, code string) {
 		}
 	case c.kind == source.History:
 		code = "history"
+	case c.kind == source.Unusable:
+		code = "unusable"
 	case c.other.unfit != nil:
 		code = "file-system"
 	case c.busy:
@@ -475,20 +477,28 @@ func (u *ui) sourceHint(err error, c *causes) string {
 
 // registryHint returns the hint about an error of a registry or of a container image, "" if there
 // is none of its own. text/registry.txt has a line for each code, in which % stands for the
-// repository. The codes of archives begin with "a-" there, and "helper" is http-login for a login
-// that a credential helper keeps.
+// repository. The codes of archives begin with "a-" there. In place of http-login "helper" stands
+// for a login that this program can't use, whose file is %, and in place of unverified "unsigned"
+// for an image that no trusted key signed.
 func (u *ui) registryHint(err error) string {
 	r := u.registry
 	_, code := classify(err)
 	name := "docker:" + r.image.Reference.Name()
 	switch {
+	case code == "http-login" && r.image.Archive == "" && r.lacking() != "":
+		code, name = "helper", r.lacking()
 	case r.image.Reference.Plain:
 		name = "docker+http://" + r.image.Reference.Name()
+	case r.image.Archive == "-":
+		name = "-"
 	case r.image.Archive != "":
 		scheme, _, _ := strings.Cut(r.name, ":")
-		code, name = "a-"+code, scheme+":"+r.image.Archive
-	case code == "http-login" && r.helped():
-		code = "helper"
+		name = scheme + ":" + r.image.Archive
+	}
+	if code == "unverified" && errors.Is(err, source.ErrNoSignature) {
+		code = "unsigned"
+	} else if r.image.Archive != "" && code != "unusable" && code != "untrusted" {
+		code = "a-" + code
 	}
 	table, _ := textOf(packedTexts, "registry.txt") // TestTexts finds damage
 	return strings.Replace(lineOf(table, code), "%", shellWord(name), 1)

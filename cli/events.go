@@ -185,6 +185,7 @@ func (e *events) send(name string, fields ...string) {
 const phases = `Downloading the image index=index
 Downloading the metadata=metadata
 Downloading the=download
+Reading the=download
 Unpacking=unpack
 Comparing=compare
 Waiting=wait

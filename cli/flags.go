@@ -214,7 +214,7 @@ type serverOptions struct {
 func (o *serverOptions) group() *group {
 	return &group{"Where from", []flag{
 		{long: "server", value: "SERVER", help: "the image server (default: " + source.DefaultServer + ")", into: &o.servers, again: true},
-		{long: "mirror", value: "SERVER", help: "download the image's tarballs from this mirror; for a container image, a mirror of its registry: HOST[:PORT][/PREFIX]", into: &o.mirrors, again: true, exact: true, more: true},
+		{long: "mirror", value: "SERVER", help: "download the image's tarballs from this mirror; for a container image, a mirror of its registry: HOST[:PORT][/PREFIX], asked for a tag only if the registry itself can't answer", into: &o.mirrors, again: true, exact: true, more: true},
 		{long: "mirror-list", value: "FILE", help: "read mirrors from FILE, one on each line", into: &o.mirrorLists, again: true, exact: true, more: true},
 	}}
 }
@@ -255,7 +255,7 @@ func (o *cacheOptions) group() *group {
 		{long: "force-cache", help: "use the cached image, even if it has expired", into: &o.force, more: true},
 		{long: "no-cache", help: "do not use the cache", into: &o.noCache, exact: true},
 		{long: "refresh", help: "ask the server for a newer build in any case", into: &o.refresh, exact: true},
-		{long: "cache-size", value: "SIZE", help: "keep at most SIZE bytes of images in the cache", into: &o.size, exact: true, more: true},
+		{long: "cache-size", value: "SIZE", help: "keep at most SIZE bytes of images in the cache, and what runs use now", into: &o.size, exact: true, more: true},
 	}}
 }
 

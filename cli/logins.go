@@ -82,25 +82,29 @@ func (r *registryOptions) login(host, repository string) (user, password string,
 		return r.user, r.password, nil
 	}
 	for i := range r.files {
-		f, known := &r.files[i], false
-		user, password, known, err = image.Login(f.text, host, repository)
+		f := &r.files[i]
+		user, password, _, err = image.Login(f.text, host, repository)
 		if err != nil {
 			err = fmt.Errorf("the file of logins %q: %w", f.name, err)
 		}
-		if known || err != nil {
+		if user != "" || err != nil {
 			return user, password, err
 		}
 	}
 	return "", "", nil
 }
 
-// helped reports whether a file of logins leaves passwords to a program that this one does not
-// run.
-func (r *registryOptions) helped() bool {
+// lacking returns the name of the file of logins that has a login for the image's registry which
+// this program can't use, "" if there is none, or another login was used.
+func (r *registryOptions) lacking() string {
+	ref := &r.image.Reference
+	if user, _, _ := r.login(ref.Host, ref.Repository); user != "" {
+		return ""
+	}
 	for i := range r.files {
-		if text := string(r.files[i].text); strings.Contains(text, `"credsStore"`) || strings.Contains(text, `"credHelpers"`) {
-			return true
+		if _, _, lacks, _ := image.Login(r.files[i].text, ref.Host, ref.Repository); lacks {
+			return r.files[i].name
 		}
 	}
-	return false
+	return ""
 }

@@ -25,6 +25,9 @@ func (c *templateCall) ociGroups() []*group {
 			f := &g.flags[i]
 			f.exact = !among(stockOCI, f.long)
 			f.more = f.more && f.exact
+			if among("server allow-host-config", f.long) { // mean nothing for container images
+				f.help = ""
+			}
 		}
 	}
 	return groups

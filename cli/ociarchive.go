@@ -43,7 +43,11 @@ func (c *fetchCall) saveOCI(ctx context.Context, operands []string) error {
 
 // writeArchive writes the archive to w.
 func (c *fetchCall) writeArchive(ctx context.Context, w io.Writer) error {
-	c.ui.events.phase("Downloading the image")
+	text := "Downloading the image"
+	if c.finder.registry.image.Archive != "" {
+		text = "Reading the image"
+	}
+	c.ui.events.phase(text)
 	progress := c.ui.begin(c.image.container, -1)
 	err := c.archive.SaveArchive(ctx, io.MultiWriter(w, progress))
 	progress.Close()

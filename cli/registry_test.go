@@ -37,18 +37,17 @@ type fakeRegistry struct {
 	tags      map[string][]string     // by repository
 	requests  []string                // "GET /v2/…", with the Range if there is one; "token …" for the token server
 
-	user, password string           // that basic authentication or the token server wants; "": none
-	basic, tokens  bool             // which authentication is wanted
-	tokenUses      int              // how many requests a token is good for; 0: any number
-	uses           int              // requests with the current token
-	token          int              // number of the current token
-	tooMany        int              // how many requests are answered 429
-	wait           string           // the Retry-After of 429
-	html           bool             // every answer is a web page
-	noReferrers    bool             // no referrers API
-	pageSize       int              // tags on a page; 0: all
-	cdn            *httptest.Server // to which blobs are redirected; nil: none
-	cut            int64            // a response with a blob ends after so many bytes; 0: does not
+	user, password string // that basic authentication or the token server wants; "": none
+	basic, tokens  bool   // which authentication is wanted
+	tokenUses      int    // how many requests a token is good for; 0: any number
+	uses           int    // requests with the current token
+	token          int    // number of the current token
+	tooMany        int    // how many requests are answered 429
+	wait           string // the Retry-After of 429
+	html           bool   // every answer is a web page
+	noReferrers    bool   // no referrers API
+	pageSize       int    // tags on a page; 0: all
+	cut            int64  // a response with a blob ends after so many bytes; 0: does not
 	change         func(http.ResponseWriter, *http.Request) bool
 }
 
@@ -212,27 +211,6 @@ func (f *fakeRegistry) requireBasic(user, password string) {
 	f.basic, f.user, f.password = true, user, password
 }
 
-// redirectBlobs makes the registry redirect blobs to another origin, which refuses requests
-// with credentials, as the CDNs of registries do.
-func (f *fakeRegistry) redirectBlobs() {
-	f.cdn = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "" {
-			f.t.Error("credentials went to another origin")
-			w.WriteHeader(http.StatusBadRequest)
-			return
-		}
-		f.giveBlob(w, r, strings.TrimPrefix(r.URL.Path, "/"))
-	}))
-	f.t.Cleanup(f.cdn.Close)
-}
-
-// replaceBlob makes the registry give other bytes for a digest.
-func (f *fakeRegistry) replaceBlob(digest string, data []byte) {
-	f.mu.Lock()
-	f.blobs[digest] = data
-	f.mu.Unlock()
-}
-
 func (f *fakeRegistry) serve(w http.ResponseWriter, r *http.Request) {
 	text := r.Method + " " + r.URL.Path
 	if part := r.Header.Get("Range"); part != "" {
@@ -272,10 +250,6 @@ func (f *fakeRegistry) serve(w http.ResponseWriter, r *http.Request) {
 		case "/manifests/":
 			f.giveManifest(w, repository, name)
 		case "/blobs/":
-			if f.cdn != nil {
-				http.Redirect(w, r, f.cdn.URL+"/"+name, http.StatusTemporaryRedirect)
-				return
-			}
 			f.mu.Unlock()
 			defer f.mu.Lock() // also if giveBlob ends the connection
 			f.giveBlob(w, r, name)

@@ -389,8 +389,8 @@ func (s *settings) give(flags []flag, given []string) {
 		}
 		for _, x := range s.of(name) {
 			err := f.set(x.value)
-			if name == "require-signature" && x.value != "1" {
-				err = errors.New("not 1: only the command line can leave a protection out")
+			if name == "require-signature" && !slices.Contains([]string{"1", "yes", "true", "on"}, x.value) {
+				err = errors.New("write 1 to require signatures; to require none, remove the setting")
 			}
 			if err != nil {
 				addTo(&s.errs, x.where+": "+x.name+" "+strconv.Quote(x.value)+": "+err.Error())

@@ -134,5 +134,8 @@ func TestTextsUnused(t *testing.T) {
 		if told := strings.Contains(messages.String(), " in this program: "); told == ok || (status == exitDone) != ok {
 			t.Errorf("%s: status %d, %q", args, status, &messages)
 		}
+		if strings.HasPrefix(args, "create") && !strings.Contains(out.String(), "--lxcpath DIR") || args == "help create" && !strings.Contains(out.String(), "--keyring FILE") {
+			t.Errorf("%s: no options: %q", args, &out)
+		}
 	}
 }

@@ -73,7 +73,7 @@ func ParseBundle(text []byte) (*Bundle, error) {
 	r.want(r.value, "mediaType", SigstoreBundle)
 	material := r.object(r.value, "verificationMaterial")
 	if !material.Get("certificate").IsNull() || !material.Get("x509CertificateChain").IsNull() {
-		r.fail("keyless signatures are not supported, only those of a key (cosign sign --key)")
+		r.fail("keyless signatures are not supported, only those of a key")
 	}
 	envelope, message := r.object(r.value, "dsseEnvelope"), r.object(r.value, "messageSignature")
 	switch {

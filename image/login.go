@@ -57,9 +57,11 @@ func RegistryError(text []byte) (code, message string) {
 
 // Login returns the name and password for a registry in a file of credentials, such as
 // ~/.docker/config.json or ${XDG_RUNTIME_DIR}/containers/auth.json (containers-auth.json(5)):
-// that of the longest name that fits host/repository. ok is false if the file has none. An
-// error shows no password.
-func Login(file []byte, host, repository string) (user, password string, ok bool, err error) {
+// that of the longest name that fits host/repository. user is "" if the file has none. lacks
+// says that there is a login which this program can't use: a credential helper has it, or it is
+// an identity token. Such a file lets an image be read that needs no login. An error shows no
+// password.
+func Login(file []byte, host, repository string) (user, password string, lacks bool, err error) {
 	r := read(file, MaxConfig)
 	entry, _ := bestLogin(r.object(r.value, "auths"), host+"/"+repository)
 	helper := ""
@@ -69,7 +71,7 @@ func Login(file []byte, host, repository string) (user, password string, ok bool
 	if own, name := bestLogin(r.object(r.value, "credHelpers"), host+"/"+repository); name != "" {
 		helper, _ = own.Text()
 	}
-	auth, token := "", ""
+	auth, token, ok := "", "", false
 	r.texts(entry, "auth identitytoken username password", &auth, &token, &user, &password)
 	if auth != "" {
 		text, err := base64.StdEncoding.DecodeString(auth)
@@ -79,16 +81,14 @@ func Login(file []byte, host, repository string) (user, password string, ok bool
 			r.wrong("auth", "is not the Base64 of NAME:PASSWORD")
 		}
 	}
-	if token != "" || user == "<token>" {
-		r.fail("identity tokens are not supported: make an access token at the registry, and use it as the password")
+	if token != "" || user == "<token>" { // as Docker writes an identity token
+		user, lacks = "", true
 	}
-	if user == "" && helper != "" {
-		r.fail("the password is with the helper " + quote("docker-credential-"+helper) + ", and this program never runs helpers: give the name and the password in another way")
+	lacks = lacks || user == "" && helper != ""
+	if user == "" || r.why != "" {
+		return "", "", lacks, r.done("credentials for " + quote(host))
 	}
-	if r.why != "" {
-		return "", "", false, r.done("credentials for " + quote(host))
-	}
-	return user, password, user != "", nil
+	return user, password, false, nil
 }
 
 // bestLogin returns the member of an object, and its name, that fits a repository best.

@@ -380,7 +380,7 @@ func (m *Manifest) Choose(wanted []Platform) (*Descriptor, error) {
 		}
 		name := "this machine"
 		if len(wanted) > 0 {
-			name = wanted[0].Name()
+			name = quote(wanted[0].Name())
 		}
 		return nil, errors.New("there is no image for " + name + ", but for" + there[1:])
 	case chosen.Size > MaxManifest:

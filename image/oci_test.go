@@ -187,14 +187,14 @@ func TestChoose(t *testing.T) {
 		{[]string{platform("linux", "arm", "v5"), platform("linux", "arm", "v6"), platform("linux", "arm", "v7")}, arm, "linux/arm/v7"},
 		{[]string{platform("linux", "arm", "v5"), platform("linux", "arm", "v6"), platform("linux", "arm", "v8")}, arm, "linux/arm/v6"},
 		{[]string{platform("linux", "arm", "v6"), platform("linux", "arm", "")}, arm, "linux/arm"},
-		{[]string{platform("linux", "amd64", ""), platform("linux", "arm", "v8")}, arm, `no image for linux/arm/v7, but for "linux/amd64", "linux/arm/v8"`},
-		{[]string{platform("windows", "arm", "v7")}, []Platform{{"windows", "arm", "v7"}}, "no image for windows/arm/v7"},
+		{[]string{platform("linux", "amd64", ""), platform("linux", "arm", "v8")}, arm, `no image for "linux/arm/v7", but for "linux/amd64", "linux/arm/v8"`},
+		{[]string{platform("windows", "arm", "v7")}, []Platform{{"windows", "arm", "v7"}}, `no image for "windows/arm/v7"`},
 		{[]string{platform("unknown", "unknown", "")}, []Platform{{"unknown", "unknown", ""}}, "the index has no images"},
 		{nil, arm, "the index has no images"},
 		{[]string{descriptor(OCIManifest, "")}, arm, "/"},
 		{[]string{descriptor(OCIManifest, ""), platform("unknown", "unknown", "")}, arm, "/"},
 		{[]string{descriptor(OCIIndex, ""), descriptor(OCIManifest, `,"artifactType":"`+SigstoreBundle+`"`)}, arm, "/"},
-		{[]string{descriptor(OCIManifest, ""), descriptor(OCIManifest, "")}, arm, "no image for linux/arm/v7"},
+		{[]string{descriptor(OCIManifest, ""), descriptor(OCIManifest, "")}, arm, `no image for "linux/arm/v7"`},
 		{[]string{descriptor("text/plain", `,"platform":{"os":"linux","architecture":"arm","variant":"v7"}`)}, arm, "the index has no images"},
 		{[]string{strings.Replace(platform("linux", "arm", "v7"), ":7,", ":4194305,", 1)}, arm, "larger than"},
 		{[]string{strings.TrimSuffix(strings.Repeat(platform("plan9", strings.Repeat("x", 1000), "")+",", 1000), ",")}, arm, "and 980 more"},
@@ -421,8 +421,8 @@ func FuzzDocuments(f *testing.F) {
 		if code, message := RegistryError(text); len(code) > maxMessage || len(message) > maxMessage {
 			t.Errorf("%q: %q, %q", text, code, message)
 		}
-		if user, password, ok, err := Login(text, "ghcr.io", "a/b"); ok != (user != "") || err != nil && user+password != "" {
-			t.Errorf("%q: %q, %q, %v, %v", text, user, password, ok, err)
+		if user, password, lacks, err := Login(text, "ghcr.io", "a/b"); lacks && user != "" || (err != nil || user == "") && user+password != "" {
+			t.Errorf("%q: %q, %q, %v, %v", text, user, password, lacks, err)
 		}
 	})
 }

@@ -43,8 +43,8 @@ func ParseReference(text string) (Reference, error) {
 
 // parseReference is ParseReference. It says what is wrong with the name.
 func parseReference(text string) (r Reference, why string) {
-	if _, rest, ok := strings.Cut(text, "://"); ok {
-		return r, "a name has no scheme: write " + quote("docker:"+rest) + ", or docker+http:// for a registry without TLS"
+	if strings.Contains(text, "://") {
+		return r, "the name of a repository has no scheme"
 	}
 	name, digest, pinned := strings.Cut(text, "@")
 	if pinned {
@@ -66,7 +66,7 @@ func parseReference(text string) (r Reference, why string) {
 		r.Tag = "latest"
 	}
 	if isHex(text, 64) {
-		return r, "64 hexadecimal digits are the id of an image, which no registry knows; write NAME@sha256:DIGEST"
+		return r, "64 hexadecimal digits are the id of an image, which no registry knows, not a digest"
 	}
 	if r.Host == "index.docker.io" {
 		r.Host = dockerHub

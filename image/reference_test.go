@@ -43,8 +43,8 @@ func TestParseReference(t *testing.T) {
 		{"Nginx", `must be in lower case: "nginx"`},
 		{"Library/nginx", `must be in lower case: "library/nginx"`}, // Docker takes Library for a host
 		{"ghcr.io/Owner/app", `must be in lower case: "owner/app"`},
-		{"http://registry/x", "docker+http://"},
-		{"https://ghcr.io/x", `write "docker:ghcr.io/x"`},
+		{"http://registry/x", "no scheme"},
+		{"https://ghcr.io/x", "no scheme"},
 		{"a:b:c", "is no tag"},
 		{"a:.b", "is no tag"}, {"a:-b", "is no tag"}, {"a:b/c", "is not the name or address"}, {"a/b:c/d", "is no tag"}, {"a:ü", "is no tag"},
 		{"a:" + strings.Repeat("t", maxTag+1), "is no tag"},

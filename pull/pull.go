@@ -236,10 +236,10 @@ func (r *run) unpackAll(ctx context.Context, found *source.Found) error {
 	}()
 	if found.Config != nil && r.verifiesFirst(found) { // of others unpack verifies the one layer first
 		if !found.Cached {
-			r.opt.Tell.Say("Downloading the rootfs")
+			r.opt.Tell.Say(found.Arriving())
 		}
 		err := found.Gather(ctx, r.spool, func(layer int, s *source.Stream) io.WriteCloser {
-			return r.opt.Tell.Begin("Downloading the rootfs"+nth(found, layer), s.Kept, s.Size)
+			return r.opt.Tell.Begin(found.Arriving()+nth(found, layer), s.Kept, s.Size)
 		})
 		if err != nil {
 			return err

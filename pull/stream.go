@@ -27,7 +27,7 @@ import (
 // root directory is closed to others; if the digest is wrong, fill removes all files.
 func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error {
 	if !found.Cached && layer == 0 && !r.arrived.gathered {
-		r.opt.Tell.Say("Downloading the rootfs")
+		r.opt.Tell.Say(found.Arriving())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	stream, err := found.Open(ctx, layer)

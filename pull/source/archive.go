@@ -156,12 +156,14 @@ func (a *archive) openPath(ctx context.Context, spool func() (*os.File, error), 
 		whole := io.NewSectionReader(f, start, size)
 		a.tar, in = whole, untar.Until(ctx, whole)
 	} else if a.file != nil {
-		return a.bad(0, "", errors.New("it is neither a directory nor a regular file; - is standard input"))
+		return a.bad(0, "", errors.New("it is neither a directory nor a regular file"))
 	}
 	packed, err := untar.Decompress(in, decoding)
 	if err == nil {
 		if a.tar == nil || packed.Format != untar.FormatPlain {
 			size, err = a.copy(packed, spool)
+			a.file.Close() // does nothing for nil
+			a.file = nil
 		}
 		packed.Close()
 	}
@@ -303,7 +305,7 @@ func (a *archive) readLists() error {
 	saved, other := a.read(savedFile, image.MaxManifest)
 	if KindOf(err) == NotFound {
 		if err = other; KindOf(err) == NotFound {
-			return a.bad(0, "", errors.New("it is not an OCI layout: it has neither "+layoutFile+" nor "+savedFile+`, which "docker save" writes`))
+			return a.bad(Unusable, "", errors.New("it is not an OCI layout: it has neither "+layoutFile+" nor "+savedFile+`, which "docker save" writes`))
 		}
 	} else if KindOf(other) == NotFound {
 		saved, other = nil, nil
@@ -311,7 +313,7 @@ func (a *archive) readLists() error {
 	var text []byte
 	if err == nil && version != nil {
 		if text, err = a.read(indexFile, image.MaxManifest); !strings.Contains(string(version), `"1.`) {
-			err = a.bad(0, layoutFile, errors.New("it is not version 1 of the layout"))
+			err = a.bad(Unusable, layoutFile, errors.New("it is not version 1 of the layout"))
 		}
 	}
 	if err == nil {
@@ -325,13 +327,13 @@ func (a *archive) readLists() error {
 			err = errors.New("it lists more than " + strconv.Itoa(maxArchiveIndex) + " manifests")
 		}
 		if err != nil {
-			return a.bad(0, indexFile, err)
+			return a.bad(Unusable, indexFile, err)
 		}
 		a.add(sumOf(text), text, "")
 	}
 	if saved != nil {
 		if a.saved, err = image.ParseSaved(saved); err != nil {
-			return a.bad(0, "", err) // it names the file
+			return a.bad(Unusable, "", err) // it names the file
 		}
 	}
 	return nil
@@ -531,7 +533,7 @@ func (a *archive) parse(d *image.Descriptor) (*image.Manifest, error) {
 	a.parsed += len(text)
 	m, err := image.ParseManifest(text, d.MediaType)
 	if err != nil {
-		return nil, a.bad(0, blobName(d.Digest), err)
+		return nil, a.bad(Unusable, blobName(d.Digest), err)
 	}
 	return m, nil
 }

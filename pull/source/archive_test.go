@@ -407,9 +407,9 @@ func TestArchiveRefuses(t *testing.T) {
 		{"no manifest", func(o *onDisk) { o.drop(manifest) }, NotFound, "no such file"},
 		{"no index", func(o *onDisk) { o.drop(indexFile) }, NotFound, "index.json"},
 		{"no oci-layout", func(o *onDisk) { o.drop(layoutFile) }, -1, "oci-layout"},
-		{"another version", func(o *onDisk) { o.put(layoutFile, `{"imageLayoutVersion":"2.0.0"}`) }, 0, "version"},
-		{"index that is no JSON", func(o *onDisk) { o.put(indexFile, `<html>`) }, 0, "index.json"},
-		{"index that is a manifest", func(o *onDisk) { o.put(indexFile, o.files[manifest]) }, 0, "index.json"},
+		{"another version", func(o *onDisk) { o.put(layoutFile, `{"imageLayoutVersion":"2.0.0"}`) }, Unusable, "version"},
+		{"index that is no JSON", func(o *onDisk) { o.put(indexFile, `<html>`) }, Unusable, "index.json"},
+		{"index that is a manifest", func(o *onDisk) { o.put(indexFile, o.files[manifest]) }, Unusable, "index.json"},
 		{"large index", func(o *onDisk) { o.put(indexFile, strings.Repeat(" ", image.MaxManifest+1)) }, 0, "allowed"},
 		{"index of nothing", func(o *onDisk) { o.index() }, NotFound, "no image"},
 	} {
@@ -451,13 +451,13 @@ func TestSavedRefuses(t *testing.T) {
 		kind        Kind
 		text        string
 	}{
-		{"no JSON", `no`, 0, savedFile},
+		{"no JSON", `no`, Unusable, savedFile},
 		{"no layer", `[{"Config":"` + config + `","Layers":["other"]}]`, NotFound, `"other"`},
 		{"no config", `[{"Config":"other.json","Layers":["l"]}]`, NotFound, `"other.json"`},
 		{"config with another digest", `[{"Config":"` + strings.Repeat("0", 64) + `.json","Layers":["l"]}]`, Unverified, "digest"},
 		{"layer that is a blob of another digest", `[{"Config":"` + config + `","Layers":["blobs/sha256/` + strings.Repeat("1", 64) + `"]}]`, Unverified, "digest"},
-		{"a name outside", `[{"Config":"../` + config + `","Layers":["l"]}]`, 0, savedFile},
-		{"too many layers", `[{"Config":"` + config + `","Layers":[` + layers + `]}]`, 0, ""},
+		{"a name outside", `[{"Config":"../` + config + `","Layers":["l"]}]`, Unusable, savedFile},
+		{"too many layers", `[{"Config":"` + config + `","Layers":[` + layers + `]}]`, Unusable, ""},
 		{"no image", `[]`, NotFound, "no image"},
 	} {
 		var o onDisk

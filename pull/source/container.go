@@ -14,6 +14,7 @@ import (
 	"lxc-pull/image"
 	"lxc-pull/image/cache"
 	"lxc-pull/lxc"
+	"lxc-pull/pgp"
 )
 
 // maxIndexes is how many indexes lead to a manifest: an index may list another one.
@@ -134,10 +135,10 @@ func (f *Finder) chooseManifest(ctx context.Context, o *ociImage) (m *image.Mani
 	o.manifest = o.top
 	for range maxIndexes + 1 {
 		if m, err = image.ParseManifest(o.manifest.text, o.manifest.mediaType); err != nil {
-			err = because("manifest "+string(o.manifest.digest), err)
+			err = unusable(because("manifest "+string(o.manifest.digest), err))
 			if o.registry != nil && o.manifest.digest == o.top.digest && f.opt.Container.Reference.Digest == "" {
 				// No digest says that these bytes are the registry's.
-				err = &fetch.Error{URL: o.registry.own().url + "/manifests/" + f.opt.Container.Reference.Tag, Kind: fetch.KindProtocol, Err: err}
+				err = &fetch.Error{URL: o.registry.own().url + "/manifests/" + f.opt.Container.Reference.Tag, Kind: fetch.KindProtocol, Err: errors.Unwrap(err)}
 			}
 			return nil, nil, err
 		}
@@ -162,7 +163,7 @@ func (f *Finder) chooseManifest(ctx context.Context, o *ociImage) (m *image.Mani
 		}
 		o.manifest = &document{d.Digest, mediaType, text}
 	}
-	return nil, nil, errors.New(f.opt.Container.name() + ": more than two indexes lead to its manifest")
+	return nil, nil, unusable(errors.New(f.opt.Container.name() + ": more than two indexes lead to its manifest"))
 }
 
 // name returns the quoted name of the image for errors.
@@ -191,7 +192,7 @@ func (o *ociImage) vouch(ctx context.Context, f *Finder) error {
 		o.signers, o.sure = by.keys, true
 		return nil
 	case c.RequireSignature:
-		return unverified(c.name(), errors.New("a signature is required, and no key is given that could verify one (--keyring with a PEM public key)"))
+		return unverified(c.name(), because("a signature is required, and no key is given that could verify one", &pgp.UntrustedError{}))
 	}
 	o.sure = o.registry == nil || c.Reference.Digest != "" || !c.Reference.Plain
 	return nil
@@ -200,7 +201,7 @@ func (o *ociImage) vouch(ctx context.Context, f *Finder) error {
 // readConfig reads the image's config, and checks it and the layers against the manifest.
 func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manifest, chosen *image.Descriptor) error {
 	if err := m.CheckImage(); err != nil {
-		return err
+		return unusable(err)
 	}
 	text, _, err := o.reader.get(ctx, "blobs/"+string(m.Config.Digest), image.MaxConfig)
 	if err != nil {
@@ -211,14 +212,14 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 	}
 	config, err := image.ParseConfig(text)
 	if err != nil {
-		return err
+		return unusable(err)
 	}
 	n := len(m.Layers)
 	if n == 0 || n != len(config.DiffIDs) {
-		return errors.New("the manifest has " + strconv.Itoa(n) + " layers, and the config " + strconv.Itoa(len(config.DiffIDs)))
+		return unusable(errors.New("the manifest has " + strconv.Itoa(n) + " layers, and the config " + strconv.Itoa(len(config.DiffIDs))))
 	}
 	if err := found.finder.opt.Container.checkPlatform(&config.Platform, chosen); err != nil {
-		return newError(NotFound, "", err)
+		return err
 	}
 	found.Layers = make([]Layer, n)
 	for i := range m.Layers {
@@ -228,7 +229,7 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 	}
 	o.config, o.layers, found.Config = &m.Config, m.Layers, config
 	if size := o.size(); size > maxRootfs {
-		return tooLarge("the image", size, maxRootfs)
+		return unusable(tooLarge("the image", size, maxRootfs))
 	}
 	return nil
 }
@@ -238,13 +239,13 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 func (c *Container) checkPlatform(p *image.Platform, chosen *image.Descriptor) error {
 	if chosen != nil && chosen.Platform.OS != "" {
 		if by := &chosen.Platform; by.OS != p.OS || by.Arch != p.Arch {
-			return errors.New("its index says that it is for " + quote(by.Name()) + ", its config for " + quote(p.Name()))
+			return unusable(errors.New("its index says that it is for " + quote(by.Name()) + ", its config for " + quote(p.Name())))
 		}
 		return nil
 	}
 	own := image.Manifest{Manifests: []image.Descriptor{{MediaType: image.OCIManifest, Platform: *p}}}
 	if _, err := own.Choose(c.Platforms); err != nil {
-		return errors.New("it is for " + quote(p.Name()) + ", not for this machine (-a names another)")
+		return newError(NotFound, "", errors.New("it is for "+quote(p.Name())+", not for "+quote(c.Platforms[0].Name())))
 	}
 	return nil
 }
@@ -286,6 +287,9 @@ func (f *Finder) announceContainer(found *Found) {
 		}
 	}
 	f.tell.Note("manifest " + string(o.manifest.digest) + " of " + found.Image.Reference)
+	for _, by := range o.signers {
+		f.tell.Tell("signed by the key " + by[:min(len(by), 16)])
+	}
 	if len(o.signers) > 0 || c.Reference.Digest != "" || o.registry == nil || f.trust.keys == nil {
 		return
 	}
@@ -325,7 +329,13 @@ func (f *Finder) openImage(ctx context.Context) (*ociImage, error) {
 		if name == "" {
 			name = c.Reference.Tag
 		}
-		s, err := openArchive(ctx, c.Archive, name, f.spool, f.opt.Decoding)
+		s, err := f.copied, error(nil)
+		if s == nil {
+			s, err = openArchive(ctx, c.Archive, name, f.spool, f.opt.Decoding)
+		}
+		if err == nil && s.layout == nil && s.file == nil {
+			f.copied = s // nothing of it is closed, and standard input can't be read again
+		}
 		r.store, r.archive = s, s
 		return o, err
 	}
@@ -389,7 +399,7 @@ func (f *Finder) Platforms(ctx context.Context) (list []image.Platform, err erro
 		}
 	}
 	if err != nil {
-		return nil, because(f.opt.Container.name(), err)
+		return nil, unusable(because(f.opt.Container.name(), err))
 	}
 	for i := range m.Manifests {
 		if p := &m.Manifests[i].Platform; p.OS != "" && p.OS != "unknown" { // of attestations

@@ -285,19 +285,19 @@ func TestContainerWrong(t *testing.T) {
 		{"another platform", NotFound, "riscv64", func(reg *fakeRegistry, l [][]byte) {
 			reg.addImage("app", "1", fakeImage{layers: l, platform: "linux/riscv64"})
 		}},
-		{"another platform than the index says", NotFound, "its config", func(reg *fakeRegistry, l [][]byte) {
+		{"another platform than the index says", Unusable, "its config", func(reg *fakeRegistry, l [][]byte) {
 			reg.addIndex("app", "1", "linux/amd64 "+reg.addImage("app", "", fakeImage{layers: l, platform: "linux/arm64"}))
 		}},
 		{"no such platform", NotFound, "", func(reg *fakeRegistry, l [][]byte) {
 			reg.addIndex("app", "1", "linux/arm64 "+reg.addImage("app", "", fakeImage{layers: l, platform: "linux/arm64"}))
 		}},
-		{"a foreign layer", 0, "foreign", func(reg *fakeRegistry, l [][]byte) {
+		{"a foreign layer", Unusable, "foreign", func(reg *fakeRegistry, l [][]byte) {
 			reg.addImage("app", "1", fakeImage{layers: l, mediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"})
 		}},
-		{"squashfs", 0, "squashfs", func(reg *fakeRegistry, l [][]byte) {
+		{"squashfs", Unusable, "squashfs", func(reg *fakeRegistry, l [][]byte) {
 			reg.addImage("app", "1", fakeImage{layers: l, mediaType: "application/vnd.stacker.image.layer.squashfs+zstd+verity"})
 		}},
-		{"no image", 0, "cncf.helm", func(reg *fakeRegistry, l [][]byte) {
+		{"no image", Unusable, "cncf.helm", func(reg *fakeRegistry, l [][]byte) {
 			reg.addImage("app", "1", fakeImage{layers: l, manifest: map[string]any{"config": fakeDescriptor("application/vnd.cncf.helm.config.v1+json", []byte("{}"))}})
 		}},
 		{"no JSON", Network, "no valid JSON", func(reg *fakeRegistry, _ [][]byte) { reg.addManifest("app", "1", fakeManifestType, []byte("nonsense")) }},
@@ -776,7 +776,7 @@ func TestContainerSigned(t *testing.T) {
 				f.opt.Keys, f.trust.keys, f.opt.Container.RequireSignature = keys, keys, true
 				reg.forget()
 				found, _, err := layersOf(t.Context(), f)
-				if err == nil && (len(found.Signers()) != 1 || strings.Contains(said.String(), "not signed")) {
+				if err == nil && (len(found.Signers()) != 1 || strings.Contains(said.String(), "not signed") || !strings.Contains(said.String(), "signed by the key "+found.Signers()[0][:16])) {
 					t.Errorf("signers %q, said %s", found.Signers(), said)
 				}
 				return found, err

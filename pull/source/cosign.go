@@ -81,8 +81,9 @@ func (f *Finder) checkCosign(ctx context.Context, s textStore, ref *image.Refere
 		return signers{}, nil // nothing is checked
 	}
 	what := string(top)
-	if ref.Host != "" {
-		what = ref.String()
+	if named := *ref; ref.Host != "" {
+		named.Digest = top
+		what = named.String()
 	}
 	c := &cosignSearch{keys: f.trust.keys, store: s, ref: ref, left: maxSignatures}
 	if !c.keys.HasPlain() {
@@ -98,7 +99,7 @@ func (f *Finder) checkCosign(ctx context.Context, s textStore, ref *image.Refere
 	case c.why == nil && c.failure != nil:
 		return signers{}, because("the signatures of "+what, c.failure)
 	case c.why == nil:
-		c.note(unreadable, "no cosign signature of "+string(top)+", or of the platform's manifest", nil)
+		c.why = ErrNoSignature
 	case c.failure != nil:
 		c.note(notAll, "not all signatures can be read ("+c.failure.Error()+")", c.why)
 	case c.left == 0:

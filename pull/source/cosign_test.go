@@ -456,7 +456,7 @@ func TestCosignMissing(t *testing.T) {
 		want  string
 		calls int
 	}{
-		"nothing":                     {nil, Unverified, "no cosign signature of sha256:", 6},
+		"nothing":                     {nil, Unverified, "owner/app:1@sha256:", 6},
 		"no API":                      {map[string]error{"referrers": absent()}, Unverified, "no cosign signature", 6},
 		"an API that is not known":    {map[string]error{"referrers": status(400)}, Unverified, "no cosign signature", 6},
 		"a page":                      {map[string]error{"referrers": page}, Unverified, "no cosign signature", 6},

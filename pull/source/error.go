@@ -23,6 +23,7 @@ const (
 	History                    // the history of builds can't be read
 	Login                      // a registry wants a user name and password, or refused those that it got
 	Limited                    // a registry refuses further requests for some time
+	Unusable                   // this program can't use the container image
 )
 
 // An Error is an error of this package with its Kind.
@@ -45,6 +46,17 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// ErrNoSignature says that a container image has no signature, although one is wanted.
+var ErrNoSignature = errors.New("no cosign signature of it, or of the platform's manifest")
+
+// unusable returns the error of Kind Unusable for err, nil for nil.
+func unusable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return newError(Unusable, "", err)
+}
 
 // newError returns an Error.
 func newError(kind Kind, what string, err error) error {

@@ -66,6 +66,15 @@ func (found *Found) URL() string {
 	return found.urls()[0]
 }
 
+// Arriving says what happens to the root file system before it is unpacked: it is downloaded, or
+// read from an archive on this machine.
+func (found *Found) Arriving() string {
+	if found.oci != nil && found.oci.registry == nil {
+		return "Reading the rootfs"
+	}
+	return "Downloading the rootfs"
+}
+
 // Signers returns the fingerprints of the keys that signed the index with the image, or the
 // container image.
 func (found *Found) Signers() []string {

@@ -104,6 +104,8 @@ type Finder struct {
 
 	ahead int64                    // bytes of memory for layers before their turn
 	spool func() (*os.File, error) // makes a temporary file
+
+	copied *archive // read from standard input or copied; nil: none
 }
 
 // Provide sets what a run gives to the Finder: the bytes of memory that may hold layers before
