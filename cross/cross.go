@@ -38,20 +38,20 @@ const NoQemu = "none"
 // else on a phone, linux-arm64 works.
 func Targets() []Target {
 	return []Target{
-		{Name: "armv5", GOARCH: "arm", GOARM: "5", Image: "armel", Qemu: "qemu-arm-static", Budget: 7_410_000},
-		{Name: "armv6", GOARCH: "arm", GOARM: "6", Image: "armel", Qemu: "qemu-arm-static", Budget: 7_390_000},
-		{Name: "armv7", GOARCH: "arm", GOARM: "7", Image: "armhf", Qemu: "qemu-arm-static", Budget: 7_380_000},
-		{Name: "arm64", GOARCH: "arm64", Image: "arm64", Qemu: "qemu-aarch64-static", Budget: 7_080_000},
-		{Name: "386", GOARCH: "386", GO386: "sse2", Image: "i386", Budget: 7_430_000},
-		{Name: "386-softfloat", GOARCH: "386", GO386: "softfloat", Image: "i386", Budget: 7_450_000},
-		{Name: "amd64", GOARCH: "amd64", Image: "amd64", Budget: 7_700_000},
-		{Name: "mips", GOARCH: "mips", GOMIPS: "softfloat", Image: "mips", Qemu: "qemu-mips-static", Budget: 8_520_000},
-		{Name: "mipsle", GOARCH: "mipsle", GOMIPS: "softfloat", Image: "mipsel", Qemu: "qemu-mipsel-static", Budget: 8_520_000},
-		{Name: "riscv64", GOARCH: "riscv64", Image: "riscv64", Qemu: "qemu-riscv64-static", Budget: 6_760_000},
-		{Name: "ppc64le", GOARCH: "ppc64le", Image: "ppc64el", Qemu: "qemu-ppc64le-static", Budget: 7_480_000},
-		{Name: "s390x", GOARCH: "s390x", Image: "s390x", Qemu: "qemu-s390x-static", Budget: 8_070_000},
-		{Name: "loong64", GOARCH: "loong64", Image: "loong64", Qemu: "qemu-loongarch64-static", Budget: 7_540_000},
-		{Name: "arm64", GOOS: "android", GOARCH: "arm64", Image: "arm64", Qemu: NoQemu, Budget: 7_940_000},
+		{Name: "armv5", GOARCH: "arm", GOARM: "5", Image: "armel", Qemu: "qemu-arm-static", Budget: 7_730_000},
+		{Name: "armv6", GOARCH: "arm", GOARM: "6", Image: "armel", Qemu: "qemu-arm-static", Budget: 7_710_000},
+		{Name: "armv7", GOARCH: "arm", GOARM: "7", Image: "armhf", Qemu: "qemu-arm-static", Budget: 7_700_000},
+		{Name: "arm64", GOARCH: "arm64", Image: "arm64", Qemu: "qemu-aarch64-static", Budget: 7_410_000},
+		{Name: "386", GOARCH: "386", GO386: "sse2", Image: "i386", Budget: 7_750_000},
+		{Name: "386-softfloat", GOARCH: "386", GO386: "softfloat", Image: "i386", Budget: 7_760_000},
+		{Name: "amd64", GOARCH: "amd64", Image: "amd64", Budget: 8_000_000},
+		{Name: "mips", GOARCH: "mips", GOMIPS: "softfloat", Image: "mips", Qemu: "qemu-mips-static", Budget: 8_850_000},
+		{Name: "mipsle", GOARCH: "mipsle", GOMIPS: "softfloat", Image: "mipsel", Qemu: "qemu-mipsel-static", Budget: 8_850_000},
+		{Name: "riscv64", GOARCH: "riscv64", Image: "riscv64", Qemu: "qemu-riscv64-static", Budget: 7_020_000},
+		{Name: "ppc64le", GOARCH: "ppc64le", Image: "ppc64el", Qemu: "qemu-ppc64le-static", Budget: 7_740_000},
+		{Name: "s390x", GOARCH: "s390x", Image: "s390x", Qemu: "qemu-s390x-static", Budget: 8_390_000},
+		{Name: "loong64", GOARCH: "loong64", Image: "loong64", Qemu: "qemu-loongarch64-static", Budget: 7_870_000},
+		{Name: "arm64", GOOS: "android", GOARCH: "arm64", Image: "arm64", Qemu: NoQemu, Budget: 8_260_000},
 	}
 }
 
