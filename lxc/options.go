@@ -41,7 +41,7 @@ func NetConfig(text string) (string, error) {
 	lines := ""
 	switch text {
 	case "none":
-		kind = "empty"
+		kind, lines = "empty", "lxc.net.0.flags = up\n" // of the loopback interface
 	case "host":
 		kind = "none"
 	default:

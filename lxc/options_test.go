@@ -37,7 +37,7 @@ func TestNetConfig(t *testing.T) {
 		"veth:br0":              "lxc.net.0 =\nlxc.net.0.type = veth\nlxc.net.0.link = br0\nlxc.net.0.flags = up\n",
 		"macvlan:eth0.7":        "lxc.net.0 =\nlxc.net.0.type = macvlan\nlxc.net.0.link = eth0.7\nlxc.net.0.flags = up\n",
 		"phys:wlan0":            "lxc.net.0 =\nlxc.net.0.type = phys\nlxc.net.0.link = wlan0\nlxc.net.0.flags = up\n",
-		"none":                  "lxc.net =\nlxc.net.0.type = empty\n",
+		"none":                  "lxc.net =\nlxc.net.0.type = empty\nlxc.net.0.flags = up\n",
 		"host":                  "lxc.net =\nlxc.net.0.type = none\n",
 		"none:br0":              "",
 		"veth":                  "",
