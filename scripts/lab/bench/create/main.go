@@ -197,11 +197,7 @@ func (b *bench) ways(unshaped bool) []*measure.Way {
 
 // show prints the table of a rate, and tells which goals are met.
 func (b *bench) show(rate float64, ways []*measure.Way) {
-	link := "unshaped"
-	if rate > 0 {
-		link = fmt.Sprintf("%g MB/s", rate)
-	}
-	fmt.Printf("\n%s, %d runs\n", link, len(ways[0].Wall))
+	measure.Title(rate, ways)
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\twall s\tCPU s\tmemory MB\tbesides the rootfs MB\twall ratio\t")
 	stock := measure.Median(ways[1].Wall)
@@ -214,13 +210,7 @@ func (b *bench) show(rate float64, ways []*measure.Way) {
 			float64(measure.Median(w.Memory))/1e6, float64(measure.Median(w.Disk))/1e6, ratio)
 	}
 	t.Flush()
-	goal := func(what string, have, most float64) {
-		word := "met"
-		if have > most {
-			word, b.missed = "MISSED", true
-		}
-		fmt.Printf("goal %s: %.2f, at most %.2f: %s\n", what, have, most, word)
-	}
+	goal := func(what string, have, most float64) { b.missed = !measure.Goal(what, have, most) || b.missed }
 	ours := ways[0]
 	slower := max(measure.Median(ways[2].Wall), measure.Median(ways[3].Wall))
 	goal("wall time to the slower of transfer and decoding", measure.Median(ours.Wall)/slower, maxOverlap)

@@ -199,11 +199,7 @@ func (b *bench) programs(name string) int64 {
 
 // show prints the table of a rate, and tells which goals are met.
 func (b *bench) show(rate float64, ways []*measure.Way) {
-	link := "unshaped"
-	if rate > 0 {
-		link = fmt.Sprintf("%g MB/s", rate)
-	}
-	fmt.Printf("\n%s, %d runs\n", link, len(ways[0].Wall))
+	measure.Title(rate, ways)
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\twall s\tCPU s\tmemory MB\tbesides the rootfs MB\tprograms MB\twall ratio\t")
 	peer := measure.Median(ways[1].Wall)
@@ -212,13 +208,7 @@ func (b *bench) show(rate float64, ways []*measure.Way) {
 			float64(measure.Median(w.Memory))/1e6, float64(measure.Median(w.Disk))/1e6, float64(b.programs(w.Name))/1e6, measure.Median(w.Wall)/peer)
 	}
 	t.Flush()
-	goal := func(what string, have, most float64) {
-		word := "met"
-		if have > most {
-			word, b.missed = "MISSED", true
-		}
-		fmt.Printf("goal %s: %.2f, at most %.2f: %s\n", what, have, most, word)
-	}
+	goal := func(what string, have, most float64) { b.missed = !measure.Goal(what, have, most) || b.missed }
 	ours := ways[0]
 	if rate == 0 {
 		goal("wall time to that of skopeo and umoci", measure.Median(ours.Wall)/peer, maxRatio)

@@ -266,13 +266,7 @@ func show(list []*tool, entries int, start int64) bool {
 	}
 	w.Flush()
 	ours, met := list[0], true
-	goal := func(what string, have, most float64) {
-		word := "met"
-		if have > most {
-			word, met = "MISSED", false
-		}
-		fmt.Printf("goal %s: %.2f, at most %.2f: %s\n", what, have, most, word)
-	}
+	goal := func(what string, have, most float64) { met = measure.Goal(what, have, most) && met }
 	if gnu > 0 {
 		goal("CPU ratio to GNU tar", float64(measure.Median(ours.cpu))/float64(gnu), maxRatio)
 	}
