@@ -46,30 +46,38 @@ type alone struct {
 func NewAloneReader(r io.Reader, opt Options) (*Reader, error) {
 	opt.Workers = 1
 	x := newReader(r, opt)
-	b, err := x.src.need(aloneHeaderSize + rangeStart)
-	if err != nil {
+	if err := x.openAlone(); err != nil {
 		return nil, err
 	}
-	a := &alone{src: x.src, w: &x.window}
+	return x, nil
+}
+
+// openAlone reads the header of a .lzma file and prepares to decode it.
+func (r *Reader) openAlone() error {
+	b, err := r.src.need(aloneHeaderSize + rangeStart)
+	if err != nil {
+		return err
+	}
+	a := &alone{src: r.src, w: &r.window}
 	if !a.z.setProps(b[0]) {
-		return nil, x.src.errorf("bad LZMA properties 0x%02x", b[0])
+		return r.src.errorf("bad LZMA properties 0x%02x", b[0])
 	}
 	dict := int64(binary.LittleEndian.Uint32(b[1:]))
 	a.left = int64(binary.LittleEndian.Uint64(b[5:]))
 	if a.left != -1 && uint64(a.left) > maxAloneSize {
-		return nil, x.src.errorf("impossible content size %d", uint64(a.left))
+		return r.src.errorf("impossible content size %d", uint64(a.left))
 	}
-	x.src.pos += aloneHeaderSize
+	r.src.pos += aloneHeaderSize
 	if !a.z.start(b[aloneHeaderSize:]) {
-		return nil, x.src.errorf("LZMA data does not begin with 0")
+		return r.src.errorf("LZMA data does not begin with 0")
 	}
-	x.src.pos += rangeStart
+	r.src.pos += rangeStart
 	a.z.reset()
-	if a.fullErr, err = x.openWindow(dict, a.left); err != nil {
-		return nil, err
+	if a.fullErr, err = r.openWindow(dict, a.left); err != nil {
+		return err
 	}
-	x.alone, x.phase = a, phaseAlone
-	return x, nil
+	r.alone, r.phase = a, phaseAlone
+	return nil
 }
 
 // next returns more of the content, or io.EOF after a valid end.
@@ -105,7 +113,7 @@ func (a *alone) next() ([]byte, error) {
 		end = begin + int(min(a.left, math.MaxInt-int64(begin)))
 		stop = min(stop, end)
 	}
-	at, result := a.z.decode(w, src.buf, src.pos, inEnd, stop, end)
+	at, result := a.z.decode(w, src.buf, bounds{src.pos, inEnd, stop, end})
 	if a.left > 0 {
 		a.left -= int64(w.pos - begin)
 	}
@@ -146,7 +154,7 @@ func (a *alone) finish(inEnd int) error {
 	if at := a.z.normalize(a.src.buf, a.src.pos); a.z.code != 0 || at > a.src.end {
 		a.w.wrap()
 		pos := a.w.pos
-		at, result := a.z.decode(a.w, a.src.buf, at, inEnd, pos+1, pos)
+		at, result := a.z.decode(a.w, a.src.buf, bounds{at, inEnd, pos + 1, pos})
 		if err := a.status(at, result); err != nil {
 			return err
 		}

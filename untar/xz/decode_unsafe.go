@@ -9,7 +9,7 @@ import "unsafe"
 // A limit is an address in the input.
 type limit = uintptr
 
-// decode decodes symbols from input, beginning at inPos, into the window. It stops when
+// decodeGo decodes symbols from input, beginning at inPos, into the window. It stops when
 // the window's pos reaches stop, when the input passes inEnd, at the end marker, or at an
 // error, and returns its position in the input and the reason. A match may write beyond
 // stop, but not beyond end.
@@ -19,7 +19,7 @@ type limit = uintptr
 // window wraps, and that z has been reset after the window was emptied. Then every
 // access is in bounds, whatever the input: bit trees have a fixed depth, and distance and
 // length are checked before they are used.
-func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int, status) {
+func (z *lzma) decodeGo(w *window, input []byte, inPos, inEnd, stop, end int) (int, status) {
 	probs := unsafe.Pointer(&z.probs)
 	buf := unsafe.Pointer(unsafe.SliceData(w.buf))
 	in := unsafe.Add(unsafe.Pointer(unsafe.SliceData(input)), inPos)

@@ -220,7 +220,7 @@ func (g *generator) file(tag string) {
 		g.p("")
 	}
 	g.either("// A limit is an address in the input.\ntype limit = uintptr\n", "// A limit is an index into the input.\ntype limit = int\n")
-	g.p("// decode decodes symbols from input, beginning at inPos, into the window. It stops when")
+	g.p("// decodeGo decodes symbols from input, beginning at inPos, into the window. It stops when")
 	g.p("// the window's pos reaches stop, when the input passes inEnd, at the end marker, or at an")
 	g.p("// error, and returns its position in the input and the reason. A match may write beyond")
 	g.p("// stop, but not beyond end.")
@@ -230,7 +230,7 @@ func (g *generator) file(tag string) {
 	g.p("// window wraps, and that z has been reset after the window was emptied. Then every")
 	g.p("// access is in bounds, whatever the input: bit trees have a fixed depth, and distance and")
 	g.p("// length are checked before they are used.")
-	g.p("func (z *lzma) decode(w *window, input []byte, inPos, inEnd, stop, end int) (int, status) {")
+	g.p("func (z *lzma) decodeGo(w *window, input []byte, inPos, inEnd, stop, end int) (int, status) {")
 	g.p("probs := %s", map[bool]string{true: "&z.probs", false: "unsafe.Pointer(&z.probs)"}[g.checked])
 	if g.checked {
 		g.p("buf := w.buf")

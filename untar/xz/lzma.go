@@ -59,6 +59,13 @@ const (
 	statusTooLong               // a match is longer than the content may become
 )
 
+// bounds are what decode may read and write: offsets in the input and in the window.
+type bounds struct {
+	inPos, inEnd int // decode begins at inPos, and no symbol begins after inEnd
+	stop         int // no symbol begins at stop or after
+	end          int // no match may reach beyond end
+}
+
 // lzma is the state of an LZMA decoder: range coder, probabilities, and the last four
 // distances, each less 1. The field state is LZMA's: the kinds of the last symbols.
 type lzma struct {

@@ -167,7 +167,7 @@ func (l *lzma2) beginChunk() (bool, error) {
 func (l *lzma2) decode(stop, end int) error {
 	src := l.src
 	inEnd := int(l.end - src.base)
-	at, result := l.z.decode(l.w, src.buf, src.pos, inEnd, stop, end)
+	at, result := l.z.decode(l.w, src.buf, bounds{src.pos, inEnd, stop, end})
 	if result == statusMore && l.w.pos >= end {
 		at = l.z.normalize(src.buf, at)
 	}

@@ -9,14 +9,19 @@ import "sync"
 //
 // There are as many windows as workers. One block more may be read ahead, so that a
 // worker that becomes free finds its input; that block has no window yet.
+//
+// Compressed bytes are held in pieces. A piece whose bytes are decoded holds later bytes of
+// the file next, so that all blocks together need about the compressed bytes of one.
 type jobs struct {
 	workers int
 	memory  int64 // how many bytes may be mapped
+	thrifty int64 // from how many mapped bytes on pages of content are given back
 	used    int64 // how many bytes are mapped
 
-	filling *job   // the last job of queue while its bytes are being read; else nil
-	queue   []*job // in the order of the file
-	idle    []*job // finished jobs; their memory is kept for new ones
+	filling *job     // the last job of queue while its bytes are being read; else nil
+	queue   []*job   // in the order of the file
+	idle    []*job   // finished jobs; their windows are kept for new ones
+	free    [][]byte // mapped pieces that hold nothing
 }
 
 // A job is one block that a goroutine decodes. The window holds all of the block's
@@ -24,33 +29,55 @@ type jobs struct {
 type job struct {
 	header blockHeader
 	check  checkType
-	input  struct { // what follows the block header
-		data []byte // mapped: compressed data, padding, check, and inputSlack bytes
-		need int    // bytes of data without the slack
-		base int64  // offset of data[0] in the file
-	}
+	need   int     // how many bytes follow the block header: compressed data, padding, check
+	cost   int64   // the memory that they may take, in bytes
+	src    *source // reads them from the job
 	block  block
 	window window
 
-	// Only the Reader's caller uses these two.
+	// Only the Reader's caller uses these.
 	needsWindow bool // the goroutine is not started before the job has a window
 	taken       int  // bytes of content that take has returned
+	given       int  // bytes of content whose pages were given back
 
 	state struct { // shared by the caller and the goroutine
 		sync.Mutex
 		changed  sync.Cond
-		have     int   // bytes of input.data read so far
-		cut      error // why no more bytes of input will come
-		ready    int   // bytes of content that take may return
+		pieces   [][]byte // the bytes from used on, and room for more; all but the last piece are full
+		spent    [][]byte // pieces whose bytes are used up
+		have     int      // bytes read so far
+		used     int      // bytes that the decoder has got
+		cut      error    // why no more bytes will come
+		ready    int      // bytes of content that take may return
 		finished bool
 		err      error // the result, once finished is set
 		stopped  bool  // the caller wants no more; the goroutine is to end
 	}
 }
 
-// pieceSize is the most that take returns at a time, in bytes: the Reader reads the file
-// and returns content in turns.
-const pieceSize = step
+const (
+	// takeSize is the most that take returns at a time, in bytes: the Reader reads the
+	// file and returns content in turns.
+	takeSize = step
+
+	// maxPiece and minPiece limit the size of a piece, in bytes.
+	maxPiece = 256 << 10
+	minPiece = 4 << 10
+
+	// maxAhead is how many compressed bytes of a block may wait for a decoder that works
+	// beside another one. A decoder needs 50 ms or more for them.
+	maxAhead = 2 << 20
+
+	// thriftyWorker is jobs.thrifty for each worker: a block of xz -6 has 24 MiB of
+	// content and about 6 MiB of compressed bytes. To give back a window whole, again and
+	// again, took 5 % more CPU time, since the kernel clears every page before its next use.
+	thriftyWorker = 27 << 20
+)
+
+// pieceSize returns the size of a piece in bytes. Little memory is not for a few large pieces.
+func (j *jobs) pieceSize() int {
+	return int(min(max(j.memory/64&^(minPiece-1), minPiece), maxPiece))
+}
 
 // dataSize returns how many bytes follow the header of a block whose sizes are known:
 // compressed data, padding and check.
@@ -59,26 +86,26 @@ func (h *blockHeader) dataSize(check checkType) int64 {
 	return (h.packed+3)&^3 + int64(size)
 }
 
-// dataCost and windowCost return the memory that a worker needs for the block's input and
-// for its content, in bytes.
-func (h *blockHeader) dataCost(check checkType) int64 { return h.dataSize(check) + inputSlack }
-func (h *blockHeader) windowCost() int64              { return max((h.content+15)&^15, 16) + windowSlack }
+// dataCost and windowCost return the memory that a worker needs at most for the block's
+// input and for its content, in bytes.
+func (j *jobs) dataCost(h *blockHeader, check checkType) int64 {
+	size := int64(j.pieceSize())
+	return (h.dataSize(check) + size - 1) / size * size
+}
+func (h *blockHeader) windowCost() int64 { return max((h.content+15)&^15, 16) + windowSlack }
 
 // suits reports whether a worker may decode the block at all: its sizes are known, and the
 // memory limit allows two such blocks.
 func (j *jobs) suits(h *blockHeader, check checkType) bool {
 	return j.workers > 1 && h.packed >= 0 && h.content >= 0 &&
-		h.packed <= j.memory/2 && h.content <= j.memory/2 && h.dataCost(check)+h.windowCost() <= j.memory/2
+		h.packed <= j.memory/2 && h.content <= j.memory/2 && j.dataCost(h, check)+h.windowCost() <= j.memory/2
 }
 
-// mapped returns the job's memory in bytes.
-func (k *job) mapped() int64 { return int64(len(k.input.data) + len(k.window.mem)) }
-
-// busy returns the memory of the jobs in the queue, in bytes.
+// busy returns the memory that the jobs in the queue need at most, in bytes.
 func (j *jobs) busy() int64 {
 	sum := int64(0)
 	for _, k := range j.queue {
-		sum += k.mapped()
+		sum += k.cost + int64(len(k.window.mem))
 	}
 	return sum
 }
@@ -86,7 +113,7 @@ func (j *jobs) busy() int64 {
 // room reports whether one more block may start now. The memory of idle jobs counts as
 // free.
 func (j *jobs) room(h *blockHeader, check checkType) bool {
-	cost := h.dataCost(check)
+	cost := j.dataCost(h, check)
 	if n := len(j.queue); n > j.workers || n > 0 && j.queue[n-1].needsWindow {
 		return false
 	} else if n < j.workers {
@@ -110,15 +137,14 @@ func (j *jobs) grow(mem *[]byte, size int64, reserve func() error) error {
 // start begins a job for the block whose data comes next in the file, at offset. The
 // caller has asked room.
 func (j *jobs) start(h *blockHeader, check checkType, offset int64) error {
-	k := j.pick(h.dataCost(check), h.windowCost())
+	k := j.pick(j.dataCost(h, check), h.windowCost())
 	k.prepare(h, check, offset)
-	err := j.grow(&k.input.data, h.dataCost(check), func() error { return mapAtLeast(&k.input.data, k.input.need+inputSlack) })
-	if err == nil && len(j.queue) < j.workers {
-		err = j.run(k)
-	}
-	if err != nil {
-		j.drop(k)
-		return err
+	k.cost = j.dataCost(h, check)
+	if len(j.queue) < j.workers {
+		if err := j.run(k); err != nil {
+			j.drop(k)
+			return err
+		}
 	}
 	j.queue, j.filling = append(j.queue, k), k
 	return nil
@@ -126,25 +152,26 @@ func (j *jobs) start(h *blockHeader, check checkType, offset int64) error {
 
 // prepare sets a job up for a new block. The job keeps its memory.
 func (k *job) prepare(h *blockHeader, check checkType, offset int64) {
-	k.header, k.check = *h, check
-	k.input.base, k.input.need = offset, int(h.dataSize(check))
-	k.needsWindow, k.taken = true, 0
+	k.header, k.check, k.need = *h, check, int(h.dataSize(check))
+	k.src.base, k.src.pos, k.src.end = offset, 0, 0
+	k.needsWindow, k.taken, k.given = true, 0, 0
 	s := &k.state
-	s.have, s.cut, s.ready, s.finished, s.err, s.stopped = 0, nil, 0, false, nil, false
+	s.have, s.used, s.cut, s.ready, s.finished, s.err, s.stopped = 0, 0, nil, 0, false, nil, false
 }
 
 // pick returns an idle job or a new one, for data and window bytes of memory. An idle job
-// keeps its memory if the limit allows.
+// keeps its window if the limit allows.
 func (j *jobs) pick(data, window int64) *job {
 	last := len(j.idle) - 1
 	if last < 0 {
 		k := new(job)
 		k.state.changed.L = &k.state.Mutex
+		k.src = newSource(k)
 		return k
 	}
 	k := j.idle[last]
 	j.idle = j.idle[:last]
-	if j.busy()+max(data, int64(len(k.input.data)))+max(window, int64(len(k.window.mem))) > j.memory {
+	if j.busy()+data+max(window, int64(len(k.window.mem))) > j.memory {
 		j.drop(k)
 	}
 	return k
@@ -162,50 +189,113 @@ func (j *jobs) run(k *job) error {
 	return nil
 }
 
+// fed reports whether enough bytes wait for the decoder of the job being filled, so that
+// reading may wait until the first job has new content. A first block with filters has none
+// before its end; the blocks after it need their bytes meanwhile.
+func (j *jobs) fed() bool {
+	k := j.filling
+	if k == j.queue[0] || len(j.queue[0].header.before) > 0 {
+		return false
+	}
+	k.state.Lock()
+	defer k.state.Unlock()
+	return k.state.have-k.state.used >= maxAhead
+}
+
 // fill reads once from src for the job being filled. It returns true when all of the
 // block's bytes are there. After an error no more of them will come.
 func (j *jobs) fill(src *source) (bool, error) {
 	k, s := j.filling, &j.filling.state
 	n := 0
 	var err error
-	if s.have < k.input.need { // without the lock: only this goroutine changes have
-		n, err = src.readInto(k.input.data[s.have:k.input.need])
+	if s.have < k.need { // without the lock: only this goroutine changes have
+		var room []byte
+		if room, err = j.roomFor(k); err == nil {
+			n, err = src.readInto(room)
+		}
 	}
 	s.Lock()
-	defer s.Unlock()
 	s.have += n
 	s.cut = err
-	s.changed.Broadcast()
-	if err != nil || s.have == k.input.need {
+	done := s.have == k.need
+	s.Unlock()
+	s.changed.Broadcast() // without the lock, which the goroutine needs next
+	if err != nil || done {
 		j.filling = nil
 		return err == nil, err
 	}
 	return false, nil
 }
 
-// wait blocks until more than end bytes of input are there and returns how many there are.
-// The decoder may read inputSlack bytes beyond that number, so until all input is there
-// wait keeps that many bytes back: fill is writing right behind them.
-func (k *job) wait(end int) (int, error) {
+// roomFor returns the memory for the next bytes of a job's input.
+func (j *jobs) roomFor(k *job) ([]byte, error) {
+	size, s := j.pieceSize(), &k.state
+	at := s.have % size
+	if at == 0 {
+		p, err := j.piece()
+		if err != nil {
+			return nil, err
+		}
+		s.Lock()
+		s.pieces = append(s.pieces, p)
+		s.Unlock()
+	}
+	s.Lock()
+	p := s.pieces[len(s.pieces)-1]
+	s.Unlock()
+	return p[at:min(at+k.need-s.have, size)], nil
+}
+
+// piece returns a piece that holds nothing.
+func (j *jobs) piece() (p []byte, err error) {
+	if len(j.free) == 0 {
+		for _, k := range j.queue {
+			j.collect(k)
+		}
+	}
+	if last := len(j.free) - 1; last >= 0 {
+		p, j.free = j.free[last], j.free[:last]
+		return p, nil
+	}
+	size := j.pieceSize()
+	err = j.grow(&p, int64(size), func() error { return mapAtLeast(&p, size) })
+	return p, err
+}
+
+// collect frees a job's spent pieces.
+func (j *jobs) collect(k *job) {
+	s := &k.state
+	s.Lock()
+	defer s.Unlock()
+	j.free = append(j.free, s.spent...)
+	s.spent = s.spent[:0]
+}
+
+// Read reads the job's input in its goroutine. It waits for more bytes.
+func (k *job) Read(p []byte) (int, error) {
 	s := &k.state
 	s.Lock()
 	defer s.Unlock()
 	for {
-		have := s.have
-		if have < k.input.need {
-			have -= inputSlack
-		}
 		switch {
 		case s.stopped:
-			return end, errClosed
-		case have > end:
-			return have, nil
-		case s.cut != nil && s.have > end:
-			return s.have, nil // fill writes no more
+			return 0, errClosed
+		case s.have > s.used:
+			b := s.pieces[0]
+			at := s.used % len(b)
+			end := min(at+s.have-s.used, len(b))
+			s.Unlock()
+			n := copy(p, b[at:end])
+			s.Lock()
+			if s.used += n; at+n == len(b) || s.used == k.need {
+				s.spent = append(s.spent, b)
+				s.pieces = append(s.pieces[:0], s.pieces[1:]...)
+			}
+			return n, nil
 		case s.cut != nil:
-			return end, s.cut
-		case end == k.input.need:
-			return end, errBlockEnd
+			return 0, s.cut
+		case s.used == k.need:
+			return 0, errBlockEnd
 		}
 		s.changed.Wait()
 	}
@@ -213,13 +303,12 @@ func (k *job) wait(end int) (int, error) {
 
 // decode runs as the job's goroutine.
 func (k *job) decode() {
-	src := &source{buf: k.input.data, base: k.input.base, wait: k.wait}
-	k.block.begin(&k.header, k.check, src, &k.window)
+	k.block.begin(&k.header, k.check, k.src, &k.window)
 	err := k.block.decodeWhole(k.publish)
 	s := &k.state
 	s.Lock()
-	defer s.Unlock()
 	s.finished, s.err = true, err
+	s.Unlock()
 	s.changed.Broadcast()
 }
 
@@ -228,10 +317,11 @@ func (k *job) decode() {
 func (k *job) publish(ready int) bool {
 	s := &k.state
 	s.Lock()
-	defer s.Unlock()
 	s.ready = ready
-	s.changed.Broadcast()
-	return !s.stopped
+	stopped := s.stopped
+	s.Unlock()
+	s.changed.Broadcast() // without the lock, which take needs next
+	return !stopped
 }
 
 // waiting reports whether there are blocks whose content was not yet returned in full.
@@ -249,9 +339,10 @@ func (j *jobs) take(wait bool) ([]byte, bool, error) {
 	}
 	ready, finished, err := s.ready, s.finished, s.err
 	s.Unlock()
+	j.giveBack(k, ready, finished)
 	if ready > k.taken {
 		begin := k.taken
-		k.taken = min(ready, begin+pieceSize)
+		k.taken = min(ready, begin+takeSize)
 		return k.window.mem[begin:k.taken], true, nil
 	}
 	if !finished {
@@ -263,11 +354,27 @@ func (j *jobs) take(wait bool) ([]byte, bool, error) {
 	return nil, true, err
 }
 
+// giveBack gives back pages of content that take has returned before and that no match can
+// refer to, as many as there is memory beyond thrifty: ready bytes are decoded, and all if
+// finished is set.
+func (j *jobs) giveBack(k *job, ready int, finished bool) {
+	excess := j.used - j.thrifty
+	end := k.taken
+	if !finished {
+		end = min(end, ready-int(k.window.dict)-windowSlack)
+	}
+	if excess < int64(end) {
+		end = int(excess)
+	}
+	giveBack(k.window.mem, &k.given, end)
+}
+
 // retire moves the first job, which has finished, from the queue to idle, and gives its
 // window to the job that needs one.
 func (j *jobs) retire() error {
 	k := j.queue[0]
 	j.queue = append(j.queue[:0], j.queue[1:]...)
+	j.collect(k)
 	j.idle = append(j.idle, k)
 	if len(j.queue) == 0 {
 		return nil
@@ -288,18 +395,24 @@ func (j *jobs) retire() error {
 	return nil
 }
 
-// dropIdle frees the memory of idle jobs.
+// dropIdle frees the memory that no job in the queue uses.
 func (j *jobs) dropIdle() {
 	for _, k := range j.idle {
 		j.drop(k)
 	}
+	for i := range j.free {
+		j.used -= int64(len(j.free[i]))
+		unmap(&j.free[i])
+	}
+	j.free = j.free[:0]
 }
 
-// drop frees the memory of a job.
+// drop frees the memory of a job that does not run.
 func (j *jobs) drop(k *job) {
-	j.used -= k.mapped()
-	unmap(&k.input.data)
+	j.used -= int64(len(k.window.mem))
 	k.window.free()
+	j.free = append(append(j.free, k.state.pieces...), k.state.spent...)
+	k.state.pieces, k.state.spent = nil, nil
 }
 
 // stop ends all jobs, waits for their goroutines and frees the memory.
@@ -319,5 +432,5 @@ func (j *jobs) stop() {
 		j.drop(k)
 	}
 	j.dropIdle()
-	j.queue, j.idle, j.filling = nil, nil, nil
+	j.queue, j.idle, j.filling, j.free = nil, nil, nil, nil
 }

@@ -15,14 +15,12 @@ const inputSize = 128 << 10
 const maxEmptyReads = 100
 
 // A source is buffered input that counts its offset. If r is nil, the bytes are in buf from
-// the start (a block header), or another goroutine puts them there and wait waits for them
-// (a block that a worker decodes).
+// the start (a block header).
 type source struct {
 	r        io.Reader
-	wait     func(end int) (int, error) // waits for more than end bytes in buf and returns their number
-	buf      []byte                     // inputSlack bytes after end may be read, whatever they are
-	pos, end int                        // buf[pos:end] has not been used yet
-	base     int64                      // offset of buf[0] in the file
+	buf      []byte // inputSlack bytes after end may be read, whatever they are
+	pos, end int    // buf[pos:end] has not been used yet
+	base     int64  // offset of buf[0] in the file
 }
 
 // newSource returns a source that reads from r.
@@ -33,16 +31,12 @@ func newSource(r io.Reader) *source {
 // offset returns the offset of the next byte in the file.
 func (s *source) offset() int64 { return s.base + int64(s.pos) }
 
-// errBlockEnd is the error of source.wait at the end of a block's bytes.
+// errBlockEnd is the error of job.Read at the end of a block's bytes.
 var errBlockEnd = errors.New("the block's data ends")
 
 // more reads once, and buffers at least one more byte unless it returns an error. It makes
 // room for the next n bytes in one piece; n is at most inputSize.
-func (s *source) more(n int) (err error) {
-	if s.wait != nil {
-		s.end, err = s.wait(s.end)
-		return err
-	}
+func (s *source) more(n int) error {
 	if s.r == nil {
 		return io.EOF
 	}

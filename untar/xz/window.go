@@ -104,6 +104,22 @@ func mapAtLeast(mem *[]byte, size int) error {
 	return nil
 }
 
+// hugePage is the size of a huge page on most machines, in bytes, and a multiple of every
+// size of page.
+const hugePage = 2 << 20
+
+// giveBack gives the pages of mem between *given and end, which nobody will read again, back
+// to the kernel, in pieces of hugePage bytes, and moves *given. They read as zero later.
+func giveBack(mem []byte, given *int, end int) {
+	end &^= hugePage - 1
+	if end <= *given {
+		return
+	}
+	// An error is of no importance: the memory stays in use.
+	syscall.Madvise(mem[*given:end], syscall.MADV_DONTNEED)
+	*given = end
+}
+
 // unmap frees a mapping and sets mem to nil.
 func unmap(mem *[]byte) {
 	if *mem != nil {

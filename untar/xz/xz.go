@@ -11,7 +11,8 @@
 //
 // A [Reader] uses memory for the dictionary, as far as content has filled it, and less
 // than 2 MiB more. With several workers, each block being decoded also takes memory for
-// its compressed and its uncompressed bytes.
+// its uncompressed bytes, and all of them together for the compressed bytes of little more
+// than one block.
 //
 // # Reading the code
 //
@@ -19,10 +20,11 @@
 // step), source.go (buffered input), stream.go (stream header, index, stream footer),
 // block.go (block header, filter chain, check), lzma2.go (the chunks of a block), lzma.go
 // (the state of the LZMA decoder), window.go (output and dictionary in one buffer),
-// filter.go (branch filters and Delta). gen.go writes the inner loop, lzma.decode, into
-// decode_unsafe.go and decode_checked.go. After that parallel.go (several blocks at a
+// filter.go (branch filters and Delta). gen.go writes the inner loop, lzma.decodeGo, into
+// decode_unsafe.go and decode_checked.go; lzma.decode is that loop, or the same in assembly
+// (decode_amd64.s, decode_arm64.s, decode_arm.s). After that parallel.go (several blocks at a
 // time), memory.go (the default memory limit), alone.go (.lzma files), list.go (List) and
-// crc64_amd64.go can be read in any order.
+// crc64_fold.go or crc64_tables.go can be read in any order.
 //
 // # The life of one block
 //
@@ -147,7 +149,7 @@ func newReader(r io.Reader, opt Options) *Reader {
 	return &Reader{
 		src:    newSource(r),
 		memory: memory,
-		jobs:   jobs{workers: opt.Workers, memory: memory},
+		jobs:   jobs{workers: opt.Workers, memory: memory, thrifty: int64(opt.Workers) * thriftyWorker},
 	}
 }
 
@@ -240,13 +242,16 @@ func (r *Reader) next() ([]byte, error) {
 }
 
 // canReadAhead reports whether the Reader can go on reading the file while workers decode.
-// It can't read past a block that it must decode itself or that has no room yet.
+// It can't read past a block that it must decode itself or that has no room yet,
+// and it need not while the last decoder has enough to do.
 func (r *Reader) canReadAhead() bool {
 	switch {
 	case r.ahead.err != nil || r.phase == phaseEnd:
 		return false
 	case r.phase == phaseReady:
 		return r.jobs.suits(r.header, r.stream.check) && r.jobs.room(r.header, r.stream.check)
+	case r.phase == phaseFill:
+		return !r.jobs.fed()
 	}
 	return true
 }
