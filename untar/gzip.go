@@ -8,7 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 
-	"github.com/klauspost/compress/flate"
+	"lxc-pull/untar/deflate"
 )
 
 // Flags in the header of a gzip member (RFC 1952, section 2.3.1).
@@ -20,17 +20,16 @@ const (
 	gzipReserved  = 0xe0 // a future version may add fields
 )
 
-// A gzipReader reads the members of a gzip file (RFC 1952, section 2.2). It reads headers
-// and trailers itself, because the library refuses names and comments of 512 bytes and more.
-// The RFC has no limit.
+// A gzipReader reads the members of a gzip file (RFC 1952, section 2.2). Names and comments
+// have no limit in the RFC, and none here.
 type gzipReader struct {
 	_ [0]func() // forbids ==, whose code nothing needs
 	trailing
-	z      io.ReadCloser // inflates the content
-	inside bool          // between a member's header and its trailer
-	sum    uint32        // CRC-32 of the member's content so far
-	size   uint32        // size of the member's content so far, modulo 2^32
-	err    error         // returned by Read from now on
+	z      *deflate.Reader // of the content
+	inside bool            // between a member's header and its trailer
+	sum    uint32          // CRC-32 of the member's content so far
+	size   uint32          // size of the member's content so far, modulo 2^32
+	err    error           // returned by Read from now on
 }
 
 func newGzipReader(src *bufio.Reader, strict bool) *gzipReader {
@@ -70,8 +69,8 @@ func (g *gzipReader) header() error {
 	if _, err := io.ReadFull(g.src, fixed[:]); err != nil {
 		return gzipError(err)
 	}
-	const deflate = 8
-	if fixed[0] != 0x1f || fixed[1] != 0x8b || fixed[2] != deflate {
+	const method = 8 // DEFLATE
+	if fixed[0] != 0x1f || fixed[1] != 0x8b || fixed[2] != method {
 		return fmt.Errorf("gzip: unknown compression method %d", fixed[2])
 	}
 	flags := fixed[3]
@@ -111,10 +110,11 @@ func (g *gzipReader) header() error {
 	}
 	g.sum, g.size, g.inside = 0, 0, true
 	if g.z == nil {
-		g.z = flate.NewReader(g.src)
-		return nil
+		g.z = deflate.NewReader(g.src)
+	} else {
+		g.z.Reset(g.src)
 	}
-	return g.z.(flate.Resetter).Reset(g.src, nil)
+	return nil
 }
 
 // trailer checks the trailer of a member. It returns nil if another member follows, and
