@@ -23,8 +23,8 @@ const (
 type Client struct {
 	opt     Options
 	pools   pools
-	early   earlyPools      // used while TLSOptions.ClockBehind
-	names   func() resolver // searches for name servers at its first call
+	early   earlyPools       // used while TLSOptions.ClockBehind
+	names   func() *resolver // searches for name servers at its first call
 	limiter limiter
 	grants  grants
 	heard   atomic.Int64 // last call of Notify or Waiting, in ns of Unix time; 0: no download yet
@@ -60,7 +60,7 @@ func NewClient(opt Options) (*Client, error) {
 	c := &Client{opt: opt}
 	c.jitter.rand = rand.New(rand.NewPCG(seed, 0))
 	c.limiter.rate = opt.Limits.Rate
-	c.names = sync.OnceValue(func() resolver { return newResolver(opt.Address.DNS, c.paths()) })
+	c.names = sync.OnceValue(func() *resolver { return newResolver(opt.Address.DNS, c.paths()) })
 	c.pools.plain = c.transport(nil)
 	c.pools.secure = sync.OnceValues(c.secureTransport)
 	c.pools.identified = sync.OnceValues(c.identifiedTransport)
@@ -107,7 +107,7 @@ func (c *Client) transport(config *tls.Config) *http.Transport {
 		TLSHandshakeTimeout:    tlsTimeout, // a 400 MHz MIPS takes seconds to verify an RSA chain
 		ResponseHeaderTimeout:  c.opt.Limits.StallWindow,
 		IdleConnTimeout:        90 * time.Second,
-		MaxIdleConnsPerHost:    2, // a layer is downloaded while the one before it ends
+		MaxIdleConnsPerHost:    3, // an image server gets three requests at the same time
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true,
 		Protocols:              protocols,
@@ -147,8 +147,8 @@ func (c *Client) Close() {
 	}
 	c.early.mu.Lock()
 	defer c.early.mu.Unlock()
-	for _, t := range c.early.hosts {
-		t.CloseIdleConnections()
+	for i := range c.early.hosts {
+		c.early.hosts[i].pool.CloseIdleConnections()
 	}
 }
 

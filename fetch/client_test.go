@@ -670,3 +670,60 @@ func TestCancel(t *testing.T) {
 
 // quiet returns a logger that discards everything.
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
+
+// Once asks once, and reports nothing.
+func TestOnce(t *testing.T) {
+	asked := 0
+	url := handle(t, func(w http.ResponseWriter, r *http.Request) {
+		if asked++; asked == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		io.WriteString(w, "text")
+	})
+	c, err := NewClient(Options{Report: ReportOptions{Notify: func(e Event) { t.Errorf("reported: %+v", e) }}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	request := Request{URLs: []string{url}, Max: 100}
+	var failed *Error
+	if _, err := c.Once(t.Context(), request); !errors.As(err, &failed) || failed.Status != 503 || asked != 1 {
+		t.Errorf("%v after %d requests", err, asked)
+	}
+	if data, err := c.Once(t.Context(), request); err != nil || string(data) != "text" {
+		t.Errorf("%q, %v", data, err)
+	}
+	c = nil
+	if _, err := c.Once(t.Context(), request); !errors.As(err, &failed) || failed.Kind != KindUnreachable {
+		t.Errorf("without a client: %v", err)
+	}
+}
+
+// A file that a server does not have costs no connection: the page of the answer is read.
+func TestMissingKeepsConnection(t *testing.T) {
+	connections := 0
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/missing" {
+			http.NotFound(w, r)
+		}
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections++
+		}
+	}
+	s.Start()
+	defer s.Close()
+	c, err := NewClient(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, path := range []string{"/missing", "/there", "/missing", "/missing"} {
+		c.Get(t.Context(), s.URL+path, 100)
+	}
+	if connections != 1 {
+		t.Errorf("%d connections", connections)
+	}
+}

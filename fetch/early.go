@@ -22,21 +22,21 @@ import (
 type earlyPools struct {
 	mu    sync.Mutex
 	now   time.Time // the value of TLSOptions.Now for which hosts is valid
-	hosts map[earlyHost]*http.Transport
+	hosts []earlyHost
 }
 
-// An earlyHost is a host and the pool that would be used if the clock were right:
+// An earlyHost is a host with its pool, and the pool that would be used if the clock were right:
 // the pool with or without the client certificate.
 type earlyHost struct {
-	name  string
-	usual *http.Transport
+	_           [0]func() // forbids ==, whose code nothing needs
+	name        string
+	usual, pool *http.Transport
 }
 
 // roundTripEarly sends a request while the clock is behind. usual is the pool that
 // verifies certificates with TLSOptions.Now.
 func (c *Client) roundTripEarly(request *http.Request, usual *http.Transport) (*http.Response, error) {
-	host := earlyHost{request.URL.Host, usual}
-	transport := c.earlyPool(host)
+	transport := c.earlyPool(request.URL.Host, usual)
 	response, err := transport.RoundTrip(request)
 	begins, ok := notYetValid(err, c.opt.TLS.Now())
 	if !ok || transport != usual {
@@ -47,7 +47,7 @@ func (c *Client) roundTripEarly(request *http.Request, usual *http.Transport) (*
 	transport = c.transport(config)
 	if response, err = transport.RoundTrip(request); err == nil {
 		c.early.mu.Lock()
-		c.early.hosts[host] = transport
+		c.early.hosts = append(c.early.hosts, earlyHost{name: request.URL.Host, usual: usual, pool: transport})
 		c.early.mu.Unlock()
 	}
 	return response, err
@@ -55,21 +55,23 @@ func (c *Client) roundTripEarly(request *http.Request, usual *http.Transport) (*
 
 // earlyPool returns the pool for a host. If Now has moved since the last call, it
 // first closes the connections that were verified with the earlier Now.
-func (c *Client) earlyPool(host earlyHost) *http.Transport {
+func (c *Client) earlyPool(host string, usual *http.Transport) *http.Transport {
 	c.early.mu.Lock()
 	defer c.early.mu.Unlock()
 	if now := c.opt.TLS.Now(); !now.Equal(c.early.now) {
 		c.early.now = now
-		host.usual.CloseIdleConnections()
-		for _, t := range c.early.hosts {
-			t.CloseIdleConnections()
+		usual.CloseIdleConnections()
+		for i := range c.early.hosts {
+			c.early.hosts[i].pool.CloseIdleConnections()
 		}
-		c.early.hosts = map[earlyHost]*http.Transport{}
+		c.early.hosts = nil
 	}
-	if t := c.early.hosts[host]; t != nil {
-		return t
+	for i := len(c.early.hosts) - 1; i >= 0; i-- { // the newest: two requests may have made one each
+		if h := &c.early.hosts[i]; h.name == host && h.usual == usual {
+			return h.pool
+		}
 	}
-	return host.usual
+	return usual
 }
 
 // notYetValid returns when the certificate begins that caused err, if err says that

@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -62,8 +63,11 @@ func TestEmbeddedRoots(t *testing.T) {
 		if ours, content, err = nextRoot(content); err != nil {
 			t.Fatalf("%v: %s", err, remedy)
 		}
-		if !bytes.Equal(ours.certificate.Raw, theirs.Certificate) {
+		if !bytes.Equal(ours.certificate.Raw, embedded(t, theirs)) {
 			t.Fatalf("%s is not the module's certificate at its place: %s", ours.certificate.Subject, remedy)
+		}
+		if !bytes.HasPrefix(theirs.Certificate[4:], ours.certificate.RawTBSCertificate) {
+			t.Fatalf("%s does not have the content of the module's certificate: %s", ours.certificate.Subject, remedy)
 		}
 		if got, want := ours.distrustAfter, distrustAfter(t, theirs.Constraint); !got.Equal(want) {
 			t.Errorf("%s: no trust after %v, the module has %v: %s", ours.certificate.Subject, got, want, remedy)
@@ -114,9 +118,34 @@ func moduleContent(t *testing.T) []byte {
 	t.Helper()
 	var content []byte
 	for theirs := range bundle.Roots() {
-		content = appendRoot(content, distrustAfter(t, theirs.Constraint), theirs.Certificate)
+		content = appendRoot(content, distrustAfter(t, theirs.Constraint), embedded(t, theirs))
 	}
 	return content
+}
+
+// embedded returns the module's certificate in the form of embeddedRoots: with zeros in place of
+// its own signature, unless it has a constraint.
+func embedded(t *testing.T, theirs bundle.Root) []byte {
+	t.Helper()
+	if theirs.Constraint != nil {
+		return theirs.Certificate
+	}
+	c, err := x509.ParseCertificate(theirs.Certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return withoutSignature(t, c)
+}
+
+// withoutSignature returns a certificate in DER with zeros in place of its signature, which is
+// the end of the last element.
+func withoutSignature(t *testing.T, c *x509.Certificate) []byte {
+	t.Helper()
+	rest, found := bytes.CutSuffix(c.Raw, c.Signature)
+	if !found {
+		t.Fatalf("%s does not end with its signature", c.Subject)
+	}
+	return append(bytes.Clone(rest), make([]byte, len(c.Signature))...)
 }
 
 // appendRoot appends a certificate in the form of embeddedRoots.
@@ -218,6 +247,52 @@ func TestEmbeddedRootsConstrain(t *testing.T) {
 		}
 		if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: now}); (err == nil) != test.ok {
 			t.Errorf("no trust after %v, a certificate of %v: %v", test.date, leaf.NotBefore, err)
+		}
+	}
+}
+
+// TestRootsWithoutSignature checks that a chain is verified with a root that has zeros in place
+// of its signature, whether or not the server sends the real root, and that another key's
+// signature is still refused.
+func TestRootsWithoutSignature(t *testing.T) {
+	sign := func(template, parent *x509.Certificate, key crypto.PublicKey, signer any) *x509.Certificate {
+		template.SerialNumber, template.NotBefore, template.NotAfter = big.NewInt(2), time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, key, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	var keys [3]*ecdsa.PrivateKey // of the root, the CA below it, and a stranger
+	for i := range keys {
+		var err error
+		if keys[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+	}
+	top := &x509.Certificate{Subject: pkix.Name{CommonName: "root"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	root := sign(top, top, keys[0].Public(), keys[0])
+	middle := &x509.Certificate{Subject: pkix.Name{CommonName: "CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	pool := x509.NewCertPool()
+	if err := loadEmbedded(pool, packRoots(t, "", appendRoot(nil, time.Time{}, withoutSignature(t, root)))); err != nil {
+		t.Fatal(err)
+	}
+	for _, signer := range []*ecdsa.PrivateKey{keys[0], keys[2]} {
+		below := sign(middle, &x509.Certificate{Subject: root.Subject, SubjectKeyId: root.SubjectKeyId, PublicKey: signer.Public()}, keys[1].Public(), signer)
+		leaf := sign(&x509.Certificate{DNSNames: []string{"a.test"}}, below, keys[1].Public(), keys[1])
+		for _, sent := range [][]*x509.Certificate{{below}, {below, root}} {
+			between := x509.NewCertPool()
+			for _, c := range sent {
+				between.AddCert(c)
+			}
+			chains, err := leaf.Verify(x509.VerifyOptions{Roots: pool, Intermediates: between, DNSName: "a.test"})
+			if want := signer == keys[0]; (err == nil) != want || want && len(chains) != 1 {
+				t.Errorf("%d certificates sent: %d chains, error %v", len(sent), len(chains), err)
+			}
 		}
 	}
 }

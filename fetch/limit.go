@@ -7,7 +7,8 @@ import (
 
 // A limiter limits the bytes per second of all streams of a Client together.
 type limiter struct {
-	rate int64 // bytes per second; 0: no limit
+	_    [0]func() // forbids ==, whose code nothing needs
+	rate int64     // bytes per second; 0: no limit
 
 	mu   sync.Mutex
 	free time.Time // when the next bytes may be read

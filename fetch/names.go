@@ -40,6 +40,7 @@ func nameServer(s string) (string, error) {
 
 // A resolver resolves host names.
 type resolver struct {
+	_ [0]func() // forbids ==, whose code nothing needs
 	*net.Resolver
 	source string              // where the name servers were found
 	none   *noNameServersError // not nil: there are none, and only /etc/hosts is used
@@ -53,9 +54,9 @@ type resolver struct {
 // Without newResolver, Go's resolver would ask 127.0.0.1 and ::1 when
 // /etc/resolv.conf names no server (golang.org/issue/10714). Go's resolver always
 // reads /etc/hosts.
-func newResolver(servers []string, paths *Paths) resolver {
+func newResolver(servers []string, paths *Paths) *resolver {
 	if len(servers) > 0 {
-		return resolver{askServers(servers), "the given name servers", nil}
+		return &resolver{Resolver: askServers(servers), source: "the given name servers"}
 	}
 	var tried []string
 	for i, file := range paths.ResolvConf {
@@ -65,9 +66,9 @@ func newResolver(servers []string, paths *Paths) resolver {
 		case len(servers) == 0:
 		case i == 0 && file == "/etc/resolv.conf":
 			// Go's resolver reads this file itself, with its options and search list.
-			return resolver{&net.Resolver{PreferGo: true}, file, nil}
+			return &resolver{Resolver: &net.Resolver{PreferGo: true}, source: file}
 		default:
-			return resolver{askServers(servers), file, nil}
+			return &resolver{Resolver: askServers(servers), source: file}
 		}
 	}
 	if _, err := os.Stat(paths.Properties); err == nil && paths.DNSProxy != "" {
@@ -75,18 +76,18 @@ func newResolver(servers []string, paths *Paths) resolver {
 		// SELinux may allow an app to connect to the socket, but not to stat it.
 		if conn, err := net.DialTimeout("unix", paths.DNSProxy, 5*time.Second); err == nil {
 			conn.Close()
-			return resolver{askAndroid(paths.DNSProxy), paths.DNSProxy, nil}
+			return &resolver{Resolver: askAndroid(paths.DNSProxy), source: paths.DNSProxy}
 		}
 	}
 	for _, file := range paths.LateResolvConf {
 		tried = append(tried, file)
 		if servers := nameServersIn(file); len(servers) > 0 {
-			return resolver{askServers(servers), file, nil}
+			return &resolver{Resolver: askServers(servers), source: file}
 		}
 	}
 	none := &noNameServersError{tried}
 	dial := func(context.Context, string, string) (net.Conn, error) { return nil, none }
-	return resolver{&net.Resolver{PreferGo: true, Dial: dial}, "", none}
+	return &resolver{Resolver: &net.Resolver{PreferGo: true, Dial: dial}, none: none}
 }
 
 // nameServersIn returns the addresses in the nameserver lines of a file in the format
@@ -97,7 +98,7 @@ func nameServersIn(file string) []string {
 		return nil
 	}
 	var list []string
-	for line := range strings.Lines(string(data)) {
+	for _, line := range strings.Split(string(data), "\n") {
 		words := strings.Fields(line)
 		if len(words) < 2 || words[0] != "nameserver" {
 			continue

@@ -87,12 +87,20 @@ func (c *Client) Load(ctx context.Context, request Request) (data []byte, source
 	return data, sources, err
 }
 
+// Once is Load for a small file that the caller requests before it needs it, and again when it
+// does: the first failure ends the fetch and is not reported.
+func (c *Client) Once(ctx context.Context, request Request) ([]byte, error) {
+	request.spent = 1 << 20 // more failures than any LimitOptions allow
+	data, _, err := c.load(ctx, request)
+	return data, err
+}
+
 // load implements Load and Ask. It returns the closed Body of the last attempt, nil if
 // there was none.
 func (c *Client) load(ctx context.Context, request Request) (data []byte, body *Body, err error) {
 	for {
 		if body, err = c.open(ctx, request); err == nil {
-			data, err = io.ReadAll(body)
+			data, err = readAll(body)
 			body.Close()
 		}
 		if err == nil {
@@ -122,6 +130,28 @@ func (c *Client) load(ctx context.Context, request Request) (data []byte, body *
 	}
 }
 
+// readAll reads a body to its end. If the server has said the size, it takes memory for the file
+// once: that of io.ReadAll grows, and takes more than twice as much meanwhile.
+func readAll(body *Body) ([]byte, error) {
+	size := body.Size - body.offset
+	if body.Size < 0 || size > body.request.Max {
+		return io.ReadAll(body)
+	}
+	data := make([]byte, 0, max(size, 0)+1)
+	for len(data) < cap(data) {
+		n, err := body.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		if err == io.EOF {
+			return data, nil
+		}
+		if err != nil {
+			return data, err
+		}
+	}
+	more, err := io.ReadAll(body) // the size was wrong
+	return append(data, more...), err
+}
+
 // retries returns the maximum number of further attempts after failures in a row.
 func (c *Client) retries(request Request) int {
 	if request.Hasty {
@@ -144,6 +174,9 @@ func (c *Client) Open(ctx context.Context, request Request) (*Body, error) {
 // open implements Open. Once the URLs are parsed it returns a Body even with an
 // error, so that load can count the failures.
 func (c *Client) open(ctx context.Context, request Request) (*Body, error) {
+	if c == nil {
+		return nil, noClient(request.URLs[0])
+	}
 	b := &Body{Size: -1, client: c, request: request, offset: request.Offset}
 	b.transfer.end = -1
 	if request.Size > 0 {
@@ -171,12 +204,21 @@ func (c *Client) open(ctx context.Context, request Request) (*Body, error) {
 	return b, nil
 }
 
+// noClient returns the error of a nil Client, which opens nothing: a program that must not use the
+// network has none.
+func noClient(url string) error {
+	return &Error{URL: ShowURL(url), Kind: KindUnreachable, Err: errors.New("the network is not used")}
+}
+
 // Tail returns the last n bytes of a file, or the whole file if it is shorter, and
 // the size of the file. It sends one request and reads at most n bytes. If the
 // server does not support ranges, the error is of KindProtocol. Tail is meant for
 // a look at a file before its download, so the caller can ignore every error. It does
 // not call Options.Authorize.
 func (c *Client) Tail(ctx context.Context, url string, n int64) (data []byte, size int64, err error) {
+	if c == nil {
+		return nil, 0, noClient(url)
+	}
 	u, err := parseURL(url)
 	if err != nil {
 		return nil, 0, err

@@ -1,6 +1,9 @@
 package fetch
 
-import "path/filepath"
+import (
+	"path/filepath"
+	"strings"
+)
 
 // Paths lists the files of a system that name the name servers and contain CA
 // certificates. They are tried in the order of the fields.
@@ -39,11 +42,9 @@ func SystemPaths(getenv func(string) string) *Paths {
 		ResolvConf: []string{"/etc/resolv.conf"},
 		DNSProxy:   "/dev/socket/dnsproxyd",
 		Properties: "/dev/__properties__",
-		LateResolvConf: []string{
-			"/tmp/resolv.conf.d/resolv.conf.auto", // OpenWrt since 21.02, if dnsmasq is off
-			"/tmp/resolv.conf.auto",               // OpenWrt before 21.02
-			"/proc/net/pnp",                       // written by the kernel for ip=dhcp (nfsroot.txt)
-		},
+		// OpenWrt's since 21.02, if dnsmasq is off, and before 21.02; and what the kernel writes for
+		// ip=dhcp (nfsroot.txt).
+		LateResolvConf: strings.Fields("/tmp/resolv.conf.d/resolv.conf.auto /tmp/resolv.conf.auto /proc/net/pnp"),
 	}
 	file, dir := getenv("SSL_CERT_FILE"), getenv("SSL_CERT_DIR")
 	if file != "" || dir != "" {
@@ -56,15 +57,14 @@ func SystemPaths(getenv func(string) string) *Paths {
 	p.Stores = append(p.Stores, Store{
 		Name: "the system",
 		// The files that crypto/x509 uses on Linux.
-		Files: []string{
-			"/etc/ssl/certs/ca-certificates.crt",
-			"/etc/pki/tls/certs/ca-bundle.crt",
-			"/etc/ssl/ca-bundle.pem",
-			"/etc/pki/tls/cacert.pem",
-			"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-			"/etc/ssl/cert.pem",
-		},
-		Dirs: []string{"/etc/ssl/certs", "/etc/pki/tls/certs"},
+		Files: strings.Fields(`
+			/etc/ssl/certs/ca-certificates.crt
+			/etc/pki/tls/certs/ca-bundle.crt
+			/etc/ssl/ca-bundle.pem
+			/etc/pki/tls/cacert.pem
+			/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem
+			/etc/ssl/cert.pem`),
+		Dirs: strings.Fields("/etc/ssl/certs /etc/pki/tls/certs"),
 	})
 	if prefix := getenv("PREFIX"); len(prefix) > 1 && prefix[0] == '/' {
 		p.ResolvConf = append(p.ResolvConf, prefix+"/etc/resolv.conf")

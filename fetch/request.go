@@ -128,7 +128,7 @@ func (c *Client) roundTrip(request *http.Request, identified bool) (*http.Respon
 	}
 	response, err := c.through(request, proxy, identified)
 	if err != nil && proxy != nil {
-		err = &viaError{proxy, tunnel.Load(), err}
+		err = &viaError{proxy: proxy, tunnel: tunnel.Load(), err: err}
 	}
 	return response, err
 }

@@ -63,15 +63,19 @@ func (b *Body) send(s *source) error {
 	}
 }
 
-// readPage reads the page of a response with the error status e, if it is needed. It
-// returns e, or another error if the page says that a TLS server got a plain HTTP request:
-// Apache, nginx and Go send such pages.
+// readPage reads the page of a response with the error status e: if it is needed, or if it is
+// small, so that the connection can be used again. It returns e, or another error if the page says
+// that a TLS server got a plain HTTP request: Apache, nginx and Go send such pages.
 func (b *Body) readPage(e *Error, response *http.Response) *Error {
 	plain := e.Status == http.StatusBadRequest && b.transfer.url.Scheme == "http"
+	limit := b.client.opt.Limits.StallWindow
 	if b.request.Accept == "" && !plain {
-		return e
+		if response.ContentLength > maxPage {
+			return e
+		}
+		limit = pageTime
 	}
-	page := takePage(response, b.client.opt.Limits.StallWindow)
+	page := takePage(response, limit)
 	if plain && (bytes.Contains(page, []byte("HTTPS")) || bytes.Contains(page, []byte("SSL-enabled"))) {
 		return &Error{Kind: KindSpeaksTLS}
 	}
