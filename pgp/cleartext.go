@@ -7,17 +7,18 @@ import (
 )
 
 // MaxCleartext is the size of the largest cleartext signed message that is read, in bytes.
-// The message is held in memory. Debian's InRelease has 150 kB, Ubuntu's image index a few
-// MB.
-const MaxCleartext = 16 << 20
+// The message is held in memory. Debian's InRelease has 150 kB, Ubuntu's lists of images have
+// up to 5 MB.
+const MaxCleartext = 32 << 20
 
 // cleartextBegin is the first line of a cleartext signed message.
 const cleartextBegin = "-----BEGIN PGP SIGNED MESSAGE-----"
 
 // VerifyCleartext verifies a cleartext signed message (RFC 9580, section 7) and returns the
 // signed text: without dash escapes, without blanks at line ends, and with a line feed after
-// every line. Use only this text; nothing else in msg is signed. Errors are those of
-// [NewVerifier] and [Verifier.Finish].
+// every line. Use only this text; nothing else in msg is signed. The text is in the memory of
+// msg, which VerifyCleartext overwrites, also if it fails. Errors are those of [NewVerifier] and
+// [Verifier.Finish].
 func VerifyCleartext(k *Keyring, msg []byte, p Policy) (text []byte, r *Result, err error) {
 	fail := func(err error) ([]byte, *Result, error) {
 		return nil, nil, &FormatError{File: "cleartext signed message", Reason: err.Error()}
@@ -62,7 +63,7 @@ func VerifyCleartext(k *Keyring, msg []byte, p Policy) (text []byte, r *Result, 
 }
 
 // splitCleartext returns the text of a message, with line feeds as line ends, and the armored
-// signatures after the text.
+// signatures after the text. The text is in the memory of msg.
 func splitCleartext(msg []byte) (text, armor []byte, err error) {
 	line, rest := cutLine(msg)
 	// Any line of an armor may end with blanks (RFC 9580, section 6.2).
@@ -82,7 +83,7 @@ func splitCleartext(msg []byte) (text, armor []byte, err error) {
 			return nil, nil, errors.New(`a header that is not "Hash"`)
 		}
 	}
-	text = make([]byte, 0, len(rest))
+	text = rest[:0] // never longer than what has been read
 	for {
 		if len(rest) == 0 {
 			return nil, nil, errors.New("no signature")

@@ -250,6 +250,7 @@ func (k *Keyring) Fingerprints() []string {
 
 // A Key is one key of a keyring.
 type Key struct {
+	_ [0]func() // forbids ==, whose code nothing needs
 	// Fingerprint is the fingerprint of the certificate, KeyFingerprint that of the key
 	// itself, as in Signature.
 	Fingerprint, KeyFingerprint string
@@ -268,11 +269,11 @@ func (k *Keyring) Keys(t time.Time) []Key {
 			if key.key != nil {
 				problem = r.problem(key, t.Unix())
 			}
-			list = append(list, Key{hexID(c.primary.fingerprint), hexID(key.fingerprint), problem, false})
+			list = append(list, Key{Fingerprint: hexID(c.primary.fingerprint), KeyFingerprint: hexID(key.fingerprint), Problem: problem})
 		}
 	}
 	for _, p := range k.bare {
-		list = append(list, Key{hexID(p.number), hexID(p.number), "", p.plain != nil})
+		list = append(list, Key{Fingerprint: hexID(p.number), KeyFingerprint: hexID(p.number), Plain: p.plain != nil})
 	}
 	return list
 }

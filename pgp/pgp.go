@@ -81,6 +81,7 @@ const ClockSlack = 24 * time.Hour
 
 // A Policy says what a caller requires of signatures, besides that they are good.
 type Policy struct {
+	_ [0]func() // forbids ==, whose code nothing needs
 	// Now is the time of verification; the zero Time means the system's clock. A device
 	// without a clock sets the latest time that it knows to be past.
 	Now time.Time
@@ -168,7 +169,8 @@ type Notation struct {
 
 // A FormatError reports a file that does not have the expected format.
 type FormatError struct {
-	File   string // the expected kind of file: "signature file", "public key file", ...
+	_      [0]func() // forbids ==, whose code nothing needs
+	File   string    // the expected kind of file: "signature file", "public key file", ...
 	Reason string
 }
 
@@ -196,7 +198,8 @@ func (e *UntrustedError) Error() string {
 
 // A BadSignatureError reports a signature that names a trusted key and is not good.
 type BadSignatureError struct {
-	Issuer string // the fingerprint of the trusted certificate
+	_      [0]func() // forbids ==, whose code nothing needs
+	Issuer string    // the fingerprint of the trusted certificate
 	Reason string
 	// Future is set if only the creation time is wrong: it is after now, so the clock of
 	// the machine may be wrong.

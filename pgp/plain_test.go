@@ -342,7 +342,7 @@ func TestPlainAlone(t *testing.T) {
 			t.Errorf("%s: %+v", name, list)
 		}
 	}
-	if _, _, err := VerifyCleartext(plain, cleartext.message, cleartext.policy); err == nil || !strings.Contains(err.Error(), want) {
+	if _, _, err := VerifyCleartext(plain, append([]byte{}, cleartext.message...), cleartext.policy); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("cleartext: %v", err)
 	}
 	for _, empty := range []*Keyring{nil, {}} {

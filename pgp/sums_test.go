@@ -1,6 +1,7 @@
 package pgp
 
 import (
+	"encoding/hex"
 	"errors"
 	"strings"
 	"testing"
@@ -76,5 +77,75 @@ func TestParseSums(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+const (
+	digest512 = digestA + digestB
+	digest2b  = digestB + digestA
+	md5Digest = "d41d8cd98f00b204e9800998ecf8427e"
+)
+
+func TestFindDigest(t *testing.T) {
+	signed := "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n# a: 3 bytes\nSHA256 (a) = " + digestA + "\n-----BEGIN PGP SIGNATURE-----\n\nAAAA\n-----END PGP SIGNATURE-----\n"
+	for _, c := range []struct {
+		name, text string
+		want       string // hex digits; "": none
+		alone, bad bool
+	}{
+		{"GNU", digestB + "  b\n" + digestA + "  a\n", digestA, false, false},
+		{"GNU, binary, with a dot and a slash", digestA + " *./a\r\n", digestA, false, false},
+		{"upper case", strings.ToUpper(digestA) + "  a\n", digestA, false, false},
+		{"SHA-512", digest512 + "  a\n", digest512, false, false},
+		{"both", digest512 + "  a\n" + digestA + "  a\n", digestA, false, false},
+		{"a path", digestA + "  x/a\n", "", false, false},
+		{"a longer name", digestA + "  a.gz\n", "", false, false},
+		{"another letter case", digestA + "  A\n", "", false, false},
+		{"BSD", "SHA512 (a) = " + digest512 + "\nMD5 (a) = " + md5Digest + "\n", digest512, false, false},
+		{"BSD, a wrong length", "SHA512 (a) = " + digestA + "\n", "", false, true},
+		{"BSD, blanks in the name", "SHA256 (a b) = " + digestA + "\n", "", false, false},
+		{"BSD, several algorithms", "BLAKE2b (a) = " + digest2b + "\nSHA256 (a) = " + digestA + "\n", digestA, false, false},
+		{"BSD, an algorithm with a blank", "NOT SHA256 (a) = " + digestA + "\n", "", false, true},
+		{"Gentoo", "# BLAKE2B HASH\n" + digest2b + "  a\n# SHA512 HASH\n" + digest512 + "  a\n", digest512, false, false},
+		{"Gentoo in 2022", "# BLAKE2 (b2sum) HASH\n" + digest2b + "  a\n# SHA512 HASH\n" + digest512 + "  a\n", digest512, false, false},
+		{"Gentoo, only BLAKE2b", "# BLAKE2B HASH\n" + digest2b + "  a\n", "", false, true},
+		{"Gentoo, a wrong length", "# SHA512 HASH\n" + digestA + "  a\n", "", false, true},
+		{"comments and empty lines", "# a list\n\n" + digestA + "  a\n \n", digestA, false, false},
+		{"both formats", digestA + "  a\nSHA256 (a) = " + digestA + "\n", digestA, false, false},
+		{"two digests", digestA + "  a\nSHA256 (a) = " + digestB + "\n", "", false, true},
+		{"two digests of another file", digestA + "  a\n" + digestA + "  b\n" + digestB + "  b\n", digestA, false, false},
+		{"MD5 alone", md5Digest + "  a\n", "", false, true},
+		{"MD5 of another file", md5Digest + "  b\n", "", false, false},
+		{"SHA-1 and SHA-256", md5Digest + "00000000  a\n" + digestA + "  a\n", digestA, false, false},
+		{"cleartext", signed, digestA, false, false},
+		{"cleartext, cut", signed[:len(signed)/2], "", false, true},
+		{"cleartext, text before", "x\n" + signed, "", false, true},
+		{"a digest alone", digestA + "\n", digestA, true, false},
+		{"a digest alone, not wanted", digestA + "\n", "", false, true},
+		{"SHA-512 alone", digest512, digest512, true, false},
+		{"MD5 alone, without a name", md5Digest + "\n", "", true, true},
+		{"two digests alone", digestA + "\n" + digestB + "\n", "", true, true},
+		{"a name where none is needed", digestA + "  b\n", "", true, false},
+		{"log before", "building\n" + digestA + "  a\n", "", false, true},
+		{"log after", digestA + "  a\ndone\n", "", false, true},
+		{"no hex digits", "x" + digestA[1:] + "  a\n", "", false, true},
+		{"an odd number", digestA[1:] + "  a\n", "", false, true},
+		{"short", digestA[:30] + "  a\n", "", false, true},
+		{"escaped name", "\\" + digestA + "  a\\nb\n", "", false, true},
+		{"control character", digestA + "  a\x1b\n", "", false, true},
+		{"one blank", digestA + " a\n", "", false, true},
+		{"a page", "<html>\n", "", true, true},
+		{"empty", "", "", false, false},
+		{"empty, in place of a digest", "", "", true, true},
+		{"large", strings.Repeat(digestB+"  b\n", MaxSums/67) + digestA + "  a\n", "", false, true},
+	} {
+		sum, err := FindDigest([]byte(c.text), "a", c.alone)
+		var format *FormatError
+		if hex.EncodeToString(sum) != c.want || errors.As(err, &format) != c.bad || (err != nil) != c.bad {
+			t.Errorf("%s: %x, %v", c.name, sum, err)
+		}
+	}
+	if sum, err := FindDigest([]byte(digestA+"  ./a\n"), "./a", false); sum == nil || err != nil {
+		t.Errorf("a name with a dot and a slash: %x, %v", sum, err)
 	}
 }

@@ -109,7 +109,7 @@ func (v vector) run() (outcome string, text []byte, result *Result) {
 		return "key file: " + err.Error(), nil, nil
 	}
 	if v.cleartext {
-		text, result, err = VerifyCleartext(keys, v.message, v.policy)
+		text, result, err = VerifyCleartext(keys, append([]byte{}, v.message...), v.policy)
 	} else {
 		result, err = Verify(keys, v.data, v.sig, v.policy)
 	}

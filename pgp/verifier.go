@@ -31,8 +31,8 @@ const (
 // A Verifier verifies data that is written to it. It is used once.
 type Verifier struct {
 	policy   Policy
-	keys     map[string]*publicKey                 // all primary keys, among which designated revokers may be
-	verified map[*certificate]*verifiedCertificate // the certificates that were needed so far
+	keys     map[string]*publicKey  // all primary keys, among which designated revokers may be
+	verified []*verifiedCertificate // the certificates that were needed so far
 	streams  []*stream
 	checks   []check
 	issuers  []string         // the signers that signatures by unknown keys name
@@ -59,8 +59,9 @@ type signer struct {
 
 // A stream is a hash of the data, for all signatures with the same algorithm, type and salt.
 type stream struct {
-	number byte // of the hash algorithm
-	text   bool // for signatures of type text
+	_      [0]func() // forbids ==, whose code nothing needs
+	number byte      // of the hash algorithm
+	text   bool      // for signatures of type text
 	salt   string
 	h      hash.Hash
 	lines  lineEnds
@@ -143,7 +144,7 @@ func readSignatures(blocks [][]byte) (sigs []*signature, err error) {
 // newVerifier prepares the checks. text says to verify all signatures as signatures of type
 // text, as in cleartext signed messages.
 func newVerifier(k *Keyring, sigs []*signature, p Policy, text bool) (*Verifier, error) {
-	v := &Verifier{policy: p, keys: k.all, verified: map[*certificate]*verifiedCertificate{}}
+	v := &Verifier{policy: p, keys: k.all}
 	for _, s := range sigs {
 		if s != nil {
 			v.add(k, s, text)
@@ -274,11 +275,13 @@ func (v *Verifier) warning(by signer) string {
 
 // verify returns the verified form of a certificate. It verifies each certificate once.
 func (v *Verifier) verify(c *certificate) *verifiedCertificate {
-	r := v.verified[c]
-	if r == nil {
-		r = c.verify(v.keys)
-		v.verified[c] = r
+	for _, r := range v.verified {
+		if r.cert == c {
+			return r
+		}
 	}
+	r := c.verify(v.keys)
+	v.verified = append(v.verified, r)
 	return r
 }
 
