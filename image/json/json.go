@@ -28,11 +28,14 @@ func Parse(text string) (Value, error) { return parse(text, true) }
 // depth and repeated names: Members returns all of them, and Get returns the first. Bytes that
 // are not UTF-8, and half a surrogate pair, become U+FFFD.
 func ParseLoose(text string) (Value, error) {
-	var valid []byte
-	for _, r := range text { // each bad byte is a U+FFFD
-		valid = utf8.AppendRune(valid, r)
+	if !utf8.ValidString(text) {
+		var valid []byte
+		for _, r := range text { // each bad byte is a U+FFFD
+			valid = utf8.AppendRune(valid, r)
+		}
+		text = string(valid)
 	}
-	return parse(string(valid), false)
+	return parse(text, false)
 }
 
 func parse(text string, strict bool) (Value, error) {
@@ -53,13 +56,12 @@ func parse(text string, strict bool) (Value, error) {
 
 // Get returns the member of an object, the zero Value if v is no object or has no such member.
 func (v Value) Get(name string) Value {
-	parts, _ := v.Members()
-	for i := 0; i < len(parts); i += 2 {
-		if n, _ := parts[i].Text(); n == name {
-			return parts[i+1]
+	for w := v.Walk(); ; {
+		n, value, ok := w.Next()
+		if text, _ := n.Text(); !ok || text == name {
+			return value
 		}
 	}
-	return Value{}
 }
 
 // Text returns the text of a string; ok is false if v is no string.
@@ -83,22 +85,76 @@ func (v Value) Members() (parts []Value, ok bool) { return v.parts('{') }
 
 // parts returns the values in an array or object, as mark says, and the names.
 func (v Value) parts(mark byte) (parts []Value, ok bool) {
-	c := checker{text: v.text}
-	if !c.take(mark) {
+	if v.text == "" || v.text[0] != mark {
 		return nil, false
 	}
+	w := Walk{v.text[1:]}
 	for {
-		c.space()
-		if !c.take(',') {
-			c.take(':')
-		}
-		c.space()
-		part := c.value()
+		part := w.value()
 		if part.text == "" { // the end
 			return parts, true
 		}
 		parts = append(parts, part)
 	}
+}
+
+// A Walk goes through the members of an object one by one, which needs no memory. The zero Walk
+// has no members.
+type Walk struct{ rest string }
+
+// Walk returns a Walk before the first member; if v is no object, one without members.
+func (v Value) Walk() Walk {
+	if !v.IsObject() {
+		return Walk{}
+	}
+	return Walk{v.text[1:]}
+}
+
+// Next returns the next member; ok is false after the last.
+func (w *Walk) Next() (name, value Value, ok bool) {
+	name = w.value()
+	return name, w.value(), name.text != ""
+}
+
+// value goes past the next name or value and what separates it from others, and returns it; at
+// the end of the object or array it returns the zero Value. Since the text was checked, it looks
+// only for strings, and for the marks at which values begin and end.
+func (w *Walk) value() Value {
+	text := w.rest
+	start, depth := 0, 0
+	for start < len(text) && (text[start] <= ' ' || text[start] == ',' || text[start] == ':') {
+		start++
+	}
+	at := start
+	for at < len(text) {
+		switch text[at] {
+		case '"':
+			for at++; text[at] != '"'; at++ {
+				if text[at] == '\\' {
+					at++
+				}
+			}
+		case '[', '{':
+			depth++
+		case ']', '}':
+			if depth == 0 { // of the object or array itself, also after its last number or word
+				w.rest = text[at:]
+				return Value{text[start:at]}
+			}
+			depth--
+		default:
+			if depth > 0 || at+1 < len(text) && strings.IndexByte(" \n\r\t,]}", text[at+1]) < 0 {
+				at++
+				continue
+			}
+		}
+		at++
+		if depth == 0 {
+			break
+		}
+	}
+	w.rest = text[at:]
+	return Value{text[start:at]}
 }
 
 // IsObject reports whether v is an object.

@@ -179,6 +179,16 @@ func decode(v Value) any {
 			name, _ := parts[i].Text()
 			object[name] = decode(parts[i+1])
 		}
+		w := v.Walk()
+		for i := 0; ; i += 2 { // the same members, one by one
+			name, value, ok := w.Next()
+			if !ok && i == len(parts) {
+				break
+			}
+			if !ok || i == len(parts) || name != parts[i] || value != parts[i+1] {
+				panic("Walk and Members differ")
+			}
+		}
 		return object
 	}
 	if items, ok := v.Items(); ok {
