@@ -100,6 +100,15 @@ func (c *Container) Config(before, image []byte, fstab bool) []byte {
 	return append(out, network...)
 }
 
+// NameOnly returns the config of a container whose image has no metadata: the lines that
+// lxc-create has written, and the container's name (lxc-local.in of LXC 7.0).
+func (c *Container) NameOnly(before []byte) []byte {
+	if n := len(before); n > 0 && before[n-1] != '\n' {
+		before = append(before[:n:n], '\n')
+	}
+	return append(before[:len(before):len(before)], "lxc.uts.name = "+c.UTSName()+"\n"...)
+}
+
 // UTSName returns the host name in the container's config.
 func (c *Container) UTSName() string {
 	if c.HostName != "" {
@@ -126,11 +135,16 @@ func matches(line []byte, pattern string) bool {
 // Upstart tty.conf (CentOS 6, Oracle 6), as the stock template does: mingetty calls
 // vhangup(2), which fails in a user namespace.
 func NoHangup(conf []byte) []byte {
-	lines := bytes.SplitAfter(conf, []byte("\n"))
-	for i, line := range lines {
-		lines[i] = bytes.Replace(line, []byte("mingetty"), []byte("mingetty --nohangup"), 1)
+	var edited []byte
+	for len(conf) > 0 {
+		end := bytes.IndexByte(conf, '\n') + 1
+		if end == 0 {
+			end = len(conf)
+		}
+		edited = append(edited, bytes.Replace(conf[:end], []byte("mingetty"), []byte("mingetty --nohangup"), 1)...)
+		conf = conf[end:]
 	}
-	return bytes.Join(lines, nil)
+	return edited
 }
 
 // CheckName returns an error if a container can't have the name, or if LXC would read it

@@ -47,12 +47,12 @@ func isMute(name, value string) bool {
 	if !isMadeOf(name, upper+digits+"_") || name[0] <= '9' || name == "ENV" || value != "" && !isMadeOf(value, lower+upper+digits+marks+" ") || len(value) > 1024 {
 		return false
 	}
-	for word := range strings.SplitSeq(knownBegins, " ") {
+	for _, word := range strings.Split(knownBegins, " ") {
 		if strings.HasPrefix(name, word) {
 			return false
 		}
 	}
-	for word := range strings.SplitSeq(knownEnds, " ") {
+	for _, word := range strings.Split(knownEnds, " ") {
 		if strings.HasSuffix(name, word) {
 			return false
 		}

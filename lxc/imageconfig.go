@@ -9,8 +9,9 @@ import (
 // A HostConfigError says that an image's config or fstab has a line that an image may not
 // have: it concerns the host.
 type HostConfigError struct {
-	file   string // "config" or "fstab"
-	line   string // the whole line
+	_      [0]func() // forbids ==, whose code nothing needs
+	file   string    // "config" or "fstab"
+	line   string    // the whole line
 	reason string
 }
 
@@ -68,7 +69,7 @@ func (c *Container) CheckConfig(config []byte, hostConfig bool) (ImageConfig, er
 			continue
 		}
 		if !hostConfig {
-			return found, &HostConfigError{"config", line, "an image may not set this key to this value"}
+			return found, &HostConfigError{file: "config", line: line, reason: "an image may not set this key to this value"}
 		}
 		found.Foreign = append(found.Foreign, line)
 	}
@@ -226,7 +227,7 @@ func (c *Container) CheckFstab(fstab []byte, hostConfig bool) (ImageConfig, erro
 			continue
 		}
 		if !hostConfig {
-			return found, &HostConfigError{"fstab", line, "an image may not have this mount"}
+			return found, &HostConfigError{file: "fstab", line: line, reason: "an image may not have this mount"}
 		}
 		found.Foreign = append(found.Foreign, line)
 	}

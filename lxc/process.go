@@ -277,7 +277,23 @@ const archs = "amd64 arm64 armel armhf i386 loong64 mips mips64 mips64el mipsel 
 // DefaultMeta returns the metadata of an image that has none of LXC's own: a config that includes
 // LXC's common.conf, and userns.conf in a user namespace, and has the lxc.arch for arch, which is
 // Debian's name of the machine. It has no lxc.arch for a machine that LXC does not know.
-func DefaultMeta(arch string) Meta {
+func DefaultMeta(arch string) Meta { return defaultMeta(arch, archs) }
+
+// moreArchs are other values of lxc.arch, which metadata of Incus may have: names of the kernel.
+const moreArchs = " x86_64 aarch64 armv7l i486 i586 i686 ppc ppc64le loongarch64"
+
+// IncusMeta returns the metadata of an image that was made for Incus: the config of DefaultMeta,
+// and the date of the image's expiry. arch is Debian's or the kernel's name of the machine, and
+// expires in seconds since 1970, 0 if the image does not expire.
+func IncusMeta(arch string, expires int64) Meta {
+	m := defaultMeta(arch, archs+moreArchs)
+	if expires > 0 {
+		m["expiry"] = []byte(strconv.FormatInt(expires, 10) + "\n")
+	}
+	return m
+}
+
+func defaultMeta(arch, archs string) Meta {
 	const common, userns = "lxc.include = LXC_TEMPLATE_CONFIG/common.conf\n", "lxc.include = LXC_TEMPLATE_CONFIG/userns.conf\n"
 	end := ""
 	if isWord(arch, archs) {

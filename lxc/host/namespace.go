@@ -43,7 +43,7 @@ func IsIn(ranges []lxc.IDRange) bool {
 
 // mapsRoot reports whether a uid_map maps root to the same user as ranges do.
 func mapsRoot(uidMap string, ranges []lxc.IDRange) bool {
-	for line := range strings.Lines(uidMap) {
+	for _, line := range strings.Split(uidMap, "\n") {
 		f := strings.Fields(line)
 		for _, r := range ranges {
 			if r.UID && r.Inside == 0 && len(f) == 3 && f[0] == "0" && f[1] == strconv.FormatUint(uint64(r.Outside), 10) {
@@ -62,7 +62,7 @@ func OwnIDs() (kinds [2][]lxc.IDRange) {
 		if err != nil || lxc.NamespaceOf(text, nil) == lxc.HostNamespace {
 			continue
 		}
-		for line := range strings.Lines(string(text)) {
+		for _, line := range strings.Split(string(text), "\n") {
 			// chown(2) takes ids of this namespace, so Outside is the same as Inside.
 			// Not fmt.Sscanf, which would add 30 KB to the program.
 			fields := strings.Fields(line)

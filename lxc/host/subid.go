@@ -19,7 +19,7 @@ type idRange struct{ first, count uint64 }
 func UserNames(uid int, etc string) (names []string) {
 	number := strconv.Itoa(uid)
 	passwd, _ := readFile(etc + "/passwd")
-	for line := range strings.Lines(string(passwd)) {
+	for _, line := range strings.Split(string(passwd), "\n") {
 		if f := strings.Split(line, ":"); len(f) > 2 && f[2] == number {
 			names = append(names, f[0])
 		}
@@ -33,8 +33,8 @@ func UserNames(uid int, etc string) (names []string) {
 func subIDs(names []string, etc string) (ids [2][]idRange) {
 	for i, file := range []string{"/subuid", "/subgid"} {
 		text, _ := readFile(etc + file)
-		for line := range strings.Lines(string(text)) {
-			f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
+		for _, line := range strings.Split(string(text), "\n") {
+			f := strings.Split(line, ":")
 			if len(f) != 3 || names != nil && !slices.Contains(names, f[0]) {
 				continue
 			}
