@@ -34,7 +34,11 @@ func (x *extractor) textACLs(e *Entry) {
 		name string
 		text []byte
 	}{{attrACL, e.aclAccess}, {attrDefaultACL, e.aclDefault}} {
-		if len(t.text) == 0 || slices.ContainsFunc(e.xattrs, func(a xattr) bool { return string(a.name) == t.name }) {
+		has := len(t.text) == 0
+		for i := range e.xattrs {
+			has = has || string(e.xattrs[i].name) == t.name
+		}
+		if has {
 			continue
 		}
 		value, ok := aclValue(t.text)
@@ -51,9 +55,13 @@ func (x *extractor) textACLs(e *Entry) {
 // the host.
 func aclValue(text []byte) ([]byte, bool) {
 	var entries []string // texts, which sort without new code in the program
-	for line := range bytes.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == '\n' }) {
-		line = bytes.TrimSpace(line)
-		line, _, _ = bytes.Cut(line, []byte("#"))
+	for len(text) > 0 {
+		end := bytes.IndexAny(text, ",\n")
+		if end < 0 {
+			end = len(text)
+		}
+		line, _, _ := bytes.Cut(text[:end], []byte("#"))
+		text = text[min(end+1, len(text)):]
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}

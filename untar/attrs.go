@@ -120,10 +120,8 @@ func (x *extractor) setAttrs(fd int, attrs []xattr, when phase, path []byte) err
 // clearAttrs removes the attributes of a lower layer's directory that its new entry does not have:
 // the entry describes the whole directory. Labels of security modules stay.
 func clearAttrs(fd int, keep []xattr) {
-	if size, err := unix.Flistxattr(fd, nil); err != nil || size == 0 {
-		return // most directories: readAttrs needs large buffers
-	}
-	for _, old := range readAttrs(fd) {
+	attrs, _ := readAttrs(fd, "")
+	for _, old := range attrs {
 		name := string(old.name)
 		class, _, _ := strings.Cut(name, ".")
 		goes := (class == "user" || class == "trusted") && !strings.HasPrefix(name[len(class):], ".overlay.") || name == attrACL || name == attrDefaultACL

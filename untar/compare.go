@@ -60,7 +60,7 @@ type Difference struct {
 
 // CompareOptions control Compare.
 type CompareOptions struct {
-	Options              // of the extraction: Strict, Vouched, Filter.Exclude, Limits.Entries, Metadata.Privilege and IDMap
+	Options              // of the extraction: Strict, Vouched, Filter.Exclude, Inside and Top, Limits.Entries, Metadata.Privilege and IDMap
 	Ignore      []string // files that match are not compared; patterns as in Filter.Exclude, for clean paths
 	Edited      []string // what was made or edited after the extraction: see CutDigest
 	NoDevices   bool     // the extraction could not make device nodes
@@ -112,8 +112,9 @@ type comparer struct {
 
 // A finding is what is known about a path of the archive.
 type finding struct {
-	entry int32 // the number of the last entry with this path, from 1; 0: no entry is compared
-	diff  int32 // index in the list of differences, plus 1; or one of the constants below
+	_     [0]func() // forbids ==, whose code nothing needs
+	entry int32     // the number of the last entry with this path, from 1; 0: no entry is compared
+	diff  int32     // index in the list of differences, plus 1; or one of the constants below
 	dir   bool
 }
 
@@ -133,10 +134,20 @@ const (
 //
 // The errors are those of Extract.
 func (r *Root) Compare(ctx context.Context, tar io.Reader, opt *CompareOptions) (*Comparison, error) {
-	x := &extractor{root: r, opt: opt.Options, in: newStream(Until(ctx, tar), opt.Strict, opt.Vouched), dirs: r.dirs()}
+	own := *opt
+	tar = own.Filter.recognizeIn(Until(ctx, tar))
+	return r.compare(ctx, newStream(tar, opt.Strict, opt.Vouched), &own)
+}
+
+// compare compares the files below the root with in, as Compare does.
+func (r *Root) compare(ctx context.Context, in entries, opt *CompareOptions) (*Comparison, error) {
+	x := &extractor{root: r, opt: opt.Options, dirs: r.dirs()}
 	c := &comparer{x: x, opt: opt, seed: maphash.MakeSeed(), buf: make([]byte, bufferSize), seen: map[uint64]finding{}}
 	var err error
 	if x.selection, err = newSelection(&opt.Options); err != nil {
+		return nil, err
+	}
+	if x.in, err = x.within(in); err != nil {
 		return nil, err
 	}
 	ignore := Options{Filter: Filter{Exclude: opt.Ignore}}
@@ -315,7 +326,7 @@ func (c *comparer) run() error {
 		}
 		c.found.Entries++
 		if c.found.Entries > c.x.selection.maxEntries {
-			return c.x.in.bad(c.x.in.off, errTooMany)
+			return c.x.in.fail(errTooMany)
 		}
 		if err := c.entry(e); err != nil {
 			return fmt.Errorf("entry %s: %w", quote(e.Name), err)
@@ -398,6 +409,8 @@ func (c *comparer) entry(e *Entry) error {
 		if err != nil {
 			return err
 		}
+	} else if e.Type == typeSocket {
+		v.diff = noDevice
 	} else if !skip {
 		if err := c.look(path, e, d); err != nil {
 			return err
@@ -547,16 +560,22 @@ func (c *comparer) look(path []byte, e *Entry, d *Difference) error {
 }
 
 // reopen opens a regular file for reading, on which the descriptor path is open with O_PATH.
-// With /proc it is certain to open this file. Without /proc it opens the name again, which
-// another process may have replaced, and then checks the file.
 func (c *comparer) reopen(path int) (int, error) {
+	dir, err := c.x.dirs.top()
+	if err != nil {
+		return -1, err
+	}
+	return reopen(path, dir, c.x.buf.name, inodeIn(&c.st))
+}
+
+// reopen opens a regular file for reading, on which the descriptor path is open with O_PATH.
+// With /proc it is certain to open this file. Without /proc it opens its name in dir again, which
+// another process may have replaced, and then checks that it is the inode.
+func reopen(path, dir int, name cname, is inode) (int, error) {
 	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | openFlags
 	fd, err := openat(unix.AT_FDCWD, cname(procFD(path)+"\x00"), flags&^unix.O_NOFOLLOW, 0)
 	if err == unix.ENOENT {
-		if fd, err = c.x.dirs.top(); err == nil {
-			fd, err = openat(fd, c.x.buf.name, flags, 0)
-		}
-		if err == nil && inodeOf(fd) != (inode{uint64(c.st.Dev), c.st.Ino}) {
+		if fd, err = openat(dir, name, flags, 0); err == nil && inodeOf(fd) != is {
 			unix.Close(fd)
 			fd, err = -1, unix.ENOENT
 		}

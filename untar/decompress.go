@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 
 	"lxc-pull/untar/xz"
 )
@@ -22,13 +23,14 @@ const (
 
 // DecompressOptions limit Decompress. The zero value uses defaults.
 type DecompressOptions struct {
+	_ [0]func() // forbids ==, whose code nothing needs
 	// Memory is the limit for dictionary, window and block buffers in bytes; 0 is
 	// xz.DefaultMemory(), and a negative number allows none.
 	Memory int64
 	// Overhead is the memory that the rest of the program takes, in bytes. The numbers of
 	// an *xz.MemoryError include it, so that they are those of the whole program.
 	Overhead int64
-	Workers  int  // xz blocks to decode at the same time; 0: number of CPUs
+	Workers  int  // xz blocks to decode at the same time, no more than CPUs; 0: number of CPUs
 	Strict   bool // refuse garbage after the end, even if the format's own tool ignores it
 }
 
@@ -40,6 +42,10 @@ func (o DecompressOptions) whole(err error) error {
 	}
 	return &xz.MemoryError{Needed: short.Needed + o.Overhead, Allowed: o.Memory + o.Overhead}
 }
+
+// workers returns how many blocks to decode at the same time. More workers than processors
+// need more memory and are not faster.
+func (o DecompressOptions) workers() int { return min(o.Workers, runtime.GOMAXPROCS(0)) }
 
 // A Decompressed is the uncompressed content of a stream. Close frees its memory and does
 // not close the input.
@@ -78,7 +84,7 @@ func Decompress(r io.Reader, opt DecompressOptions) (*Decompressed, error) {
 	limit := max(opt.Memory, 1)
 	switch d.Format {
 	case FormatXZ:
-		x, err := xz.NewReader(br, xz.Options{Memory: limit, Workers: opt.Workers})
+		x, err := xz.NewReader(br, xz.Options{Memory: limit, Workers: opt.workers()})
 		if err != nil {
 			return nil, opt.whole(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -403,6 +404,17 @@ func TestReadOfNothing(t *testing.T) {
 			}
 		case <-time.After(10 * time.Second):
 			t.Fatalf("%s: it does not end", format)
+		}
+	}
+}
+
+// There are no more workers than processors.
+func TestWorkers(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	for _, c := range [][3]int{{1, 1, 1}, {1, 2, 1}, {2, 1, 1}, {2, 2, 2}, {2, 9, 2}, {2, 0, 0}} {
+		runtime.GOMAXPROCS(c[0])
+		if got := (DecompressOptions{Workers: c[1]}).workers(); got != c[2] {
+			t.Errorf("%d processors, at most %d workers: %d", c[0], c[1], got)
 		}
 	}
 }

@@ -167,8 +167,8 @@ func (x *extractor) finish() error {
 	}
 	slices.Sort(keys)
 	x.targets.pop(0)
-	for _, key := range slices.Backward(keys) {
-		path := strings.ReplaceAll(key, "\x00", "/")
+	for i := len(keys) - 1; i >= 0; i-- {
+		path := strings.ReplaceAll(keys[i], "\x00", "/")
 		f := x.kept.directories[path]
 		fd, _, err := x.dirs.enter([]byte(path))
 		switch {

@@ -190,9 +190,10 @@ const maxOpenDirs = 12
 
 // A level is a directory on the path of a dirStack.
 type level struct {
-	end int   // path[:end] is its path
-	fd  int   // -1: closed to save descriptors
-	was inode // of a closed directory, on file systems without generations
+	_   [0]func() // forbids ==, whose code nothing needs
+	end int       // path[:end] is its path
+	fd  int       // -1: closed to save descriptors
+	was inode     // of a closed directory, on file systems without generations
 	traits
 }
 

@@ -37,9 +37,9 @@ const LeftOut = "left out"
 
 // An extractor is one run of Root.Extract.
 type extractor struct {
-	root      *Root
-	opt       Options
-	in        *stream
+	root *Root
+	opt  Options
+	input
 	rep       Report
 	self      ownership
 	selection *selection
@@ -51,6 +51,13 @@ type extractor struct {
 	made    madePaths
 	logical int64 // sum of all file sizes so far, holes included
 	buf     buffers
+}
+
+// An input is the files of which an extractor makes a tree.
+type input struct {
+	_    [0]func() // forbids ==, whose code nothing needs
+	in   entries
+	tree *tree // the directory that is copied; nil: in is an archive
 }
 
 // ownership says who owns the new files, and which owners the process can set.
@@ -149,26 +156,34 @@ func (x *extractor) addFile(dir int, name cname, path []byte) error {
 // Extract reads an uncompressed archive to its end and writes it below the root. The
 // report is never nil. Extract sets the process's umask to 0 while it runs, so it must
 // not run concurrently with other code that makes files. Call Sync to make the result
-// durable.
+// durable. A large archive is partly written to the disk before (syncfs(2)).
 //
 // The error is a *FormatError if the archive is bad. Otherwise it is the error of tar's
 // Read or of a system call, with the entry's name. Files that were extracted before an
 // error stay.
 func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
+	in := newStream(opt.Filter.recognizeIn(tar), opt.Strict, opt.Vouched)
+	in.parser.layer = opt.Layer // an image may have layers that change nothing
+	return r.extract(in, opt)
+}
+
+// extract makes the files of in, as Extract does.
+func (r *Root) extract(in entries, opt Options) (*Report, error) {
 	x := &extractor{
 		root:    r,
 		opt:     opt,
-		in:      newStream(tar, opt.Strict, opt.Vouched),
 		self:    ownership{uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())},
 		dirs:    r.dirs(),
 		targets: r.dirs(),
 		kept:    keptPaths{directories: make(map[string]directory)},
 	}
-	x.in.parser.layer = opt.Layer // an image may have layers that change nothing
 	defer x.dirs.close()
 	defer x.targets.close()
 	var err error
 	if x.selection, err = newSelection(&opt); err != nil {
+		return &x.rep, err
+	}
+	if x.in, err = x.within(in); err != nil {
 		return &x.rep, err
 	}
 	x.detectPrivilege()
@@ -207,6 +222,10 @@ func (r *Root) Extract(tar io.Reader, opt Options) (*Report, error) {
 		r.merged = &x.made
 	}
 	x.targets.most = 8 // keeps the sum of all descriptors below 32, see maxOpenDirs
+	if t, ok := in.(*tree); ok {
+		x.tree, t.rep = t, &x.rep
+		x.dirs.most, x.targets.most = maxOpenDirs-sourceLevels, 8-sourceLevels
+	}
 	r.known.start(empty && x.isOurs(r.fd), true)
 	defer r.known.start(false, false)
 	old := unix.Umask(0)
@@ -256,12 +275,23 @@ func (x *extractor) run() error {
 		}
 		x.rep.Entries++
 		if x.rep.Entries > x.selection.maxEntries {
-			return x.in.bad(x.in.off, errTooMany)
+			return x.in.fail(errTooMany)
+		}
+		if err := x.stopped(); err != nil {
+			return err
 		}
 		if err := x.entry(e); err != nil && !x.leaveOut(e, err) {
 			return fmt.Errorf("entry %s: %w", quote(e.Name), err)
 		}
 	}
+}
+
+// stopped returns the error with which the caller ends the extraction.
+func (x *extractor) stopped() error {
+	if x.opt.Stop == nil {
+		return nil
+	}
+	return x.opt.Stop()
 }
 
 // leaveOut reports whether a merge can go on without the entry, and notes it then. A
@@ -295,6 +325,13 @@ func (x *extractor) entry(e *Entry) error {
 			return err
 		}
 		x.buf.stripped = path
+	}
+	if x.tree != nil {
+		if x.tree.selected = true; e.Type != TypeLink {
+			if err := x.tree.checkOwner(); err != nil {
+				return err
+			}
+		}
 	}
 	if x.opt.Each != nil {
 		x.opt.Each(e)
@@ -350,6 +387,9 @@ func (x *extractor) make(parent int, name cname, path []byte, e *Entry) (err err
 		err = x.link(parent, name, path, e)
 	case TypeChar, TypeBlock, TypeFIFO:
 		err = x.device(parent, name, path, e)
+	case typeSocket:
+		x.rep.note("socket", "skipped", "the program that listens makes it", e.Name)
+		err = x.skip(path)
 	}
 	if _, skipped := x.kept.skipped[string(path)]; err == nil && !skipped {
 		x.made.add(path)
@@ -525,10 +565,13 @@ func (x *extractor) timeErr(err error, name []byte) error {
 // An OwnerError means that an owner can't be set.
 type OwnerError struct {
 	UID, GID uint32
-	Err      error // EINVAL: the user namespace does not map the ID
+	Err      error // EINVAL: the user namespace does not map the ID; ErrUnmapped: see Root.Copy
 }
 
 func (e *OwnerError) Error() string {
+	if e.Err == ErrUnmapped {
+		return e.Err.Error()
+	}
 	if e.Err == unix.EINVAL {
 		return fmt.Sprintf("owner %d:%d has no mapping in this user namespace", e.UID, e.GID)
 	}

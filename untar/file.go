@@ -12,7 +12,7 @@ func (x *extractor) file(parent int, name cname, path []byte, e *Entry) error {
 	if x.logical += e.Size; x.logical > maxLogical || e.Size > maxLogical {
 		return ErrTooBig
 	}
-	if max := x.opt.Limits.Bytes; max > 0 && e.stored > max-x.rep.Bytes {
+	if x.tree == nil && x.exceeds(e) {
 		return ErrTooBig
 	}
 	in := x.inherits(parent)
@@ -68,8 +68,29 @@ func (x *extractor) file(parent int, name cname, path []byte, e *Entry) error {
 	return err
 }
 
+// exceeds reports whether the limit leaves no room for the entry's content.
+func (x *extractor) exceeds(e *Entry) bool {
+	max := x.opt.Limits.Bytes
+	return max > 0 && e.stored > max-x.rep.Bytes
+}
+
+// wrote counts content that was written to a file.
+func (x *extractor) wrote(n int) {
+	x.rep.Bytes += int64(n)
+	x.root.wrote(n)
+}
+
 // fill writes a file's content and leaves out its holes.
 func (x *extractor) fill(fd int, e *Entry) error {
+	if t := x.tree; t != nil {
+		if e == &t.entry && t.share(fd) {
+			x.rep.Shared += e.stored
+			return nil
+		}
+		if x.exceeds(e) {
+			return ErrTooBig
+		}
+	}
 	if !e.Sparse {
 		for {
 			b, err := x.in.chunk(e.stored)
@@ -79,10 +100,13 @@ func (x *extractor) fill(fd int, e *Entry) error {
 			if err != nil {
 				return err
 			}
-			if err := writeFull(fd, b); err != nil {
+			if err = writeFull(fd, b); err == nil {
+				err = x.stopped()
+			}
+			if err != nil {
 				return err
 			}
-			x.rep.Bytes += int64(len(b))
+			x.wrote(len(b))
 		}
 	}
 	for i := range e.extents.n {
@@ -92,10 +116,13 @@ func (x *extractor) fill(fd int, e *Entry) error {
 			if err != nil {
 				return err
 			}
-			if err := pwriteFull(fd, b, piece.Offset); err != nil {
+			if err = pwriteFull(fd, b, piece.Offset); err == nil {
+				err = x.stopped()
+			}
+			if err != nil {
 				return err
 			}
-			x.rep.Bytes += int64(len(b))
+			x.wrote(len(b))
 			piece.Offset += int64(len(b))
 			piece.Length -= int64(len(b))
 		}

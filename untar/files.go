@@ -57,13 +57,17 @@ func ReadFiles(tar io.Reader, maxFile, maxTotal int64) ([]File, error) {
 // not read all content. Walk reads the archive to its end. It applies Strict, Vouched,
 // Filter (without Strip) and Limits.Entries.
 func (opt Options) Walk(tar io.Reader, fn func(e *Entry, body io.Reader) error) error {
+	return opt.walk(newStream(tar, opt.Strict, opt.Vouched), fn)
+}
+
+// walk calls fn for each selected entry of in, as Walk does.
+func (opt Options) walk(in entries, fn func(e *Entry, body io.Reader) error) error {
 	sel, err := newSelection(&opt)
 	if err != nil {
 		return err
 	}
-	s := newStream(tar, opt.Strict, opt.Vouched)
 	for n := int64(0); ; n++ {
-		e, err := s.next()
+		e, err := in.next()
 		if err == io.EOF {
 			return sel.missing()
 		}
@@ -71,14 +75,14 @@ func (opt Options) Walk(tar io.Reader, fn func(e *Entry, body io.Reader) error) 
 			return err
 		}
 		if n == sel.maxEntries {
-			return s.bad(s.off, errTooMany)
+			return in.fail(errTooMany)
 		}
 		if ok, err := sel.selects(e.Name); err != nil {
 			return fmt.Errorf("entry %s: %w", quote(e.Name), err)
 		} else if !ok {
 			continue
 		}
-		if err := fn(e, &bodyReader{s: s, e: e}); err != nil {
+		if err := fn(e, &bodyReader{s: in, e: e}); err != nil {
 			return err
 		}
 	}
@@ -86,7 +90,8 @@ func (opt Options) Walk(tar io.Reader, fn func(e *Entry, body io.Reader) error) 
 
 // A bodyReader reads an entry's content.
 type bodyReader struct {
-	s   *stream
+	_   [0]func() // forbids ==, whose code nothing needs
+	s   entries
 	e   *Entry
 	off int64 // position in the file
 	i   int   // index of the current extent

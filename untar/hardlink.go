@@ -216,14 +216,14 @@ func (x *extractor) copyRegular(from, to place) (err error) {
 		if err := writeFull(dst, buf[:n]); err != nil {
 			return err
 		}
-		x.rep.Bytes += int64(n)
+		x.wrote(n)
 	}
 	if x.self.chown {
 		if err := unix.Fchown(dst, int(st.Uid), int(st.Gid)); err != nil {
 			return err
 		}
 	}
-	attrs := readAttrs(src)
+	attrs, _ := readAttrs(src, "") // those that can be read
 	if err := x.setAttrs(dst, attrs, beforeMode, to.name[:len(to.name)-1]); err != nil {
 		return err
 	}
@@ -236,22 +236,49 @@ func (x *extractor) copyRegular(from, to place) (err error) {
 	return setTime(dst, nil, int64(st.Mtim.Sec), int32(st.Mtim.Nsec))
 }
 
-// readAttrs reads all extended attributes of an open file that the caller may read.
-func readAttrs(fd int) []xattr {
-	names := make([]byte, 64<<10) // XATTR_LIST_MAX
-	n, err := unix.Flistxattr(fd, names)
-	if err != nil {
-		return nil
+// readAttrs reads the extended attributes of the file that fd is open on. path is a path to the same
+// file if fd is an O_PATH descriptor, else "". Next to an error it returns those that it could read.
+func readAttrs(fd int, path string) (attrs []xattr, err error) {
+	get := func(name string, into []byte) (int, error) {
+		switch {
+		case name == "" && path == "":
+			return unix.Flistxattr(fd, into)
+		case name == "":
+			return unix.Listxattr(path, into)
+		case path == "":
+			return unix.Fgetxattr(fd, name, into)
+		}
+		return unix.Getxattr(path, name, into)
 	}
-	var attrs []xattr
-	value := make([]byte, 64<<10) // XATTR_SIZE_MAX
+	n, err := get("", nil)
+	if err == unix.EOPNOTSUPP || n == 0 && err == nil {
+		return nil, nil // most files: large buffers are needed for others only
+	}
+	var names, value []byte
+	if err == nil {
+		names, value = make([]byte, 64<<10), make([]byte, 64<<10) // XATTR_LIST_MAX, XATTR_SIZE_MAX
+		n, err = get("", names)
+	}
+	if err != nil {
+		return nil, err
+	}
+	sum := 0
 	for _, name := range bytes.Split(names[:n], []byte{0}) {
-		if len(name) == 0 {
+		if len(name) == 0 || bytes.HasPrefix(name, []byte("trusted.SGI_ACL_")) {
+			continue // the second: xfs lists its ACLs under another name, too
+		}
+		n, e := get(string(name), value)
+		if e == unix.ENODATA || e == unix.EOPNOTSUPP {
 			continue
 		}
-		if n, err := unix.Fgetxattr(fd, string(name), value); err == nil {
-			attrs = append(attrs, xattr{name, bytes.Clone(value[:n])})
+		if e != nil {
+			err = e
+			continue
 		}
+		if sum += n; sum > maxPax || len(attrs) == maxXattrs {
+			return attrs, errTooManyXattrs // no archive can have them either
+		}
+		attrs = append(attrs, xattr{name, bytes.Clone(value[:n])})
 	}
-	return attrs
+	return attrs, err
 }

@@ -112,10 +112,10 @@ func (t *Target) recover(merge bool) error {
 				err = t.root.removeOwn(proofName(m.id))
 			}
 		}
-		t.marker = marker{t.markerName(), fd}
+		t.marker = marker{name: t.markerName(), fd: fd}
 		return err
 	case err == nil && ours && merge:
-		t.marker, t.proof, t.found.resumed = marker{t.markerName(), fd}, proofName(m.id), true
+		t.marker, t.proof, t.found.resumed = marker{name: t.markerName(), fd: fd}, proofName(m.id), true
 		t.sign(t.proof, unix.O_TRUNC)
 		return nil
 	case made: // the directory was empty a moment ago: another run has completed its tree

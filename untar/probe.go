@@ -111,6 +111,7 @@ func fsName(magic int64) string {
 // An UnfitError means that a directory's file system lacks something that a root file system
 // needs.
 type UnfitError struct {
+	_          [0]func() // forbids ==, whose code nothing needs
 	Path       string
 	FileSystem string
 	Need       string // "symbolic links"
@@ -183,7 +184,7 @@ func (p *probe) fail(op string, err error) error {
 
 // unfit returns the error for something that the file system lacks.
 func (p *probe) unfit(need string) error {
-	return &UnfitError{p.root.path, p.root.FileSystem(), need}
+	return &UnfitError{Path: p.root.path, FileSystem: p.root.FileSystem(), Need: need}
 }
 
 // local reports whether an error comes from the state of the disk or the system, such as a

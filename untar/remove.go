@@ -17,14 +17,14 @@ var ErrMounted error = textError("something is mounted here")
 // lost+found and this program's own files. It does not follow links. It does not enter mount
 // points: they stay, with the directories that lead to them, and the error is ErrMounted
 // after everything else is removed. It drops the metadata that Options.DeferRoot postponed,
-// and restores the root directory's mode.
+// and restores the root directory's mode. Files of TempFile stay open.
 func (r *Root) RemoveContents() error {
 	rm := r.remover()
 	rm.ignore = r.ignores
 	rm.run(nil)
 	if d := r.deferred; d != nil {
 		d.directory = nil
-		if err := r.Finish(); err != nil && rm.err == nil {
+		if err := r.finishRoot(); err != nil && rm.err == nil {
 			rm.err = err
 		}
 	}

@@ -10,6 +10,8 @@ import (
 type Report struct {
 	Entries   int64  // entries read from the archive, including excluded ones
 	Bytes     int64  // content written, without holes
+	Shared    int64  // content that was not written, since it shares blocks with the files that Root.Copy copied
+	Top       string // the directory of the archive that Filter.Top took for its root; "": none
 	Privilege string // "root", "user namespace" or "user"
 	Notes     []Note
 }
@@ -63,6 +65,10 @@ func (r *Report) of(thing, fate, reason string) *Note {
 func (r *Report) Add(other *Report) {
 	r.Entries += other.Entries
 	r.Bytes += other.Bytes
+	r.Shared += other.Shared
+	if other.Top != "" {
+		r.Top = other.Top
+	}
 	r.Privilege = other.Privilege
 	for i := range other.Notes {
 		more := &other.Notes[i]
@@ -98,9 +104,17 @@ func (r *Report) Summary() string {
 //
 //	{"entries":8743,"bytes":1048576,"privilege":"root","notes":[
 //	 {"count":8,"thing":"device node","fate":"skipped","reason":"user namespace","names":["\"dev/null\""]}]}
+//
+// If Shared and Top are set, they are members "shared" and "top".
 func (r *Report) AppendJSON(b []byte) []byte {
 	b = fmt.Appendf(b, `{"entries":%d,"bytes":%d,"privilege":`, r.Entries, r.Bytes)
 	b = AppendJSONString(b, r.Privilege)
+	if r.Shared > 0 {
+		b = fmt.Appendf(b, `,"shared":%d`, r.Shared)
+	}
+	if r.Top != "" {
+		b = AppendJSONString(append(b, `,"top":`...), r.Top)
+	}
 	b = append(b, `,"notes":[`...)
 	for i, n := range r.Notes {
 		if i > 0 {

@@ -43,7 +43,7 @@ func (r *Root) Rewrite(name string, max int64, edit func([]byte) []byte) error {
 // It writes the file in place. Only this keeps the inode, and with it the owner, mode, hard
 // links and all attributes, even those that the caller can read but not set. A crash can
 // leave a mix of old and new bytes, so the tree must be marked as incomplete until the end.
-// The content is durable when Rewrite returns. Rewrite sets the times of the file and its
+// Call Root.Sync to make the content durable. Rewrite sets the times of the file and its
 // directory to the present even if w.Edit changes nothing, as sed -i does.
 //
 // After an extraction with Options.Merge the error is ErrNotMade for a file that the archive
@@ -113,7 +113,7 @@ func overwrite(fd int, st *unix.Stat_t, now []byte) (op string, err error) {
 			return "setxattr", err
 		}
 	}
-	return "fsync", unix.Fsync(fd)
+	return "", nil
 }
 
 // checkMade returns ErrNotMade if the file at name was in the root before a merge. It does

@@ -23,6 +23,7 @@ type Root struct {
 	own       []string    // names of files in the directory that belong to this program, not to the tree
 	temporary []*TempFile // that are open
 	known     knownDirs
+	early     earlySync
 	merged    *madePaths // of the last extraction, or of all layers, if that merged; else nil
 }
 
@@ -39,7 +40,8 @@ type owner struct{ uid, gid uint32 }
 
 // A deferredRoot is the metadata that Finish has to set on the root directory.
 type deferredRoot struct {
-	mode      uint32 // before the extraction
+	_         [0]func() // forbids ==, whose code nothing needs
+	mode      uint32    // before the extraction
 	directory *directory
 	x         *extractor
 	touched   bool // a file in it was made or edited since the extraction, so the directory keeps that time
@@ -59,13 +61,21 @@ func OpenRoot(path string) (*Root, error) {
 	}
 }
 
-// Close closes the descriptor.
-func (r *Root) Close() error { return unix.Close(r.fd) }
+// Close closes the descriptor. After an extraction that was not followed by Sync, it may wait
+// until a part of the files is on the disk.
+func (r *Root) Close() error {
+	r.early.wait()
+	return unix.Close(r.fd)
+}
 
 // Sync makes all changes in the root's file system durable. Errors of earlier writes are
 // certain to be reported only since Linux 5.8.
 func (r *Root) Sync() error {
-	if err := unix.Syncfs(r.fd); err != nil {
+	err := r.early.wait()
+	if err == nil {
+		err = unix.Syncfs(r.fd)
+	}
+	if err != nil {
 		return pathError("syncfs", r.path, err)
 	}
 	return nil
@@ -98,6 +108,11 @@ func (r *Root) Finish() error {
 			return err
 		}
 	}
+	return r.finishRoot()
+}
+
+// finishRoot is Finish without the files of TempFile.
+func (r *Root) finishRoot() error {
 	d := r.deferred
 	if d == nil {
 		return nil

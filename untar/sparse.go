@@ -107,7 +107,8 @@ func (p *parser) mapText(b []byte) error {
 // followed by a line feed. The first is the number of pairs. The map is padded to a full
 // block.
 type mapReader struct {
-	count  int64 // pairs still to read; -1 until the count is read
+	_      [0]func() // forbids ==, whose code nothing needs
+	count  int64     // pairs still to read; -1 until the count is read
 	value  int64
 	digits int
 	pair   [2]int64

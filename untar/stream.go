@@ -17,7 +17,8 @@ var errLongTail error = textError("more than 64 MiB follow the archive's end")
 
 // A FormatError means that an archive is damaged, cut off or not allowed.
 type FormatError struct {
-	Offset int64 // of the bad block in the uncompressed archive, in bytes
+	_      [0]func() // forbids ==, whose code nothing needs
+	Offset int64     // of the bad block in the uncompressed archive, in bytes
 	Cause  error
 }
 
@@ -43,6 +44,18 @@ type stream struct {
 	body   int64 // bytes of the current body not yet taken
 	pad    int64 // bytes of padding after the body
 	ended  bool  // r returned io.EOF
+}
+
+// An entries is a sequence of files with their contents: those of an archive (stream), of a
+// squashfs image or of a directory.
+type entries interface {
+	// next skips the rest of the current entry and returns the next one, or io.EOF after the last.
+	next() (*Entry, error)
+	// chunk returns the next part of the current entry's content that is stored (all of it but
+	// holes), at least one and at most max bytes, or io.EOF at its end.
+	chunk(max int64) ([]byte, error)
+	// fail returns the error for the current entry that says why it is refused.
+	fail(cause error) error
 }
 
 // newStream returns a stream that reads r.
@@ -90,8 +103,10 @@ func (s *stream) take(n int) []byte {
 
 // bad returns a FormatError for the block at an offset.
 func (s *stream) bad(at int64, cause error) error {
-	return &FormatError{at, cause}
+	return &FormatError{Offset: at, Cause: cause}
 }
+
+func (s *stream) fail(cause error) error { return s.bad(s.off, cause) }
 
 // next skips the rest of the current entry and reads the next one. At the archive's end it
 // reads the input to its end, so that a digest below it covers every byte, and returns

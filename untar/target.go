@@ -50,8 +50,9 @@ type Target struct {
 
 // A marker is the file beside a directory that says that its tree is incomplete.
 type marker struct {
-	name string // in the parent, "" if there is none
-	fd   int    // locked, so that others know that a run uses it; -1: none
+	_    [0]func() // forbids ==, whose code nothing needs
+	name string    // in the parent, "" if there is none
+	fd   int       // locked, so that others know that a run uses it; -1: none
 }
 
 // oldPermissions are what the run changed and has to restore.
@@ -63,10 +64,11 @@ type oldPermissions struct {
 
 // found is what the directory contained when it was opened.
 type found struct {
-	empty     bool   // nothing, or nothing after it was emptied
-	recovered bool   // the tree of an interrupted run; it was removed
-	resumed   bool   // the tree of an interrupted run; it stays and is merged
-	stale     string // path of a marker or staging directory that looks interrupted
+	_         [0]func() // forbids ==, whose code nothing needs
+	empty     bool      // nothing, or nothing after it was emptied
+	recovered bool      // the tree of an interrupted run; it was removed
+	resumed   bool      // the tree of an interrupted run; it stays and is merged
+	stale     string    // path of a marker or staging directory that looks interrupted
 }
 
 // ErrBusy means that another process is filling the same directory.

@@ -9,6 +9,7 @@ import (
 
 // A TempFile is a file in a root directory that does not belong to the tree.
 type TempFile struct {
+	_    [0]func() // forbids ==, whose code nothing needs
 	File *os.File
 	root *Root
 	name string
@@ -33,7 +34,7 @@ func (r *Root) TempFile() (*TempFile, error) {
 			return nil, err
 		}
 	}
-	f := &TempFile{os.NewFile(uintptr(fd), name), r, name}
+	f := &TempFile{File: os.NewFile(uintptr(fd), name), root: r, name: name}
 	r.own, r.temporary = append(r.own, name), append(r.temporary, f)
 	return f, nil
 }
@@ -42,11 +43,16 @@ func (r *Root) TempFile() (*TempFile, error) {
 // the root directory.
 func (f *TempFile) Close() error {
 	r := f.root
-	i := slices.Index(r.temporary, f)
-	if i < 0 {
+	open := r.temporary[:0]
+	for _, other := range r.temporary {
+		if other != f {
+			open = append(open, other)
+		}
+	}
+	if len(open) == len(r.temporary) {
 		return nil
 	}
-	r.temporary = slices.Delete(r.temporary, i, i+1)
+	r.temporary = open
 	err := f.File.Close()
 	if e := r.removeOwn(f.name); e != nil {
 		return e

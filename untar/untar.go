@@ -1,5 +1,5 @@
-// Package untar extracts tar archives. It writes below one directory, the root, and
-// nowhere else.
+// Package untar extracts tar archives and squashfs images. It writes below one directory, the
+// root, and nowhere else.
 //
 // # Guarantees
 //
@@ -26,17 +26,19 @@
 //
 // Bytes to entries:
 //
-//   - decompress.go recognizes the compression; gzip.go, bzip2.go and zstd.go decode one
-//     format each, package xz decodes xz and lzma. readahead.go runs a decoder in its own
-//     goroutine.
+//   - decompress.go recognizes the compression; gzip.go, bzip2.go (with bzip2block.go) and
+//     zstd.go decode one format each, package xz decodes xz and lzma. readahead.go runs a
+//     decoder in its own goroutine.
 //   - header.go, pax.go and sparse.go read the fields of an archive; parser.go and
 //     records.go combine them into an Entry, without I/O. stream.go reads blocks from an
 //     io.Reader and feeds the parser. files.go reads an archive without a root, and members.go
-//     finds the files of an archive on the disk.
+//     finds the files of an archive on the disk. squashfs.go makes entries of the files of a
+//     squashfs image, which package squashfs reads; copy.go reads a directory as entries.
 //
 // Entries to files:
 //
-//   - name.go, pattern.go and selection.go decide which entries are extracted, and where.
+//   - inside.go and top.go drop leading directories from names. name.go, pattern.go and
+//     selection.go decide which entries are extracted, and where.
 //   - sys.go makes system calls with one path component each. dirs.go opens directories
 //     one component at a time. root.go holds the root directory.
 //   - extract.go extracts an archive. directory.go, file.go, special.go and hardlink.go
@@ -110,10 +112,23 @@ type Options struct {
 	Metadata Metadata
 
 	Each func(*Entry) // called for each selected entry before it is extracted
+	// Stop is called before each entry, and before each part of its content. An error ends the
+	// extraction with it. nil: nothing is called.
+	Stop func() error
 }
 
 // A Filter selects entries by their names.
 type Filter struct {
+	// Inside, if not "", extracts only what is below this directory of the archive, as if the
+	// directory were the archive's root. All other names in a Filter, and what Options.Each and
+	// errors get, then begin below that directory. Its absence is a *MissingError.
+	Inside string
+	// Top does the same with a directory that has a name of its own and that holds the root file
+	// system, if the archive has such a directory: Report.Top. What is beside it is not extracted,
+	// with a Note. It is recognized by the names at the archive's beginning (see top.go). If what
+	// follows contradicts that, the error is a *FormatError. With Inside, Top means nothing.
+	Top bool
+
 	Exclude []string // patterns as for tar --anchored --exclude
 	Members []string // extract only these entries and what is below them; empty: all
 	Strip   int      // leading components to drop from names and hard link targets; "." counts
@@ -130,7 +145,11 @@ type Metadata struct {
 	Privilege Privilege
 	// IDMap, if not nil, maps all owners as a user namespace with these ranges would, for
 	// a caller who is root outside of that namespace. Device nodes are then skipped.
-	IDMap   []IDRange
+	IDMap []IDRange
+	// Caller is the user and group who run this program in a user namespace that maps them besides
+	// the ids of a container. Copy makes their files root's, as if root had put them there, with the
+	// setuid and setgid bits that they have. nil: there are no such ids.
+	Caller  *[2]uint32
 	SELinux bool // set security.selinux
 	ACLs    bool // set ACLs stored as text (SCHILY.acl.*), as tar --acls does
 }

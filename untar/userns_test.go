@@ -19,9 +19,14 @@ import (
 const (
 	insideRoot    = "UNTAR_TEST_ROOT"
 	insideArchive = "UNTAR_TEST_ARCHIVE"
+	insideSource  = "UNTAR_TEST_SOURCE"
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(insideSource) != "" {
+		copyInside()
+		return
+	}
 	if os.Getenv(insideRoot) != "" {
 		extractInside()
 		return
@@ -55,6 +60,102 @@ func extractInside() {
 		fmt.Println("refused")
 	default:
 		fmt.Println("accepted", rep.Summary())
+	}
+}
+
+// copyInside copies a directory whose owner is the user 5555 and the group 6666, and prints the
+// result.
+func copyInside() {
+	from, err := OpenRoot(os.Getenv(insideSource))
+	if err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	to, err := OpenRoot(os.Getenv(insideRoot))
+	if err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	report, err := to.Copy(from, Options{Strict: true, Metadata: Metadata{Caller: &[2]uint32{5555, 6666}}})
+	if errors.Is(err, ErrUnmapped) {
+		fmt.Println("unmapped", err)
+		return
+	}
+	fmt.Println(err, report.Summary())
+}
+
+// Files of who called become root's of the container, and the bits of their modes stay. No other
+// owner is outside of the namespace, and a file of a stranger is refused, but not one of nobody in
+// the namespace.
+func TestCopyInNamespace(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mapping a range of IDs needs root")
+	}
+	const caller, group, first = 5555, 6666, 100000
+	program, err := os.ReadFile("/proc/self/exe")
+	must(t, err)
+	base := t.TempDir()
+	self := filepath.Join(base, "untar.test")
+	must(t, os.WriteFile(self, program, 0o755), os.Chmod(base, 0o755), os.Chmod(filepath.Dir(base), 0o755))
+	type owner [2]int
+	for i, test := range []struct {
+		file, want owner // of the file "f", or of the link "l" if link is true
+		link       bool
+		refused    bool
+	}{
+		{file: owner{caller, group}, want: owner{first, first}},
+		{file: owner{caller, group}, want: owner{first, first}, link: true},
+		{file: owner{first + 12, first + 34}, want: owner{first + 12, first + 34}},
+		{file: owner{caller, first + 34}, want: owner{first, first + 34}},
+		{file: owner{first + 65534, first + 34}, want: owner{first + 65534, first + 34}},
+		{file: owner{0, 0}, refused: true}, {file: owner{0, 0}, refused: true, link: true},
+		{file: owner{65534, 65534}, refused: true}, {file: owner{caller, 0}, refused: true}, {file: owner{caller + 1, group}, refused: true},
+	} {
+		from, to := filepath.Join(base, fmt.Sprint("from", i)), filepath.Join(base, fmt.Sprint("to", i))
+		name := "f"
+		must(t, os.Mkdir(from, 0o755), os.Mkdir(to, 0o755), os.Chown(from, caller, group), os.Chown(to, first, first))
+		must(t, os.Mkdir(filepath.Join(from, "d"), 0o755), os.Chown(filepath.Join(from, "d"), caller, group))
+		if test.link {
+			name = "l"
+			must(t, os.Symlink("x", filepath.Join(from, name)))
+		} else {
+			must(t, os.WriteFile(filepath.Join(from, name), []byte("x"), 0o755))
+		}
+		must(t, os.Lchown(filepath.Join(from, name), test.file[0], test.file[1]))
+		if !test.link {
+			must(t, syscall.Chmod(filepath.Join(from, name), 0o4755))
+		}
+		ids := func(own int) []syscall.SysProcIDMap {
+			return []syscall.SysProcIDMap{
+				{ContainerID: 0, HostID: first, Size: own}, {ContainerID: own, HostID: own, Size: 1},
+				{ContainerID: own + 1, HostID: first + own + 1, Size: 65535 - own},
+			}
+		}
+		cmd := exec.Command(self)
+		cmd.Env = append(os.Environ(), insideRoot+"="+to, insideSource+"="+from)
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags: syscall.CLONE_NEWUSER, UidMappings: ids(caller), GidMappings: ids(group),
+			Credential: &syscall.Credential{}, GidMappingsEnableSetgroups: true,
+		}
+		out, err := cmd.Output()
+		if err != nil {
+			t.Skipf("no user namespaces here: %v", err)
+		}
+		if refused := strings.HasPrefix(string(out), "unmapped"); refused != test.refused || !refused && !strings.HasPrefix(string(out), "<nil>") {
+			t.Errorf("%v: %s", test.file, out)
+		}
+		if test.refused {
+			continue
+		}
+		var st syscall.Stat_t
+		must(t, syscall.Lstat(filepath.Join(to, name), &st))
+		if got := (owner{int(st.Uid), int(st.Gid)}); got != test.want || !test.link && st.Mode&0o7777 != 0o4755 {
+			t.Errorf("%v: the copy has %v and the mode %o", test.file, got, st.Mode)
+		}
+		must(t, syscall.Lstat(filepath.Join(to, "d"), &st))
+		if st.Uid != first || st.Gid != first {
+			t.Errorf("%v: the directory has %d:%d", test.file, st.Uid, st.Gid)
+		}
 	}
 }
 

@@ -160,6 +160,9 @@ func TestWorkIsLinear(t *testing.T) {
 	if os.Getenv("LXC_PULL_TEST_EMULATOR") != "" {
 		t.Skip("an emulator's system calls are not the program's")
 	}
+	if strconv.IntSize == 32 { // so that a run of the tests for both counts them once
+		t.Skip("a 64-bit program makes the same calls")
+	}
 	if where := os.Getenv("WORK_IN"); where != "" { // this is the process whose calls are counted
 		n, _ := strconv.Atoi(os.Getenv("WORK_SIZE"))
 		for _, c := range workCases() {

@@ -12,6 +12,29 @@ import (
 // name, and resolves the links before that inside the root (see OutsideError). The error is
 // EISDIR for a directory, and fs.ErrNotExist if the directory of name does not exist.
 func (r *Root) WriteFile(name string, mode uint32, data []byte) error {
+	own := owner{uint32(os.Geteuid()), uint32(os.Getegid())}
+	if r.owner != nil {
+		own = *r.owner
+	}
+	return r.writeFile(name, mode, own, data)
+}
+
+// WriteOwned is WriteFile for a file that has a user and a group, which ids maps as an extraction
+// does (Metadata.IDMap; nil: they are not mapped). If this process is not root, its user owns the
+// file.
+func (r *Root) WriteOwned(name string, mode uint32, own [2]uint32, ids []IDRange, data []byte) error {
+	if os.Geteuid() != 0 {
+		return r.WriteFile(name, mode, data)
+	}
+	uid, ok1 := idMap(ids).id(own[0], false)
+	gid, ok2 := idMap(ids).id(own[1], true)
+	if !ok1 || !ok2 {
+		return &OwnerError{own[0], own[1], unix.EINVAL}
+	}
+	return r.writeFile(name, mode, owner{uid, gid}, data)
+}
+
+func (r *Root) writeFile(name string, mode uint32, own owner, data []byte) error {
 	path, err := r.resolve(name, resolveOptions{})
 	if err != nil {
 		return err
@@ -35,10 +58,6 @@ func (r *Root) WriteFile(name string, mode uint32, data []byte) error {
 	if err == nil {
 		// The directory may have a default ACL, or give its group to new files.
 		unix.Fremovexattr(fd, attrACL)
-		own := owner{uint32(os.Geteuid()), uint32(os.Getegid())}
-		if r.owner != nil {
-			own = *r.owner
-		}
 		if err = unix.Fchown(fd, int(own.uid), int(own.gid)); err == nil {
 			err = pwriteFull(fd, data, 0)
 		}
