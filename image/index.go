@@ -1,6 +1,7 @@
 // Package image parses the index of an image server and finds images in it. It also parses the
 // names of container images (reference.go), the documents about them (oci.go, login.go) and what
-// their signatures say (cosign.go). It does no input or output.
+// their signatures say (cosign.go), the lists of simplestreams servers (streams.go) and the metadata
+// of their images (incus.go). It does no input or output.
 //
 // The index is the file meta/1.0/index-system or index-user on the server, with one
 // image per line:
@@ -294,6 +295,7 @@ type NotFoundError struct {
 	query  Query
 	Gone   string // the build that is in the index and not on the server; "": not in the index
 	Listed string // the build that is in the index in place of the one that the user named; "": no such case
+	newest bool   // Listed is the newest of several builds
 	// OtherArch says that Near has images of other architectures than the query's.
 	OtherArch bool
 	Near      []Image // images with similar names, the most similar first; the release may be ""
@@ -310,7 +312,11 @@ func (e *NotFoundError) Error() string {
 	name := strconv.Quote(anyName(e.query.Dist) + "/" + anyName(e.query.Release) + "/" + anyName(arch) + "/" + anyName(e.query.Variant))
 	switch {
 	case e.Listed != "":
-		return fmt.Sprintf("the server has no build %q of %s; the list has %q", e.query.Build, name, e.Listed)
+		has := "the list has"
+		if e.newest {
+			has = "the newest in the list is"
+		}
+		return fmt.Sprintf("the server has no build %q of %s; %s %q", e.query.Build, name, has, e.Listed)
 	case e.Gone != "":
 		return fmt.Sprintf("the list has build %q of %s, the server does not", e.Gone, name)
 	case e.query.AnyVariant: // as the user typed it
@@ -337,7 +343,7 @@ const maxNear = 6
 // near returns images with names similar to q: first those that differ in one field, then
 // those whose distribution or release has a similar name, and of equals the newest release. Of
 // another architecture it returns images only if there are no others. It leaves out the path
-// gone.
+// gone; "": none.
 func (x *Index) near(q *Query, gone string) (near []Image) {
 	const foreign, tooFar = 1 << 16, 1 << 20
 	costs := make([]int, len(x.Images))
@@ -351,7 +357,7 @@ func (x *Index) near(q *Query, gone string) (near []Image) {
 		if q.names(img) {
 			cost = 0
 		}
-		if cost > 4*2 || img.Path == gone {
+		if cost > 4*2 || gone != "" && img.Path == gone {
 			cost = tooFar
 		}
 		if q.Release != Latest && !SameRelease(img.Dist, q.Release, img.Release) {
