@@ -46,7 +46,7 @@ func (c *Cache) base(create bool) (*directory, error) {
 	// The owner of "/" decides where all paths lead, so it is trusted. In a user
 	// namespace it is root of the host, whose id there is 65534, like that of every
 	// user who is not mapped: directories of these users can't be told apart from root's.
-	w.above.owners = slices.Concat(d.owners, c.Above, []int{int(w.root.Uid)})
+	w.above.owners = append(append([]int{int(w.root.Uid)}, d.owners...), c.Above...)
 	var err error
 	if w.dir, err = unix.Open(w.at, walkFlags, 0); err != nil {
 		return nil, &fs.PathError{Op: "open", Path: w.at, Err: err}

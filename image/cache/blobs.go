@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -15,10 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lxc-pull/image"
+	"lxc-pull/image/sha256"
 )
 
-// Container images are kept as blobs: manifests, configs and layers, which several images may
-// share. All are in one directory:
+// Images whose files all have digests are kept as blobs, which several images may share: the
+// manifests, configs and layers of container images, and the signed lists, metadata and root file
+// systems of images from other sources. All are in one directory:
 //
 //	BASE/.lxc-pull/images/sha256-HEX          a complete blob
 //	BASE/.lxc-pull/images/.sha256-HEX.part    an incomplete one
@@ -54,8 +55,8 @@ const (
 	usefulRate = 64 << 10 // bytes per second
 )
 
-// A Blob is a manifest, config or layer of container images in the cache, locked by this
-// process while it is incomplete. Images share blobs.
+// A Blob is a file of images in the cache, such as a manifest or a layer, locked by this process
+// while it is incomplete. Images share blobs.
 type Blob struct {
 	_        [0]func() // forbids ==, whose code nothing needs
 	File     *os.File  // for reading; writes append to it
@@ -67,6 +68,7 @@ type Blob struct {
 	name  string     // in dir, when complete
 	size  int64      // bytes when complete; -1: not known
 	lock  *lock      // nil: not held
+	early earlyWriter
 }
 
 // blobName returns the name of a blob's file. The error says that d is no digest.
@@ -116,6 +118,13 @@ func (c *Cache) blob(ctx context.Context, d image.Digest, size int64, create boo
 	name, err := blobName(d)
 	if err != nil {
 		return nil, err
+	}
+	if c.Held != nil {
+		file, size, err := c.Held(d)
+		if err != nil {
+			return nil, err
+		}
+		return &Blob{File: file, Have: size, Complete: true}, nil
 	}
 	dir, err := c.images(create)
 	if err != nil {
@@ -170,7 +179,7 @@ func (b *Blob) takeLock(ctx context.Context) (*lock, error) {
 	return c.lock(ctx, b.dir, name, maxLockWait)
 }
 
-// Join says that a run uses container images, until the caller closes what it returns: while there
+// Join says that a run uses images that are kept as blobs, until the caller closes what it returns: while there
 // is a run, Shrink leaves blobs alone that no image needs yet. Without a cache it returns nil. On a
 // file system without flock(2) it has no effect, and Shrink goes by the age of blobs.
 func (c *Cache) Join() *os.File {
@@ -220,7 +229,7 @@ func (b *Blob) open(name string, flag int) (err error) {
 func (b *Blob) part() string { return "." + b.name + partSuffix }
 
 // Write appends to an incomplete blob.
-func (b *Blob) Write(p []byte) (int, error) { return b.File.Write(p) }
+func (b *Blob) Write(p []byte) (int, error) { return b.early.write(b.File, p) }
 
 // Commit makes the blob complete. The caller has checked its digest. File stays open. When
 // Commit returns without error, the blob is on the disk. The error is an *UnwritableError.

@@ -11,7 +11,7 @@
 //	        meta.tar.xz, SHA256SUMS, SHA256SUMS.asc, ...
 //	BASE/download/DIST/RELEASE/ARCH/.VARIANT.*  the lock, and entries that are not in place
 //	BASE/.lxc-pull/seen                         the newest builds seen (seen.go)
-//	BASE/.lxc-pull/images/                      container images (blobs.go, kept.go)
+//	BASE/.lxc-pull/images/                      images that are kept as blobs (blobs.go, kept.go)
 //
 // # The life of an entry
 //
@@ -62,7 +62,7 @@
 //
 // cache.go, entry.go, slot.go, stage.go implement the life above with the help of directory.go,
 // owner.go, base.go, lock.go and markers.go; list.go, sweep.go and
-// seen.go come last. blobs.go and kept.go keep container images, whose life is:
+// seen.go come last. blobs.go and kept.go keep images whose files all have digests, whose life is:
 //
 //	blob, err := cache.Blob(ctx, digest, size)     // each blob; one process downloads it
 //	io.Copy(blob, body)
@@ -121,6 +121,12 @@ type Cache struct {
 	// Waiting, if not nil, is called once when another process holds a lock. holder is
 	// for people, such as "process 12"; "" if the process is not known.
 	Waiting func(holder string)
+	// Held, if not nil, has the blobs of the one image HeldKept in place of the directory: they
+	// are in a bundle. Held returns the file of a blob, which stays open, and its size; the error
+	// is fs.ErrNotExist if there is none. Nothing can be written then.
+	Held     func(d image.Digest) (file *os.File, size int64, err error)
+	HeldKept *Kept
+
 	// pause waits for d or until ctx is done. Tests replace it; nil means a real wait.
 	pause func(ctx context.Context, d time.Duration) error
 
@@ -192,6 +198,9 @@ func (c *Cache) giveAway(f *os.File) {
 // walk opens the directory at the end of a path below BASE, and creates the
 // directories of the path if create is true.
 func (c *Cache) walk(create bool, names ...string) (*directory, error) {
+	if c.Held != nil {
+		return nil, fs.ErrNotExist
+	}
 	d, err := c.base(create)
 	if err != nil {
 		return nil, err

@@ -206,8 +206,15 @@ func (d *directory) removeTree(name string, depth int) error {
 }
 
 // sync writes the directory to disk. Some FUSE file systems can't; that is no error.
-func (d *directory) sync() error {
-	err := d.file.Sync()
+func (d *directory) sync() error { return ignoreUnable(d.file.Sync()) }
+
+// syncAll writes all files of the directory's file system to disk.
+func (d *directory) syncAll() error {
+	return ignoreUnable(d.wrap("syncfs", ".", unix.Syncfs(int(d.file.Fd()))))
+}
+
+// ignoreUnable returns the error of a sync, but nil if the file system can't do it.
+func ignoreUnable(err error) error {
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
 		return nil
 	}

@@ -16,9 +16,9 @@ import (
 	"lxc-pull/image"
 )
 
-// A record is a file that says which blobs a container image needs. Its name is the digest of
-// the image's reference and architecture, and its time is when the image was last used. It has
-// these lines:
+// A record is a file that says which blobs an image needs: a container image, or one of another
+// source whose files all have digests. Its name is the digest of the image's reference and
+// architecture, and its time is when the image was last used. It has these lines:
 //
 //	lxc-pull image 1
 //	SECONDS since 1970, REFERENCE, DIST, RELEASE, ARCH, VARIANT, MEDIA TYPE    (a line each)
@@ -26,11 +26,17 @@ import (
 //	sha256:HEX of the manifest
 //	sha256:HEX of another blob, and so on
 //
+// A record of an image that has a build or an expiry date begins with "lxc-pull image 2", and its
+// second line is "SECONDS since 1970, of the expiry date (0: none), BUILD", separated by blanks.
+// Images of other sources than registries have their metadata, or else the root file system, in
+// the place of the manifest, and perhaps no media type.
+//
 // A later format may have other lines, but also one for the digest of each blob, so that this
 // version removes no blob of it.
 
 const (
 	recordBegin  = "lxc-pull image 1"
+	recordBegin2 = "lxc-pull image 2"
 	recordPrefix = "image-"
 	recordTop    = 8 // the line of Kept.Top; the lines from here on are digests
 	// maxKeptBlobs is how many blobs an image may need: its layers, and as many again for
@@ -47,11 +53,15 @@ const (
 	maxRecordWait = 2 * emptyOwner
 )
 
-// A Kept is a container image that the cache keeps.
+// A Kept is an image that the cache keeps as blobs.
 type Kept struct {
-	_         [0]func() // forbids ==, whose code nothing needs
-	Reference string    // image.Reference.String, without the digest that its tag has now
+	_ [0]func() // forbids ==, whose code nothing needs
+	// Reference is what the image is called: image.Reference.String without the digest that its
+	// tag has now, a simplestreams server's "images:debian/trixie/default", or a URL.
+	Reference string
 	Name      image.Name
+	Build     string         // "": not known
+	Expires   time.Time      // in whole seconds; zero: never
 	Manifest  image.Digest   // of the platform's manifest
 	Top       image.Digest   // of the index that lists the manifest, else Manifest
 	MediaType string         // of Top
@@ -75,6 +85,14 @@ func (k *Kept) fields() []*string {
 // lines returns the lines of the record.
 func (k *Kept) lines() []string {
 	lines := []string{recordBegin, strconv.FormatInt(k.Time.Unix(), 10)}
+	if k.Build != "" || !k.Expires.IsZero() {
+		expires := int64(0)
+		if !k.Expires.IsZero() {
+			expires = k.Expires.Unix()
+		}
+		lines[0] = recordBegin2
+		lines[1] += " " + strconv.FormatInt(expires, 10) + " " + k.Build
+	}
 	for _, field := range k.fields() {
 		lines = append(lines, *field)
 	}
@@ -86,9 +104,20 @@ func (k *Kept) lines() []string {
 	return lines
 }
 
+// Text returns the record of the image, from which ParseKept reads it.
+func (k *Kept) Text() string { return strings.Join(k.lines(), "\n") + "\n" }
+
+// ParseKept returns the image of a record.
+func ParseKept(text string) (*Kept, error) {
+	if len(text) > maxRecord {
+		return nil, errors.New("the record of the image is larger than " + strconv.Itoa(maxRecord) + " bytes")
+	}
+	return parseKept(strings.Split(strings.TrimSuffix(text, "\n"), "\n"))
+}
+
 // parseKept returns the image of a record, whose lines these are.
 func parseKept(lines []string) (*Kept, error) {
-	ok := recordTop+2 <= len(lines) && len(lines) <= recordTop+maxKeptBlobs && lines[0] == recordBegin
+	ok := recordTop+2 <= len(lines) && len(lines) <= recordTop+maxKeptBlobs && (lines[0] == recordBegin || lines[0] == recordBegin2)
 	for i, line := range lines {
 		ok = ok && isPrintable(line, maxField)
 		if i >= recordTop {
@@ -97,10 +126,25 @@ func parseKept(lines []string) (*Kept, error) {
 		}
 	}
 	if !ok {
-		return nil, errors.New("it is no record of a container image")
+		return nil, errors.New("it is no record of an image")
 	}
-	seconds, err := strconv.ParseInt(lines[1], 10, 64)
-	k := &Kept{Time: time.Unix(seconds, 0)}
+	k := new(Kept)
+	text := lines[1]
+	if lines[0] == recordBegin2 {
+		var expires string
+		text, expires, _ = strings.Cut(text, " ")
+		expires, k.Build, _ = strings.Cut(expires, " ")
+		if n, err := strconv.ParseInt(expires, 10, 64); err != nil {
+			return k, err
+		} else if n != 0 {
+			k.Expires = time.Unix(n, 0)
+		}
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	k.Time = time.Unix(seconds, 0)
+	if err == nil && k.lines()[1] != lines[1] { // dropKept compares all lines
+		err = errors.New("its second line is not as this program writes it")
+	}
 	for i, field := range k.fields() {
 		*field = lines[i+2]
 	}
@@ -175,6 +219,9 @@ func (c *Cache) keep(ctx context.Context, k *Kept) error {
 // FindKept returns the image that Keep has recorded. The error is fs.ErrNotExist if there is none.
 // Its blobs may have been removed since.
 func (c *Cache) FindKept(reference, arch string) (*Kept, error) {
+	if k := c.HeldKept; k != nil && k.Reference == reference && k.Name.Arch == arch {
+		return k, nil
+	}
 	d, err := c.images(false)
 	if err != nil {
 		return nil, err
@@ -200,7 +247,7 @@ func (c *Cache) UseKept(k *Kept) {
 	d.file.Close()
 }
 
-// listKept describes the container images, the last used first, and then the blobs that no image
+// listKept describes the images that are kept as blobs, the last used first, and then the blobs that no image
 // needs and the incomplete ones. A blob that several images need counts for the image among
 // them that was used last.
 func (d *directory) listKept() ([]Info, error) {
@@ -306,7 +353,7 @@ func (c *Cache) removeUnneeded(d *directory, blobs []image.Digest, before time.T
 	return err
 }
 
-// dropKept removes the blob that i describes, if it was not used since; or the container image,
+// dropKept removes the blob that i describes, if it was not used since; or the image,
 // and those of its blobs that no other image needs and that were not used since the time before.
 func (c *Cache) dropKept(i *Info, before time.Time) error {
 	s, err := c.lockImages(context.Background())
@@ -348,7 +395,7 @@ func (c *Cache) dropKept(i *Info, before time.Time) error {
 	return err
 }
 
-// SweepBlobs removes locks and unfinished records of container images that killed runs left more
+// SweepBlobs removes locks and unfinished records of images that killed runs left more
 // than Leftover before now. What it can't remove stays for the next time. Blobs are listed by List.
 func (c *Cache) SweepBlobs(now time.Time) {
 	d, err := c.images(false)

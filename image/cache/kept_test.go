@@ -80,6 +80,47 @@ func TestKept(t *testing.T) {
 	}
 }
 
+// TestKeptBuild keeps images with a build and an expiry date, and reads and removes them again.
+// Those without have a record of the first version, which older versions of the program read.
+func TestKeptBuild(t *testing.T) {
+	c := &Cache{Base: t.TempDir()}
+	for _, want := range []struct {
+		build   string
+		expires int64
+		line    string
+	}{
+		{"", 0, "lxc-pull image 1"}, {"20260829_05:24", 0, "lxc-pull image 2"}, {"20260829_05:24", 1790000000, "lxc-pull image 2"},
+		{"", 1790000000, "lxc-pull image 2"}, {"a b  c", 1, "lxc-pull image 2"}, {"x", -5, "lxc-pull image 2"},
+	} {
+		k := kept("images:debian/trixie/default", "meta", "root")
+		pullBlob(c, t.Context(), "meta")
+		pullBlob(c, t.Context(), "root")
+		if k.Build = want.build; want.expires != 0 {
+			k.Expires = time.Unix(want.expires, 0)
+		}
+		k.MediaType = ""
+		if err := c.Keep(t.Context(), k); err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.FindKept(k.Reference, "arm64")
+		if err != nil || got.Build != want.build || !got.Expires.Equal(k.Expires) || got.lines()[0] != want.line || len(got.Blobs) != 2 {
+			t.Errorf("%+v came back as %+v, %v", want, got, err)
+		}
+		if err := c.Drop(list(t, c)[0]); err != nil {
+			t.Errorf("%+v: %v", want, err)
+		}
+		if left := contents(t, c); left != "" {
+			t.Errorf("%+v: left %s", want, left)
+		}
+	}
+	for _, line := range []string{"5", "5 ", "5 0", "5 0 ", "5 x b", "x 1 b", "05 1 b", "5 01 b", "5 +1 b", " 5 1 b"} {
+		lines := append([]string{recordBegin2, line}, kept("a", "m").lines()[2:]...)
+		if k, err := parseKept(lines); err == nil {
+			t.Errorf("%q is accepted: %+v", line, k)
+		}
+	}
+}
+
 func list(t *testing.T, c *Cache) []Info {
 	t.Helper()
 	list, err := c.List()

@@ -10,8 +10,8 @@ import (
 )
 
 // An Info describes an image or a partial download in the cache. Three kinds of things have one:
-// images of an index and their partial downloads have a Name; container images are Kept; blobs
-// of container images that no image needs, or that are incomplete (Partial), are a Blob.
+// images of an index and their partial downloads have a Name; images of other sources are Kept; blobs
+// of these that no image needs, or that are incomplete (Partial), are a Blob.
 type Info struct {
 	_ [0]func() // forbids ==, whose code nothing needs
 	image.Name
@@ -21,7 +21,7 @@ type Info struct {
 	Modified time.Time // when the rootfs was last written
 	Used     time.Time // when the image was last used, as far as Use could record it
 	Size     int64     // bytes of the rootfs, or of blobs, that are there
-	Shared   int64     // more bytes, of blobs that count in another container image's Size
+	Shared   int64     // more bytes, of blobs that count in another image's Size
 	Partial  bool      // an interrupted download
 	Evidence bool      // the entry has evidence
 	Damage   error     // why the entry can't be used; nil: it can
@@ -41,6 +41,9 @@ func (i *Info) Foreign() bool { return untrusted(i.Damage) }
 func (i *Info) Label() string {
 	switch {
 	case i.Kept != nil:
+		if i.Kept.Name.Arch == "" { // of a file
+			return i.Kept.Reference
+		}
 		return i.Kept.Reference + " " + i.Kept.Name.Arch
 	case i.Blob != "":
 		return ShortDigest(i.Blob)
@@ -52,11 +55,14 @@ func (i *Info) Label() string {
 func ShortDigest(d image.Digest) string { return string(d[:min(len(d), len("sha256:")+12)]) }
 
 // List returns the images and partial downloads in the cache, sorted by name; none if
-// there is no cache. Container images come last, the last used first, and then blobs
+// there is no cache. Those that are kept as blobs come last, the last used first, and then blobs
 // that no image needs.
 // Directories without the marker files of an image, and directories and records that can't be
 // read, are left out.
 func (c *Cache) List() ([]Info, error) {
+	if c.HeldKept != nil {
+		return []Info{{Kept: c.HeldKept, Proven: true}}, nil
+	}
 	var found []*Info
 	var keys []string
 	err := c.walkEntries(func(d *directory, n image.Name, name string) {

@@ -169,6 +169,9 @@ func (s *Slot) Adopt(evidence map[string][]byte) error {
 		err = st.writeEvidence(temporary, evidence)
 	}
 	if err == nil {
+		err = d.syncAll()
+	}
+	if err == nil {
 		err = d.removeAll(evidenceName)
 	}
 	if err == nil {

@@ -17,8 +17,9 @@ type Stage struct {
 	Have   int64    // bytes of the rootfs that an earlier run left
 	Rootfs *os.File // the file, for reading those bytes; writes append to it
 
-	slot *Slot
-	dir  *directory
+	slot  *Slot
+	dir   *directory
+	early earlyWriter
 }
 
 // Stage begins a new entry. The tag names the content of its rootfs (a digest, or a
@@ -42,6 +43,9 @@ func (s *Slot) Begun(tag string) bool {
 	}
 	return ok
 }
+
+// Partial reports whether an earlier run left something, under any tag.
+func (s *Slot) Partial() bool { return s.parent.exists(s.part()) }
 
 // openPart opens the directory that an earlier run left, if it has the tag.
 func (s *Slot) openPart(tag string) (*directory, bool) {
@@ -115,7 +119,7 @@ func (st *Stage) write(d *directory, name string, data []byte, mode fs.FileMode)
 }
 
 // Write appends to the rootfs.
-func (st *Stage) Write(p []byte) (int, error) { return st.Rootfs.Write(p) }
+func (st *Stage) Write(p []byte) (int, error) { return st.early.write(st.Rootfs, p) }
 
 // Reset empties the rootfs, for a new download after a wrong digest.
 func (st *Stage) Reset() error {
@@ -170,7 +174,9 @@ func (st *Stage) Commit(build string, files map[string]File, evidence map[string
 	return s.cache.unwritable(err)
 }
 
-// fill writes all files of the entry but the rootfs, removes the tag, and syncs.
+// fill writes all files of the entry but the rootfs, removes the tag, and syncs. A sync of the file
+// system makes all files durable with one commit of its journal; a sync of a directory would not
+// write the content of the files in it.
 func (st *Stage) fill(build string, files map[string]File, evidence map[string][]byte) error {
 	var names []string
 	for name := range files {
@@ -199,16 +205,18 @@ func (st *Stage) fill(build string, files map[string]File, evidence map[string][
 	if err == nil {
 		err = st.dir.remove(tagName)
 	}
+	// All bytes must be on disk before the rename is. Before Linux 5.8 only Sync reports that the
+	// rootfs could not be written. There is nothing left to write for it.
 	if err == nil {
-		err = st.Rootfs.Sync() // the bytes must be on disk before the rename is
+		err = st.dir.syncAll()
 	}
 	if err == nil {
-		err = st.dir.sync()
+		err = st.Rootfs.Sync()
 	}
 	return err
 }
 
-// writeEvidence creates a directory in the entry and writes the evidence to it.
+// writeEvidence creates a directory in the entry and writes the evidence to it. It does not sync.
 func (st *Stage) writeEvidence(name string, evidence map[string][]byte) error {
 	inner, err := st.slot.cache.step(st.dir, name, true)
 	if err != nil {
@@ -226,9 +234,6 @@ func (st *Stage) writeEvidence(name string, evidence map[string][]byte) error {
 		if err == nil {
 			err = st.write(inner, file, evidence[file], 0o644)
 		}
-	}
-	if err == nil {
-		err = inner.sync()
 	}
 	inner.file.Close()
 	return err

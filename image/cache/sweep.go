@@ -77,7 +77,7 @@ func (s *Slot) Sweep(now time.Time) (int64, error) {
 // Shrink removes images, least recently used first, until the rootfs tarballs and blobs in the
 // cache have at most max bytes. Partial downloads count as images. The image spare and
 // directories that are not Proven don't count and stay; images of other users count and
-// stay. Blobs that container images share count once. Complete blobs that no image needs go first;
+// stay. Blobs that images share count once. Complete blobs that no image needs go first;
 // but those that were used in the last hour stay while there is a run (Join), which may be about to
 // record their image. report is called for each removal, with the error if it failed.
 func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) error {
@@ -125,7 +125,7 @@ func (c *Cache) Shrink(max int64, spare image.Name, report func(Info, error)) er
 // Drop removes the entry or partial download that i, which List returned, describes. The
 // error is ErrLocked if another process uses the image. If i is Proven, Drop checks the
 // entry again, leaves it if it has changed, and returns an error. The caller passes an i
-// that is not Proven only if the user has named the image. With a container image Drop removes
+// that is not Proven only if the user has named the image. With an image that is Kept Drop removes
 // the blobs that no other one needs.
 func (c *Cache) Drop(i Info) error { return c.drop(&i, time.Time{}) }
 
