@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"hash"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"lxc-pull/fetch"
 	"lxc-pull/image"
 	"lxc-pull/image/cache"
+	"lxc-pull/image/sha256"
 	"lxc-pull/untar"
 )
 
@@ -119,7 +119,7 @@ func (a *ahead) fetch(ctx context.Context, l *fetched) error {
 		a.mu.Lock()
 		l.wrong = true
 		a.mu.Unlock()
-		return otherDigest(l.name)
+		return otherDigest(l.name, l.d)
 	}
 	if err := l.blob.Commit(); err != nil {
 		a.leaveCache(err)
@@ -127,10 +127,29 @@ func (a *ahead) fetch(ctx context.Context, l *fetched) error {
 	return nil
 }
 
-// otherDigest returns the error for a layer whose bytes have another digest than the manifest
-// says.
-func otherDigest(name string) error {
-	return unverified(name, errors.New("its SHA-256 digest is not the one in the manifest"))
+// otherDigest returns the error for a layer whose bytes have another digest than its descriptor.
+func otherDigest(name string, d *image.Descriptor) error {
+	return distrust(name, "its SHA-256 digest is not "+theListed(d))
+}
+
+// theListed says which digest a layer should have.
+func theListed(d *image.Descriptor) string {
+	if d.MediaType == fileType {
+		return "the one that was given"
+	}
+	return "the one in " + listedIn(d)
+}
+
+// listedIn says where the digest and size of a layer come from: a manifest has its media type. Of a
+// file whose digest was given the server says the size.
+func listedIn(d *image.Descriptor) string {
+	switch d.MediaType {
+	case "":
+		return "the list"
+	case fileType:
+		return "the server"
+	}
+	return "the manifest"
 }
 
 // openBlob opens the layer in the cache, if there is one.

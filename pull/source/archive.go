@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"hash"
@@ -13,6 +12,7 @@ import (
 	"strings"
 
 	"lxc-pull/image"
+	"lxc-pull/image/sha256"
 	"lxc-pull/untar"
 
 	"golang.org/x/sys/unix"
@@ -55,6 +55,7 @@ type archive struct {
 	files  []untar.Member
 	file   *os.File
 	layout *untar.Root // an unpacked archive; nil: tar is set
+	bundle bool        // it is a bundle (bundle.go)
 
 	index *image.Manifest    // index.json; empty if there is none
 	saved []image.SavedImage // manifest.json; nil: there is none
@@ -114,6 +115,9 @@ func (a *archive) close() {
 // bad returns an error about a part of the archive, "" for the whole.
 func (a *archive) bad(kind Kind, part string, err error) error {
 	what := "archive " + strconv.Quote(a.name)
+	if a.bundle {
+		what = "bundle " + strconv.Quote(a.name)
+	}
 	if part != "" {
 		what += ": " + strconv.Quote(part)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -127,36 +131,24 @@ func (a *archive) bad(kind Kind, part string, err error) error {
 func (a *archive) openPath(ctx context.Context, spool func() (*os.File, error), decoding untar.DecompressOptions) error {
 	f := os.Stdin
 	if a.name != "-" {
-		// Look first: to open a device may have effects, and a FIFO waits for a writer.
-		info, err := os.Stat(a.name)
-		if err == nil && info.IsDir() {
+		if info, err := os.Stat(a.name); err == nil && info.IsDir() {
 			a.layout, err = untar.OpenRoot(a.name)
 			return err
 		}
-		if err == nil {
-			f, err = os.OpenFile(a.name, os.O_RDONLY|unix.O_NONBLOCK, 0)
-			a.file = f
-		}
+		file, _, err := openLocal(a.name)
 		if err != nil {
 			return err
 		}
+		f, a.file = file, file
 	}
-	info, err := f.Stat()
+	rest, err := restOf(f)
 	if err != nil {
 		return err
 	}
-	size, in := info.Size(), io.Reader(&waiter{ctx: ctx, f: f})
-	if info.Mode().IsRegular() {
-		// Others may have read the beginning of standard input.
-		start, err := f.Seek(0, io.SeekCurrent)
-		if err != nil {
-			return err
-		}
-		size = max(size-start, 0)
-		whole := io.NewSectionReader(f, start, size)
-		a.tar, in = whole, untar.Until(ctx, whole)
-	} else if a.file != nil {
-		return a.bad(0, "", errors.New("it is neither a directory nor a regular file"))
+	size, in := int64(0), io.Reader(&waiter{ctx: ctx, f: f})
+	if rest != nil {
+		size = rest.Size()
+		a.tar, in = rest, untar.Until(ctx, rest)
 	}
 	packed, err := untar.Decompress(in, decoding)
 	if err == nil {

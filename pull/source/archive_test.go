@@ -261,10 +261,10 @@ func TestArchiveFromStdin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() {
+	go func(w *os.File) {
 		w.Write(o.tar())
 		w.Close()
-	}()
+	}(w)
 	os.Stdin = r
 	read("a pipe", 1)
 	r.Close()

@@ -173,7 +173,7 @@ func TestGatherFull(t *testing.T) {
 		if layer != 1 {
 			return
 		}
-		a := found.oci.at.ahead
+		a := found.pinned.at.ahead
 		for a.layers[1].blob == nil {
 			time.Sleep(time.Millisecond)
 		}
@@ -316,7 +316,7 @@ func keptBytes(p *[]image.Descriptor) int64 {
 func TestKeptTexts(t *testing.T) {
 	c := newCosignTest(t)
 	s := newMemoryStore()
-	r := &ociReader{store: s}
+	r := &imageReader{store: s}
 	for i := range 90 {
 		text := []byte(fmt.Sprintf(`{"schemaVersion":2,"artifactType":%q,"config":{"mediaType":"x","digest":%q,"size":2},"layers":[],"annotations":{"a":%q,"b":%q}}`,
 			image.SigstoreBundle, digestOf([]byte(fmt.Sprint(i))), strings.Repeat("x", 120_000), strings.Repeat("y", 120_000)))

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,9 +13,12 @@ import (
 
 // inCache returns the cached copy of the image, nil if there is none. It sends no request. An
 // error means that there is a copy, but that a server must be asked before it is used.
-func (f *Finder) inCache(q image.Query) (*Found, error) {
+func (f *Finder) inCache(ctx context.Context, q image.Query) (*Found, error) {
 	if f.opt.Cache == nil || f.distrustCache {
 		return nil, nil
+	}
+	if f.opt.Streams != nil {
+		return f.streamsInCache(ctx)
 	}
 	for _, name := range cacheNames(q) {
 		entry, err := f.opt.Cache.Open(name)
@@ -125,7 +129,7 @@ func (f *Finder) checkAgainstIndex(found *Found) error {
 				if found.query.Build != "" {
 					return nil
 				}
-				return f.checkNotOlder(img, by, true)
+				return f.checkNotOlder(&img, &by, true)
 			}
 		}
 		return unverified(string(name), fmt.Errorf("the signed index does not list build %q of this image", found.Image.Build))

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -49,7 +48,7 @@ func (found *Found) checkUnlisted() error {
 	url := f.opt.Servers.current().url
 	text := fmt.Sprintf("no signature says that build %q is one of %s, only the server %q does", found.Image.Build, found.Image.Name, url)
 	if strings.HasPrefix(url, "http:") {
-		return unverified(text, errors.New("it must do so over https"))
+		return distrust(text, "it must do so over https")
 	}
 	f.tell.Warn("unverified", text)
 	found.index.only = url

@@ -177,7 +177,7 @@ func TestClockless(t *testing.T) {
 			t.Errorf("%s: the time is %v, want %v", test.name, got, test.want)
 		}
 		made := signers{keys: c.trust.keys.Fingerprints()[:1], at: begins}
-		err := c.checkNotOlder(image.Image{Name: image.Name{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default"}, Build: "1"}, made, false)
+		err := c.checkNotOlder(&image.Image{Name: image.Name{Dist: "debian", Release: "trixie", Arch: "amd64", Variant: "default"}, Build: "1"}, &made, false)
 		if old := test.name != "another key"; (err != nil) != old {
 			t.Errorf("%s: an image signed today: %v", test.name, err)
 		}
@@ -231,10 +231,10 @@ func TestClockBehindEvidence(t *testing.T) {
 		if name != "in 1970" && !strings.Contains(said, "behind what was signed on 2026-11-29") {
 			t.Errorf("%s: %q", name, said)
 		}
-		if err := c.checkNotOlder(img(old), signers{keys: by, at: day(11, 9)}, false); KindOf(err) != Replayed {
+		if err := c.checkNotOlder(new(img(old)), &signers{keys: by, at: day(11, 9)}, false); KindOf(err) != Replayed {
 			t.Errorf("%s: an old build: %v", name, err)
 		}
-		if err := c.checkNotOlder(img(today), signers{keys: by, at: day(11, 29)}, false); err != nil {
+		if err := c.checkNotOlder(new(img(today)), &signers{keys: by, at: day(11, 29)}, false); err != nil {
 			t.Errorf("%s: the newest build: %v", name, err)
 		}
 		remember(c, old, day(11, 9))
@@ -257,14 +257,14 @@ func TestClockBehindEvidence(t *testing.T) {
 			t.Errorf("%s is remembered as %s", build, got)
 		}
 	}
-	list := c.note(nil, cache.Seen{Signer: by[0], Name: img("").Name, Build: "20301231_00:00", Signed: day(11, 29)})
-	if list = c.note(list, cache.Seen{Signer: by[0], Name: img("").Name, Build: today, Signed: day(11, 29)}); list[0].Build != today {
+	list := c.note(nil, &cache.Seen{Signer: by[0], Name: img("").Name, Build: "20301231_00:00", Signed: day(11, 29)})
+	if list = c.note(list, &cache.Seen{Signer: by[0], Name: img("").Name, Build: today, Signed: day(11, 29)}); list[0].Build != today {
 		t.Errorf("a slip stays: %s", list[0].Build)
 	}
 	// The record of a signature time that can't be true is replaced; with --allow-older every
 	// record is.
 	far := cache.Seen{Signer: by[0], Name: img("").Name, Build: "20990101_00:00", Signed: time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)}
-	if list = c.note([]cache.Seen{far}, cache.Seen{Signer: by[0], Name: img("").Name, Build: today, Signed: day(11, 29)}); list[0].Build != today || !list[0].Signed.Equal(day(11, 29)) {
+	if list = c.note([]cache.Seen{far}, &cache.Seen{Signer: by[0], Name: img("").Name, Build: today, Signed: day(11, 29)}); list[0].Build != today || !list[0].Signed.Equal(day(11, 29)) {
 		t.Errorf("a signature of 2099 stays: %+v", list[0])
 	}
 	c.opt.AllowOlder = true

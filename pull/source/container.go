@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 
@@ -14,84 +12,46 @@ import (
 	"lxc-pull/image"
 	"lxc-pull/image/cache"
 	"lxc-pull/lxc"
-	"lxc-pull/pgp"
 )
 
 // maxIndexes is how many indexes lead to a manifest: an index may list another one.
 const maxIndexes = 2
 
-// An ociImage is what a Found has if it is a container image.
-type ociImage struct {
-	_        [0]func() // forbids ==, whose code nothing needs
-	reader   *ociReader
-	registry *registry // nil: the image is in an archive
-
-	top, manifest *document // the same, unless top is an index
-	config        *image.Descriptor
-	layers        []image.Descriptor
-	sure          bool     // the sizes of the layers come from who vouches for the image
-	signers       []string // fingerprints of the keys that signed top or manifest
-	at            fetching
-}
-
-// A document is the text of a manifest or of another small file, with its digest.
-type document struct {
-	digest    image.Digest
-	mediaType string
-	text      []byte
-}
-
-// A fetching is how an ociImage gets its layers.
-type fetching struct {
-	ahead   *ahead
-	layer   int      // the one that was opened last
-	checked bool     // its bytes have the right digest
-	whole   *os.File // has those of the layers that are not in the cache, after Found.Gather; nil: the cache has all
-	starts  []int64  // of each layer in whole, -1: it is in the cache; nil without Found.Gather
-	last    *fetched // how that layer came, for Finder.Next; nil: not known
-	noCache bool     // the run does not write to the cache
-}
-
 // findContainer finds the container image of Options.Container: its manifest for the wanted
 // platform, and its config. Both have the digests that lead to them, and a signature of top or
 // manifest is checked, as docs/signatures.md says.
-func (f *Finder) findContainer(ctx context.Context) (_ *Found, err error) {
+func (f *Finder) findContainer(ctx context.Context, found *Found) error {
 	o, err := f.openImage(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	found := &Found{finder: f, oci: o}
-	defer func() {
-		if err != nil {
-			found.Close()
-		}
-	}()
+	found.pinned = o
 	if err := f.readTop(ctx, o); err != nil {
-		return nil, err
+		return err
 	}
 	m, chosen, err := f.chooseManifest(ctx, o)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = o.vouch(ctx, f)
 	}
-	if err := o.vouch(ctx, f); err != nil {
-		return nil, err
+	if err != nil {
+		return err
 	}
 	if err := o.readConfig(ctx, found, m, chosen); err != nil {
-		return nil, because(f.opt.Container.name(), err)
+		return because(f.opt.Container.name(), err)
 	}
 	f.nameContainer(found)
 	if err := f.checkTag(found); err != nil {
-		return nil, err
+		return err
 	}
 	found.Meta = lxc.DefaultMeta(f.opt.Container.Arch)
 	o.limitCache(f)
 	found.Cached = o.inCache()
 	found.announce = func() { f.announceContainer(found) }
-	return found, nil
+	return nil
 }
 
 // readTop reads the manifest or index that the reference names, as o.top.
-func (f *Finder) readTop(ctx context.Context, o *ociImage) error {
+func (f *Finder) readTop(ctx context.Context, o *pinnedImage) error {
 	r, ref := o.reader, &f.opt.Container.Reference
 	name := ref.Tag
 	if o.registry == nil {
@@ -131,7 +91,7 @@ func silent(err error) bool {
 
 // chooseManifest reads the manifest for the wanted platform, as o.manifest. chosen is its line in
 // the index, nil if no index leads to it.
-func (f *Finder) chooseManifest(ctx context.Context, o *ociImage) (m *image.Manifest, chosen *image.Descriptor, err error) {
+func (f *Finder) chooseManifest(ctx context.Context, o *pinnedImage) (m *image.Manifest, chosen *image.Descriptor, err error) {
 	o.manifest = o.top
 	for range maxIndexes + 1 {
 		if m, err = image.ParseManifest(o.manifest.text, o.manifest.mediaType); err != nil {
@@ -163,7 +123,7 @@ func (f *Finder) chooseManifest(ctx context.Context, o *ociImage) (m *image.Mani
 		}
 		o.manifest = &document{d.Digest, mediaType, text}
 	}
-	return nil, nil, unusable(errors.New(f.opt.Container.name() + ": more than two indexes lead to its manifest"))
+	return nil, nil, failed(Unusable, f.opt.Container.name()+": more than two indexes lead to its manifest")
 }
 
 // name returns the quoted name of the image for errors.
@@ -175,7 +135,7 @@ func (c *Container) name() string {
 }
 
 // vouch checks the signature of the image, or decides whether the image is used without one.
-func (o *ociImage) vouch(ctx context.Context, f *Finder) error {
+func (o *pinnedImage) vouch(ctx context.Context, f *Finder) error {
 	c, keys := f.opt.Container, f.trust.keys
 	switch {
 	case keys != nil && keys.HasPlain():
@@ -192,14 +152,14 @@ func (o *ociImage) vouch(ctx context.Context, f *Finder) error {
 		o.signers, o.sure = by.keys, true
 		return nil
 	case c.RequireSignature:
-		return unverified(c.name(), because("a signature is required, and no key is given that could verify one", &pgp.UntrustedError{}))
+		return needsKey(c.name())
 	}
 	o.sure = o.registry == nil || c.Reference.Digest != "" || !c.Reference.Plain
 	return nil
 }
 
 // readConfig reads the image's config, and checks it and the layers against the manifest.
-func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manifest, chosen *image.Descriptor) error {
+func (o *pinnedImage) readConfig(ctx context.Context, found *Found, m *image.Manifest, chosen *image.Descriptor) error {
 	if err := m.CheckImage(); err != nil {
 		return unusable(err)
 	}
@@ -216,7 +176,7 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 	}
 	n := len(m.Layers)
 	if n == 0 || n != len(config.DiffIDs) {
-		return unusable(errors.New("the manifest has " + strconv.Itoa(n) + " layers, and the config " + strconv.Itoa(len(config.DiffIDs))))
+		return failed(Unusable, "the manifest has "+strconv.Itoa(n)+" layers, and the config "+strconv.Itoa(len(config.DiffIDs)))
 	}
 	if err := found.finder.opt.Container.checkPlatform(&config.Platform, chosen); err != nil {
 		return err
@@ -239,27 +199,27 @@ func (o *ociImage) readConfig(ctx context.Context, found *Found, m *image.Manife
 func (c *Container) checkPlatform(p *image.Platform, chosen *image.Descriptor) error {
 	if chosen != nil && chosen.Platform.OS != "" {
 		if by := &chosen.Platform; by.OS != p.OS || by.Arch != p.Arch {
-			return unusable(errors.New("its index says that it is for " + quote(by.Name()) + ", its config for " + quote(p.Name())))
+			return failed(Unusable, "its index says that it is for "+quote(by.Name())+", its config for "+quote(p.Name()))
 		}
 		return nil
 	}
 	own := image.Manifest{Manifests: []image.Descriptor{{MediaType: image.OCIManifest, Platform: *p}}}
 	if _, err := own.Choose(c.Platforms); err != nil {
-		return newError(NotFound, "", errors.New("it is for "+quote(p.Name())+", not for "+quote(c.Platforms[0].Name())))
+		return failed(NotFound, "it is for "+quote(p.Name())+", not for "+quote(c.Platforms[0].Name()))
 	}
 	return nil
 }
 
 // nameContainer sets the image's names.
 func (f *Finder) nameContainer(found *Found) {
-	c, o := f.opt.Container, found.oci
+	c, o := f.opt.Container, found.pinned
 	ref := c.Reference
 	img := &found.Image
 	img.Dist = ref.Repository[strings.LastIndexByte(ref.Repository, '/')+1:]
 	if img.Dist == "" {
 		img.Dist = "archive"
 	}
-	img.Release = ref.Tag[strings.LastIndexAny(ref.Tag, "/:")+1:] // an archive's may be NAME:TAG
+	img.Release = ref.Tag[max(strings.LastIndexByte(ref.Tag, '/'), strings.LastIndexByte(ref.Tag, ':'))+1:] // an archive's may be NAME:TAG
 	if image.CheckName(img.Release) != nil {
 		img.Release = string(o.top.digest)[len("sha256:"):][:12]
 	}
@@ -273,7 +233,7 @@ func (f *Finder) nameContainer(found *Found) {
 
 // announceContainer tells the user which image is used, and who vouches for it.
 func (f *Finder) announceContainer(found *Found) {
-	c, o := f.opt.Container, found.oci
+	c, o := f.opt.Container, found.pinned
 	if found.Cached {
 		f.tell.Say("Using image from local cache")
 		if kept := o.reader.kept; !f.opt.Use.ReadOnly {
@@ -287,9 +247,7 @@ func (f *Finder) announceContainer(found *Found) {
 		}
 	}
 	f.tell.Note("manifest " + string(o.manifest.digest) + " of " + found.Image.Reference)
-	for _, by := range o.signers {
-		f.tell.Tell("signed by the key " + by[:min(len(by), 16)])
-	}
+	f.tellKeys(o.signers)
 	if len(o.signers) > 0 || c.Reference.Digest != "" || o.registry == nil || f.trust.keys == nil {
 		return
 	}
@@ -301,7 +259,7 @@ func (f *Finder) announceContainer(found *Found) {
 }
 
 // inCache reports whether the cache has all layers.
-func (o *ociImage) inCache() bool {
+func (o *pinnedImage) inCache() bool {
 	r := o.reader
 	if r.cache == nil || o.at.noCache {
 		return false
@@ -320,10 +278,10 @@ func (o *ociImage) inCache() bool {
 }
 
 // openImage opens the registry or archive of a container image.
-func (f *Finder) openImage(ctx context.Context) (*ociImage, error) {
+func (f *Finder) openImage(ctx context.Context) (*pinnedImage, error) {
 	c := f.opt.Container
-	r := new(ociReader)
-	o := &ociImage{reader: r}
+	r := new(imageReader)
+	o := &pinnedImage{reader: r, name: c.Reference.String()}
 	if c.Archive != "" {
 		name := string(c.Reference.Digest)
 		if name == "" {
@@ -341,27 +299,12 @@ func (f *Finder) openImage(ctx context.Context) (*ociImage, error) {
 	}
 	bases, err := c.bases()
 	o.registry = &registry{client: f.opt.Client, container: c, bases: bases, tell: f.tell}
-	r.store, r.cache, r.fresh = o.registry, f.opt.Cache, f.opt.Use.Refresh
-	if err != nil || r.cache == nil {
-		return o, err
+	o.remote = o.registry
+	r.store = o.registry
+	if err == nil {
+		f.openKept(o, c.Arch)
 	}
-	if !f.opt.Use.ReadOnly {
-		r.run = r.cache.Join()
-	}
-	r.kept, err = r.cache.FindKept(c.Reference.String(), c.Arch)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		f.warn("cache-problem", "what the cache has of the image is not used: ", err, "")
-	}
-	if f.opt.Use.Flush {
-		if r.kept != nil && !f.opt.Use.ReadOnly {
-			f.tell.Say("Flushing the cache...")
-			if err := r.cache.Drop(cache.Info{Kept: r.kept, Proven: true}); err != nil {
-				f.warn("cache-problem", "the image can't be removed from the cache: ", err, "")
-			}
-		}
-		r.fresh, r.kept = true, nil
-	}
-	return o, nil
+	return o, err
 }
 
 // Tags lists the tags of the repository of Options.Container, or the names in its archive.

@@ -43,7 +43,7 @@ func testContainer(t *testing.T, name string) *Container {
 // cache), and what it says.
 func containerFinder(t *testing.T, c *Container, base string) (*Finder, *strings.Builder) {
 	t.Helper()
-	opt := Options{Container: c, Clock: NewClock(time.Time{}, time.Now()), Mode: lxc.System, Servers: new(Servers)}
+	opt := Options{Wanted: Wanted{Container: c}, Clock: NewClock(time.Time{}, time.Now()), Mode: lxc.System, Servers: new(Servers)}
 	opt.Keys = pgp.LinuxContainers()
 	opt.BuiltInKey = true
 	if base != "" {
@@ -540,9 +540,9 @@ func TestContainerBusy(t *testing.T) {
 func TestArchiveRelease(t *testing.T) {
 	for tag, want := range map[string]string{"docker.io/library/nginx:1.2": "1.2", "nginx": "nginx", "1.2": "1.2", "a/b:": "", "": "", "a:\x1b": ""} {
 		c := &Container{Archive: "x", Arch: "amd64", Reference: image.Reference{Tag: tag}}
-		f := &Finder{opt: Options{Container: c}}
+		f := &Finder{opt: Options{Wanted: Wanted{Container: c}}}
 		d := &document{digest: sumOf([]byte(tag))}
-		found := &Found{finder: f, oci: &ociImage{top: d, manifest: d}}
+		found := &Found{finder: f, pinned: &pinnedImage{top: d, manifest: d}}
 		f.nameContainer(found)
 		if want == "" {
 			want = string(d.digest)[len("sha256:"):][:12]
@@ -653,7 +653,7 @@ func TestAheadMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := found.oci.at.ahead
+	a := found.pinned.at.ahead
 	for range 50 { // the first layer is small, so that the second fills the memory
 		a.mu.Lock()
 		used := 0
@@ -720,6 +720,11 @@ func (s *testSigner) sign(text string) string {
 // signTag signs a digest as cosign up to 2.x does.
 func (s *testSigner) signTag(reg *fakeRegistry, repository, digest string) {
 	payload := fmt.Sprintf(`{"critical":{"identity":{"docker-reference":""},"image":{"docker-manifest-digest":"%s"},"type":"cosign container image signature"},"optional":null}`, digest)
+	s.signPayload(reg, repository, digest, payload)
+}
+
+// signPayload is signTag for a payload that may say anything.
+func (s *testSigner) signPayload(reg *fakeRegistry, repository, digest, payload string) {
 	layer := fakeDescriptor("application/vnd.dev.cosign.simplesigning.v1+json", []byte(payload))
 	layer["annotations"] = map[string]string{"dev.cosignproject.cosign/signature": s.sign(payload)}
 	reg.addBlob([]byte(payload))

@@ -47,7 +47,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrNoSignature says that a container image has no signature, although one is wanted.
+// ErrNoSignature says that a container image has no signature, although one is wanted. The errors
+// about files that nobody signed wrap it, with a text of their own.
 var ErrNoSignature = errors.New("no cosign signature of it, or of the platform's manifest")
 
 // unusable returns the error of Kind Unusable for err, nil for nil.
@@ -63,8 +64,16 @@ func newError(kind Kind, what string, err error) error {
 	return &Error{Kind: kind, What: what, Err: err}
 }
 
-// because returns an error that says what failed, and why.
-func because(what string, err error) error { return fmt.Errorf("%s: %w", what, err) }
+// failed returns the Error of a Kind with that text.
+func failed(kind Kind, text string) error { return newError(kind, "", errors.New(text)) }
+
+// because returns an error that says what failed, and why; nil for nil.
+func because(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
 
 // warn tells the user of an error, with text before and after it. Without a code it is a note.
 func (f *Finder) warn(code, before string, err error, after string) {

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
 	"strings"
@@ -15,12 +14,14 @@ import (
 // file system, whose size is known after Measure. The image must come from a server, not
 // from the cache.
 //
-// The files of a container image are its index, its manifest, its config and the layers.
+// The files of a container image are its index, its manifest, its config and the layers. Those of
+// another pinned image (Found.Pinned) are its metadata, if that is a file of its own, and the root
+// file system.
 func (found *Found) FileList() string {
-	if found.oci != nil {
-		return found.oci.fileList(found)
+	if found.pinned != nil {
+		return found.pinned.fileList(found)
 	}
-	servers := found.finder.opt.Servers
+	servers, bundle := found.finder.opt.Servers, found.cache.bundle
 	var lines string
 	for _, name := range EvidenceNames() {
 		data := found.checks.evidence[name]
@@ -31,25 +32,26 @@ func (found *Found) FileList() string {
 		if strings.HasPrefix(name, "index-") {
 			path = image.IndexDir + "/" + name
 		}
-		url := servers.current().url + "/" + path
-		if name == image.MetaFile { // a mirror may have it
+		url := found.URL()
+		if name != image.MetaFile && bundle == nil {
+			url = servers.current().url + "/" + path
+		} else if bundle == nil { // a mirror may have it
 			url = servers.files(path)[0]
 		}
-		sum := sha256.Sum256(data)
-		lines += fileLine(sum[:], int64(len(data)), url)
+		lines += fileLine(string(sumOf(data))[len("sha256:"):], int64(len(data)), url)
 	}
-	var sum []byte
+	sum := ""
 	if s := found.checks.rootfs; s.digestKnown() {
-		sum = s.want[:]
+		sum = hex.EncodeToString(s.want[:])
 	}
 	return lines + fileLine(sum, found.Layers[0].Packed, found.URL())
 }
 
-// fileLine returns the line of a file. sum is nil and size -1 if they are not known.
-func fileLine(sum []byte, size int64, url string) string {
+// fileLine returns the line of a file. sum is "" and size -1 if they are not known.
+func fileLine(sum string, size int64, url string) string {
 	digest, bytes := "-", "-"
-	if sum != nil {
-		digest = hex.EncodeToString(sum)
+	if sum != "" {
+		digest = sum
 	}
 	if size >= 0 {
 		bytes = strconv.FormatInt(size, 10)
@@ -58,19 +60,32 @@ func fileLine(sum []byte, size int64, url string) string {
 }
 
 // URL returns the URL that is asked first for the root file system; for a container image, the
-// URL of its manifest or the path of its archive.
+// URL of its manifest or the path of its archive; for a bundle its path.
 func (found *Found) URL() string {
-	if o := found.oci; o != nil {
-		return o.url(found, "manifests", o.manifest.digest)
+	if o := found.pinned; o != nil && found.Config == nil {
+		return o.url(found, "blobs", o.layers[0].Digest)
+	} else if o != nil {
+		return o.url(found, "manifests", o.id())
+	}
+	if a := found.cache.bundle; a != nil {
+		return a.name
 	}
 	return found.urls()[0]
 }
 
+// Bundled reports whether the image comes from a bundle.
+func (found *Found) Bundled() bool { return found.finder.opt.Bundle != "" }
+
 // Arriving says what happens to the root file system before it is unpacked: it is downloaded, or
-// read from an archive on this machine.
+// read from this machine.
 func (found *Found) Arriving() string {
-	if found.oci != nil && found.oci.registry == nil {
+	if found.cache.bundle != nil {
 		return "Reading the rootfs"
+	}
+	if o := found.pinned; o != nil {
+		if _, here := o.reader.store.(*spooled); here || o.remote == nil || o.at.starts != nil {
+			return "Reading the rootfs"
+		}
 	}
 	return "Downloading the rootfs"
 }
@@ -78,8 +93,8 @@ func (found *Found) Arriving() string {
 // Signers returns the fingerprints of the keys that signed the index with the image, or the
 // container image.
 func (found *Found) Signers() []string {
-	if found.oci != nil {
-		return found.oci.signers
+	if found.pinned != nil {
+		return found.pinned.signers
 	}
 	return found.index.signers.keys
 }

@@ -19,9 +19,15 @@
 //
 // With Options.Container the image is a container image of a registry or an archive: its manifest
 // and config are read in place of an index and the metadata, and the root file system has several
-// layers. container.go finds the image, registry.go and archive.go are where it can be, ociread.go
+// layers. container.go finds the image, registry.go and archive.go are where it can be, imageread.go
 // puts the cache before them, ahead.go and layers.go deliver the layers, cosign.go verifies
 // signatures. Everything below the manifest is named by its digest.
+//
+// With Options.Streams the image is one of a simplestreams server (Incus, LXD, Ubuntu): streams.go
+// reads the signed lists and finds the image, known.go has the servers with short names, and
+// web.go downloads the files, whose digests the lists have. Each server has its own keys, its own
+// copies in the cache and its own records of lists in the history. Without a key the certificate of
+// a server counts alone: then older lists and builds, and expired images, are not noticed.
 //
 // Of an index of images only what a trusted key signed is believed: the index, which lists the build, the build's
 // SHA256SUMS, and through it the two tarballs. The caller checks what the metadata does to
@@ -33,6 +39,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"time"
 
 	"lxc-pull/fetch"
 	"lxc-pull/image"
@@ -47,7 +55,7 @@ type Options struct {
 	Servers    *Servers                // nil: no server is asked (Finder.Verify alone)
 	Client     *fetch.Client           // for Servers; nil if Servers is nil
 	Keys       *pgp.Keyring            // trusted to sign images; nil: nothing is checked
-	BuiltInKey bool                    // Keys are DefaultServer's, whose builds all have a signed SHA256SUMS
+	BuiltInKey bool                    // Keys are DefaultServer's, whose builds all have a signed SHA256SUMS; for other sources they count for nothing
 	Clock      *Clock                  // by which signatures and expiry dates are judged
 	Cache      *cache.Cache            // nil: no image is kept
 	Use        CacheUse                // how Cache is used
@@ -55,15 +63,29 @@ type Options struct {
 	AllowOlder bool                    // take a build or index that is older than one seen before
 	Mode       lxc.Mode                // which index and which metadata files are read
 	Decoding   untar.DecompressOptions // for the metadata
-	Container  *Container              // the container image that Find finds; nil: Find's query counts
+	Wanted                             // what Find finds in place of an image of an index
+}
+
+// A Wanted says which image a Finder finds if it is not one of an index of images. At most one
+// of the fields is set; if none is, the query of Find counts.
+type Wanted struct {
+	_         [0]func()  // forbids ==, whose code nothing needs
+	Container *Container // a container image
+	Streams   *Streams   // an image of a simplestreams server
+	File      *File      // a root file system in one file, in a directory or at a URL
+	// Bundle is the path of a bundle, which Finder.Export has written; "-" is standard input, ""
+	// none. RequireSignature refuses one that no trusted key has signed.
+	Bundle           string
+	RequireSignature bool
 }
 
 // A CacheUse says how a Finder uses its cache.
 type CacheUse struct {
-	Flush   bool  // remove the image first
-	Force   bool  // use the cached image without asking a server, even if it has expired
-	Refresh bool  // ask the server even if the cached image has not expired
-	Limit   int64 // most bytes of root file systems to keep; 0: no limit
+	_       [0]func() // forbids ==, whose code nothing needs
+	Flush   bool      // remove the image first
+	Force   bool      // use the cached image without asking a server, even if it has expired
+	Refresh bool      // ask the server even if the cached image has not expired
+	Limit   int64     // most bytes of root file systems to keep; 0: no limit
 	// ReadOnly says that nothing is changed on the disk: Find and Measure say what a run would
 	// use.
 	ReadOnly bool
@@ -102,11 +124,25 @@ type Finder struct {
 	loose bool
 	noted string // the last note about names that Tell was told
 
-	ahead int64                    // bytes of memory for layers before their turn
-	spool func() (*os.File, error) // makes a temporary file
+	runParts
+	early earlyFiles
+
+	keepTexts bool // lists of images stay in memory as they came, for Export
 
 	copied *archive // read from standard input or copied; nil: none
 }
+
+// runParts is what a run gives to a Finder: with Provide, and with WillOpen.
+type runParts struct {
+	ahead int64                    // bytes of memory for layers before their turn
+	spool func() (*os.File, error) // makes a temporary file
+	opens bool                     // the run opens what Find finds
+}
+
+// WillOpen says that the caller opens the image that Find finds. Find then requests the root file
+// system of an image server as soon as it knows the image, and the server sends its first bytes
+// while the signatures and the metadata are downloaded. Nobody reads them before these are checked.
+func (f *Finder) WillOpen() { f.opens = true }
 
 // Provide sets what a run gives to the Finder: the bytes of memory that may hold layers before
 // their turn, and how to make a temporary file, which no other process can open and which the
@@ -116,13 +152,16 @@ func (f *Finder) Provide(ahead int64, temp func() (*os.File, error)) { f.ahead, 
 // Open returns a Finder. It does not use the network.
 func Open(opt Options, tell Listener) *Finder {
 	f := &Finder{opt: opt, tell: tell, trust: trust{opt.Keys, opt.Clock}}
-	f.recallTime()
+	f.trustKeys(opt.keys(""))
 	return f
 }
 
 // List returns the index of the first server that gives one with a good signature. If none
 // does, the error is the most severe of the servers' errors.
 func (f *Finder) List(ctx context.Context) (image.Index, error) {
+	if f.opt.Streams != nil {
+		return f.listStreams(ctx)
+	}
 	for {
 		server := f.opt.Servers.current()
 		if server == nil {
@@ -146,15 +185,21 @@ func (f *Finder) List(ctx context.Context) (image.Index, error) {
 // expired, else the image of the first server that has it. The error is of
 // Kind NotFound if no server has such an image.
 func (f *Finder) Find(ctx context.Context, q image.Query) (*Found, error) {
-	if f.opt.Container != nil {
-		return f.findContainer(ctx)
+	switch {
+	case f.opt.Bundle != "" && (f.opt.Cache == nil || f.opt.Cache.Held == nil): // else findKept looks for it
+		return f.findInBundle(ctx, q)
+	case f.opt.Container != nil || f.opt.File != nil:
+		return f.findPinned(ctx)
+	}
+	if f.opt.Streams != nil {
+		q.Build = f.opt.Streams.Build
 	}
 	if f.opt.Cache != nil && f.opt.Use.Flush {
 		if err := f.flush(ctx, q); err != nil {
 			return nil, err
 		}
 	}
-	cached, why := f.inCache(q)
+	cached, why := f.inCache(ctx, q)
 	f.replaceEvidence = why != nil
 	if why != nil {
 		// The copy was made by the stock template, which keeps no evidence, or by an older
@@ -196,18 +241,46 @@ func (f *Finder) Find(ctx context.Context, q image.Query) (*Found, error) {
 	return found, err
 }
 
+// findPinned is Find for a container image and for a file.
+func (f *Finder) findPinned(ctx context.Context) (*Found, error) {
+	found := &Found{finder: f}
+	var err error
+	switch {
+	case f.opt.Container != nil:
+		err = f.findContainer(ctx, found)
+	case strings.Contains(f.opt.File.Path, "://"):
+		err = f.findAtURL(ctx, found)
+	default:
+		err = f.findLocal(ctx, found)
+	}
+	if err != nil {
+		found.Close()
+		return nil, err
+	}
+	return found, nil
+}
+
 // unusableOffline returns the error for a cached copy that can't be used, for the reason why,
 // while no server can be reached.
 func (f *Finder) unusableOffline(why, offline error) error {
+	if f.opt.Cache != nil && f.opt.Cache.Held != nil {
+		return unverified("its image", why) // of a bundle, which is all there is
+	}
 	return unverified("the cached copy can't be used offline", fmt.Errorf("%w; %w", why, offline))
 }
 
-// expired reports whether the image's expiry date has passed. An image without an expiry
-// does not expire; one whose expiry is not a number has expired.
+// defaultLife is after how long a server is asked for a newer image than a cached one that has no
+// expiry date, as Ubuntu's have none. Images of distrobuilder expire after it.
+const defaultLife = 30 * 24 * time.Hour
+
+// expired reports whether the image's expiry date has passed. An image of a simplestreams server
+// without one expires in the cache after defaultLife, and another one does not expire; one whose
+// expiry is not a number has expired.
 func (f *Finder) expired(found *Found) bool {
 	file, ok := found.Meta.Relevant("expiry", f.opt.Mode)
 	if !ok {
-		return false
+		o := found.pinned
+		return o != nil && found.Cached && o.reader.kept != nil && f.trust.clock.Now().Sub(o.reader.kept.Time) > defaultLife
 	}
 	t, ok := lxc.Expiry(file)
 	return !ok || t.Before(f.trust.clock.Now())
@@ -218,6 +291,9 @@ func (f *Finder) expired(found *Found) bool {
 // index again, once, before it asks the next server. If no server has exactly that image,
 // onServer looks for other names of it, and for a build that no index names.
 func (f *Finder) onServer(ctx context.Context, q image.Query) (*Found, error) {
+	if f.opt.Streams != nil {
+		return f.streamsOnServer(ctx)
+	}
 	for {
 		index, err := f.List(ctx)
 		if err == nil {
@@ -249,7 +325,7 @@ func (f *Finder) fromServer(ctx context.Context, index image.Index, q image.Quer
 	}
 	img := found.Image
 	if q.Build == "" { // else the user wants that build, even if it is older
-		if err := f.checkNotOlder(img, by, false); err != nil {
+		if err := f.checkNotOlder(&img, &by, false); err != nil {
 			return nil, err
 		}
 	}
@@ -266,6 +342,7 @@ func (f *Finder) fromServer(ctx context.Context, index image.Index, q image.Quer
 	if entry := found.cache.entry; entry != nil && (entry.Build != img.Build || f.distrustCache) {
 		found.cache.dropEntry()
 	}
+	found.requestRootfs(ctx)
 	if err := f.vouch(ctx, found); err != nil {
 		return nil, err
 	}
@@ -277,6 +354,7 @@ func (f *Finder) fromServer(ctx context.Context, index image.Index, q image.Quer
 		f.sayCached(found)
 		found.Cached = true // only now: the server's evidence vouches for the build
 	}
+	found.requestTail()
 	if err := found.readMeta(ctx); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package source
 
 import (
 	"io/fs"
+	"strings"
 	"time"
 
 	"lxc-pull/image"
@@ -15,7 +16,10 @@ type Found struct {
 	Image  image.Image
 	Meta   lxc.Meta
 	Config *image.OCIConfig // of a container image; nil for others
-	Layers []Layer          // of the root file system, the lowest first
+	// Incus is the metadata of an image that was made for Incus or LXD; nil for others. Meta has
+	// been made of it, but for the templates.
+	Incus  *image.IncusMetadata
+	Layers []Layer // of the root file system, the lowest first
 	// Cached says that the bytes come from the cache and that its copy was found to be the
 	// image's build. While the copy is still being compared with a server's index, cache.entry
 	// is set and Cached is not; after Close Cached stays set.
@@ -24,8 +28,8 @@ type Found struct {
 	finder   *Finder
 	announce func() // what Accept tells the user; nil: nothing
 
-	lxcImage           // of an index of images
-	oci      *ociImage // a container image; nil: lxcImage counts
+	lxcImage              // of an index of images
+	pinned   *pinnedImage // an image of another source; nil: lxcImage counts
 }
 
 // An lxcImage is what a Found has if it is an image of an index of images: a build, whose files
@@ -47,6 +51,11 @@ type indexUse struct {
 	// one (image.Query.Build).
 	unlisted bool
 	only     string // the URL of the server that alone may give the build; "": all may
+
+	// Of an image of a simplestreams server: the server's URL, and what the history calls the
+	// image and its list.
+	server     string
+	seen, list image.Name
 }
 
 // Accept says that the caller uses the image after it has seen the metadata. If the image
@@ -57,8 +66,10 @@ func (found *Found) Accept() {
 		found.announce = nil
 	}
 	digest := ""
-	if found.oci != nil {
-		digest = string(found.oci.manifest.digest)[len("sha256:"):]
+	if o := found.pinned; o != nil && found.Config != nil {
+		digest = strings.TrimPrefix(string(o.id()), "sha256:")
+	} else if o != nil {
+		digest = strings.TrimPrefix(string(o.layers[0].Digest), "sha256:")
 	} else if found.checks.rootfs.digestKnown() {
 		digest = found.tag()
 	}
@@ -74,6 +85,19 @@ type Layer struct {
 	Packed, Content int64
 	OCI             bool         // an OCI image layer: its whiteouts remove files of lower layers
 	DiffID          image.Digest // of the decompressed archive, by the image's config; "": not known
+	Form
+}
+
+// A Form says what the bytes of a layer are, and which part of them is the root file system. The
+// zero Form is a tar archive, all of it.
+type Form struct {
+	_ [0]func() // forbids ==, whose code nothing needs
+	// Squashfs says that the layer is a squashfs image. It must be on the disk: Stream.File. A
+	// layer whose kind is not known yet is looked at when it is there.
+	Squashfs bool
+	Tree     *untar.Root // a directory of this machine, which is copied; it has no stream. nil: none
+	Inside   string      // only what is below this directory of the archive counts; "": all
+	Top      bool        // if all is below one directory that is no part of a root file system, that is the root
 }
 
 // Sum returns the sizes of all layers together, as those of one layer. For a container image Content
@@ -114,13 +138,19 @@ func (found *Found) renewSeals() error {
 	if err != nil {
 		return err
 	}
-	found.checks.meta, found.checks.rootfs = seals[image.MetaFile], seals[image.RootfsFile]
+	found.checks.meta, found.checks.rootfs = seals[0], seals[1]
 	return nil
 }
 
 // Vouched reports whether the image's signatures are verified: true unless the user asked for
-// no checks (Options.Keys is nil). The files of a container image have digests in any case.
-func (found *Found) Vouched() bool { return found.oci != nil || found.finder.trust.keys != nil }
+// no checks (Options.Keys is nil). The files of a container image have digests in any case. Of a
+// file of this machine it says whether the user gave its digest.
+func (found *Found) Vouched() bool {
+	if o := found.pinned; o != nil {
+		return o.config != nil || o.layers[0].Digest != ""
+	}
+	return found.finder.trust.keys != nil
+}
 
 // FileMode returns the mode that the archive has for a metadata file; ok is false if there is
 // no such file.
@@ -135,20 +165,30 @@ func (found *Found) FileMode(name string) (mode fs.FileMode, ok bool) {
 
 // built returns the date in the build's name, or else the time of the cache entry.
 func (found *Found) built() time.Time {
-	if t, ok := image.BuildTime(found.Image.Build); ok {
-		return t
+	t, ok := found.finder.buildTime(found.Image.Build)
+	if !ok && found.cache.entry != nil {
+		t = found.cache.entry.Modified
 	}
-	return found.cache.entry.Modified
+	return t
 }
 
 // Close releases the image's files and lock in the cache. The bytes of an unfinished download
 // stay in the cache, and the next run continues it. Close may be called again.
 func (found *Found) Close() {
 	found.cache.close()
-	if o := found.oci; o != nil {
+	found.try.dropEarly()
+	if o := found.pinned; o != nil {
 		o.stopAhead(true)
 		if o.reader != nil {
 			o.reader.close()
+		}
+		o.at.own.Close() // does nothing for nil
+		o.at.own = nil
+	}
+	for i := range found.Layers {
+		if tree := found.Layers[i].Tree; tree != nil {
+			tree.Close()
+			found.Layers[i].Tree = nil
 		}
 	}
 }

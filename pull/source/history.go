@@ -12,24 +12,26 @@ import (
 	"lxc-pull/image"
 	"lxc-pull/image/cache"
 	"lxc-pull/lxc"
+	"lxc-pull/pgp"
 )
 
 // The history records the newest build and index that were seen of each image and signer. An
 // old image is rightly signed too, but has security holes that are fixed by now. So a build
 // or index that is older than the recorded one is refused.
 
-// recallTime advances the clock to the newest recorded signature by a key trusted in this run,
-// if the system clock is wrong.
-func (f *Finder) recallTime() {
+// trustKeys makes these keys the trusted ones, and advances the clock to the newest recorded
+// signature by one of them, if the system clock is wrong.
+func (f *Finder) trustKeys(keys *pgp.Keyring) {
+	f.trust.keys = keys
 	if f.trust.keys == nil {
 		return
 	}
 	trusted := f.trust.keys.Fingerprints()
 	for _, h := range f.opt.Histories {
 		list, _ := h.LoadSeen() // checkNotOlder reports the error
-		for _, seen := range list {
-			if slices.Contains(trusted, seen.Signer) {
-				f.trust.clock.learn(seen.Signed)
+		for i := range list {
+			if slices.Contains(trusted, list[i].Signer) {
+				f.trust.clock.learn(list[i].Signed)
 			}
 		}
 	}
@@ -60,7 +62,12 @@ func (f *Finder) history() ([]cache.Seen, error) {
 // checkNotOlder refuses a build that is older than the recorded one of the same signer, and a
 // index that was signed before the recorded one. cached says that the image comes from the
 // cache, whose index is as old as the entry; it passes if its build is the recorded one.
-func (f *Finder) checkNotOlder(img image.Image, by signers, cached bool) error {
+func (f *Finder) checkNotOlder(img *image.Image, by *signers, cached bool) error {
+	return f.checkRecord(img, img.Name, by, cached)
+}
+
+// checkRecord is checkNotOlder for an image, or a list of images, that has that name in the history.
+func (f *Finder) checkRecord(img *image.Image, name image.Name, by *signers, cached bool) error {
 	if len(by.keys) == 0 || f.opt.AllowOlder {
 		return nil
 	}
@@ -69,28 +76,48 @@ func (f *Finder) checkNotOlder(img image.Image, by signers, cached bool) error {
 		return err
 	}
 	offers, its := "the server offers", "the server's"
-	if cached {
+	switch {
+	case f.opt.Bundle != "":
+		offers, its = "the bundle has", "the bundle's"
+	case cached:
 		offers, its = "the cache has", "the cached copy's"
 	}
-	for _, seen := range list {
-		if !slices.Contains(by.keys, seen.Signer) || seen.Name != img.Name ||
+	for i := range list {
+		seen := &list[i]
+		if !slices.Contains(by.keys, seen.Signer) || seen.Name != name ||
 			f.trust.clock.isFuture(seen.Signed) || cached && seen.Build == img.Build {
 			continue
 		}
-		offered, ok1 := image.BuildTime(img.Build)
-		known, ok2 := image.BuildTime(seen.Build)
+		offered, ok1 := f.buildTime(img.Build)
+		known, ok2 := f.buildTime(seen.Build)
 		if ok1 && ok2 && f.isDate(known, seen.Signed) && offered.Before(known.Add(-slack)) {
-			return replayed("%s build %q of %s, and %q was seen before", offers, img.Build, img.Name, seen.Build)
+			return replayed(offers + " build " + strconv.Quote(img.Build) + " of " + img.Name.String() + ", and " + strconv.Quote(seen.Build) + " was seen before")
+		}
+		if f.opt.Streams != nil && img.Build != listBuild {
+			if ok1 && ok2 && offered.Before(known) { // a publisher may withdraw a build of the same day
+				f.tell.Warn("old-image", offers+" build "+strconv.Quote(img.Build)+", and "+strconv.Quote(seen.Build)+" was seen before")
+			}
+			continue // the list has its own record
 		}
 		if by.at.Before(seen.Signed.Add(-slack)) {
-			return replayed("%s index was signed %s, and one of %s was seen before", its, by.at.UTC().Format(time.RFC3339), seen.Signed.UTC().Format(time.RFC3339))
+			return replayed(its + " index was signed " + date(by.at) + ", and one of " + date(seen.Signed) + " was seen before")
 		}
 	}
 	return nil
 }
 
-func replayed(format string, args ...any) error {
-	return newError(Replayed, "", fmt.Errorf(format, args...))
+func replayed(text string) error { return failed(Replayed, text) }
+
+func date(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// buildTime is image.BuildTime. The versions in lists of simplestreams servers begin with a date,
+// and some have no more.
+func (f *Finder) buildTime(build string) (t time.Time, ok bool) {
+	if t, ok = image.BuildTime(build); !ok && f.opt.Streams != nil && len(build) >= len("20060102") {
+		day, err := time.Parse("20060102", build[:len("20060102")])
+		return day, err == nil
+	}
+	return t, ok
 }
 
 // isDate reports whether built, read from a build's name, can be the date of the build. It
@@ -116,14 +143,19 @@ func (f *Finder) checkFresh(found *Found) error {
 			f.warnExpired(found)
 			return nil
 		}
-		return replayed("build %q of %s expired %s", found.Image.Build, found.Image.Name, t.Format(time.RFC3339))
+		return replayed(found.build() + " expired " + t.Format(time.RFC3339))
 	}
 	return nil
 }
 
+// build names the build for messages.
+func (found *Found) build() string {
+	return "build " + strconv.Quote(found.Image.Build) + " of " + found.Image.Name.String()
+}
+
 // warnExpired warns about a build that has expired and that the user named.
 func (f *Finder) warnExpired(found *Found) {
-	f.tell.Warn("old-image", fmt.Sprintf("build %q of %s has expired, and may have known security holes", found.Image.Build, found.Image.Name))
+	f.tell.Warn("old-image", found.build()+" has expired, and may have known security holes")
 }
 
 // Remember records the image's build and the index's signature time in the first history that
@@ -132,26 +164,27 @@ func (f *Finder) warnExpired(found *Found) {
 // again. A build that the index does not name is not recorded. If Remember fails, it warns
 // the listener.
 func (found *Found) Remember(ctx context.Context) {
-	f := found.finder
-	if found.oci != nil {
-		if tag := f.tagSeen(found); tag.Signer != "" {
-			f.remember(ctx, func(list []cache.Seen) ([]cache.Seen, error) { return f.noteTag(list, &tag), nil })
+	f, by := found.finder, &found.index.signers
+	var tag cache.Seen
+	if found.pinned != nil && f.opt.Streams == nil {
+		if tag = f.tagSeen(found); tag.Signer == "" {
+			return
 		}
+	} else if !found.index.downloaded || found.index.unlisted || len(by.keys) == 0 {
 		return
 	}
-	if !found.index.downloaded || found.index.unlisted || len(found.index.signers.keys) == 0 {
-		return
-	}
-	f.remember(ctx, func(list []cache.Seen) ([]cache.Seen, error) {
-		for _, signer := range found.index.signers.keys {
-			list = f.note(list, cache.Seen{Signer: signer, Name: found.Image.Name, Build: found.Image.Build, Signed: found.index.signers.at})
+	edit := func(list []cache.Seen) ([]cache.Seen, error) {
+		if tag.Signer != "" {
+			return f.noteTag(list, &tag), nil
 		}
-		return list, nil
-	})
-}
-
-// remember changes the first history that can be written.
-func (f *Finder) remember(ctx context.Context, edit func([]cache.Seen) ([]cache.Seen, error)) {
+		name, use := found.Image.Name, &found.index
+		if f.opt.Streams != nil {
+			if name = use.seen; use.list.Dist != "" { // "": the list is in a bundle
+				list = f.noteSigned(list, use.list, listBuild, by)
+			}
+		}
+		return f.noteSigned(list, name, found.Image.Build, by), nil
+	}
 	if len(f.opt.Histories) == 0 {
 		f.tell.Note("the build is not remembered: there is no directory for a cache")
 		return
@@ -175,27 +208,37 @@ func (f *Finder) remember(ctx context.Context, edit func([]cache.Seen) ([]cache.
 	}
 }
 
+// noteSigned notes a build of an image, or a list of images, for each key that signed it.
+func (f *Finder) noteSigned(list []cache.Seen, name image.Name, build string, by *signers) []cache.Seen {
+	seen := cache.Seen{Name: name, Build: build, Signed: by.at}
+	for _, seen.Signer = range by.keys {
+		list = f.note(list, &seen)
+	}
+	return list
+}
+
 // note returns list with a record of the offered build, in place of the earlier record of the
 // same image and signer. Without AllowOlder it never replaces a record by an older one,
 // whatever the system clock says.
-func (f *Finder) note(list []cache.Seen, offered cache.Seen) []cache.Seen {
-	for i, seen := range list {
+func (f *Finder) note(list []cache.Seen, offered *cache.Seen) []cache.Seen {
+	for i := range list {
+		seen := &list[i]
 		if seen.Signer != offered.Signer || seen.Name != offered.Name {
 			continue
 		}
-		now, ok1 := image.BuildTime(offered.Build)
-		known, ok2 := image.BuildTime(seen.Build)
+		now, ok1 := f.buildTime(offered.Build)
+		known, ok2 := f.buildTime(seen.Build)
 		anew := f.opt.AllowOlder || f.trust.clock.isFuture(seen.Signed)
 		newer := now.After(known) && f.isDate(now, offered.Signed)
 		if !ok1 || !ok2 || newer || anew || !f.isDate(known, seen.Signed) {
-			list[i].Build = offered.Build
+			seen.Build = offered.Build
 		}
 		if offered.Signed.After(seen.Signed) || anew {
-			list[i].Signed = offered.Signed
+			seen.Signed = offered.Signed
 		}
 		return list
 	}
-	return append(list, offered)
+	return append(list, *offered)
 }
 
 // A tag of a container image has no date and no signer. Its record has a word in place of the
@@ -207,7 +250,10 @@ func (f *Finder) note(list []cache.Seen, offered cache.Seen) []cache.Seen {
 // to keep: a digest can't lead to another image, and what a cache or an archive has is not what
 // the registry says now.
 func (f *Finder) tagSeen(found *Found) (s cache.Seen) {
-	c, o := f.opt.Container, found.oci
+	if f.opt.File != nil {
+		return urlSeen(found)
+	}
+	c, o := f.opt.Container, found.pinned
 	if o.registry == nil || c.Reference.Digest != "" || o.reader.offline {
 		return s
 	}
@@ -239,7 +285,7 @@ func (f *Finder) checkTag(found *Found) error {
 	}
 	ref := strconv.Quote(f.opt.Container.Reference.String())
 	if now.Signed.Unix() > 0 && now.Signed.Before(seen.Signed) && !f.opt.AllowOlder {
-		f.tell.Warn("old-image", ref+" now leads to an image of "+now.Signed.UTC().Format(time.RFC3339)+", and one of "+seen.Signed.UTC().Format(time.RFC3339)+" was seen before: the registry offers an older image")
+		f.tell.Warn("old-image", ref+" now leads to an image of "+date(now.Signed)+", and one of "+date(seen.Signed)+" was seen before: the registry offers an older image")
 		return nil
 	}
 	f.tell.Note(ref + " leads to another image than before, which was " + seen.Build)

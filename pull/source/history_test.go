@@ -24,10 +24,10 @@ func TestRememberEverySigner(t *testing.T) {
 		by  []string
 		old bool
 	}{{[]string{"AA"}, true}, {[]string{"BB"}, true}, {[]string{"CC", "BB"}, true}, {[]string{"CC"}, false}} {
-		if err := c.checkNotOlder(old, signers{keys: test.by, at: made}, false); (KindOf(err) == Replayed) != test.old {
+		if err := c.checkNotOlder(&old, &signers{keys: test.by, at: made}, false); (KindOf(err) == Replayed) != test.old {
 			t.Errorf("an old build by %q: %v", test.by, err)
 		}
-		if err := c.checkNotOlder(img, signers{keys: test.by, at: made}, false); err != nil {
+		if err := c.checkNotOlder(&img, &signers{keys: test.by, at: made}, false); err != nil {
 			t.Errorf("the same build by %q: %v", test.by, err)
 		}
 	}

@@ -28,10 +28,13 @@ func EvidenceNames() []string {
 // The cacheParts are the parts of the cache that a Found holds open. Each may be nil without
 // the others.
 type cacheParts struct {
+	_     [0]func()    // forbids ==, whose code nothing needs
 	slot  *cache.Slot  // the lock for writing the image; nil: this run does not write to the cache
 	entry *cache.Entry // the cached copy from which the bytes come; nil: they come from a server
 	stage *cache.Stage // the copy that the download is written to; nil: it is not written
 	would bool         // Options.ReadOnly: a run would write the image to the cache
+
+	bundle *archive // entry is of this bundle, not of the cache: its last file is the root file system
 }
 
 // close closes all parts. The stage's bytes stay for the next run.
@@ -43,7 +46,19 @@ func (c *cacheParts) close() {
 	if c.slot != nil {
 		c.slot.Unlock()
 	}
+	if c.bundle != nil {
+		c.bundle.close()
+	}
 	*c = cacheParts{}
+}
+
+// rootfs returns the root file system of entry.
+func (c *cacheParts) rootfs() *io.SectionReader {
+	if a := c.bundle; a != nil {
+		last := &a.files[len(a.files)-1]
+		return io.NewSectionReader(a.tar, last.Offset, last.Size)
+	}
+	return io.NewSectionReader(c.entry.Rootfs, 0, c.entry.Size)
 }
 
 // dropEntry closes the cached copy, so that the bytes come from a server.
@@ -134,6 +149,18 @@ func (f *Finder) flush(ctx context.Context, q image.Query) error {
 		f.distrustCache = true
 		return nil
 	}
+	if f.opt.Streams != nil {
+		if f.addKnown() != nil {
+			return nil // onServer returns the error
+		}
+		for _, server := range f.opt.Servers.servers {
+			if kept := f.keptStreams(server); kept != nil {
+				f.tell.Say("Flushing the cache...")
+				f.warnFlush(f.opt.Cache.Drop(cache.Info{Kept: kept, Proven: true}))
+			}
+		}
+		return nil
+	}
 	for _, name := range cacheNames(q) {
 		entry, err := f.opt.Cache.Open(name)
 		if err != nil {
@@ -143,26 +170,41 @@ func (f *Finder) flush(ctx context.Context, q image.Query) error {
 		f.tell.Say("Flushing the cache...")
 		if err := f.opt.Cache.Remove(ctx, name); ctx.Err() != nil {
 			return err
-		} else if err != nil {
-			f.warn("cache-problem", "the cached copy can't be removed, and is not used: ", err, "")
-			f.distrustCache = true
+		} else {
+			f.warnFlush(err)
 		}
 	}
 	return nil
+}
+
+// warnFlush warns of an image that can't be removed from the cache, if err is not nil.
+func (f *Finder) warnFlush(err error) {
+	if err != nil {
+		f.warn("cache-problem", "the cached copy can't be removed, and is not used: ", err, "")
+		f.distrustCache = true
+	}
 }
 
 // sayCached tells the listener that the image comes from the cache, and how old it is.
 func (f *Finder) sayCached(found *Found) {
 	f.tell.Say("Using image from local cache")
 	f.tell.Tell(fmt.Sprintf("build %q, %s old", found.Image.Build, Age(f.trust.clock.Now().Sub(found.built()))))
-	if !f.opt.Use.ReadOnly {
+	o := found.pinned
+	switch {
+	case f.opt.Use.ReadOnly:
+	case o == nil:
 		f.opt.Cache.Use(found.Image.Name)
+	case o.reader.kept != nil:
+		f.opt.Cache.UseKept(o.reader.kept)
+	}
+	if o != nil {
+		f.saySigners(found.server(), o.signers)
 	}
 }
 
 // WillKeep reports whether a download of the image would be written to the cache.
 func (found *Found) WillKeep() bool {
-	if o := found.oci; o != nil {
+	if o := found.pinned; o != nil {
 		return o.reader.cache != nil && !o.at.noCache && !found.Cached
 	}
 	return (found.cache.slot != nil || found.cache.would) && found.cache.entry == nil
@@ -178,8 +220,8 @@ func (found *Found) CacheDir() string {
 
 // LeaveCache makes the run continue without writing to the cache.
 func (found *Found) LeaveCache() {
-	if found.oci != nil {
-		found.oci.at.noCache = true
+	if found.pinned != nil {
+		found.pinned.at.noCache = true
 	}
 	found.cache.discard()
 	found.cache.would = false
@@ -193,8 +235,10 @@ func (found *Found) LeaveCache() {
 // run can continue it: the network or the user interrupted it, and the digest of the whole
 // file is known. kept reports whether such bytes stay.
 func (found *Found) Forget(err error) (kept bool) {
-	if found.oci != nil {
-		return found.oci.forget(err)
+	if o := found.pinned; o != nil {
+		kept = o.stopAhead(len(fetch.Failures(err)) > 0 || errors.Is(err, context.Canceled))
+		o.at.whole, o.at.starts, o.at.private = nil, nil, false
+		return kept
 	}
 	resumable := found.checks.rootfs.digestKnown() && (len(fetch.Failures(err)) > 0 || errors.Is(err, context.Canceled))
 	if !resumable {
@@ -208,8 +252,8 @@ func (found *Found) Forget(err error) (kept bool) {
 // came from an entry without good evidence, such as an entry of the stock template, Keep adds
 // the evidence with which they were checked. If Keep fails, it warns the listener.
 func (found *Found) Keep() {
-	if found.oci != nil {
-		found.oci.keep(found)
+	if found.pinned != nil {
+		found.pinned.keep(found)
 		return
 	}
 	f, c := found.finder, &found.cache

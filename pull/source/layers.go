@@ -2,29 +2,42 @@ package source
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
 	"os"
 	"strconv"
+	"strings"
 
 	"lxc-pull/fetch"
 	"lxc-pull/image"
 	"lxc-pull/image/cache"
+	"lxc-pull/image/sha256"
+	"lxc-pull/lxc"
 )
 
-// This file has what the methods of a Found do for a container image.
+// This file has what the methods of a Found do for a pinnedImage.
 
 // open is Found.Open. The layers are opened in their order. What Gather has verified is checked a
 // second time: another process can change a file of the cache.
-func (o *ociImage) open(ctx context.Context, found *Found, layer int) (*Stream, error) {
+func (o *pinnedImage) open(ctx context.Context, found *Found, layer int) (*Stream, error) {
 	at := &o.at
 	at.layer, at.checked = layer, false
 	d := &o.layers[layer]
-	check := &seal{file: found.Layers[layer].Name, digest: sha256.New(), layer: true}
-	hex.Decode(check.want[:], []byte(d.Digest[len("sha256:"):]))
+	check := &seal{file: found.Layers[layer].Name, layer: d}
+	if d.Digest != "" {
+		check.digest = sha256.New()
+		hex.Decode(check.want[:], []byte(d.Digest[len("sha256:"):]))
+	}
+	if o.combined != "" {
+		check.combined, check.wantCombined = sha256.New(), o.combined
+		check.combined.Write(o.manifest.text)
+	}
 	s := &Stream{Size: d.Size, ctx: ctx, seal: check, found: found}
+	if at.pipe != nil {
+		s.from = at.pipe
+		return s, nil
+	}
 	if at.starts != nil && at.starts[layer] >= 0 {
 		s.from = io.NewSectionReader(at.whole, at.starts[layer], s.Size)
 		return s, nil
@@ -37,7 +50,7 @@ func (o *ociImage) open(ctx context.Context, found *Found, layer int) (*Stream, 
 			return nil, unverified(check.file, because("the cache does not have it any more", err))
 		}
 		s.local = blob
-		s.from = blob.File
+		s.from = io.NewSectionReader(blob.File, 0, blob.Have)
 		return s, nil
 	}
 	if at.ahead == nil {
@@ -57,7 +70,7 @@ func (o *ociImage) open(ctx context.Context, found *Found, layer int) (*Stream, 
 }
 
 // startAhead begins to fetch the layers.
-func (o *ociImage) startAhead(found *Found) {
+func (o *pinnedImage) startAhead(found *Found) {
 	f := found.finder
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &ahead{store: o.reader.store, finder: f, cancel: cancel, done: make(chan struct{}), layers: make([]fetched, len(o.layers)), room: max(f.ahead, chunkSize)}
@@ -114,12 +127,15 @@ func (a *ahead) inCache(layer int) bool {
 	return l.blob != nil && !l.wrong && (l.cached || a.cache != nil)
 }
 
-// Gather downloads all layers of a container image and verifies them. After it Open returns the
+// Gather downloads all layers of a pinned image (Found.Pinned) and verifies them. After it Open returns the
 // bytes of the disk: of the cache, or of the file that temp makes, which must stay open until
 // then and which no other process may open. It does not use the network then. begin begins the
 // progress of a layer.
 func (found *Found) Gather(ctx context.Context, temp func() (*os.File, error), begin func(layer int, s *Stream) io.WriteCloser) error {
-	o := found.oci
+	o := found.pinned
+	if o.at.private {
+		return nil // Find has done it. A file of this machine has starts, too, but others can change it
+	}
 	g := &gathering{temp: temp}
 	starts := make([]int64, len(o.layers))
 	for i := range o.layers {
@@ -144,7 +160,7 @@ func (found *Found) Gather(ctx context.Context, temp func() (*os.File, error), b
 		starts[i] = g.start
 	}
 	o.stopAhead(true)
-	o.at.whole, o.at.starts = g.file, starts
+	o.at.whole, o.at.starts, o.at.pipe, o.at.private = g.file, starts, nil, true
 	return nil
 }
 
@@ -163,7 +179,10 @@ type gathering struct {
 func (g *gathering) Write(p []byte) (n int, err error) {
 	if g.start < 0 && !g.stream.InCache() {
 		if g.file == nil {
-			if g.file, err = g.temp(); err != nil {
+			if g.file, err = g.temp(); err == nil {
+				err = hasRoom(g.file, g.stream.Size)
+			}
+			if err != nil {
 				return 0, err
 			}
 		}
@@ -183,7 +202,7 @@ func (g *gathering) Write(p []byte) (n int, err error) {
 
 // stopAhead ends the download. Bytes of unfinished layers stay in the cache for a later run if keep
 // is true. kept reports whether the cache has bytes that it did not have before.
-func (o *ociImage) stopAhead(keep bool) (kept bool) {
+func (o *pinnedImage) stopAhead(keep bool) (kept bool) {
 	a := o.at.ahead
 	if a == nil {
 		return false
@@ -196,17 +215,10 @@ func (o *ociImage) stopAhead(keep bool) (kept bool) {
 	return kept
 }
 
-// forget is Found.Forget.
-func (o *ociImage) forget(err error) (kept bool) {
-	kept = o.stopAhead(len(fetch.Failures(err)) > 0 || errors.Is(err, context.Canceled))
-	o.at.whole, o.at.starts = nil, nil
-	return kept
-}
-
-// nextContainer is Finder.Next for a container image: the same image again, if other URLs may
+// nextPinned is Finder.Next for a pinnedImage: the same image again, if other URLs may
 // give the right bytes of the layer that failed.
-func (f *Finder) nextContainer(ctx context.Context, found *Found, err error) (*Found, error) {
-	o := found.oci
+func (f *Finder) nextPinned(ctx context.Context, found *Found, err error) (*Found, error) {
+	o := found.pinned
 	last, wrong := o.at.last, isUnverified(err)
 	if o.at.last = nil; last == nil {
 		last = new(fetched)
@@ -217,7 +229,7 @@ func (f *Finder) nextContainer(ctx context.Context, found *Found, err error) (*F
 		return nil, err
 	case errors.As(err, &refused):
 		return nil, refused.Err
-	case o.registry == nil || o.at.checked: // the store has no other bytes, or these are the right ones
+	case o.remote == nil || o.at.checked: // the store has no other bytes, or these are the right ones
 		return nil, err
 	case wrong && last.cached:
 		f.warn("cache-problem", "the cached copy is damaged (", err, "); downloading it anew")
@@ -229,9 +241,12 @@ func (f *Finder) nextContainer(ctx context.Context, found *Found, err error) (*F
 	case !wrong && len(fetch.Failures(err)) == 0: // neither the bytes nor the network
 		return nil, err
 	}
-	course := o.registry.course(o.layers[o.at.layer].Digest)
+	course := o.remote.course(o.layers[o.at.layer].Digest)
 	again, final := course.Next(fetch.Attempt{Err: err, Wrong: wrong, Resumed: last.kept, Sources: last.sources})
 	if !again {
+		if isUnverified(final) { // part of the bytes may be wrong
+			o.dropPart(ctx)
+		}
 		return nil, final
 	}
 	f.warn("retry", "", err, "; starting again")
@@ -239,7 +254,7 @@ func (f *Finder) nextContainer(ctx context.Context, found *Found, err error) (*F
 }
 
 // dropBlob removes the layer that was opened last from the cache.
-func (o *ociImage) dropBlob(ctx context.Context) bool {
+func (o *pinnedImage) dropBlob(ctx context.Context) bool {
 	if o.at.noCache || o.reader.cache == nil {
 		return false
 	}
@@ -247,8 +262,23 @@ func (o *ociImage) dropBlob(ctx context.Context) bool {
 	return err == nil && blob.Discard() == nil
 }
 
+// dropPart removes what the cache has of that layer if it is not complete.
+func (o *pinnedImage) dropPart(ctx context.Context) {
+	if o.at.noCache || o.reader.cache == nil {
+		return
+	}
+	blob, err := o.reader.cache.Blob(ctx, o.layers[o.at.layer].Digest, o.layers[o.at.layer].Size)
+	switch {
+	case err != nil:
+	case blob.Complete:
+		blob.Close()
+	default:
+		blob.Discard()
+	}
+}
+
 // limitCache makes the run not write to the cache if the image is above the cache's limit.
-func (o *ociImage) limitCache(f *Finder) {
+func (o *pinnedImage) limitCache(f *Finder) {
 	limit := f.opt.Use.Limit
 	if limit > 0 && o.reader.cache != nil && o.size() > limit {
 		f.tell.Note("the image is not kept: it is larger than the cache may be")
@@ -257,7 +287,7 @@ func (o *ociImage) limitCache(f *Finder) {
 }
 
 // size returns the size of all layers in bytes.
-func (o *ociImage) size() (n int64) {
+func (o *pinnedImage) size() (n int64) {
 	for i := range o.layers {
 		n += o.layers[i].Size
 	}
@@ -265,7 +295,7 @@ func (o *ociImage) size() (n int64) {
 }
 
 // keep is Found.Keep.
-func (o *ociImage) keep(found *Found) {
+func (o *pinnedImage) keep(found *Found) {
 	f, r := found.finder, o.reader
 	a := o.at.ahead
 	o.stopAhead(true)
@@ -283,12 +313,21 @@ func (o *ociImage) keep(found *Found) {
 	}
 }
 
-// record makes the cache keep the image.
-func (o *ociImage) record(found *Found) {
+// kept returns the cache's record of the image.
+func (o *pinnedImage) kept(found *Found) *cache.Kept {
 	f, r := found.finder, o.reader
 	kept := &cache.Kept{
-		Reference: f.opt.Container.Reference.String(), Name: found.Image.Name,
+		Reference: o.name, Name: found.Image.Name,
 		Manifest: o.manifest.digest, Top: o.top.digest, MediaType: o.top.mediaType,
+	}
+	if found.Config == nil { // of a container image the digests say which build it is
+		kept.Build = found.Image.Build
+		if file, ok := found.Meta.Relevant("expiry", f.opt.Mode); ok {
+			kept.Expires, _ = lxc.Expiry(file)
+		}
+		if f.opt.File != nil {
+			kept.Name.Arch = "" // openKept
+		}
 	}
 	n := len(o.layers)
 	kept.Blobs = make([]image.Digest, n+len(r.texts)) // a blob may be listed twice
@@ -299,7 +338,19 @@ func (o *ociImage) record(found *Found) {
 			kept.Blobs[i] = r.texts[i-n].digest
 		}
 	}
-	err := r.keepTexts(context.Background()) // also of an image that is kept: one may be damaged
+	return kept
+}
+
+// record makes the cache keep the image.
+func (o *pinnedImage) record(found *Found) {
+	f, r := found.finder, o.reader
+	kept := o.kept(found)
+	var err error
+	for i := 0; i < len(r.texts) && err == nil; i++ { // also of an image that is kept: one may be damaged
+		if r.texts[i].text != nil { // else the cache has it
+			err = keepText(context.Background(), r.cache, r.texts[i])
+		}
+	}
 	if old := r.kept; found.Cached && old != nil && old.Top == kept.Top && old.Manifest == kept.Manifest && len(old.Blobs) == len(kept.Blobs) {
 		return
 	}
@@ -315,57 +366,70 @@ func (o *ociImage) record(found *Found) {
 	}
 }
 
-// keepTexts writes the small files of an image to the cache.
-func (r *ociReader) keepTexts(ctx context.Context) error {
-	for i := range r.texts {
-		t := r.texts[i]
-		blob, err := r.cache.Blob(ctx, t.digest, int64(len(t.text)))
-		if err == nil && (blob.Complete || blob.Have > 0) {
-			have, _ := io.ReadAll(io.NewSectionReader(blob.File, 0, int64(len(t.text))))
-			if !blob.Complete || blob.Have != int64(len(t.text)) || string(have) != string(t.text) { // the rest of a killed run, or damaged
-				if err = blob.Discard(); err == nil {
-					blob, err = r.cache.Blob(ctx, t.digest, int64(len(t.text)))
-				}
+// keepText writes a small file to the cache.
+func keepText(ctx context.Context, c *cache.Cache, t *document) error {
+	size := int64(len(t.text))
+	blob, err := c.Blob(ctx, t.digest, size)
+	if err == nil && (blob.Complete || blob.Have > 0) {
+		sum := sha256.New()
+		io.Copy(sum, io.NewSectionReader(blob.File, 0, size))
+		if !blob.Complete || blob.Have != size || sumOfHash(sum) != t.digest { // the rest of a killed run, or damaged
+			if err = blob.Discard(); err == nil {
+				blob, err = c.Blob(ctx, t.digest, size)
 			}
 		}
-		if err != nil {
-			return err
-		}
-		if !blob.Complete {
-			if _, err = blob.Write(t.text); err == nil {
-				err = blob.Commit()
-			}
-		}
-		if err != nil {
-			blob.Discard()
-			return err
-		}
-		blob.Close()
 	}
+	if err != nil {
+		return err
+	}
+	if !blob.Complete {
+		if _, err = blob.Write(t.text); err == nil {
+			err = blob.Commit()
+		}
+	}
+	if err != nil {
+		blob.Discard()
+		return err
+	}
+	blob.Close()
 	return nil
 }
 
 // url returns the URL of what has a digest, at the repository that is asked first. kind is
 // "manifests" or "blobs". For an archive it is the archive's path.
-func (o *ociImage) url(found *Found, kind string, d image.Digest) string {
-	if o.registry == nil {
-		return found.finder.opt.Container.Archive
+func (o *pinnedImage) url(found *Found, kind string, d image.Digest) string {
+	switch f := found.finder; {
+	case f.opt.Bundle != "":
+		return f.opt.Bundle
+	case o.remote != nil:
+		return o.remote.url(kind, d)
+	case f.opt.Container != nil:
+		return f.opt.Container.Archive
+	case f.opt.File != nil:
+		return f.opt.File.Path
 	}
-	return o.registry.bases[0].url + "/" + kind + "/" + string(d)
+	return "file:"
 }
 
 // fileList is Found.FileList.
-func (o *ociImage) fileList(found *Found) (lines string) {
-	line := func(kind string, d image.Digest, size int64) {
-		lines += string(d)[len("sha256:"):] + " " + strconv.FormatInt(size, 10) + " " + o.url(found, kind, d) + "\n"
+func (o *pinnedImage) fileList(found *Found) string {
+	lines := ""
+	if o.config != nil && o.top.digest != o.manifest.digest {
+		lines = o.fileLine(found, "manifests", o.top.digest, int64(len(o.top.text)))
 	}
-	if o.top.digest != o.manifest.digest {
-		line("manifests", o.top.digest, int64(len(o.top.text)))
+	if id := o.id(); id != "" && id != o.layers[0].Digest {
+		lines += o.fileLine(found, "manifests", id, int64(len(o.manifest.text)))
 	}
-	line("manifests", o.manifest.digest, int64(len(o.manifest.text)))
-	line("blobs", o.config.Digest, o.config.Size)
+	if o.config != nil {
+		lines += o.fileLine(found, "blobs", o.config.Digest, o.config.Size)
+	}
 	for i := range o.layers {
-		line("blobs", o.layers[i].Digest, o.layers[i].Size)
+		lines += o.fileLine(found, "blobs", o.layers[i].Digest, o.layers[i].Size)
 	}
 	return lines
+}
+
+// fileLine returns the line of what has a digest.
+func (o *pinnedImage) fileLine(found *Found, kind string, d image.Digest, size int64) string {
+	return fileLine(strings.TrimPrefix(string(d), "sha256:"), size, o.url(found, kind, d))
 }

@@ -52,7 +52,7 @@ func (c *Container) Authorize(client func() *fetch.Client) func(ctx context.Cont
 			c.hide(strings.TrimPrefix(token, "Bearer "))
 			return token, err
 		case wants.basic && basic == "":
-			return "", newError(Login, "", errors.New(strconv.Quote(at.host)+" wants a user name and password"))
+			return "", failed(Login, strconv.Quote(at.host)+" wants a user name and password")
 		case wants.basic:
 			return basic, nil
 		}

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -74,22 +73,20 @@ func (found *Found) loadMeta(ctx context.Context) ([]byte, error) {
 
 // useMeta unpacks a metadata tarball whose bytes are verified.
 func (found *Found) useMeta(tarball []byte) error {
-	opt := found.finder.opt.Decoding
-	opt.Workers = 1
-	plain, err := untar.Decompress(bytes.NewReader(tarball), opt)
+	return because(image.MetaFile, found.takeMeta(tarball))
+}
+
+// takeMeta is useMeta for metadata of another name, which the error does not have.
+func (found *Found) takeMeta(tarball []byte) error {
+	files, err := found.finder.readTarball(tarball)
 	if err != nil {
-		return because(image.MetaFile, err)
-	}
-	defer plain.Close()
-	files, err := untar.ReadFiles(plain, maxMetaFile, maxMetaTotal)
-	if err != nil {
-		return because(image.MetaFile, err)
+		return err
 	}
 	found.Meta = lxc.Meta{}
 	found.files = nil
 	for _, file := range files {
 		if err := checkMetaFile(file); err != nil {
-			return because(image.MetaFile, err)
+			return err
 		}
 		if file.Name == "" {
 			continue // "./", the archive's top directory

@@ -16,8 +16,11 @@ import (
 // the image in the cache, which fromServer takes again.
 func (f *Finder) Next(ctx context.Context, found *Found, err error) (*Found, error) {
 	var next *Found
-	if found.oci != nil {
-		next, err = f.nextContainer(ctx, found, err)
+	var refused *RefusedError
+	if f.opt.Streams != nil && ctx.Err() == nil && errors.As(err, &refused) && found.Cached && !found.index.downloaded {
+		next, err = f.insteadOfRefused(ctx, found, refused.Err)
+	} else if found.pinned != nil {
+		next, err = f.nextPinned(ctx, found, err)
 	} else {
 		next, err = f.next(ctx, found, err)
 	}

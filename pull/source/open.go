@@ -11,7 +11,6 @@ import (
 	"lxc-pull/fetch"
 	"lxc-pull/image"
 	"lxc-pull/image/cache"
-	"lxc-pull/untar/xz"
 )
 
 // maxRootfs is the largest compressed root file system that is downloaded, in bytes: a
@@ -20,9 +19,11 @@ const maxRootfs = 64 << 30
 
 // An attempt is one download of an image's root file system.
 type attempt struct {
+	_        [0]func()     // forbids ==, whose code nothing needs
 	course   *fetch.Course // the URLs to ask, in order; nil: not chosen yet
 	body     *fetch.Body   // the response; nil: the download has not begun
 	resumed  int64         // bytes of an earlier run, after which the download continues
+	early    *earlyRootfs  // the request that was sent before its turn; nil: none
 	cacheErr error         // why the download is no longer written to the cache; nil: no write failed
 }
 
@@ -67,10 +68,18 @@ func (s *Stream) Read(p []byte) (int, error) {
 // signed. Call it after reading the stream to its end.
 func (s *Stream) Check() error {
 	err := s.seal.check()
-	if s.found != nil && s.found.oci != nil {
-		s.found.oci.at.checked = err == nil
+	if s.found != nil && s.found.pinned != nil {
+		s.found.pinned.at.checked = err == nil
 	}
 	return err
+}
+
+// File returns the bytes as a file that can be read at any place, nil if they come from the
+// network or a pipe. Reading it does not check them: read the stream to its end and call Check
+// first.
+func (s *Stream) File() *io.SectionReader {
+	file, _ := s.from.(*io.SectionReader)
+	return file
 }
 
 // Name returns the name of the bytes for errors.
@@ -92,7 +101,7 @@ func (s *Stream) Close() error {
 
 // InCache reports whether the cache has the bytes, or gets them while they are read.
 func (s *Stream) InCache() bool {
-	if o := s.found.oci; o != nil {
+	if o := s.found.pinned; o != nil {
 		return s.local != nil || o.at.ahead != nil && o.at.ahead.inCache(o.at.layer)
 	}
 	return s.found.cache.entry != nil || s.found.cache.stage != nil
@@ -118,13 +127,13 @@ func (s *Stream) Complete(temp *os.File, progress io.Writer) (*Stream, error) {
 	}
 	found := s.found
 	whole := &Stream{Size: n, ctx: s.ctx, seal: &seal{file: image.RootfsFile}, found: found}
-	file := temp
+	whole.from = io.NewSectionReader(temp, 0, n)
 	if inCache {
 		switch {
 		case found.cache.entry != nil:
-			file = found.cache.entry.Rootfs
+			whole.from = found.cache.rootfs()
 		case found.cache.stage != nil:
-			file = found.cache.stage.Rootfs
+			whole.from = io.NewSectionReader(found.cache.stage.Rootfs, 0, n)
 		default:
 			return nil, fmt.Errorf("the image can't be written to the cache: %w", found.try.cacheErr)
 		}
@@ -133,7 +142,6 @@ func (s *Stream) Complete(temp *os.File, progress io.Writer) (*Stream, error) {
 		}
 		whole.seal = found.checks.rootfs
 	}
-	whole.from = io.NewSectionReader(file, 0, n)
 	return whole, nil
 }
 
@@ -142,14 +150,11 @@ func (s *Stream) Complete(temp *os.File, progress io.Writer) (*Stream, error) {
 // layers are opened in their order; the next ones are fetched while the caller uses the bytes of
 // one. The caller closes the stream, and calls Forget or Keep in the end.
 func (found *Found) Open(ctx context.Context, layer int) (*Stream, error) {
-	if found.oci != nil {
-		return found.oci.open(ctx, found, layer)
+	if found.pinned != nil {
+		return found.pinned.open(ctx, found, layer)
 	}
 	if entry := found.cache.entry; entry != nil {
-		if _, err := entry.Rootfs.Seek(0, io.SeekStart); err != nil {
-			return nil, err
-		}
-		return &Stream{Size: entry.Size, ctx: ctx, from: entry.Rootfs, seal: found.checks.rootfs, found: found}, nil
+		return &Stream{Size: entry.Size, ctx: ctx, from: found.cache.rootfs(), seal: found.checks.rootfs, found: found}, nil
 	}
 	slot := found.cache.slot
 	if slot == nil {
@@ -199,12 +204,18 @@ func (found *Found) beginPart(ctx context.Context) (*Stream, error) {
 func (found *Found) download(ctx context.Context, resumed int64) (*Stream, error) {
 	found.try.resumed, found.try.body, found.try.cacheErr = resumed, nil, nil
 	request := fetch.Request{URLs: found.urls(), Pinned: found.checks.rootfs.refusesWrong(), Max: maxRootfs, Offset: resumed}
-	body, err := found.finder.opt.Client.Open(ctx, request)
+	if resumed > 0 {
+		found.try.dropEarly()
+	}
+	body, err := found.try.takeEarly(ctx, request.URLs)
+	if body == nil && err == nil {
+		body, err = found.finder.opt.Client.Open(ctx, request)
+	}
 	if err != nil {
 		return nil, err
 	}
 	found.try.body = body
-	return &Stream{Size: body.Size, ctx: ctx, from: &cacheWriter{body, found}, body: body, seal: found.checks.rootfs, found: found}, nil
+	return &Stream{Size: body.Size, ctx: ctx, from: &cacheWriter{from: body, to: found}, body: body, seal: found.checks.rootfs, found: found}, nil
 }
 
 // checkLimit makes the download continue without a copy in the cache if size, that of the
@@ -234,8 +245,11 @@ func (found *Found) Safe() bool {
 	if found.Cached || !found.Vouched() {
 		return true
 	}
-	if o := found.oci; o != nil {
-		return o.registry == nil || len(o.registry.bases) == 1 && !found.finder.opt.Container.Reference.Plain
+	if o := found.pinned; o != nil {
+		return o.remote == nil || o.remote.safe()
+	}
+	if found.cache.bundle != nil {
+		return true
 	}
 	return !slices.ContainsFunc(found.urls(), func(u string) bool { return !found.finder.opt.Servers.safe(u) })
 }
@@ -244,6 +258,7 @@ func (found *Found) Safe() bool {
 // copy and warns. A stream that is unpacked while it is read continues without the cache;
 // Complete, which would read the bytes again from the cache, fails.
 type cacheWriter struct {
+	_    [0]func() // forbids ==, whose code nothing needs
 	from io.Reader
 	to   *Found
 }
@@ -269,8 +284,8 @@ const indexTail = 4 << 10
 // the cache or from an image server over https; a mirror, or anybody on the way of plain
 // http, could invent them. With sureOnly Measure asks no server that could.
 func (found *Found) Measure(ctx context.Context, sureOnly bool) (sure bool) {
-	if found.oci != nil {
-		return found.Cached || found.oci.sure // the manifest has the sizes
+	if found.pinned != nil {
+		return found.Cached || found.pinned.sure // the manifest has the sizes
 	}
 	layer := &found.Layers[0]
 	layer.Packed, layer.Content = -1, -1
@@ -278,7 +293,7 @@ func (found *Found) Measure(ctx context.Context, sureOnly bool) (sure bool) {
 	if entry := found.cache.entry; entry != nil {
 		layer.Packed = entry.Size
 		tail = make([]byte, min(indexTail, entry.Size))
-		if _, err := entry.Rootfs.ReadAt(tail, entry.Size-int64(len(tail))); err != nil && err != io.EOF {
+		if _, err := found.cache.rootfs().ReadAt(tail, entry.Size-int64(len(tail))); err != nil && err != io.EOF {
 			return true
 		}
 		sure = true
@@ -291,33 +306,35 @@ func (found *Found) Measure(ctx context.Context, sureOnly bool) (sure bool) {
 		if len(urls) == 0 {
 			return false
 		}
-		var err error
-		var from string
-		if tail, layer.Packed, from, err = found.finder.askTail(ctx, urls); err != nil {
-			layer.Packed = -1
-			found.finder.warn("", "the size of the image is not known yet: ", err, "")
+		var answer tailAnswer
+		if e := found.try.early; e != nil && e.tail != nil && !sureOnly {
+			answer, e.tail = <-e.tail, nil
+		} else {
+			answer = found.finder.askTail(ctx, urls)
+		}
+		if answer.err != nil {
+			found.finder.warn("", "the size of the image is not known yet: ", answer.err, "")
 			return false
 		}
-		sure = servers.safe(from)
+		tail, layer.Packed = answer.data, answer.size
+		sure = servers.safe(answer.from)
 	}
-	if content, ok := xz.ContentSize(tail, layer.Packed); ok {
-		layer.Content = content
-	}
+	layer.take(tail, layer.Packed)
 	return sure
 }
 
-// askTail returns the end of a file, and the file's size, from the first of urls that answers.
+// askTail asks for the end of a file, and the file's size, the first of urls that answers.
 // A server that is down or has no such file is noted, so that it is not asked for the whole
 // file either.
-func (f *Finder) askTail(ctx context.Context, urls []string) (data []byte, size int64, from string, err error) {
+func (f *Finder) askTail(ctx context.Context, urls []string) (a tailAnswer) {
 	for i, u := range urls {
-		from = u
-		data, size, err = f.opt.Client.Tail(ctx, u, indexTail)
+		a.from = u
+		a.data, a.size, a.err = f.opt.Client.Tail(ctx, u, indexTail)
 		var failed *fetch.Error
-		if err == nil || !errors.As(err, &failed) || !Offline(err) && !isNotFound(failed) || i+1 == len(urls) {
+		if a.err == nil || !errors.As(a.err, &failed) || !Offline(a.err) && !isNotFound(failed) || i+1 == len(urls) {
 			break
 		}
 		f.opt.Servers.NoteFailure(fetch.Event{Err: failed, Next: urls[i+1]})
 	}
-	return data, size, from, err
+	return a
 }

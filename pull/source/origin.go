@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
-	"time"
 
 	"lxc-pull/image"
 )
@@ -26,12 +25,16 @@ func (found *Found) Origin(o *Origin) {
 	f := found.finder
 	o.Signers = found.Signers()
 	if at := found.index.signers.at; !at.IsZero() {
-		o.Signed = at.UTC().Format(time.RFC3339)
+		o.Signed = date(at)
 	}
-	o.Created = f.trust.clock.Now().UTC().Format(time.RFC3339)
-	o.Server = f.Server()
-	if found.oci != nil {
-		o.Digest = string(found.oci.manifest.digest)
+	o.Created = date(f.trust.clock.Now())
+	o.Server = found.server()
+	if p := found.pinned; p != nil {
+		if found.Config != nil {
+			o.Digest = string(p.id())
+		} else if p.id() != "" && p.manifest.text != nil {
+			o.Meta = string(p.manifest.digest)[len("sha256:"):]
+		}
 		return
 	}
 	if tarball := found.checks.evidence[image.MetaFile]; tarball != nil {
@@ -40,8 +43,27 @@ func (found *Found) Origin(o *Origin) {
 	}
 }
 
+// server is Finder.Server, but of a simplestreams server the one that the image comes from.
+func (found *Found) server() string {
+	if url := found.index.server; url != "" && found.finder.opt.Bundle == "" {
+		return shownServer(url)
+	}
+	return found.finder.Server()
+}
+
+// shownServer returns the URL of a server, of a directory only the scheme.
+func shownServer(url string) string {
+	if strings.HasPrefix(url, "file:") {
+		return "file:"
+	}
+	return url
+}
+
 // Server returns the URL of the server that the Finder uses, as in an Origin; "": none.
 func (f *Finder) Server() string {
+	if f.opt.Bundle != "" {
+		return "file:"
+	}
 	if c := f.opt.Container; c != nil {
 		scheme, rest, _ := strings.Cut(c.Reference.URL(), "://")
 		host, _, _ := strings.Cut(rest, "/")
@@ -50,13 +72,17 @@ func (f *Finder) Server() string {
 		}
 		return scheme + "://" + host
 	}
+	if file := f.opt.File; file != nil {
+		scheme, rest, remote := strings.Cut(file.Path, "://")
+		if host, _, _ := strings.Cut(rest, "/"); remote && scheme != "file" {
+			return scheme + "://" + host[strings.LastIndexByte(host, '@')+1:]
+		}
+		return "file:"
+	}
 	if f.opt.Servers == nil || f.opt.Servers.current() == nil {
 		return ""
 	}
-	if url := f.opt.Servers.current().url; !strings.HasPrefix(url, "file:") {
-		return url
-	}
-	return "file:"
+	return shownServer(f.opt.Servers.current().url)
 }
 
 // Digest returns the SHA-256 digest of the bytes. Call it after Check.

@@ -89,7 +89,7 @@ func (r *registry) ask(ctx context.Context, bases []*base, q *question) (answer 
 		answer, err = r.client.Ask(ctx, request)
 		if err == nil && q.digest != "" {
 			if got := sumOf(answer.Data); got != q.digest {
-				err = unverified(string(q.digest), errors.New(strconv.Quote(bases[i].host)+" gave a file with the digest "+string(got)))
+				err = distrust(string(q.digest), strconv.Quote(bases[i].host)+" gave a file with the digest "+string(got))
 			}
 		}
 		if err == nil || ctx.Err() != nil {
@@ -234,17 +234,23 @@ func (r *registry) open(ctx context.Context, d *image.Descriptor, offset int64) 
 // stay as they are.
 func ofSize(err error, d *image.Descriptor) error {
 	if list := fetch.Failures(err); len(list) > 0 && list[0].Kind == fetch.KindTooLarge {
-		return unverified(string(d.Digest), errors.New("it has more than "+strconv.FormatInt(d.Size, 10)+" bytes, its size by the manifest"))
+		return distrust(string(d.Digest), "it has more than "+strconv.FormatInt(d.Size, 10)+" bytes, its size by "+listedIn(d))
 	}
 	return err
 }
 
 // wrongSize returns the error for a blob that has another size than its descriptor says.
 func wrongSize(size int64, d *image.Descriptor) error {
-	return unverified(string(d.Digest), errors.New("it has "+strconv.FormatInt(size, 10)+" bytes, and "+strconv.FormatInt(d.Size, 10)+" by the manifest"))
+	return distrust(string(d.Digest), "it has "+strconv.FormatInt(size, 10)+" bytes, and "+strconv.FormatInt(d.Size, 10)+" by "+listedIn(d))
 }
 
 // course returns the Course of a layer.
+func (r *registry) url(kind string, d image.Digest) string {
+	return r.bases[0].url + "/" + kind + "/" + string(d)
+}
+
+func (r *registry) safe() bool { return len(r.bases) == 1 && !r.container.Reference.Plain }
+
 func (r *registry) course(d image.Digest) *fetch.Course {
 	for _, c := range r.courses {
 		if strings.HasSuffix(c.URLs()[0], string(d)) {

@@ -13,20 +13,18 @@ import (
 // name, its config and its layers, all as they are in the registry. The digest of each is
 // checked while it is written, so what w has got counts only if there is no error.
 func (f *Finder) SaveArchive(ctx context.Context, w io.Writer) error {
-	found, err := f.findContainer(ctx)
+	found, err := f.findPinned(ctx)
 	if err != nil {
 		return err
 	}
 	defer found.Close()
 	found.Accept()
-	o := found.oci
+	o := found.pinned
 	config, _, err := o.reader.get(ctx, "blobs/"+string(o.config.Digest), image.MaxConfig)
 	if err != nil {
 		return err
 	}
-	b := untar.AppendHeader(untar.AppendHeader(nil, "blobs/", 0), blobsDir, 0)
-	b = appendFile(b, layoutFile, []byte(`{"imageLayoutVersion":"1.0.0"}`))
-	b = appendFile(b, indexFile, o.savedIndex(f.opt.Container.Reference.Tag, &found.Config.Platform))
+	b := appendFile(appendLayout(nil), indexFile, savedIndex(savedEntry(o.manifest, f.opt.Container.Reference.Tag, &found.Config.Platform)))
 	b = appendFile(b, blobName(o.manifest.digest), o.manifest.text)
 	b = appendFile(b, blobName(o.config.Digest), config)
 	for i := range o.layers {
@@ -44,18 +42,32 @@ func (f *Finder) SaveArchive(ctx context.Context, w io.Writer) error {
 // tarBlock is the size of a block of a tar archive, in bytes.
 const tarBlock = 512
 
-// savedIndex returns the index.json of a layout with one manifest. tag is its name, "": none.
-func (o *ociImage) savedIndex(tag string, p *image.Platform) []byte {
-	text := `{"schemaVersion":2,"mediaType":"` + image.OCIIndex + `","manifests":[` +
-		descriptor(o.manifest.mediaType, o.manifest.digest, int64(len(o.manifest.text))) +
-		`,"platform":{"os":` + jsonString(p.OS) + `,"architecture":` + jsonString(p.Arch)
-	if p.Variant != "" {
-		text += `,"variant":` + jsonString(p.Variant)
+// appendLayout appends the beginning of a layout to a tar archive.
+func appendLayout(b []byte) []byte {
+	b = untar.AppendHeader(untar.AppendHeader(b, "blobs/", 0), blobsDir, 0)
+	return appendFile(b, layoutFile, []byte(`{"imageLayoutVersion":"1.0.0"}`))
+}
+
+// savedIndex returns the index.json of a layout with these entries.
+func savedIndex(entries string) []byte {
+	return []byte(`{"schemaVersion":2,"mediaType":"` + image.OCIIndex + `","manifests":[` + entries + "]}")
+}
+
+// savedEntry returns the entry of index.json for a manifest. name is a tag, "": none; p is nil
+// for an index, whose manifests have platforms.
+func savedEntry(d *document, name string, p *image.Platform) string {
+	text := descriptor(d.mediaType, d.digest, int64(len(d.text)))
+	if p != nil {
+		text += `,"platform":{"os":` + jsonString(p.OS) + `,"architecture":` + jsonString(p.Arch)
+		if p.Variant != "" {
+			text += `,"variant":` + jsonString(p.Variant)
+		}
+		text += "}"
 	}
-	if text += "}"; tag != "" {
-		text += `,"annotations":{"org.opencontainers.image.ref.name":` + jsonString(tag) + "}"
+	if name != "" {
+		text += `,"annotations":{"org.opencontainers.image.ref.name":` + jsonString(name) + "}"
 	}
-	return []byte(text + "}]}")
+	return text + "}"
 }
 
 func jsonString(s string) string { return string(untar.AppendJSONString(nil, s)) }
@@ -68,7 +80,7 @@ func appendFile(b []byte, name string, text []byte) []byte {
 
 // saveLayer writes before, which precedes the layer in the archive, and the layer, unless a layer
 // below is the same. It returns what has to follow it.
-func (o *ociImage) saveLayer(ctx context.Context, w io.Writer, found *Found, layer int, before []byte) (after []byte, err error) {
+func (o *pinnedImage) saveLayer(ctx context.Context, w io.Writer, found *Found, layer int, before []byte) (after []byte, err error) {
 	d := &o.layers[layer]
 	before = untar.AppendHeader(before, blobName(d.Digest), d.Size)
 	after = make([]byte, -d.Size&(tarBlock-1))

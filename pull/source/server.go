@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
-	"sync"
+	"time"
 
 	"lxc-pull/fetch"
 	"lxc-pull/image"
@@ -21,6 +20,9 @@ const (
 	maxSums      = pgp.MaxSums // SHA256SUMS: a build has a dozen files
 	maxSignature = 64 << 10    // a few signatures of a few kilobytes
 )
+
+// indexGrace is how long the request for an index that is not needed may go on.
+const indexGrace = time.Second
 
 // An indexName is the file name of an index of images. The cache keeps the index under that
 // name, too.
@@ -41,46 +43,47 @@ func (n indexName) path() string { return image.IndexDir + "/" + string(n) }
 // parse reads the text of the index.
 func (n indexName) parse(text []byte) image.Index { return image.ParseIndex(text) }
 
-// readIndex downloads a server's index of images. It requests the index of this compat level
-// and the plain index at the same time, and uses the plain one if the other does not exist.
+// readIndex downloads a server's index of images. It requests the index of this compat level,
+// the plain index and its signature at the same time, and uses the plain index if the other does
+// not exist: most servers have it alone.
 func (f *Finder) readIndex(ctx context.Context, server *server) (*signedIndex, error) {
 	f.tell.Say("Downloading the image index")
 	names := indexNames(f.opt.Mode)
-	type answer struct {
-		index *signedIndex
-		err   error
+	plainContext, cancel := context.WithCancel(ctx)
+	plain := server.url + "/" + names[1].path()
+	f.request(plainContext, fetch.Request{URLs: []string{plain}, Max: image.MaxIndex, Hasty: f.opt.Servers.others()}, false)
+	f.requestSignature(ctx, plain+image.SigSuffix)
+	index, err := f.readNamedIndex(ctx, server, names[0], true)
+	if err != nil && !isUnverified(err) {
+		index, err = f.readNamedIndex(ctx, server, names[1], f.opt.Servers.others())
+	} else {
+		f.early.remove(plain)
+		f.early.remove(plain + image.SigSuffix)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	var asking sync.WaitGroup
-	defer asking.Wait()
-	defer cancel() // runs before Wait: it ends a request whose answer is not needed
-	ask := func(name indexName, hasty bool) chan answer {
-		got := make(chan answer, 1)
-		asking.Go(func() {
-			text, sig, by, err := f.signedFile(ctx, server, name.path(), image.MaxIndex, hasty)
-			index := &signedIndex{by: by}
-			if err == nil {
-				index.Index = name.parse(text)
-			}
-			if sig != nil {
-				index.evidence = evidence{string(name): text, string(name) + image.SigSuffix: sig}
-			}
-			got <- answer{index, err}
-		})
-		return got
+	if err != nil {
+		cancel()
+		return nil, err
 	}
-	first, second := ask(names[0], true), ask(names[1], f.opt.Servers.others())
-	got := <-first
-	if got.err != nil && !isUnverified(got.err) {
-		got = <-second
-	}
-	if got.err != nil {
-		return nil, got.err
-	}
-	for _, p := range got.index.Problems {
+	// If the plain index is not needed, its request still ends by itself within this time as a rule,
+	// and leaves its connection to later requests.
+	time.AfterFunc(indexGrace, cancel)
+	for _, p := range index.Problems {
 		f.tell.Note(fmt.Sprintf("the index's line %d is passed over: %v", p.Line, p.Err))
 	}
-	return got.index, nil
+	return index, nil
+}
+
+// readNamedIndex downloads the index of that name.
+func (f *Finder) readNamedIndex(ctx context.Context, server *server, name indexName, hasty bool) (*signedIndex, error) {
+	text, sig, by, err := f.signedFile(ctx, server, name.path(), image.MaxIndex, hasty)
+	if err != nil {
+		return nil, err
+	}
+	index := &signedIndex{Index: name.parse(text), by: by}
+	if sig != nil {
+		index.evidence = evidence{string(name): text, string(name) + image.SigSuffix: sig}
+	}
+	return index, nil
 }
 
 // signedFile downloads a small file of a server and the signature beside it, and checks them.
@@ -108,8 +111,12 @@ func (f *Finder) signedFile(ctx context.Context, server *server, path string, ma
 	}
 }
 
-// load downloads a small file from one server.
+// load downloads a small file from one server, or takes the answer to a request that was sent
+// before.
 func (f *Finder) load(ctx context.Context, url string, max int64, hasty bool) ([]byte, error) {
+	if data, err, ok := f.early.take(ctx, url); ok {
+		return data, err
+	}
 	data, _, err := f.opt.Client.Load(ctx, fetch.Request{URLs: []string{url}, Max: max, Hasty: hasty})
 	return data, err
 }
@@ -134,8 +141,12 @@ func (f *Finder) vouch(ctx context.Context, found *Found) error {
 	}
 	servers := f.opt.Servers
 	server, hasty := servers.current(), servers.others()
-	maps.Copy(found.checks.evidence, server.index.evidence)
-	sums, sig, _, err := f.signedFile(ctx, server, found.Image.Path+"/"+image.SumsFile, maxSums, hasty)
+	for name, text := range server.index.evidence {
+		found.checks.evidence[name] = text
+	}
+	path := found.Image.Path + "/" + image.SumsFile
+	f.requestSignature(ctx, server.url+"/"+path+image.SigSuffix)
+	sums, sig, _, err := f.signedFile(ctx, server, path, maxSums, hasty)
 	if err == nil {
 		found.checks.evidence[image.SumsFile], found.checks.evidence[image.SumsFile+image.SigSuffix] = sums, sig
 		return found.renewSeals()
@@ -146,6 +157,7 @@ func (f *Finder) vouch(ctx context.Context, found *Found) error {
 	case must || !servers.lacksOrRefuses(err):
 		return err
 	}
+	f.requestSignature(ctx, server.url+"/"+found.Image.Path+"/"+image.RootfsFile+image.SigSuffix)
 	for _, name := range []string{image.MetaFile, image.RootfsFile} {
 		url := server.url + "/" + found.Image.Path + "/" + name + image.SigSuffix
 		sig, err := f.load(ctx, url, maxSignature, hasty)

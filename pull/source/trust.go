@@ -1,15 +1,15 @@
 package source
 
 import (
-	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
-	"fmt"
 	"hash"
 	"slices"
+	"strconv"
 	"time"
 
 	"lxc-pull/image"
+	"lxc-pull/image/sha256"
 	"lxc-pull/pgp"
 )
 
@@ -28,13 +28,18 @@ type seal struct {
 	verifier *pgp.Verifier // of the file's own signature; nil: it is not used
 	sum      hash.Hash     // of the bytes, for Stream.Digest, if digest is nil
 	listing  listing
-	bound    bool // the signature of SHA256SUMS says which image and build it belongs to
-	layer    bool // the digest is in the manifest of a container image
+	bound    bool              // the signature of SHA256SUMS says which image and build it belongs to
+	layer    *image.Descriptor // that has the digest; nil: another file
+	// combined gets other bytes before those of the file, and must have wantCombined then; nil: it
+	// is not used.
+	combined     hash.Hash
+	wantCombined image.Digest
 }
 
 // A listing is what the signed index of images says about a build. A build's own signatures
 // can't replace it, since the same key has signed the files of other builds too.
 type listing struct {
+	_         [0]func() // forbids ==, whose code nothing needs
 	directory string    // of the build, below the server's URL; "": not known
 	since     time.Time // the build's files were not signed before this time; zero: not known
 	// until is the time after which the build's files were not signed. It is set only if the
@@ -54,13 +59,13 @@ func (l listing) path(file string) string {
 // build. If the index does not name the build, signedThen also refuses a file that was signed
 // a day or more later, unless its signature names the build. A signature without a time passes.
 func (l listing) signedThen(by signers) error {
-	signed := by.at.UTC().Format(time.RFC3339)
+	signed := date(by.at)
 	switch {
 	case by.at.IsZero():
 	case by.at.Before(l.since):
-		return newError(Replayed, "", fmt.Errorf("it was signed %s, before the build was made", signed))
+		return replayed("it was signed " + signed + ", before the build was made")
 	case !l.until.IsZero() && !by.bound && by.at.After(l.until):
-		return fmt.Errorf("it was signed %s, long after the build was made, so it may belong to another build", signed)
+		return errors.New("it was signed " + signed + ", long after the build was made, so it may belong to another build")
 	}
 	return nil
 }
@@ -68,6 +73,9 @@ func (l listing) signedThen(by signers) error {
 // Write passes bytes of the file to the check. It returns an error of Kind Unverified if the
 // file is too large for its plain signature, which needs the whole file in memory (pgp.Verifier).
 func (s *seal) Write(p []byte) (int, error) {
+	if s.combined != nil {
+		s.combined.Write(p)
+	}
 	if s.digest == nil {
 		if s.sum == nil {
 			s.sum = sha256.New()
@@ -102,10 +110,13 @@ func (s *seal) check() error {
 		}
 	}
 	if s.digest != nil && subtle.ConstantTimeCompare(s.digest.Sum(nil), s.want[:]) != 1 {
-		if s.layer {
-			return otherDigest(s.file)
+		if s.layer != nil {
+			return otherDigest(s.file, s.layer)
 		}
-		return unverified(s.file, errors.New("its SHA-256 digest is not the one in the signed SHA256SUMS"))
+		return distrust(s.file, "its SHA-256 digest is not the one in the signed SHA256SUMS")
+	}
+	if s.combined != nil && sumOfHash(s.combined) != s.wantCombined {
+		return distrust(s.file, "the metadata and the root file system together do not have the digest that the list has")
 	}
 	return nil
 }
@@ -134,11 +145,27 @@ func unverified(file string, err error) error {
 	return newError(kind, file, err)
 }
 
+// distrust is unverified for an error with that text.
+func distrust(file, text string) error { return newError(Unverified, file, errors.New(text)) }
+
+// unsigned is distrust for a file that nobody signed, or whose signer nobody knows.
+func unsigned(file, text string) error {
+	return &Error{Kind: Unverified, Text: file + ": " + text, Err: ErrNoSignature}
+}
+
+// needsKey returns the error for a file that must be signed, while nothing can verify a signature.
+func needsKey(file string) error {
+	return unverified(file, because("a signature is required, and no key is given that could verify one", &pgp.UntrustedError{}))
+}
+
 // A trust is the trusted keys and the time by which their signatures are judged.
 type trust struct {
 	keys  *pgp.Keyring // nil: nothing is checked
 	clock *Clock
 }
+
+// keyless reports whether no signature can be verified.
+func (t *trust) keyless() bool { return t.keys == nil || len(t.keys.Fingerprints()) == 0 }
 
 // pathNotation is the notation by which scripts/publish names the signed file in a signature:
 // the file's path below the server's URL.
@@ -150,7 +177,7 @@ func checkPath(result *pgp.Result, path string) error {
 	for _, s := range result.Signatures {
 		for _, n := range s.Notations {
 			if n.Name == pathNotation && path != "" && n.Value != path {
-				return fmt.Errorf("it was signed as %q, not as %q", n.Value, path)
+				return errors.New("it was signed as " + strconv.Quote(n.Value) + ", not as " + strconv.Quote(path))
 			}
 		}
 	}
@@ -203,10 +230,10 @@ func newest(result *pgp.Result) signers {
 
 // seals checks the evidence for a build and returns a seal for each of files. If there is a
 // signed SHA256SUMS, it must name all of them; otherwise each file needs its own signature.
-func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal, error) {
-	seals := map[string]*seal{}
-	for _, f := range files {
-		seals[f] = &seal{file: f}
+func (t trust) seals(e evidence, at listing, files ...string) ([]*seal, error) {
+	seals := make([]*seal, len(files))
+	for i, f := range files {
+		seals[i] = &seal{file: f}
 	}
 	if t.keys == nil {
 		return seals, nil
@@ -223,26 +250,26 @@ func (t trust) seals(e evidence, at listing, files ...string) (map[string]*seal,
 		if err != nil {
 			return nil, unverified(image.SumsFile, err)
 		}
-		for _, f := range files {
+		for i, f := range files {
 			sum, ok := sums[f]
 			if !ok {
-				return nil, unverified(f, errors.New("the signed SHA256SUMS does not name it"))
+				return nil, distrust(f, "the signed SHA256SUMS does not name it")
 			}
-			s := seals[f]
+			s := seals[i]
 			s.digest, s.want, s.bound = sha256.New(), sum, by.bound
 		}
 		return seals, nil
 	}
-	for _, f := range files {
+	for i, f := range files {
 		sig := e[f+image.SigSuffix]
 		if sig == nil {
-			return nil, unverified(f, errors.New("its signature is missing"))
+			return nil, distrust(f, "its signature is missing")
 		}
 		v, err := pgp.NewVerifier(t.keys, sig, t.clock.Policy())
 		if err != nil {
 			return nil, unverified(f, err)
 		}
-		seals[f].verifier, seals[f].listing = v, at
+		seals[i].verifier, seals[i].listing = v, at
 	}
 	return seals, nil
 }

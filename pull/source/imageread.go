@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"strconv"
@@ -20,12 +19,12 @@ const maxKeptTexts = 256
 // 100 signatures, with their manifests, are a few MB.
 const maxKeptBytes = 8 << 20
 
-// An ociReader reads the manifests and other small files of an image from its store, and those
+// An imageReader reads the manifests and other small files of an image from its store, and those
 // that have a digest from the cache. It remembers what it read, so that the cache can keep it.
 //
 // Signatures have no digest that the image names. While offline is set, those that the cache
 // keeps with the image are all there are, and the store is asked only for what the cache lacks.
-type ociReader struct {
+type imageReader struct {
 	store   store
 	archive *archive     // nil: the store is a registry
 	cache   *cache.Cache // nil: it is not used
@@ -38,7 +37,7 @@ type ociReader struct {
 }
 
 // known returns a text that was read, nil if there is none.
-func (r *ociReader) known(d image.Digest) []byte {
+func (r *imageReader) known(d image.Digest) []byte {
 	for _, t := range r.texts {
 		if t.digest == d {
 			return t.text
@@ -48,7 +47,7 @@ func (r *ociReader) known(d image.Digest) []byte {
 }
 
 // cached returns a text that was read, or that the cache has; nil if there is none.
-func (r *ociReader) cached(d image.Digest, max int64) []byte {
+func (r *imageReader) cached(d image.Digest, max int64) []byte {
 	if text := r.known(d); text != nil {
 		return text
 	}
@@ -63,14 +62,14 @@ func (r *ociReader) cached(d image.Digest, max int64) []byte {
 	if blob.Have > max {
 		return nil
 	}
-	text, err := io.ReadAll(io.NewSectionReader(blob.File, 0, max))
-	if err != nil || sumOf(text) != d {
+	text := make([]byte, blob.Have)
+	if _, err = blob.File.ReadAt(text, 0); err != nil && err != io.EOF || sumOf(text) != d {
 		return nil // it is downloaded again
 	}
 	return text
 }
 
-func (r *ociReader) get(ctx context.Context, path string, max int64) (text []byte, mediaType string, err error) {
+func (r *imageReader) get(ctx context.Context, path string, max int64) (text []byte, mediaType string, err error) {
 	_, name, _ := strings.Cut(path, "/")
 	switch {
 	case strings.Contains(name, ":"):
@@ -84,7 +83,7 @@ func (r *ociReader) get(ctx context.Context, path string, max int64) (text []byt
 			}
 		})
 		if text == nil {
-			return nil, "", newError(NotFound, "", errors.New("the cache has no "+strconv.Quote(name)))
+			return nil, "", failed(NotFound, "the cache has no "+strconv.Quote(name))
 		}
 	}
 	if text == nil {
@@ -100,7 +99,7 @@ func (r *ociReader) get(ctx context.Context, path string, max int64) (text []byt
 	return text, mediaType, err
 }
 
-func (r *ociReader) referrers(ctx context.Context, d image.Digest) (list []image.Descriptor, err error) {
+func (r *imageReader) referrers(ctx context.Context, d image.Digest) (list []image.Descriptor, err error) {
 	if !r.offline {
 		return r.store.referrers(ctx, d)
 	}
@@ -113,7 +112,7 @@ func (r *ociReader) referrers(ctx context.Context, d image.Digest) (list []image
 }
 
 // eachKept calls each with the manifests that the cache keeps with the image.
-func (r *ociReader) eachKept(each func(m *image.Manifest, d image.Digest, text []byte)) {
+func (r *imageReader) eachKept(each func(m *image.Manifest, d image.Digest, text []byte)) {
 	if r.kept == nil {
 		return
 	}
@@ -126,13 +125,13 @@ func (r *ociReader) eachKept(each func(m *image.Manifest, d image.Digest, text [
 }
 
 // leave ends what cache.Join began: the cache may remove what no image needs.
-func (r *ociReader) leave() {
+func (r *imageReader) leave() {
 	r.run.Close() // does nothing for nil
 	r.run = nil
 }
 
 // close closes the archive, if the store is one.
-func (r *ociReader) close() {
+func (r *imageReader) close() {
 	r.leave()
 	if r.archive != nil {
 		r.archive.close()
