@@ -38,20 +38,20 @@ const NoQemu = "none"
 // else on a phone, linux-arm64 works.
 func Targets() []Target {
 	return []Target{
-		{Name: "armv5", GOARCH: "arm", GOARM: "5", Image: "armel", Qemu: "qemu-arm-static", Budget: 7_730_000},
-		{Name: "armv6", GOARCH: "arm", GOARM: "6", Image: "armel", Qemu: "qemu-arm-static", Budget: 7_710_000},
-		{Name: "armv7", GOARCH: "arm", GOARM: "7", Image: "armhf", Qemu: "qemu-arm-static", Budget: 7_700_000},
-		{Name: "arm64", GOARCH: "arm64", Image: "arm64", Qemu: "qemu-aarch64-static", Budget: 7_410_000},
-		{Name: "386", GOARCH: "386", GO386: "sse2", Image: "i386", Budget: 7_750_000},
-		{Name: "386-softfloat", GOARCH: "386", GO386: "softfloat", Image: "i386", Budget: 7_760_000},
-		{Name: "amd64", GOARCH: "amd64", Image: "amd64", Budget: 8_000_000},
-		{Name: "mips", GOARCH: "mips", GOMIPS: "softfloat", Image: "mips", Qemu: "qemu-mips-static", Budget: 8_850_000},
-		{Name: "mipsle", GOARCH: "mipsle", GOMIPS: "softfloat", Image: "mipsel", Qemu: "qemu-mipsel-static", Budget: 8_850_000},
-		{Name: "riscv64", GOARCH: "riscv64", Image: "riscv64", Qemu: "qemu-riscv64-static", Budget: 7_020_000},
-		{Name: "ppc64le", GOARCH: "ppc64le", Image: "ppc64el", Qemu: "qemu-ppc64le-static", Budget: 7_740_000},
-		{Name: "s390x", GOARCH: "s390x", Image: "s390x", Qemu: "qemu-s390x-static", Budget: 8_390_000},
-		{Name: "loong64", GOARCH: "loong64", Image: "loong64", Qemu: "qemu-loongarch64-static", Budget: 7_870_000},
-		{Name: "arm64", GOOS: "android", GOARCH: "arm64", Image: "arm64", Qemu: NoQemu, Budget: 8_260_000},
+		{Name: "armv5", GOARCH: "arm", GOARM: "5", Image: "armel", Qemu: "qemu-arm-static", Budget: 8_000_000},
+		{Name: "armv6", GOARCH: "arm", GOARM: "6", Image: "armel", Qemu: "qemu-arm-static", Budget: 7_980_000},
+		{Name: "armv7", GOARCH: "arm", GOARM: "7", Image: "armhf", Qemu: "qemu-arm-static", Budget: 7_960_000},
+		{Name: "arm64", GOARCH: "arm64", Image: "arm64", Qemu: "qemu-aarch64-static", Budget: 7_610_000},
+		{Name: "386", GOARCH: "386", GO386: "sse2", Image: "i386", Budget: 8_010_000},
+		{Name: "386-softfloat", GOARCH: "386", GO386: "softfloat", Image: "i386", Budget: 8_030_000},
+		{Name: "amd64", GOARCH: "amd64", Image: "amd64", Budget: 8_270_000},
+		{Name: "mips", GOARCH: "mips", GOMIPS: "softfloat", Image: "mips", Qemu: "qemu-mips-static", Budget: 9_180_000},
+		{Name: "mipsle", GOARCH: "mipsle", GOMIPS: "softfloat", Image: "mipsel", Qemu: "qemu-mipsel-static", Budget: 9_180_000},
+		{Name: "riscv64", GOARCH: "riscv64", Image: "riscv64", Qemu: "qemu-riscv64-static", Budget: 7_210_000},
+		{Name: "ppc64le", GOARCH: "ppc64le", Image: "ppc64el", Qemu: "qemu-ppc64le-static", Budget: 8_000_000},
+		{Name: "s390x", GOARCH: "s390x", Image: "s390x", Qemu: "qemu-s390x-static", Budget: 8_660_000},
+		{Name: "loong64", GOARCH: "loong64", Image: "loong64", Qemu: "qemu-loongarch64-static", Budget: 8_070_000},
+		{Name: "arm64", GOOS: "android", GOARCH: "arm64", Image: "arm64", Qemu: NoQemu, Budget: 8_520_000},
 	}
 }
 

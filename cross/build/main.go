@@ -36,7 +36,7 @@ import (
 func inlined() []string {
 	return []string{
 		"runtime", "internal/runtime/...", "internal/abi", "internal/bytealg", "sync/atomic",
-		"github.com/klauspost/compress/...", "compress/bzip2", "lxc-pull/untar/xz",
+		"github.com/klauspost/compress/...", "lxc-pull/untar/deflate", "lxc-pull/untar/xz",
 		"vendor/golang.org/x/crypto/...", "crypto/internal/constanttime",
 		"crypto/internal/fips140/aes/...", "crypto/internal/fips140/alias", "crypto/internal/fips140/bigmod",
 		"crypto/internal/fips140/edwards25519/field", "crypto/internal/fips140/mlkem", "crypto/internal/fips140/nistec/fiat",
@@ -74,9 +74,12 @@ func flags(goarch string) []string {
 	if date := os.Getenv("SOURCE_DATE_EPOCH"); date != "" {
 		linker += " -X lxc-pull/cli.sourceDate=" + date
 	}
-	list := []string{"-trimpath", "-buildvcs=auto", "-tags=nethttpomithttp2", linker, "-gcflags=all=-l"}
+	// By default the compiler makes room on the stack for each slice of up to 32 bytes whose
+	// length is known only at run time, besides the call that allocates it: 19 kB of code.
+	const heap = "-d=variablemakethreshold=0"
+	list := []string{"-trimpath", "-buildvcs=auto", "-tags=nethttpomithttp2", linker, "-gcflags=all=-l " + heap}
 	for _, pkg := range inlined() {
-		list = append(list, "-gcflags="+pkg+"=")
+		list = append(list, "-gcflags="+pkg+"="+heap)
 	}
 	return list
 }
