@@ -237,7 +237,7 @@ func (r *run) removeInterrupted(path string) bool {
 	defer w.Close()
 	// Another user can change a directory of his own while this run looks at it. Removing
 	// such a container is left to lxc-destroy.
-	if !w.dead() || !w.own() || !configNamesRootfs(&directory{w.directory, path}) {
+	if !w.dead() || !w.own() || !configNamesRootfs(&directory{file: w.directory, path: path}) {
 		return false
 	}
 	target, err := untar.OpenTargetAt(w.directory, rootfsName, filepath.Join(path, rootfsName))

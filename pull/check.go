@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -37,13 +38,19 @@ func (c *Audit) Compare(ctx context.Context, found *source.Found) (result *untar
 	if len(found.Layers) != 1 || found.Layers[0].OCI {
 		return nil, errors.New("an image of several layers can't be compared")
 	}
+	if found.Layers[0].Tree != nil {
+		return nil, errors.New("a directory is no image that can be compared")
+	}
 	found.Accept()
 	reading, cancel := context.WithCancel(ctx)
-	stream, err := found.Open(reading, 0)
-	if err == nil {
-		result, err = c.compare(reading, found, pipeline{stream: stream, decoding: c.Memory.Decoding(), cancel: cancel})
-		cancel() // ends a read from the network, for which Close would wait
-		stream.Close()
+	if err = c.gather(reading, found); err == nil {
+		var stream *source.Stream
+		var head []byte
+		if stream, head, err = c.open(reading, found); err == nil {
+			result, err = c.compare(reading, found, pipeline{stream: stream, head: head, decoding: c.Memory.Decoding(), cancel: cancel})
+			cancel() // ends a read from the network, for which Close would wait
+			stream.Close()
+		}
 	}
 	cancel()
 	if err == nil {
@@ -57,11 +64,46 @@ func (c *Audit) Compare(ctx context.Context, found *source.Found) (result *untar
 	return nil, err
 }
 
+var errNoPlace = errors.New("bytes from a mirror or over plain http, and squashfs images, must be verified before they are decoded, and without the cache there is no room for them")
+
+// gather brings a pinned image to the cache if it has to be verified before it is decoded.
+func (c *Audit) gather(ctx context.Context, found *source.Found) error {
+	if !found.Pinned() || found.Safe() && (!found.Layers[0].Squashfs || found.Ready()) {
+		return nil
+	}
+	return found.Gather(ctx, func() (*os.File, error) { return nil, errNoPlace }, func(_ int, s *source.Stream) io.WriteCloser {
+		return c.Tell.Begin(found.Arriving(), s.Kept, s.Size)
+	})
+}
+
+// open opens the image, and reads the beginning of a pinned one. A squashfs image whose name does
+// not say so is gathered then.
+func (c *Audit) open(ctx context.Context, found *source.Found) (stream *source.Stream, head []byte, err error) {
+	layer := &found.Layers[0]
+	for {
+		if stream, err = found.Open(ctx, 0); err != nil || !found.Pinned() {
+			return stream, nil, err
+		}
+		if head, err = lookAt(stream); err == nil && (!untar.IsSquashfs(head) || stream.File() != nil || layer.Squashfs) {
+			return stream, head, nil
+		}
+		stream.Close()
+		if err != nil {
+			return nil, nil, err
+		}
+		found.Forget(context.Canceled) // the download continues after what the cache got
+		layer.Squashfs = true
+		if err = c.gather(ctx, found); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
 // compare is like run.unpack, with a comparison in place of the extraction.
 func (c *Audit) compare(ctx context.Context, found *source.Found, p pipeline) (result *untar.Comparison, err error) {
-	if !found.Safe() {
+	if !found.Pinned() && !found.Safe() {
 		if !p.stream.InCache() {
-			return nil, errors.New("bytes from a mirror or over plain http must be verified before they are decoded, and without the cache there is no room for them")
+			return nil, errNoPlace
 		}
 		progress := c.Tell.Begin("Downloading the rootfs", p.stream.Kept, p.stream.Size)
 		p.stream, err = p.stream.Complete(nil, progress)
@@ -74,7 +116,7 @@ func (c *Audit) compare(ctx context.Context, found *source.Found, p pipeline) (r
 	excludes, _ := found.Meta.Relevant("excludes", c.Record.Mode)
 	opt := new(untar.CompareOptions)
 	opt.Strict, opt.Vouched = true, found.Vouched()
-	opt.Filter.Exclude = lxc.Lines(excludes)
+	opt.Filter = filter(&found.Layers[0], excludes)
 	opt.Metadata.IDMap, opt.Metadata.Privilege = c.IDMap, untar.Owners
 	if c.Record.Privilege == "user" {
 		opt.Metadata.Privilege = untar.User
@@ -82,12 +124,29 @@ func (c *Audit) compare(ctx context.Context, found *source.Found, p pipeline) (r
 	opt.NoDevices = c.Record.Privilege != "root"
 	opt.Ignore, opt.Edited, opt.ChangedOnly = c.Ignore, c.Record.Edited, c.ChangedOnly
 	p.progress = c.Tell.Begin("Comparing", p.stream.Kept, p.stream.Size)
-	err = p.run(func(archive io.Reader) (err error) {
-		result, err = c.Root.Compare(ctx, archive, opt)
-		return err
-	})
+	if image := p.stream.File(); untar.IsSquashfs(p.head) && image != nil {
+		_, err = io.Copy(io.MultiWriter(p.progress, io.Discard), p.stream)
+		p.progress.Close()
+		if err == nil {
+			err = p.stream.Check()
+		}
+		if err == nil {
+			result, err = c.Root.CompareSquashfs(ctx, image, image.Size(), opt)
+		}
+	} else {
+		err = p.run(func(archive io.Reader) (err error) {
+			result, err = c.Root.Compare(ctx, archive, opt)
+			return err
+		})
+	}
 	c.OtherImage = c.Record.Rootfs != "" && hex.EncodeToString(p.stream.Digest()) != c.Record.Rootfs
 	return result, err
+}
+
+// filter returns which files of a layer belong to the root file system, without those that the
+// file excludes of the metadata names.
+func filter(layer *source.Layer, excludes []byte) untar.Filter {
+	return untar.Filter{Exclude: lxc.Lines(excludes), Inside: layer.Inside, Top: layer.Top}
 }
 
 // Query returns the query for the image of a record.

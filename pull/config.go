@@ -80,6 +80,10 @@ func (r *run) inspect(found *source.Found) (*contents, error) {
 		return c, nil
 	}
 	config, ok := found.Meta.Relevant("config", mode)
+	if found.Meta == nil { // lxc-local without metadata
+		c.bare = true
+		config, ok = []byte{}, true
+	}
 	if !ok {
 		return nil, &Error{Kind: NoConfig, Text: "meta tarball is missing the configuration file"}
 	}
@@ -113,7 +117,11 @@ func (r *run) inspect(found *source.Found) (*contents, error) {
 	if err := r.checkFinal(c, &about); err != nil {
 		return nil, err
 	}
-	r.warnOfImage(about, found.Image.Arch)
+	arch := found.Image.Arch
+	if found.Unlisted() {
+		arch = "" // settleArch knows more
+	}
+	r.warnOfImage(about, arch)
 	return c, nil
 }
 
@@ -221,7 +229,7 @@ func (w *includeWalk) note(config []byte) {
 // in about which of LXC's protections it lacks.
 func (r *run) checkFinal(c *contents, about *lxc.ImageConfig) error {
 	container := r.target.Container
-	final, err := lxc.CheckLoads(container.Config(r.target.BaseConfig, c.config, c.hasFstab))
+	final, err := lxc.CheckLoads(c.write(&container, r.target.BaseConfig))
 	if err != nil && r.target.Caller != nil {
 		return nil // Check has warned
 	}
@@ -261,6 +269,11 @@ func (r *run) warnOfImage(about lxc.ImageConfig, arch string) {
 	if about.Writable != nil {
 		r.warn("image-config", "the image's config gives the container the host's %s, where its root may write", strings.Join(about.Writable, ", "))
 	}
+	r.warnForeign(arch)
+}
+
+// warnForeign warns of an image for a machine whose programs this one can't run.
+func (r *run) warnForeign(arch string) {
 	if machine := foreignMachine(arch); machine != "" {
 		r.warn("foreign-arch", "the image is for %q, which this machine (%s) can't run: the container won't start without an emulator (qemu-user with binfmt_misc)", arch, machine)
 	}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"lxc-pull/lxc"
+	"lxc-pull/pull/source"
 	"lxc-pull/untar"
 )
 
@@ -42,14 +43,14 @@ func (r *run) checkDev() error {
 // tokens in the files that the metadata names, and edits CentOS 6's tty.conf. The image
 // chose these paths, so each is resolved inside the root file system, as chroot(2) would
 // resolve its links.
-func (r *run) personalize(ctx context.Context, meta lxc.Meta) error {
+func (r *run) personalize(ctx context.Context, found *source.Found) error {
 	root, container := r.staging.root, r.target.Container
 	container.Name = container.UTSName() // in the image's files LXC_NAME is the host name
 	if err := r.inside("dev/pts", root.MkdirAll("dev/pts", 0o755)); err != nil {
 		return err
 	}
 	r.edit("dev/pts")
-	templates, _ := meta.Relevant("templates", r.target.Namespace.Mode())
+	templates, _ := found.Meta.Relevant("templates", r.target.Namespace.Mode())
 	tokens := untar.Rewriter{Root: root, Max: maxTemplate, Total: maxRewritten, Edit: container.Expand}
 	for _, name := range lxc.Lines(templates) {
 		if err := ctx.Err(); err != nil {
@@ -60,6 +61,11 @@ func (r *run) personalize(ctx context.Context, meta lxc.Meta) error {
 			r.edit(name)
 		}
 		if err := r.inside(name, err); err != nil {
+			return err
+		}
+	}
+	if found.Incus != nil {
+		if err := r.fillTemplates(ctx, found.Incus, container.Name); err != nil {
 			return err
 		}
 	}
@@ -79,9 +85,11 @@ func (r *run) personalize(ctx context.Context, meta lxc.Meta) error {
 func (r *run) inside(name string, err error) error {
 	var outside *untar.OutsideError
 	var irregular *untar.NotRegularError
+	var number syscall.Errno
+	errors.As(err, &number)
 	switch {
 	case err == nil, errors.As(err, &irregular), errors.Is(err, fs.ErrNotExist),
-		errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
+		number == syscall.EISDIR, number == syscall.ELOOP, number == syscall.ENOTDIR, number == syscall.ENAMETOOLONG:
 		return nil
 	case errors.As(err, &outside):
 		r.warn("image-file", "%q leads out of the image's root file system; left as it is", name)
@@ -93,41 +101,59 @@ func (r *run) inside(name string, err error) error {
 	return fmt.Errorf("%q in the rootfs: %w", name, err)
 }
 
-// writeContainer writes the container's record, its fstab, if it has one, and then its config.
-func (r *run) writeContainer(record *Record) error {
+// editContainer returns the edits of the container's record, its fstab, if it has one, and its
+// config, in this order.
+func (r *run) editContainer(record *Record) []edit {
 	s, container, contents, owner := r.staging, r.target.Container, r.contents, r.target.Owner
-	err := s.directory.replace(edit{
+	edits := []edit{{
 		name: RecordFile, mode: 0o644, keep: s.dirExisted, uid: owner.UID, gid: owner.GID,
 		content: func([]byte) []byte { return record.AppendJSON(nil) },
-	})
-	if err != nil {
-		return err
-	}
+	}}
 	if contents.hasFstab {
-		err := s.directory.replace(edit{
+		edits = append(edits, edit{
 			name: "fstab", mode: uint32(contents.fstabMode.Perm()), keep: s.dirExisted, uid: owner.UID, gid: owner.GID,
 			content: func([]byte) []byte { return container.Expand(contents.fstab) },
 		})
-		if err != nil {
-			return err
-		}
 	}
 	mode := uint32(0o644) // the mode of the stock template's config, if lxc-create has written none
 	if s.storage != "" {
 		mode = 0o640 // lxc-create's
 	}
-	err = s.directory.replace(edit{
+	return append(edits, edit{
 		name: "config", mode: mode, keep: s.dirExisted, uid: owner.UID, gid: owner.GID,
 		content: func(before []byte) []byte {
 			if s.storage != "" {
 				before = append(slices.Clip(r.target.BaseConfig), "lxc.rootfs.path = "+s.storage+":"+container.Rootfs+"\n"...)
 			}
-			before = append(container.Config(before, contents.config, contents.hasFstab), contents.process...)
+			before = append(contents.write(&container, before), contents.process...)
 			return append(before, r.opt.Personal.Config...)
 		},
 	})
-	if err != nil {
-		return err
+}
+
+// writeContainer makes the root file system durable, and makes the edits of the container's files.
+// Each sync waits for the disk, so there is one for all if they are on the same file system: the
+// new files are written before it, and get their names after it. Their own fsync(2) then has nothing
+// to write; but syncfs(2) alone does not reach the server of FUSE, and reports failed writes only
+// since Linux 5.8. commit makes the names durable.
+func (r *run) writeContainer(edits []edit) error {
+	s := r.staging
+	apart := len(edits) > 0 && !r.sharesDisk(s.directory.file.Stat())
+	for i := range edits {
+		if err := s.directory.prepare(&edits[i]); err != nil {
+			return err
+		}
+	}
+	if err := s.root.Sync(); err != nil {
+		return fmt.Errorf("writing %q to the disk: %w", r.target.Container.Rootfs, err)
+	}
+	for i := range edits {
+		if err := s.directory.publish(&edits[i]); err != nil {
+			return err
+		}
+	}
+	if !apart {
+		return nil
 	}
 	return s.directory.sync()
 }

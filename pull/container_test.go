@@ -38,13 +38,13 @@ func TestPersonalizeEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	meta := lxc.Meta{"templates": []byte("/f\n")}
-	if err := r.personalize(ctx, meta); !errors.Is(err, context.Canceled) {
+	if err := r.personalize(ctx, &source.Found{Meta: meta}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "f")); string(text) != "LXC_NAME" || err != nil {
 		t.Errorf("%q, %v: edited after the signal", text, err)
 	}
-	if err := r.personalize(context.Background(), meta); err != nil {
+	if err := r.personalize(context.Background(), &source.Found{Meta: meta}); err != nil {
 		t.Error(err)
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "f")); string(text) != "web" || err != nil {

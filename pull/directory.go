@@ -16,6 +16,7 @@ import (
 // links to other users' files into it at any moment. So every file is opened by one name
 // below the descriptor, no link is followed, and a file is checked before it is read.
 type directory struct {
+	_    [0]func() // forbids ==, whose code nothing needs
 	file *os.File
 	path string // for messages
 }
@@ -27,7 +28,7 @@ func openDir(path string) (*directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &directory{f, path}, nil
+	return &directory{file: f, path: path}, nil
 }
 
 func (f *directory) close() { f.file.Close() }
@@ -100,7 +101,7 @@ func (f *directory) read(name string) (data []byte, st unix.Stat_t, err error) {
 }
 
 // isKept reports whether the second name of a file with two names is the one under which
-// replace keeps it. A run that was killed inside replace leaves both names.
+// publish keeps it. A run that was killed inside publish leaves both names.
 func (f *directory) isKept(name string, st *unix.Stat_t) bool {
 	kept, err := f.stat(oldName(name))
 	return err == nil && st.Nlink == 2 && kept.Dev == st.Dev && kept.Ino == st.Ino
@@ -109,7 +110,7 @@ func (f *directory) isKept(name string, st *unix.Stat_t) bool {
 // accessACL is the extended attribute with a file's access control list (acl(5)).
 const accessACL = "system.posix_acl_access"
 
-// containerFiles are the files of a container's directory that replace edits.
+// containerFiles are the files of a container's directory that prepare and publish edit.
 var containerFiles = []string{RecordFile, "fstab", "config"}
 
 // newName is the name under which a file's new content is written.
@@ -126,15 +127,16 @@ type edit struct {
 	keep     bool                       // save the old file so that restore can put it back
 	uid, gid int                        // the new owner; -1 leaves it unchanged
 	content  func(before []byte) []byte // returns the new content
+	absent   bool                       // the file did not exist when prepare read it
 }
 
-// replace writes a file under another name and then renames it, so that after a crash
-// either the old file or the new one is there.
-func (f *directory) replace(e edit) (err error) {
-	temporary, kept := newName(e.name), oldName(e.name)
+// prepare writes the new content of a file under another name, and publish then renames it, so
+// that after a crash either the old file or the new one is there.
+func (f *directory) prepare(e *edit) (err error) {
+	temporary := newName(e.name)
 	before, st, err := f.read(e.name)
-	absent := errors.Is(err, fs.ErrNotExist)
-	if err != nil && !absent {
+	e.absent = errors.Is(err, fs.ErrNotExist)
+	if err != nil && !e.absent {
 		return err
 	}
 	if err := f.remove(temporary); err != nil { // a killed run may have left it
@@ -157,7 +159,7 @@ func (f *directory) replace(e edit) (err error) {
 		return err
 	}
 	mode := e.mode
-	if !absent {
+	if !e.absent {
 		mode = st.Mode & 0o777 // never set-user-ID: the file may get another owner
 		// This fails if this process may not give files away. Then the file belongs to this
 		// process's user, like the file that sed makes for the stock template.
@@ -169,23 +171,47 @@ func (f *directory) replace(e edit) (err error) {
 	if err := unix.Fchmod(fd, mode); err != nil {
 		return f.fail("chmod", temporary, err)
 	}
-	if err := file.Sync(); err != nil {
+	return nil
+}
+
+// publish syncs the file that prepare has written, and renames it.
+func (f *directory) publish(e *edit) error {
+	temporary, kept := newName(e.name), oldName(e.name)
+	err := f.syncFile(temporary)
+	if err != nil {
+		f.remove(temporary)
 		return err
 	}
 	// On a file system without links nothing is kept, and a failure from here on loses the
 	// old content. LXC wrote it, and the next lxc-create writes it again.
 	if e.keep {
 		f.remove(kept)
-		if absent {
+		if e.absent {
 			unix.Symlinkat("nothing", f.fd(), kept)
 		} else {
 			unix.Linkat(f.fd(), e.name, f.fd(), kept, 0)
 		}
 	}
-	return f.rename(temporary, e.name)
+	if err = f.rename(temporary, e.name); err != nil {
+		f.remove(temporary)
+	}
+	return err
 }
 
-// restore undoes each replace with keep.
+// syncFile waits until a file is on the disk.
+func (f *directory) syncFile(name string) error {
+	fd, err := unix.Openat(f.fd(), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_LARGEFILE, 0)
+	if err == nil {
+		err = unix.Fsync(fd)
+		unix.Close(fd)
+	}
+	if err != nil {
+		return f.fail("sync", name, err)
+	}
+	return nil
+}
+
+// restore undoes each prepare, and each publish with keep.
 func (f *directory) restore() error {
 	for _, name := range containerFiles {
 		kept := oldName(name)
@@ -212,12 +238,12 @@ func (f *directory) restore() error {
 	return nil
 }
 
-// forget removes the old files that replace has kept.
+// forget removes the old files that publish has kept. This is not synced: an old file that is back
+// after a power cut does no harm.
 func (f *directory) forget() {
 	for _, name := range containerFiles {
 		f.remove(oldName(name))
 	}
-	f.sync() // errors are ignored: an old file that is back after a power cut does no harm
 }
 
 // maxConfig is the largest config that is read, in bytes. LXC's configs have a few kilobytes.
@@ -229,8 +255,9 @@ func readFile(name string, max int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return readLimit(f, max)
+	data, err := readLimit(f, max)
+	f.Close()
+	return data, err
 }
 
 // readLimit returns the rest of an open file, of at most max bytes.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"lxc-pull/untar"
 )
 
 func openTestDir(t *testing.T) (f *directory, dir, config string) {
@@ -20,6 +22,15 @@ func openTestDir(t *testing.T) (f *directory, dir, config string) {
 
 func after(b []byte) []byte { return append(b, " after"...) }
 
+// replace is prepare and publish.
+func replace(f *directory, e edit) error {
+	err := f.prepare(&e)
+	if err == nil {
+		err = f.publish(&e)
+	}
+	return err
+}
+
 // restore undoes a replace, also one that was killed in between.
 func TestRestoreFiles(t *testing.T) {
 	f, dir, config := openTestDir(t)
@@ -27,7 +38,7 @@ func TestRestoreFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range containerFiles {
-		if err := f.replace(edit{name: name, mode: 0o644, keep: true, uid: -1, gid: -1, content: after}); err != nil {
+		if err := replace(f, edit{name: name, mode: 0o644, keep: true, uid: -1, gid: -1, content: after}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -83,7 +94,7 @@ func TestForeignConfig(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = f.replace(edit{name: "config", mode: 0o644, keep: true, uid: -1, gid: -1, content: after})
+			err = replace(f, edit{name: "config", mode: 0o644, keep: true, uid: -1, gid: -1, content: after})
 			if err == nil {
 				t.Error("taken for a config")
 			}
@@ -115,7 +126,7 @@ func TestForeignNames(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := f.replace(edit{name: "config", mode: 0o644, keep: true, uid: -1, gid: -1, content: after}); err != nil {
+	if err := replace(f, edit{name: "config", mode: 0o644, keep: true, uid: -1, gid: -1, content: after}); err != nil {
 		t.Error(err)
 	}
 	if err := f.restore(); err != nil {
@@ -138,7 +149,7 @@ func TestNoSetID(t *testing.T) {
 	if err := os.Chmod(config, 0o755|os.ModeSetuid|os.ModeSetgid|os.ModeSticky); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.replace(edit{name: "config", mode: 0o644, uid: -1, gid: -1, content: after}); err != nil {
+	if err := replace(f, edit{name: "config", mode: 0o644, uid: -1, gid: -1, content: after}); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(config)
@@ -160,7 +171,7 @@ func TestNoInheritedACL(t *testing.T) {
 	if err := syscall.Setxattr(dir, "system.posix_acl_default", acl, 0); err != nil {
 		t.Skipf("no ACLs here: %v", err)
 	}
-	if err := f.replace(edit{name: "config", mode: 0o640, uid: -1, gid: -1, content: after}); err != nil {
+	if err := replace(f, edit{name: "config", mode: 0o640, uid: -1, gid: -1, content: after}); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := syscall.Getxattr(config, "system.posix_acl_access", nil); err != syscall.ENODATA {
@@ -202,5 +213,46 @@ func TestKeptName(t *testing.T) {
 	}
 	if _, err := ReadConfig(dir); err == nil {
 		t.Error("a config with another name is read")
+	}
+}
+
+// No file gets its name before all of them are on the disk with the root file system.
+func TestWriteContainerOrder(t *testing.T) {
+	f, dir, config := openTestDir(t)
+	if err := os.WriteFile(config, []byte("before"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	root, err := untar.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	edits := func() []edit {
+		return []edit{{name: "fstab", mode: 0o644, uid: -1, gid: -1, content: after}, {name: "config", uid: -1, gid: -1, keep: true, content: after}}
+	}
+	r := &run{staging: &staging{root: root, directory: f, dirExisted: true}}
+	if !r.sharesDisk(f.file.Stat()) {
+		t.Error("two directories of a test are on two file systems")
+	}
+	if err := r.writeContainer(edits()); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"config": "before after", "fstab": " after", oldName("config"): "before"} {
+		if text, err := os.ReadFile(filepath.Join(dir, name)); string(text) != want {
+			t.Errorf("%s has %q, %v", name, text, err)
+		}
+	}
+	root.Close() // now Sync fails
+	if err := r.writeContainer(edits()); err == nil {
+		t.Error("no error though the root can't be synced")
+	}
+	if text, err := os.ReadFile(config); string(text) != "before after" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := f.restore(); err != nil {
+		t.Fatal(err)
+	}
+	names, _ := os.ReadDir(dir)
+	if text, err := os.ReadFile(config); string(text) != "before" || len(names) != 2 {
+		t.Errorf("%q (%v), and %v", text, err, names)
 	}
 }

@@ -25,6 +25,7 @@ const (
 
 // An Error is an error of this package with its Kind.
 type Error struct {
+	_    [0]func() // forbids ==, whose code nothing needs
 	Kind Kind
 	Text string
 	Err  error // the cause, whose message is part of Text; nil: none
@@ -66,7 +67,10 @@ func doubt(marker string) string {
 
 // A LeftError is the error Err of a run whose files could not all be removed; Left says
 // which stay, and why.
-type LeftError struct{ Err, Left error }
+type LeftError struct {
+	_         [0]func() // forbids ==, whose code nothing needs
+	Err, Left error
+}
 
 func (e *LeftError) Error() string {
 	// errors.Join puts each error on a line of its own.

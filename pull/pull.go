@@ -6,7 +6,8 @@
 //	staging.go, directory.go            the directory in which the result is made
 //	room.go, config.go, machine.go      checks before the download
 //	stream.go, memory.go                from the download to the files on the disk
-//	container.go, personal.go           the image's files are edited
+//	forms.go                            the same for squashfs images and directories
+//	container.go, personal.go, incus.go the image's files are edited
 //	process.go                          the process of a container image
 //	record.go                           image.json and config are written
 //	plan.go                             what Run would do, without doing it
@@ -67,6 +68,7 @@ type Options struct {
 	Ready    func(context.Context) error
 	Process  Process  // the user's changes of a container image's process
 	Personal Personal // the user's changes of the image's files and of the config
+	Exclude  []string // patterns of the image's files that are not unpacked, besides the image's own
 	// Report is called with the report about the unpacked files before the container is
 	// complete. If it returns an error, Run fails. nil: no report is wanted.
 	Report func(context.Context, *untar.Report) error
@@ -87,8 +89,8 @@ type run struct {
 type arrived struct {
 	digest   []byte // SHA-256 of the compressed root file system; nil: it is in layers
 	report   untar.Report
-	gathered bool            // all layers are on the disk and verified
-	spooled  *untar.TempFile // the last temporary file; nil: none
+	gathered bool              // all layers are on the disk and verified
+	spooled  []*untar.TempFile // the temporary files that may still be read
 }
 
 // A Result says what Run has made.
@@ -116,6 +118,7 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 			err = r.staging.abandon(interruption(ctx, err))
 		}
 	}()
+	defer r.closeSpooled(0)
 	if r.opt.Ready != nil {
 		if err := r.opt.Ready(ctx); err != nil {
 			return nil, err
@@ -125,9 +128,10 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 		return nil, err
 	}
 	finder.Provide(opt.Memory.ahead(), r.spool)
+	finder.WillOpen()
 	found, err := finder.Find(ctx, query)
 	if err != nil {
-		return nil, err
+		return nil, r.explainFull(err)
 	}
 	defer func() { found.Close() }()
 	for {
@@ -140,7 +144,7 @@ func Run(ctx context.Context, finder *source.Finder, query image.Query, target T
 		}
 		next, err := finder.Next(ctx, found, err)
 		if err != nil {
-			return nil, err
+			return nil, r.explainFull(err)
 		}
 		found = next
 	}
@@ -173,7 +177,7 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 		kept := found.Forget(err)
 		err = interruption(ctx, err)
 		if left := r.staging.removeImage(); left != nil {
-			err = &LeftError{err, left}
+			err = &LeftError{Err: err, Left: left}
 		}
 		if kept {
 			err = &ResumableError{err}
@@ -188,14 +192,15 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 			return err
 		}
 	}
-	r.edited, r.arrived = nil, arrived{} // the files of an image that failed
+	r.edited, r.arrived = nil, arrived{spooled: r.arrived.spooled} // the files of an image that failed
 	if err := r.unpackAll(ctx, found); err != nil {
 		return r.explainFull(err)
 	}
+	r.settleArch(found)
 	if err := r.checkDev(); err != nil {
 		return err
 	}
-	if err := r.personalize(ctx, found.Meta); err != nil {
+	if err := r.personalize(ctx, found); err != nil {
 		return err
 	}
 	if found.Config != nil {
@@ -207,13 +212,12 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 	if err := r.staging.root.Finish(); err != nil {
 		return err
 	}
-	if err := r.staging.root.Sync(); err != nil {
-		return fmt.Errorf("writing %q to the disk: %w", r.target.Container.Rootfs, err)
-	}
+	var edits []edit
 	if !r.target.RootfsOnly {
-		if err := r.writeContainer(r.record(found)); err != nil {
-			return err
-		}
+		edits = r.editContainer(r.record(found))
+	}
+	if err := r.writeContainer(edits); err != nil {
+		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err // the signal came during Sync
@@ -228,13 +232,15 @@ func (r *run) fill(ctx context.Context, found *source.Found) (err error) {
 }
 
 // unpackAll unpacks the layers of an image in their order.
-func (r *run) unpackAll(ctx context.Context, found *source.Found) error {
+func (r *run) unpackAll(ctx context.Context, found *source.Found) (err error) {
+	before := len(r.arrived.spooled) // the Finder may read these again
 	defer func() {
-		if r.arrived.spooled != nil {
-			r.arrived.spooled.Close()
+		if err == nil {
+			before = 0
 		}
+		r.closeSpooled(before)
 	}()
-	if found.Config != nil && r.verifiesFirst(found) { // of others unpack verifies the one layer first
+	if r.gathers(found) { // of others unpack verifies the one layer first
 		if !found.Cached {
 			r.opt.Tell.Say(found.Arriving())
 		}
@@ -254,6 +260,14 @@ func (r *run) unpackAll(ctx context.Context, found *source.Found) error {
 	return r.report(ctx, &r.arrived.report)
 }
 
+// closeSpooled closes all temporary files but the first ones.
+func (r *run) closeSpooled(keep int) {
+	for _, temp := range r.arrived.spooled[keep:] {
+		temp.Close()
+	}
+	r.arrived.spooled = r.arrived.spooled[:keep]
+}
+
 // contents are the parts of an image's metadata that the target needs.
 type contents struct {
 	of        *source.Found
@@ -264,6 +278,15 @@ type contents struct {
 	creates   bool        // the config makes LXC create mount points below dev
 	sized     bool        // the image's size was compared with the free room
 	process   []byte      // the config's lines for a container image's process
+	bare      bool        // there is no metadata: the container's config gets its name only
+}
+
+// write returns the container's config, which begins with the lines of before.
+func (c *contents) write(container *lxc.Container, before []byte) []byte {
+	if c.bare {
+		return container.NameOnly(before)
+	}
+	return container.Config(before, c.config, c.hasFstab)
 }
 
 func (r *run) warn(code, format string, args ...any) {

@@ -28,12 +28,14 @@ import (
 //	path         the build's directory on the server; "": not known
 //	server       the URL of the server, never with a password; "file:" for a directory of
 //	             this machine
-//	reference, digest
-//	             only of a container image: its complete name, and the digest of the manifest
+//	reference    only of an image that is not from the index of an image server: its complete
+//	             name; the URL of a file; "file" for a file or directory of this machine
+//	digest       only of a container image: the digest of the manifest
 //	rootfs_sha256, meta_sha256
-//	             digests of rootfs.tar.xz and meta.tar.xz; "": not known
-//	signers      fingerprints of the keys that signed the index of images; empty: no
-//	             signature was verified
+//	             digests of the files with the root file system and the metadata; "": not
+//	             known, or there is none
+//	signers      fingerprints of the keys that signed the index or list of images, or the
+//	             image; empty: no signature was verified
 //	signed       when the newest of these signatures was made, as in RFC 3339; "": not known
 //	created      when the container was made
 //	program      the program and its version
@@ -61,9 +63,9 @@ const RecordFile = "image.json"
 // Limits of a record. The file has at most maxConfig bytes.
 const (
 	maxEdited = 128 << 10 // bytes of Edited, which JSON may make six times as long: more are left out
-	// maxReference is the longest name of a container image, in bytes. A repository has 255, a
-	// tag 128, a digest 71.
-	maxReference = 1024
+	// maxReference is the longest name of an image, in bytes. Of a container image a repository
+	// has 255, a tag 128, a digest 71; URLs may be longer.
+	maxReference = 4096
 	maxStrings   = 4096 // strings in a list; today's images name two files to edit
 )
 
@@ -109,6 +111,9 @@ func (r *run) record(found *source.Found) *Record {
 	found.Origin(&rec.Origin)
 	if found.Config == nil { // a container image may have several layers, and Digest covers all
 		rec.Rootfs = hex.EncodeToString(r.arrived.digest)
+	}
+	if found.Pinned() && rec.Image.Reference == "" {
+		rec.Image.Reference = "file" // of this machine: its path would mean nothing elsewhere
 	}
 	rec.Mode, rec.Privilege = r.target.Namespace.Mode(), r.arrived.report.Privilege
 	size := 0
@@ -207,12 +212,11 @@ func (r *Record) check() error {
 		names = append(names, strings.Split(r.Image.Path, "/")...)
 	}
 	if ref := r.Image.Reference; ref != "" {
-		if names[3] == "" { // most platforms have no variant
-			names[3] = names[2]
-		}
+		// Most platforms have no variant, and a file of this machine has hardly any name.
+		names = slices.DeleteFunc(names, func(name string) bool { return name == "" })
 		_, err := image.ParseDigest(r.Digest)
-		if len(ref) > maxReference || strings.Contains(ref, " ") || strconv.Quote(ref) != "\""+ref+"\"" || r.Digest != "" && err != nil {
-			return errors.New("its reference and digest are not those of a container image")
+		if len(ref) > maxReference || strconv.Quote(ref) != "\""+ref+"\"" || r.Digest != "" && err != nil {
+			return errors.New("its reference and digest are not those of an image")
 		}
 	}
 	for _, name := range names {

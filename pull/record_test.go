@@ -55,7 +55,7 @@ func TestContainerRecord(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, test := range []struct{ old, with, want string }{
-		{"docker.io/library/nginx:1.29", "x y", "its reference"}, {"docker.io/library/nginx:1.29", `\u001b[31m`, "its reference"}, {"docker.io/library/nginx:1.29", "\u0085", "its reference"}, {"docker.io/library/nginx:1.29", strings.Repeat("x", 2000), "its reference"},
+		{"docker.io/library/nginx:1.29", "x\\ny", "its reference"}, {"docker.io/library/nginx:1.29", `\u001b[31m`, "its reference"}, {"docker.io/library/nginx:1.29", "\u0085", "its reference"}, {"docker.io/library/nginx:1.29", strings.Repeat("x", 5000), "its reference"}, {"docker.io/library/nginx:1.29", "https://host com.ubuntu.cloud:server:24.04:amd64", ""}, {`"1.29"`, `""`, ""},
 		{want.Digest, "", ""}, {want.Digest, want.Digest + "0", "its reference"}, {want.Digest, strings.ToUpper(want.Digest), "its reference"}, {want.Digest, "sha512:" + want.Digest[7:], "its reference"}, {`"docker:docker.io/library/nginx:1.29"`, `""`, "it is empty"},
 	} {
 		if !strings.Contains(text, test.old) {

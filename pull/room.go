@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"syscall"
@@ -125,7 +126,7 @@ func (r *run) checkRoom(ctx context.Context, found *source.Found) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	layer := found.Sum()
+	layer := leastOf(found, found.Sum())
 	if layer.Packed >= 0 && !sure && r.enoughRoom(layer, 0) != nil {
 		// A mirror's false size must not make this run refuse an image that fits.
 		said := layer.Packed
@@ -137,14 +138,14 @@ func (r *run) checkRoom(ctx context.Context, found *source.Found) error {
 		return nil
 	}
 	r.contents.sized = true
-	if found.WillKeep() && r.sharesDisk(found.CacheDir()) {
+	if found.WillKeep() && r.sharesDisk(os.Stat(found.CacheDir())) {
 		if r.enoughRoom(layer, layer.Packed) != nil && r.enoughRoom(layer, 0) == nil {
 			r.warn("cache-problem", "there is no room for a copy in the cache: going on without it")
 			found.LeaveCache()
 		}
 	}
 	temp := int64(0)
-	if !found.Cached && !found.WillKeep() && r.verifiesFirst(found) {
+	if !found.Cached && !found.WillKeep() && (r.verifiesFirst(found) || r.gathers(found)) {
 		temp = layer.Packed // downloadFirst writes a temporary file
 	}
 	return r.enoughRoom(layer, temp)
@@ -160,7 +161,16 @@ func (r *run) checkLateRoom(found *source.Found, stream *source.Stream) error {
 	if r.verifiesFirst(found) && !stream.InCache() {
 		temp = stream.Size
 	}
-	return r.enoughRoom(&source.Layer{Packed: stream.Size, Content: -1}, temp)
+	return r.enoughRoom(leastOf(found, &source.Layer{Packed: stream.Size, Content: -1}), temp)
+}
+
+// leastOf returns the sizes by which a layer is judged. An image of another source than the index
+// of an image server may hardly be compressed: its content is at least as large as the archive.
+func leastOf(found *source.Found, layer *source.Layer) *source.Layer {
+	if found.Pinned() && layer.Content < 0 && layer.Packed >= 0 {
+		return &source.Layer{Packed: layer.Packed, Content: layer.Packed}
+	}
+	return layer
 }
 
 // enoughRoom returns an error of Kind NoRoom if there surely is too little room for a layer
@@ -203,9 +213,9 @@ func shortage(room untar.Room, packed, content, temp int64) (need, have string) 
 	return "", ""
 }
 
-// sharesDisk reports whether a directory is on the same file system as the root.
-func (r *run) sharesDisk(directory string) bool {
-	other, err := os.Stat(directory)
+// sharesDisk reports whether a directory is on the same file system as the root. Its arguments are
+// the results of a stat of the directory.
+func (r *run) sharesDisk(other fs.FileInfo, err error) bool {
 	if err != nil {
 		return false
 	}

@@ -212,7 +212,7 @@ func (r *run) fillNew(s *staging) error {
 		file.Close()
 		return exists(path, "")
 	}
-	s.directory = &directory{file, path}
+	s.directory = &directory{file: file, path: path}
 	if err := r.makeRootfs(s); err != nil {
 		return err
 	}
@@ -412,8 +412,9 @@ func (r *run) shiftRoot(s *staging) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	return root.Chown(int(s.closed.owner[0]), int(s.closed.owner[1]))
+	err = root.Chown(int(s.closed.owner[0]), int(s.closed.owner[1]))
+	root.Close()
+	return err
 }
 
 // handOver gives the container's directory its owner and mode. From then on the owner may
@@ -523,7 +524,7 @@ func (s *staging) abandon(err error) error {
 	}
 	s.close()
 	if left != nil {
-		return &LeftError{err, left}
+		return &LeftError{Err: err, Left: left}
 	}
 	return err
 }

@@ -74,7 +74,7 @@ func TestWaitBusyEnds(t *testing.T) {
 
 // An error is printed as one line, even if it joins several errors.
 func TestLeftErrorIsOneLine(t *testing.T) {
-	err := &LeftError{errors.New("a"), errors.Join(errors.New("b"), errors.New("c"))}
+	err := &LeftError{Err: errors.New("a"), Left: errors.Join(errors.New("b"), errors.New("c"))}
 	if got := err.Error(); strings.Contains(got, "\n") || !strings.HasSuffix(got, "b; c") {
 		t.Errorf("%q", got)
 	}
@@ -244,7 +244,7 @@ func TestStageAfterAKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range containerFiles {
-		if err := killed.directory.replace(edit{name: name, mode: 0o644, keep: true, uid: -1, gid: -1, content: after}); err != nil {
+		if err := replace(killed.directory, edit{name: name, mode: 0o644, keep: true, uid: -1, gid: -1, content: after}); err != nil {
 			t.Fatal(err)
 		}
 	}

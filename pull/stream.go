@@ -1,8 +1,8 @@
 package pull
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
@@ -12,7 +12,7 @@ import (
 	"syscall"
 
 	"lxc-pull/image"
-	"lxc-pull/lxc"
+	"lxc-pull/image/sha256"
 	"lxc-pull/pull/source"
 	"lxc-pull/untar"
 )
@@ -25,7 +25,12 @@ import (
 // that reads from the parts to its left. The digest is known to be right only after the last
 // byte, when the files are on the disk already. Until then, and until personalize is done, the
 // root directory is closed to others; if the digest is wrong, fill removes all files.
+//
+// A squashfs image and a directory have no such pass: unpackSquashfs and copyTree.
 func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error {
+	if found.Layers[layer].Tree != nil {
+		return r.copyTree(ctx, found, layer)
+	}
 	if !found.Cached && layer == 0 && !r.arrived.gathered {
 		r.opt.Tell.Say(found.Arriving())
 	}
@@ -40,16 +45,24 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 	if err := r.checkLateRoom(found, stream); err != nil {
 		return err
 	}
-	if found.Config == nil && r.verifiesFirst(found) {
+	if !found.Pinned() && r.verifiesFirst(found) {
 		if stream, err = r.downloadFirst(stream); err != nil {
 			return err
+		}
+	}
+	p := pipeline{stream: stream, diffID: found.Layers[layer].DiffID, decoding: r.opt.Memory.Decoding(), cancel: cancel}
+	if found.Pinned() && !found.Layers[layer].OCI {
+		if p.head, err = lookAt(stream); err != nil {
+			return err
+		}
+		if untar.IsSquashfs(p.head) {
+			return r.unpackSquashfs(ctx, found, layer, stream, p.head)
 		}
 	}
 	if layer == 0 {
 		r.opt.Tell.Say("Unpacking the rootfs")
 	}
-	p := pipeline{stream: stream, diffID: found.Layers[layer].DiffID, decoding: r.opt.Memory.Decoding(), cancel: cancel}
-	if found.Config != nil && p.decoding.Memory > 0 {
+	if found.Pinned() && p.decoding.Memory > 0 {
 		p.decoding.Memory -= r.opt.Memory.ahead()
 		p.decoding.Overhead += r.opt.Memory.ahead()
 	}
@@ -63,16 +76,27 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 		r.staging.unpacked = true
 		// A few compressed bytes can take minutes to unpack, so ctx is checked here as well.
 		report, err = r.staging.root.Extract(untar.Until(ctx, archive), opt)
-		if errors.Is(err, untar.ErrTooBig) {
-			text := fmt.Sprintf("%q has room for %s: %v", r.target.Container.Rootfs, source.ByteCount(opt.Limits.Bytes), err)
-			err = &Error{Kind: NoRoom, Text: text, Err: err}
-		}
-		return err
+		return r.explainTooBig(err, &opt)
 	})
 	if err != nil {
 		return err
 	}
-	if r.arrived.digest = nil; found.Config == nil {
+	return r.unpacked(found, report, stream)
+}
+
+// explainTooBig gives the Kind NoRoom to the error of an extraction that reached its limit.
+func (r *run) explainTooBig(err error, opt *untar.Options) error {
+	if errors.Is(err, untar.ErrTooBig) {
+		text := fmt.Sprintf("%q has room for %s, too little for the files of the image: %v", r.target.Container.Rootfs, source.ByteCount(opt.Limits.Bytes), err)
+		err = &Error{Kind: NoRoom, Text: text, Err: err}
+	}
+	return err
+}
+
+// unpacked notes what the extraction of a layer reported, and the digest of its stream (nil: it
+// has none).
+func (r *run) unpacked(found *source.Found, report *untar.Report, stream *source.Stream) error {
+	if r.arrived.digest = nil; len(found.Layers) == 1 && found.Config == nil && stream != nil {
 		r.arrived.digest = stream.Digest()
 	}
 	r.arrived.report.Add(report)
@@ -82,6 +106,7 @@ func (r *run) unpack(ctx context.Context, found *source.Found, layer int) error 
 // A pipeline decompresses a stream and passes the archive on.
 type pipeline struct {
 	stream   *source.Stream
+	head     []byte         // the first bytes of the stream, which were read already
 	progress io.WriteCloser // gets the bytes of the stream as well
 	decoding untar.DecompressOptions
 	cancel   context.CancelFunc // ends a read from the network
@@ -91,7 +116,7 @@ type pipeline struct {
 // run calls use with the decompressed archive, and then checks the stream. It closes progress.
 func (p *pipeline) run(use func(archive io.Reader) error) error {
 	defer p.progress.Close()
-	compressed := untar.NewReadAhead(io.TeeReader(p.stream, p.progress))
+	compressed := untar.NewReadAhead(io.TeeReader(io.MultiReader(bytes.NewReader(p.head), p.stream), p.progress))
 	defer compressed.Close()
 	defer p.cancel()
 	decoder, err := untar.Decompress(compressed, p.decoding)
@@ -187,13 +212,15 @@ func (r *run) extraction(found *source.Found, layer int) (untar.Options, error) 
 		most = max(room.Bytes-spare(room), 1)
 	}
 	excludes, _ := found.Meta.Relevant("excludes", r.target.Namespace.Mode())
+	files := filter(&found.Layers[layer], excludes)
+	files.Exclude = append(files.Exclude, r.opt.Exclude...)
 	return untar.Options{
 		Strict:    true,
 		Layer:     found.Layers[layer].OCI,
 		Merge:     r.staging.merging,
 		Vouched:   found.Vouched(),
 		DeferRoot: !r.staging.merging, // not in a merge: the image is verified already, and after a kill the user's directory would stay closed
-		Filter:    untar.Filter{Exclude: lxc.Lines(excludes)},
+		Filter:    files,
 		Limits:    untar.Limits{Bytes: most},
 		Metadata:  untar.Metadata{IDMap: r.target.IDMap, SELinux: r.opt.SELinux},
 	}, nil
@@ -203,6 +230,9 @@ func (r *run) extraction(found *source.Found, layer int) (untar.Options, error) 
 func (r *run) report(ctx context.Context, report *untar.Report) error {
 	if lost := report.Summary(); lost != "" {
 		r.opt.Tell.Warn("not-restored", lost)
+	}
+	if report.Top != "" {
+		r.opt.Tell.Tell(fmt.Sprintf("the root file system is the directory %q", report.Top))
 	}
 	for _, n := range report.Notes {
 		if r.staging.merging && n.Fate == untar.LeftOut {
@@ -216,12 +246,12 @@ func (r *run) report(ctx context.Context, report *untar.Report) error {
 }
 
 // spool makes a temporary file on the target's file system, for the Finder or until all is
-// unpacked. It is gone with the root's staging.
+// unpacked. One of the Finder stays open until an image is unpacked: it has the only copy. It is gone with the root's staging.
 func (r *run) spool() (*os.File, error) {
 	temp, err := r.staging.root.TempFile()
 	if err != nil {
 		return nil, err
 	}
-	r.arrived.spooled = temp
+	r.arrived.spooled = append(r.arrived.spooled, temp)
 	return temp.File, nil
 }
