@@ -22,8 +22,11 @@ import (
 // and reads a line for each missing name, as the stock template does. A missing architecture
 // means the architecture of this machine.
 func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder, stdin *os.File) error {
-	if c.image.container != "" {
+	if c.image.kind() != fromServer {
 		return nil
+	}
+	if c.image.streams {
+		return errNoAlias
 	}
 	if c.image.dist != "" && c.image.release != "" {
 		if c.image.arch == "" {
@@ -51,6 +54,8 @@ func (c *creation) askMissing(ctx context.Context, ui *ui, finder *source.Finder
 }
 
 var errNoChoice error = &usageError{"no image is named, and there is no terminal to choose at: name it, as in lxc-pull create web debian; lxc-pull list shows them"}
+
+var errNoAlias error = &usageError{"no image is named: lxc-pull list shows those of the server, and with --protocol simplestreams there is no list to pick from"}
 
 var errNoImage error = &usageError{"distribution and release are missing: name the image as DIST/RELEASE, or pass --dist and --release"}
 

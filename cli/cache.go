@@ -135,6 +135,12 @@ func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
 		return list, nil
 	}
 	wanted := make([]bool, len(list))
+	line := strings.Join(names, " ") // a name that "cache ls" prints may have blanks
+	for i := range list {
+		if list[i].Kept != nil && list[i].Label() == line {
+			names = []string{line}
+		}
+	}
 	for _, name := range names {
 		found, complete := false, name
 		if c, err := parseContainer(name); err == nil && c.Archive == "" {
@@ -159,11 +165,20 @@ func selectCached(list []cache.Info, names []string) ([]cache.Info, error) {
 }
 
 // infoMatches reports whether an operand, the complete name of a container image, means the image
-// or blob.
+// or blob. Of the name of an image that is Kept the beginning is enough, up to a colon, slash or
+// blank: "docker:", "images:debian", "https://HOST/PATH". "cache ls" prints the architecture after it.
 func infoMatches(i *cache.Info, name string) bool {
 	switch {
 	case i.Kept != nil:
-		return name == "docker:" || name == i.Kept.Reference
+		if i.Label() == name {
+			return true
+		}
+		if at := strings.LastIndex(name, "://") + len("://"); at >= len("://") && at < len(name) {
+			name = strings.TrimRight(name, "/")
+		}
+		// A product of a server without a short name is "URL KEY".
+		rest, ok := strings.CutPrefix(i.Kept.Reference, name)
+		return ok && name != "" && (rest == "" || rest[0] == '/' || rest[0] == ' ' || strings.HasSuffix(name, ":") || strings.HasSuffix(name, "/"))
 	case i.Blob != "":
 		return len(name) >= len(i.Label()) && strings.HasPrefix(string(i.Blob), name)
 	}
@@ -187,7 +202,10 @@ func cachedMatches(k image.Name, fields []string) bool {
 // expiryOf returns when a cached image expires. ok is false if the image has no expiry date,
 // is damaged or is not complete. An unreadable date counts as past, as it does for create.
 func (c *cacheCall) expiryOf(i *cache.Info) (t time.Time, ok bool) {
-	if i.Partial || i.Damage != nil || i.Kept != nil || i.Blob != "" {
+	if i.Kept != nil {
+		return i.Kept.Expires, !i.Kept.Expires.IsZero()
+	}
+	if i.Partial || i.Damage != nil || i.Blob != "" {
 		return t, false
 	}
 	files, err := c.cache.Metadata(i.Name, "expiry")
@@ -213,8 +231,10 @@ func (c *cacheCall) list(list []cache.Info) error {
 	for n := range list {
 		i := &list[n]
 		build := i.Build
-		if i.Kept != nil {
+		if i.Kept != nil && i.Kept.Build == "" {
 			build = cache.ShortDigest(i.Kept.Top)
+		} else if i.Kept != nil {
+			build = i.Kept.Build
 		}
 		row := []string{i.Label(), build, source.ByteCount(i.Size), source.Age(c.now.Sub(i.Modified)), "never", "no"}
 		switch {
@@ -256,6 +276,9 @@ func (c *cacheCall) listJSON(list []cache.Info) error {
 		case i.Kept != nil:
 			o.text("reference", i.Kept.Reference)
 			o.text("arch", i.Kept.Name.Arch)
+			if i.Kept.Build != "" {
+				o.text("build", i.Kept.Build)
+			}
 			o.text("digest", string(i.Kept.Top))
 			o.text("manifest", string(i.Kept.Manifest))
 			o.raw("blobs", strconv.Itoa(len(i.Kept.Blobs)))
@@ -355,12 +378,13 @@ func (c *cacheCall) remove(list []cache.Info, names []string) error {
 	var first error
 	for n := range list {
 		i := &list[n]
-		whole := func(name string) bool {
+		whole := i.Proven
+		for _, name := range names {
 			fields := strings.Split(name, "/")
-			return len(fields) == 4 && cachedMatches(i.Name, fields)
+			whole = whole || len(fields) == 4 && cachedMatches(i.Name, fields)
 		}
 		var err error
-		if i.Proven || slices.ContainsFunc(names, whole) {
+		if whole {
 			err = c.cache.Drop(*i)
 		} else {
 			err = errors.New("nothing proves that it is an image; name it in full to remove it")

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -66,9 +67,6 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	if err != nil {
 		return err
 	}
-	if name := made.Record.Image.Reference; name != "" {
-		return fmt.Errorf("%q was made of the container image %q: check can't compare the layers of container images yet", c.made.name, name)
-	}
 	audit := &pull.Audit{Record: made.Record, Memory: pull.Memory(c.finder.memory), Ignore: c.exclude, ChangedOnly: c.onlyChanged, Tell: ui.listener()}
 	for i, pattern := range c.exclude {
 		c.exclude[i] = strings.TrimLeft(strings.TrimPrefix(pattern, "./"), "/")
@@ -78,6 +76,11 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	}
 	c.finder.trust.allowOlder = true // the container's build is the one to compare with, whatever came later
 	c.finder.useRecord(ui, made)
+	if made.Record.Image.Reference != "" {
+		if err := c.useOther(ctx, ui, made); err != nil {
+			return err
+		}
+	}
 	if c.foreign = !made.Own; c.foreign {
 		made.Record.Mode, made.Record.Privilege = c.finder.namespace.Mode(), "root"
 		if made.Record.Mode == lxc.User {
@@ -120,6 +123,26 @@ func (c *checkCall) run(ctx context.Context, ui *ui, operands []string) error {
 	}
 	c.other = audit.OtherImage
 	return c.print(ui, result, &used)
+}
+
+// useOther makes the Finder find the image of a container that was not made of an image in the index
+// of an image server.
+func (c *checkCall) useOther(ctx context.Context, ui *ui, made *pull.Made) error {
+	rec := made.Record
+	which, err := readReference(made)
+	if err != nil {
+		return errors.New(strconv.Quote(c.made.name) + " can't be compared: " + err.Error())
+	}
+	switch which.kind() {
+	case fromRegistry:
+		return fmt.Errorf("%q was made of the container image %q: check can't compare the layers of container images yet", c.made.name, rec.Image.Reference)
+	case fromStreams:
+		which.build = rec.Image.Build
+	case fromURL:
+		c.finder.file.digest = rec.Rootfs // which vouches for it
+	}
+	c.finder.servers = serverOptions{}
+	return c.finder.use(ctx, ui, which)
 }
 
 // untilEnded is untilDone for an f that ends by itself when ctx is done, and then cleans up. It

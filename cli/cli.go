@@ -57,6 +57,7 @@ func commands() []command {
 		{name: "check", summary: "compare a container's files with its signed image", call: new(checkCall)},
 		{name: "info", summary: "show which image a container was made of", call: new(infoCall)},
 		{name: "cache", summary: "show, verify and remove cached images", call: new(cacheCall)},
+		{name: "export", summary: "write an image as one file for machines without a network", call: new(exportCall)},
 		{name: "doctor", summary: "check this machine for containers", call: new(doctorCall)},
 		{name: "config", summary: "show the settings and where each comes from", call: new(configCall)},
 		{name: "fetch", summary: "download a file: resume, mirrors, proxies", call: new(fetchCall)},
@@ -72,10 +73,14 @@ func commands() []command {
 }
 
 // template returns the command that lxc-create runs: the program as a template of LXC, name being
-// templateName or ociName. Only "help" finds it by its name; arguments that begin with an option
+// templateName, ociName or localName. Only "help" finds it by its name; arguments that begin with an option
 // select it, or the program's name.
 func template(name string) *command {
-	return &command{name: name, call: &templateCall{oci: name == ociName}}
+	call := &templateCall{oci: name == ociName}
+	if name == localName {
+		call.local = new(localOptions)
+	}
+	return &command{name: name, call: call}
 }
 
 const templateName = "template"
@@ -155,11 +160,8 @@ func choose(argv []string) (*command, []string, error) {
 	switch name {
 	case templateAlias:
 		return template(templateName), args, nil
-	case ociName:
+	case ociName, localName:
 		return template(name), args, nil
-	case "lxc-local":
-		// LXC's template of this name unpacks a tarball that the user has; this program can't.
-		return new(command), nil, usageErrorf("this program replaces LXC's templates download and oci, not %q", name)
 	}
 	if len(args) == 0 {
 		return &command{raw: true, call: new(missingCall)}, nil, nil
@@ -211,7 +213,7 @@ func (c *command) refuseEmpty(args []string, flags []flag) error {
 	values, _, err := getopt(args, flags)
 	for _, v := range values {
 		f := &flags[v.flag]
-		stock := among("template lxc-oci", c.name) && among(stockOptions, f.long)
+		stock := among("template lxc-oci lxc-local", c.name) && among(stockOptions, f.long) || c.name == localName && among(stockLocal, f.long)
 		if err == nil && v.value == "" && f.value != "" && !stock && f.long != "entrypoint" { // which may have none
 			err = wrongValue(f.name(), "", "the value is empty")
 		}

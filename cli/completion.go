@@ -151,6 +151,7 @@ list IMAGE
 check CONTAINER NAME
 info CONTAINER NAME
 cache ls,verify,gc,rm CACHED
+export IMAGE NAME
 untar FILE
 zcat FILE
 verify FILE
@@ -186,51 +187,12 @@ func (c *completionCall) values(kind string) {
 		}
 	case "WHEN":
 		c.values("auto,plain,none")
+	case "PROTOCOL":
+		c.values("lxc,simplestreams")
 	case "TYPE:LINK":
 		c.values("veth:,macvlan:,ipvlan:,phys:,none,host")
 	case "IMAGE", "CACHED", "DIST", "RELEASE", "ARCH", "VARIANT":
-		if kind == "IMAGE" && isContainer(c.prefix) {
-			if !strings.HasPrefix(c.prefix, "docker:") && !strings.HasPrefix(c.prefix, "docker+") {
-				c.values("FILE") // the scripts cut the scheme off
-			}
-			return
-		}
-		if kind == "IMAGE" && c.prefix != "" {
-			for _, scheme := range strings.Fields(containerSchemes) {
-				c.add(scheme+":", "container image")
-			}
-		}
-		base := host.This().CacheDir(host.Namespace())
-		dir := (&finderOptions{owner: unchanged()}).cacheAt(base)
-		var list []cache.Info
-		if base != "" {
-			list, _ = dir.List()
-		}
-		if kind == "CACHED" {
-			for i := range list {
-				name := list[i].Label()
-				if list[i].Kept != nil {
-					name = list[i].Kept.Reference
-				}
-				c.add(name, "")
-			}
-			return
-		}
-		// Those for this machine in the index that the cache keeps.
-		if c.given[2] == "" && kind != "ARCH" {
-			c.given[2] = hostArch()
-		}
-		for _, img := range source.CachedIndex(dir, list).Select(image.Query{
-			Dist: c.given[0], Release: c.given[1], Arch: cross.Spellings(c.given[2]), Variant: c.given[3],
-		}) {
-			name := shortName(&img.Name, false)
-			for i, part := range strings.Split(img.Name.String(), "/") {
-				if strings.EqualFold(kind, partNames[i]) {
-					name = part
-				}
-			}
-			c.add(name, "")
-		}
+		c.images(kind)
 	default:
 		if kind != strings.ToLower(kind) {
 			return
@@ -238,5 +200,58 @@ func (c *completionCall) values(kind string) {
 		for _, word := range strings.Split(kind, ",") {
 			c.add(word, "")
 		}
+	}
+}
+
+// images adds names of images, or parts of them, as values does.
+func (c *completionCall) images(kind string) {
+	if kind == "IMAGE" && (isPath(c.prefix) || strings.HasPrefix(c.prefix, "bundle:")) {
+		c.values("FILE")
+		return
+	}
+	if kind == "IMAGE" && isContainer(c.prefix) {
+		if !strings.HasPrefix(c.prefix, "docker:") && !strings.HasPrefix(c.prefix, "docker+") {
+			c.values("FILE") // the scripts cut the scheme off
+		}
+		return
+	}
+	if kind == "IMAGE" && c.prefix != "" {
+		for _, scheme := range strings.Fields(containerSchemes) {
+			c.add(scheme+":", "container image")
+		}
+		for _, name := range knownNames() {
+			c.add(name+":", "image server")
+		}
+	}
+	base := host.This().CacheDir(host.Namespace())
+	dir := (&finderOptions{owner: unchanged()}).cacheAt(base)
+	var list []cache.Info
+	if base != "" {
+		list, _ = dir.List()
+	}
+	if kind == "CACHED" {
+		for i := range list {
+			name := list[i].Label()
+			if list[i].Kept != nil {
+				name = list[i].Kept.Reference
+			}
+			c.add(name, "")
+		}
+		return
+	}
+	// Those for this machine in the index that the cache keeps.
+	if c.given[2] == "" && kind != "ARCH" {
+		c.given[2] = hostArch()
+	}
+	for _, img := range source.CachedIndex(dir, list).Select(image.Query{
+		Dist: c.given[0], Release: c.given[1], Arch: cross.Spellings(c.given[2]), Variant: c.given[3],
+	}) {
+		name := shortName(&img.Name, false)
+		for i, part := range strings.Split(img.Name.String(), "/") {
+			if strings.EqualFold(kind, partNames[i]) {
+				name = part
+			}
+		}
+		c.add(name, "")
 	}
 }

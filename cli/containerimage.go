@@ -24,8 +24,8 @@ import (
 //	oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] on this machine
 //	-                                                                     an archive from standard input
 //
-// A name without a scheme is one of an image server. Nothing is guessed between the two, which
-// differ in who vouches for the image.
+// A name without a scheme is one of an image server, and sources.go reads the others. Nothing is
+// guessed between them, because they differ in who vouches for the image.
 
 // containerSchemes are the schemes of container images, otherSchemes those that other programs
 // have (containers-transports(5)).
@@ -59,11 +59,18 @@ func unclear(word string) string {
 		return "a file is named docker-archive:" + path + " (of docker save) or oci-archive:" + path + ", an OCI layout oci:DIR"
 	case colon && among(distributions, scheme) && rest != "":
 		return "did you mean docker:" + word + ", of a registry, or " + scheme + "/" + rest + ", of an image server?"
+	case colon && (among("incus lxd lxc", scheme) || strings.Contains(rest, "/") && strings.Trim(rest[:1], "0123456789") != "") && rest != "" && similar(scheme, knownWords()) == "":
+		return "no server has the short name " + strconv.Quote(scheme) + "; did you mean images:" + rest + "?"
+	case colon && rest != "" && similar(scheme, knownWords()) != "":
+		return "did you mean " + similar(scheme, knownWords()) + ":" + rest + "?"
 	case colon, strings.HasPrefix(digest, "sha256:"), slash && (strings.Contains(first, ".") || first == "localhost"):
 		return "did you mean docker:" + word + ", of a registry?"
 	}
 	return ""
 }
+
+// knownWords returns the short names of servers, and the schemes of container images.
+func knownWords() []string { return append(knownNames(), strings.Fields(containerSchemes)...) }
 
 // refuse returns the error for a word of which unclear knows a meaning; with must, which says that
 // only the name of a container image can stand there, for any word.
@@ -160,12 +167,12 @@ func processFlags(p *pull.Process) []flag {
 	}
 }
 
-// checkContainer refuses options about container images for another image, variables that LXC's
+// checkSource refuses options that are for other sources than the image's, variables that LXC's
 // config can't have, and two uses of standard input.
-func (c *creation) checkContainer(ui *ui) error {
-	for _, option := range ui.given {
-		if c.image.container == "" && among("entrypoint cmd env dhcp username password-file", option) {
-			return usageErrorf("--%s is for container images, such as docker:nginx", option)
+func (c *creation) checkSource(ui *ui) error {
+	if ui.command != "lxc-local" { // which has these options for its own files
+		if err := c.image.checkOptions(ui.given); err != nil {
+			return err
 		}
 	}
 	for i, variable := range c.process.Env {
@@ -179,7 +186,7 @@ func (c *creation) checkContainer(ui *ui) error {
 		c.process.Env[i] = full
 	}
 	const stdin = "-"
-	inputs := []string{c.image.container, c.personal.password, c.finder.registry.passwordFile}
+	inputs := []string{c.image.container, c.personal.password, c.finder.registry.passwordFile, c.finder.file.metadata}
 	if first := slices.Index(inputs, stdin); slices.Contains(inputs[first+1:], stdin) {
 		return usageErrorf("standard input can't be two files: \"-\" is there twice")
 	}
@@ -246,19 +253,12 @@ func (o *finderOptions) useContainer(ctx context.Context, ui *ui, name, arch str
 	}
 	c.RequireSignature = o.trust.requireSignature
 	switch {
-	case len(o.servers.servers) > 0 && slices.Contains(ui.given, "server"):
-		return usageErrorf("--server is an image server's, and the name %q has the registry", name)
 	case c.Archive != "" && (r.user != "" || r.passwordFile != ""):
 		return usageErrorf("--username and --password-file are for a registry, and %q is an archive", name)
 	case c.Archive == "-" && isTerminal(os.Stdin):
 		return usageErrorf("the image \"-\" is an archive from standard input, which is a terminal: use a pipe or a file")
 	}
-	if !slices.Contains(ui.given, "mirror") {
-		o.servers.mirrors = nil
-	}
-	if !slices.Contains(ui.given, "mirror-list") {
-		o.servers.mirrorLists = nil
-	}
+	o.servers.onlyGiven(ui)
 	r.image, r.name, ui.registry = c, name, r
 	return untilDone(ctx, func() error {
 		mirrors := new(source.Servers)
@@ -272,11 +272,22 @@ func (o *finderOptions) useContainer(ctx context.Context, ui *ui, name, arch str
 	})
 }
 
-// openContainer returns a Finder that finds the container image of that name, and changes nothing
-// on the disk.
+// openContainer is openOther for the container image of that name.
 func (o *finderOptions) openContainer(ctx context.Context, ui *ui, name, arch string) (*source.Finder, error) {
+	return o.openOther(ctx, ui, &imageOptions{container: name, arch: arch})
+}
+
+// openOther returns a Finder that finds an image of another source than an image server, and
+// changes nothing on the disk.
+func (o *finderOptions) openOther(ctx context.Context, ui *ui, which *imageOptions) (*source.Finder, error) {
 	o.owner, o.readOnly = unchanged(), true
-	if err := o.useContainer(ctx, ui, name, arch); err != nil {
+	err := error(nil)
+	if which.container != "" { // "-" is an archive of container images
+		err = o.useContainer(ctx, ui, which.container, which.arch)
+	} else {
+		err = o.use(ctx, ui, which)
+	}
+	if err != nil {
 		return nil, err
 	}
 	finder, err := o.open(ctx, ui, false)

@@ -59,20 +59,25 @@ func TestContainerNames(t *testing.T) {
 	}
 }
 
-// What may be a container image, a file or a URL is refused with what it could mean; names of
-// image servers are not.
+// What may be a container image or a file is refused with what it could mean; names of image
+// servers are not.
 func TestUnclearNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"nginx:latest": "docker:nginx:latest", "ghcr.io/x/y": "docker:ghcr.io/x/y", "localhost/x": "docker:localhost/x", "localhost:5000/x": "docker:localhost:5000/x",
-		"ubuntu:24.04": "ubuntu/24.04", "x@sha256:00": "docker:x@sha256:00", "x.tar": "docker-archive:x.tar", "./a/b.tar.gz": "oci-archive:./a/b.tar.gz",
-		"/srv/rootfs": "docker-archive:/srv/rootfs", "~/x": "~/x", "https://host/x.tar": "URL", "containers-storage:x": "containers-storage:", "dir:/x": "dir:",
-		"docker-daemon:x:y": "docker-daemon:", "images:debian/13": "docker:images:debian/13",
+		"debian:13": "debian/13", "x@sha256:00": "docker:x@sha256:00", "x.tar": "docker-archive:x.tar", "a/b.tar.gz": "oci-archive:a/b.tar.gz", "x.squashfs": "./x.squashfs",
+		"~x/y.tar": "~x/y.tar", "containers-storage:x": "containers-storage:", "dir:/x": "dir:", "docker-daemon:x:y": "docker-daemon:", "image:debian/13": "images:debian/13",
+		"dokcer:x": "docker:x",
 	} {
-		if got := unclear(name); !strings.Contains(got, want) {
-			t.Errorf("unclear(%q) = %q, want %q in it", name, got, want)
+		if err := new(imageOptions).readImage(name); exitStatus(err) != exitUsage || !strings.Contains(err.Error(), want) {
+			t.Errorf("readImage(%q) = %v, want %q in it", name, err, want)
 		}
-		if err := new(imageOptions).readImage(name); exitStatus(err) != exitUsage {
-			t.Errorf("readImage(%q) = %v", name, err)
+	}
+	// What only the name of a container image can be, as in lxc-oci -u.
+	for name, want := range map[string]string{
+		"ubuntu:24.04": "docker:ubuntu:24.04", "./a/b.tar.gz": "oci-archive:./a/b.tar.gz", "/srv/rootfs": "docker-archive:/srv/rootfs", "https://host/x.tar": "URL", "nginx": "docker:nginx",
+	} {
+		if err := refuse(name, true); exitStatus(err) != exitUsage || !strings.Contains(err.Error(), want) {
+			t.Errorf("refuse(%q) = %v, want %q in it", name, err, want)
 		}
 	}
 	for _, name := range []string{"debian", "debian/trixie", "debian/trixie@20260829_05:24", "ubuntu/24.04/arm64/cloud", "opensuse/15.6", "debian/trixie/arm64"} {
@@ -216,7 +221,6 @@ func TestLogins(t *testing.T) {
 		"alone":    func(o *finderOptions) { o.registry.user = "me" },
 		"nobody":   func(o *finderOptions) { o.registry.passwordFile = password },
 		"no file":  func(o *finderOptions) { o.registry.authFile = dir + "/none" },
-		"server":   func(o *finderOptions) { o.servers.servers = []string{"images.example"} },
 		"mirror":   func(o *finderOptions) { o.servers.mirrors = []string{"ftp://x"} },
 		"password": func(o *finderOptions) { o.servers.mirrors = []string{"me:secret@x"} },
 		"colon":    func(o *finderOptions) { o.registry.user, o.registry.passwordFile = "m:e", password },
@@ -266,7 +270,7 @@ func TestSettingsOfImageServers(t *testing.T) {
 // Each error of a registry has its status, its code and a hint of its own.
 func TestRegistryHints(t *testing.T) {
 	r := &registryOptions{image: &source.Container{Reference: image.Reference{Host: "quay.io", Repository: "a/b"}}}
-	u := &ui{registry: r, command: "create"}
+	u := &ui{hinted: hinted{registry: r}, command: "create"}
 	for _, c := range []struct {
 		err    error
 		status int

@@ -150,7 +150,7 @@ func (c *createCall) locate(ui *ui, layout *host.Layout) (err error) {
 	c.target.MakeDir = true
 	config, err := layout.DefaultConfig(c.config)
 	if err != nil && c.config != "" {
-		return &fileError{"config", c.config, withoutPath(err)}
+		return &fileError{option: "config", name: c.config, err: withoutPath(err)}
 	}
 	if err != nil {
 		return err

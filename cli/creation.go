@@ -29,6 +29,7 @@ type creation struct {
 	target  pull.Target
 	process pull.Process // changes of what a container image runs
 
+	exclude  []string // patterns of files of the image that are not unpacked
 	personal personalOptions
 	changes  pull.Personal // what personal says, set by personalize
 	only     dryOptions
@@ -45,7 +46,7 @@ func (c *creation) groups(container bool) []*group {
 		images.flags = append(processFlags(&c.process), images.flags...)
 	}
 	return []*group{
-		c.image.group(), c.finder.servers.group(), images, c.finder.trust.group(), c.finder.cache.group(),
+		c.image.group(), c.finder.servers.withProtocol(), c.finder.file.group(), images, c.finder.trust.group(), c.finder.cache.group(),
 		c.unpack.group(), c.finder.network.group(), commonFlags(), {flags: []flag{progressFlag()}},
 	}
 }
@@ -54,6 +55,7 @@ func (c *creation) groups(container bool) []*group {
 // If the reader of standard output or standard error has ended, writes fail and the run
 // continues; SIGPIPE would kill this process and leave an incomplete container.
 func (c *creation) begin() {
+	c.image.streams = c.finder.servers.streams
 	unix.Umask(newUmask)
 	signal.Ignore(unix.SIGPIPE)
 }
@@ -61,13 +63,20 @@ func (c *creation) begin() {
 // check refuses unsafe names and options that exclude each other. It sets the default
 // variant.
 func (c *creation) check(ui *ui) error {
-	if c.image.variant == "" && c.image.container == "" {
+	if c.image.streams {
+		c.image.nameStreams()
+	}
+	if c.image.variant == "" && c.image.kind() == fromServer {
 		c.noVariant, c.image.variant = true, defaultVariant
 	}
-	if err := c.checkContainer(ui); err != nil {
+	if err := c.checkSource(ui); err != nil {
 		return err
 	}
 	if err := c.image.check(); err != nil {
+		return err
+	}
+	ui.named = c.image.named
+	if err := c.image.checkThere(); err != nil {
 		return err
 	}
 	if c.only.dryRun && c.only.printURL {
@@ -146,10 +155,11 @@ func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 	if err := c.reach(ctx); err != nil {
 		return nil, err
 	}
-	if c.image.container != "" {
-		if err := c.finder.useContainer(ctx, ui, c.image.container, c.image.arch); err != nil {
-			return nil, err
-		}
+	if err := c.image.needAlias(); err != nil {
+		return nil, err
+	}
+	if err := c.finder.use(ctx, ui, &c.image); err != nil {
+		return nil, err
 	}
 	finder, err := c.finder.open(ctx, ui, true)
 	if err != nil {
@@ -157,6 +167,9 @@ func (c *creation) open(ctx context.Context, ui *ui) (*source.Finder, error) {
 	}
 	if c.finder.readOnly {
 		finder.Provide(0, c.finder.tempFile)
+	}
+	if c.finder.wanted.File != nil {
+		return finder, nil
 	}
 	return finder, c.askMissing(ctx, ui, finder, os.Stdin)
 }
@@ -176,7 +189,7 @@ func (c *creation) reach(ctx context.Context) error {
 func (c *creation) how(ui *ui) pull.Options {
 	return pull.Options{
 		Memory: pull.Memory(c.unpack.memory), VerifyFirst: c.unpack.verifyFirst, SELinux: c.unpack.selinux,
-		NeedXattrs: c.unpack.xattrs, AllowHost: c.unpack.allowHost, Tell: ui.listener(), Personal: c.changes, Process: c.process,
+		NeedXattrs: c.unpack.xattrs, AllowHost: c.unpack.allowHost, Tell: ui.listener(), Personal: c.changes, Process: c.process, Exclude: c.exclude,
 		Program: "lxc-pull " + version(),
 	}
 }

@@ -38,7 +38,7 @@ func (c *doctorCall) groups() []*group {
 		{long: "offline", help: "ask no server", into: &c.offline, exact: true},
 		{long: "json", help: "print JSON", into: &c.json, exact: true},
 	}}
-	return []*group{own, c.finder.servers.group(), c.finder.trust.group(), c.finder.network.group(), commonFlags()}
+	return []*group{own, c.finder.servers.withProtocol(), c.finder.trust.group(), c.finder.network.group(), commonFlags()}
 }
 
 func (c *doctorCall) run(ctx context.Context, ui *ui, operands []string) error {

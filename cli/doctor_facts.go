@@ -176,6 +176,12 @@ func (d *doctor) gatherIndex(ctx context.Context) error {
 	if err := one.Servers.Add(d.facts["url"]); err != nil {
 		return err
 	}
+	if d.call.finder.servers.streams {
+		one.Streams = new(source.Streams)
+		if k := known(one.Servers.URLs()[0]); k != nil {
+			one.Streams.Name = k.Name
+		}
+	}
 	index, err := source.Open(one, d.ui.listener()).List(ctx)
 	if err != nil {
 		return err

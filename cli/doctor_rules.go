@@ -13,7 +13,7 @@ import (
 //	STATUS|CONDITIONS|TEXT|REMEDY
 //
 // STATUS is ok, warn, fail, or "-" if the check does not apply. A rule without TEXT has that
-// of the rule before. {NAME} stands for a fact, {/PATH} for a file's content, and "\n" in
+// of the rule before, unless its STATUS is "-". {NAME} stands for a fact, {/PATH} for a file's content, and "\n" in
 // REMEDY begins a line. A check whose name begins with "$" sets the fact of that name to TEXT.
 //
 // Conditions, all of which must hold ("!" before one denies it):
@@ -32,7 +32,7 @@ func (d *doctor) judge(rules string) {
 	text := ""
 	for _, line := range strings.Split(rules, "\n") {
 		f := strings.Split(line+"|||", "|")
-		if f[2] != "" {
+		if f[2] != "" || f[0] == "-" {
 			text = f[2]
 		}
 		holds := true

@@ -440,7 +440,7 @@ func TestLeavesNothing(t *testing.T) {
 			made += c.name + " "
 		}
 	}
-	if made != "create rootfs fetch template " {
+	if made != "create rootfs export fetch template " {
 		t.Error(made)
 	}
 }

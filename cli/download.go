@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lxc-pull/fetch"
+	"lxc-pull/image/sha256"
 	"lxc-pull/pull/source"
 )
 
@@ -172,11 +172,11 @@ func (d *download) begin() error {
 // complete downloads until FILE.part is complete and its digest right, or until no URL is
 // left to be asked.
 func (d *download) complete(ctx context.Context) error {
-	if d.call.archive != nil {
+	if d.call.save != nil {
 		if err := d.drop(); err != nil {
 			return err
 		}
-		return d.call.writeArchive(ctx, d.part)
+		return d.call.save(ctx, d.part)
 	}
 	course := fetch.NewCourse(d.call.urls)
 	for {
@@ -285,7 +285,7 @@ func (d *download) cleanUp(err error) error {
 	}
 	info, bad := d.part.Stat()
 	if bad == nil && info.Size() > 0 && d.resumable {
-		return &keptError{err, info.Size(), d.part.Name()}
+		return &keptError{err: err, size: info.Size(), name: d.part.Name()}
 	}
 	if !d.out.isStill(d.part, partSuffix) {
 		return err
@@ -303,6 +303,7 @@ func (d *download) cleanUp(err error) error {
 
 // A keptError is the failure of a download that a later call can continue.
 type keptError struct {
+	_    uncomparable
 	err  error
 	size int64  // of FILE.part, in bytes
 	name string // of FILE.part
@@ -345,7 +346,9 @@ func readRecord(out *output, suffix string) (r record, ok bool) {
 
 // urlDigest returns the digest of the first URL as the record stores it.
 func (d *download) urlDigest() string {
-	return fmt.Sprintf("%x", sha256.Sum256([]byte(d.call.urls[0])))
+	sum := sha256.New()
+	io.WriteString(sum, d.call.urls[0])
+	return fmt.Sprintf("%x", sum.Sum(nil))
 }
 
 // validator returns the record's validator; "" if the record is of another URL.

@@ -14,6 +14,7 @@ import (
 
 // dryOptions are the options with which a command says what it would do, and does nothing.
 type dryOptions struct {
+	_                uncomparable
 	dryRun, printURL bool
 
 	config string // the file with which a new container's config begins; "": none
@@ -69,14 +70,14 @@ func (c *creation) describe(found *source.Found, root *untar.Root) string {
 	if found.Image.Reference != "" {
 		add("image", found.Image.Reference)
 	} else {
-		add("image", found.Image.Name.String()+" "+found.Image.Build)
+		add("image", strings.TrimRight(showImage(found.Image.Name)+" "+found.Image.Build, " "))
 	}
 	var packed, content int64
 	for i := range found.Layers {
 		packed, content = addSize(packed, found.Layers[i].Packed), addSize(content, found.Layers[i].Content)
 	}
 	add("signed by", strings.Join(found.Signers(), " "))
-	if found.Cached {
+	if found.Cached && !found.Bundled() {
 		add("source", "the cache")
 	} else {
 		add("source", found.URL())

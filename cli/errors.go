@@ -51,6 +51,7 @@ func (e signalError) Is(target error) bool { return target == context.Canceled }
 // A retoldError is an error in other words: those of the stock template, which scripts look
 // for, or those that say where a setting is.
 type retoldError struct {
+	_       uncomparable
 	text    string // of the stock template: "ERROR: ..."
 	err     error  // the cause, which decides on the exit status and the hint; nil: none
 	setting bool
@@ -76,6 +77,7 @@ func wrongValue(option, value, why string) error {
 
 // A silentError is a failure of which the user has been told already.
 type silentError struct {
+	_          uncomparable
 	usage      bool
 	code, text string // for events; "": "failed"
 }
@@ -89,6 +91,7 @@ func (e *silentError) Error() string {
 
 // A sopError is an error with one of SOP's exit statuses (sopv.go).
 type sopError struct {
+	_      uncomparable
 	status int
 	err    error
 }
@@ -156,6 +159,7 @@ func exitStatus(err error) int {
 
 // causes are the errors that an error wraps, the first of each type; nil: none.
 type causes struct {
+	_   uncomparable
 	own struct { // of this package
 		sop    *sopError
 		silent *silentError
@@ -370,7 +374,7 @@ func networkLine(e *fetch.Error) (rank, code, hint string) {
 // describe returns the text of an error. phrase says that it is one of the stock template's
 // phrases.
 func (u *ui) describe(err error, c *causes) (text string, phrase bool) {
-	text = err.Error()
+	text = withoutCall(err.Error(), c.other.path)
 	switch {
 	case c.canceled && c.left != nil:
 		return "interrupted: " + text, false
@@ -400,6 +404,25 @@ func (u *ui) describe(err error, c *causes) (text string, phrase bool) {
 	return text, false
 }
 
+// withoutCall returns the text of an error without the name of the system call that looked for a
+// file, which says nothing to people. path may be nil.
+func withoutCall(text string, path *fs.PathError) string {
+	if path == nil || !among("open openat stat lstat", path.Op) {
+		return text
+	}
+	name := strconv.Quote(path.Path)
+	before, after, found := strings.Cut(text, path.Error())
+	if !found {
+		return text
+	}
+	if strings.Contains(before, name) {
+		name = ""
+	} else {
+		name += ": "
+	}
+	return before + name + path.Err.Error() + after
+}
+
 // hint returns what the user can do about an error, in a sentence or two; "" if there is
 // nothing to say.
 func (u *ui) hint(err error) string {
@@ -417,8 +440,10 @@ func (u *ui) hint(err error) string {
 		return "See lxc-pull " + u.command + " --help."
 	case c.own.mapped != nil:
 		return c.own.mapped.remedy
-	case c.own.file != nil && c.errno == syscall.ENOENT:
+	case c.own.file != nil && c.own.file.option != "" && c.errno == syscall.ENOENT:
 		return "Check the path that --" + c.own.file.option + " names."
+	case c.own.file != nil && c.own.file.option == "keyring" && c.errno == 0:
+		return "A keyring has public keys: the output of gpg --export, or a key of signify, minisign or cosign."
 	}
 	text := u.sourceHint(err, c)
 	if text == "" || c.fault == pull.HostConfig {
@@ -439,10 +464,12 @@ func (c *causes) nothing() string {
 // sourceHint returns the hint about servers and signatures.
 func (u *ui) sourceHint(err error, c *causes) string {
 	untrusted, bad := c.other.untrusted, c.other.bad
-	local := among("verify sopv cache", u.command) // asks no server
+	local := among("verify sopv cache lxc-local", u.command) // asks no server
 	switch {
 	case u.registry != nil && u.registryHint(err) != "":
 		return u.registryHint(err)
+	case u.named != nil && u.namedHint(err, c) != "":
+		return u.namedHint(err, c)
 	case u.command == "check" && (c.kind == source.Gone || c.kind == source.NotFound):
 		return "Servers keep few builds. Name a server that has this one with --server, or make a new container and copy your data."
 	case c.other.missing != nil:
@@ -504,6 +531,51 @@ func (u *ui) registryHint(err error) string {
 	return strings.Replace(lineOf(table, code), "%", shellWord(name), 1)
 }
 
+// namedHint returns the hint about an error of a source that neither is an image server with an
+// index nor has container images, "" if there is none of its own. text/sources.txt has a line for
+// each code and kind of source, in which % stands for its name. In place of unverified "unsigned"
+// stands for what no trusted key signed, or "required" if only --require-signature refuses it; in
+// place of untrusted "key" for the lists of a known server, whose key the package % has; in place
+// of http-missing "gone" for a file that the lists name, and "alias" for URL:ALIAS without
+// --protocol; and in place of failed "format" for a file that can't be decoded.
+func (u *ui) namedHint(err error, c *causes) string {
+	_, code := classify(err)
+	name, near := u.named.path, ""
+	if u.named.kind == fromStreams {
+		name = u.named.listWords()
+	}
+	k := known(u.named.known)
+	switch {
+	case code == "unverified" && (errors.Is(err, source.ErrNoSignature) || errors.Is(err, source.ErrUnvouched)):
+		if code = "unsigned"; u.named.mustSign && u.named.kind == fromURL {
+			code = "required"
+		}
+	case code == "http-missing" && u.named.kind == fromStreams && !strings.Contains(c.network.URL, "/streams/v1/index."):
+		code = "gone"
+	case u.named.kind == fromURL && c.network != nil && c.network.NotFound() && hasAlias(u.named.word):
+		code = "alias"
+	case code == "file" && !strings.Contains(err.Error(), strconv.Quote(u.named.path)):
+		return "" // it is another file
+	case code == "failed" && isFormat(err):
+		code = "format"
+	case code == "untrusted" && k != nil && k.Package != "":
+		code, name = "key", k.Package
+	case code == "no-image" && c.other.missing != nil && len(c.other.missing.Near) > 0:
+		near = "The nearest: " + c.other.missing.Near[0].Name.String() + ". "
+	}
+	table, _ := textOf(packedTexts, "sources.txt") // TestTexts finds damage
+	hint := lineOf(table, kindLetters[u.named.kind:u.named.kind+1]+"-"+code)
+	if hint == "" {
+		return ""
+	}
+	return near + strings.Replace(hint, "%", name, 1)
+}
+
+// isFormat reports whether an error says that a file is damaged, cut off or of an unknown format.
+func isFormat(err error) bool {
+	return errors.As(err, new(*untar.FormatError)) || errors.As(err, new(*xz.FormatError)) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
 // localHint returns the hint about the directory to fill, LXC's rules, disk space, memory and
 // permissions.
 func (u *ui) localHint(err error, c *causes) (hint string) {
@@ -519,6 +591,8 @@ func (u *ui) localHint(err error, c *causes) (hint string) {
 		return "Look at both, and remove them if you do not need them."
 	case hint != "":
 		return hint
+	case c.other.owner != nil && errors.Is(err, untar.ErrUnmapped):
+		return "The copy would have another owner. Pass an archive, which has the owners: tar -C DIR -c . | lxc-pull create NAME -"
 	case c.other.owner != nil && errors.Is(err, syscall.EINVAL):
 		return "The user namespace does not have that id: widen the ranges in /etc/subuid, /etc/subgid and lxc.idmap."
 	case c.other.owner != nil:
@@ -540,6 +614,9 @@ func (u *ui) localHint(err error, c *causes) (hint string) {
 	}
 	if c.own.file != nil {
 		return "You may not read " + strconv.Quote(c.own.file.name) + ". Use sudo, or name another file."
+	}
+	if c.other.path == nil && u.named != nil && u.named.kind == fromFile {
+		return "You may not read all of " + strconv.Quote(u.named.path) + ", or not write there. Use sudo."
 	}
 	if c.other.path == nil {
 		return "Only another user or root may do that. Use sudo, or a place of your own."

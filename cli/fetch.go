@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"hash"
@@ -14,6 +13,7 @@ import (
 	"strings"
 
 	"lxc-pull/fetch"
+	"lxc-pull/image/sha256"
 	"lxc-pull/pull/source"
 )
 
@@ -29,9 +29,12 @@ type fetchCall struct {
 	digest []byte // the SHA-256 that the file must have; nil: not given
 	html   bool   // accept a web page
 
-	image   imageOptions   // of --oci
-	finder  finderOptions  // likewise
-	archive *source.Finder // of the image of --oci; nil: the URLs are downloaded
+	image  imageOptions  // of --oci
+	finder finderOptions // likewise
+	// save writes what is not downloaded from the URLs, of --oci or of the command export; nil:
+	// the URLs are downloaded. early says that it writes bytes before they are verified.
+	save  func(ctx context.Context, w io.Writer) error
+	early bool
 
 	ui   *ui
 	urls []string // at least one
@@ -88,7 +91,7 @@ func (c *fetchCall) run(ctx context.Context, ui *ui, operands []string) error {
 	return c.write(ctx, client)
 }
 
-// write writes what the call is about to the output. client is nil for --oci.
+// write writes what the call is about to the output. client is nil if save is set.
 func (c *fetchCall) write(ctx context.Context, client *fetch.Client) error {
 	if c.output == "-" {
 		return untilDone(ctx, func() error { return c.stream(ctx, client, c.ui.out) })
@@ -171,7 +174,11 @@ func (c *fetchCall) checkDigest(sum hash.Hash) error {
 
 // stream writes the file to w while it arrives, before its digest is verified.
 func (c *fetchCall) stream(ctx context.Context, client *fetch.Client, w io.Writer) error {
-	if c.archive != nil { // a reader would use the layers before their digests are known
+	if c.save != nil && !c.early {
+		c.ui.settle()
+		return c.save(ctx, w)
+	}
+	if c.save != nil { // a reader would use the layers before their digests are known
 		return usageErrorf("an archive can't go to a pipe or device, since its layers are verified while they are written: use -o FILE")
 	}
 	body, err := client.Open(ctx, c.request(c.urls, 0, ""))

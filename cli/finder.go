@@ -116,8 +116,7 @@ type finderOptions struct {
 	memory  int64
 
 	registry registryOptions
-
-	settings []string // the servers of a setting, if the command line names none; only for check and info
+	otherSource
 
 	asked string // set by list: the server that gave the list of images; "": none
 
@@ -126,6 +125,12 @@ type finderOptions struct {
 	namespace lxc.Namespace
 	owner     pull.Owner // of the files in the cache
 	lxcPath   string     // the directory of containers, which may hold a history; "": none
+}
+
+// An otherSource is about an image that is neither of an image server nor a container image.
+type otherSource struct {
+	file   fileOptions
+	wanted source.Wanted // set by use
 }
 
 // open returns a Finder that may ask servers. It reads the files that the options name. A
@@ -146,7 +151,7 @@ func (o *finderOptions) open(ctx context.Context, ui *ui, withCache bool) (*sour
 func (o *finderOptions) options(ui *ui, withCache bool) (*source.Options, error) {
 	servers := new(source.Servers)
 	var err error
-	if o.registry.image == nil {
+	if o.registry.image == nil && o.wanted.File == nil && o.wanted.Bundle == "" {
 		servers, err = o.servers.parse()
 	}
 	if err != nil {
@@ -166,7 +171,13 @@ func (o *finderOptions) options(ui *ui, withCache bool) (*source.Options, error)
 	agent := "lxc-pull/" + version() + " compat:" + strconv.Itoa(lxc.CompatLevel)
 	notes := &retryNotes{ui: ui, also: servers.NoteFailure}
 	opt.Servers, opt.BuiltInKey = servers, len(o.trust.keyrings) == 0
-	urls := servers.URLs()
+	if o.wanted.Streams != nil && len(o.trust.keyids) > 0 {
+		opt.BuiltInKey = false // a known server's own key does not count: another one is named
+	}
+	if opt.Wanted = o.wanted; opt.Bundle != "" {
+		return &opt, nil // no client is made
+	}
+	urls := o.clientURLs(servers)
 	if opt.Container = o.registry.image; opt.Container != nil {
 		// The user would believe that a signature is verified. A keyring of the settings may be
 		// for image servers only.
@@ -179,7 +190,7 @@ func (o *finderOptions) options(ui *ui, withCache bool) (*source.Options, error)
 			o.network.authorize = opt.Container.Authorize(func() *fetch.Client { return opt.Client })
 		}
 	}
-	if opt.Client, err = o.network.client(agent, urls, opt.Clock, opt.Keys != nil, notes); err != nil {
+	if opt.Client, err = o.network.client(agent, urls, opt.Clock, opt.Keys != nil && o.vouched(servers), notes); err != nil {
 		return nil, err
 	}
 	return &opt, nil
@@ -256,7 +267,7 @@ func (o *finderOptions) histories() []*cache.Cache {
 	base := layout.CacheDir(o.namespace)
 	bases := []string{base, o.lxcPath}
 	if base != "" && layout.Forgets(base) {
-		slices.Reverse(bases)
+		bases[0], bases[1] = bases[1], bases[0]
 	}
 	var list []*cache.Cache
 	for _, base := range bases {

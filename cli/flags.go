@@ -111,7 +111,7 @@ func parse(args []string, groups []*group) (given, operands []string, err error)
 		err := f.set(v.value)
 		var file *fileError
 		if errors.As(err, &file) && !help {
-			return nil, nil, &fileError{f.name(), v.value, file.err}
+			return nil, nil, &fileError{option: f.name(), name: v.value, err: file.err}
 		}
 		if err != nil && !help {
 			return nil, nil, wrongValue(f.name(), v.value, err.Error())
@@ -136,10 +136,12 @@ type imageOptions struct {
 	_                            uncomparable
 	dist, release, arch, variant string
 
-	container  string // the name of a container image; "": the image is one of an image server
-	build      string // "": the newest
-	loose      bool   // the list may have other names for the same
-	anyVariant bool   // the user named no variant
+	container  string      // the name of a container image; "": it is none
+	named      *sourceName // an image of another source than an image server; nil: it is none
+	streams    bool        // image servers speak simplestreams
+	build      string      // "": the newest
+	loose      bool        // the list may have other names for the same
+	anyVariant bool        // the user named no variant
 }
 
 // defaultVariant is the stock template's.
@@ -173,9 +175,6 @@ func (o *imageOptions) check() error {
 		if f.value == "" {
 			continue
 		}
-		if o.container != "" && f.name != "arch" {
-			return usageErrorf("--%s is for images of an image server; %q is a container image", f.name, o.container)
-		}
 		if err := image.CheckName(f.value); err != nil {
 			return wrongValue(f.name, f.value, err.Error())
 		}
@@ -192,7 +191,7 @@ func (o *imageOptions) query() image.Query {
 }
 
 // isNamed reports whether the options name an image.
-func (o *imageOptions) isNamed() bool { return o.dist != "" || o.container != "" }
+func (o *imageOptions) isNamed() bool { return o.dist != "" || o.kind() != fromServer }
 
 // hostArch returns the name that image servers use for this machine's architecture.
 func hostArch() string { return cross.Host(runtime.GOARCH, hostMachine()) }
@@ -209,14 +208,56 @@ func hostMachine() string {
 // serverOptions name the servers to ask.
 type serverOptions struct {
 	servers, mirrors, mirrorLists []string // mirrorLists are files
+	streams                       bool     // the servers speak simplestreams
+	settings                      []string // the servers of a setting, if the command line names none; only for check and info
 }
 
 func (o *serverOptions) group() *group {
 	return &group{"Where from", []flag{
 		{long: "server", value: "SERVER", help: "the image server (default: " + source.DefaultServer + ")", into: &o.servers, again: true},
-		{long: "mirror", value: "SERVER", help: "download the image's tarballs from this mirror; for a container image, a mirror of its registry: HOST[:PORT][/PREFIX], asked for a tag only if the registry itself can't answer", into: &o.mirrors, again: true, exact: true, more: true},
+		{long: "mirror", value: "SERVER", help: "download the image's files from this mirror, at the same path below it; for a container image, a mirror of its registry: HOST[:PORT][/PREFIX], asked for a tag only if the registry itself can't answer", into: &o.mirrors, again: true, exact: true, more: true},
 		{long: "mirror-list", value: "FILE", help: "read mirrors from FILE, one on each line", into: &o.mirrorLists, again: true, exact: true, more: true},
 	}}
+}
+
+// withProtocol returns the group of a command that can ask simplestreams servers.
+func (o *serverOptions) withProtocol() *group {
+	g := o.group()
+	g.flags = append(g.flags, flag{long: "protocol", value: "PROTOCOL", help: "what --server speaks: lxc (the default), or simplestreams, as servers of Incus, LXD and Ubuntu do", into: o.setProtocol, exact: true, more: true})
+	return g
+}
+
+// setProtocol sets --protocol.
+func (o *serverOptions) setProtocol(value string) error {
+	if value != "lxc" && value != "simplestreams" {
+		return errors.New("use lxc or simplestreams")
+	}
+	o.streams = value == "simplestreams"
+	return nil
+}
+
+// fileOptions are about an image in one file or in a directory.
+type fileOptions struct {
+	_        uncomparable
+	metadata string // a path or URL; "": none
+	digest   string // of the file, as hexadecimal digits; "": not known
+}
+
+func (o *fileOptions) group() *group {
+	return &group{"Tarballs and directories", []flag{
+		{long: "metadata", value: "FILE", help: "the metadata of LXC or Incus for the root file system (a path or URL); without it a config is written", into: &o.metadata, exact: true, more: true},
+		{long: "sha256", value: "HEX", help: "the SHA-256 that the file must have: it vouches for a file at a URL", into: o.setDigest, exact: true, more: true},
+	}}
+}
+
+// setDigest sets --sha256.
+func (o *fileOptions) setDigest(value string) error {
+	o.digest = strings.ToLower(value)
+	_, err := image.ParseDigest("sha256:" + o.digest)
+	if err != nil {
+		err = errors.New("not 64 hexadecimal digits")
+	}
+	return err
 }
 
 // trustOptions say whose signatures count.
@@ -232,10 +273,10 @@ type trustOptions struct {
 
 func (o *trustOptions) group() *group {
 	return &group{"Whom to trust", []flag{
-		{long: "keyring", value: "FILE", help: "trust the keys in FILE instead of the built-in key; of container images, keys of cosign (PEM)", into: &o.keyrings, again: true, exact: true, more: true},
+		{long: "keyring", value: "FILE", help: "trust the keys in FILE instead of the built-in keys; of container images, keys of cosign (PEM)", into: &o.keyrings, again: true, exact: true, more: true},
 		{long: "keyid", value: "FPR", help: "trust only the key with this fingerprint", into: &o.keyids, again: true, exact: true, more: true},
 		{long: "no-validate", help: "do not verify signatures (dangerous)", into: &o.noValidate, exact: true, more: true},
-		{long: "require-signature", help: "refuse an image that no trusted key has signed, also from a registry", into: &o.requireSignature, exact: true, more: true},
+		{long: "require-signature", help: "refuse an image that no trusted key has signed, from any source", into: &o.requireSignature, exact: true, more: true},
 		{long: "allow-older", help: "accept an expired image, and an older build than an earlier run saw", into: &o.allowOlder, exact: true, more: true},
 		// The stock template had these two while it used gpg.
 		{long: "keyserver", value: "SERVER", into: func(string) error { o.keyserver = true; return nil }, exact: true},
@@ -245,6 +286,7 @@ func (o *trustOptions) group() *group {
 
 // cacheOptions say how to use the image cache.
 type cacheOptions struct {
+	_                              uncomparable
 	noCache, flush, force, refresh bool
 	size                           int64 // most bytes to keep; 0: not given
 }

@@ -29,7 +29,7 @@ func TestFlagsAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	values := map[string]string{
-		"": "", "SIZE": "24M", "N": "3", "TIME": "2026-08-29", "HOST:ADDRESS": "a:127.0.0.1", "FILE": file, "HEX": strings.Repeat("0", 64), "NAME=VALUE": "A=b",
+		"": "", "SIZE": "24M", "N": "3", "TIME": "2026-08-29", "HOST:ADDRESS": "a:127.0.0.1", "FILE": file, "HEX": strings.Repeat("0", 64), "NAME=VALUE": "A=b", "PROTOCOL": "simplestreams",
 	}
 	for name, table := range tables() {
 		_, flags := table()

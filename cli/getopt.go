@@ -4,6 +4,7 @@ import "strings"
 
 // A flagValue is a flag that the command line gives, with its value.
 type flagValue struct {
+	_     uncomparable
 	flag  int // its index in the table of flags
 	value string
 }
@@ -34,7 +35,7 @@ func getopt(args []string, flags []flag) (values []flagValue, operands []string,
 			case !takes && given:
 				return nil, nil, usageErrorf("option --%s takes no value", flags[i].long)
 			}
-			values = append(values, flagValue{i, value})
+			values = append(values, flagValue{flag: i, value: value})
 		case len(word) > 1 && word[0] == '-':
 			var some []flagValue
 			if some, args, err = shortFlags(word[1:], args, flags); err != nil {
@@ -70,7 +71,7 @@ func shortFlags(letters string, args []string, flags []flag) (values []flagValue
 				value, args = args[0], args[1:]
 			}
 		}
-		values = append(values, flagValue{i, value})
+		values = append(values, flagValue{flag: i, value: value})
 	}
 	return values, args, nil
 }

@@ -47,7 +47,7 @@ func (c *missingCall) run(_ context.Context, ui *ui, _ []string) error {
 // explain prints the help text of the command with that name, with all flags.
 func explain(w io.Writer, name string) error {
 	c := named(name)
-	if name == templateName || name == ociName {
+	if among("template lxc-oci lxc-local", name) {
 		c = template(name)
 	}
 	if c.name != "" {

@@ -60,7 +60,7 @@ func TestHints(t *testing.T) {
 	down := &fetch.Error{Kind: fetch.KindTimeout}
 	through := &fetch.Error{Kind: fetch.KindTimeout, Proxy: "http://p:1"}
 	notFound := &fetch.Error{Kind: fetch.KindStatus, Status: 404}
-	kept := func(err error) error { return &keptError{err, 5, "x.part"} }
+	kept := func(err error) error { return &keptError{err: err, size: 5, name: "x.part"} }
 	given := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
 	at := func(given time.Time) *ui { return &ui{clock: source.NewClock(given, time.Now())} }
 	unverified := func(err error) error { return &source.Error{Kind: source.Unverified, What: "x", Err: err} }

@@ -32,7 +32,7 @@ func (o *imageOptions) readOperands(name *string, operands []string, kind string
 	switch {
 	case own == "":
 		return usageErrorf("the name of the %s is missing", kind)
-	case given == "" && o.dist == "" && looksLikeImage(own) && (len(operands) == 0 || isContainer(own) || dist != own && kind == "container" && among(distributions, dist) && image.CheckName(operands[0]) == nil):
+	case given == "" && o.dist == "" && (looksLikeImage(own) || kind == "container" && isPath(own)) && (len(operands) == 0 || isElsewhere(own) || isPath(own) || dist != own && kind == "container" && among(distributions, dist) && image.CheckName(operands[0]) == nil):
 		other := "NAME"
 		if len(operands) > 0 {
 			other = operands[0]
@@ -41,7 +41,7 @@ func (o *imageOptions) readOperands(name *string, operands []string, kind string
 	case given != "" && given != own:
 		return usageErrorf("the %s has two names, %q and %q", kind, given, own)
 	case len(operands) > 1:
-		if isContainer(operands[0]) || isContainer(operands[1]) {
+		if isElsewhere(operands[0]) || isElsewhere(operands[1]) || isPath(operands[0]) || isPath(operands[1]) {
 			return unexpected(operands)
 		}
 		return usageErrorf("unexpected argument %q; did you mean the image %q?", operands[1], operands[0]+"/"+operands[1])
@@ -58,7 +58,7 @@ func (o *imageOptions) readOperands(name *string, operands []string, kind string
 // looksLikeImage reports whether an argument is more likely DIST/RELEASE, or a distribution,
 // than the name of a container or directory.
 func looksLikeImage(arg string) bool {
-	if isContainer(arg) {
+	if isElsewhere(arg) {
 		return true
 	}
 	dist, _, found := strings.Cut(arg, "/")
@@ -68,12 +68,17 @@ func looksLikeImage(arg string) bool {
 	return image.CheckName(dist) == nil && new(imageOptions).readImage(arg) == nil
 }
 
-// readImage parses DIST[/RELEASE][/ARCH][/VARIANT][@BUILD], or takes the name of a container
-// image.
+// readImage parses DIST[/RELEASE][/ARCH][/VARIANT][@BUILD], or takes the name of an image of
+// another source.
 func (o *imageOptions) readImage(text string) error {
 	if isContainer(text) {
 		o.container = text
 		return nil
+	}
+	if named, err := readSource(text, o.streams); err != nil {
+		return err
+	} else if named != nil {
+		return o.takeSource(named)
 	}
 	if err := refuse(text, false); err != nil {
 		return err

@@ -20,7 +20,7 @@ func TestReadImage(t *testing.T) {
 		"debian/trixie/arm64/cloud":       "debian trixie arm64 cloud ",
 		"debian/trixie@20260829_05:24":    "debian trixie   20260829_05:24",
 		"debian/trixie/arm64/cloud@b@c":   "debian trixie arm64 cloud b@c",
-		"debian/":                         "", "/trixie": "", "": "", "@b": "", "debian@": "",
+		"debian/":                         "", "": "", "@b": "", "debian@": "",
 		"debian//arm64": "", "a/b/c/d/e": "", "a/b/c/d/e@f": "",
 	} {
 		var o imageOptions

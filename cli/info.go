@@ -65,12 +65,17 @@ func (o *madeOptions) read(ctx context.Context, layout *host.Layout, operands []
 	return made, nil
 }
 
+// fromHere stands in a record in place of the server of an image that came from a directory or
+// bundle of this machine.
+const fromHere = "file:"
+
 // useRecord sets the user namespace and the server to those of a container. The record says of
 // which mode the image is, and which server to ask, before those of the settings, unless the
 // command line names servers. A record of another user could name any server, and so make root
 // send requests to it; its mode is that which the config implies.
 func (o *finderOptions) useRecord(ui *ui, made *pull.Made) {
 	o.namespace = host.ContainerNamespace(made.Config)
+	o.servers.streams = false
 	switch {
 	case !made.Own:
 	case made.Record.Mode == lxc.System:
@@ -80,11 +85,11 @@ func (o *finderOptions) useRecord(ui *ui, made *pull.Made) {
 	}
 	server := made.Record.Server
 	switch {
-	case len(o.servers.servers) > len(o.settings) || server == "" || server == "file:":
+	case len(o.servers.servers) > len(o.servers.settings) || server == "" || server == fromHere:
 	case !made.Own:
 		ui.notef("%s belongs to another user, so the server in it is not asked", pull.RecordFile)
 	default:
-		o.servers.servers = append([]string{server}, o.settings...)
+		o.servers.servers = append([]string{server}, o.servers.settings...)
 	}
 }
 
@@ -104,7 +109,7 @@ func (c *infoCall) groups() []*group {
 // groups returns the flags of a command: its own, and those of finding an image. Only a setting
 // gives "server*" (settings.give).
 func (o *finderOptions) groups(made, own *group) []*group {
-	second := &group{"", []flag{{long: "server*", value: "SERVER", into: &o.settings, exact: true}}}
+	second := &group{"", []flag{{long: "server*", value: "SERVER", into: &o.servers.settings, exact: true}}}
 	return []*group{made, own, o.servers.group(), o.trust.group(), o.network.group(), commonFlags(), second}
 }
 
@@ -122,10 +127,10 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 			return err
 		}
 		if err != nil {
-			ui.warn("offline", "whether the tag has another image now is not known: %v", err)
+			ui.warn("offline", "whether there is another image now is not known: %v", err)
 		}
-	} else if made.Record.Server == "file:" && len(c.finder.servers.servers) == 0 {
-		ui.warn("offline", "the image came from a directory of this machine; --server can name it, to see whether it has a newer build")
+	} else if made.Record.Server == fromHere && len(c.finder.servers.servers) == 0 {
+		ui.warn("offline", "the image came from a directory or bundle of this machine; --server can name a server, to see whether it has a newer build")
 	} else {
 		c.finder.useRecord(ui, made)
 		index, err := c.finder.list(ctx, ui)
@@ -147,22 +152,28 @@ func (c *infoCall) run(ctx context.Context, ui *ui, operands []string) error {
 	return err
 }
 
-// newestImage returns the build of the container image that the tag of a container's image has
-// now.
+// newestImage returns the build of the image that the name of a container's image leads to now: of
+// a tag in a registry, or of an alias of a simplestreams server.
 func (c *infoCall) newestImage(ctx context.Context, ui *ui, made *pull.Made) (string, error) {
 	rec, o := made.Record, &c.finder
-	name := rec.Image.Reference
-	tagged, _, _ := strings.Cut(name, "@")
+	which, err := readReference(made)
 	switch {
-	case !made.Own:
-		return "", errors.New(pull.RecordFile + " belongs to another user, so the registry in it is not asked")
-	case !strings.HasPrefix(name, "docker:") && !strings.HasPrefix(name, "docker+http:"), strings.LastIndexByte(tagged, ':') < strings.LastIndexByte(tagged, '/'):
-		return "", errors.New("the image came from an archive, or was named by its digest alone")
+	case err != nil:
+		return "", err
+	case which.kind() == fromURL:
+		return "", errors.New("the image came from a URL, which names no builds")
+	}
+	if name := which.container; name != "" {
+		tagged, _, _ := strings.Cut(name, "@")
+		if strings.LastIndexByte(tagged, ':') < strings.LastIndexByte(tagged, '/') {
+			return "", errors.New("the image was named by its digest alone")
+		}
+		which.container = tagged
+		o.trust.keyrings, o.trust.keyids = nil, nil // those of settings are for image servers
 	}
 	o.namespace = host.ContainerNamespace(made.Config)
 	o.servers, o.asked = serverOptions{}, rec.Server // those of settings are image servers
-	o.trust.keyrings, o.trust.keyids = nil, nil
-	finder, err := o.openContainer(ctx, ui, tagged, rec.Image.Arch)
+	finder, err := o.openOther(ctx, ui, which)
 	if err != nil {
 		return "", err
 	}
@@ -172,6 +183,28 @@ func (c *infoCall) newestImage(ctx context.Context, ui *ui, made *pull.Made) (st
 	}
 	found.Close()
 	return found.Image.Build, nil
+}
+
+// readReference returns the name of a container's image that is not one of an image server, as
+// options of this program.
+func readReference(made *pull.Made) (*imageOptions, error) {
+	rec := made.Record
+	name := rec.Image.Reference
+	which := &imageOptions{arch: rec.Image.Arch}
+	switch {
+	case !made.Own:
+		return nil, errors.New(pull.RecordFile + " belongs to another user, so the server in it is not asked")
+	case isContainer(name):
+		which.container = name
+		return which, nil
+	}
+	// A product of a server without a short name is "URL KEY".
+	named, err := readSource(strings.Replace(name, " ", ":", 1), strings.Contains(name, " "))
+	if err != nil || named == nil || named.kind > fromURL {
+		return nil, errors.New("the image came from an archive, file or directory of this machine")
+	}
+	which.named = named
+	return which, nil
 }
 
 // output returns what the command prints: a line for each member of the record, the age of its
@@ -198,7 +231,7 @@ func (c *infoCall) output(ui *ui, rec *pull.Record, newest string) string {
 			newest += ", another image than this"
 		}
 	}
-	if newest == rec.Image.Build {
+	if newest != "" && newest == rec.Image.Build {
 		newest += ", this build"
 		newer = "false"
 	}
@@ -212,6 +245,8 @@ func (c *infoCall) output(ui *ui, rec *pull.Record, newest string) string {
 		case m.One != nil && json:
 			o.text(m.Name, *m.One)
 		case !json && !ui.verbose && among("path rootfs_sha256 meta_sha256 edited", m.Name):
+		case m.One == &rec.Server && rec.Server == fromHere:
+			text += infoLine(m.Name, "none: the image came from this machine")
 		case m.One != nil:
 			text += infoLine(m.Name, *m.One)
 		case json:

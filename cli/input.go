@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,6 +36,7 @@ func untilDone(ctx context.Context, f func() error) error {
 // A cancelReader reads a file. Its Read returns the context's cause once the context is done,
 // even while it waits for input.
 type cancelReader struct {
+	_       uncomparable
 	ctx     context.Context
 	f       *os.File
 	regular bool // a regular file, which is always ready to be read
@@ -44,7 +46,7 @@ type cancelReader struct {
 
 func newCancelReader(ctx context.Context, f *os.File) *cancelReader {
 	info, err := f.Stat()
-	return &cancelReader{ctx, f, err == nil && info.Mode().IsRegular(), isTerminal(f)}
+	return &cancelReader{ctx: ctx, f: f, regular: err == nil && info.Mode().IsRegular(), terminal: isTerminal(f)}
 }
 
 // pollInterval is how long a cancelReader waits for input before it looks at its context
@@ -94,13 +96,20 @@ func openInput(name string) (*os.File, error) {
 	return os.Open(name)
 }
 
-// A fileError says that the file which an option names can't be read.
+// A fileError says that the file which an option names can't be read, or that of the image.
 type fileError struct {
-	option, name string
-	err          error // without the file's name
+	_            uncomparable
+	option, name string // option is "" for the image
+	err          error  // without the file's name
 }
 
-func (e *fileError) Error() string { return fmt.Sprintf("--%s %q: %v", e.option, e.name, e.err) }
+func (e *fileError) Error() string {
+	text := strconv.Quote(e.name) + ": " + e.err.Error()
+	if e.option != "" {
+		text = "--" + e.option + " " + text
+	}
+	return text
+}
 func (e *fileError) Unwrap() error { return e.err }
 
 // readOption reads a file of at most max bytes that an option names. The error is a
@@ -108,7 +117,7 @@ func (e *fileError) Unwrap() error { return e.err }
 func readOption(option, name string, max int64) ([]byte, error) {
 	data, err := readFile(name, max)
 	if err != nil {
-		return nil, &fileError{option, name, withoutPath(err)}
+		return nil, &fileError{option: option, name: name, err: withoutPath(err)}
 	}
 	return data, nil
 }
@@ -129,8 +138,9 @@ func readFile(name string, max int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return readLimit(f, max)
+	data, err := readLimit(f, max)
+	f.Close()
+	return data, err
 }
 
 // readLimit returns the rest of an open file. It is an error if the rest has more than max bytes.
@@ -149,8 +159,9 @@ func readWhole(name string, max int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return readUpTo(f, max)
+	data, err := readUpTo(f, max)
+	f.Close()
+	return data, err
 }
 
 // readUpTo returns what is left of r, but at most max+1 bytes, so that the caller sees

@@ -241,14 +241,22 @@ func TestTerminalReadEnds(t *testing.T) {
 	if err := unix.IoctlSetTermios(int(slave.Fd()), unix.TCSETS, modes); err != nil {
 		t.Fatal(err)
 	}
-	master.WriteString("a")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	begin := time.Now()
-	if n, err := newCancelReader(ctx, slave).Read(make([]byte, 2)); n != 0 || err == nil || time.Since(begin) > 5*time.Second {
-		t.Errorf("%d, %v after %v", n, err, time.Since(begin))
+	for range 10 {
+		master.WriteString("a")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		begin := time.Now()
+		n, err := newCancelReader(ctx, slave).Read(make([]byte, 2))
+		cancel()
+		if n == 1 && err == nil {
+			continue // a signal of Go's scheduler ended read(2), which then returns what it has
+		}
+		if n != 0 || err == nil || time.Since(begin) > 5*time.Second {
+			t.Errorf("%d, %v after %v", n, err, time.Since(begin))
+		}
+		master.WriteString("b") // it ends the read
+		return
 	}
-	master.WriteString("b") // it ends the read
+	t.Error("no read waits for a second byte")
 }
 
 // A signal ends a command that waits for a file system which does not answer, as a network file

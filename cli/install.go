@@ -71,7 +71,7 @@ func (c *installCall) run(_ context.Context, ui *ui, operands []string) error {
 
 // installNames returns all names that choose a command by argv[0].
 func installNames() []string {
-	names := []string{templateAlias, ociName}
+	names := []string{templateAlias, ociName, localName}
 	for _, each := range commands() {
 		addTo(&names, each.alias...)
 	}

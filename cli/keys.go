@@ -35,11 +35,11 @@ func readTrusted(files, fingerprints []string) (keys *pgp.Keyring, err error) {
 	for i, name := range files {
 		data, err := readWhole(name, pgp.MaxKeyring)
 		if err != nil {
-			return nil, &fileError{"keyring", name, withoutPath(err)}
+			return nil, &fileError{option: "keyring", name: name, err: withoutPath(err)}
 		}
 		ring, err := pgp.ReadKeyring(data)
 		if err != nil {
-			return nil, &fileError{"keyring", name, err}
+			return nil, &fileError{option: "keyring", name: name, err: err}
 		}
 		if i == 0 {
 			keys = ring

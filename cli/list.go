@@ -25,11 +25,14 @@ type listCall struct {
 	all    bool
 
 	rows   []*listRow
-	hidden int // images of other architectures, which rows does not have
+	hidden int    // images of other architectures, which rows does not have
+	listed bool   // a server gave its list
+	of     string // the name of the simplestreams server that is listed, and a blank; "": other options name it
 }
 
 // A listRow is an image, and what the cache has of it.
 type listRow struct {
+	_      uncomparable
 	img    *image.Image
 	cached string // the build in the cache; "": none
 	size   int64  // of the root file system, compressed; 0: not known
@@ -42,53 +45,126 @@ func (c *listCall) groups() []*group {
 		{long: "no-cache", into: &c.finder.cache.noCache, exact: true}, // no marks of cached images
 	}}
 	return []*group{
-		own, c.image.filters(), c.finder.servers.group(), {"Container images", c.finder.registry.flags()}, c.finder.trust.group(), c.finder.network.group(),
+		own, c.image.filters(), c.finder.servers.withProtocol(), {"Container images", c.finder.registry.flags()}, c.finder.trust.group(), c.finder.network.group(),
 		commonFlags(),
 	}
 }
 
 func (c *listCall) run(ctx context.Context, ui *ui, operands []string) error {
-	words := strings.Split(strings.Join(operands, "/")+"/"+c.image.dist+"/"+c.image.release+"/"+c.image.arch+"/"+c.image.variant, "/")
-	if err := c.image.check(); err != nil {
+	sources, words, err := c.readOperands(operands)
+	if err != nil {
 		return err
 	}
-	for _, word := range operands {
-		if !isContainer(word) {
-			if err := refuse(word, false); err != nil {
-				return err
-			}
-			continue
-		}
-		if len(operands) > 1 {
-			return usageErrorf("%q is a container image, so no other word can stand with it", word)
-		}
-		c.image.container = word
-		if err := c.image.check(); err != nil {
+	if c.image.container != "" {
+		if err := c.image.checkOptions(ui.given); err != nil {
 			return err
 		}
 		return c.finder.listContainer(ctx, ui, &c.image, c.json)
 	}
+	words = append(words, c.image.dist, c.image.release, c.image.arch, c.image.variant)
+	words = strings.Split(strings.Join(words, "/"), "/")
 	c.finder.namespace = host.Namespace()
-	index, err := c.finder.list(ctx, ui)
-	if err != nil {
-		return err
-	}
-	if err = c.choose(&index, words); err == nil || c.json {
-		c.seeCache()
-		width := terminalSize(os.Stdout)
-		switch {
-		case c.json:
-			err = errors.Join(printJSON(ui.out, c.rows), err)
-		case len(c.rows) > 0:
-			_, err = io.WriteString(ui.out, listTable(c.rows, width, ui.clock.Now()))
+	var all []*listRow
+	hidden := 0
+	for i := 0; i == 0 || i < len(sources); i++ {
+		var named *sourceName
+		which := words
+		if len(sources) > 0 {
+			named = sources[i]
+			which = append(strings.Split(named.alias, "/"), words...)
 		}
+		if e := c.read(ctx, ui, named, which); e != nil {
+			err = both(err, e)
+			continue
+		}
+		all, hidden = append(all, c.rows...), hidden+c.hidden
+		if !c.json && len(c.rows) > 0 {
+			title := ""
+			if len(sources) > 1 {
+				title = strings.Repeat("\n", min(i, 1)) + printable(named.title()) + "\n"
+			}
+			if _, e := io.WriteString(ui.out, title+listTable(c.rows, terminalSize(os.Stdout), ui.clock.Now())); e != nil {
+				return e
+			}
+		}
+	}
+	if c.json && (err == nil || c.listed) {
+		err = both(printJSON(ui.out, all), err)
 	}
 	switch {
 	case err != nil || ui.quiet:
-	case c.hidden == 1:
+	case hidden == 1:
 		ui.line("1 image of another architecture is hidden; --all shows it")
-	case c.hidden > 1:
-		ui.line("%d images of other architectures are hidden; --all shows them", c.hidden)
+	case hidden > 1:
+		ui.line("%d images of other architectures are hidden; --all shows them", hidden)
+	}
+	return err
+}
+
+// readOperands returns the simplestreams servers that the operands name, and the words that images
+// must match.
+func (c *listCall) readOperands(operands []string) (sources []*sourceName, words []string, err error) {
+	if err := c.image.check(); err != nil {
+		return nil, nil, err
+	}
+	for _, word := range operands {
+		isURL := strings.Contains(word, "://")
+		named, err := readSource(word, isURL && c.finder.servers.streams)
+		switch {
+		case isContainer(word):
+			if len(operands) > 1 {
+				return nil, nil, usageErrorf("%q is a container image, so no other word can stand with it", word)
+			}
+			c.image.container = word
+		case err != nil && isURL:
+			return nil, nil, err
+		case err != nil || named == nil: // a file of the name of a distribution does not matter here
+			if err := refuse(word, false); err != nil {
+				return nil, nil, err
+			}
+			addTo(&words, word)
+		case named.kind != fromStreams:
+			return nil, nil, usageErrorf("list shows the images of servers and registries; %q is %s", named.shown(), kindPhrases[named.kind])
+		default:
+			sources = append(sources, named)
+		}
+	}
+	return sources, words, nil
+}
+
+// both returns two errors as one. Each may be nil.
+func both(a, b error) error {
+	if a == nil {
+		return b
+	}
+	if b == nil {
+		return a
+	}
+	return errors.Join(a, b)
+}
+
+// read sets rows to the images of a server that match words. named is a simplestreams server;
+// nil: other options name the server.
+func (c *listCall) read(ctx context.Context, ui *ui, named *sourceName, words []string) error {
+	c.rows, c.hidden, c.of = nil, 0, ""
+	finder := c.finder
+	if named != nil {
+		which := imageOptions{named: &sourceName{kind: fromStreams, word: named.word, known: named.known, server: named.server}}
+		c.of = named.listWords() + " "
+		if err := which.oneServer(ui.given); err != nil {
+			return err
+		}
+		if err := finder.use(ctx, ui, &which); err != nil {
+			return err
+		}
+	}
+	index, err := finder.list(ctx, ui)
+	if err == nil {
+		c.listed = true
+		err = c.choose(&index, words)
+	}
+	if err == nil && (named != nil || !c.finder.servers.streams) {
+		c.seeCache(named)
 	}
 	return err
 }
@@ -112,7 +188,7 @@ func (c *listCall) choose(index *image.Index, words []string) error {
 				names.WriteString(row.img.Name.String() + "/")
 			}
 			c.rows = nil
-			return &source.Error{Kind: source.NotFound, Err: errors.New("no image matches " + strconv.Quote(so+word) + didYouMean(word, "lxc-pull list "+so, strings.Split(names.String(), "/")))}
+			return &source.Error{Kind: source.NotFound, Err: errors.New("no image matches " + strconv.Quote(so+word) + didYouMean(word, "lxc-pull list "+c.of+so, strings.Split(names.String(), "/")))}
 		}
 		if word != "" {
 			c.rows, so = rows, so+word+" "
@@ -170,8 +246,9 @@ func (c *listCall) matching(word string) (rows []*listRow) {
 	return rows[:n]
 }
 
-// seeCache notes which images are in the cache. It needs no cache, and changes nothing in it.
-func (c *listCall) seeCache() {
+// seeCache notes which images are in the cache: of the index of an image server, or of a
+// simplestreams server. It needs no cache, and changes nothing in it.
+func (c *listCall) seeCache(named *sourceName) {
 	base := host.This().CacheDir(c.finder.namespace)
 	if base == "" || c.finder.cache.noCache {
 		return
@@ -179,8 +256,12 @@ func (c *listCall) seeCache() {
 	list, _ := c.finder.cacheAt(base).List() // a cache that can't be read has nothing to mark
 	for i := range list {
 		info := &list[i]
+		name := info.Name
+		if info.Kept != nil {
+			name, info.Build = info.Kept.Name, info.Kept.Build
+		}
 		for _, row := range c.rows {
-			if !info.Partial && info.Damage == nil && info.Name == row.img.Name {
+			if !info.Partial && info.Damage == nil && name == row.img.Name && named.has(info) {
 				if row.cached = info.Build; info.Build == row.img.Build {
 					row.size = info.Size
 				}
@@ -257,6 +338,7 @@ func listTable(rows []*listRow, width int, now time.Time) string {
 func (o *finderOptions) list(ctx context.Context, ui *ui) (image.Index, error) {
 	defer ui.settle()
 	o.owner = unchanged()
+	o.listStreams()
 	finder, err := o.open(ctx, ui, false)
 	if err != nil {
 		return image.Index{}, err

@@ -25,7 +25,7 @@ func (c *templateCall) ociGroups() []*group {
 			f := &g.flags[i]
 			f.exact = !among(stockOCI, f.long)
 			f.more = f.more && f.exact
-			if among("server allow-host-config", f.long) { // mean nothing for container images
+			if among("server protocol metadata sha256 allow-host-config", f.long) { // mean nothing for container images
 				f.help = ""
 			}
 		}
@@ -41,7 +41,7 @@ func (c *templateCall) checkOCI(ui *ui) error {
 		return wrongValue("mount-helper", c.helper, "images are unpacked, not mounted: leave the option out")
 	case r.password == "":
 	case r.user == "":
-		return &retoldError{"ERROR: password given but no username specified", &usageError{}, false}
+		return &retoldError{text: "ERROR: password given but no username specified", err: &usageError{}, setting: false}
 	case r.passwordFile != "":
 		return usageErrorf("--password excludes --password-file")
 	default:

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,7 +15,10 @@ import (
 
 // A mappedError says that an ordinary user's container can't have the file owners of
 // lxc.idmap, which LXC needs.
-type mappedError struct{ reason, remedy string }
+type mappedError struct {
+	_              uncomparable
+	reason, remedy string
+}
 
 func (e *mappedError) Error() string { return e.reason }
 
@@ -86,7 +88,9 @@ func reenter(ranges []lxc.IDRange, command string, args []string) (remedy string
 		}
 		mapped += option + strconv.FormatUint(uint64(id), 10)
 	}
-	argv := slices.Concat([]string{helper}, strings.Fields(maps), []string{"--", own, command}, strings.Fields(mapped), args)
+	argv := append([]string{helper}, strings.Fields(maps)...)
+	argv = append(append(argv, "--", own, command), strings.Fields(mapped)...)
+	argv = append(argv, args...)
 	return "", fmt.Errorf("%q: %w", helper, syscall.Exec(helper, argv, os.Environ()))
 }
 
@@ -126,7 +130,7 @@ func mapArgument(kind string, ids ...uint32) string {
 // the user gets the ids; "": they are the user's.
 func (c *createCall) notMapped(remedy string) error {
 	if remedy != "" {
-		return &mappedError{errNotOwn, remedy}
+		return &mappedError{reason: errNotOwn, remedy: remedy}
 	}
 	words := []string{"lxc-create", "-t", lxcTemplate(), "-n", c.name, "-P", c.lxcPath}
 	if c.config != "" {
@@ -141,7 +145,7 @@ func (c *createCall) notMapped(remedy string) error {
 			addTo(&words, w[:]...)
 		}
 	}
-	return &mappedError{errNotOwn, "lxc-create does it in a user namespace (add your other options): " + shellWords(words)}
+	return &mappedError{reason: errNotOwn, remedy: "lxc-create does it in a user namespace (add your other options): " + shellWords(words)}
 }
 
 const errNotOwn = "an ordinary user can't give files to the ids of lxc.idmap"
@@ -162,8 +166,8 @@ func noMap(machine *host.Layout, uid int, config string) error {
 		}
 	}
 	return &mappedError{
-		"an ordinary user's container needs lxc.idmap, which " + strconv.Quote(config) + " does not have",
-		remedy,
+		reason: "an ordinary user's container needs lxc.idmap, which " + strconv.Quote(config) + " does not have",
+		remedy: remedy,
 	}
 }
 

@@ -28,6 +28,28 @@ func TestCheckNames(t *testing.T) {
 	}
 }
 
+// TestStartRules checks what create says about an ordinary user's container: nothing unless
+// something keeps it from starting.
+func TestStartRules(t *testing.T) {
+	for _, c := range []struct{ closed, kind, link, usernet, want string }{
+		{"", "empty", "", "", ""},
+		{"", "veth", "lxcbr0", "u veth lxcbr0 ; ", ""},
+		{"", "veth", "lxcbr0", "@ veth lxcbr0 ; ", ""},
+		{"", "veth", "", "", ""},
+		{"", "veth", "lxcbr0", "v veth lxcbr0 ; ", "u may not attach it to lxcbr0"},
+		{"/home/u", "empty", "", "", "others may not pass through /home/u: chmod o+x /home/u"},
+	} {
+		d := &doctor{machine: host.Below(t.TempDir(), "", false), facts: map[string]string{"name": "u"}}
+		d.put("closed", c.closed)
+		d.put("type", c.kind)
+		d.put("link", c.link)
+		d.put("usernet", c.usernet)
+		if d.judge(startRules); !strings.Contains(d.facts["text"], c.want) || (c.want == "") != (d.facts["text"] == "") {
+			t.Errorf("%+v: %q", c, d.facts["text"])
+		}
+	}
+}
+
 // TestRemediesAreShort: an error and what to do take at most three lines.
 func TestRemediesAreShort(t *testing.T) {
 	c := &createCall{name: "web", lxcPath: "/lxc"}

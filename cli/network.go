@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -98,7 +97,7 @@ func (n *networkOptions) client(agent string, servers []string, clock *source.Cl
 			if cause == err { // its text names the file
 				cause = errors.New(strings.TrimPrefix(err.Error(), strconv.Quote(name)+" "))
 			}
-			return nil, &fileError{"cacert", name, cause}
+			return nil, &fileError{option: "cacert", name: name, err: cause}
 		}
 	}
 	certificate, err := n.certificate()
@@ -224,9 +223,12 @@ func (r *retryNotes) waiting(w fetch.Waiting) {
 
 // proxySet reports whether an environment variable names a proxy.
 func proxySet() bool {
-	return slices.ContainsFunc([]string{"http_proxy", "https_proxy", "all_proxy"}, func(name string) bool {
-		return os.Getenv(name)+os.Getenv(strings.ToUpper(name)) != ""
-	})
+	for _, name := range [...]string{"http_proxy", "https_proxy", "all_proxy"} {
+		if os.Getenv(name)+os.Getenv(strings.ToUpper(name)) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // seconds formats a duration in whole seconds, at least one.

@@ -37,19 +37,17 @@ func (c *fetchCall) saveOCI(ctx context.Context, operands []string) error {
 	if err != nil {
 		return err
 	}
-	c.archive = finder
-	return c.write(ctx, nil)
-}
-
-// writeArchive writes the archive to w.
-func (c *fetchCall) writeArchive(ctx context.Context, w io.Writer) error {
-	text := "Downloading the image"
-	if c.finder.registry.image.Archive != "" {
-		text = "Reading the image"
+	c.early = true
+	c.save = func(ctx context.Context, w io.Writer) error {
+		text := "Downloading the image"
+		if c.finder.registry.image.Archive != "" {
+			text = "Reading the image"
+		}
+		c.ui.events.phase(text)
+		progress := c.ui.begin(name, -1)
+		err := finder.SaveArchive(ctx, io.MultiWriter(w, progress))
+		progress.Close()
+		return err
 	}
-	c.ui.events.phase(text)
-	progress := c.ui.begin(c.image.container, -1)
-	err := c.archive.SaveArchive(ctx, io.MultiWriter(w, progress))
-	progress.Close()
-	return err
+	return c.write(ctx, nil)
 }

@@ -445,8 +445,9 @@ func (o *output) read(suffix string, max int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return readLimit(f, max)
+	data, err := readLimit(f, max)
+	f.Close()
+	return data, err
 }
 
 // isBlank reports whether the file is safe to use and is empty or holds only NUL bytes. A

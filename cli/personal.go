@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"lxc-pull/image"
 	"lxc-pull/lxc"
 	"lxc-pull/lxc/host"
 	"lxc-pull/pull"
@@ -163,7 +164,7 @@ func readSecret(option, name string, max int64) (string, error) {
 	}
 	data, err := readWhole(name, max)
 	if err != nil {
-		return "", &fileError{option, name, withoutPath(err)}
+		return "", &fileError{option: option, name: name, err: withoutPath(err)}
 	}
 	line := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	switch {
@@ -256,6 +257,11 @@ func (c *createCall) sayNext(ui *ui, layout *host.Layout, made *pull.Result) {
 	ui.say(text + "\n")
 }
 
+// showImage returns the name of an image without the parts that are not known.
+func showImage(n image.Name) string {
+	return strings.Trim(strings.ReplaceAll(n.String(), "//", "/"), "/")
+}
+
 // sayDone says which image is in the directory, and how to enter it.
 func (c *rootfsCall) sayDone(ui *ui, made *pull.Result) {
 	enter := "chroot "
@@ -266,9 +272,11 @@ func (c *rootfsCall) sayDone(ui *ui, made *pull.Result) {
 		}
 	}
 	dir := shellWord(c.target.Container.Rootfs)
-	name := made.Image.Name.String() + " is in " + dir + " (build " + made.Image.Build + ")"
+	name := showImage(made.Image.Name) + " is in " + dir
 	if made.Config != nil {
 		name = made.Image.Reference + " is in " + dir
+	} else if made.Image.Build != "" {
+		name += " (build " + made.Image.Build + ")"
 	}
 	ui.say(name + ".\n  " + enter + dir + " /bin/sh\n")
 }

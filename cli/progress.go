@@ -14,6 +14,7 @@ import (
 
 // A progress is a phase that processes a number of bytes. A nil *progress shows nothing.
 type progress struct {
+	_     uncomparable
 	ui    *ui
 	phase string
 	kept  int64     // bytes that were there before the phase began

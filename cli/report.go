@@ -3,8 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +15,7 @@ import (
 
 // A reportFile is the file that --report names.
 type reportFile struct {
+	_       uncomparable
 	out     *output
 	regular bool // a regular file; else a device or a pipe
 	// postponed says that write is to open the file: it is in the directory that the command
@@ -58,10 +59,13 @@ func (o *output) isIn(directories []string) bool {
 	if err != nil {
 		return false
 	}
-	return slices.ContainsFunc(directories, func(path string) bool {
+	for _, path := range directories {
 		var st unix.Stat_t
-		return unix.Stat(path, &st) == nil && st.Dev == dir.Dev && st.Ino == dir.Ino
-	})
+		if unix.Stat(path, &st) == nil && st.Dev == dir.Dev && st.Ino == dir.Ino {
+			return true
+		}
+	}
+	return false
 }
 
 // open opens a regular file, or creates it.
@@ -106,7 +110,10 @@ func (r *reportFile) write(ctx context.Context, data []byte) error {
 	if err := r.f.Truncate(0); err != nil {
 		return err
 	}
-	if _, err := r.f.WriteAt(data, 0); err != nil {
+	if _, err := r.f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if _, err := r.f.Write(data); err != nil {
 		return err
 	}
 	return r.f.Sync() // reports errors that close would report too late

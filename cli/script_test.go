@@ -89,6 +89,7 @@ func scriptParams(t *testing.T) testscript.Params {
 		Condition: func(name string) (bool, error) { return name == "root" && os.Geteuid() == 0, nil },
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"image":    publishImage,
+			"streams":  publishStreams,
 			"serve":    serveTree,
 			"flip":     flipByte,
 			"mode":     checkMode,
@@ -105,12 +106,26 @@ func scriptParams(t *testing.T) testscript.Params {
 	}
 }
 
-// keepContainer puts a container image into the cache: keep REFERENCE ARCH TEXT..., a blob for
-// each text, of which the first is the manifest. Without a reference, "-", no image needs the
-// blobs, and the last one is incomplete.
+// keepContainer puts an image into the cache: keep REFERENCE ARCH [build=B] [expires=TIME]
+// TEXT..., a blob for each text, of which the first is the manifest. Without a reference, "-", no
+// image needs the blobs, and the last one is incomplete.
 func keepContainer(ts *testscript.TestScript, _ bool, args []string) {
 	c := &cache.Cache{Base: ts.Getenv("LXC_CACHE_PATH")}
 	k := &cache.Kept{Reference: args[0], Name: image.Name{Dist: "x", Release: "latest", Arch: args[1], Variant: "default"}, MediaType: "application/vnd.oci.image.manifest.v1+json"}
+	for len(args) > 2 {
+		build, ok := strings.CutPrefix(args[2], "build=")
+		expires, dated := strings.CutPrefix(args[2], "expires=")
+		if ok {
+			k.Build = build
+		} else if dated {
+			var err error
+			k.Expires, err = time.Parse(time.DateOnly, expires)
+			ts.Check(err)
+		} else {
+			break
+		}
+		args = append(args[:2:2], args[3:]...)
+	}
 	for i, text := range args[2:] {
 		d := image.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text))))
 		k.Blobs = append(k.Blobs, d)
@@ -234,7 +249,7 @@ func needsKernel(t *testing.T) {
 
 // programNames are the names by which the scripts call the program.
 func programNames() []string {
-	return []string{"lxc-pull", "lxc-download", "lxc-oci", "untar", "sopv", "zcat", "xzcat", "zstdcat", "bzcat"}
+	return []string{"lxc-pull", "lxc-download", "lxc-oci", "lxc-local", "untar", "sopv", "zcat", "xzcat", "zstdcat", "bzcat"}
 }
 
 // signer is the key of the tests' image servers: any Ed25519 key will do.

@@ -34,6 +34,7 @@ import (
 // its kind, and what holds without it. Of the kinds, l is a list, F a list of files, f a
 // file, and o any other.
 const settingTable = `server l ` + source.DefaultServer + `
+protocol o lxc
 mirror l none
 mirror-list F none
 keyring F built-in key
@@ -78,7 +79,7 @@ func lineOf(table, name string) string {
 
 // settingNames returns the names of all settings.
 func settingNames() []string {
-	return strings.Fields("server mirror mirror-list keyring keyid require-signature cacert dns resolve netrc-file auth-file limit-rate retries stall-time memory cache-size progress")
+	return strings.Fields("server protocol mirror mirror-list keyring keyid require-signature cacert dns resolve netrc-file auth-file limit-rate retries stall-time memory cache-size progress")
 }
 
 // variableOf returns the environment variable of a setting.
@@ -115,7 +116,7 @@ func settingError(text string, err error) error {
 	if err == nil {
 		err = &usageError{}
 	}
-	return &retoldError{text, err, true}
+	return &retoldError{text: text, err: err, setting: true}
 }
 
 // fromSettings reports whether a setting is wrong.
@@ -302,13 +303,13 @@ func (s *settings) parse(text, path string) {
 }
 
 // of returns the values of a setting that count: those of its highest rank, and of a setting
-// that is not a list the last. Mirrors belong to a server: a server of a higher rank does not
-// have them.
+// that is not a list the last. Mirrors and the protocol belong to a server: a server of a higher
+// rank does not have them.
 func (s *settings) of(name string) (list []*setting) {
 	kind, _ := kindOf(name)
 	for _, x := range s.list {
 		mine := x.name == name
-		if list != nil && (mine && (kind == "o" || kind == "f") || x.rank > list[0].rank && (mine || x.name == "server" && strings.HasPrefix(name, "mirror"))) {
+		if list != nil && (mine && (kind == "o" || kind == "f") || x.rank > list[0].rank && (mine || x.name == "server" && ofServer(name))) {
 			list = nil
 		}
 		if mine {
@@ -317,6 +318,10 @@ func (s *settings) of(name string) (list []*setting) {
 	}
 	return list
 }
+
+// ofServer reports whether a setting belongs to the server of the settings: another server does not
+// have it.
+func ofServer(name string) bool { return strings.HasPrefix(name, "mirror") || name == "protocol" }
 
 // takeSettings gives the flags of a command the values of the settings, unless the command line
 // gives them. It returns nil if the command has no settings.
@@ -384,7 +389,7 @@ func (s *settings) give(flags []flag, given []string) {
 		case slices.Contains(given, name),
 			name == "keyid" && slices.Contains(given, "fingerprint"), // verify's name of it
 			f.long == "cache-size" && slices.Contains(given, "no-cache"),
-			strings.HasPrefix(f.long, "mirror") && slices.Contains(given, "server"):
+			ofServer(f.long) && slices.Contains(given, "server"):
 			continue
 		}
 		for _, x := range s.of(name) {

@@ -37,7 +37,7 @@ const (
 )
 
 func sopErrorf(code int, format string, args ...any) error {
-	return &sopError{code, fmt.Errorf(format, args...)}
+	return &sopError{status: code, err: fmt.Errorf(format, args...)}
 }
 
 // A sopvCall is one call of the command. It has no flags of this program's.
@@ -266,11 +266,11 @@ func sopVerdict(err error) error {
 	var bad *pgp.BadSignatureError
 	switch {
 	case errors.As(err, &format):
-		return &sopError{sopBadData, err}
+		return &sopError{status: sopBadData, err: err}
 	case errors.As(err, &untrusted), errors.As(err, &bad):
-		return &sopError{sopNoSignature, err}
+		return &sopError{status: sopNoSignature, err: err}
 	}
-	return &sopError{sopFailure, err}
+	return &sopError{status: sopFailure, err: err}
 }
 
 // sopWriteVerifications writes a line for each good signature ("VERIFICATIONS"): its
@@ -347,7 +347,7 @@ func sopRead(name string, max int64) ([]byte, error) {
 	case !special:
 		f, err = os.Open(name)
 		if err != nil {
-			return nil, &sopError{sopMissingInput, err}
+			return nil, &sopError{status: sopMissingInput, err: err}
 		}
 	case kind == "@ENV":
 		text, ok := os.LookupEnv(value)
@@ -365,7 +365,7 @@ func sopRead(name string, max int64) ([]byte, error) {
 	defer f.Close()
 	data, err := readUpTo(f, max)
 	if err != nil {
-		return nil, &sopError{sopMissingInput, err}
+		return nil, &sopError{status: sopMissingInput, err: err}
 	}
 	return data, nil
 }
@@ -384,7 +384,7 @@ func sopCreate(name string) (f *os.File, created bool, err error) {
 	}
 	f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if errors.Is(err, os.ErrExist) {
-		err = &sopError{sopOutputExists, err}
+		err = &sopError{status: sopOutputExists, err: err}
 	}
 	return f, err == nil, err
 }

@@ -17,10 +17,10 @@ import (
 // its files. "untar -v" uses the lister too.
 
 // printList writes the list of an archive.
-func (c *untarCall) printList(w io.Writer, body io.Reader) error {
+func (c *untarCall) printList(w io.Writer, from *input) error {
 	out := bufio.NewWriter(w)
 	list := newLister(c.numeric)
-	err := c.opt.Walk(body, func(e *untar.Entry, _ io.Reader) error {
+	err := c.walk(from, func(e *untar.Entry, _ io.Reader) error {
 		_, err := out.WriteString(list.line(e))
 		return err
 	})
@@ -32,6 +32,7 @@ func (c *untarCall) printList(w io.Writer, body io.Reader) error {
 
 // A lister makes the lines of the list. Its columns are as wide as the widest line so far.
 type lister struct {
+	_       uncomparable
 	numeric bool           // owners as numbers
 	zone    *time.Location // of the dates
 	unicode bool           // the terminal shows UTF-8; else all bytes above ASCII are escaped
@@ -128,6 +129,8 @@ func modeString(e *untar.Entry) string {
 		b[0] = 'd'
 	case untar.TypeFIFO:
 		b[0] = 'p'
+	case 's':
+		b[0] = 's' // a socket, which only squashfs images have
 	}
 	for i := range 9 {
 		if e.Mode>>(8-i)&1 == 0 {
@@ -147,9 +150,9 @@ func modeString(e *untar.Entry) string {
 }
 
 // printContent writes the content of all files, one after the other.
-func (c *untarCall) printContent(w io.Writer, body io.Reader) error {
+func (c *untarCall) printContent(w io.Writer, from *input) error {
 	left := c.opt.Limits.Bytes // holes of sparse files count here, since they are written as zeros
-	return c.opt.Walk(body, func(e *untar.Entry, r io.Reader) error {
+	return c.walk(from, func(e *untar.Entry, r io.Reader) error {
 		if e.Type != untar.TypeFile {
 			return nil
 		}

@@ -16,13 +16,17 @@ type templateCall struct {
 	creation
 	caller callerOptions
 	list   bool
-	oci    bool   // called as lxc-oci
-	helper string // --mount-helper of lxc-oci
+	oci    bool          // called as lxc-oci
+	helper string        // --mount-helper of lxc-oci
+	local  *localOptions // nil: not called as lxc-local
 }
 
 func (c *templateCall) groups() []*group {
 	if c.oci {
 		return c.ociGroups()
+	}
+	if c.local != nil {
+		return c.localGroups()
 	}
 	own := &group{"", []flag{{short: 'l', long: "list", help: "list the images and make no container", into: &c.list}}}
 	return append([]*group{own, c.caller.group()}, c.creation.groups(true)...)
@@ -30,6 +34,9 @@ func (c *templateCall) groups() []*group {
 
 // rewrite keeps the arguments for sameAs.
 func (c *templateCall) rewrite(args []string) []string {
+	if c.local != nil {
+		args = dropEmptyArgument(args)
+	}
 	c.args = args
 	return args
 }
@@ -63,17 +70,17 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	if !c.list {
 		c.begin()
 	}
-	if c.oci {
-		if err := c.checkOCI(ui); err != nil {
-			return err
-		}
+	if err := c.useOwn(ui); err != nil {
+		return err
 	}
-	operands = c.caller.takeMapped(operands)
+	if operands = c.caller.takeMapped(operands); c.local != nil {
+		operands = ignore(ui, operands)
+	}
 	if len(operands) > 0 && c.caller.name == "" && named(operands[0]).name != "" {
 		return usageErrorf("the command comes first: lxc-pull %s ...", operands[0])
 	}
 	// The stock template ignores operands.
-	if len(operands) == 1 && (isContainer(operands[0]) && c.image.container == "" || !c.image.isNamed() && (looksLikeImage(operands[0]) || unclear(operands[0]) != "")) {
+	if len(operands) == 1 && (isElsewhere(operands[0]) && c.image.kind() == fromServer || !c.image.isNamed() && (looksLikeImage(operands[0]) || isPath(operands[0]) || unclear(operands[0]) != "")) {
 		if err := c.image.readImage(operands[0]); err != nil {
 			return err
 		}
@@ -83,13 +90,8 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	if c.list {
 		return c.printList(ctx, ui)
 	}
-	switch missing := c.caller.name == "" || c.caller.path == "" || c.caller.rootfs == ""; {
-	case missing && c.oci:
-		return &retoldError{"ERROR: Not running through LXC", &usageError{}, false}
-	case missing:
-		return &retoldError{"ERROR: Please pass the name, path, and rootfs for the container", &usageError{}, false}
-	case c.oci && c.image.container == "":
-		return &retoldError{"ERROR: no OCI URL given", &usageError{}, false}
+	if err := c.checkComplete(); err != nil {
+		return err
 	}
 	namespace := host.Namespace()
 	uid, mapped := mappedID(c.caller.mappedUID)
@@ -140,6 +142,41 @@ func (c *templateCall) run(ctx context.Context, ui *ui, operands []string) (err 
 	return err
 }
 
+// checkComplete refuses a call without what every call must have, in the stock templates' words.
+func (c *templateCall) checkComplete() error {
+	text := ""
+	switch missing := c.caller.name == "" || c.caller.path == "" || c.caller.rootfs == ""; {
+	case missing && c.oci:
+		text = "ERROR: Not running through LXC"
+	case missing:
+		text = "ERROR: Please pass the name, path, and rootfs for the container"
+	case c.oci && c.image.container == "":
+		text = "ERROR: no OCI URL given"
+	default:
+		return nil
+	}
+	return &retoldError{text: text, err: &usageError{}, setting: false}
+}
+
+// useOwn checks and uses the options that only lxc-oci or lxc-local has.
+func (c *templateCall) useOwn(ui *ui) error {
+	switch {
+	case c.oci:
+		return c.checkOCI(ui)
+	case c.local != nil:
+		return c.useLocal(ui)
+	}
+	return nil
+}
+
+// ignore warns of operands, and returns those that are left: none.
+func ignore(ui *ui, operands []string) []string {
+	if len(operands) > 0 {
+		ui.warn("ignored-option", "ignoring %q", operands)
+	}
+	return nil
+}
+
 // printList prints the images, for --list.
 func (c *templateCall) printList(ctx context.Context, ui *ui) error {
 	if err := c.check(ui); err != nil {
@@ -153,7 +190,9 @@ func (c *templateCall) printList(ctx context.Context, ui *ui) error {
 	var err error
 	if c.image.container != "" {
 		err = finder.listContainer(ctx, ui, &c.image, false)
-	} else {
+	} else if kind := c.image.kind(); kind > fromStreams {
+		err = usageErrorf("--list is for servers; %q is %s", c.image.word(), kindPhrases[kind])
+	} else if err = finder.use(ctx, ui, &c.image); err == nil {
 		err = listTemplate(ctx, ui, *finder, c.image)
 	}
 	if err != nil {

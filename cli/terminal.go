@@ -30,17 +30,23 @@ import (
 type ui struct {
 	_        uncomparable
 	out, err io.Writer
-	quiet    bool             // -q
-	verbose  bool             // -v
-	command  string           // the command's name, because hints depend on its options
-	given    []string         // the options that the command line gives
-	clock    *source.Clock    // the time of the run, for hints
-	heard    atomic.Int64     // when the last line was written, in ns of Unix time
-	events   *events          // of --json-fd; nil: not given
-	registry *registryOptions // of the container image, for hints; nil: there is none
+	quiet    bool          // -q
+	verbose  bool          // -v
+	command  string        // the command's name, because hints depend on its options
+	given    []string      // the options that the command line gives
+	clock    *source.Clock // the time of the run, for hints
+	heard    atomic.Int64  // when the last line was written, in ns of Unix time
+	events   *events       // of --json-fd; nil: not given
+	hinted
 
 	mu     sync.Mutex // guards screen: several goroutines write
 	screen screen
+}
+
+// hinted is what hints need to know of the image.
+type hinted struct {
+	registry *registryOptions // of a container image; nil: it is none
+	named    *sourceName      // of an image of another source; nil: it is none
 }
 
 // A screen is what a ui knows about the terminal, and what stands on its last line.
@@ -55,7 +61,7 @@ type screen struct {
 }
 
 // isTemplate reports whether lxc-create called: then the phrases are the stock template's.
-func (u *ui) isTemplate() bool { return among("template lxc-oci", u.command) }
+func (u *ui) isTemplate() bool { return among("template lxc-oci lxc-local", u.command) }
 
 // newUI returns a ui for the two outputs.
 func newUI(out, err *os.File) *ui {

@@ -139,10 +139,10 @@ func TestExitStatus(t *testing.T) {
 	}{
 		{errors.New("x"), exitFailure},
 		{usageErrorf("x"), exitUsage},
-		{&sopError{41, errors.New("x")}, 41},
+		{&sopError{status: 41, err: errors.New("x")}, 41},
 		{&silentError{}, exitFailure},
 		{&silentError{usage: true}, exitUsage},
-		{fmt.Errorf("x: %w", &fileError{"cacert", "f", syscall.EACCES}), exitPermission},
+		{fmt.Errorf("x: %w", &fileError{option: "cacert", name: "f", err: syscall.EACCES}), exitPermission},
 		{&image.NotFoundError{}, exitNoImage},
 		{&fetch.Error{Kind: fetch.KindDNS}, exitNetwork},
 		{fmt.Errorf("x: %w", &fetch.Error{Kind: fetch.KindHTML}), exitNetwork},

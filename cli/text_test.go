@@ -80,8 +80,8 @@ func TestTexts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all := []string{"codes.txt", "completion.bash", "completion.fish", "completion.zsh", "doctor.txt", "registry.txt"}
-	for _, c := range append(commands(), *template(templateName), *template(ociName)) {
+	all := []string{"codes.txt", "completion.bash", "completion.fish", "completion.zsh", "doctor.txt", "registry.txt", "sources.txt"}
+	for _, c := range append(commands(), *template(templateName), *template(ociName), *template(localName)) {
 		all = append(all, strings.TrimLeft(c.name, "-")+".usage")
 	}
 	if slices.Sort(all); !slices.Equal(names, all) {

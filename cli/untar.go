@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,7 @@ func (c *untarCall) groups() []*group {
 		{long: "exclude", value: "PATTERN", help: "skip members that match, as tar --anchored does", into: &c.opt.Filter.Exclude, again: true},
 		{short: 'X', long: "exclude-from", value: "FILE", help: "skip members that match a line of FILE", into: readLines(&c.opt.Filter.Exclude), again: true},
 		{short: 'T', long: "files-from", value: "FILE", help: "extract the members that FILE names, one per line", into: readLines(&c.opt.Filter.Members), again: true},
-		{long: "strip-components", value: "N", help: "remove N leading directories of each name, \".\" counts", into: c.setStrip},
+		{long: "strip-components", value: "N", help: "remove N leading directories of each name, \".\" counts; auto: those above the root file system, if it is in a directory", into: c.setStrip},
 		{short: 'O', long: "to-stdout", help: "write the content of files to stdout", into: &c.stdout},
 		{short: 'k', long: "keep-old-files", help: "leave existing files as they are", into: &c.opt.KeepOld},
 		{long: "same-owner", help: "set the owners that the archive records", into: owners(untar.Owners), more: true},
@@ -87,6 +88,10 @@ func ignoredFlags() *group {
 
 // setStrip sets --strip-components.
 func (c *untarCall) setStrip(value string) error {
+	c.opt.Filter.Strip = 0
+	if c.opt.Filter.Top = value == "auto"; c.opt.Filter.Top {
+		return nil
+	}
 	var n int64
 	err := count(&n)(value)
 	c.opt.Filter.Strip = int(min(n, 1<<20)) // fits an int of 32 bits
@@ -190,28 +195,49 @@ func (c *untarCall) run(ctx context.Context, ui *ui, operands []string) (err err
 	return nil
 }
 
+// An input is an open archive: a tar archive, or a squashfs image.
+type input struct {
+	_        [0]func()         // forbids ==, whose code nothing needs
+	body     io.Reader         // tar, not compressed; or an image that can only be read once
+	squashfs int64             // the image's size in bytes; 0: it is a tar archive
+	image    *io.SectionReader // the image; nil: only body has it
+}
+
 // process decompresses the archive, and lists it, prints its files or extracts it. in is the
 // open archive, archive its name for messages.
 func (c *untarCall) process(ctx context.Context, ui *ui, archive string, in *os.File) error {
+	start, _ := in.Seek(0, io.SeekCurrent)
 	unpacked, err := untar.Decompress(newCancelReader(ctx, in), untar.DecompressOptions{})
 	if err != nil {
 		return err
 	}
 	defer unpacked.Close()
-	var body io.Reader = unpacked
+	from := input{body: unpacked}
 	if unpacked.Format != untar.FormatPlain {
 		ahead := untar.NewReadAhead(unpacked)
 		defer ahead.Close()
-		body = ahead
+		from.body = ahead
+	}
+	// A larger buffer would only copy what tar's own buffer holds.
+	peek := bufio.NewReaderSize(from.body, untar.SquashfsHead)
+	from.body = peek
+	if head, _ := peek.Peek(untar.SquashfsHead); untar.IsSquashfs(head) {
+		from.squashfs = max(untar.SquashfsSize(head), 1) // an image that is cut off is refused later
+		if info, err := in.Stat(); err == nil && info.Mode().IsRegular() && unpacked.Format == untar.FormatPlain {
+			from.image = io.NewSectionReader(untar.UntilAt(ctx, in), start, info.Size()-start)
+		} else if c.list || c.stdout {
+			return errors.New("a squashfs image must be a file that is not compressed, to be listed or printed")
+		}
 	}
 	switch {
 	case c.list:
-		err = c.printList(ui.out, body)
+		err = c.printList(ui.out, &from)
 	case c.stdout:
-		err = c.printContent(ui.out, body)
+		err = c.printContent(ui.out, &from)
 	default:
 		// A few compressed bytes can become a lot of content, during which in is not read.
-		err = c.extract(ctx, ui, untar.Until(ctx, body))
+		from.body = untar.Until(ctx, from.body)
+		err = c.extract(ctx, ui, &from)
 	}
 	if err == nil {
 		warnOfGarbage(ui, archive, unpacked)
@@ -219,8 +245,68 @@ func (c *untarCall) process(ctx context.Context, ui *ui, archive string, in *os.
 	return err
 }
 
+// walk calls fn for each selected entry.
+func (c *untarCall) walk(from *input, fn func(*untar.Entry, io.Reader) error) error {
+	if from.image != nil {
+		return c.opt.WalkSquashfs(from.image, from.image.Size(), fn)
+	}
+	return c.opt.Walk(from.body, fn)
+}
+
+// extractInto extracts the archive below root.
+func (c *untarCall) extractInto(root *untar.Root, from *input) (*untar.Report, error) {
+	switch {
+	case from.image != nil:
+		return root.ExtractSquashfs(from.image, from.image.Size(), c.opt)
+	case from.squashfs == 0:
+		return root.Extract(from.body, c.opt)
+	}
+	file, err := spool(root, from)
+	if err != nil {
+		return new(untar.Report), err
+	}
+	report, err := root.ExtractSquashfs(file.File, from.squashfs, c.opt)
+	if cerr := file.Close(); err == nil {
+		err = cerr
+	}
+	return report, err
+}
+
+// Limits of an image that is not in a file.
+const (
+	maxSpool   = 64 << 30 // bytes of it, which need as much space beside what is extracted
+	maxPadding = 64 << 20 // bytes after it; mksquashfs(1) adds less than 4 KiB
+)
+
+// spool copies an image to a temporary file in the root's file system, since it can't be read in
+// the order of its bytes.
+func spool(root *untar.Root, from *input) (*untar.TempFile, error) {
+	if from.squashfs > maxSpool {
+		return nil, fmt.Errorf("a squashfs image of %d bytes must be in a file", from.squashfs)
+	}
+	file, err := root.TempFile()
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.CopyN(file.File, from.body, from.squashfs)
+	if err == io.EOF {
+		err = errors.New("the squashfs image is cut off")
+	}
+	if err == nil {
+		// What follows is read, too, so that a decoder checks all of it.
+		if _, err = io.CopyN(io.Discard, from.body, maxPadding); err == io.EOF {
+			err = nil
+		}
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
 // extract extracts the archive into the directory, and warns of what it could not restore.
-func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) error {
+func (c *untarCall) extract(ctx context.Context, ui *ui, from *input) error {
 	target, err := untar.OpenMerge(c.dir())
 	if err != nil {
 		return err
@@ -232,9 +318,12 @@ func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) error {
 	if warning := pull.StaleWarning(target); warning != "" {
 		ui.warn("leftover", "%s", warning)
 	}
-	report, err := c.fill(ctx, ui, target, body)
+	report, err := c.fill(ctx, ui, target, from)
 	if err != nil {
 		return c.abandon(ui, target, report.Entries > 0, err)
+	}
+	if report.Top != "" && !ui.quiet {
+		ui.line("the root file system is the directory %q of the archive", report.Top)
 	}
 	for _, n := range report.Notes {
 		if n.Thing == "file capability" {
@@ -251,14 +340,14 @@ func (c *untarCall) extract(ctx context.Context, ui *ui, body io.Reader) error {
 
 // fill extracts the archive into target, writes the report file, and commits target. The
 // report that it returns is never nil; it is empty if nothing was extracted.
-func (c *untarCall) fill(ctx context.Context, ui *ui, target *untar.Target, body io.Reader) (*untar.Report, error) {
+func (c *untarCall) fill(ctx context.Context, ui *ui, target *untar.Target, from *input) (*untar.Report, error) {
 	file, err := openReport(ctx, c.report, c.dir())
 	if err != nil {
 		return new(untar.Report), err
 	}
 	defer file.close()
 	c.opt.Each = c.printEach(ctx, ui.out)
-	report, err := target.Root().Extract(body, c.opt)
+	report, err := c.extractInto(target.Root(), from)
 	if file != nil {
 		if werr := file.write(ctx, append(report.AppendJSON(nil), '\n')); err == nil {
 			err = werr

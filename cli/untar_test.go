@@ -132,3 +132,67 @@ func TestOldStyle(t *testing.T) {
 		}
 	}
 }
+
+// A squashfs image is listed, printed and extracted as an archive is; one that can only be read
+// once is copied to a temporary file first, of which nothing is left.
+func TestSquashfs(t *testing.T) {
+	image, err := os.ReadFile("../untar/squashfs/testdata/zstd.sqfs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := int64(len(image))
+	from := &input{squashfs: size, image: io.NewSectionReader(bytes.NewReader(image), 0, size)}
+	c := new(untarCall)
+	c.numeric = true
+	var out bytes.Buffer
+	if err := c.printList(&out, from); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"drwxr-xr-x 0/0               0 ", " ./\n", "srwxr-xr-x ", "brw-r--r-- 0/0       259,70000 ", " ./etc/deep/\n",
+		"hrw-r--r-- ", " ./etc/hostname link to ./etc/deep/er/hard\n", "-rw-r--r-- 1000/100000    9000 "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	out.Reset()
+	c.opt.Filter.Members = []string{"etc/deep", "dev"}
+	if err := c.printContent(&out, from); err != nil || out.String() != "host\n" {
+		t.Errorf("content %q, %v", out.String(), err)
+	}
+
+	c = new(untarCall)
+	c.opt.Metadata.Privilege = untar.User
+	for _, test := range []struct {
+		body, want string
+		size       int64
+	}{
+		{string(image), "", size},
+		{string(image) + strings.Repeat("\x00", 4000), "", size},
+		{string(image[:size-1]), "the squashfs image is cut off", size},
+		{string(image), "a squashfs image of 1125899906842624 bytes must be in a file", 1 << 50},
+		{"hsqs", "the squashfs image is cut off", 96},
+	} {
+		dir := t.TempDir()
+		root, err := untar.OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.extractInto(root, &input{body: strings.NewReader(test.body), squashfs: test.size})
+		root.Close()
+		if err == nil != (test.want == "") || err != nil && err.Error() != test.want {
+			t.Errorf("%d bytes: %v, want %q", len(test.body), err, test.want)
+		}
+		names, _ := os.ReadDir(dir)
+		var got []string
+		for _, name := range names {
+			got = append(got, name.Name())
+		}
+		want := []string(nil)
+		if test.want == "" {
+			want = []string{"dev", "empty", "etc"}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d bytes: %q is left, want %q", len(test.body), got, want)
+		}
+	}
+}

@@ -11,7 +11,7 @@ import (
 // failure; a misuse writes nothing there.
 func TestUsage(t *testing.T) {
 	const lines, columns = 24, 80
-	calls := [][]string{{"lxc-pull", "--help"}, {"lxc-download", "--help"}, {"lxc-oci", "--help"}}
+	calls := [][]string{{"lxc-pull", "--help"}, {"lxc-download", "--help"}, {"lxc-oci", "--help"}, {"lxc-local", "--help"}}
 	for _, c := range commands() {
 		calls = append(calls, []string{"lxc-pull", c.name, "--help"})
 	}

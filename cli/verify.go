@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"lxc-pull/image/sha256"
 	"lxc-pull/pgp"
 	"lxc-pull/pull/source"
 )

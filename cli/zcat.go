@@ -215,6 +215,7 @@ func ratio(packed, content int64) string {
 
 // A countingReader counts the bytes that are read through it.
 type countingReader struct {
+	_ uncomparable
 	r io.Reader
 	n int64 // bytes read so far
 }
