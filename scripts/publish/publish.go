@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lxc-pull/scripts/signer"
 )
 
 const usage = `usage: publish --tree DIR --dist D --release R --arch A [OPTION...] ROOTFS
@@ -208,7 +210,7 @@ func run(args []string) error {
 			}
 		}
 	}
-	fmt.Printf("signed by %s; clients need %s\n", s.fingerprint(), o.key+publicSuffix)
+	fmt.Printf("signed by %s; clients need %s\n", s.Fingerprint(), o.key+publicSuffix)
 	return nil
 }
 
@@ -216,11 +218,11 @@ func run(args []string) error {
 const publicSuffix = ".pub"
 
 // openKey reads the signing key, or makes it if --new-key allows that.
-func openKey(o *options, now time.Time) (*signer, error) {
+func openKey(o *options, now time.Time) (*signer.Signer, error) {
 	_, err := os.Stat(o.key)
 	switch {
 	case errors.Is(err, os.ErrNotExist) && o.newKey:
-		if err := newKey(o.key, "Image tree "+filepath.Base(o.tree), now); err != nil {
+		if err := signer.New(o.key, "Image tree "+filepath.Base(o.tree), now); err != nil {
 			return nil, err
 		}
 		fmt.Printf("made the signing key %s (mode 0600, no passphrase): keep a copy of it somewhere safe\n", o.key)
@@ -235,12 +237,12 @@ func openKey(o *options, now time.Time) (*signer, error) {
 		}
 		passphrase = bytes.TrimRight(text, "\r\n")
 	}
-	s, err := readKey(o.key, passphrase)
+	s, err := signer.Read(o.key, passphrase)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(o.key + publicSuffix); errors.Is(err, os.ErrNotExist) {
-		return s, s.writePublic(o.key + publicSuffix)
+		return s, s.WritePublic(o.key + publicSuffix)
 	}
 	return s, nil
 }

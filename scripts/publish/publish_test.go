@@ -21,6 +21,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
+
+	"lxc-pull/scripts/signer"
 )
 
 // sampleRootfs makes a small root file system.
@@ -130,7 +132,7 @@ func TestTree(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 			continue
 		}
-		if len(sig.Notations) != 1 || sig.Notations[0].Name != pathNotation || string(sig.Notations[0].Value) != path || sig.Notations[0].IsCritical {
+		if len(sig.Notations) != 1 || sig.Notations[0].Name != signer.PathNotation || string(sig.Notations[0].Value) != path || sig.Notations[0].IsCritical {
 			t.Errorf("%s: notations %v", path, sig.Notations)
 		}
 		if sig.Hash.String() != "SHA-512" {

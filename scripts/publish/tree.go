@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lxc-pull/scripts/signer"
 )
 
 // A tree is a web server's document root:
@@ -104,7 +106,7 @@ func (t *tree) sync() error {
 // addBuild makes the directory of a build. It calls fill to write rootfs.tar.xz and
 // meta.tar.xz into a temporary directory. The directory gets its final name when it is
 // complete, signed and on disk.
-func (t *tree) addBuild(im image, s *signer, fill func(dir string) error) error {
+func (t *tree) addBuild(im image, s *signer.Signer, fill func(dir string) error) error {
 	final := t.file(im.path())
 	if _, err := os.Lstat(final); err == nil {
 		return fmt.Errorf("%s is published already: a build never changes, publish a new one", im.path())
@@ -141,7 +143,7 @@ func (t *tree) addBuild(im image, s *signer, fill func(dir string) error) error 
 		return err
 	}
 	for _, name := range []string{"meta.tar.xz", "rootfs.tar.xz", "SHA256SUMS"} {
-		if err := s.detached(filepath.Join(dir, name), im.path()+"/"+name, ".asc"); err != nil {
+		if err := s.Detached(filepath.Join(dir, name), im.path()+"/"+name, ".asc"); err != nil {
 			return err
 		}
 	}
@@ -235,7 +237,7 @@ func index(images []image) []byte {
 // makes that the current one by one rename. A client that reads an index before the
 // rename and its signature after it gets a pair that doesn't match, and fetches both
 // again.
-func (t *tree) switchIndexes(images []image, s *signer, now time.Time) error {
+func (t *tree) switchIndexes(images []image, s *signer.Signer, now time.Time) error {
 	snapshot := "snapshots/" + now.UTC().Format("20060102T150405.000000000Z")
 	for _, dir := range []string{"/meta/1.0", "/streams/v1"} {
 		if err := os.MkdirAll(t.file(snapshot+dir), 0o755); err != nil {
@@ -253,7 +255,7 @@ func (t *tree) switchIndexes(images []image, s *signer, now time.Time) error {
 		if err := os.WriteFile(file, index(images), 0o644); err != nil {
 			return err
 		}
-		if err := s.detached(file, path, ".asc"); err != nil {
+		if err := s.Detached(file, path, ".asc"); err != nil {
 			return err
 		}
 	}
@@ -267,11 +269,11 @@ func (t *tree) switchIndexes(images []image, s *signer, now time.Time) error {
 		if err := os.WriteFile(file, text, 0o644); err != nil {
 			return err
 		}
-		if err := s.detached(file, path, ".gpg"); err != nil {
+		if err := s.Detached(file, path, ".gpg"); err != nil {
 			return err
 		}
 		path = "streams/v1/" + name + ".sjson"
-		if err := s.cleartext(t.file(snapshot+"/"+path), path, text); err != nil {
+		if err := s.Cleartext(t.file(snapshot+"/"+path), path, text); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,5 @@
-package main
+// Package signer makes OpenPGP keys, and signs files with them as image servers do.
+package signer
 
 import (
 	"bytes"
@@ -15,26 +16,26 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
-// pathNotation names a signature's notation (RFC 9580 section 5.2.3.24) that
+// PathNotation names a signature's notation (RFC 9580 section 5.2.3.24) that
 // holds the path of the signed file in the tree, such as
 // "images/alpine/3.20/amd64/default/20260101_00:00/rootfs.tar.xz". It ties the signed
 // bytes to one image and build: without it a mirror could serve another image or an older
 // build that the same key has signed. Verifiers that don't know the notation ignore it.
-const pathNotation = "path@lxc-pull"
+const PathNotation = "path@lxc-pull"
 
 // maxKeyFile is the greatest size of a key file in bytes. The largest real key files have
 // about 100 kB, most of it other people's certifications.
 const maxKeyFile = 4 << 20
 
-// A signer signs files of a tree.
-type signer struct {
+// A Signer signs files of a tree.
+type Signer struct {
 	entity *openpgp.Entity
 	config packet.Config
 }
 
-// newKey makes a signing key without a passphrase and writes it to file, which only its
+// New makes a signing key without a passphrase and writes it to file, which only its
 // owner can read. It never overwrites a file.
-func newKey(file, userID string, now time.Time) error {
+func New(file, userID string, now time.Time) error {
 	never := false // Ed25519 is deterministic and needs no salt
 	config := &packet.Config{
 		Algorithm:   packet.PubKeyAlgoEdDSA, // the form of Ed25519 that GnuPG 2.2 supports
@@ -63,9 +64,9 @@ func newKey(file, userID string, now time.Time) error {
 	return f.Close()
 }
 
-// readKey reads a secret key as "gpg --export-secret-keys" writes it, armored
+// Read reads a secret key as "gpg --export-secret-keys" writes it, armored
 // or not. passphrase is needed when the key is protected by one.
-func readKey(file string, passphrase []byte) (*signer, error) {
+func Read(file string, passphrase []byte) (*Signer, error) {
 	info, err := os.Stat(file)
 	if err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func readKey(file string, passphrase []byte) (*signer, error) {
 		return nil, fmt.Errorf("%q holds %d keys, it must hold one", file, len(ring))
 	}
 	never := false
-	s := &signer{entity: ring[0], config: packet.Config{DefaultHash: crypto.SHA512, NonDeterministicSignaturesViaNotation: &never}}
+	s := &Signer{entity: ring[0], config: packet.Config{DefaultHash: crypto.SHA512, NonDeterministicSignaturesViaNotation: &never}}
 	key, ok := s.entity.SigningKey(s.config.Now())
 	if !ok {
 		return nil, fmt.Errorf("%q: no key in it may sign now: expired, revoked, or made for something else", file)
@@ -110,8 +111,8 @@ func readKey(file string, passphrase []byte) (*signer, error) {
 	return s, nil
 }
 
-// writePublic writes the key's public part to file.
-func (s *signer) writePublic(file string) error {
+// WritePublic writes the key's public part to file.
+func (s *Signer) WritePublic(file string) error {
 	var b bytes.Buffer
 	if err := armored(&b, openpgp.PublicKeyType, s.entity.Serialize); err != nil {
 		return err
@@ -119,13 +120,29 @@ func (s *signer) writePublic(file string) error {
 	return os.WriteFile(file, b.Bytes(), 0o644)
 }
 
-func (s *signer) fingerprint() string {
+// Fingerprint returns the key's fingerprint, in upper-case hexadecimal digits.
+func (s *Signer) Fingerprint() string {
 	return fmt.Sprintf("%X", s.entity.PrimaryKey.Fingerprint)
 }
 
-// detached writes the armored signature of file to file plus suffix. path is the file's
-// path in the tree.
-func (s *signer) detached(file, path, suffix string) error {
+// At returns a Signer whose signatures are dated at.
+func (s *Signer) At(at time.Time) *Signer {
+	c := *s
+	c.config.Time = func() time.Time { return at }
+	return &c
+}
+
+// notations returns those of a signature of the file at a path in the tree; "": it has none.
+func notations(path string) []*packet.Notation {
+	if path == "" {
+		return nil
+	}
+	return []*packet.Notation{{Name: PathNotation, Value: []byte(path), IsHumanReadable: true}}
+}
+
+// Detached writes the armored signature of file to file plus suffix. path is the file's
+// path in the tree, for the notation; "": the signature has none.
+func (s *Signer) Detached(file, path, suffix string) error {
 	in, err := os.Open(file)
 	if err != nil {
 		return err
@@ -133,22 +150,23 @@ func (s *signer) detached(file, path, suffix string) error {
 	defer in.Close()
 	var b bytes.Buffer
 	config := s.config
-	config.SignatureNotations = []*packet.Notation{{Name: pathNotation, Value: []byte(path), IsHumanReadable: true}}
+	config.SignatureNotations = notations(path)
 	if err := openpgp.ArmoredDetachSign(&b, s.entity, in, &config); err != nil {
-		return fmt.Errorf("signing %q: %v", path, err)
+		return fmt.Errorf("signing %q: %v", file, err)
 	}
 	b.WriteByte('\n')
 	return os.WriteFile(file+suffix, b.Bytes(), 0o644)
 }
 
-// cleartext writes text with a cleartext signature to file (RFC 9580 section 7).
-func (s *signer) cleartext(file, path string, text []byte) error {
+// Cleartext writes text with a cleartext signature to file (RFC 9580 section 7). path is as that
+// of Detached.
+func (s *Signer) Cleartext(file, path string, text []byte) error {
 	key, ok := s.entity.SigningKeyById(s.config.Now(), s.config.SigningKeyId)
 	if !ok {
 		return errors.New("the signing key has expired during the run")
 	}
 	config := s.config
-	config.SignatureNotations = []*packet.Notation{{Name: pathNotation, Value: []byte(path), IsHumanReadable: true}}
+	config.SignatureNotations = notations(path)
 	var b bytes.Buffer
 	w, err := clearsign.Encode(&b, key.PrivateKey, &config)
 	if err == nil {
@@ -158,14 +176,14 @@ func (s *signer) cleartext(file, path string, text []byte) error {
 		err = w.Close()
 	}
 	if err != nil {
-		return fmt.Errorf("signing %q: %v", path, err)
+		return fmt.Errorf("signing %q: %v", file, err)
 	}
 	// clearsign leaves out the armor's checksum. Without it GnuPG 2.2 mistakes the end
 	// of one signature in three for data, so make the armor again.
 	block, _ := clearsign.Decode(b.Bytes())
 	body, _, found := bytes.Cut(b.Bytes(), []byte("-----BEGIN PGP SIGNATURE-----"))
 	if block == nil || !found {
-		return fmt.Errorf("signing %q: not a signed message", path)
+		return fmt.Errorf("signing %q: not a signed message", file)
 	}
 	message := bytes.NewBuffer(bytes.Clone(body))
 	err = armored(message, openpgp.SignatureType, func(w io.Writer) error {
