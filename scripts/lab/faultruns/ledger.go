@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"net"
 	"net/http"
 	"regexp"
 	"slices"
@@ -16,12 +18,13 @@ import (
 type ledger struct {
 	files map[string]string // by path
 
-	mu    sync.Mutex
-	list  []entry
-	since time.Time // when the run began
-	busy  int       // requests for any file that are being answered
-	idle  sync.Cond
-	had   map[string]int // bytes in the cache when the run began, by path
+	mu      sync.Mutex
+	changed sync.Cond
+	list    []entry
+	busy    int             // requests for any file that are being answered
+	open    map[string]bool // connections by name (pair): true until they are closed
+	altered bool            // a server has altered a manifest in this run
+	had     map[string]int  // bytes in the cache when the run began, by path
 }
 
 type entry struct {
@@ -29,9 +32,14 @@ type entry struct {
 	faults.Record
 }
 
+// carries says that the answer's body is of the file, and no error message.
+func (e entry) carries() bool {
+	return e.Status == http.StatusOK || e.Status == http.StatusPartialContent
+}
+
 func newLedger(files map[string]string) *ledger {
-	l := &ledger{files: files}
-	l.idle.L = &l.mu
+	l := &ledger{files: files, open: map[string]bool{}}
+	l.changed.L = &l.mu
 	return l
 }
 
@@ -44,27 +52,82 @@ func (l *ledger) answer(h http.Handler, w http.ResponseWriter, r *http.Request) 
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.busy--
-		l.idle.Broadcast()
+		l.changed.Broadcast()
 	}()
 	h.ServeHTTP(w, r)
 }
 
-// wait returns when all requests have been answered; their senders have ended.
-func (l *ledger) wait() {
+// connection is a server's http.Server.ConnState.
+func (l *ledger) connection(c net.Conn, state http.ConnState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.busy > 0 {
-		l.idle.Wait()
+	name := pair(c.RemoteAddr(), c.LocalAddr())
+	switch state {
+	case http.StateNew:
+		l.open[name] = true
+	case http.StateClosed, http.StateHijacked: // busy counts the request of a hijacked one
+		l.open[name] = false
 	}
+	l.changed.Broadcast()
 }
 
-func (l *ledger) add(host string, r faults.Record) {
+// pair names a connection by the client's address and the server's.
+func pair(client, server net.Addr) string { return client.String() + " " + server.String() }
+
+// wait returns when the servers have answered all requests of a program that has ended,
+// also those that no server has read yet. A server accepts connections in the order in
+// which they came, so it has the program's when it has one of our own.
+func (l *ledger) wait(hosts []host) error {
+	var ours []string
+	for _, h := range hosts {
+		if h.address == "" {
+			continue
+		}
+		c, err := net.Dial("tcp", h.address)
+		if err != nil {
+			return err
+		}
+		ours = append(ours, pair(c.LocalAddr(), c.RemoteAddr()))
+		c.Close()
+	}
+	overdue := false
+	timer := time.AfterFunc(patience, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		overdue = true
+		l.changed.Broadcast()
+	})
+	defer timer.Stop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for !l.done(ours) {
+		if overdue {
+			return fmt.Errorf("%v after the program's end %d requests and these connections are left: %v", patience, l.busy, l.open)
+		}
+		l.changed.Wait()
+	}
+	clear(l.open)
+	return nil
+}
+
+// done says that the servers have had our connections, and that no connection is left.
+func (l *ledger) done(ours []string) bool {
+	for _, name := range ours {
+		if _, accepted := l.open[name]; !accepted {
+			return false
+		}
+	}
+	return l.busy == 0 && !slices.Contains(slices.Collect(maps.Values(l.open)), true)
+}
+
+func (l *ledger) add(name string, r faults.Record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.altered = l.altered || r.Fault == "corrupt" && strings.Contains(r.Path, "/manifests/")
 	// A request for the last bytes, which tell the unpacked size, keeps no byte.
 	look := strings.HasPrefix(r.Range, "bytes=-")
-	if _, ok := l.files[r.Path]; ok && !look && r.Begun.After(l.since) {
-		l.list = append(l.list, entry{host, r})
+	if _, ok := l.files[r.Path]; ok && !look {
+		l.list = append(l.list, entry{name, r})
 	}
 }
 
@@ -72,7 +135,14 @@ func (l *ledger) add(host string, r faults.Record) {
 func (l *ledger) begin(had map[string]int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.list, l.had, l.since = nil, had, time.Now()
+	l.list, l.had, l.altered = nil, had, false
+}
+
+// altersManifest reports whether a server has altered a manifest in this run.
+func (l *ledger) altersManifest() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.altered
 }
 
 // sent returns the number of bytes of rootfs archives that the servers have sent in
@@ -82,7 +152,9 @@ func (l *ledger) sent() int {
 	defer l.mu.Unlock()
 	n := 0
 	for _, e := range l.list {
-		n += int(e.Sent)
+		if e.carries() {
+			n += int(e.Sent)
+		}
 	}
 	return n
 }
@@ -164,15 +236,21 @@ func (l *ledger) checkEach(said string) error {
 }
 
 // kept returns an error if, after a failure of the network, the cache has fewer bytes
-// than the number of right bytes that the servers sent.
+// than the number of right bytes that the servers sent. The program requests a rootfs before
+// its turn, if the cache has none of it, and keeps no byte before it has the verified small files.
 func (l *ledger) kept(have int, said string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if strings.Contains(said, "; starting again") || slow.MatchString(said) {
 		return nil
 	}
+	list := l.list
+	before, _, begun := strings.Cut(said, "Downloading the rootfs")
+	if !begun || strings.Contains(before, "reading the index again") {
+		list = nil // nobody read the answer
+	}
 	here := l.had[image(build2)]
-	for _, e := range l.list {
+	for _, e := range list {
 		first := 0
 		fmt.Sscanf(e.Range, "bytes=%d-", &first)
 		switch e.Fault {
@@ -180,7 +258,9 @@ func (l *ledger) kept(have int, said string) error {
 			if e.Path != image(build2) || e.Range != "" && e.Status != http.StatusPartialContent {
 				return nil
 			}
-			here = max(here, first+int(e.Sent))
+			if e.carries() {
+				here = max(here, first+int(e.Sent))
+			}
 		case "404", "429", "500", "502", "503", "504", "reset", "silence", "circle", "html":
 		default:
 			return nil // wrong bytes, or lengths

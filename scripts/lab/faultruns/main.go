@@ -10,11 +10,12 @@
 // It must leave no temporary file and never request a byte of the rootfs that it has.
 // A later run over a good network must make the right tree from the cache, and request
 // only the missing bytes. After a failure of the network the cache must have every byte
-// that came.
+// that came, but for those of a rootfs that was requested before its turn and not read.
 //
 //	faultruns [-ours FILE] [-n 300] [-seed 1] [-j 24] [-v] [-oci]
 //
-// With -oci the images are container images with three layers in a registry (registry.go).
+// With -oci the images are container images with three layers in a registry (registry.go), named by a
+// tag: a run that got an altered manifest may also end with 1, because it can't use that image.
 //
 // The runs have the seeds seed, seed+1, and so on; "-seed 17 -n 1 -v" repeats one and
 // shows the program's output. Only the moment of an interruption doesn't depend on the

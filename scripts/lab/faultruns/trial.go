@@ -37,9 +37,10 @@ type trial struct {
 
 // A host is one server of a trial.
 type host struct {
-	url    string
-	close  func()
-	mirror bool
+	url     string
+	address string // where it listens; empty if it doesn't
+	close   func()
+	mirror  bool
 }
 
 // patience is the longest time for a run; every wait in the program is bounded.
@@ -195,6 +196,7 @@ func scheme(secure bool) string {
 // serve starts a server and records its requests in the ledger.
 func (t *trial) serve(s *faults.Server, secure bool) host {
 	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { t.ledger.answer(s, w, r) }))
+	web.Config.ConnState = t.ledger.connection
 	web.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if secure {
 		web.StartTLS()
@@ -202,7 +204,7 @@ func (t *trial) serve(s *faults.Server, secure bool) host {
 		web.Start()
 	}
 	s.Done = func(r faults.Record) { t.ledger.add(web.URL, r) }
-	return host{url: web.URL, close: func() {
+	return host{url: web.URL, address: web.Listener.Addr().String(), close: func() {
 		web.CloseClientConnections()
 		web.Close()
 	}}
@@ -252,7 +254,9 @@ func (t *trial) create(name string, hosts []host, options []string, after time.D
 	} else if err != nil {
 		return err
 	}
-	t.ledger.wait()
+	if err := t.ledger.wait(hosts); err != nil {
+		return err
+	}
 	// Without a message, the signal came before the program's main function.
 	interrupted := after > 0 && (strings.Contains(said.String(), "interrupted") || said.Len() == 0)
 	err = t.judge(directory, status, interrupted, said.String())
@@ -306,6 +310,7 @@ func (t *trial) judge(directory string, status int, interrupted bool, said strin
 		}
 	case interrupted:
 		outcome = "interrupted"
+	case status == 1 && t.ledger.altersManifest() && strings.Contains(said, "help unusable"): // a tag tells no digest
 	case status < 3 || status > 5:
 		return fmt.Errorf("exit status %d", status)
 	}
