@@ -1,41 +1,38 @@
 // Create measures the creation of a container: by lxc-pull, and by the stock template
 // (GNU wget, tar, xz) followed by "sync -f", because lxc-pull syncs too.
 //
-//	go run -C scripts ./lab/bench/create -tree TREE -keyring KEY -oracle TEMPLATE -server FAULTSERVER ../bin/lxc-pull
+//	go run -C scripts ./lab/bench/create -tree TREE -keyring KEY -oracle TEMPLATE -server FAULTSERVER [-part PART] ../bin/lxc-pull
 //
-// The image server is in a network namespace of its own, behind a virtual cable. The
-// kernel limits the server's end of the cable (tc's token bucket filter) to a number of
-// MB (10^6 bytes) per second. The candidates take turns. The table has the medians of
-// wall time, CPU time of all processes, the peak of the sum of their resident memory,
-// and the peak of bytes on a disk besides the root file system: the cache, temporary
-// files, and deleted files that are still open. The goals are below the table; the exit
-// status is 1 if one is missed. It needs root, ip and tc. Wall times are meaningful only
-// on an idle machine.
+// The image server is in a network namespace of its own, behind a virtual cable. The candidates
+// take turns. The tables have the medians of wall time, CPU time of all processes, the peak of
+// the sum of their resident memory, and the peak of bytes on a disk besides the root file
+// system: the cache, temporary files, and deleted files that are still open. PART is one of
+//
+//	rates       the kernel limits the cable to a number of MB (10^6 bytes) per second
+//	            (rates.go); needs tc
+//	disk        on a new ext4 on a loop device whose file is in -work (disk.go)
+//	latency     each packet takes half of -delay (latency.go); needs /dev/net/tun
+//	scheduling  on one processor and on more, idle and busy (scheduling.go); needs strace
+//
+// The goals are below the tables; the exit status is 3 if one is missed. It needs root and ip.
+// Wall times are meaningful only on an idle machine.
 package main
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"lxc-pull/scripts/lab/bench/measure"
-)
-
-// The goals.
-const (
-	maxOverlap     = 1.05 // wall time, as a ratio to the slower of transfer and decoding
-	maxRatio       = 0.50 // wall time, as a ratio to the stock template's, without a limit
-	maxRatioSmall  = 0.75 // the same with --memory 24M
-	maxMemory      = 96   // MB, with two blocks decoded in parallel
-	maxMemorySmall = 32   // MB, with --memory 24M
 )
 
 const image = "--dist debian --release bookworm --arch amd64"
@@ -48,96 +45,98 @@ func main() {
 	flag.StringVar(&b.keyring, "keyring", "", "`file` with its key")
 	flag.StringVar(&b.oracle, "oracle", "", "the stock `template`")
 	flag.StringVar(&b.server, "server", "", "the `program` scripts/lab/faultserver")
-	flag.StringVar(&b.work, "work", "", "`directory` to make containers in, on a disk (default: a temporary one)")
+	flag.StringVar(&b.work, "work", "", "`directory` to make containers in (default: a temporary one)")
+	part := flag.String("part", "rates", "rates, disk, latency or scheduling")
 	rates := flag.String("rates", "0,50,8,2", "MB per second, 0: no limit")
-	runs := flag.Int("n", 5, "runs of each on fast links; links below 10 MB/s get one run")
+	flag.StringVar(&b.plain, "tar", "", "scheduling: the image's uncompressed `archive`")
+	flag.DurationVar(&b.delay, "delay", 300*time.Millisecond, "latency: the time of a round trip")
+	flag.IntVar(&b.runs, "n", 5, "runs of each on fast links; links below 10 MB/s get one run")
 	flag.Parse()
-	if flag.NArg() != 1 || b.tree == "" || b.keyring == "" || b.oracle == "" || b.server == "" {
+	run := map[string]func() error{"rates": b.atRates, "disk": b.onDisk, "latency": b.withLatency, "scheduling": b.scheduling}[*part]
+	if flag.NArg() != 1 || b.tree == "" || b.keyring == "" || b.oracle == "" || b.server == "" || run == nil || b.runs < 1 {
 		flag.Usage()
 		os.Exit(2)
 	}
+	for text := range strings.SplitSeq(*rates, ",") {
+		rate, err := strconv.ParseFloat(text, 64)
+		if err != nil || rate < 0 {
+			log.Fatalf("rate %q", text)
+		}
+		b.rates = append(b.rates, rate)
+	}
 	b.ours = flag.Arg(0)
-	met, err := b.all(strings.Split(*rates, ","), *runs)
+	measure.Outlive()
+	err := b.prepare()
+	if err == nil {
+		err = errors.Join(run(), os.RemoveAll(b.dir))
+	}
 	if err != nil {
 		log.Fatal(err)
 	}
-	if !met {
-		os.Exit(1)
+	if b.goals.Missed() {
+		os.Exit(measure.Missed)
 	}
 }
 
 // A bench has everything that the runs share.
 type bench struct {
-	tree, keyring, oracle, server, work, ours string
+	tree, keyring, oracle, server, work, ours, plain string
 
+	rates  []float64
+	runs   int
+	delay  time.Duration
 	dir    string // in work
 	rootfs string // the image's tarball
 	cable  *measure.Cable
 	url    string // host and port
-	missed bool
+	serves int    // process id of the server
+	goals  measure.Goals
 }
 
-func (b *bench) all(rates []string, runs int) (bool, error) {
+// prepare makes paths absolute, finds the image, and makes a directory to work in.
+func (b *bench) prepare() error {
 	for _, p := range []*string{&b.tree, &b.keyring, &b.oracle, &b.server, &b.ours} {
 		var err error
 		if *p, err = filepath.Abs(*p); err != nil {
-			return false, err
+			return err
 		}
 	}
 	found, err := filepath.Glob(b.tree + "/images/debian/bookworm/amd64/default/*/rootfs.tar.xz")
 	if err != nil || len(found) == 0 {
-		return false, fmt.Errorf("no image in %q", b.tree)
+		return fmt.Errorf("no image in %q", b.tree)
 	}
 	b.rootfs = found[len(found)-1]
-	if b.dir, err = os.MkdirTemp(b.work, "bench-create"); err != nil {
-		return false, err
-	}
-	defer os.RemoveAll(b.dir)
-	if b.cable, err = measure.NewCable(strconv.Itoa(os.Getpid()), 77); err != nil {
-		return false, err
-	}
-	defer b.cable.Remove()
-	stop, err := b.serve()
-	if err != nil {
-		return false, err
-	}
-	defer stop()
 	info, err := os.Stat(b.rootfs)
 	if err != nil {
-		return false, err
+		return err
 	}
-	fmt.Printf("%d bytes packed, %d processors\n", info.Size(), runtime.NumCPU())
-	for _, text := range rates {
-		rate, err := strconv.ParseFloat(text, 64)
-		if err != nil || rate < 0 {
-			return false, fmt.Errorf("rate %q", text)
-		}
-		if err := b.cable.Limit(rate); err != nil {
-			return false, err
-		}
-		n := runs
-		if rate > 0 && rate < 10 {
-			n = 1 // a run that long isn't dominated by noise
-		}
-		ways := b.ways(rate == 0)
-		for range n {
-			for _, w := range ways {
-				config := func() error {
-					dir := b.dir + "/run/c"
-					if err := os.MkdirAll(dir, 0o755); err != nil {
-						return err
-					}
-					return os.WriteFile(dir+"/config", []byte("lxc.rootfs.path = dir:"+dir+"/rootfs\n"), 0o644)
-				}
-				env := []string{"LXC_CACHE_PATH=" + b.dir + "/run/cache", "WGETRC=" + b.dir + "/wgetrc", "LXC_PULL_CACHE_SIZE="}
-				if err := w.Run(b.dir+"/run", env, config); err != nil {
-					return false, fmt.Errorf("%s: %w", w.Name, err)
-				}
-			}
-		}
-		b.show(rate, ways)
+	if b.dir, err = os.MkdirTemp(b.work, "bench-create"); err != nil {
+		return err
 	}
-	return !b.missed, nil
+	fmt.Printf("%d bytes packed\n", info.Size())
+	return nil
+}
+
+// connect makes the cable, with half of delay for each packet, and starts the server at its end.
+func (b *bench) connect(delay time.Duration) (stop func(), err error) {
+	id := strconv.Itoa(os.Getpid())
+	if delay == 0 {
+		b.cable, err = measure.NewCable(id, 77)
+	} else {
+		b.cable, err = measure.NewDelayedCable(id, 77, delay/2)
+	}
+	if err != nil {
+		return nil, err
+	}
+	end, err := b.serve()
+	if err != nil {
+		b.cable.Remove()
+		return nil, err
+	}
+	return func() {
+		end()
+		b.cable.Remove()
+	}, nil
 }
 
 // serve starts the image server.
@@ -160,68 +159,86 @@ func (b *bench) serve() (stop func(), err error) {
 		stop()
 		return nil, fmt.Errorf("%s: %w", b.server, err)
 	}
+	b.serves = cmd.Process.Pid
 	b.url = strings.TrimPrefix(strings.TrimSpace(line), "https://")
 	return stop, os.WriteFile(b.dir+"/wgetrc", []byte("ca_certificate = "+b.dir+"/ca.pem\n"), 0o644)
 }
 
-// ways returns the candidates: ours is the first, the stock template the second.
-func (b *bench) ways(unshaped bool) []*measure.Way {
-	inside := []string{"ip", "netns", "exec", b.cable.Near}
-	create := func(program string, more ...string) func(string) []string {
-		return func(dir string) []string {
-			argv := append(inside[:len(inside):len(inside)], program, "--path="+dir+"/c", "--name=c", "--rootfs="+dir+"/c/rootfs", "--server="+b.url)
-			return append(append(argv, strings.Fields(image)...), more...)
-		}
-	}
-	trust := []string{"--keyring=" + b.keyring, "--cacert=" + b.dir + "/ca.pem"}
-	stock := create(b.oracle)
-	ways := []*measure.Way{
-		{Name: "lxc-pull --no-cache", Made: "c/rootfs", Argv: create(b.ours, append(trust, "--no-cache")...)},
-		{Name: "stock, sync -f", Made: "c/rootfs", Argv: func(dir string) []string {
-			script := `root=$1; shift; "$@" && sync -f "$root"`
-			return append([]string{"sh", "-c", script, "stock", dir + "/c/rootfs"}, stock(dir)...)
-		}},
-		{Name: "transfer alone", Argv: func(dir string) []string {
-			place := strings.TrimPrefix(b.rootfs, b.tree)
-			return append(inside[:len(inside):len(inside)], b.ours, "fetch", "-q", "--cacert="+b.dir+"/ca.pem", "https://"+b.url+place, "-o", "/dev/null")
-		}},
-		{Name: "decoding alone", Argv: func(string) []string { return []string{b.ours, "zcat", "-t", b.rootfs} }},
-	}
-	if unshaped {
-		ways = append(ways,
-			&measure.Way{Name: "lxc-pull", Made: "c/rootfs", Argv: create(b.ours, trust...)},
-			&measure.Way{Name: "lxc-pull --memory 24M", Made: "c/rootfs", Argv: create(b.ours, append(trust, "--no-cache", "--memory=24M")...)})
-	}
-	return ways
+// inside returns argv to be run at the near end of the cable.
+func (b *bench) inside(argv ...string) []string {
+	return append([]string{"ip", "netns", "exec", b.cable.Near}, argv...)
 }
 
-// show prints the table of a rate, and tells which goals are met.
-func (b *bench) show(rate float64, ways []*measure.Way) {
-	measure.Title(rate, ways)
+// create returns the command of a creation by one of the two programs.
+func (b *bench) create(program, dir string, more ...string) []string {
+	argv := b.inside(program, "--path="+dir+"/c", "--name=c", "--rootfs="+dir+"/c/rootfs", "--server="+b.url)
+	return append(append(argv, strings.Fields(image)...), more...)
+}
+
+// own is a creation by lxc-pull.
+func (b *bench) own(name string, more ...string) *measure.Way {
+	more = append([]string{"--keyring=" + b.keyring, "--cacert=" + b.dir + "/ca.pem"}, more...)
+	return &measure.Way{Name: name, Made: "c/rootfs", Argv: func(dir string) []string { return b.create(b.ours, dir, more...) }}
+}
+
+// stock is a creation by the stock template.
+func (b *bench) stock() *measure.Way {
+	const script = `root=$1; shift; "$@" && sync -f "$root"`
+	return &measure.Way{Name: "stock, sync -f", Made: "c/rootfs", Argv: func(dir string) []string {
+		return append([]string{"sh", "-c", script, "stock", dir + "/c/rootfs"}, b.create(b.oracle, dir)...)
+	}}
+}
+
+// transfer downloads the image's tarball, and verifies its digest if sum is one.
+func (b *bench) transfer(sum string) *measure.Way {
+	return &measure.Way{Name: "transfer alone", Argv: func(string) []string {
+		argv := b.inside(b.ours, "fetch", "-q", "--cacert="+b.dir+"/ca.pem", "https://"+b.url+strings.TrimPrefix(b.rootfs, b.tree), "-o", "/dev/null")
+		if sum != "" {
+			argv = append(argv, "--sha256="+sum)
+		}
+		return argv
+	}}
+}
+
+// run runs one of the ways in dir, which is made anew. The cache is in dir, or in cache if it is
+// not "".
+func (b *bench) run(w *measure.Way, dir, cache string, before func() error) error {
+	if cache == "" {
+		cache = dir + "/cache"
+	}
+	prepare := func() error {
+		if err := os.MkdirAll(dir+"/c", 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(dir+"/c/config", []byte("lxc.rootfs.path = dir:"+dir+"/c/rootfs\n"), 0o644); err != nil {
+			return err
+		}
+		return before()
+	}
+	env := []string{"LXC_CACHE_PATH=" + cache, "WGETRC=" + b.dir + "/wgetrc", "LXC_PULL_CACHE_SIZE="}
+	if err := w.Run(dir, env, prepare); err != nil {
+		return fmt.Errorf("%s: %w", w.Name, err)
+	}
+	return nil
+}
+
+func nothing() error { return nil }
+
+// table prints the ways, each with its wall time as a ratio to that of peer.
+func table(title string, peer *measure.Way, ways []*measure.Way) {
+	fmt.Printf("\n%s, %d runs\n", title, len(ways[0].Wall))
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\twall s\tCPU s\tmemory MB\tbesides the rootfs MB\twall ratio\t")
-	stock := measure.Median(ways[1].Wall)
 	for _, w := range ways {
 		ratio := "-"
 		if w.Made != "" {
-			ratio = fmt.Sprintf("%.2f", measure.Median(w.Wall)/stock)
+			ratio = fmt.Sprintf("%.2f", measure.Median(w.Wall)/measure.Median(peer.Wall))
 		}
 		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.1f\t%.1f\t%s\t\n", w.Name, measure.Median(w.Wall), measure.Median(w.CPU),
-			float64(measure.Median(w.Memory))/1e6, float64(measure.Median(w.Disk))/1e6, ratio)
+			megabytes(w.Memory), megabytes(w.Disk), ratio)
 	}
 	t.Flush()
-	goal := func(what string, have, most float64) { b.missed = !measure.Goal(what, have, most) || b.missed }
-	ours := ways[0]
-	slower := max(measure.Median(ways[2].Wall), measure.Median(ways[3].Wall))
-	goal("wall time to the slower of transfer and decoding", measure.Median(ours.Wall)/slower, maxOverlap)
-	goal("MB of memory", float64(measure.Median(ours.Memory))/1e6, maxMemory)
-	// A creation edits the config, so it must exist before.
-	goal("MB besides the root file system", float64(measure.Median(ours.Disk))/1e6, 0.01)
-	if rate > 0 {
-		return
-	}
-	goal("wall time to stock's", measure.Median(ours.Wall)/stock, maxRatio)
-	small := ways[5]
-	goal("wall time to stock's, --memory 24M", measure.Median(small.Wall)/stock, maxRatioSmall)
-	goal("MB of memory, --memory 24M", float64(measure.Median(small.Memory))/1e6, maxMemorySmall)
 }
+
+// megabytes returns the median of bytes in MB.
+func megabytes(bytes []int64) float64 { return float64(measure.Median(bytes)) / 1e6 }

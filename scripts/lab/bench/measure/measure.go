@@ -5,10 +5,17 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
+
+// Outlive lets this program survive an interruption. The command that it runs ends, and its error
+// leads to the removal of what was made: directories, mounts and namespaces.
+func Outlive() { signal.Notify(make(chan os.Signal, 1), unix.SIGINT, unix.SIGTERM, unix.SIGHUP) }
 
 // Median returns the median of v, which must not be empty.
 func Median[T cmp.Ordered](v []T) T {

@@ -82,25 +82,6 @@ func (w *Way) Run(dir string, env []string, prepare func() error) error {
 	return nil
 }
 
-// Title prints the line above the table of a rate in MB per second; 0 is no limit.
-func Title(rate float64, ways []*Way) {
-	link := "unshaped"
-	if rate > 0 {
-		link = fmt.Sprintf("%g MB/s", rate)
-	}
-	fmt.Printf("\n%s, %d runs\n", link, len(ways[0].Wall))
-}
-
-// Goal prints a goal and what was measured, and reports whether the goal is met.
-func Goal(what string, have, most float64) bool {
-	word := "met"
-	if have > most {
-		word = "MISSED"
-	}
-	fmt.Printf("goal %s: %.2f, at most %.2f: %s\n", what, have, most, word)
-	return have <= most
-}
-
 // family is a process with its descendants.
 func family(pid int) []int {
 	all := []int{pid}

@@ -1,12 +1,14 @@
 // Zcat measures decompressors: lxc-pull zcat, the command line tools, and other Go
 // packages.
 //
-//	go run -C scripts ./lab/bench/zcat -tar ROOTFS.tar ../bin/lxc-pull
+//	go run -C scripts ./lab/bench/zcat -tar ROOTFS.tar [-xz58 PROGRAM] ../bin/lxc-pull
 //
 // It packs the archive with xz, gzip, zstd and bzip2. The decoders take turns, several
 // times, and their output is discarded. The table has the medians of user CPU time and
-// wall time, the peak of resident memory, and user CPU time as a ratio to the first
-// decoder's for the same file. On a busy machine only user CPU time is meaningful.
+// wall time, the peak of resident memory (MB of 10^6 bytes), and user CPU time as a ratio to the
+// first decoder's for the same file. PROGRAM is an xz 5.8 or newer, whose decoder has assembly, if
+// the installed one is older. On a busy machine only user CPU time is meaningful. The goals are
+// below the table; the exit status is 3 if one is missed.
 package main
 
 import (
@@ -33,12 +35,24 @@ import (
 	"lxc-pull/scripts/lab/bench/measure"
 )
 
+// The goals: user CPU time as a ratio to the peer's, and the memory of two workers.
+const (
+	maxXZ        = 1.00 // to xz 5.8
+	maxGzip      = 0.70
+	maxZstd      = 0.95
+	maxBzip2     = 1.10
+	maxParallel  = 0.65 // wall time of two workers, to one
+	maxMemoryOf2 = 72   // MB
+)
+
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("bench/zcat: ")
 	archive := flag.String("tar", "", "uncompressed `archive` to pack and unpack")
 	work := flag.String("work", "", "`directory` for the packed files, kept and reused (default: a temporary one)")
 	runs := flag.Int("n", 5, "runs of each decoder")
+	newer := flag.String("xz58", "", "another xz `program`, 5.8 or newer")
+	packages := flag.Bool("packages", true, "measure other Go packages and busybox, too")
 	only := flag.String("only", "", "only files whose name contains this")
 	decode := flag.String("decode", "", "decode with this `package` (internal)")
 	flag.Parse()
@@ -68,9 +82,11 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "file\tdecoder\tuser s\tratio\twall s\tMiB\t")
-	for _, f := range files(ours, self) {
+	b := bench{ours: ours, self: self, newer: *newer, packages: *packages, runs: *runs, medians: map[string]sample{}}
+	b.versions()
+	b.table = tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(b.table, "file\tdecoder\tuser s\tratio\twall s\tMB\t")
+	for _, f := range b.files() {
 		if !strings.Contains(f.name, *only) {
 			continue
 		}
@@ -79,9 +95,69 @@ func main() {
 			log.Printf("%s left out: %v", f.name, err)
 			continue
 		}
-		compare(t, f, name, *runs)
+		b.compare(f, name)
 	}
-	t.Flush()
+	b.table.Flush()
+	b.judge()
+	if b.goals.Missed() {
+		os.Exit(measure.Missed)
+	}
+}
+
+// A bench has everything that the files share, and the medians.
+type bench struct {
+	ours, self string
+	newer      string // an xz with assembly, or ""
+	packages   bool   // measure other Go packages and busybox, too
+	runs       int
+
+	table   *tabwriter.Writer
+	medians map[string]sample // by "FILE DECODER"
+	goals   measure.Goals
+}
+
+// versions prints which versions of the other programs run.
+func (b *bench) versions() {
+	for _, argv := range [][]string{{"xz", "--version"}, {b.newer, "--version"}, {"gzip", "--version"}, {"zstd", "--version"}, {"bzip2", "--help"}} {
+		if argv[0] == "" {
+			continue
+		}
+		out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+		if err != nil {
+			log.Printf("%s: %v", strings.Join(argv, " "), err)
+			continue
+		}
+		line, _, _ := strings.Cut(string(out), "\n")
+		fmt.Println(line)
+	}
+}
+
+// judge prints the goals.
+func (b *bench) judge() {
+	user := func(s sample) float64 { return s.user }
+	wall := func(s sample) float64 { return s.wall }
+	ratio := func(name, file, ours, peer string, of func(sample) float64, most float64) {
+		a, c := b.medians[file+" "+ours], b.medians[file+" "+peer]
+		if of(a) > 0 && of(c) > 0 {
+			b.goals.Ratio(name, "s", of(a), of(c), most)
+		}
+	}
+	peer := "xz"
+	if b.newer != "" {
+		peer = "xz58"
+		ratio("xz -6, user CPU, to the installed xz", "rootfs.6.tar.xz", "lxc-pull zcat -T1", "xz -dc -T1", user, maxXZ)
+	}
+	ratio("xz -6, user CPU, to "+peer, "rootfs.6.tar.xz", "lxc-pull zcat -T1", peer+" -dc -T1", user, maxXZ)
+	ratio("xz -9e, user CPU, to "+peer, "rootfs.9e.tar.xz", "lxc-pull zcat -T1", peer+" -dc -T1", user, maxXZ)
+	ratio("blocks of xz -T2, two workers, user CPU, to "+peer+" -T2", "rootfs.6T2.tar.xz", "lxc-pull zcat -T2", peer+" -dc -T2", user, maxXZ)
+	ratio("blocks of xz -T2, two workers, wall time, to "+peer+" -T2", "rootfs.6T2.tar.xz", "lxc-pull zcat -T2", peer+" -dc -T2", wall, maxXZ)
+	ratio("blocks of xz -T2, two workers, wall time, to one", "rootfs.6T2.tar.xz", "lxc-pull zcat -T2", "lxc-pull zcat -T1", wall, maxParallel)
+	if s, ok := b.medians["rootfs.6T2.tar.xz lxc-pull zcat -T2"]; ok {
+		b.goals.Limit("blocks of xz -T2, two workers, memory", "MB", s.megabytes(), maxMemoryOf2)
+	}
+	ratio("gzip -9, user CPU, to gzip", "rootfs.9.tar.gz", "lxc-pull zcat", "gzip -dc", user, maxGzip)
+	ratio("zstd -19, user CPU, to zstd", "rootfs.19.tar.zst", "lxc-pull zcat", "zstd -dcq", user, maxZstd)
+	ratio("bzip2 -9, user CPU, to bzip2", "rootfs.tar.bz2", "lxc-pull zcat", "bzip2 -dc", user, maxBzip2)
 }
 
 // A file is one way to pack the archive, and its decoders.
@@ -91,37 +167,46 @@ type file struct {
 	decoders [][]string
 }
 
-func files(ours, self string) []file {
-	zcat := func(args ...string) []string { return append([]string{ours, "zcat"}, args...) }
-	xzTools := [][]string{
-		{"xz", "-dc", "-T1"}, zcat("-T1"), {"busybox", "xzcat"},
-		{self, "-decode", "xi2"}, {self, "-decode", "ulikunitz"},
+// files returns the files, each with the decoder first that the others are compared with.
+func (b *bench) files() []file {
+	zcat := func(args ...string) []string { return append([]string{b.ours, "zcat"}, args...) }
+	others := [][]string{{"busybox", "xzcat"}, {b.self, "-decode", "xi2"}, {b.self, "-decode", "ulikunitz"}}
+	xz := func(threads ...string) (list [][]string) {
+		for _, decoder := range [][]string{{"xz", "-dc"}, {b.newer, "-dc"}, {b.ours, "zcat"}} {
+			for _, t := range threads {
+				list = append(list, append(slices.Clone(decoder), t))
+			}
+		}
+		return append(list, others...)
 	}
 	return []file{
-		{"rootfs.6.tar.xz", []string{"xz", "-6", "-T1"}, xzTools},
-		{"rootfs.6T2.tar.xz", []string{"xz", "-6", "-T2"}, append([][]string{
-			{"xz", "-dc", "-T1"}, {"xz", "-dc", "-T2"}, zcat("-T1"), zcat("-T2")}, xzTools[2:]...)},
-		{"rootfs.9e.tar.xz", []string{"xz", "-9e", "-T1"}, xzTools},
+		{"rootfs.6.tar.xz", []string{"xz", "-6", "-T1"}, xz("-T1")},
+		{"rootfs.6T2.tar.xz", []string{"xz", "-6", "-T2"}, xz("-T1", "-T2")},
+		{"rootfs.9e.tar.xz", []string{"xz", "-9e", "-T1"}, xz("-T1")},
 		{"rootfs.9.tar.gz", []string{"gzip", "-9n"}, [][]string{
-			{"gzip", "-dc"}, zcat(), {"pigz", "-dc"}, {self, "-decode", "gzip"}}},
+			{"gzip", "-dc"}, zcat(), {"pigz", "-dc"}, {b.self, "-decode", "gzip"}}},
 		{"rootfs.19.tar.zst", []string{"zstd", "-q", "-19", "-T2"}, [][]string{
-			{"zstd", "-dcq"}, zcat(), {self, "-decode", "zstd"}}},
+			{"zstd", "-dcq"}, zcat(), {b.self, "-decode", "zstd"}}},
 		{"rootfs.tar.bz2", []string{"bzip2", "-9"}, [][]string{
-			{"bzip2", "-dc"}, zcat(), {self, "-decode", "bzip2"}}},
+			{"bzip2", "-dc"}, zcat(), {b.self, "-decode", "bzip2"}}},
 	}
 }
 
-// pack makes the file unless it exists.
+// pack makes the file unless one exists that is newer than the archive.
 func (f file) pack(archive, directory string) (string, error) {
 	name := filepath.Join(directory, f.name)
-	if _, err := os.Stat(name); err == nil {
-		return name, nil
-	}
 	in, err := os.Open(archive)
 	if err != nil {
 		return "", err
 	}
 	defer in.Close()
+	source, err := in.Stat()
+	if err != nil {
+		return "", err
+	}
+	if packed, err := os.Stat(name); err == nil && packed.ModTime().After(source.ModTime()) {
+		return name, nil
+	}
 	out, err := os.Create(name + ".new")
 	if err != nil {
 		return "", err
@@ -140,10 +225,26 @@ type sample struct {
 	peak       int64   // KiB
 }
 
+func (s sample) megabytes() float64 { return float64(s.peak) * 1024 / 1e6 }
+
+// label names a decoder in the table.
+func (b *bench) label(command []string) string {
+	switch command[0] {
+	case b.self:
+		return "Go package " + command[2]
+	case b.newer:
+		return strings.Join(append([]string{"xz58"}, command[1:]...), " ")
+	}
+	return strings.Join(append([]string{filepath.Base(command[0])}, command[1:]...), " ")
+}
+
 // compare runs the decoders of a file in turns and prints their rows.
-func compare(t io.Writer, f file, name string, runs int) {
+func (b *bench) compare(f file, name string) {
+	f.decoders = slices.DeleteFunc(f.decoders, func(command []string) bool {
+		return command[0] == "" || !b.packages && (command[0] == b.self || command[0] == "busybox")
+	})
 	samples := make([][]sample, len(f.decoders))
-	for range runs {
+	for range b.runs {
 		for i, command := range f.decoders {
 			if _, err := exec.LookPath(command[0]); err != nil {
 				continue
@@ -158,30 +259,28 @@ func compare(t io.Writer, f file, name string, runs int) {
 	}
 	first := 0.0
 	for i, command := range f.decoders {
-		label := strings.Join(append([]string{filepath.Base(command[0])}, command[1:]...), " ")
-		if command[0] == os.Args[0] || len(command) > 2 && command[1] == "-decode" {
-			label = "Go package " + command[2]
-		}
+		label := b.label(command)
 		if len(samples[i]) == 0 {
-			fmt.Fprintf(t, "%s\t%s\t-\t-\t-\t-\t\n", f.name, label)
+			fmt.Fprintf(b.table, "%s\t%s\t-\t-\t-\t-\t\n", f.name, label)
 			continue
 		}
-		user := median(samples[i], func(s sample) float64 { return s.user })
+		m := medians(samples[i])
+		b.medians[f.name+" "+label] = m
 		if first == 0 {
-			first = user
+			first = m.user
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.2f\t%.2f\t%.2f\t%.1f\t\n", f.name, label, user, user/first,
-			median(samples[i], func(s sample) float64 { return s.wall }),
-			median(samples[i], func(s sample) float64 { return float64(s.peak) / 1024 }))
+		fmt.Fprintf(b.table, "%s\t%s\t%.2f\t%.2f\t%.2f\t%.1f\t\n", f.name, label, m.user, m.user/first, m.wall, m.megabytes())
 	}
 }
 
-func median(samples []sample, of func(sample) float64) float64 {
-	values := make([]float64, len(samples))
-	for i, s := range samples {
-		values[i] = of(s)
+// medians returns the median of each figure.
+func medians(samples []sample) sample {
+	var user, wall []float64
+	var peak []int64
+	for _, s := range samples {
+		user, wall, peak = append(user, s.user), append(wall, s.wall), append(peak, s.peak)
 	}
-	return measure.Median(values)
+	return sample{measure.Median(user), measure.Median(wall), measure.Median(peak)}
 }
 
 // run measures one command.
