@@ -25,7 +25,7 @@ func (s *side) collect(r result) (leftover, error) {
 	files, err := readTree(s.dir, func(p string) bool {
 		// The private files of each program (difference 9).
 		base := filepath.Base(p)
-		return base == ".lxc-pull" || p == "home/.wget-hsts"
+		return base == ".lxc-pull" || p == "home/.wget-hsts" || s.local && p == localDir
 	})
 	if err != nil {
 		return leftover{}, err
@@ -222,6 +222,10 @@ func (c *comparison) knownOwner(p string, ours entry) bool {
 	owner, _ := c.outcome.owners(c.bare)
 	if c.oursSide.program.stock || ours.uid != uint32(owner) || ours.gid != uint32(owner) {
 		return false
+	}
+	if c.oursSide.local && (p == "@/config" || p == "@/fstab") {
+		c.differences[filesHanded] = true
+		return true
 	}
 	if p == "home/.cache" || c.cacheInEnv && strings.HasPrefix(p, "elsewhere/") {
 		c.differences[cacheOwners] = true

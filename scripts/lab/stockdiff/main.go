@@ -1,7 +1,10 @@
 // Command stockdiff creates the same random containers with LXC's own download
 // template and with ours, and reports what differs.
 //
-//	stockdiff [-ours FILE] [-n 100] [-seed 1] [-j 2] [-keep] [-disk] [-v] [PART...]
+//	stockdiff [-local] [-ours FILE] [-n 100] [-seed 1] [-j 2] [-keep] [-disk] [-v] [PART...]
+//
+// With -local the templates are those for files of this machine, lxc-local, and the only part is
+// "diff".
 //
 // The parts, all by default: "self" compares the stock template with itself and shows that
 // a changed byte is noticed; "diff" compares ours with the stock template; "hostile" gives
@@ -14,6 +17,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -106,6 +110,7 @@ type harness struct {
 	stock     program
 	ours      program
 	workers   int
+	local     bool // the templates are lxc-local
 	keep      bool
 	verbose   bool
 	quiet     bool // differences are not reported
@@ -120,7 +125,8 @@ type harness struct {
 func run(args []string) error {
 	flag := flag.NewFlagSet("stockdiff", flag.ExitOnError)
 	ours := flag.String("ours", "bin/lxc-pull", "our template; \"stock\": test the stock template instead")
-	stock := flag.String("stock", "/usr/share/lxc/templates/lxc-download", "LXC's template, of 5.0 or later")
+	local := flag.Bool("local", false, "compare the templates lxc-local")
+	stock := flag.String("stock", "", "LXC's template, of 5.0 or later (default: in /usr/share/lxc/templates; of lxc-local, of 5.0 or 6.0)")
 	count := flag.Int("n", 100, "number of images")
 	seed := flag.Uint64("seed", 1, "seed of the first image; later images have the next seeds")
 	workers := flag.Int("j", runtime.NumCPU(), "images at a time")
@@ -131,15 +137,20 @@ func run(args []string) error {
 		return err
 	}
 	parts := flag.Args()
-	if len(parts) == 0 {
+	if len(parts) == 0 && *local {
+		parts = []string{"diff"}
+	} else if len(parts) == 0 {
 		parts = []string{"self", "diff", "hostile"}
+	}
+	if *local && !slices.Equal(parts, []string{"diff"}) {
+		return errors.New("with -local there is only the part \"diff\"")
 	}
 
 	dir, err := workDir(*disk || *keep)
 	if err != nil {
 		return err
 	}
-	h := &harness{dir: dir, view: filepath.Join(dir, "view"), workers: *workers, keep: *keep, verbose: *verbose, differences: map[difference]int{}}
+	h := &harness{dir: dir, view: filepath.Join(dir, "view"), workers: *workers, local: *local, keep: *keep, verbose: *verbose, differences: map[difference]int{}}
 	defer func() {
 		if h.failed == 0 || !h.keep {
 			for unix.Unmount(dir, unix.MNT_DETACH) == nil {
@@ -196,12 +207,22 @@ func (h *harness) prepare(stock, ours string, parts []string) error {
 		return err
 	}
 	h.stock = program{name: "stock", path: filepath.Join(h.dir, "bin", "lxc-download"), stock: true}
+	if h.local {
+		h.stock.path = filepath.Join(h.dir, "bin", "lxc-local")
+	}
+	if stock == "" {
+		stock = filepath.Join("/usr/share/lxc/templates", filepath.Base(h.stock.path))
+	}
 	script, err := os.ReadFile(stock)
 	if err != nil {
 		return err
 	}
 	if script, err = withXattrs(script); err != nil {
 		return fmt.Errorf("%s: %w", stock, err)
+	}
+	if h.local {
+		// Metadata is read by the rules of LXC's other templates.
+		script = bytes.Replace(script, []byte("COMPAT_LEVEL=5"), []byte("COMPAT_LEVEL=7"), 1)
 	}
 	if err := os.WriteFile(h.stock.path, script, 0o755); err != nil {
 		return err
@@ -220,6 +241,12 @@ func (h *harness) prepare(stock, ours string, parts []string) error {
 	}
 	h.ours = program{name: "ours", path: filepath.Join(h.dir, "bin", "lxc-pull"),
 		extra: []string{"--keyring", "@VIEW@/trust/key.asc", "--cacert", "@VIEW@/trust/ca.pem"}}
+	if h.local {
+		h.ours = program{name: "ours", path: filepath.Join(h.dir, "bin", "ours", "lxc-local")}
+		if err := os.Mkdir(filepath.Dir(h.ours.path), 0o755); err != nil {
+			return err
+		}
+	}
 	return os.WriteFile(h.ours.path, binary, 0o755)
 }
 

@@ -34,6 +34,7 @@ const (
 	cacheModes      difference = 15
 	cacheOwners     difference = 16
 	badExpiry       difference = 17
+	filesHanded     difference = 19
 )
 
 const (

@@ -187,6 +187,7 @@ type side struct {
 	dir     string
 	view    string
 	program program
+	local   bool   // the templates are lxc-local
 	lxcpath string // below the view
 	name    string // container
 }
@@ -280,12 +281,25 @@ func (s *side) newContainer(p *plan) error {
 	return nil
 }
 
+// localDir is the directory below the view with the files that lxc-local takes.
+const localDir = "image"
+
+// putFiles makes the files that lxc-local takes.
+func (s *side) putFiles(rootfs, meta []byte) error {
+	if err := os.MkdirAll(s.host(localDir), 0o755); err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(s.host(localDir+"/rootfs.tar.xz"), rootfs, 0o644), os.WriteFile(s.host(localDir+"/meta.tar.xz"), meta, 0o644))
+}
+
 // create calls the program as lxc-create does.
 func (s *side) create(p *plan, srv *server, words ...string) (result, error) {
 	container := s.inside(s.container())
 	argv := []string{filepath.Base(s.program.path), "--path=" + container, "--name=" + s.name, "--rootfs=" + container + "/rootfs",
 		"--dist", p.dist, "-r", p.release, "--arch=" + p.arch, "--server", srv.name()}
-	if p.variant != "default" {
+	if s.local {
+		argv = append(argv[:4], "-f", s.inside(localDir+"/rootfs.tar.xz"), "--metadata="+s.inside(localDir+"/meta.tar.xz"))
+	} else if p.variant != "default" {
 		argv = append(argv, "--variant", p.variant)
 	}
 	for _, word := range s.program.extra {
