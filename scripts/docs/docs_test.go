@@ -212,7 +212,7 @@ func readManual(t *testing.T, top string, s *sandbox) *manual {
 	for _, match := range regexp.MustCompile(`(?m)^  ([a-z]+) {2,}`).FindAllStringSubmatch(ask("--help"), -1) {
 		names = append(names, match[1])
 	}
-	names = append(names, "sopv", "completion", "--install", "lxc-oci")
+	names = append(names, "sopv", "completion", "--install", "lxc-oci", "lxc-local")
 	for _, name := range names {
 		options := map[string]bool{}
 		for _, match := range flagInHelp.FindAllStringSubmatch(ask("help", name), -1) {

@@ -84,6 +84,7 @@ var machineFiles = map[string]string{
 	"usr/share/lxc/config/userns.conf":          "",
 	"usr/share/lxc/templates/lxc-download":      "#!/bin/sh\n",
 	"usr/share/lxc/templates/lxc-oci":           "#!/bin/sh\n",
+	"usr/share/lxc/templates/lxc-local":         "#!/bin/sh\n",
 	"usr/share/lxc-pull/templates/lxc-download": "@bin/lxc-pull",
 	"usr/local/bin/lxc-pull":                    "@bin/lxc-pull",
 

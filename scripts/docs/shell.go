@@ -131,6 +131,8 @@ func (m *manual) checkWords(words []string) error {
 			return m.checkOptions("template", words[at+1:])
 		} else if at >= 0 && slices.Contains(words, "oci") {
 			return m.checkOptions("lxc-oci", words[at+1:])
+		} else if at >= 0 && slices.Contains(words, "local") {
+			return m.checkOptions("lxc-local", words[at+1:])
 		}
 	case name == "make":
 		for _, target := range words[1:] {
