@@ -18,12 +18,13 @@ docs: picture
 
 test:
 	go test ./...
+	go test -tags noasm ./untar/xz
 
 demo: build
 	go run -C scripts ./demo
 
 e2e: build cross
-	scripts/lab/e2e/all
+	FULL=1 scripts/lab/e2e/all
 
 e2e-boot:
 	scripts/lab/e2e/boot
@@ -32,7 +33,10 @@ fuzz:
 	scripts/lab/fuzz $(FUZZTIME)
 
 bench: build
-	scripts/lab/bench/run
+	scripts/lab/bench/run $(BENCH)
+
+scale: build
+	scripts/lab/bench/run $(BENCH) scale
 
 picture:
 	go run -C scripts ./docs picture ../docs/terminal.svg
@@ -43,4 +47,4 @@ check:
 clean:
 	rm -rf bin dist demo
 
-.PHONY: build cross packages install docs picture test demo e2e e2e-boot fuzz bench check clean
+.PHONY: build cross packages install docs picture test demo e2e e2e-boot fuzz bench scale check clean
