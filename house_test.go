@@ -34,15 +34,16 @@ func goList(t *testing.T, args ...string) []string {
 // A package without a line in the table imports no other package of this module.
 func TestArrows(t *testing.T) {
 	arrows := map[string]string{
-		".":           "cli",
-		"cli":         "cross fetch image image/cache lxc lxc/host pgp pull pull/source untar untar/xz",
-		"pull":        "cross image image/json lxc pull/source untar",
-		"pull/source": "fetch image image/cache lxc pgp untar untar/xz",
-		"image":       "image/json",
-		"image/cache": "image",
-		"lxc/host":    "lxc",
-		"untar":       "untar/xz",
-		"cross/build": "cross",
+		".":              "cli",
+		"cli":            "cross fetch image image/cache image/sha256 lxc lxc/host pgp pull pull/source untar untar/xz",
+		"pull":           "cross image image/json image/sha256 lxc pull/source untar",
+		"pull/source":    "fetch image image/cache image/sha256 lxc pgp untar untar/xz",
+		"image":          "image/json",
+		"image/cache":    "image image/sha256",
+		"lxc/host":       "lxc",
+		"untar":          "untar/deflate untar/squashfs untar/xz",
+		"untar/squashfs": "untar/deflate untar/xz",
+		"cross/build":    "cross",
 	}
 	const module = "lxc-pull"
 	for _, pkg := range goList(t, "./...") {
@@ -87,7 +88,7 @@ func TestPackagesOfTheProgram(t *testing.T) {
 		"bufio", "bytes", "cmp", "context", "embed", "errors", "fmt", "io", "io/fs", "iter", "maps", "os", "os/signal", "path", "path/filepath",
 		"reflect", "runtime", "runtime/cgo", "runtime/debug", "slices", "sort", "strconv", "strings", "sync", "sync/atomic", "syscall", "time",
 		"unicode", "unicode/utf16", "unicode/utf8", "unique", "unsafe", "weak",
-		"compress/bzip2", "compress/flate", "compress/gzip", "container/list",
+		"compress/flate", "compress/gzip", "container/list",
 		"encoding/asn1", "encoding/base64", "encoding/binary", "encoding/hex", "encoding/pem",
 		"hash", "hash/crc32", "hash/crc64", "hash/maphash", "math", "math/big", "math/bits", "math/rand", "math/rand/v2",
 		"log", "mime", "mime/multipart", "mime/quotedprintable", "net", "net/http", "net/http/httptrace", "net/netip", "net/textproto", "net/url",
@@ -200,7 +201,7 @@ func TestSize(t *testing.T) {
 
 // TestPublicNamesAreDocumented checks that every public name has a comment.
 func TestPublicNamesAreDocumented(t *testing.T) {
-	for _, dir := range []string{"cli", "cross", "fetch", "image", "image/cache", "image/json", "lxc", "lxc/host", "pgp", "pull", "pull/source", "untar", "untar/xz"} {
+	for _, dir := range []string{"cli", "cross", "fetch", "image", "image/cache", "image/json", "image/sha256", "lxc", "lxc/host", "pgp", "pull", "pull/source", "untar", "untar/deflate", "untar/xz"} {
 		files, err := filepath.Glob(dir + "/*.go")
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", dir, len(files), err)
