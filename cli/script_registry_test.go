@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"lxc-pull/pull/source/registrytest"
 )
 
 // A registryKey is the key of a script's registry among its values.
@@ -21,7 +23,7 @@ type registryKey struct{}
 // first time, and sets REGISTRY to its HOST:PORT:
 //
 //	registry image REPO TAG [KEY=VALUE]... [-- ENTRY...]...   an image; each -- begins a layer, whose
-//	      entries are as for tarLayer. KEY is platform, type (the layers' media type) or one of the
+//	      entries are as for registrytest.Layer. KEY is platform, type (the layers' media type) or one of the
 //	      image's config, with a JSON value. DIGEST is set to the digest of its manifest
 //	registry index REPO TAG PLATFORM=DIGEST...                sets DIGEST, too
 //	registry basic|token USER PASSWORD                        requires a login
@@ -33,10 +35,10 @@ type registryKey struct{}
 //	registry requests FILE                                    writes a line for each request since the last
 func registryCommand(t *testing.T) func(ts *testscript.TestScript, neg bool, args []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
-		holder := ts.Value(registryKey{}).(**fakeRegistry)
+		holder := ts.Value(registryKey{}).(**registrytest.Registry)
 		if *holder == nil {
-			*holder = newRegistry(t)
-			ts.Setenv("REGISTRY", (*holder).host())
+			*holder = registrytest.New(t)
+			ts.Setenv("REGISTRY", (*holder).Host())
 		}
 		f := *holder
 		if neg || len(args) == 0 {
@@ -46,36 +48,36 @@ func registryCommand(t *testing.T) func(ts *testscript.TestScript, neg bool, arg
 		switch verb {
 		case "start":
 		case "image":
-			ts.Setenv("DIGEST", f.addImage(args[0], args[1], scriptImage(ts, t, args[2:])))
+			ts.Setenv("DIGEST", f.AddImage(args[0], args[1], scriptImage(ts, t, args[2:])))
 		case "index":
 			var entries []string
 			for _, arg := range args[2:] {
 				entries = append(entries, strings.Replace(arg, "=", " ", 1))
 			}
-			ts.Setenv("DIGEST", f.addIndex(args[0], args[1], entries...))
+			ts.Setenv("DIGEST", f.AddIndex(args[0], args[1], entries...))
 		case "save":
 			saveImage(ts, f, args[0] == "docker", args[1], args[2], args[3])
 		case "requests":
-			ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(f.asked(""), "\n")+"\n"), 0o644))
-			f.forget()
+			ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(f.Asked(""), "\n")+"\n"), 0o644))
+			f.Forget()
 		default:
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.basic, f.tokens, f.html, f.user, f.password = false, false, false, "", ""
+			f.Mu.Lock()
+			defer f.Mu.Unlock()
+			f.Basic, f.Tokens, f.HTML, f.User, f.Password = false, false, false, "", ""
 			switch verb {
 			case "basic":
-				f.requireBasic(args[0], args[1])
+				f.RequireBasic(args[0], args[1])
 			case "token":
-				f.requireToken(args[0], args[1])
+				f.RequireToken(args[0], args[1])
 			case "html":
-				f.html = true
+				f.HTML = true
 			case "limit":
 				n, err := strconv.Atoi(args[0])
 				ts.Check(err)
-				f.tooMany = n
+				f.TooMany = n
 			case "spoil":
-				for digest, data := range f.blobs {
-					f.blobs[digest] = append(append([]byte(nil), data[:len(data)-1]...), data[len(data)-1]^1)
+				for digest, data := range f.Blobs {
+					f.Blobs[digest] = append(append([]byte(nil), data[:len(data)-1]...), data[len(data)-1]^1)
 				}
 			case "free":
 			default:
@@ -86,8 +88,8 @@ func registryCommand(t *testing.T) func(ts *testscript.TestScript, neg bool, arg
 }
 
 // scriptImage returns the image that a script describes.
-func scriptImage(ts *testscript.TestScript, t *testing.T, args []string) fakeImage {
-	i := fakeImage{config: map[string]any{}}
+func scriptImage(ts *testscript.TestScript, t *testing.T, args []string) registrytest.Image {
+	i := registrytest.Image{Config: map[string]any{}}
 	var layers [][]string
 	for _, arg := range args {
 		switch key, value, _ := strings.Cut(arg, "="); {
@@ -96,33 +98,33 @@ func scriptImage(ts *testscript.TestScript, t *testing.T, args []string) fakeIma
 		case len(layers) > 0:
 			layers[len(layers)-1] = append(layers[len(layers)-1], arg)
 		case key == "platform":
-			i.platform = value
+			i.Platform = value
 		case key == "type":
-			i.mediaType = value
+			i.MediaType = value
 		default:
 			var member any
 			if err := json.Unmarshal([]byte(value), &member); err != nil {
 				ts.Fatalf("%s: %v", arg, err)
 			}
-			i.config[key] = member
+			i.Config[key] = member
 		}
 	}
 	for _, entries := range layers {
-		i.layers = append(i.layers, tarLayer(t, entries...))
+		i.Layers = append(i.Layers, registrytest.Layer(t, entries...))
 	}
 	return i
 }
 
 // saveImage writes an OCI archive or one of docker save.
-func saveImage(ts *testscript.TestScript, f *fakeRegistry, docker bool, file, repository, tag string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	top := f.manifests[repository+" "+tag]
+func saveImage(ts *testscript.TestScript, f *registrytest.Registry, docker bool, file, repository, tag string) {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	top := f.Manifests[repository+" "+tag]
 	var m struct {
 		Config struct{ Digest string }
 		Layers []struct{ Digest string }
 	}
-	ts.Check(json.Unmarshal(top.text, &m))
+	ts.Check(json.Unmarshal(top.Text, &m))
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	add := func(name string, data []byte) {
@@ -134,7 +136,7 @@ func saveImage(ts *testscript.TestScript, f *fakeRegistry, docker bool, file, re
 	layers := []string{}
 	for _, l := range m.Layers {
 		name := blob(l.Digest)
-		data := f.blobs[l.Digest]
+		data := f.Blobs[l.Digest]
 		if docker { // plain archives
 			z, err := gzip.NewReader(bytes.NewReader(data))
 			ts.Check(err)
@@ -147,14 +149,14 @@ func saveImage(ts *testscript.TestScript, f *fakeRegistry, docker bool, file, re
 	}
 	if docker {
 		config := strings.TrimPrefix(m.Config.Digest, "sha256:") + ".json"
-		add(config, f.blobs[m.Config.Digest])
-		add("manifest.json", f.json([]any{map[string]any{"Config": config, "RepoTags": []string{repository + ":" + tag}, "Layers": layers}}))
+		add(config, f.Blobs[m.Config.Digest])
+		add("manifest.json", f.JSON([]any{map[string]any{"Config": config, "RepoTags": []string{repository + ":" + tag}, "Layers": layers}}))
 	} else {
-		add(blob(m.Config.Digest), f.blobs[m.Config.Digest])
-		d := fakeDescriptor(top.mediaType, top.text)
-		add(blob(d["digest"].(string)), top.text)
+		add(blob(m.Config.Digest), f.Blobs[m.Config.Digest])
+		d := registrytest.Descriptor(top.MediaType, top.Text)
+		add(blob(d["digest"].(string)), top.Text)
 		d["annotations"] = map[string]string{"org.opencontainers.image.ref.name": tag}
-		add("index.json", f.json(map[string]any{"schemaVersion": 2, "manifests": []any{d}}))
+		add("index.json", f.JSON(map[string]any{"schemaVersion": 2, "manifests": []any{d}}))
 		add("oci-layout", []byte(`{"imageLayoutVersion": "1.0.0"}`))
 	}
 	ts.Setenv("CONFIG", strings.TrimPrefix(m.Config.Digest, "sha256:"))

@@ -34,6 +34,7 @@ import (
 
 	"lxc-pull/image"
 	"lxc-pull/image/cache"
+	"lxc-pull/pull/source/registrytest"
 )
 
 // init keeps the main goroutine on the main thread, as main.go does.
@@ -69,7 +70,7 @@ func scriptParams(t *testing.T) testscript.Params {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir+"/home")
-			env.Values[registryKey{}] = new(*fakeRegistry)
+			env.Values[registryKey{}] = new(*registrytest.Registry)
 			env.Setenv("LXC_CACHE_PATH", env.WorkDir+"/cache")
 			env.Setenv("LXC_TEMPLATE_CONFIG", env.WorkDir+"/lxcconfig")
 			env.Setenv("LXC_HOOK_DIR", env.WorkDir+"/hooks")

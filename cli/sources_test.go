@@ -16,6 +16,7 @@ import (
 	"lxc-pull/image/cache"
 	"lxc-pull/pgp"
 	"lxc-pull/pull/source"
+	"lxc-pull/pull/source/registrytest"
 	"lxc-pull/untar"
 )
 
@@ -221,7 +222,7 @@ func TestHoldsContainer(t *testing.T) {
 		{digits + ".json", true}, {digits + "/ " + digits + "/layer.tar", true}, {"./ ./blobs/", true},
 		{"./ ./bin/", false}, {"bin/sh", false}, {"rootfs/ rootfs/bin/", false}, {"metadata.yaml rootfs/", false}, {"root.x86_64/", false}, {digits[2:] + ".json", false},
 	} {
-		data := tarLayer(t, strings.Fields(c.entries)...)
+		data := registrytest.Layer(t, strings.Fields(c.entries)...)
 		var packed bytes.Buffer
 		z := gzip.NewWriter(&packed)
 		z.Write(data)

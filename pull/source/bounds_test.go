@@ -17,6 +17,7 @@ import (
 
 	"lxc-pull/image"
 	"lxc-pull/image/cache"
+	"lxc-pull/pull/source/registrytest"
 	"lxc-pull/untar"
 )
 
@@ -29,11 +30,11 @@ func blobPath(base, digest string) string {
 // blamed only if the blob has its digest.
 func TestDamagedBlob(t *testing.T) {
 	for _, damage := range []string{"short", "empty", "long", "other"} {
-		reg, base := newRegistry(t), t.TempDir()
+		reg, base := registrytest.New(t), t.TempDir()
 		want, digest := threeLayers(t, reg, "app", "1", 1)
 		read := func() (*Found, string) {
 			t.Helper()
-			f, said := containerFinder(t, testContainer(t, reg.host()+"/app:1"), base)
+			f, said := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), base)
 			found, layers, err := layersOf(t.Context(), f)
 			if err != nil || !same(layers, want) {
 				t.Fatalf("%s: %v\n%s", damage, err, said)
@@ -43,7 +44,7 @@ func TestDamagedBlob(t *testing.T) {
 		}
 		read()
 		var names []string
-		for name := range reg.blobs {
+		for name := range reg.Blobs {
 			names = append(names, name)
 		}
 		for _, name := range append(names, digest) {
@@ -65,11 +66,11 @@ func TestDamagedBlob(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, said := read()
-			layer := slices.ContainsFunc(want, func(l []byte) bool { return fakeDigest(l) == name })
+			layer := slices.ContainsFunc(want, func(l []byte) bool { return registrytest.Digest(l) == name })
 			if strings.Contains(said, "damaged") != layer || strings.Contains(said, "starting again") {
 				t.Errorf("%s: said %s", damage, said)
 			}
-			if now, _ := os.ReadFile(blobPath(base, name)); fakeDigest(now) != name {
+			if now, _ := os.ReadFile(blobPath(base, name)); registrytest.Digest(now) != name {
 				t.Errorf("%s: %s is still damaged", damage, name)
 			}
 			if found, said := read(); !found.Cached {
@@ -78,14 +79,14 @@ func TestDamagedBlob(t *testing.T) {
 		}
 		// Another image says another size of the layer.
 		var m map[string]any
-		json.Unmarshal(reg.manifests["app 1"].text, &m)
+		json.Unmarshal(reg.Manifests["app 1"].Text, &m)
 		m["layers"].([]any)[1].(map[string]any)["size"] = 299_999
-		reg.addManifest("app", "2", fakeManifestType, reg.json(m))
-		f, said := containerFinder(t, testContainer(t, reg.host()+"/app:2"), base)
+		reg.AddManifest("app", "2", registrytest.ManifestType, reg.JSON(m))
+		f, said := containerFinder(t, testContainer(t, reg.Host()+"/app:2"), base)
 		if _, _, err := layersOf(t.Context(), f); KindOf(err) != Unverified || !strings.Contains(err.Error(), "299999 by the manifest") || strings.Contains(said.String(), "damaged") {
 			t.Errorf("%v\n%s", err, said)
 		}
-		if _, err := os.Stat(blobPath(base, fakeDigest(want[1]))); err != nil {
+		if _, err := os.Stat(blobPath(base, registrytest.Digest(want[1]))); err != nil {
 			t.Error(err)
 		}
 	}
@@ -109,9 +110,9 @@ func gatherAll(t *testing.T, found *Found, during func(layer int)) (temp []byte,
 // run from the cache.
 func TestGather(t *testing.T) {
 	for _, gather := range []bool{true, false} {
-		reg, base := newRegistry(t), t.TempDir()
+		reg, base := registrytest.New(t), t.TempDir()
 		want, _ := threeLayers(t, reg, "app", "1", 1)
-		f, said := containerFinder(t, testContainer(t, reg.host()+"/app:1"), base)
+		f, said := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), base)
 		if !gather {
 			if _, _, err := layersOf(t.Context(), f); err != nil {
 				t.Fatal(err)
@@ -126,12 +127,12 @@ func TestGather(t *testing.T) {
 				t.Fatalf("%v, %d bytes", err, len(temp))
 			}
 		}
-		if err := os.Remove(blobPath(base, fakeDigest(want[1]))); err != nil {
+		if err := os.Remove(blobPath(base, registrytest.Digest(want[1]))); err != nil {
 			t.Fatal(err)
 		}
-		reg.forget()
-		if _, err = readLayers(t.Context(), found); KindOf(err) != Unverified || len(reg.asked("blobs")) > 0 {
-			t.Errorf("%v, asked %q", err, reg.asked(""))
+		reg.Forget()
+		if _, err = readLayers(t.Context(), found); KindOf(err) != Unverified || len(reg.Asked("blobs")) > 0 {
+			t.Errorf("%v, asked %q", err, reg.Asked(""))
 		}
 		found.Forget(err)
 		if found, err = f.Next(t.Context(), found, err); err != nil || found.Cached || found.Safe() {
@@ -149,17 +150,17 @@ func TestGather(t *testing.T) {
 
 // TestGatherFull has a cache on a full disk: the layer goes on in the temporary file.
 func TestGatherFull(t *testing.T) {
-	reg, base := newRegistry(t), t.TempDir()
+	reg, base := registrytest.New(t), t.TempDir()
 	want, _ := threeLayers(t, reg, "app", "1", 1)
-	f, said := containerFinder(t, testContainer(t, reg.host()+"/app:1"), base)
+	f, said := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), base)
 	found, err := f.Find(t.Context(), image.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer found.Close()
 	sent := make(chan bool)
-	reg.change = func(w http.ResponseWriter, r *http.Request) bool {
-		if !strings.Contains(r.URL.Path, fakeDigest(want[1])) {
+	reg.Change = func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, registrytest.Digest(want[1])) {
 			return false
 		}
 		w.Header().Set("Content-Length", fmt.Sprint(len(want[1])))
@@ -181,7 +182,7 @@ func TestGatherFull(t *testing.T) {
 			a.mu.Lock()
 			if a.layers[1].written >= 96<<10 { // what is sent so far, in whole chunks
 				a.layers[1].blob.File.Close()
-				a.layers[1].blob.File, _ = os.Open(strings.Replace(blobPath(base, fakeDigest(want[1])), "sha256-", ".sha256-", 1) + ".part")
+				a.layers[1].blob.File, _ = os.Open(strings.Replace(blobPath(base, registrytest.Digest(want[1])), "sha256-", ".sha256-", 1) + ".part")
 				a.mu.Unlock()
 				break
 			}
@@ -190,22 +191,22 @@ func TestGatherFull(t *testing.T) {
 		}
 		close(sent)
 	})
-	reg.forget()
+	reg.Forget()
 	if err != nil || !bytes.Equal(temp, slices.Concat(want[1:]...)) {
 		t.Fatalf("%v, %d bytes\n%s", err, len(temp), said)
 	}
-	if layers, err := readLayers(t.Context(), found); err != nil || !same(layers, want) || len(reg.asked("")) > 0 {
-		t.Errorf("%v, asked %q", err, reg.asked(""))
+	if layers, err := readLayers(t.Context(), found); err != nil || !same(layers, want) || len(reg.Asked("")) > 0 {
+		t.Errorf("%v, asked %q", err, reg.Asked(""))
 	}
 }
 
 // TestCacheLimit keeps the cache below its limit, also after a run that downloads nothing.
 func TestCacheLimit(t *testing.T) {
-	reg, base := newRegistry(t), t.TempDir()
+	reg, base := registrytest.New(t), t.TempDir()
 	c := &cache.Cache{Base: base}
 	read := func(tag string, limit int64) {
 		t.Helper()
-		f, said := containerFinder(t, testContainer(t, reg.host()+"/app:"+tag), base)
+		f, said := containerFinder(t, testContainer(t, reg.Host()+"/app:"+tag), base)
 		f.opt.Use.Limit = limit
 		found, _, err := layersOf(t.Context(), f)
 		if err != nil {
@@ -216,7 +217,7 @@ func TestCacheLimit(t *testing.T) {
 		list, err := c.List()
 		for i := range list {
 			sum += list[i].Size
-			if limit > 0 && (list[i].Blob != "" || list[i].Kept.Reference != testContainer(t, reg.host()+"/app:"+tag).Reference.String()) {
+			if limit > 0 && (list[i].Blob != "" || list[i].Kept.Reference != testContainer(t, reg.Host()+"/app:"+tag).Reference.String()) {
 				t.Errorf("%s is left", list[i].Label())
 			}
 		}
@@ -238,10 +239,10 @@ func TestCacheLimit(t *testing.T) {
 
 // TestRegistryLists has lists that don't end, and measures the memory of what is kept.
 func TestRegistryLists(t *testing.T) {
-	reg := newRegistry(t)
-	reg.addImage("app", "1", fakeImage{layers: [][]byte{{1}}})
+	reg := registrytest.New(t)
+	reg.AddImage("app", "1", registrytest.Image{Layers: [][]byte{{1}}})
 	pages, items, artifact, loop := 0, 0, "", false
-	reg.change = func(w http.ResponseWriter, r *http.Request) bool {
+	reg.Change = func(w http.ResponseWriter, r *http.Request) bool {
 		pages++
 		if !loop {
 			w.Header().Set("Link", fmt.Sprintf(`<%s?n=%d>; rel="next"`, r.URL.Path, pages))
@@ -253,22 +254,22 @@ func TestRegistryLists(t *testing.T) {
 			if text := fmt.Sprintf("%d-%d", pages, i); strings.Contains(r.URL.Path, "/tags/") {
 				list = append(list, `"`+text+strings.Repeat("x", 100)+`"`)
 			} else {
-				list = append(list, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":1,"artifactType":%q,"annotations":{"a":%q}}`, fakeManifestType, fakeDigest([]byte(text)), artifact, strings.Repeat("x", 150)))
+				list = append(list, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":1,"artifactType":%q,"annotations":{"a":%q}}`, registrytest.ManifestType, registrytest.Digest([]byte(text)), artifact, strings.Repeat("x", 150)))
 			}
 		}
 		if strings.Contains(r.URL.Path, "/tags/") {
 			fmt.Fprintf(w, `{"tags":[%s]}`, strings.Join(list, ","))
 		} else {
-			fmt.Fprintf(w, `{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`, fakeIndexType, strings.Join(list, ","))
+			fmt.Fprintf(w, `{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`, registrytest.IndexType, strings.Join(list, ","))
 		}
 		return true
 	}
-	f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:1"), "")
+	f, _ := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), "")
 	o, err := f.openImage(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	digest := image.Digest(fakeDigest(nil))
+	digest := image.Digest(registrytest.Digest(nil))
 	for _, test := range []struct {
 		name     string
 		items    int
@@ -370,17 +371,17 @@ func TestArchiveRepeats(t *testing.T) {
 // servers on other ports.
 func TestSecrets(t *testing.T) {
 	for _, echo := range []string{"s3cret", "YWxpY2U6czNjcmV0", "good1"} {
-		reg := newRegistry(t)
+		reg := registrytest.New(t)
 		threeLayers(t, reg, "app", "1", 1)
-		reg.requireToken("alice", "s3cret")
-		reg.change = func(w http.ResponseWriter, r *http.Request) bool {
+		reg.RequireToken("alice", "s3cret")
+		reg.Change = func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("Authorization") == "" || r.URL.Path == "/token" {
 				return false
 			}
-			reg.fail(w, http.StatusForbidden, "DENIED", "you sent <"+echo+">")
+			reg.Fail(w, http.StatusForbidden, "DENIED", "you sent <"+echo+">")
 			return true
 		}
-		c := testContainer(t, reg.host()+"/app:1")
+		c := testContainer(t, reg.Host()+"/app:1")
 		c.Login = func(string, string) (string, string, error) { return "alice", "s3cret", nil }
 		f, said := containerFinder(t, c, "")
 		if _, _, err := layersOf(t.Context(), f); KindOf(err) != Login || strings.Contains(err.Error()+said.String(), echo) {

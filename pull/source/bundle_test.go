@@ -17,6 +17,7 @@ import (
 	"lxc-pull/image/cache"
 	"lxc-pull/lxc"
 	"lxc-pull/pgp"
+	"lxc-pull/pull/source/registrytest"
 	"lxc-pull/untar"
 )
 
@@ -376,12 +377,12 @@ func tryBundle(t testing.TB, data []byte, keys *pgp.Keyring) (*Found, [][]byte, 
 // key that signed its index in both storages.
 func containerBundle(t *testing.T) ([]byte, *pgp.Keyring) {
 	t.Helper()
-	reg, key := newRegistry(t), newTestSigner(t)
+	reg, key := registrytest.New(t), newTestSigner(t)
 	_, digest := threeLayers(t, reg, "app", "1", 3)
-	top := reg.addIndex("app", "1", "linux/amd64 "+digest, "linux/arm64 "+reg.addImage("app", "", fakeImage{layers: [][]byte{{1}}, platform: "linux/arm64"}))
+	top := reg.AddIndex("app", "1", "linux/amd64 "+digest, "linux/arm64 "+reg.AddImage("app", "", registrytest.Image{Layers: [][]byte{{1}}, Platform: "linux/arm64"}))
 	key.signTag(reg, "app", top)
 	key.signBundle(reg, "app", digest)
-	f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:1"), "")
+	f, _ := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), "")
 	return exported(t, f, image.Query{}), key.keyring()
 }
 
@@ -398,11 +399,11 @@ func TestBundleOfContainer(t *testing.T) {
 		{"an index that is signed in a bundle", true, false, true},
 		{"both", true, true, true},
 	} {
-		reg := newRegistry(t)
+		reg := registrytest.New(t)
 		want, digest := threeLayers(t, reg, "team/app", "1", 1)
 		top := digest
 		if c.index {
-			top = reg.addIndex("team/app", "1", "linux/amd64 "+digest, "linux/arm64 "+reg.addImage("team/app", "", fakeImage{layers: want[:1], platform: "linux/arm64"}))
+			top = reg.AddIndex("team/app", "1", "linux/amd64 "+digest, "linux/arm64 "+reg.AddImage("team/app", "", registrytest.Image{Layers: want[:1], Platform: "linux/arm64"}))
 		}
 		if c.tag {
 			stranger.signTag(reg, "team/app", digest)
@@ -413,11 +414,11 @@ func TestBundleOfContainer(t *testing.T) {
 			key.signBundle(reg, "team/app", top)
 		}
 		for _, base := range []string{"", t.TempDir()} {
-			f, _ := containerFinder(t, testContainer(t, reg.host()+"/team/app:1"), base)
+			f, _ := containerFinder(t, testContainer(t, reg.Host()+"/team/app:1"), base)
 			path := writeBundle(t, exported(t, f, image.Query{}))
 			f, said := bundleFinder(t, path, key.keyring())
 			found, layers, err := unbundle(t.Context(), f)
-			if signed := c.tag || c.cosig; signed != (err == nil) || signed && (!same(layers, want) || found.Image.Reference != "docker+http://"+reg.host()+"/team/app:1@"+top || len(found.Signers()) != 1) {
+			if signed := c.tag || c.cosig; signed != (err == nil) || signed && (!same(layers, want) || found.Image.Reference != "docker+http://"+reg.Host()+"/team/app:1@"+top || len(found.Signers()) != 1) {
 				t.Errorf("%s: with the key: %v\n%s", c.name, err, said)
 			}
 			f, said = bundleFinder(t, path, pgp.LinuxContainers())
@@ -445,16 +446,16 @@ func TestBundleOfContainer(t *testing.T) {
 
 // TestBundleOfOtherRepository has a signature for another repository than the bundle says.
 func TestBundleOfOtherRepository(t *testing.T) {
-	reg, key := newRegistry(t), newTestSigner(t)
+	reg, key := registrytest.New(t), newTestSigner(t)
 	_, digest := threeLayers(t, reg, "app", "1", 3)
-	payload := fmt.Sprintf(`{"critical":{"identity":{"docker-reference":"%s/app"},"image":{"docker-manifest-digest":"%s"},"type":"cosign container image signature"},"optional":null}`, reg.host(), digest)
+	payload := fmt.Sprintf(`{"critical":{"identity":{"docker-reference":"%s/app"},"image":{"docker-manifest-digest":"%s"},"type":"cosign container image signature"},"optional":null}`, reg.Host(), digest)
 	key.signPayload(reg, "app", digest, payload)
-	f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:1"), "")
+	f, _ := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), "")
 	data := exported(t, f, image.Query{})
 	if _, _, err := tryBundle(t, data, key.keyring()); err != nil {
 		t.Fatal(err)
 	}
-	other := bytes.Replace(data, []byte(reg.host()+"/app:1"), []byte(reg.host()+"/bpp:1"), 1)
+	other := bytes.Replace(data, []byte(reg.Host()+"/app:1"), []byte(reg.Host()+"/bpp:1"), 1)
 	if _, _, err := tryBundle(t, other, key.keyring()); KindOf(err) != Unverified {
 		t.Errorf("under another name: %v", err)
 	}

@@ -26,9 +26,10 @@ import (
 	"lxc-pull/image/cache"
 	"lxc-pull/lxc"
 	"lxc-pull/pgp"
+	"lxc-pull/pull/source/registrytest"
 )
 
-// testContainer names an image of a fakeRegistry, for a machine of type linux/amd64.
+// testContainer names an image of a registrytest.Registry, for a machine of type linux/amd64.
 func testContainer(t *testing.T, name string) *Container {
 	t.Helper()
 	ref, err := image.ParseReference(name)
@@ -123,25 +124,25 @@ func readLayers(ctx context.Context, found *Found) (layers [][]byte, err error) 
 
 // threeLayers adds an image of three layers of random bytes, which are no archives: package
 // source does not look into them. The second is larger than what is kept in memory.
-func threeLayers(t *testing.T, f *fakeRegistry, repository, tag string, seed byte) (layers [][]byte, digest string) {
+func threeLayers(t *testing.T, f *registrytest.Registry, repository, tag string, seed byte) (layers [][]byte, digest string) {
 	noise := rand.NewChaCha8([32]byte{seed})
 	for _, size := range []int{1000, 300_000, 70_000} {
 		layer := make([]byte, size)
 		noise.Read(layer)
 		layers = append(layers, layer)
 	}
-	return layers, f.addImage(repository, tag, fakeImage{layers: layers, plain: true, created: "2026-08-01T10:00:00Z"})
+	return layers, f.AddImage(repository, tag, registrytest.Image{Layers: layers, Plain: true, Created: "2026-08-01T10:00:00Z"})
 }
 
 func same(a, b [][]byte) bool { return slices.EqualFunc(a, b, bytes.Equal) }
 
 func TestContainer(t *testing.T) {
-	reg := newRegistry(t)
+	reg := registrytest.New(t)
 	want, digest := threeLayers(t, reg, "app/web", "1.0", 1)
-	index := reg.addIndex("app/web", "multi", "linux/arm64 "+reg.addImage("app/web", "", fakeImage{layers: want[:1], platform: "linux/arm64"}), "linux/amd64 "+digest)
+	index := reg.AddIndex("app/web", "multi", "linux/arm64 "+reg.AddImage("app/web", "", registrytest.Image{Layers: want[:1], Platform: "linux/arm64"}), "linux/amd64 "+digest)
 	for _, base := range []string{"", t.TempDir()} {
 		for _, name := range []string{"app/web:1.0", "app/web:multi", "app/web@" + digest, "app/web@" + index} {
-			f, said := containerFinder(t, testContainer(t, reg.host()+"/"+name), base)
+			f, said := containerFinder(t, testContainer(t, reg.Host()+"/"+name), base)
 			found, layers, err := layersOf(t.Context(), f)
 			if err != nil || !same(layers, want) {
 				t.Fatalf("%s: %v\n%s", name, err, said)
@@ -162,12 +163,12 @@ func TestContainer(t *testing.T) {
 // TestContainerCached reads an image from the cache: the tag is asked for, and nothing else; with
 // the digest there is no request; offline the last image counts.
 func TestContainerCached(t *testing.T) {
-	reg := newRegistry(t)
+	reg := registrytest.New(t)
 	want, digest := threeLayers(t, reg, "app", "1", 1)
 	base := t.TempDir()
 	read := func(name string, change func(*Options)) (*Found, string) {
 		t.Helper()
-		reg.forget()
+		reg.Forget()
 		f, said := containerFinder(t, testContainer(t, name), base)
 		if change != nil {
 			change(&f.opt)
@@ -179,23 +180,23 @@ func TestContainerCached(t *testing.T) {
 		found.Close()
 		return found, said.String()
 	}
-	name, pinned := reg.host()+"/app:1", reg.host()+"/app@"+digest
+	name, pinned := reg.Host()+"/app:1", reg.Host()+"/app@"+digest
 	if found, said := read(name, nil); found.Cached || !strings.Contains(said, "The image cache is now ready") {
 		t.Errorf("the first: %s", said)
 	}
-	if found, _ := read(name, nil); !found.Cached || len(reg.asked("")) != 1 {
-		t.Errorf("from the cache: asked %q", reg.asked(""))
+	if found, _ := read(name, nil); !found.Cached || len(reg.Asked("")) != 1 {
+		t.Errorf("from the cache: asked %q", reg.Asked(""))
 	}
-	if found, _ := read(name, func(o *Options) { o.Use.Force = true }); !found.Cached || len(reg.asked("")) != 0 {
-		t.Errorf("forced: asked %q", reg.asked(""))
+	if found, _ := read(name, func(o *Options) { o.Use.Force = true }); !found.Cached || len(reg.Asked("")) != 0 {
+		t.Errorf("forced: asked %q", reg.Asked(""))
 	}
-	if _, said := read(name, func(o *Options) { o.Use.Flush = true }); !strings.Contains(said, "ready") || len(reg.asked("blobs")) < 3 {
-		t.Errorf("flushed: asked %q, %s", reg.asked(""), said)
+	if _, said := read(name, func(o *Options) { o.Use.Flush = true }); !strings.Contains(said, "ready") || len(reg.Asked("blobs")) < 3 {
+		t.Errorf("flushed: asked %q, %s", reg.Asked(""), said)
 	}
-	if found, _ := read(pinned, nil); !found.Cached || len(reg.asked("")) != 0 {
-		t.Errorf("pinned: asked %q", reg.asked(""))
+	if found, _ := read(pinned, nil); !found.Cached || len(reg.Asked("")) != 0 {
+		t.Errorf("pinned: asked %q", reg.Asked(""))
 	}
-	if _, _ = read(pinned, func(o *Options) { o.Use.Refresh = true }); len(reg.asked("manifests")) == 0 {
+	if _, _ = read(pinned, func(o *Options) { o.Use.Refresh = true }); len(reg.Asked("manifests")) == 0 {
 		t.Error("refreshed without a request")
 	}
 	reg.Close()
@@ -228,11 +229,11 @@ func TestContainerCached(t *testing.T) {
 
 // TestContainerResumes continues a layer in its middle, in a later run.
 func TestContainerResumes(t *testing.T) {
-	reg := newRegistry(t)
+	reg := registrytest.New(t)
 	want, _ := threeLayers(t, reg, "app", "1", 1)
 	base := t.TempDir()
-	reg.cut = 100_000
-	f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:1"), base)
+	reg.Cut = 100_000
+	f, _ := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), base)
 	found, err := f.Find(t.Context(), image.Query{})
 	if err != nil {
 		t.Fatal(err)
@@ -244,14 +245,14 @@ func TestContainerResumes(t *testing.T) {
 		t.Error("nothing is kept")
 	}
 	found.Close()
-	reg.cut = 0
-	reg.forget()
-	f, said := containerFinder(t, testContainer(t, reg.host()+"/app:1"), base)
+	reg.Cut = 0
+	reg.Forget()
+	f, said := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), base)
 	if _, layers, err := layersOf(t.Context(), f); err != nil || !same(layers, want) {
 		t.Fatalf("%v\n%s", err, said)
 	}
-	if asked := reg.asked("bytes="); len(asked) != 1 || !strings.Contains(asked[0], "bytes=1") {
-		t.Errorf("asked %q", reg.asked(""))
+	if asked := reg.Asked("bytes="); len(asked) != 1 || !strings.Contains(asked[0], "bytes=1") {
+		t.Errorf("asked %q", reg.Asked(""))
 	}
 }
 
@@ -261,56 +262,58 @@ func TestContainerWrong(t *testing.T) {
 		name string
 		kind Kind
 		says string
-		make func(reg *fakeRegistry, layers [][]byte)
+		make func(reg *registrytest.Registry, layers [][]byte)
 	}{
-		{"no repository", NotFound, "no repository", func(reg *fakeRegistry, _ [][]byte) { delete(reg.manifests, "app 1"); clear(reg.manifests) }},
-		{"no tag", NotFound, `no "1"`, func(reg *fakeRegistry, _ [][]byte) { delete(reg.manifests, "app 1") }},
-		{"HTML", Network, "web page", func(reg *fakeRegistry, _ [][]byte) { reg.html = true }},
-		{"too many", Limited, "pull rate limit", func(reg *fakeRegistry, _ [][]byte) { reg.tooMany = 100 }},
-		{"wrong bytes", Unverified, "digest", func(reg *fakeRegistry, l [][]byte) {
-			reg.replaceBlob(fakeDigest(l[1]), make([]byte, len(l[1])))
+		{"no repository", NotFound, "no repository", func(reg *registrytest.Registry, _ [][]byte) { delete(reg.Manifests, "app 1"); clear(reg.Manifests) }},
+		{"no tag", NotFound, `no "1"`, func(reg *registrytest.Registry, _ [][]byte) { delete(reg.Manifests, "app 1") }},
+		{"HTML", Network, "web page", func(reg *registrytest.Registry, _ [][]byte) { reg.HTML = true }},
+		{"too many", Limited, "pull rate limit", func(reg *registrytest.Registry, _ [][]byte) { reg.TooMany = 100 }},
+		{"wrong bytes", Unverified, "digest", func(reg *registrytest.Registry, l [][]byte) {
+			reg.ReplaceBlob(registrytest.Digest(l[1]), make([]byte, len(l[1])))
 		}},
-		{"short layer", Unverified, "300000 by the manifest", func(reg *fakeRegistry, l [][]byte) { reg.replaceBlob(fakeDigest(l[1]), l[1][:1000]) }},
-		{"long layer", Unverified, "", func(reg *fakeRegistry, l [][]byte) {
-			reg.replaceBlob(fakeDigest(l[1]), append(bytes.Clone(l[1]), 0))
+		{"short layer", Unverified, "300000 by the manifest", func(reg *registrytest.Registry, l [][]byte) { reg.ReplaceBlob(registrytest.Digest(l[1]), l[1][:1000]) }},
+		{"long layer", Unverified, "", func(reg *registrytest.Registry, l [][]byte) {
+			reg.ReplaceBlob(registrytest.Digest(l[1]), append(bytes.Clone(l[1]), 0))
 		}},
-		{"no layer", NotFound, "", func(reg *fakeRegistry, l [][]byte) { delete(reg.blobs, fakeDigest(l[1])) }},
-		{"wrong config", Unverified, "digest", func(reg *fakeRegistry, _ [][]byte) {
-			for digest, text := range reg.blobs {
+		{"no layer", NotFound, "", func(reg *registrytest.Registry, l [][]byte) { delete(reg.Blobs, registrytest.Digest(l[1])) }},
+		{"wrong config", Unverified, "digest", func(reg *registrytest.Registry, _ [][]byte) {
+			for digest, text := range reg.Blobs {
 				if bytes.HasPrefix(text, []byte("{")) {
-					reg.blobs[digest] = append(bytes.Clone(text), ' ')
+					reg.Blobs[digest] = append(bytes.Clone(text), ' ')
 				}
 			}
 		}},
-		{"another platform", NotFound, "riscv64", func(reg *fakeRegistry, l [][]byte) {
-			reg.addImage("app", "1", fakeImage{layers: l, platform: "linux/riscv64"})
+		{"another platform", NotFound, "riscv64", func(reg *registrytest.Registry, l [][]byte) {
+			reg.AddImage("app", "1", registrytest.Image{Layers: l, Platform: "linux/riscv64"})
 		}},
-		{"another platform than the index says", Unusable, "its config", func(reg *fakeRegistry, l [][]byte) {
-			reg.addIndex("app", "1", "linux/amd64 "+reg.addImage("app", "", fakeImage{layers: l, platform: "linux/arm64"}))
+		{"another platform than the index says", Unusable, "its config", func(reg *registrytest.Registry, l [][]byte) {
+			reg.AddIndex("app", "1", "linux/amd64 "+reg.AddImage("app", "", registrytest.Image{Layers: l, Platform: "linux/arm64"}))
 		}},
-		{"no such platform", NotFound, "", func(reg *fakeRegistry, l [][]byte) {
-			reg.addIndex("app", "1", "linux/arm64 "+reg.addImage("app", "", fakeImage{layers: l, platform: "linux/arm64"}))
+		{"no such platform", NotFound, "", func(reg *registrytest.Registry, l [][]byte) {
+			reg.AddIndex("app", "1", "linux/arm64 "+reg.AddImage("app", "", registrytest.Image{Layers: l, Platform: "linux/arm64"}))
 		}},
-		{"a foreign layer", Unusable, "foreign", func(reg *fakeRegistry, l [][]byte) {
-			reg.addImage("app", "1", fakeImage{layers: l, mediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"})
+		{"a foreign layer", Unusable, "foreign", func(reg *registrytest.Registry, l [][]byte) {
+			reg.AddImage("app", "1", registrytest.Image{Layers: l, MediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"})
 		}},
-		{"squashfs", Unusable, "squashfs", func(reg *fakeRegistry, l [][]byte) {
-			reg.addImage("app", "1", fakeImage{layers: l, mediaType: "application/vnd.stacker.image.layer.squashfs+zstd+verity"})
+		{"squashfs", Unusable, "squashfs", func(reg *registrytest.Registry, l [][]byte) {
+			reg.AddImage("app", "1", registrytest.Image{Layers: l, MediaType: "application/vnd.stacker.image.layer.squashfs+zstd+verity"})
 		}},
-		{"no image", Unusable, "cncf.helm", func(reg *fakeRegistry, l [][]byte) {
-			reg.addImage("app", "1", fakeImage{layers: l, manifest: map[string]any{"config": fakeDescriptor("application/vnd.cncf.helm.config.v1+json", []byte("{}"))}})
+		{"no image", Unusable, "cncf.helm", func(reg *registrytest.Registry, l [][]byte) {
+			reg.AddImage("app", "1", registrytest.Image{Layers: l, Manifest: map[string]any{"config": registrytest.Descriptor("application/vnd.cncf.helm.config.v1+json", []byte("{}"))}})
 		}},
-		{"no JSON", Network, "no valid JSON", func(reg *fakeRegistry, _ [][]byte) { reg.addManifest("app", "1", fakeManifestType, []byte("nonsense")) }},
+		{"no JSON", Network, "no valid JSON", func(reg *registrytest.Registry, _ [][]byte) {
+			reg.AddManifest("app", "1", registrytest.ManifestType, []byte("nonsense"))
+		}},
 	} {
 		for _, cached := range []bool{false, true} {
 			t.Run(fmt.Sprint(c.name, cached), func(t *testing.T) {
-				reg, base := newRegistry(t), ""
+				reg, base := registrytest.New(t), ""
 				if cached {
 					base = t.TempDir()
 				}
 				layers, _ := threeLayers(t, reg, "app", "1", 1)
 				c.make(reg, layers)
-				f, said := containerFinder(t, testContainer(t, reg.host()+"/app:1"), base)
+				f, said := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), base)
 				_, _, err := layersOf(t.Context(), f)
 				if err == nil || KindOf(err) != c.kind || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("kind %d: %v\n%s", KindOf(err), err, said)
@@ -334,24 +337,24 @@ func TestContainerLogin(t *testing.T) {
 	bad := func(host, repository string) (string, string, error) { return "alice", "wrong", nil }
 	for _, c := range []struct {
 		name  string
-		setUp func(*fakeRegistry)
+		setUp func(*registrytest.Registry)
 		login func(host, repository string) (string, string, error)
 		says  string // of the refusal; "": the image is read
 	}{
-		{"anonymous token", func(r *fakeRegistry) { r.requireToken("", "") }, nil, ""},
-		{"short tokens", func(r *fakeRegistry) { r.requireToken("", ""); r.tokenUses = 2 }, nil, ""},
-		{"token", func(r *fakeRegistry) { r.requireToken("alice", "s3cret"); r.redirectBlobs() }, good, ""},
-		{"basic", func(r *fakeRegistry) { r.requireBasic("alice", "s3cret"); r.redirectBlobs() }, good, ""},
-		{"token without login", func(r *fakeRegistry) { r.requireToken("alice", "s3cret") }, nil, "without a login"},
-		{"basic without login", func(r *fakeRegistry) { r.requireBasic("alice", "s3cret") }, nil, "wants a user name and password"},
-		{"wrong password", func(r *fakeRegistry) { r.requireToken("alice", "s3cret") }, bad, "does not accept"},
-		{"wrong basic password", func(r *fakeRegistry) { r.requireBasic("alice", "s3cret") }, bad, `does not let the user "alice"`},
+		{"anonymous token", func(r *registrytest.Registry) { r.RequireToken("", "") }, nil, ""},
+		{"short tokens", func(r *registrytest.Registry) { r.RequireToken("", ""); r.TokenUses = 2 }, nil, ""},
+		{"token", func(r *registrytest.Registry) { r.RequireToken("alice", "s3cret"); r.RedirectBlobs() }, good, ""},
+		{"basic", func(r *registrytest.Registry) { r.RequireBasic("alice", "s3cret"); r.RedirectBlobs() }, good, ""},
+		{"token without login", func(r *registrytest.Registry) { r.RequireToken("alice", "s3cret") }, nil, "without a login"},
+		{"basic without login", func(r *registrytest.Registry) { r.RequireBasic("alice", "s3cret") }, nil, "wants a user name and password"},
+		{"wrong password", func(r *registrytest.Registry) { r.RequireToken("alice", "s3cret") }, bad, "does not accept"},
+		{"wrong basic password", func(r *registrytest.Registry) { r.RequireBasic("alice", "s3cret") }, bad, `does not let the user "alice"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			reg := newRegistry(t)
+			reg := registrytest.New(t)
 			want, _ := threeLayers(t, reg, "owner/app", "1", 1)
 			c.setUp(reg)
-			container := testContainer(t, reg.host()+"/owner/app:1")
+			container := testContainer(t, reg.Host()+"/owner/app:1")
 			container.Login = c.login
 			f, said := containerFinder(t, container, "")
 			_, layers, err := layersOf(t.Context(), f)
@@ -361,7 +364,7 @@ func TestContainerLogin(t *testing.T) {
 			if c.says != "" && (KindOf(err) != Login || !strings.Contains(err.Error(), c.says)) {
 				t.Errorf("kind %d: %v", KindOf(err), err)
 			}
-			for _, r := range reg.asked("token ") {
+			for _, r := range reg.Asked("token ") {
 				if !strings.Contains(r, "scope=repository%3Aowner%2Fapp%3Apull") || !strings.Contains(r, "service=fake%2C+registry") {
 					t.Errorf("asked %q", r)
 				}
@@ -439,11 +442,11 @@ func FuzzChallenge(f *testing.F) {
 
 // TestContainerMirror asks mirrors first for what has a digest, and the registry for tags.
 func TestContainerMirror(t *testing.T) {
-	reg, mirror := newRegistry(t), newRegistry(t)
+	reg, mirror := registrytest.New(t), registrytest.New(t)
 	want, digest := threeLayers(t, reg, "app", "1", 1)
 	threeLayers(t, mirror, "cache/app", "1", 1)
 	threeLayers(t, mirror, "cache/app", "old", 1)
-	container := testContainer(t, reg.host()+"/app:1")
+	container := testContainer(t, reg.Host()+"/app:1")
 	container.Mirrors = []string{mirror.URL + "/cache"}
 	read := func() string {
 		t.Helper()
@@ -458,23 +461,23 @@ func TestContainerMirror(t *testing.T) {
 		return said.String()
 	}
 	read()
-	if len(reg.asked("")) != 1 || len(mirror.asked("/blobs/")) != 4 {
-		t.Errorf("asked %q and %q", reg.asked(""), mirror.asked(""))
+	if len(reg.Asked("")) != 1 || len(mirror.Asked("/blobs/")) != 4 {
+		t.Errorf("asked %q and %q", reg.Asked(""), mirror.Asked(""))
 	}
 	// Wrong bytes of the mirror: the registry's count.
-	mirror.replaceBlob(fakeDigest(want[1]), make([]byte, len(want[1])))
+	mirror.ReplaceBlob(registrytest.Digest(want[1]), make([]byte, len(want[1])))
 	if said := read(); !strings.Contains(said, "starting again") {
 		t.Errorf("said %s", said)
 	}
 	// The registry limits its requests: the mirror says what the tag is.
 	threeLayers(t, mirror, "cache/app", "1", 1)
-	reg.tooMany = 100
+	reg.TooMany = 100
 	if said := read(); !strings.Contains(said, "older") {
 		t.Errorf("said %s", said)
 	}
 	container.Reference.Tag, container.Reference.Digest = "", image.Digest(digest)
 	// A mirror that is down is asked once.
-	down := newRegistry(t)
+	down := registrytest.New(t)
 	down.Close()
 	container.Mirrors = append([]string{down.URL}, container.Mirrors...)
 	if said := read(); strings.Count(said, "asking") != 1 {
@@ -486,11 +489,11 @@ func TestContainerMirror(t *testing.T) {
 
 // TestTagMoves says when a tag leads to another image, and warns of an older one.
 func TestTagMoves(t *testing.T) {
-	reg, base := newRegistry(t), t.TempDir()
+	reg, base := registrytest.New(t), t.TempDir()
 	read := func(created string) string {
 		t.Helper()
-		reg.addImage("app", "1", fakeImage{layers: [][]byte{{1}}, created: created})
-		f, said := containerFinder(t, testContainer(t, reg.host()+"/app:1"), base)
+		reg.AddImage("app", "1", registrytest.Image{Layers: [][]byte{{1}}, Created: created})
+		f, said := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), base)
 		f.opt.Cache = nil
 		if _, _, err := layersOf(t.Context(), f); err != nil {
 			t.Fatal(err)
@@ -511,9 +514,9 @@ func TestTagMoves(t *testing.T) {
 // TestContainerBusy uses the kept image if the registry limits downloads or fails, with a warning, but
 // not if it has no such tag any more.
 func TestContainerBusy(t *testing.T) {
-	reg, base := newRegistry(t), t.TempDir()
+	reg, base := registrytest.New(t), t.TempDir()
 	threeLayers(t, reg, "app", "1", 1)
-	f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:1"), base)
+	f, _ := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), base)
 	found, _, err := layersOf(t.Context(), f)
 	if err != nil {
 		t.Fatal(err)
@@ -521,11 +524,11 @@ func TestContainerBusy(t *testing.T) {
 	found.Keep()
 	found.Close()
 	for status, used := range map[int]bool{429: true, 500: true, 503: true, 404: false, 403: false} {
-		reg.change = func(w http.ResponseWriter, _ *http.Request) bool {
+		reg.Change = func(w http.ResponseWriter, _ *http.Request) bool {
 			w.WriteHeader(status)
 			return true
 		}
-		f, said := containerFinder(t, testContainer(t, reg.host()+"/app:1"), base)
+		f, said := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), base)
 		found, layers, err := layersOf(t.Context(), f)
 		if used && (err != nil || len(layers) != 3 || !found.Cached || !strings.Contains(said.String(), "offline: ")) || !used && err == nil {
 			t.Errorf("%d: %v\n%s", status, err, said)
@@ -554,12 +557,12 @@ func TestArchiveRelease(t *testing.T) {
 }
 
 func TestTags(t *testing.T) {
-	reg := newRegistry(t)
-	arm := reg.addImage("app", "a", fakeImage{layers: [][]byte{{1}}, platform: "linux/arm/v7"})
-	amd := reg.addImage("app", "b", fakeImage{layers: [][]byte{{1}}})
-	reg.addIndex("app", "c", "linux/arm/v7 "+arm, "linux/amd64 "+amd)
-	reg.pageSize = 2
-	f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:c"), "")
+	reg := registrytest.New(t)
+	arm := reg.AddImage("app", "a", registrytest.Image{Layers: [][]byte{{1}}, Platform: "linux/arm/v7"})
+	amd := reg.AddImage("app", "b", registrytest.Image{Layers: [][]byte{{1}}})
+	reg.AddIndex("app", "c", "linux/arm/v7 "+arm, "linux/amd64 "+amd)
+	reg.PageSize = 2
+	f, _ := containerFinder(t, testContainer(t, reg.Host()+"/app:c"), "")
 	tags, err := f.Tags(t.Context())
 	if err != nil || !slices.Equal(tags, []string{"a", "b", "c"}) {
 		t.Errorf("%q, %v", tags, err)
@@ -569,7 +572,7 @@ func TestTags(t *testing.T) {
 		t.Errorf("%v, %v", platforms, err)
 	}
 	// A registry that never comes to an end.
-	reg.change = func(w http.ResponseWriter, r *http.Request) bool {
+	reg.Change = func(w http.ResponseWriter, r *http.Request) bool {
 		w.Header().Set("Link", `</v2/app/tags/list?last=a>; rel="next"`)
 		fmt.Fprint(w, `{"tags":["a"]}`)
 		return true
@@ -596,16 +599,16 @@ func TestNextPage(t *testing.T) {
 // TestContainerCanceled ends a run in the middle of a layer, and leaves no goroutine behind: Close
 // waits for it.
 func TestContainerCanceled(t *testing.T) {
-	reg := newRegistry(t)
+	reg := registrytest.New(t)
 	layers, _ := threeLayers(t, reg, "app", "1", 1)
 	stuck := make(chan struct{})
 	defer close(stuck)
-	reg.change = func(w http.ResponseWriter, r *http.Request) bool {
-		if !strings.Contains(r.URL.Path, fakeDigest(layers[1])) {
+	reg.Change = func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, registrytest.Digest(layers[1])) {
 			return false
 		}
-		reg.mu.Unlock()
-		defer reg.mu.Lock()
+		reg.Mu.Unlock()
+		defer reg.Mu.Lock()
 		w.Header().Set("Content-Length", fmt.Sprint(len(layers[1])))
 		w.Write(layers[1][:50_000])
 		w.(http.Flusher).Flush()
@@ -617,7 +620,7 @@ func TestContainerCanceled(t *testing.T) {
 	}
 	for _, base := range []string{"", t.TempDir()} {
 		ctx, cancel := context.WithCancel(t.Context())
-		f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:1"), base)
+		f, _ := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), base)
 		found, err := f.Find(ctx, image.Query{})
 		if err != nil {
 			t.Fatal(err)
@@ -639,9 +642,9 @@ func TestContainerCanceled(t *testing.T) {
 
 // TestAheadMemory never keeps more bytes of later layers than it may.
 func TestAheadMemory(t *testing.T) {
-	reg := newRegistry(t)
+	reg := registrytest.New(t)
 	want, _ := threeLayers(t, reg, "app", "1", 1)
-	f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:1"), "")
+	f, _ := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), "")
 	const limit = 3 * chunkSize
 	f.Provide(limit, nil)
 	found, err := f.Find(t.Context(), image.Query{})
@@ -672,8 +675,8 @@ func TestAheadMemory(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	if len(reg.asked(fakeDigest(want[1]))) != 1 || len(reg.asked(fakeDigest(want[2]))) != 0 {
-		t.Errorf("asked %q", reg.asked(""))
+	if len(reg.Asked(registrytest.Digest(want[1]))) != 1 || len(reg.Asked(registrytest.Digest(want[2]))) != 0 {
+		t.Errorf("asked %q", reg.Asked(""))
 	}
 	data, err := io.ReadAll(stream)
 	if err != nil || !bytes.Equal(data, want[0]) || stream.Check() != nil {
@@ -718,40 +721,40 @@ func (s *testSigner) sign(text string) string {
 }
 
 // signTag signs a digest as cosign up to 2.x does.
-func (s *testSigner) signTag(reg *fakeRegistry, repository, digest string) {
+func (s *testSigner) signTag(reg *registrytest.Registry, repository, digest string) {
 	payload := fmt.Sprintf(`{"critical":{"identity":{"docker-reference":""},"image":{"docker-manifest-digest":"%s"},"type":"cosign container image signature"},"optional":null}`, digest)
 	s.signPayload(reg, repository, digest, payload)
 }
 
 // signPayload is signTag for a payload that may say anything.
-func (s *testSigner) signPayload(reg *fakeRegistry, repository, digest, payload string) {
-	layer := fakeDescriptor("application/vnd.dev.cosign.simplesigning.v1+json", []byte(payload))
+func (s *testSigner) signPayload(reg *registrytest.Registry, repository, digest, payload string) {
+	layer := registrytest.Descriptor("application/vnd.dev.cosign.simplesigning.v1+json", []byte(payload))
 	layer["annotations"] = map[string]string{"dev.cosignproject.cosign/signature": s.sign(payload)}
-	reg.addBlob([]byte(payload))
+	reg.AddBlob([]byte(payload))
 	config := []byte("{}")
-	reg.addBlob(config)
-	reg.addManifest(repository, strings.Replace(digest, ":", "-", 1)+".sig", fakeManifestType, reg.json(map[string]any{
-		"schemaVersion": 2, "mediaType": fakeManifestType, "config": fakeDescriptor(fakeConfigType, config), "layers": []any{layer},
+	reg.AddBlob(config)
+	reg.AddManifest(repository, strings.Replace(digest, ":", "-", 1)+".sig", registrytest.ManifestType, reg.JSON(map[string]any{
+		"schemaVersion": 2, "mediaType": registrytest.ManifestType, "config": registrytest.Descriptor(registrytest.ConfigType, config), "layers": []any{layer},
 	}))
 }
 
 // signBundle signs a digest as cosign 3 does.
-func (s *testSigner) signBundle(reg *fakeRegistry, repository, digest string) {
+func (s *testSigner) signBundle(reg *registrytest.Registry, repository, digest string) {
 	const kind, bundle = "application/vnd.in-toto+json", "application/vnd.dev.sigstore.bundle.v0.3+json"
 	statement := fmt.Sprintf(`{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":"%s"}}],"predicateType":"https://sigstore.dev/cosign/sign/v1","predicate":{}}`, strings.TrimPrefix(digest, "sha256:"))
-	text := reg.json(map[string]any{
+	text := reg.JSON(map[string]any{
 		"mediaType": bundle, "verificationMaterial": map[string]any{"publicKey": map[string]string{"hint": ""}},
 		"dsseEnvelope": map[string]any{
 			"payload": base64.StdEncoding.EncodeToString([]byte(statement)), "payloadType": kind,
 			"signatures": []any{map[string]string{"sig": s.sign(fmt.Sprintf("DSSEv1 %d %s %d %s", len(kind), kind, len(statement), statement))}},
 		},
 	})
-	reg.addBlob(text)
+	reg.AddBlob(text)
 	config := []byte("{}")
-	reg.addBlob(config)
-	reg.addManifest(repository, "", fakeManifestType, reg.json(map[string]any{
-		"schemaVersion": 2, "mediaType": fakeManifestType, "artifactType": bundle, "subject": map[string]any{"mediaType": fakeManifestType, "digest": digest, "size": 1},
-		"config": fakeDescriptor("application/vnd.oci.empty.v1+json", config), "layers": []any{fakeDescriptor(bundle, text)},
+	reg.AddBlob(config)
+	reg.AddManifest(repository, "", registrytest.ManifestType, reg.JSON(map[string]any{
+		"schemaVersion": 2, "mediaType": registrytest.ManifestType, "artifactType": bundle, "subject": map[string]any{"mediaType": registrytest.ManifestType, "digest": digest, "size": 1},
+		"config": registrytest.Descriptor("application/vnd.oci.empty.v1+json", config), "layers": []any{registrytest.Descriptor(bundle, text)},
 	}))
 }
 
@@ -761,25 +764,25 @@ func TestContainerSigned(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		good bool
-		sign func(reg *fakeRegistry, digest string)
+		sign func(reg *registrytest.Registry, digest string)
 	}{
-		{"tag", true, func(reg *fakeRegistry, digest string) { good.signTag(reg, "app", digest) }},
-		{"bundle", true, func(reg *fakeRegistry, digest string) { good.signBundle(reg, "app", digest) }},
-		{"no signature", false, func(*fakeRegistry, string) {}},
-		{"another key", false, func(reg *fakeRegistry, digest string) { other.signTag(reg, "app", digest) }},
-		{"another digest", false, func(reg *fakeRegistry, digest string) {
+		{"tag", true, func(reg *registrytest.Registry, digest string) { good.signTag(reg, "app", digest) }},
+		{"bundle", true, func(reg *registrytest.Registry, digest string) { good.signBundle(reg, "app", digest) }},
+		{"no signature", false, func(*registrytest.Registry, string) {}},
+		{"another key", false, func(reg *registrytest.Registry, digest string) { other.signTag(reg, "app", digest) }},
+		{"another digest", false, func(reg *registrytest.Registry, digest string) {
 			good.signTag(reg, "app", digest)
-			reg.addImage("app", "1", fakeImage{layers: [][]byte{{9}}})
+			reg.AddImage("app", "1", registrytest.Image{Layers: [][]byte{{9}}})
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			reg, base := newRegistry(t), t.TempDir()
+			reg, base := registrytest.New(t), t.TempDir()
 			_, digest := threeLayers(t, reg, "app", "1", 1)
 			c.sign(reg, digest)
 			read := func(name string, keys *pgp.Keyring) (*Found, error) {
-				f, said := containerFinder(t, testContainer(t, reg.host()+"/"+name), base)
+				f, said := containerFinder(t, testContainer(t, reg.Host()+"/"+name), base)
 				f.opt.Keys, f.trust.keys, f.opt.Container.RequireSignature = keys, keys, true
-				reg.forget()
+				reg.Forget()
 				found, _, err := layersOf(t.Context(), f)
 				if err == nil && (len(found.Signers()) != 1 || strings.Contains(said.String(), "not signed") || !strings.Contains(said.String(), "signed by the key "+found.Signers()[0][:16])) {
 					t.Errorf("signers %q, said %s", found.Signers(), said)
@@ -798,8 +801,8 @@ func TestContainerSigned(t *testing.T) {
 			if found, err := read("app@"+digest, good.keyring()); err != nil || !found.Cached {
 				t.Errorf("pinned: %v", err)
 			}
-			if found, err := read("app@"+digest, good.keyring()); err != nil || !found.Cached || len(reg.asked("")) != 0 {
-				t.Errorf("pinned, again: %v, asked %q", err, reg.asked(""))
+			if found, err := read("app@"+digest, good.keyring()); err != nil || !found.Cached || len(reg.Asked("")) != 0 {
+				t.Errorf("pinned, again: %v, asked %q", err, reg.Asked(""))
 			}
 			reg.Close()
 			if found, err := read("app:1", good.keyring()); err != nil || !found.Cached {
@@ -815,15 +818,15 @@ func TestContainerSigned(t *testing.T) {
 // TestContainerTogether has eight runs read one image with one cache: each layer is downloaded
 // once. Two images have the same layers in another order.
 func TestContainerTogether(t *testing.T) {
-	reg, base := newRegistry(t), t.TempDir()
+	reg, base := registrytest.New(t), t.TempDir()
 	want, _ := threeLayers(t, reg, "app", "1", 1)
 	other := [][]byte{want[2], want[1], want[0], want[2]}
-	reg.addImage("app", "2", fakeImage{layers: other, plain: true})
+	reg.AddImage("app", "2", registrytest.Image{Layers: other, Plain: true})
 	errs := make(chan error)
 	for i := range 8 {
-		name, layers := reg.host()+"/app:1", want
+		name, layers := reg.Host()+"/app:1", want
 		if i%2 == 1 {
-			name, layers = reg.host()+"/app:2", other
+			name, layers = reg.Host()+"/app:2", other
 		}
 		f, said := containerFinder(t, testContainer(t, name), base)
 		go func() {
@@ -846,7 +849,7 @@ func TestContainerTogether(t *testing.T) {
 		}
 	}
 	for _, layer := range want {
-		if n := len(reg.asked(fakeDigest(layer))); n != 1 {
+		if n := len(reg.Asked(registrytest.Digest(layer))); n != 1 {
 			t.Errorf("a layer of %d bytes was asked for %d times", len(layer), n)
 		}
 	}
@@ -856,14 +859,14 @@ func TestContainerTogether(t *testing.T) {
 func TestContainerFaults(t *testing.T) {
 	for seed := range uint64(60) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
-		reg := newRegistry(t)
+		reg := registrytest.New(t)
 		want, _ := threeLayers(t, reg, "app", "1", 1)
 		if rnd.IntN(3) == 0 {
-			reg.redirectBlobs()
+			reg.RedirectBlobs()
 		}
 		faults := 1 + rnd.IntN(6)
-		reg.change = func(w http.ResponseWriter, r *http.Request) bool {
-			reg.cut = 0
+		reg.Change = func(w http.ResponseWriter, r *http.Request) bool {
+			reg.Cut = 0
 			if faults == 0 || rnd.IntN(2) == 0 {
 				return false
 			}
@@ -875,13 +878,13 @@ func TestContainerFaults(t *testing.T) {
 				w.Header().Set("Content-Type", "application/octet-stream")
 				w.Write(make([]byte, rnd.IntN(400_000)))
 			case 2:
-				reg.cut = 1 + rnd.Int64N(200_000)
+				reg.Cut = 1 + rnd.Int64N(200_000)
 				return false
 			case 3:
 				w.Header().Set("Content-Length", "300000")
 				w.Write(want[1][:rnd.IntN(1000)])
 			case 4:
-				reg.fail(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", "slower")
+				reg.Fail(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", "slower")
 			case 5:
 				w.Header().Set("Content-Type", "text/html")
 				io.WriteString(w, "<html>")
@@ -894,7 +897,7 @@ func TestContainerFaults(t *testing.T) {
 		}
 		good := false
 		for range 20 {
-			f, said := containerFinder(t, testContainer(t, reg.host()+"/app:1"), base)
+			f, said := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), base)
 			found, got, err := layersOf(t.Context(), f)
 			if err == nil {
 				found.Close()

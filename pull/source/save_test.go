@@ -12,15 +12,16 @@ import (
 	"testing"
 
 	"lxc-pull/image"
+	"lxc-pull/pull/source/registrytest"
 )
 
 // TestSaveArchive reads with archive/tar what SaveArchive writes, and finds the image in it again.
 func TestSaveArchive(t *testing.T) {
-	reg := newRegistry(t)
+	reg := registrytest.New(t)
 	noise := []byte("the same layer twice")
-	digest := reg.addImage("app", "1.0", fakeImage{layers: [][]byte{noise, tarLayer(t, "etc/", "etc/a=1", "b->etc/a"), noise}})
-	reg.addIndex("app", "multi", "linux/amd64 "+digest)
-	f, said := containerFinder(t, testContainer(t, reg.host()+"/app:multi"), "")
+	digest := reg.AddImage("app", "1.0", registrytest.Image{Layers: [][]byte{noise, registrytest.Layer(t, "etc/", "etc/a=1", "b->etc/a"), noise}})
+	reg.AddIndex("app", "multi", "linux/amd64 "+digest)
+	f, said := containerFinder(t, testContainer(t, reg.Host()+"/app:multi"), "")
 	var b bytes.Buffer
 	if err := f.SaveArchive(t.Context(), &b); err != nil {
 		t.Fatalf("%v\n%s", err, said)
@@ -52,14 +53,14 @@ func TestSaveArchive(t *testing.T) {
 		t.Fatalf("index.json: %s, %v", files["index.json"], err)
 	}
 	m := index.Manifests[0]
-	if m.Digest != digest || m.MediaType != fakeManifestType || m.Platform.OS != "linux" || m.Platform.Architecture != "amd64" || m.Annotations["org.opencontainers.image.ref.name"] != "multi" {
+	if m.Digest != digest || m.MediaType != registrytest.ManifestType || m.Platform.OS != "linux" || m.Platform.Architecture != "amd64" || m.Annotations["org.opencontainers.image.ref.name"] != "multi" {
 		t.Errorf("%+v", m)
 	}
 	blobs := 0
 	for name, data := range files {
 		if filepath.Dir(name) == "blobs/sha256" && len(data) > 0 {
 			blobs++
-			if "sha256:"+filepath.Base(name) != fakeDigest(data) {
+			if "sha256:"+filepath.Base(name) != registrytest.Digest(data) {
 				t.Errorf("%q has other bytes", name)
 			}
 		}
@@ -89,16 +90,16 @@ func TestSaveArchive(t *testing.T) {
 
 // TestSaveArchiveFails writes to something that is full, and reads wrong bytes.
 func TestSaveArchiveFails(t *testing.T) {
-	reg := newRegistry(t)
+	reg := registrytest.New(t)
 	layers, _ := threeLayers(t, reg, "app", "1", 1)
 	for _, room := range []int{0, 100, 2000, 5000, 200_000} {
-		f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:1"), "")
+		f, _ := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), "")
 		if err := f.SaveArchive(t.Context(), &full{room}); !errors.Is(err, errFull) {
 			t.Errorf("room for %d bytes: %v", room, err)
 		}
 	}
-	reg.replaceBlob(fakeDigest(layers[2]), make([]byte, len(layers[2])))
-	f, _ := containerFinder(t, testContainer(t, reg.host()+"/app:1"), "")
+	reg.ReplaceBlob(registrytest.Digest(layers[2]), make([]byte, len(layers[2])))
+	f, _ := containerFinder(t, testContainer(t, reg.Host()+"/app:1"), "")
 	if err := f.SaveArchive(t.Context(), io.Discard); KindOf(err) != Unverified {
 		t.Errorf("wrong bytes: %v", err)
 	}
