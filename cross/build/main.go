@@ -1,13 +1,14 @@
 // Command build builds the static binaries for the targets in package cross.
 //
-//	go run ./cross/build [-o DIR] [TARGET...]
+//	go run ./cross/build [-o DIR] [-symbols] [TARGET...]
 //	go run ./cross/build -list
 //
 // Without arguments it builds all targets. A TARGET is a name from the table (armv7,
 // android-arm64) or "host": the machine on which it runs, as the settings of the go command
 // describe it; that file is called lxc-pull. The command prints the size of each file and
 // writes SHA256SUMS into the same directory. A file that exceeds its budget in the table by
-// more than 1 % is an error.
+// more than 1 % is an error. -symbols keeps the names of functions, for "go tool nm", and has no
+// budget.
 //
 // Two builds of the same commit give the same bytes, because of -trimpath, no C, and no build
 // id that depends on the directory (scripts/lab/reproducible verifies that).
@@ -61,8 +62,11 @@ func inlined() []string {
 // to 64 KiB, which costs up to 0.1 MB; other processors with that padding may have larger
 // pages. SOURCE_DATE_EPOCH is the build date for sources that are not a git checkout; the
 // program knows that a clock before the build date is wrong.
-func flags(goarch string) []string {
-	linker := "-ldflags=-s -w -buildid="
+func flags(goarch string, symbols bool) []string {
+	linker := "-ldflags=-w -buildid="
+	if !symbols {
+		linker += " -s"
+	}
 	switch goarch {
 	case "amd64", "386":
 		linker += " -funcalign=1"
@@ -86,6 +90,7 @@ func flags(goarch string) []string {
 
 func main() {
 	dir := flag.String("o", "dist", "directory for the binaries")
+	symbols := flag.Bool("symbols", false, "keep the names of functions")
 	list := flag.Bool("list", false, "print the targets, and what runs each on amd64: an emulator, \"native\", or \"none\"")
 	flag.Parse()
 	if *list {
@@ -94,7 +99,7 @@ func main() {
 		}
 		return
 	}
-	if err := build(*dir, flag.Args()); err != nil {
+	if err := build(*dir, *symbols, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "build:", err)
 		os.Exit(1)
 	}
@@ -140,7 +145,7 @@ func files(names []string) (map[string]cross.Target, []string, error) {
 }
 
 // build builds the named targets into dir.
-func build(dir string, names []string) error {
+func build(dir string, symbols bool, names []string) error {
 	targets, order, err := files(names)
 	if err != nil {
 		return err
@@ -153,7 +158,7 @@ func build(dir string, names []string) error {
 	for _, file := range order {
 		t := targets[file]
 		path := filepath.Join(dir, file)
-		cmd := exec.Command("go", append(append([]string{"build"}, flags(t.GOARCH)...), "-o", path, ".")...)
+		cmd := exec.Command("go", append(append([]string{"build"}, flags(t.GOARCH, symbols)...), "-o", path, ".")...)
 		cmd.Env = append(os.Environ(), t.Env()...)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if err := cmd.Run(); err != nil {
@@ -165,7 +170,7 @@ func build(dir string, names []string) error {
 		}
 		fmt.Printf("%9d  %s\n", len(data), path)
 		sums += fmt.Sprintf("%x  %s\n", sha256.Sum256(data), file)
-		if t.Budget > 0 && len(data) > t.Budget+t.Budget/100 {
+		if t.Budget > 0 && !symbols && len(data) > t.Budget+t.Budget/100 {
 			failed = append(failed, fmt.Errorf("%s: %d bytes, more than 1 %% above its budget of %d", path, len(data), t.Budget))
 		}
 	}
