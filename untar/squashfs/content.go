@@ -289,6 +289,9 @@ func (r *Reader) scheduleFile(f *File) (full bool, err error) {
 		if word == hole {
 			continue
 		}
+		if !r.fits(word, r.blockSize(f, p.i)) { // measure has read another word here
+			return false, bad(int64(f.in.start), errChanged)
+		}
 		var j *job
 		if k := len(a.blocks); k > 0 {
 			j, a.blocks = a.blocks[k-1], a.blocks[:k-1]

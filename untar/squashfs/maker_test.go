@@ -229,6 +229,31 @@ func TestMaker(t *testing.T) {
 	}
 }
 
+// The image may change after the sizes of a file's blocks were checked.
+func TestChangedWhileRead(t *testing.T) {
+	size := binary.LittleEndian.AppendUint32(nil, 4096|blockStored)
+	for _, word := range []uint32{0xff0000, 0xffffff, 4097, 4097 | blockStored, 4095 | blockStored, blockStored, 1<<31 | 1} {
+		image := makeImage(&node{name: "a", kind: TypeFile, data: strings.Repeat("x", 4096)})
+		at := strings.Index(string(image), string(size))
+		r, err := Open(readerAt(image), int64(len(image)), 1)
+		if err == nil {
+			_, err = r.Next() // the root
+		}
+		if err == nil {
+			_, err = r.Next()
+		}
+		if err != nil || at < 0 {
+			t.Fatal(err, at)
+		}
+		binary.LittleEndian.PutUint32(image[at:], word)
+		r.meta.blocks = [metaBlocks]*metaBlock{}
+		if _, err := r.Chunk(1 << 20); err == nil || !strings.Contains(err.Error(), errChanged) {
+			t.Errorf("%#x: %v", word, err)
+		}
+		r.Close()
+	}
+}
+
 // A directory of 100,000 files, whose tables have many blocks.
 func TestManyFiles(t *testing.T) {
 	var nodes []*node

@@ -281,7 +281,7 @@ func (r *Reader) measure(f *File, at int64) error {
 			continue
 		}
 		size, want := uint64(word&^blockStored), r.blockSize(f, i)
-		if size == 0 || size > uint64(r.super.block) || word&blockStored != 0 && int64(size) != want {
+		if !r.fits(word, want) {
 			return bad(at, errBlock)
 		}
 		if pos += size; pos > r.super.used || pos < size {
@@ -290,6 +290,12 @@ func (r *Reader) measure(f *File, at int64) error {
 		f.Stored += want
 	}
 	return nil
+}
+
+// fits reports whether a block of that size may have want bytes of content.
+func (r *Reader) fits(word uint32, want int64) bool {
+	size := int64(word &^ blockStored)
+	return size > 0 && size <= int64(r.super.block) && (word&blockStored == 0 || size == want)
 }
 
 // word reads the size of a block from an inode.
