@@ -27,9 +27,18 @@ const testSquashfs = "aHNxcwUAAAAAAAAAAAACAAEAAAABABEAwAIBAAQAAAB+AAAAAAAAADABAA
 	"xCwtLgIAAoAHSBCAYAAAAAAAAAAJAAABAAAAAOsAAAAAAAAAEwB42lNgQAVxUNoBStdBaQAV6AE9BQEAAAAAAAAEgAAAAAAiAQAA" +
 	"AAAAAA=="
 
-func squashfs(t *testing.T) []byte {
+// belowSquashfs is the same below the directory root.x86_64.
+const belowSquashfs = "aHNxcwYAAAAFAAAAAAACAAEAAAABABEAwAABAAQAAACeAAAAAAAAAFkBAAAAAAAAUQEAAAAAAAD//////////2kAAAAAAAAAwwAAAAAAAAAiAQ" +
+	"AAAAAAAEMBAAAAAAAATFhDX05BTUUKWAB42mNiWMLIAASsQMzMgAo4gZiR4S1cngkqDqLlwXIgPf/h8qxQMTYg1tPTTy1JRtbNgqRbgkEGrBJZ" +
+	"nhEqD1KnymAINgVZng0qD3KlEkMwAzuQBgA3MwipSwB42mNggABmKM3EwM6QkV9ckpeYmwoVYmAFYgeomgpGuEIGBgUgZgSyUkuS44AUiFlaXA" +
+	"TTBlJZB6a5GIry80v0KizM4s1MAAe8C3YQgGAAAAAAAAAACQAAAQAAAAAQAQAAAAAAABcAeNqrY4AABQZUEAelHaD0PCgNAC6QAdsqAQAAAAAA" +
+	"AASAAAAAAEsBAAAAAAAA"
+
+func squashfs(t *testing.T) []byte { return decoded(t, testSquashfs) }
+
+func decoded(t *testing.T, text string) []byte {
 	t.Helper()
-	data, err := base64.StdEncoding.DecodeString(testSquashfs)
+	data, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,6 +156,8 @@ func TestRunFile(t *testing.T) {
 		"top directory":             file("below", below1),
 		"squashfs":                  file("squashfs", squashfs(t)),
 		"squashfs with digest":      {Path: file("squashfs2", squashfs(t)).Path, SHA256: sum(squashfs(t))},
+		"squashfs, top directory":   file("squashfs3", decoded(t, belowSquashfs)),
+		"piped squashfs, top":       {Path: "-", Stdin: piped(t, decoded(t, belowSquashfs))},
 		"directory":                 {Path: tree},
 		"piped archive":             {Path: "-", Stdin: piped(t, plain)},
 		"piped archive with digest": {Path: "-", Stdin: piped(t, plain), SHA256: sum(plain)},

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lxc-pull/image"
+	"lxc-pull/image/sha256"
 	"lxc-pull/lxc"
 	"lxc-pull/untar"
 )
@@ -305,16 +306,17 @@ func (found *Found) look(ctx context.Context, whole *io.SectionReader, all bool)
 	n, _ := whole.ReadAt(head, 0)
 	switch {
 	case untar.IsSquashfs(head[:n]):
-		layer.Squashfs = true
+		layer.Squashfs, layer.Top = true, !f.opt.File.Stock
 		return false, nil
 	case n == 0:
 		return false, failed(Unusable, layer.Name+" is empty")
 	}
-	plain, err := f.decompress(untar.Until(ctx, io.NewSectionReader(whole, 0, whole.Size())))
+	sum := sha256.New()
+	read := io.TeeReader(untar.Until(ctx, io.NewSectionReader(whole, 0, whole.Size())), sum)
+	plain, err := f.decompress(read)
 	if err != nil {
 		return false, ctx.Err()
 	}
-	defer plain.Close()
 	switch plain.Format {
 	case untar.FormatPlain:
 		layer.Content = layer.Packed
@@ -322,6 +324,7 @@ func (found *Found) look(ctx context.Context, whole *io.SectionReader, all bool)
 		layer.measure(whole, whole.Size())
 	}
 	if f.opt.File.Stock {
+		plain.Close()
 		return false, nil
 	}
 	layer.Top = true
@@ -329,6 +332,7 @@ func (found *Found) look(ctx context.Context, whole *io.SectionReader, all bool)
 	var bad *untar.FormatError
 	z := &noZeros{r: plain}
 	err = untar.Options{}.Walk(z, l.member)
+	plain.Close()
 	switch {
 	case ctx.Err() != nil:
 		return false, ctx.Err()
@@ -344,6 +348,14 @@ func (found *Found) look(ctx context.Context, whole *io.SectionReader, all bool)
 		return l.texts[incusFile] != nil || l.early, nil
 	case l.texts[incusFile] == nil || !l.root:
 		return false, nil
+	}
+	if d := &found.pinned.layers[0]; d.Digest != "" { // the texts count as much as the root file system
+		if _, err = io.Copy(io.Discard, read); err != nil {
+			return false, err
+		}
+		if sumOfHash(sum) != d.Digest {
+			return false, otherDigest(layer.Name, d)
+		}
 	}
 	layer.Top, layer.Inside = false, incusRoot
 	f.tell.Note("the archive has Incus' metadata, and the root file system below " + incusRoot)

@@ -80,7 +80,7 @@ func FuzzLocal(f *testing.F) {
 		if err != nil || stream.File() == nil || stream.File().Size() != int64(len(data)) || layer.Packed != int64(len(data)) {
 			t.Fatalf("%v, %+v", err, layer)
 		}
-		if layer.Squashfs != untar.IsSquashfs(data) || layer.Squashfs && (layer.Top || layer.Inside != "") {
+		if layer.Squashfs != untar.IsSquashfs(data) || layer.Squashfs && layer.Inside != "" {
 			t.Errorf("form %+v", layer.Form)
 		}
 		if (layer.Inside != "") != (found.Incus != nil) || stock && (found.Incus != nil || layer.Top || found.Meta != nil) || layer.Top && layer.Inside != "" {
@@ -114,7 +114,7 @@ func TestLocalForms(t *testing.T) {
 		"no templates":  {tarOf(t, "metadata.yaml", shortIncus, "rootfs/", ""), "rootfs "},
 		"last":          {tarOf(t, "metadata.yaml", shortIncus, "rootfs/", "", "rootfs/big", strings.Repeat("x", maxLook), "templates/a.tpl", "x"), "rootfs x"},
 		"metadata only": {tarOf(t, "metadata.yaml", shortIncus, "etc/", ""), "top"},
-		"squashfs":      {[]byte("hsqs" + strings.Repeat("\x00", 100)), "squashfs"},
+		"squashfs":      {[]byte("hsqs" + strings.Repeat("\x00", 100)), "squashfs top"},
 		"rootfs first":  {tarOf(t, "rootfs/", "", "rootfs/big", strings.Repeat("x", maxLook), "metadata.yaml", shortIncus, "templates/a.tpl", "x"), "rootfs x"},
 		"rootfs alone":  {tarOf(t, "rootfs/", "", "rootfs/etc/", "", "manifest.json", ""), "top"},
 		"large first":   {tarOf(t, "templates/b.tpl", strings.Repeat("x", maxLook/2+1), "templates/c.tpl", strings.Repeat("x", maxLook/2+1), "metadata.yaml", shortIncus, "templates/a.tpl", "x", "rootfs/", ""), "rootfs x"},
@@ -142,8 +142,8 @@ func TestLocalForms(t *testing.T) {
 			}
 			form := ""
 			switch f := &found.Layers[0].Form; {
-			case f.Squashfs:
-				form = "squashfs"
+			case f.Squashfs && f.Top:
+				form = "squashfs top"
 			case f.Top:
 				form = "top"
 			case f.Inside != "":
@@ -220,6 +220,28 @@ func TestLocalRefused(t *testing.T) {
 	finder, _ = localFinder(&File{Path: file, Metadata: path})
 	if _, err := finder.Find(t.Context(), image.Query{}); err == nil || !strings.Contains(err.Error(), "more than the limit of 4.0 MiB") {
 		t.Errorf("a root file system as metadata: %v", err)
+	}
+}
+
+// The metadata in an archive must be of the bytes with the digest, too: whoever can write the file
+// may have another one there when it is unpacked.
+func TestLocalOtherMetadata(t *testing.T) {
+	unified := func(text string) []byte {
+		return tarOf(t, "metadata.yaml", shortIncus, "templates/a.tpl", text, "rootfs/", "", "rootfs/big", strings.Repeat("x", maxLook))
+	}
+	path := filepath.Join(t.TempDir(), "x")
+	for _, text := range []string{"good", "evil"} {
+		if err := os.WriteFile(path, unified(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		finder, _ := localFinder(&File{Path: path, SHA256: sumOf(unified("good"))})
+		found, err := finder.Find(t.Context(), image.Query{})
+		if text == "good" && (err != nil || string(found.Incus.Templates[0].Text) != text) || text != "good" && KindOf(err) != Unverified {
+			t.Errorf("%s: %v", text, err)
+		}
+		if found != nil {
+			found.Close()
+		}
 	}
 }
 
