@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"os"
 	"strings"
 
 	"lxc-pull/image"
@@ -76,7 +75,7 @@ func (c *templateCall) useLocal(ui *ui) error {
 	if o.tree == "" {
 		return &retoldError{text: "ERROR: Rootfs file was not passed", err: &usageError{}, setting: false}
 	}
-	file := &source.File{Path: o.tree, Metadata: o.metadata, Stock: true, RequireSignature: c.finder.trust.requireSignature, Stdin: os.Stdin}
+	file := &source.File{Path: o.tree, Metadata: o.metadata, Stock: true, RequireSignature: c.finder.trust.requireSignature}
 	if o.digest != "" {
 		digest, err := image.ParseDigest("sha256:" + strings.ToLower(o.digest))
 		if err != nil {

@@ -80,7 +80,7 @@ func (o *finderOptions) listStreams() {
 // useFile makes the Finder find a root file system in a file or directory.
 func (o *finderOptions) useFile(ui *ui, which *imageOptions) error {
 	f := &source.File{
-		Path: which.named.path, Metadata: o.file.metadata, RequireSignature: o.trust.requireSignature, Stdin: os.Stdin,
+		Path: which.named.path, Metadata: o.file.metadata, RequireSignature: o.trust.requireSignature,
 	}
 	if o.file.digest != "" {
 		f.SHA256 = image.Digest("sha256:" + o.file.digest)
@@ -144,7 +144,7 @@ func (o *finderOptions) recognise(ctx context.Context, ui *ui, which *imageOptio
 		head, err := firstBytes(ctx)
 		if err == nil {
 			container = holdsContainer(head)
-			err = putBack(head)
+			o.wanted.Stdin, err = putBack(head)
 		}
 		if err != nil {
 			return err
@@ -165,26 +165,24 @@ func firstBytes(ctx context.Context) (head []byte, err error) {
 	})
 }
 
-// putBack makes os.Stdin standard input from its beginning: the bytes that were read of it, and
-// the rest.
-func putBack(head []byte) error {
+// putBack returns standard input from its beginning: the bytes that were read of it, and the rest.
+func putBack(head []byte) (*os.File, error) {
 	stdin := os.Stdin
 	if info, err := stdin.Stat(); err == nil && info.Mode().IsRegular() {
 		_, err := stdin.Seek(-int64(len(head)), io.SeekCurrent)
-		return err
+		return stdin, err
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	os.Stdin = r // nothing has used it yet
 	go func() {
 		if _, err := w.Write(head); err == nil {
 			io.Copy(w, stdin) // after an error the archive is incomplete, which its reader finds
 		}
 		w.Close()
 	}()
-	return nil
+	return r, nil
 }
 
 // holdsContainer reports whether the first bytes of an archive are those of an OCI archive or of

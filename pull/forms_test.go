@@ -48,8 +48,14 @@ func decoded(t *testing.T, text string) []byte {
 // fileFinder returns a Finder of a file of this machine.
 func fileFinder(t *testing.T, file *source.File, heard *strings.Builder) *source.Finder {
 	t.Helper()
+	return pipedFinder(t, file, nil, heard)
+}
+
+// pipedFinder is fileFinder with a standard input.
+func pipedFinder(t *testing.T, file *source.File, stdin *os.File, heard *strings.Builder) *source.Finder {
+	t.Helper()
 	opt := testOptions(t, "")
-	opt.File = file
+	opt.File, opt.Stdin = file, stdin
 	return source.Open(opt, into(heard))
 }
 
@@ -150,6 +156,15 @@ func TestRunFile(t *testing.T) {
 	defer regular.Close()
 	regular.Seek(4, 0)
 	sum := func(data []byte) image.Digest { return image.Digest(digestOf(data)) }
+	stdin := map[string]*os.File{
+		"piped squashfs, top":       piped(t, decoded(t, belowSquashfs)),
+		"piped archive":             piped(t, plain),
+		"piped archive with digest": piped(t, plain),
+		"piped top directory":       piped(t, below1),
+		"piped squashfs":            piped(t, squashfs(t)),
+		"piped squashfs, digest":    piped(t, squashfs(t)),
+		"redirected archive":        regular,
+	}
 	for name, from := range map[string]*source.File{
 		"archive":                   file("plain", plain),
 		"archive with digest":       {Path: file("plain2", plain).Path, SHA256: sum(plain)},
@@ -157,14 +172,14 @@ func TestRunFile(t *testing.T) {
 		"squashfs":                  file("squashfs", squashfs(t)),
 		"squashfs with digest":      {Path: file("squashfs2", squashfs(t)).Path, SHA256: sum(squashfs(t))},
 		"squashfs, top directory":   file("squashfs3", decoded(t, belowSquashfs)),
-		"piped squashfs, top":       {Path: "-", Stdin: piped(t, decoded(t, belowSquashfs))},
+		"piped squashfs, top":       {Path: "-"},
 		"directory":                 {Path: tree},
-		"piped archive":             {Path: "-", Stdin: piped(t, plain)},
-		"piped archive with digest": {Path: "-", Stdin: piped(t, plain), SHA256: sum(plain)},
-		"piped top directory":       {Path: "-", Stdin: piped(t, below1)},
-		"piped squashfs":            {Path: "-", Stdin: piped(t, squashfs(t))},
-		"piped squashfs, digest":    {Path: "-", Stdin: piped(t, squashfs(t)), SHA256: sum(squashfs(t))},
-		"redirected archive":        {Path: "-", Stdin: regular},
+		"piped archive":             {Path: "-"},
+		"piped archive with digest": {Path: "-", SHA256: sum(plain)},
+		"piped top directory":       {Path: "-"},
+		"piped squashfs":            {Path: "-"},
+		"piped squashfs, digest":    {Path: "-", SHA256: sum(squashfs(t))},
+		"redirected archive":        {Path: "-"},
 	} {
 		for _, first := range []bool{false, true} {
 			if first && from.Path == "-" {
@@ -173,7 +188,7 @@ func TestRunFile(t *testing.T) {
 			lxcPath := t.TempDir()
 			target := newContainer(t, lxcPath)
 			var heard strings.Builder
-			_, err := Run(t.Context(), fileFinder(t, from, &heard), image.Query{}, target, Options{Tell: into(&heard), VerifyFirst: first})
+			_, err := Run(t.Context(), pipedFinder(t, from, stdin[name], &heard), image.Query{}, target, Options{Tell: into(&heard), VerifyFirst: first})
 			if err != nil {
 				t.Errorf("%s: %v\n%s", name, err, &heard)
 				continue
@@ -206,14 +221,17 @@ func TestFileWrong(t *testing.T) {
 	for name, data := range map[string][]byte{"archive": plain, "squashfs": squashfs(t)} {
 		path := filepath.Join(dir, name)
 		writeFile(t, path, data)
-		for _, from := range []*source.File{
-			{Path: path, SHA256: image.Digest(digestOf([]byte("x")))},
-			{Path: "-", Stdin: piped(t, data), SHA256: image.Digest(digestOf([]byte("x")))},
-			{Path: "-", Stdin: piped(t, data[:len(data)*2/3])},
+		for _, from := range []struct {
+			source.File
+			stdin *os.File
+		}{
+			{source.File{Path: path, SHA256: image.Digest(digestOf([]byte("x")))}, nil},
+			{source.File{Path: "-", SHA256: image.Digest(digestOf([]byte("x")))}, piped(t, data)},
+			{source.File{Path: "-"}, piped(t, data[:len(data)*2/3])},
 		} {
 			lxcPath := t.TempDir()
 			var heard strings.Builder
-			_, err := Run(t.Context(), fileFinder(t, from, &heard), image.Query{}, newContainer(t, lxcPath), Options{Tell: into(&heard)})
+			_, err := Run(t.Context(), pipedFinder(t, &from.File, from.stdin, &heard), image.Query{}, newContainer(t, lxcPath), Options{Tell: into(&heard)})
 			if err == nil || from.SHA256 != "" && source.KindOf(err) != source.Unverified {
 				t.Errorf("%s, %q: %v", name, from.Path, err)
 			}
@@ -237,7 +255,7 @@ func TestFileSignature(t *testing.T) {
 		file.RequireSignature = true
 		target := newContainer(t, t.TempDir())
 		var heard strings.Builder
-		_, err := Run(t.Context(), fileFinder(t, file, &heard), image.Query{}, target, Options{Tell: into(&heard)})
+		_, err := Run(t.Context(), pipedFinder(t, file, piped(t, plain), &heard), image.Query{}, target, Options{Tell: into(&heard)})
 		if err == nil {
 			text, _ := os.ReadFile(target.Container.Path + "/" + RecordFile)
 			if rec, err := ParseRecord(text); err != nil || len(rec.Signers) != 1 || rec.Rootfs != fmt.Sprintf("%x", sha256.Sum256(plain)) {
@@ -249,7 +267,7 @@ func TestFileSignature(t *testing.T) {
 	if err := run(&source.File{Path: path}); err != nil {
 		t.Error(err)
 	}
-	unsigned := []*source.File{{Path: path, Metadata: metaPath}, {Path: metaPath}, {Path: "-", Stdin: piped(t, plain)}, {Path: dir}}
+	unsigned := []*source.File{{Path: path, Metadata: metaPath}, {Path: metaPath}, {Path: "-"}, {Path: dir}}
 	for _, file := range unsigned {
 		if err := run(file); source.KindOf(err) != source.Unverified {
 			t.Errorf("%q, %q without a signature: %v", file.Path, file.Metadata, err)
@@ -280,11 +298,11 @@ func TestIncusTemplates(t *testing.T) {
 		"templates first": pack(t, append(append([]testEntry{meta}, incusFiles()...), root...)...),
 		"templates last":  pack(t, append(append([]testEntry{meta}, root...), incusFiles()...)...),
 	}
-	check := func(name string, file *source.File) {
+	check := func(name string, file *source.File, stdin *os.File) {
 		lxcPath := t.TempDir()
 		target := newContainer(t, lxcPath)
 		var heard strings.Builder
-		if _, err := Run(t.Context(), fileFinder(t, file, &heard), image.Query{}, target, Options{Tell: into(&heard)}); err != nil {
+		if _, err := Run(t.Context(), pipedFinder(t, file, stdin, &heard), image.Query{}, target, Options{Tell: into(&heard)}); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		rootfs := target.Container.Rootfs
@@ -323,14 +341,14 @@ func TestIncusTemplates(t *testing.T) {
 	for name, data := range archives {
 		path := filepath.Join(dir, name)
 		writeFile(t, path, data)
-		check(name, &source.File{Path: path})
-		check(name+", piped", &source.File{Path: "-", Stdin: piped(t, data)})
+		check(name, &source.File{Path: path}, nil)
+		check(name+", piped", &source.File{Path: "-"}, piped(t, data))
 	}
 	path := filepath.Join(dir, "separate")
 	writeFile(t, path, pack(t, testEntry{name: "etc/"}, testEntry{name: "etc/hostname", text: "old\n"}, testEntry{name: "etc/issue", text: "old\n"},
 		testEntry{name: "etc/started", text: "old\n"}, testEntry{name: "out", target: "../../../../../../../../.." + out}))
 	writeFile(t, path+".meta", pack(t, append([]testEntry{meta}, incusFiles()...)...))
-	check("separate", &source.File{Path: path, Metadata: path + ".meta"})
+	check("separate", &source.File{Path: path, Metadata: path + ".meta"}, nil)
 	for _, e := range append(append([]testEntry{meta}, incusFiles()...), root...) {
 		if name := filepath.Join(dir, "tree", e.name); e.target != "" {
 			os.Symlink(e.target, name)
@@ -340,7 +358,7 @@ func TestIncusTemplates(t *testing.T) {
 			writeFile(t, name, []byte(e.text))
 		}
 	}
-	check("directory", &source.File{Path: filepath.Join(dir, "tree")})
+	check("directory", &source.File{Path: filepath.Join(dir, "tree")}, nil)
 }
 
 // The machine is found out by the image's programs if nobody names it.

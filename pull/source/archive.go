@@ -86,11 +86,11 @@ type madeBlob struct {
 
 // openArchive opens the archive at a path; "-" is standard input. name is the tag or NAME:TAG of
 // the image that manifest returns for the name "", or its digest. It may be "" if the archive
-// has one image. A compressed archive and standard input are copied to the file that spool
+// has one image. A compressed archive and standard input are copied to the file that f.spool
 // returns, which the caller closes after the archive. Other files are read in place.
-func openArchive(ctx context.Context, path, name string, spool func() (*os.File, error), decoding untar.DecompressOptions) (*archive, error) {
+func (f *Finder) openArchive(ctx context.Context, path, name string) (*archive, error) {
 	a := &archive{name: path, index: new(image.Manifest), seen: map[string]*facts{}}
-	err := a.openPath(ctx, spool, decoding)
+	err := a.openPath(ctx, f)
 	if err == nil {
 		err = a.readLists()
 	}
@@ -128,8 +128,8 @@ func (a *archive) bad(kind Kind, part string, err error) error {
 }
 
 // openPath opens the layout or the tar archive.
-func (a *archive) openPath(ctx context.Context, spool func() (*os.File, error), decoding untar.DecompressOptions) error {
-	f := os.Stdin
+func (a *archive) openPath(ctx context.Context, f *Finder) error {
+	from := f.opt.stdin()
 	if a.name != "-" {
 		if info, err := os.Stat(a.name); err == nil && info.IsDir() {
 			a.layout, err = untar.OpenRoot(a.name)
@@ -139,21 +139,21 @@ func (a *archive) openPath(ctx context.Context, spool func() (*os.File, error), 
 		if err != nil {
 			return err
 		}
-		f, a.file = file, file
+		from, a.file = file, file
 	}
-	rest, err := restOf(f)
+	rest, err := restOf(from)
 	if err != nil {
 		return err
 	}
-	size, in := int64(0), io.Reader(&waiter{ctx: ctx, f: f})
+	size, in := int64(0), io.Reader(&waiter{ctx: ctx, f: from})
 	if rest != nil {
 		size = rest.Size()
 		a.tar, in = rest, untar.Until(ctx, rest)
 	}
-	packed, err := untar.Decompress(in, decoding)
+	packed, err := untar.Decompress(in, f.opt.Decoding)
 	if err == nil {
 		if a.tar == nil || packed.Format != untar.FormatPlain {
-			size, err = a.copy(packed, spool)
+			size, err = a.copy(packed, f.spool)
 			a.file.Close() // does nothing for nil
 			a.file = nil
 		}

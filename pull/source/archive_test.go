@@ -236,15 +236,24 @@ func TestArchiveForms(t *testing.T) {
 	}
 }
 
+// openArchive opens an archive as a Finder does.
+func openArchive(ctx context.Context, path, name string, spool func() (*os.File, error), decoding untar.DecompressOptions) (*archive, error) {
+	f := new(Finder)
+	f.Provide(0, spool)
+	f.opt.Decoding = decoding
+	return f.openArchive(ctx, path, name)
+}
+
 // TestArchiveFromStdin reads archives from standard input: a pipe, a file, and the rest of a file.
 func TestArchiveFromStdin(t *testing.T) {
 	var o onDisk
 	o.index(o.image("{}", "layer") + "}")
-	old := os.Stdin
-	defer func() { os.Stdin = old }()
-	read := func(what string, copies int) {
+	read := func(what string, stdin *os.File, copies int) {
 		n := 0
-		a, err := openArchive(t.Context(), "-", "", spoolIn(t, &n), untar.DecompressOptions{})
+		f := new(Finder)
+		f.Provide(0, spoolIn(t, &n))
+		f.opt.Stdin = stdin
+		a, err := f.openArchive(t.Context(), "-", "")
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 			return
@@ -253,7 +262,7 @@ func TestArchiveFromStdin(t *testing.T) {
 		if a.close(); got != "{}|layer" || err != nil || n != copies {
 			t.Errorf("%s: %q, %d copies, %v", what, got, n, err)
 		}
-		if _, err := os.Stdin.Stat(); err != nil {
+		if _, err := stdin.Stat(); err != nil {
 			t.Errorf("%s: standard input is closed: %v", what, err)
 		}
 	}
@@ -265,8 +274,7 @@ func TestArchiveFromStdin(t *testing.T) {
 		w.Write(o.tar())
 		w.Close()
 	}(w)
-	os.Stdin = r
-	read("a pipe", 1)
+	read("a pipe", r, 1)
 	r.Close()
 	f, err := os.Create(filepath.Join(t.TempDir(), "x"))
 	if err != nil {
@@ -275,9 +283,8 @@ func TestArchiveFromStdin(t *testing.T) {
 	defer f.Close()
 	f.WriteString("before")
 	f.Write(o.tar())
-	os.Stdin = f
 	f.Seek(6, io.SeekStart)
-	read("the rest of a file", 0)
+	read("the rest of a file", f, 0)
 
 	// A pipe that gets no bytes does not block a run that is ended.
 	r, w, err = os.Pipe()
@@ -286,10 +293,12 @@ func TestArchiveFromStdin(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	os.Stdin = r
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := openArchive(ctx, "-", "", noSpool(t), untar.DecompressOptions{}); !errors.Is(err, context.Canceled) {
+	finder := new(Finder)
+	finder.Provide(0, noSpool(t))
+	finder.opt.Stdin = r
+	if _, err := finder.openArchive(ctx, "-", ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("an ended run: %v", err)
 	}
 }

@@ -266,7 +266,7 @@ func (o *pinnedImage) bundleIndex(tag string, found *Found) []byte {
 // findInBundle finds the image of Options.Bundle.
 func (f *Finder) findInBundle(ctx context.Context, q image.Query) (found *Found, err error) {
 	a := &archive{name: f.opt.Bundle, bundle: true, index: new(image.Manifest), seen: map[string]*facts{}}
-	kind, lines, err := a.openBundle(ctx, f.spool)
+	kind, lines, err := a.openBundle(ctx, f)
 	if err == nil {
 		switch kind {
 		case "index":
@@ -292,20 +292,20 @@ func (f *Finder) findInBundle(ctx context.Context, q image.Query) (found *Found,
 
 // openBundle opens the bundle. It returns its kind, and at least five lines, which may be empty,
 // with what names the image. A bundle from standard input is copied.
-func (a *archive) openBundle(ctx context.Context, spool func() (*os.File, error)) (kind string, lines []string, err error) {
-	f := os.Stdin
+func (a *archive) openBundle(ctx context.Context, f *Finder) (kind string, lines []string, err error) {
+	in := f.opt.stdin()
 	if a.name != "-" {
-		if f, _, err = openLocal(a.name); err != nil {
+		if in, _, err = openLocal(a.name); err != nil {
 			return "", nil, err
 		}
-		a.file = f
+		a.file = in
 	}
 	var size int64
-	rest, err := restOf(f)
+	rest, err := restOf(in)
 	if err == nil && rest != nil {
 		a.tar, size = rest, rest.Size()
 	} else if err == nil {
-		size, err = a.copy(&waiter{ctx: ctx, f: f}, spool)
+		size, err = a.copy(&waiter{ctx: ctx, f: in}, f.spool)
 	}
 	if err != nil {
 		return "", nil, a.bad(0, "", err)

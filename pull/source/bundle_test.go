@@ -473,16 +473,14 @@ func TestBundleFromStdin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		old := os.Stdin
-		os.Stdin = r
 		go func() {
 			w.Write(c.data)
 			w.Close()
 		}()
 		f, said := bundleFinder(t, "-", c.keys)
+		f.opt.Stdin = r
 		f.Provide(0, spoolIn(t, new(int)))
 		_, layers, err := unbundle(t.Context(), f)
-		os.Stdin = old
 		r.Close()
 		if err != nil || len(layers) == 1 && string(layers[0]) != rootfs {
 			t.Errorf("%v\n%s", err, said)

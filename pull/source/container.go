@@ -289,7 +289,7 @@ func (f *Finder) openImage(ctx context.Context) (*pinnedImage, error) {
 		}
 		s, err := f.copied, error(nil)
 		if s == nil {
-			s, err = openArchive(ctx, c.Archive, name, f.spool, f.opt.Decoding)
+			s, err = f.openArchive(ctx, c.Archive, name)
 		}
 		if err == nil && s.layout == nil && s.file == nil {
 			f.copied = s // nothing of it is closed, and standard input can't be read again

@@ -1,10 +1,6 @@
 package source
 
-import (
-	"os"
-
-	"lxc-pull/image"
-)
+import "lxc-pull/image"
 
 // A File names a root file system in one file: a tar archive in any compression, or a squashfs
 // image; or in a directory, which is copied.
@@ -17,5 +13,4 @@ type File struct {
 	Stock            bool         // as the stock template lxc-local: the metadata is LXC's, without it there is no config, and nothing is recognised
 	RequireSignature bool
 	Mirrors          []string // URLs of servers that have the file at the same path below theirs
-	Stdin            *os.File // what "-" means; nil: standard input
 }

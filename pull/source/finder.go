@@ -77,6 +77,15 @@ type Wanted struct {
 	// none. RequireSignature refuses one that no trusted key has signed.
 	Bundle           string
 	RequireSignature bool
+	Stdin            *os.File // what "-" means for archives, files and bundles; nil: os.Stdin
+}
+
+// stdin returns what "-" means.
+func (w *Wanted) stdin() *os.File {
+	if w.Stdin != nil {
+		return w.Stdin
+	}
+	return os.Stdin
 }
 
 // A CacheUse says how a Finder uses its cache.

@@ -187,12 +187,9 @@ func (found *Found) openTree(path string) error {
 // openStdin opens standard input. A squashfs image and Incus' archive with metadata are copied to
 // the disk; another archive is read as it comes.
 func (found *Found) openStdin(ctx context.Context) error {
-	f, at, stdin := found.finder, &found.pinned.at, found.finder.opt.File.Stdin
+	f, at, stdin := found.finder, &found.pinned.at, found.finder.opt.stdin()
 	if f.opt.File.RequireSignature {
 		return unsigned("standard input", "it has no signature")
-	}
-	if stdin == nil {
-		stdin = os.Stdin
 	}
 	if rest, err := restOf(stdin); err != nil {
 		return err

@@ -132,7 +132,7 @@ func TestLocalForms(t *testing.T) {
 					t.Fatal(err)
 				}
 				go func() { w.Write(test.data); w.Close() }()
-				file.Path, file.Stdin = "-", r
+				file.Path, finder.opt.Stdin = "-", r
 				finder.Provide(0, func() (*os.File, error) { return os.Create(filepath.Join(dir, "spool")) })
 			}
 			found, err := finder.Find(t.Context(), image.Query{})
@@ -184,7 +184,7 @@ func TestLocalRefused(t *testing.T) {
 				}
 				defer r.Close()
 				go func() { w.Write(data); w.Close() }()
-				file.Path, file.Stdin = "-", r
+				file.Path, finder.opt.Stdin = "-", r
 				finder.Provide(0, func() (*os.File, error) { return os.Create(filepath.Join(dir, "spool")) })
 			}
 			if _, err := finder.Find(t.Context(), image.Query{}); err == nil || !strings.Contains(err.Error(), want) {
