@@ -92,20 +92,25 @@ func (f *Finder) Export(ctx context.Context, q image.Query, until time.Time, w i
 func (found *Found) checkExport(until time.Time) error {
 	img, f := &found.Image, found.finder
 	if found.index.unlisted || f.opt.Streams != nil && f.opt.Streams.Build != "" {
-		return errors.New("a bundle of build " + strconv.Quote(img.Build) + " could not prove that it is not an outdated one: export takes the newest build, without @BUILD")
+		return failed(Unusable, "a bundle of build "+strconv.Quote(img.Build)+" could not prove that it is not an outdated one: export takes the newest build, without @BUILD")
 	}
-	if o := found.pinned; o != nil && o.config == nil {
+	if o := found.pinned; o != nil {
 		file := f.opt.File
 		switch {
+		case o.config != nil:
 		case f.opt.Streams == nil && (file == nil || !isRemote(lowerHost(file.Path))):
-			return errors.New("a file or directory of this machine needs no bundle")
+			return failed(Unusable, "a file or directory of this machine needs no bundle")
 		case file != nil && (strings.Contains(o.name, "#") || file.Metadata != "" && (!isRemote(lowerHost(file.Metadata)) || strings.ContainsAny(file.Metadata, "?@"))):
-			return errors.New("a bundle can't have a URL with a query, nor metadata of this machine or at a URL with a password or query")
-		case len(o.signers) == 0 && f.opt.Keys != nil:
+			return failed(Unusable, "a bundle can't have a URL with a query, nor metadata of this machine or at a URL with a password or query")
+		}
+		if len(o.signers) == 0 && f.opt.Keys != nil {
 			f.tell.Tell("no key has signed the image, so --no-validate is needed to use the bundle")
 		}
 	}
-	if file, ok := found.Meta.Relevant("expiry", f.opt.Mode); ok && !until.IsZero() {
+	if until.IsZero() {
+		return f.checkExpiry(found)
+	}
+	if file, ok := found.Meta.Relevant("expiry", f.opt.Mode); ok {
 		if t, ok := lxc.Expiry(file); !ok || t.Before(until) {
 			return replayed(found.build() + " expires " + t.Format(time.RFC3339) + ", before the time of --until")
 		}
@@ -434,9 +439,8 @@ func (f *Finder) findIndexed(a *archive, lines []string, q image.Query) (*Found,
 	return found, nil
 }
 
-// findBundled returns the container image that is in a bundle. As for an archive it needs a
-// signature only if a key for it is given. Then the signature must be for the repository of which
-// the bundle says that it is.
+// findBundled returns the container image that is in a bundle. It needs a signature, for the
+// repository of which the bundle says that it is: no registry's certificate vouches for it here.
 func (f *Finder) findBundled(ctx context.Context, a *archive, lines []string) (*Found, error) {
 	c := &Container{Archive: a.name, Arch: lines[2], RequireSignature: f.opt.RequireSignature}
 	err := image.CheckName(c.Arch)
@@ -470,8 +474,12 @@ func (f *Finder) findBundled(ctx context.Context, a *archive, lines []string) (*
 	f.opt.Container, f.copied = c, a
 	found, err := f.findPinned(ctx)
 	f.copied = nil
-	if err == nil && len(found.pinned.signers) == 0 { // nothing says that it is of that registry
-		found.Image.Reference = "archive@" + string(found.pinned.top.digest)
+	if err == nil && len(found.pinned.signers) == 0 {
+		if f.opt.Keys != nil { // the kind of a bundle is a word in it, and must not decide whether a key is needed
+			found.Close()
+			return nil, unsigned("bundle "+strconv.Quote(a.name), "no trusted key has signed its image, and no registry's certificate vouches for it")
+		}
+		found.Image.Reference = "archive@" + string(found.pinned.top.digest) // nothing says that it is of that registry
 	}
 	return found, err
 }
@@ -539,7 +547,7 @@ func (f *Finder) findKept(ctx context.Context, a *archive, url bool, lines []str
 	case !found.Cached || found.pinned == nil:
 		err = failed(Unverified, "it does not have all of its image")
 	case len(found.pinned.signers) == 0 && f.opt.Keys != nil:
-		err = failed(Unverified, "no trusted key has signed its image, and no server's certificate vouches for it")
+		err = unsigned("its image", "no trusted key has signed it, and no server's certificate vouches for it")
 	default:
 		found.Cached = false
 		err = f.checkFresh(found)

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -421,7 +422,11 @@ func TestBundleOfContainer(t *testing.T) {
 			if signed := c.tag || c.cosig; signed != (err == nil) || signed && (!same(layers, want) || found.Image.Reference != "docker+http://"+reg.Host()+"/team/app:1@"+top || len(found.Signers()) != 1) {
 				t.Errorf("%s: with the key: %v\n%s", c.name, err, said)
 			}
-			f, said = bundleFinder(t, path, pgp.LinuxContainers())
+			f, _ = bundleFinder(t, path, pgp.LinuxContainers())
+			if _, _, err = unbundle(t.Context(), f); KindOf(err) != Unverified || !errors.Is(err, ErrNoSignature) {
+				t.Errorf("%s: without its key: %v", c.name, err)
+			}
+			f, said = bundleFinder(t, path, nil) // --no-validate
 			if found, layers, err = unbundle(t.Context(), f); err != nil || !same(layers, want) || found.Image.Reference != "archive@"+top || found.Image.Arch != "amd64" || found.Image.Dist != "app" {
 				t.Errorf("%s: without a key: %v\n%s", c.name, err, said)
 			}

@@ -134,8 +134,16 @@ func (f *Finder) isDate(built, signed time.Time) bool {
 // checkFresh refuses to download an image after its signed expiry date: a server that somebody
 // keeps in an old state never offers a newer image.
 func (f *Finder) checkFresh(found *Found) error {
+	if found.Cached {
+		return nil
+	}
+	return f.checkExpiry(found)
+}
+
+// checkExpiry is checkFresh for an image that may be in the cache, too.
+func (f *Finder) checkExpiry(found *Found) error {
 	file, ok := found.Meta.Relevant("expiry", f.opt.Mode)
-	if !ok || found.Cached || f.opt.AllowOlder || f.trust.keys == nil {
+	if !ok || f.opt.AllowOlder || f.trust.keys == nil {
 		return nil
 	}
 	if t, ok := lxc.Expiry(file); ok && t.Before(f.trust.clock.Now()) {
@@ -165,17 +173,21 @@ func (f *Finder) warnExpired(found *Found) {
 // the listener.
 func (found *Found) Remember(ctx context.Context) {
 	f, by := found.finder, &found.index.signers
-	var tag cache.Seen
-	if found.pinned != nil && f.opt.Streams == nil {
-		if tag = f.tagSeen(found); tag.Signer == "" {
+	var tags [2]cache.Seen
+	pinned := found.pinned != nil && f.opt.Streams == nil
+	if pinned {
+		if tags = [2]cache.Seen{f.tagSeen(found), found.pinned.metaSeen}; tags[0].Signer+tags[1].Signer == "" {
 			return
 		}
 	} else if !found.index.downloaded || found.index.unlisted || len(by.keys) == 0 {
 		return
 	}
 	edit := func(list []cache.Seen) ([]cache.Seen, error) {
-		if tag.Signer != "" {
-			return f.noteTag(list, &tag), nil
+		if pinned {
+			for i := range tags {
+				list = f.noteTag(list, &tags[i])
+			}
+			return list, nil
 		}
 		name, use := found.Image.Name, &found.index
 		if f.opt.Streams != nil {
@@ -250,10 +262,10 @@ func (f *Finder) note(list []cache.Seen, offered *cache.Seen) []cache.Seen {
 // to keep: a digest can't lead to another image, and what a cache or an archive has is not what
 // the registry says now.
 func (f *Finder) tagSeen(found *Found) (s cache.Seen) {
-	if f.opt.File != nil {
-		return urlSeen(found)
-	}
 	c, o := f.opt.Container, found.pinned
+	if f.opt.File != nil {
+		return found.urlSeen(o.name, o.layers[0].Digest, &found.index.signers)
+	}
 	if o.registry == nil || c.Reference.Digest != "" || o.reader.offline {
 		return s
 	}
@@ -303,8 +315,11 @@ func find(list []cache.Seen, signer string) *cache.Seen {
 }
 
 // noteTag returns list with the record of a tag, in place of the earlier one. The record of a
-// newer image stays, unless the user takes older ones.
+// newer image stays, unless the user takes older ones. A record without a signer is none.
 func (f *Finder) noteTag(list []cache.Seen, now *cache.Seen) []cache.Seen {
+	if now.Signer == "" {
+		return list
+	}
 	seen := find(list, now.Signer)
 	if seen == nil {
 		list = append(list, cache.Seen{})

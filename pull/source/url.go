@@ -68,6 +68,9 @@ func (f *Finder) findAtURL(ctx context.Context, found *Found) error {
 	if err = found.locate(ctx, s); err == nil {
 		err = found.readURLMeta(ctx)
 	}
+	if err == nil && !s.away { // from the cache the user, or the missing server, wants it
+		err = f.checkExpiry(found)
+	}
 	if err != nil {
 		return err
 	}
@@ -484,7 +487,8 @@ func (found *Found) useDigest(s *search, digest image.Digest) error {
 	if word, _, ok := strings.Cut(strings.ToLower(s.name), "-"); ok && strings.Trim(word, "abcdefghijklmnopqrstuvwxyz") == "" && len(word) > 2 {
 		img.Dist = word // as in alpine-minirootfs-3.22.1-x86_64.tar.gz
 	}
-	return found.finder.checkSeen(found)
+	o := found.pinned
+	return found.finder.checkSeen(found.Layers[0].Name, found.urlSeen(o.name, o.layers[0].Digest, &s.found.by))
 }
 
 // bring downloads the file to the disk and verifies it. If its bytes are wrong, it asks other URLs.
@@ -587,6 +591,12 @@ func (found *Found) readURLMeta(ctx context.Context) error {
 		return err
 	}
 	o := found.pinned
+	if !local {
+		o.metaSeen = found.urlSeen(s.reference(), sumOf(tarball), &s.found.by)
+		if err = f.checkSeen(quote(s.name), o.metaSeen); err != nil {
+			return err
+		}
+	}
 	o.manifest = &document{digest: r.add(tarball), mediaType: o.top.mediaType, text: tarball}
 	o.top = o.manifest
 	if w, ok := o.remote.(*web); ok {
@@ -604,23 +614,21 @@ func (found *Found) readURLMeta(ctx context.Context) error {
 	return err
 }
 
-// urlSeen returns the record of a file at a URL for the history. Signer is "" if there is none to
+// urlSeen returns the record of the file at a URL for the history. Signer is "" if there is none to
 // keep: nobody signed the file, or the signature has no time.
-func urlSeen(found *Found) (s cache.Seen) {
-	by, o := &found.index.signers, found.pinned
-	if len(by.keys) == 0 || by.at.IsZero() || o.name == "" || o.layers[0].Digest == "" {
+func (found *Found) urlSeen(reference string, digest image.Digest, by *signers) (s cache.Seen) {
+	if len(by.keys) == 0 || by.at.IsZero() || reference == "" || digest == "" {
 		return s
 	}
 	s.Name, s.Signed = found.Image.Name, by.at
 	s.Name.Arch = "unknown" // by then it may be known or not
-	s.Signer = "url-" + string(sumOf([]byte(o.name)))[len("sha256:"):][:32]
-	s.Build = string(o.layers[0].Digest)[len("sha256:"):]
+	s.Signer = "url-" + string(sumOf([]byte(reference)))[len("sha256:"):][:32]
+	s.Build = string(digest)[len("sha256:"):]
 	return s
 }
 
-// checkSeen compares the file with the one that the URL had before, and refuses an older one.
-func (f *Finder) checkSeen(found *Found) error {
-	now := urlSeen(found)
+// checkSeen compares a file with the one that its URL had before, and refuses an older one.
+func (f *Finder) checkSeen(name string, now cache.Seen) error {
 	if now.Signer == "" || f.opt.AllowOlder {
 		return nil
 	}
@@ -629,7 +637,7 @@ func (f *Finder) checkSeen(found *Found) error {
 	if err != nil || seen == nil || seen.Build == now.Build || f.trust.clock.isFuture(seen.Signed) || !now.Signed.Before(seen.Signed.Add(-slack)) {
 		return err
 	}
-	return replayed(found.Layers[0].Name + " was signed " + date(now.Signed) + ", and another file of this URL of " + date(seen.Signed) + " was seen before")
+	return replayed(name + " was signed " + date(now.Signed) + ", and another file of this URL of " + date(seen.Signed) + " was seen before")
 }
 
 // fileType is the media type of a root file system in one file.

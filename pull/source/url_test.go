@@ -795,6 +795,43 @@ func TestURLMetadata(t *testing.T) {
 	}
 }
 
+// Metadata at a URL that is older than what was seen is refused, as the file is, and so is an image
+// after its expiry date. export refuses to write what create would refuse.
+func TestURLOldMetadata(t *testing.T) {
+	u := newURLTest(t)
+	signed := func(at time.Duration, files ...string) {
+		key := u.key
+		key.at = time.Now().Add(at)
+		u.put("meta.tar", tarOf(t, files...))
+		u.put("meta.tar.asc", key.armor(tarOf(t, files...)))
+	}
+	u.put(urlName+".asc", u.key.armor([]byte(rootfsText)))
+	u.file.Metadata = u.site.URL + "/pub/x/meta.tar"
+	signed(-time.Hour, "config", "new")
+	u.check("the first metadata", u.options(), 0)
+	signed(-240*time.Hour, "config", "old")
+	u.check("older metadata", u.options(), Replayed)
+	older := u.options()
+	older.AllowOlder = true
+	u.check("older metadata, --allow-older", older, 0)
+	signed(-time.Hour, "config", "new")
+	u.check("newer metadata", u.options(), 0)
+
+	signed(-time.Minute, "config", "new", "expiry", "1577836800\n")
+	u.check("expired", u.options(), Replayed)
+	older = u.options()
+	older.AllowOlder = true
+	u.check("expired, --allow-older", older, 0)
+	kept := u.options()
+	kept.Use.Force = true
+	u.check("expired, --force-cache", kept, 0)
+	f := Open(kept, deaf())
+	f.Provide(0, spoolIn(t, new(int)))
+	if err := f.Export(t.Context(), image.Query{}, time.Time{}, io.Discard); KindOf(err) != Replayed {
+		t.Errorf("export of what has expired: %v", err)
+	}
+}
+
 // FuzzURLKept changes what the cache keeps of a search. What is read is what would be written.
 func FuzzURLKept(f *testing.F) {
 	s := &search{head: "https://host/x"}
