@@ -15,14 +15,20 @@ type File struct {
 
 var errFileSize error = textError("larger than allowed")
 
-// maxFiles is the most members that a small archive may have.
-const maxFiles = 4096
+const (
+	// maxFiles is the most members that a small archive may have.
+	maxFiles = 4096
+	// maxHeaders is how many bytes such an archive may have besides the content of its files:
+	// more than maxFiles headers, each with a pax header and padding.
+	maxHeaders = maxFiles * 4096
+)
 
 // ReadFiles reads a small archive into memory, with Options.Strict. No file may be larger
 // than maxFile bytes, and all files together no larger than maxTotal bytes. Members that are
-// not regular files have no Data.
+// not regular files have no Data, and what they have in the archive is limited too: a little that
+// is compressed could be terabytes of it.
 func ReadFiles(tar io.Reader, maxFile, maxTotal int64) ([]File, error) {
-	s := newStream(tar, true, false)
+	s := newStream(&bounded{tar, maxTotal + maxHeaders}, true, false)
 	var files []File
 	for {
 		e, err := s.next()
@@ -51,6 +57,21 @@ func ReadFiles(tar io.Reader, maxFile, maxTotal int64) ([]File, error) {
 		}
 		files = append(files, f)
 	}
+}
+
+// A bounded reads at most left bytes; reading more is an error.
+type bounded struct {
+	r    io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errFileSize
+	}
+	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
 }
 
 // Walk calls fn for each selected entry, with its content; holes are read as zeros. fn need

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"io"
 	"testing"
 )
 
@@ -20,5 +21,17 @@ func TestReadFiles(t *testing.T) {
 	}
 	if _, err := ReadFiles(bytes.NewReader(build(t, "x", tar.Header{Name: "../x"})), 10, 10); !errors.Is(err, errParentName) {
 		t.Errorf("error is %v", err)
+	}
+	// A directory of an incremental archive has a body, here of 1 TiB.
+	endless := &tar.Header{Name: "d", Typeflag: typeDumpDir, Format: tar.FormatGNU}
+	var b bytes.Buffer
+	if err := tar.NewWriter(&b).WriteHeader(endless); err != nil {
+		t.Fatal(err)
+	}
+	head := b.Bytes()
+	copy(head[124:], "\x80\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00")
+	head = fixChecksums(head)
+	if _, err := ReadFiles(io.MultiReader(bytes.NewReader(head), zeros{}), 10, 10); !errors.Is(err, errFileSize) {
+		t.Errorf("an endless body: %v", err)
 	}
 }

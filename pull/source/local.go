@@ -205,6 +205,12 @@ func (found *Found) openStdin(ctx context.Context) error {
 	head = head[:n]
 	whole := io.MultiReader(bytes.NewReader(head), in)
 	more, err := found.look(ctx, io.NewSectionReader(bytes.NewReader(head), 0, int64(n)), n < maxLook)
+	if d := &found.pinned.layers[0]; err != nil && d.Digest != "" && ctx.Err() == nil {
+		sum := sha256.New() // of other bytes it does not matter what they are
+		if _, failed := io.Copy(sum, whole); failed == nil && sumOfHash(sum) != d.Digest {
+			err = otherDigest(found.Layers[0].Name, d)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -237,7 +243,7 @@ func (found *Found) useFile(ctx context.Context, file *os.File, whole *io.Sectio
 	_, start, size := whole.Outer()
 	o.sure, layer.Packed, o.layers[0].Size = true, size, size
 	o.at.whole, o.at.starts = file, []int64{start}
-	if want.RequireSignature || o.at.private && want.SHA256 != "" { // Ready lets a private file be used without another pass
+	if want.RequireSignature || want.SHA256 != "" { // also, Ready lets a private file be used without another pass
 		digest, by, err := found.finder.checkLocal(want.Path, untar.Until(ctx, whole))
 		if err != nil {
 			return err
@@ -327,7 +333,7 @@ func (found *Found) look(ctx context.Context, whole *io.SectionReader, all bool)
 	layer.Top = true
 	l := looking{all: all, texts: map[string][]byte{}, room: maxMetaTotal}
 	var bad *untar.FormatError
-	z := &noZeros{r: plain}
+	z := &noZeros{r: untar.Until(ctx, plain)} // little may decompress to much
 	err = untar.Options{}.Walk(z, l.member)
 	plain.Close()
 	switch {

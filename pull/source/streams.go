@@ -624,7 +624,7 @@ func (found *Found) readUnified(ctx context.Context) (map[string][]byte, error) 
 		return nil, because(stream.Name(), err)
 	}
 	l := looking{all: true, must: true, texts: map[string][]byte{}, room: maxMetaTotal}
-	err = untar.Options{}.Walk(plain, l.member)
+	err = untar.Options{}.Walk(untar.Until(ctx, plain), l.member)
 	plain.Close()
 	if err == nil || errors.Is(err, errLooked) {
 		err = l.err
