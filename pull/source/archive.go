@@ -153,7 +153,7 @@ func (a *archive) openPath(ctx context.Context, f *Finder) error {
 	packed, err := untar.Decompress(in, f.opt.Decoding)
 	if err == nil {
 		if a.tar == nil || packed.Format != untar.FormatPlain {
-			size, err = a.copy(untar.Until(ctx, packed), f.spool) // little may decompress to much
+			size, err = a.copy(untar.Until(ctx, packed), f.spool)
 			a.file.Close() // does nothing for nil
 			a.file = nil
 		}

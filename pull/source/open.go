@@ -69,7 +69,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 func (s *Stream) Check() error {
 	err := s.seal.check()
 	if s.found != nil && s.found.pinned != nil {
-		s.found.pinned.at.checked = err == nil
+		s.found.pinned.at.checked = err == nil || s.seal.right // the list may be wrong about more than the layer
 	}
 	return err
 }

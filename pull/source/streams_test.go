@@ -453,6 +453,28 @@ func TestStreamsTrust(t *testing.T) {
 	}
 }
 
+// A list with a wrong combined digest removes nothing that the cache has of another server's image,
+// although the layer is the same.
+func TestStreamsWrongCombined(t *testing.T) {
+	good, bad, base := newStreamsTree(t), newStreamsTree(t), t.TempDir()
+	for _, s := range []*streamsTree{good, bad} {
+		s.add(build1, day2.AddDate(0, 1, 0), "incus.tar.xz", "root.tar.xz")
+		s.publish()
+	}
+	bad.publishList(strings.Replace(bad.list(), hexOf(bad.metas[build1], bad.roots[build1])+`","combined_squashfs`, strings.Repeat("0", 64)+`","combined_squashfs`, 1))
+	if _, _, _, err := getStreams(t, good.options(t, base)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, said, err := getStreams(t, bad.options(t, base)); KindOf(err) != Unverified || !strings.Contains(err.Error(), "together") || strings.Contains(said, "damaged") {
+		t.Errorf("the other server: %v\n%s", err, said)
+	}
+	opt := good.options(t, base)
+	opt.Use.Force = true
+	if _, _, said, err := getStreams(t, opt); err != nil || strings.Contains(said, "Downloading the rootfs") {
+		t.Errorf("what the cache had: %v\n%s", err, said)
+	}
+}
+
 // TestStreamsReplay offers older lists and builds than those that were seen.
 func TestStreamsReplay(t *testing.T) {
 	s, base := newStreamsTree(t), t.TempDir()

@@ -34,6 +34,7 @@ type seal struct {
 	// is not used.
 	combined     hash.Hash
 	wantCombined image.Digest
+	right        bool // check has found that the bytes have the wanted digest
 }
 
 // A listing is what the signed index of images says about a build. A build's own signatures
@@ -115,6 +116,7 @@ func (s *seal) check() error {
 		}
 		return distrust(s.file, "its SHA-256 digest is not the one in the signed SHA256SUMS")
 	}
+	s.right = s.digest != nil
 	if s.combined != nil && sumOfHash(s.combined) != s.wantCombined {
 		return distrust(s.file, "the metadata and the root file system together do not have the digest that the list has")
 	}
