@@ -98,7 +98,7 @@ func (a *ahead) fetch(ctx context.Context, l *fetched) error {
 			return err
 		}
 	}
-	if got < l.d.Size {
+	if got != l.d.Size { // -1: not known
 		body, err := a.store.open(ctx, l.d, got)
 		if err != nil {
 			return err
@@ -158,7 +158,7 @@ func (a *ahead) openBlob(ctx context.Context, l *fetched) error {
 		return nil
 	}
 	blob, err := a.cache.Blob(ctx, l.d.Digest, l.d.Size)
-	if err == nil && blob.Have != l.d.Size && (blob.Complete || blob.Have > l.d.Size) {
+	if err == nil && l.d.Size >= 0 && blob.Have != l.d.Size && (blob.Complete || blob.Have > l.d.Size) {
 		why := wrongSize(blob.Have, l.d)
 		if blob.Complete {
 			sum := sha256.New()
@@ -221,7 +221,7 @@ func (a *ahead) copy(ctx context.Context, l *fetched, body io.ReadCloser, sum ha
 			chunk = make([]byte, chunkSize)
 		}
 		n, err := io.ReadFull(body, chunk)
-		if got += int64(n); got > l.d.Size {
+		if got += int64(n); l.d.Size >= 0 && got > l.d.Size {
 			err = wrongSize(got, l.d) // n bytes of it are passed on, since the check needs none of them
 		}
 		inCache := false
@@ -253,7 +253,7 @@ func (a *ahead) copy(ctx context.Context, l *fetched, body io.ReadCloser, sum ha
 		a.mu.Unlock()
 		switch {
 		case err == io.EOF || err == io.ErrUnexpectedEOF: // of ReadFull; a broken connection is a *fetch.Error
-			if got != l.d.Size {
+			if l.d.Size >= 0 && got != l.d.Size {
 				return wrongSize(got, l.d)
 			}
 			return nil

@@ -201,6 +201,32 @@ func TestURLWrongPart(t *testing.T) {
 	}
 }
 
+// A file whose server does not say the size is read without a temporary file, too, as check does.
+func TestURLNoSize(t *testing.T) {
+	for _, cached := range []bool{false, true} {
+		for text, kind := range map[string]Kind{rootfsText: 0, rootfsText + " and more": Unverified, "": Unverified} {
+			u := newURLTest(t)
+			if u.file.SHA256 = sumOf([]byte(rootfsText)); !cached {
+				u.base = ""
+			}
+			u.site.handle[urlPath] = func(w http.ResponseWriter, _ *http.Request) {
+				w.(http.Flusher).Flush() // there is no Content-Length, then
+				io.WriteString(w, text)
+			}
+			found, err := Open(u.options(), deaf()).Find(t.Context(), image.Query{})
+			if err != nil || found.Layers[0].Packed != -1 {
+				t.Fatalf("%q: %+v, %v", text, found, err)
+			}
+			got, err := read(t, found)
+			if KindOf(err) != kind || kind == 0 && got != text {
+				t.Errorf("%q: got %q, %v", text, got, err)
+			}
+			found.Forget(err)
+			found.Close()
+		}
+	}
+}
+
 // A file system that is too small is named before the first byte is written.
 func TestHasRoom(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "x"))
