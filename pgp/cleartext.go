@@ -83,7 +83,7 @@ func splitCleartext(msg []byte) (text, armor []byte, err error) {
 			return nil, nil, errors.New(`a header that is not "Hash"`)
 		}
 	}
-	text = rest[:0] // never longer than what has been read
+	text = rest[:0:len(rest)] // longer than what has been read only after a last line without a line feed
 	for {
 		if len(rest) == 0 {
 			return nil, nil, errors.New("no signature")

@@ -12,11 +12,10 @@ import (
 	"lxc-pull/image"
 )
 
-// Limits of Incus' templates. The text of each is a file of the metadata, which is bounded.
+// Limits of Incus' templates. package source reads at most 256, each of at most 1 MiB.
 const (
-	maxIncusTemplates = 256      // templates that are written: images have a handful
-	maxIncusTexts     = 16 << 20 // bytes of all of them
-	usualMode         = 0o644    // of a file that a template makes, unless the metadata has another
+	maxIncusTexts = 16 << 20 // bytes of all that are written
+	usualMode     = 0o644    // of a file that a template makes, unless the metadata has another
 )
 
 // fillTemplates writes the files that Incus' metadata has Incus write when it creates a container
@@ -35,7 +34,7 @@ func (r *run) fillTemplates(ctx context.Context, in *image.IncusMetadata, name s
 			continue
 		}
 		text, ok := t.Render(name)
-		if t.Text == nil || i >= maxIncusTemplates || written+len(text) > maxIncusTexts {
+		if t.Text == nil || written+len(text) > maxIncusTexts {
 			ok = false
 		}
 		if !ok {

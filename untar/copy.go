@@ -303,9 +303,10 @@ func overflowID(kind string) uint32 {
 	return uint32(id)
 }
 
-// checkOwner returns an error if the current entry's owner is not mapped. The kernel lets root of a namespace set O_NOATIME only on files of mapped users
-// (inode_owner_or_capable in fs/inode.c): so nobody's own files are told from those of strangers.
-// There is no such test for a group and for special files.
+// checkOwner returns an error if the current entry's owner is not mapped. Such a file seems to be
+// nobody's. The kernel lets root of a namespace set O_NOATIME only on files of mapped users
+// (inode_owner_or_capable in fs/inode.c), which tells a file that really is nobody's from one whose
+// owner is not mapped. There is no such test for a group and for special files.
 func (t *tree) checkOwner() error {
 	st, fd := &t.st, t.fd
 	user, group := st.Uid == t.overflow[0], st.Gid == t.overflow[1]

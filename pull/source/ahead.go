@@ -134,8 +134,11 @@ func otherDigest(name string, d *image.Descriptor) error {
 
 // theListed says which digest a layer should have.
 func theListed(d *image.Descriptor) string {
-	if d.MediaType == fileType {
+	switch d.MediaType {
+	case fileType:
 		return "the one that was given"
+	case keptType:
+		return "the one of the file that the cache kept"
 	}
 	return "the one in " + listedIn(d)
 }
@@ -146,7 +149,7 @@ func listedIn(d *image.Descriptor) string {
 	switch d.MediaType {
 	case "":
 		return "the list"
-	case fileType:
+	case fileType, keptType:
 		return "the server"
 	}
 	return "the manifest"

@@ -136,7 +136,16 @@ func (found *Found) Gather(ctx context.Context, temp func() (*os.File, error), b
 	if o.at.private {
 		return nil // Find has done it. A file of this machine has starts, too, but others can change it
 	}
-	g := &gathering{temp: temp}
+	g := &gathering{temp: temp, file: o.at.spare}
+	if g.file != nil { // of an attempt that failed
+		if _, err := g.file.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		if err := g.file.Truncate(0); err != nil {
+			return err
+		}
+	}
+	defer func() { o.at.spare = g.file }()
 	starts := make([]int64, len(o.layers))
 	for i := range o.layers {
 		stream, err := found.Open(ctx, i)

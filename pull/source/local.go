@@ -140,7 +140,7 @@ func (found *Found) openTree(path string) error {
 	}
 	switch {
 	case want.SHA256 != "":
-		return errors.New(strconv.Quote(path) + " is a directory, which has no SHA-256 digest")
+		return failed(Unusable, strconv.Quote(path)+" is a directory, which has no SHA-256 digest")
 	case want.RequireSignature:
 		return unsigned(strconv.Quote(path), "a directory has no signature")
 	case has(layoutFile):
@@ -228,7 +228,7 @@ func (found *Found) openStdin(ctx context.Context) error {
 	}
 	size, err := io.Copy(file, io.LimitReader(whole, maxRootfs+1))
 	if err == nil && size > maxRootfs {
-		err = errors.New("standard input has more than " + strconv.Itoa(maxRootfs>>30) + " GiB")
+		err = failed(Unusable, "standard input has more than "+strconv.Itoa(maxRootfs>>30)+" GiB")
 	}
 	if err != nil {
 		return err

@@ -60,6 +60,7 @@ type fetching struct {
 	layer   int      // the one that was opened last
 	checked bool     // its bytes have the right digest
 	whole   *os.File // has those of the layers that are not in the cache, after Found.Gather; nil: the cache has all
+	spare   *os.File // what Gather made; nil: nothing yet
 	starts  []int64  // of each layer in whole, -1: it is in the cache; nil without Found.Gather
 	last    *fetched // how that layer came, for Finder.Next; nil: not known
 	private bool     // no other process can change whole, and it is verified

@@ -244,13 +244,14 @@ func wrongSize(size int64, d *image.Descriptor) error {
 	return distrust(string(d.Digest), "it has "+strconv.FormatInt(size, 10)+" bytes, and "+strconv.FormatInt(d.Size, 10)+" by "+listedIn(d))
 }
 
-// course returns the Course of a layer.
+// url returns the URL of a manifest or blob at the registry that is asked first.
 func (r *registry) url(kind string, d image.Digest) string {
 	return r.bases[0].url + "/" + kind + "/" + string(d)
 }
 
 func (r *registry) safe() bool { return len(r.bases) == 1 && !r.container.Reference.Plain }
 
+// course returns the Course of a layer.
 func (r *registry) course(d image.Digest) *fetch.Course {
 	for _, c := range r.courses {
 		if strings.HasSuffix(c.URLs()[0], string(d)) {

@@ -736,6 +736,11 @@ func (f *Finder) fromKept(ctx context.Context, server *server, kept *cache.Kept)
 	if o.manifest.digest != kept.Manifest || !o.inCache() {
 		return nil, nil
 	}
+	blob, err := o.reader.cache.FindBlob(o.manifest.digest)
+	if err != nil {
+		return nil, nil // its metadata was removed
+	}
+	blob.Close()
 	if f.opt.Streams.Build == "" {
 		if err := f.checkRecord(&found.Image, found.index.seen, &r.by, true); err != nil {
 			return nil, err

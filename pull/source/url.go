@@ -75,6 +75,9 @@ func (f *Finder) findAtURL(ctx context.Context, found *Found) error {
 		return err
 	}
 	o.limitCache(f)
+	if here, ok := o.reader.store.(*spooled); ok && (o.reader.cache == nil || f.opt.Use.ReadOnly || o.at.noCache) {
+		o.at.whole, o.at.starts, o.at.private = here.file, []int64{0}, true // no second copy
+	}
 	found.announce = func() {
 		if found.Cached && !s.came {
 			f.tell.Say("Using image from local cache")
@@ -241,7 +244,8 @@ func (found *Found) locate(ctx context.Context, s *search) error {
 	}
 	web, own := f.newWeb(), s.head+s.query
 	mirrors := urls
-	if urls = append(urls[:len(urls):len(urls)], own); f.trust.keys == nil && !p.pinned && p.sums[1] == nil {
+	ownLast := append(urls[:len(urls):len(urls)], own)
+	if urls = ownLast; f.trust.keys == nil && !p.pinned && p.sums[1] == nil {
 		urls = append([]string{own}, mirrors...) // no digest tells the mirrors' bytes from the file's
 	}
 	o.reader.store, o.remote = web, web
@@ -250,7 +254,7 @@ func (found *Found) locate(ctx context.Context, s *search) error {
 	if p.pinned {
 		err = found.useDigest(s, image.Digest("sha256:"+hex.EncodeToString(p.sums[0])))
 		if err == nil && !found.findBlob() {
-			d.Size, err = found.measureURL(ctx, urls)
+			d.Size, err = found.measureURL(ctx, ownLast)
 		}
 	}
 	var file *os.File
@@ -261,7 +265,7 @@ func (found *Found) locate(ctx context.Context, s *search) error {
 	case s.away:
 		err = failed(NotFound, "the cache does not have "+quote(s.name)+" any more")
 	case f.opt.Use.ReadOnly || f.spool == nil:
-		d.Size, err = found.measureURL(ctx, urls)
+		d.Size, err = found.measureURL(ctx, ownLast)
 	default:
 		file, err = found.bring(ctx, s, urls)
 	}
@@ -277,6 +281,9 @@ func (found *Found) locate(ctx context.Context, s *search) error {
 	web.add(d.Digest, mirrors, own)
 	if file != nil {
 		o.reader.store, web.plain = &spooled{file}, false
+	}
+	if s.given == nil && p.from == "" {
+		d.MediaType = keptType
 	}
 	o.signers, o.sure, layer.Packed = p.by.keys, web.safe(), d.Size
 	o.manifest = &document{digest: d.Digest, mediaType: fileType}
@@ -642,6 +649,10 @@ func (f *Finder) checkSeen(name string, now cache.Seen) error {
 
 // fileType is the media type of a root file system in one file.
 const fileType = "application/octet-stream"
+
+// keptType is its media type if neither the user nor a list has given a digest: only the cache has
+// noted one.
+const keptType = fileType + "; kept"
 
 // hasRoom returns an error that wraps ENOSPC if there surely is no room for size bytes in the file
 // system of a temporary file.

@@ -227,6 +227,41 @@ func TestURLNoSize(t *testing.T) {
 	}
 }
 
+// A run needs one temporary file for an image, however often the bytes are wrong, and none for a
+// file that is in one already.
+func TestOneTemporaryFile(t *testing.T) {
+	u := newURLTest(t)
+	u.base, u.file.SHA256 = "", sumOf([]byte(rootfsText))
+	for i := range 3 {
+		path := fmt.Sprintf("/m%d", i)
+		u.site.files[path+urlPath] = []byte("the root file sYstem")
+		u.file.Mirrors = append(u.file.Mirrors, u.site.URL+path)
+	}
+	n := 0
+	f := Open(u.options(), heard(new(strings.Builder)))
+	f.Provide(0, spoolIn(t, &n))
+	var b bytes.Buffer
+	if err := f.Export(t.Context(), image.Query{}, time.Time{}, &b); err != nil || n != 1 || !strings.Contains(b.String(), rootfsText) {
+		t.Errorf("wrong bytes from mirrors: %d files, %v", n, err)
+	}
+
+	u = newURLTest(t)
+	u.base = ""
+	u.put(urlName+".asc", u.key.armor([]byte(rootfsText)))
+	n = 0
+	f = Open(u.options(), heard(new(strings.Builder)))
+	f.Provide(0, spoolIn(t, &n))
+	found, err := f.Find(t.Context(), image.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer found.Close()
+	err = found.Gather(t.Context(), spoolIn(t, &n), func(int, *Stream) io.WriteCloser { return nothing{io.Discard} })
+	if text, failed := read(t, found); err != nil || failed != nil || text != rootfsText || n != 1 || !found.Ready() {
+		t.Errorf("a file with a signature: %d files, %q, %v, %v", n, text, err, failed)
+	}
+}
+
 // A file system that is too small is named before the first byte is written.
 func TestHasRoom(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "x"))
