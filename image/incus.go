@@ -512,7 +512,7 @@ func (y *yaml) plain(column int, flow bool) string {
 		}
 		return ""
 	}
-	text := ""
+	var text []byte
 	for {
 		line, _, _ := strings.Cut(y.text[y.at:], "\n")
 		end := 0
@@ -527,7 +527,7 @@ func (y *yaml) plain(column int, flow bool) string {
 				break
 			}
 		}
-		text += strings.TrimRight(line[:end], " \t")
+		text = append(text, strings.TrimRight(line[:end], " \t")...)
 		y.at += end
 		if end < len(line) || y.at == len(y.text) || len(text) > maxPlain {
 			break
@@ -545,12 +545,12 @@ func (y *yaml) plain(column int, flow bool) string {
 			y.at, y.line = at, number // the value has ended
 			break
 		}
-		text += breaks
+		text = append(text, breaks...)
 	}
-	if text == "<<" {
+	if string(text) == "<<" {
 		y.fail("<< is not supported")
 	}
-	return text
+	return string(text)
 }
 
 // breaks goes past line ends and blanks, and returns what they mean in a text: a blank, or one line
@@ -572,7 +572,7 @@ func (y *yaml) breaks() string {
 
 // onlyOne refuses a mark between documents, which is one in a value, too.
 func (y *yaml) onlyOne() {
-	if y.column() == 0 && y.ends(3) && (strings.HasPrefix(y.text[y.at:], "---") || strings.HasPrefix(y.text[y.at:], "...")) {
+	if (y.at == 0 || y.text[y.at-1] == '\n') && y.ends(3) && (strings.HasPrefix(y.text[y.at:], "---") || strings.HasPrefix(y.text[y.at:], "...")) {
 		y.fail("the document ends here, and only one is supported")
 	}
 }
