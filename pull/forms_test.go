@@ -107,6 +107,10 @@ templates:
     - create
     template: plain.tpl
     create_only: true
+  /etc:
+    when:
+    - create
+    template: plain.tpl
   /out/file:
     when:
     - create
@@ -317,7 +321,7 @@ func TestIncusTemplates(t *testing.T) {
 		if list, _ := os.ReadDir(out); len(list) > 0 {
 			t.Errorf("%s: %v was written outside", name, list)
 		}
-		for _, said := range []string{"copies or starts the container; left as they are: \"/etc/started\"\n", "the files are left as they are: \"/etc/complex\", \"/etc/lost\"\n", `"/out/file" leads out of`} {
+		for _, said := range []string{"copies or starts the container; left as they are: \"/etc/started\"\n", "the files are left as they are: \"/etc/complex\", \"/etc/lost\"\n", "no regular file can be; left as they are: \"/etc\"\n", `"/out/file" leads out of`} {
 			if strings.Count(heard.String(), said) != 1 {
 				t.Errorf("%s: not said once: %q in\n%s", name, said, &heard)
 			}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"lxc-pull/image"
+	"lxc-pull/untar"
 )
 
 // Limits of Incus' templates. package source reads at most 256, each of at most 1 MiB.
@@ -22,7 +23,7 @@ const (
 // of that name. Those that Incus writes at other times are left out, and those that need more than
 // the container's name; the user is told which.
 func (r *run) fillTemplates(ctx context.Context, in *image.IncusMetadata, name string) error {
-	var later, unknown []string
+	var later, unknown, barred []string
 	written := 0
 	for i := range in.Templates {
 		t := &in.Templates[i]
@@ -42,12 +43,20 @@ func (r *run) fillTemplates(ctx context.Context, in *image.IncusMetadata, name s
 			continue
 		}
 		written += len(text)
-		if err := r.inside(t.Path, r.fillTemplate(t, text)); err != nil {
+		err := r.fillTemplate(t, text)
+		var outside *untar.OutsideError
+		if err != nil && !errors.As(err, &outside) && !errors.Is(err, untar.ErrNotMade) {
+			barred = append(barred, strconv.Quote(t.Path))
+		}
+		if err = r.inside(t.Path, err); err != nil {
 			return err
 		}
 	}
 	if later != nil {
 		r.opt.Tell.Tell("Incus would write these files when it copies or starts the container; left as they are: " + someOf(later))
+	}
+	if barred != nil {
+		r.warn("image-file", "the image has templates for these names, where no regular file can be; left as they are: %s", someOf(barred))
 	}
 	if unknown != nil {
 		r.warn("image-file", "the image's templates for these files need what only Incus knows; the files are left as they are: %s", someOf(unknown))

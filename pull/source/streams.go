@@ -386,12 +386,13 @@ func (f *Finder) streamsOnServer(ctx context.Context) (*Found, error) {
 func (f *Finder) streamsFrom(ctx context.Context, server *server) (_ *Found, err error) {
 	f.tell.Say("Downloading the image index")
 	found := f.newStreamsFound()
+	r := &listReader{finder: f, server: server}
 	defer func() {
 		if err != nil {
+			r.drop()
 			found.Close()
 		}
 	}()
-	r := &listReader{finder: f, server: server}
 	if !f.opt.Use.ReadOnly {
 		r.cache = f.opt.Cache
 	}
