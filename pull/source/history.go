@@ -176,7 +176,7 @@ func (found *Found) Remember(ctx context.Context) {
 	var tags [2]cache.Seen
 	pinned := found.pinned != nil && f.opt.Streams == nil
 	if pinned {
-		if tags = [2]cache.Seen{f.tagSeen(found), found.pinned.metaSeen}; tags[0].Signer+tags[1].Signer == "" {
+		if tags = [2]cache.Seen{f.tagSeen(found), found.pinned.reader.seen}; tags[0].Signer+tags[1].Signer == "" {
 			return
 		}
 	} else if !found.index.downloaded || found.index.unlisted || len(by.keys) == 0 {

@@ -34,6 +34,7 @@ type imageReader struct {
 	texts   []*document // read so far
 	size    int         // bytes of texts
 	run     *os.File    // says that there is a run (cache.Join); nil: it does not
+	seen    cache.Seen  // for the history: the metadata of a file at a URL; without a Signer there is none
 }
 
 // known returns a text that was read, nil if there is none.

@@ -6,7 +6,6 @@ import (
 
 	"lxc-pull/fetch"
 	"lxc-pull/image"
-	"lxc-pull/image/cache"
 )
 
 // A pinnedImage is what a Found has if a digest names each of the image's files: a container
@@ -28,9 +27,8 @@ type pinnedImage struct {
 	// combined is the digest of the metadata followed by the one layer; "": not known. The
 	// metadata is manifest.text.
 	combined image.Digest
-	sure     bool       // the sizes of the layers come from who vouches for the image
-	signers  []string   // fingerprints of the keys that signed top or manifest
-	metaSeen cache.Seen // for the history: the metadata of a file at a URL; without a Signer there is none
+	sure     bool     // the sizes of the layers come from who vouches for the image
+	signers  []string // fingerprints of the keys that signed top or manifest
 	at       fetching
 }
 

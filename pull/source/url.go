@@ -599,8 +599,8 @@ func (found *Found) readURLMeta(ctx context.Context) error {
 	}
 	o := found.pinned
 	if !local {
-		o.metaSeen = found.urlSeen(s.reference(), sumOf(tarball), &s.found.by)
-		if err = f.checkSeen(quote(s.name), o.metaSeen); err != nil {
+		r.seen = found.urlSeen(s.reference(), sumOf(tarball), &s.found.by)
+		if err = f.checkSeen(quote(s.name), r.seen); err != nil {
 			return err
 		}
 	}
