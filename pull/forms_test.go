@@ -411,6 +411,15 @@ func TestFileOdd(t *testing.T) {
 			t.Errorf("%s: heard %s, want %q", name, &heard, want)
 		}
 	}
+	// Of an archive at a URL the metadata does not count, which is said.
+	path := filepath.Join(dir, "unified")
+	unified := pack(t, testEntry{name: "metadata.yaml", text: "architecture: x86_64\n"}, testEntry{name: "rootfs/"}, testEntry{name: "rootfs/etc/"}, testEntry{name: "rootfs/bin/"}, testEntry{name: "rootfs/bin/sh"})
+	writeFile(t, path, unified)
+	var heard strings.Builder
+	file := &source.File{Path: "file://" + path, SHA256: image.Digest(digestOf(unified))}
+	if _, err := Run(t.Context(), fileFinder(t, file, &heard), image.Query{}, newContainer(t, t.TempDir()), Options{Tell: into(&heard)}); err != nil || !strings.Contains(heard.String(), "get it with lxc-pull fetch") {
+		t.Errorf("%v, heard %s", err, &heard)
+	}
 }
 
 // With LXC's metadata the config is the one of an image server's image; in the manner of

@@ -89,6 +89,7 @@ type run struct {
 type arrived struct {
 	digest   []byte // SHA-256 of the compressed root file system; nil: it is in layers
 	report   untar.Report
+	fromURL  bool              // a file at a URL is the root file system
 	gathered bool              // all layers are on the disk and verified
 	spooled  []*untar.TempFile // the temporary files that may still be read
 }

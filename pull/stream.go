@@ -100,6 +100,7 @@ func (r *run) unpacked(found *source.Found, report *untar.Report, stream *source
 		r.arrived.digest = stream.Digest()
 	}
 	r.arrived.report.Add(report)
+	r.arrived.fromURL = found.Unlisted() && strings.Contains(found.URL(), "://")
 	return nil
 }
 
@@ -233,6 +234,9 @@ func (r *run) report(ctx context.Context, report *untar.Report) error {
 	}
 	if report.Top != "" {
 		r.opt.Tell.Tell(fmt.Sprintf("the root file system is the directory %q", report.Top))
+	}
+	if report.Top == rootfsName && r.arrived.fromURL {
+		r.opt.Tell.Tell("if the archive is one of Incus, with metadata, get it with lxc-pull fetch: its metadata counts only in a file of this machine")
 	}
 	for _, n := range report.Notes {
 		if r.staging.merging && n.Fate == untar.LeftOut {
