@@ -207,7 +207,7 @@ func (found *Found) openStdin(ctx context.Context) error {
 	more, err := found.look(ctx, io.NewSectionReader(bytes.NewReader(head), 0, int64(n)), n < maxLook)
 	if d := &found.pinned.layers[0]; err != nil && d.Digest != "" && ctx.Err() == nil {
 		sum := sha256.New() // of other bytes it does not matter what they are
-		if _, failed := io.Copy(sum, whole); failed == nil && sumOfHash(sum) != d.Digest {
+		if _, failed := io.Copy(sum, io.LimitReader(whole, maxRootfs)); failed == nil && sumOfHash(sum) != d.Digest {
 			err = otherDigest(found.Layers[0].Name, d)
 		}
 	}

@@ -245,6 +245,35 @@ func TestLocalOtherMetadata(t *testing.T) {
 	}
 }
 
+// With a digest, bytes that are not a root file system are reported as other bytes.
+func TestLocalOtherBytes(t *testing.T) {
+	for _, data := range [][]byte{[]byte(strings.Repeat("a text\n", 1000)), tarOf(t, "oci-layout", "{}"), tarOf(t, "metadata.yaml", "a: &b c\n", "rootfs/", ""), tarOf(t, "blobs/", "", "x", strings.Repeat("x", 2*maxLook))} {
+		for _, right := range []bool{false, true} {
+			sum := sumOf([]byte("x"))
+			if right {
+				sum = sumOf(data)
+			}
+			path := filepath.Join(t.TempDir(), "x")
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() { w.Write(data); w.Close() }()
+			for _, name := range []string{path, "-"} {
+				finder, _ := localFinder(&File{Path: name, SHA256: sum})
+				finder.opt.Stdin = r
+				if _, err := finder.Find(t.Context(), image.Query{}); err == nil || (KindOf(err) == Unverified) == right {
+					t.Errorf("%.20q, right %v, %q: %v", data, right, name, err)
+				}
+			}
+			r.Close()
+		}
+	}
+}
+
 // Metadata of Incus gives the same config whether it is beside the root file system or in its archive.
 func TestLocalIncusMeta(t *testing.T) {
 	dir := t.TempDir()
