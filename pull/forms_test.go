@@ -1,12 +1,15 @@
 package pull
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -608,5 +611,28 @@ func TestCompareURLSquashfs(t *testing.T) {
 	result, err := audit.Compare(t.Context(), found)
 	if err != nil || audit.OtherImage || result == nil {
 		t.Fatalf("%+v, %v, %s", result, err, &heard)
+	}
+}
+
+// A mirror's wrong bytes are replaced by the server's, also without a cache: the temporary file of
+// the first attempt is used again.
+func TestRunURLMirror(t *testing.T) {
+	syscall.Umask(0o022)
+	rootfs := testRootfs(t)
+	other := bytes.Clone(rootfs)
+	other[len(other)/2] ^= 1
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/mirror") {
+			w.Write(other)
+			return
+		}
+		w.Write(rootfs)
+	}))
+	defer server.Close()
+	file := &source.File{Path: server.URL + "/x.tar.gz", SHA256: image.Digest(digestOf(rootfs)), Mirrors: []string{server.URL + "/mirror"}}
+	var heard strings.Builder
+	target := newContainer(t, t.TempDir())
+	if _, err := Run(t.Context(), fileFinder(t, file, &heard), image.Query{}, target, Options{Tell: into(&heard)}); err != nil || !strings.Contains(heard.String(), "starting again") {
+		t.Errorf("%v, heard %s", err, &heard)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 
 	"lxc-pull/image"
 	"lxc-pull/lxc"
@@ -245,7 +246,12 @@ func (r *run) unpackAll(ctx context.Context, found *source.Found) (err error) {
 		if !found.Cached {
 			r.opt.Tell.Say(found.Arriving())
 		}
-		err := found.Gather(ctx, r.spool, func(layer int, s *source.Stream) io.WriteCloser {
+		temp := func() (*os.File, error) {
+			file, err := r.spool()
+			before = len(r.arrived.spooled) // the next attempt takes it again
+			return file, err
+		}
+		err := found.Gather(ctx, temp, func(layer int, s *source.Stream) io.WriteCloser {
 			return r.opt.Tell.Begin(found.Arriving()+nth(found, layer), s.Kept, s.Size)
 		})
 		if err != nil {

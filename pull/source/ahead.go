@@ -137,8 +137,8 @@ func theListed(d *image.Descriptor) string {
 	switch d.MediaType {
 	case fileType:
 		return "the one that was given"
-	case keptType:
-		return "the one of the file that the cache kept"
+	case cameType:
+		return "the one that it had when it came"
 	}
 	return "the one in " + listedIn(d)
 }
@@ -149,7 +149,7 @@ func listedIn(d *image.Descriptor) string {
 	switch d.MediaType {
 	case "":
 		return "the list"
-	case fileType, keptType:
+	case fileType, cameType:
 		return "the server"
 	}
 	return "the manifest"

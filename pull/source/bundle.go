@@ -92,23 +92,27 @@ func (f *Finder) Export(ctx context.Context, q image.Query, until time.Time, w i
 func (found *Found) checkExport(until time.Time) error {
 	img, f := &found.Image, found.finder
 	if found.index.unlisted || f.opt.Streams != nil && f.opt.Streams.Build != "" {
-		return failed(Unusable, "a bundle of build "+strconv.Quote(img.Build)+" could not prove that it is not an outdated one: export takes the newest build, without @BUILD")
+		return errors.New("a bundle of build " + strconv.Quote(img.Build) + " could not prove that it is not an outdated one: export takes the newest build, without @BUILD")
 	}
 	if o := found.pinned; o != nil {
 		file := f.opt.File
 		switch {
 		case o.config != nil:
 		case f.opt.Streams == nil && (file == nil || !isRemote(lowerHost(file.Path))):
-			return failed(Unusable, "a file or directory of this machine needs no bundle")
+			return errors.New("a file or directory of this machine needs no bundle")
 		case file != nil && (strings.Contains(o.name, "#") || file.Metadata != "" && (!isRemote(lowerHost(file.Metadata)) || strings.ContainsAny(file.Metadata, "?@"))):
-			return failed(Unusable, "a bundle can't have a URL with a query, nor metadata of this machine or at a URL with a password or query")
+			return errors.New("a bundle can't have a URL with a query, nor metadata of this machine or at a URL with a password or query")
 		}
-		if len(o.signers) == 0 && f.opt.Keys != nil {
+		switch {
+		case len(o.signers) > 0 || f.opt.Keys == nil:
+		case o.config != nil: // all signatures of cosign are in the bundle
+			f.tell.Tell("no key given here has signed the image: to use the bundle needs a PEM key in --keyring whose signature it has, or --no-validate")
+		default:
 			f.tell.Tell("no key has signed the image, so --no-validate is needed to use the bundle")
 		}
 	}
-	if until.IsZero() {
-		return f.checkExpiry(found)
+	if err := f.checkExpiry(found); err != nil || until.IsZero() {
+		return err
 	}
 	if file, ok := found.Meta.Relevant("expiry", f.opt.Mode); ok {
 		if t, ok := lxc.Expiry(file); !ok || t.Before(until) {

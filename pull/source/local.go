@@ -140,7 +140,7 @@ func (found *Found) openTree(path string) error {
 	}
 	switch {
 	case want.SHA256 != "":
-		return failed(Unusable, strconv.Quote(path)+" is a directory, which has no SHA-256 digest")
+		return errors.New(strconv.Quote(path) + " is a directory, which has no SHA-256 digest")
 	case want.RequireSignature:
 		return unsigned(strconv.Quote(path), "a directory has no signature")
 	case has(layoutFile):
@@ -205,14 +205,8 @@ func (found *Found) openStdin(ctx context.Context) error {
 	head = head[:n]
 	whole := io.MultiReader(bytes.NewReader(head), in)
 	more, err := found.look(ctx, io.NewSectionReader(bytes.NewReader(head), 0, int64(n)), n < maxLook)
-	if d := &found.pinned.layers[0]; err != nil && d.Digest != "" && ctx.Err() == nil {
-		sum := sha256.New() // of other bytes it does not matter what they are
-		if _, failed := io.Copy(sum, io.LimitReader(whole, maxRootfs)); failed == nil && sumOfHash(sum) != d.Digest {
-			err = otherDigest(found.Layers[0].Name, d)
-		}
-	}
 	if err != nil {
-		return err
+		return found.otherBytes(ctx, err, io.LimitReader(whole, maxRootfs))
 	}
 	layer := &found.Layers[0]
 	if layer.Content = -1; !layer.Squashfs && layer.Inside == "" && !more {
@@ -228,7 +222,7 @@ func (found *Found) openStdin(ctx context.Context) error {
 	}
 	size, err := io.Copy(file, io.LimitReader(whole, maxRootfs+1))
 	if err == nil && size > maxRootfs {
-		err = failed(Unusable, "standard input has more than "+strconv.Itoa(maxRootfs>>30)+" GiB")
+		err = errors.New("standard input has more than " + strconv.Itoa(maxRootfs>>30) + " GiB")
 	}
 	if err != nil {
 		return err
@@ -243,7 +237,7 @@ func (found *Found) useFile(ctx context.Context, file *os.File, whole *io.Sectio
 	_, start, size := whole.Outer()
 	o.sure, layer.Packed, o.layers[0].Size = true, size, size
 	o.at.whole, o.at.starts = file, []int64{start}
-	if want.RequireSignature || want.SHA256 != "" { // also, Ready lets a private file be used without another pass
+	if want.RequireSignature || o.at.private && want.SHA256 != "" { // Ready lets a private file be used without another pass
 		digest, by, err := found.finder.checkLocal(want.Path, untar.Until(ctx, whole))
 		if err != nil {
 			return err
@@ -255,6 +249,28 @@ func (found *Found) useFile(ctx context.Context, file *os.File, whole *io.Sectio
 		o.layers[0].Digest, o.signers, found.index.signers = digest, by.keys, by
 	}
 	_, err := found.look(ctx, whole, true)
+	if err != nil {
+		err = found.otherBytes(ctx, err, untar.Until(ctx, io.NewSectionReader(whole, 0, size)))
+	}
+	return err
+}
+
+// otherBytes returns the error for bytes in which look has found no root file system: err, or that
+// they have another digest than they should have, since of other bytes it does not matter what
+// they are. No bytes at all are called what they are.
+func (found *Found) otherBytes(ctx context.Context, err error, whole io.Reader) error {
+	d := &found.pinned.layers[0]
+	if d.Digest == "" || KindOf(err) == Unverified {
+		return err
+	}
+	sum := sha256.New()
+	n, failed := io.Copy(sum, whole)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case failed == nil && n > 0 && sumOfHash(sum) != d.Digest:
+		return otherDigest(found.Layers[0].Name, d)
+	}
 	return err
 }
 

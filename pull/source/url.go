@@ -68,9 +68,6 @@ func (f *Finder) findAtURL(ctx context.Context, found *Found) error {
 	if err = found.locate(ctx, s); err == nil {
 		err = found.readURLMeta(ctx)
 	}
-	if err == nil && !s.away { // from the cache the user, or the missing server, wants it
-		err = f.checkExpiry(found)
-	}
 	if err != nil {
 		return err
 	}
@@ -283,7 +280,7 @@ func (found *Found) locate(ctx context.Context, s *search) error {
 		o.reader.store, web.plain = &spooled{file}, false
 	}
 	if s.given == nil && p.from == "" {
-		d.MediaType = keptType
+		d.MediaType = cameType
 	}
 	o.signers, o.sure, layer.Packed = p.by.keys, web.safe(), d.Size
 	o.manifest = &document{digest: d.Digest, mediaType: fileType}
@@ -618,6 +615,9 @@ func (found *Found) readURLMeta(ctx context.Context) error {
 		}
 		found.Meta = lxc.IncusMeta(found.Image.Arch, found.Incus.Expires)
 	}
+	if err == nil && !local && !s.away { // metadata of the cache is wanted by the user, or all there is
+		err = f.checkExpiry(found)
+	}
 	return err
 }
 
@@ -650,9 +650,9 @@ func (f *Finder) checkSeen(name string, now cache.Seen) error {
 // fileType is the media type of a root file system in one file.
 const fileType = "application/octet-stream"
 
-// keptType is its media type if neither the user nor a list has given a digest: only the cache has
-// noted one.
-const keptType = fileType + "; kept"
+// cameType is its media type if neither the user nor a list has given a digest: the digest is that
+// of the file as it came.
+const cameType = fileType + "; came"
 
 // hasRoom returns an error that wraps ENOSPC if there surely is no room for size bytes in the file
 // system of a temporary file.

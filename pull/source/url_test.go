@@ -827,9 +827,28 @@ func TestURLOldMetadata(t *testing.T) {
 	u.check("expired, --force-cache", kept, 0)
 	f := Open(kept, deaf())
 	f.Provide(0, spoolIn(t, new(int)))
-	if err := f.Export(t.Context(), image.Query{}, time.Time{}, io.Discard); KindOf(err) != Replayed {
-		t.Errorf("export of what has expired: %v", err)
+	for _, until := range []time.Time{{}, time.Unix(1500000000, 0)} {
+		if err := f.Export(t.Context(), image.Query{}, until, io.Discard); KindOf(err) != Replayed {
+			t.Errorf("export of what has expired, until %v: %v", until, err)
+		}
 	}
+
+	// Whether the metadata comes from the cache counts, not whether the file does.
+	u.file.SHA256 = sumOf([]byte(rootfsText))
+	u.check("expired, with a digest", u.options(), Replayed)
+	kept = u.options()
+	kept.Use.Force = true
+	u.check("expired, with a digest, --force-cache", kept, 0)
+	u.put("new.tar", tarOf(t, "expiry", "1577836800\n"))
+	u.put("new.tar.asc", u.key.armor(tarOf(t, "expiry", "1577836800\n")))
+	old := u.file.Metadata
+	u.file.Metadata = u.site.URL + "/pub/x/new.tar"
+	kept = u.options()
+	kept.Use.Force = true
+	u.check("other metadata that has expired, --force-cache", kept, Replayed)
+	u.file.Metadata = old
+	u.site.Close()
+	u.check("expired, with a digest, offline", u.options(), 0)
 }
 
 // FuzzURLKept changes what the cache keeps of a search. What is read is what would be written.
