@@ -20,7 +20,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -42,8 +41,20 @@ func sum(h crypto.Hash, message []byte) []byte {
 	return w.Sum(nil)
 }
 
-// rsaKey returns a private key, always the same, since making one takes long.
-var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+// rsaKey returns a private key for tests. Making one takes minutes under an emulator.
+func rsaKey(t testing.TB) *rsa.PrivateKey {
+	t.Helper()
+	text, err := os.ReadFile("testdata/rsa.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
 
 // plainKeys returns private keys of each kind, by name.
 func plainKeys(t testing.TB) map[string]crypto.Signer {
@@ -56,11 +67,7 @@ func plainKeys(t testing.TB) map[string]crypto.Signer {
 		}
 		keys[name] = key
 	}
-	small, err := rsaKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys["rsa"] = small
+	keys["rsa"] = rsaKey(t)
 	keys["ed25519"] = ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	return keys
 }

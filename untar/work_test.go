@@ -157,7 +157,7 @@ func doWork(t *testing.T, dir string, layers [][]tar.Header) {
 // twice as deep, need twice the system calls, not four times as many. This holds on a file
 // system with inode generations, and on tmpfs, which has none.
 func TestWorkIsLinear(t *testing.T) {
-	if os.Getenv("LXC_PULL_TEST_EMULATOR") != "" {
+	if os.Getenv("TEST_EMULATOR") != "" {
 		t.Skip("an emulator's system calls are not the program's")
 	}
 	if strconv.IntSize == 32 { // so that a run of the tests for both counts them once
@@ -422,7 +422,7 @@ func TestGeneration(t *testing.T) {
 
 // If a file system has no generations, the kernel is asked only once.
 func TestGenerationsAreAskedForOnce(t *testing.T) {
-	if os.Getenv("LXC_PULL_TEST_EMULATOR") != "" {
+	if os.Getenv("TEST_EMULATOR") != "" {
 		t.Skip("an emulator's system calls are not the program's")
 	}
 	f, err := os.Open("/proc")

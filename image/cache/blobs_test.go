@@ -488,6 +488,9 @@ func TestHelper(t *testing.T) {
 
 func helper(how, base string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestHelper$")
+	if emulator := os.Getenv("TEST_EMULATOR"); emulator != "" { // scripts/lab/test32
+		cmd = exec.Command(emulator, append([]string{os.Args[0]}, cmd.Args[1:]...)...)
+	}
 	cmd.Env = append(os.Environ(), helperEnv+"="+how+":"+base)
 	return cmd
 }

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -290,11 +291,14 @@ func newCosignTest(t testing.TB) *cosignTest {
 		}
 		c.keys[name] = key
 	}
-	large, err := rsa.GenerateKey(rand.Reader, 2048)
+	text, err := os.ReadFile("../../pgp/testdata/rsa.pem") // making one takes minutes under an emulator
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.keys["rsa"] = large
+	block, _ := pem.Decode(text)
+	if c.keys["rsa"], err = x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
+		t.Fatal(err)
+	}
 	var rings []byte
 	for name, key := range c.keys {
 		if name != "other" {
