@@ -125,7 +125,11 @@ func TestPlainKeys(t *testing.T) {
 				t.Errorf("%s: %q instead: %v", c.key, changed, err)
 			}
 		}
-		for i := range sig {
+		step := 1
+		if testing.Short() {
+			step = 8 // a verification takes a tenth of a second under an emulator
+		}
+		for i := 0; i < len(sig); i += step {
 			bad := append([]byte(nil), sig...)
 			bad[i] ^= 1
 			if _, err := k.VerifyPlain(message, bad); err == nil {
