@@ -138,10 +138,7 @@ func (found *Found) Gather(ctx context.Context, temp func() (*os.File, error), b
 	}
 	g := &gathering{temp: temp, file: o.at.spare}
 	if g.file != nil { // of an attempt that failed
-		if _, err := g.file.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		if err := g.file.Truncate(0); err != nil {
+		if err := empty(g.file); err != nil {
 			return err
 		}
 	}

@@ -516,13 +516,19 @@ func (found *Found) bring(ctx context.Context, s *search, urls []string) (file *
 			return nil, last
 		}
 		f.warn("retry", "", err, "; starting again")
-		if _, err = file.Seek(0, io.SeekStart); err == nil {
-			err = file.Truncate(0)
-		}
-		if err != nil {
+		if err = empty(file); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// empty empties a temporary file, for another attempt.
+func empty(file *os.File) error {
+	_, err := file.Seek(0, io.SeekStart)
+	if err == nil {
+		err = file.Truncate(0)
+	}
+	return err
 }
 
 // bringFrom downloads the file from URLs, and returns those that sent bytes.
